@@ -1,0 +1,35 @@
+-- acquire: asks for the lease on one key, after one more look at the record.
+--
+-- KEYS[1]  the data key
+-- KEYS[2]  the lease key (same cluster slot)
+-- ARGV[1]  the caller's token: random, names this one fill
+-- ARGV[2]  the lease TTL in milliseconds
+-- ARGV[3]  'look': hand the record over if there is one; 'skip': do not look
+--          (the caller has seen the record and cannot use it)
+--
+-- Returns  {'record', field, value, ...}      somebody filled it in the meantime
+--          {'acquired'}                       the caller may load and fill
+--          {'held', token, milliseconds}      another fill is under way
+--
+-- Invariant: the lease key is set only where it was absent, so one token at a
+-- time may fill. Asked again with the token that holds the lease, it says
+-- 'acquired' again: a caller whose reply was lost can repeat the question.
+
+if ARGV[3] == 'look' then
+  -- pcall: a key of a foreign type counts as no record, and the fill replaces it
+  local record = redis.pcall('HGETALL', KEYS[1])
+  if not record.err and #record > 0 then
+    table.insert(record, 1, 'record')
+    return record
+  end
+end
+
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  return {'acquired'}
+end
+
+local holder = redis.call('GET', KEYS[2])
+if holder == ARGV[1] then
+  return {'acquired'}
+end
+return {'held', holder, redis.call('PTTL', KEYS[2])}

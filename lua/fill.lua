@@ -1,0 +1,28 @@
+-- fill: writes a loaded record and ends the lease, if the lease is still ours.
+--
+-- KEYS[1]  the data key
+-- KEYS[2]  the lease key (same cluster slot)
+-- ARGV[1]  the token the caller acquired
+-- ARGV[2]  the TTL of the record in milliseconds
+-- ARGV[3…] field, value, field, value, … (at least one pair)
+--
+-- Returns  1  filled
+--          0  refused: the lease lapsed, or an invalidation ended it
+--
+-- Invariant: a record enters the cache only under the token of a live lease,
+-- whole, and with its TTL, in one step. Whatever stood at the data key, of
+-- whatever type, is gone.
+
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return 0
+end
+
+redis.call('DEL', KEYS[1], KEYS[2])
+-- unpack() is limited by Lua's stack (about 8,000 values), so in steps;
+-- an even step keeps each field with its value
+local step = 4000
+for first = 3, #ARGV, step do
+  redis.call('HSET', KEYS[1], unpack(ARGV, first, math.min(first + step - 1, #ARGV)))
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1

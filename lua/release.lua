@@ -1,0 +1,15 @@
+-- release: gives a lease back unfilled (no record, a failed or panicked loader).
+--
+-- KEYS[1]  the data key (not touched)
+-- KEYS[2]  the lease key (same cluster slot)
+-- ARGV[1]  the token the caller acquired
+--
+-- Returns  1  released
+--          0  the lease was no longer ours
+--
+-- Invariant: nobody ends the lease of another fill.
+
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return 0
+end
+return redis.call('DEL', KEYS[2])

@@ -1,0 +1,264 @@
+//! `Cache`: the handle a program holds.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::Error,
+    inner::{Inner, Settings},
+    lookup::{self, Lookup},
+    record::Record,
+    stats::Stats,
+    store::{Store, TtlRemaining},
+    write,
+};
+
+/// A cache in front of a slow primary store, for records of one type.
+///
+/// Cheap to clone, and shared by clones: pool, loads under way, counters. Give each thread a clone or a
+/// reference.
+///
+/// `R` is the type of the records: [`Record`], or any flat type of your own that implements serde's
+/// `Serialize` and `DeserializeOwned`. Numbers, `bool`, `char` and enums without contents are stored as text,
+/// strings and bytes (`serde_bytes`) as they are, `None` leaves its field out. Nested values are refused,
+/// and `#[serde(flatten)]` can't work for numbers, because a hash doesn't say which of its texts are
+/// numbers.
+///
+/// ```no_run
+/// use std::convert::Infallible;
+///
+/// use cache_aside::Cache;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Product {
+///     name: String,
+///     price_cents: u32,
+///     discount: Option<f64>,
+/// }
+///
+/// let cache: Cache<Product> =
+///     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+/// let found = cache.get("p-001", |_id| {
+///     Ok::<_, Infallible>(Some(Product {
+///         name: "Sourdough Loaf".into(),
+///         price_cents: 650,
+///         discount: None,
+///     }))
+/// })?;
+/// assert_eq!(found.record().unwrap().price_cents, 650);
+/// # Ok::<_, cache_aside::Error>(())
+/// ```
+pub struct Cache<R = Record> {
+    inner: Arc<Inner<R>>,
+}
+
+impl<R> Cache<R> {
+    pub(crate) fn new(settings: Settings, store: Arc<dyn Store>) -> Cache<R> {
+        Cache {
+            inner: Arc::new(Inner::new(settings, store)),
+        }
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> Cache<R> {
+    /// Returns the record with this id: from Redis, or else from the primary through `loader`.
+    ///
+    /// `loader` gets the id and returns the record, `None` where the primary has none, or an error of any
+    /// type. It runs on the calling thread, at most once, and may borrow what it needs. It should read
+    /// what is committed *now*: a loader that reads from a snapshot or a lagging replica can bring back
+    /// what an invalidation has ended.
+    ///
+    /// A lookup that starts after [`invalidate`](Cache::invalidate) returned never gets what was there
+    /// before it.
+    ///
+    /// ```no_run
+    /// # use cache_aside::{Cache, Record};
+    /// # fn read_row(_: &str) -> std::io::Result<Option<Record>> { Ok(None) }
+    /// # let cache: Cache = Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// let found = cache.get("p-001", |id| read_row(id))?;
+    /// match found.record() {
+    ///     Some(record) => println!("{} ({:?})", record.get("name").unwrap_or("?"), found.source()),
+    ///     None => println!("no such product"),
+    /// }
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Concurrent calls
+    ///
+    /// Of all callers that miss the same record at once, in all processes on this Redis, one runs its
+    /// loader. The others of its process wait for it and share its `Arc`, or its error; those of other
+    /// processes wait until the record is in Redis. Where there is no record, or the loader fails, the next
+    /// process tries. A loader that panics does so in its own thread; of those who waited, one loads.
+    ///
+    /// # Cost
+    ///
+    /// In round trips to Redis: a hit one, a miss that loads three, one that waits for a load of its own
+    /// process two, for one of another process two and a poll every [`poll`](crate::CacheBuilder::poll).
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Loader`]: this caller's loader failed, or the one it waited for.
+    /// - [`Error::Record`]: what was loaded is no flat record.
+    /// - [`Error::Id`]: the id is empty.
+    /// - [`Error::Reentrant`]: called from the loader of the same record.
+    /// - [`Error::WaitTimeout`]: the wait took too long, and
+    ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set or the one load that this
+    ///   process started after the time-out took as long again.
+    ///
+    /// Redis is no reason for an error: if it fails, the loader answers, and the lookup is
+    /// [degraded](crate::Source::Degraded).
+    ///
+    /// # Panics
+    ///
+    /// When `loader` does, and when the operating system has no randomness.
+    pub fn get<E, F>(&self, id: &str, loader: F) -> Result<Lookup<R>, Error>
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+        F: FnOnce(&str) -> Result<Option<R>, E>,
+    {
+        lookup::get(&self.inner, id, loader)
+    }
+
+    /// Changes the cached record, if one is cached and nobody else changes it at the same time.
+    ///
+    /// `change` sees the cached record and returns the new one, or `None` to leave it as it is: "only if my
+    /// version is newer". Call it after the primary's commit. It is the optimistic form (WATCH, HGETALL,
+    /// MULTI … EXEC); where another client changes the record in between, `change` is called again with
+    /// what is there then. Like every write it ends loads that are under way. Returns whether a cached
+    /// record was changed.
+    ///
+    /// The record's TTL starts anew, unless
+    /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
+    ///
+    /// ```no_run
+    /// # use cache_aside::{Cache, Record};
+    /// # let cache: Cache = Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// # let new = Record::from([("version", "7"), ("name", "Rye Loaf")]);
+    /// let version = |record: &Record| record.get("version").and_then(|v| v.parse::<u64>().ok());
+    /// cache.update("p-001", |cached| (version(cached) < version(&new)).then(|| new.clone()))?;
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// Four round trips an attempt, at most 16 attempts.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Contended`]: each attempt was overtaken. The record has been invalidated instead.
+    /// - [`Error::Record`]: what `change` returned is no flat record. The cached one stays as it was.
+    /// - [`Error::Redis`]: the cached record may still be the old one.
+    /// - [`Error::Id`]: the id is empty.
+    ///
+    /// # Panics
+    ///
+    /// When `change` does.
+    pub fn update<F>(&self, id: &str, change: F) -> Result<bool, Error>
+    where
+        F: FnMut(&R) -> Option<R>,
+    {
+        write::update(&self.inner, id, change)
+    }
+}
+
+impl<R> Cache<R> {
+    /// Ends the cached record, and every load of it that is under way. Returns whether a record was cached.
+    ///
+    /// Call it after the primary's commit. A load that began before may still finish; its callers get what
+    /// it read, and it is not cached. Whoever calls [`get`](Cache::get) after `invalidate` returned gets
+    /// what the primary held at the commit, or something newer.
+    ///
+    /// # Cost
+    ///
+    /// One round trip.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Redis`]: the record may still be cached. Repeat the call, or let the TTL end it.
+    /// - [`Error::Id`]: the id is empty.
+    pub fn invalidate(&self, id: &str) -> Result<bool, Error> {
+        write::invalidate(&self.inner, id)
+    }
+
+    /// Sets one field of the cached record. Returns whether a record was cached; where none was, nothing is
+    /// written, so that a partial record can't appear.
+    ///
+    /// Call it after the primary's commit. Like [`invalidate`](Cache::invalidate) it ends loads that are
+    /// under way, because they may hold the field's old value. Two writers that set the *same field* at the
+    /// same time may reach the cache in the other order than the primary; where that can happen, use
+    /// `invalidate` or [`update`](Cache::update).
+    ///
+    /// The record's TTL starts anew. With
+    /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) it goes on instead: set that where
+    /// other programs change the other fields, since one field that is updated often would keep the rest
+    /// of the record alive for ever.
+    ///
+    /// # Cost
+    ///
+    /// One round trip.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Redis`]: the cached record may still be the old one. Call `invalidate`, or let the TTL end
+    ///   it.
+    /// - [`Error::Record`]: the field's name is one of the cache's own.
+    /// - [`Error::Id`]: the id is empty.
+    pub fn update_field(
+        &self,
+        id: &str,
+        field: &str,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool, Error> {
+        write::update_field(&self.inner, id, field, value.as_ref())
+    }
+
+    /// How long a record lives in Redis, from its fill on: the [`ttl`](crate::CacheBuilder::ttl) setting.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.inner.settings.ttl
+    }
+
+    /// How long the cached record with this id still lives, to the millisecond.
+    ///
+    /// # Cost
+    ///
+    /// One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Redis`], and [`Error::Id`] for an empty id.
+    pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
+        let data = self.inner.data_key(id)?;
+        self.inner.counted(self.inner.store.ttl(&data))
+    }
+
+    /// What this cache, with all its clones, has done.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.counters.snapshot()
+    }
+
+    /// Sets all counters to zero.
+    pub fn reset_stats(&self) {
+        self.inner.counters.reset();
+    }
+}
+
+impl<R> Clone for Cache<R> {
+    fn clone(&self) -> Cache<R> {
+        Cache {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<R> fmt::Debug for Cache<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("prefix", &self.inner.settings.prefix)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! The one error type of the crate.
+//!
+//! It can be cloned, because followers share the error of the leader they waited for, it keeps its
+//! causes, and it never prints what a record contains.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+/// A cause that several callers can share.
+pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
+
+/// What can go wrong, and what was done about it.
+///
+/// A failing Redis never makes [`get`](crate::Cache::get) fail: the lookup is then
+/// [degraded](crate::Source::Degraded) to the loader, and
+/// [`Lookup::degraded_by`](crate::Lookup::degraded_by) has the error.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting makes no sense. Returned by `build`, before anything is sent.
+    Setting {
+        /// The builder method that set it.
+        setting: &'static str,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// Redis could not be reached, did not answer in time, or refused.
+    ///
+    /// From `build`: it refused the connection, the password or the permission; the server's words are
+    /// in the message. From a write (`invalidate`, `update_field`, `update`): **the cached record may
+    /// still be the old one**; repeat the `invalidate`, or let the record's TTL end it.
+    Redis {
+        /// What was asked of it.
+        request: &'static str,
+        /// What the client library or the server said.
+        cause: Cause,
+    },
+    /// The loader returned an error. All callers that waited for this load get the same one.
+    Loader(Cause),
+    /// A loader asked the cache for the very record it is loading, on its own thread. It would wait
+    /// for itself.
+    Reentrant,
+    /// A wait for another caller's load took longer than `wait_timeout`.
+    WaitTimeout {
+        /// How long this caller had waited.
+        waited: Duration,
+    },
+    /// The id cannot name a record. Nothing was sent.
+    Id {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The record cannot be stored as a flat hash. Nothing was written.
+    Record {
+        /// The field at fault, where it is one field's fault.
+        field: Option<String>,
+        /// What is wrong with it. Never the field's value.
+        reason: String,
+    },
+    /// Other writers changed the record each time `update` tried to. The record has been invalidated,
+    /// so that nothing stale stays.
+    Contended {
+        /// How often it tried.
+        attempts: u32,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Setting { setting, reason } => write!(f, "setting `{setting}`: {reason}"),
+            Error::Redis { request, cause } => write!(f, "Redis failed at `{request}`: {cause}"),
+            Error::Loader(cause) => write!(f, "the loader failed: {cause}"),
+            Error::Reentrant => {
+                f.write_str("a loader asked for the record it is loading, on its own thread")
+            }
+            Error::WaitTimeout { waited } => {
+                write!(f, "waited {waited:?} for another caller's load")
+            }
+            Error::Id { reason } => write!(f, "the id is unusable: {reason}"),
+            Error::Record {
+                field: Some(field),
+                reason,
+            } => write!(f, "the record's field `{field}` cannot be stored: {reason}"),
+            Error::Record {
+                field: None,
+                reason,
+            } => write!(f, "the record cannot be stored: {reason}"),
+            Error::Contended { attempts } => write!(
+                f,
+                "other writers changed the record during each of {attempts} attempts to update it; it was invalidated"
+            ),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Error::Redis { cause, .. } | Error::Loader(cause) => Some(&**cause),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_and_why_and_keeps_its_cause() {
+        let error = Error::Redis {
+            request: "invalidate",
+            cause: Arc::new(std::io::Error::other("the wire was cut")),
+        };
+        assert_eq!(
+            error.to_string(),
+            "Redis failed at `invalidate`: the wire was cut"
+        );
+        assert_eq!(error.source().unwrap().to_string(), "the wire was cut");
+    }
+}

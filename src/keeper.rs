@@ -1,0 +1,223 @@
+//! The keeper: one thread that renews the leases of loads that take long.
+//!
+//! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends or has
+//! taken `max_load_time`; so two renewals may fail before it lapses. A process that dies renews nothing, and
+//! its leases lapse by themselves.
+//!
+//! The thread is started by the first load and sleeps while none is under way. It knows the store, and
+//! nothing of flights and records. It also gives back leases for which nobody wants to wait: those of which
+//! only the reply was lost.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{key::Keys, store::Store, token::Token};
+
+/// The handle on the thread. Dropped, it stops and joins it.
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    lease_ttl: Duration,
+    state: Mutex<State>,
+    /// Notified when the thread has something to do earlier than it thinks.
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    kept: HashMap<Token, Kept>,
+    /// Leases to give back, soon.
+    returned: Vec<(Keys, Token)>,
+    /// True while the thread sleeps without an end: only then must a new lease wake it. A thread that
+    /// sleeps until some lease is due wakes early enough for a newer one, since all wait equally long.
+    idle: bool,
+    stopped: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Kept {
+    keys: Keys,
+    /// When to renew it next.
+    due: Instant,
+    /// When to stop renewing it.
+    until: Instant,
+}
+
+/// A lease that is being kept, until its load has [ended](Keeping::end). Dropped before that, by a panic, the
+/// lease is given back.
+pub(crate) struct Keeping<'a> {
+    keeper: &'a Keeper,
+    token: Token,
+    ended: bool,
+}
+
+impl Keeper {
+    pub(crate) fn new(store: Arc<dyn Store>, lease_ttl: Duration) -> Keeper {
+        Keeper {
+            shared: Arc::new(Shared {
+                store,
+                lease_ttl,
+                state: Mutex::default(),
+                wake: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Renews the lease until `until`, or until the returned guard is told or dropped.
+    pub(crate) fn keep(&self, keys: &Keys, token: Token, until: Instant) -> Keeping<'_> {
+        let kept = Kept {
+            keys: keys.clone(),
+            due: Instant::now() + self.shared.period(),
+            until,
+        };
+        self.tell(|state| {
+            state.kept.insert(token, kept);
+            std::mem::take(&mut state.idle)
+        });
+        Keeping {
+            keeper: self,
+            token,
+            ended: false,
+        }
+    }
+
+    /// Gives the lease back, without letting the caller wait for it.
+    pub(crate) fn give_back(&self, keys: Keys, token: Token) {
+        self.tell(|state| {
+            state.returned.push((keys, token));
+            true
+        });
+    }
+
+    /// Changes the state; `change` says whether the thread must hear of it at once.
+    fn tell(&self, change: impl FnOnce(&mut State) -> bool) {
+        let must_wake = {
+            let mut state = self.shared.state.lock();
+            let must_wake = change(&mut state);
+            if state.thread.is_none() {
+                let shared = Arc::clone(&self.shared);
+                // Without a thread leases are not renewed, and lapse: slow loads are then refused their
+                // fill, which is no reason to fail the lookup. The next load tries again.
+                state.thread = thread::Builder::new()
+                    .name("cache-aside-keeper".to_owned())
+                    .spawn(move || shared.run())
+                    .ok();
+            }
+            must_wake
+        };
+        // No wake-up is lost: the thread sets `idle`, or reads the new state, under the same lock.
+        if must_wake {
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn period(&self) -> Duration {
+        self.lease_ttl / 3
+    }
+
+    fn run(&self) {
+        let mut state = self.state.lock();
+        while !state.stopped {
+            let now = Instant::now();
+            let returned = std::mem::take(&mut state.returned);
+            state.kept.retain(|_, kept| kept.until > now);
+            let due = take_due(&mut state.kept, now, self.period());
+
+            if returned.is_empty() && due.is_empty() {
+                if let Some(next) = state.kept.values().map(|kept| kept.due).min() {
+                    self.wake.wait_until(&mut state, next);
+                } else {
+                    state.idle = true;
+                    self.wake.wait(&mut state);
+                }
+                continue;
+            }
+
+            drop(state);
+            let lost = self.tend(returned, due);
+            state = self.state.lock();
+            for token in lost {
+                state.kept.remove(&token);
+            }
+        }
+    }
+
+    /// Sends what is to be sent; returns the leases that are ours no longer. Ends with the first request that
+    /// fails, since the next ones would wait as long for the same answer: a lease that isn't given back
+    /// lapses, and one that isn't renewed is due again in time.
+    fn tend(&self, returned: Vec<(Keys, Token)>, due: Vec<(Keys, Token)>) -> Vec<Token> {
+        let mut lost = Vec::new();
+        for (keys, token) in returned {
+            if self.store.release(&keys, token).is_err() {
+                return lost;
+            }
+        }
+        for (keys, token) in due {
+            match self.store.renew(&keys, token, self.lease_ttl) {
+                Ok(true) => {}
+                Ok(false) => lost.push(token),
+                Err(_) => return lost,
+            }
+        }
+        lost
+    }
+}
+
+/// The leases that are due now, each due again a period later.
+fn take_due(kept: &mut HashMap<Token, Kept>, now: Instant, period: Duration) -> Vec<(Keys, Token)> {
+    kept.iter_mut()
+        .filter(|(_, kept)| kept.due <= now)
+        .map(|(token, kept)| {
+            kept.due = now + period;
+            (kept.keys.clone(), *token)
+        })
+        .collect()
+}
+
+impl Keeping<'_> {
+    /// The load has ended, and so has the lease.
+    pub(crate) fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        self.keeper.tell(|state| {
+            let kept = state.kept.remove(&self.token);
+            if self.ended {
+                return false;
+            }
+            state
+                .returned
+                .extend(kept.map(|kept| (kept.keys, self.token)));
+            true
+        });
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let thread = {
+            let mut state = self.shared.state.lock();
+            state.stopped = true;
+            state.thread.take()
+        };
+        self.shared.wake.notify_one();
+        if let Some(thread) = thread {
+            // The thread ends after at most one request. Had it panicked, there would be nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The two keys of a record: where it lives, and where the lease on it lives.
+//!
+//! Both lie in one slot of a Redis cluster, because every script touches both. A slot is the hash of the
+//! key's *hash tag*, the text between the first `{` and the first `}` after it, or of the whole key where
+//! there is none (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
+
+/// What every lease key begins with.
+pub(crate) const LEASE_PREFIX: &str = "lock:";
+
+/// The data key of a record and the key of its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keys {
+    /// `prefix` + `id`, nothing else: other programs can compute it.
+    pub(crate) data: String,
+    /// The data key as a hash tag, or with its own one.
+    pub(crate) lease: String,
+}
+
+impl Keys {
+    pub(crate) fn of(data: String) -> Keys {
+        let lease = if has_hash_tag(&data) {
+            format!("{LEASE_PREFIX}{data}")
+        } else {
+            format!("{LEASE_PREFIX}{{{data}}}")
+        };
+        Keys { data, lease }
+    }
+}
+
+/// Whether a cluster hashes a part of the key only. `{}` is no tag: the first pair of braces counts, and
+/// only with something inside.
+fn has_hash_tag(key: &str) -> bool {
+    key.split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'))
+        .is_some_and(|(tag, _)| !tag.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(data: &str) -> String {
+        Keys::of(data.to_owned()).lease
+    }
+
+    #[test]
+    fn the_lease_key_carries_the_data_key_as_its_tag() {
+        assert_eq!(lease("cache:product:p-001"), "lock:{cache:product:p-001}");
+        assert_eq!(lease("cache:{"), "lock:{cache:{}");
+    }
+
+    #[test]
+    fn a_data_key_with_a_tag_lends_it_to_the_lease_key() {
+        assert_eq!(lease("cache:{shop}:p-001"), "lock:cache:{shop}:p-001");
+    }
+}

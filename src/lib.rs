@@ -1,0 +1,63 @@
+//! Cache-aside on Redis for code that blocks.
+//!
+//! Read Redis first; on a miss read the slow primary store once, however many readers race, and write the
+//! record back with a TTL; on a write change the primary and [`invalidate`](Cache::invalidate). For
+//! thread-per-request servers, workers and command-line tools: there is no async runtime here, nor anywhere
+//! below.
+//!
+//! The promise: **a read that starts after an invalidation never returns what was there before it**, in
+//! threads and in processes. How it is kept is told in the [scripts](scripts) and in `lua/README.md`.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use cache_aside::{Cache, Record};
+//!
+//! # fn read_row(_: &str) -> std::io::Result<Option<Record>> { Ok(None) }
+//! # fn update_row(_: &str, _: &str, _: &str) -> std::io::Result<()> { Ok(()) }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cache: Cache = Cache::builder("redis://localhost:6379")
+//!     .prefix("cache:product:")
+//!     .ttl(Duration::from_secs(30))
+//!     .build()?;
+//!
+//! let found = cache.get("p-001", |id| read_row(id))?;
+//! println!("hit={} record={:?}", found.is_hit(), found.record());
+//!
+//! update_row("p-001", "price_cents", "699")?; // the primary first,
+//! cache.invalidate("p-001")?; // then the cache
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod cache;
+mod error;
+mod fields;
+mod flight;
+mod inner;
+mod keeper;
+mod key;
+mod lookup;
+mod record;
+mod stats;
+mod store;
+mod token;
+mod write;
+
+pub use builder::{CacheBuilder, RedisBuilder, Server};
+pub use cache::Cache;
+pub use error::Error;
+pub use lookup::{Lookup, Source};
+pub use record::Record;
+pub use stats::Stats;
+pub use store::{TtlRemaining, redis::Redis};
+
+/// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
+///
+/// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step.
+pub mod scripts {
+    pub use crate::store::script::{ACQUIRE, FILL, INVALIDATE, RELEASE, RENEW, UPDATE_FIELD};
+}

@@ -1,0 +1,339 @@
+//! The one read path.
+//!
+//! ```text
+//! get ─ read ─┬─ a record: hit
+//!             ├─ none: acquire ─┬─ a record: somebody filled it meanwhile
+//!             │        ↑        ├─ acquired: lead: load, tell the followers, fill or release
+//!             │        │        └─ held by T: a flight of ours? follow it : poll
+//!             │        └── abandoned, or the poll's pause is over ──┘
+//!             └─ Redis failed, here or above, or the wait took too long: degraded
+//! ```
+//!
+//! Guarantees that a lookup which starts after an invalidation returned never gets what was there before:
+//!
+//! - A flight is found **by the token that Redis named**, never by the key. The invalidation ended the lease,
+//!   so who comes after it is told another token, or none.
+//! - A fill is refused unless its token still stands in the lease key.
+//! - A load without Redis is shared only with lookups that began **before the load was announced**. No token
+//!   vouches for it, and another process may have invalidated through a connection that works.
+//!
+//! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1), the shared flight is
+//! Go's `singleflight`.
+
+use std::{
+    error::Error as StdError,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::Error,
+    fields::to_fields,
+    flight::{Arrival, Flight, Leader},
+    inner::{Inner, Outcome},
+    key::Keys,
+    store::{Acquire, Entry},
+    token::Token,
+};
+
+/// Where a record came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// It stood in Redis at the first look.
+    Hit,
+    /// This caller's loader read it from the primary.
+    Loaded,
+    /// Somebody else's loader did, in this process or another, while this caller waited.
+    Waited,
+    /// A loader read it from the primary, without Redis: it failed, or a wait took too long.
+    /// [`Lookup::degraded_by`] says which. The record was not cached.
+    Degraded,
+}
+
+/// What [`Cache::get`](crate::Cache::get) found, and how.
+#[derive(Debug)]
+pub struct Lookup<R> {
+    record: Option<Arc<R>>,
+    source: Source,
+    redis_latency: Duration,
+    degraded_by: Option<Error>,
+}
+
+impl<R> Lookup<R> {
+    /// The record; `None` where the primary has none.
+    #[must_use]
+    pub fn record(&self) -> Option<&Arc<R>> {
+        self.record.as_ref()
+    }
+
+    /// The record by value: shared with the callers that waited for the same load.
+    #[must_use]
+    pub fn into_record(self) -> Option<Arc<R>> {
+        self.record
+    }
+
+    /// Whether the record stood in Redis at the first look, so that nobody was asked but Redis.
+    #[must_use]
+    pub fn is_hit(&self) -> bool {
+        self.source == Source::Hit
+    }
+
+    /// Where the record came from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// How long the first look into Redis took, the wait for a free connection included, whether it
+    /// answered or failed.
+    #[must_use]
+    pub fn redis_latency(&self) -> Duration {
+        self.redis_latency
+    }
+
+    /// Why the lookup went without Redis; `None` unless [`Source::Degraded`].
+    #[must_use]
+    pub fn degraded_by(&self) -> Option<&Error> {
+        self.degraded_by.as_ref()
+    }
+}
+
+/// One lookup under way.
+struct Asking<'a, R> {
+    inner: &'a Inner<R>,
+    /// Before the first look: what was invalidated before this instant must not be returned.
+    began: Instant,
+    redis_latency: Duration,
+}
+
+/// See [`Cache::get`](crate::Cache::get).
+pub(crate) fn get<R, E, F>(inner: &Inner<R>, id: &str, loader: F) -> Result<Lookup<R>, Error>
+where
+    R: Serialize + DeserializeOwned,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+    F: FnOnce(&str) -> Result<Option<R>, E>,
+{
+    let data = inner.data_key(id)?;
+    let load = move || loader(id).map_err(|error| Error::Loader(Arc::from(error.into())));
+
+    let began = Instant::now();
+    let read = inner.counted(inner.store.read(&data));
+    let asking = Asking {
+        inner,
+        began,
+        redis_latency: began.elapsed(),
+    };
+    let look = match read {
+        Ok(Entry::Record(fields)) => match inner.decode(fields) {
+            Some(record) => {
+                inner.counters.hits.add_one();
+                return Ok(asking.found(Some(Arc::new(record)), Source::Hit));
+            }
+            // No second look, it would find the same.
+            None => false,
+        },
+        Ok(Entry::Absent) => true,
+        Ok(Entry::Foreign) => {
+            inner.counters.unreadable.add_one();
+            true
+        }
+        Err(failure) => {
+            inner.counters.misses.add_one();
+            return asking.degraded(&data, load, failure);
+        }
+    };
+    inner.counters.misses.add_one();
+    asking.missed(&Keys::of(data), look, load)
+}
+
+impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
+    /// There is no usable record in Redis: load it under a lease, or get it from whoever does.
+    fn missed(
+        &self,
+        keys: &Keys,
+        mut look: bool,
+        load: impl FnOnce() -> Result<Option<R>, Error>,
+    ) -> Result<Lookup<R>, Error> {
+        let inner = self.inner;
+        let deadline = inner.patience_from(self.began);
+        // In the table before Redis can name it: a follower may hear of the token before its owner does.
+        let leader = inner.flights.announce(Token::random());
+        let token = *leader.key();
+        let mut polls = 0;
+        loop {
+            let lease_ttl = inner.settings.lease_ttl;
+            match inner.counted(inner.store.acquire(keys, token, lease_ttl, look)) {
+                Ok(Acquire::Acquired) => return self.lead(keys, &leader, load),
+                Ok(Acquire::Record(fields)) => match inner.decode(fields) {
+                    Some(record) => return self.waited(Ok(Some(Arc::new(record)))),
+                    None => look = false,
+                },
+                Ok(Acquire::Held { by, left }) => {
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                    // What the holder fills is worth a look again.
+                    look = true;
+                    if let Some(flight) = by.and_then(|token| inner.flights.find(&token)) {
+                        if let Some(outcome) = follow(&flight, deadline)? {
+                            return self.waited(outcome);
+                        }
+                    } else {
+                        thread::sleep(self.pause(token, polls, left, deadline));
+                        polls += 1;
+                    }
+                }
+                Err(failure) => {
+                    // The lease may be ours: perhaps only the reply was lost.
+                    inner.keeper.give_back(keys.clone(), token);
+                    drop(leader);
+                    return self.degraded(&keys.data, load, failure);
+                }
+            }
+        }
+        drop(leader);
+        let waited = Error::WaitTimeout {
+            waited: self.began.elapsed(),
+        };
+        if inner.settings.fail_on_wait_timeout {
+            return Err(waited);
+        }
+        self.degraded(&keys.data, load, waited)
+    }
+
+    /// The lease is ours: load, tell the followers, then fill or release.
+    ///
+    /// The followers come first, so that they don't wait for a round trip that changes nothing for them.
+    /// Whoever is told the token after that finds the landed flight in the table, until the lease has ended.
+    fn lead(
+        &self,
+        keys: &Keys,
+        leader: &Leader<'_, Token, Outcome<R>>,
+        load: impl FnOnce() -> Result<Option<R>, Error>,
+    ) -> Result<Lookup<R>, Error> {
+        let inner = self.inner;
+        let token = *leader.key();
+        let until = Instant::now() + inner.settings.max_load_time;
+        let keeping = inner.keeper.keep(keys, token, until);
+        let loaded = self.run(load).and_then(|record| {
+            let fields = record.as_ref().map(to_fields).transpose()?;
+            Ok((record.map(Arc::new), fields))
+        });
+        let (outcome, fields) = match loaded {
+            Ok((record, fields)) => (Ok(record), fields),
+            Err(error) => (Err(error), None),
+        };
+        leader.land(outcome.clone());
+
+        let ended = match &fields {
+            Some(fields) => inner.store.fill(keys, token, inner.settings.ttl, fields),
+            None => inner.store.release(keys, token),
+        };
+        keeping.end();
+        // A failure here costs the next caller a load and this one nothing: the lease lapses.
+        if let Ok(false) = inner.counted(ended)
+            && fields.is_some()
+        {
+            inner.counters.refused_fills.add_one();
+        }
+        Ok(self.found(outcome?, Source::Loaded))
+    }
+
+    /// Redis is no help: load without it, one load at a time for this key in this process.
+    ///
+    /// Another's load is shared only if it was announced after this lookup began. A load that was already
+    /// under way may hold what an invalidation, through another process's connection, has ended since.
+    fn degraded(
+        &self,
+        data: &str,
+        load: impl FnOnce() -> Result<Option<R>, Error>,
+        cause: Error,
+    ) -> Result<Lookup<R>, Error> {
+        let inner = self.inner;
+        inner.counters.degraded.add_one();
+        let deadline = inner.patience_from(Instant::now());
+        let outcome = loop {
+            match inner.degraded.announce_or_find(data) {
+                Ok(leader) => {
+                    let outcome = self.run(load).map(|record| record.map(Arc::new));
+                    // Left first: who comes now must load anew.
+                    leader.leave();
+                    leader.land(outcome.clone());
+                    break outcome;
+                }
+                Err(flight) => {
+                    let outcome = follow(&flight, deadline)?;
+                    if flight.announced() >= self.began
+                        && let Some(outcome) = outcome
+                    {
+                        inner.counters.stampedes_suppressed.add_one();
+                        break outcome;
+                    }
+                    if Instant::now() >= deadline {
+                        let waited = self.began.elapsed();
+                        return Err(Error::WaitTimeout { waited });
+                    }
+                }
+            }
+        };
+        Ok(Lookup {
+            degraded_by: Some(cause),
+            ..self.found(outcome?, Source::Degraded)
+        })
+    }
+
+    /// Runs the loader, and counts.
+    fn run(&self, load: impl FnOnce() -> Result<Option<R>, Error>) -> Result<Option<R>, Error> {
+        let counters = &self.inner.counters;
+        counters.loads.add_one();
+        // Dropped by an error and by a panic.
+        let failed = counters.load_errors.add_one_on_drop();
+        let record = load()?;
+        std::mem::forget(failed);
+        Ok(record)
+    }
+
+    /// Somebody else's load answered this lookup.
+    fn waited(&self, outcome: Outcome<R>) -> Result<Lookup<R>, Error> {
+        self.inner.counters.stampedes_suppressed.add_one();
+        Ok(self.found(outcome?, Source::Waited))
+    }
+
+    fn found(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
+        Lookup {
+            record,
+            source,
+            redis_latency: self.redis_latency,
+            degraded_by: None,
+        }
+    }
+
+    /// How long to wait before asking again for a lease that another process holds, or a flight that ended
+    /// this very moment. It begins with a millisecond, for the latter, and doubles up to the `poll`
+    /// setting, less up to half of it by chance, so that waiters don't ask in step. Never much beyond the
+    /// lapse of the lease, never beyond the deadline.
+    fn pause(&self, token: Token, polls: u32, left: Duration, deadline: Instant) -> Duration {
+        let longest = self.inner.settings.poll;
+        let pause = Duration::from_millis(1 << polls.min(10)).min(longest);
+        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+        pause
+            .saturating_sub(Duration::from_micros(token.spread(polls, half)))
+            .min(left.saturating_add(Duration::from_millis(1)))
+            .min(deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Waits for another's flight. `None`: it was abandoned, or the deadline has passed.
+fn follow<R>(flight: &Flight<Outcome<R>>, deadline: Instant) -> Result<Option<Outcome<R>>, Error> {
+    if flight.is_led_by_this_thread() {
+        return Err(Error::Reentrant);
+    }
+    Ok(match flight.wait_until(deadline) {
+        Arrival::Landed(outcome) => Some(outcome),
+        Arrival::Abandoned | Arrival::TimedOut => None,
+    })
+}

@@ -1,0 +1,100 @@
+//! Counters of one cache: lock-free, one relaxed addition an event.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a cache has done since it was built or since [`Cache::reset_stats`](crate::Cache::reset_stats).
+///
+/// Each number is exact; numbers read while other threads work may lie one event apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Lookups answered by the record found in Redis at the first look.
+    pub hits: u64,
+    /// Lookups that found no usable record at the first look, for whatever reason.
+    pub misses: u64,
+    /// Misses answered by somebody else's load, of this process or another: loads the primary was spared.
+    pub stampedes_suppressed: u64,
+    /// Calls of a loader.
+    pub loads: u64,
+    /// Loaders that returned an error or panicked.
+    pub load_errors: u64,
+    /// Records that were loaded but not cached, because their lease had ended before the fill: an
+    /// invalidation came in between, or the lease lapsed.
+    pub refused_fills: u64,
+    /// Lookups answered without Redis, because it failed or because a wait took too long.
+    pub degraded: u64,
+    /// Entries in Redis that are no hash, or do not decode into the record type. Each counted as a miss.
+    pub unreadable: u64,
+    /// Requests to Redis that failed.
+    pub redis_errors: u64,
+}
+
+impl Stats {
+    /// Hits among all lookups, in per cent; 0 before the first lookup.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate for people needs no 53rd bit"
+    )]
+    pub fn hit_rate_pct(&self) -> f64 {
+        let lookups = self.hits + self.misses;
+        if lookups == 0 {
+            return 0.0;
+        }
+        100.0 * self.hits as f64 / lookups as f64
+    }
+}
+
+/// One event counter.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Relaxed: a counter orders nothing, it only counts.
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// Adds one when the guard is dropped; forget the guard where there is nothing to count.
+    pub(crate) fn add_one_on_drop(&self) -> impl Drop + use<'_> {
+        struct AddOne<'a>(&'a Counter);
+
+        impl Drop for AddOne<'_> {
+            fn drop(&mut self) {
+                self.0.add_one();
+            }
+        }
+
+        AddOne(self)
+    }
+}
+
+/// The living counters behind [`Stats`], one for each of its fields.
+macro_rules! counters {
+    ($($name:ident),+ $(,)?) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: Counter,)+ }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> Stats {
+                Stats { $($name: self.$name.0.load(Relaxed),)+ }
+            }
+
+            pub(crate) fn reset(&self) {
+                $(self.$name.0.store(0, Relaxed);)+
+            }
+        }
+    };
+}
+
+counters! {
+    hits,
+    misses,
+    stampedes_suppressed,
+    loads,
+    load_errors,
+    refused_fills,
+    degraded,
+    unreadable,
+    redis_errors,
+}

@@ -1,0 +1,116 @@
+//! What the protocol asks of the place where records and leases live.
+//!
+//! Each method is one atomic step there and one round trip from here, unless said otherwise. The read and
+//! write paths know only this trait; the steps themselves are told in `lua/README.md`.
+
+pub(crate) mod connection;
+pub(crate) mod redis;
+pub(crate) mod script;
+
+use std::time::Duration;
+
+use crate::{error::Error, fields::Fields, key::Keys, token::Token};
+
+/// What stands at a data key.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    Record(Fields),
+    Absent,
+    /// Something that is no record, written by another program.
+    Foreign,
+}
+
+/// The answer to [`Store::acquire`].
+#[derive(Debug)]
+pub(crate) enum Acquire {
+    /// Somebody filled it in the meantime.
+    Record(Fields),
+    /// The lease is ours.
+    Acquired,
+    /// Another fill is under way.
+    Held {
+        /// Whose; `None` where the lease key holds no token of this protocol.
+        by: Option<Token>,
+        /// How long its lease lasts, if it isn't renewed.
+        left: Duration,
+    },
+}
+
+/// The answer to [`Store::update`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Update {
+    /// A record was cached, and has been changed.
+    Changed,
+    /// None was cached, or the closure left it as it was.
+    Unchanged,
+}
+
+/// How long a cached record still lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TtlRemaining {
+    /// No record is cached.
+    NoSuchKey,
+    /// A record is cached for ever. This crate never writes one; another program did.
+    NoTtl,
+    /// Redis will drop the record after this time.
+    Left(Duration),
+}
+
+/// A change of a record's fields: the new ones, or `None` to leave it as it is.
+pub(crate) type Change<'a> = &'a mut dyn FnMut(Fields) -> Result<Option<Fields>, Error>;
+
+/// The steps of the protocol.
+pub(crate) trait Store: Send + Sync {
+    /// The first look of every lookup.
+    fn read(&self, data: &str) -> Result<Entry, Error>;
+
+    /// Asks for the lease. `look`: hand a record over if there is one by now.
+    fn acquire(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        look: bool,
+    ) -> Result<Acquire, Error>;
+
+    /// Writes the record and ends the lease. False: refused, the lease was ours no longer.
+    fn fill(
+        &self,
+        keys: &Keys,
+        token: Token,
+        ttl: Duration,
+        record: &Fields,
+    ) -> Result<bool, Error>;
+
+    /// Gives the lease back. False: it was ours no longer.
+    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Error>;
+
+    /// Extends the lease. False: it was ours no longer.
+    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Error>;
+
+    /// Ends the record and the lease. True: there was a record.
+    fn invalidate(&self, keys: &Keys) -> Result<bool, Error>;
+
+    /// Sets one field where a record is cached, and ends the lease in any case. `ttl`: the record's new
+    /// one; `None` keeps what it has. True: there was a record.
+    fn update_field(
+        &self,
+        keys: &Keys,
+        field: &str,
+        value: &[u8],
+        ttl: Option<Duration>,
+    ) -> Result<bool, Error>;
+
+    /// Changes a cached record if nobody else does meanwhile, and ends the lease in any case. Two round
+    /// trips an attempt, [`Error::Contended`] after `attempts`.
+    fn update(
+        &self,
+        keys: &Keys,
+        ttl: Option<Duration>,
+        attempts: u32,
+        change: Change<'_>,
+    ) -> Result<Update, Error>;
+
+    /// How long the record still lives.
+    fn ttl(&self, data: &str) -> Result<TtlRemaining, Error>;
+}

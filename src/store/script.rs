@@ -1,0 +1,137 @@
+//! The scripts of the protocol: their sources, how they are called, what their replies mean.
+//!
+//! The only file that names a script. Each constant has the name of its file in `lua/` and of the
+//! `Store` method it serves.
+
+use std::time::Duration;
+
+use redis::{
+    Cmd, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value,
+};
+
+use super::Acquire;
+use crate::{fields::Fields, key::Keys, token::Token};
+
+/// Declares each script as a public constant that shows its source, and the set of all.
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
+        $(
+            $(#[$doc])*
+            #[doc = ""]
+            #[doc = concat!("```lua\n", include_str!(concat!("../../lua/", stringify!($name), ".lua")), "\n```")]
+            pub const $constant: &str =
+                include_str!(concat!("../../lua/", stringify!($name), ".lua"));
+        )+
+
+        /// All scripts with their hashes, computed once.
+        #[derive(Debug)]
+        pub(crate) struct Scripts {
+            $(pub(crate) $name: Script,)+
+        }
+
+        impl Scripts {
+            pub(crate) fn new() -> Scripts {
+                Scripts { $($name: Script(redis::Script::new($constant)),)+ }
+            }
+
+            /// Tells the server all scripts in one round trip.
+            pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
+                let mut pipeline = redis::pipe();
+                $(pipeline.load_script(&self.$name.0).ignore();)+
+                pipeline.query(connection)
+            }
+        }
+    };
+}
+
+scripts! {
+    /// Asks for the lease on one key.
+    ACQUIRE acquire;
+    /// Writes a loaded record and ends the lease.
+    FILL fill;
+    /// Gives a lease back unfilled.
+    RELEASE release;
+    /// Keeps a lease alive while its loader still runs.
+    RENEW renew;
+    /// Ends the record and every load of it that is under way.
+    INVALIDATE invalidate;
+    /// Sets one field of a record that is cached.
+    UPDATE_FIELD update_field;
+}
+
+/// One script. Called by its hash; the server is told the source when it doesn't know it (any more).
+#[derive(Debug)]
+pub(crate) struct Script(redis::Script);
+
+impl Script {
+    /// Calls the script on both keys of a record. The arguments go from `write_args` straight into the
+    /// request, so that a large record is copied once.
+    pub(crate) fn call<T: FromRedisValue>(
+        &self,
+        connection: &mut Connection,
+        keys: &Keys,
+        write_args: impl FnOnce(&mut Cmd),
+    ) -> RedisResult<T> {
+        let mut request = redis::cmd("EVALSHA");
+        request.arg(self.0.get_hash()).arg(2);
+        request.arg(&keys.data).arg(&keys.lease);
+        write_args(&mut request);
+        match request.query(connection) {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.0.load(connection)?;
+                request.query(connection)
+            }
+            answered => answered,
+        }
+    }
+}
+
+/// A duration as scripts take it: whole milliseconds, at least one. `build` has checked that it fits.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+
+/// What `acquire.lua` answered.
+pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
+    let Value::Array(parts) = reply else {
+        return Err(nonsense("acquire answers with an array"));
+    };
+    let mut parts = parts.into_iter();
+    let answer = match parts.next() {
+        Some(Value::BulkString(kind)) if kind == b"acquired" => Some(Acquire::Acquired),
+        Some(Value::BulkString(kind)) if kind == b"record" => fields(parts).map(Acquire::Record),
+        Some(Value::BulkString(kind)) if kind == b"held" => held(parts),
+        _ => None,
+    };
+    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired` or `held`"))
+}
+
+fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
+    let (Value::BulkString(holder), Value::Int(left)) = (parts.next()?, parts.next()?) else {
+        return None;
+    };
+    Some(Acquire::Held {
+        by: Token::parse(&holder),
+        // Negative where another program left a lock without a TTL; then there is no end to wait for.
+        left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
+    })
+}
+
+/// Names and values from the flat list in which Redis sends a hash.
+pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<Fields> {
+    let mut fields = Vec::with_capacity(list.len() / 2);
+    while let Some(name) = list.next() {
+        match (name, list.next()?) {
+            (Value::BulkString(name), Value::BulkString(value)) => fields.push((name, value)),
+            _ => return None,
+        }
+    }
+    Some(fields)
+}
+
+/// A reply that no server of this protocol gives.
+pub(crate) fn nonsense(what: &'static str) -> RedisError {
+    (ErrorKind::UnexpectedReturnType, what).into()
+}

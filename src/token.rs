@@ -1,0 +1,84 @@
+//! The token of a lease: 16 random bytes, in hexadecimal.
+//!
+//! A token names *one fill*, never a thread, a process or a client. Were it to name a client, a second
+//! lease of the same client would let that client's older load in (the ABA problem).
+
+use std::fmt;
+
+/// How many hexadecimal digits a token has.
+const LEN: usize = 32;
+
+/// Names one fill. 128 random bits: two fills never share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Token([u8; LEN]);
+
+impl Token {
+    /// A token nobody else has.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system has no randomness to give; without it no fill can be told from another.
+    pub(crate) fn random() -> Token {
+        let mut bytes = [0; LEN / 2];
+        getrandom::fill(&mut bytes).expect("the operating system has randomness");
+        let mut digits = [0; LEN];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        }
+        Token(digits)
+    }
+
+    /// The token in what a lease key holds; `None` where a foreign program wrote something else there.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Token> {
+        bytes.try_into().ok().map(Token)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A number below `bound`, another one for every token and `turn`: spreads waiters that would
+    /// otherwise poll in step.
+    pub(crate) fn spread(&self, turn: u32, bound: u64) -> u64 {
+        let mut mixed = u64::from(turn).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for chunk in self.0.chunks_exact(8) {
+            let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight bytes"));
+            mixed = (mixed ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+            mixed ^= mixed >> 32;
+        }
+        mixed % bound.max(1)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", String::from_utf8_lossy(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_tokens_differ() {
+        assert_ne!(Token::random(), Token::random());
+    }
+
+    #[test]
+    fn what_a_lease_key_holds_is_the_token_again() {
+        let token = Token::random();
+        assert_eq!(Token::parse(token.as_bytes()), Some(token));
+        assert_eq!(Token::parse(b"a foreign lock"), None);
+    }
+
+    #[test]
+    fn waiters_spread_over_the_whole_pause() {
+        let token = Token::random();
+        let low = (0..200)
+            .filter(|&turn| token.spread(turn, 100) < 50)
+            .count();
+        assert!((50..150).contains(&low), "{low} of 200 in the lower half");
+    }
+}

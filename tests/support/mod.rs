@@ -1,0 +1,245 @@
+//! Private Redis servers, for tests, benchmarks and examples. Never the one on port 6379.
+
+#![allow(dead_code, unreachable_pub, reason = "each user takes its own part")]
+#![allow(
+    clippy::unnecessary_wraps,
+    clippy::must_use_candidate,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    reason = "this is no library"
+)]
+
+use std::{
+    convert::Infallible,
+    env, fs,
+    net::TcpListener,
+    path::PathBuf,
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, CacheBuilder, Record};
+use redis::Client;
+
+/// What to type where there is no server.
+const HOW_TO_INSTALL: &str =
+    "`redis-server` is not installed. Type:  sudo apt-get install redis-server";
+
+/// A `redis-server` of this process alone, in a folder of its own, that ends with this value.
+pub struct Server {
+    child: Child,
+    folder: PathBuf,
+    address: Address,
+    args: Vec<String>,
+}
+
+#[derive(Clone)]
+enum Address {
+    Socket(PathBuf),
+    Port(u16),
+}
+
+impl Server {
+    /// Starts one on a unix socket.
+    pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// Starts one on a unix socket, with further arguments.
+    pub fn start_with(args: &[&str]) -> Server {
+        let folder = new_folder();
+        let address = Address::Socket(folder.join("redis.sock"));
+        Server::run(folder, address, args).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Starts one on a free port of the loopback interface.
+    pub fn start_on_port() -> Server {
+        Server::try_start_on_port().unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// The same, for programs that want to say themselves what is missing.
+    pub fn try_start_on_port() -> Result<Server, String> {
+        // Another program may take the port between the look and the start: then try the next.
+        let mut failure = String::new();
+        for _ in 0..10 {
+            match Server::run(new_folder(), Address::Port(free_port()), &[]) {
+                Ok(server) => return Ok(server),
+                Err(why) => failure = why,
+            }
+        }
+        Err(failure)
+    }
+
+    fn run(folder: PathBuf, address: Address, args: &[&str]) -> Result<Server, String> {
+        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        let child = spawn(&folder, &address, &args)?;
+        let mut server = Server {
+            child,
+            folder,
+            address,
+            args,
+        };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                return Err(format!("redis-server ended with {status}:\n{log}"));
+            }
+            let answer = Client::open(self.url())
+                .and_then(|client| client.get_connection_with_timeout(Duration::from_secs(1)))
+                .and_then(|mut connection| redis::cmd("PING").exec(&mut connection));
+            match answer {
+                Ok(()) => return Ok(()),
+                // It answers, though with a refusal: that is what this test is about.
+                Err(error) if error.code().is_some() => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(format!("redis-server does not answer: {error}"));
+                }
+                // Nothing tells when another process is ready but asking it.
+                Err(_) => thread::sleep(Duration::from_millis(3)),
+            }
+        }
+    }
+
+    pub fn url(&self) -> String {
+        match &self.address {
+            Address::Socket(path) => format!("unix://{}", path.display()),
+            Address::Port(port) => format!("redis://127.0.0.1:{port}"),
+        }
+    }
+
+    /// The port, of a server that was started on one.
+    pub fn port(&self) -> u16 {
+        match self.address {
+            Address::Port(port) => port,
+            Address::Socket(_) => panic!("this server listens on a socket"),
+        }
+    }
+
+    /// A plain connection, to look at what the cache does.
+    pub fn connect(&self) -> redis::Connection {
+        Client::open(self.url())
+            .and_then(|client| client.get_connection())
+            .expect("the private server answers")
+    }
+
+    /// A cache of strings on this server, with the prefix `test:`.
+    pub fn cache(&self) -> Cache {
+        self.builder().build().expect("the private server answers")
+    }
+
+    pub fn builder(&self) -> CacheBuilder {
+        Cache::builder(self.url()).prefix("test:")
+    }
+
+    /// Ends the server at once, as `kill -9` does. What it held is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server is ours");
+        self.child.wait().expect("the server is ours");
+    }
+
+    /// Starts it again at the same address, empty.
+    pub fn start_again(&mut self) {
+        if let Address::Socket(path) = &self.address {
+            let _ = fs::remove_file(path);
+        }
+        self.child = spawn(&self.folder, &self.address, &self.args)
+            .unwrap_or_else(|failure| panic!("{failure}"));
+        self.wait_until_ready()
+            .unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Stops the process without ending it: connections stay open and nobody answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .expect("`kill` is there");
+        assert!(status.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn spawn(folder: &PathBuf, address: &Address, args: &[String]) -> Result<Child, String> {
+    let binary = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+    let mut command = Command::new(binary);
+    match address {
+        Address::Socket(path) => command.args(["--port", "0", "--unixsocket"]).arg(path),
+        Address::Port(port) => command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]),
+    };
+    command
+        .args([
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--logfile",
+            "log",
+            "--dir",
+        ])
+        .arg(folder)
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => HOW_TO_INSTALL.to_owned(),
+            _ => format!("redis-server does not start: {error}"),
+        })
+}
+
+/// A port nobody listens on right now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("the loopback interface has a free port")
+        .port()
+}
+
+/// A new empty folder. Short, since the path of a unix socket must be.
+fn new_folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = env::temp_dir().join(format!("cache-aside-{}-{count}", process::id()));
+    fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
+    folder
+}
+
+/// A small record, as a primary would hold it.
+pub fn loaf() -> Record {
+    Record::from([
+        ("id", "p-001"),
+        ("name", "Sourdough Loaf"),
+        ("price_cents", "650"),
+        ("stock", "42"),
+    ])
+}
+
+/// A loader that finds it.
+pub fn load_loaf(_: &str) -> Result<Option<Record>, Infallible> {
+    Ok(Some(loaf()))
+}
