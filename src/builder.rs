@@ -184,7 +184,7 @@ impl CacheBuilder {
     ///
     /// - [`Error::Setting`] names the setting that makes no sense.
     /// - [`Error::Redis`]: the server could not be reached, or refused the user, the password or a
-    ///   command; in its own words.
+    ///   command; in its own words, where the client library passes them on.
     pub fn build<R: Serialize + DeserializeOwned>(self) -> Result<Cache<R>, Error> {
         check(&self.settings)?;
         let redis = match self.server.0 {
@@ -325,7 +325,7 @@ impl RedisBuilder {
     ///
     /// - [`Error::Setting`] names the setting that makes no sense.
     /// - [`Error::Redis`]: the server could not be reached, or refused the user, the password or a
-    ///   command; in its own words.
+    ///   command; in its own words, where the client library passes them on.
     pub fn build(self) -> Result<Redis, Error> {
         if self.pool_size == 0 {
             return refuse("pool_size", "it must be at least 1");

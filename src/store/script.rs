@@ -38,7 +38,7 @@ macro_rules! scripts {
             pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
                 let mut pipeline = redis::pipe();
                 $(pipeline.load_script(&self.$name.0).ignore();)+
-                pipeline.query(connection)
+                pipeline.exec(connection).map_err(first)
             }
         }
     };
@@ -57,6 +57,15 @@ scripts! {
     INVALIDATE invalidate;
     /// Sets one field of a record that is cached.
     UPDATE_FIELD update_field;
+}
+
+/// The first of a pipeline's errors: a server that refuses one script refuses all, in the same words.
+fn first(error: RedisError) -> RedisError {
+    let all = error.clone().into_server_errors();
+    match all.as_deref().and_then(|all| all.first()) {
+        Some((_, first)) => first.clone().into(),
+        None => error,
+    }
 }
 
 /// One script. Called by its hash; the server is told the source when it doesn't know it (any more).

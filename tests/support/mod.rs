@@ -243,3 +243,12 @@ pub fn loaf() -> Record {
 pub fn load_loaf(_: &str) -> Result<Option<Record>, Infallible> {
     Ok(Some(loaf()))
 }
+
+/// Waits until another thread or process has come so far.
+pub fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited for 20 s");
+        thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,195 @@
+//! Other programs on the same keys: what they write is a hit for us, what we write is a plain hash for them.
+
+mod support;
+
+use std::convert::Infallible;
+
+use cache_aside::{Cache, Record, Redis, Source, TtlRemaining};
+use support::{Server, load_loaf, loaf};
+
+fn run<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
+    redis::cmd(command[0])
+        .arg(&command[1..])
+        .query(&mut server.connect())
+        .unwrap()
+}
+
+#[test]
+fn a_hash_that_another_program_wrote_is_a_hit() {
+    let server = Server::start();
+    let _: u32 = run(
+        &server,
+        &["HSET", "test:p-001", "name", "Rye", "stock", "3"],
+    );
+    let _: u32 = run(&server, &["EXPIRE", "test:p-001", "30"]);
+    let found = server.cache().get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Hit);
+    let expected = Record::from([("name", "Rye"), ("stock", "3")]);
+    assert_eq!(**found.record().unwrap(), expected);
+}
+
+#[test]
+fn our_entry_is_a_plain_hash_with_a_ttl() {
+    let server = Server::start();
+    server.cache().get("p-001", load_loaf).unwrap();
+    let keys: Vec<String> = run(&server, &["KEYS", "*"]);
+    assert_eq!(keys, ["test:p-001"]);
+    let flat: Vec<String> = run(&server, &["HGETALL", "test:p-001"]);
+    let expected: Vec<_> = loaf()
+        .iter()
+        .flat_map(|(name, value)| [name.to_owned(), value.to_owned()])
+        .collect();
+    assert_eq!(flat, expected);
+    let ttl: i64 = run(&server, &["TTL", "test:p-001"]);
+    assert!((25..=30).contains(&ttl), "{ttl}");
+}
+
+#[test]
+fn a_fill_replaces_the_whole_record() {
+    let server = Server::start();
+    let cache = server.cache();
+    cache.get("p-001", load_loaf).unwrap();
+    cache.invalidate("p-001").unwrap();
+    let smaller = Record::from([("id", "p-001")]);
+    cache
+        .get("p-001", |_| Ok::<_, Infallible>(Some(smaller)))
+        .unwrap();
+    assert_eq!(run::<u32>(&server, &["HLEN", "test:p-001"]), 1);
+}
+
+#[test]
+fn a_foreign_type_at_the_key_is_a_miss_and_is_replaced() {
+    let server = Server::start();
+    let cache = server.cache();
+    for foreign in [
+        &["SET", "test:p-001", "a string"][..],
+        &["RPUSH", "test:p-001", "a", "list"],
+    ] {
+        run::<redis::Value>(&server, &["DEL", "test:p-001"]);
+        run::<redis::Value>(&server, foreign);
+        assert!(!cache.update_field("p-001", "stock", "1").unwrap());
+        assert!(!cache.update("p-001", |_| panic!("no record")).unwrap());
+        assert_eq!(
+            cache.get("p-001", load_loaf).unwrap().source(),
+            Source::Loaded
+        );
+        assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+    }
+    assert_eq!(cache.stats().unreadable, 2);
+    assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_foreign_type_can_be_invalidated() {
+    let server = Server::start();
+    run::<redis::Value>(&server, &["SET", "test:p-001", "a string"]);
+    assert!(server.cache().invalidate("p-001").unwrap());
+    let ttl = server.cache().ttl_remaining("p-001").unwrap();
+    assert_eq!(ttl, TtlRemaining::NoSuchKey);
+}
+
+#[test]
+fn an_entry_that_does_not_decode_is_a_miss_and_is_replaced() {
+    let server = Server::start();
+    let _: u32 = run(&server, &["HSET", "test:p-001", "name", "Rye"]);
+    redis::cmd("HSET")
+        .arg("test:p-001")
+        .arg("stock")
+        .arg(b"\xff".as_slice())
+        .exec(&mut server.connect())
+        .unwrap();
+    let cache = server.cache();
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Loaded
+    );
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert!(found.is_hit());
+    assert_eq!(**found.record().unwrap(), loaf());
+    assert_eq!(cache.stats().unreadable, 1);
+}
+
+#[test]
+fn a_lock_that_another_program_left_for_ever_does_not_block() {
+    let server = Server::start();
+    let _: () = run(&server, &["SET", "lock:{test:p-001}", "whoever"]);
+    let cache: Cache = server
+        .builder()
+        .wait_timeout(std::time::Duration::from_millis(100))
+        .build()
+        .unwrap();
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Degraded
+    );
+    cache.invalidate("p-001").unwrap();
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Loaded
+    );
+}
+
+#[test]
+fn caches_of_several_prefixes_share_one_pool() {
+    let server = Server::start();
+    let redis = Redis::builder(server.url()).pool_size(1).build().unwrap();
+    let products: Cache = Cache::builder(&redis).prefix("product:").build().unwrap();
+    let people: Cache = Cache::builder(&redis).prefix("person:").build().unwrap();
+    products.get("1", load_loaf).unwrap();
+    assert_eq!(people.get("1", load_loaf).unwrap().source(), Source::Loaded);
+    assert!(products.invalidate("1").unwrap());
+    assert!(people.get("1", load_loaf).unwrap().is_hit());
+    let clients: String = run(&server, &["CLIENT", "LIST"]);
+    assert_eq!(clients.lines().count(), 2, "the pool's and ours: {clients}");
+}
+
+#[test]
+fn resp3_does_as_well() {
+    let server = Server::start();
+    let url = format!("{}?protocol=resp3", server.url());
+    let cache: Cache = Cache::builder(url).prefix("test:").build().unwrap();
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Loaded
+    );
+    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+    assert!(cache.update_field("p-001", "stock", "1").unwrap());
+    assert!(
+        cache
+            .update("p-001", |record| Some(record.clone()))
+            .unwrap()
+    );
+    assert!(cache.invalidate("p-001").unwrap());
+}
+
+/// Servers of a cluster refuse a script whose keys lie in two slots; one that owns all slots does it, too.
+#[test]
+fn a_record_and_its_lease_lie_in_one_slot() {
+    let server = Server::start_with(&["--cluster-enabled", "yes"]);
+    let _: () = run(&server, &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    support::until(|| run::<String>(&server, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    let cache = server.cache();
+    for id in [
+        "p-001",
+        "{shop}:p-001",
+        "a{b}c{d}",
+        "open{",
+        "{",
+        "{{x}}",
+        "ü",
+    ] {
+        let found = cache.get(id, load_loaf).unwrap();
+        assert_eq!(
+            found.source(),
+            Source::Loaded,
+            "{id}: {:?}",
+            found.degraded_by()
+        );
+        assert!(cache.get(id, load_loaf).unwrap().is_hit(), "{id}");
+    }
+    // A brace that closes before any opens leaves no way to name the slot.
+    for id in ["a}b", "{}x", "}{"] {
+        let error = cache.invalidate(id).unwrap_err();
+        assert!(error.to_string().contains("same slot"), "{id}: {error}");
+    }
+}

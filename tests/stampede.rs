@@ -1,0 +1,261 @@
+//! One load for one key, however many ask, and nobody waits for nothing.
+//!
+//! Two caches that were built one by one stand for two processes; real processes are in `harness.rs`.
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Error, Lookup, Record, Source};
+use support::{Server, load_loaf, loaf, until};
+
+/// Fires lookups of one key from `threads` threads of each cache at once.
+fn stampede<E>(
+    caches: &[&Cache],
+    threads: usize,
+    loader: impl Fn() -> Result<Option<Record>, E> + Sync,
+) -> Vec<Result<Lookup<Record>, Error>>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let start = Barrier::new(caches.len() * threads);
+    thread::scope(|scope| {
+        let readers: Vec<_> = caches
+            .iter()
+            .flat_map(|cache| (0..threads).map(move |_| *cache))
+            .map(|cache| {
+                let (start, loader) = (&start, &loader);
+                scope.spawn(move || {
+                    start.wait();
+                    cache.get("p-001", |_| loader())
+                })
+            })
+            .collect();
+        readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes() {
+    let server = Server::start();
+    let (one, two) = (server.cache(), server.cache());
+    let loads = AtomicU32::new(0);
+    let answers = stampede(&[&one, &two], 32, || {
+        loads.fetch_add(1, SeqCst);
+        thread::sleep(Duration::from_millis(50)); // the primary's latency
+        load_loaf("")
+    });
+    assert_eq!(loads.load(SeqCst), 1);
+    let loaded = answers
+        .iter()
+        .map(|answer| answer.as_ref().unwrap())
+        .inspect(|found| assert_eq!(**found.record().unwrap(), loaf()))
+        .filter(|found| found.source() == Source::Loaded)
+        .count();
+    assert_eq!(loaded, 1);
+    let suppressed = one.stats().stampedes_suppressed + two.stats().stampedes_suppressed;
+    let hits = one.stats().hits + two.stats().hits;
+    assert_eq!(suppressed + hits, 63);
+}
+
+#[test]
+fn all_who_miss_but_one_are_spared_the_load() {
+    let server = Server::start();
+    let cache = server.cache();
+    stampede(&[&cache], 8, || {
+        until(|| cache.stats().misses == 8);
+        load_loaf("")
+    });
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.stampedes_suppressed), (1, 7));
+}
+
+#[test]
+fn a_record_that_does_not_exist_is_looked_for_once() {
+    const LATENCY: Duration = Duration::from_millis(300);
+    let server = Server::start();
+    let cache = server.cache();
+    let loads = AtomicU32::new(0);
+    let began = Instant::now();
+    let answers = stampede(&[&cache], 50, || {
+        loads.fetch_add(1, SeqCst);
+        thread::sleep(LATENCY);
+        Ok::<_, Infallible>(None)
+    });
+    assert!(began.elapsed() < 2 * LATENCY, "{:?}", began.elapsed());
+    assert_eq!(loads.load(SeqCst), 1);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_ref().unwrap().record().is_none())
+    );
+}
+
+#[test]
+fn followers_share_the_leaders_error() {
+    let server = Server::start();
+    let cache = server.cache();
+    let answers = stampede(&[&cache], 20, || {
+        until(|| cache.stats().misses == 20);
+        // Time for the last ones to ask for the lease; who is later loads, and fails, for itself.
+        thread::sleep(Duration::from_millis(300));
+        Err::<Option<Record>, _>(io::Error::other("the primary is on fire"))
+    });
+    assert_eq!(cache.stats().loads, 1);
+    assert_eq!(cache.stats().load_errors, 1);
+    for answer in answers {
+        let error = answer.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the loader failed: the primary is on fire"
+        );
+        let Error::Loader(cause) = error else {
+            panic!("{error:?}")
+        };
+        assert!(cause.downcast_ref::<io::Error>().is_some());
+    }
+}
+
+#[test]
+fn a_leader_that_panics_frees_its_followers_and_one_of_them_loads() {
+    let server = Server::start();
+    let (cache, other) = (server.cache(), server.cache());
+    let loads = AtomicU32::new(0);
+    let start = Barrier::new(10);
+    let (mut panicked, mut answered) = (0, 0);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..10)
+            .map(|reader| {
+                let cache = if reader % 2 == 0 { &cache } else { &other };
+                let (start, loads) = (&start, &loads);
+                scope.spawn(move || {
+                    start.wait();
+                    catch_unwind(AssertUnwindSafe(|| {
+                        cache.get("p-001", |_| {
+                            thread::sleep(Duration::from_millis(50));
+                            assert!(loads.fetch_add(1, SeqCst) > 0, "the loader's own panic");
+                            load_loaf("")
+                        })
+                    }))
+                })
+            })
+            .collect();
+        for reader in readers {
+            match reader.join().unwrap() {
+                Ok(found) => {
+                    assert_eq!(**found.unwrap().record().unwrap(), loaf());
+                    answered += 1;
+                }
+                Err(_) => panicked += 1,
+            }
+        }
+    });
+    assert_eq!((panicked, answered), (1, 9));
+    assert_eq!(loads.load(SeqCst), 2);
+    assert_eq!(cache.stats().load_errors + other.stats().load_errors, 1);
+}
+
+#[test]
+fn a_loader_that_asks_for_its_own_record_gets_an_error_at_once() {
+    let server = Server::start();
+    let cache = server.cache();
+    let began = Instant::now();
+    let found = cache.get("p-001", |id| {
+        let inner = cache.get(id, load_loaf);
+        assert!(matches!(inner, Err(Error::Reentrant)), "{inner:?}");
+        load_loaf(id)
+    });
+    assert!(found.unwrap().record().is_some());
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_loader_may_ask_for_another_record() {
+    let server = Server::start();
+    let cache = server.cache();
+    let found = cache.get("p-001", |_| {
+        let other = cache.get("p-002", load_loaf)?;
+        Ok::<_, Error>(other.record().map(|record| (**record).clone()))
+    });
+    assert_eq!(**found.unwrap().record().unwrap(), loaf());
+}
+
+#[test]
+fn who_waits_too_long_loads_without_the_cache() {
+    let server = Server::start();
+    let wait = Duration::from_millis(100);
+    let (slow, cache) = (
+        server.cache(),
+        server
+            .builder()
+            .wait_timeout(wait)
+            .build::<Record>()
+            .unwrap(),
+    );
+    let (loading, done) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            slow.get("p-001", |id| {
+                loading.wait();
+                done.wait();
+                load_loaf(id)
+            })
+        });
+        loading.wait();
+        let began = Instant::now();
+        let found = cache.get("p-001", load_loaf).unwrap();
+        assert!(began.elapsed() >= wait);
+        assert_eq!(found.source(), Source::Degraded);
+        assert!(matches!(
+            found.degraded_by(),
+            Some(Error::WaitTimeout { .. })
+        ));
+        done.wait();
+    });
+}
+
+#[test]
+fn who_waits_too_long_gets_an_error_where_that_is_set() {
+    let server = Server::start();
+    let wait = Duration::from_millis(100);
+    let build = || {
+        server
+            .builder()
+            .wait_timeout(wait)
+            .fail_on_wait_timeout(true)
+    };
+    let cache: Cache = build().build().unwrap();
+    let (loading, done) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            cache.get("p-001", |id| {
+                loading.wait();
+                done.wait();
+                load_loaf(id)
+            })
+        });
+        loading.wait();
+        // One of the same process, which follows, and one of another, which polls.
+        for reader in [&cache, &build().build().unwrap()] {
+            let error = reader.get("p-001", load_loaf).unwrap_err();
+            let Error::WaitTimeout { waited } = error else {
+                panic!("{error:?}")
+            };
+            assert!(waited >= wait && waited < wait + Duration::from_secs(5));
+        }
+        done.wait();
+    });
+}

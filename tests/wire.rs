@@ -1,0 +1,137 @@
+//! What goes over the wire, as `MONITOR` shows it.
+
+mod support;
+
+use std::{convert::Infallible, time::Duration};
+
+use cache_aside::{Cache, Record};
+use support::{Server, load_loaf};
+
+/// Every command that clients sent while `work` ran, in lower case, without those that scripts ran.
+fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
+    let mut monitor = server.connect();
+    monitor
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    monitor
+        .send_packed_command(&redis::cmd("MONITOR").get_packed_command())
+        .unwrap();
+    monitor.recv_response().unwrap();
+    work();
+    redis::cmd("ECHO")
+        .arg("the end")
+        .exec(&mut server.connect())
+        .unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let line: String = redis::from_redis_value(monitor.recv_response().unwrap()).unwrap();
+        if line.contains("the end") {
+            return seen;
+        }
+        let from_a_script = line.split(']').next().unwrap().ends_with(" lua");
+        if !from_a_script {
+            let command = line.split('"').nth(1).unwrap();
+            seen.push(command.to_lowercase());
+        }
+    }
+}
+
+/// A cache whose one connection is open already.
+fn warm(server: &Server) -> Cache {
+    let cache = server.cache();
+    cache.ttl_remaining("warm").unwrap();
+    cache
+}
+
+#[test]
+fn a_hit_is_one_command() {
+    let server = Server::start();
+    let cache = warm(&server);
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        for _ in 0..3 {
+            assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+        }
+    });
+    assert_eq!(seen, ["hgetall"; 3]);
+}
+
+#[test]
+fn a_cold_miss_is_a_read_an_acquire_and_a_fill() {
+    let server = Server::start();
+    let cache = warm(&server);
+    let seen = commands(&server, || {
+        cache.get("p-001", load_loaf).unwrap();
+    });
+    assert_eq!(seen, ["hgetall", "evalsha", "evalsha"]);
+}
+
+#[test]
+fn a_miss_without_a_record_is_a_read_an_acquire_and_a_release() {
+    let server = Server::start();
+    let cache = warm(&server);
+    let seen = commands(&server, || {
+        cache
+            .get("p-001", |_| Ok::<_, Infallible>(None::<Record>))
+            .unwrap();
+    });
+    assert_eq!(seen, ["hgetall", "evalsha", "evalsha"]);
+}
+
+#[test]
+fn writes_are_one_command_and_an_update_is_four_round_trips() {
+    let server = Server::start();
+    let cache = warm(&server);
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        cache.update_field("p-001", "stock", "41").unwrap();
+        cache.invalidate("p-001").unwrap();
+    });
+    assert_eq!(seen, ["evalsha", "evalsha"]);
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        cache
+            .update("p-001", |record| Some(record.clone()))
+            .unwrap();
+    });
+    assert_eq!(
+        seen,
+        ["watch", "hgetall", "multi", "del", "pexpire", "exec"]
+    );
+}
+
+#[test]
+fn nothing_is_sent_to_test_a_connection() {
+    let server = Server::start();
+    let seen = commands(&server, || {
+        let cache = server.cache();
+        for _ in 0..5 {
+            cache.get("p-001", load_loaf).unwrap();
+        }
+    });
+    assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
+    let one_load = ["script"; 6]
+        .into_iter()
+        .chain(["hgetall", "evalsha", "evalsha"]);
+    let expected: Vec<_> = one_load.chain(["hgetall"; 4]).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_server_that_forgot_the_scripts_is_told_again() {
+    let server = Server::start();
+    let cache = warm(&server);
+    let flush = || {
+        let flushed = redis::cmd("SCRIPT")
+            .arg("FLUSH")
+            .exec(&mut server.connect());
+        flushed.unwrap();
+    };
+    flush();
+    cache.get("p-001", load_loaf).unwrap();
+    flush();
+    assert!(cache.update_field("p-001", "stock", "41").unwrap());
+    flush();
+    assert!(cache.invalidate("p-001").unwrap());
+    assert_eq!(cache.stats().redis_errors, 0);
+}
