@@ -6,7 +6,7 @@
 //! below.
 //!
 //! The promise: **a read that starts after an invalidation never returns what was there before it**, in
-//! threads and in processes. How it is kept is told in the [scripts](scripts) and in `lua/README.md`.
+//! threads and in processes. How it is kept is told in the [scripts] and in `lua/README.md`.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -61,3 +61,8 @@ pub use store::{TtlRemaining, redis::Redis};
 pub mod scripts {
     pub use crate::store::script::{ACQUIRE, FILL, INVALIDATE, RELEASE, RENEW, UPDATE_FIELD};
 }
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

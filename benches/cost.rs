@@ -1,0 +1,265 @@
+//! What each call costs beside its bare counterpart: the same commands by redis-rs on one held connection.
+//!
+//! `cargo bench` starts a private server on a loopback port, measures each pair with criterion, and ends with
+//! a table of ratios (`cargo bench --bench cost -- ratios`: the table alone). Those are taken from interleaved calls, because a noisy machine shifts everything it
+//! runs in one second and nothing that it ran in the second before.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::{
+    hint::black_box,
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Redis, scripts};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group};
+use redis::{Connection, Script};
+use support::{Server, load_loaf, loaf};
+
+const KEY: &str = "test:p-001";
+const LEASE: &str = "lock:{test:p-001}";
+
+/// What a program would hold that does without a cache library.
+struct Bare {
+    connection: Connection,
+    acquire: Script,
+    fill: Script,
+}
+
+impl Bare {
+    fn new(server: &Server) -> Bare {
+        let mut connection = server.connect();
+        let (acquire, fill) = (Script::new(scripts::ACQUIRE), Script::new(scripts::FILL));
+        acquire.load(&mut connection).unwrap();
+        fill.load(&mut connection).unwrap();
+        Bare {
+            connection,
+            acquire,
+            fill,
+        }
+    }
+
+    fn hgetall(&mut self) -> Vec<(String, String)> {
+        redis::cmd("HGETALL")
+            .arg(KEY)
+            .query(&mut self.connection)
+            .unwrap()
+    }
+
+    /// The three round trips of a miss, with nothing around them.
+    fn miss(&mut self) {
+        self.hgetall();
+        let mut acquire = self.acquire.key(KEY);
+        acquire.key(LEASE).arg("token").arg(2000).arg("look");
+        acquire.invoke::<()>(&mut self.connection).unwrap();
+        let mut fill = self.fill.key(KEY);
+        fill.key(LEASE).arg("token").arg(30_000);
+        for (name, value) in loaf().iter() {
+            fill.arg(name).arg(value);
+        }
+        assert!(fill.invoke::<bool>(&mut self.connection).unwrap());
+    }
+
+    fn del(&mut self) {
+        redis::cmd("DEL")
+            .arg(&[KEY, LEASE])
+            .exec(&mut self.connection)
+            .unwrap();
+    }
+
+    fn hset(&mut self) {
+        redis::cmd("HSET")
+            .arg(&[KEY, "stock", "41"])
+            .exec(&mut self.connection)
+            .unwrap();
+    }
+}
+
+/// A cache whose records outlive the measurement.
+fn cache(server: impl Into<cache_aside::Server>) -> Cache {
+    Cache::builder(server)
+        .prefix("test:")
+        .ttl(Duration::from_secs(60 * 60))
+        .build()
+        .unwrap()
+}
+
+fn hit(cache: &Cache) {
+    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+}
+
+fn miss(cache: &Cache) {
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), cache_aside::Source::Loaded);
+}
+
+fn calls(criterion: &mut Criterion) {
+    let server = Server::start_on_port();
+    let (cache, mut bare) = (cache(server.url()), Bare::new(&server));
+    miss(&cache);
+
+    let mut group = criterion.benchmark_group("hit");
+    group.bench_function("bare", |bench| bench.iter(|| bare.hgetall()));
+    group.bench_function("cache", |bench| bench.iter(|| hit(&cache)));
+    group.finish();
+
+    let mut group = criterion.benchmark_group("update_field");
+    group.bench_function("bare", |bench| bench.iter(|| bare.hset()));
+    group.bench_function("cache", |bench| {
+        bench.iter(|| assert!(cache.update_field("p-001", "stock", "41").unwrap()));
+    });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("invalidate");
+    group.bench_function("bare", |bench| bench.iter(|| bare.del()));
+    group.bench_function("cache", |bench| {
+        bench.iter(|| cache.invalidate("p-001").unwrap());
+    });
+    group.finish();
+
+    let invalidated = || cache.invalidate("p-001").unwrap();
+    let mut group = criterion.benchmark_group("miss");
+    group.bench_function("bare", |bench| {
+        bench.iter_batched(invalidated, |_| bare.miss(), BatchSize::PerIteration);
+    });
+    group.bench_function("cache", |bench| {
+        bench.iter_batched(invalidated, |_| miss(&cache), BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+/// Hits from several threads at once: time per hit, over all threads together.
+fn threads(criterion: &mut Criterion) {
+    let server = Server::start_on_port();
+    let cache = cache(server.url());
+    miss(&cache);
+    let mut group = criterion.benchmark_group("hits_in_threads");
+    for count in [1, 4, 16] {
+        group.bench_function(BenchmarkId::new("bare", count), |bench| {
+            bench.iter_custom(|hits| {
+                together(count, hits, || {
+                    let mut bare = Bare::new(&server);
+                    move || drop(black_box(bare.hgetall()))
+                })
+            });
+        });
+        group.bench_function(BenchmarkId::new("cache", count), |bench| {
+            bench.iter_custom(|hits| together(count, hits, || || hit(&cache)));
+        });
+    }
+    group.finish();
+}
+
+/// How long `count` threads take to do `times` calls between them.
+fn together<W: FnMut()>(count: u64, times: u64, work: impl Fn() -> W + Sync) -> Duration {
+    let start = Barrier::new(usize::try_from(count).unwrap() + 1);
+    thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                let mut work = work();
+                start.wait();
+                for _ in 0..times.div_ceil(count) {
+                    work();
+                }
+            });
+        }
+        start.wait();
+        Instant::now()
+    })
+    .elapsed()
+}
+
+/// One of the calls that take turns.
+type Call<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
+
+fn timed(call: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    call();
+    began.elapsed()
+}
+
+/// The table of ratios: every call in turn, many times, and the median of each.
+fn ratios() {
+    const ROUNDS: usize = 20_000;
+    let server = Server::start_on_port();
+    // A connection of its own for each bare call: what one leaves in a buffer is not the other's.
+    let [mut for_hit, mut for_miss, mut for_del, mut for_hset] =
+        [(); 4].map(|()| Bare::new(&server));
+    let pool_of_one = cache(Redis::builder(server.url()).pool_size(1));
+    let (cache, writer) = (cache(server.url()), cache(server.url()));
+    miss(&cache);
+    let cold = |call: &mut dyn FnMut()| {
+        writer.invalidate("p-001").unwrap();
+        timed(call)
+    };
+    let mut calls: Vec<Call<'_>> = vec![
+        (
+            "bare HGETALL",
+            Box::new(|| timed(|| drop(black_box(for_hit.hgetall())))),
+        ),
+        ("hit", Box::new(|| timed(|| hit(&cache)))),
+        ("hit, pool of one", Box::new(|| timed(|| hit(&pool_of_one)))),
+        (
+            "bare three steps of a miss",
+            Box::new(|| cold(&mut || for_miss.miss())),
+        ),
+        (
+            "miss, instant loader",
+            Box::new(|| cold(&mut || miss(&cache))),
+        ),
+        ("bare HSET", Box::new(|| timed(|| for_hset.hset()))),
+        (
+            "update_field",
+            Box::new(|| timed(|| assert!(cache.update_field("p-001", "stock", "42").unwrap()))),
+        ),
+        ("bare DEL", Box::new(|| timed(|| for_del.del()))),
+        (
+            "invalidate",
+            Box::new(|| timed(|| assert!(!cache.invalidate("p-001").unwrap()))),
+        ),
+    ];
+    let mut times = vec![Vec::with_capacity(ROUNDS); calls.len()];
+    for round in 0..ROUNDS {
+        if round % (ROUNDS / 10) == 0 {
+            eprint!("\rratios: {} %", 100 * round / ROUNDS);
+        }
+        // The record is there again for the hits after the round's invalidations.
+        cache.get("p-001", load_loaf).unwrap();
+        for ((_, call), times) in calls.iter_mut().zip(&mut times) {
+            times.push(call());
+        }
+    }
+    eprintln!("\rratios: done");
+    let medians: Vec<_> = times
+        .iter_mut()
+        .map(|times| *times.select_nth_unstable(ROUNDS / 2).1)
+        .collect();
+    println!("\ninterleaved, medians of {ROUNDS} calls, four-field record:\n");
+    println!("| call | median | to a bare `HGETALL` |\n|---|---:|---:|");
+    for ((name, _), median) in calls.iter().zip(&medians) {
+        let ratio = median.as_secs_f64() / medians[0].as_secs_f64();
+        println!(
+            "| {name} | {:.1} µs | {ratio:.2} |",
+            median.as_secs_f64() * 1e6
+        );
+    }
+}
+
+criterion_group!(benches, calls, threads);
+
+fn main() {
+    let named: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
+    if named != ["ratios"] {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+    if named.is_empty() || named == ["ratios"] {
+        ratios();
+    }
+}
