@@ -5,9 +5,10 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    answer::Lookup,
     error::Error,
     inner::{Inner, Settings},
-    lookup::{self, Lookup},
+    lookup,
     record::Record,
     stats::Stats,
     store::{Store, TtlRemaining},

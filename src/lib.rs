@@ -32,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod builder;
 mod cache;
 mod error;
@@ -42,18 +43,19 @@ mod keeper;
 mod key;
 mod lookup;
 mod record;
+mod setting;
 mod stats;
 mod store;
 mod token;
 mod write;
 
-pub use builder::{CacheBuilder, RedisBuilder, Server};
+pub use answer::{Lookup, Source};
+pub use builder::{CacheBuilder, Server};
 pub use cache::Cache;
 pub use error::Error;
-pub use lookup::{Lookup, Source};
 pub use record::Record;
 pub use stats::Stats;
-pub use store::{TtlRemaining, redis::Redis};
+pub use store::{TtlRemaining, builder::RedisBuilder, redis::Redis};
 
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///

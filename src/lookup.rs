@@ -30,6 +30,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    answer::{Lookup, Source},
     error::Error,
     fields::to_fields,
     flight::{Arrival, Flight, Leader},
@@ -38,69 +39,6 @@ use crate::{
     store::{Acquire, Entry},
     token::Token,
 };
-
-/// Where a record came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Source {
-    /// It stood in Redis at the first look.
-    Hit,
-    /// This caller's loader read it from the primary.
-    Loaded,
-    /// Somebody else's loader did, in this process or another, while this caller waited.
-    Waited,
-    /// A loader read it from the primary, without Redis: it failed, or a wait took too long.
-    /// [`Lookup::degraded_by`] says which. The record was not cached.
-    Degraded,
-}
-
-/// What [`Cache::get`](crate::Cache::get) found, and how.
-#[derive(Debug)]
-pub struct Lookup<R> {
-    record: Option<Arc<R>>,
-    source: Source,
-    redis_latency: Duration,
-    degraded_by: Option<Error>,
-}
-
-impl<R> Lookup<R> {
-    /// The record; `None` where the primary has none.
-    #[must_use]
-    pub fn record(&self) -> Option<&Arc<R>> {
-        self.record.as_ref()
-    }
-
-    /// The record by value: shared with the callers that waited for the same load.
-    #[must_use]
-    pub fn into_record(self) -> Option<Arc<R>> {
-        self.record
-    }
-
-    /// Whether the record stood in Redis at the first look, so that nobody was asked but Redis.
-    #[must_use]
-    pub fn is_hit(&self) -> bool {
-        self.source == Source::Hit
-    }
-
-    /// Where the record came from.
-    #[must_use]
-    pub fn source(&self) -> Source {
-        self.source
-    }
-
-    /// How long the first look into Redis took, the wait for a free connection included, whether it
-    /// answered or failed.
-    #[must_use]
-    pub fn redis_latency(&self) -> Duration {
-        self.redis_latency
-    }
-
-    /// Why the lookup went without Redis; `None` unless [`Source::Degraded`].
-    #[must_use]
-    pub fn degraded_by(&self) -> Option<&Error> {
-        self.degraded_by.as_ref()
-    }
-}
 
 /// One lookup under way.
 struct Asking<'a, R> {
@@ -280,10 +218,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 }
             }
         };
-        Ok(Lookup {
-            degraded_by: Some(cause),
-            ..self.found(outcome?, Source::Degraded)
-        })
+        Ok(self.found(outcome?, Source::Degraded).because_of(cause))
     }
 
     /// Runs the loader, and counts.
@@ -304,12 +239,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     }
 
     fn found(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
-        Lookup {
-            record,
-            source,
-            redis_latency: self.redis_latency,
-            degraded_by: None,
-        }
+        Lookup::new(record, source, self.redis_latency)
     }
 
     /// How long to wait before asking again for a lease that another process holds, or a flight that ended

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::Error,
-    fields::{RESERVED, to_fields},
+    fields::{check_name, to_fields},
     inner::Inner,
     store::Update,
 };
@@ -28,12 +28,7 @@ pub(crate) fn update_field<R>(
     field: &str,
     value: &[u8],
 ) -> Result<bool, Error> {
-    if field.as_bytes().starts_with(RESERVED) {
-        return Err(Error::Record {
-            field: Some(field.to_owned()),
-            reason: "names that begin with `__cache_aside` belong to the cache".to_owned(),
-        });
-    }
+    check_name(field.as_bytes())?;
     let keys = inner.keys(id)?;
     inner.counted(
         inner

@@ -10,7 +10,7 @@ use serde::{
     ser::{self, Impossible},
 };
 
-use super::{Fields, RESERVED};
+use super::{Fields, check_name};
 use crate::error::Error;
 
 /// Takes a record apart.
@@ -20,19 +20,15 @@ use crate::error::Error;
 /// [`Error::Record`] for what is no flat record: nested or sequence values, no field at all, a name that
 /// is the cache's own.
 pub(crate) fn to_fields<R: Serialize>(record: &R) -> Result<Fields, Error> {
-    Ok(flatten(record)?)
-}
-
-fn flatten<R: Serialize>(record: &R) -> Result<Fields, Unstorable> {
     let fields = record.serialize(Flat { fields: Vec::new() })?;
     if fields.is_empty() {
-        return Err(ser::Error::custom(
-            "it has no field, and Redis keeps no empty hash",
-        ));
+        return Err(Error::Record {
+            field: None,
+            reason: "it has no field, and Redis keeps no empty hash".to_owned(),
+        });
     }
-    if let Some((name, _)) = fields.iter().find(|(name, _)| name.starts_with(RESERVED)) {
-        let reason = "names that begin with `__cache_aside` belong to the cache";
-        return Err(at(name, ser::Error::custom(reason)));
+    for (name, _) in &fields {
+        check_name(name)?;
     }
     Ok(fields)
 }

@@ -1,6 +1,6 @@
 //! The scripts of the protocol: their sources, how they are called, what their replies mean.
 //!
-//! The only file that names a script. Each constant has the name of its file in `lua/` and of the
+//! The only file that names a script. Each text has the name of its file in `lua/` and of the
 //! `Store` method it serves.
 
 use std::time::Duration;
@@ -12,14 +12,14 @@ use redis::{
 use super::Acquire;
 use crate::{fields::Fields, key::Keys, token::Token};
 
-/// Declares each script as a public constant that shows its source, and the set of all.
+/// Declares each script as a public text that shows its source, and the set of all.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
         $(
             $(#[$doc])*
             #[doc = ""]
             #[doc = concat!("```lua\n", include_str!(concat!("../../lua/", stringify!($name), ".lua")), "\n```")]
-            pub const $constant: &str =
+            pub static $constant: &str =
                 include_str!(concat!("../../lua/", stringify!($name), ".lua"));
         )+
 

@@ -1,0 +1,88 @@
+//! What a lookup returns: the record, and where it came from.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::error::Error;
+
+/// Where a record came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// It stood in Redis at the first look.
+    Hit,
+    /// This caller's loader read it from the primary.
+    Loaded,
+    /// Somebody else's loader did, in this process or another, while this caller waited.
+    Waited,
+    /// A loader read it from the primary, without Redis: it failed, or a wait took too long.
+    /// [`Lookup::degraded_by`] says which. The record was not cached.
+    Degraded,
+}
+
+/// What [`Cache::get`](crate::Cache::get) found, and how.
+#[derive(Debug)]
+pub struct Lookup<R> {
+    record: Option<Arc<R>>,
+    source: Source,
+    redis_latency: Duration,
+    degraded_by: Option<Error>,
+}
+
+impl<R> Lookup<R> {
+    pub(crate) fn new(
+        record: Option<Arc<R>>,
+        source: Source,
+        redis_latency: Duration,
+    ) -> Lookup<R> {
+        Lookup {
+            record,
+            source,
+            redis_latency,
+            degraded_by: None,
+        }
+    }
+
+    pub(crate) fn because_of(self, cause: Error) -> Lookup<R> {
+        Lookup {
+            degraded_by: Some(cause),
+            ..self
+        }
+    }
+
+    /// The record; `None` where the primary has none.
+    #[must_use]
+    pub fn record(&self) -> Option<&Arc<R>> {
+        self.record.as_ref()
+    }
+
+    /// The record by value: shared with the callers that waited for the same load.
+    #[must_use]
+    pub fn into_record(self) -> Option<Arc<R>> {
+        self.record
+    }
+
+    /// Whether the record stood in Redis at the first look, so that nobody was asked but Redis.
+    #[must_use]
+    pub fn is_hit(&self) -> bool {
+        self.source == Source::Hit
+    }
+
+    /// Where the record came from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// How long the first look into Redis took, the wait for a free connection included, whether it
+    /// answered or failed.
+    #[must_use]
+    pub fn redis_latency(&self) -> Duration {
+        self.redis_latency
+    }
+
+    /// Why the lookup went without Redis; `None` unless [`Source::Degraded`].
+    #[must_use]
+    pub fn degraded_by(&self) -> Option<&Error> {
+        self.degraded_by.as_ref()
+    }
+}

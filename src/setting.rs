@@ -1,0 +1,38 @@
+//! The checks that all settings share.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// No duration setting is longer: Redis takes no expiry that overflows its clock, and a TTL of more than
+/// ten years is a mistake.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Refuses a duration that is too short or beyond reason.
+pub(crate) fn between(
+    setting: &'static str,
+    value: Duration,
+    least: Duration,
+) -> Result<(), Error> {
+    if value < least {
+        return refuse(
+            setting,
+            format!("{value:?} is too short, it must be at least {least:?}"),
+        );
+    }
+    if value > LONGEST {
+        return refuse(
+            setting,
+            format!("{value:?} is too long, it must be at most ten years"),
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a setting by its name.
+pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Setting {
+        setting,
+        reason: reason.into(),
+    })
+}

@@ -1,0 +1,137 @@
+//! Every setting of a pool, its default and its check.
+
+use std::{fmt, time::Duration};
+
+use redis::{Client, ConnectionInfo, IntoConnectionInfo};
+
+use super::{connection::Timeouts, redis::Redis};
+use crate::{
+    error::Error,
+    setting::{between, refuse},
+};
+
+/// The settings of a [`Redis`]. Made by [`Redis::builder`].
+#[must_use = "a builder does nothing before `build`"]
+pub struct RedisBuilder {
+    url: String,
+    pool_size: u32,
+    timeouts: Timeouts,
+    lazy: bool,
+}
+
+impl fmt::Debug for RedisBuilder {
+    /// Without the address: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("pool_size", &self.pool_size)
+            .field("timeouts", &self.timeouts)
+            .field("lazy", &self.lazy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// Begins a pool of connections to the server at this address: `redis://user:password@host:port/db`,
+    /// `unix:///path`. With `?protocol=resp3` it speaks RESP3.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder {
+            url: url.into(),
+            pool_size: 16,
+            timeouts: Timeouts {
+                checkout: Duration::from_millis(500),
+                connect: Duration::from_millis(500),
+                io: Duration::from_millis(500),
+            },
+            lazy: false,
+        }
+    }
+}
+
+impl RedisBuilder {
+    /// Sets how many connections are opened at most. They are opened when needed and closed after ten idle
+    /// minutes. No connection is held while a loader runs, so far fewer are needed than there are threads.
+    /// At least 1.
+    ///
+    /// Defaults to 16: one for each thread of a small server; on two cores four are as fast.
+    pub fn pool_size(mut self, connections: u32) -> RedisBuilder {
+        self.pool_size = connections;
+        self
+    }
+
+    /// Sets how long a call waits for a free connection, opening one included. 1 ms to ten years.
+    ///
+    /// Defaults to 500 ms, like the other two timeouts: more than a server that works ever takes (a
+    /// snapshot's fork, a slow script), less than what makes a person leave.
+    pub fn checkout_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.checkout = timeout;
+        self
+    }
+
+    /// Sets how long each step of opening a connection may take: the connection itself, the password, the
+    /// choice of a database. 1 ms to ten years.
+    ///
+    /// Defaults to 500 ms.
+    pub fn connect_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.connect = timeout;
+        self
+    }
+
+    /// Sets how long the wire may be silent, while a request is written and while its reply is awaited. A
+    /// connection on which that happened is closed. 1 ms to ten years.
+    ///
+    /// Defaults to 500 ms.
+    pub fn io_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.io = timeout;
+        self
+    }
+
+    /// Lets `build` succeed without asking the server anything, for programs that must start while Redis is
+    /// away. Lookups are then degraded until it answers. A wrong password is no longer found at the start.
+    pub fn lazy(mut self) -> RedisBuilder {
+        self.lazy = true;
+        self
+    }
+
+    /// Checks the settings, connects once, and tells the server the scripts.
+    ///
+    /// # Cost
+    ///
+    /// One connection, closed again, and one round trip; none when [`lazy`](RedisBuilder::lazy).
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Setting`] names the setting that makes no sense.
+    /// - [`Error::Redis`]: the server could not be reached, or refused the user, the password or a
+    ///   command; in its own words, where the client library passes them on.
+    pub fn build(self) -> Result<Redis, Error> {
+        if self.pool_size == 0 {
+            return refuse("pool_size", "it must be at least 1");
+        }
+        let least = Duration::from_millis(1);
+        between("checkout_timeout", self.timeouts.checkout, least)?;
+        between("connect_timeout", self.timeouts.connect, least)?;
+        between("io_timeout", self.timeouts.io, least)?;
+        let redis = Redis::new(client(&self.url)?, self.pool_size, self.timeouts);
+        if !self.lazy {
+            redis.check()?;
+        }
+        Ok(redis)
+    }
+}
+
+/// The client for an address. The address is in no message: it may hold a password.
+fn client(url: &str) -> Result<Client, Error> {
+    let address = |cause: redis::RedisError| Error::Setting {
+        setting: "address",
+        reason: format!("{cause}; it looks like `redis://host:6379` or `unix:///path`"),
+    };
+    let info: ConnectionInfo = url.into_connection_info().map_err(address)?;
+    let tcp = info
+        .tcp_settings()
+        .clone()
+        // A request larger than a packet would else wait for the server's delayed acknowledgement.
+        .set_nodelay(true);
+    // Without the name of the client library: its two replies would each get the whole connect timeout.
+    let login = info.redis_settings().clone().set_skip_set_lib_name();
+    Client::open(info.set_tcp_settings(tcp).set_redis_settings(login)).map_err(address)
+}
