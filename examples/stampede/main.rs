@@ -1,0 +1,108 @@
+//! The stampede harness: many readers, one cold key, and what it costs.
+//!
+//! ```text
+//! cargo run --release --example stampede -- --processes 4 --threads 50
+//! ```
+//!
+//! A file each: `args` (the flags), `ground` (the server), `crew` (the readers of one process), `children`
+//! (further processes), `figures` and `print` (what came of it).
+
+mod args;
+mod children;
+mod crew;
+mod figures;
+mod ground;
+mod histogram;
+mod plan;
+mod print;
+mod unprotected;
+
+use std::{process::ExitCode, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    args::Args,
+    children::Children,
+    crew::Crew,
+    figures::{Figures, Requests},
+    ground::Ground,
+    plan::{Plan, Seen},
+};
+
+fn main() -> ExitCode {
+    let outcome = Args::read().and_then(|args| {
+        if args.child {
+            children::live()
+        } else {
+            run(&args)
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // A server's log, for one, has several lines.
+            eprintln!("stampede: {}", why.lines().collect::<Vec<_>>().join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), String> {
+    let mut ground = Ground::prepare(args)?;
+    let plan = ground.plan.clone();
+    print::heading(&plan, &ground.description);
+
+    let mut readers = Readers::prepare(&ground)?;
+    let mut figures = Figures::default();
+    let progress = progress(&plan);
+    // Connected, the processes send nothing but lookups from here on.
+    let before = ground.commands()?;
+    for number in 0..plan.rounds {
+        figures.add(readers.round(number)?);
+        progress.inc(1);
+    }
+    let after = ground.commands()?;
+    progress.finish_and_clear();
+
+    let spent = ground::difference(&before, &after);
+    print::report(&plan, &figures, &Requests::of(&plan, spent));
+    Ok(())
+}
+
+/// Who reads.
+enum Readers {
+    /// Threads of this process.
+    Here(Crew),
+    /// Threads of further processes.
+    Elsewhere(Children),
+}
+
+impl Readers {
+    fn prepare(ground: &Ground) -> Result<Readers, String> {
+        let plan = &ground.plan;
+        Ok(if plan.processes == 1 {
+            Readers::Here(Crew::new(plan.clone())?)
+        } else {
+            Readers::Elsewhere(Children::start(plan, |processes| ground.keep(processes))?)
+        })
+    }
+
+    /// What they saw in this round, process by process.
+    fn round(&mut self, round: u32) -> Result<Vec<Seen>, String> {
+        match self {
+            Readers::Here(crew) => Ok(vec![crew.round(round, || Ok(()))?]),
+            Readers::Elsewhere(children) => children.round(),
+        }
+    }
+}
+
+/// A line on stderr, where that is a terminal.
+fn progress(plan: &Plan) -> ProgressBar {
+    let style = ProgressStyle::with_template("round {pos} of {len} {wide_bar} {elapsed}")
+        .expect("the template is right");
+    let bar = ProgressBar::new(plan.rounds.into()).with_style(style);
+    // Often enough to look alive, in a long round too.
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

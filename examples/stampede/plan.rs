@@ -1,0 +1,93 @@
+//! What every process of a run is told, and what it tells in return. Both travel as lines of JSON.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// One run, as each process needs to know it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// May hold a password, so it is sent through a pipe and never shown.
+    pub(crate) url: String,
+    /// What the run's keys begin with.
+    pub(crate) prefix: String,
+    pub(crate) processes: u32,
+    pub(crate) threads: u32,
+    pub(crate) rounds: u32,
+    pub(crate) load: Duration,
+    pub(crate) ttl: Duration,
+    pub(crate) primary: Primary,
+    pub(crate) protected: bool,
+}
+
+impl Plan {
+    pub(crate) fn readers(&self) -> u64 {
+        u64::from(self.processes) * u64::from(self.threads)
+    }
+
+    /// The id of the record that is cold in this round.
+    pub(crate) fn id(round: u32) -> String {
+        format!("round-{round}")
+    }
+}
+
+/// How the primary store answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Primary {
+    Finds,
+    Missing,
+    Failing,
+}
+
+/// How one reader was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum How {
+    Hit,
+    Loaded,
+    Waited,
+    Degraded,
+    /// By the error of a loader, its own or another's. What `--failing` asks for.
+    LoaderError,
+    /// By anything else: an error, or a record that is not the primary's.
+    OtherError,
+}
+
+/// What one reader saw in one round.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reader {
+    pub(crate) how: How,
+    pub(crate) started: Instant,
+    /// When its own loader returned; `None` where it did not run.
+    pub(crate) load_ended: Option<Instant>,
+    pub(crate) answered: Instant,
+}
+
+/// What the readers of one process saw in one round.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) readers: Vec<Reader>,
+    /// The first error that nobody asked for, also one that only degraded a lookup.
+    pub(crate) trouble: Option<String>,
+}
+
+/// An instant that means the same in all processes: nanoseconds since the epoch, by the system's clock.
+///
+/// [`std::time::Instant`] is steadier, but it can't leave its process. If somebody sets the clock during a
+/// round, that round's figures are wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Instant(u64);
+
+impl Instant {
+    pub(crate) fn now() -> Instant {
+        let since_epoch = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        // Good until the year 2554.
+        Instant(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Zero where `earlier` is later.
+    pub(crate) fn since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
