@@ -163,11 +163,16 @@ fn parse(text: &str) -> Commands {
         .collect()
 }
 
-/// What happened between two counts.
+/// What happened between two counts. Less, where the server was started anew in between.
 pub(crate) fn difference(before: &Commands, after: &Commands) -> Commands {
     after
         .iter()
-        .map(|(name, calls)| (name.clone(), calls - before.get(name).unwrap_or(&0)))
+        .map(|(name, calls)| {
+            (
+                name.clone(),
+                calls.saturating_sub(*before.get(name).unwrap_or(&0)),
+            )
+        })
         .filter(|(_, calls)| *calls > 0)
         .collect()
 }

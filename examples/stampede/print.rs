@@ -51,12 +51,12 @@ pub(crate) fn heading(plan: &Plan, server: &str) {
 }
 
 /// What has happened.
-pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Requests) {
+pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Result<Requests, String>) {
     println!();
     row("Loads", &loads(&figures.loads));
     let absent = plan.primary != Primary::Finds;
     if plan.protected && absent && plan.processes > 1 {
-        row("", "nothing to cache, so each process asks once, in turn");
+        row("", "nothing to cache, so the processes ask in turn");
     }
     row("Answers", &answers(figures));
     if let Some(trouble) = &figures.trouble {
@@ -74,7 +74,10 @@ pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Requests) {
     }
 
     println!();
-    commands(plan, requests);
+    match requests {
+        Ok(requests) => commands(plan, requests),
+        Err(why) => row("Redis commands", &format!("unknown: {why}")),
+    }
 
     println!();
     if plan.protected {
