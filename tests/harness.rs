@@ -1,7 +1,8 @@
 //! The stampede harness: that it counts right, ends in time, and refuses clearly.
 //!
 //! With it, the promise of one load is tested across real processes. Where an exact number of loads is
-//! asserted, a load takes long enough for every thread of a busy machine to ask before it ends.
+//! asserted, a load takes long enough for every thread of a busy machine to ask before it ends, and where
+//! nothing is cached, which leaves no second chance, there are fewer threads than connections.
 
 use std::{
     env,
@@ -91,6 +92,10 @@ impl Run {
             .trim()
     }
 
+    fn must_say(&self, label: &str, text: &str) {
+        assert_eq!(self.says(label), text, "in:\n{}", self.stdout);
+    }
+
     /// The largest of a line of durations, in milliseconds.
     fn longest_ms(&self, label: &str) -> f64 {
         let words: Vec<_> = self.says(label).split_whitespace().collect();
@@ -124,48 +129,81 @@ fn a_hundred_readers_in_four_processes_cost_one_load() {
         "--rounds",
         "1",
         "--load-ms",
-        "500",
+        "600",
     ]);
-    assert_eq!(run.says("Loads"), "1 load");
-    assert_eq!(
-        run.says("Answers"),
-        "0 hit, 1 loaded, 99 waited, 0 degraded, 0 errors"
+    run.must_say("Loads", "1 load");
+    run.must_say(
+        "Answers",
+        "0 hit, 1 loaded, 99 waited, 0 degraded, 0 errors",
     );
-    assert_eq!(run.says("  HGETALL"), "100       1.00");
+    run.must_say("  HGETALL", "100       1.00");
 }
 
 #[test]
 fn a_follower_of_the_same_process_costs_two_requests() {
-    // A read and an acquire for each, and one fill.
-    let run = stampede(&["--threads", "25", "--rounds", "1", "--load-ms", "500"]);
-    assert_eq!(run.says("Loads"), "1 load");
-    assert_eq!(run.says("  EVALSHA"), "26       1.04");
-    assert_eq!(run.says("  all sent"), "51       2.04");
+    let run = stampede(&["--threads", "12", "--rounds", "1", "--load-ms", "600"]);
+    run.must_say("Loads", "1 load");
+    run.must_say("  HGETALL", "12       1.00");
+    // An acquire for each and a fill. On a busy machine the load outlasts a third of the lease, which is
+    // then renewed.
+    let evalsha = run.says("  EVALSHA");
+    assert!(
+        ["13       1.08", "14       1.17"].contains(&evalsha),
+        "{evalsha}"
+    );
 }
 
 #[test]
 fn readers_of_a_record_that_does_not_exist_share_one_load_and_its_time() {
-    let run = stampede(&["--missing", "--rounds", "2", "--load-ms", "400"]);
-    assert_eq!(run.says("Loads"), "2 loads in 2 rounds, 1 each");
-    assert!(run.longest_ms("Until all are answered") < 800.0);
+    let run = stampede(&[
+        "--missing",
+        "--threads",
+        "12",
+        "--rounds",
+        "2",
+        "--load-ms",
+        "600",
+    ]);
+    run.must_say("Loads", "2 loads in 2 rounds, 1 each");
+    // One after the other they would take seven seconds.
+    assert!(run.longest_ms("Until all are answered") < 3000.0);
 }
 
 #[test]
 fn readers_of_a_failing_primary_share_one_load_and_its_error() {
-    let run = stampede(&["--failing", "--rounds", "2", "--load-ms", "400"]);
-    assert_eq!(run.says("Loads"), "2 loads in 2 rounds, 1 each");
-    assert_eq!(
-        run.says("Answers"),
-        "0 hit, 0 loaded, 0 waited, 0 degraded, 100 errors (100 the loader's own)"
+    let run = stampede(&[
+        "--failing",
+        "--threads",
+        "12",
+        "--rounds",
+        "2",
+        "--load-ms",
+        "600",
+    ]);
+    run.must_say("Loads", "2 loads in 2 rounds, 1 each");
+    run.must_say(
+        "Answers",
+        "0 hit, 0 loaded, 0 waited, 0 degraded, 24 errors (24 the loader's own)",
     );
-    assert!(run.longest_ms("Until all are answered") < 800.0);
+    // One after the other they would take seven seconds.
+    assert!(run.longest_ms("Until all are answered") < 3000.0);
 }
 
 #[test]
 fn processes_that_find_nothing_load_once_each() {
     for how in ["--missing", "--failing"] {
-        let run = stampede(&[how, "--processes", "3", "--threads", "10", "--rounds", "1"]);
-        assert_eq!(run.says("Loads"), "3 loads");
+        let run = stampede(&[
+            how,
+            "--processes",
+            "3",
+            "--threads",
+            "6",
+            "--rounds",
+            "1",
+            "--load-ms",
+            "600",
+        ]);
+        run.must_say("Loads", "3 loads");
     }
 }
 

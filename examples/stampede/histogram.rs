@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
+use crate::page::Page;
+
 /// With labels and counts, no wider than a terminal of 80 columns.
 const WIDEST: usize = 40;
 
 /// Bins that grow, up to 10, 20, 50, 100, 200, … µs: for delays that lie orders of magnitude apart. Those of
 /// the process that loaded are told from those of the others.
-pub(crate) fn growing(here: &[Duration], elsewhere: &[Duration]) {
-    print(&steps().collect::<Vec<_>>(), here, elsewhere);
+pub(crate) fn growing(page: &mut Page, here: &[Duration], elsewhere: &[Duration]) {
+    bins(page, &steps().collect::<Vec<_>>(), here, elsewhere);
     if !elsewhere.is_empty() {
-        println!("  █ same process   ░ other processes");
+        page.line("  █ same process   ░ other processes");
     }
 }
 
 /// Bins of one width, about ten of them.
-pub(crate) fn even(samples: &[Duration]) {
+pub(crate) fn even(page: &mut Page, samples: &[Duration]) {
     let (Some(least), Some(most)) = (samples.iter().min(), samples.iter().max()) else {
         return;
     };
@@ -27,11 +29,11 @@ pub(crate) fn even(samples: &[Duration]) {
     let bounds: Vec<_> = bounds(first)
         .take_while(|bound| *bound < *most + width)
         .collect();
-    print(&bounds, samples, &[]);
+    bins(page, &bounds, samples, &[]);
 }
 
 /// How many samples lie in each bin, from the first that has any to the last.
-fn print(bounds: &[Duration], here: &[Duration], elsewhere: &[Duration]) {
+fn bins(page: &mut Page, bounds: &[Duration], here: &[Duration], elsewhere: &[Duration]) {
     let bin = |sample: &Duration| bounds.partition_point(|bound| bound < sample);
     let mut bins = vec![(0, 0); bounds.len() + 1];
     for sample in here {
@@ -43,7 +45,7 @@ fn print(bounds: &[Duration], here: &[Duration], elsewhere: &[Duration]) {
     let some = |(here, elsewhere): &(usize, usize)| here + elsewhere > 0;
     let (Some(first), Some(last)) = (bins.iter().position(some), bins.iter().rposition(some))
     else {
-        println!("  (nobody waited)");
+        page.line("  (nobody waited)");
         return;
     };
     let fullest = bins.iter().map(|(here, elsewhere)| here + elsewhere).max();
@@ -56,8 +58,7 @@ fn print(bounds: &[Duration], here: &[Duration], elsewhere: &[Duration]) {
             None => "more".to_owned(),
         };
         let bar = "█".repeat(length(*here)) + &"░".repeat(length(*elsewhere));
-        let line = format!("  {bound:<16}{:>8}  {bar}", here + elsewhere);
-        println!("{}", line.trim_end());
+        page.line(&format!("  {bound:<16}{:>8}  {bar}", here + elsewhere));
     }
 }
 

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A file each: `args` (the flags), `ground` (the server), `crew` (the readers of one process), `children`
-//! (further processes), `figures` and `print` (what came of it).
+//! (further processes), `plan` (what processes tell each other), `unprotected` (for comparison), `figures`,
+//! `print`, `page` and `histogram` (what came of it).
 
 mod args;
 mod children;
@@ -13,6 +14,7 @@ mod crew;
 mod figures;
 mod ground;
 mod histogram;
+mod page;
 mod plan;
 mod print;
 mod unprotected;
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), String> {
     let mut ground = Ground::prepare(args)?;
     let plan = ground.plan.clone();
-    print::heading(&plan, &ground.description);
+    print::heading(&plan, &ground.description).print()?;
 
     let mut readers = Readers::prepare(&ground)?;
     let mut figures = Figures::default();
@@ -69,8 +71,7 @@ fn run(args: &Args) -> Result<(), String> {
         let spent = ground::difference(&before, &after);
         Requests::of(&plan, spent)
     });
-    print::report(&plan, &figures, &requests);
-    Ok(())
+    print::report(&plan, &figures, &requests).print()
 }
 
 /// Who reads.

@@ -1,28 +1,23 @@
-//! The figures as text: all on one grid, a column of labels and columns of figures.
-
-use std::time::Duration;
+//! The figures as text.
 
 use crate::{
-    figures::{Figures, Requests, Spread},
+    figures::{Figures, Requests},
     ground::Commands,
     histogram,
+    page::Page,
     plan::{How, Plan, Primary},
 };
 
-/// As wide as the longest label and a gap.
-const LABEL: usize = 28;
-/// As wide as the longest figure, `123.4 ms`, and a gap.
-const FIGURE: usize = 11;
-
 /// What is about to happen.
-pub(crate) fn heading(plan: &Plan, server: &str) {
+pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
+    let mut page = Page::default();
     let load = plan.load.as_millis();
     let threads = plural(u64::from(plan.threads), "thread");
     let readers = match plan.processes {
         1 => threads,
         n => format!("{} ({n} processes × {threads})", plan.readers()),
     };
-    row(
+    page.row(
         "Readers",
         &format!("{readers}, all asking for one cold key"),
     );
@@ -30,8 +25,8 @@ pub(crate) fn heading(plan: &Plan, server: &str) {
         1 => "1".to_owned(),
         n => format!("{n}, each with another key"),
     };
-    row("Rounds", &rounds);
-    row(
+    page.row("Rounds", &rounds);
+    page.row(
         "Primary",
         &match plan.primary {
             Primary::Finds => format!("finds the record in {load} ms"),
@@ -39,7 +34,7 @@ pub(crate) fn heading(plan: &Plan, server: &str) {
             Primary::Failing => format!("fails after {load} ms"),
         },
     );
-    row(
+    page.row(
         "Protection",
         if plan.protected {
             "single-flight in each process, a lease across processes"
@@ -47,49 +42,53 @@ pub(crate) fn heading(plan: &Plan, server: &str) {
             "none: HGETALL, load on a miss, HSET + PEXPIRE"
         },
     );
-    row("Redis", server);
+    page.row("Redis", server);
+    page
 }
 
 /// What has happened.
-pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Result<Requests, String>) {
-    println!();
-    row("Loads", &loads(&figures.loads));
+pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Result<Requests, String>) -> Page {
+    let mut page = Page::default();
+    page.line("");
+    page.row("Loads", &loads(&figures.loads));
     let absent = plan.primary != Primary::Finds;
     if plan.protected && absent && plan.processes > 1 {
-        row("", "nothing to cache, so the processes ask in turn");
+        page.row("", "nothing to cache, so the processes ask in turn");
     }
-    row("Answers", &answers(figures));
+    page.row("Answers", &answers(figures));
     if let Some(trouble) = &figures.trouble {
-        row("First trouble", trouble);
+        page.row("First trouble", trouble);
     }
 
-    println!();
-    cells("", &["min", "median", "p99", "max"]);
-    spread("Until all are answered", &figures.until_all_answered, false);
-    spread("Answer of a reader", &figures.answer, true);
+    page.line("");
+    page.cells("", &["min", "median", "p99", "max"]);
+    page.spread("Until all are answered", &figures.until_all_answered, false);
+    page.spread("Answer of a reader", &figures.answer, true);
     if plan.protected {
-        spread("Wake-up, same process", &figures.wake_up_here, true);
-        spread("Wake-up, other processes", &figures.wake_up_elsewhere, true);
-        spread("Loader, after its load", &figures.fill, true);
+        page.spread("Wake-up, same process", &figures.wake_up_here, true);
+        page.spread("Wake-up, other processes", &figures.wake_up_elsewhere, true);
+        page.spread("Loader, after its load", &figures.fill, true);
     }
 
-    println!();
+    page.line("");
     match requests {
-        Ok(requests) => commands(plan, requests),
-        Err(why) => row("Redis commands", &format!("unknown: {why}")),
+        Ok(requests) => commands(&mut page, plan, requests),
+        Err(why) => page.row("Redis commands", &format!("unknown: {why}")),
     }
 
-    println!();
+    page.line("");
     if plan.protected {
-        println!("Wake-up delay, from the load's end to the answers of those who waited for it");
+        page.line("Wake-up delay, from the load's end to the answers of those who waited for it");
         histogram::growing(
+            &mut page,
             figures.wake_up_here.samples(),
             figures.wake_up_elsewhere.samples(),
         );
     } else {
-        println!("Answer of a reader, from its start");
-        histogram::even(figures.answer.samples());
+        page.line("Answer of a reader, from its start");
+        histogram::even(&mut page, figures.answer.samples());
     }
+    page
 }
 
 /// `1 load`, `5 loads in 5 rounds, 1 each`, `9 loads in 5 rounds, 1 to 3 each`.
@@ -121,36 +120,22 @@ fn answers(figures: &Figures) -> String {
     )
 }
 
-fn spread(label: &str, spread: &Spread, with_p99: bool) {
-    let figure = |percent| {
-        spread
-            .percentile(percent)
-            .map_or_else(String::new, duration)
-    };
-    if spread.samples().is_empty() {
-        return;
+fn commands(page: &mut Page, plan: &Plan, requests: &Requests) {
+    let lookups = plan.readers() * u64::from(plan.rounds);
+    page.cells("Redis commands", &["calls", "per reader"]);
+    list(page, &requests.sent, lookups);
+    let sent: u64 = requests.sent.values().sum();
+    page.cells("  all sent", &[&sent.to_string(), &ratio(sent, lookups)]);
+    if !requests.inside.is_empty() {
+        page.line("  inside the scripts:");
+        list(page, &requests.inside, lookups);
     }
-    // One sample a round is too few for it.
-    let p99 = if with_p99 { figure(99) } else { String::new() };
-    cells(label, &[&figure(0), &figure(50), &p99, &figure(100)]);
 }
 
-fn commands(plan: &Plan, requests: &Requests) {
-    let lookups = plan.readers() * u64::from(plan.rounds);
-    cells("Redis commands", &["calls", "per reader"]);
-    let line = |label: &str, calls: u64| {
-        cells(label, &[&calls.to_string(), &ratio(calls, lookups)]);
-    };
-    let list = |commands: &Commands| {
-        for (name, calls) in commands {
-            line(&format!("  {}", name.to_uppercase()), *calls);
-        }
-    };
-    list(&requests.sent);
-    line("  all sent", requests.sent.values().sum());
-    if !requests.inside.is_empty() {
-        println!("  inside the scripts:");
-        list(&requests.inside);
+fn list(page: &mut Page, commands: &Commands, lookups: u64) {
+    for (name, calls) in commands {
+        let label = format!("  {}", name.to_uppercase());
+        page.cells(&label, &[&calls.to_string(), &ratio(*calls, lookups)]);
     }
 }
 
@@ -160,30 +145,6 @@ fn ratio(of: u64, to: u64) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// `12 µs`, `3.4 ms`, `5.67 s`.
-pub(crate) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    if seconds < 0.001 {
-        format!("{:.0} µs", seconds * 1e6)
-    } else if seconds < 1.0 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else {
-        format!("{seconds:.2} s")
-    }
-}
-
 fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-fn row(label: &str, text: &str) {
-    println!("{label:<LABEL$}{text}");
-}
-
-fn cells(label: &str, cells: &[&str]) {
-    print!("{label:<LABEL$}");
-    for cell in cells {
-        print!("{cell:>FIGURE$}");
-    }
-    println!();
 }
