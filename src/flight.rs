@@ -113,11 +113,6 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
             flight,
         })
     }
-
-    /// The flight under this key.
-    pub(crate) fn find(&self, key: &K) -> Option<Arc<Flight<T>>> {
-        self.shard(key).lock().get(key).cloned()
-    }
 }
 
 impl<K: Eq + Hash, T> Flights<K, T> {
@@ -233,7 +228,7 @@ mod tests {
             let followers: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let flight = flights.find(&"key").unwrap();
+                        let flight = flights.announce_or_find(&"key").unwrap_err();
                         found.wait();
                         flight.wait_until(soon())
                     })
@@ -246,7 +241,7 @@ mod tests {
                 assert_eq!(follower.join().unwrap(), Arrival::Landed(7));
             }
         });
-        assert!(flights.find(&"key").is_none());
+        assert!(flights.announce_or_find(&"key").is_ok());
     }
 
     #[test]
@@ -256,7 +251,7 @@ mod tests {
         thread::scope(|scope| {
             let leader = flights.announce("key");
             let follower = scope.spawn(|| {
-                let flight = flights.find(&"key").unwrap();
+                let flight = flights.announce_or_find(&"key").unwrap_err();
                 found.wait();
                 flight.wait_until(soon())
             });
@@ -268,14 +263,14 @@ mod tests {
             assert!(panicked.is_err());
             assert_eq!(follower.join().unwrap(), Arrival::Abandoned);
         });
-        assert!(flights.find(&"key").is_none());
+        assert!(flights.announce_or_find(&"key").is_ok());
     }
 
     #[test]
     fn a_follower_waits_no_longer_than_its_deadline() {
         let flights = Flights::<_, ()>::new();
         let _leader = flights.announce("key");
-        let flight = flights.find(&"key").unwrap();
+        let flight = flights.announce_or_find(&"key").unwrap_err();
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(flight.wait_until(deadline), Arrival::TimedOut);
         assert!(Instant::now() >= deadline);
@@ -286,10 +281,10 @@ mod tests {
         let flights = Flights::new();
         let leader = flights.announce("key");
         leader.land(7);
-        let latecomer = flights.find(&"key").unwrap();
+        let latecomer = flights.announce_or_find(&"key").unwrap_err();
         assert_eq!(latecomer.wait_until(Instant::now()), Arrival::Landed(7));
         drop(leader);
-        assert!(flights.find(&"key").is_none());
+        assert!(flights.announce_or_find(&"key").is_ok());
     }
 
     #[test]
@@ -299,7 +294,12 @@ mod tests {
         let found = flights.announce_or_find(&"key").unwrap_err();
         assert!(found.is_led_by_this_thread());
         thread::scope(|scope| {
-            let other = scope.spawn(|| flights.find(&"key").unwrap().is_led_by_this_thread());
+            let other = scope.spawn(|| {
+                flights
+                    .announce_or_find(&"key")
+                    .unwrap_err()
+                    .is_led_by_this_thread()
+            });
             assert!(!other.join().unwrap());
         });
         drop(leader);

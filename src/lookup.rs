@@ -4,8 +4,8 @@
 //! get ─ read ─┬─ a record: hit
 //!             ├─ none: acquire ─┬─ a record: somebody filled it meanwhile
 //!             │        ↑        ├─ acquired: lead: load, tell the followers, fill or release
-//!             │        │        └─ held by T: a flight of ours? follow it : poll
-//!             │        └── abandoned, or the poll's pause is over ──┘
+//!             │        │        └─ held by T: a flight of this process? follow it : watch T, and poll
+//!             │        └──── abandoned, or the pause is over ────┘
 //!             └─ Redis failed, here or above, or the wait took too long: degraded
 //! ```
 //!
@@ -13,6 +13,9 @@
 //!
 //! - A flight is found **by the token that Redis named**, never by the key. The invalidation ended the lease,
 //!   so who comes after it is told another token, or none.
+//!   A lease of another process has one *watcher* here: the first who hears of its token announces a flight
+//!   under it and polls, the others follow that. What the watcher reads is right for all of them: each was
+//!   told the token after it began, and a token that has been ended never comes back.
 //! - A fill is refused unless its token still stands in the lease key.
 //! - A load without Redis is shared only with lookups that began **before the load was announced**. No token
 //!   vouches for it, and another process may have invalidated through a connection that works.
@@ -39,6 +42,9 @@ use crate::{
     store::{Acquire, Entry},
     token::Token,
 };
+
+/// Who ends a flight that is found by a token.
+type Lead<'a, R> = Leader<'a, Token, Outcome<R>>;
 
 /// One lookup under way.
 struct Asking<'a, R> {
@@ -101,13 +107,24 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         // In the table before Redis can name it: a follower may hear of the token before its owner does.
         let leader = inner.flights.announce(Token::random());
         let token = *leader.key();
+        let mut watch: Option<Lead<'_, R>> = None;
         let mut polls = 0;
         loop {
             let lease_ttl = inner.settings.lease_ttl;
             match inner.counted(inner.store.acquire(keys, token, lease_ttl, look)) {
-                Ok(Acquire::Acquired) => return self.lead(keys, &leader, load),
+                Ok(Acquire::Acquired) => {
+                    // Those who watched with us ask again, and are told our token.
+                    drop(watch);
+                    return self.lead(keys, &leader, load);
+                }
                 Ok(Acquire::Record(fields)) => match inner.decode(fields) {
-                    Some(record) => return self.waited(Ok(Some(Arc::new(record)))),
+                    Some(record) => {
+                        let outcome = Ok(Some(Arc::new(record)));
+                        if let Some(watch) = watch {
+                            watch.land(outcome.clone());
+                        }
+                        return self.waited(outcome);
+                    }
                     None => look = false,
                 },
                 Ok(Acquire::Held { by, left }) => {
@@ -116,23 +133,21 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                     }
                     // What the holder fills is worth a look again.
                     look = true;
-                    if let Some(flight) = by.and_then(|token| inner.flights.find(&token)) {
-                        if let Some(outcome) = follow(&flight, deadline)? {
-                            return self.waited(outcome);
-                        }
-                    } else {
-                        thread::sleep(self.pause(token, polls, left, deadline));
-                        polls += 1;
+                    polls += 1;
+                    let pause = self.pause(token, polls, left, deadline);
+                    if let Some(outcome) = self.wait(by, &mut watch, pause, deadline)? {
+                        return self.waited(outcome);
                     }
                 }
                 Err(failure) => {
                     // The lease may be ours: perhaps only the reply was lost.
                     inner.keeper.give_back(keys.clone(), token);
-                    drop(leader);
+                    drop((watch, leader));
                     return self.degraded(&keys.data, load, failure);
                 }
             }
         }
+        drop(watch);
         drop(leader);
         let waited = Error::WaitTimeout {
             waited: self.began.elapsed(),
@@ -143,6 +158,30 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         self.degraded(&keys.data, load, waited)
     }
 
+    /// The lease is another's: follow the flight that is announced under its token in this process, whether
+    /// that loads or watches. If there is none, watch: announce one, and pause before asking again.
+    ///
+    /// `None`: ask again.
+    fn wait<'a>(
+        &'a self,
+        holder: Option<Token>,
+        watch: &mut Option<Lead<'a, R>>,
+        pause: Duration,
+        deadline: Instant,
+    ) -> Result<Option<Outcome<R>>, Error> {
+        // Without a token, that is under another program's lock, everyone is on their own.
+        if holder.is_none() || holder != watch.as_ref().map(|watch| *watch.key()) {
+            // Another holder than the one that was watched. Its followers must hear of it.
+            *watch = None;
+            match holder.map(|token| self.inner.flights.announce_or_find(&token)) {
+                Some(Err(flight)) => return follow(&flight, deadline),
+                announced => *watch = announced.and_then(Result::ok),
+            }
+        }
+        thread::sleep(pause);
+        Ok(None)
+    }
+
     /// The lease is ours: load, tell the followers, then fill or release.
     ///
     /// The followers come first, so that they don't wait for a round trip that changes nothing for them.
@@ -150,7 +189,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     fn lead(
         &self,
         keys: &Keys,
-        leader: &Leader<'_, Token, Outcome<R>>,
+        leader: &Lead<'_, R>,
         load: impl FnOnce() -> Result<Option<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
         let inner = self.inner;
@@ -248,7 +287,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     /// lapse of the lease, never beyond the deadline.
     fn pause(&self, token: Token, polls: u32, left: Duration, deadline: Instant) -> Duration {
         let longest = self.inner.settings.poll;
-        let pause = Duration::from_millis(1 << polls.min(10)).min(longest);
+        let pause = Duration::from_millis(1 << (polls - 1).min(10)).min(longest);
         let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
         pause
             .saturating_sub(Duration::from_micros(token.spread(polls, half)))

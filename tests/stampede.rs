@@ -84,6 +84,48 @@ fn all_who_miss_but_one_are_spared_the_load() {
 }
 
 #[test]
+fn of_all_who_wait_for_another_process_one_asks() {
+    const READERS: u64 = 30;
+    let server = Server::start();
+    let (holder, cache) = (server.cache(), server.cache());
+    let loading = Barrier::new(2);
+    let (asked, answers) = thread::scope(|scope| {
+        scope.spawn(|| {
+            holder.get("p-001", |id| {
+                loading.wait();
+                until(|| cache.stats().misses == READERS);
+                thread::sleep(Duration::from_millis(400)); // many polls
+                load_loaf(id)
+            })
+        });
+        loading.wait();
+        let before = evals(&server);
+        let answers = stampede(&[&cache], 30, || -> Result<_, io::Error> {
+            panic!("the other process loads")
+        });
+        (evals(&server) - before, answers)
+    });
+    for answer in answers {
+        assert_eq!(answer.unwrap().source(), Source::Waited);
+    }
+    // One question of each reader, the other's fill, and one pause after the other of 1, 2, 4, … 25 ms,
+    // none shorter than half of that. If each polled for itself it would be hundreds.
+    assert!(asked < 3 * READERS, "{asked}");
+}
+
+/// How many scripts clients have called.
+fn evals(server: &Server) -> u64 {
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(&mut server.connect())
+        .unwrap();
+    let calls = info
+        .split_once("cmdstat_evalsha:calls=")
+        .map_or("0", |(_, rest)| rest.split(',').next().unwrap());
+    calls.parse().unwrap()
+}
+
+#[test]
 fn a_record_that_does_not_exist_is_looked_for_once() {
     const LATENCY: Duration = Duration::from_millis(300);
     let server = Server::start();
