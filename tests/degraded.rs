@@ -43,6 +43,16 @@ fn a_lookup_without_redis_is_answered_by_the_loader_and_says_so() {
 }
 
 #[test]
+fn a_refused_connection_delays_a_lookup_by_a_moment_only() {
+    let patient = Redis::builder(format!("redis://127.0.0.1:{}", free_port()));
+    let cache = cache(patient.checkout_timeout(Duration::from_secs(20)).lazy());
+    let began = Instant::now();
+    assert_degraded(&cache);
+    assert_degraded(&cache);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
 fn an_invalidation_that_does_not_reach_redis_is_an_error() {
     let cache = cache(impatient(&format!("redis://127.0.0.1:{}", free_port())).lazy());
     let error = cache.invalidate("p-001").unwrap_err();
@@ -157,6 +167,11 @@ fn a_pool_without_a_free_connection_degrades_the_lookup() {
     cache
         .update("p-001", |_| {
             assert_degraded(&cache);
+            let error = cache.invalidate("p-001").unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "Redis failed at `invalidate`: all connections of the pool (1) stayed in use"
+            );
             None
         })
         .unwrap();

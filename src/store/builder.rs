@@ -38,7 +38,7 @@ impl Redis {
             url: url.into(),
             pool_size: 16,
             timeouts: Timeouts {
-                checkout: Duration::from_millis(500),
+                checkout: Duration::from_secs(1),
                 connect: Duration::from_millis(500),
                 io: Duration::from_millis(500),
             },
@@ -58,10 +58,11 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets how long a call waits for a free connection, opening one included. 1 ms to ten years.
+    /// Sets how long a call waits for a free connection, opening one included. Where connections are refused
+    /// and none is open, it waits a moment only. 1 ms to ten years.
     ///
-    /// Defaults to 500 ms, like the other two timeouts: more than a server that works ever takes (a
-    /// snapshot's fork, a slow script), less than what makes a person leave.
+    /// Defaults to 1 s: thousands of round trips of the others in line, so that only a pool that is much too
+    /// small, or a server that is silent, makes a lookup go without Redis.
     pub fn checkout_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.checkout = timeout;
         self
@@ -70,7 +71,8 @@ impl RedisBuilder {
     /// Sets how long each step of opening a connection may take: the connection itself, the password, the
     /// choice of a database. 1 ms to ten years.
     ///
-    /// Defaults to 500 ms.
+    /// Defaults to 500 ms: more than a server that works ever takes (a snapshot's fork, a slow script), less
+    /// than what makes a person leave.
     pub fn connect_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.connect = timeout;
         self
@@ -79,7 +81,7 @@ impl RedisBuilder {
     /// Sets how long the wire may be silent, while a request is written and while its reply is awaited. A
     /// connection on which that happened is closed. 1 ms to ten years.
     ///
-    /// Defaults to 500 ms.
+    /// Defaults to 500 ms, like `connect_timeout` and for its reason.
     pub fn io_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.io = timeout;
         self

@@ -8,6 +8,7 @@
 //! Nothing is sent to test a connection, not at checkout and not when idle.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +21,13 @@ use r2d2::{ManageConnection, Pool, PooledConnection};
 use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
 
 use crate::error::{Cause, Error};
+
+/// A refused connection shows within this time: a hundred round trips of a near server.
+const REFUSED_WITHIN: Duration = Duration::from_millis(10);
+
+/// How long r2d2 pauses between attempts to connect: from 200 ms, doubled up to half of this. So a server that
+/// comes back is found within half a second.
+const RECONNECT: Duration = Duration::from_secs(1);
 
 /// How long each step may take.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +133,7 @@ impl Connections {
             .max_size(size)
             // None is opened ahead of need: a tool that asks once should connect once.
             .min_idle(Some(0))
-            .connection_timeout(timeouts.checkout)
+            .connection_timeout(RECONNECT)
             // `is_valid` is a comparison here.
             .test_on_check_out(true)
             // A failed connect reaches the caller who waits for it; r2d2 would also log each retry.
@@ -190,15 +198,53 @@ impl Connections {
         outcome.map_err(Failure::Request)
     }
 
+    /// A free connection, or a new one.
+    ///
+    /// r2d2 waits the whole timeout also where every attempt to connect is refused at once. So this looks up
+    /// after a moment: without a single connection, and with a refusal, there is nothing to wait for. r2d2
+    /// goes on trying in the background, and the next caller finds a connection when there is one.
     fn checkout(&self) -> Result<PooledConnection<Manager>, Failure> {
-        self.pool.get().map_err(|timed_out| {
-            Failure::Checkout(match self.seen.refusal.lock().clone() {
-                Some(refusal) => Arc::new(refusal),
-                None => Arc::new(timed_out),
-            })
+        let moment = REFUSED_WITHIN.min(self.timeouts.checkout);
+        if let Ok(wire) = self.pool.get_timeout(moment) {
+            return Ok(wire);
+        }
+        if self.pool.state().connections == 0 {
+            self.refusal()?;
+        }
+        let rest = self.timeouts.checkout.saturating_sub(moment);
+        self.pool.get_timeout(rest).or_else(|_| {
+            self.refusal()?;
+            let connections = self.pool.max_size();
+            Err(Failure::Checkout(Arc::new(NoneFree { connections })))
         })
     }
+
+    /// Fails where the latest attempt to connect did.
+    fn refusal(&self) -> Result<(), Failure> {
+        match self.seen.refusal.lock().clone() {
+            Some(refusal) => Err(Failure::Checkout(Arc::new(refusal))),
+            None => Ok(()),
+        }
+    }
 }
+
+/// All connections stayed in use by other calls.
+#[derive(Debug)]
+struct NoneFree {
+    connections: u32,
+}
+
+impl fmt::Display for NoneFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoneFree { connections } = self;
+        write!(
+            f,
+            "all connections of the pool ({connections}) stayed in use"
+        )
+    }
+}
+
+impl std::error::Error for NoneFree {}
 
 fn failed(request: &'static str, cause: Cause) -> Error {
     Error::Redis { request, cause }
