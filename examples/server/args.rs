@@ -1,0 +1,108 @@
+//! The command line: flags, their environment variables, and one line where something is wrong with them.
+
+use std::{net::IpAddr, time::Duration};
+
+use clap::Parser;
+
+/// A demo of `cache-aside`: four products in a slow primary store, a cache on Redis in front of it, and a
+/// page to try them.
+#[derive(Parser)]
+#[command(name = "server", version)]
+pub(crate) struct Args {
+    /// Port of the page; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    pub(crate) port: u16,
+
+    /// Address to listen on; the demo has no protection, so keep it on this machine
+    #[arg(long, env = "BIND", default_value = "127.0.0.1")]
+    pub(crate) bind: IpAddr,
+
+    // The URL is not shown by --help: it may hold a password.
+    /// Redis by URL (`redis://…`, `unix:///…`), instead of host and port
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    redis_url: Option<String>,
+
+    /// Host of Redis
+    #[arg(
+        long,
+        env = "REDIS_HOST",
+        value_name = "HOST",
+        default_value = "127.0.0.1"
+    )]
+    redis_host: String,
+
+    /// Port of Redis
+    #[arg(long, env = "REDIS_PORT", value_name = "PORT", default_value_t = 6379)]
+    redis_port: u16,
+
+    // The library takes no more than ten years.
+    /// How long a record stays in the cache
+    #[arg(
+        long,
+        env = "CACHE_TTL",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=315_360_000)
+    )]
+    ttl: u64,
+
+    // At most half of what a lookup waits for another's load by default: a longer sleep would turn the
+    // stampede test into one of time-outs.
+    /// How long the primary store sleeps on each read, up to 5000
+    #[arg(
+        long,
+        env = "PRIMARY_LATENCY_MS",
+        value_name = "MS",
+        default_value_t = 150,
+        value_parser = clap::value_parser!(u64).range(..=5000)
+    )]
+    primary_latency_ms: u64,
+
+    // A browser opens at most six connections to one host, so that two of them, each with a slow read on
+    // every connection, still leave a thread for a third.
+    /// How many requests are answered at the same time
+    #[arg(
+        long,
+        env = "THREADS",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
+    pub(crate) threads: u16,
+}
+
+impl Args {
+    /// Reads the command line and the environment.
+    ///
+    /// Prints and exits where help or the version is asked for. An error is one line: clap's own would be
+    /// several, and exit with 2.
+    pub(crate) fn read() -> Result<Args, String> {
+        Args::try_parse().map_err(|error| {
+            if !error.use_stderr() {
+                error.exit();
+            }
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            format!("{line}; --help lists the flags")
+        })
+    }
+
+    pub(crate) fn redis_url(&self) -> String {
+        match &self.redis_url {
+            // A variable that is set to nothing counts as not set, as it does for a shell.
+            Some(url) if !url.is_empty() => url.clone(),
+            _ if self.redis_host.contains(':') => {
+                format!("redis://[{}]:{}", self.redis_host, self.redis_port)
+            }
+            _ => format!("redis://{}:{}", self.redis_host, self.redis_port),
+        }
+    }
+
+    pub(crate) fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl)
+    }
+
+    pub(crate) fn primary_latency(&self) -> Duration {
+        Duration::from_millis(self.primary_latency_ms)
+    }
+}

@@ -1,0 +1,163 @@
+//! Requests in, answers out: what `tiny_http` leaves to its user.
+//!
+//! Bounds every body, takes forms apart strictly, and ends each connection after its answer: a connection
+//! that is kept open holds a thread of `tiny_http` for as long as its client likes.
+
+use std::io::{self, Read, Write};
+
+use serde_json::{Value, json};
+use tiny_http::{Method, Request, StatusCode};
+
+/// No form of the demo comes near it.
+const LONGEST_BODY: usize = 64 * 1024;
+
+/// Whether to forget a request, connection and all. One that is dropped allocates, in `tiny_http`, as much
+/// as its body claims to be long yet, and a claim beyond all memory would end the process.
+pub(crate) fn is_absurd(request: &Request) -> bool {
+    request
+        .body_length()
+        .is_some_and(|len| len > 1024 * LONGEST_BODY)
+}
+
+pub(crate) struct Answer {
+    status: u16,
+    content_type: &'static str,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(value: &Value) -> Answer {
+        Answer {
+            status: 200,
+            content_type: "application/json",
+            headers: Vec::new(),
+            body: value.to_string().into_bytes(),
+        }
+    }
+
+    pub(crate) fn html(page: String) -> Answer {
+        Answer {
+            status: 200,
+            content_type: "text/html; charset=utf-8",
+            headers: Vec::new(),
+            body: page.into_bytes(),
+        }
+    }
+
+    pub(crate) fn error(status: u16, message: impl Into<String>) -> Answer {
+        let message: String = message.into();
+        Answer {
+            status,
+            ..Answer::json(&json!({ "error": message }))
+        }
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Sends it. Written out by hand, because a `tiny_http::Response` drops the `Connection` header.
+    pub(crate) fn send(self, request: Request) -> io::Result<()> {
+        let head_only = *request.method() == Method::Head;
+        // Reads and drops what is left of the body.
+        let mut wire = request.into_writer();
+        write!(
+            wire,
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+            self.status,
+            StatusCode(self.status).default_reason_phrase(),
+            self.content_type,
+            self.body.len(),
+        )?;
+        for (name, value) in &self.headers {
+            write!(wire, "{name}: {value}\r\n")?;
+        }
+        wire.write_all(b"\r\n")?;
+        if !head_only {
+            wire.write_all(&self.body)?;
+        }
+        wire.flush()
+    }
+}
+
+/// The fields of a form, or of a query.
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Of what stands behind the `?`.
+    pub(crate) fn of_query(request: &Request) -> Result<Form, Answer> {
+        let query = request.url().split_once('?').map_or("", |(_, query)| query);
+        Form::parse(query.as_bytes())
+    }
+
+    /// Of the body.
+    pub(crate) fn of_body(request: &mut Request) -> Result<Form, Answer> {
+        let too_long = || Answer::error(413, "the body is longer than 64 KiB");
+        if request.body_length().is_some_and(|len| len > LONGEST_BODY) {
+            return Err(too_long());
+        }
+        let mut body = Vec::new();
+        // A body in chunks does not say its length: one byte more than allowed tells.
+        request
+            .as_reader()
+            .take(LONGEST_BODY as u64 + 1)
+            .read_to_end(&mut body)
+            .map_err(|error| Answer::error(400, format!("the body broke off: {error}")))?;
+        if body.len() > LONGEST_BODY {
+            return Err(too_long());
+        }
+        Form::parse(&body)
+    }
+
+    /// `form_urlencoded` takes anything; a wrong form would then be answered with a wrong record.
+    fn parse(text: &[u8]) -> Result<Form, Answer> {
+        let malformed = |what| Answer::error(400, format!("malformed form: {what}"));
+        if !text.is_ascii() {
+            return Err(malformed("bytes beyond ASCII must be written as %XX"));
+        }
+        let mut behind_percent = text.split(|byte| *byte == b'%').skip(1);
+        let is_escape = |rest: &[u8]| {
+            rest.len() >= 2 && rest[0].is_ascii_hexdigit() && rest[1].is_ascii_hexdigit()
+        };
+        if !behind_percent.all(is_escape) {
+            return Err(malformed("a % without two hex digits"));
+        }
+        let fields: Vec<_> = form_urlencoded::parse(text).into_owned().collect();
+        // What it puts in the place of bytes that are no UTF-8.
+        let is_utf8 = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
+        if !fields
+            .iter()
+            .all(|(name, value)| is_utf8(name) && is_utf8(value))
+        {
+            return Err(malformed("not UTF-8"));
+        }
+        Ok(Form(fields))
+    }
+
+    /// A field, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, Answer> {
+        let mut values = self.0.iter().filter(|(field, _)| field == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        if values.next().is_some() {
+            return Err(Answer::error(400, format!("`{name}` is there twice")));
+        }
+        Ok(value)
+    }
+
+    /// A field that must be there, though it may be empty.
+    pub(crate) fn require(&self, name: &str) -> Result<&str, Answer> {
+        self.get(name)?
+            .ok_or_else(|| Answer::error(400, format!("`{name}` is missing")))
+    }
+
+    /// A field that must be there and say something.
+    pub(crate) fn require_text(&self, name: &str) -> Result<&str, Answer> {
+        match self.require(name)? {
+            "" => Err(Answer::error(400, format!("`{name}` is empty"))),
+            text => Ok(text),
+        }
+    }
+}

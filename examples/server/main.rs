@@ -1,0 +1,172 @@
+//! A page that shows what `cache-aside` does: `cargo run --release --example server`.
+//!
+//! Threads that block, each answering one request at a time, as the services do for which the crate is
+//! made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
+
+mod args;
+mod http;
+mod page;
+mod primary;
+mod routes;
+mod stampede;
+
+use std::{
+    io::{self, Write},
+    mem,
+    net::{SocketAddr, TcpListener},
+    process::{self, ExitCode},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use cache_aside::{Cache, Error};
+use redis::IntoConnectionInfo;
+use tiny_http::Server;
+
+use args::Args;
+use primary::MockPrimaryStore;
+use routes::Shop;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // One line, whatever a server put into its error.
+            eprintln!("server: {}", why.replace(['\r', '\n'], " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let args = Args::read()?;
+    let shop = Shop {
+        cache: open_cache(&args)?,
+        primary: MockPrimaryStore::new(args.primary_latency()),
+    };
+    let (server, address) = listen(&args)?;
+    let server = Arc::new(server);
+    let stopping = Arc::new(AtomicBool::new(false));
+    stop_on_ctrl_c(&args, &server, &stopping)?;
+    say(&format!("Open http://{address}/  (Ctrl-C stops)"));
+
+    let workers = Workers {
+        shop,
+        server,
+        stopping,
+        count: args.threads,
+    };
+    workers.run()?;
+    say("Stopped.");
+    Ok(())
+}
+
+fn open_cache(args: &Args) -> Result<Cache, String> {
+    let url = args.redis_url();
+    Cache::builder(&url)
+        .prefix("cache:product:")
+        .ttl(args.ttl())
+        .build()
+        .map_err(|error| match url.as_str().into_connection_info() {
+            // Only host and port: the URL may hold a password.
+            Ok(info) if matches!(error, Error::Redis { .. }) => {
+                format!("cannot use Redis at {}: {error}", info.addr())
+            }
+            _ => error.to_string(),
+        })
+}
+
+fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {
+    let wanted = SocketAddr::new(args.bind, args.port);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{wanted} is in use by another program; choose another --port")
+        }
+        _ => format!("cannot listen on {wanted}: {error}"),
+    };
+    let listener = TcpListener::bind(wanted).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let server = Server::from_listener(listener, None)
+        .map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
+    Ok((server, address))
+}
+
+/// Lets each worker finish what it is at and end. Whoever presses Ctrl-C again does not want to wait.
+fn stop_on_ctrl_c(
+    args: &Args,
+    server: &Arc<Server>,
+    stopping: &Arc<AtomicBool>,
+) -> Result<(), String> {
+    let (server, stopping, workers) = (Arc::clone(server), Arc::clone(stopping), args.threads);
+    ctrlc::set_handler(move || {
+        if stopping.swap(true, Ordering::SeqCst) {
+            // What a shell reports of a program that Ctrl-C ended: 128 and the number of the signal.
+            process::exit(130);
+        }
+        unblock_all(&server, workers);
+    })
+    .map_err(|error| format!("cannot catch Ctrl-C: {error}"))
+}
+
+/// One call ends one worker, now or when it next asks for a request.
+fn unblock_all(server: &Server, workers: u16) {
+    for _ in 0..workers {
+        server.unblock();
+    }
+}
+
+struct Workers {
+    shop: Shop,
+    server: Arc<Server>,
+    stopping: Arc<AtomicBool>,
+    count: u16,
+}
+
+impl Workers {
+    /// Answers requests until Ctrl-C.
+    fn run(&self) -> Result<(), String> {
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.count)
+                .map(|_| scope.spawn(|| self.work()))
+                .collect();
+            workers.into_iter().try_for_each(|worker| {
+                let panicked = |_| Err("a worker panicked".to_owned());
+                worker.join().unwrap_or_else(panicked)
+            })
+        })
+    }
+
+    fn work(&self) -> Result<(), String> {
+        loop {
+            match self.server.recv() {
+                Ok(request) if http::is_absurd(&request) => mem::forget(request),
+                Ok(mut request) => {
+                    let answer = routes::answer(&self.shop, &mut request);
+                    // A client that has gone away does not want its answer.
+                    let _ = answer.send(request);
+                }
+                Err(_) if self.stopping.load(Ordering::SeqCst) => return Ok(()),
+                // Nobody accepts connections any more, and only one worker is told.
+                Err(error) => {
+                    self.stopping.store(true, Ordering::SeqCst);
+                    unblock_all(&self.server, self.count);
+                    return Err(format!("cannot accept connections any more: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// Prints a line. Whoever closed our output does not want it.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// For the JSON, to the microsecond.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,24 @@
+//! The page, and the policy under which a browser shows it.
+
+use crate::http::Answer;
+
+/// One file, with its style and its script in it.
+const PAGE: &str = include_str!("page.html");
+
+/// What stands in the file in the place of each answer's own nonce.
+const NONCE: &str = "{{nonce}}";
+
+/// The page. Its script and its style carry a number that nobody can guess and the policy names: whatever
+/// else might find its way into the document is not run.
+pub(crate) fn answer() -> Answer {
+    let random = getrandom::u64().expect("the operating system has randomness");
+    let nonce = format!("{random:016x}");
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
+         img-src data:; connect-src 'self'; form-action 'none'; base-uri 'none'; \
+         frame-ancestors 'none'"
+    );
+    Answer::html(PAGE.replace(NONCE, &nonce))
+        .with_header("Content-Security-Policy", policy)
+        .with_header("Referrer-Policy", "no-referrer")
+}

@@ -1,0 +1,100 @@
+//! The stampede: many readers of one record, all at the same time, right after it has been invalidated.
+
+use std::{
+    convert::Infallible,
+    sync::Barrier,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Error, Source};
+
+use crate::routes::Shop;
+
+pub(crate) struct Ran {
+    /// How often the primary was read for them all.
+    pub(crate) primary_reads: u64,
+    /// From the common start until the last of them had its answer.
+    pub(crate) elapsed: Duration,
+    pub(crate) readers: Vec<Reader>,
+}
+
+/// What one reader saw. Times are counted from the common start.
+pub(crate) struct Reader {
+    pub(crate) source: Source,
+    pub(crate) started: Duration,
+    pub(crate) finished: Duration,
+    pub(crate) redis_latency: Duration,
+    pub(crate) found: bool,
+}
+
+/// Lets that many readers loose on `id`.
+pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
+    shop.cache.invalidate(id)?;
+    let reads_before = shop.primary.reads_of(id);
+    // The readers and this thread, which takes the time as it lets them go. A reader may be running again
+    // before this thread is: its start then counts as zero.
+    let start = Barrier::new(readers + 1);
+    let (began, readers) = crossbeam::scope(|scope| {
+        let running: Vec<_> = (0..readers)
+            .map(|_| scope.spawn(|_| read(shop, id, &start)))
+            .collect();
+        start.wait();
+        let began = Instant::now();
+        let readers: Vec<_> = running
+            .into_iter()
+            .map(|reader| reader.join().expect("a reader has no reason to panic"))
+            .collect();
+        (began, readers)
+    })
+    .expect("all readers were joined");
+    let readers = readers
+        .into_iter()
+        .map(|read| read.map(|read| read.since(began)))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Ran {
+        // A reset in between begins the count anew.
+        primary_reads: shop.primary.reads_of(id).saturating_sub(reads_before),
+        elapsed: readers
+            .iter()
+            .map(|reader| reader.finished)
+            .max()
+            .unwrap_or_default(),
+        readers,
+    })
+}
+
+/// One lookup, by the clock.
+struct Read {
+    started: Instant,
+    finished: Instant,
+    source: Source,
+    redis_latency: Duration,
+    found: bool,
+}
+
+fn read(shop: &Shop, id: &str, start: &Barrier) -> Result<Read, Error> {
+    start.wait();
+    let started = Instant::now();
+    let found = shop
+        .cache
+        .get(id, |id| Ok::<_, Infallible>(shop.primary.read(id)))?;
+    Ok(Read {
+        started,
+        finished: Instant::now(),
+        source: found.source(),
+        redis_latency: found.redis_latency(),
+        found: found.record().is_some(),
+    })
+}
+
+impl Read {
+    fn since(self, began: Instant) -> Reader {
+        Reader {
+            source: self.source,
+            started: self.started.saturating_duration_since(began),
+            finished: self.finished.saturating_duration_since(began),
+            redis_latency: self.redis_latency,
+            found: self.found,
+        }
+    }
+}
