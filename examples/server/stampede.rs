@@ -31,26 +31,21 @@ pub(crate) struct Reader {
 pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
     shop.cache.invalidate(id)?;
     let reads_before = shop.primary.reads_of(id);
-    // The readers and this thread, which takes the time as it lets them go. A reader may be running again
-    // before this thread is: its start then counts as zero.
-    let start = Barrier::new(readers + 1);
-    let (began, readers) = crossbeam::scope(|scope| {
+    let start = Barrier::new(readers);
+    let reads = crossbeam::scope(|scope| {
         let running: Vec<_> = (0..readers)
             .map(|_| scope.spawn(|_| read(shop, id, &start)))
             .collect();
-        start.wait();
-        let began = Instant::now();
-        let readers: Vec<_> = running
+        running
             .into_iter()
             .map(|reader| reader.join().expect("a reader has no reason to panic"))
-            .collect();
-        (began, readers)
+            .collect::<Result<Vec<_>, _>>()
     })
-    .expect("all readers were joined");
-    let readers = readers
-        .into_iter()
-        .map(|read| read.map(|read| read.since(began)))
-        .collect::<Result<Vec<_>, _>>()?;
+    .expect("all readers were joined")?;
+    // The first to come out of the barrier. A clock outside it would tick at any time before or after.
+    let began = reads.iter().map(|read| read.started).min();
+    let began = began.unwrap_or_else(Instant::now);
+    let readers: Vec<_> = reads.into_iter().map(|read| read.since(began)).collect();
     Ok(Ran {
         // A reset in between begins the count anew.
         primary_reads: shop.primary.reads_of(id).saturating_sub(reads_before),
@@ -91,8 +86,8 @@ impl Read {
     fn since(self, began: Instant) -> Reader {
         Reader {
             source: self.source,
-            started: self.started.saturating_duration_since(began),
-            finished: self.finished.saturating_duration_since(began),
+            started: self.started.duration_since(began),
+            finished: self.finished.duration_since(began),
             redis_latency: self.redis_latency,
             found: self.found,
         }
