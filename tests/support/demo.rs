@@ -110,6 +110,16 @@ impl Demo {
         found
     }
 
+    /// Waits until so many reads of the primary have begun.
+    pub fn until_reads(&self, reads: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.get("/stats").1["primary_reads_total"] != reads {
+            assert!(Instant::now() < deadline, "no {reads} reads begin");
+            // Nothing tells what goes on in another process but asking it.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// What Ctrl-C sends.
     pub fn interrupt(&self) {
         let status = Command::new("kill")

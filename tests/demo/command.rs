@@ -1,13 +1,11 @@
-//! The demo server as a program: its flags, its messages, its end.
-
-#[path = "support/demo.rs"]
-mod demo;
-mod support;
+//! The demo as a program: its flags, its messages, its end.
 
 use std::{net::TcpListener, thread, time::Duration};
 
-use demo::{Demo, command, run};
-use support::{Server, free_port};
+use crate::{
+    demo::{Demo, command, run},
+    support::{Server, free_port},
+};
 
 /// The one line on standard error of a start that must fail.
 fn refusal(args: &[&str]) -> String {
@@ -109,8 +107,8 @@ fn ctrl_c_lets_requests_finish_and_ends_with_status_0() {
     let mut demo = Demo::start(&redis.url(), &["--primary-latency-ms", "500"]);
     thread::scope(|scope| {
         let read = scope.spawn(|| demo.read("p-001"));
-        // The request must have arrived by then, and not be answered.
-        thread::sleep(Duration::from_millis(150));
+        // The request has arrived, and is not answered yet.
+        demo.until_reads(1);
         demo.interrupt();
         assert_eq!(read.join().unwrap()["source"], "loaded");
     });
