@@ -20,7 +20,7 @@ use support::Server;
 struct Page {
     browser: Browser,
     demo: Demo,
-    _redis: Server,
+    redis: Server,
 }
 
 /// Opens the page of a demo whose primary takes so many milliseconds. Records live two minutes: no test
@@ -41,7 +41,7 @@ fn open_with(latency: u32, ttl: u32) -> Page {
     Page {
         browser,
         demo,
-        _redis: redis,
+        redis,
     }
 }
 

@@ -233,6 +233,21 @@ fn what_goes_wrong_is_said_in_plain_words() {
 }
 
 #[test]
+fn without_redis_reads_go_on_and_updates_say_what_they_did() {
+    let mut page = open(5);
+    page.redis.kill();
+    page.read("NO REDIS");
+    assert_eq!(page.browser.text("#ttl-unit"), "uncached");
+    page.browser.click("#update");
+    page.browser.until(
+        "document.querySelector('#update-note.bad')?.textContent
+            .startsWith('The primary has the new value, but a cached record may be old for up to ')",
+    );
+    page.read("NO REDIS");
+    assert_eq!(page.field("price_cents"), "699");
+}
+
+#[test]
 fn markup_from_the_server_stays_text() {
     let markup =
         r#"<img src=x onerror="document.title='ran'"><script>document.title='ran'</script>"#;
