@@ -69,9 +69,12 @@ impl Page {
     fn stampede(&self, id: &str, readers: u32) {
         self.browser.fill("#stampede-id", id);
         self.browser.fill("#concurrency", &readers.to_string());
-        self.browser.click("#stampede");
         self.browser
-            .until(&format!("document.getElementById('summary').textContent.startsWith('{readers} readers') && !document.getElementById('stampede').disabled"));
+            .run("document.getElementById('summary').textContent = ''");
+        self.browser.click("#stampede");
+        self.browser.until(&format!(
+            "document.getElementById('summary').textContent.startsWith('{readers} readers')"
+        ));
     }
 
     fn ttl(&self) -> u32 {
