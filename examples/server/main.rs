@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, ScopedJoinHandle},
     time::Duration,
 };
 
@@ -133,10 +133,11 @@ impl Workers {
             let workers: Vec<_> = (0..self.count)
                 .map(|_| scope.spawn(|| self.work()))
                 .collect();
-            workers.into_iter().try_for_each(|worker| {
-                let panicked = |_| Err("a worker panicked".to_owned());
-                worker.join().unwrap_or_else(panicked)
-            })
+            // All are joined before any is judged: the scope would pass on the panic of one that is not.
+            let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
+            ended
+                .into_iter()
+                .try_for_each(|worker| worker.unwrap_or_else(|_| Err("a worker panicked".into())))
         })
     }
 
