@@ -34,7 +34,7 @@ pub(crate) struct Args {
     pub(crate) processes: u32,
 
     /// Rounds, each with a cold key of its own; more give more samples
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
 
     /// How long the primary store takes to answer, in milliseconds
