@@ -34,6 +34,7 @@ pub const ENTER: &str = "\u{e007}";
 /// A browser with one window. It ends with this value.
 pub struct Browser {
     driver: Child,
+    /// Made by the browser, taken away with it.
     profile: PathBuf,
     agent: Agent,
     /// `http://127.0.0.1:<port>/session/<id>`
@@ -50,7 +51,6 @@ impl Browser {
         let turn = TURN.lock();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let profile = env::temp_dir().join(format!("cache-aside-page-{}-{count}", process::id()));
-        fs::create_dir_all(&profile).expect("the folder for temporary files is writable");
         let agent = agent();
         let (driver, url) = chromedriver::start(&agent);
         let mut browser = Browser {
