@@ -1,6 +1,6 @@
 //! What a lookup returns: the record, and where it came from.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::error::Error;
 
@@ -17,6 +17,18 @@ pub enum Source {
     /// A loader read it from the primary, without Redis: it failed, or a wait took too long.
     /// [`Lookup::degraded_by`] says which. The record was not cached.
     Degraded,
+}
+
+/// In one lower-case word: `hit`, `loaded`, `waited`, `degraded`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Hit => "hit",
+            Source::Loaded => "loaded",
+            Source::Waited => "waited",
+            Source::Degraded => "degraded",
+        })
+    }
 }
 
 /// What [`Cache::get`](crate::Cache::get) found, and how.

@@ -22,9 +22,9 @@ use crate::{
 ///
 /// `R` is the type of the records: [`Record`], or any flat type of your own that implements serde's
 /// `Serialize` and `DeserializeOwned`. Numbers, `bool`, `char` and enums without contents are stored as text,
-/// strings and bytes (`serde_bytes`) as they are, `None` leaves its field out. Nested values are refused,
-/// and `#[serde(flatten)]` can't work for numbers, because a hash doesn't say which of its texts are
-/// numbers.
+/// strings and bytes (`serde_bytes`) as they are, `None` leaves its field out. Nested values are refused, and
+/// so are field names that begin with `__cache_aside`. `#[serde(flatten)]` can't work for numbers, because a
+/// hash doesn't say which of its texts are numbers.
 ///
 /// ```no_run
 /// use std::convert::Infallible;

@@ -69,11 +69,18 @@ impl Counter {
     }
 }
 
-/// The living counters behind [`Stats`], one for each of its fields.
+/// The living counters behind [`Stats`], one for each of its fields, and their names.
 macro_rules! counters {
     ($($name:ident),+ $(,)?) => {
         #[derive(Debug, Default)]
         pub(crate) struct Counters { $(pub(crate) $name: Counter,)+ }
+
+        impl Stats {
+            /// Each counter with its name, for whoever passes them on: those of later versions, too.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name)),+].into_iter()
+            }
+        }
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Stats {

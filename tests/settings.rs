@@ -94,13 +94,13 @@ fn an_address_that_is_none_is_refused_and_not_repeated() {
 
 #[test]
 fn a_server_that_is_not_there_is_an_error_of_build() {
-    let address = format!("redis://127.0.0.1:{}", free_port());
-    let error = Cache::builder(address)
+    let server = format!("127.0.0.1:{}", free_port());
+    let error = Cache::builder(format!("redis://user:secret@{server}"))
         .prefix("cache:")
         .build::<Record>()
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Redis failed at `connect`: Connection refused (os error 111)"
+        format!("Redis failed at `connect`: {server}: Connection refused (os error 111)")
     );
 }

@@ -23,8 +23,7 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, Error};
-use redis::IntoConnectionInfo;
+use cache_aside::Cache;
 use tiny_http::Server;
 
 use args::Args;
@@ -66,18 +65,11 @@ fn run() -> Result<(), String> {
 }
 
 fn open_cache(args: &Args) -> Result<Cache, String> {
-    let url = args.redis_url();
-    Cache::builder(&url)
+    Cache::builder(args.redis_url())
         .prefix("cache:product:")
         .ttl(args.ttl())
         .build()
-        .map_err(|error| match url.as_str().into_connection_info() {
-            // Only host and port: the URL may hold a password.
-            Ok(info) if matches!(error, Error::Redis { .. }) => {
-                format!("cannot use Redis at {}: {error}", info.addr())
-            }
-            _ => error.to_string(),
-        })
+        .map_err(|error| error.to_string())
 }
 
 fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {

@@ -82,16 +82,15 @@ fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         Source::Degraded => None,
         _ => shop.cache.ttl_remaining(id).ok(),
     };
-    let ttl = match ttl {
-        Some(TtlRemaining::Left(left)) => Some(millis(left) / 1000.0),
-        // Of a record that is gone already, or that another program wrote for ever.
-        _ => None,
-    };
+    // None of a record that is gone already, or that another program wrote for ever.
+    let ttl = ttl
+        .and_then(TtlRemaining::left)
+        .map(|left| millis(left) / 1000.0);
     Ok(Answer::json(&json!({
         "id": id,
         "record": &**record,
         "hit": found.is_hit(),
-        "source": source_name(found.source()),
+        "source": found.source().to_string(),
         "redis_latency_ms": millis(found.redis_latency()),
         "total_latency_ms": millis(total),
         "ttl_remaining": ttl,
@@ -168,7 +167,7 @@ fn stampede(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         .map(|reader| {
             json!({
                 "hit": reader.source == Source::Hit,
-                "source": source_name(reader.source),
+                "source": reader.source.to_string(),
                 "started_ms": millis(reader.started),
                 "finished_ms": millis(reader.finished),
                 "redis_latency_ms": millis(reader.redis_latency),
@@ -194,7 +193,7 @@ fn reset(shop: &Shop) -> Answer {
 
 fn stats(shop: &Shop) -> Value {
     let stats = shop.cache.stats();
-    json!({
+    let mut all = json!({
         "hits": stats.hits,
         "misses": stats.misses,
         "stampedes_suppressed": stats.stampedes_suppressed,
@@ -202,24 +201,12 @@ fn stats(shop: &Shop) -> Value {
         "hit_rate_pct": (stats.hit_rate_pct() * 10.0).round() / 10.0,
         "primary_reads_total": shop.primary.reads(),
         "primary_read_latency_ms": millis(shop.primary.latency()),
-        "loads": stats.loads,
-        "load_errors": stats.load_errors,
-        "refused_fills": stats.refused_fills,
-        "degraded": stats.degraded,
-        "unreadable": stats.unreadable,
-        "redis_errors": stats.redis_errors,
         "cache_ttl_s": shop.cache.ttl().as_secs(),
-    })
-}
-
-fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::Hit => "hit",
-        Source::Loaded => "loaded",
-        Source::Waited => "waited",
-        Source::Degraded => "degraded",
-        _ => "unknown",
+    });
+    for (name, count) in stats.iter() {
+        all[name] = count.into();
     }
+    all
 }
 
 fn unknown_product(id: &str) -> Answer {

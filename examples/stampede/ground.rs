@@ -64,7 +64,7 @@ impl Ground {
         let cache: Cache<Record> = Cache::builder(&plan.url)
             .prefix(&plan.prefix)
             .build()
-            .map_err(|error| format!("{error} ({address})"))?;
+            .map_err(|error| error.to_string())?;
         let description = match &private {
             Some(_) => format!("a private server on {address}, ended after the run"),
             None => format!(

@@ -156,7 +156,10 @@ impl Connections {
     ) -> Result<T, Error> {
         open(&self.client, self.timeouts)
             .and_then(|mut connection| run(&mut connection))
-            .map_err(|cause| failed(request, Arc::new(cause)))
+            .map_err(|cause| {
+                let address = self.client.get_connection_info().addr().to_string();
+                failed(request, Arc::new(AtServer { address, cause }))
+            })
     }
 
     /// Runs a request on a pooled connection, and once more on a new one where the server had dropped the
@@ -225,6 +228,25 @@ impl Connections {
             Some(refusal) => Err(Failure::Checkout(Arc::new(refusal))),
             None => Ok(()),
         }
+    }
+}
+
+/// An error with the server it came from: its host and port or its socket, and not the password.
+#[derive(Debug)]
+struct AtServer {
+    address: String,
+    cause: RedisError,
+}
+
+impl fmt::Display for AtServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.cause)
+    }
+}
+
+impl std::error::Error for AtServer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
     }
 }
 

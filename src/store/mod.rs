@@ -57,6 +57,17 @@ pub enum TtlRemaining {
     Left(Duration),
 }
 
+impl TtlRemaining {
+    /// The time left, where a record is cached and expires.
+    #[must_use]
+    pub fn left(self) -> Option<Duration> {
+        match self {
+            TtlRemaining::Left(left) => Some(left),
+            TtlRemaining::NoSuchKey | TtlRemaining::NoTtl => None,
+        }
+    }
+}
+
 /// A change of a record's fields: the new ones, or `None` to leave it as it is.
 pub(crate) type Change<'a> = &'a mut dyn FnMut(Fields) -> Result<Option<Fields>, Error>;
 

@@ -45,7 +45,9 @@ fn an_unreachable_redis_is_one_line_without_the_password() {
     let port = free_port();
     let line = refusal(&["--redis-url", &format!("redis://:secret@127.0.0.1:{port}")]);
     assert!(
-        line.starts_with(&format!("server: cannot use Redis at 127.0.0.1:{port}: ")),
+        line.starts_with(&format!(
+            "server: Redis failed at `connect`: 127.0.0.1:{port}: "
+        )),
         "{line}"
     );
     assert!(!line.contains("secret"), "{line}");
