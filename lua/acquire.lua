@@ -12,8 +12,9 @@
 --          {'held', token, milliseconds}      another fill is under way
 --
 -- Invariant: the lease key is set only where it was absent, so one token at a
--- time may fill. Asked again with the token that holds the lease, it says
--- 'acquired' again: a caller whose reply was lost can repeat the question.
+-- time may fill. A token is asked for once: a caller whose reply was lost must
+-- not repeat the question with it, because the first one may still be on its
+-- way, and would set the lease again after an invalidation has ended it.
 
 if ARGV[3] == 'look' then
   -- pcall: a key of a foreign type counts as no record, and the fill replaces it
@@ -28,8 +29,4 @@ if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return {'acquired'}
 end
 
-local holder = redis.call('GET', KEYS[2])
-if holder == ARGV[1] then
-  return {'acquired'}
-end
-return {'held', holder, redis.call('PTTL', KEYS[2])}
+return {'held', redis.call('GET', KEYS[2]), redis.call('PTTL', KEYS[2])}

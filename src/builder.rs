@@ -129,9 +129,9 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how long a caller waits for another caller's load. Then one caller of each process loads, without
-    /// caching, and those whose wait is over share that load, for as long again at the most.
-    /// At least `poll`.
+    /// Sets how long a caller waits for another caller's load. When that is over, one caller of each process
+    /// loads, without caching, and those whose wait is over share that load. Should it take as long again,
+    /// each loads for itself. So nobody waits for others longer than twice this. At least `poll`.
     ///
     /// Defaults to 10 s: five leases of holders that died one after the other, and well before the 30 s
     /// after which many proxies give a request up.
@@ -140,7 +140,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets whether a caller whose `wait_timeout` is over gets [`Error::WaitTimeout`] instead of a load
+    /// Sets whether a caller whose `wait_timeout` is over gets [`Error::WaitTimeout`] at once, instead of a load
     /// without the cache. For a primary that must be protected at any price.
     ///
     /// Defaults to false: an answer is better than none.
@@ -206,6 +206,10 @@ fn check(settings: &Settings) -> Result<(), Error> {
             "prefix",
             "it must not be empty; set one that ends with a separator, like `cache:product:`",
         );
+    }
+    if prefix.trim_start_matches('{').is_empty() {
+        // The lease of `{a` would be that of `{{a}`.
+        return refuse("prefix", "it must hold something besides `{`");
     }
     if prefix.starts_with(LEASE_PREFIX) {
         return refuse("prefix", "keys that begin with `lock:` are the leases");

@@ -66,8 +66,8 @@ impl<R> Cache<R> {
 impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Returns the record with this id: from Redis, or else from the primary through `loader`.
     ///
-    /// `loader` gets the id and returns the record, `None` where the primary has none, or an error of any
-    /// type. It runs on the calling thread, at most once, and may borrow what it needs. It should read
+    /// `loader` gets the id and returns the record, `None` where the primary has none, or an error: any that
+    /// is `Into<Box<dyn Error + Send + Sync>>`. It runs on the calling thread, at most once, and may borrow what it needs. It should read
     /// what is committed *now*: a loader that reads from a snapshot or a lagging replica can bring back
     /// what an invalidation has ended.
     ///
@@ -82,6 +82,26 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// match found.record() {
     ///     Some(record) => println!("{} ({:?})", record.get("name").unwrap_or("?"), found.source()),
     ///     None => println!("no such product"),
+    /// }
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// A closure that uses `?` must name its error once, and the caller gets that error back:
+    ///
+    /// ```no_run
+    /// # use std::io;
+    /// # use cache_aside::{Cache, Error, Record};
+    /// # fn read_row(_: &str) -> io::Result<Record> { Err(io::ErrorKind::NotFound.into()) }
+    /// # let cache: Cache = Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// let found = cache.get("p-001", |id| {
+    ///     let mut record = read_row(id)?;
+    ///     record.remove("internal_note");
+    ///     Ok::<_, io::Error>(Some(record))
+    /// });
+    /// if let Err(Error::Loader(cause)) = &found
+    ///     && let Some(error) = cause.downcast_ref::<io::Error>()
+    /// {
+    ///     eprintln!("the primary failed: {:?}", error.kind());
     /// }
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
@@ -104,9 +124,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::Record`]: what was loaded is no flat record.
     /// - [`Error::Id`]: the id is empty.
     /// - [`Error::Reentrant`]: called from the loader of the same record.
-    /// - [`Error::WaitTimeout`]: the wait took too long, and
-    ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set or the one load that this
-    ///   process started after the time-out took as long again.
+    /// - [`Error::WaitTimeout`]: only where
+    ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
     ///
     /// Redis is no reason for an error: if it fails, the loader answers, and the lookup is
     /// [degraded](crate::Source::Degraded).
@@ -127,8 +146,10 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// `change` sees the cached record and returns the new one, or `None` to leave it as it is: "only if my
     /// version is newer". Call it after the primary's commit. It is the optimistic form (WATCH, HGETALL,
     /// MULTI … EXEC); where another client changes the record in between, `change` is called again with
-    /// what is there then. Like every write it ends loads that are under way. Returns whether a cached
-    /// record was changed.
+    /// what is there then. Fields of the entry that `R` doesn't know stay. Like every write it ends loads
+    /// that are under way. Returns whether a cached record was changed.
+    ///
+    /// `change` runs while a connection is held; it should not use the cache itself.
     ///
     /// The record's TTL starts anew, unless
     /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
@@ -144,18 +165,19 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Cost
     ///
-    /// Four round trips an attempt, at most 16 attempts.
+    /// Three round trips an attempt, at most 16 attempts.
     ///
     /// # Errors
     ///
     /// - [`Error::Contended`]: each attempt was overtaken. The record has been invalidated instead.
     /// - [`Error::Record`]: what `change` returned is no flat record. The cached one stays as it was.
-    /// - [`Error::Redis`]: the cached record may still be the old one.
+    /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; the cached record may
+    ///   still be the old one. Where only the update failed, there is no record left, and the result is false.
     /// - [`Error::Id`]: the id is empty.
     ///
     /// # Panics
     ///
-    /// When `change` does.
+    /// When `change` does. The record stays as it was.
     pub fn update<F>(&self, id: &str, change: F) -> Result<bool, Error>
     where
         F: FnMut(&R) -> Option<R>,
@@ -202,8 +224,8 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: the cached record may still be the old one. Call `invalidate`, or let the TTL end
-    ///   it.
+    /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; the cached record may
+    ///   still be the old one. Where only the update failed, there is no record left, and the result is false.
     /// - [`Error::Record`]: the field's name is one of the cache's own.
     /// - [`Error::Id`]: the id is empty.
     pub fn update_field(

@@ -42,18 +42,23 @@ pub(crate) struct Inner<R> {
     /// Loads without Redis, by data key.
     pub(crate) degraded: Flights<String, Outcome<R>>,
     pub(crate) keeper: Keeper,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl<R> Inner<R> {
     pub(crate) fn new(settings: Settings, store: Arc<dyn Store>) -> Inner<R> {
+        let counters = Arc::new(Counters::default());
         Inner {
-            keeper: Keeper::new(Arc::clone(&store), settings.lease_ttl),
+            keeper: Keeper::new(
+                Arc::clone(&store),
+                Arc::clone(&counters),
+                settings.lease_ttl,
+            ),
             settings,
             store,
             flights: Flights::new(),
             degraded: Flights::new(),
-            counters: Counters::default(),
+            counters,
         }
     }
 

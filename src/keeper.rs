@@ -1,7 +1,8 @@
 //! The keeper: one thread that renews the leases of loads that take long.
 //!
 //! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends or has
-//! taken `max_load_time`; so two renewals may fail before it lapses. A process that dies renews nothing, and
+//! taken `max_load_time`; so one renewal may fail before it lapses. All leases that are due are renewed in one
+//! round trip, however many there are. A process that dies renews nothing, and
 //! its leases lapse by themselves.
 //!
 //! The thread is started by the first load and sleeps while none is under way. It knows the store, and
@@ -17,7 +18,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{key::Keys, store::Store, token::Token};
+use crate::{key::Keys, stats::Counters, store::Store, token::Token};
 
 /// The handle on the thread. Dropped, it stops and joins it.
 pub(crate) struct Keeper {
@@ -26,6 +27,7 @@ pub(crate) struct Keeper {
 
 struct Shared {
     store: Arc<dyn Store>,
+    counters: Arc<Counters>,
     lease_ttl: Duration,
     state: Mutex<State>,
     /// Notified when the thread has something to do earlier than it thinks.
@@ -61,10 +63,15 @@ pub(crate) struct Keeping<'a> {
 }
 
 impl Keeper {
-    pub(crate) fn new(store: Arc<dyn Store>, lease_ttl: Duration) -> Keeper {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        counters: Arc<Counters>,
+        lease_ttl: Duration,
+    ) -> Keeper {
         Keeper {
             shared: Arc::new(Shared {
                 store,
+                counters,
                 lease_ttl,
                 state: Mutex::default(),
                 wake: Condvar::new(),
@@ -145,7 +152,7 @@ impl Shared {
             }
 
             drop(state);
-            let lost = self.tend(returned, due);
+            let lost = self.tend(&returned, &due);
             state = self.state.lock();
             for token in lost {
                 state.kept.remove(&token);
@@ -156,21 +163,22 @@ impl Shared {
     /// Sends what is to be sent; returns the leases that are ours no longer. Ends with the first request that
     /// fails, since the next ones would wait as long for the same answer: a lease that isn't given back
     /// lapses, and one that isn't renewed is due again in time.
-    fn tend(&self, returned: Vec<(Keys, Token)>, due: Vec<(Keys, Token)>) -> Vec<Token> {
-        let mut lost = Vec::new();
+    fn tend(&self, returned: &[(Keys, Token)], due: &[(Keys, Token)]) -> Vec<Token> {
         for (keys, token) in returned {
-            if self.store.release(&keys, token).is_err() {
-                return lost;
+            if self.store.release(keys, *token).is_err() {
+                self.counters.redis_errors.add_one();
+                return Vec::new();
             }
         }
-        for (keys, token) in due {
-            match self.store.renew(&keys, token, self.lease_ttl) {
-                Ok(true) => {}
-                Ok(false) => lost.push(token),
-                Err(_) => return lost,
-            }
+        if due.is_empty() {
+            return Vec::new();
         }
-        lost
+        let Ok(renewed) = self.store.renew(due, self.lease_ttl) else {
+            self.counters.redis_errors.add_one();
+            return Vec::new();
+        };
+        let lost = due.iter().zip(renewed).filter(|(_, renewed)| !renewed);
+        lost.map(|((_, token), _)| *token).collect()
     }
 }
 
@@ -216,7 +224,7 @@ impl Drop for Keeper {
         };
         self.shared.wake.notify_one();
         if let Some(thread) = thread {
-            // The thread ends after at most one request. Had it panicked, there would be nobody to tell.
+            // The thread ends after what it is sending. Had it panicked, there would be nobody to tell.
             let _ = thread.join();
         }
     }

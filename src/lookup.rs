@@ -35,7 +35,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    fields::to_fields,
+    fields::{Fields, from_fields, to_fields},
     flight::{Arrival, Flight, Leader},
     inner::{Inner, Outcome},
     key::Keys,
@@ -117,7 +117,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                     drop(watch);
                     return self.lead(keys, &leader, load);
                 }
-                Ok(Acquire::Record(fields)) => match inner.decode(fields) {
+                Ok(Acquire::Record(fields)) => match from_fields(fields).ok() {
                     Some(record) => {
                         let outcome = Ok(Some(Arc::new(record)));
                         if let Some(watch) = watch {
@@ -125,6 +125,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                         }
                         return self.waited(outcome);
                     }
+                    // Not counted: most often it is what the first look saw.
                     None => look = false,
                 },
                 Ok(Acquire::Held { by, left }) => {
@@ -196,11 +197,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let token = *leader.key();
         let until = Instant::now() + inner.settings.max_load_time;
         let keeping = inner.keeper.keep(keys, token, until);
-        let loaded = self.run(load).and_then(|record| {
-            let fields = record.as_ref().map(to_fields).transpose()?;
-            Ok((record.map(Arc::new), fields))
-        });
-        let (outcome, fields) = match loaded {
+        let (outcome, fields) = match self.run(load) {
             Ok((record, fields)) => (Ok(record), fields),
             Err(error) => (Err(error), None),
         };
@@ -236,7 +233,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let outcome = loop {
             match inner.degraded.announce_or_find(data) {
                 Ok(leader) => {
-                    let outcome = self.run(load).map(|record| record.map(Arc::new));
+                    let outcome = self.run(load).map(|(record, _)| record);
                     // Left first: who comes now must load anew.
                     leader.leave();
                     leader.land(outcome.clone());
@@ -250,25 +247,35 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                         inner.counters.stampedes_suppressed.add_one();
                         break outcome;
                     }
-                    if Instant::now() >= deadline {
+                    if Instant::now() < deadline {
+                        continue;
+                    }
+                    if inner.settings.fail_on_wait_timeout {
                         let waited = self.began.elapsed();
                         return Err(Error::WaitTimeout { waited });
                     }
+                    // That load has hung, for all we know. Ours may not.
+                    break self.run(load).map(|(record, _)| record);
                 }
             }
         };
         Ok(self.found(outcome?, Source::Degraded).because_of(cause))
     }
 
-    /// Runs the loader, and counts.
-    fn run(&self, load: impl FnOnce() -> Result<Option<R>, Error>) -> Result<Option<R>, Error> {
+    /// Runs the loader, and counts. Returns the record as callers get it and as it is stored.
+    fn run(
+        &self,
+        load: impl FnOnce() -> Result<Option<R>, Error>,
+    ) -> Result<(Option<Arc<R>>, Option<Fields>), Error> {
         let counters = &self.inner.counters;
         counters.loads.add_one();
         // Dropped by an error and by a panic.
         let failed = counters.load_errors.add_one_on_drop();
         let record = load()?;
         std::mem::forget(failed);
-        Ok(record)
+        // Also where nothing will be stored: what is wrong with a record should not show only now and then.
+        let fields = record.as_ref().map(to_fields).transpose()?;
+        Ok((record.map(Arc::new), fields))
     }
 
     /// Somebody else's load answered this lookup.

@@ -23,9 +23,10 @@ pub struct Stats {
     pub refused_fills: u64,
     /// Lookups answered without Redis, because it failed or because a wait took too long.
     pub degraded: u64,
-    /// Entries in Redis that are no hash, or do not decode into the record type. Each counted as a miss.
+    /// Lookups and updates that met an entry which is no hash, or does not decode into the record type. It is
+    /// taken for a miss.
     pub unreadable: u64,
-    /// Requests to Redis that failed.
+    /// Requests to Redis that failed, those of the thread that renews leases included.
     pub redis_errors: u64,
 }
 

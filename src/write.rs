@@ -6,9 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::Error,
-    fields::{check_name, to_fields},
+    fields::{Fields, check_name, to_fields},
     inner::Inner,
-    store::Update,
+    key::Keys,
+    store::{Diff, Update},
 };
 
 /// How often `update` tries. Each failure means that another client's change got through, so sixteen in a
@@ -30,11 +31,10 @@ pub(crate) fn update_field<R>(
 ) -> Result<bool, Error> {
     check_name(field.as_bytes())?;
     let keys = inner.keys(id)?;
-    inner.counted(
-        inner
-            .store
-            .update_field(&keys, field, value, new_ttl(inner)),
-    )
+    let updated = inner
+        .store
+        .update_field(&keys, field, value, new_ttl(inner));
+    or_invalidated(inner, &keys, inner.counted(updated))
 }
 
 /// See [`Cache::update`](crate::Cache::update).
@@ -44,17 +44,49 @@ where
     F: FnMut(&R) -> Option<R>,
 {
     let keys = inner.keys(id)?;
+    let mut diff = |fields: Fields| {
+        let Some(old) = inner.decode(fields.clone()) else {
+            return Ok(None);
+        };
+        let Some(new) = change(&old) else {
+            return Ok(None);
+        };
+        let new = to_fields(&new)?;
+        // Fields that the type doesn't know are another program's, and stay.
+        let known = to_fields(&old)?;
+        let gone = known
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| new.iter().all(|(kept, _)| kept != name))
+            .collect();
+        let set = new.into_iter().filter(|field| !fields.contains(field));
+        let set = set.collect();
+        Ok(Some(Diff { set, gone }))
+    };
     let updated = inner
         .store
-        .update(&keys, new_ttl(inner), UPDATE_ATTEMPTS, &mut |fields| {
-            let new = inner.decode(fields).and_then(|record| change(&record));
-            new.as_ref().map(to_fields).transpose()
-        });
-    if let Err(Error::Contended { .. }) = updated {
-        // The record in the cache is older than the caller's, and must not stay.
-        inner.counted(inner.store.invalidate(&keys))?;
+        .update(&keys, new_ttl(inner), UPDATE_ATTEMPTS, &mut diff);
+    let updated = inner.counted(updated).map(|done| done == Update::Changed);
+    or_invalidated(inner, &keys, updated)
+}
+
+/// An update that failed leaves a record in the cache that is older than the caller's. It must not stay. So
+/// the record is invalidated, and where that works nothing is cached, which is no failure.
+fn or_invalidated<R>(
+    inner: &Inner<R>,
+    keys: &Keys,
+    updated: Result<bool, Error>,
+) -> Result<bool, Error> {
+    match updated {
+        Err(failure @ (Error::Redis { .. } | Error::Contended { .. })) => {
+            match (inner.counted(inner.store.invalidate(keys)), failure) {
+                (Ok(_), Error::Redis { .. }) => Ok(false),
+                (Ok(_), contended) => Err(contended),
+                (Err(failure), _) => Err(failure),
+            }
+        }
+        done => done,
     }
-    Ok(inner.counted(updated)? == Update::Changed)
 }
 
 /// The TTL an updated record gets; `None` to keep what it has.

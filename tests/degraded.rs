@@ -170,12 +170,72 @@ fn a_pool_without_a_free_connection_degrades_the_lookup() {
             let error = cache.invalidate("p-001").unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "Redis failed at `invalidate`: all connections of the pool (1) stayed in use"
+                "Redis failed at `invalidate`: none of the pool's connections (1) was free in time"
             );
             None
         })
         .unwrap();
     assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+}
+
+/// A connection that comes back broken opens no new one by itself; those who wait must ask for it.
+#[test]
+fn who_waits_for_a_connection_gets_a_new_one_when_the_old_one_breaks() {
+    let server = Server::start();
+    let patient = Redis::builder(server.url()).pool_size(1);
+    let cache = cache(patient.checkout_timeout(Duration::from_secs(20)));
+    cache.get("p-001", load_loaf).unwrap();
+    let held = std::sync::Barrier::new(2);
+    thread::scope(|scope| {
+        let panicking = scope.spawn(|| {
+            cache.update("p-001", |_| {
+                held.wait();
+                // Until the other one waits for the connection.
+                thread::sleep(Duration::from_millis(300));
+                panic!("the closure's own")
+            })
+        });
+        held.wait();
+        let began = Instant::now();
+        assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(panicking.join().is_err());
+    });
+}
+
+#[test]
+fn a_loader_that_hangs_without_redis_holds_up_the_others_for_a_while_only() {
+    let refused = Redis::builder(format!("redis://127.0.0.1:{}", free_port())).lazy();
+    let wait = Duration::from_millis(200);
+    let cache: Cache = Cache::builder(refused)
+        .prefix("test:")
+        .wait_timeout(wait)
+        .build()
+        .unwrap();
+    let (hanging, end) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            cache.get("p-001", |id| {
+                hanging.wait();
+                end.wait();
+                load_loaf(id)
+            })
+        });
+        hanging.wait();
+        let began = Instant::now();
+        assert_degraded(&cache);
+        assert!(began.elapsed() >= wait);
+        end.wait();
+    });
+}
+
+#[test]
+fn a_record_that_cannot_be_stored_is_refused_without_redis_too() {
+    let cache = cache(impatient(&format!("redis://127.0.0.1:{}", free_port())).lazy());
+    let found = cache.get("p-001", |_| {
+        Ok::<_, std::convert::Infallible>(Some(cache_aside::Record::new()))
+    });
+    assert!(matches!(found, Err(Error::Record { .. })), "{found:?}");
 }
 
 #[test]

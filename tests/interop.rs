@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, thread, time::Duration};
 
 use cache_aside::{Cache, Record, Redis, Source, TtlRemaining};
 use support::{Server, load_loaf, loaf};
@@ -110,12 +110,35 @@ fn an_entry_that_does_not_decode_is_a_miss_and_is_replaced() {
 }
 
 #[test]
+fn an_unreadable_entry_is_counted_once_a_lookup() {
+    let server = Server::start();
+    let (holder, cache) = (server.cache(), server.cache());
+    thread::scope(|scope| {
+        holder
+            .get("p-001", |id| {
+                redis::cmd("HSET")
+                    .arg("test:p-001")
+                    .arg("stock")
+                    .arg(b"\xff".as_slice())
+                    .exec(&mut server.connect())
+                    .unwrap();
+                scope.spawn(|| cache.get("p-001", load_loaf).unwrap());
+                support::until(|| cache.stats().misses == 1);
+                thread::sleep(Duration::from_millis(100)); // some polls
+                load_loaf(id)
+            })
+            .unwrap();
+    });
+    assert_eq!(cache.stats().unreadable, 1);
+}
+
+#[test]
 fn a_lock_that_another_program_left_for_ever_does_not_block() {
     let server = Server::start();
     let _: () = run(&server, &["SET", "lock:{test:p-001}", "whoever"]);
     let cache: Cache = server
         .builder()
-        .wait_timeout(std::time::Duration::from_millis(100))
+        .wait_timeout(Duration::from_millis(100))
         .build()
         .unwrap();
     assert_eq!(

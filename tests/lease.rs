@@ -52,6 +52,25 @@ fn a_lease_outlives_its_ttl_while_its_loader_runs() {
 }
 
 #[test]
+fn a_hundred_slow_loads_keep_their_leases() {
+    let server = Server::start();
+    let cache = short(&server, Duration::from_secs(60));
+    thread::scope(|scope| {
+        for id in 0..100 {
+            let cache = &cache;
+            scope.spawn(move || {
+                let found = cache.get(&id.to_string(), |id| {
+                    thread::sleep(Duration::from_millis(600)); // four lease TTLs
+                    load_loaf(id)
+                });
+                assert_eq!(found.unwrap().source(), Source::Loaded);
+            });
+        }
+    });
+    assert_eq!(cache.stats().refused_fills, 0);
+}
+
+#[test]
 fn a_lease_is_not_renewed_beyond_the_longest_load_time() {
     let server = Server::start();
     let cache = short(&server, Duration::from_millis(300));

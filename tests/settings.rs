@@ -30,6 +30,10 @@ fn nonsense_is_refused_by_the_name_of_the_setting() {
         "setting `prefix`: keys that begin with `lock:` are the leases"
     );
     assert_eq!(
+        refusal(|cache| cache.prefix("{{")),
+        "setting `prefix`: it must hold something besides `{`"
+    );
+    assert_eq!(
         refusal(|cache| cache.ttl(Duration::ZERO)),
         "setting `ttl`: 0ns is too short, it must be at least 1ms"
     );
@@ -62,6 +66,10 @@ fn nonsense_in_a_pool_is_refused_too() {
     assert_eq!(
         message(redis().pool_size(0)),
         "setting `pool_size`: it must be at least 1"
+    );
+    assert_eq!(
+        message(redis().pool_size(u32::MAX)),
+        "setting `pool_size`: it must be at most 10,000"
     );
     assert_eq!(
         message(redis().io_timeout(Duration::ZERO)),

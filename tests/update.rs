@@ -123,6 +123,31 @@ fn an_update_changes_adds_and_removes_fields() {
 }
 
 #[test]
+fn an_update_leaves_the_fields_that_the_type_does_not_know() {
+    let server = Server::start();
+    cached(&server);
+    let names: Cache<std::collections::BTreeMap<String, String>> =
+        server.builder().build().unwrap();
+    let typed: Cache<Stock> = server.builder().build().unwrap();
+    let sold = |old: &Stock| {
+        Some(Stock {
+            stock: old.stock - 1,
+        })
+    };
+    assert!(typed.update("p-001", sold).unwrap());
+    let found = names
+        .get("p-001", |_| Ok::<_, std::convert::Infallible>(None))
+        .unwrap();
+    assert_eq!(found.record().unwrap()["stock"], "41");
+    assert_eq!(found.record().unwrap()["name"], "Sourdough Loaf");
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Stock {
+    stock: u32,
+}
+
+#[test]
 fn an_update_that_declines_or_finds_nothing_changes_nothing() {
     let server = Server::start();
     let cache = cached(&server);

@@ -10,6 +10,9 @@ use crate::{
     setting::{between, refuse},
 };
 
+/// More than Redis itself admits by default.
+const MOST_CONNECTIONS: u32 = 10_000;
+
 /// The settings of a [`Redis`]. Made by [`Redis::builder`].
 #[must_use = "a builder does nothing before `build`"]
 pub struct RedisBuilder {
@@ -50,7 +53,7 @@ impl Redis {
 impl RedisBuilder {
     /// Sets how many connections are opened at most. They are opened when needed and closed after ten idle
     /// minutes. No connection is held while a loader runs, so far fewer are needed than there are threads.
-    /// At least 1.
+    /// 1 to 10,000.
     ///
     /// Defaults to 16: one for each thread of a small server; on two cores four are as fast.
     pub fn pool_size(mut self, connections: u32) -> RedisBuilder {
@@ -109,6 +112,9 @@ impl RedisBuilder {
         if self.pool_size == 0 {
             return refuse("pool_size", "it must be at least 1");
         }
+        if self.pool_size > MOST_CONNECTIONS {
+            return refuse("pool_size", "it must be at most 10,000");
+        }
         let least = Duration::from_millis(1);
         between("checkout_timeout", self.timeouts.checkout, least)?;
         between("connect_timeout", self.timeouts.connect, least)?;
@@ -125,7 +131,7 @@ impl RedisBuilder {
 fn client(url: &str) -> Result<Client, Error> {
     let address = |cause: redis::RedisError| Error::Setting {
         setting: "address",
-        reason: format!("{cause}; it looks like `redis://host:6379` or `unix:///path`"),
+        reason: format!("{cause}; write `redis://host:6379` or `unix:///path`"),
     };
     let info: ConnectionInfo = url.into_connection_info().map_err(address)?;
     let tcp = info

@@ -1,6 +1,6 @@
 //! Connections to one server and the pool that lends them.
 //!
-//! Guarantees that no request waits without a bound, and that a connection on which a request timed out,
+//! Guarantees that no request waits for a silent server without a bound, and that a connection on which a request timed out,
 //! failed on the wire or was cut short by a panic is closed instead of lent again: late bytes of its reply,
 //! or a command of which the server has seen only a part, would end up in somebody else's request. (What
 //! redis-rs itself calls open is still open then, so r2d2's stock manager would lend it.)
@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -38,6 +38,18 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     /// Silence on the wire, while a request is written and while its reply is awaited.
     pub(crate) io: Duration,
+}
+
+/// What a request leaves behind when its reply is lost. It may have been done, or be done later still, when
+/// something on the way lets go of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conduct {
+    /// Done twice, and late, it does no harm: it only looks, only deletes, or is fenced by a token.
+    Repeatable,
+    /// Done late it may do harm, which a second one would make likelier.
+    Once,
+    /// The same, and until it has ended well the connection is in a state that others must not meet.
+    Transaction,
 }
 
 /// Opens connections, and knows which ones not to lend again.
@@ -120,6 +132,13 @@ enum Failure {
     Request(RedisError),
 }
 
+impl Failure {
+    /// Whether the server had dropped the connection, or dropped it in mid-request.
+    fn is_drop(&self) -> bool {
+        matches!(self, Failure::Request(error) if error.is_connection_dropped())
+    }
+}
+
 impl Connections {
     /// A pool of at most `size` connections. Opens none.
     pub(crate) fn new(client: Client, size: u32, timeouts: Timeouts) -> Connections {
@@ -162,30 +181,33 @@ impl Connections {
             })
     }
 
-    /// Runs a request on a pooled connection, and once more on a new one where the server had dropped the
-    /// connection. So a request must be one that may happen twice; every step of the protocol is.
+    /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
+    /// had dropped the first.
     ///
     /// A request that timed out is not repeated: the caller would wait twice as long as was promised.
     pub(crate) fn run<T>(
         &self,
         request: &'static str,
+        conduct: Conduct,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Error> {
-        let mut outcome = self.run_once(&mut run);
-        if let Err(Failure::Request(error)) = &outcome
-            && error.is_connection_dropped()
-        {
-            self.seen.losses.fetch_add(1, Ordering::AcqRel);
-            outcome = self.run_once(&mut run);
+        let mut outcome = self.run_once(conduct, &mut run);
+        if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(Failure::is_drop) {
+            outcome = self.run_once(conduct, &mut run);
         }
         outcome.map_err(|failure| match failure {
             Failure::Checkout(cause) => failed(request, cause),
-            Failure::Request(error) => failed(request, Arc::new(error)),
+            Failure::Request(cause) if cause.is_timeout() => {
+                let within = self.timeouts.io;
+                failed(request, Arc::new(Silent { within, cause }))
+            }
+            Failure::Request(cause) => failed(request, Arc::new(cause)),
         })
     }
 
     fn run_once<T>(
         &self,
+        conduct: Conduct,
         run: &mut impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
         let mut wire = self.checkout()?;
@@ -194,32 +216,41 @@ impl Connections {
         let outcome = run(&mut wire.connection);
         wire.unfit = match &outcome {
             Ok(_) => false,
+            Err(_) if conduct == Conduct::Transaction => true,
             // The server's own refusal is a whole reply. After anything else, what comes next on this
             // wire may belong to this request.
             Err(error) => !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
         };
-        outcome.map_err(Failure::Request)
+        let outcome = outcome.map_err(Failure::Request);
+        if outcome.as_ref().is_err_and(Failure::is_drop) {
+            self.seen.losses.fetch_add(1, Ordering::AcqRel);
+        }
+        outcome
     }
 
     /// A free connection, or a new one.
     ///
-    /// r2d2 waits the whole timeout also where every attempt to connect is refused at once. So this looks up
-    /// after a moment: without a single connection, and with a refusal, there is nothing to wait for. r2d2
-    /// goes on trying in the background, and the next caller finds a connection when there is one.
+    /// Waits in steps that double, because r2d2 opens a connection only when somebody begins to wait: a waiter
+    /// whose turn is lost with a broken connection would else find out at its deadline. And r2d2 goes on
+    /// waiting where every attempt to connect is refused; without a single connection, and with a refusal,
+    /// this does not.
     fn checkout(&self) -> Result<PooledConnection<Manager>, Failure> {
-        let moment = REFUSED_WITHIN.min(self.timeouts.checkout);
-        if let Ok(wire) = self.pool.get_timeout(moment) {
-            return Ok(wire);
+        let deadline = Instant::now() + self.timeouts.checkout;
+        let mut step = REFUSED_WITHIN;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Ok(wire) = self.pool.get_timeout(step.min(left)) {
+                return Ok(wire);
+            }
+            if self.pool.state().connections == 0 || step >= left {
+                self.refusal()?;
+            }
+            if step >= left {
+                let connections = self.pool.max_size();
+                return Err(Failure::Checkout(Arc::new(NoneFree { connections })));
+            }
+            step *= 2;
         }
-        if self.pool.state().connections == 0 {
-            self.refusal()?;
-        }
-        let rest = self.timeouts.checkout.saturating_sub(moment);
-        self.pool.get_timeout(rest).or_else(|_| {
-            self.refusal()?;
-            let connections = self.pool.max_size();
-            Err(Failure::Checkout(Arc::new(NoneFree { connections })))
-        })
     }
 
     /// Fails where the latest attempt to connect did.
@@ -250,7 +281,26 @@ impl std::error::Error for AtServer {
     }
 }
 
-/// All connections stayed in use by other calls.
+/// Nothing came back in time.
+#[derive(Debug)]
+struct Silent {
+    within: Duration,
+    cause: RedisError,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {:?}", self.within)
+    }
+}
+
+impl std::error::Error for Silent {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// All connections were in use, or none could be opened.
 #[derive(Debug)]
 struct NoneFree {
     connections: u32,
@@ -261,7 +311,7 @@ impl fmt::Display for NoneFree {
         let NoneFree { connections } = self;
         write!(
             f,
-            "all connections of the pool ({connections}) stayed in use"
+            "none of the pool's connections ({connections}) was free in time"
         )
     }
 }

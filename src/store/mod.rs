@@ -68,8 +68,15 @@ impl TtlRemaining {
     }
 }
 
-/// A change of a record's fields: the new ones, or `None` to leave it as it is.
-pub(crate) type Change<'a> = &'a mut dyn FnMut(Fields) -> Result<Option<Fields>, Error>;
+/// What an update does to a record's fields.
+#[derive(Debug)]
+pub(crate) struct Diff {
+    pub(crate) set: Fields,
+    pub(crate) gone: Vec<Vec<u8>>,
+}
+
+/// A change of a record, given its fields: what to do, or `None` to leave it as it is.
+pub(crate) type Change<'a> = &'a mut dyn FnMut(Fields) -> Result<Option<Diff>, Error>;
 
 /// The steps of the protocol.
 pub(crate) trait Store: Send + Sync {
@@ -77,6 +84,9 @@ pub(crate) trait Store: Send + Sync {
     fn read(&self, data: &str) -> Result<Entry, Error>;
 
     /// Asks for the lease. `look`: hand a record over if there is one by now.
+    ///
+    /// Asked **once** with a token. Where the reply is lost, the question may still be on its way, and would set
+    /// the lease again after an invalidation has ended it.
     fn acquire(
         &self,
         keys: &Keys,
@@ -97,8 +107,8 @@ pub(crate) trait Store: Send + Sync {
     /// Gives the lease back. False: it was ours no longer.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Error>;
 
-    /// Extends the lease. False: it was ours no longer.
-    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Error>;
+    /// Extends leases, each a step of its own, all in one round trip. False: it was ours no longer.
+    fn renew(&self, leases: &[(Keys, Token)], lease_ttl: Duration) -> Result<Vec<bool>, Error>;
 
     /// Ends the record and the lease. True: there was a record.
     fn invalidate(&self, keys: &Keys) -> Result<bool, Error>;
@@ -113,8 +123,8 @@ pub(crate) trait Store: Send + Sync {
         ttl: Option<Duration>,
     ) -> Result<bool, Error>;
 
-    /// Changes a cached record if nobody else does meanwhile, and ends the lease in any case. Two round
-    /// trips an attempt, [`Error::Contended`] after `attempts`.
+    /// Changes a cached record if nobody else does meanwhile, and ends the lease in any case. Three
+    /// round trips an attempt, [`Error::Contended`] after `attempts`.
     fn update(
         &self,
         keys: &Keys,

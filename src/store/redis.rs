@@ -8,8 +8,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use redis::{Client, Connection, RedisResult, Value, cmd};
 
 use super::{
-    Acquire, Change, Entry, Store, TtlRemaining, Update,
-    connection::{Connections, Timeouts},
+    Acquire, Change, Diff, Entry, Store, TtlRemaining, Update,
+    connection::{Conduct, Connections, Timeouts},
     script::{self, Scripts, millis},
 };
 use crate::{error::Error, fields::Fields, key::Keys, token::Token};
@@ -60,9 +60,10 @@ impl Redis {
     fn run<T>(
         &self,
         request: &'static str,
+        conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Error> {
-        self.shared.connections.run(request, run)
+        self.shared.connections.run(request, conduct, run)
     }
 }
 
@@ -75,7 +76,9 @@ impl fmt::Debug for Redis {
 
 impl Store for Redis {
     fn read(&self, data: &str) -> Result<Entry, Error> {
-        self.run("read", |connection| hgetall(connection, data))
+        self.run("read", Conduct::Repeatable, |connection| {
+            hgetall(connection, data)
+        })
     }
 
     fn acquire(
@@ -85,7 +88,7 @@ impl Store for Redis {
         lease_ttl: Duration,
         look: bool,
     ) -> Result<Acquire, Error> {
-        self.run("acquire", |connection| {
+        self.run("acquire", Conduct::Once, |connection| {
             let reply = self
                 .shared
                 .scripts
@@ -107,7 +110,7 @@ impl Store for Redis {
         ttl: Duration,
         record: &Fields,
     ) -> Result<bool, Error> {
-        self.run("fill", |connection| {
+        self.run("fill", Conduct::Repeatable, |connection| {
             self.shared.scripts.fill.call(connection, keys, |request| {
                 request.arg(token.as_bytes()).arg(millis(ttl));
                 for (name, value) in record {
@@ -118,7 +121,7 @@ impl Store for Redis {
     }
 
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Error> {
-        self.run("release", |connection| {
+        self.run("release", Conduct::Repeatable, |connection| {
             self.shared
                 .scripts
                 .release
@@ -128,16 +131,18 @@ impl Store for Redis {
         })
     }
 
-    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Error> {
-        self.run("renew", |connection| {
-            self.shared.scripts.renew.call(connection, keys, |request| {
+    fn renew(&self, leases: &[(Keys, Token)], lease_ttl: Duration) -> Result<Vec<bool>, Error> {
+        self.run("renew", Conduct::Repeatable, |connection| {
+            let renew = &self.shared.scripts.renew;
+            renew.call_all(connection, leases, |(keys, token), request| {
+                request.arg(&keys.data).arg(&keys.lease);
                 request.arg(token.as_bytes()).arg(millis(lease_ttl));
             })
         })
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Error> {
-        self.run("invalidate", |connection| {
+        self.run("invalidate", Conduct::Repeatable, |connection| {
             self.shared
                 .scripts
                 .invalidate
@@ -152,7 +157,7 @@ impl Store for Redis {
         value: &[u8],
         ttl: Option<Duration>,
     ) -> Result<bool, Error> {
-        self.run("update_field", |connection| {
+        self.run("update_field", Conduct::Once, |connection| {
             self.shared
                 .scripts
                 .update_field
@@ -170,7 +175,7 @@ impl Store for Redis {
         change: Change<'_>,
     ) -> Result<Update, Error> {
         for _ in 0..attempts {
-            let attempt = self.run("update", |connection| {
+            let attempt = self.run("update", Conduct::Transaction, |connection| {
                 update_once(connection, keys, ttl, change)
             })?;
             if let Some(outcome) = attempt {
@@ -181,7 +186,9 @@ impl Store for Redis {
     }
 
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Error> {
-        let left: i64 = self.run("ttl", |connection| cmd("PTTL").arg(data).query(connection))?;
+        let left: i64 = self.run("ttl", Conduct::Repeatable, |connection| {
+            cmd("PTTL").arg(data).query(connection)
+        })?;
         Ok(match u64::try_from(left) {
             Ok(left) => TtlRemaining::Left(Duration::from_millis(left)),
             Err(_) if left == -1 => TtlRemaining::NoTtl,
@@ -215,8 +222,6 @@ fn hgetall(connection: &mut Connection, data: &str) -> RedisResult<Entry> {
 
 /// One attempt at an optimistic update: `None` where another client changed the record or the lease between
 /// the look and the change.
-///
-/// The transaction is closed by EXEC on every way out, so that the connection goes back unwatched.
 fn update_once(
     connection: &mut Connection,
     keys: &Keys,
@@ -227,25 +232,14 @@ fn update_once(
         .arg(&keys.data)
         .arg(&keys.lease)
         .exec(connection)?;
-    let old = match hgetall(connection, &keys.data)? {
-        Entry::Record(old) => old,
-        Entry::Absent | Entry::Foreign => Fields::new(),
-    };
-    let changed = if old.is_empty() {
-        Ok(None)
-    } else {
-        change(old.clone())
+    let diff = match hgetall(connection, &keys.data)? {
+        Entry::Record(fields) => change(fields),
+        Entry::Absent | Entry::Foreign => Ok(None),
     };
 
     let mut transaction = redis::pipe();
     transaction.atomic().del(&keys.lease).ignore();
-    if let Ok(Some(new)) = &changed {
-        let set: Vec<_> = new.iter().filter(|field| !old.contains(field)).collect();
-        let gone: Vec<_> = old
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| new.iter().all(|(kept, _)| kept != *name))
-            .collect();
+    if let Ok(Some(Diff { set, gone })) = &diff {
         if !set.is_empty() {
             let request = transaction.cmd("HSET").arg(&keys.data);
             for (name, value) in set {
@@ -264,7 +258,7 @@ fn update_once(
     // Redis answers nil, and has done nothing, where a watched key changed.
     let done: Option<()> = transaction.query(connection)?;
     Ok(done.map(|()| {
-        changed.map(|new| match new {
+        diff.map(|diff| match diff {
             Some(_) => Update::Changed,
             None => Update::Unchanged,
         })

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use redis::{
-    Cmd, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value,
+    Cmd, Connection, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
+    Value,
 };
 
 use super::Acquire;
@@ -92,6 +93,25 @@ impl Script {
             }
             answered => answered,
         }
+    }
+}
+
+impl Script {
+    /// Calls the script once for each item, in one round trip. `write` gives the two keys and the arguments.
+    pub(crate) fn call_all<I, T: FromRedisValue>(
+        &self,
+        connection: &mut Connection,
+        items: &[I],
+        write: impl Fn(&I, &mut Pipeline),
+    ) -> RedisResult<Vec<T>> {
+        let mut pipeline = redis::pipe();
+        // A pipeline is sent whole, so the server must know the script before.
+        pipeline.load_script(&self.0).ignore();
+        for item in items {
+            pipeline.cmd("EVALSHA").arg(self.0.get_hash()).arg(2);
+            write(item, &mut pipeline);
+        }
+        pipeline.query(connection).map_err(first)
     }
 }
 

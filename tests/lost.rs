@@ -1,0 +1,96 @@
+//! Requests and replies that get lost on the way, or arrive late.
+
+#[path = "support/proxy.rs"]
+mod proxy;
+mod support;
+
+use std::{cell::Cell, convert::Infallible};
+
+use cache_aside::{Cache, Record, Source, TtlRemaining};
+use proxy::{Loss, Proxy};
+use support::{Server, load_loaf, loaf};
+
+fn with_proxy() -> (Server, Proxy, Cache) {
+    let server = Server::start_on_port();
+    let proxy = Proxy::before(server.port());
+    let cache = Cache::builder(proxy.url()).prefix("test:").build().unwrap();
+    (server, proxy, cache)
+}
+
+fn version(number: &str) -> Record {
+    Record::from([("version", number)])
+}
+
+/// Were the question repeated with the same token, the late one would set the lease again that the
+/// invalidation has ended, and the old record would pass under it.
+#[test]
+fn an_acquire_that_arrives_late_lets_no_old_record_in() {
+    let (server, proxy, cache) = with_proxy();
+    let writer = server.cache();
+    // The last argument, which only this script has.
+    proxy.lose(b"\r\nlook\r\n", Loss::Late);
+    cache
+        .get("p-001", |_| {
+            // The primary has been read as 1; somebody changes it to 2.
+            writer.invalidate("p-001").unwrap();
+            proxy.let_through();
+            Ok::<_, Infallible>(Some(version("1")))
+        })
+        .unwrap();
+    let found = writer
+        .get("p-001", |_| Ok::<_, Infallible>(Some(version("2"))))
+        .unwrap();
+    assert_eq!(**found.record().unwrap(), version("2"));
+}
+
+#[test]
+fn a_read_whose_reply_is_lost_is_repeated() {
+    let (_server, proxy, cache) = with_proxy();
+    cache.get("p-001", load_loaf).unwrap();
+    proxy.lose(b"HGETALL", Loss::Reply);
+    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+    assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_fill_whose_reply_is_lost_costs_nothing() {
+    let (_server, proxy, cache) = with_proxy();
+    proxy.lose(b"Sourdough Loaf", Loss::Reply);
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Loaded
+    );
+    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn an_update_whose_reply_is_lost_is_not_done_twice() {
+    let (_server, proxy, cache) = with_proxy();
+    cache.get("p-001", load_loaf).unwrap();
+    let calls = Cell::new(0);
+    proxy.lose(b"EXEC", Loss::Reply);
+    let changed = cache.update("p-001", |record| {
+        calls.set(calls.get() + 1);
+        let mut record = record.clone();
+        record.set("stock", "41");
+        Some(record)
+    });
+    // Nobody knows whether it was done, so the record has been invalidated.
+    assert!(!changed.unwrap());
+    assert_eq!(calls.get(), 1);
+    assert_eq!(
+        cache.ttl_remaining("p-001").unwrap(),
+        TtlRemaining::NoSuchKey
+    );
+}
+
+#[test]
+fn a_field_update_whose_reply_is_lost_leaves_no_record() {
+    let (_server, proxy, cache) = with_proxy();
+    cache.get("p-001", load_loaf).unwrap();
+    proxy.lose(b"\r\nstock\r\n", Loss::Reply);
+    assert!(!cache.update_field("p-001", "stock", "41").unwrap());
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Loaded);
+    assert_eq!(**found.record().unwrap(), loaf());
+}
