@@ -14,6 +14,16 @@ fn run<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
         .unwrap()
 }
 
+/// A field that no string can hold.
+fn write_no_text(server: &Server) {
+    redis::cmd("HSET")
+        .arg("test:p-001")
+        .arg("stock")
+        .arg(b"\xff".as_slice())
+        .exec(&mut server.connect())
+        .unwrap();
+}
+
 #[test]
 fn a_hash_that_another_program_wrote_is_a_hit() {
     let server = Server::start();
@@ -92,12 +102,7 @@ fn a_foreign_type_can_be_invalidated() {
 fn an_entry_that_does_not_decode_is_a_miss_and_is_replaced() {
     let server = Server::start();
     let _: u32 = run(&server, &["HSET", "test:p-001", "name", "Rye"]);
-    redis::cmd("HSET")
-        .arg("test:p-001")
-        .arg("stock")
-        .arg(b"\xff".as_slice())
-        .exec(&mut server.connect())
-        .unwrap();
+    write_no_text(&server);
     let cache = server.cache();
     assert_eq!(
         cache.get("p-001", load_loaf).unwrap().source(),
@@ -116,12 +121,7 @@ fn an_unreadable_entry_is_counted_once_a_lookup() {
     thread::scope(|scope| {
         holder
             .get("p-001", |id| {
-                redis::cmd("HSET")
-                    .arg("test:p-001")
-                    .arg("stock")
-                    .arg(b"\xff".as_slice())
-                    .exec(&mut server.connect())
-                    .unwrap();
+                write_no_text(&server);
                 scope.spawn(|| cache.get("p-001", load_loaf).unwrap());
                 support::until(|| cache.stats().misses == 1);
                 thread::sleep(Duration::from_millis(100)); // some polls
