@@ -1,9 +1,9 @@
 //! Connections to one server and the pool that lends them.
 //!
-//! Guarantees that no request waits for a silent server without a bound, and that a connection on which a request timed out,
-//! failed on the wire or was cut short by a panic is closed instead of lent again: late bytes of its reply,
-//! or a command of which the server has seen only a part, would end up in somebody else's request. (What
-//! redis-rs itself calls open is still open then, so r2d2's stock manager would lend it.)
+//! Guarantees that no request waits for a silent server without a bound, and that a connection on which a
+//! request timed out, failed on the wire or was cut short by a panic is closed instead of lent again: late
+//! bytes of its reply, or a command of which the server has seen only a part, would end up in somebody else's
+//! request. (What redis-rs itself calls open is still open then, so r2d2's stock manager would lend it.)
 //!
 //! Nothing is sent to test a connection, not at checkout and not when idle.
 
@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -235,21 +235,21 @@ impl Connections {
     /// waiting where every attempt to connect is refused; without a single connection, and with a refusal,
     /// this does not.
     fn checkout(&self) -> Result<PooledConnection<Manager>, Failure> {
-        let deadline = Instant::now() + self.timeouts.checkout;
-        let mut step = REFUSED_WITHIN;
+        let mut left = self.timeouts.checkout;
+        let mut step = REFUSED_WITHIN.min(left);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if let Ok(wire) = self.pool.get_timeout(step.min(left)) {
+            if let Ok(wire) = self.pool.get_timeout(step) {
                 return Ok(wire);
             }
-            if self.pool.state().connections == 0 || step >= left {
+            left = left.saturating_sub(step);
+            if self.pool.state().connections == 0 || left.is_zero() {
                 self.refusal()?;
             }
-            if step >= left {
+            if left.is_zero() {
                 let connections = self.pool.max_size();
                 return Err(Failure::Checkout(Arc::new(NoneFree { connections })));
             }
-            step *= 2;
+            step = (2 * step).min(left);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, thread, time::Duration};
 
 use crate::{
-    demo::{Demo, command, run},
+    demo::{Demo, VARIABLES, command, run},
     support::{Server, free_port},
 };
 
@@ -70,16 +70,7 @@ fn help_names_every_variable_and_succeeds() {
     let output = run(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let help = String::from_utf8(output.stdout).unwrap();
-    for name in [
-        "PORT",
-        "BIND",
-        "REDIS_URL",
-        "REDIS_HOST",
-        "REDIS_PORT",
-        "CACHE_TTL",
-        "PRIMARY_LATENCY_MS",
-        "THREADS",
-    ] {
+    for name in VARIABLES {
         assert!(help.contains(&format!("[env: {name}")), "{name}");
     }
     assert_eq!(run(&["--version"]).status.code(), Some(0));

@@ -143,19 +143,22 @@ impl Drop for Demo {
     }
 }
 
+/// The variables that stand for flags.
+pub const VARIABLES: [&str; 8] = [
+    "PORT",
+    "BIND",
+    "REDIS_URL",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "CACHE_TTL",
+    "PRIMARY_LATENCY_MS",
+    "THREADS",
+];
+
 /// The example as it would be run by hand, without what the environment of the tests may say to it.
 pub fn command() -> Command {
     let mut command = Command::new(binary());
-    for variable in [
-        "PORT",
-        "BIND",
-        "REDIS_URL",
-        "REDIS_HOST",
-        "REDIS_PORT",
-        "CACHE_TTL",
-        "PRIMARY_LATENCY_MS",
-        "THREADS",
-    ] {
+    for variable in VARIABLES {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());
