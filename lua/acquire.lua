@@ -10,6 +10,7 @@
 -- Returns  {'record', field, value, ...}      somebody filled it in the meantime
 --          {'acquired'}                       the caller may load and fill
 --          {'held', token, milliseconds}      another fill is under way
+--          {'guarded', nonce}                 a write is under way: load, and do not fill
 --
 -- Invariant: the lease key is set only where it was absent, so one token at a
 -- time may fill. A token is asked for once: a caller whose reply was lost must
@@ -29,4 +30,24 @@ if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return {'acquired'}
 end
 
-return {'held', redis.call('GET', KEYS[2]), redis.call('PTTL', KEYS[2])}
+local holder = redis.pcall('GET', KEYS[2])
+if type(holder) == 'string' then
+  local left = redis.call('PTTL', KEYS[2])
+  if left < 0 then
+    -- another program's lock without an end; it gets one, so that it cannot
+    -- keep the record out of the cache for ever
+    left = tonumber(ARGV[2])
+    redis.call('PEXPIRE', KEYS[2], left)
+  end
+  return {'held', holder, left}
+end
+
+local nonce = redis.pcall('HGET', KEYS[2], 'nonce')
+if type(nonce) == 'string' then
+  return {'guarded', nonce}
+end
+
+-- no lease and no guard: something foreign, which has no business here
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return {'acquired'}

@@ -7,13 +7,14 @@
 -- ARGV[3..] field, value, field, value, and so on (at least one pair)
 --
 -- Returns  1  filled
---          0  refused: the lease lapsed, or an invalidation ended it
+--          0  refused: the lease lapsed, or a write ended it
 --
 -- Invariant: a record enters the cache only under the token of a live lease,
 -- whole, and with its TTL, in one step. Whatever stood at the data key, of
 -- whatever type, is gone.
 
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+-- pcall: a write guard is no string, and is not our token
+if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end
 

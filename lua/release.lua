@@ -9,7 +9,8 @@
 --
 -- Invariant: nobody ends the lease of another fill.
 
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+-- pcall: a write guard is no string, and is not our token
+if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end
 return redis.call('DEL', KEYS[2])

@@ -2,18 +2,36 @@
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
+-- KEYS[3]  the bar of this update (same cluster slot): if it stands, the caller has
+--          given this update up and invalidated the record instead
 -- ARGV[1]  the field
 -- ARGV[2]  its new value
 -- ARGV[3]  the record's new TTL in milliseconds, or 0 to keep the one it has
+-- ARGV[4]  a new nonce, for a write guard
 --
 -- Returns  1  a record is cached and has the new value
 --          0  none is cached; nothing was written
 --
 -- Invariant: a partial record never appears. The lease ends in both cases,
--- because a load under way may hold the field's old value.
+-- because a load under way may hold the field's old value; a guard stays, under
+-- another nonce. What said that there is no record is gone.
 
-redis.call('DEL', KEYS[2])
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  return 0
+end
+
+-- pcall: a lease is no hash, and has no such field; and a full server changes no
+-- field, but it deletes
+if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
+  or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[4])) == 'table' then
+  redis.call('DEL', KEYS[2])
+end
+
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then
+  return 0
+end
+if redis.call('HEXISTS', KEYS[1], '__cache_aside_not_found') == 1 then
+  redis.call('DEL', KEYS[1])
   return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])

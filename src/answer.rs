@@ -1,4 +1,4 @@
-//! What a lookup returns: the record, and where it came from.
+//! What calls return: the record and where it came from, and what became of a write.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,13 +8,14 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
-    /// It stood in Redis at the first look.
+    /// It stood in Redis at the first look, or that there is none did.
     Hit,
     /// This caller's loader read it from the primary.
     Loaded,
     /// Somebody else's loader did, in this process or another, while this caller waited.
     Waited,
-    /// A loader read it from the primary, without Redis: it failed, or a wait took too long.
+    /// A loader read it from the primary, without Redis: it failed, or what it holds may be out of date, or a
+    /// wait took too long.
     /// [`Lookup::degraded_by`] says which. The record was not cached.
     Degraded,
 }
@@ -61,7 +62,8 @@ impl<R> Lookup<R> {
         }
     }
 
-    /// The record; `None` where the primary has none.
+    /// The record; `None` where the primary has none. Together with a [hit](Lookup::is_hit), `None` says that
+    /// Redis knew that ([`negative_ttl`](crate::CacheBuilder::negative_ttl)).
     #[must_use]
     pub fn record(&self) -> Option<&Arc<R>> {
         self.record.as_ref()
@@ -73,7 +75,7 @@ impl<R> Lookup<R> {
         self.record
     }
 
-    /// Whether the record stood in Redis at the first look, so that nobody was asked but Redis.
+    /// Whether the answer stood in Redis at the first look, so that nobody was asked but Redis.
     #[must_use]
     pub fn is_hit(&self) -> bool {
         self.source == Source::Hit
@@ -96,5 +98,38 @@ impl<R> Lookup<R> {
     #[must_use]
     pub fn degraded_by(&self) -> Option<&Error> {
         self.degraded_by.as_ref()
+    }
+}
+
+/// What [`Cache::write`](crate::Cache::write) did: the primary has been changed.
+#[derive(Debug, Clone)]
+pub struct Written<T> {
+    value: T,
+    deferred_by: Option<Error>,
+}
+
+impl<T> Written<T> {
+    pub(crate) fn new(value: T, deferred_by: Option<Error>) -> Written<T> {
+        Written { value, deferred_by }
+    }
+
+    /// What the closure returned.
+    #[must_use]
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// What the closure returned, by value.
+    #[must_use]
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// Why Redis has not been told yet; `None` if it has. The invalidation is remembered and will be replayed.
+    /// Until then this process does not read the record from Redis; other processes may still find the old
+    /// one there.
+    #[must_use]
+    pub fn deferred_by(&self) -> Option<&Error> {
+        self.deferred_by.as_ref()
     }
 }

@@ -1,6 +1,6 @@
 //! Every setting of a cache, its default and its check.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -10,8 +10,8 @@ use crate::{
     inner::Settings,
     key::LEASE_PREFIX,
     record::Record,
+    server::{Redis, RedisBuilder},
     setting::{between, refuse},
-    store::{builder::RedisBuilder, redis::Redis},
 };
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].
@@ -79,6 +79,7 @@ impl Cache<Record> {
             settings: Settings {
                 prefix: String::new(),
                 ttl: Duration::from_secs(30),
+                negative_ttl: None,
                 lease_ttl: Duration::from_secs(2),
                 max_load_time: Duration::from_secs(60),
                 wait_timeout: Duration::from_secs(10),
@@ -107,6 +108,15 @@ impl CacheBuilder {
     /// primary nearly all reads of a record that is read every second.
     pub fn ttl(mut self, ttl: Duration) -> CacheBuilder {
         self.settings.ttl = ttl;
+        self
+    }
+
+    /// Caches that the primary has no such record, for this long. Without it every read of a missing record
+    /// asks the primary. An `invalidate` ends it, so call that after an insert as well. 1 ms to `ttl`.
+    ///
+    /// Defaults to off: most programs don't invalidate when they insert.
+    pub fn negative_ttl(mut self, ttl: Duration) -> CacheBuilder {
+        self.settings.negative_ttl = Some(ttl);
         self
     }
 
@@ -187,7 +197,7 @@ impl CacheBuilder {
             Origin::Shared(redis) => redis,
             Origin::Settings(settings) => settings.build()?,
         };
-        Ok(Cache::new(self.settings, Arc::new(redis)))
+        Ok(Cache::new(self.settings, redis.link))
     }
 }
 
@@ -195,6 +205,7 @@ fn check(settings: &Settings) -> Result<(), Error> {
     let Settings {
         prefix,
         ttl,
+        negative_ttl,
         lease_ttl,
         max_load_time,
         wait_timeout,
@@ -215,6 +226,15 @@ fn check(settings: &Settings) -> Result<(), Error> {
         return refuse("prefix", "keys that begin with `lock:` are the leases");
     }
     between("ttl", *ttl, Duration::from_millis(1))?;
+    if let Some(negative_ttl) = negative_ttl {
+        between("negative_ttl", *negative_ttl, Duration::from_millis(1))?;
+        if negative_ttl > ttl {
+            return refuse(
+                "negative_ttl",
+                format!("{negative_ttl:?} is longer than the `ttl` of {ttl:?}"),
+            );
+        }
+    }
     between("lease_ttl", *lease_ttl, Duration::from_millis(10))?;
     between("poll", *poll, Duration::from_millis(1))?;
     if max_load_time < lease_ttl {

@@ -5,13 +5,14 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    answer::Lookup,
-    error::Error,
+    answer::{Lookup, Written},
+    error::{Error, WriteError},
     inner::{Inner, Settings},
+    link::Link,
     lookup,
     record::Record,
     stats::Stats,
-    store::{Store, TtlRemaining},
+    store::TtlRemaining,
     write,
 };
 
@@ -56,9 +57,9 @@ pub struct Cache<R = Record> {
 }
 
 impl<R> Cache<R> {
-    pub(crate) fn new(settings: Settings, store: Arc<dyn Store>) -> Cache<R> {
+    pub(crate) fn new(settings: Settings, link: Arc<Link>) -> Cache<R> {
         Cache {
-            inner: Arc::new(Inner::new(settings, store)),
+            inner: Arc::new(Inner::new(settings, link)),
         }
     }
 }
@@ -122,7 +123,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or the one it waited for.
     /// - [`Error::Record`]: what was loaded is no flat record.
-    /// - [`Error::Id`]: the id is empty.
+    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     /// - [`Error::Reentrant`]: called from the loader of the same record.
     /// - [`Error::WaitTimeout`]: only where
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
@@ -171,9 +172,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// - [`Error::Contended`]: each attempt was overtaken. The record has been invalidated instead.
     /// - [`Error::Record`]: what `change` returned is no flat record. The cached one stays as it was.
-    /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; the cached record may
-    ///   still be the old one. Where only the update failed, there is no record left, and the result is false.
-    /// - [`Error::Id`]: the id is empty.
+    /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; that is remembered, as
+    ///   with [`invalidate`](Cache::invalidate). Where only the update failed, there is no record left, and the result is false.
+    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     ///
     /// # Panics
     ///
@@ -199,10 +200,67 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: the record may still be cached. Repeat the call, or let the TTL end it.
-    /// - [`Error::Id`]: the id is empty.
+    /// - [`Error::Redis`]: the record may still be cached. The invalidation is remembered and replayed as soon as
+    ///   Redis answers, and until then this process doesn't read the record from Redis; another process may. A
+    ///   call that is repeated and succeeds settles it for all.
+    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn invalidate(&self, id: &str) -> Result<bool, Error> {
         write::invalidate(&self.inner, id)
+    }
+
+    /// Changes the primary through `change`, and ends the cached record so that even a crash in between leaves
+    /// nothing stale.
+    ///
+    /// The record is ended before and after `change`. In between a *guard* stands in the place of the lease:
+    /// whoever reads loads from the primary, and nothing is cached. So if this process dies after its commit and
+    /// before it could invalidate, nothing old is there: the guard lapses after
+    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl), and the next reader loads what is true. The guard is kept
+    /// alive while `change` runs, for [`max_load_time`](crate::CacheBuilder::max_load_time) at most.
+    ///
+    /// When `write` has returned, it has the effect of [`invalidate`](Cache::invalidate), whatever `change`
+    /// returned. `change` runs once, on this thread, also where Redis is away.
+    ///
+    /// ```no_run
+    /// # use std::io;
+    /// # use cache_aside::{Cache, WriteError};
+    /// # struct Primary;
+    /// # impl Primary { fn set_price(&self, _: &str, _: u32) -> io::Result<u64> { Ok(7) } }
+    /// # let primary = Primary;
+    /// # let cache: Cache = Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// match cache.write("p-001", || primary.set_price("p-001", 699)) {
+    ///     Ok(written) => println!("version {}", written.into_value()),
+    ///     Err(WriteError::Primary(error)) => eprintln!("{:?}", error.kind()), // the closure's own
+    ///     Err(error) => eprintln!("{error}"),
+    /// }
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Concurrent calls
+    ///
+    /// Writers of one record don't wait for each other; the primary has to order them. Each has its own place in
+    /// the guard. Readers that come during a write share their loads with readers of their own process that
+    /// came during the same write, and with nobody from before or after.
+    ///
+    /// # Cost
+    ///
+    /// Two round trips, and one for each third of `lease_ttl` that `change` takes.
+    ///
+    /// # Errors
+    ///
+    /// - [`WriteError::Primary`]: what `change` returned.
+    /// - [`WriteError::Cache`]: the id is empty or too long. `change` was not called.
+    ///
+    /// Redis is no reason for an error: the primary has been changed all the same.
+    /// [`Written::deferred_by`] says if Redis has not been told yet.
+    ///
+    /// # Panics
+    ///
+    /// When `change` does. The record is ended then as well.
+    pub fn write<T, E, F>(&self, id: &str, change: F) -> Result<Written<T>, WriteError<E>>
+    where
+        F: FnOnce() -> Result<T, E>,
+    {
+        write::write(&self.inner, id, change)
     }
 
     /// Sets one field of the cached record. Returns whether a record was cached; where none was, nothing is
@@ -224,10 +282,10 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; the cached record may
-    ///   still be the old one. Where only the update failed, there is no record left, and the result is false.
+    /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; that is remembered, as
+    ///   with [`invalidate`](Cache::invalidate). Where only the update failed, there is no record left, and the result is false.
     /// - [`Error::Record`]: the field's name is one of the cache's own.
-    /// - [`Error::Id`]: the id is empty.
+    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn update_field(
         &self,
         id: &str,
@@ -254,13 +312,13 @@ impl<R> Cache<R> {
     /// [`Error::Redis`], and [`Error::Id`] for an empty id.
     pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
         let data = self.inner.data_key(id)?;
-        self.inner.counted(self.inner.store.ttl(&data))
+        self.inner.ask("ttl", |store| store.ttl(&data))
     }
 
     /// What this cache, with all its clones, has done.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.inner.counters.snapshot()
+        self.inner.stats()
     }
 
     /// Sets all counters to zero.

@@ -27,7 +27,8 @@ pub enum Error {
     ///
     /// From `build`: it refused the connection, the password or the permission; the server's words are
     /// in the message. From a write (`invalidate`, `update_field`, `update`): **the cached record may
-    /// still be the old one**; repeat the `invalidate`, or let the record's TTL end it.
+    /// still be the old one**. The invalidation is remembered and replayed as soon as Redis answers; until then
+    /// this process doesn't read that record from Redis, but others may find the old one there.
     Redis {
         /// What was asked of it.
         request: &'static str,
@@ -98,6 +99,34 @@ impl StdError for Error {
         match self {
             Error::Redis { cause, .. } | Error::Loader(cause) => Some(&**cause),
             _ => None,
+        }
+    }
+}
+
+/// Why [`Cache::write`](crate::Cache::write) has not changed the primary, as far as anybody knows.
+#[derive(Debug, Clone)]
+pub enum WriteError<E> {
+    /// The closure's own error. The record has been invalidated, or will be: perhaps the change was made, and only
+    /// the word of it was lost.
+    Primary(E),
+    /// The id cannot name a record. The closure was not called.
+    Cache(Error),
+}
+
+impl<E: fmt::Display> fmt::Display for WriteError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Primary(failure) => write!(f, "the primary was not changed: {failure}"),
+            WriteError::Cache(failure) => write!(f, "nothing was written: {failure}"),
+        }
+    }
+}
+
+impl<E: StdError + 'static> StdError for WriteError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            WriteError::Primary(failure) => Some(failure),
+            WriteError::Cache(failure) => Some(failure),
         }
     }
 }

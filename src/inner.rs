@@ -9,20 +9,27 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     error::Error,
-    fields::{Fields, from_fields},
+    fields::{Fields, Undecodable, from_fields},
     flight::Flights,
     keeper::Keeper,
     key::Keys,
-    stats::Counters,
+    link::Link,
+    remembered::Rememberer,
+    stats::{Counters, Stats},
     store::Store,
     token::Token,
 };
+
+/// Longer than any name, and short enough that a key, which is sent several times, costs little beside its
+/// record.
+const LONGEST_ID: usize = 64 << 10;
 
 /// The settings of a cache, checked by its builder, which documents them.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) prefix: String,
     pub(crate) ttl: Duration,
+    pub(crate) negative_ttl: Option<Duration>,
     pub(crate) lease_ttl: Duration,
     pub(crate) max_load_time: Duration,
     pub(crate) wait_timeout: Duration,
@@ -36,7 +43,7 @@ pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 
 pub(crate) struct Inner<R> {
     pub(crate) settings: Settings,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) link: Arc<Link>,
     /// Loads under a lease, by its token.
     pub(crate) flights: Flights<Token, Outcome<R>>,
     /// Loads without Redis, by data key.
@@ -46,16 +53,12 @@ pub(crate) struct Inner<R> {
 }
 
 impl<R> Inner<R> {
-    pub(crate) fn new(settings: Settings, store: Arc<dyn Store>) -> Inner<R> {
+    pub(crate) fn new(settings: Settings, link: Arc<Link>) -> Inner<R> {
         let counters = Arc::new(Counters::default());
         Inner {
-            keeper: Keeper::new(
-                Arc::clone(&store),
-                Arc::clone(&counters),
-                settings.lease_ttl,
-            ),
+            keeper: Keeper::new(Arc::clone(&link), Arc::clone(&counters), settings.lease_ttl),
             settings,
-            store,
+            link,
             flights: Flights::new(),
             degraded: Flights::new(),
             counters,
@@ -67,6 +70,11 @@ impl<R> Inner<R> {
         if id.is_empty() {
             return Err(Error::Id {
                 reason: "it is empty",
+            });
+        }
+        if id.len() > LONGEST_ID {
+            return Err(Error::Id {
+                reason: "it is longer than 64 KiB",
             });
         }
         let prefix = &self.settings.prefix;
@@ -81,24 +89,59 @@ impl<R> Inner<R> {
         self.data_key(id).map(Keys::of)
     }
 
-    /// The record in an entry; `None`, and counted, where it is of another type.
-    pub(crate) fn decode(&self, fields: Fields) -> Option<R>
+    /// The record in an entry, `None` where the entry says that there is none. What is of another type is
+    /// counted.
+    pub(crate) fn decode(&self, fields: Fields) -> Result<Option<R>, Undecodable>
     where
         R: DeserializeOwned,
     {
-        let record = from_fields(fields).ok();
-        if record.is_none() {
+        let record = from_fields(fields);
+        if record.is_err() {
             self.counters.unreadable.add_one();
         }
         record
     }
 
-    /// Counts a request to the store that failed.
-    pub(crate) fn counted<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::Redis { .. }) = &answer {
-            self.counters.redis_errors.add_one();
+    /// Asks the store.
+    pub(crate) fn ask<T>(
+        &self,
+        request: &'static str,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.link.ask(&self.counters, request, ask)
+    }
+
+    /// Sends a request that invalidates, and is remembered if it fails.
+    pub(crate) fn invalidate<T>(
+        &self,
+        keys: &Keys,
+        barred: Option<Token>,
+        request: &'static str,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Settings {
+            prefix,
+            ttl,
+            lease_ttl,
+            max_load_time,
+            ..
+        } = &self.settings;
+        let who = Rememberer {
+            prefix,
+            // A load that is under way may fill until its lease ends.
+            longest_life: *ttl + *max_load_time + *lease_ttl,
+            counters: &self.counters,
+        };
+        self.link.invalidate(&who, keys, barred, request, ask)
+    }
+
+    /// What this cache has done, and how the link to its store is.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            invalidations_pending: u64::try_from(self.link.pending()).unwrap_or(u64::MAX),
+            breaker_open: self.link.is_broken(),
+            ..self.counters.snapshot()
         }
-        answer
     }
 
     /// When somebody who waits for another's load stops waiting.

@@ -5,7 +5,7 @@
 //! round trip, however many there are. A process that dies renews nothing, and
 //! its leases lapse by themselves.
 //!
-//! The thread is started by the first load and sleeps while none is under way. It knows the store, and
+//! The thread is started by the first load and sleeps while none is under way. It knows the link to the store, and
 //! nothing of flights and records. It also gives back leases for which nobody wants to wait: those of which
 //! only the reply was lost.
 
@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{key::Keys, stats::Counters, store::Store, token::Token};
+use crate::{error::Error, key::Keys, link::Link, stats::Counters, store::Store, token::Token};
 
 /// The handle on the thread. Dropped, it stops and joins it.
 pub(crate) struct Keeper {
@@ -26,7 +26,7 @@ pub(crate) struct Keeper {
 }
 
 struct Shared {
-    store: Arc<dyn Store>,
+    link: Arc<Link>,
     counters: Arc<Counters>,
     lease_ttl: Duration,
     state: Mutex<State>,
@@ -63,14 +63,10 @@ pub(crate) struct Keeping<'a> {
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        counters: Arc<Counters>,
-        lease_ttl: Duration,
-    ) -> Keeper {
+    pub(crate) fn new(link: Arc<Link>, counters: Arc<Counters>, lease_ttl: Duration) -> Keeper {
         Keeper {
             shared: Arc::new(Shared {
-                store,
+                link,
                 counters,
                 lease_ttl,
                 state: Mutex::default(),
@@ -160,21 +156,28 @@ impl Shared {
         }
     }
 
+    fn ask<T>(
+        &self,
+        request: &'static str,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.link.ask(&self.counters, request, ask)
+    }
+
     /// Sends what is to be sent; returns the leases that are ours no longer. Ends with the first request that
     /// fails, since the next ones would wait as long for the same answer: a lease that isn't given back
     /// lapses, and one that isn't renewed is due again in time.
     fn tend(&self, returned: &[(Keys, Token)], due: &[(Keys, Token)]) -> Vec<Token> {
         for (keys, token) in returned {
-            if self.store.release(keys, *token).is_err() {
-                self.counters.redis_errors.add_one();
+            let released = self.ask("release", |store| store.release(keys, *token));
+            if released.is_err() {
                 return Vec::new();
             }
         }
         if due.is_empty() {
             return Vec::new();
         }
-        let Ok(renewed) = self.store.renew(due, self.lease_ttl) else {
-            self.counters.redis_errors.add_one();
+        let Ok(renewed) = self.ask("renew", |store| store.renew(due, self.lease_ttl)) else {
             return Vec::new();
         };
         let lost = due.iter().zip(renewed).filter(|(_, renewed)| !renewed);

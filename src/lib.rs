@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod breaker;
 mod builder;
 mod cache;
 mod error;
@@ -41,27 +42,33 @@ mod flight;
 mod inner;
 mod keeper;
 mod key;
+mod link;
 mod lookup;
 mod record;
+mod remembered;
+mod server;
 mod setting;
 mod stats;
 mod store;
 mod token;
 mod write;
 
-pub use answer::{Lookup, Source};
+pub use answer::{Lookup, Source, Written};
 pub use builder::{CacheBuilder, Server};
 pub use cache::Cache;
-pub use error::Error;
+pub use error::{Error, WriteError};
 pub use record::Record;
+pub use server::{Redis, RedisBuilder};
 pub use stats::Stats;
-pub use store::{TtlRemaining, builder::RedisBuilder, redis::Redis};
+pub use store::TtlRemaining;
 
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///
 /// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step.
 pub mod scripts {
-    pub use crate::store::script::{ACQUIRE, FILL, INVALIDATE, RELEASE, RENEW, UPDATE_FIELD};
+    pub use crate::store::script::{
+        ACQUIRE, FILL, GUARD, INVALIDATE, RELEASE, RENEW, UNGUARD, UPDATE_FIELD,
+    };
 }
 
 /// The README's code compiles.

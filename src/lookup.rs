@@ -4,7 +4,8 @@
 //! get ─ read ─┬─ a record: hit
 //!             ├─ none: acquire ─┬─ a record: somebody filled it meanwhile
 //!             │        ↑        ├─ acquired: lead: load, tell the followers, fill or release
-//!             │        │        └─ held by T: a flight of this process? follow it : watch T, and poll
+//!             │        │        ├─ held by T: a flight of this process? follow it : watch T, and poll
+//!             │        │        └─ guarded under N: a flight of this process? follow it : load, and don't fill
 //!             │        └──── abandoned, or the pause is over ────┘
 //!             └─ Redis failed, here or above, or the wait took too long: degraded
 //! ```
@@ -16,6 +17,8 @@
 //!   A lease of another process has one *watcher* here: the first who hears of its token announces a flight
 //!   under it and polls, the others follow that. What the watcher reads is right for all of them: each was
 //!   told the token after it began, and a token that has been ended never comes back.
+//!   The same holds for the nonce of a write guard: every write that ends while the guard stands gives it
+//!   another one.
 //! - A fill is refused unless its token still stands in the lease key.
 //! - A load without Redis is shared only with lookups that began **before the load was announced**. No token
 //!   vouches for it, and another process may have invalidated through a connection that works.
@@ -25,6 +28,7 @@
 
 use std::{
     error::Error as StdError,
+    hash::Hash,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -35,9 +39,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    fields::{Fields, from_fields, to_fields},
+    fields::{Fields, Undecodable, from_fields, not_found, to_fields},
     flight::{Arrival, Flight, Leader},
-    inner::{Inner, Outcome},
+    inner::{Inner, Outcome, Settings},
     key::Keys,
     store::{Acquire, Entry},
     token::Token,
@@ -65,7 +69,13 @@ where
     let load = move || loader(id).map_err(|error| Error::Loader(Arc::from(error.into())));
 
     let began = Instant::now();
-    let read = inner.counted(inner.store.read(&data));
+    let read = match inner.link.bypass(&data) {
+        None => inner.ask("read", |store| store.read(&data)),
+        Some(cause) => Err(Error::Redis {
+            request: "read",
+            cause,
+        }),
+    };
     let asking = Asking {
         inner,
         began,
@@ -73,12 +83,15 @@ where
     };
     let look = match read {
         Ok(Entry::Record(fields)) => match inner.decode(fields) {
-            Some(record) => {
+            Ok(record) => {
                 inner.counters.hits.add_one();
-                return Ok(asking.found(Some(Arc::new(record)), Source::Hit));
+                if record.is_none() {
+                    inner.counters.negative_hits.add_one();
+                }
+                return Ok(asking.found(record.map(Arc::new), Source::Hit));
             }
             // No second look, it would find the same.
-            None => false,
+            Err(Undecodable) => false,
         },
         Ok(Entry::Absent) => true,
         Ok(Entry::Foreign) => {
@@ -111,23 +124,43 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let mut polls = 0;
         loop {
             let lease_ttl = inner.settings.lease_ttl;
-            match inner.counted(inner.store.acquire(keys, token, lease_ttl, look)) {
+            let acquired = inner.ask("acquire", |store| {
+                store.acquire(keys, token, lease_ttl, look)
+            });
+            match acquired {
                 Ok(Acquire::Acquired) => {
                     // Those who watched with us ask again, and are told our token.
                     drop(watch);
                     return self.lead(keys, &leader, load);
                 }
-                Ok(Acquire::Record(fields)) => match from_fields(fields).ok() {
-                    Some(record) => {
-                        let outcome = Ok(Some(Arc::new(record)));
+                Ok(Acquire::Record(fields)) => match from_fields(fields) {
+                    Ok(record) => {
+                        let outcome = Ok(record.map(Arc::new));
                         if let Some(watch) = watch {
                             watch.land(outcome.clone());
                         }
                         return self.waited(outcome);
                     }
                     // Not counted: most often it is what the first look saw.
-                    None => look = false,
+                    Err(Undecodable) => look = false,
                 },
+                Ok(Acquire::Guarded { nonce }) => {
+                    watch = None;
+                    match inner.flights.announce_or_find(&nonce) {
+                        Ok(guarded) => {
+                            drop(leader);
+                            return self.load_alone(&guarded, load, Source::Loaded);
+                        }
+                        Err(flight) => {
+                            if let Some(outcome) = follow(&flight, deadline)? {
+                                return self.waited(outcome);
+                            }
+                            if Instant::now() >= deadline {
+                                break;
+                            }
+                        }
+                    }
+                }
                 Ok(Acquire::Held { by, left }) => {
                     if Instant::now() >= deadline {
                         break;
@@ -203,14 +236,24 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         };
         leader.land(outcome.clone());
 
-        let ended = match &fields {
-            Some(fields) => inner.store.fill(keys, token, inner.settings.ttl, fields),
-            None => inner.store.release(keys, token),
+        let Settings {
+            ttl, negative_ttl, ..
+        } = inner.settings;
+        let absent = matches!(outcome, Ok(None));
+        let entry = match fields {
+            Some(fields) => Some((ttl, fields)),
+            None => negative_ttl
+                .filter(|_| absent)
+                .map(|ttl| (ttl, not_found())),
+        };
+        let ended = match &entry {
+            Some((ttl, fields)) => inner.ask("fill", |store| store.fill(keys, token, *ttl, fields)),
+            None => inner.ask("release", |store| store.release(keys, token)),
         };
         keeping.end();
         // A failure here costs the next caller a load and this one nothing: the lease lapses.
-        if let Ok(false) = inner.counted(ended)
-            && fields.is_some()
+        if let Ok(false) = ended
+            && entry.is_some()
         {
             inner.counters.refused_fills.add_one();
         }
@@ -233,11 +276,8 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let outcome = loop {
             match inner.degraded.announce_or_find(data) {
                 Ok(leader) => {
-                    let outcome = self.run(load).map(|(record, _)| record);
-                    // Left first: who comes now must load anew.
-                    leader.leave();
-                    leader.land(outcome.clone());
-                    break outcome;
+                    let found = self.load_alone(&leader, load, Source::Degraded)?;
+                    return Ok(found.because_of(cause));
                 }
                 Err(flight) => {
                     let outcome = follow(&flight, deadline)?;
@@ -260,6 +300,20 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             }
         };
         Ok(self.found(outcome?, Source::Degraded).because_of(cause))
+    }
+
+    /// Loads without filling: tells those who follow, and nobody who comes later.
+    fn load_alone<K: Eq + Hash>(
+        &self,
+        leader: &Leader<'_, K, Outcome<R>>,
+        load: impl FnOnce() -> Result<Option<R>, Error>,
+        source: Source,
+    ) -> Result<Lookup<R>, Error> {
+        let outcome = self.run(load).map(|(record, _)| record);
+        // Left first: who comes now must load anew.
+        leader.leave();
+        leader.land(outcome.clone());
+        Ok(self.found(outcome?, source))
     }
 
     /// Runs the loader, and counts. Returns the record as callers get it and as it is stored.

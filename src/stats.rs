@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Stats {
     /// Lookups answered by the record found in Redis at the first look.
     pub hits: u64,
+    /// Of the hits, those that found the primary to have no such record (`negative_ttl`).
+    pub negative_hits: u64,
     /// Lookups that found no usable record at the first look, for whatever reason.
     pub misses: u64,
     /// Misses answered by somebody else's load, of this process or another: loads the primary was spared.
@@ -26,8 +28,18 @@ pub struct Stats {
     /// Lookups and updates that met an entry which is no hash, or does not decode into the record type. It is
     /// taken for a miss.
     pub unreadable: u64,
-    /// Requests to Redis that failed, those of the thread that renews leases included.
+    /// Requests to Redis that failed, those of the thread that renews leases included. Requests that were not
+    /// sent, because the breaker is open, are none.
     pub redis_errors: u64,
+    /// Invalidations that did not reach Redis and were remembered.
+    pub invalidations_remembered: u64,
+    /// Records for which that has been made good.
+    pub invalidations_replayed: u64,
+    /// Records, of all caches on this pool, for which it has not, right now. This process doesn't read them from
+    /// Redis.
+    pub invalidations_pending: u64,
+    /// Whether Redis, having failed too often in a row, is not asked right now.
+    pub breaker_open: bool,
 }
 
 impl Stats {
@@ -77,15 +89,24 @@ macro_rules! counters {
         pub(crate) struct Counters { $(pub(crate) $name: Counter,)+ }
 
         impl Stats {
-            /// Each counter with its name, for whoever passes them on: those of later versions, too.
+            /// Each number with its name, for whoever passes them on: those of later versions, too. An open
+            /// breaker is 1.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$((stringify!($name), self.$name)),+].into_iter()
+                [
+                    $((stringify!($name), self.$name),)+
+                    ("invalidations_pending", self.invalidations_pending),
+                    ("breaker_open", u64::from(self.breaker_open)),
+                ]
+                .into_iter()
             }
         }
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Stats {
-                Stats { $($name: self.$name.0.load(Relaxed),)+ }
+                Stats {
+                    $($name: self.$name.0.load(Relaxed),)+
+                    ..Stats::default()
+                }
             }
 
             pub(crate) fn reset(&self) {
@@ -97,6 +118,7 @@ macro_rules! counters {
 
 counters! {
     hits,
+    negative_hits,
     misses,
     stampedes_suppressed,
     loads,
@@ -105,4 +127,6 @@ counters! {
     degraded,
     unreadable,
     redis_errors,
+    invalidations_remembered,
+    invalidations_replayed,
 }

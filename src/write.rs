@@ -1,15 +1,18 @@
 //! The write paths: what a program calls after it has changed the primary.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    error::Error,
-    fields::{Fields, check_name, to_fields},
-    inner::Inner,
+    answer::Written,
+    error::{Error, WriteError},
+    fields::{Fields, Undecodable, check_length, check_name, to_fields},
+    inner::{Inner, Settings},
+    keeper::Keeping,
     key::Keys,
-    store::{Diff, Update},
+    store::{Diff, Store, Update},
+    token::Token,
 };
 
 /// How often `update` tries. Each failure means that another client's change got through, so sixteen in a
@@ -19,7 +22,80 @@ const UPDATE_ATTEMPTS: u32 = 16;
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
 pub(crate) fn invalidate<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
     let keys = inner.keys(id)?;
-    inner.counted(inner.store.invalidate(&keys))
+    inner.invalidate(&keys, None, "invalidate", |store| store.invalidate(&keys))
+}
+
+/// See [`Cache::write`](crate::Cache::write).
+pub(crate) fn write<R, T, E>(
+    inner: &Inner<R>,
+    id: &str,
+    change: impl FnOnce() -> Result<T, E>,
+) -> Result<Written<T>, WriteError<E>> {
+    let writing = Writing::begin(inner, inner.keys(id).map_err(WriteError::Cache)?);
+    let changed = change();
+    let ended = writing.end();
+    match changed {
+        Ok(value) => Ok(Written::new(value, ended.err())),
+        // Perhaps it was done all the same, a commit whose reply was lost: so it has been invalidated.
+        Err(failure) => Err(WriteError::Primary(failure)),
+    }
+}
+
+/// A write under way. Dropped by a panic, it ends as well.
+struct Writing<'a, R> {
+    inner: &'a Inner<R>,
+    keys: Keys,
+    writer: Token,
+    /// `None` where there is no guard to be kept.
+    keeping: Option<Keeping<'a>>,
+    ended: bool,
+}
+
+impl<'a, R> Writing<'a, R> {
+    /// Puts the guard there. If that fails the write goes on: it is then as safe as an `invalidate` after it.
+    fn begin(inner: &'a Inner<R>, keys: Keys) -> Writing<'a, R> {
+        let writer = Token::random();
+        let Settings {
+            lease_ttl,
+            max_load_time,
+            ..
+        } = inner.settings;
+        let guarded = inner.ask("guard", |store| store.guard(&keys, writer, lease_ttl));
+        let keeping = guarded.is_ok().then(|| {
+            let until = Instant::now() + max_load_time;
+            inner.keeper.keep(&keys, writer, until)
+        });
+        Writing {
+            inner,
+            keys,
+            writer,
+            keeping,
+            ended: false,
+        }
+    }
+
+    fn end(mut self) -> Result<bool, Error> {
+        self.ended = true;
+        self.unguard()
+    }
+
+    fn unguard(&mut self) -> Result<bool, Error> {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.end();
+        }
+        let (keys, writer) = (&self.keys, self.writer);
+        let unguard = |store: &dyn Store| store.unguard(keys, writer);
+        self.inner.invalidate(keys, None, "unguard", unguard)
+    }
+}
+
+impl<R> Drop for Writing<'_, R> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Where it fails, it is remembered.
+            let _ = self.unguard();
+        }
+    }
 }
 
 /// See [`Cache::update_field`](crate::Cache::update_field).
@@ -30,11 +106,13 @@ pub(crate) fn update_field<R>(
     value: &[u8],
 ) -> Result<bool, Error> {
     check_name(field.as_bytes())?;
+    check_length(field.as_bytes(), value)?;
     let keys = inner.keys(id)?;
-    let updated = inner
-        .store
-        .update_field(&keys, field, value, new_ttl(inner));
-    or_invalidated(inner, &keys, inner.counted(updated))
+    let name = Token::random();
+    let updated = inner.ask("update_field", |store| {
+        store.update_field(&keys, field, value, new_ttl(inner), name)
+    });
+    or_invalidated(inner, &keys, Some(name), updated)
 }
 
 /// See [`Cache::update`](crate::Cache::update).
@@ -44,10 +122,20 @@ where
     F: FnMut(&R) -> Option<R>,
 {
     let keys = inner.keys(id)?;
+    let mut was_record = false;
     let mut diff = |fields: Fields| {
-        let Some(old) = inner.decode(fields.clone()) else {
-            return Ok(None);
+        was_record = false;
+        let old = match inner.decode(fields.clone()) {
+            Ok(Some(old)) => old,
+            // The primary may have a record by now: what says that it has none goes.
+            Ok(None) => {
+                let gone = fields.into_iter().map(|(name, _)| name).collect();
+                let set = Fields::new();
+                return Ok(Some(Diff { set, gone }));
+            }
+            Err(Undecodable) => return Ok(None),
         };
+        was_record = true;
         let Some(new) = change(&old) else {
             return Ok(None);
         };
@@ -63,29 +151,36 @@ where
         let set = set.collect();
         Ok(Some(Diff { set, gone }))
     };
-    let updated = inner
-        .store
-        .update(&keys, new_ttl(inner), UPDATE_ATTEMPTS, &mut diff);
-    let updated = inner.counted(updated).map(|done| done == Update::Changed);
-    or_invalidated(inner, &keys, updated)
+    let updated = inner.ask("update", |store| {
+        store.update(&keys, new_ttl(inner), UPDATE_ATTEMPTS, &mut diff)
+    });
+    let updated = updated.map(|done| done == Update::Changed && was_record);
+    or_invalidated(inner, &keys, None, updated)
 }
 
 /// An update that failed leaves a record in the cache that is older than the caller's. It must not stay. So
 /// the record is invalidated, and where that works nothing is cached, which is no failure.
+///
+/// With `name`, the update may still be on its way, to a record that is loaded after the invalidation and newer
+/// than the update: so the invalidation bars it.
 fn or_invalidated<R>(
     inner: &Inner<R>,
     keys: &Keys,
+    name: Option<Token>,
     updated: Result<bool, Error>,
 ) -> Result<bool, Error> {
-    match updated {
-        Err(failure @ (Error::Redis { .. } | Error::Contended { .. })) => {
-            match (inner.counted(inner.store.invalidate(keys)), failure) {
-                (Ok(_), Error::Redis { .. }) => Ok(false),
-                (Ok(_), contended) => Err(contended),
-                (Err(failure), _) => Err(failure),
-            }
-        }
-        done => done,
+    let failure = match updated {
+        Err(failure @ (Error::Redis { .. } | Error::Contended { .. })) => failure,
+        done => return done,
+    };
+    let barred = name.filter(|_| inner.link.may_still_arrive(&failure));
+    inner.invalidate(keys, barred, "invalidate", |store| match barred {
+        None => store.invalidate(keys).map(drop),
+        Some(_) => store.invalidate_all(&[(keys.clone(), barred)]),
+    })?;
+    match failure {
+        Error::Redis { .. } => Ok(false),
+        contended => Err(contended),
     }
 }
 

@@ -79,7 +79,7 @@ fn a_miss_without_a_record_is_a_read_an_acquire_and_a_release() {
 }
 
 #[test]
-fn writes_are_one_command_and_an_update_is_four_round_trips() {
+fn writes_are_one_command_and_an_update_is_three_round_trips() {
     let server = Server::start();
     let cache = warm(&server);
     cache.get("p-001", load_loaf).unwrap();
@@ -96,7 +96,9 @@ fn writes_are_one_command_and_an_update_is_four_round_trips() {
     });
     assert_eq!(
         seen,
-        ["watch", "hgetall", "multi", "del", "pexpire", "exec"]
+        [
+            "watch", "type", "hgetall", "multi", "del", "pexpire", "exec"
+        ]
     );
 }
 
@@ -110,7 +112,7 @@ fn nothing_is_sent_to_test_a_connection() {
         }
     });
     assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
-    let one_load = ["script"; 6]
+    let one_load = ["script"; 8]
         .into_iter()
         .chain(["hgetall", "evalsha", "evalsha"]);
     let expected: Vec<_> = one_load.chain(["hgetall"; 4]).collect();

@@ -8,16 +8,21 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::Fields;
+use super::{Fields, NOT_FOUND, is_own};
 
 /// An entry that is no record of the wanted type. Keeps no reason: serde's messages quote the value, and
 /// no message of ours may.
 #[derive(Debug)]
 pub(crate) struct Undecodable;
 
-/// Puts a record together.
-pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<R, Undecodable> {
-    R::deserialize(Hash(fields))
+/// Puts a record together. `None`: the entry says that the primary has none.
+pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<Option<R>, Undecodable> {
+    if fields.iter().any(|(name, _)| is_own(name)) {
+        // With other fields beside it, somebody has added them to an entry that was no record.
+        let alone = fields.len() == 1 && fields[0].0 == NOT_FOUND;
+        return if alone { Ok(None) } else { Err(Undecodable) };
+    }
+    R::deserialize(Hash(fields)).map(Some)
 }
 
 impl fmt::Display for Undecodable {

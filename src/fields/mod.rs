@@ -8,15 +8,43 @@ mod ser;
 
 use crate::error::Error;
 
-pub(crate) use de::from_fields;
+pub(crate) use de::{Undecodable, from_fields};
 pub(crate) use ser::to_fields;
 
 /// Names and values, in order. Both are binary safe.
 pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// The one field of an entry which says that the primary has no such record. `update_field.lua` knows it too.
+pub(crate) const NOT_FOUND: &[u8] = b"__cache_aside_not_found";
+
+/// That entry.
+pub(crate) fn not_found() -> Fields {
+    vec![(NOT_FOUND.to_vec(), b"1".to_vec())]
+}
+
+/// Whether a name is the cache's own.
+fn is_own(name: &[u8]) -> bool {
+    name.starts_with(b"__cache_aside")
+}
+
+/// Redis itself takes no longer string (`proto-max-bulk-len`), and hangs up in the middle of one.
+const LONGEST: usize = 512 << 20;
+
+/// Refuses what is too long to be sent.
+pub(crate) fn check_length(name: &[u8], value: &[u8]) -> Result<(), Error> {
+    if name.len().max(value.len()) > LONGEST {
+        let shown = &name[..name.len().min(64)];
+        return Err(Error::Record {
+            field: Some(String::from_utf8_lossy(shown).into_owned()),
+            reason: "it is longer than 512 MiB, the longest that Redis takes".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Refuses the names that are the cache's own.
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
-    if name.starts_with(b"__cache_aside") {
+    if is_own(name) {
         return Err(Error::Record {
             field: Some(String::from_utf8_lossy(name).into_owned()),
             reason: "names that begin with `__cache_aside` belong to the cache".to_owned(),

@@ -10,7 +10,7 @@ use serde::{
     ser::{self, Impossible},
 };
 
-use super::{Fields, check_name};
+use super::{Fields, check_length, check_name};
 use crate::error::Error;
 
 /// Takes a record apart.
@@ -27,8 +27,9 @@ pub(crate) fn to_fields<R: Serialize>(record: &R) -> Result<Fields, Error> {
             reason: "it has no field, and Redis keeps no empty hash".to_owned(),
         });
     }
-    for (name, _) in &fields {
+    for (name, value) in &fields {
         check_name(name)?;
+        check_length(name, value)?;
     }
     Ok(fields)
 }

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use r2d2::{ManageConnection, Pool, PooledConnection};
 use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
 
+use super::Symptom;
 use crate::error::{Cause, Error};
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -317,6 +318,28 @@ impl fmt::Display for NoneFree {
 }
 
 impl std::error::Error for NoneFree {}
+
+/// What the failure of a request says about the server.
+pub(crate) fn symptom(failure: &Error) -> Symptom {
+    let Error::Redis { cause, .. } = failure else {
+        return Symptom::Refused;
+    };
+    if cause.is::<NoneFree>() {
+        return Symptom::Crowded;
+    }
+    let Some(error) = cause.downcast_ref::<RedisError>() else {
+        return Symptom::Silent;
+    };
+    match (error.kind(), error.code()) {
+        // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
+        // not know us: it will say so to every request.
+        (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
+            Symptom::Silent
+        }
+        (ErrorKind::Server(_) | ErrorKind::Extension, _) => Symptom::Refused,
+        _ => Symptom::Silent,
+    }
+}
 
 fn failed(request: &'static str, cause: Cause) -> Error {
     Error::Redis { request, cause }

@@ -3,8 +3,7 @@
 //! Each method is one atomic step there and one round trip from here, unless said otherwise. The read and
 //! write paths know only this trait; the steps themselves are told in `lua/README.md`.
 
-pub(crate) mod builder;
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod redis;
 pub(crate) mod script;
 
@@ -35,6 +34,22 @@ pub(crate) enum Acquire {
         /// How long its lease lasts, if it isn't renewed.
         left: Duration,
     },
+    /// A write is under way: who reads now must read the primary, and nobody may fill.
+    Guarded {
+        /// Names the guard until the next write of this record ends. Loads may be shared under it.
+        nonce: Token,
+    },
+}
+
+/// What a failed request says about the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Symptom {
+    /// It does not answer, or has nothing to answer with; the next request would fare no better.
+    Silent,
+    /// It answered, and would not do what it was asked.
+    Refused,
+    /// Nothing: there are more callers than connections.
+    Crowded,
 }
 
 /// The answer to [`Store::update`].
@@ -107,20 +122,34 @@ pub(crate) trait Store: Send + Sync {
     /// Gives the lease back. False: it was ours no longer.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Error>;
 
-    /// Extends leases, each a step of its own, all in one round trip. False: it was ours no longer.
+    /// Extends leases, and writers' places in guards, each a step of its own, all in one round trip. False: it
+    /// was ours no longer.
     fn renew(&self, leases: &[(Keys, Token)], lease_ttl: Duration) -> Result<Vec<bool>, Error>;
 
     /// Ends the record and the lease. True: there was a record.
     fn invalidate(&self, keys: &Keys) -> Result<bool, Error>;
 
+    /// Does the same for several records, each in a step of its own, all in one round trip. With a token, bars
+    /// the field update of that name as well: should it still be on its way, it will do nothing.
+    fn invalidate_all(&self, all: &[(Keys, Option<Token>)]) -> Result<(), Error>;
+
+    /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the
+    /// guard has lapsed because it wasn't renewed. True: there was a record.
+    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Error>;
+
+    /// Ends a write: ends the record, the lease, and this writer's place in the guard. True: there was a record.
+    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Error>;
+
     /// Sets one field where a record is cached, and ends the lease in any case. `ttl`: the record's new
-    /// one; `None` keeps what it has. True: there was a record.
+    /// one; `None` keeps what it has. `name` names this update, so that it can be barred. True: there was a
+    /// record.
     fn update_field(
         &self,
         keys: &Keys,
         field: &str,
         value: &[u8],
         ttl: Option<Duration>,
+        name: Token,
     ) -> Result<bool, Error>;
 
     /// Changes a cached record if nobody else does meanwhile, and ends the lease in any case. Three
@@ -135,4 +164,10 @@ pub(crate) trait Store: Send + Sync {
 
     /// How long the record still lives.
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Error>;
+
+    /// What the failure of a request says about the store.
+    fn symptom(&self, failure: &Error) -> Symptom;
+
+    /// Whether the store answers.
+    fn ping(&self) -> Result<(), Error>;
 }

@@ -3,58 +3,41 @@
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
 //! Knows nothing of flights, loaders or record types.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use redis::{Client, Connection, RedisResult, Value, cmd};
 
 use super::{
-    Acquire, Change, Diff, Entry, Store, TtlRemaining, Update,
-    connection::{Conduct, Connections, Timeouts},
+    Acquire, Change, Diff, Entry, Store, Symptom, TtlRemaining, Update,
+    connection::{Conduct, Connections, Timeouts, symptom},
     script::{self, Scripts, millis},
 };
 use crate::{error::Error, fields::Fields, key::Keys, token::Token};
 
-/// A pool of connections to one Redis server, for any number of caches. Cheap to clone: all clones share
-/// the pool.
-///
-/// A cache with settings of its own for one server needs no `Redis`; it takes an address. A `Redis` is for
-/// pool settings, and for several caches on one pool:
-///
-/// ```no_run
-/// use cache_aside::{Cache, Record, Redis};
-///
-/// let redis = Redis::builder("redis://localhost:6379").pool_size(8).build()?;
-/// let products: Cache = Cache::builder(&redis).prefix("cache:product:").build()?;
-/// let customers: Cache = Cache::builder(&redis).prefix("cache:customer:").build()?;
-/// # Ok::<_, cache_aside::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Redis {
-    shared: Arc<Shared>,
-}
+/// How long a barred field update stays barred. What a network holds back longer than this, it has lost: TCP
+/// itself gives up after a quarter of an hour.
+const BARRED_FOR: Duration = Duration::from_secs(60 * 60);
 
-struct Shared {
+/// One server: the connections to it, and the scripts it is told.
+pub(crate) struct RedisStore {
     connections: Connections,
     scripts: Scripts,
 }
 
-impl Redis {
+impl RedisStore {
     /// Opens no connection.
-    pub(crate) fn new(client: Client, pool_size: u32, timeouts: Timeouts) -> Redis {
-        Redis {
-            shared: Arc::new(Shared {
-                connections: Connections::new(client, pool_size, timeouts),
-                scripts: Scripts::new(),
-            }),
+    pub(crate) fn new(client: Client, pool_size: u32, timeouts: Timeouts) -> RedisStore {
+        RedisStore {
+            connections: Connections::new(client, pool_size, timeouts),
+            scripts: Scripts::new(),
         }
     }
 
     /// Connects once and tells the server the scripts: whatever is wrong with the address, the password or
     /// the permissions shows here, and later no call finds a script missing.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.shared
-            .connections
-            .run_alone("connect", |connection| self.shared.scripts.load(connection))
+        self.connections
+            .run_alone("connect", |connection| self.scripts.load(connection))
     }
 
     fn run<T>(
@@ -63,18 +46,11 @@ impl Redis {
         conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Error> {
-        self.shared.connections.run(request, conduct, run)
+        self.connections.run(request, conduct, run)
     }
 }
 
-impl fmt::Debug for Redis {
-    /// Without the address: it may hold a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").finish_non_exhaustive()
-    }
-}
-
-impl Store for Redis {
+impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Error> {
         self.run("read", Conduct::Repeatable, |connection| {
             hgetall(connection, data)
@@ -89,16 +65,12 @@ impl Store for Redis {
         look: bool,
     ) -> Result<Acquire, Error> {
         self.run("acquire", Conduct::Once, |connection| {
-            let reply = self
-                .shared
-                .scripts
-                .acquire
-                .call(connection, keys, |request| {
-                    request
-                        .arg(token.as_bytes())
-                        .arg(millis(lease_ttl))
-                        .arg(if look { "look" } else { "skip" });
-                })?;
+            let reply = self.scripts.acquire.call(connection, keys, |request| {
+                request
+                    .arg(token.as_bytes())
+                    .arg(millis(lease_ttl))
+                    .arg(if look { "look" } else { "skip" });
+            })?;
             script::acquired(reply)
         })
     }
@@ -111,7 +83,7 @@ impl Store for Redis {
         record: &Fields,
     ) -> Result<bool, Error> {
         self.run("fill", Conduct::Repeatable, |connection| {
-            self.shared.scripts.fill.call(connection, keys, |request| {
+            self.scripts.fill.call(connection, keys, |request| {
                 request.arg(token.as_bytes()).arg(millis(ttl));
                 for (name, value) in record {
                     request.arg(name).arg(value);
@@ -122,20 +94,17 @@ impl Store for Redis {
 
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Error> {
         self.run("release", Conduct::Repeatable, |connection| {
-            self.shared
-                .scripts
-                .release
-                .call(connection, keys, |request| {
-                    request.arg(token.as_bytes());
-                })
+            self.scripts.release.call(connection, keys, |request| {
+                request.arg(token.as_bytes());
+            })
         })
     }
 
     fn renew(&self, leases: &[(Keys, Token)], lease_ttl: Duration) -> Result<Vec<bool>, Error> {
         self.run("renew", Conduct::Repeatable, |connection| {
-            let renew = &self.shared.scripts.renew;
+            let renew = &self.scripts.renew;
             renew.call_all(connection, leases, |(keys, token), request| {
-                request.arg(&keys.data).arg(&keys.lease);
+                request.arg(2).arg(&keys.data).arg(&keys.lease);
                 request.arg(token.as_bytes()).arg(millis(lease_ttl));
             })
         })
@@ -143,10 +112,45 @@ impl Store for Redis {
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Error> {
         self.run("invalidate", Conduct::Repeatable, |connection| {
-            self.shared
-                .scripts
-                .invalidate
-                .call(connection, keys, |_| {})
+            self.scripts.invalidate.call(connection, keys, |request| {
+                request.arg(Token::random().as_bytes());
+            })
+        })
+    }
+
+    fn invalidate_all(&self, all: &[(Keys, Option<Token>)]) -> Result<(), Error> {
+        self.run("invalidate", Conduct::Repeatable, |connection| {
+            let invalidate = &self.scripts.invalidate;
+            let _: Vec<bool> =
+                invalidate.call_all(connection, all, |(keys, barred), request| {
+                    request.arg(2 + usize::from(barred.is_some()));
+                    request.arg(&keys.data).arg(&keys.lease);
+                    if let Some(update) = barred {
+                        request.arg(keys.bar(*update));
+                    }
+                    request.arg(Token::random().as_bytes());
+                    request.arg(millis(BARRED_FOR));
+                })?;
+            Ok(())
+        })
+    }
+
+    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Error> {
+        self.run("guard", Conduct::Repeatable, |connection| {
+            self.scripts.guard.call(connection, keys, |request| {
+                request.arg(writer.as_bytes());
+                request.arg(Token::random().as_bytes());
+                request.arg(millis(guard_ttl));
+            })
+        })
+    }
+
+    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Error> {
+        self.run("unguard", Conduct::Repeatable, |connection| {
+            self.scripts.unguard.call(connection, keys, |request| {
+                request.arg(writer.as_bytes());
+                request.arg(Token::random().as_bytes());
+            })
         })
     }
 
@@ -156,14 +160,16 @@ impl Store for Redis {
         field: &str,
         value: &[u8],
         ttl: Option<Duration>,
+        name: Token,
     ) -> Result<bool, Error> {
+        let bar = keys.bar(name);
+        let keys = [keys.data.as_bytes(), keys.lease.as_bytes(), &bar];
         self.run("update_field", Conduct::Once, |connection| {
-            self.shared
-                .scripts
-                .update_field
-                .call(connection, keys, |request| {
-                    request.arg(field).arg(value).arg(ttl.map_or(0, millis));
-                })
+            let update_field = &self.scripts.update_field;
+            update_field.call_on(connection, &keys, |request| {
+                request.arg(field).arg(value).arg(ttl.map_or(0, millis));
+                request.arg(name.as_bytes());
+            })
         })
     }
 
@@ -193,6 +199,16 @@ impl Store for Redis {
             Ok(left) => TtlRemaining::Left(Duration::from_millis(left)),
             Err(_) if left == -1 => TtlRemaining::NoTtl,
             Err(_) => TtlRemaining::NoSuchKey,
+        })
+    }
+
+    fn symptom(&self, failure: &Error) -> Symptom {
+        symptom(failure)
+    }
+
+    fn ping(&self) -> Result<(), Error> {
+        self.run("ping", Conduct::Repeatable, |connection| {
+            cmd("PING").exec(connection)
         })
     }
 }
@@ -228,17 +244,32 @@ fn update_once(
     ttl: Option<Duration>,
     change: Change<'_>,
 ) -> RedisResult<Option<Result<Update, Error>>> {
-    cmd("WATCH")
-        .arg(&keys.data)
-        .arg(&keys.lease)
-        .exec(connection)?;
+    let mut look = redis::pipe();
+    look.cmd("WATCH").arg(&keys.data).arg(&keys.lease).ignore();
+    look.cmd("TYPE").arg(&keys.lease);
+    let (lease,): (String,) = look.query(connection)?;
+    let guarded = lease == "hash"
+        && cmd("HEXISTS")
+            .arg(&keys.lease)
+            .arg("nonce")
+            .query(connection)?;
     let diff = match hgetall(connection, &keys.data)? {
         Entry::Record(fields) => change(fields),
         Entry::Absent | Entry::Foreign => Ok(None),
     };
 
     let mut transaction = redis::pipe();
-    transaction.atomic().del(&keys.lease).ignore();
+    transaction.atomic();
+    if guarded {
+        // A guard stays, for its writer has not ended, under another nonce: who comes after this shares no
+        // load from before it.
+        let nonce = Token::random();
+        transaction
+            .hset(&keys.lease, "nonce", nonce.as_bytes())
+            .ignore();
+    } else {
+        transaction.del(&keys.lease).ignore();
+    }
     if let Ok(Some(Diff { set, gone })) = &diff {
         if !set.is_empty() {
             let request = transaction.cmd("HSET").arg(&keys.data);

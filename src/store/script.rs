@@ -56,6 +56,10 @@ scripts! {
     RENEW renew;
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
+    /// Begins a write: no fill until it has ended.
+    GUARD guard;
+    /// Ends a write.
+    UNGUARD unguard;
     /// Sets one field of a record that is cached.
     UPDATE_FIELD update_field;
 }
@@ -82,9 +86,22 @@ impl Script {
         keys: &Keys,
         write_args: impl FnOnce(&mut Cmd),
     ) -> RedisResult<T> {
+        self.call_on(
+            connection,
+            &[keys.data.as_bytes(), keys.lease.as_bytes()],
+            write_args,
+        )
+    }
+
+    /// The same, on any keys.
+    pub(crate) fn call_on<T: FromRedisValue>(
+        &self,
+        connection: &mut Connection,
+        keys: &[&[u8]],
+        write_args: impl FnOnce(&mut Cmd),
+    ) -> RedisResult<T> {
         let mut request = redis::cmd("EVALSHA");
-        request.arg(self.0.get_hash()).arg(2);
-        request.arg(&keys.data).arg(&keys.lease);
+        request.arg(self.0.get_hash()).arg(keys.len()).arg(keys);
         write_args(&mut request);
         match request.query(connection) {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -97,7 +114,8 @@ impl Script {
 }
 
 impl Script {
-    /// Calls the script once for each item, in one round trip. `write` gives the two keys and the arguments.
+    /// Calls the script once for each item, in one round trip. `write` gives the number of keys, the keys and the
+    /// arguments.
     pub(crate) fn call_all<I, T: FromRedisValue>(
         &self,
         connection: &mut Connection,
@@ -108,7 +126,7 @@ impl Script {
         // A pipeline is sent whole, so the server must know the script before.
         pipeline.load_script(&self.0).ignore();
         for item in items {
-            pipeline.cmd("EVALSHA").arg(self.0.get_hash()).arg(2);
+            pipeline.cmd("EVALSHA").arg(self.0.get_hash());
             write(item, &mut pipeline);
         }
         pipeline.query(connection).map_err(first)
@@ -132,9 +150,10 @@ pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
         Some(Value::BulkString(kind)) if kind == b"acquired" => Some(Acquire::Acquired),
         Some(Value::BulkString(kind)) if kind == b"record" => fields(parts).map(Acquire::Record),
         Some(Value::BulkString(kind)) if kind == b"held" => held(parts),
+        Some(Value::BulkString(kind)) if kind == b"guarded" => guarded(parts),
         _ => None,
     };
-    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired` or `held`"))
+    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
 }
 
 fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
@@ -146,6 +165,13 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
         // Negative where another program left a lock without a TTL; then there is no end to wait for.
         left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
     })
+}
+
+fn guarded(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
+    match parts.next()? {
+        Value::BulkString(nonce) => Token::parse(&nonce).map(|nonce| Acquire::Guarded { nonce }),
+        _ => None,
+    }
 }
 
 /// Names and values from the flat list in which Redis sends a hash.

@@ -1,17 +1,44 @@
-//! Every setting of a pool, its default and its check.
+//! A server as a program names it: the handle, every setting of it, its default and its check.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{Client, ConnectionInfo, IntoConnectionInfo};
 
-use super::{connection::Timeouts, redis::Redis};
 use crate::{
     error::Error,
+    link::Link,
     setting::{between, refuse},
+    store::{connection::Timeouts, redis::RedisStore},
 };
 
 /// More than Redis itself admits by default.
 const MOST_CONNECTIONS: u32 = 10_000;
+
+/// A pool of connections to one Redis server, for any number of caches. Cheap to clone: all clones share
+/// the pool, its circuit breaker, and the invalidations that have not reached the server yet.
+///
+/// A cache with settings of its own for one server needs no `Redis`; it takes an address. A `Redis` is for
+/// pool settings, and for several caches on one pool:
+///
+/// ```no_run
+/// use cache_aside::{Cache, Record, Redis};
+///
+/// let redis = Redis::builder("redis://localhost:6379").pool_size(8).build()?;
+/// let products: Cache = Cache::builder(&redis).prefix("cache:product:").build()?;
+/// let customers: Cache = Cache::builder(&redis).prefix("cache:customer:").build()?;
+/// # Ok::<_, cache_aside::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Redis {
+    pub(crate) link: Arc<Link>,
+}
+
+impl fmt::Debug for Redis {
+    /// Without the address: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
 
 /// The settings of a [`Redis`]. Made by [`Redis::builder`].
 #[must_use = "a builder does nothing before `build`"]
@@ -19,6 +46,8 @@ pub struct RedisBuilder {
     url: String,
     pool_size: u32,
     timeouts: Timeouts,
+    breaker_threshold: u32,
+    probe_interval: Duration,
     lazy: bool,
 }
 
@@ -28,6 +57,8 @@ impl fmt::Debug for RedisBuilder {
         f.debug_struct("RedisBuilder")
             .field("pool_size", &self.pool_size)
             .field("timeouts", &self.timeouts)
+            .field("breaker_threshold", &self.breaker_threshold)
+            .field("probe_interval", &self.probe_interval)
             .field("lazy", &self.lazy)
             .finish_non_exhaustive()
     }
@@ -45,6 +76,8 @@ impl Redis {
                 connect: Duration::from_millis(500),
                 io: Duration::from_millis(500),
             },
+            breaker_threshold: 5,
+            probe_interval: Duration::from_millis(500),
             lazy: false,
         }
     }
@@ -90,6 +123,26 @@ impl RedisBuilder {
         self
     }
 
+    /// Sets after how many failed requests in a row the server is asked no more, until it answers a probe. Then
+    /// lookups go straight to their loaders, and writes fail at once and are remembered, without waiting for
+    /// timeouts. A refusal is no such failure: a server that is full or read-only still answers. At least 1.
+    ///
+    /// Defaults to 5: one lost connection is none, and five callers have waited for nothing.
+    pub fn breaker_threshold(mut self, failures: u32) -> RedisBuilder {
+        self.breaker_threshold = failures;
+        self
+    }
+
+    /// Sets the longest pause between two probes of a server that is asked no more. Pauses grow up to it from 10 ms,
+    /// each shortened by chance by up to a half. A thread of the pool probes; no caller waits for it. 1 ms to
+    /// ten years.
+    ///
+    /// Defaults to 500 ms: what a recovery is late by at most, and two small questions a second.
+    pub fn probe_interval(mut self, interval: Duration) -> RedisBuilder {
+        self.probe_interval = interval;
+        self
+    }
+
     /// Lets `build` succeed without asking the server anything, for programs that must start while Redis is
     /// away. Lookups are then degraded until it answers. A wrong password is no longer found at the start.
     pub fn lazy(mut self) -> RedisBuilder {
@@ -119,11 +172,18 @@ impl RedisBuilder {
         between("checkout_timeout", self.timeouts.checkout, least)?;
         between("connect_timeout", self.timeouts.connect, least)?;
         between("io_timeout", self.timeouts.io, least)?;
-        let redis = Redis::new(client(&self.url)?, self.pool_size, self.timeouts);
-        if !self.lazy {
-            redis.check()?;
+        if self.breaker_threshold == 0 {
+            return refuse("breaker_threshold", "it must be at least 1");
         }
-        Ok(redis)
+        between("probe_interval", self.probe_interval, least)?;
+        let store = RedisStore::new(client(&self.url)?, self.pool_size, self.timeouts);
+        if !self.lazy {
+            store.check()?;
+        }
+        let link = Link::new(Box::new(store), self.breaker_threshold, self.probe_interval);
+        Ok(Redis {
+            link: Arc::new(link),
+        })
     }
 }
 

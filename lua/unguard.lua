@@ -1,0 +1,34 @@
+-- unguard: ends a write: ends the record, this writer's place in the guard, and
+-- every load of the record that is under way.
+--
+-- KEYS[1]  the data key
+-- KEYS[2]  the lease key (same cluster slot)
+-- ARGV[1]  the writer's token
+-- ARGV[2]  a new nonce, for a guard in which other writers stand
+--
+-- Returns  1  there was a record
+--          0  there was none
+--
+-- Invariant: the guard stands as long as one of its writers lives, and not longer
+-- than the place of the last one lapses. Nobody who comes after this step shares
+-- a load from before it: the guard has another nonce, or is gone. A lease that took
+-- the guard's place, because the guard had lapsed, is gone too.
+
+-- pcall: a lease is no hash, and has no such field
+if redis.pcall('HEXISTS', KEYS[2], 'nonce') == 1 then
+  redis.call('HDEL', KEYS[2], ARGV[1], 'nonce')
+  local last = 0
+  for _, lapse in ipairs(redis.call('HVALS', KEYS[2])) do
+    last = math.max(last, tonumber(lapse) or 0)
+  end
+  -- a full server sets no field, but it deletes
+  if last > 0 and type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[2])) ~= 'table' then
+    -- in the past, if the others have died: then the key is gone at once
+    redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', last))
+  else
+    redis.call('DEL', KEYS[2])
+  end
+else
+  redis.call('DEL', KEYS[2])
+end
+return redis.call('DEL', KEYS[1])

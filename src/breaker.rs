@@ -1,0 +1,158 @@
+//! The circuit breaker: spares callers the timeouts of a server that doesn't answer.
+//!
+//! Guarantees that after so many failures *in a row* no request is sent until somebody has
+//! [closed](Breaker::close) the breaker. It counts and remembers, and knows nothing of servers, threads and
+//! probes; `link.rs` tells it how requests ended, and closes it. A request that the server answered with a
+//! refusal is no failure: it cost one round trip.
+//!
+//! The pattern is from M. Nygard, "Release It!", 2007.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+
+use crate::error::{Cause, Error};
+
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    threshold: u32,
+    /// Failures since the last success.
+    failures: AtomicU32,
+    /// Left by `close` only, so that the late success of a request which was sent before doesn't close it.
+    open: AtomicBool,
+    /// Why it is open, for those who are turned away. Made once, and shared by all of them.
+    why: Mutex<Option<Arc<Open>>>,
+}
+
+/// The cause of an error that cost no request.
+#[derive(Debug)]
+pub(crate) struct Open {
+    since: Instant,
+    failures: u32,
+    last: Error,
+}
+
+impl Breaker {
+    pub(crate) fn new(threshold: u32) -> Breaker {
+        Breaker {
+            threshold,
+            failures: AtomicU32::new(0),
+            open: AtomicBool::new(false),
+            why: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Why requests are turned away; `None` if they aren't. One load where all is well.
+    pub(crate) fn refusal(&self) -> Option<Cause> {
+        if !self.is_open() {
+            return None;
+        }
+        let why = self.why.lock().clone();
+        why.map(|open| open as Cause)
+    }
+
+    /// The server answered. A load where all is well.
+    pub(crate) fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It did not. True: that opened the breaker, and somebody must see to it that it is closed again.
+    pub(crate) fn failed(&self, failure: &Error) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures < self.threshold {
+            return false;
+        }
+        let mut why = self.why.lock();
+        if why.is_some() {
+            return false;
+        }
+        *why = Some(Arc::new(Open {
+            since: Instant::now(),
+            failures,
+            last: failure.clone(),
+        }));
+        // Under the lock, so that `open` and `why` change together.
+        self.open.store(true, Ordering::Release);
+        true
+    }
+
+    /// Lets requests pass again. True: it was open.
+    pub(crate) fn close(&self) -> bool {
+        let mut why = self.why.lock();
+        self.failures.store(0, Ordering::Relaxed);
+        self.open.store(false, Ordering::Release);
+        why.take().is_some()
+    }
+}
+
+/// Whether a request failed because it was turned away.
+pub(crate) fn is_refusal(failure: &Error) -> bool {
+    matches!(failure, Error::Redis { cause, .. } if cause.is::<Open>())
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "not asked, because {} requests in a row failed, {:.1?} ago the last of them: {}",
+            self.failures,
+            self.since.elapsed(),
+            self.last
+        )
+    }
+}
+
+impl std::error::Error for Open {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure() -> Error {
+        Error::Redis {
+            request: "read",
+            cause: Arc::new(std::io::Error::other("the wire was cut")),
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_a_success_in_between_does_not_let_them() {
+        let breaker = Breaker::new(3);
+        assert!(!breaker.failed(&failure()) && !breaker.failed(&failure()));
+        breaker.succeeded();
+        assert!(!breaker.failed(&failure()) && !breaker.failed(&failure()));
+        assert!(breaker.refusal().is_none());
+        assert!(breaker.failed(&failure()));
+        let refusal = breaker.refusal().unwrap().to_string();
+        assert!(refusal.starts_with("not asked, because 3 requests in a row failed"));
+        assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
+    }
+
+    #[test]
+    fn it_is_opened_once_and_a_late_success_does_not_close_it() {
+        let breaker = Breaker::new(1);
+        assert!(breaker.failed(&failure()));
+        assert!(!breaker.failed(&failure()));
+        breaker.succeeded();
+        assert!(breaker.is_open());
+        assert!(breaker.close());
+        assert!(!breaker.close() && !breaker.is_open());
+    }
+}

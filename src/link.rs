@@ -1,0 +1,301 @@
+//! The link to a store: what every request of every cache on it passes through.
+//!
+//! Guarantees that a store which doesn't answer is asked no longer after a few failures in a row, until it
+//! does answer again, and that an invalidation which did not reach it is replayed when it does. One thread,
+//! the *mender*, probes and replays; no caller pays for that, and it goes on where no caller comes. It is
+//! started by the first failure that calls for it, sleeps while there is nothing to mend, and is joined when
+//! the last cache on the link is dropped.
+//!
+//! Knows the store; nothing of lookups, flights and record types.
+
+use std::{
+    fmt,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    breaker::{self, Breaker},
+    error::{Cause, Error},
+    key::Keys,
+    remembered::{Memory, Remembered, Rememberer},
+    stats::Counters,
+    store::{Store, Symptom},
+    token::Token,
+};
+
+/// How many invalidations are replayed in one request: it takes the server about a millisecond.
+const BATCH: usize = 500;
+
+/// The pause before the first probe or replay. What was a hiccup is over by then.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Failures are logged no more often than this: a log that fills a disk helps nobody.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Dropped, it stops the mender and joins it.
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Box<dyn Store>,
+    breaker: Breaker,
+    remembered: Remembered,
+    /// The longest pause between two probes.
+    probe_interval: Duration,
+    /// When a failure was logged last.
+    complained: Mutex<Option<Instant>>,
+    mender: Mutex<Mender>,
+    /// Notified, after the state of the mender was changed under its lock.
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Mender {
+    /// There is something to mend. Set under the lock, after that which is to be mended.
+    called: bool,
+    stopped: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Link {
+    pub(crate) fn new(store: Box<dyn Store>, threshold: u32, probe_interval: Duration) -> Link {
+        Link {
+            shared: Arc::new(Shared {
+                store,
+                breaker: Breaker::new(threshold),
+                remembered: Remembered::default(),
+                probe_interval,
+                complained: Mutex::new(None),
+                mender: Mutex::default(),
+                wake: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Asks the store, unless the breaker is open.
+    pub(crate) fn ask<T>(
+        &self,
+        counters: &Counters,
+        request: &'static str,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Shared { store, breaker, .. } = &*self.shared;
+        if let Some(cause) = breaker.refusal() {
+            return Err(Error::Redis { request, cause });
+        }
+        let answer = ask(&**store);
+        if let Err(failure @ Error::Redis { .. }) = &answer {
+            counters.redis_errors.add_one();
+            self.shared.complain(failure);
+            match store.symptom(failure) {
+                Symptom::Silent if breaker.failed(failure) => {
+                    log::warn!(
+                        "Redis is asked no more until it answers a probe; the latest of several failures: {failure}"
+                    );
+                    self.call_mender();
+                }
+                Symptom::Silent | Symptom::Crowded => {}
+                Symptom::Refused => breaker.succeeded(),
+            }
+        } else {
+            breaker.succeeded();
+        }
+        answer
+    }
+
+    /// Whether requests are turned away just now.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.shared.breaker.is_open()
+    }
+
+    /// Why the record at this key must not be read from the store: it may be one that an invalidation, which
+    /// did not get there, should have ended.
+    pub(crate) fn bypass(&self, data: &str) -> Option<Cause> {
+        let concerned = self.shared.remembered.concerns(data);
+        concerned.then(|| Arc::new(Owed) as Cause)
+    }
+
+    /// Sends a request that invalidates `keys`. If it fails, the invalidation is remembered, before this
+    /// returns. With `barred`, the field update of this name must not be done if it arrives later; `request`
+    /// has to see to it.
+    pub(crate) fn invalidate<T>(
+        &self,
+        who: &Rememberer,
+        keys: &Keys,
+        barred: Option<Token>,
+        request: &'static str,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let remembered = &self.shared.remembered;
+        // Taken before the request is sent: it settles what was remembered until then, and no more.
+        let settles = remembered.of(keys);
+        let answer = self.ask(who.counters, request, ask);
+        match (&answer, settles) {
+            (Ok(_), Some(settles)) if settles.barred.is_empty() => remembered.settle(&settles),
+            (Ok(_), _) => {}
+            (Err(failure), _) => {
+                match remembered.remember(keys, barred, who) {
+                    Memory::First => log::warn!(
+                        "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
+                    ),
+                    Memory::Kept => {}
+                    Memory::Prefix => log::error!(
+                        "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {:?}",
+                        who.prefix,
+                        who.longest_life
+                    ),
+                }
+                self.call_mender();
+            }
+        }
+        answer
+    }
+
+    /// Whether a request that failed may be done later still.
+    pub(crate) fn may_still_arrive(&self, failure: &Error) -> bool {
+        !breaker::is_refusal(failure) && self.shared.store.symptom(failure) == Symptom::Silent
+    }
+
+    /// How many invalidations wait to be replayed.
+    pub(crate) fn pending(&self) -> usize {
+        self.shared.remembered.len()
+    }
+
+    fn call_mender(&self) {
+        {
+            let mut mender = self.shared.mender.lock();
+            mender.called = true;
+            if mender.thread.is_none() {
+                let shared = Arc::clone(&self.shared);
+                let thread = thread::Builder::new().name("cache-aside-mender".to_owned());
+                match thread.spawn(move || shared.run()) {
+                    Ok(thread) => mender.thread = Some(thread),
+                    // Nobody probes, so requests must go on doing it. What is remembered waits for the
+                    // next failure, which tries again.
+                    Err(error) => {
+                        log::error!("there is no thread to probe Redis with: {error}");
+                        self.shared.breaker.close();
+                    }
+                }
+            }
+        }
+        // No wake-up is lost: the mender reads `called` under the lock before it sleeps.
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Shared {
+    /// Logs a failure, now and then.
+    fn complain(&self, failure: &Error) {
+        {
+            let mut complained = self.complained.lock();
+            if complained.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL) {
+                return;
+            }
+            *complained = Some(Instant::now());
+        }
+        log::warn!("{failure}");
+    }
+
+    fn run(&self) {
+        let mut mender = self.mender.lock();
+        loop {
+            while !mender.called && !mender.stopped {
+                self.wake.wait(&mut mender);
+            }
+            mender.called = false;
+            let mut pause = FIRST_PAUSE.min(self.probe_interval);
+            loop {
+                let until = Instant::now() + shortened(pause);
+                while !mender.stopped && !self.wake.wait_until(&mut mender, until).timed_out() {}
+                if mender.stopped {
+                    return;
+                }
+                drop(mender);
+                let all_is_well = self.mend();
+                mender = self.mender.lock();
+                if all_is_well {
+                    break;
+                }
+                pause = (2 * pause).min(self.probe_interval);
+            }
+        }
+    }
+
+    /// Probes, replays, and closes the breaker, in this order. False: to be tried again.
+    fn mend(&self) -> bool {
+        if self.breaker.is_open() && self.store.ping().is_err() {
+            return false;
+        }
+        let mut replayed = 0;
+        loop {
+            let some = self.remembered.some(BATCH);
+            if some.is_empty() {
+                break;
+            }
+            let requests: Vec<_> = some
+                .iter()
+                .flat_map(|replay| {
+                    let bare = replay.barred.is_empty().then_some(None);
+                    let barred = replay.barred.iter().copied().map(Some);
+                    let each = bare.into_iter().chain(barred);
+                    each.map(|barred| (replay.keys.clone(), barred))
+                })
+                .collect();
+            if self.store.invalidate_all(&requests).is_err() {
+                return false;
+            }
+            for replay in &some {
+                self.remembered.settle(replay);
+            }
+            replayed += some.len();
+        }
+        if replayed > 0 {
+            log::info!("{replayed} invalidations that had not reached Redis have been replayed");
+        }
+        if self.breaker.close() {
+            log::info!("Redis answers, and is asked again");
+        }
+        true
+    }
+}
+
+/// Less up to half of it by chance, so that the processes of a fleet don't probe in step.
+fn shortened(pause: Duration) -> Duration {
+    let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+    pause.saturating_sub(Duration::from_micros(Token::random().spread(0, half)))
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let thread = {
+            let mut mender = self.shared.mender.lock();
+            mender.stopped = true;
+            mender.thread.take()
+        };
+        self.shared.wake.notify_one();
+        if let Some(thread) = thread {
+            // The thread ends after what it is sending. Had it panicked, there would be nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The cause of a lookup that did not read what may be out of date.
+#[derive(Debug)]
+struct Owed;
+
+impl fmt::Display for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "not asked, because an earlier invalidation of this record has not got there yet",
+        )
+    }
+}
+
+impl std::error::Error for Owed {}

@@ -1,0 +1,221 @@
+//! Invalidations that did not reach the store: remembered until they have been replayed.
+//!
+//! Guarantees that a key counts as [concerned](Remembered::concerns) from before the failed write returns until
+//! an invalidation that was sent after it has succeeded; meanwhile this process does not read that key from
+//! the store. Bounded: past the bound a whole prefix is concerned, for as long as an entry with it
+//! could live that should be gone. Nothing is forgotten silently.
+//!
+//! `link.rs` fills the book and replays it. This file knows no store and no threads.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{key::Keys, stats::Counters, token::Token};
+
+/// More than a process writes while it notices an outage, few enough to be replayed within a second.
+const MOST: usize = 10_000;
+
+/// For very long ids: how many bytes of keys are remembered at most.
+const MOST_BYTES: usize = 16 << 20;
+
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    /// Whether any key is concerned: all that a lookup has to look at while all is well. Written under the
+    /// lock.
+    any: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By data key.
+    debts: HashMap<String, Debt>,
+    /// Of the keys of all debts.
+    bytes: usize,
+    /// Updates that are barred by all debts.
+    barred: usize,
+    /// Prefixes of which no key may be read, and until when.
+    bypassed: HashMap<String, Instant>,
+    /// Counts what was remembered: each debt has the number of the latest write it stands for.
+    turn: u64,
+}
+
+struct Debt {
+    keys: Keys,
+    turn: u64,
+    /// Field updates that may still be on their way, and must not be done when they arrive.
+    barred: Vec<Token>,
+    /// Of the cache that remembers it.
+    counters: Arc<Counters>,
+}
+
+/// An invalidation to be sent.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) keys: Keys,
+    pub(crate) barred: Vec<Token>,
+    turn: u64,
+}
+
+/// Who remembers, and for how long where there is no room.
+pub(crate) struct Rememberer<'a> {
+    pub(crate) prefix: &'a str,
+    /// The longest time for which an entry that is there now, or is filled by a load under way, can stay.
+    pub(crate) longest_life: Duration,
+    pub(crate) counters: &'a Arc<Counters>,
+}
+
+/// How it was remembered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// By its key, and nothing else was.
+    First,
+    /// By its key.
+    Kept,
+    /// There is no room for the key: its whole prefix is bypassed.
+    Prefix,
+}
+
+impl Remembered {
+    /// Whether the store may hold something at this key that an invalidation should have ended.
+    pub(crate) fn concerns(&self, data: &str) -> bool {
+        // Acquire, with the Release in `remember`: who learned that a write had failed, from the thread that
+        // wrote, sees what it remembered.
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        self.forget_what_is_over(&mut state);
+        state.concerns(data)
+    }
+
+    /// Remembers an invalidation. Called before the write that failed returns.
+    pub(crate) fn remember(&self, keys: &Keys, barred: Option<Token>, who: &Rememberer) -> Memory {
+        let mut state = self.state.lock();
+        state.turn += 1;
+        let turn = state.turn;
+        let memory = if !state.has_room_for(keys, barred) {
+            let until = Instant::now() + who.longest_life;
+            state.bypassed.insert(who.prefix.to_owned(), until);
+            Memory::Prefix
+        } else if state.debts.is_empty() {
+            Memory::First
+        } else {
+            Memory::Kept
+        };
+        if memory != Memory::Prefix {
+            state.barred += usize::from(barred.is_some());
+            state.add(keys, turn, barred, who.counters);
+        }
+        who.counters.invalidations_remembered.add_one();
+        self.any.store(true, Ordering::Release);
+        memory
+    }
+
+    /// How many invalidations wait to be replayed.
+    pub(crate) fn len(&self) -> usize {
+        if self.any.load(Ordering::Acquire) {
+            self.state.lock().debts.len()
+        } else {
+            0
+        }
+    }
+
+    /// Some that wait, to be replayed now.
+    pub(crate) fn some(&self, most: usize) -> Vec<Replay> {
+        let state = self.state.lock();
+        let some = state.debts.values().take(most).map(Debt::replay);
+        some.collect()
+    }
+
+    /// What an invalidation of this key, about to be sent, would settle.
+    pub(crate) fn of(&self, keys: &Keys) -> Option<Replay> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.state.lock().debts.get(&keys.data).map(Debt::replay)
+    }
+
+    /// An invalidation that was sent after `replay` was taken has succeeded. Whatever was remembered since
+    /// stays.
+    pub(crate) fn settle(&self, replay: &Replay) {
+        let mut state = self.state.lock();
+        let data = &replay.keys.data;
+        let debt = state.debts.get(data);
+        if debt.is_some_and(|debt| debt.turn == replay.turn)
+            && let Some(debt) = state.debts.remove(data)
+        {
+            debt.counters.invalidations_replayed.add_one();
+            state.bytes -= data.len();
+            state.barred -= debt.barred.len();
+        }
+        self.forget_what_is_over(&mut state);
+    }
+
+    fn forget_what_is_over(&self, state: &mut State) {
+        let now = Instant::now();
+        state.bypassed.retain(|_, until| *until > now);
+        let any = !state.debts.is_empty() || !state.bypassed.is_empty();
+        self.any.store(any, Ordering::Release);
+    }
+}
+
+impl State {
+    fn concerns(&self, data: &str) -> bool {
+        let mut bypassed = self.bypassed.keys();
+        self.debts.contains_key(data) || bypassed.any(|prefix| data.starts_with(prefix.as_str()))
+    }
+
+    fn has_room_for(&self, keys: &Keys, barred: Option<Token>) -> bool {
+        let is_known = self.debts.contains_key(&keys.data);
+        (is_known && barred.is_none())
+            || (self.debts.len() + self.barred < MOST
+                && (is_known || self.bytes + keys.data.len() <= MOST_BYTES))
+    }
+
+    fn add(&mut self, keys: &Keys, turn: u64, barred: Option<Token>, counters: &Arc<Counters>) {
+        let debt = match self.debts.entry(keys.data.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                self.bytes += keys.data.len();
+                free.insert(Debt {
+                    keys: keys.clone(),
+                    turn,
+                    barred: Vec::new(),
+                    counters: Arc::clone(counters),
+                })
+            }
+        };
+        debt.turn = turn;
+        debt.barred.extend(barred);
+    }
+}
+
+impl Debt {
+    fn replay(&self) -> Replay {
+        Replay {
+            keys: self.keys.clone(),
+            barred: self.barred.clone(),
+            turn: self.turn,
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    /// Without the keys: they may say more than a log should.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("debts", &self.debts.len())
+            .field("bypassed", &self.bypassed)
+            .finish_non_exhaustive()
+    }
+}
