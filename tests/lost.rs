@@ -94,3 +94,23 @@ fn a_field_update_whose_reply_is_lost_leaves_no_record() {
     assert_eq!(found.source(), Source::Loaded);
     assert_eq!(**found.record().unwrap(), loaf());
 }
+
+/// The caller gave up and invalidated, the record was loaded anew with a newer value, and only then does the
+/// network let go of the update.
+#[test]
+fn a_field_update_that_arrives_late_does_not_touch_a_newer_record() {
+    let (server, proxy, cache) = with_proxy();
+    let reader = server.cache();
+    let load = |number| move |_: &str| Ok::<_, Infallible>(Some(version(number)));
+    cache.get("p-001", load("1")).unwrap();
+    // The primary is changed to 2.
+    proxy.lose(b"\r\nversion\r\n$1\r\n2\r\n", Loss::Late);
+    assert!(!cache.update_field("p-001", "version", "2").unwrap());
+    // Somebody else changes it to 3, and tells the cache.
+    reader.invalidate("p-001").unwrap();
+    reader.get("p-001", load("3")).unwrap();
+    proxy.let_through();
+    let found = reader.get("p-001", load("3")).unwrap();
+    assert!(found.is_hit());
+    assert_eq!(**found.record().unwrap(), version("3"));
+}

@@ -19,6 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use r2d2::{ManageConnection, Pool, PooledConnection};
 use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
+use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use super::Symptom;
 use crate::error::{Cause, Error};
@@ -29,6 +30,9 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 /// How long r2d2 pauses between attempts to connect: from 200 ms, doubled up to half of this. So a server that
 /// comes back is found within half a second.
 const RECONNECT: Duration = Duration::from_secs(1);
+
+/// How many connections are opened at the same time. Three, as in r2d2: one that hangs doesn't hold up the rest.
+const CONNECTING: usize = 3;
 
 /// How long each step may take.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +120,16 @@ fn open(client: &Client, timeouts: Timeouts) -> RedisResult<Connection> {
     Ok(connection)
 }
 
+/// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would make stay for
+/// half a minute after the pool is gone, because the next look for idle connections is due then.
+fn workers() -> ScheduledThreadPool {
+    ScheduledThreadPool::builder()
+        .num_threads(CONNECTING)
+        .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
+        .thread_name_pattern("cache-aside-connect")
+        .build()
+}
+
 /// A pool of connections to one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
@@ -151,6 +165,7 @@ impl Connections {
         };
         let pool = Pool::builder()
             .max_size(size)
+            .thread_pool(Arc::new(workers()))
             // None is opened ahead of need: a tool that asks once should connect once.
             .min_idle(Some(0))
             .connection_timeout(RECONNECT)

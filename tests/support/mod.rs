@@ -156,6 +156,30 @@ impl Server {
             .unwrap_or_else(|failure| panic!("{failure}"));
     }
 
+    /// Bounded staleness: whatever stands in the server ends by itself.
+    pub fn assert_every_key_expires(&self) {
+        let mut direct = self.connect();
+        let mut cursor = 0;
+        loop {
+            let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg(&["COUNT", "1000"])
+                .query(&mut direct)
+                .expect("the private server answers");
+            for key in keys {
+                let left: i64 = redis::cmd("PTTL")
+                    .arg(&key)
+                    .query(&mut direct)
+                    .expect("the private server answers");
+                assert_ne!(left, -1, "{key} has no TTL");
+            }
+            if next == 0 {
+                return;
+            }
+            cursor = next;
+        }
+    }
+
     /// Stops the process without ending it: connections stay open and nobody answers.
     pub fn freeze(&self) {
         self.signal("-STOP");
@@ -242,6 +266,11 @@ pub fn loaf() -> Record {
 /// A loader that finds it.
 pub fn load_loaf(_: &str) -> Result<Option<Record>, Infallible> {
     Ok(Some(loaf()))
+}
+
+/// A loader that finds nothing.
+pub fn load_nothing(_: &str) -> Result<Option<Record>, Infallible> {
+    Ok(None)
 }
 
 /// Waits until another thread or process has come so far.

@@ -1,0 +1,345 @@
+//! Writes under a guard: what `write` does to readers, to other writers, and when it goes wrong.
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use cache_aside::{Cache, Record, Redis, Source, TtlRemaining, WriteError};
+use support::{Server, free_port, load_loaf, until};
+
+fn version(number: u32) -> Record {
+    Record::from([("version", number.to_string())])
+}
+
+/// A primary with one record, and a cache.
+struct Shop<'a> {
+    cache: &'a Cache,
+    version: AtomicU32,
+}
+
+impl Shop<'_> {
+    fn new(cache: &Cache) -> Shop<'_> {
+        Shop {
+            cache,
+            version: AtomicU32::new(1),
+        }
+    }
+
+    fn read(&self) -> (u32, Source) {
+        let load = |_: &str| Ok::<_, Infallible>(Some(version(self.version.load(SeqCst))));
+        let found = self.cache.get("p-001", load).unwrap();
+        let read = found.record().unwrap().get("version").unwrap();
+        (read.parse().unwrap(), found.source())
+    }
+}
+
+fn guard_of(server: &Server) -> Vec<(String, String)> {
+    redis::cmd("HGETALL")
+        .arg("lock:{test:p-001}")
+        .query(&mut server.connect())
+        .unwrap()
+}
+
+#[test]
+fn a_write_gives_back_what_its_closure_returned_and_ends_the_record() {
+    let server = Server::start();
+    let cache = server.cache();
+    let shop = Shop::new(&cache);
+    assert_eq!(shop.read().0, 1);
+    let written = cache.write("p-001", || {
+        shop.version.store(2, SeqCst);
+        Ok::<_, Infallible>("seven")
+    });
+    let written = written.unwrap();
+    assert_eq!(*written.value(), "seven");
+    assert!(written.deferred_by().is_none());
+    assert_eq!(shop.read(), (2, Source::Loaded));
+    assert_eq!(shop.read(), (2, Source::Hit));
+}
+
+/// A call, and its name.
+type Write<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
+#[derive(Debug, PartialEq)]
+struct OutOfStock(u32);
+
+#[test]
+fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended() {
+    let server = Server::start();
+    let cache = server.cache();
+    let shop = Shop::new(&cache);
+    shop.read();
+    let failed = cache.write("p-001", || {
+        // Committed, and the reply was lost.
+        shop.version.store(2, SeqCst);
+        Err::<(), _>(OutOfStock(3))
+    });
+    assert!(matches!(failed, Err(WriteError::Primary(OutOfStock(3)))));
+    assert_eq!(shop.read(), (2, Source::Loaded));
+    assert!(guard_of(&server).is_empty());
+}
+
+#[test]
+fn a_panic_of_the_closure_ends_the_record_and_the_guard() {
+    let server = Server::start();
+    let cache = server.cache();
+    let shop = Shop::new(&cache);
+    shop.read();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        cache.write("p-001", || -> Result<(), Infallible> {
+            shop.version.store(2, SeqCst);
+            panic!("the closure's own")
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(shop.read(), (2, Source::Loaded));
+    assert_eq!(shop.read(), (2, Source::Hit));
+}
+
+#[test]
+fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached() {
+    let server = Server::start();
+    let cache = server.cache();
+    let shop = Shop::new(&cache);
+    shop.read();
+    cache
+        .write("p-001", || {
+            assert_eq!(shop.read(), (1, Source::Loaded));
+            shop.version.store(2, SeqCst);
+            // Not a moment later than the commit, though nothing has been invalidated yet.
+            assert_eq!(shop.read(), (2, Source::Loaded));
+            assert_eq!(
+                cache.ttl_remaining("p-001").unwrap(),
+                TtlRemaining::NoSuchKey
+            );
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+    assert_eq!(shop.read(), (2, Source::Loaded));
+}
+
+#[test]
+fn readers_of_one_write_share_a_load() {
+    let server = Server::start();
+    let cache = server.cache();
+    let evaluated = || -> u64 {
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query(&mut server.connect())
+            .unwrap();
+        let calls = stats.split("cmdstat_evalsha:calls=").nth(1).unwrap();
+        calls.split(',').next().unwrap().parse().unwrap()
+    };
+    let write = cache.write("p-001", || {
+        thread::scope(|scope| {
+            cache.get("p-001", |id| {
+                let before = evaluated();
+                for _ in 0..8 {
+                    scope.spawn(|| cache.get("p-001", load_loaf).unwrap());
+                }
+                // Each has asked for the lease, and was told the nonce.
+                until(|| evaluated() == before + 8);
+                thread::sleep(Duration::from_millis(50));
+                load_loaf(id)
+            })
+        })
+    });
+    assert!(write.is_ok());
+    // One that was told the nonce but got no time to look for the flight would load once more.
+    assert!(cache.stats().loads <= 2, "{:?}", cache.stats());
+}
+
+/// A load that began during a write, before its commit, is not shared with a lookup that comes after the
+/// write's end, though another writer's guard still stands there.
+#[test]
+fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guard_of_another() {
+    let server = Server::start();
+    let cache = server.cache();
+    let shop = Shop::new(&cache);
+    let (read, go_on) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        cache
+            .write("p-001", || {
+                // Another writer of the same record, that begins later and ends earlier.
+                let slow = scope.spawn(|| {
+                    cache.get("p-001", |_| {
+                        let old = shop.version.load(SeqCst);
+                        read.wait();
+                        go_on.wait();
+                        Ok::<_, Infallible>(Some(version(old)))
+                    })
+                });
+                read.wait();
+                cache
+                    .write("p-001", || {
+                        shop.version.store(2, SeqCst);
+                        Ok::<_, Infallible>(())
+                    })
+                    .unwrap();
+                assert_eq!(guard_of(&server).len(), 2, "its nonce and one writer");
+                assert_eq!(shop.read(), (2, Source::Loaded));
+                go_on.wait();
+                slow.join().unwrap().unwrap();
+                Ok::<_, Infallible>(())
+            })
+            .unwrap();
+    });
+    assert!(guard_of(&server).is_empty());
+}
+
+#[test]
+fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it() {
+    let server = Server::start();
+    let (cache, other) = (server.cache(), server.cache());
+    let shop = Shop::new(&cache);
+    let nonce = |guard: Vec<(String, String)>| {
+        let mut fields = guard.into_iter();
+        fields.find(|(name, _)| name == "nonce").unwrap().1
+    };
+    let writes: [Write; 3] = [
+        ("invalidate", Box::new(|| drop(other.invalidate("p-001")))),
+        (
+            "update_field",
+            Box::new(|| drop(other.update_field("p-001", "version", "2"))),
+        ),
+        (
+            "update",
+            Box::new(|| drop(other.update("p-001", |record| Some(record.clone())))),
+        ),
+    ];
+    cache
+        .write("p-001", || {
+            for (name, write) in &writes {
+                let before = nonce(guard_of(&server));
+                write();
+                assert_ne!(before, nonce(guard_of(&server)), "{name}");
+                assert_eq!(shop.read().1, Source::Loaded, "{name}");
+                assert!(cache.ttl_remaining("p-001").unwrap().left().is_none());
+            }
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+    assert_eq!(other.stats().redis_errors + cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_load_that_a_write_overtakes_is_not_cached() {
+    let server = Server::start();
+    let (cache, other) = (server.cache(), server.cache());
+    let shop = Shop::new(&cache);
+    let found = cache.get("p-001", |id| {
+        let old = shop.version.load(SeqCst);
+        let write = other.write(id, || {
+            shop.version.store(2, SeqCst);
+            Ok::<_, Infallible>(())
+        });
+        write.unwrap();
+        Ok::<_, Infallible>(Some(version(old)))
+    });
+    assert_eq!(found.unwrap().source(), Source::Loaded);
+    assert_eq!(cache.stats().refused_fills, 1);
+    assert_eq!(shop.read(), (2, Source::Loaded));
+}
+
+#[test]
+fn a_guard_is_kept_while_its_write_takes_long() {
+    let server = Server::start();
+    let lease = Duration::from_millis(60);
+    let cache: Cache = server.builder().lease_ttl(lease).build().unwrap();
+    let shop = Shop::new(&cache);
+    cache
+        .write("p-001", || {
+            thread::sleep(4 * lease);
+            assert!(!guard_of(&server).is_empty());
+            assert_eq!(shop.read(), (1, Source::Loaded));
+            assert_eq!(shop.read(), (1, Source::Loaded));
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+    assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_guard_has_a_ttl_and_so_has_each_of_its_writers() {
+    let server = Server::start();
+    let short = Duration::from_millis(300);
+    let brief: Cache = server.builder().lease_ttl(short).build().unwrap();
+    let cache = server.cache();
+    let left = || -> i64 {
+        redis::cmd("PTTL")
+            .arg("lock:{test:p-001}")
+            .query(&mut server.connect())
+            .unwrap()
+    };
+    brief
+        .write("p-001", || {
+            assert!((1..=300).contains(&left()), "{}", left());
+            cache
+                .write("p-001", || {
+                    assert!((301..=2000).contains(&left()), "{}", left());
+                    Ok::<_, Infallible>(())
+                })
+                .unwrap();
+            // The one that is left lapses as if the other had never been.
+            assert!((1..=300).contains(&left()), "{}", left());
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn without_redis_the_primary_is_changed_all_the_same_and_the_invalidation_is_remembered() {
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let redis = Redis::builder(url).lazy();
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    let written = cache.write("p-001", || Ok::<_, Infallible>(7)).unwrap();
+    assert_eq!(*written.value(), 7);
+    assert!(written.deferred_by().is_some());
+    assert_eq!(cache.stats().invalidations_pending, 1);
+}
+
+#[test]
+fn an_id_that_names_no_record_is_refused_before_the_closure_runs() {
+    let server = Server::start();
+    let refused = server
+        .cache()
+        .write("", || -> Result<(), Infallible> { unreachable!() });
+    let error = refused.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "nothing was written: the id is unusable: it is empty"
+    );
+}
+
+#[test]
+fn a_full_server_lets_a_write_end_and_an_invalidation_meet_a_guard() {
+    let server = Server::start();
+    let cache = server.cache();
+    let shop = Shop::new(&cache);
+    shop.read();
+    let maxmemory = |bytes: &str| {
+        redis::cmd("CONFIG")
+            .arg(&["SET", "maxmemory", bytes])
+            .exec(&mut server.connect())
+            .unwrap();
+    };
+    let written = cache.write("p-001", || {
+        maxmemory("1");
+        shop.version.store(2, SeqCst);
+        cache.invalidate("p-001").unwrap();
+        assert_eq!(shop.read().0, 2);
+        Ok::<_, Infallible>(())
+    });
+    assert!(written.unwrap().deferred_by().is_none());
+    maxmemory("0");
+    assert_eq!(shop.read().0, 2);
+}
