@@ -18,11 +18,9 @@ use std::{
     collections::{HashMap, hash_map::Entry, hash_map::RandomState},
     hash::{BuildHasher, Hash},
     sync::Arc,
-    thread::{self, ThreadId},
-    time::Instant,
 };
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Instant, Mutex, ThreadId, thread};
 
 /// More shards than any machine has cores that would all miss in the same microsecond.
 const SHARDS: usize = 16;
@@ -202,107 +200,5 @@ impl<K: Eq + Hash, T> Drop for Leader<'_, K, T> {
         // Left first: a follower who is woken by the end must not find this flight once more.
         self.leave();
         self.flight.end(State::Abandoned);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        panic::{AssertUnwindSafe, catch_unwind},
-        sync::Barrier,
-        time::Duration,
-    };
-
-    use super::*;
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(20)
-    }
-
-    #[test]
-    fn followers_get_what_the_leader_lands() {
-        let flights = Flights::new();
-        let leader = flights.announce("key");
-        let found = Barrier::new(9);
-        thread::scope(|scope| {
-            let followers: Vec<_> = (0..8)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let flight = flights.announce_or_find(&"key").unwrap_err();
-                        found.wait();
-                        flight.wait_until(soon())
-                    })
-                })
-                .collect();
-            found.wait();
-            leader.land(7);
-            drop(leader);
-            for follower in followers {
-                assert_eq!(follower.join().unwrap(), Arrival::Landed(7));
-            }
-        });
-        assert!(flights.announce_or_find(&"key").is_ok());
-    }
-
-    #[test]
-    fn a_leader_that_panics_strands_nobody() {
-        let flights = Flights::<_, ()>::new();
-        let found = Barrier::new(2);
-        thread::scope(|scope| {
-            let leader = flights.announce("key");
-            let follower = scope.spawn(|| {
-                let flight = flights.announce_or_find(&"key").unwrap_err();
-                found.wait();
-                flight.wait_until(soon())
-            });
-            found.wait();
-            let panicked = catch_unwind(AssertUnwindSafe(move || {
-                let _leader = leader;
-                panic!("the loader's own");
-            }));
-            assert!(panicked.is_err());
-            assert_eq!(follower.join().unwrap(), Arrival::Abandoned);
-        });
-        assert!(flights.announce_or_find(&"key").is_ok());
-    }
-
-    #[test]
-    fn a_follower_waits_no_longer_than_its_deadline() {
-        let flights = Flights::<_, ()>::new();
-        let _leader = flights.announce("key");
-        let flight = flights.announce_or_find(&"key").unwrap_err();
-        let deadline = Instant::now() + Duration::from_millis(20);
-        assert_eq!(flight.wait_until(deadline), Arrival::TimedOut);
-        assert!(Instant::now() >= deadline);
-    }
-
-    #[test]
-    fn a_landed_flight_serves_latecomers_until_its_leader_leaves() {
-        let flights = Flights::new();
-        let leader = flights.announce("key");
-        leader.land(7);
-        let latecomer = flights.announce_or_find(&"key").unwrap_err();
-        assert_eq!(latecomer.wait_until(Instant::now()), Arrival::Landed(7));
-        drop(leader);
-        assert!(flights.announce_or_find(&"key").is_ok());
-    }
-
-    #[test]
-    fn one_of_many_announces_and_the_others_find_it() {
-        let flights = Flights::<_, ()>::new();
-        let leader = flights.announce_or_find(&"key").unwrap();
-        let found = flights.announce_or_find(&"key").unwrap_err();
-        assert!(found.is_led_by_this_thread());
-        thread::scope(|scope| {
-            let other = scope.spawn(|| {
-                flights
-                    .announce_or_find(&"key")
-                    .unwrap_err()
-                    .is_led_by_this_thread()
-            });
-            assert!(!other.join().unwrap());
-        });
-        drop(leader);
-        assert!(flights.announce_or_find(&"key").is_ok());
     }
 }

@@ -50,6 +50,7 @@ mod server;
 mod setting;
 mod stats;
 mod store;
+mod sync;
 mod token;
 mod write;
 

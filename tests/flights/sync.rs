@@ -1,0 +1,106 @@
+//! What `src/sync.rs` names, on `shuttle`: threads whose every step the test chooses, and a clock that moves
+//! only when a wait times out.
+
+use std::{
+    cell::Cell,
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::PoisonError,
+};
+
+use shuttle::rand::{Rng, thread_rng};
+
+pub(crate) use shuttle::thread::{self, ThreadId};
+
+thread_local! {
+    /// All threads of a schedule run on one thread of the operating system, one at a time.
+    static CLOCK: Cell<u64> = const { Cell::new(0) };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Instant(u64);
+
+impl Instant {
+    /// Never comes: who waits until then and isn't woken is stuck, and the schedule is reported.
+    pub(crate) const NEVER: Instant = Instant(u64::MAX);
+
+    /// Comes during a wait, or doesn't: both are tried.
+    pub(crate) fn soon() -> Instant {
+        Instant(CLOCK.get() + 1)
+    }
+
+    pub(crate) fn now() -> Instant {
+        Instant(CLOCK.get())
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+pub(crate) struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    /// `None` only within `wait_until`.
+    guard: Option<shuttle::sync::MutexGuard<'a, T>>,
+}
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(shuttle::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            mutex: self,
+            // As with the real one, there is no poison.
+            guard: Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.guard.as_ref().expect("held")
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.guard.as_mut().expect("held")
+    }
+}
+
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mutex")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Condvar(shuttle::sync::Condvar);
+
+impl Condvar {
+    pub(crate) fn new() -> Condvar {
+        Condvar(shuttle::sync::Condvar::new())
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
+    /// A wait with a deadline that can come may end by it, at any moment in which others run; and it may also be
+    /// late, and end by a notification only.
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) {
+        let held = guard.guard.take().expect("held");
+        let held = if deadline < Instant::NEVER && thread_rng().gen_bool(0.5) {
+            drop(held);
+            thread::yield_now();
+            CLOCK.set(CLOCK.get().max(deadline.0));
+            guard.mutex.0.lock()
+        } else {
+            self.0.wait(held)
+        };
+        guard.guard = Some(held.unwrap_or_else(PoisonError::into_inner));
+    }
+}
