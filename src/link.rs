@@ -217,7 +217,7 @@ impl Shared {
                     return;
                 }
                 drop(mender);
-                let all_is_well = self.mend();
+                let all_is_well = self.is_mended();
                 mender = self.mender.lock();
                 if all_is_well {
                     break;
@@ -227,10 +227,19 @@ impl Shared {
         }
     }
 
-    /// Probes, replays, and closes the breaker, in this order. False: to be tried again.
-    fn mend(&self) -> bool {
-        if self.breaker.is_open() && self.store.ping().is_err() {
-            return false;
+    /// Mends what it can. False: to be tried again.
+    fn is_mended(&self) -> bool {
+        let mended = self.mend();
+        if let Err(failure) = &mended {
+            self.complain(failure);
+        }
+        mended.is_ok()
+    }
+
+    /// Probes, replays, and closes the breaker, in this order.
+    fn mend(&self) -> Result<(), Error> {
+        if self.breaker.is_open() {
+            self.store.ping()?;
         }
         let mut replayed = 0;
         loop {
@@ -247,9 +256,7 @@ impl Shared {
                     each.map(|barred| (replay.keys.clone(), barred))
                 })
                 .collect();
-            if self.store.invalidate_all(&requests).is_err() {
-                return false;
-            }
+            self.store.invalidate_all(&requests)?;
             for replay in &some {
                 self.remembered.settle(replay);
             }
@@ -261,7 +268,7 @@ impl Shared {
         if self.breaker.close() {
             log::info!("Redis answers, and is asked again");
         }
-        true
+        Ok(())
     }
 }
 

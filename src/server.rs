@@ -15,7 +15,8 @@ use crate::{
 const MOST_CONNECTIONS: u32 = 10_000;
 
 /// A pool of connections to one Redis server, for any number of caches. Cheap to clone: all clones share
-/// the pool, its circuit breaker, and the invalidations that have not reached the server yet.
+/// the pool, its circuit breaker, and the invalidations that have not reached the server yet. (Pools share
+/// nothing: in one process, caches with the same prefix belong on one `Redis`.)
 ///
 /// A cache with settings of its own for one server needs no `Redis`; it takes an address. A `Redis` is for
 /// pool settings, and for several caches on one pool:
