@@ -44,6 +44,7 @@ mod keeper;
 mod key;
 mod link;
 mod lookup;
+mod mender;
 mod record;
 mod remembered;
 mod server;

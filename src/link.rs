@@ -1,26 +1,24 @@
 //! The link to a store: what every request of every cache on it passes through.
 //!
 //! Guarantees that a store which doesn't answer is asked no longer after a few failures in a row, until it
-//! does answer again, and that an invalidation which did not reach it is replayed when it does. One thread,
-//! the *mender*, probes and replays; no caller pays for that, and it goes on where no caller comes. It is
-//! started by the first failure that calls for it, sleeps while there is nothing to mend, and is joined when
-//! the last cache on the link is dropped.
+//! does answer again, and that an invalidation which did not reach it is replayed when it does. A thread of the
+//! link probes and replays, the [mender](Mender); no caller pays for that, and it goes on where no caller comes.
 //!
 //! Knows the store; nothing of lookups, flights and record types.
 
 use std::{
     fmt,
     sync::Arc,
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::{
     breaker::{self, Breaker},
     error::{Cause, Error},
     key::Keys,
+    mender::Mender,
     remembered::{Memory, Remembered, Rememberer},
     stats::Counters,
     store::{Store, Symptom},
@@ -30,50 +28,35 @@ use crate::{
 /// How many invalidations are replayed in one request: it takes the server about a millisecond.
 const BATCH: usize = 500;
 
-/// The pause before the first probe or replay. What was a hiccup is over by then.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-
 /// Failures are logged no more often than this: a log that fills a disk helps nobody.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Dropped, it stops the mender and joins it.
 pub(crate) struct Link {
-    shared: Arc<Shared>,
+    line: Arc<Line>,
+    mender: Mender,
 }
 
-struct Shared {
+/// What the mender shares with the callers.
+struct Line {
     store: Box<dyn Store>,
     breaker: Breaker,
     remembered: Remembered,
-    /// The longest pause between two probes.
-    probe_interval: Duration,
     /// When a failure was logged last.
     complained: Mutex<Option<Instant>>,
-    mender: Mutex<Mender>,
-    /// Notified, after the state of the mender was changed under its lock.
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Mender {
-    /// There is something to mend. Set under the lock, after that which is to be mended.
-    called: bool,
-    stopped: bool,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Link {
     pub(crate) fn new(store: Box<dyn Store>, threshold: u32, probe_interval: Duration) -> Link {
+        let line = Arc::new(Line {
+            store,
+            breaker: Breaker::new(threshold),
+            remembered: Remembered::default(),
+            complained: Mutex::new(None),
+        });
+        let mended = Arc::clone(&line);
         Link {
-            shared: Arc::new(Shared {
-                store,
-                breaker: Breaker::new(threshold),
-                remembered: Remembered::default(),
-                probe_interval,
-                complained: Mutex::new(None),
-                mender: Mutex::default(),
-                wake: Condvar::new(),
-            }),
+            line,
+            mender: Mender::new(probe_interval, move || mended.is_mended()),
         }
     }
 
@@ -84,14 +67,14 @@ impl Link {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Shared { store, breaker, .. } = &*self.shared;
+        let Line { store, breaker, .. } = &*self.line;
         if let Some(cause) = breaker.refusal() {
             return Err(Error::Redis { request, cause });
         }
         let answer = ask(&**store);
         if let Err(failure @ Error::Redis { .. }) = &answer {
             counters.redis_errors.add_one();
-            self.shared.complain(failure);
+            self.line.complain(failure);
             match store.symptom(failure) {
                 Symptom::Silent if breaker.failed(failure) => {
                     log::warn!(
@@ -110,13 +93,13 @@ impl Link {
 
     /// Whether requests are turned away just now.
     pub(crate) fn is_broken(&self) -> bool {
-        self.shared.breaker.is_open()
+        self.line.breaker.is_open()
     }
 
     /// Why the record at this key must not be read from the store: it may be one that an invalidation, which
     /// did not get there, should have ended.
     pub(crate) fn bypass(&self, data: &str) -> Option<Cause> {
-        let concerned = self.shared.remembered.concerns(data);
+        let concerned = self.line.remembered.concerns(data);
         concerned.then(|| Arc::new(Owed) as Cause)
     }
 
@@ -131,7 +114,7 @@ impl Link {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let remembered = &self.shared.remembered;
+        let remembered = &self.line.remembered;
         // Taken before the request is sent: it settles what was remembered until then, and no more.
         let settles = remembered.of(keys);
         let answer = self.ask(who.counters, request, ask);
@@ -158,38 +141,24 @@ impl Link {
 
     /// Whether a request that failed may be done later still.
     pub(crate) fn may_still_arrive(&self, failure: &Error) -> bool {
-        !breaker::is_refusal(failure) && self.shared.store.symptom(failure) == Symptom::Silent
+        !breaker::is_refusal(failure) && self.line.store.symptom(failure) == Symptom::Silent
     }
 
     /// How many invalidations wait to be replayed.
     pub(crate) fn pending(&self) -> usize {
-        self.shared.remembered.len()
+        self.line.remembered.len()
     }
 
     fn call_mender(&self) {
-        {
-            let mut mender = self.shared.mender.lock();
-            mender.called = true;
-            if mender.thread.is_none() {
-                let shared = Arc::clone(&self.shared);
-                let thread = thread::Builder::new().name("cache-aside-mender".to_owned());
-                match thread.spawn(move || shared.run()) {
-                    Ok(thread) => mender.thread = Some(thread),
-                    // Nobody probes, so requests must go on doing it. What is remembered waits for the
-                    // next failure, which tries again.
-                    Err(error) => {
-                        log::error!("there is no thread to probe Redis with: {error}");
-                        self.shared.breaker.close();
-                    }
-                }
-            }
+        if let Err(error) = self.mender.call() {
+            log::error!("there is no thread to probe Redis with: {error}");
+            // So requests must go on doing it. What is remembered waits for the next failure.
+            self.line.breaker.close();
         }
-        // No wake-up is lost: the mender reads `called` under the lock before it sleeps.
-        self.shared.wake.notify_one();
     }
 }
 
-impl Shared {
+impl Line {
     /// Logs a failure, now and then.
     fn complain(&self, failure: &Error) {
         {
@@ -200,31 +169,6 @@ impl Shared {
             *complained = Some(Instant::now());
         }
         log::warn!("{failure}");
-    }
-
-    fn run(&self) {
-        let mut mender = self.mender.lock();
-        loop {
-            while !mender.called && !mender.stopped {
-                self.wake.wait(&mut mender);
-            }
-            mender.called = false;
-            let mut pause = FIRST_PAUSE.min(self.probe_interval);
-            loop {
-                let until = Instant::now() + shortened(pause);
-                while !mender.stopped && !self.wake.wait_until(&mut mender, until).timed_out() {}
-                if mender.stopped {
-                    return;
-                }
-                drop(mender);
-                let all_is_well = self.is_mended();
-                mender = self.mender.lock();
-                if all_is_well {
-                    break;
-                }
-                pause = (2 * pause).min(self.probe_interval);
-            }
-        }
     }
 
     /// Mends what it can. False: to be tried again.
@@ -269,27 +213,6 @@ impl Shared {
             log::info!("Redis answers, and is asked again");
         }
         Ok(())
-    }
-}
-
-/// Less up to half of it by chance, so that the processes of a fleet don't probe in step.
-fn shortened(pause: Duration) -> Duration {
-    let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
-    pause.saturating_sub(Duration::from_micros(Token::random().spread(0, half)))
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        let thread = {
-            let mut mender = self.shared.mender.lock();
-            mender.stopped = true;
-            mender.thread.take()
-        };
-        self.shared.wake.notify_one();
-        if let Some(thread) = thread {
-            // The thread ends after what it is sending. Had it panicked, there would be nobody to tell.
-            let _ = thread.join();
-        }
     }
 }
 

@@ -219,3 +219,72 @@ impl fmt::Debug for State {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(data: &str) -> Keys {
+        Keys::of(data.to_owned())
+    }
+
+    fn remember(book: &Remembered, data: &str, barred: Option<Token>) -> Memory {
+        let who = Rememberer {
+            prefix: "cache:",
+            longest_life: Duration::from_millis(20),
+            counters: &Arc::default(),
+        };
+        book.remember(&keys(data), barred, &who)
+    }
+
+    #[test]
+    fn a_key_is_concerned_until_it_is_settled() {
+        let book = Remembered::default();
+        assert_eq!(remember(&book, "cache:a", None), Memory::First);
+        assert_eq!(remember(&book, "cache:b", None), Memory::Kept);
+        assert!(book.concerns("cache:a") && !book.concerns("cache:c"));
+        book.settle(&book.of(&keys("cache:a")).unwrap());
+        assert!(!book.concerns("cache:a") && book.concerns("cache:b"));
+        assert_eq!(book.len(), 1);
+    }
+
+    /// The write that failed last is not settled by a request that was sent before it.
+    #[test]
+    fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
+        let book = Remembered::default();
+        remember(&book, "cache:a", None);
+        let replay = book.some(1).remove(0);
+        remember(&book, "cache:a", None);
+        book.settle(&replay);
+        assert!(book.concerns("cache:a"));
+    }
+
+    #[test]
+    fn each_update_that_may_still_arrive_is_barred_by_the_replay() {
+        let book = Remembered::default();
+        let updates = [Token::random(), Token::random()];
+        for update in updates {
+            remember(&book, "cache:a", Some(update));
+        }
+        remember(&book, "cache:a", None);
+        assert_eq!(book.some(1).remove(0).barred, updates);
+    }
+
+    #[test]
+    fn past_its_bound_a_prefix_is_concerned_for_as_long_as_an_entry_can_live() {
+        let book = Remembered::default();
+        for id in 0..MOST {
+            remember(&book, &format!("cache:{id}"), None);
+        }
+        assert_eq!(remember(&book, "cache:0", None), Memory::Kept);
+        assert_eq!(remember(&book, "cache:more", None), Memory::Prefix);
+        assert!(book.concerns("cache:anything") && !book.concerns("another"));
+        let long = "x".repeat(MOST_BYTES + 1);
+        assert_eq!(
+            remember(&Remembered::default(), &long, None),
+            Memory::Prefix
+        );
+        std::thread::sleep(Duration::from_millis(25));
+        assert!(!book.concerns("cache:anything") && book.concerns("cache:0"));
+    }
+}

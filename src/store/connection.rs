@@ -8,7 +8,6 @@
 //! Nothing is sent to test a connection, not at checkout and not when idle.
 
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +20,7 @@ use r2d2::{ManageConnection, Pool, PooledConnection};
 use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-use super::Symptom;
+use super::cause::{AtServer, NoneFree, Silent};
 use crate::error::{Cause, Error};
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -275,84 +274,6 @@ impl Connections {
             Some(refusal) => Err(Failure::Checkout(Arc::new(refusal))),
             None => Ok(()),
         }
-    }
-}
-
-/// An error with the server it came from: its host and port or its socket, and not the password.
-#[derive(Debug)]
-struct AtServer {
-    address: String,
-    cause: RedisError,
-}
-
-impl fmt::Display for AtServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.cause)
-    }
-}
-
-impl std::error::Error for AtServer {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
-    }
-}
-
-/// Nothing came back in time.
-#[derive(Debug)]
-struct Silent {
-    within: Duration,
-    cause: RedisError,
-}
-
-impl fmt::Display for Silent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {:?}", self.within)
-    }
-}
-
-impl std::error::Error for Silent {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
-    }
-}
-
-/// All connections were in use, or none could be opened.
-#[derive(Debug)]
-struct NoneFree {
-    connections: u32,
-}
-
-impl fmt::Display for NoneFree {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NoneFree { connections } = self;
-        write!(
-            f,
-            "none of the pool's connections ({connections}) was free in time"
-        )
-    }
-}
-
-impl std::error::Error for NoneFree {}
-
-/// What the failure of a request says about the server.
-pub(crate) fn symptom(failure: &Error) -> Symptom {
-    let Error::Redis { cause, .. } = failure else {
-        return Symptom::Refused;
-    };
-    if cause.is::<NoneFree>() {
-        return Symptom::Crowded;
-    }
-    let Some(error) = cause.downcast_ref::<RedisError>() else {
-        return Symptom::Silent;
-    };
-    match (error.kind(), error.code()) {
-        // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
-        // not know us: it will say so to every request.
-        (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
-            Symptom::Silent
-        }
-        (ErrorKind::Server(_) | ErrorKind::Extension, _) => Symptom::Refused,
-        _ => Symptom::Silent,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each method is one atomic step there and one round trip from here, unless said otherwise. The read and
 //! write paths know only this trait; the steps themselves are told in `lua/README.md`.
 
+mod cause;
 pub(crate) mod connection;
 pub(crate) mod redis;
 pub(crate) mod script;

@@ -9,7 +9,8 @@ use redis::{Client, Connection, RedisResult, Value, cmd};
 
 use super::{
     Acquire, Change, Diff, Entry, Store, Symptom, TtlRemaining, Update,
-    connection::{Conduct, Connections, Timeouts, symptom},
+    cause::symptom,
+    connection::{Conduct, Connections, Timeouts},
     script::{self, Scripts, millis},
 };
 use crate::{error::Error, fields::Fields, key::Keys, token::Token};

@@ -1,0 +1,122 @@
+//! The mender: one thread that repeats an errand until it succeeds.
+//!
+//! Guarantees that after a [call](Mender::call) the errand is run, again and again with growing pauses, until it
+//! says that all is well; nobody waits for it meanwhile. The thread is started by the first call, sleeps
+//! while there is none, and is joined on drop. What the errand is, `link.rs` knows.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::token::Token;
+
+/// The pause before the first try. What was a hiccup is over by then.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Dropped, it stops the thread and joins it.
+pub(crate) struct Mender {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// True: all is well.
+    errand: Box<dyn Fn() -> bool + Send + Sync>,
+    longest_pause: Duration,
+    state: Mutex<State>,
+    /// Notified, under no lock, after the state was changed.
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Set after that which is to be mended.
+    called: bool,
+    stopped: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Mender {
+    pub(crate) fn new(
+        longest_pause: Duration,
+        errand: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Mender {
+        Mender {
+            shared: Arc::new(Shared {
+                errand: Box::new(errand),
+                longest_pause,
+                state: Mutex::default(),
+                wake: Condvar::new(),
+            }),
+        }
+    }
+
+    /// There is something to mend. Fails where there is no thread to do it; the next call tries again.
+    pub(crate) fn call(&self) -> io::Result<()> {
+        {
+            let mut state = self.shared.state.lock();
+            state.called = true;
+            if state.thread.is_none() {
+                let shared = Arc::clone(&self.shared);
+                let thread = thread::Builder::new().name("cache-aside-mender".to_owned());
+                state.thread = Some(thread.spawn(move || shared.run())?);
+            }
+        }
+        // No wake-up is lost: the thread reads `called` under the lock before it sleeps.
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let mut state = self.state.lock();
+        loop {
+            while !state.called && !state.stopped {
+                self.wake.wait(&mut state);
+            }
+            // Before the errand: what is called for while that runs is called for anew.
+            state.called = false;
+            let mut pause = FIRST_PAUSE.min(self.longest_pause);
+            loop {
+                let until = Instant::now() + shortened(pause);
+                while !state.stopped && !self.wake.wait_until(&mut state, until).timed_out() {}
+                if state.stopped {
+                    return;
+                }
+                drop(state);
+                let all_is_well = (self.errand)();
+                state = self.state.lock();
+                if all_is_well {
+                    break;
+                }
+                pause = (2 * pause).min(self.longest_pause);
+            }
+        }
+    }
+}
+
+/// Less up to half of it by chance, so that the processes of a fleet don't probe in step.
+fn shortened(pause: Duration) -> Duration {
+    let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+    pause.saturating_sub(Duration::from_micros(Token::random().spread(0, half)))
+}
+
+impl Drop for Mender {
+    fn drop(&mut self) {
+        let thread = {
+            let mut state = self.shared.state.lock();
+            state.stopped = true;
+            state.thread.take()
+        };
+        self.shared.wake.notify_one();
+        if let Some(thread) = thread {
+            // The thread ends after what it is doing. Had it panicked, there would be nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a request to a server failed: in words for people, and as what it says about the server.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use redis::{ErrorKind, RedisError};
+
+use super::Symptom;
+use crate::error::Error;
+
+/// An error with the server it came from: its host and port or its socket, and not the password.
+#[derive(Debug)]
+pub(super) struct AtServer {
+    pub(super) address: String,
+    pub(super) cause: RedisError,
+}
+
+impl fmt::Display for AtServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.cause)
+    }
+}
+
+impl StdError for AtServer {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// Nothing came back in time.
+#[derive(Debug)]
+pub(super) struct Silent {
+    pub(super) within: Duration,
+    pub(super) cause: RedisError,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {:?}", self.within)
+    }
+}
+
+impl StdError for Silent {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// All connections were in use, or none could be opened.
+#[derive(Debug)]
+pub(super) struct NoneFree {
+    pub(super) connections: u32,
+}
+
+impl fmt::Display for NoneFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoneFree { connections } = self;
+        write!(
+            f,
+            "none of the pool's connections ({connections}) was free in time"
+        )
+    }
+}
+
+impl StdError for NoneFree {}
+
+/// What the failure of a request says about the server.
+pub(super) fn symptom(failure: &Error) -> Symptom {
+    let Error::Redis { cause, .. } = failure else {
+        return Symptom::Refused;
+    };
+    if cause.is::<NoneFree>() {
+        return Symptom::Crowded;
+    }
+    let Some(error) = cause.downcast_ref::<RedisError>() else {
+        return Symptom::Silent;
+    };
+    match (error.kind(), error.code()) {
+        // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
+        // not know us: it will say so to every request.
+        (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
+            Symptom::Silent
+        }
+        (ErrorKind::Server(_) | ErrorKind::Extension, _) => Symptom::Refused,
+        _ => Symptom::Silent,
+    }
+}
