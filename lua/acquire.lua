@@ -10,10 +10,12 @@
 -- Returns  {'record', field, value, ...}      somebody filled it in the meantime
 --          {'acquired'}                       the caller may load and fill
 --          {'held', token, milliseconds}      another fill is under way
---          {'guarded', nonce}                 a write is under way: load, and do not fill
+--          {'guarded', nonce}                 a write is under way: load, and do not fill;
+--                                             the nonce may be the caller's own token
 --
 -- Invariant: the lease key is set only where it was absent, so one token at a
--- time may fill. A token is asked for once: a caller whose reply was lost must
+-- time may fill. A writer's place in a guard that has lapsed ends here, and with it
+-- the nonce under which loads were shared. A token is asked for once: a caller whose reply was lost must
 -- not repeat the question with it, because the first one may still be on its
 -- way, and would set the lease again after an invalidation has ended it.
 
@@ -42,12 +44,32 @@ if type(holder) == 'string' then
   return {'held', holder, left}
 end
 
-local nonce = redis.pcall('HGET', KEYS[2], 'nonce')
-if type(nonce) == 'string' then
+-- pcall: something foreign has no fields
+local guard = redis.pcall('HGETALL', KEYS[2])
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+local nonce, lives, died = nil, false, false
+for i = 1, #guard, 2 do
+  if guard[i] == 'nonce' then
+    nonce = guard[i + 1]
+  elseif (tonumber(guard[i + 1]) or 0) > now then
+    lives = true
+  else
+    died = true
+    redis.call('HDEL', KEYS[2], guard[i])
+  end
+end
+if died then
+  -- perhaps after its commit, which a load under the nonce may have missed: so
+  -- nobody shares such a load from here on (and a full server sets no field)
+  nonce = ARGV[1]
+  lives = lives and type(redis.pcall('HSET', KEYS[2], 'nonce', nonce)) ~= 'table'
+end
+if nonce and lives then
   return {'guarded', nonce}
 end
 
--- no lease and no guard: something foreign, which has no business here
+-- no lease, and no guard whose writers live: nothing that has any business here
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return {'acquired'}

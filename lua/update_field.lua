@@ -2,12 +2,14 @@
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
--- KEYS[3]  the bar of this update (same cluster slot): if it stands, the caller has
---          given this update up and invalidated the record instead
 -- ARGV[1]  the field
 -- ARGV[2]  its new value
 -- ARGV[3]  the record's new TTL in milliseconds, or 0 to keep the one it has
 -- ARGV[4]  a new nonce, for a write guard
+--
+-- Called within MULTI and EXEC, after a WATCH of both keys whose reply the caller
+-- has waited for. So if it arrives late, when its caller has given it up and the
+-- record has been ended and loaded anew, it is not done.
 --
 -- Returns  1  a record is cached and has the new value
 --          0  none is cached; nothing was written
@@ -15,10 +17,6 @@
 -- Invariant: a partial record never appears. The lease ends in both cases,
 -- because a load under way may hold the field's old value; a guard stays, under
 -- another nonce. What said that there is no record is gone.
-
-if redis.call('EXISTS', KEYS[3]) == 1 then
-  return 0
-end
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no
 -- field, but it deletes

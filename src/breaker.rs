@@ -98,11 +98,6 @@ impl Breaker {
     }
 }
 
-/// Whether a request failed because it was turned away.
-pub(crate) fn is_refusal(failure: &Error) -> bool {
-    matches!(failure, Error::Redis { cause, .. } if cause.is::<Open>())
-}
-
 impl fmt::Display for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

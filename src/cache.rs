@@ -278,7 +278,8 @@ impl<R> Cache<R> {
     ///
     /// # Cost
     ///
-    /// One round trip.
+    /// Two round trips an attempt, at most 16 attempts: an update that the network holds back must not be done when
+    /// the record has been ended and loaded anew, so it is watched.
     ///
     /// # Errors
     ///

@@ -115,7 +115,6 @@ impl<R> Inner<R> {
     pub(crate) fn invalidate<T>(
         &self,
         keys: &Keys,
-        barred: Option<Token>,
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -132,7 +131,7 @@ impl<R> Inner<R> {
             longest_life: *ttl + *max_load_time + *lease_ttl,
             counters: &self.counters,
         };
-        self.link.invalidate(&who, keys, barred, request, ask)
+        self.link.invalidate(&who, keys, request, ask)
     }
 
     /// What this cache has done, and how the link to its store is.

@@ -4,8 +4,6 @@
 //! key's *hash tag*, the text between the first `{` and the first `}` after it, or of the whole key where
 //! there is none (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 
-use crate::token::Token;
-
 /// What every lease key begins with.
 pub(crate) const LEASE_PREFIX: &str = "lock:";
 
@@ -26,16 +24,6 @@ impl Keys {
             format!("{LEASE_PREFIX}{{{data}}}")
         };
         Keys { data, lease }
-    }
-
-    /// The key that bars one field update from being done late: in the slot of the other two, and nobody
-    /// else's, since the token is random.
-    pub(crate) fn bar(&self, update: Token) -> Vec<u8> {
-        let mut key = Vec::with_capacity(self.lease.len() + 33);
-        key.extend_from_slice(self.lease.as_bytes());
-        key.push(b':');
-        key.extend_from_slice(update.as_bytes());
-        key
     }
 }
 

@@ -15,14 +15,13 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    breaker::{self, Breaker},
+    breaker::Breaker,
     error::{Cause, Error},
     key::Keys,
     mender::Mender,
     remembered::{Memory, Remembered, Rememberer},
     stats::Counters,
     store::{Store, Symptom},
-    token::Token,
 };
 
 /// How many invalidations are replayed in one request: it takes the server about a millisecond.
@@ -104,13 +103,11 @@ impl Link {
     }
 
     /// Sends a request that invalidates `keys`. If it fails, the invalidation is remembered, before this
-    /// returns. With `barred`, the field update of this name must not be done if it arrives later; `request`
-    /// has to see to it.
+    /// returns.
     pub(crate) fn invalidate<T>(
         &self,
         who: &Rememberer,
         keys: &Keys,
-        barred: Option<Token>,
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -119,10 +116,10 @@ impl Link {
         let settles = remembered.of(keys);
         let answer = self.ask(who.counters, request, ask);
         match (&answer, settles) {
-            (Ok(_), Some(settles)) if settles.barred.is_empty() => remembered.settle(&settles),
-            (Ok(_), _) => {}
+            (Ok(_), Some(settles)) => remembered.settle(&settles),
+            (Ok(_), None) => {}
             (Err(failure), _) => {
-                match remembered.remember(keys, barred, who) {
+                match remembered.remember(keys, who) {
                     Memory::First => log::warn!(
                         "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
                     ),
@@ -137,11 +134,6 @@ impl Link {
             }
         }
         answer
-    }
-
-    /// Whether a request that failed may be done later still.
-    pub(crate) fn may_still_arrive(&self, failure: &Error) -> bool {
-        !breaker::is_refusal(failure) && self.line.store.symptom(failure) == Symptom::Silent
     }
 
     /// How many invalidations wait to be replayed.
@@ -191,16 +183,8 @@ impl Line {
             if some.is_empty() {
                 break;
             }
-            let requests: Vec<_> = some
-                .iter()
-                .flat_map(|replay| {
-                    let bare = replay.barred.is_empty().then_some(None);
-                    let barred = replay.barred.iter().copied().map(Some);
-                    let each = bare.into_iter().chain(barred);
-                    each.map(|barred| (replay.keys.clone(), barred))
-                })
-                .collect();
-            self.store.invalidate_all(&requests)?;
+            let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
+            self.store.invalidate_all(&keys)?;
             for replay in &some {
                 self.remembered.settle(replay);
             }

@@ -19,7 +19,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{key::Keys, stats::Counters, token::Token};
+use crate::{key::Keys, stats::Counters};
 
 /// More than a process writes while it notices an outage, few enough to be replayed within a second.
 const MOST: usize = 10_000;
@@ -41,8 +41,6 @@ struct State {
     debts: HashMap<String, Debt>,
     /// Of the keys of all debts.
     bytes: usize,
-    /// Updates that are barred by all debts.
-    barred: usize,
     /// Prefixes of which no key may be read, and until when.
     bypassed: HashMap<String, Instant>,
     /// Counts what was remembered: each debt has the number of the latest write it stands for.
@@ -52,8 +50,6 @@ struct State {
 struct Debt {
     keys: Keys,
     turn: u64,
-    /// Field updates that may still be on their way, and must not be done when they arrive.
-    barred: Vec<Token>,
     /// Of the cache that remembers it.
     counters: Arc<Counters>,
 }
@@ -62,7 +58,6 @@ struct Debt {
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) keys: Keys,
-    pub(crate) barred: Vec<Token>,
     turn: u64,
 }
 
@@ -99,11 +94,11 @@ impl Remembered {
     }
 
     /// Remembers an invalidation. Called before the write that failed returns.
-    pub(crate) fn remember(&self, keys: &Keys, barred: Option<Token>, who: &Rememberer) -> Memory {
+    pub(crate) fn remember(&self, keys: &Keys, who: &Rememberer) -> Memory {
         let mut state = self.state.lock();
         state.turn += 1;
         let turn = state.turn;
-        let memory = if !state.has_room_for(keys, barred) {
+        let memory = if !state.has_room_for(keys) {
             let until = Instant::now() + who.longest_life;
             state.bypassed.insert(who.prefix.to_owned(), until);
             Memory::Prefix
@@ -113,8 +108,7 @@ impl Remembered {
             Memory::Kept
         };
         if memory != Memory::Prefix {
-            state.barred += usize::from(barred.is_some());
-            state.add(keys, turn, barred, who.counters);
+            state.add(keys, turn, who.counters);
         }
         who.counters.invalidations_remembered.add_one();
         self.any.store(true, Ordering::Release);
@@ -156,7 +150,6 @@ impl Remembered {
         {
             debt.counters.invalidations_replayed.add_one();
             state.bytes -= data.len();
-            state.barred -= debt.barred.len();
         }
         self.forget_what_is_over(&mut state);
     }
@@ -175,14 +168,12 @@ impl State {
         self.debts.contains_key(data) || bypassed.any(|prefix| data.starts_with(prefix.as_str()))
     }
 
-    fn has_room_for(&self, keys: &Keys, barred: Option<Token>) -> bool {
-        let is_known = self.debts.contains_key(&keys.data);
-        (is_known && barred.is_none())
-            || (self.debts.len() + self.barred < MOST
-                && (is_known || self.bytes + keys.data.len() <= MOST_BYTES))
+    fn has_room_for(&self, keys: &Keys) -> bool {
+        self.debts.contains_key(&keys.data)
+            || (self.debts.len() < MOST && self.bytes + keys.data.len() <= MOST_BYTES)
     }
 
-    fn add(&mut self, keys: &Keys, turn: u64, barred: Option<Token>, counters: &Arc<Counters>) {
+    fn add(&mut self, keys: &Keys, turn: u64, counters: &Arc<Counters>) {
         let debt = match self.debts.entry(keys.data.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => {
@@ -190,13 +181,11 @@ impl State {
                 free.insert(Debt {
                     keys: keys.clone(),
                     turn,
-                    barred: Vec::new(),
                     counters: Arc::clone(counters),
                 })
             }
         };
         debt.turn = turn;
-        debt.barred.extend(barred);
     }
 }
 
@@ -204,7 +193,6 @@ impl Debt {
     fn replay(&self) -> Replay {
         Replay {
             keys: self.keys.clone(),
-            barred: self.barred.clone(),
             turn: self.turn,
         }
     }
@@ -228,20 +216,20 @@ mod tests {
         Keys::of(data.to_owned())
     }
 
-    fn remember(book: &Remembered, data: &str, barred: Option<Token>) -> Memory {
+    fn remember(book: &Remembered, data: &str) -> Memory {
         let who = Rememberer {
             prefix: "cache:",
             longest_life: Duration::from_millis(20),
             counters: &Arc::default(),
         };
-        book.remember(&keys(data), barred, &who)
+        book.remember(&keys(data), &who)
     }
 
     #[test]
     fn a_key_is_concerned_until_it_is_settled() {
         let book = Remembered::default();
-        assert_eq!(remember(&book, "cache:a", None), Memory::First);
-        assert_eq!(remember(&book, "cache:b", None), Memory::Kept);
+        assert_eq!(remember(&book, "cache:a"), Memory::First);
+        assert_eq!(remember(&book, "cache:b"), Memory::Kept);
         assert!(book.concerns("cache:a") && !book.concerns("cache:c"));
         book.settle(&book.of(&keys("cache:a")).unwrap());
         assert!(!book.concerns("cache:a") && book.concerns("cache:b"));
@@ -252,38 +240,24 @@ mod tests {
     #[test]
     fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
         let book = Remembered::default();
-        remember(&book, "cache:a", None);
+        remember(&book, "cache:a");
         let replay = book.some(1).remove(0);
-        remember(&book, "cache:a", None);
+        remember(&book, "cache:a");
         book.settle(&replay);
         assert!(book.concerns("cache:a"));
-    }
-
-    #[test]
-    fn each_update_that_may_still_arrive_is_barred_by_the_replay() {
-        let book = Remembered::default();
-        let updates = [Token::random(), Token::random()];
-        for update in updates {
-            remember(&book, "cache:a", Some(update));
-        }
-        remember(&book, "cache:a", None);
-        assert_eq!(book.some(1).remove(0).barred, updates);
     }
 
     #[test]
     fn past_its_bound_a_prefix_is_concerned_for_as_long_as_an_entry_can_live() {
         let book = Remembered::default();
         for id in 0..MOST {
-            remember(&book, &format!("cache:{id}"), None);
+            remember(&book, &format!("cache:{id}"));
         }
-        assert_eq!(remember(&book, "cache:0", None), Memory::Kept);
-        assert_eq!(remember(&book, "cache:more", None), Memory::Prefix);
+        assert_eq!(remember(&book, "cache:0"), Memory::Kept);
+        assert_eq!(remember(&book, "cache:more"), Memory::Prefix);
         assert!(book.concerns("cache:anything") && !book.concerns("another"));
         let long = "x".repeat(MOST_BYTES + 1);
-        assert_eq!(
-            remember(&Remembered::default(), &long, None),
-            Memory::Prefix
-        );
+        assert_eq!(remember(&Remembered::default(), &long), Memory::Prefix);
         std::thread::sleep(Duration::from_millis(25));
         assert!(!book.concerns("cache:anything") && book.concerns("cache:0"));
     }

@@ -15,14 +15,14 @@ use crate::{
     token::Token,
 };
 
-/// How often `update` tries. Each failure means that another client's change got through, so sixteen in a
+/// How often an update tries. Each failure means that another client's change got through, so sixteen in a
 /// row are sixteen changes of one record within as many round trips.
-const UPDATE_ATTEMPTS: u32 = 16;
+const ATTEMPTS: u32 = 16;
 
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
 pub(crate) fn invalidate<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
     let keys = inner.keys(id)?;
-    inner.invalidate(&keys, None, "invalidate", |store| store.invalidate(&keys))
+    inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))
 }
 
 /// See [`Cache::write`](crate::Cache::write).
@@ -85,7 +85,7 @@ impl<'a, R> Writing<'a, R> {
         }
         let (keys, writer) = (&self.keys, self.writer);
         let unguard = |store: &dyn Store| store.unguard(keys, writer);
-        self.inner.invalidate(keys, None, "unguard", unguard)
+        self.inner.invalidate(keys, "unguard", unguard)
     }
 }
 
@@ -108,11 +108,14 @@ pub(crate) fn update_field<R>(
     check_name(field.as_bytes())?;
     check_length(field.as_bytes(), value)?;
     let keys = inner.keys(id)?;
-    let name = Token::random();
     let updated = inner.ask("update_field", |store| {
-        store.update_field(&keys, field, value, new_ttl(inner), name)
+        store.update_field(&keys, field, value, new_ttl(inner), ATTEMPTS)
     });
-    or_invalidated(inner, &keys, Some(name), updated)
+    match or_invalidated(inner, &keys, updated) {
+        // Nothing is cached, and there is no closure that would want to know why.
+        Err(Error::Contended { .. }) => Ok(false),
+        done => done,
+    }
 }
 
 /// See [`Cache::update`](crate::Cache::update).
@@ -152,32 +155,24 @@ where
         Ok(Some(Diff { set, gone }))
     };
     let updated = inner.ask("update", |store| {
-        store.update(&keys, new_ttl(inner), UPDATE_ATTEMPTS, &mut diff)
+        store.update(&keys, new_ttl(inner), ATTEMPTS, &mut diff)
     });
     let updated = updated.map(|done| done == Update::Changed && was_record);
-    or_invalidated(inner, &keys, None, updated)
+    or_invalidated(inner, &keys, updated)
 }
 
 /// An update that failed leaves a record in the cache that is older than the caller's. It must not stay. So
 /// the record is invalidated, and where that works nothing is cached, which is no failure.
-///
-/// With `name`, the update may still be on its way, to a record that is loaded after the invalidation and newer
-/// than the update: so the invalidation bars it.
 fn or_invalidated<R>(
     inner: &Inner<R>,
     keys: &Keys,
-    name: Option<Token>,
     updated: Result<bool, Error>,
 ) -> Result<bool, Error> {
     let failure = match updated {
         Err(failure @ (Error::Redis { .. } | Error::Contended { .. })) => failure,
         done => return done,
     };
-    let barred = name.filter(|_| inner.link.may_still_arrive(&failure));
-    inner.invalidate(keys, barred, "invalidate", |store| match barred {
-        None => store.invalidate(keys).map(drop),
-        Some(_) => store.invalidate_all(&[(keys.clone(), barred)]),
-    })?;
+    inner.invalidate(keys, "invalidate", |store| store.invalidate(keys))?;
     match failure {
         Error::Redis { .. } => Ok(false),
         contended => Err(contended),

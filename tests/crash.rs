@@ -7,7 +7,10 @@ use std::{
     env,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    sync::{
+        atomic::{AtomicU32, Ordering::SeqCst},
+        mpsc::channel,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -168,4 +171,37 @@ fn a_writer_that_was_killed_stays_guarded_though_another_writer_begins_and_ends(
     assert_eq!(**found.unwrap().record().unwrap(), version(1));
     let found = cache.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
+}
+
+/// Found by the model: the guard of a writer that lives kept the nonce under which a load from before the dead
+/// writer's commit was still to be found.
+#[test]
+fn a_load_from_before_the_commit_of_a_writer_that_died_is_not_shared_though_another_writer_lives() {
+    let server = Server::start();
+    let cache = cache(&server.url());
+    let writer = start("commits_and_is_killed", &server);
+    let written = cache.write("p-001", || {
+        let (has_read, was_read) = channel();
+        let (let_go, was_let_go) = channel();
+        thread::scope(|scope| {
+            let early = scope.spawn(|| {
+                cache.get("p-001", move |id| {
+                    has_read.send(()).unwrap();
+                    was_let_go.recv_timeout(Duration::from_secs(20)).unwrap();
+                    load(1)(id)
+                })
+            });
+            was_read.recv().unwrap();
+            // From here on the primary holds 2.
+            kill(writer);
+            thread::sleep(LEASE + Duration::from_millis(50));
+            let found = cache.get("p-001", load(2)).unwrap();
+            assert_eq!(**found.record().unwrap(), version(2));
+            let_go.send(()).unwrap();
+            early.join().unwrap().unwrap();
+        });
+        Ok::<_, Infallible>(())
+    });
+    assert!(written.is_ok());
+    assert!(cache.get("p-001", load(2)).unwrap().record().is_some());
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use cache_aside::{Cache, Error, Record, Redis, RedisBuilder, Source, TtlRemaining};
-use support::{Server, load_loaf, loaf, until};
+use support::{Server, load_loaf, until};
 
 /// Short enough for a test, long enough for a server that works.
 const TIMEOUT: Duration = Duration::from_millis(200);
@@ -302,28 +302,6 @@ fn where_there_is_no_room_the_whole_prefix_is_bypassed_until_nothing_old_can_be_
     // A TTL, a load and a lease.
     assert!(overflowed.elapsed() >= 3 * life);
     assert!(cache.get("never invalidated", load_loaf).unwrap().is_hit());
-}
-
-#[test]
-fn a_field_update_that_arrives_after_its_record_was_loaded_anew_does_nothing() {
-    // See `tests/lost.rs` for how it is held back; here, that the bar is there and goes by itself.
-    let server = Server::start();
-    let cache = cache(impatient(&server.url()));
-    cache.get("p-001", load_loaf).unwrap();
-    server.freeze();
-    assert!(cache.update_field("p-001", "stock", "41").is_err());
-    server.thaw();
-    until(|| cache.stats().invalidations_pending == 0);
-    let mut direct = server.connect();
-    let bars: Vec<String> = redis::cmd("KEYS")
-        .arg("lock:{test:p-001}:*")
-        .query(&mut direct)
-        .unwrap();
-    assert_eq!(bars.len(), 1);
-    let left: i64 = redis::cmd("PTTL").arg(&bars[0]).query(&mut direct).unwrap();
-    assert!(left > 0);
-    let found = cache.get("p-001", load_loaf).unwrap();
-    assert_eq!(**found.record().unwrap(), loaf());
 }
 
 #[test]

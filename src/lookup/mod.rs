@@ -138,6 +138,10 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 },
                 Ok(Acquire::Guarded { nonce }) => {
                     watch = None;
+                    if nonce == token {
+                        // A writer's place lapsed, and ours is the first load after that.
+                        return self.load_alone(&leader, load, Source::Loaded);
+                    }
                     match inner.flights.announce_or_find(&nonce) {
                         Ok(guarded) => {
                             drop(leader);

@@ -130,9 +130,8 @@ pub(crate) trait Store: Send + Sync {
     /// Ends the record and the lease. True: there was a record.
     fn invalidate(&self, keys: &Keys) -> Result<bool, Error>;
 
-    /// Does the same for several records, each in a step of its own, all in one round trip. With a token, bars
-    /// the field update of that name as well: should it still be on its way, it will do nothing.
-    fn invalidate_all(&self, all: &[(Keys, Option<Token>)]) -> Result<(), Error>;
+    /// Does the same for several records, each in a step of its own, all in one round trip.
+    fn invalidate_all(&self, all: &[&Keys]) -> Result<(), Error>;
 
     /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the
     /// guard has lapsed because it wasn't renewed. True: there was a record.
@@ -142,15 +141,18 @@ pub(crate) trait Store: Send + Sync {
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Error>;
 
     /// Sets one field where a record is cached, and ends the lease in any case. `ttl`: the record's new
-    /// one; `None` keeps what it has. `name` names this update, so that it can be barred. True: there was a
-    /// record.
+    /// one; `None` keeps what it has. Two round trips an attempt, [`Error::Contended`] after `attempts`. True:
+    /// there was a record.
+    ///
+    /// It fails, or is done before it returns. If its request were done later, when the caller has invalidated
+    /// instead and the record was loaded anew, it would set an old value.
     fn update_field(
         &self,
         keys: &Keys,
         field: &str,
         value: &[u8],
         ttl: Option<Duration>,
-        name: Token,
+        attempts: u32,
     ) -> Result<bool, Error>;
 
     /// Changes a cached record if nobody else does meanwhile, and ends the lease in any case. Three

@@ -15,10 +15,6 @@ use super::{
 };
 use crate::{error::Error, fields::Fields, key::Keys, token::Token};
 
-/// How long a barred field update stays barred. What a network holds back longer than this, it has lost: TCP
-/// itself gives up after a quarter of an hour.
-const BARRED_FOR: Duration = Duration::from_secs(60 * 60);
-
 /// One server: the connections to it, and the scripts it is told.
 pub(crate) struct RedisStore {
     connections: Connections,
@@ -105,7 +101,7 @@ impl Store for RedisStore {
         self.run("renew", Conduct::Repeatable, |connection| {
             let renew = &self.scripts.renew;
             renew.call_all(connection, leases, |(keys, token), request| {
-                request.arg(2).arg(&keys.data).arg(&keys.lease);
+                request.arg(&keys.data).arg(&keys.lease);
                 request.arg(token.as_bytes()).arg(millis(lease_ttl));
             })
         })
@@ -119,19 +115,13 @@ impl Store for RedisStore {
         })
     }
 
-    fn invalidate_all(&self, all: &[(Keys, Option<Token>)]) -> Result<(), Error> {
+    fn invalidate_all(&self, all: &[&Keys]) -> Result<(), Error> {
         self.run("invalidate", Conduct::Repeatable, |connection| {
             let invalidate = &self.scripts.invalidate;
-            let _: Vec<bool> =
-                invalidate.call_all(connection, all, |(keys, barred), request| {
-                    request.arg(2 + usize::from(barred.is_some()));
-                    request.arg(&keys.data).arg(&keys.lease);
-                    if let Some(update) = barred {
-                        request.arg(keys.bar(*update));
-                    }
-                    request.arg(Token::random().as_bytes());
-                    request.arg(millis(BARRED_FOR));
-                })?;
+            let _: Vec<bool> = invalidate.call_all(connection, all, |keys, request| {
+                request.arg(&keys.data).arg(&keys.lease);
+                request.arg(Token::random().as_bytes());
+            })?;
             Ok(())
         })
     }
@@ -161,17 +151,22 @@ impl Store for RedisStore {
         field: &str,
         value: &[u8],
         ttl: Option<Duration>,
-        name: Token,
+        attempts: u32,
     ) -> Result<bool, Error> {
-        let bar = keys.bar(name);
-        let keys = [keys.data.as_bytes(), keys.lease.as_bytes(), &bar];
-        self.run("update_field", Conduct::Once, |connection| {
-            let update_field = &self.scripts.update_field;
-            update_field.call_on(connection, &keys, |request| {
-                request.arg(field).arg(value).arg(ttl.map_or(0, millis));
-                request.arg(name.as_bytes());
-            })
-        })
+        for _ in 0..attempts {
+            let done = self.run("update_field", Conduct::Transaction, |connection| {
+                watch(connection, keys)?;
+                let update_field = &self.scripts.update_field;
+                update_field.call_watched(connection, keys, |request| {
+                    request.arg(field).arg(value).arg(ttl.map_or(0, millis));
+                    request.arg(Token::random().as_bytes());
+                })
+            })?;
+            if let Some(was_there) = done {
+                return Ok(was_there);
+            }
+        }
+        Err(Error::Contended { attempts })
     }
 
     fn update(
@@ -237,6 +232,16 @@ fn hgetall(connection: &mut Connection, data: &str) -> RedisResult<Entry> {
     }
 }
 
+/// From here to the next EXEC on this connection, nobody else's change of the record or its lease goes unnoticed.
+/// Returns the type of what stands in the lease's place: a guard is a hash.
+fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<String> {
+    let mut watch = redis::pipe();
+    watch.cmd("WATCH").arg(&keys.data).arg(&keys.lease).ignore();
+    watch.cmd("TYPE").arg(&keys.lease);
+    let (lease,) = watch.query(connection)?;
+    Ok(lease)
+}
+
 /// One attempt at an optimistic update: `None` where another client changed the record or the lease between
 /// the look and the change.
 fn update_once(
@@ -245,15 +250,7 @@ fn update_once(
     ttl: Option<Duration>,
     change: Change<'_>,
 ) -> RedisResult<Option<Result<Update, Error>>> {
-    let mut look = redis::pipe();
-    look.cmd("WATCH").arg(&keys.data).arg(&keys.lease).ignore();
-    look.cmd("TYPE").arg(&keys.lease);
-    let (lease,): (String,) = look.query(connection)?;
-    let guarded = lease == "hash"
-        && cmd("HEXISTS")
-            .arg(&keys.lease)
-            .arg("nonce")
-            .query(connection)?;
+    let lease = watch(connection, keys)?;
     let diff = match hgetall(connection, &keys.data)? {
         Entry::Record(fields) => change(fields),
         Entry::Absent | Entry::Foreign => Ok(None),
@@ -261,7 +258,7 @@ fn update_once(
 
     let mut transaction = redis::pipe();
     transaction.atomic();
-    if guarded {
+    if lease == "hash" {
         // A guard stays, for its writer has not ended, under another nonce: who comes after this shares no
         // load from before it.
         let nonce = Token::random();

@@ -86,22 +86,9 @@ impl Script {
         keys: &Keys,
         write_args: impl FnOnce(&mut Cmd),
     ) -> RedisResult<T> {
-        self.call_on(
-            connection,
-            &[keys.data.as_bytes(), keys.lease.as_bytes()],
-            write_args,
-        )
-    }
-
-    /// The same, on any keys.
-    pub(crate) fn call_on<T: FromRedisValue>(
-        &self,
-        connection: &mut Connection,
-        keys: &[&[u8]],
-        write_args: impl FnOnce(&mut Cmd),
-    ) -> RedisResult<T> {
         let mut request = redis::cmd("EVALSHA");
-        request.arg(self.0.get_hash()).arg(keys.len()).arg(keys);
+        request.arg(self.0.get_hash()).arg(2);
+        request.arg(&keys.data).arg(&keys.lease);
         write_args(&mut request);
         match request.query(connection) {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -114,8 +101,30 @@ impl Script {
 }
 
 impl Script {
-    /// Calls the script once for each item, in one round trip. `write` gives the number of keys, the keys and the
-    /// arguments.
+    /// Calls the script on both keys of a record, which are being watched, if nobody has changed them since. `None`:
+    /// somebody has, or the server didn't know the script; watch and call again.
+    pub(crate) fn call_watched<T: FromRedisValue>(
+        &self,
+        connection: &mut Connection,
+        keys: &Keys,
+        write_args: impl FnOnce(&mut Pipeline),
+    ) -> RedisResult<Option<T>> {
+        let mut transaction = redis::pipe();
+        transaction.atomic().cmd("EVALSHA");
+        transaction.arg(self.0.get_hash()).arg(2);
+        transaction.arg(&keys.data).arg(&keys.lease);
+        write_args(&mut transaction);
+        let done: Option<(T,)> = match transaction.query(connection).map_err(first) {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.0.load(connection)?;
+                None
+            }
+            answered => answered?,
+        };
+        Ok(done.map(|(done,)| done))
+    }
+
+    /// Calls the script once for each item, in one round trip. `write` gives the two keys and the arguments.
     pub(crate) fn call_all<I, T: FromRedisValue>(
         &self,
         connection: &mut Connection,
@@ -126,7 +135,7 @@ impl Script {
         // A pipeline is sent whole, so the server must know the script before.
         pipeline.load_script(&self.0).ignore();
         for item in items {
-            pipeline.cmd("EVALSHA").arg(self.0.get_hash());
+            pipeline.cmd("EVALSHA").arg(self.0.get_hash()).arg(2);
             write(item, &mut pipeline);
         }
         pipeline.query(connection).map_err(first)
