@@ -33,7 +33,7 @@ pub(crate) enum Harm {
     CutAndHold,
     /// The client hears nothing, and the server gets the request when it is let through.
     Hold,
-    /// The server does the request, and the client gets this for a reply.
+    /// The server does the request, and the client gets this for each reply.
     Replace(&'static [u8]),
     /// Request and reply are each under way for so long.
     Delay(Duration),
@@ -189,7 +189,10 @@ fn carry(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
                 shared.stalled.lock().unwrap().push(client);
                 return;
             }
-            Some(Harm::Replace(nonsense)) => client.write_all(nonsense).ok(),
+            Some(Harm::Replace(nonsense)) => {
+                let replies = nonsense.repeat(commands(&request));
+                client.write_all(&replies).ok()
+            }
             harm => send(&mut client, &reply, harm),
         };
         if sent.is_none() {

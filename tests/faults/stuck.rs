@@ -1,0 +1,70 @@
+//! What was under way when the server stopped.
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Record, Redis, Source};
+use redis::Connection;
+
+use crate::support::{Server, load_loaf, loaf, until};
+
+fn cache(server: &Server, pool_size: u32, io_timeout: Duration) -> Cache {
+    let redis = Redis::builder(server.url())
+        .pool_size(pool_size)
+        .io_timeout(io_timeout)
+        .probe_interval(Duration::from_millis(50));
+    Cache::builder(redis).prefix("test:").build().unwrap()
+}
+
+/// The numbers of the server's connections, but for the one that asks.
+fn connections(direct: &mut Connection) -> BTreeSet<u64> {
+    let own: u64 = redis::cmd("CLIENT").arg("ID").query(direct).unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query(direct).unwrap();
+    let id = |line: &str| line.strip_prefix("id=")?.split(' ').next()?.parse().ok();
+    list.lines()
+        .filter_map(id)
+        .filter(|id| *id != own)
+        .collect()
+}
+
+#[test]
+fn the_32_mib_write_that_times_out_in_the_middle_leaves_no_broken_connection_in_use() {
+    let server = Server::start_on_port();
+    // A server that works takes a while to swallow 32 MiB.
+    let timeout = Duration::from_millis(500);
+    let cache = cache(&server, 1, timeout);
+    let mut direct = server.connect();
+    cache.get("p-001", load_loaf).unwrap();
+    let before = connections(&mut direct);
+    assert_eq!(before.len(), 1);
+
+    let large = Record::from([("text", "x".repeat(32 << 20))]);
+    let began = Instant::now();
+    let found = cache.get("large", |_| {
+        server.freeze();
+        Ok::<_, Infallible>(Some(large.clone()))
+    });
+    assert_eq!(found.unwrap().source(), Source::Loaded);
+    // The kernel takes a part of it, and then some more: each piece has its own timeout.
+    assert!(began.elapsed() < 10 * timeout, "{:?}", began.elapsed());
+    server.thaw();
+
+    // Perhaps degraded at first, and never wrong.
+    until(|| {
+        let found = cache.get("p-001", load_loaf).unwrap();
+        assert_eq!(**found.record().unwrap(), loaf());
+        found.is_hit()
+    });
+    until(|| connections(&mut server.connect()).is_disjoint(&before));
+    // The server has seen the beginning of the fill, and made nothing of it. The lease is still there.
+    until(|| cache.invalidate("large").is_ok_and(|was_there| !was_there));
+    until(|| {
+        let found = cache.get("large", |_| Ok::<_, Infallible>(Some(large.clone())));
+        let found = found.unwrap();
+        assert!(**found.record().unwrap() == large);
+        found.is_hit()
+    });
+}
