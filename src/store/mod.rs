@@ -4,6 +4,7 @@
 //! write paths know only this trait; the steps themselves are told in `lua/README.md`.
 
 pub(crate) mod connection;
+mod pipeline;
 pub(crate) mod redis;
 pub(crate) mod script;
 

@@ -10,6 +10,7 @@ use redis::{Client, Connection, RedisResult, Value, cmd};
 use super::{
     Acquire, Change, Diff, Entry, Store, Symptom, TtlRemaining, Update,
     connection::{Conduct, Connections, Timeouts, symptom},
+    pipeline,
     script::{self, Scripts, millis},
 };
 use crate::{error::Error, fields::Fields, key::Keys, token::Token};
@@ -247,7 +248,7 @@ fn update_once(
     let mut look = redis::pipe();
     look.cmd("WATCH").arg(&keys.data).arg(&keys.lease).ignore();
     look.cmd("TYPE").arg(&keys.lease);
-    let (lease,): (String,) = look.query(connection)?;
+    let (lease,): (String,) = pipeline::query(&look, connection)?;
     let guarded = lease == "hash"
         && cmd("HEXISTS")
             .arg(&keys.lease)
@@ -287,7 +288,7 @@ fn update_once(
         }
     }
     // Redis answers nil, and has done nothing, where a watched key changed.
-    let done: Option<()> = transaction.query(connection)?;
+    let done: Option<()> = pipeline::query(&transaction, connection)?;
     Ok(done.map(|()| {
         diff.map(|diff| match diff {
             Some(_) => Update::Changed,

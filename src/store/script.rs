@@ -10,7 +10,7 @@ use redis::{
     Value,
 };
 
-use super::Acquire;
+use super::{Acquire, pipeline};
 use crate::{fields::Fields, key::Keys, token::Token};
 
 /// Declares each script as a public text that shows its source, and the set of all.
@@ -39,7 +39,7 @@ macro_rules! scripts {
             pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
                 let mut pipeline = redis::pipe();
                 $(pipeline.load_script(&self.$name.0).ignore();)+
-                pipeline.exec(connection).map_err(first)
+                pipeline::query(&pipeline, connection).map_err(first)
             }
         }
     };
@@ -129,7 +129,7 @@ impl Script {
             pipeline.cmd("EVALSHA").arg(self.0.get_hash());
             write(item, &mut pipeline);
         }
-        pipeline.query(connection).map_err(first)
+        pipeline::query(&pipeline, connection).map_err(first)
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 use cache_aside::{Cache, Record, Redis, Source};
 use redis::Connection;
 
-use crate::support::{Server, load_loaf, loaf, until};
+use crate::{
+    support::{Server, free_port, load_loaf, loaf, until},
+    world::TIMEOUT,
+};
 
 fn cache(server: &Server, pool_size: u32, io_timeout: Duration) -> Cache {
     let redis = Redis::builder(server.url())
@@ -67,4 +70,31 @@ fn the_32_mib_write_that_times_out_in_the_middle_leaves_no_broken_connection_in_
         assert!(**found.record().unwrap() == large);
         found.is_hit()
     });
+}
+
+/// The requests of a batch are sent together and answered one by one. The first silence is enough.
+#[test]
+fn a_batch_that_a_silent_server_does_not_answer_is_given_up_after_one_timeout() {
+    let server = Server::start_on_port();
+    let cache = cache(&server, 4, TIMEOUT);
+    let nobody = free_port().to_string();
+    let demote = ["127.0.0.1", &nobody];
+    let mut direct = server.connect();
+    redis::cmd("REPLICAOF")
+        .arg(&demote)
+        .exec(&mut direct)
+        .unwrap();
+    // Remembered, and replayed together.
+    for id in 0..100 {
+        cache.invalidate(&id.to_string()).unwrap_err();
+    }
+    server.freeze();
+    // Longer than the pause between two replays: one is under way.
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Degraded);
+    let began = Instant::now();
+    // Joins the thread that replays.
+    drop(cache);
+    assert!(began.elapsed() < 10 * TIMEOUT, "{:?}", began.elapsed());
+    server.thaw();
 }
