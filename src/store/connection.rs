@@ -202,6 +202,7 @@ impl Connections {
                 let within = self.timeouts.io;
                 failed(request, Arc::new(Silent { within, cause }))
             }
+            Failure::Request(cause) if is_nonsense(&cause) => failed(request, Arc::new(Nonsense)),
             Failure::Request(cause) => failed(request, Arc::new(cause)),
         })
     }
@@ -300,6 +301,26 @@ impl std::error::Error for Silent {
         Some(&self.cause)
     }
 }
+
+/// What came back is no answer to what was asked. Keeps no cause: redis-rs quotes the reply in its own, and for all
+/// we know that is a record.
+#[derive(Debug)]
+struct Nonsense;
+
+fn is_nonsense(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType
+    )
+}
+
+impl fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer makes no sense; is that a Redis server?")
+    }
+}
+
+impl std::error::Error for Nonsense {}
 
 /// All connections were in use, or none could be opened.
 #[derive(Debug)]

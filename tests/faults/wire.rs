@@ -55,6 +55,44 @@ fn bytes_that_come_one_by_one_are_put_together() {
 }
 
 #[test]
+fn a_reply_of_another_protocol_is_done_without() {
+    Row {
+        fault: "nonsense: another protocol",
+        wire: Wire::Proxied,
+        begins: |world| {
+            world.harm(
+                Which::Each,
+                Harm::Replace(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            );
+        },
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: "the answer makes no sense",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_reply_of_another_type_is_done_without() {
+    Row {
+        fault: "nonsense: a reply of another type",
+        wire: Wire::Proxied,
+        begins: |world| {
+            world.harm(
+                Which::Each,
+                Harm::Replace(b"*1\r\n*1\r\n$9\r\nSourdough\r\n"),
+            );
+        },
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: "the answer makes no sense",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
 fn a_reply_that_promises_too_much_costs_no_more_than_the_timeouts() {
     Row {
         fault: "nonsense: a reply of two thousand million parts",
