@@ -42,8 +42,10 @@ if type(holder) == 'string' then
   return {'held', holder, left}
 end
 
+-- a guard has an end, and a nonce as long as a token; else it is another
+-- program's, and would keep the record out of the cache for ever
 local nonce = redis.pcall('HGET', KEYS[2], 'nonce')
-if type(nonce) == 'string' then
+if type(nonce) == 'string' and #nonce == #ARGV[1] and redis.call('PTTL', KEYS[2]) >= 0 then
   return {'guarded', nonce}
 end
 

@@ -119,6 +119,20 @@ fn a_hash_at_the_lease_key_is_taken_away() {
 }
 
 #[test]
+fn a_hash_that_looks_like_a_guard_is_taken_away() {
+    Row {
+        fault: "a hash at the lease key that looks like ours",
+        wire: Wire::Direct,
+        begins: |world| lay_lock(world, "HSET LEASE nonce foreign"),
+        ends: |_| {},
+        answers: [Hit, Loaded, Done, Done, Done],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
 fn a_lock_without_an_end_gets_one() {
     Row {
         fault: "a string without a TTL at the lease key",
