@@ -174,12 +174,16 @@ impl Connections {
         request: &'static str,
         run: impl FnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Error> {
-        open(&self.client, self.timeouts)
-            .and_then(|mut connection| run(&mut connection))
-            .map_err(|cause| {
+        let at_server = |within| {
+            move |cause| {
                 let address = self.client.get_connection_info().addr().to_string();
+                let cause = told(cause, within);
                 failed(request, Arc::new(AtServer { address, cause }))
-            })
+            }
+        };
+        let Timeouts { connect, io, .. } = self.timeouts;
+        let mut connection = open(&self.client, self.timeouts).map_err(at_server(connect))?;
+        run(&mut connection).map_err(at_server(io))
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
@@ -198,12 +202,7 @@ impl Connections {
         }
         outcome.map_err(|failure| match failure {
             Failure::Checkout(cause) => failed(request, cause),
-            Failure::Request(cause) if cause.is_timeout() => {
-                let within = self.timeouts.io;
-                failed(request, Arc::new(Silent { within, cause }))
-            }
-            Failure::Request(cause) if is_nonsense(&cause) => failed(request, Arc::new(Nonsense)),
-            Failure::Request(cause) => failed(request, Arc::new(cause)),
+            Failure::Request(cause) => failed(request, told(cause, self.timeouts.io)),
         })
     }
 
@@ -248,8 +247,16 @@ impl Connections {
                 self.refusal()?;
             }
             if left.is_zero() {
-                let connections = self.pool.max_size();
-                return Err(Failure::Checkout(Arc::new(NoneFree { connections })));
+                return Err(Failure::Checkout(match self.pool.state().connections {
+                    // Nobody has one, so nobody is in the way: it is the server that is waited for.
+                    0 => Arc::new(Silent {
+                        within: self.timeouts.checkout,
+                        cause: None,
+                    }),
+                    _ => Arc::new(NoneFree {
+                        connections: self.pool.max_size(),
+                    }),
+                }));
             }
             step = (2 * step).min(left);
         }
@@ -258,7 +265,7 @@ impl Connections {
     /// Fails where the latest attempt to connect did.
     fn refusal(&self) -> Result<(), Failure> {
         match self.seen.refusal.lock().clone() {
-            Some(refusal) => Err(Failure::Checkout(Arc::new(refusal))),
+            Some(refusal) => Err(Failure::Checkout(told(refusal, self.timeouts.connect))),
             None => Ok(()),
         }
     }
@@ -268,7 +275,7 @@ impl Connections {
 #[derive(Debug)]
 struct AtServer {
     address: String,
-    cause: RedisError,
+    cause: Cause,
 }
 
 impl fmt::Display for AtServer {
@@ -279,7 +286,19 @@ impl fmt::Display for AtServer {
 
 impl std::error::Error for AtServer {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
+        Some(&*self.cause)
+    }
+}
+
+/// The cause as callers are told it: what redis-rs says of a timeout means something else to a person.
+fn told(cause: RedisError, within: Duration) -> Cause {
+    if cause.is_timeout() {
+        let cause = Some(cause);
+        Arc::new(Silent { within, cause })
+    } else if is_nonsense(&cause) {
+        Arc::new(Nonsense)
+    } else {
+        Arc::new(cause)
     }
 }
 
@@ -287,7 +306,7 @@ impl std::error::Error for AtServer {
 #[derive(Debug)]
 struct Silent {
     within: Duration,
-    cause: RedisError,
+    cause: Option<RedisError>,
 }
 
 impl fmt::Display for Silent {
@@ -298,7 +317,7 @@ impl fmt::Display for Silent {
 
 impl std::error::Error for Silent {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
+        self.cause.as_ref().map(|cause| cause as _)
     }
 }
 

@@ -56,6 +56,23 @@ fn a_server_that_is_stopped_costs_no_more_than_the_timeouts() {
 }
 
 #[test]
+fn a_server_that_is_stopped_while_connections_log_in_costs_no_more_than_the_timeouts() {
+    Row {
+        fault: "stopped, and new connections log in",
+        wire: Wire::Password,
+        begins: |world| {
+            world.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+            world.server.freeze();
+        },
+        ends: |world| world.server.thaw(),
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: SILENCE,
+        within: PATIENCE,
+    }
+    .holds();
+}
+
+#[test]
 fn a_server_that_is_paused_costs_no_more_than_the_timeouts() {
     Row {
         fault: "`CLIENT PAUSE`",

@@ -11,6 +11,7 @@ use redis::Connection;
 
 use crate::{
     support::{Server, free_port, load_loaf, loaf, until},
+    table::SILENCE,
     world::TIMEOUT,
 };
 
@@ -96,5 +97,22 @@ fn a_batch_that_a_silent_server_does_not_answer_is_given_up_after_one_timeout() 
     // Joins the thread that replays.
     drop(cache);
     assert!(began.elapsed() < 10 * TIMEOUT, "{:?}", began.elapsed());
+    server.thaw();
+}
+
+#[test]
+fn a_start_before_a_silent_server_says_so_after_one_timeout() {
+    let server = Server::start_on_port();
+    server.freeze();
+    let began = Instant::now();
+    let built = Redis::builder(server.url()).io_timeout(TIMEOUT).build();
+    assert_eq!(
+        built.unwrap_err().to_string(),
+        format!(
+            "Redis failed at `connect`: 127.0.0.1:{}: {SILENCE}",
+            server.port()
+        )
+    );
+    assert!(began.elapsed() < 5 * TIMEOUT, "{:?}", began.elapsed());
     server.thaw();
 }

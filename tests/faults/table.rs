@@ -73,8 +73,7 @@ impl Row {
     ///
     /// - the answer, its reason, and the time it took;
     /// - while the fault is on, the next lookup of the same cache gets what the primary holds;
-    /// - when it is over, so does another cache, and every key has a TTL, but for those that the fault itself
-    ///   put there;
+    /// - when it is over, so does another cache, and every key has a TTL;
     /// - then all goes on as if nothing had been.
     pub(crate) fn holds(self) {
         let waits = self.within == PATIENCE;
