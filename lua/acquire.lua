@@ -65,7 +65,9 @@ if died then
   nonce = ARGV[1]
   lives = lives and type(redis.pcall('HSET', KEYS[2], 'nonce', nonce)) ~= 'table'
 end
-if nonce and lives then
+-- a guard has an end, and a nonce as long as a token; else it is another
+-- program's, and would keep the record out of the cache for ever
+if nonce and #nonce == #ARGV[1] and lives and redis.call('PTTL', KEYS[2]) >= 0 then
   return {'guarded', nonce}
 end
 

@@ -184,7 +184,13 @@ impl Line {
                 break;
             }
             let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
-            self.store.invalidate_all(&keys)?;
+            if let Err(failure) = self.store.invalidate_all(&keys) {
+                // A server that answers is read, though it refuses this. What it is not told stays bypassed.
+                if self.store.symptom(&failure) == Symptom::Refused {
+                    self.close_breaker();
+                }
+                return Err(failure);
+            }
             for replay in &some {
                 self.remembered.settle(replay);
             }
@@ -193,10 +199,14 @@ impl Line {
         if replayed > 0 {
             log::info!("{replayed} invalidations that had not reached Redis have been replayed");
         }
+        self.close_breaker();
+        Ok(())
+    }
+
+    fn close_breaker(&self) {
         if self.breaker.close() {
             log::info!("Redis answers, and is asked again");
         }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ mod support;
 use std::{cell::Cell, convert::Infallible};
 
 use cache_aside::{Cache, Record, Source, TtlRemaining};
-use proxy::{Loss, Proxy};
+use proxy::{Harm, Proxy, Which};
 use support::{Server, load_loaf, loaf};
 
 fn with_proxy() -> (Server, Proxy, Cache) {
@@ -28,7 +28,7 @@ fn an_acquire_that_arrives_late_lets_no_old_record_in() {
     let (server, proxy, cache) = with_proxy();
     let writer = server.cache();
     // The last argument, which only this script has.
-    proxy.lose(b"\r\nlook\r\n", Loss::Late);
+    proxy.harm(Which::With(b"\r\nlook\r\n"), Harm::CutAndHold);
     cache
         .get("p-001", |_| {
             // The primary has been read as 1; somebody changes it to 2.
@@ -47,7 +47,7 @@ fn an_acquire_that_arrives_late_lets_no_old_record_in() {
 fn a_read_whose_reply_is_lost_is_repeated() {
     let (_server, proxy, cache) = with_proxy();
     cache.get("p-001", load_loaf).unwrap();
-    proxy.lose(b"HGETALL", Loss::Reply);
+    proxy.harm(Which::With(b"HGETALL"), Harm::CutBeforeReply);
     assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
     assert_eq!(cache.stats().redis_errors, 0);
 }
@@ -55,7 +55,7 @@ fn a_read_whose_reply_is_lost_is_repeated() {
 #[test]
 fn a_fill_whose_reply_is_lost_costs_nothing() {
     let (_server, proxy, cache) = with_proxy();
-    proxy.lose(b"Sourdough Loaf", Loss::Reply);
+    proxy.harm(Which::With(b"Sourdough Loaf"), Harm::CutBeforeReply);
     assert_eq!(
         cache.get("p-001", load_loaf).unwrap().source(),
         Source::Loaded
@@ -68,7 +68,7 @@ fn an_update_whose_reply_is_lost_is_not_done_twice() {
     let (_server, proxy, cache) = with_proxy();
     cache.get("p-001", load_loaf).unwrap();
     let calls = Cell::new(0);
-    proxy.lose(b"EXEC", Loss::Reply);
+    proxy.harm(Which::With(b"EXEC"), Harm::CutBeforeReply);
     let changed = cache.update("p-001", |record| {
         calls.set(calls.get() + 1);
         let mut record = record.clone();
@@ -88,7 +88,7 @@ fn an_update_whose_reply_is_lost_is_not_done_twice() {
 fn a_field_update_whose_reply_is_lost_leaves_no_record() {
     let (_server, proxy, cache) = with_proxy();
     cache.get("p-001", load_loaf).unwrap();
-    proxy.lose(b"\r\nstock\r\n", Loss::Reply);
+    proxy.harm(Which::With(b"\r\nstock\r\n"), Harm::CutBeforeReply);
     assert!(!cache.update_field("p-001", "stock", "41").unwrap());
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Loaded);
@@ -104,7 +104,8 @@ fn a_field_update_that_arrives_late_does_not_touch_a_newer_record() {
     let load = |number| move |_: &str| Ok::<_, Infallible>(Some(version(number)));
     cache.get("p-001", load("1")).unwrap();
     // The primary is changed to 2.
-    proxy.lose(b"\r\nversion\r\n$1\r\n2\r\n", Loss::Late);
+    let update = Which::With(b"\r\nversion\r\n$1\r\n2\r\n");
+    proxy.harm(update, Harm::CutAndHold);
     assert!(!cache.update_field("p-001", "version", "2").unwrap());
     // Somebody else changes it to 3, and tells the cache.
     reader.invalidate("p-001").unwrap();

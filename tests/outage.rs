@@ -225,6 +225,32 @@ fn a_remembered_invalidation_is_replayed_though_nobody_asks_for_anything() {
     );
 }
 
+/// It answers, so it is read; what it could not be told stays bypassed.
+#[test]
+fn a_server_that_comes_back_read_only_is_read() {
+    let server = Server::start_on_port();
+    let redis = impatient(&server.url()).breaker_threshold(2);
+    let cache = cache(redis);
+    for id in ["a", "b", "c"] {
+        cache.get(id, load(1)).unwrap();
+    }
+    server.freeze();
+    for id in ["a", "b"] {
+        cache.invalidate(id).unwrap_err();
+    }
+    assert!(cache.stats().breaker_open);
+    server.thaw();
+    redis::cmd("REPLICAOF")
+        .arg("127.0.0.1")
+        .arg(support::free_port())
+        .exec(&mut server.connect())
+        .unwrap();
+    until(|| cache.get("c", load_loaf).unwrap().is_hit());
+    let found = cache.get("a", load(2)).unwrap();
+    assert_eq!(**found.record().unwrap(), version(2));
+    assert_eq!(cache.stats().invalidations_pending, 2);
+}
+
 #[test]
 fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
     let server = Server::start();

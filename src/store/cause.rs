@@ -1,17 +1,17 @@
 //! Why a request to a server failed: in words for people, and as what it says about the server.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use redis::{ErrorKind, RedisError};
 
 use super::Symptom;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 /// An error with the server it came from: its host and port or its socket, and not the password.
 #[derive(Debug)]
 pub(super) struct AtServer {
     pub(super) address: String,
-    pub(super) cause: RedisError,
+    pub(super) cause: Cause,
 }
 
 impl fmt::Display for AtServer {
@@ -22,7 +22,19 @@ impl fmt::Display for AtServer {
 
 impl StdError for AtServer {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.cause)
+        Some(&*self.cause)
+    }
+}
+
+/// The cause as callers are told it: what redis-rs says of a timeout means something else to a person.
+pub(super) fn told(cause: RedisError, within: Duration) -> Cause {
+    if cause.is_timeout() {
+        let cause = Some(cause);
+        Arc::new(Silent { within, cause })
+    } else if is_nonsense(&cause) {
+        Arc::new(Nonsense)
+    } else {
+        Arc::new(cause)
     }
 }
 
@@ -30,7 +42,7 @@ impl StdError for AtServer {
 #[derive(Debug)]
 pub(super) struct Silent {
     pub(super) within: Duration,
-    pub(super) cause: RedisError,
+    pub(super) cause: Option<RedisError>,
 }
 
 impl fmt::Display for Silent {
@@ -41,9 +53,29 @@ impl fmt::Display for Silent {
 
 impl StdError for Silent {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.cause)
+        self.cause.as_ref().map(|cause| cause as _)
     }
 }
+
+/// What came back is no answer to what was asked. Keeps no cause: redis-rs quotes the reply in its own, and for all
+/// we know that is a record.
+#[derive(Debug)]
+struct Nonsense;
+
+fn is_nonsense(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType
+    )
+}
+
+impl fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer makes no sense; is that a Redis server?")
+    }
+}
+
+impl StdError for Nonsense {}
 
 /// All connections were in use, or none could be opened.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use r2d2::{ManageConnection, Pool, PooledConnection};
 use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-use super::cause::{AtServer, NoneFree, Silent};
+use super::cause::{AtServer, NoneFree, Silent, told};
 use crate::error::{Cause, Error};
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -188,12 +188,16 @@ impl Connections {
         request: &'static str,
         run: impl FnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Error> {
-        open(&self.client, self.timeouts)
-            .and_then(|mut connection| run(&mut connection))
-            .map_err(|cause| {
+        let at_server = |within| {
+            move |cause| {
                 let address = self.client.get_connection_info().addr().to_string();
+                let cause = told(cause, within);
                 failed(request, Arc::new(AtServer { address, cause }))
-            })
+            }
+        };
+        let Timeouts { connect, io, .. } = self.timeouts;
+        let mut connection = open(&self.client, self.timeouts).map_err(at_server(connect))?;
+        run(&mut connection).map_err(at_server(io))
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
@@ -212,11 +216,7 @@ impl Connections {
         }
         outcome.map_err(|failure| match failure {
             Failure::Checkout(cause) => failed(request, cause),
-            Failure::Request(cause) if cause.is_timeout() => {
-                let within = self.timeouts.io;
-                failed(request, Arc::new(Silent { within, cause }))
-            }
-            Failure::Request(cause) => failed(request, Arc::new(cause)),
+            Failure::Request(cause) => failed(request, told(cause, self.timeouts.io)),
         })
     }
 
@@ -261,8 +261,16 @@ impl Connections {
                 self.refusal()?;
             }
             if left.is_zero() {
-                let connections = self.pool.max_size();
-                return Err(Failure::Checkout(Arc::new(NoneFree { connections })));
+                return Err(Failure::Checkout(match self.pool.state().connections {
+                    // Nobody has one, so nobody is in the way: it is the server that is waited for.
+                    0 => Arc::new(Silent {
+                        within: self.timeouts.checkout,
+                        cause: None,
+                    }),
+                    _ => Arc::new(NoneFree {
+                        connections: self.pool.max_size(),
+                    }),
+                }));
             }
             step = (2 * step).min(left);
         }
@@ -271,7 +279,7 @@ impl Connections {
     /// Fails where the latest attempt to connect did.
     fn refusal(&self) -> Result<(), Failure> {
         match self.seen.refusal.lock().clone() {
-            Some(refusal) => Err(Failure::Checkout(Arc::new(refusal))),
+            Some(refusal) => Err(Failure::Checkout(told(refusal, self.timeouts.connect))),
             None => Ok(()),
         }
     }

@@ -5,6 +5,7 @@
 
 mod cause;
 pub(crate) mod connection;
+mod pipeline;
 pub(crate) mod redis;
 pub(crate) mod script;
 

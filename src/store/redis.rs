@@ -11,6 +11,7 @@ use super::{
     Acquire, Change, Diff, Entry, Store, Symptom, TtlRemaining, Update,
     cause::symptom,
     connection::{Conduct, Connections, Timeouts},
+    pipeline,
     script::{self, Scripts, millis},
 };
 use crate::{error::Error, fields::Fields, key::Keys, token::Token};
@@ -238,7 +239,7 @@ fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<String> {
     let mut watch = redis::pipe();
     watch.cmd("WATCH").arg(&keys.data).arg(&keys.lease).ignore();
     watch.cmd("TYPE").arg(&keys.lease);
-    let (lease,) = watch.query(connection)?;
+    let (lease,) = pipeline::query(&watch, connection)?;
     Ok(lease)
 }
 
@@ -285,7 +286,7 @@ fn update_once(
         }
     }
     // Redis answers nil, and has done nothing, where a watched key changed.
-    let done: Option<()> = transaction.query(connection)?;
+    let done: Option<()> = pipeline::query(&transaction, connection)?;
     Ok(done.map(|()| {
         diff.map(|diff| match diff {
             Some(_) => Update::Changed,

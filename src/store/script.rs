@@ -10,7 +10,7 @@ use redis::{
     Value,
 };
 
-use super::Acquire;
+use super::{Acquire, pipeline};
 use crate::{fields::Fields, key::Keys, token::Token};
 
 /// Declares each script as a public text that shows its source, and the set of all.
@@ -39,7 +39,7 @@ macro_rules! scripts {
             pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
                 let mut pipeline = redis::pipe();
                 $(pipeline.load_script(&self.$name.0).ignore();)+
-                pipeline.exec(connection).map_err(first)
+                pipeline::query(&pipeline, connection).map_err(first)
             }
         }
     };
@@ -114,7 +114,7 @@ impl Script {
         transaction.arg(self.0.get_hash()).arg(2);
         transaction.arg(&keys.data).arg(&keys.lease);
         write_args(&mut transaction);
-        let done: Option<(T,)> = match transaction.query(connection).map_err(first) {
+        let done: Option<(T,)> = match pipeline::query(&transaction, connection).map_err(first) {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.0.load(connection)?;
                 None
@@ -138,7 +138,7 @@ impl Script {
             pipeline.cmd("EVALSHA").arg(self.0.get_hash()).arg(2);
             write(item, &mut pipeline);
         }
-        pipeline.query(connection).map_err(first)
+        pipeline::query(&pipeline, connection).map_err(first)
     }
 }
 

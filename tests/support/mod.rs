@@ -145,13 +145,20 @@ impl Server {
         self.child.wait().expect("the server is ours");
     }
 
-    /// Starts it again at the same address, empty.
+    /// Starts it again at the same address, with what it has saved: nothing, unless it was told to.
     pub fn start_again(&mut self) {
+        self.start_again_with(&[]);
+    }
+
+    /// The same, with further arguments.
+    pub fn start_again_with(&mut self, args: &[&str]) {
         if let Address::Socket(path) = &self.address {
             let _ = fs::remove_file(path);
         }
-        self.child = spawn(&self.folder, &self.address, &self.args)
-            .unwrap_or_else(|failure| panic!("{failure}"));
+        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        let args = [&*self.args, &*args].concat();
+        self.child =
+            spawn(&self.folder, &self.address, &args).unwrap_or_else(|failure| panic!("{failure}"));
         self.wait_until_ready()
             .unwrap_or_else(|failure| panic!("{failure}"));
     }

@@ -1,19 +1,55 @@
-//! A proxy on the wire between a cache and its server, which loses what it is told to lose.
+//! A proxy on the wire between a cache and its server, which harms the requests and replies it is told to harm.
+//!
+//! It carries whole requests, one at a time on a connection, each with its whole reply, whatever the pieces
+//! in which they come: so a harm hits exactly what it names. A request is what the client sends before it
+//! waits: one command or a pipeline.
+
+#![allow(dead_code, reason = "each user takes its own part")]
 
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
-/// What happens to the next request that contains some bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// The server gets it, and the client is cut off before the reply.
-    Reply,
-    /// The client is cut off, and the server gets it when the test says so.
-    Late,
+/// What happens to a request or to its reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Harm {
+    /// The client is cut off, and the server never gets the request.
+    CutBefore,
+    /// The server gets the first half of the request, then both are cut off.
+    CutInRequest,
+    /// The server does the request, and the client is cut off before the reply.
+    CutBeforeReply,
+    /// The client gets the first half of the reply and is cut off.
+    CutInReply,
+    /// The client gets the reply without its last byte and is cut off.
+    CutAtLastByte,
+    /// The client gets the first half of the reply, and then nothing more.
+    StallInReply,
+    /// The client is cut off, and the server gets the request when it is let through.
+    CutAndHold,
+    /// The client hears nothing, and the server gets the request when it is let through.
+    Hold,
+    /// The server does the request, and the client gets this for each reply.
+    Replace(&'static [u8]),
+    /// Request and reply are each under way for so long.
+    Delay(Duration),
+    /// Request and reply come in single bytes.
+    Split,
+}
+
+/// Which requests are harmed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    /// All, until the proxy is told to stop.
+    Each,
+    /// One: the first, the second, and so on, from now on.
+    Nth(usize),
+    /// One: the next that contains these bytes.
+    With(&'static [u8]),
 }
 
 /// Listens for as long as the test runs.
@@ -24,12 +60,18 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Shared {
-    /// Which request is to be lost, and how. Taken by the first that matches.
-    next: Mutex<Option<(Vec<u8>, Loss)>>,
-    /// A late request and the wire to the server that it is to go over.
-    late: Mutex<Option<(TcpStream, Vec<u8>)>>,
-    /// Whether the server has answered a request whose client is gone. Notified when it becomes true.
-    lost_reply: (Mutex<bool>, Condvar),
+    orders: Mutex<Option<(Which, Harm)>>,
+    /// In the order in which they came.
+    held: Mutex<Vec<Held>>,
+    /// Clients that are to hear nothing more. They are kept, because a dropped stream hangs up.
+    stalled: Mutex<Vec<TcpStream>>,
+}
+
+/// A request that the server has not got yet.
+struct Held {
+    client: TcpStream,
+    server: TcpStream,
+    request: Vec<u8>,
 }
 
 impl Proxy {
@@ -41,8 +83,10 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&for_all);
-                let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-                thread::spawn(move || carry(client, server, &shared));
+                // Where the server is away, the client is cut off.
+                if let Ok(server) = TcpStream::connect(("127.0.0.1", server)) {
+                    thread::spawn(move || carry(client, server, &shared));
+                }
             }
         });
         Proxy { port, shared }
@@ -52,75 +96,164 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Loses the next request that contains `bytes`.
-    pub(crate) fn lose(&self, bytes: &[u8], loss: Loss) {
-        *self.shared.next.lock().unwrap() = Some((bytes.to_vec(), loss));
+    /// From now on harms these requests, and no others.
+    pub(crate) fn harm(&self, which: Which, harm: Harm) {
+        *self.shared.orders.lock().unwrap() = Some((which, harm));
     }
 
-    /// Lets the late request through, and returns when the server has done it.
-    pub(crate) fn let_through(&self) {
-        let (mut server, request) = self
-            .shared
-            .late
-            .lock()
-            .unwrap()
-            .take()
-            .expect("one was held");
-        server.write_all(&request).unwrap();
-        let lost = &self.shared.lost_reply;
-        let mut seen = lost.0.lock().unwrap();
-        while !*seen {
-            seen = lost.1.wait(seen).unwrap();
+    /// From now on harms none. What is held stays held.
+    pub(crate) fn spare(&self) {
+        *self.shared.orders.lock().unwrap() = None;
+    }
+
+    /// Lets the held requests through, in the order in which they came, and returns when the server has done
+    /// them. Returns how many there were.
+    pub(crate) fn let_through(&self) -> usize {
+        let held = std::mem::take(&mut *self.shared.held.lock().unwrap());
+        let count = held.len();
+        for mut held in held {
+            held.server.write_all(&held.request).unwrap();
+            let reply = whole(&mut held.server, commands(&held.request)).unwrap();
+            // The client has most likely gone.
+            let _ = held.client.write_all(&reply);
         }
+        count
     }
 }
 
-/// Carries one client's requests, one at a time, each with its reply.
-fn carry(mut client: TcpStream, mut server: TcpStream, shared: &Arc<Shared>) {
-    let replies = server.try_clone().unwrap();
-    let to_client = client.try_clone().unwrap();
-    let cut = Arc::new(Mutex::new(false));
-    let is_cut = Arc::clone(&cut);
-    let for_replies = Arc::clone(shared);
-    thread::spawn(move || pass_on(replies, to_client, &is_cut, &for_replies));
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(length @ 1..) = client.read(&mut buffer) {
-        let request = &buffer[..length];
-        let loss = {
-            let mut next = shared.next.lock().unwrap();
-            let hit = next.take_if(|(bytes, _)| request.windows(bytes.len()).any(|at| at == bytes));
-            hit.map(|(_, loss)| loss)
+impl Shared {
+    /// What is to happen to this request.
+    fn harm_to(&self, request: &[u8]) -> Option<Harm> {
+        let mut orders = self.orders.lock().unwrap();
+        let (which, harm) = (*orders)?;
+        let (hit, next) = match which {
+            Which::Each => (true, Some(which)),
+            Which::Nth(1) => (true, None),
+            Which::Nth(n) => (false, Some(Which::Nth(n - 1))),
+            Which::With(bytes) => {
+                let hit = request.windows(bytes.len()).any(|at| at == bytes);
+                (hit, (!hit).then_some(which))
+            }
         };
-        if loss.is_some() {
-            *cut.lock().unwrap() = true;
-        }
-        match loss {
-            None => server.write_all(request).unwrap(),
-            Some(Loss::Reply) => {
-                server.write_all(request).unwrap();
-                return;
-            }
-            Some(Loss::Late) => {
-                *shared.late.lock().unwrap() = Some((server, request.to_vec()));
-                let _ = client.shutdown(Shutdown::Both);
-                return;
-            }
-        }
+        *orders = next.map(|which| (which, harm));
+        hit.then_some(harm)
     }
-    let _ = server.shutdown(Shutdown::Both);
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, is_cut: &Mutex<bool>, shared: &Shared) {
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        if *is_cut.lock().unwrap() {
-            *shared.lost_reply.0.lock().unwrap() = true;
-            shared.lost_reply.1.notify_all();
-            break;
+/// Carries one client's requests, until either side hangs up. When it returns, both are cut off, but for
+/// those that are held or stalled.
+fn carry(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).unwrap();
+    }
+    while let Some(request) = whole(&mut client, 1) {
+        let harm = shared.harm_to(&request);
+        match harm {
+            Some(Harm::CutBefore) => return,
+            Some(Harm::CutInRequest) => {
+                let _ = server.write_all(&request[..request.len() / 2]);
+                return;
+            }
+            Some(Harm::CutAndHold | Harm::Hold) => {
+                // Under the lock, so that who has seen the cut finds the request held.
+                let mut held = shared.held.lock().unwrap();
+                if matches!(harm, Some(Harm::CutAndHold)) {
+                    let _ = client.shutdown(Shutdown::Both);
+                }
+                held.push(Held {
+                    client,
+                    server,
+                    request,
+                });
+                return;
+            }
+            _ => {}
         }
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
+        let sent = send(&mut server, &request, harm);
+        let Some(reply) = sent.and_then(|()| whole(&mut server, commands(&request))) else {
+            return;
+        };
+        let half = reply.len() / 2;
+        let sent = match harm {
+            Some(Harm::CutBeforeReply) => return,
+            Some(Harm::CutInReply) => {
+                let _ = client.write_all(&reply[..half]);
+                return;
+            }
+            Some(Harm::CutAtLastByte) => {
+                let _ = client.write_all(&reply[..reply.len() - 1]);
+                return;
+            }
+            Some(Harm::StallInReply) => {
+                let _ = client.write_all(&reply[..half]);
+                shared.stalled.lock().unwrap().push(client);
+                return;
+            }
+            Some(Harm::Replace(nonsense)) => {
+                let replies = nonsense.repeat(commands(&request));
+                client.write_all(&replies).ok()
+            }
+            harm => send(&mut client, &reply, harm),
+        };
+        if sent.is_none() {
+            return;
         }
     }
-    let _ = to.shutdown(Shutdown::Both);
+}
+
+fn send(to: &mut TcpStream, bytes: &[u8], harm: Option<Harm>) -> Option<()> {
+    let pieces = match harm {
+        Some(Harm::Split) => 1,
+        Some(Harm::Delay(by)) => {
+            thread::sleep(by);
+            bytes.len()
+        }
+        _ => bytes.len(),
+    };
+    let mut pieces = bytes.chunks(pieces);
+    pieces.try_for_each(|piece| to.write_all(piece)).ok()
+}
+
+/// Reads at least so many whole commands or replies; `None` if the other side hangs up before.
+fn whole(from: &mut TcpStream, least: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(length @ 1..) => bytes.extend_from_slice(&buffer[..length]),
+            _ => return None,
+        }
+        if count(&bytes).is_some_and(|count| count >= least) {
+            return Some(bytes);
+        }
+    }
+}
+
+/// How many replies a request gets.
+fn commands(request: &[u8]) -> usize {
+    count(request).expect("a whole request")
+}
+
+/// How many commands or replies there are in these bytes of RESP2; `None` if the last one isn't whole.
+fn count(bytes: &[u8]) -> Option<usize> {
+    let (mut rest, mut count, mut inner) = (bytes, 0, 0);
+    while !rest.is_empty() {
+        if inner == 0 {
+            count += 1;
+            inner = 1;
+        }
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let line = &rest[1..end];
+        // -1 stands for nothing.
+        let number = || std::str::from_utf8(line).ok()?.parse::<usize>().ok();
+        let mut length = end + 2;
+        inner -= 1;
+        match rest[0] {
+            b'*' => inner += number().unwrap_or(0),
+            b'$' => length += number().map_or(0, |bytes| bytes + 2),
+            _ => {}
+        }
+        rest = rest.get(length..)?;
+    }
+    (inner == 0).then_some(count)
 }
