@@ -179,11 +179,22 @@ impl Worker<'_> {
     /// One lookup, or now and then a write.
     fn operate(&mut self) {
         let rows = &self.crew.rows;
-        let row = &rows[self.dice.index(rows.len())];
-        if self.dice.one_in(8) && !matches!(row.writers, Writers::Elsewhere) {
-            self.write(row);
-        } else {
-            self.read(row);
+        if !self.dice.one_in(8) {
+            let row = self.dice.index(rows.len());
+            return self.read(&rows[row]);
+        }
+        // Its own records and those of all get as many writes, though they are fewer.
+        let own = self.dice.one_in(2);
+        let may_write = |row: &&Row| match row.writers {
+            Writers::Here(_) => own,
+            Writers::All => !own,
+            Writers::Elsewhere => false,
+        };
+        let choice: Vec<_> = rows.iter().filter(may_write).collect();
+        // With fewer records than processes some have none of their own.
+        if !choice.is_empty() {
+            let row = self.dice.index(choice.len());
+            self.write(choice[row]);
         }
     }
 }

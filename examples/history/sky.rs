@@ -36,12 +36,13 @@ pub(crate) struct Storm {
 pub(crate) enum Late {
     /// Now and then any, of requests and of replies.
     Any,
-    /// Most requests that call this script, by its place in [`NAMES`].
-    Calls(usize),
+    /// Most requests that call one of these scripts, by their places in [`NAMES`].
+    Calls([usize; 2]),
 }
 
-/// The scripts, as a report names them.
+/// The scripts, as a report names them. The first is the one that does harm if it comes late and is done.
 pub(crate) const NAMES: [(&str, &&str); 8] = [
+    ("update_field", &scripts::UPDATE_FIELD),
     ("acquire", &scripts::ACQUIRE),
     ("fill", &scripts::FILL),
     ("release", &scripts::RELEASE),
@@ -49,7 +50,6 @@ pub(crate) const NAMES: [(&str, &&str); 8] = [
     ("invalidate", &scripts::INVALIDATE),
     ("guard", &scripts::GUARD),
     ("unguard", &scripts::UNGUARD),
-    ("update_field", &scripts::UPDATE_FIELD),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,9 +148,11 @@ impl Sky {
     ) -> Option<Fault> {
         let is_late = match storm.late? {
             Late::Any => dice.one_in(20),
-            Late::Calls(name) => {
+            Late::Calls(names) => {
                 direction == Direction::Request
-                    && find(piece, self.log.names[name].0.as_bytes()).is_some()
+                    && names
+                        .iter()
+                        .any(|name| find(piece, self.log.names[*name].0.as_bytes()).is_some())
                     && !dice.one_in(4)
             }
         };

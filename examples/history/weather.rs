@@ -92,7 +92,11 @@ impl Weather<'_> {
             }
             3..=6 => {
                 let rough = self.dice.one_in(2);
-                let late = Some(Late::Calls(self.dice.index(NAMES.len())));
+                let one = match self.dice.one_in(3) {
+                    true => 0,
+                    false => self.dice.index(NAMES.len()),
+                };
+                let late = Some(Late::Calls([one, self.dice.index(NAMES.len())]));
                 self.storm(Storm { rough, late });
                 "late calls"
             }

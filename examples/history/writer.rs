@@ -81,9 +81,11 @@ impl Worker<'_> {
     fn guarded(&mut self, row: &Row) -> (u64, Result<(), Error>) {
         let (primary, dice) = (&mut self.primary, &mut self.dice);
         let written = self.crew.cache.write(&row.id, || {
-            dice.pause(2);
+            // Now and then so long that many others read and write meanwhile, and longer than its guard lasts.
+            let longest = if dice.one_in(6) { 40 } else { 2 };
+            dice.pause(longest);
             let version = primary.commit(&row.id);
-            dice.pause(2);
+            dice.pause(longest);
             Ok::<_, Infallible>(version)
         });
         let written = written.expect("the id is a good one, and nothing in it fails");
