@@ -40,14 +40,15 @@ pub(crate) enum Late {
     Calls([usize; 2]),
 }
 
-/// The scripts, as a report names them. The first is the one that does harm if it comes late and is done.
+/// The scripts, as a report names them. The first does harm if it comes late and is done, the
+/// second prevents that.
 pub(crate) const NAMES: [(&str, &&str); 8] = [
     ("update_field", &scripts::UPDATE_FIELD),
+    ("invalidate", &scripts::INVALIDATE),
     ("acquire", &scripts::ACQUIRE),
     ("fill", &scripts::FILL),
     ("release", &scripts::RELEASE),
     ("renew", &scripts::RENEW),
-    ("invalidate", &scripts::INVALIDATE),
     ("guard", &scripts::GUARD),
     ("unguard", &scripts::UNGUARD),
 ];

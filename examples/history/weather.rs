@@ -92,11 +92,7 @@ impl Weather<'_> {
             }
             3..=6 => {
                 let rough = self.dice.one_in(2);
-                let one = match self.dice.one_in(3) {
-                    true => 0,
-                    false => self.dice.index(NAMES.len()),
-                };
-                let late = Some(Late::Calls([one, self.dice.index(NAMES.len())]));
+                let late = Some(Late::Calls([self.some_call(0), self.some_call(1)]));
                 self.storm(Storm { rough, late });
                 "late calls"
             }
@@ -140,6 +136,15 @@ impl Weather<'_> {
                 "server emptied"
             }
         })
+    }
+
+    /// The place of some script, most often this one.
+    fn some_call(&mut self, favourite: usize) -> usize {
+        if self.dice.one_in(2) {
+            favourite
+        } else {
+            self.dice.index(NAMES.len())
+        }
     }
 
     /// Over some processes, at least one.
