@@ -220,6 +220,6 @@ fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
         .max_load_time(max_load_time)
         .wait_timeout(Duration::from_secs(1))
         .poll(Duration::from_millis(5))
-        .keep_ttl_on_update(plan.process % 3 == 0)
+        .keep_ttl_on_update(plan.process.is_multiple_of(3))
         .build()
 }

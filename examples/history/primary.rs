@@ -107,7 +107,7 @@ fn must<T>(answer: RedisResult<T>) -> T {
 
 /// Whether this version says that there is no such record. Version 0 is what was there before the first write.
 pub(crate) fn is_deletion(version: u64) -> bool {
-    version % DELETED_EVERY == 0
+    version.is_multiple_of(DELETED_EVERY)
 }
 
 /// The oldest version not before this one that says so.

@@ -54,9 +54,10 @@ impl Weather<'_> {
     fn all_kinds(&mut self, chronicle: &mut Chronicle) -> RedisResult<()> {
         let mut server = connect(&self.server.url())?;
         loop {
-            let calm = match self.faults {
-                true => self.dice.millis(200, 900),
-                false => LOOK_EVERY,
+            let calm = if self.faults {
+                self.dice.millis(200, 900)
+            } else {
+                LOOK_EVERY
             };
             let is_over = self.is_over_within(calm);
             look_for_eternal_keys(&mut server, chronicle)?;
