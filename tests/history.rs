@@ -1,142 +1,172 @@
-//! A history under load: every lookup is held against the newest write that had ended before it began.
+//! The history checker: that it finds nothing where the protocol is kept, and finds each rule that is broken.
 //!
-//! Two caches that share nothing but the server stand for two processes. Loaders and writers pause at random,
-//! and leases are short enough to lapse in mid-load.
-
-mod support;
+//! Short forms of what `cargo run --release --example history` does at length.
 
 use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    env,
+    io::Read,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use cache_aside::{Cache, Record};
-use parking_lot::Mutex;
-use support::Server;
+/// Longer than any of these runs may take on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-const KEYS: usize = 3;
-const LONG_ENOUGH: Duration = Duration::from_secs(3);
-
-/// One record of the primary. Its version only grows.
-#[derive(Default)]
-struct Row {
-    version: AtomicU64,
-    /// The newest version whose write had returned, cache and all.
-    settled: AtomicU64,
-    /// One writer at a time, as `update_field` asks for.
-    writer: Mutex<()>,
+struct Run {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
 }
 
-/// Small numbers by chance, the same in each run (a linear congruential generator, Knuth's constants).
-struct Dice(u64);
+fn history(args: &[&str]) -> Run {
+    // Each run has as many threads as a small machine can bear.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = Command::new(built())
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the checker starts");
+    let stdout = read(child.stdout.take().expect("it is piped"));
+    let stderr = read(child.stderr.take().expect("it is piped"));
+    // A pipe ends when the last process that writes to it has ended.
+    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(PATIENCE), stderr.recv_timeout(PATIENCE))
+    else {
+        interrupt(&mut child);
+        panic!("the checker did not end within {PATIENCE:?}: {args:?}");
+    };
+    Run {
+        status: child.wait().expect("it is ours"),
+        stdout,
+        stderr,
+    }
+}
 
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
+/// The example beside this test: `target/<profile>/examples/history`.
+fn built() -> PathBuf {
+    let test = env::current_exe().expect("this test has a path");
+    let profile = test.parent().and_then(|deps| deps.parent());
+    let path = profile
+        .expect("tests lie in `deps` of their profile")
+        .join("examples/history");
+    assert!(
+        path.exists(),
+        "the checker is not built. Type:  cargo build --example history"
+    );
+    path
+}
+
+fn read(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text)
+            .expect("the checker writes text");
+        let _ = send.send(text);
+    });
+    receive
+}
+
+/// As Ctrl-C does, so that it ends its servers.
+fn interrupt(child: &mut Child) {
+    let _ = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    let _ = child.wait();
+}
+
+impl Run {
+    /// What the table says behind this label.
+    fn says(&self, label: &str) -> &str {
+        self.stdout
+            .lines()
+            .find_map(|line| line.strip_prefix(label))
+            .unwrap_or_else(|| panic!("no line `{label}` in:\n{}{}", self.stdout, self.stderr))
+            .trim()
     }
 
-    /// None at all half of the time, else up to `micros`.
-    fn pause(&mut self, micros: u64) {
-        if self.below(2) == 0 {
-            thread::sleep(Duration::from_micros(self.below(micros)));
+    /// The number at the beginning of what it says.
+    fn counts(&self, label: &str) -> u64 {
+        let first = self.says(label).split_whitespace().next();
+        first.and_then(|word| word.parse().ok()).expect("a number")
+    }
+
+    fn finds_nothing(&self) {
+        assert!(self.status.success(), "{}{}", self.stdout, self.stderr);
+        assert_eq!(self.says("Violations"), "none");
+        // Without these the run would have shown nothing.
+        for label in ["  hit", "  loaded", "  waited", "Writes", "Refused fills"] {
+            assert!(self.counts(label) > 0, "{label} in:\n{}", self.stdout);
         }
     }
 }
 
-fn record(version: u64) -> Record {
-    Record::from([("version", version.to_string()), ("name", "loaf".into())])
-}
-
-fn version(record: &Record) -> u64 {
-    record.get("version").unwrap().parse().unwrap()
-}
-
-fn read(cache: &Cache, id: usize, row: &Row, dice: &mut Dice) {
-    let settled = row.settled.load(SeqCst);
-    let found = cache
-        .get(&id.to_string(), |_| {
-            let read = row.version.load(SeqCst);
-            // Now and then longer than a lease.
-            let often = dice.below(16) > 0;
-            dice.pause(if often { 2_000 } else { 60_000 });
-            Ok::<_, Infallible>(Some(record(read)))
-        })
-        .unwrap();
-    let seen = version(found.record().unwrap());
+/// Ends as soon as it is found: within seconds, mostly.
+fn is_found(rule: &str) {
+    let run = history(&[
+        "--break",
+        rule,
+        "--seconds",
+        "60",
+        "--operations",
+        "10000000",
+    ]);
+    assert_eq!(run.status.code(), Some(1), "{}{}", run.stdout, run.stderr);
+    let violations = [
+        "older than a write whose invalidation had returned",
+        // A part of a record, which an update set in the place of one that had gone.
+        "a record that never was",
+    ];
     assert!(
-        seen >= settled,
-        "a lookup that began after the write of {settled} got {seen}: {found:?}"
+        violations.contains(&run.says("Violation")),
+        "{}",
+        run.stdout
     );
-}
-
-fn write(cache: &Cache, id: usize, row: &Row, dice: &mut Dice) {
-    let _one_at_a_time = row.writer.lock();
-    let new = row.version.fetch_add(1, SeqCst) + 1;
-    dice.pause(1_000);
-    let id = id.to_string();
-    match dice.below(3) {
-        0 => drop(cache.update_field(&id, "version", new.to_string()).unwrap()),
-        1 => drop(
-            cache
-                .update(&id, |cached| (version(cached) < new).then(|| record(new)))
-                .unwrap(),
-        ),
-        _ => drop(cache.invalidate(&id).unwrap()),
-    }
-    row.settled.fetch_max(new, SeqCst);
 }
 
 #[test]
 fn no_lookup_returns_what_was_there_before_a_write_that_had_ended() {
-    let server = Server::start();
-    let build = || -> Cache {
-        let lease = Duration::from_millis(30);
-        let builder = server.builder().lease_ttl(lease).max_load_time(lease);
-        builder.ttl(Duration::from_millis(200)).build().unwrap()
-    };
-    let caches = [build(), build()];
-    let rows: [Row; KEYS] = std::array::from_fn(|_| Row::default());
-    let end = Instant::now() + LONG_ENOUGH;
-    let checked = AtomicU64::new(0);
-    thread::scope(|scope| {
-        for seed in 0..16_u64 {
-            let cache = &caches[usize::from(seed % 2 == 1)];
-            let (rows, checked) = (&rows, &checked);
-            scope.spawn(move || {
-                let mut dice = Dice(seed);
-                while Instant::now() < end {
-                    let id = usize::try_from(dice.below(3)).unwrap();
-                    if seed < 12 {
-                        read(cache, id, &rows[id], &mut dice);
-                        checked.fetch_add(1, SeqCst);
-                    } else {
-                        write(cache, id, &rows[id], &mut dice);
-                        dice.pause(8_000);
-                    }
-                }
-            });
-        }
-    });
-    let (one, two) = (caches[0].stats(), caches[1].stats());
-    println!("{} lookups checked\n{one:?}\n{two:?}", checked.load(SeqCst));
-    // Without these the run would have shown nothing.
-    assert!(checked.load(SeqCst) > 500);
-    assert!(one.refused_fills > 0 && one.stampedes_suppressed > 0 && one.hits > 0);
-    assert_eq!(one.redis_errors + two.redis_errors, 0);
-    assert_no_key_lives_for_ever(&server);
+    history(&["--calm", "--seconds", "3"]).finds_nothing();
 }
 
-fn assert_no_key_lives_for_ever(server: &Server) {
-    let mut direct = server.connect();
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut direct).unwrap();
-    for key in keys {
-        let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut direct).unwrap();
-        assert_ne!(left, -1, "{key} has no TTL");
-    }
+#[test]
+fn no_lookup_does_so_where_requests_are_lost_and_late_and_the_server_comes_and_goes() {
+    let run = history(&["--seconds", "5"]);
+    run.finds_nothing();
+    assert!(run.counts("  degraded") > 0, "{}", run.stdout);
+}
+
+#[test]
+fn a_fill_that_does_not_look_at_its_token_is_found() {
+    is_found("fill");
+}
+
+#[test]
+fn a_load_that_is_shared_by_its_key_is_found() {
+    is_found("flights");
+}
+
+#[test]
+fn a_guard_that_keeps_its_nonce_is_found() {
+    is_found("nonce");
+}
+
+#[test]
+fn an_update_that_is_not_watched_is_found() {
+    is_found("watch");
+}
+
+#[test]
+fn a_wrong_flag_is_refused_in_one_line() {
+    let run = history(&["--process", "5"]);
+    assert_eq!(run.status.code(), Some(2));
+    assert_eq!(
+        run.stderr,
+        "history: unexpected argument '--process' found (try --help)\n"
+    );
 }

@@ -1,0 +1,93 @@
+//! The command line: flags, defaults, help texts, and one clear line for a wrong flag.
+
+use clap::{Parser, error::ErrorKind};
+
+use crate::broken::Break;
+
+/// Reads and writes a few records from many processes at once, and checks every lookup
+#[derive(Debug, Parser)]
+#[command(
+    name = "history",
+    after_help = "\
+The promise: a lookup that starts after a write's invalidation returned never returns anything older than
+that write. A second Redis stands for the primary store; it counts versions, and remembers the newest one
+of each record whose invalidation has returned. Each lookup asks for that number before it begins.
+
+Both servers are private, started on free ports and ended after the run. Each process reaches the cache's
+one through a proxy that delays, splits, cuts and holds back what passes; the server itself is stopped,
+paused and emptied.
+
+Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
+
+Examples, each behind `cargo run --release --example history --`:
+  --processes 4 --threads 8 --operations 1000000    a long run
+  --calm --seconds 5                                without faults
+  --break fill                                      what it finds where the protocol is broken"
+)]
+pub(crate) struct Args {
+    /// Processes, each with a cache of its own
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub(crate) processes: u32,
+
+    /// Threads in each process
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) threads: u32,
+
+    /// Lookups and writes, all in all
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) operations: u64,
+
+    /// Records; the fewer, the more they are fought over
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(crate) keys: u32,
+
+    /// End after so many seconds, however many operations that were
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+
+    /// Inject faults (the default)
+    #[arg(long, conflicts_with = "calm")]
+    faults: bool,
+
+    /// Inject no faults
+    #[arg(long)]
+    calm: bool,
+
+    /// Break one rule of the protocol, to see that it is found
+    #[arg(long = "break", value_name = "RULE")]
+    pub(crate) broken: Option<Break>,
+
+    /// Where the random choices start; another one each time unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Read the plan from stdin and take part in another process's run
+    #[arg(long, hide = true, exclusive = true)]
+    pub(crate) child: bool,
+}
+
+impl Args {
+    /// The arguments of this process. `Err` says in one line what is wrong with them; asked for help, it is
+    /// printed and the process ends.
+    pub(crate) fn read() -> Result<Args, String> {
+        Args::try_parse().map_err(|error| {
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) {
+                error.exit();
+            }
+            // Further lines are the usage, which `--help` tells better.
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            format!(
+                "{} (try --help)",
+                line.strip_prefix("error: ").unwrap_or(line)
+            )
+        })
+    }
+
+    pub(crate) fn faults(&self) -> bool {
+        self.faults || !self.calm
+    }
+}

@@ -1,0 +1,225 @@
+//! The threads of one process, its cache, and what they share.
+//!
+//! Run by each child. Knows nothing of other processes, but that they are there.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Redis};
+use crossbeam::channel::{self, RecvTimeoutError};
+use parking_lot::Mutex;
+
+use crate::{
+    dice::Dice,
+    plan::{Plan, TIMEOUT, Tally, Violation},
+    primary::Primary,
+};
+
+/// Short enough to lapse in mid-load.
+pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
+
+/// How often the parent hears of progress.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// How long invalidations may wait after the faults have ended: many times the longest pause between probes.
+const CALM_AGAIN_WITHIN: Duration = Duration::from_secs(20);
+
+pub(crate) struct Crew {
+    pub(crate) plan: Plan,
+    pub(crate) cache: Cache,
+    pub(crate) rows: Vec<Row>,
+    /// Operations that have been begun.
+    begun: AtomicU64,
+    done: AtomicU64,
+    stop: AtomicBool,
+    violation: Mutex<Option<Violation>>,
+    tally: Mutex<Tally>,
+}
+
+/// One record, as this process sees it.
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) writers: Writers,
+    /// The newest version of which this process failed to tell Redis. Until it has been told, this
+    /// process must not read the record there.
+    pub(crate) owed: AtomicU64,
+}
+
+/// Who writes a record.
+pub(crate) enum Writers {
+    /// Threads of all processes.
+    All,
+    /// Those of this process, one at a time, as `update_field` asks for.
+    Here(Mutex<()>),
+    /// Those of another process.
+    Elsewhere,
+}
+
+/// One thread of the crew.
+pub(crate) struct Worker<'a> {
+    pub(crate) crew: &'a Crew,
+    pub(crate) thread: u32,
+    pub(crate) primary: Primary,
+    pub(crate) dice: Dice,
+    pub(crate) tally: Tally,
+}
+
+impl Crew {
+    /// Connects.
+    pub(crate) fn new(plan: Plan) -> Result<Crew, String> {
+        let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
+        Ok(Crew {
+            cache: cache(&plan).map_err(|error| error.to_string())?,
+            plan,
+            rows,
+            begun: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            violation: Mutex::new(None),
+            tally: Mutex::default(),
+        })
+    }
+
+    /// Does this process's operations; `tell` hears now and then how many are done. The first violation ends it.
+    pub(crate) fn work(
+        &self,
+        tell: impl Fn(u64) -> Result<(), String>,
+    ) -> Result<Option<Violation>, String> {
+        let end = self.plan.longest.map(|longest| Instant::now() + longest);
+        let workers = (0..self.plan.threads).map(|thread| self.worker(thread));
+        let workers = workers.collect::<Result<Vec<_>, _>>()?;
+        thread::scope(|scope| {
+            // Nothing is ever sent: the channel is closed when the last worker has ended.
+            let (working, ended) = channel::bounded::<()>(0);
+            for mut worker in workers {
+                let working = working.clone();
+                scope.spawn(move || {
+                    // Also when it panics.
+                    let _working = working;
+                    while worker.crew.may_begin(end) {
+                        worker.operate();
+                        worker.crew.done.fetch_add(1, SeqCst);
+                    }
+                    worker.crew.tally.lock().add(&worker.tally);
+                });
+            }
+            drop(working);
+            while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+                tell(self.done.load(SeqCst))?;
+            }
+            tell(self.done.load(SeqCst))
+        })?;
+        Ok(self.violation.lock().take())
+    }
+
+    fn worker(&self, thread: u32) -> Result<Worker<'_>, String> {
+        let lane = u64::from(self.plan.process) << 32 | u64::from(thread);
+        Ok(Worker {
+            crew: self,
+            thread,
+            primary: Primary::connect(&self.plan.primary)?,
+            dice: Dice::new(self.plan.seed, lane),
+            tally: Tally::default(),
+        })
+    }
+
+    fn may_begin(&self, end: Option<Instant>) -> bool {
+        !self.stop.load(SeqCst)
+            && end.is_none_or(|end| Instant::now() < end)
+            && self.begun.fetch_add(1, SeqCst) < self.plan.operations
+    }
+
+    /// Keeps the first violation, and ends the run.
+    pub(crate) fn violated(&self, violation: Violation) {
+        self.violation.lock().get_or_insert(violation);
+        self.stop.store(true, SeqCst);
+    }
+
+    /// After the faults have ended: waits until all that had to be told has been told, and sums up.
+    pub(crate) fn end(&self) -> Tally {
+        let deadline = Instant::now() + CALM_AGAIN_WITHIN;
+        while self.cache.stats().invalidations_pending > 0 && Instant::now() < deadline {
+            // Nothing tells but the counter.
+            thread::sleep(Duration::from_millis(5));
+        }
+        let stats = self.cache.stats();
+        Tally {
+            refused_fills: stats.refused_fills,
+            redis_errors: stats.redis_errors,
+            remembered: stats.invalidations_remembered,
+            replayed: stats.invalidations_replayed,
+            pending: stats.invalidations_pending,
+            ..self.tally.lock().clone()
+        }
+    }
+}
+
+impl Row {
+    /// Every other record has one writing process, in turn.
+    fn new(key: u32, plan: &Plan) -> Row {
+        let writers = if key % 2 == 1 {
+            Writers::All
+        } else if key / 2 % plan.processes == plan.process {
+            Writers::Here(Mutex::new(()))
+        } else {
+            Writers::Elsewhere
+        };
+        Row {
+            id: format!("k{key}"),
+            writers,
+            owed: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// One lookup, or now and then a write.
+    fn operate(&mut self) {
+        let rows = &self.crew.rows;
+        if !self.dice.one_in(8) {
+            let row = self.dice.index(rows.len());
+            return self.read(&rows[row]);
+        }
+        // Its own records and those of all get as many writes, though they are fewer.
+        let own = self.dice.one_in(2);
+        let may_write = |row: &&Row| match row.writers {
+            Writers::Here(_) => own,
+            Writers::All => !own,
+            Writers::Elsewhere => false,
+        };
+        let choice: Vec<_> = rows.iter().filter(may_write).collect();
+        // With fewer records than processes some have none of their own.
+        if !choice.is_empty() {
+            let row = self.dice.index(choice.len());
+            self.write(choice[row]);
+        }
+    }
+}
+
+/// Times so short that everything runs out now and then. Processes differ: in every other one a lease is not
+/// renewed, and so lapses under a slow load; in every third one an update leaves the TTL as it is.
+fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
+    let redis = Redis::builder(&plan.cache)
+        .pool_size(plan.threads.min(16))
+        .checkout_timeout(TIMEOUT)
+        .connect_timeout(TIMEOUT)
+        .io_timeout(TIMEOUT)
+        .probe_interval(Duration::from_millis(50));
+    let max_load_time = match plan.process % 2 {
+        0 => LEASE_TTL,
+        _ => Duration::from_secs(1),
+    };
+    Cache::builder(redis)
+        .prefix("history:")
+        .ttl(Duration::from_millis(200))
+        .negative_ttl(Duration::from_millis(100))
+        .lease_ttl(LEASE_TTL)
+        .max_load_time(max_load_time)
+        .wait_timeout(Duration::from_secs(1))
+        .poll(Duration::from_millis(5))
+        .keep_ttl_on_update(plan.process.is_multiple_of(3))
+        .build()
+}

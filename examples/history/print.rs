@@ -1,0 +1,177 @@
+//! What happened, as text.
+
+use std::io::{self, ErrorKind, Write};
+
+use crate::{
+    args::Args,
+    ground::Ground,
+    plan::{Tally, Violation},
+    run::{End, Outcome},
+};
+
+/// As wide as the longest label and a gap.
+const LABEL: usize = 22;
+
+/// Lines that are printed together.
+#[derive(Debug, Default)]
+pub(crate) struct Page(String);
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.0.push_str(text.trim_end());
+        self.0.push('\n');
+    }
+
+    fn row(&mut self, label: &str, text: &str) {
+        self.line(&format!("{label:<LABEL$}{text}"));
+    }
+
+    /// A reader that has seen enough, like `head`, is no failure.
+    pub(crate) fn print(&self) -> Result<(), String> {
+        let mut stdout = io::stdout().lock();
+        match stdout
+            .write_all(self.0.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("stdout: {error}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is about to happen.
+pub(crate) fn heading(args: &Args, seed: u64) -> Page {
+    let mut page = Page::default();
+    let (processes, threads) = (args.processes, args.threads);
+    page.row("Processes", &format!("{processes}, of {threads} threads"));
+    let one = args.keys.div_ceil(2);
+    let all = args.keys - one;
+    page.row(
+        "Records",
+        &format!("{one} written by one process each, {all} by all"),
+    );
+    let faults = if args.faults() { "in bursts" } else { "none" };
+    page.row("Faults", faults);
+    if let Some(rule) = args.broken {
+        let rule = format!("{rule:?}").to_lowercase();
+        page.row("Broken on purpose", &rule);
+    }
+    page.row("Seed", &seed.to_string());
+    page
+}
+
+/// What has happened.
+pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String> {
+    let mut page = Page::default();
+    page.line("");
+    let seconds = outcome.time.as_secs_f64();
+    let operations = outcome.operations;
+    page.row("Operations", &format!("{operations} in {seconds:.1} s"));
+    let bursts = outcome.chronicle.bursts.iter();
+    for (number, (name, times)) in bursts.enumerate() {
+        let label = if number == 0 { "Bursts of faults" } else { "" };
+        page.row(label, &format!("{times:>4} {name}"));
+    }
+    match &outcome.end {
+        End::Clean(tally) => {
+            figures(&mut page, tally);
+            page.line("");
+            let eternal = &outcome.chronicle.eternal;
+            let looked_at = outcome.chronicle.looked_at;
+            page.row(
+                "Keys without a TTL",
+                &match eternal.first() {
+                    None => format!("none of {looked_at}"),
+                    Some(first) => format!("{} of {looked_at}, one is {first}", eternal.len()),
+                },
+            );
+            page.row("Still to be replayed", &tally.pending.to_string());
+            page.row("Violations", "none");
+        }
+        End::Violation(violation) => {
+            page.line("");
+            violated(&mut page, violation, ground)?;
+        }
+    }
+    Ok(page)
+}
+
+fn figures(page: &mut Page, tally: &Tally) {
+    let lookups = tally.lookups();
+    page.line("");
+    page.row("Lookups", &lookups.to_string());
+    let share = |page: &mut Page, label: &str, count: u64, of: u64| {
+        let tenths = (count * 1000 + of / 2) / of.max(1);
+        let (whole, tenth) = (tenths / 10, tenths % 10);
+        page.row(label, &format!("{count:>9} {whole:>3}.{tenth} %"));
+    };
+    share(page, "  hit", tally.hits, lookups);
+    share(page, "  loaded", tally.loaded, lookups);
+    share(page, "  waited", tally.waited, lookups);
+    share(page, "  degraded", tally.degraded, lookups);
+    share(page, "  found no record", tally.absent, lookups);
+    page.row("Writes", &tally.writes().to_string());
+    share(page, "  invalidate", tally.invalidate, tally.writes());
+    share(page, "  write", tally.write, tally.writes());
+    share(page, "  update", tally.update, tally.writes());
+    share(page, "  update_field", tally.update_field, tally.writes());
+    share(page, "  deferred", tally.deferred, tally.writes());
+    page.row("Refused fills", &tally.refused_fills.to_string());
+    page.row("Failed requests", &tally.redis_errors.to_string());
+    page.row(
+        "Invalidations",
+        &format!(
+            "{} remembered, {} records replayed",
+            tally.remembered, tally.replayed
+        ),
+    );
+}
+
+fn violated(page: &mut Page, violation: &Violation, ground: &Ground) -> Result<(), String> {
+    let Violation {
+        what,
+        key,
+        seen,
+        settled,
+        owed,
+        newest,
+        source,
+        process,
+        thread,
+        began,
+        ended,
+    } = violation;
+    page.row("Violation", what);
+    page.row("Record", key);
+    let seen = seen.map_or("no record".to_owned(), |seen| seen.to_string());
+    page.row("Version seen", &seen);
+    page.row("Version settled", &settled.to_string());
+    page.row("Version owed", &owed.to_string());
+    page.row("Version committed", &newest.to_string());
+    page.row("Source", source);
+    page.row(
+        "Lookup",
+        &format!("by thread {thread} of process {process}"),
+    );
+    page.row("", &format!("began {}", began.relative_to(*ended)));
+    page.row("Seed", &ground.seed.to_string());
+    page.line("");
+    page.line("What happened to this record, in milliseconds before the lookup ended:");
+    let writes = ground.primary()?.trail(key).into_iter().map(|event| {
+        let text = format!(
+            "version {} by thread {} of process {}, begun {}: {}",
+            event.version,
+            event.thread,
+            event.process,
+            event.began.relative_to(*ended),
+            event.what
+        );
+        (event.ended, text)
+    });
+    let mut events: Vec<_> = writes.chain(ground.log.about(key)).collect();
+    events.sort();
+    for (instant, text) in &events[events.len().saturating_sub(60)..] {
+        page.line(&format!("{:>14}  {text}", instant.relative_to(*ended)));
+    }
+    Ok(())
+}

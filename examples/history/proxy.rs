@@ -1,0 +1,150 @@
+//! The wire between one process and the cache's server.
+//!
+//! A request that is held back still arrives, though its client has given up and closed: the server's end of the
+//! connection stays open until everything has been delivered, and the replies that nobody wants are read.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+};
+
+use crate::{
+    broken::Swap,
+    dice::Dice,
+    sky::{Direction, Fault, Sky},
+    wire::Rewriter,
+};
+
+/// Listens until this process ends.
+pub(crate) struct Proxy {
+    port: u16,
+}
+
+impl Proxy {
+    pub(crate) fn before(
+        server: u16,
+        sky: &Arc<Sky>,
+        swaps: &[Swap],
+        seed: u64,
+    ) -> io::Result<Proxy> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let (sky, swaps) = (Arc::clone(sky), swaps.to_vec());
+        thread::Builder::new().spawn(move || {
+            let clients = listener.incoming().map_while(Result::ok);
+            for (client, number) in clients.zip(0_u64..) {
+                // What can't be carried is dropped, and so the client hears of it.
+                let _ = carry(client, server, &sky, &swaps, seed.wrapping_add(number));
+            }
+        })?;
+        Ok(Proxy { port })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+/// Carries one connection, in two threads.
+fn carry(
+    client: TcpStream,
+    server: u16,
+    sky: &Arc<Sky>,
+    swaps: &[Swap],
+    seed: u64,
+) -> io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", server))?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let requests = Lane {
+        from: client.try_clone()?,
+        to: server.try_clone()?,
+        direction: Direction::Request,
+        sky: Arc::clone(sky),
+        rewriter: Rewriter::new(swaps.to_vec()),
+        dice: Dice::new(seed, 1),
+    };
+    let replies = Lane {
+        from: server,
+        to: client,
+        direction: Direction::Reply,
+        sky: Arc::clone(sky),
+        rewriter: Rewriter::new(Vec::new()),
+        dice: Dice::new(seed, 2),
+    };
+    for mut lane in [requests, replies] {
+        thread::Builder::new().spawn(move || {
+            // Ended by either side, or by a cut: there is nobody to tell.
+            let _ = lane.run();
+        })?;
+    }
+    Ok(())
+}
+
+/// One direction of a connection.
+struct Lane {
+    from: TcpStream,
+    to: TcpStream,
+    direction: Direction,
+    sky: Arc<Sky>,
+    rewriter: Rewriter,
+    dice: Dice,
+}
+
+impl Lane {
+    fn run(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 1 << 14];
+        loop {
+            let length = self.from.read(&mut buffer)?;
+            if length == 0 {
+                // The server does what it got, and closes then; the client has nothing to expect.
+                return match self.direction {
+                    Direction::Request => self.to.shutdown(Shutdown::Write),
+                    Direction::Reply => self.cut(),
+                };
+            }
+            let fault = self
+                .sky
+                .fault(self.direction, &buffer[..length], &mut self.dice);
+            let piece = self.rewriter.pass(&buffer[..length]);
+            let passed = match fault {
+                None => self.to.write_all(&piece),
+                Some(fault) => self.suffer(&fault, &piece),
+            };
+            if let Err(failure) = passed {
+                // A client that is gone is no reason to disturb the server: what is on its way to it arrives.
+                if self.direction == Direction::Request {
+                    self.cut()?;
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    fn suffer(&mut self, fault: &Fault, piece: &[u8]) -> io::Result<()> {
+        match *fault {
+            Fault::Delay(delay) => {
+                thread::sleep(delay);
+                self.to.write_all(piece)
+            }
+            Fault::Split(at, delay) => {
+                let (now, later) = piece.split_at(at.min(piece.len()));
+                self.to.write_all(now)?;
+                thread::sleep(delay);
+                self.to.write_all(later)
+            }
+            Fault::Cut(at) => {
+                let passed = self.to.write_all(&piece[..at.min(piece.len())]);
+                self.cut()?;
+                passed
+            }
+        }
+    }
+
+    fn cut(&self) -> io::Result<()> {
+        let from = self.from.shutdown(Shutdown::Both);
+        self.to.shutdown(Shutdown::Both).and(from)
+    }
+}

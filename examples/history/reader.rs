@@ -1,0 +1,143 @@
+//! One lookup, and the check of its answer.
+//!
+//! What must not be older is asked for **before** the lookup begins. A record that is found carries its version.
+//! Where none is found, some version must say so that is not too old and had been committed by the end.
+
+use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
+
+use cache_aside::{Error, Lookup, Record, Source};
+
+use crate::{
+    crew::{LEASE_TTL, Row, Worker},
+    plan::{Instant, Violation},
+    primary::{is_deletion, next_deletion},
+};
+
+/// What was known before a lookup began.
+struct Before {
+    settled: u64,
+    owed: u64,
+    began: Instant,
+}
+
+/// An answer.
+struct Seen {
+    version: Option<u64>,
+    /// The record's own id.
+    id: Option<String>,
+}
+
+impl Worker<'_> {
+    pub(crate) fn read(&mut self, row: &Row) {
+        let before = Before {
+            owed: row.owed.load(SeqCst),
+            settled: self.primary.settled(&row.id),
+            began: Instant::now(),
+        };
+        let (primary, dice) = (&mut self.primary, &mut self.dice);
+        let answer = self.crew.cache.get(&row.id, |id| {
+            dice.pause(1);
+            let read = primary.newest(id);
+            // From here on it holds what may grow old.
+            if dice.one_in(24) {
+                let lease = u64::try_from(LEASE_TTL.as_millis()).expect("it is short");
+                std::thread::sleep(dice.millis(lease, 2 * lease));
+            } else {
+                dice.pause(2);
+            }
+            Ok::<_, Infallible>(record(id, read))
+        });
+        let fault = match &answer {
+            Ok(found) => self.count_and_check(row, &before, found),
+            Err(error) => Some(format!("a lookup failed: {error}")),
+        };
+        if let Some(what) = fault {
+            self.report(row, &before, what, &answer);
+        }
+    }
+
+    /// What is wrong with this answer.
+    fn count_and_check(
+        &mut self,
+        row: &Row,
+        before: &Before,
+        found: &Lookup<Record>,
+    ) -> Option<String> {
+        let tally = &mut self.tally;
+        match found.source() {
+            Source::Hit => tally.hits += 1,
+            Source::Loaded => tally.loaded += 1,
+            Source::Waited => tally.waited += 1,
+            _ => tally.degraded += 1,
+        }
+        let seen = Seen::of(found);
+        let mut wrong = |floor| match seen.version {
+            Some(version) => version < floor,
+            // Asked only where it matters, and late: the answer is right if it ever was.
+            None => next_deletion(floor) > self.primary.newest(&row.id),
+        };
+        tally.absent += u64::from(seen.version.is_none());
+        if wrong(before.settled) {
+            return Some("older than a write whose invalidation had returned".to_owned());
+        }
+        if wrong(before.owed) {
+            return Some(
+                "older than a write of this process whose invalidation had failed".to_owned(),
+            );
+        }
+        if seen.version.is_some_and(is_deletion) || seen.id.is_some_and(|id| id != row.id) {
+            return Some("a record that never was".to_owned());
+        }
+        None
+    }
+
+    fn report(
+        &mut self,
+        row: &Row,
+        before: &Before,
+        what: String,
+        answer: &Result<Lookup<Record>, Error>,
+    ) {
+        let ended = Instant::now();
+        let source = match answer {
+            Ok(found) => match found.degraded_by() {
+                Some(cause) => format!("{}: {cause}", found.source()),
+                None => found.source().to_string(),
+            },
+            Err(_) => "none".to_owned(),
+        };
+        self.crew.violated(Violation {
+            what,
+            key: row.id.clone(),
+            seen: answer
+                .as_ref()
+                .ok()
+                .and_then(|found| Seen::of(found).version),
+            settled: before.settled,
+            owed: before.owed,
+            newest: self.primary.newest(&row.id),
+            source,
+            process: self.crew.plan.process,
+            thread: self.thread,
+            began: before.began,
+            ended,
+        });
+    }
+}
+
+impl Seen {
+    fn of(found: &Lookup<Record>) -> Seen {
+        let field = |name| Some(found.record()?.get(name).unwrap_or_default());
+        Seen {
+            // A record without a version is older than any.
+            version: field("version").map(|text| text.parse().unwrap_or(0)),
+            id: field("id").map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// The record of this version; `None` where the version is that there is none.
+pub(crate) fn record(id: &str, version: u64) -> Option<Record> {
+    let fields = [("id", id.to_owned()), ("version", version.to_string())];
+    (!is_deletion(version)).then(|| Record::from(fields))
+}

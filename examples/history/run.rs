@@ -1,0 +1,204 @@
+//! One run from its start to its end: children at work under changing weather.
+
+use std::{
+    io::{self, IsTerminal},
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam::channel;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    args::Args,
+    children::Children,
+    dice::Dice,
+    ground::Ground,
+    plan::{Message, Tally, Violation},
+    weather::{Chronicle, Weather},
+};
+
+/// A child that makes no progress for so long hangs: no wait in it is longer than a few seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often to look whether the user has had enough.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    /// Lookups and writes.
+    pub(crate) operations: u64,
+    pub(crate) time: Duration,
+    pub(crate) end: End,
+    pub(crate) chronicle: Chronicle,
+}
+
+pub(crate) enum End {
+    /// What all processes did.
+    Clean(Tally),
+    Violation(Box<Violation>),
+}
+
+/// Runs. `Err`: it could not be done.
+pub(crate) fn run(
+    args: &Args,
+    ground: &Ground,
+    interrupted: &AtomicBool,
+) -> Result<Outcome, String> {
+    let mut children = Children::start(&ground.plans(args))?;
+    let mut talk = Talk {
+        children: &mut children,
+        interrupted,
+        done: vec![0; args.processes as usize],
+    };
+    talk.all(|message| matches!(message, Message::Connected), |_| ())?;
+    let (blowing, over) = channel::bounded(0);
+    let weather = Weather {
+        server: &ground.server,
+        skies: &ground.skies,
+        dice: Dice::new(ground.seed, u64::MAX),
+        faults: args.faults(),
+        may_forget_scripts: args.broken.is_none(),
+        over,
+    };
+    thread::scope(|scope| {
+        let weather = scope.spawn(|| weather.blow());
+        let began = Instant::now();
+        talk.children.tell_all("go")?;
+        let found = talk.until_done(args.operations);
+        let time = began.elapsed();
+        drop(blowing);
+        let chronicle = weather.join().map_err(|_| "the weather panicked")??;
+        let end = match found? {
+            Some(violation) => End::Violation(violation),
+            None => End::Clean(talk.sum()?),
+        };
+        Ok(Outcome {
+            operations: talk.done.iter().sum(),
+            time,
+            end,
+            chronicle,
+        })
+    })
+}
+
+struct Talk<'a> {
+    children: &'a mut Children,
+    interrupted: &'a AtomicBool,
+    /// Operations that each child has done.
+    done: Vec<u64>,
+}
+
+impl Talk<'_> {
+    /// The next message, within a time that is long enough for any.
+    fn hear(&self) -> Result<(usize, Message), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.interrupted.load(SeqCst) {
+                return Err("interrupted".to_owned());
+            }
+            if let Some(heard) = self.children.hear(GLANCE)? {
+                return Ok(heard);
+            }
+        }
+        Err(format!("no process says anything for {PATIENCE:?}"))
+    }
+
+    /// Hears the same from all.
+    fn all(
+        &self,
+        is_expected: impl Fn(&Message) -> bool,
+        mut keep: impl FnMut(Message),
+    ) -> Result<(), String> {
+        for _ in &self.done {
+            match self.hear()? {
+                (_, message) if is_expected(&message) => keep(message),
+                (_, other) => {
+                    return Err(format!("a child process spoke out of turn: {other:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Until all children are done, or one has found a violation.
+    fn until_done(&mut self, operations: u64) -> Result<Option<Box<Violation>>, String> {
+        let mut bar = Bar::new(operations);
+        let mut at_work = self.done.len();
+        let mut progressed = Instant::now();
+        while at_work > 0 {
+            let (number, message) = self.hear()?;
+            match message {
+                Message::Progress(done) => {
+                    if self.done[number] != done {
+                        progressed = Instant::now();
+                    }
+                    self.done[number] = done;
+                    bar.show(self.done.iter().sum());
+                }
+                Message::Done => at_work -= 1,
+                Message::Violation(violation) => return Ok(Some(violation)),
+                other => return Err(format!("a child process spoke out of turn: {other:?}")),
+            }
+            if progressed.elapsed() > PATIENCE {
+                return Err(format!("nothing gets done for {PATIENCE:?}"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// After the faults: what all did.
+    fn sum(&mut self) -> Result<Tally, String> {
+        self.children.tell_all("calm")?;
+        let mut all = Tally::default();
+        self.all(
+            |message| matches!(message, Message::Ended(_)),
+            |message| {
+                if let Message::Ended(tally) = message {
+                    all.add(&tally);
+                }
+            },
+        )?;
+        Ok(all)
+    }
+}
+
+/// A line on stderr, where that is a terminal and the run takes more than a moment.
+struct Bar {
+    operations: u64,
+    began: Instant,
+    shown: Option<ProgressBar>,
+}
+
+impl Bar {
+    fn new(operations: u64) -> Bar {
+        Bar {
+            operations,
+            began: Instant::now(),
+            shown: None,
+        }
+    }
+
+    fn show(&mut self, done: u64) {
+        if self.began.elapsed() < Duration::from_secs(1) || !io::stderr().is_terminal() {
+            return;
+        }
+        let bar = self.shown.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template(
+                "{human_pos} of {human_len} {wide_bar} {elapsed}, {eta} left",
+            );
+            let bar = ProgressBar::new(self.operations);
+            bar.with_style(style.expect("the template is right"))
+        });
+        bar.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
