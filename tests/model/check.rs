@@ -1,0 +1,158 @@
+//! What the checker is told: the steps, the promises, and why every path ends.
+
+use stateright::{Model, Property};
+
+use crate::{
+    reader::Reader,
+    redis::{Lease, Token},
+    state::{Action, Protocol, READERS, State},
+    write::{Phase, Step, Writer},
+};
+
+pub(crate) const FRESH: &str = "G1, G1c: no lookup gets what is older than it may be";
+pub(crate) const ONE_LEADER: &str = "G2: while its lease is live, a leader is the only one";
+pub(crate) const TTLS: &str = "G6: whatever stands in Redis has a TTL";
+pub(crate) const ALL_END: &str = "where no step is left to take, every caller has ended";
+const GUARDED: &str = "G1c: nothing is cached while a guard stands";
+/// Not a promise: that the paths explored are the ones meant.
+const FOLLOWED: &str = "a flight is followed";
+const REFUSED: &str = "a fill is about to be refused";
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        State::initial(self)
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        state.actions(self, actions);
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        let next = state.after(self, action);
+        if next == *state {
+            return None;
+        }
+        assert!(
+            self.flaw.is_some() || next.steps_left() < state.steps_left(),
+            "{action:?} comes no nearer to an end\nfrom {state:#?}\nto   {next:#?}"
+        );
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(FRESH, |_, state: &State| {
+                !state.readers.contains(&Reader::Ended { stale: true })
+            }),
+            Property::always(ONE_LEADER, |_, state: &State| {
+                let leads = |reader: &&Reader| matches!(reader, Reader::Leading { live: true, .. });
+                state.readers.iter().filter(leads).count() <= 1
+            }),
+            Property::always(TTLS, |_, state: &State| state.redis.has_ttls()),
+            Property::always(GUARDED, |_, state: &State| {
+                !(state.redis.data.is_some()
+                    && matches!(state.redis.lease, Some(Lease::Guard { .. })))
+            }),
+            Property::always(ALL_END, |protocol: &Protocol, state: &State| {
+                state.have_all_ended() || !protocol.is_final(state)
+            }),
+            Property::sometimes(FOLLOWED, |_, state: &State| {
+                let follows = |reader: &Reader| matches!(reader, Reader::Following { .. });
+                state.readers.iter().any(follows)
+            }),
+            Property::sometimes(REFUSED, |_, state: &State| {
+                state.readers.iter().any(|reader| {
+                    matches!(
+                        reader,
+                        Reader::Leading {
+                            live: false,
+                            loaded: Some(_),
+                            ..
+                        }
+                    )
+                })
+            }),
+        ]
+    }
+}
+
+impl Protocol {
+    /// Nobody may depend on a crash, or on a lost request that turns up.
+    fn is_final(&self, state: &State) -> bool {
+        let mut actions = Vec::new();
+        state.actions(self, &mut actions);
+        actions.into_iter().all(|action| {
+            matches!(action, Action::Crash(_) | Action::Writer(_, Step::Repeat))
+                || self.next_state(state, action).is_none()
+        })
+    }
+}
+
+impl State {
+    /// A number that falls with every step; `next_state` asserts it on each one that is explored. So there
+    /// is no circle, every path is finite, and a caller that never ended would be found where a path ends.
+    ///
+    /// What changes Redis or gets a caller on counts most, and each such step at least one: there are only so
+    /// many of them, as every fill, lease and guard that can still lapse needs one that set it. A step of
+    /// waiting changes neither, and gets its caller nearer to where it rests until something does.
+    fn steps_left(&self) -> usize {
+        let mut changes = usize::from(self.redis.data.is_some());
+        if let Some(Lease::Fill { .. }) = self.redis.lease {
+            changes += 1;
+        }
+        let mut unrest = 0;
+        for &reader in &self.readers {
+            changes += 4 * reader.phases_left();
+            unrest += self.unrest(reader);
+        }
+        for writer in &self.writers {
+            changes += 4 * writer.phases_left() + usize::from(writer.guarded);
+        }
+        changes * (READERS * 4 + 1) + unrest
+    }
+
+    /// How far a waiting reader is from where it rests: watching or following what Redis names now.
+    fn unrest(&self, reader: Reader) -> usize {
+        let gone = |token: Token| !self.redis.names(token);
+        match reader {
+            Reader::Told { by, .. } if gone(by.name()) => 4,
+            Reader::Told { .. } => 1,
+            Reader::Asking { watch: None, .. } => 2,
+            Reader::Asking {
+                watch: Some(token), ..
+            } => 3 * usize::from(gone(token)),
+            Reader::Following { flight, .. } => 3 * usize::from(gone(flight)),
+            _ => 0,
+        }
+    }
+}
+
+impl Writer {
+    fn phases_left(self) -> usize {
+        let phases = match self.phase {
+            Phase::Idle => 4,
+            Phase::Guarding { .. } => 3,
+            Phase::Committed { .. } => 2,
+            Phase::Repeating { .. } => 1,
+            Phase::Mourned { .. } | Phase::Ended => 0,
+        };
+        phases + usize::from(self.renewable)
+    }
+}
+
+impl Reader {
+    fn phases_left(self) -> usize {
+        match self {
+            Reader::Idle => 6,
+            Reader::Asking { .. } | Reader::Told { .. } | Reader::Following { .. } => 5,
+            Reader::Relaying { .. } | Reader::Refreshing => 4,
+            Reader::Leading { loaded: None, .. } | Reader::Bypassing { loaded: None, .. } => 3,
+            Reader::Leading { .. } | Reader::Bypassing { .. } => 2,
+            Reader::Releasing { .. } => 1,
+            Reader::Ended { .. } => 0,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The read path of one caller, step by step, as in `src/lookup.rs`.
+//!
+//! Three things are simpler than there, and none of them hides an interleaving:
+//!
+//! - The first look (`HGETALL`) is one with the first `acquire`. A look that misses tells its caller nothing, so
+//!   that a lookup behaves like one that begins later, right before `acquire`, and has *more* to answer for.
+//! - A load and its landing are one. The outcome is settled when the primary has been read. Whoever finds the
+//!   flight after that gets the same, sooner or later.
+//! - A question that brings nothing new leaves everything as it was, and is no step.
+
+use crate::{
+    flaw::Flaw,
+    reader::{Reader, Step, Told},
+    redis::{Acquire, Record, Token},
+    state::{Protocol, READERS, State, process_of},
+};
+
+impl State {
+    pub(crate) fn read(&mut self, protocol: &Protocol, reader: usize, step: Step) {
+        match (self.readers[reader], step) {
+            (Reader::Idle, Step::Ask) => self.ask(protocol, reader, self.floor, None),
+            (Reader::Asking { floor, watch }, Step::Ask) => {
+                self.ask(protocol, reader, floor, watch);
+            }
+            (Reader::Idle, Step::HitAndRefresh) if protocol.refresh => self.hit(reader),
+            (Reader::Told { floor, by, .. }, Step::LookForFlight) => {
+                self.look_for_flight(reader, floor, by);
+            }
+            (Reader::Relaying { floor, record, .. }, Step::HandOver) => {
+                self.land(reader, record);
+                self.readers[reader] = Reader::given(floor, record);
+            }
+            (Reader::Refreshing, Step::AcquireToRefresh) => {
+                let own = Token::FRESH;
+                self.readers[reader] = match self.redis.acquire(own, protocol.flaw) {
+                    Acquire::Acquired => Reader::leading(Record::FIRST, own),
+                    Acquire::Held(_) | Acquire::Guarded(_) => Reader::ENDED,
+                };
+            }
+            (Reader::Leading { .. } | Reader::Bypassing { .. }, Step::Load) => self.load(reader),
+            (Reader::Leading { token, .. }, Step::Panic) if protocol.panic => {
+                self.abandon(reader);
+                self.readers[reader] = Reader::Releasing { token };
+            }
+            (Reader::Bypassing { .. }, Step::Panic) if protocol.panic => {
+                self.abandon(reader);
+                self.readers[reader] = Reader::ENDED;
+            }
+            (Reader::Leading { token, .. }, Step::Renew) => {
+                self.redis.renew_lease(token, protocol.flaw);
+            }
+            (
+                Reader::Leading {
+                    token,
+                    loaded: Some(record),
+                    ..
+                },
+                Step::Fill,
+            ) => {
+                self.redis.fill(token, record, protocol.flaw);
+                self.readers[reader] = Reader::ENDED;
+            }
+            (Reader::Releasing { token }, Step::Release) => {
+                self.redis.release(token);
+                self.readers[reader] = Reader::ENDED;
+            }
+            (Reader::Bypassing { .. }, Step::Leave) => self.readers[reader] = Reader::ENDED,
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, protocol: &Protocol, reader: usize, floor: Record, watch: Option<Token>) {
+        if let Some(data) = self.redis.data {
+            self.readers[reader] = match watch {
+                Some(watch) => Reader::Relaying {
+                    floor,
+                    watch,
+                    record: data.record,
+                },
+                None => Reader::given(floor, data.record),
+            };
+            return;
+        }
+        if protocol.flaw == Some(Flaw::FlightsByKey)
+            && let Some(leader) = self.find_flight(reader, |_| true)
+        {
+            self.follow(reader, floor, leader);
+            return;
+        }
+        let own = Token::FRESH;
+        self.readers[reader] = match self.redis.acquire(own, protocol.flaw) {
+            Acquire::Acquired => {
+                self.abandon(reader);
+                Reader::leading(floor, own)
+            }
+            // Its own flight is in the table already.
+            Acquire::Guarded(nonce) if nonce == own => {
+                self.abandon(reader);
+                Reader::bypassing(floor, nonce)
+            }
+            Acquire::Held(token) if watch == Some(token) => Reader::Asking { floor, watch },
+            Acquire::Held(token) => Reader::Told {
+                floor,
+                by: Told::Held(token),
+                watch,
+            },
+            Acquire::Guarded(nonce) => Reader::Told {
+                floor,
+                by: Told::Guarded(nonce),
+                watch,
+            },
+        };
+    }
+
+    fn hit(&mut self, reader: usize) {
+        if let Some(data) = self.redis.data {
+            self.readers[reader] = match Reader::given(self.floor, data.record) {
+                Reader::ENDED => Reader::Refreshing,
+                stale => stale,
+            };
+        }
+    }
+
+    /// Follows the flight under the token that Redis named. If there is none: watches, and under a guard
+    /// loads for itself.
+    fn look_for_flight(&mut self, reader: usize, floor: Record, by: Told) {
+        // Its watch, if any, was for another token.
+        self.abandon(reader);
+        self.readers[reader] = Reader::Asking { floor, watch: None };
+        match (self.find_flight(reader, |token| token == by.name()), by) {
+            (Some(leader), _) => self.follow(reader, floor, leader),
+            (None, Told::Held(token)) => {
+                self.readers[reader] = Reader::Asking {
+                    floor,
+                    watch: Some(token),
+                };
+            }
+            (None, Told::Guarded(nonce)) => {
+                self.readers[reader] = Reader::bypassing(floor, nonce);
+            }
+        }
+    }
+
+    fn load(&mut self, reader: usize) {
+        let record = self.primary;
+        if let Reader::Leading { floor, loaded, .. } | Reader::Bypassing { floor, loaded, .. } =
+            &mut self.readers[reader]
+        {
+            assert!(!record.is_older_than(*floor), "the primary forgets nothing");
+            *loaded = Some(record);
+            // It has answered for what it returns.
+            *floor = Record::FIRST;
+        }
+        self.land(reader, record);
+    }
+
+    fn follow(&mut self, reader: usize, floor: Record, leader: usize) {
+        let leader = self.readers[leader];
+        self.readers[reader] = match (leader.outcome(), leader.flight()) {
+            (Some(record), _) => Reader::given(floor, record),
+            (None, Some(flight)) => Reader::Following { floor, flight },
+            (None, None) => Reader::Asking { floor, watch: None },
+        };
+    }
+
+    /// Another of this reader's process that flies under a token that will do.
+    fn find_flight(&self, reader: usize, will_do: impl Fn(Token) -> bool) -> Option<usize> {
+        (0..READERS).find(|&other| {
+            other != reader
+                && process_of(other) == process_of(reader)
+                && self.readers[other].flight().is_some_and(&will_do)
+        })
+    }
+
+    fn land(&mut self, leader: usize, record: Record) {
+        self.wake_followers(leader, |floor| Reader::given(floor, record));
+    }
+
+    fn abandon(&mut self, leader: usize) {
+        self.wake_followers(leader, |floor| Reader::Asking { floor, watch: None });
+    }
+
+    fn wake_followers(&mut self, leader: usize, wake: impl Fn(Record) -> Reader) {
+        let ended = self.readers[leader].flight();
+        for (id, reader) in self.readers.iter_mut().enumerate() {
+            if let Reader::Following { floor, flight } = *reader
+                && process_of(id) == process_of(leader)
+                && ended == Some(flight)
+            {
+                *reader = wake(floor);
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The whole of it: one key in Redis, the primary, and the callers in their processes.
+
+use crate::{
+    flaw::Flaw,
+    reader::{self, Reader},
+    redis::{Data, Record, Redis, Token, WRITERS},
+    write::{self, Kind, Writer},
+};
+
+/// Two in process 0, so that one can lead what the other follows, and one in process 1.
+pub(crate) const READERS: usize = 3;
+
+pub(crate) fn process_of(reader: usize) -> usize {
+    reader / 2
+}
+
+/// One configuration of the protocol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Protocol {
+    /// The first so many take part.
+    pub(crate) readers: usize,
+    /// [`WRITERS`] at most.
+    pub(crate) writers: &'static [Write],
+    /// Which processes may crash, each at any of its steps.
+    pub(crate) crashes: &'static [usize],
+    /// Whoever hits may go on to refresh the record.
+    pub(crate) refresh: bool,
+    /// Any loader may panic.
+    pub(crate) panic: bool,
+    /// The primary has no record at first, and that is cached, too.
+    pub(crate) not_found: bool,
+    pub(crate) flaw: Option<Flaw>,
+}
+
+/// One write, and the process that does it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write {
+    pub(crate) kind: Kind,
+    pub(crate) process: usize,
+    /// Its guard may be renewed once, after a lapse. A renewal in time is a lapse that did not happen.
+    pub(crate) renews: bool,
+    /// Its last step may be done twice, the second time late: it was sent again when the reply was lost.
+    pub(crate) repeats: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    pub(crate) redis: Redis,
+    pub(crate) primary: Record,
+    /// What a lookup that begins now must at least get.
+    pub(crate) floor: Record,
+    pub(crate) readers: [Reader; READERS],
+    pub(crate) writers: [Writer; WRITERS],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Reader(usize, reader::Step),
+    Writer(usize, write::Step),
+    DataExpires,
+    LeaseLapses,
+    GuardLapses(usize),
+    Crash(usize),
+}
+
+impl State {
+    /// The key is cold, or a record is cached.
+    pub(crate) fn initial(protocol: &Protocol) -> Vec<State> {
+        let cold = State {
+            redis: Redis::default(),
+            primary: Record::FIRST,
+            floor: Record::FIRST,
+            readers: std::array::from_fn(|reader| {
+                if reader < protocol.readers {
+                    Reader::Idle
+                } else {
+                    Reader::ENDED
+                }
+            }),
+            writers: std::array::from_fn(|writer| match protocol.writers.get(writer) {
+                Some(write) => Writer::idle(write.renews),
+                None => Writer::ABSENT,
+            }),
+        };
+        let mut warm = cold;
+        warm.redis.data = Some(Data {
+            record: Record::FIRST,
+            ttl: true,
+        });
+        vec![cold, warm]
+    }
+
+    pub(crate) fn actions(&self, protocol: &Protocol, actions: &mut Vec<Action>) {
+        for (id, reader) in self.readers.iter().enumerate() {
+            // The readers of a process are alike: which of them begins first makes no difference.
+            let waits_its_turn = *reader == Reader::Idle
+                && (0..id).any(|other| {
+                    process_of(other) == process_of(id) && self.readers[other] == Reader::Idle
+                });
+            if !waits_its_turn {
+                actions.extend(reader.steps().iter().map(|&step| Action::Reader(id, step)));
+            }
+        }
+        for (id, write) in protocol.writers.iter().enumerate() {
+            let writer = self.writers[id];
+            let steps = writer.steps(write.kind);
+            actions.extend(steps.iter().map(|&step| Action::Writer(id, step)));
+            if writer.guarded {
+                actions.push(Action::GuardLapses(id));
+            }
+        }
+        actions.push(Action::DataExpires);
+        actions.push(Action::LeaseLapses);
+        let crashes = protocol.crashes.iter().copied();
+        let crashes = crashes.filter(|&process| self.is_busy(protocol, process));
+        actions.extend(crashes.map(Action::Crash));
+    }
+
+    pub(crate) fn after(mut self, protocol: &Protocol, action: Action) -> State {
+        match action {
+            Action::Reader(reader, step) => self.read(protocol, reader, step),
+            Action::Writer(writer, step) => self.write(protocol, writer, step),
+            Action::DataExpires => self.redis.expire_data(),
+            Action::LeaseLapses => {
+                if self.redis.lapse_lease() {
+                    self.leases_end();
+                }
+            }
+            Action::GuardLapses(writer) => self.lapse_guard(writer),
+            Action::Crash(process) => self.crash(protocol, process),
+        }
+        self.renumber();
+        self
+    }
+
+    /// Gives the tokens numbers in the order in which they stand, so that states that differ in nothing but
+    /// the tokens that were drawn are one.
+    fn renumber(&mut self) {
+        let mut before = [Token::FRESH; 2 * READERS + WRITERS + 1];
+        let mut count = 0;
+        let mut renumber = |token: &mut Token| {
+            let mut number = 0;
+            while number < count && before[number] != *token {
+                number += 1;
+            }
+            before[number] = *token;
+            count = count.max(number + 1);
+            *token = Token(number);
+        };
+        self.redis.each_token(&mut renumber);
+        for reader in &mut self.readers {
+            reader.each_token(&mut renumber);
+        }
+        for writer in &mut self.writers {
+            writer.each_token(&mut renumber);
+        }
+    }
+
+    /// The leases that stood until now have lapsed or were ended by a write, which their leaders don't know.
+    pub(crate) fn leases_end(&mut self) {
+        for reader in &mut self.readers {
+            if let Reader::Leading { live, .. } = reader {
+                *live = false;
+            }
+        }
+    }
+
+    /// Its callers and its flights are gone. What it set in Redis stands until it lapses.
+    fn crash(&mut self, protocol: &Protocol, process: usize) {
+        for (id, reader) in self.readers.iter_mut().enumerate() {
+            if process_of(id) == process && !reader.has_ended() {
+                *reader = Reader::ENDED;
+            }
+        }
+        for (id, write) in protocol.writers.iter().enumerate() {
+            if write.process == process && !self.writers[id].has_ended() {
+                self.crash_writer(id);
+            }
+        }
+    }
+
+    /// A crash of a process that has not begun anything, or has ended everything, changes nothing.
+    fn is_busy(&self, protocol: &Protocol, process: usize) -> bool {
+        let reads = self.readers.iter().enumerate().any(|(id, reader)| {
+            process_of(id) == process && !reader.has_ended() && *reader != Reader::Idle
+        });
+        reads
+            || protocol.writers.iter().enumerate().any(|(id, write)| {
+                let writer = self.writers[id];
+                write.process == process
+                    && !writer.has_ended()
+                    && writer.phase != write::Phase::Idle
+            })
+    }
+
+    pub(crate) fn have_all_ended(&self) -> bool {
+        self.readers.iter().all(|reader| reader.has_ended())
+            && self.writers.iter().all(|writer| writer.has_ended())
+    }
+}

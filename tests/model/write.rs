@@ -1,0 +1,216 @@
+//! The write paths, step by step: `invalidate`, `write` and `update_field`, each with its commit to the primary.
+
+use crate::{
+    flaw::Flaw,
+    redis::{Record, Token},
+    state::{Protocol, State},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Invalidate,
+    Write,
+    UpdateField,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Writer {
+    pub(crate) phase: Phase,
+    /// Its guard entry's time is not over yet, whatever stands in Redis.
+    pub(crate) guarded: bool,
+    /// May renew once more.
+    pub(crate) renewable: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    Idle,
+    /// `without_lapse`: its guard has stood all the time so far.
+    Guarding {
+        without_lapse: bool,
+    },
+    /// `crash_safe`: its guard stood until the commit.
+    Committed {
+        version: u8,
+        crash_safe: bool,
+    },
+    /// Died after a crash-safe commit, and its guard still stands.
+    Mourned {
+        version: u8,
+    },
+    /// Has returned, while the last request it sent is still on its way. `nonce`: what that brings, unless it
+    /// was drawn anew when the request was sent again.
+    Repeating {
+        nonce: Option<Token>,
+    },
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Guard,
+    Commit,
+    End,
+    Renew,
+    Repeat,
+}
+
+impl Writer {
+    pub(crate) const ABSENT: Writer = Writer {
+        phase: Phase::Ended,
+        guarded: false,
+        renewable: false,
+    };
+
+    pub(crate) fn idle(renews: bool) -> Writer {
+        Writer {
+            phase: Phase::Idle,
+            guarded: false,
+            renewable: renews,
+        }
+    }
+
+    pub(crate) fn steps(self, kind: Kind) -> &'static [Step] {
+        match (self.phase, kind) {
+            (Phase::Idle, Kind::Write) => &[Step::Guard],
+            (Phase::Idle, _) => &[Step::Commit],
+            (Phase::Guarding { .. }, _) => &[Step::Commit, Step::Renew],
+            (Phase::Committed { .. }, _) => &[Step::End, Step::Renew],
+            (Phase::Repeating { .. }, _) => &[Step::Repeat],
+            (Phase::Mourned { .. } | Phase::Ended, _) => &[],
+        }
+    }
+
+    pub(crate) fn has_ended(self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Mourned { .. } | Phase::Repeating { .. } | Phase::Ended
+        )
+    }
+
+    pub(crate) fn each_token(&mut self, mut see: impl FnMut(&mut Token)) {
+        if let Phase::Repeating { nonce: Some(nonce) } = &mut self.phase {
+            see(nonce);
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn write(&mut self, protocol: &Protocol, writer: usize, step: Step) {
+        let kind = protocol.writers[writer].kind;
+        match (self.writers[writer].phase, step) {
+            (Phase::Idle, Step::Guard) => {
+                self.redis.guard(writer, Token::FRESH, protocol.flaw);
+                self.leases_end();
+                self.writers[writer].guarded = true;
+                self.writers[writer].phase = Phase::Guarding {
+                    without_lapse: true,
+                };
+            }
+            (Phase::Idle, Step::Commit) => self.commit(kind, writer, false),
+            (Phase::Guarding { without_lapse }, Step::Commit) => {
+                self.commit(kind, writer, without_lapse);
+            }
+            (Phase::Committed { version, .. }, Step::End) => {
+                self.send_end(protocol, writer, version, Token::FRESH);
+                self.promise(kind, version);
+                self.writers[writer] = Writer::ABSENT;
+                if protocol.writers[writer].repeats {
+                    let keeps = protocol.flaw == Some(Flaw::RepeatKeepsNonce);
+                    let nonce = keeps.then_some(Token::FRESH);
+                    self.writers[writer].phase = Phase::Repeating { nonce };
+                }
+            }
+            (Phase::Repeating { nonce }, Step::Repeat) => {
+                // A field update is not sent again: late, it could set an old value.
+                self.send_end(protocol, writer, 0, nonce.unwrap_or(Token::FRESH));
+                self.writers[writer] = Writer::ABSENT;
+            }
+            (_, Step::Renew) => self.renew_guard(writer),
+            _ => {}
+        }
+    }
+
+    fn commit(&mut self, kind: Kind, writer: usize, crash_safe: bool) {
+        let version = match kind {
+            Kind::UpdateField => &mut self.primary.field,
+            Kind::Invalidate | Kind::Write => &mut self.primary.rest,
+        };
+        *version += 1;
+        self.writers[writer].phase = Phase::Committed {
+            version: *version,
+            crash_safe,
+        };
+    }
+
+    fn send_end(&mut self, protocol: &Protocol, writer: usize, version: u8, nonce: Token) {
+        match protocol.writers[writer].kind {
+            Kind::Invalidate => self.redis.invalidate(nonce, protocol.flaw),
+            Kind::Write => self.redis.unguard(writer, nonce, protocol.flaw),
+            Kind::UpdateField => {
+                let is_sentinel = |record| protocol.not_found && record == Record::FIRST;
+                self.redis
+                    .update_field(version, is_sentinel, nonce, protocol.flaw);
+            }
+        }
+        self.leases_end();
+    }
+
+    fn renew_guard(&mut self, writer: usize) {
+        let renewing = &mut self.writers[writer];
+        if renewing.renewable && !renewing.guarded && self.redis.renew_entry(writer) {
+            renewing.guarded = true;
+            renewing.renewable = false;
+        }
+    }
+
+    /// A writer's guard entry lapses, be the writer dead or only slow.
+    pub(crate) fn lapse_guard(&mut self, writer: usize) {
+        self.redis.lapse_entry(writer);
+        let lapsing = &mut self.writers[writer];
+        lapsing.guarded = false;
+        match lapsing.phase {
+            Phase::Guarding { .. } => {
+                lapsing.phase = Phase::Guarding {
+                    without_lapse: false,
+                };
+            }
+            Phase::Mourned { version } => {
+                *lapsing = Writer::ABSENT;
+                self.promise(Kind::Write, version);
+            }
+            _ => {}
+        }
+    }
+
+    /// The writer's process dies. Its guard stands until it lapses.
+    pub(crate) fn crash_writer(&mut self, writer: usize) {
+        let dying = &mut self.writers[writer];
+        dying.renewable = false;
+        dying.phase = match dying.phase {
+            Phase::Committed {
+                version,
+                crash_safe: true,
+            } => Phase::Mourned { version },
+            _ => Phase::Ended,
+        };
+        if !dying.guarded {
+            self.lapse_guard(writer);
+        }
+    }
+
+    /// From here on no lookup may begin and get anything older.
+    fn promise(&mut self, kind: Kind, version: u8) {
+        let record = match kind {
+            Kind::UpdateField => Record {
+                field: version,
+                ..Record::FIRST
+            },
+            Kind::Invalidate | Kind::Write => Record {
+                rest: version,
+                ..Record::FIRST
+            },
+        };
+        self.floor = self.floor.newest(record);
+    }
+}
