@@ -54,13 +54,15 @@ fn a_lease_outlives_its_ttl_while_its_loader_runs() {
 #[test]
 fn a_hundred_slow_loads_keep_their_leases() {
     let server = Server::start();
-    let cache = short(&server, Duration::from_secs(60));
+    // Longer than a busy machine keeps a thread waiting.
+    let lease = Duration::from_millis(400);
+    let cache: Cache = server.builder().lease_ttl(lease).build().unwrap();
     thread::scope(|scope| {
         for id in 0..100 {
             let cache = &cache;
             scope.spawn(move || {
                 let found = cache.get(&id.to_string(), |id| {
-                    thread::sleep(Duration::from_millis(600)); // four lease TTLs
+                    thread::sleep(4 * lease);
                     load_loaf(id)
                 });
                 assert_eq!(found.unwrap().source(), Source::Loaded);
