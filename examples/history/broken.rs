@@ -15,7 +15,7 @@ pub(crate) enum Break {
     Fill,
     /// A load is shared by its key: whoever asks while it is under way joins it, also after an invalidation
     Flights,
-    /// The end of a write, and an invalidation, leave the nonce of a guard as it is
+    /// The end of a write, its lapse, and an invalidation leave the nonce of a guard as it is
     Nonce,
     /// An update isn't watched: it is done when it comes late, though it has been given up
     Watch,
@@ -96,6 +96,7 @@ impl Break {
                 vec![
                     (INVALIDATE, changed(INVALIDATE, renewed, "false")),
                     (UNGUARD, unguard),
+                    (ACQUIRE, changed(ACQUIRE, "  nonce = ARGV[1]\n", "")),
                 ]
             }
             Break::Watch => Vec::new(),
