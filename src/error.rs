@@ -29,6 +29,23 @@ pub enum Error {
     /// in the message. From a write (`invalidate`, `update_field`, `update`): **the cached record may
     /// still be the old one**. The invalidation is remembered and replayed as soon as Redis answers; until then
     /// this process doesn't read that record from Redis, but others may find the old one there.
+    ///
+    /// What each failure means to the calls:
+    ///
+    /// | failure | `get` | a write | the breaker |
+    /// |---|---|---|---|
+    /// | no connection, one that breaks, no answer in time | degraded; a read on a connection that broke is repeated once | this error; an `invalidate` on a connection that broke is repeated once | counts |
+    /// | `LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY` | degraded | this error | counts |
+    /// | `NOAUTH`, `WRONGPASS` | degraded | this error | counts |
+    /// | an answer that makes no sense | degraded | this error | counts |
+    /// | `READONLY`, `MISCONF`, `NOPERM` | a hit is a hit, a miss is degraded | this error | doesn't |
+    /// | `OOM` | a hit is a hit, a miss is degraded | an update becomes an invalidation, which works | doesn't |
+    /// | no free connection in the pool | degraded | this error | doesn't |
+    /// | the breaker is open | degraded, at once | this error, at once | |
+    /// | an invalidation of the record is remembered | degraded, at once | the write is tried | |
+    ///
+    /// `WRONGTYPE`, and an entry that doesn't decode, are no errors: they are misses, and the next fill replaces
+    /// them.
     Redis {
         /// What was asked of it.
         request: &'static str,

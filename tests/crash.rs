@@ -122,6 +122,7 @@ fn waiters_of_a_leader_that_is_killed_are_served_by_one_load_when_its_lease_laps
     assert_eq!(loads.load(SeqCst), 1);
     let last = *waits.last().unwrap();
     assert!(last <= LEASE + Duration::from_millis(100), "{waits:?}");
+    server.assert_every_key_expires();
 }
 
 #[test]
@@ -153,6 +154,7 @@ fn after_a_writer_was_killed_between_commit_and_invalidation_no_reader_is_stale(
         "cached again {cached:?} after the kill, with a lease of {LEASE:?}, after {loads} loads"
     );
     assert!(cached <= LEASE + Duration::from_millis(100), "{cached:?}");
+    server.assert_every_key_expires();
 }
 
 /// The guard has a place for each writer; the end of one leaves the other's.
@@ -171,6 +173,7 @@ fn a_writer_that_was_killed_stays_guarded_though_another_writer_begins_and_ends(
     assert_eq!(**found.unwrap().record().unwrap(), version(1));
     let found = cache.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
+    server.assert_every_key_expires();
 }
 
 /// Found by the model: the guard of a writer that lives kept the nonce under which a load from before the dead

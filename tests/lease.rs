@@ -70,6 +70,7 @@ fn a_hundred_slow_loads_keep_their_leases() {
         }
     });
     assert_eq!(cache.stats().refused_fills, 0);
+    server.assert_every_key_expires();
 }
 
 #[test]

@@ -208,6 +208,7 @@ fn what_an_invalidation_could_not_end_is_not_read_before_it_has_been_replayed() 
     // And it is gone for everybody.
     let found = other.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
+    server.assert_every_key_expires();
 }
 
 #[test]
@@ -328,6 +329,7 @@ fn where_there_is_no_room_the_whole_prefix_is_bypassed_until_nothing_old_can_be_
     // A TTL, a load and a lease.
     assert!(overflowed.elapsed() >= 3 * life);
     assert!(cache.get("never invalidated", load_loaf).unwrap().is_hit());
+    server.assert_every_key_expires();
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes() {
     let suppressed = one.stats().stampedes_suppressed + two.stats().stampedes_suppressed;
     let hits = one.stats().hits + two.stats().hits;
     assert_eq!(suppressed + hits, 63);
+    server.assert_every_key_expires();
 }
 
 #[test]

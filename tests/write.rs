@@ -156,6 +156,7 @@ fn readers_of_one_write_share_a_load() {
     assert!(write.is_ok());
     // One that was told the nonce but got no time to look for the flight would load once more.
     assert!(cache.stats().loads <= 2, "{:?}", cache.stats());
+    server.assert_every_key_expires();
 }
 
 /// A load that began during a write, before its commit, is not shared with a lookup that comes after the
@@ -229,6 +230,7 @@ fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it()
         })
         .unwrap();
     assert_eq!(other.stats().redis_errors + cache.stats().redis_errors, 0);
+    server.assert_every_key_expires();
 }
 
 #[test]
@@ -248,6 +250,7 @@ fn a_load_that_a_write_overtakes_is_not_cached() {
     assert_eq!(found.unwrap().source(), Source::Loaded);
     assert_eq!(cache.stats().refused_fills, 1);
     assert_eq!(shop.read(), (2, Source::Loaded));
+    server.assert_every_key_expires();
 }
 
 #[test]
