@@ -1,5 +1,7 @@
 //! The breaker, and invalidations that did not reach Redis.
 
+#[path = "support/proxy.rs"]
+mod proxy;
 mod support;
 
 use std::{
@@ -13,6 +15,7 @@ use std::{
 };
 
 use cache_aside::{Cache, Error, Record, Redis, RedisBuilder, Source, TtlRemaining};
+use proxy::{Harm, Proxy, Which};
 use support::{Server, load_loaf, until};
 
 /// Short enough for a test, long enough for a server that works.
@@ -230,22 +233,23 @@ fn a_remembered_invalidation_is_replayed_though_nobody_asks_for_anything() {
 #[test]
 fn a_server_that_comes_back_read_only_is_read() {
     let server = Server::start_on_port();
-    let redis = impatient(&server.url()).breaker_threshold(2);
+    let proxy = Proxy::before(server.port());
+    let redis = impatient(&proxy.url()).breaker_threshold(2);
     let cache = cache(redis);
     for id in ["a", "b", "c"] {
         cache.get(id, load(1)).unwrap();
     }
-    server.freeze();
+    proxy.harm(Which::Each, Harm::CutBefore);
     for id in ["a", "b"] {
         cache.invalidate(id).unwrap_err();
     }
     assert!(cache.stats().breaker_open);
-    server.thaw();
     redis::cmd("REPLICAOF")
         .arg("127.0.0.1")
         .arg(support::free_port())
         .exec(&mut server.connect())
         .unwrap();
+    proxy.spare();
     until(|| cache.get("c", load_loaf).unwrap().is_hit());
     let found = cache.get("a", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
