@@ -4,96 +4,30 @@
 //! asserted, a load takes long enough for every thread of a busy machine to ask before it ends, and where
 //! nothing is cached, which leaves no second chance, there are fewer threads than connections.
 
-use std::{
-    env,
-    io::Read,
-    path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+#[path = "support/example.rs"]
+mod example;
+
+use std::time::Duration;
+
+use example::Run;
 
 /// Long enough for the slowest machine, short enough to notice a harness that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Run {
-    status: ExitStatus,
-    stdout: String,
-    stderr: String,
+fn stampede(args: &[&str]) -> Harness {
+    Harness(example::run("stampede", args, PATIENCE))
 }
 
-/// Runs the harness with a private server of its own, unless the arguments say otherwise.
-fn stampede(args: &[&str]) -> Run {
-    let mut child = Command::new(built())
-        .args(args)
-        .env_remove("REDIS_URL")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the harness starts");
-    let stdout = read(child.stdout.take().expect("it is piped"));
-    let stderr = read(child.stderr.take().expect("it is piped"));
-    // A pipe ends when the last process that writes to it has ended.
-    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(PATIENCE), stderr.recv_timeout(PATIENCE))
-    else {
-        interrupt(&mut child);
-        panic!("the harness did not end within {PATIENCE:?}: {args:?}");
-    };
-    Run {
-        status: child.wait().expect("it is ours"),
-        stdout,
-        stderr,
-    }
-}
+struct Harness(Run);
 
-/// The example beside this test: `target/<profile>/examples/stampede`.
-fn built() -> PathBuf {
-    let test = env::current_exe().expect("this test has a path");
-    let profile = test.parent().and_then(|deps| deps.parent());
-    let path = profile
-        .expect("tests lie in `deps` of their profile")
-        .join("examples/stampede");
-    assert!(
-        path.exists(),
-        "the harness is not built. Type:  cargo build --example stampede"
-    );
-    path
-}
-
-fn read(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
-    let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
-        let mut text = String::new();
-        pipe.read_to_string(&mut text)
-            .expect("the harness writes text");
-        let _ = send.send(text);
-    });
-    receive
-}
-
-/// As Ctrl-C does, so that it ends its server.
-fn interrupt(child: &mut Child) {
-    let _ = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    let _ = child.wait();
-}
-
-impl Run {
-    /// What the table says behind this label.
+impl Harness {
     fn says(&self, label: &str) -> &str {
-        assert!(self.status.success(), "{}", self.stderr);
-        self.stdout
-            .lines()
-            .find_map(|line| line.strip_prefix(label))
-            .unwrap_or_else(|| panic!("no line `{label}` in:\n{}", self.stdout))
-            .trim()
+        assert!(self.0.status.success(), "{}", self.0.stderr);
+        self.0.says(label)
     }
 
     fn must_say(&self, label: &str, text: &str) {
-        assert_eq!(self.says(label), text, "in:\n{}", self.stdout);
+        assert_eq!(self.says(label), text, "in:\n{}", self.0.stdout);
     }
 
     /// The largest of a line of durations, in milliseconds.
@@ -112,10 +46,10 @@ impl Run {
     }
 
     fn refuses_in_one_line(&self, begin: &str) {
-        assert_eq!(self.status.code(), Some(1));
-        assert_eq!(self.stdout, "");
-        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
-        assert!(self.stderr.starts_with(begin), "{}", self.stderr);
+        assert_eq!(self.0.status.code(), Some(1));
+        assert_eq!(self.0.stdout, "");
+        assert_eq!(self.0.stderr.lines().count(), 1, "{}", self.0.stderr);
+        assert!(self.0.stderr.starts_with(begin), "{}", self.0.stderr);
     }
 }
 

@@ -14,7 +14,7 @@
 use std::{
     env,
     io::{self, BufRead, BufReader, Write},
-    process::{self, Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -22,6 +22,7 @@ use std::{
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use crate::{
+    child::{lines_until_orphaned, say},
     crew::Crew,
     plan::{Message, Plan},
 };
@@ -136,24 +137,4 @@ pub(crate) fn live() -> Result<(), String> {
     });
     // The parent says what failed, to its user.
     outcome.or_else(|why| say(&Message::Failed(why)))
-}
-
-/// The lines on stdin. When there are no more, this process ends.
-fn lines_until_orphaned() -> Receiver<String> {
-    let (send, receive) = channel::unbounded();
-    thread::spawn(move || {
-        for line in io::stdin().lines().map_while(Result::ok) {
-            let _ = send.send(line);
-        }
-        process::exit(0);
-    });
-    receive
-}
-
-fn say(message: &Message) -> Result<(), String> {
-    let line = serde_json::to_string(message).expect("messages are plain data");
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| error.to_string())
 }

@@ -11,7 +11,11 @@
 
 mod args;
 mod broken;
+#[path = "../support/child.rs"]
+mod child;
 mod children;
+#[path = "../support/args.rs"]
+mod command_line;
 mod crew;
 mod dice;
 mod ground;
@@ -40,7 +44,7 @@ use crate::{args::Args, ground::Ground, run::End};
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let outcome = Args::read().and_then(|args| {
+    let outcome = command_line::read::<Args>().and_then(|args| {
         if args.child {
             children::live().map(|()| ExitCode::SUCCESS)
         } else {

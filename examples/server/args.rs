@@ -71,22 +71,6 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Reads the command line and the environment.
-    ///
-    /// Prints and exits where help or the version is asked for. An error is one line: clap's own would be
-    /// several, and exit with 2.
-    pub(crate) fn read() -> Result<Args, String> {
-        Args::try_parse().map_err(|error| {
-            if !error.use_stderr() {
-                error.exit();
-            }
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            let line = line.strip_prefix("error: ").unwrap_or(line);
-            format!("{line}; --help lists the flags")
-        })
-    }
-
     pub(crate) fn redis_url(&self) -> String {
         match &self.redis_url {
             // A variable that is set to nothing counts as not set, as it does for a shell.

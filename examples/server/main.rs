@@ -4,6 +4,8 @@
 //! made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
 
 mod args;
+#[path = "../support/args.rs"]
+mod command_line;
 mod http;
 mod page;
 mod primary;
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), String> {
-    let args = Args::read()?;
+    let args = command_line::read::<Args>()?;
     let shop = Shop {
         cache: open_cache(&args)?,
         primary: MockPrimaryStore::new(args.primary_latency()),

@@ -1,6 +1,6 @@
 //! The command line: flags, defaults, help texts, and one clear line for a wrong flag.
 
-use clap::{Parser, error::ErrorKind};
+use clap::Parser;
 
 use crate::plan::Primary;
 
@@ -68,26 +68,6 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The arguments of this process. `Err` says in one line what is wrong with them; asked for help, it is
-    /// printed and the process ends.
-    pub(crate) fn read() -> Result<Args, String> {
-        Args::try_parse().map_err(|error| {
-            if matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) {
-                error.exit();
-            }
-            // Further lines are the usage, which `--help` tells better.
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            format!(
-                "{} (try --help)",
-                line.strip_prefix("error: ").unwrap_or(line)
-            )
-        })
-    }
-
     pub(crate) fn primary(&self) -> Primary {
         match (self.missing, self.failing) {
             (true, _) => Primary::Missing,

@@ -9,7 +9,11 @@
 //! `print`, `page` and `histogram` (what came of it).
 
 mod args;
+#[path = "../support/child.rs"]
+mod child;
 mod children;
+#[path = "../support/args.rs"]
+mod command_line;
 mod crew;
 mod figures;
 mod ground;
@@ -33,7 +37,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let outcome = Args::read().and_then(|args| {
+    let outcome = command_line::read::<Args>().and_then(|args| {
         if args.child {
             children::live()
         } else {

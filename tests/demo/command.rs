@@ -21,12 +21,12 @@ fn refusal(args: &[&str]) -> String {
 fn a_wrong_flag_is_one_line_and_status_1() {
     assert_eq!(
         refusal(&["--prot", "8080"]),
-        "server: unexpected argument '--prot' found; --help lists the flags"
+        "server: unexpected argument '--prot' found (try --help)"
     );
     assert_eq!(
         refusal(&["--port", "http"]),
-        "server: invalid value 'http' for '--port <PORT>': invalid digit found in string; \
-         --help lists the flags"
+        "server: invalid value 'http' for '--port <PORT>': invalid digit found in string \
+         (try --help)"
     );
     for wrong in [
         ["--ttl", "0"],
