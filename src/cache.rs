@@ -191,7 +191,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 }
 
 impl<R> Cache<R> {
-    /// Ends the cached record, and every load of it that is under way. Returns whether a record was cached.
+    /// Ends the cached record, and every load of it that is under way. Returns whether a record was cached (false
+    /// also where the connection broke, so that it was asked twice and the first time had done it).
     ///
     /// Call it after the primary's commit. A load that began before may still finish; its callers get what
     /// it read, and it is not cached. Whoever calls [`get`](Cache::get) after `invalidate` returned gets

@@ -116,7 +116,8 @@ impl RedisBuilder {
     }
 
     /// Sets how long the wire may be silent, while a request is written and while its reply is awaited. A
-    /// connection on which that happened is closed. 1 ms to ten years.
+    /// connection on which that happened is closed. A record of megabytes is written in a few pieces, each of
+    /// which may take this long. 1 ms to ten years.
     ///
     /// Defaults to 500 ms, like `connect_timeout` and for its reason.
     pub fn io_timeout(mut self, timeout: Duration) -> RedisBuilder {
