@@ -23,8 +23,13 @@ if redis.pcall('HEXISTS', KEYS[2], 'nonce') == 1 then
   end
   -- a full server sets no field, but it deletes
   if last > 0 and type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[2])) ~= 'table' then
-    -- in the past, if the others have died: then the key is gone at once
-    redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', last))
+    -- Only ever sooner than it would. In the past, if the others have died: then
+    -- the key is gone at once.
+    local now = redis.call('TIME')
+    now = now[1] * 1000 + math.floor(now[2] / 1000)
+    if last - now < redis.call('PTTL', KEYS[2]) then
+      redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', last))
+    end
   else
     redis.call('DEL', KEYS[2])
   end

@@ -105,12 +105,21 @@ impl<R> Lookup<R> {
 #[derive(Debug, Clone)]
 pub struct Written<T> {
     value: T,
+    unguarded_by: Option<Error>,
     deferred_by: Option<Error>,
 }
 
 impl<T> Written<T> {
-    pub(crate) fn new(value: T, deferred_by: Option<Error>) -> Written<T> {
-        Written { value, deferred_by }
+    pub(crate) fn new(
+        value: T,
+        unguarded_by: Option<Error>,
+        deferred_by: Option<Error>,
+    ) -> Written<T> {
+        Written {
+            value,
+            unguarded_by,
+            deferred_by,
+        }
     }
 
     /// What the closure returned.
@@ -123,6 +132,13 @@ impl<T> Written<T> {
     #[must_use]
     pub fn into_value(self) -> T {
         self.value
+    }
+
+    /// Why there was no guard; `None` if there was. Without one a crash in the midst of the write would have left the
+    /// old record.
+    #[must_use]
+    pub fn unguarded_by(&self) -> Option<&Error> {
+        self.unguarded_by.as_ref()
     }
 
     /// Why Redis has not been told yet; `None` if it has. The invalidation is remembered and will be replayed.

@@ -114,6 +114,8 @@ impl CacheBuilder {
     /// Caches that the primary has no such record, for this long. Without it every read of a missing record
     /// asks the primary. An `invalidate` ends it, so call that after an insert as well. 1 ms to `ttl`.
     ///
+    /// Other programs see a hash with one field, `__cache_aside_not_found`.
+    ///
     /// Defaults to off: most programs don't invalidate when they insert.
     pub fn negative_ttl(mut self, ttl: Duration) -> CacheBuilder {
         self.settings.negative_ttl = Some(ttl);
@@ -222,7 +224,8 @@ fn check(settings: &Settings) -> Result<(), Error> {
         // The lease of `{a` would be that of `{{a}`.
         return refuse("prefix", "it must hold something besides `{`");
     }
-    if prefix.starts_with(LEASE_PREFIX) {
+    if prefix.starts_with(LEASE_PREFIX) || LEASE_PREFIX.starts_with(prefix.as_str()) {
+        // With `lo`, the id `ck:{lofoo}` would be the lease of `foo`.
         return refuse("prefix", "keys that begin with `lock:` are the leases");
     }
     between("ttl", *ttl, Duration::from_millis(1))?;

@@ -124,7 +124,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::Loader`]: this caller's loader failed, or the one it waited for.
     /// - [`Error::Record`]: what was loaded is no flat record.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
-    /// - [`Error::Reentrant`]: called from the loader of the same record.
+    /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through this cache. (Through
+    ///   another cache or thread, or crosswise by two records, the wait ends after `wait_timeout`.)
     /// - [`Error::WaitTimeout`]: only where
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
     ///
@@ -191,8 +192,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 }
 
 impl<R> Cache<R> {
-    /// Ends the cached record, and every load of it that is under way. Returns whether a record was cached (false
-    /// also where the connection broke, so that it was asked twice and the first time had done it).
+    /// Ends the cached record, and every load of it that is under way. Returns whether anything was cached, a
+    /// record or that there is none (false also where the connection broke, so that it was asked twice and the
+    /// first time had done it).
     ///
     /// Call it after the primary's commit. A load that began before may still finish; its callers get what
     /// it read, and it is not cached. Whoever calls [`get`](Cache::get) after `invalidate` returned gets
@@ -255,7 +257,8 @@ impl<R> Cache<R> {
     /// - [`WriteError::Cache`]: the id is empty or too long. `change` was not called.
     ///
     /// Redis is no reason for an error: the primary has been changed all the same.
-    /// [`Written::deferred_by`] says if Redis has not been told yet.
+    /// [`Written::deferred_by`] says if Redis has not been told yet, [`Written::unguarded_by`] if a crash would not
+    /// have been safe.
     ///
     /// # Panics
     ///

@@ -122,6 +122,7 @@ impl StdError for Error {
 
 /// Why [`Cache::write`](crate::Cache::write) has not changed the primary, as far as anybody knows.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum WriteError<E> {
     /// The closure's own error. The record has been invalidated, or will be: perhaps the change was made, and only
     /// the word of it was lost.
@@ -133,16 +134,20 @@ pub enum WriteError<E> {
 impl<E: fmt::Display> fmt::Display for WriteError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WriteError::Primary(failure) => write!(f, "the primary was not changed: {failure}"),
+            WriteError::Primary(failure) => {
+                write!(f, "the change of the primary failed: {failure}")
+            }
             WriteError::Cache(failure) => write!(f, "nothing was written: {failure}"),
         }
     }
 }
 
-impl<E: StdError + 'static> StdError for WriteError<E> {
+/// For whatever can be shown, a boxed error as well, which is no `Error` itself; so the closure's own error is part
+/// of the message, and not a `source`.
+impl<E: fmt::Debug + fmt::Display> StdError for WriteError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            WriteError::Primary(failure) => Some(failure),
+            WriteError::Primary(_) => None,
             WriteError::Cache(failure) => Some(failure),
         }
     }

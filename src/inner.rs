@@ -111,6 +111,20 @@ impl<R> Inner<R> {
         self.link.ask(&self.counters, request, ask)
     }
 
+    /// Asks the store about a record, unless that may be one which an invalidation should have ended: it must not
+    /// be read, and an update would keep it.
+    pub(crate) fn ask_unless_owed<T>(
+        &self,
+        data: &str,
+        request: &'static str,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self.link.bypass(data) {
+            None => self.ask(request, ask),
+            Some(cause) => Err(Error::Redis { request, cause }),
+        }
+    }
+
     /// Sends a request that invalidates, and is remembered if it fails.
     pub(crate) fn invalidate<T>(
         &self,

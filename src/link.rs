@@ -123,7 +123,7 @@ impl Link {
                     Memory::First => log::warn!(
                         "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
                     ),
-                    Memory::Kept => {}
+                    Memory::Kept | Memory::PrefixKept => {}
                     Memory::Prefix => log::error!(
                         "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {:?}",
                         who.prefix,
@@ -177,36 +177,33 @@ impl Line {
         if self.breaker.is_open() {
             self.store.ping()?;
         }
-        let mut replayed = 0;
-        loop {
-            let some = self.remembered.some(BATCH);
-            if some.is_empty() {
-                break;
-            }
+        let (mut replayed, mut refusal) = (0, None);
+        for some in self.remembered.all().chunks(BATCH) {
             let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
-            if let Err(failure) = self.store.invalidate_all(&keys) {
-                // A server that answers is read, though it refuses this. What it is not told stays bypassed.
-                if self.store.symptom(&failure) == Symptom::Refused {
-                    self.close_breaker();
+            for (replay, done) in some.iter().zip(self.store.invalidate_all(&keys)?) {
+                match done {
+                    Ok(()) => {
+                        self.remembered.settle(replay);
+                        replayed += 1;
+                    }
+                    Err(failure) => refusal = Some(failure),
                 }
-                return Err(failure);
             }
-            for replay in &some {
-                self.remembered.settle(replay);
-            }
-            replayed += some.len();
         }
         if replayed > 0 {
             log::info!("{replayed} invalidations that had not reached Redis have been replayed");
         }
-        self.close_breaker();
-        Ok(())
-    }
-
-    fn close_breaker(&self) {
+        if let Some(refusal) = &refusal
+            && self.store.symptom(refusal) == Symptom::Silent
+        {
+            return Err(refusal.clone());
+        }
+        // A server that answers is read, also where it refused some: a user may write some keys only. What it
+        // was not told stays bypassed.
         if self.breaker.close() {
             log::info!("Redis answers, and is asked again");
         }
+        refusal.map_or(Ok(()), Err)
     }
 }
 

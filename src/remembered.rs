@@ -76,8 +76,10 @@ pub(crate) enum Memory {
     First,
     /// By its key.
     Kept,
-    /// There is no room for the key: its whole prefix is bypassed.
+    /// There is no room for the key: its whole prefix is bypassed, as of now.
     Prefix,
+    /// It has been before.
+    PrefixKept,
 }
 
 impl Remembered {
@@ -99,15 +101,13 @@ impl Remembered {
         state.turn += 1;
         let turn = state.turn;
         let memory = if !state.has_room_for(keys) {
-            let until = Instant::now() + who.longest_life;
-            state.bypassed.insert(who.prefix.to_owned(), until);
-            Memory::Prefix
+            state.bypass(who)
         } else if state.debts.is_empty() {
             Memory::First
         } else {
             Memory::Kept
         };
-        if memory != Memory::Prefix {
+        if matches!(memory, Memory::First | Memory::Kept) {
             state.add(keys, turn, who.counters);
         }
         who.counters.invalidations_remembered.add_one();
@@ -124,11 +124,10 @@ impl Remembered {
         }
     }
 
-    /// Some that wait, to be replayed now.
-    pub(crate) fn some(&self, most: usize) -> Vec<Replay> {
+    /// All that wait, to be replayed now.
+    pub(crate) fn all(&self) -> Vec<Replay> {
         let state = self.state.lock();
-        let some = state.debts.values().take(most).map(Debt::replay);
-        some.collect()
+        state.debts.values().map(Debt::replay).collect()
     }
 
     /// What an invalidation of this key, about to be sent, would settle.
@@ -171,6 +170,18 @@ impl State {
     fn has_room_for(&self, keys: &Keys) -> bool {
         self.debts.contains_key(&keys.data)
             || (self.debts.len() < MOST && self.bytes + keys.data.len() <= MOST_BYTES)
+    }
+
+    /// Until the last entry that some write should have ended is gone: of several writes the longest counts.
+    fn bypass(&mut self, who: &Rememberer) -> Memory {
+        let until = Instant::now() + who.longest_life;
+        if let Some(known) = self.bypassed.get_mut(who.prefix) {
+            *known = until.max(*known);
+            Memory::PrefixKept
+        } else {
+            self.bypassed.insert(who.prefix.to_owned(), until);
+            Memory::Prefix
+        }
     }
 
     fn add(&mut self, keys: &Keys, turn: u64, counters: &Arc<Counters>) {
@@ -241,10 +252,37 @@ mod tests {
     fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
         let book = Remembered::default();
         remember(&book, "cache:a");
-        let replay = book.some(1).remove(0);
+        let replay = book.all().remove(0);
         remember(&book, "cache:a");
         book.settle(&replay);
         assert!(book.concerns("cache:a"));
+    }
+
+    /// Two caches with one prefix, and the later failure is of the one whose entries live shorter.
+    #[test]
+    fn a_bypass_is_not_cut_short() {
+        let book = Remembered::default();
+        let long = "x".repeat(MOST_BYTES + 1);
+        for millis in [60_000, 1] {
+            let who = Rememberer {
+                prefix: "cache:",
+                longest_life: Duration::from_millis(millis),
+                counters: &Arc::default(),
+            };
+            book.remember(&keys(&long), &who);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(book.concerns("cache:a"));
+    }
+
+    #[test]
+    fn what_is_settled_leaves_room() {
+        let book = Remembered::default();
+        let long = "x".repeat(MOST_BYTES);
+        for _ in 0..3 {
+            assert_eq!(remember(&book, &long), Memory::First);
+            book.settle(&book.all().remove(0));
+        }
     }
 
     #[test]
@@ -255,6 +293,7 @@ mod tests {
         }
         assert_eq!(remember(&book, "cache:0"), Memory::Kept);
         assert_eq!(remember(&book, "cache:more"), Memory::Prefix);
+        assert_eq!(remember(&book, "cache:more"), Memory::PrefixKept);
         assert!(book.concerns("cache:anything") && !book.concerns("another"));
         let long = "x".repeat(MOST_BYTES + 1);
         assert_eq!(remember(&Remembered::default(), &long), Memory::Prefix);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a cache has done since it was built or since [`Cache::reset_stats`](crate::Cache::reset_stats).
 ///
-/// Each number is exact; numbers read while other threads work may lie one event apart.
+/// Each event is counted once; numbers read while other threads work may lie one event apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -21,7 +21,8 @@ pub struct Stats {
     /// Loaders that returned an error or panicked.
     pub load_errors: u64,
     /// Records that were loaded but not cached, because their lease had ended before the fill: an
-    /// invalidation came in between, or the lease lapsed.
+    /// invalidation came in between, or the lease lapsed. Or the fill was sent again, since its connection
+    /// broke, and had been done the first time.
     pub refused_fills: u64,
     /// Lookups answered without Redis, because it failed or because a wait took too long.
     pub degraded: u64,

@@ -31,11 +31,12 @@ pub(crate) fn write<R, T, E>(
     id: &str,
     change: impl FnOnce() -> Result<T, E>,
 ) -> Result<Written<T>, WriteError<E>> {
-    let writing = Writing::begin(inner, inner.keys(id).map_err(WriteError::Cache)?);
+    let keys = inner.keys(id).map_err(WriteError::Cache)?;
+    let (writing, unguarded_by) = Writing::begin(inner, keys);
     let changed = change();
-    let ended = writing.end();
+    let deferred_by = writing.end().err();
     match changed {
-        Ok(value) => Ok(Written::new(value, ended.err())),
+        Ok(value) => Ok(Written::new(value, unguarded_by, deferred_by)),
         // Perhaps it was done all the same, a commit whose reply was lost: so it has been invalidated.
         Err(failure) => Err(WriteError::Primary(failure)),
     }
@@ -52,8 +53,9 @@ struct Writing<'a, R> {
 }
 
 impl<'a, R> Writing<'a, R> {
-    /// Puts the guard there. If that fails the write goes on: it is then as safe as an `invalidate` after it.
-    fn begin(inner: &'a Inner<R>, keys: Keys) -> Writing<'a, R> {
+    /// Puts the guard there. If that fails, here is why, and the write goes on: it is then as safe as an
+    /// `invalidate` after it.
+    fn begin(inner: &'a Inner<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
         let writer = Token::random();
         let Settings {
             lease_ttl,
@@ -65,13 +67,14 @@ impl<'a, R> Writing<'a, R> {
             let until = Instant::now() + max_load_time;
             inner.keeper.keep(&keys, writer, until)
         });
-        Writing {
+        let writing = Writing {
             inner,
             keys,
             writer,
             keeping,
             ended: false,
-        }
+        };
+        (writing, guarded.err())
     }
 
     fn end(mut self) -> Result<bool, Error> {
@@ -108,7 +111,7 @@ pub(crate) fn update_field<R>(
     check_name(field.as_bytes())?;
     check_length(field.as_bytes(), value)?;
     let keys = inner.keys(id)?;
-    let updated = inner.ask("update_field", |store| {
+    let updated = inner.ask_unless_owed(&keys.data, "update_field", |store| {
         store.update_field(&keys, field, value, new_ttl(inner), ATTEMPTS)
     });
     match or_invalidated(inner, &keys, updated) {
@@ -154,7 +157,7 @@ where
         let set = set.collect();
         Ok(Some(Diff { set, gone }))
     };
-    let updated = inner.ask("update", |store| {
+    let updated = inner.ask_unless_owed(&keys.data, "update", |store| {
         store.update(&keys, new_ttl(inner), ATTEMPTS, &mut diff)
     });
     let updated = updated.map(|done| done == Update::Changed && was_record);

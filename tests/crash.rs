@@ -199,6 +199,7 @@ fn a_load_from_before_the_commit_of_a_writer_that_died_is_not_shared_though_anot
             kill(writer);
             thread::sleep(LEASE + Duration::from_millis(50));
             let found = cache.get("p-001", load(2)).unwrap();
+            assert_eq!(found.source(), Source::Loaded);
             assert_eq!(**found.record().unwrap(), version(2));
             let_go.send(()).unwrap();
             early.join().unwrap().unwrap();

@@ -4,11 +4,11 @@
 mod proxy;
 mod support;
 
-use std::{cell::Cell, convert::Infallible};
+use std::{cell::Cell, convert::Infallible, time::Duration};
 
 use cache_aside::{Cache, Record, Source, TtlRemaining};
 use proxy::{Harm, Proxy, Which};
-use support::{Server, load_loaf, loaf};
+use support::{Server, load_loaf, loaf, until};
 
 fn with_proxy() -> (Server, Proxy, Cache) {
     let server = Server::start_on_port();
@@ -114,4 +114,24 @@ fn a_field_update_that_arrives_late_does_not_touch_a_newer_record() {
     let found = reader.get("p-001", load("3")).unwrap();
     assert!(found.is_hit());
     assert_eq!(**found.record().unwrap(), version("3"));
+}
+
+/// Nobody would fill under it, and all would wait until it lapses.
+#[test]
+fn a_lease_of_which_only_the_reply_was_lost_is_given_back() {
+    let server = Server::start_on_port();
+    let proxy = Proxy::before(server.port());
+    let builder = Cache::builder(proxy.url()).prefix("test:");
+    let long = Duration::from_secs(60);
+    let cache: Cache = builder.lease_ttl(long).build().unwrap();
+    proxy.harm(Which::With(b"\r\nlook\r\n"), Harm::CutBeforeReply);
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Degraded);
+    until(|| {
+        let left: i64 = redis::cmd("PTTL")
+            .arg("lock:{test:p-001}")
+            .query(&mut server.connect())
+            .unwrap();
+        left == -2
+    });
 }

@@ -61,7 +61,7 @@ fn a_write_gives_back_what_its_closure_returned_and_ends_the_record() {
     });
     let written = written.unwrap();
     assert_eq!(*written.value(), "seven");
-    assert!(written.deferred_by().is_none());
+    assert!(written.deferred_by().is_none() && written.unguarded_by().is_none());
     assert_eq!(shop.read(), (2, Source::Loaded));
     assert_eq!(shop.read(), (2, Source::Hit));
 }
@@ -171,21 +171,20 @@ fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guar
         cache
             .write("p-001", || {
                 // Another writer of the same record, that begins later and ends earlier.
-                let slow = scope.spawn(|| {
-                    cache.get("p-001", |_| {
-                        let old = shop.version.load(SeqCst);
-                        read.wait();
-                        go_on.wait();
-                        Ok::<_, Infallible>(Some(version(old)))
-                    })
+                let slow = cache.write("p-001", || {
+                    let slow = scope.spawn(|| {
+                        cache.get("p-001", |_| {
+                            let old = shop.version.load(SeqCst);
+                            read.wait();
+                            go_on.wait();
+                            Ok::<_, Infallible>(Some(version(old)))
+                        })
+                    });
+                    read.wait();
+                    shop.version.store(2, SeqCst);
+                    Ok::<_, Infallible>(slow)
                 });
-                read.wait();
-                cache
-                    .write("p-001", || {
-                        shop.version.store(2, SeqCst);
-                        Ok::<_, Infallible>(())
-                    })
-                    .unwrap();
+                let slow = slow.unwrap().into_value();
                 assert_eq!(guard_of(&server).len(), 2, "its nonce and one writer");
                 assert_eq!(shop.read(), (2, Source::Loaded));
                 go_on.wait();
@@ -297,6 +296,10 @@ fn a_guard_has_a_ttl_and_so_has_each_of_its_writers() {
             Ok::<_, Infallible>(())
         })
         .unwrap();
+    // And a short one doesn't cut a long one short.
+    let nested = cache.write("p-001", || brief.write("p-001", || Ok::<_, i64>(left())));
+    let left = nested.unwrap().into_value().into_value();
+    assert!((301..=2000).contains(&left), "{left}");
 }
 
 #[test]
@@ -306,7 +309,7 @@ fn without_redis_the_primary_is_changed_all_the_same_and_the_invalidation_is_rem
     let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
     let written = cache.write("p-001", || Ok::<_, Infallible>(7)).unwrap();
     assert_eq!(*written.value(), 7);
-    assert!(written.deferred_by().is_some());
+    assert!(written.deferred_by().is_some() && written.unguarded_by().is_some());
     assert_eq!(cache.stats().invalidations_pending, 1);
 }
 
@@ -345,4 +348,21 @@ fn a_full_server_lets_a_write_end_and_an_invalidation_meet_a_guard() {
     assert!(written.unwrap().deferred_by().is_none());
     maxmemory("0");
     assert_eq!(shop.read().0, 2);
+}
+
+/// As most programs hand errors on.
+#[test]
+fn an_error_of_any_kind_can_be_handed_on() {
+    let server = Server::start();
+    let cache = server.cache();
+    let write = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        cache.write("p-001", || {
+            Err::<(), Box<dyn std::error::Error + Send + Sync>>("full".into())
+        })?;
+        Ok(())
+    };
+    assert_eq!(
+        write().unwrap_err().to_string(),
+        "the change of the primary failed: full"
+    );
 }

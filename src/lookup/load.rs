@@ -79,6 +79,9 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                     return Ok(found.because_of(cause));
                 }
                 Err(flight) => {
+                    // One that has been under way for so long has hung, for all we know. Who comes now need not
+                    // find that out again.
+                    let deadline = deadline.min(inner.patience_from(flight.announced()));
                     let outcome = follow(&flight, deadline)?;
                     if flight.announced() >= self.began
                         && let Some(outcome) = outcome
@@ -93,7 +96,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                         let waited = self.began.elapsed();
                         return Err(Error::WaitTimeout { waited });
                     }
-                    // That load has hung, for all we know. Ours may not.
+                    // Ours may not hang.
                     break self.run(load).map(|(record, _)| record);
                 }
             }

@@ -61,13 +61,7 @@ where
     let load = move || loader(id).map_err(|error| Error::Loader(Arc::from(error.into())));
 
     let began = Instant::now();
-    let read = match inner.link.bypass(&data) {
-        None => inner.ask("read", |store| store.read(&data)),
-        Some(cause) => Err(Error::Redis {
-            request: "read",
-            cause,
-        }),
-    };
+    let read = inner.ask_unless_owed(&data, "read", |store| store.read(&data));
     let asking = Asking {
         inner,
         began,

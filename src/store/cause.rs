@@ -77,6 +77,22 @@ impl fmt::Display for Nonsense {
 
 impl StdError for Nonsense {}
 
+/// No connection could be opened, for whatever reason: without one, nothing is answered.
+#[derive(Debug)]
+pub(super) struct Unopened(pub(super) Cause);
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Unopened {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
 /// All connections were in use, or none could be opened.
 #[derive(Debug)]
 pub(super) struct NoneFree {

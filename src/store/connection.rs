@@ -20,7 +20,7 @@ use r2d2::{ManageConnection, Pool, PooledConnection};
 use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-use super::cause::{AtServer, NoneFree, Silent, told};
+use super::cause::{AtServer, NoneFree, Silent, Unopened, told};
 use crate::error::{Cause, Error};
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -279,7 +279,10 @@ impl Connections {
     /// Fails where the latest attempt to connect did.
     fn refusal(&self) -> Result<(), Failure> {
         match self.seen.refusal.lock().clone() {
-            Some(refusal) => Err(Failure::Checkout(told(refusal, self.timeouts.connect))),
+            Some(refusal) => {
+                let cause = told(refusal, self.timeouts.connect);
+                Err(Failure::Checkout(Arc::new(Unopened(cause))))
+            }
             None => Ok(()),
         }
     }

@@ -131,8 +131,8 @@ pub(crate) trait Store: Send + Sync {
     /// Ends the record and the lease. True: there was a record.
     fn invalidate(&self, keys: &Keys) -> Result<bool, Error>;
 
-    /// Does the same for several records, each in a step of its own, all in one round trip.
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<(), Error>;
+    /// Does the same for several records, each in a step of its own that may be refused, all in one round trip.
+    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Error>>, Error>;
 
     /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the
     /// guard has lapsed because it wasn't renewed. True: there was a record.

@@ -3,9 +3,9 @@
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
 //! Knows nothing of flights, loaders or record types.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use redis::{Client, Connection, RedisResult, Value, cmd};
+use redis::{Client, Connection, RedisError, RedisResult, Value, cmd};
 
 use super::{
     Acquire, Change, Diff, Entry, Store, Symptom, TtlRemaining, Update,
@@ -101,10 +101,11 @@ impl Store for RedisStore {
     fn renew(&self, leases: &[(Keys, Token)], lease_ttl: Duration) -> Result<Vec<bool>, Error> {
         self.run("renew", Conduct::Repeatable, |connection| {
             let renew = &self.scripts.renew;
-            renew.call_all(connection, leases, |(keys, token), request| {
+            let renewed = renew.call_all(connection, leases, |(keys, token), request| {
                 request.arg(&keys.data).arg(&keys.lease);
                 request.arg(token.as_bytes()).arg(millis(lease_ttl));
-            })
+            })?;
+            renewed.into_iter().collect()
         })
     }
 
@@ -116,15 +117,21 @@ impl Store for RedisStore {
         })
     }
 
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<(), Error> {
-        self.run("invalidate", Conduct::Repeatable, |connection| {
+    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Error>>, Error> {
+        let request = "invalidate";
+        let each = self.run(request, Conduct::Repeatable, |connection| {
             let invalidate = &self.scripts.invalidate;
-            let _: Vec<bool> = invalidate.call_all(connection, all, |keys, request| {
+            invalidate.call_all::<_, bool>(connection, all, |keys, request| {
                 request.arg(&keys.data).arg(&keys.lease);
                 request.arg(Token::random().as_bytes());
-            })?;
-            Ok(())
-        })
+            })
+        })?;
+        let refused = |error: RedisError| {
+            let cause = Arc::new(error);
+            Error::Redis { request, cause }
+        };
+        let each = each.into_iter();
+        Ok(each.map(|done| done.map(drop).map_err(refused)).collect())
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Error> {

@@ -125,20 +125,22 @@ impl Script {
     }
 
     /// Calls the script once for each item, in one round trip. `write` gives the two keys and the arguments.
+    /// Each succeeds or fails by itself.
     pub(crate) fn call_all<I, T: FromRedisValue>(
         &self,
         connection: &mut Connection,
         items: &[I],
         write: impl Fn(&I, &mut Pipeline),
-    ) -> RedisResult<Vec<T>> {
+    ) -> RedisResult<Vec<RedisResult<T>>> {
         let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
         // A pipeline is sent whole, so the server must know the script before.
         pipeline.load_script(&self.0).ignore();
         for item in items {
             pipeline.cmd("EVALSHA").arg(self.0.get_hash()).arg(2);
             write(item, &mut pipeline);
         }
-        pipeline::query(&pipeline, connection).map_err(first)
+        pipeline::query(&pipeline, connection)
     }
 }
 

@@ -123,7 +123,14 @@ fn a_hash_that_looks_like_a_guard_is_taken_away() {
     Row {
         fault: "a hash at the lease key that looks like ours",
         wire: Wire::Direct,
-        begins: |world| lay_lock(world, "HSET LEASE nonce foreign"),
+        // All it lacks is an end.
+        begins: |world| {
+            let nonce = "0123456789abcdef0123456789abcdef";
+            lay_lock(
+                world,
+                &format!("HSET LEASE nonce {nonce} writer 9999999999999"),
+            );
+        },
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, Done],
         because: "",
