@@ -79,7 +79,7 @@ impl Bare {
 }
 
 /// A cache whose records outlive the measurement.
-fn cache(server: impl Into<cache_aside::Server>) -> Cache {
+fn cache(server: impl Into<cache_aside::Backend>) -> Cache {
     Cache::builder(server)
         .prefix("test:")
         .ttl(Duration::from_secs(60 * 60))

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    backend::Backend,
     cache::Cache,
     error::Error,
     inner::Settings,
     key::LEASE_PREFIX,
     record::Record,
-    server::{Redis, RedisBuilder},
     setting::{between, refuse},
 };
 
@@ -18,64 +18,19 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct CacheBuilder {
-    server: Server,
+    backend: Backend,
     settings: Settings,
 }
 
-/// The server of a cache: an address, a [`Redis`] that is shared, or the settings of one.
-#[derive(Debug)]
-pub struct Server(Origin);
-
-#[derive(Debug)]
-enum Origin {
-    Shared(Redis),
-    Settings(RedisBuilder),
-}
-
-impl From<&str> for Server {
-    fn from(url: &str) -> Server {
-        Redis::builder(url).into()
-    }
-}
-
-impl From<String> for Server {
-    fn from(url: String) -> Server {
-        Redis::builder(url).into()
-    }
-}
-
-impl From<&String> for Server {
-    fn from(url: &String) -> Server {
-        Redis::builder(url).into()
-    }
-}
-
-impl From<RedisBuilder> for Server {
-    fn from(settings: RedisBuilder) -> Server {
-        Server(Origin::Settings(settings))
-    }
-}
-
-impl From<Redis> for Server {
-    fn from(redis: Redis) -> Server {
-        Server(Origin::Shared(redis))
-    }
-}
-
-impl From<&Redis> for Server {
-    fn from(redis: &Redis) -> Server {
-        redis.clone().into()
-    }
-}
-
 impl Cache<Record> {
-    /// Begins a cache. `server` is an address (`redis://user:password@host:port/db`, `unix:///path`), a
-    /// [`Redis`] that several caches share, or a [`RedisBuilder`] with settings of its own.
+    /// Begins a cache. `backend` is an address (`redis://user:password@host:port/db`, `unix:///path`), a
+    /// [`Redis`](crate::Redis) that several caches share, a [`RedisBuilder`](crate::RedisBuilder) with settings of its
+    /// own, a [`Memory`](crate::Memory) in this process, or a [`Backend`] over any other store.
     ///
     /// The record type is chosen by [`build`](CacheBuilder::build), not here: annotate what you assign it to.
-    pub fn builder(server: impl Into<Server>) -> CacheBuilder {
+    pub fn builder(backend: impl Into<Backend>) -> CacheBuilder {
         CacheBuilder {
-            server: server.into(),
+            backend: backend.into(),
             settings: Settings {
                 prefix: String::new(),
                 ttl: Duration::from_secs(30),
@@ -185,8 +140,8 @@ impl CacheBuilder {
     ///
     /// # Cost
     ///
-    /// With an address or a [`RedisBuilder`], one connection and one round trip, unless it is
-    /// [`lazy`](RedisBuilder::lazy). With a shared [`Redis`], none.
+    /// With an address or a [`RedisBuilder`](crate::RedisBuilder), one connection and one round trip, unless it is
+    /// [`lazy`](crate::RedisBuilder::lazy). With what is shared, none.
     ///
     /// # Errors
     ///
@@ -195,11 +150,7 @@ impl CacheBuilder {
     ///   command; in its own words, where the client library passes them on.
     pub fn build<R: Serialize + DeserializeOwned>(self) -> Result<Cache<R>, Error> {
         check(&self.settings)?;
-        let redis = match self.server.0 {
-            Origin::Shared(redis) => redis,
-            Origin::Settings(settings) => settings.build()?,
-        };
-        Ok(Cache::new(self.settings, redis.link))
+        Ok(Cache::new(self.settings, self.backend.link()?))
     }
 }
 

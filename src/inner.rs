@@ -16,7 +16,7 @@ use crate::{
     link::Link,
     remembered::Rememberer,
     stats::{Counters, Stats},
-    store::Store,
+    store::{Failure, Store},
     token::Token,
 };
 
@@ -106,7 +106,7 @@ impl<R> Inner<R> {
     pub(crate) fn ask<T>(
         &self,
         request: &'static str,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         self.link.ask(&self.counters, request, ask)
     }
@@ -117,7 +117,7 @@ impl<R> Inner<R> {
         &self,
         data: &str,
         request: &'static str,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         match self.link.bypass(data) {
             None => self.ask(request, ask),
@@ -130,7 +130,7 @@ impl<R> Inner<R> {
         &self,
         keys: &Keys,
         request: &'static str,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let Settings {
             prefix,

@@ -18,7 +18,14 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{error::Error, key::Keys, link::Link, stats::Counters, store::Store, token::Token};
+use crate::{
+    error::Error,
+    key::Keys,
+    link::Link,
+    stats::Counters,
+    store::{Failure, Store},
+    token::Token,
+};
 
 /// The handle on the thread. Dropped, it stops and joins it.
 pub(crate) struct Keeper {
@@ -159,7 +166,7 @@ impl Shared {
     fn ask<T>(
         &self,
         request: &'static str,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         self.link.ask(&self.counters, request, ask)
     }
@@ -177,7 +184,7 @@ impl Shared {
         if due.is_empty() {
             return Vec::new();
         }
-        let Ok(renewed) = self.ask("renew", |store| store.renew(due, self.lease_ttl)) else {
+        let Ok(renewed) = self.ask("renew", |store| store.renew_all(due, self.lease_ttl)) else {
             return Vec::new();
         };
         let lost = due.iter().zip(renewed).filter(|(_, renewed)| !renewed);

@@ -8,16 +8,19 @@
 pub(crate) const LEASE_PREFIX: &str = "lock:";
 
 /// The data key of a record and the key of its lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Keys {
-    /// `prefix` + `id`, nothing else: other programs can compute it.
-    pub(crate) data: String,
-    /// The data key as a hash tag, or with its own one.
-    pub(crate) lease: String,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Keys {
+    /// Where the record lives: `prefix` + `id`, nothing else, so that other programs can compute it.
+    pub data: String,
+    /// Where its lease lives: `lock:` and the data key as a hash tag, or with its own one.
+    pub lease: String,
 }
 
 impl Keys {
-    pub(crate) fn of(data: String) -> Keys {
+    /// The keys of the record at `data`.
+    #[must_use]
+    pub fn of(data: String) -> Keys {
         let lease = if has_hash_tag(&data) {
             format!("{LEASE_PREFIX}{data}")
         } else {

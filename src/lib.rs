@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod backend;
 mod breaker;
 mod builder;
 mod cache;
@@ -44,21 +45,24 @@ mod keeper;
 mod key;
 mod link;
 mod lookup;
+mod memory;
 mod mender;
 mod record;
 mod remembered;
 mod server;
 mod setting;
 mod stats;
-mod store;
+pub mod store;
 mod sync;
 mod token;
 mod write;
 
 pub use answer::{Lookup, Source, Written};
-pub use builder::{CacheBuilder, Server};
+pub use backend::Backend;
+pub use builder::CacheBuilder;
 pub use cache::Cache;
 pub use error::{Error, WriteError};
+pub use memory::Memory;
 pub use record::Record;
 pub use server::{Redis, RedisBuilder};
 pub use stats::Stats;

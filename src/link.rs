@@ -21,7 +21,7 @@ use crate::{
     mender::Mender,
     remembered::{Memory, Remembered, Rememberer},
     stats::Counters,
-    store::{Store, Symptom},
+    store::{Failure, Store, Symptom},
 };
 
 /// How many invalidations are replayed in one request: it takes the server about a millisecond.
@@ -30,6 +30,14 @@ const BATCH: usize = 500;
 /// Failures are logged no more often than this: a log that fills a disk helps nobody.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many failures in a row open the breaker, where nobody says: one lost connection is none, and five callers
+/// have waited for nothing.
+pub(crate) const BREAKER_THRESHOLD: u32 = 5;
+
+/// The longest pause between two probes, where nobody says: what a recovery is late by at most, and two small
+/// questions a second.
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+
 pub(crate) struct Link {
     line: Arc<Line>,
     mender: Mender,
@@ -37,7 +45,7 @@ pub(crate) struct Link {
 
 /// What the mender shares with the callers.
 struct Line {
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     breaker: Breaker,
     remembered: Remembered,
     /// When a failure was logged last.
@@ -45,7 +53,7 @@ struct Line {
 }
 
 impl Link {
-    pub(crate) fn new(store: Box<dyn Store>, threshold: u32, probe_interval: Duration) -> Link {
+    pub(crate) fn new(store: Arc<dyn Store>, threshold: u32, probe_interval: Duration) -> Link {
         let line = Arc::new(Line {
             store,
             breaker: Breaker::new(threshold),
@@ -59,35 +67,44 @@ impl Link {
         }
     }
 
+    /// The store itself.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.line.store
+    }
+
     /// Asks the store, unless the breaker is open.
     pub(crate) fn ask<T>(
         &self,
         counters: &Counters,
         request: &'static str,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let Line { store, breaker, .. } = &*self.line;
         if let Some(cause) = breaker.refusal() {
             return Err(Error::Redis { request, cause });
         }
-        let answer = ask(&**store);
-        if let Err(failure @ Error::Redis { .. }) = &answer {
-            counters.redis_errors.add_one();
-            self.line.complain(failure);
-            match store.symptom(failure) {
-                Symptom::Silent if breaker.failed(failure) => {
-                    log::warn!(
-                        "Redis is asked no more until it answers a probe; the latest of several failures: {failure}"
-                    );
-                    self.call_mender();
-                }
-                Symptom::Silent | Symptom::Crowded => {}
-                Symptom::Refused => breaker.succeeded(),
+        let failure = match ask(&**store) {
+            Ok(answer) => {
+                breaker.succeeded();
+                return Ok(answer);
             }
-        } else {
-            breaker.succeeded();
+            Err(failure) => failure,
+        };
+        counters.redis_errors.add_one();
+        let symptom = failure.symptom;
+        let error = failure.at(request);
+        self.line.complain(&error);
+        match symptom {
+            Symptom::Silent if breaker.failed(&error) => {
+                log::warn!(
+                    "Redis is asked no more until it answers a probe; the latest of several failures: {error}"
+                );
+                self.call_mender();
+            }
+            Symptom::Silent | Symptom::Crowded => {}
+            Symptom::Refused => breaker.succeeded(),
         }
-        answer
+        Err(error)
     }
 
     /// Whether requests are turned away just now.
@@ -109,7 +126,7 @@ impl Link {
         who: &Rememberer,
         keys: &Keys,
         request: &'static str,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let remembered = &self.line.remembered;
         // Taken before the request is sent: it settles what was remembered until then, and no more.
@@ -175,9 +192,20 @@ impl Line {
     /// Probes, replays, and closes the breaker, in this order.
     fn mend(&self) -> Result<(), Error> {
         if self.breaker.is_open() {
-            self.store.ping()?;
+            self.store.ping().map_err(|failure| failure.at("ping"))?;
         }
-        let (mut replayed, mut refusal) = (0, None);
+        let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
+        // A server that answers is read, also where it refused some: a user may write some keys only. What it
+        // was not told stays bypassed.
+        if self.breaker.close() {
+            log::info!("Redis answers, and is asked again");
+        }
+        refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
+    }
+
+    /// Replays what is remembered. `Some`: the store answered, and would not do all of it.
+    fn replay(&self) -> Result<Option<Failure>, Failure> {
+        let (mut replayed, mut refused) = (0, None);
         for some in self.remembered.all().chunks(BATCH) {
             let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
             for (replay, done) in some.iter().zip(self.store.invalidate_all(&keys)?) {
@@ -186,24 +214,17 @@ impl Line {
                         self.remembered.settle(replay);
                         replayed += 1;
                     }
-                    Err(failure) => refusal = Some(failure),
+                    Err(failure) => refused = Some(failure),
                 }
             }
         }
         if replayed > 0 {
             log::info!("{replayed} invalidations that had not reached Redis have been replayed");
         }
-        if let Some(refusal) = &refusal
-            && self.store.symptom(refusal) == Symptom::Silent
-        {
-            return Err(refusal.clone());
+        match refused {
+            Some(failure) if failure.symptom == Symptom::Silent => Err(failure),
+            refused => Ok(refused),
         }
-        // A server that answers is read, also where it refused some: a user may write some keys only. What it
-        // was not told stays bypassed.
-        if self.breaker.close() {
-            log::info!("Redis answers, and is asked again");
-        }
-        refusal.map_or(Ok(()), Err)
     }
 }
 

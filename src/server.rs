@@ -6,9 +6,9 @@ use redis::{Client, ConnectionInfo, IntoConnectionInfo};
 
 use crate::{
     error::Error,
-    link::Link,
+    link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     setting::{between, refuse},
-    store::{connection::Timeouts, redis::RedisStore},
+    store::{Store, connection::Timeouts, redis::RedisStore},
 };
 
 /// More than Redis itself admits by default.
@@ -42,6 +42,7 @@ impl fmt::Debug for Redis {
 }
 
 /// The settings of a [`Redis`]. Made by [`Redis::builder`].
+#[derive(Clone)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct RedisBuilder {
     url: String,
@@ -77,10 +78,17 @@ impl Redis {
                 connect: Duration::from_millis(500),
                 io: Duration::from_millis(500),
             },
-            breaker_threshold: 5,
-            probe_interval: Duration::from_millis(500),
+            breaker_threshold: BREAKER_THRESHOLD,
+            probe_interval: PROBE_INTERVAL,
             lazy: false,
         }
+    }
+
+    /// The server as the protocol sees it, past the circuit breaker: to look at, or to build a
+    /// [`Store`] of your own upon.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(self.link.store())
     }
 }
 
@@ -180,9 +188,9 @@ impl RedisBuilder {
         between("probe_interval", self.probe_interval, least)?;
         let store = RedisStore::new(client(&self.url)?, self.pool_size, self.timeouts);
         if !self.lazy {
-            store.check()?;
+            store.check().map_err(|failure| failure.at("connect"))?;
         }
-        let link = Link::new(Box::new(store), self.breaker_threshold, self.probe_interval);
+        let link = Link::new(Arc::new(store), self.breaker_threshold, self.probe_interval);
         Ok(Redis {
             link: Arc::new(link),
         })

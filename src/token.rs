@@ -8,9 +8,10 @@ use std::fmt;
 /// How many hexadecimal digits a token has.
 const LEN: usize = 32;
 
-/// Names one fill. 128 random bits: two fills never share one.
+/// Names one fill, one writer, or, as a nonce, one stretch of a guard's time: 128 random bits, in 32 hexadecimal
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Token([u8; LEN]);
+pub struct Token([u8; LEN]);
 
 impl Token {
     /// A token nobody else has.
@@ -18,7 +19,8 @@ impl Token {
     /// # Panics
     ///
     /// When the operating system has no randomness to give; without it no fill can be told from another.
-    pub(crate) fn random() -> Token {
+    #[must_use]
+    pub fn random() -> Token {
         let mut bytes = [0; LEN / 2];
         getrandom::fill(&mut bytes).expect("the operating system has randomness");
         let mut digits = [0; LEN];
@@ -30,11 +32,14 @@ impl Token {
     }
 
     /// The token in what a lease key holds; `None` where a foreign program wrote something else there.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Token> {
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Token> {
         bytes.try_into().ok().map(Token)
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// Its digits.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 

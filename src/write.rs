@@ -111,8 +111,10 @@ pub(crate) fn update_field<R>(
     check_name(field.as_bytes())?;
     check_length(field.as_bytes(), value)?;
     let keys = inner.keys(id)?;
-    let updated = inner.ask_unless_owed(&keys.data, "update_field", |store| {
-        store.update_field(&keys, field, value, new_ttl(inner), ATTEMPTS)
+    let updated = until_not_overtaken(|| {
+        inner.ask_unless_owed(&keys.data, "update_field", |store| {
+            store.update_field(&keys, field, value, new_ttl(inner))
+        })
     });
     match or_invalidated(inner, &keys, updated) {
         // Nothing is cached, and there is no closure that would want to know why.
@@ -128,7 +130,7 @@ where
     F: FnMut(&R) -> Option<R>,
 {
     let keys = inner.keys(id)?;
-    let mut was_record = false;
+    let (mut was_record, mut unstorable) = (false, None);
     let mut diff = |fields: Fields| {
         was_record = false;
         let old = match inner.decode(fields.clone()) {
@@ -137,17 +139,20 @@ where
             Ok(None) => {
                 let gone = fields.into_iter().map(|(name, _)| name).collect();
                 let set = Fields::new();
-                return Ok(Some(Diff { set, gone }));
+                return Some(Diff { set, gone });
             }
-            Err(Undecodable) => return Ok(None),
+            Err(Undecodable) => return None,
         };
         was_record = true;
-        let Some(new) = change(&old) else {
-            return Ok(None);
-        };
-        let new = to_fields(&new)?;
+        let new = change(&old)?;
         // Fields that the type doesn't know are another program's, and stay.
-        let known = to_fields(&old)?;
+        let (known, new) = match (to_fields(&old), to_fields(&new)) {
+            (Ok(known), Ok(new)) => (known, new),
+            (Err(why), _) | (_, Err(why)) => {
+                unstorable = Some(why);
+                return None;
+            }
+        };
         let gone = known
             .into_iter()
             .map(|(name, _)| name)
@@ -155,13 +160,27 @@ where
             .collect();
         let set = new.into_iter().filter(|field| !fields.contains(field));
         let set = set.collect();
-        Ok(Some(Diff { set, gone }))
+        Some(Diff { set, gone })
     };
-    let updated = inner.ask_unless_owed(&keys.data, "update", |store| {
-        store.update(&keys, new_ttl(inner), ATTEMPTS, &mut diff)
+    let updated = until_not_overtaken(|| {
+        inner.ask_unless_owed(&keys.data, "update", |store| {
+            store.update(&keys, new_ttl(inner), &mut diff)
+        })
     });
-    let updated = updated.map(|done| done == Update::Changed && was_record);
-    or_invalidated(inner, &keys, updated)
+    let updated = or_invalidated(inner, &keys, updated)?;
+    unstorable.map_or(Ok(updated && was_record), Err)
+}
+
+/// Tries until nobody else's change comes in between, a number of times. True: a record was changed.
+fn until_not_overtaken(mut attempt: impl FnMut() -> Result<Update, Error>) -> Result<bool, Error> {
+    for _ in 0..ATTEMPTS {
+        match attempt()? {
+            Update::Changed => return Ok(true),
+            Update::Unchanged => return Ok(false),
+            Update::Overtaken => {}
+        }
+    }
+    Err(Error::Contended { attempts: ATTEMPTS })
 }
 
 /// An update that failed leaves a record in the cache that is older than the caller's. It must not stay. So

@@ -29,7 +29,7 @@ fn impatient(url: &str) -> RedisBuilder {
         .probe_interval(Duration::from_millis(50))
 }
 
-fn cache(server: impl Into<cache_aside::Server>) -> Cache {
+fn cache(server: impl Into<cache_aside::Backend>) -> Cache {
     Cache::builder(server).prefix("test:").build().unwrap()
 }
 

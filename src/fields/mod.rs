@@ -12,7 +12,7 @@ pub(crate) use de::{Undecodable, from_fields};
 pub(crate) use ser::to_fields;
 
 /// Names and values, in order. Both are binary safe.
-pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The one field of an entry which says that the primary has no such record. `update_field.lua` knows it too.
 pub(crate) const NOT_FOUND: &[u8] = b"__cache_aside_not_found";

@@ -4,8 +4,8 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use redis::{ErrorKind, RedisError};
 
-use super::Symptom;
-use crate::error::{Cause, Error};
+use super::{Failure, Symptom};
+use crate::error::Cause;
 
 /// An error with the server it came from: its host and port or its socket, and not the password.
 #[derive(Debug)]
@@ -26,8 +26,24 @@ impl StdError for AtServer {
     }
 }
 
+/// The failure of a request.
+pub(super) fn failure(error: RedisError, within: Duration) -> Failure {
+    Failure {
+        symptom: symptom(&error),
+        cause: told(error, within),
+    }
+}
+
+/// No connection could be opened, for whatever reason: without one, nothing is answered.
+pub(super) fn unopened(error: RedisError, within: Duration) -> Failure {
+    Failure {
+        symptom: Symptom::Silent,
+        cause: told(error, within),
+    }
+}
+
 /// The cause as callers are told it: what redis-rs says of a timeout means something else to a person.
-pub(super) fn told(cause: RedisError, within: Duration) -> Cause {
+fn told(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         let cause = Some(cause);
         Arc::new(Silent { within, cause })
@@ -77,22 +93,6 @@ impl fmt::Display for Nonsense {
 
 impl StdError for Nonsense {}
 
-/// No connection could be opened, for whatever reason: without one, nothing is answered.
-#[derive(Debug)]
-pub(super) struct Unopened(pub(super) Cause);
-
-impl fmt::Display for Unopened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl StdError for Unopened {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
-    }
-}
-
 /// All connections were in use, or none could be opened.
 #[derive(Debug)]
 pub(super) struct NoneFree {
@@ -112,16 +112,7 @@ impl fmt::Display for NoneFree {
 impl StdError for NoneFree {}
 
 /// What the failure of a request says about the server.
-pub(super) fn symptom(failure: &Error) -> Symptom {
-    let Error::Redis { cause, .. } = failure else {
-        return Symptom::Refused;
-    };
-    if cause.is::<NoneFree>() {
-        return Symptom::Crowded;
-    }
-    let Some(error) = cause.downcast_ref::<RedisError>() else {
-        return Symptom::Silent;
-    };
+fn symptom(error: &RedisError) -> Symptom {
     match (error.kind(), error.code()) {
         // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
         // not know us: it will say so to every request.

@@ -20,8 +20,10 @@ use r2d2::{ManageConnection, Pool, PooledConnection};
 use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-use super::cause::{AtServer, NoneFree, Silent, Unopened, told};
-use crate::error::{Cause, Error};
+use super::{
+    Failure, Symptom,
+    cause::{AtServer, NoneFree, Silent, failure, unopened},
+};
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
@@ -139,17 +141,17 @@ pub(crate) struct Connections {
 }
 
 /// Why a request came to nothing.
-enum Failure {
+enum Failed {
     /// No connection could be had.
-    Checkout(Cause),
+    Checkout(Failure),
     /// The request failed on one.
     Request(RedisError),
 }
 
-impl Failure {
+impl Failed {
     /// Whether the server had dropped the connection, or dropped it in mid-request.
     fn is_drop(&self) -> bool {
-        matches!(self, Failure::Request(error) if error.is_connection_dropped())
+        matches!(self, Failed::Request(error) if error.is_connection_dropped())
     }
 }
 
@@ -181,23 +183,25 @@ impl Connections {
         }
     }
 
-    /// Runs a request on a connection of its own, outside the pool, so that a refusal comes back at once
-    /// and in the server's words.
+    pub(crate) fn io_timeout(&self) -> Duration {
+        self.timeouts.io
+    }
+
+    /// Runs a request on a connection of its own, outside the pool, so that a refusal comes back at once, in the
+    /// server's words, and with its address.
     pub(crate) fn run_alone<T>(
         &self,
-        request: &'static str,
         run: impl FnOnce(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, Error> {
-        let at_server = |within| {
-            move |cause| {
-                let address = self.client.get_connection_info().addr().to_string();
-                let cause = told(cause, within);
-                failed(request, Arc::new(AtServer { address, cause }))
-            }
+    ) -> Result<T, Failure> {
+        let at_server = |Failure { symptom, cause }| {
+            let address = self.client.get_connection_info().addr().to_string();
+            let cause = Arc::new(AtServer { address, cause });
+            Failure { symptom, cause }
         };
         let Timeouts { connect, io, .. } = self.timeouts;
-        let mut connection = open(&self.client, self.timeouts).map_err(at_server(connect))?;
-        run(&mut connection).map_err(at_server(io))
+        let mut connection = open(&self.client, self.timeouts)
+            .map_err(|error| at_server(unopened(error, connect)))?;
+        run(&mut connection).map_err(|error| at_server(failure(error, io)))
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
@@ -206,17 +210,16 @@ impl Connections {
     /// A request that timed out is not repeated: the caller would wait twice as long as was promised.
     pub(crate) fn run<T>(
         &self,
-        request: &'static str,
         conduct: Conduct,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, Failure> {
         let mut outcome = self.run_once(conduct, &mut run);
-        if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(Failure::is_drop) {
+        if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(Failed::is_drop) {
             outcome = self.run_once(conduct, &mut run);
         }
-        outcome.map_err(|failure| match failure {
-            Failure::Checkout(cause) => failed(request, cause),
-            Failure::Request(cause) => failed(request, told(cause, self.timeouts.io)),
+        outcome.map_err(|failed| match failed {
+            Failed::Checkout(failure) => failure,
+            Failed::Request(error) => failure(error, self.timeouts.io),
         })
     }
 
@@ -224,8 +227,8 @@ impl Connections {
         &self,
         conduct: Conduct,
         run: &mut impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, Failure> {
-        let mut wire = self.checkout()?;
+    ) -> Result<T, Failed> {
+        let mut wire = self.checkout().map_err(Failed::Checkout)?;
         // Unfit until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
         let outcome = run(&mut wire.connection);
@@ -236,8 +239,8 @@ impl Connections {
             // wire may belong to this request.
             Err(error) => !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
         };
-        let outcome = outcome.map_err(Failure::Request);
-        if outcome.as_ref().is_err_and(Failure::is_drop) {
+        let outcome = outcome.map_err(Failed::Request);
+        if outcome.as_ref().is_err_and(Failed::is_drop) {
             self.seen.losses.fetch_add(1, Ordering::AcqRel);
         }
         outcome
@@ -261,33 +264,28 @@ impl Connections {
                 self.refusal()?;
             }
             if left.is_zero() {
-                return Err(Failure::Checkout(match self.pool.state().connections {
-                    // Nobody has one, so nobody is in the way: it is the server that is waited for.
-                    0 => Arc::new(Silent {
-                        within: self.timeouts.checkout,
-                        cause: None,
-                    }),
-                    _ => Arc::new(NoneFree {
-                        connections: self.pool.max_size(),
-                    }),
-                }));
+                return Err(self.late());
             }
             step = (2 * step).min(left);
         }
     }
 
+    /// Why nobody had a connection to lend in time.
+    fn late(&self) -> Failure {
+        if self.pool.state().connections == 0 {
+            // Nobody has one, so nobody is in the way: it is the server that is waited for.
+            let (within, cause) = (self.timeouts.checkout, None);
+            return Failure::new(Symptom::Silent, Silent { within, cause });
+        }
+        let connections = self.pool.max_size();
+        Failure::new(Symptom::Crowded, NoneFree { connections })
+    }
+
     /// Fails where the latest attempt to connect did.
     fn refusal(&self) -> Result<(), Failure> {
         match self.seen.refusal.lock().clone() {
-            Some(refusal) => {
-                let cause = told(refusal, self.timeouts.connect);
-                Err(Failure::Checkout(Arc::new(Unopened(cause))))
-            }
+            Some(refusal) => Err(unopened(refusal, self.timeouts.connect)),
             None => Ok(()),
         }
     }
-}
-
-fn failed(request: &'static str, cause: Cause) -> Error {
-    Error::Redis { request, cause }
 }

@@ -1,30 +1,52 @@
-//! What the protocol asks of the place where records and leases live.
+//! The place where records and leases live, and what the protocol asks of it: for those who put the cache on a
+//! store of their own, or look at the one it is on.
 //!
-//! Each method is one atomic step there and one round trip from here, unless said otherwise. The read and
-//! write paths know only this trait; the steps themselves are told in `lua/README.md`.
+//! [`Redis`](crate::Redis) and [`Memory`](crate::Memory) are such stores. Any other that keeps the promises of
+//! [`Store`] does as well:
+//!
+//! ```
+//! use std::{convert::Infallible, sync::Arc};
+//!
+//! use cache_aside::{Backend, Cache, Memory, Record, store::Store};
+//!
+//! let store: Arc<dyn Store> = Memory::new(10_000).store(); // here, one of your own
+//! let cache: Cache = Cache::builder(Backend::new(store)).prefix("cache:product:").build()?;
+//! # let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+//! # assert!(!cache.get("p-001", load)?.is_hit());
+//! # assert!(cache.get("p-001", load)?.is_hit());
+//! # Ok::<_, cache_aside::Error>(())
+//! ```
+//!
+//! The steps are told one by one in `lua/README.md`, with why each is as it is.
 
 mod cause;
 pub(crate) mod connection;
+mod failure;
+pub(crate) mod memory;
 mod pipeline;
 pub(crate) mod redis;
 pub(crate) mod script;
 
 use std::time::Duration;
 
-use crate::{error::Error, fields::Fields, key::Keys, token::Token};
+pub use failure::{Failure, Symptom};
+
+pub use crate::{fields::Fields, key::Keys, token::Token};
 
 /// What stands at a data key.
-#[derive(Debug)]
-pub(crate) enum Entry {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A record, or that there is none.
     Record(Fields),
+    /// Nothing.
     Absent,
     /// Something that is no record, written by another program.
     Foreign,
 }
 
 /// The answer to [`Store::acquire`].
-#[derive(Debug)]
-pub(crate) enum Acquire {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acquire {
     /// Somebody filled it in the meantime.
     Record(Fields),
     /// The lease is ours.
@@ -43,24 +65,15 @@ pub(crate) enum Acquire {
     },
 }
 
-/// What a failed request says about the store.
+/// The answer to [`Store::update`] and [`Store::update_field`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Symptom {
-    /// It does not answer, or has nothing to answer with; the next request would fare no better.
-    Silent,
-    /// It answered, and would not do what it was asked.
-    Refused,
-    /// Nothing: there are more callers than connections.
-    Crowded,
-}
-
-/// The answer to [`Store::update`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Update {
+pub enum Update {
     /// A record was cached, and has been changed.
     Changed,
-    /// None was cached, or the closure left it as it was.
+    /// None was cached, or it was to be left as it was.
     Unchanged,
+    /// Somebody else changed the record or its lease in the meantime. Nothing was done.
+    Overtaken,
 }
 
 /// How long a cached record still lives.
@@ -70,7 +83,7 @@ pub enum TtlRemaining {
     NoSuchKey,
     /// A record is cached for ever. This crate never writes one; another program did.
     NoTtl,
-    /// Redis will drop the record after this time.
+    /// The record will be dropped after this time.
     Left(Duration),
 }
 
@@ -86,92 +99,173 @@ impl TtlRemaining {
 }
 
 /// What an update does to a record's fields.
-#[derive(Debug)]
-pub(crate) struct Diff {
-    pub(crate) set: Fields,
-    pub(crate) gone: Vec<Vec<u8>>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diff {
+    /// Fields that get a value, new or not.
+    pub set: Fields,
+    /// Fields that go.
+    pub gone: Vec<Vec<u8>>,
 }
 
 /// A change of a record, given its fields: what to do, or `None` to leave it as it is.
-pub(crate) type Change<'a> = &'a mut dyn FnMut(Fields) -> Result<Option<Diff>, Error>;
+pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 
 /// The steps of the protocol.
-pub(crate) trait Store: Send + Sync {
+///
+/// Each is **atomic**, seen from whoever else uses the store, in this process or another; and when it has
+/// returned, whoever asks next sees what it did. Each costs one round trip unless said otherwise. A step
+/// must end within a bound of time, with a [`Failure`] if need be. Times are measured by one clock, the store's.
+///
+/// Two keys belong to a record ([`Keys`]): at `data` the record lives, with its TTL; at `lease` lives the right to fill
+/// it, or the guard of those who are writing it. Neither is ever there without an end.
+pub trait Store: Send + Sync {
     /// The first look of every lookup.
-    fn read(&self, data: &str) -> Result<Entry, Error>;
+    ///
+    /// # Errors
+    ///
+    /// As with every step: the store could not do it, or nobody knows whether it did.
+    fn read(&self, data: &str) -> Result<Entry, Failure>;
 
     /// Asks for the lease. `look`: hand a record over if there is one by now.
     ///
-    /// Asked **once** with a token. Where the reply is lost, the question may still be on its way, and would set
-    /// the lease again after an invalidation has ended it.
+    /// The cache asks **once** with a token. Where the reply is lost, the question may still be on its way, and would
+    /// set the lease again after an invalidation has ended it; so an implementation must not repeat it either.
+    ///
+    /// Where a guard stands, writers whose place in it has lapsed lose it. If that happened, the guard's
+    /// nonce becomes `token`; and where no writer is left, the lease is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
     fn acquire(
         &self,
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
         look: bool,
-    ) -> Result<Acquire, Error>;
+    ) -> Result<Acquire, Failure>;
 
-    /// Writes the record and ends the lease. False: refused, the lease was ours no longer.
+    /// Writes the record, whole and with its TTL, over whatever stood there, and ends the lease. False: refused, the
+    /// lease was ours no longer.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
     fn fill(
         &self,
         keys: &Keys,
         token: Token,
         ttl: Duration,
         record: &Fields,
-    ) -> Result<bool, Error>;
+    ) -> Result<bool, Failure>;
 
     /// Gives the lease back. False: it was ours no longer.
-    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Error>;
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure>;
 
-    /// Extends leases, and writers' places in guards, each a step of its own, all in one round trip. False: it
-    /// was ours no longer.
-    fn renew(&self, leases: &[(Keys, Token)], lease_ttl: Duration) -> Result<Vec<bool>, Error>;
+    /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: it was ours no longer.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure>;
 
-    /// Ends the record and the lease. True: there was a record.
-    fn invalidate(&self, keys: &Keys) -> Result<bool, Error>;
+    /// Does so for several, each in a step of its own, all in one round trip where the store can do that.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn renew_all(
+        &self,
+        leases: &[(Keys, Token)],
+        lease_ttl: Duration,
+    ) -> Result<Vec<bool>, Failure> {
+        let renew = |(keys, token): &(Keys, Token)| self.renew(keys, *token, lease_ttl);
+        leases.iter().map(renew).collect()
+    }
 
-    /// Does the same for several records, each in a step of its own that may be refused, all in one round trip.
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Error>>, Error>;
+    /// Ends the record and the lease. True: there was a record. A guard stays, under a new nonce.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure>;
 
-    /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the
-    /// guard has lapsed because it wasn't renewed. True: there was a record.
-    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Error>;
+    /// Does so for several, each in a step of its own that may be refused, all in one round trip where the store can
+    /// do that.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Failure>>, Failure> {
+        Ok(all
+            .iter()
+            .map(|keys| self.invalidate(keys).map(drop))
+            .collect())
+    }
 
-    /// Ends a write: ends the record, the lease, and this writer's place in the guard. True: there was a record.
-    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Error>;
+    /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the writer's
+    /// place in the guard has lapsed because it wasn't renewed. The guard gets a new nonce. True: there was a
+    /// record.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure>;
 
-    /// Sets one field where a record is cached, and ends the lease in any case. `ttl`: the record's new
-    /// one; `None` keeps what it has. Two round trips an attempt, [`Error::Contended`] after `attempts`. True:
-    /// there was a record.
+    /// Ends a write: ends the record, the lease, and this writer's place in the guard. If other writers have a place
+    /// there, it stays, under a new nonce. True: there was a record.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure>;
+
+    /// Tries to set one field where a record is cached, and ends the lease in any case (a guard stays, under a new
+    /// nonce). `ttl`: the record's new one; `None` keeps what it has. An entry that says there is no record
+    /// goes. Two round trips.
     ///
     /// It fails, or is done before it returns. If its request were done later, when the caller has invalidated
     /// instead and the record was loaded anew, it would set an old value.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
     fn update_field(
         &self,
         keys: &Keys,
         field: &str,
         value: &[u8],
         ttl: Option<Duration>,
-        attempts: u32,
-    ) -> Result<bool, Error>;
+    ) -> Result<Update, Failure>;
 
-    /// Changes a cached record if nobody else does meanwhile, and ends the lease in any case. Three
-    /// round trips an attempt, [`Error::Contended`] after `attempts`.
+    /// Tries to change a cached record by a closure of the user's, which must not be called under a lock. Ends the
+    /// lease in any case (a guard stays, under a new nonce). Three round trips.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
     fn update(
         &self,
         keys: &Keys,
         ttl: Option<Duration>,
-        attempts: u32,
         change: Change<'_>,
-    ) -> Result<Update, Error>;
+    ) -> Result<Update, Failure>;
 
     /// How long the record still lives.
-    fn ttl(&self, data: &str) -> Result<TtlRemaining, Error>;
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
 
-    /// What the failure of a request says about the store.
-    fn symptom(&self, failure: &Error) -> Symptom;
-
-    /// Whether the store answers.
-    fn ping(&self) -> Result<(), Error>;
+    /// Whether the store answers. Asked while it is taken for silent.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn ping(&self) -> Result<(), Failure>;
 }

@@ -3,18 +3,17 @@
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
 //! Knows nothing of flights, loaders or record types.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use redis::{Client, Connection, RedisError, RedisResult, Value, cmd};
+use redis::{Client, Connection, RedisResult, Value, cmd};
 
 use super::{
-    Acquire, Change, Diff, Entry, Store, Symptom, TtlRemaining, Update,
-    cause::symptom,
+    Acquire, Change, Diff, Entry, Failure, Store, TtlRemaining, Update, cause,
     connection::{Conduct, Connections, Timeouts},
     pipeline,
     script::{self, Scripts, millis},
 };
-use crate::{error::Error, fields::Fields, key::Keys, token::Token};
+use crate::{fields::Fields, key::Keys, token::Token};
 
 /// One server: the connections to it, and the scripts it is told.
 pub(crate) struct RedisStore {
@@ -33,26 +32,23 @@ impl RedisStore {
 
     /// Connects once and tells the server the scripts: whatever is wrong with the address, the password or
     /// the permissions shows here, and later no call finds a script missing.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         self.connections
-            .run_alone("connect", |connection| self.scripts.load(connection))
+            .run_alone(|connection| self.scripts.load(connection))
     }
 
     fn run<T>(
         &self,
-        request: &'static str,
         conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, Error> {
-        self.connections.run(request, conduct, run)
+    ) -> Result<T, Failure> {
+        self.connections.run(conduct, run)
     }
 }
 
 impl Store for RedisStore {
-    fn read(&self, data: &str) -> Result<Entry, Error> {
-        self.run("read", Conduct::Repeatable, |connection| {
-            hgetall(connection, data)
-        })
+    fn read(&self, data: &str) -> Result<Entry, Failure> {
+        self.run(Conduct::Repeatable, |connection| hgetall(connection, data))
     }
 
     fn acquire(
@@ -61,8 +57,8 @@ impl Store for RedisStore {
         token: Token,
         lease_ttl: Duration,
         look: bool,
-    ) -> Result<Acquire, Error> {
-        self.run("acquire", Conduct::Once, |connection| {
+    ) -> Result<Acquire, Failure> {
+        self.run(Conduct::Once, |connection| {
             let reply = self.scripts.acquire.call(connection, keys, |request| {
                 request
                     .arg(token.as_bytes())
@@ -79,8 +75,8 @@ impl Store for RedisStore {
         token: Token,
         ttl: Duration,
         record: &Fields,
-    ) -> Result<bool, Error> {
-        self.run("fill", Conduct::Repeatable, |connection| {
+    ) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
             self.scripts.fill.call(connection, keys, |request| {
                 request.arg(token.as_bytes()).arg(millis(ttl));
                 for (name, value) in record {
@@ -90,16 +86,28 @@ impl Store for RedisStore {
         })
     }
 
-    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Error> {
-        self.run("release", Conduct::Repeatable, |connection| {
+    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
             self.scripts.release.call(connection, keys, |request| {
                 request.arg(token.as_bytes());
             })
         })
     }
 
-    fn renew(&self, leases: &[(Keys, Token)], lease_ttl: Duration) -> Result<Vec<bool>, Error> {
-        self.run("renew", Conduct::Repeatable, |connection| {
+    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            self.scripts.renew.call(connection, keys, |request| {
+                request.arg(token.as_bytes()).arg(millis(lease_ttl));
+            })
+        })
+    }
+
+    fn renew_all(
+        &self,
+        leases: &[(Keys, Token)],
+        lease_ttl: Duration,
+    ) -> Result<Vec<bool>, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
             let renew = &self.scripts.renew;
             let renewed = renew.call_all(connection, leases, |(keys, token), request| {
                 request.arg(&keys.data).arg(&keys.lease);
@@ -109,33 +117,29 @@ impl Store for RedisStore {
         })
     }
 
-    fn invalidate(&self, keys: &Keys) -> Result<bool, Error> {
-        self.run("invalidate", Conduct::Repeatable, |connection| {
+    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
             self.scripts.invalidate.call(connection, keys, |request| {
                 request.arg(Token::random().as_bytes());
             })
         })
     }
 
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Error>>, Error> {
-        let request = "invalidate";
-        let each = self.run(request, Conduct::Repeatable, |connection| {
+    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Failure>>, Failure> {
+        let each = self.run(Conduct::Repeatable, |connection| {
             let invalidate = &self.scripts.invalidate;
             invalidate.call_all::<_, bool>(connection, all, |keys, request| {
                 request.arg(&keys.data).arg(&keys.lease);
                 request.arg(Token::random().as_bytes());
             })
         })?;
-        let refused = |error: RedisError| {
-            let cause = Arc::new(error);
-            Error::Redis { request, cause }
-        };
+        let refused = |error| cause::failure(error, self.connections.io_timeout());
         let each = each.into_iter();
         Ok(each.map(|done| done.map(drop).map_err(refused)).collect())
     }
 
-    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Error> {
-        self.run("guard", Conduct::Repeatable, |connection| {
+    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
             self.scripts.guard.call(connection, keys, |request| {
                 request.arg(writer.as_bytes());
                 request.arg(Token::random().as_bytes());
@@ -144,8 +148,8 @@ impl Store for RedisStore {
         })
     }
 
-    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Error> {
-        self.run("unguard", Conduct::Repeatable, |connection| {
+    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
             self.scripts.unguard.call(connection, keys, |request| {
                 request.arg(writer.as_bytes());
                 request.arg(Token::random().as_bytes());
@@ -159,44 +163,35 @@ impl Store for RedisStore {
         field: &str,
         value: &[u8],
         ttl: Option<Duration>,
-        attempts: u32,
-    ) -> Result<bool, Error> {
-        for _ in 0..attempts {
-            let done = self.run("update_field", Conduct::Transaction, |connection| {
-                watch(connection, keys)?;
-                let update_field = &self.scripts.update_field;
-                update_field.call_watched(connection, keys, |request| {
-                    request.arg(field).arg(value).arg(ttl.map_or(0, millis));
-                    request.arg(Token::random().as_bytes());
-                })
-            })?;
-            if let Some(was_there) = done {
-                return Ok(was_there);
-            }
-        }
-        Err(Error::Contended { attempts })
+    ) -> Result<Update, Failure> {
+        let done = self.run(Conduct::Transaction, |connection| {
+            watch(connection, keys)?;
+            let update_field = &self.scripts.update_field;
+            update_field.call_watched(connection, keys, |request| {
+                request.arg(field).arg(value).arg(ttl.map_or(0, millis));
+                request.arg(Token::random().as_bytes());
+            })
+        })?;
+        Ok(match done {
+            Some(true) => Update::Changed,
+            Some(false) => Update::Unchanged,
+            None => Update::Overtaken,
+        })
     }
 
     fn update(
         &self,
         keys: &Keys,
         ttl: Option<Duration>,
-        attempts: u32,
         change: Change<'_>,
-    ) -> Result<Update, Error> {
-        for _ in 0..attempts {
-            let attempt = self.run("update", Conduct::Transaction, |connection| {
-                update_once(connection, keys, ttl, change)
-            })?;
-            if let Some(outcome) = attempt {
-                return outcome;
-            }
-        }
-        Err(Error::Contended { attempts })
+    ) -> Result<Update, Failure> {
+        self.run(Conduct::Transaction, |connection| {
+            update_once(connection, keys, ttl, change)
+        })
     }
 
-    fn ttl(&self, data: &str) -> Result<TtlRemaining, Error> {
-        let left: i64 = self.run("ttl", Conduct::Repeatable, |connection| {
+    fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
+        let left: i64 = self.run(Conduct::Repeatable, |connection| {
             cmd("PTTL").arg(data).query(connection)
         })?;
         Ok(match u64::try_from(left) {
@@ -206,12 +201,8 @@ impl Store for RedisStore {
         })
     }
 
-    fn symptom(&self, failure: &Error) -> Symptom {
-        symptom(failure)
-    }
-
-    fn ping(&self) -> Result<(), Error> {
-        self.run("ping", Conduct::Repeatable, |connection| {
+    fn ping(&self) -> Result<(), Failure> {
+        self.run(Conduct::Repeatable, |connection| {
             cmd("PING").exec(connection)
         })
     }
@@ -250,18 +241,17 @@ fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<String> {
     Ok(lease)
 }
 
-/// One attempt at an optimistic update: `None` where another client changed the record or the lease between
-/// the look and the change.
+/// One attempt at an optimistic update.
 fn update_once(
     connection: &mut Connection,
     keys: &Keys,
     ttl: Option<Duration>,
     change: Change<'_>,
-) -> RedisResult<Option<Result<Update, Error>>> {
+) -> RedisResult<Update> {
     let lease = watch(connection, keys)?;
     let diff = match hgetall(connection, &keys.data)? {
         Entry::Record(fields) => change(fields),
-        Entry::Absent | Entry::Foreign => Ok(None),
+        Entry::Absent | Entry::Foreign => None,
     };
 
     let mut transaction = redis::pipe();
@@ -276,7 +266,7 @@ fn update_once(
     } else {
         transaction.del(&keys.lease).ignore();
     }
-    if let Ok(Some(Diff { set, gone })) = &diff {
+    if let Some(Diff { set, gone }) = &diff {
         if !set.is_empty() {
             let request = transaction.cmd("HSET").arg(&keys.data);
             for (name, value) in set {
@@ -294,10 +284,9 @@ fn update_once(
     }
     // Redis answers nil, and has done nothing, where a watched key changed.
     let done: Option<()> = pipeline::query(&transaction, connection)?;
-    Ok(done.map(|()| {
-        diff.map(|diff| match diff {
-            Some(_) => Update::Changed,
-            None => Update::Unchanged,
-        })
-    }))
+    Ok(match (done, diff) {
+        (None, _) => Update::Overtaken,
+        (Some(()), Some(_)) => Update::Changed,
+        (Some(()), None) => Update::Unchanged,
+    })
 }

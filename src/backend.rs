@@ -1,0 +1,97 @@
+//! What a cache is built on, as a program names it.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    error::Error,
+    link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
+    memory::Memory,
+    server::{Redis, RedisBuilder},
+    store::Store,
+};
+
+/// What a [`Cache`](crate::Cache) keeps its records in. Made from an address, a [`Redis`], a [`RedisBuilder`], a
+/// [`Memory`], or from a [`Store`] of your own.
+#[derive(Debug, Clone)]
+pub struct Backend(Origin);
+
+#[derive(Clone)]
+enum Origin {
+    Shared(Arc<Link>),
+    /// Boxed, because it is large and there for a moment only.
+    Settings(Box<RedisBuilder>),
+}
+
+impl Backend {
+    /// A store of your own. Clones share its circuit breaker and what it has not been told yet; so caches with one
+    /// prefix belong on clones of one `Backend`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Backend {
+        let link = Link::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
+        Backend(Origin::Shared(Arc::new(link)))
+    }
+
+    pub(crate) fn link(self) -> Result<Arc<Link>, Error> {
+        match self.0 {
+            Origin::Shared(link) => Ok(link),
+            Origin::Settings(settings) => Ok(settings.build()?.link),
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Shared(_) => f.write_str("a shared store"),
+            Origin::Settings(settings) => settings.fmt(f),
+        }
+    }
+}
+
+impl From<&str> for Backend {
+    fn from(url: &str) -> Backend {
+        Redis::builder(url).into()
+    }
+}
+
+impl From<String> for Backend {
+    fn from(url: String) -> Backend {
+        Redis::builder(url).into()
+    }
+}
+
+impl From<&String> for Backend {
+    fn from(url: &String) -> Backend {
+        Redis::builder(url).into()
+    }
+}
+
+impl From<RedisBuilder> for Backend {
+    fn from(settings: RedisBuilder) -> Backend {
+        Backend(Origin::Settings(Box::new(settings)))
+    }
+}
+
+impl From<Redis> for Backend {
+    fn from(redis: Redis) -> Backend {
+        Backend(Origin::Shared(redis.link))
+    }
+}
+
+impl From<&Redis> for Backend {
+    fn from(redis: &Redis) -> Backend {
+        redis.clone().into()
+    }
+}
+
+impl From<Memory> for Backend {
+    fn from(memory: Memory) -> Backend {
+        Backend(Origin::Shared(memory.link))
+    }
+}
+
+impl From<&Memory> for Backend {
+    fn from(memory: &Memory) -> Backend {
+        memory.clone().into()
+    }
+}

@@ -1,0 +1,53 @@
+//! Why a step of the protocol failed.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+use crate::error::{Cause, Error};
+
+/// What a failure says about the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Symptom {
+    /// It does not answer, or has nothing to answer with; the next request would fare no better. After several in a
+    /// row the breaker opens.
+    Silent,
+    /// It answered, and would not do what it was asked.
+    Refused,
+    /// Nothing: there are more callers than it takes at a time.
+    Crowded,
+}
+
+/// A step that a [`Store`](super::Store) did not do, or of which nobody knows whether it did.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub(crate) symptom: Symptom,
+    pub(crate) cause: Cause,
+}
+
+impl Failure {
+    /// A failure, with what it says about the store and its cause, which becomes the one of
+    /// [`Error::Redis`](crate::Error::Redis).
+    pub fn new(symptom: Symptom, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
+        Failure {
+            symptom,
+            cause: Arc::from(cause.into()),
+        }
+    }
+
+    /// The same, as callers get it.
+    pub(crate) fn at(self, request: &'static str) -> Error {
+        let cause = self.cause;
+        Error::Redis { request, cause }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.source()
+    }
+}
