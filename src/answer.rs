@@ -20,15 +20,23 @@ pub enum Source {
     Degraded,
 }
 
-/// In one lower-case word: `hit`, `loaded`, `waited`, `degraded`.
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Source {
+    /// In one lower-case word: `hit`, `loaded`, `waited`, `degraded`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Source::Hit => "hit",
             Source::Loaded => "loaded",
             Source::Waited => "waited",
             Source::Degraded => "degraded",
-        })
+        }
+    }
+}
+
+/// Its [name](Source::name).
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

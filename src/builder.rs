@@ -1,6 +1,6 @@
 //! Every setting of a cache, its default and its check.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -8,6 +8,7 @@ use crate::{
     backend::Backend,
     cache::Cache,
     error::Error,
+    event::Observer,
     inner::Settings,
     key::LEASE_PREFIX,
     record::Record,
@@ -15,11 +16,11 @@ use crate::{
 };
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].
-#[derive(Debug)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct CacheBuilder {
     backend: Backend,
     settings: Settings,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Cache<Record> {
@@ -31,6 +32,7 @@ impl Cache<Record> {
     pub fn builder(backend: impl Into<Backend>) -> CacheBuilder {
         CacheBuilder {
             backend: backend.into(),
+            observer: None,
             settings: Settings {
                 prefix: String::new(),
                 ttl: Duration::from_secs(30),
@@ -136,6 +138,14 @@ impl CacheBuilder {
         self
     }
 
+    /// Has every event of this cache heard by `observer`: for metrics and logs of your own.
+    ///
+    /// Defaults to none.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> CacheBuilder {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Checks the settings, connects, and makes the cache.
     ///
     /// # Cost
@@ -150,7 +160,17 @@ impl CacheBuilder {
     ///   command; in its own words, where the client library passes them on.
     pub fn build<R: Serialize + DeserializeOwned>(self) -> Result<Cache<R>, Error> {
         check(&self.settings)?;
-        Ok(Cache::new(self.settings, self.backend.link()?))
+        let link = self.backend.link()?;
+        Ok(Cache::new(self.settings, link, self.observer))
+    }
+}
+
+impl fmt::Debug for CacheBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder")
+            .field("backend", &self.backend)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

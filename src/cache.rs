@@ -7,9 +7,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::{Lookup, Written},
     error::{Error, WriteError},
+    event::Observer,
     inner::{Inner, Settings},
     link::Link,
     lookup,
+    options::LookupOptions,
     record::Record,
     stats::Stats,
     store::TtlRemaining,
@@ -57,9 +59,13 @@ pub struct Cache<R = Record> {
 }
 
 impl<R> Cache<R> {
-    pub(crate) fn new(settings: Settings, link: Arc<Link>) -> Cache<R> {
+    pub(crate) fn new(
+        settings: Settings,
+        link: Arc<Link>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Cache<R> {
         Cache {
-            inner: Arc::new(Inner::new(settings, link)),
+            inner: Arc::new(Inner::new(settings, link, observer)),
         }
     }
 }
@@ -143,7 +149,22 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnOnce(&str) -> Result<Option<R>, E>,
     {
-        lookup::get(&self.inner, id, loader)
+        self.options().get(id, loader)
+    }
+
+    /// Returns what is cached under this id, and never loads: `None` where nothing is, or nothing of this type. A
+    /// peek is no lookup, and not counted.
+    ///
+    /// # Cost
+    ///
+    /// One round trip.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Redis`]: it could not be asked, or what it holds may be out of date.
+    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    pub fn peek(&self, id: &str) -> Result<Option<Lookup<R>>, Error> {
+        lookup::peek(&self.inner, id)
     }
 
     /// Changes the cached record, if one is cached and nobody else changes it at the same time.
@@ -192,6 +213,21 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 }
 
 impl<R> Cache<R> {
+    /// Begins a lookup that wants something otherwise than this cache: another TTL or wait timeout, to skip the
+    /// cache, or a loader that says [how long](crate::Loaded) what it returns is kept.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use cache_aside::{Cache, Memory, Record};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// let found = cache.options().ttl(Duration::from_secs(5)).get("p-001", read_row)?;
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    pub fn options(&self) -> LookupOptions<'_, R> {
+        LookupOptions::new(&self.inner)
+    }
+
     /// Ends the cached record, and every load of it that is under way. Returns whether anything was cached, a
     /// record or that there is none (false also where the connection broke, so that it was asked twice and the
     /// first time had done it).
@@ -331,7 +367,7 @@ impl<R> Cache<R> {
 
     /// Sets all counters to zero.
     pub fn reset_stats(&self) {
-        self.inner.counters.reset();
+        self.inner.reporter.counters.reset();
     }
 }
 

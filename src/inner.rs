@@ -1,21 +1,27 @@
 //! What one cache is made of. Shared by all its handles, used by the read path and the write paths.
 
 use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use serde::de::DeserializeOwned;
 
 use crate::{
     error::Error,
+    event::{Event, Observer},
     fields::{Fields, Undecodable, from_fields},
     flight::Flights,
     keeper::Keeper,
     key::Keys,
     link::Link,
     remembered::Rememberer,
-    stats::{Counters, Stats},
+    reporter::Reporter,
+    setting::millis,
+    stats::Stats,
     store::{Failure, Store},
     token::Token,
 };
@@ -49,19 +55,27 @@ pub(crate) struct Inner<R> {
     /// Loads without Redis, by data key.
     pub(crate) degraded: Flights<String, Outcome<R>>,
     pub(crate) keeper: Keeper,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) reporter: Arc<Reporter>,
+    /// In milliseconds; more than the `ttl` setting only where a lookup or a loader wanted more.
+    longest_ttl: AtomicU64,
 }
 
 impl<R> Inner<R> {
-    pub(crate) fn new(settings: Settings, link: Arc<Link>) -> Inner<R> {
-        let counters = Arc::new(Counters::default());
+    pub(crate) fn new(
+        settings: Settings,
+        link: Arc<Link>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Inner<R> {
+        let reporter = Arc::new(Reporter::new(settings.prefix.clone(), observer));
+        link.tell(&reporter);
         Inner {
-            keeper: Keeper::new(Arc::clone(&link), Arc::clone(&counters), settings.lease_ttl),
+            keeper: Keeper::new(Arc::clone(&link), Arc::clone(&reporter), settings.lease_ttl),
             settings,
             link,
             flights: Flights::new(),
             degraded: Flights::new(),
-            counters,
+            reporter,
+            longest_ttl: AtomicU64::new(0),
         }
     }
 
@@ -90,14 +104,14 @@ impl<R> Inner<R> {
     }
 
     /// The record in an entry, `None` where the entry says that there is none. What is of another type is
-    /// counted.
-    pub(crate) fn decode(&self, fields: Fields) -> Result<Option<R>, Undecodable>
+    /// reported.
+    pub(crate) fn decode(&self, id: &str, fields: Fields) -> Result<Option<R>, Undecodable>
     where
         R: DeserializeOwned,
     {
         let record = from_fields(fields);
         if record.is_err() {
-            self.counters.unreadable.add_one();
+            self.reporter.report(&Event::Unreadable { id });
         }
         record
     }
@@ -108,7 +122,7 @@ impl<R> Inner<R> {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        self.link.ask(&self.counters, request, ask)
+        self.link.ask(&self.reporter, request, ask)
     }
 
     /// Asks the store about a record, unless that may be one which an invalidation should have ended: it must not
@@ -133,19 +147,26 @@ impl<R> Inner<R> {
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let Settings {
-            prefix,
             ttl,
             lease_ttl,
             max_load_time,
             ..
-        } = &self.settings;
+        } = self.settings;
+        let longest_ttl = Duration::from_millis(self.longest_ttl.load(Ordering::Acquire)).max(ttl);
         let who = Rememberer {
-            prefix,
             // A load that is under way may fill until its lease ends.
-            longest_life: *ttl + *max_load_time + *lease_ttl,
-            counters: &self.counters,
+            longest_life: longest_ttl + max_load_time + lease_ttl,
+            reporter: &self.reporter,
         };
         self.link.invalidate(&who, keys, request, ask)
+    }
+
+    /// Called before a record is filled that lives for so long: should its invalidation have to be remembered by
+    /// its prefix, that must last as long.
+    pub(crate) fn will_live(&self, ttl: Duration) {
+        if ttl > self.settings.ttl {
+            self.longest_ttl.fetch_max(millis(ttl), Ordering::AcqRel);
+        }
     }
 
     /// What this cache has done, and how the link to its store is.
@@ -153,12 +174,7 @@ impl<R> Inner<R> {
         Stats {
             invalidations_pending: u64::try_from(self.link.pending()).unwrap_or(u64::MAX),
             breaker_open: self.link.is_broken(),
-            ..self.counters.snapshot()
+            ..self.reporter.counters.snapshot()
         }
-    }
-
-    /// When somebody who waits for another's load stops waiting.
-    pub(crate) fn patience_from(&self, began: Instant) -> Instant {
-        began + self.settings.wait_timeout
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     key::Keys,
     link::Link,
-    stats::Counters,
+    reporter::Reporter,
     store::{Failure, Store},
     token::Token,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Keeper {
 
 struct Shared {
     link: Arc<Link>,
-    counters: Arc<Counters>,
+    reporter: Arc<Reporter>,
     lease_ttl: Duration,
     state: Mutex<State>,
     /// Notified when the thread has something to do earlier than it thinks.
@@ -70,11 +70,11 @@ pub(crate) struct Keeping<'a> {
 }
 
 impl Keeper {
-    pub(crate) fn new(link: Arc<Link>, counters: Arc<Counters>, lease_ttl: Duration) -> Keeper {
+    pub(crate) fn new(link: Arc<Link>, reporter: Arc<Reporter>, lease_ttl: Duration) -> Keeper {
         Keeper {
             shared: Arc::new(Shared {
                 link,
-                counters,
+                reporter,
                 lease_ttl,
                 state: Mutex::default(),
                 wake: Condvar::new(),
@@ -168,7 +168,7 @@ impl Shared {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        self.link.ask(&self.counters, request, ask)
+        self.link.ask(&self.reporter, request, ask)
     }
 
     /// Sends what is to be sent; returns the leases that are ours no longer. Ends with the first request that

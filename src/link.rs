@@ -8,7 +8,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -17,11 +17,13 @@ use parking_lot::Mutex;
 use crate::{
     breaker::Breaker,
     error::{Cause, Error},
+    event::Event,
     key::Keys,
     mender::Mender,
-    remembered::{Memory, Remembered, Rememberer},
-    stats::Counters,
+    remembered::{Memory, Remembered, Rememberer, Replay},
+    reporter::Reporter,
     store::{Failure, Store, Symptom},
+    trace,
 };
 
 /// How many invalidations are replayed in one request: it takes the server about a millisecond.
@@ -50,6 +52,8 @@ struct Line {
     remembered: Remembered,
     /// When a failure was logged last.
     complained: Mutex<Option<Instant>>,
+    /// Those that want to hear how the store is.
+    caches: Mutex<Vec<Weak<Reporter>>>,
 }
 
 impl Link {
@@ -59,12 +63,21 @@ impl Link {
             breaker: Breaker::new(threshold),
             remembered: Remembered::default(),
             complained: Mutex::new(None),
+            caches: Mutex::default(),
         });
         let mended = Arc::clone(&line);
         Link {
             line,
             mender: Mender::new(probe_interval, move || mended.is_mended()),
         }
+    }
+
+    /// Has a cache hear how the store is.
+    pub(crate) fn tell(&self, cache: &Arc<Reporter>) {
+        let mut caches = self.line.caches.lock();
+        // Here, so that caches that come and go leave nothing behind.
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(Arc::downgrade(cache));
     }
 
     /// The store itself.
@@ -75,7 +88,7 @@ impl Link {
     /// Asks the store, unless the breaker is open.
     pub(crate) fn ask<T>(
         &self,
-        counters: &Counters,
+        reporter: &Reporter,
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
@@ -90,15 +103,19 @@ impl Link {
             }
             Err(failure) => failure,
         };
-        counters.redis_errors.add_one();
         let symptom = failure.symptom;
         let error = failure.at(request);
+        reporter.report(&Event::StoreFailed {
+            request,
+            error: &error,
+        });
         self.line.complain(&error);
         match symptom {
             Symptom::Silent if breaker.failed(&error) => {
-                log::warn!(
+                trace::warn!(
                     "Redis is asked no more until it answers a probe; the latest of several failures: {error}"
                 );
+                self.line.tell_all(&Event::BreakerOpened { error: &error });
                 self.call_mender();
             }
             Symptom::Silent | Symptom::Crowded => {}
@@ -128,29 +145,39 @@ impl Link {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let remembered = &self.line.remembered;
         // Taken before the request is sent: it settles what was remembered until then, and no more.
-        let settles = remembered.of(keys);
-        let answer = self.ask(who.counters, request, ask);
+        let settles = self.line.remembered.of(keys);
+        let answer = self.ask(who.reporter, request, ask);
         match (&answer, settles) {
-            (Ok(_), Some(settles)) => remembered.settle(&settles),
+            (Ok(_), Some(settles)) => self.line.settle(&settles),
             (Ok(_), None) => {}
-            (Err(failure), _) => {
-                match remembered.remember(keys, who) {
-                    Memory::First => log::warn!(
-                        "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
-                    ),
-                    Memory::Kept | Memory::PrefixKept => {}
-                    Memory::Prefix => log::error!(
-                        "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {:?}",
-                        who.prefix,
-                        who.longest_life
-                    ),
-                }
-                self.call_mender();
-            }
+            (Err(failure), _) => self.remember(keys, who, failure),
         }
         answer
+    }
+
+    fn remember(&self, keys: &Keys, who: &Rememberer, failure: &Error) {
+        let memory = self.line.remembered.remember(keys, who);
+        let reporter = who.reporter;
+        reporter.report(&Event::InvalidationRemembered {
+            id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
+            is_new: matches!(memory, Memory::First | Memory::Kept),
+        });
+        match memory {
+            Memory::First => trace::warn!(
+                "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
+            ),
+            Memory::Kept | Memory::Again | Memory::PrefixKept => {}
+            Memory::Prefix => {
+                let lasts = who.longest_life;
+                trace::error!(
+                    "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {lasts:?}",
+                    reporter.cache
+                );
+                reporter.report(&Event::Bypassed { lasts });
+            }
+        }
+        self.call_mender();
     }
 
     /// How many invalidations wait to be replayed.
@@ -160,7 +187,7 @@ impl Link {
 
     fn call_mender(&self) {
         if let Err(error) = self.mender.call() {
-            log::error!("there is no thread to probe Redis with: {error}");
+            trace::error!("there is no thread to probe Redis with: {error}");
             // So requests must go on doing it. What is remembered waits for the next failure.
             self.line.breaker.close();
         }
@@ -168,6 +195,24 @@ impl Link {
 }
 
 impl Line {
+    fn settle(&self, replay: &Replay) {
+        if let Some(reporter) = self.remembered.settle(replay) {
+            reporter.report(&Event::InvalidationReplayed);
+        }
+    }
+
+    /// Tells every cache on this store.
+    fn tell_all(&self, event: &Event<'_>) {
+        let caches: Vec<_> = {
+            let mut caches = self.caches.lock();
+            caches.retain(|cache| cache.strong_count() > 0);
+            caches.iter().filter_map(Weak::upgrade).collect()
+        };
+        for cache in caches {
+            cache.report(event);
+        }
+    }
+
     /// Logs a failure, now and then.
     fn complain(&self, failure: &Error) {
         {
@@ -177,7 +222,7 @@ impl Line {
             }
             *complained = Some(Instant::now());
         }
-        log::warn!("{failure}");
+        trace::warn!("{failure}");
     }
 
     /// Mends what it can. False: to be tried again.
@@ -198,7 +243,8 @@ impl Line {
         // A server that answers is read, also where it refused some: a user may write some keys only. What it
         // was not told stays bypassed.
         if self.breaker.close() {
-            log::info!("Redis answers, and is asked again");
+            trace::info!("Redis answers, and is asked again");
+            self.tell_all(&Event::BreakerClosed);
         }
         refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
     }
@@ -211,7 +257,7 @@ impl Line {
             for (replay, done) in some.iter().zip(self.store.invalidate_all(&keys)?) {
                 match done {
                     Ok(()) => {
-                        self.remembered.settle(replay);
+                        self.settle(replay);
                         replayed += 1;
                     }
                     Err(failure) => refused = Some(failure),
@@ -219,7 +265,7 @@ impl Line {
             }
         }
         if replayed > 0 {
-            log::info!("{replayed} invalidations that had not reached Redis have been replayed");
+            trace::info!("{replayed} invalidations that had not reached Redis have been replayed");
         }
         match refused {
             Some(failure) if failure.symptom == Symptom::Silent => Err(failure),

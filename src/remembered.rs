@@ -8,7 +8,7 @@
 //! `link.rs` fills the book and replays it. This file knows no store and no threads.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -19,7 +19,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{key::Keys, stats::Counters};
+use crate::{key::Keys, reporter::Reporter};
 
 /// More than a process writes while it notices an outage, few enough to be replayed within a second.
 const MOST: usize = 10_000;
@@ -51,7 +51,7 @@ struct Debt {
     keys: Keys,
     turn: u64,
     /// Of the cache that remembers it.
-    counters: Arc<Counters>,
+    reporter: Arc<Reporter>,
 }
 
 /// An invalidation to be sent.
@@ -63,10 +63,9 @@ pub(crate) struct Replay {
 
 /// Who remembers, and for how long where there is no room.
 pub(crate) struct Rememberer<'a> {
-    pub(crate) prefix: &'a str,
     /// The longest time for which an entry that is there now, or is filled by a load under way, can stay.
     pub(crate) longest_life: Duration,
-    pub(crate) counters: &'a Arc<Counters>,
+    pub(crate) reporter: &'a Arc<Reporter>,
 }
 
 /// How it was remembered.
@@ -76,6 +75,8 @@ pub(crate) enum Memory {
     First,
     /// By its key.
     Kept,
+    /// By its key, as it had been.
+    Again,
     /// There is no room for the key: its whole prefix is bypassed, as of now.
     Prefix,
     /// It has been before.
@@ -100,17 +101,14 @@ impl Remembered {
         let mut state = self.state.lock();
         state.turn += 1;
         let turn = state.turn;
-        let memory = if !state.has_room_for(keys) {
-            state.bypass(who)
-        } else if state.debts.is_empty() {
-            Memory::First
+        let memory = if let Some(known) = state.debts.get_mut(&keys.data) {
+            known.turn = turn;
+            Memory::Again
+        } else if state.has_room_for(keys) {
+            state.add(keys, turn, who.reporter)
         } else {
-            Memory::Kept
+            state.bypass(who)
         };
-        if matches!(memory, Memory::First | Memory::Kept) {
-            state.add(keys, turn, who.counters);
-        }
-        who.counters.invalidations_remembered.add_one();
         self.any.store(true, Ordering::Release);
         memory
     }
@@ -139,18 +137,19 @@ impl Remembered {
     }
 
     /// An invalidation that was sent after `replay` was taken has succeeded. Whatever was remembered since
-    /// stays.
-    pub(crate) fn settle(&self, replay: &Replay) {
+    /// stays. Returns whom to tell that nothing was.
+    pub(crate) fn settle(&self, replay: &Replay) -> Option<Arc<Reporter>> {
         let mut state = self.state.lock();
         let data = &replay.keys.data;
         let debt = state.debts.get(data);
-        if debt.is_some_and(|debt| debt.turn == replay.turn)
-            && let Some(debt) = state.debts.remove(data)
-        {
-            debt.counters.invalidations_replayed.add_one();
+        let settled = if debt.is_some_and(|debt| debt.turn == replay.turn) {
             state.bytes -= data.len();
-        }
+            state.debts.remove(data)
+        } else {
+            None
+        };
         self.forget_what_is_over(&mut state);
+        settled.map(|debt| debt.reporter)
     }
 
     fn forget_what_is_over(&self, state: &mut State) {
@@ -168,35 +167,35 @@ impl State {
     }
 
     fn has_room_for(&self, keys: &Keys) -> bool {
-        self.debts.contains_key(&keys.data)
-            || (self.debts.len() < MOST && self.bytes + keys.data.len() <= MOST_BYTES)
+        self.debts.len() < MOST && self.bytes + keys.data.len() <= MOST_BYTES
     }
 
     /// Until the last entry that some write should have ended is gone: of several writes the longest counts.
     fn bypass(&mut self, who: &Rememberer) -> Memory {
         let until = Instant::now() + who.longest_life;
-        if let Some(known) = self.bypassed.get_mut(who.prefix) {
+        if let Some(known) = self.bypassed.get_mut(&who.reporter.cache) {
             *known = until.max(*known);
             Memory::PrefixKept
         } else {
-            self.bypassed.insert(who.prefix.to_owned(), until);
+            self.bypassed.insert(who.reporter.cache.clone(), until);
             Memory::Prefix
         }
     }
 
-    fn add(&mut self, keys: &Keys, turn: u64, counters: &Arc<Counters>) {
-        let debt = match self.debts.entry(keys.data.clone()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) => {
-                self.bytes += keys.data.len();
-                free.insert(Debt {
-                    keys: keys.clone(),
-                    turn,
-                    counters: Arc::clone(counters),
-                })
-            }
+    fn add(&mut self, keys: &Keys, turn: u64, reporter: &Arc<Reporter>) -> Memory {
+        let is_first = self.debts.is_empty();
+        self.bytes += keys.data.len();
+        let debt = Debt {
+            keys: keys.clone(),
+            turn,
+            reporter: Arc::clone(reporter),
         };
-        debt.turn = turn;
+        self.debts.insert(keys.data.clone(), debt);
+        if is_first {
+            Memory::First
+        } else {
+            Memory::Kept
+        }
     }
 }
 
@@ -229,9 +228,8 @@ mod tests {
 
     fn remember(book: &Remembered, data: &str) -> Memory {
         let who = Rememberer {
-            prefix: "cache:",
             longest_life: Duration::from_millis(20),
-            counters: &Arc::default(),
+            reporter: &Arc::new(Reporter::new("cache:".to_owned(), None)),
         };
         book.remember(&keys(data), &who)
     }
@@ -265,9 +263,8 @@ mod tests {
         let long = "x".repeat(MOST_BYTES + 1);
         for millis in [60_000, 1] {
             let who = Rememberer {
-                prefix: "cache:",
                 longest_life: Duration::from_millis(millis),
-                counters: &Arc::default(),
+                reporter: &Arc::new(Reporter::new("cache:".to_owned(), None)),
             };
             book.remember(&keys(&long), &who);
         }
@@ -291,7 +288,7 @@ mod tests {
         for id in 0..MOST {
             remember(&book, &format!("cache:{id}"));
         }
-        assert_eq!(remember(&book, "cache:0"), Memory::Kept);
+        assert_eq!(remember(&book, "cache:0"), Memory::Again);
         assert_eq!(remember(&book, "cache:more"), Memory::Prefix);
         assert_eq!(remember(&book, "cache:more"), Memory::PrefixKept);
         assert!(book.concerns("cache:anything") && !book.concerns("another"));

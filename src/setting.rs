@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// No duration setting is longer: Redis takes no expiry that overflows its clock, and a TTL of more than
 /// ten years is a mistake.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Refuses a duration that is too short or beyond reason.
 pub(crate) fn between(
@@ -35,4 +35,11 @@ pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Res
         setting,
         reason: reason.into(),
     })
+}
+
+/// A duration as Redis takes it: whole milliseconds, at least one.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }

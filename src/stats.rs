@@ -2,6 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::{
+    answer::Source,
+    event::{Event, Load},
+};
+
 /// What a cache has done since it was built or since [`Cache::reset_stats`](crate::Cache::reset_stats).
 ///
 /// Each event is counted once; numbers read while other threads work may lie one event apart.
@@ -65,21 +70,8 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Relaxed: a counter orders nothing, it only counts.
-    pub(crate) fn add_one(&self) {
+    fn add_one(&self) {
         self.0.fetch_add(1, Relaxed);
-    }
-
-    /// Adds one when the guard is dropped; forget the guard where there is nothing to count.
-    pub(crate) fn add_one_on_drop(&self) -> impl Drop + use<'_> {
-        struct AddOne<'a>(&'a Counter);
-
-        impl Drop for AddOne<'_> {
-            fn drop(&mut self) {
-                self.0.add_one();
-            }
-        }
-
-        AddOne(self)
     }
 }
 
@@ -87,7 +79,7 @@ impl Counter {
 macro_rules! counters {
     ($($name:ident),+ $(,)?) => {
         #[derive(Debug, Default)]
-        pub(crate) struct Counters { $(pub(crate) $name: Counter,)+ }
+        pub(crate) struct Counters { $($name: Counter,)+ }
 
         impl Stats {
             /// Each number with its name, for whoever passes them on: those of later versions, too. An open
@@ -130,4 +122,41 @@ counters! {
     redis_errors,
     invalidations_remembered,
     invalidations_replayed,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, event: &Event<'_>) {
+        match event {
+            Event::Missed { .. } => self.misses.add_one(),
+            Event::LoadBegan { .. } => self.loads.add_one(),
+            Event::LoadEnded { outcome, .. } => {
+                if matches!(outcome, Load::Failed | Load::Panicked) {
+                    self.load_errors.add_one();
+                }
+            }
+            Event::Degraded { .. } => self.degraded.add_one(),
+            Event::Answered {
+                source: Source::Hit,
+                found,
+                ..
+            } => {
+                self.hits.add_one();
+                if !found {
+                    self.negative_hits.add_one();
+                }
+            }
+            Event::Shared { .. } => self.stampedes_suppressed.add_one(),
+            Event::FillRefused { .. } => self.refused_fills.add_one(),
+            Event::Unreadable { .. } => self.unreadable.add_one(),
+            Event::StoreFailed { .. } => self.redis_errors.add_one(),
+            Event::InvalidationRemembered { .. } => self.invalidations_remembered.add_one(),
+            Event::InvalidationReplayed => self.invalidations_replayed.add_one(),
+            Event::Answered { .. }
+            | Event::Failed { .. }
+            | Event::Wrote { .. }
+            | Event::Bypassed { .. }
+            | Event::BreakerOpened { .. }
+            | Event::BreakerClosed => {}
+        }
+    }
 }

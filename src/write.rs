@@ -7,12 +7,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::Written,
     error::{Error, WriteError},
+    event::{Event, Write},
     fields::{Fields, Undecodable, check_length, check_name, to_fields},
     inner::{Inner, Settings},
     keeper::Keeping,
     key::Keys,
     store::{Diff, Store, Update},
     token::Token,
+    trace,
 };
 
 /// How often an update tries. Each failure means that another client's change got through, so sixteen in a
@@ -22,6 +24,7 @@ const ATTEMPTS: u32 = 16;
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
 pub(crate) fn invalidate<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
     let keys = inner.keys(id)?;
+    let _wrote = Wrote::begin(inner, id, Write::Invalidate);
     inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))
 }
 
@@ -32,6 +35,7 @@ pub(crate) fn write<R, T, E>(
     change: impl FnOnce() -> Result<T, E>,
 ) -> Result<Written<T>, WriteError<E>> {
     let keys = inner.keys(id).map_err(WriteError::Cache)?;
+    let _wrote = Wrote::begin(inner, id, Write::Write);
     let (writing, unguarded_by) = Writing::begin(inner, keys);
     let changed = change();
     let deferred_by = writing.end().err();
@@ -39,6 +43,35 @@ pub(crate) fn write<R, T, E>(
         Ok(value) => Ok(Written::new(value, unguarded_by, deferred_by)),
         // Perhaps it was done all the same, a commit whose reply was lost: so it has been invalidated.
         Err(failure) => Err(WriteError::Primary(failure)),
+    }
+}
+
+/// A call that writes, under way. Dropped, it has ended.
+struct Wrote<'a, R> {
+    inner: &'a Inner<R>,
+    id: &'a str,
+    call: Write,
+    began: Instant,
+    _span: trace::Entered,
+}
+
+impl<'a, R> Wrote<'a, R> {
+    fn begin(inner: &'a Inner<R>, id: &'a str, call: Write) -> Wrote<'a, R> {
+        Wrote {
+            inner,
+            id,
+            call,
+            began: Instant::now(),
+            _span: trace::write(&inner.settings.prefix, id, call.name()),
+        }
+    }
+}
+
+impl<R> Drop for Wrote<'_, R> {
+    fn drop(&mut self) {
+        let (id, call, took) = (self.id, self.call, self.began.elapsed());
+        let event = Event::Wrote { id, call, took };
+        self.inner.reporter.report(&event);
     }
 }
 
@@ -111,6 +144,7 @@ pub(crate) fn update_field<R>(
     check_name(field.as_bytes())?;
     check_length(field.as_bytes(), value)?;
     let keys = inner.keys(id)?;
+    let _wrote = Wrote::begin(inner, id, Write::UpdateField);
     let updated = until_not_overtaken(|| {
         inner.ask_unless_owed(&keys.data, "update_field", |store| {
             store.update_field(&keys, field, value, new_ttl(inner))
@@ -130,10 +164,11 @@ where
     F: FnMut(&R) -> Option<R>,
 {
     let keys = inner.keys(id)?;
+    let _wrote = Wrote::begin(inner, id, Write::Update);
     let (mut was_record, mut unstorable) = (false, None);
     let mut diff = |fields: Fields| {
         was_record = false;
-        let old = match inner.decode(fields.clone()) {
+        let old = match inner.decode(id, fields.clone()) {
             Ok(Some(old)) => old,
             // The primary may have a record by now: what says that it has none goes.
             Ok(None) => {

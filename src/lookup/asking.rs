@@ -8,31 +8,75 @@ use std::{
 use crate::{
     answer::{Lookup, Source},
     error::Error,
+    event::Event,
     flight::{Arrival, Flight, Leader},
-    inner::{Inner, Outcome},
+    inner::{Inner, Outcome, Settings},
     token::Token,
 };
 
 /// Who ends a flight that is found by a token.
 pub(super) type Lead<'a, R> = Leader<'a, Token, Outcome<R>>;
 
+/// What one lookup may want otherwise than its cache.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wishes {
+    /// Of what it loads.
+    pub(crate) ttl: Duration,
+    pub(crate) wait_timeout: Duration,
+}
+
+impl Wishes {
+    pub(crate) fn of(settings: &Settings) -> Wishes {
+        Wishes {
+            ttl: settings.ttl,
+            wait_timeout: settings.wait_timeout,
+        }
+    }
+}
+
 /// One lookup under way.
 pub(super) struct Asking<'a, R> {
     pub(super) inner: &'a Inner<R>,
+    pub(super) wishes: Wishes,
+    pub(super) id: &'a str,
     /// Before the first look: what was invalidated before this instant must not be returned.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
 }
 
 impl<R> Asking<'_, R> {
+    /// When it stops waiting for a load that began then.
+    pub(super) fn patience_from(&self, began: Instant) -> Instant {
+        began + self.wishes.wait_timeout
+    }
+
     /// Somebody else's load answered this lookup.
     pub(super) fn waited(&self, outcome: Outcome<R>) -> Result<Lookup<R>, Error> {
-        self.inner.counters.stampedes_suppressed.add_one();
+        self.report(&Event::Shared { id: self.id });
         Ok(self.found(outcome?, Source::Waited))
     }
 
     pub(super) fn found(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
+        self.answer(record, source, self.began.elapsed())
+    }
+
+    /// The first look found it.
+    pub(super) fn hit(&self, record: Option<Arc<R>>) -> Lookup<R> {
+        self.answer(record, Source::Hit, self.redis_latency)
+    }
+
+    fn answer(&self, record: Option<Arc<R>>, source: Source, took: Duration) -> Lookup<R> {
+        self.report(&Event::Answered {
+            id: self.id,
+            source,
+            found: record.is_some(),
+            took,
+        });
         Lookup::new(record, source, self.redis_latency)
+    }
+
+    pub(super) fn report(&self, event: &Event<'_>) {
+        self.inner.reporter.report(event);
     }
 }
 

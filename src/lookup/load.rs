@@ -1,6 +1,10 @@
 //! The three ways in which a lookup loads: under its own lease, under a guard, and without Redis.
 
-use std::{hash::Hash, sync::Arc, time::Instant};
+use std::{
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -8,10 +12,14 @@ use super::asking::{Asking, Lead, follow};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
+    event::{self, Event},
     fields::{Fields, not_found, to_fields},
     flight::Leader,
-    inner::{Outcome, Settings},
+    inner::Outcome,
     key::Keys,
+    loaded::Loaded,
+    setting::LONGEST,
+    trace,
 };
 
 impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
@@ -23,30 +31,23 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &self,
         keys: &Keys,
         leader: &Lead<'_, R>,
-        load: impl FnOnce() -> Result<Option<R>, Error>,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
         let inner = self.inner;
         let token = *leader.key();
         let until = Instant::now() + inner.settings.max_load_time;
         let keeping = inner.keeper.keep(keys, token, until);
-        let (outcome, fields) = match self.run(load) {
-            Ok((record, fields)) => (Ok(record), fields),
+        let (outcome, entry) = match self.run(load) {
+            Ok(loaded) => (Ok(loaded.record), loaded.entry),
             Err(error) => (Err(error), None),
         };
         leader.land(outcome.clone());
 
-        let Settings {
-            ttl, negative_ttl, ..
-        } = inner.settings;
-        let absent = matches!(outcome, Ok(None));
-        let entry = match fields {
-            Some(fields) => Some((ttl, fields)),
-            None => negative_ttl
-                .filter(|_| absent)
-                .map(|ttl| (ttl, not_found())),
-        };
         let ended = match &entry {
-            Some((ttl, fields)) => inner.ask("fill", |store| store.fill(keys, token, *ttl, fields)),
+            Some((ttl, fields)) => {
+                inner.will_live(*ttl);
+                inner.ask("fill", |store| store.fill(keys, token, *ttl, fields))
+            }
             None => inner.ask("release", |store| store.release(keys, token)),
         };
         keeping.end();
@@ -54,7 +55,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         if let Ok(false) = ended
             && entry.is_some()
         {
-            inner.counters.refused_fills.add_one();
+            self.report(&Event::FillRefused { id: self.id });
         }
         Ok(self.found(outcome?, Source::Loaded))
     }
@@ -66,12 +67,15 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     pub(super) fn degraded(
         &self,
         data: &str,
-        load: impl FnOnce() -> Result<Option<R>, Error>,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
         cause: Error,
     ) -> Result<Lookup<R>, Error> {
         let inner = self.inner;
-        inner.counters.degraded.add_one();
-        let deadline = inner.patience_from(Instant::now());
+        self.report(&Event::Degraded {
+            id: self.id,
+            cause: &cause,
+        });
+        let deadline = self.patience_from(Instant::now());
         let outcome = loop {
             match inner.degraded.announce_or_find(data) {
                 Ok(leader) => {
@@ -81,12 +85,12 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 Err(flight) => {
                     // One that has been under way for so long has hung, for all we know. Who comes now need not
                     // find that out again.
-                    let deadline = deadline.min(inner.patience_from(flight.announced()));
+                    let deadline = deadline.min(self.patience_from(flight.announced()));
                     let outcome = follow(&flight, deadline)?;
                     if flight.announced() >= self.began
                         && let Some(outcome) = outcome
                     {
-                        inner.counters.stampedes_suppressed.add_one();
+                        self.report(&Event::Shared { id: self.id });
                         break outcome;
                     }
                     if Instant::now() < deadline {
@@ -97,7 +101,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                         return Err(Error::WaitTimeout { waited });
                     }
                     // Ours may not hang.
-                    break self.run(load).map(|(record, _)| record);
+                    break self.run(load).map(|loaded| loaded.record);
                 }
             }
         };
@@ -108,29 +112,88 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     pub(super) fn load_alone<K: Eq + Hash>(
         &self,
         leader: &Leader<'_, K, Outcome<R>>,
-        load: impl FnOnce() -> Result<Option<R>, Error>,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
         source: Source,
     ) -> Result<Lookup<R>, Error> {
-        let outcome = self.run(load).map(|(record, _)| record);
+        let outcome = self.run(load).map(|loaded| loaded.record);
         // Left first: who comes now must load anew.
         leader.leave();
         leader.land(outcome.clone());
         Ok(self.found(outcome?, source))
     }
 
-    /// Runs the loader, and counts. Returns the record as callers get it and as it is stored.
-    fn run(
+    /// Runs the loader, and says how that went.
+    pub(super) fn run(
         &self,
-        load: impl FnOnce() -> Result<Option<R>, Error>,
-    ) -> Result<(Option<Arc<R>>, Option<Fields>), Error> {
-        let counters = &self.inner.counters;
-        counters.loads.add_one();
-        // Dropped by an error and by a panic.
-        let failed = counters.load_errors.add_one_on_drop();
-        let record = load()?;
-        std::mem::forget(failed);
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    ) -> Result<Ran<R>, Error> {
+        let loading = Loading::begin(self);
+        let loaded = {
+            let _span = trace::load();
+            load()
+        };
+        loading.end(match &loaded {
+            Ok(Loaded { record, .. }) if record.is_some() => event::Load::Found,
+            Ok(_) => event::Load::NotFound,
+            Err(_) => event::Load::Failed,
+        });
+        let Loaded { record, ttl } = loaded?;
         // Also where nothing will be stored: what is wrong with a record should not show only now and then.
         let fields = record.as_ref().map(to_fields).transpose()?;
-        Ok((record.map(Arc::new), fields))
+        Ok(Ran {
+            record: record.map(Arc::new),
+            entry: self.entry(fields, ttl),
+        })
+    }
+
+    /// What of a load is stored, and for how long.
+    fn entry(&self, fields: Option<Fields>, ttl: Option<Duration>) -> Option<(Duration, Fields)> {
+        let longest = self.wishes.ttl;
+        let (by_default, fields) = if let Some(fields) = fields {
+            (Some(longest), fields)
+        } else {
+            let negative_ttl = self.inner.settings.negative_ttl;
+            (negative_ttl.map(|ttl| ttl.min(longest)), not_found())
+        };
+        let ttl = ttl.or(by_default)?;
+        (!ttl.is_zero()).then_some((ttl.min(LONGEST), fields))
+    }
+}
+
+/// What a load came to: the record as callers get it, and what is to be stored, for how long.
+pub(super) struct Ran<R> {
+    pub(super) record: Option<Arc<R>>,
+    entry: Option<(Duration, Fields)>,
+}
+
+/// A loader at work. Dropped before its [end](Loading::end), it has panicked.
+struct Loading<'a, R> {
+    asking: &'a Asking<'a, R>,
+    began: Instant,
+    outcome: event::Load,
+}
+
+impl<'a, R> Loading<'a, R> {
+    fn begin(asking: &'a Asking<'a, R>) -> Loading<'a, R> {
+        asking.report(&Event::LoadBegan { id: asking.id });
+        Loading {
+            asking,
+            began: Instant::now(),
+            outcome: event::Load::Panicked,
+        }
+    }
+
+    fn end(mut self, outcome: event::Load) {
+        self.outcome = outcome;
+    }
+}
+
+impl<R> Drop for Loading<'_, R> {
+    fn drop(&mut self) {
+        self.asking.report(&Event::LoadEnded {
+            id: self.asking.id,
+            outcome: self.outcome,
+            took: self.began.elapsed(),
+        });
     }
 }

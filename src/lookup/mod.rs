@@ -28,195 +28,157 @@
 
 mod asking;
 mod load;
+mod missed;
 
 use std::{
     error::Error as StdError,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use asking::{Asking, Lead, follow};
+use asking::Asking;
+
+pub(crate) use asking::Wishes;
 
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    fields::{Undecodable, from_fields},
-    inner::{Inner, Outcome},
+    event::{Event, Miss},
+    fields::from_fields,
+    inner::Inner,
     key::Keys,
-    store::{Acquire, Entry},
-    token::Token,
+    loaded::Loaded,
+    store::Entry,
+    trace,
 };
 
 /// See [`Cache::get`](crate::Cache::get).
-pub(crate) fn get<R, E, F>(inner: &Inner<R>, id: &str, loader: F) -> Result<Lookup<R>, Error>
+pub(crate) fn get<R, L, E, F>(
+    inner: &Inner<R>,
+    wishes: Wishes,
+    id: &str,
+    loader: F,
+) -> Result<Lookup<R>, Error>
 where
     R: Serialize + DeserializeOwned,
+    L: Into<Loaded<R>>,
     E: Into<Box<dyn StdError + Send + Sync>>,
-    F: FnOnce(&str) -> Result<Option<R>, E>,
+    F: FnOnce(&str) -> Result<L, E>,
 {
     let data = inner.data_key(id)?;
-    let load = move || loader(id).map_err(|error| Error::Loader(Arc::from(error.into())));
-
+    let _span = trace::lookup(&inner.settings.prefix, id);
     let began = Instant::now();
     let read = inner.ask_unless_owed(&data, "read", |store| store.read(&data));
     let asking = Asking {
         inner,
+        wishes,
+        id,
         began,
         redis_latency: began.elapsed(),
     };
-    let look = match read {
-        Ok(Entry::Record(fields)) => match inner.decode(fields) {
-            Ok(record) => {
-                inner.counters.hits.add_one();
-                if record.is_none() {
-                    inner.counters.negative_hits.add_one();
-                }
-                return Ok(asking.found(record.map(Arc::new), Source::Hit));
-            }
-            // No second look, it would find the same.
-            Err(Undecodable) => false,
-        },
-        Ok(Entry::Absent) => true,
-        Ok(Entry::Foreign) => {
-            inner.counters.unreadable.add_one();
-            true
-        }
-        Err(failure) => {
-            inner.counters.misses.add_one();
-            return asking.degraded(&data, load, failure);
-        }
+    let found = asking.look(data, read, loading(id, loader));
+    asking.reported(found)
+}
+
+/// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache).
+pub(crate) fn skip<R, L, E, F>(inner: &Inner<R>, id: &str, loader: F) -> Result<Lookup<R>, Error>
+where
+    R: Serialize + DeserializeOwned,
+    L: Into<Loaded<R>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+    F: FnOnce(&str) -> Result<L, E>,
+{
+    inner.data_key(id)?;
+    let _span = trace::lookup(&inner.settings.prefix, id);
+    let asking = Asking {
+        inner,
+        wishes: Wishes::of(&inner.settings),
+        id,
+        began: Instant::now(),
+        redis_latency: Duration::ZERO,
     };
-    inner.counters.misses.add_one();
-    asking.missed(&Keys::of(data), look, load)
+    let ran = asking.run(loading(id, loader));
+    asking.reported(ran.map(|ran| asking.found(ran.record, Source::Loaded)))
+}
+
+/// See [`Cache::peek`](crate::Cache::peek).
+pub(crate) fn peek<R>(inner: &Inner<R>, id: &str) -> Result<Option<Lookup<R>>, Error>
+where
+    R: DeserializeOwned,
+{
+    let data = inner.data_key(id)?;
+    let began = Instant::now();
+    let entry = inner.ask_unless_owed(&data, "read", |store| store.read(&data))?;
+    let redis_latency = began.elapsed();
+    let Entry::Record(fields) = entry else {
+        return Ok(None);
+    };
+    let record = from_fields(fields).ok();
+    Ok(record.map(|record| Lookup::new(record.map(Arc::new), Source::Hit, redis_latency)))
+}
+
+/// The loader, whatever it returns, as it is called.
+fn loading<R, L, E, F>(id: &str, loader: F) -> impl FnOnce() -> Result<Loaded<R>, Error>
+where
+    L: Into<Loaded<R>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+    F: FnOnce(&str) -> Result<L, E>,
+{
+    move || {
+        let outcome = loader(id).map(L::into);
+        outcome.map_err(|error| Error::Loader(Arc::from(error.into())))
+    }
 }
 
 impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
-    /// There is no usable record in Redis: load it under a lease, or get it from whoever does.
-    fn missed(
+    /// The first look, and what follows from it.
+    fn look(
         &self,
-        keys: &Keys,
-        mut look: bool,
-        load: impl FnOnce() -> Result<Option<R>, Error>,
+        data: String,
+        read: Result<Entry, Error>,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
-        let inner = self.inner;
-        let deadline = inner.patience_from(self.began);
-        // In the table before Redis can name it: a follower may hear of the token before its owner does.
-        let leader = inner.flights.announce(Token::random());
-        let token = *leader.key();
-        let mut watch: Option<Lead<'_, R>> = None;
-        let mut polls = 0;
-        loop {
-            let lease_ttl = inner.settings.lease_ttl;
-            let acquired = inner.ask("acquire", |store| {
-                store.acquire(keys, token, lease_ttl, look)
-            });
-            match acquired {
-                Ok(Acquire::Acquired) => {
-                    // Those who watched with us ask again, and are told our token.
-                    drop(watch);
-                    return self.lead(keys, &leader, load);
-                }
-                Ok(Acquire::Record(fields)) => match from_fields(fields) {
-                    Ok(record) => {
-                        let outcome = Ok(record.map(Arc::new));
-                        if let Some(watch) = watch {
-                            watch.land(outcome.clone());
-                        }
-                        return self.waited(outcome);
-                    }
-                    // Not counted: most often it is what the first look saw.
-                    Err(Undecodable) => look = false,
-                },
-                Ok(Acquire::Guarded { nonce }) => {
-                    watch = None;
-                    if nonce == token {
-                        // A writer's place lapsed, and ours is the first load after that.
-                        return self.load_alone(&leader, load, Source::Loaded);
-                    }
-                    match inner.flights.announce_or_find(&nonce) {
-                        Ok(guarded) => {
-                            drop(leader);
-                            return self.load_alone(&guarded, load, Source::Loaded);
-                        }
-                        Err(flight) => {
-                            if let Some(outcome) = follow(&flight, deadline)? {
-                                return self.waited(outcome);
-                            }
-                            if Instant::now() >= deadline {
-                                break;
-                            }
-                        }
-                    }
-                }
-                Ok(Acquire::Held { by, left }) => {
-                    if Instant::now() >= deadline {
-                        break;
-                    }
-                    // What the holder fills is worth a look again.
-                    look = true;
-                    polls += 1;
-                    let pause = self.pause(token, polls, left, deadline);
-                    if let Some(outcome) = self.wait(by, &mut watch, pause, deadline)? {
-                        return self.waited(outcome);
-                    }
-                }
-                Err(failure) => {
-                    // The lease may be ours: perhaps only the reply was lost.
-                    inner.keeper.give_back(keys.clone(), token);
-                    drop((watch, leader));
-                    return self.degraded(&keys.data, load, failure);
-                }
-            }
-        }
-        drop(watch);
-        drop(leader);
-        let waited = Error::WaitTimeout {
-            waited: self.began.elapsed(),
+        let missed = |reason| {
+            let id = self.id;
+            self.report(&Event::Missed { id, reason });
         };
-        if inner.settings.fail_on_wait_timeout {
-            return Err(waited);
-        }
-        self.degraded(&keys.data, load, waited)
-    }
-
-    /// The lease is another's: follow the flight that is announced under its token in this process, whether
-    /// that loads or watches. If there is none, watch: announce one, and pause before asking again.
-    ///
-    /// `None`: ask again.
-    fn wait<'a>(
-        &'a self,
-        holder: Option<Token>,
-        watch: &mut Option<Lead<'a, R>>,
-        pause: Duration,
-        deadline: Instant,
-    ) -> Result<Option<Outcome<R>>, Error> {
-        // Without a token, that is under another program's lock, everyone is on their own.
-        if holder.is_none() || holder != watch.as_ref().map(|watch| *watch.key()) {
-            // Another holder than the one that was watched. Its followers must hear of it.
-            *watch = None;
-            match holder.map(|token| self.inner.flights.announce_or_find(&token)) {
-                Some(Err(flight)) => return follow(&flight, deadline),
-                announced => *watch = announced.and_then(Result::ok),
+        let look = match read {
+            Ok(Entry::Record(fields)) => {
+                if let Ok(record) = self.inner.decode(self.id, fields) {
+                    return Ok(self.hit(record.map(Arc::new)));
+                }
+                missed(Miss::Unreadable);
+                // No second look, it would find the same.
+                false
             }
-        }
-        thread::sleep(pause);
-        Ok(None)
+            Ok(Entry::Absent) => {
+                missed(Miss::Absent);
+                true
+            }
+            Ok(Entry::Foreign) => {
+                self.report(&Event::Unreadable { id: self.id });
+                missed(Miss::Unreadable);
+                true
+            }
+            Err(failure) => {
+                missed(Miss::Unanswered);
+                return self.degraded(&data, load, failure);
+            }
+        };
+        self.missed(&Keys::of(data), look, load)
     }
 
-    /// How long to wait before asking again for a lease that another process holds, or a flight that ended
-    /// this very moment. It begins with a millisecond, for the latter, and doubles up to the `poll`
-    /// setting, less up to half of it by chance, so that waiters don't ask in step. Never much beyond the
-    /// lapse of the lease, never beyond the deadline.
-    fn pause(&self, token: Token, polls: u32, left: Duration, deadline: Instant) -> Duration {
-        let longest = self.inner.settings.poll;
-        let pause = Duration::from_millis(1 << (polls - 1).min(10)).min(longest);
-        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
-        pause
-            .saturating_sub(Duration::from_micros(token.spread(polls, half)))
-            .min(left.saturating_add(Duration::from_millis(1)))
-            .min(deadline.saturating_duration_since(Instant::now()))
+    /// The same, and an error is reported.
+    fn reported(&self, found: Result<Lookup<R>, Error>) -> Result<Lookup<R>, Error> {
+        if let Err(error) = &found {
+            self.report(&Event::Failed {
+                id: self.id,
+                error,
+                took: self.began.elapsed(),
+            });
+        }
+        found
     }
 }

@@ -11,9 +11,9 @@ use super::{
     Acquire, Change, Diff, Entry, Failure, Store, TtlRemaining, Update, cause,
     connection::{Conduct, Connections, Timeouts},
     pipeline,
-    script::{self, Scripts, millis},
+    script::{self, Scripts},
 };
-use crate::{fields::Fields, key::Keys, token::Token};
+use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
 /// One server: the connections to it, and the scripts it is told.
 pub(crate) struct RedisStore {

@@ -144,13 +144,6 @@ impl Script {
     }
 }
 
-/// A duration as scripts take it: whole milliseconds, at least one. `build` has checked that it fits.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
-}
-
 /// What `acquire.lua` answered.
 pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
     let Value::Array(parts) = reply else {

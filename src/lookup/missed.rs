@@ -1,0 +1,149 @@
+//! After a miss: ask for the lease, and lead, follow or wait.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::asking::{Asking, Lead, follow};
+use crate::{
+    answer::{Lookup, Source},
+    error::Error,
+    fields::{Undecodable, from_fields},
+    inner::Outcome,
+    key::Keys,
+    loaded::Loaded,
+    store::Acquire,
+    token::Token,
+};
+
+impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
+    /// There is no usable record in Redis: load it under a lease, or get it from whoever does.
+    pub(super) fn missed(
+        &self,
+        keys: &Keys,
+        mut look: bool,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    ) -> Result<Lookup<R>, Error> {
+        let inner = self.inner;
+        let deadline = self.patience_from(self.began);
+        // In the table before Redis can name it: a follower may hear of the token before its owner does.
+        let leader = inner.flights.announce(Token::random());
+        let token = *leader.key();
+        let mut watch: Option<Lead<'_, R>> = None;
+        let mut polls = 0;
+        loop {
+            let lease_ttl = inner.settings.lease_ttl;
+            let acquired = inner.ask("acquire", |store| {
+                store.acquire(keys, token, lease_ttl, look)
+            });
+            match acquired {
+                Ok(Acquire::Acquired) => {
+                    // Those who watched with us ask again, and are told our token.
+                    drop(watch);
+                    return self.lead(keys, &leader, load);
+                }
+                Ok(Acquire::Record(fields)) => match from_fields(fields) {
+                    Ok(record) => {
+                        let outcome = Ok(record.map(Arc::new));
+                        if let Some(watch) = watch {
+                            watch.land(outcome.clone());
+                        }
+                        return self.waited(outcome);
+                    }
+                    // Not counted: most often it is what the first look saw.
+                    Err(Undecodable) => look = false,
+                },
+                Ok(Acquire::Guarded { nonce }) => {
+                    watch = None;
+                    if nonce == token {
+                        // A writer's place lapsed, and ours is the first load after that.
+                        return self.load_alone(&leader, load, Source::Loaded);
+                    }
+                    match inner.flights.announce_or_find(&nonce) {
+                        Ok(guarded) => {
+                            drop(leader);
+                            return self.load_alone(&guarded, load, Source::Loaded);
+                        }
+                        Err(flight) => {
+                            if let Some(outcome) = follow(&flight, deadline)? {
+                                return self.waited(outcome);
+                            }
+                            if Instant::now() >= deadline {
+                                break;
+                            }
+                        }
+                    }
+                }
+                Ok(Acquire::Held { by, left }) => {
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                    // What the holder fills is worth a look again.
+                    look = true;
+                    polls += 1;
+                    let pause = self.pause(token, polls, left, deadline);
+                    if let Some(outcome) = self.wait(by, &mut watch, pause, deadline)? {
+                        return self.waited(outcome);
+                    }
+                }
+                Err(failure) => {
+                    // The lease may be ours: perhaps only the reply was lost.
+                    inner.keeper.give_back(keys.clone(), token);
+                    drop((watch, leader));
+                    return self.degraded(&keys.data, load, failure);
+                }
+            }
+        }
+        drop(watch);
+        drop(leader);
+        let waited = Error::WaitTimeout {
+            waited: self.began.elapsed(),
+        };
+        if inner.settings.fail_on_wait_timeout {
+            return Err(waited);
+        }
+        self.degraded(&keys.data, load, waited)
+    }
+
+    /// The lease is another's: follow the flight that is announced under its token in this process, whether
+    /// that loads or watches. If there is none, watch: announce one, and pause before asking again.
+    ///
+    /// `None`: ask again.
+    fn wait<'a>(
+        &'a self,
+        holder: Option<Token>,
+        watch: &mut Option<Lead<'a, R>>,
+        pause: Duration,
+        deadline: Instant,
+    ) -> Result<Option<Outcome<R>>, Error> {
+        // Without a token, that is under another program's lock, everyone is on their own.
+        if holder.is_none() || holder != watch.as_ref().map(|watch| *watch.key()) {
+            // Another holder than the one that was watched. Its followers must hear of it.
+            *watch = None;
+            match holder.map(|token| self.inner.flights.announce_or_find(&token)) {
+                Some(Err(flight)) => return follow(&flight, deadline),
+                announced => *watch = announced.and_then(Result::ok),
+            }
+        }
+        thread::sleep(pause);
+        Ok(None)
+    }
+
+    /// How long to wait before asking again for a lease that another process holds, or a flight that ended
+    /// this very moment. It begins with a millisecond, for the latter, and doubles up to the `poll`
+    /// setting, less up to half of it by chance, so that waiters don't ask in step. Never much beyond the
+    /// lapse of the lease, never beyond the deadline.
+    fn pause(&self, token: Token, polls: u32, left: Duration, deadline: Instant) -> Duration {
+        let longest = self.inner.settings.poll;
+        let pause = Duration::from_millis(1 << (polls - 1).min(10)).min(longest);
+        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+        pause
+            .saturating_sub(Duration::from_micros(token.spread(polls, half)))
+            .min(left.saturating_add(Duration::from_millis(1)))
+            .min(deadline.saturating_duration_since(Instant::now()))
+    }
+}

@@ -1,0 +1,215 @@
+//! Events as metrics, through the `metrics` facade, by the conventions of Prometheus.
+//!
+//! Each has the label `cache`, the prefix of the cache. What they mean is in the README.
+
+use std::sync::Arc;
+
+use metrics::{
+    Counter, Histogram, Key, Label, Level, Metadata, SharedString, Unit, counter, describe_counter,
+    describe_gauge, describe_histogram, gauge, histogram, with_recorder,
+};
+
+use crate::{answer::Source, event::Event};
+
+const LOOKUPS: &str = "cache_aside_lookups_total";
+const LOOKUP_ERRORS: &str = "cache_aside_lookup_errors_total";
+const LOOKUP_SECONDS: &str = "cache_aside_lookup_duration_seconds";
+const MISSES: &str = "cache_aside_misses_total";
+const SHARED: &str = "cache_aside_stampedes_suppressed_total";
+const LOADS: &str = "cache_aside_loads_total";
+const LOAD_SECONDS: &str = "cache_aside_load_duration_seconds";
+const LOADS_IN_FLIGHT: &str = "cache_aside_loads_in_flight";
+const REFUSED_FILLS: &str = "cache_aside_refused_fills_total";
+const UNREADABLE: &str = "cache_aside_unreadable_entries_total";
+const WRITES: &str = "cache_aside_writes_total";
+const WRITE_SECONDS: &str = "cache_aside_write_duration_seconds";
+const STORE_ERRORS: &str = "cache_aside_store_errors_total";
+const REMEMBERED: &str = "cache_aside_invalidations_remembered_total";
+const REPLAYED: &str = "cache_aside_invalidations_replayed_total";
+const PENDING: &str = "cache_aside_invalidations_pending";
+const BREAKER_OPEN: &str = "cache_aside_breaker_open";
+
+const METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+/// The metrics of one cache.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    cache: Label,
+    /// For what every lookup counts the names are made once, so that a hit allocates nothing. Not so the handles,
+    /// because a program may install its recorder later.
+    hit: Names,
+    negative_hit: Names,
+}
+
+#[derive(Debug)]
+struct Names {
+    count: Key,
+    seconds: Key,
+}
+
+impl Metrics {
+    pub(crate) fn new(cache: &str) -> Metrics {
+        let cache = Label::new("cache", SharedString::from_shared(Arc::from(cache)));
+        describe();
+        let metrics = Metrics {
+            hit: Names::of(&cache, Source::Hit, true),
+            negative_hit: Names::of(&cache, Source::Hit, false),
+            cache,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// Says of what may not happen for long that it is there.
+    fn begin_at_zero(&self) {
+        for quiet in [
+            LOOKUP_ERRORS,
+            SHARED,
+            REFUSED_FILLS,
+            UNREADABLE,
+            REMEMBERED,
+            REPLAYED,
+        ] {
+            self.count(quiet).increment(0);
+        }
+        for quiet in [LOADS_IN_FLIGHT, PENDING, BREAKER_OPEN] {
+            gauge!(quiet, self.labels()).increment(0.0);
+        }
+    }
+
+    fn labels(&self) -> Vec<Label> {
+        vec![self.cache.clone()]
+    }
+
+    fn with(&self, key: &'static str, value: &'static str) -> Vec<Label> {
+        vec![self.cache.clone(), Label::from_static_parts(key, value)]
+    }
+
+    fn count(&self, name: &'static str) -> Counter {
+        counter!(name, self.labels())
+    }
+
+    pub(crate) fn record(&self, event: &Event<'_>) {
+        match event {
+            Event::Missed { reason, .. } => {
+                counter!(MISSES, self.with("reason", reason.name())).increment(1);
+            }
+            Event::LoadBegan { .. } => gauge!(LOADS_IN_FLIGHT, self.labels()).increment(1.0),
+            Event::LoadEnded { outcome, took, .. } => {
+                gauge!(LOADS_IN_FLIGHT, self.labels()).decrement(1.0);
+                counter!(LOADS, self.with("outcome", outcome.name())).increment(1);
+                histogram!(LOAD_SECONDS, self.labels()).record(took.as_secs_f64());
+            }
+            Event::Answered {
+                source,
+                found,
+                took,
+                ..
+            } => {
+                let seconds = took.as_secs_f64();
+                match (source, found) {
+                    (Source::Hit, true) => self.hit.record(seconds),
+                    (Source::Hit, false) => self.negative_hit.record(seconds),
+                    _ => Names::of(&self.cache, *source, *found).record(seconds),
+                }
+            }
+            Event::Failed { .. } => self.count(LOOKUP_ERRORS).increment(1),
+            Event::Shared { .. } => self.count(SHARED).increment(1),
+            Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
+            Event::Unreadable { .. } => self.count(UNREADABLE).increment(1),
+            Event::Wrote { call, took, .. } => {
+                let labels = self.with("call", call.name());
+                counter!(WRITES, labels.clone()).increment(1);
+                histogram!(WRITE_SECONDS, labels).record(took.as_secs_f64());
+            }
+            Event::StoreFailed { request, .. } => {
+                counter!(STORE_ERRORS, self.with("request", request)).increment(1);
+            }
+            Event::InvalidationRemembered { is_new, .. } => {
+                self.count(REMEMBERED).increment(1);
+                if *is_new {
+                    gauge!(PENDING, self.labels()).increment(1.0);
+                }
+            }
+            Event::InvalidationReplayed => {
+                self.count(REPLAYED).increment(1);
+                gauge!(PENDING, self.labels()).decrement(1.0);
+            }
+            Event::BreakerOpened { .. } => gauge!(BREAKER_OPEN, self.labels()).set(1.0),
+            Event::BreakerClosed => gauge!(BREAKER_OPEN, self.labels()).set(0.0),
+            // The lookup is counted when it has its answer; a prefix that is bypassed is logged.
+            Event::Degraded { .. } | Event::Bypassed { .. } => {}
+        }
+    }
+}
+
+impl Names {
+    /// What the answers from this source count as.
+    fn of(cache: &Label, source: Source, found: bool) -> Names {
+        let source = Label::from_static_parts("source", source.name());
+        let found = Label::from_static_parts("found", if found { "true" } else { "false" });
+        let labels = vec![cache.clone(), source];
+        Names {
+            seconds: Key::from_parts(LOOKUP_SECONDS, labels.clone()),
+            count: Key::from_parts(LOOKUPS, [labels, vec![found]].concat()),
+        }
+    }
+
+    fn record(&self, seconds: f64) {
+        let (count, histogram): (Counter, Histogram) = with_recorder(|recorder| {
+            (
+                recorder.register_counter(&self.count, &METADATA),
+                recorder.register_histogram(&self.seconds, &METADATA),
+            )
+        });
+        count.increment(1);
+        histogram.record(seconds);
+    }
+}
+
+/// Tells the recorder, if there is one by now, what each metric means.
+fn describe() {
+    describe_counter!(
+        LOOKUPS,
+        "Lookups, by where the answer came from and whether there is a record"
+    );
+    describe_counter!(
+        LOOKUP_ERRORS,
+        "Lookups that ended with an error, their loader's for the most part"
+    );
+    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups took");
+    describe_counter!(
+        MISSES,
+        "Lookups that found no usable record at the first look"
+    );
+    describe_counter!(
+        SHARED,
+        "Lookups that another caller's load answered: loads the primary was spared"
+    );
+    describe_counter!(LOADS, "Loads, by how they ended");
+    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads took");
+    describe_gauge!(LOADS_IN_FLIGHT, "Loads under way in this process");
+    describe_counter!(
+        REFUSED_FILLS,
+        "Records that were loaded and not cached, because their lease had ended"
+    );
+    describe_counter!(UNREADABLE, "Entries that were no record of the wanted type");
+    describe_counter!(WRITES, "Calls that write");
+    describe_histogram!(
+        WRITE_SECONDS,
+        Unit::Seconds,
+        "How long calls that write took"
+    );
+    describe_counter!(STORE_ERRORS, "Requests to Redis that failed");
+    describe_counter!(
+        REMEMBERED,
+        "Invalidations that did not reach Redis and were remembered"
+    );
+    describe_counter!(REPLAYED, "Records for which that has been made good");
+    describe_gauge!(PENDING, "Records for which it has not");
+    describe_gauge!(
+        BREAKER_OPEN,
+        "1 while Redis, having failed too often in a row, is not asked"
+    );
+}

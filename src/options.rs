@@ -1,0 +1,112 @@
+//! What one lookup wants otherwise than its cache.
+
+use std::{error::Error as StdError, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    answer::Lookup,
+    error::Error,
+    inner::Inner,
+    loaded::Loaded,
+    lookup::{self, Wishes},
+};
+
+/// A lookup with options of its own. Made by [`Cache::options`](crate::Cache::options); what is not set is as the
+/// cache has it.
+///
+/// ```
+/// # use std::{convert::Infallible, time::Duration};
+/// # use cache_aside::{Cache, Memory, Record};
+/// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+/// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+/// # let is_admin = true;
+/// let found = cache
+///     .options()
+///     .ttl(Duration::from_secs(5))
+///     .wait_timeout(Duration::from_millis(200))
+///     .skip_cache(is_admin)
+///     .get("p-001", read_row)?;
+/// # assert!(cache.peek("p-001")?.is_none());
+/// # Ok::<_, cache_aside::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "options do nothing before `get`"]
+pub struct LookupOptions<'a, R> {
+    inner: &'a Inner<R>,
+    wishes: Wishes,
+    skip_cache: bool,
+}
+
+impl<'a, R> LookupOptions<'a, R> {
+    pub(crate) fn new(inner: &'a Inner<R>) -> LookupOptions<'a, R> {
+        LookupOptions {
+            inner,
+            wishes: Wishes::of(&inner.settings),
+            skip_cache: false,
+        }
+    }
+
+    /// Sets how long what this lookup loads is cached, if it does load. That there is no record is kept for
+    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl), and no longer than this. Zero: it is not cached. Ten
+    /// years at most.
+    ///
+    /// An `update` or `update_field` of the record starts the cache's own TTL, unless
+    /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
+    pub fn ttl(mut self, ttl: Duration) -> LookupOptions<'a, R> {
+        self.wishes.ttl = ttl;
+        self
+    }
+
+    /// Sets how long this lookup waits for another caller's load: see
+    /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it doesn't, and loads for itself.
+    pub fn wait_timeout(mut self, wait_timeout: Duration) -> LookupOptions<'a, R> {
+        self.wishes.wait_timeout = wait_timeout;
+        self
+    }
+
+    /// Asks the primary, and has nothing to do with the cache: nothing is read from it, nothing written to it, no load
+    /// is shared. For whoever must see the truth now, and for a switch in a page's address.
+    pub fn skip_cache(mut self, skip: bool) -> LookupOptions<'a, R> {
+        self.skip_cache = skip;
+        self
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
+    /// Returns the record with this id: see [`Cache::get`](crate::Cache::get). `loader` returns an `Option` of
+    /// the record, or a [`Loaded`] one.
+    ///
+    /// # Cost
+    ///
+    /// That of `Cache::get`; no round trip with [`skip_cache`](LookupOptions::skip_cache).
+    ///
+    /// # Errors
+    ///
+    /// Those of `Cache::get`.
+    ///
+    /// # Panics
+    ///
+    /// When `loader` does, and when the operating system has no randomness.
+    pub fn get<L, E, F>(self, id: &str, loader: F) -> Result<Lookup<R>, Error>
+    where
+        L: Into<Loaded<R>>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+        F: FnOnce(&str) -> Result<L, E>,
+    {
+        if self.skip_cache {
+            lookup::skip(self.inner, id, loader)
+        } else {
+            lookup::get(self.inner, self.wishes, id, loader)
+        }
+    }
+}
+
+impl<R> std::fmt::Debug for LookupOptions<'_, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LookupOptions")
+            .field("wishes", &self.wishes)
+            .field("skip_cache", &self.skip_cache)
+            .finish_non_exhaustive()
+    }
+}

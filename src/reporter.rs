@@ -1,0 +1,60 @@
+//! The one place through which a cache says what happens in it: to its counters, and to all who listen.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
+use crate::{
+    event::{Event, Observer},
+    stats::Counters,
+    trace,
+};
+
+/// Of one cache.
+pub(crate) struct Reporter {
+    /// The cache's prefix, which is its name.
+    pub(crate) cache: String,
+    pub(crate) counters: Counters,
+    observer: Option<Arc<dyn Observer>>,
+    #[cfg(feature = "metrics")]
+    metrics: Metrics,
+}
+
+impl Reporter {
+    pub(crate) fn new(cache: String, observer: Option<Arc<dyn Observer>>) -> Reporter {
+        Reporter {
+            #[cfg(feature = "metrics")]
+            metrics: Metrics::new(&cache),
+            cache,
+            counters: Counters::default(),
+            observer,
+        }
+    }
+
+    /// Says that something happened. Called with no lock held: an observer may do what it likes.
+    pub(crate) fn report(&self, event: &Event<'_>) {
+        self.counters.count(event);
+        trace::event(event);
+        #[cfg(feature = "metrics")]
+        self.metrics.record(event);
+        if let Some(observer) = &self.observer {
+            // It may be called while a panic of the user's unwinds, or on a thread that others rely on.
+            let noticed = catch_unwind(AssertUnwindSafe(|| observer.notice(&self.cache, event)));
+            if noticed.is_err() {
+                trace::error!("the observer of the cache `{}` panicked", self.cache);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
