@@ -4,8 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use clap::Parser;
 
-/// A demo of `cache-aside`: four products in a slow primary store, a cache on Redis in front of it, and a
-/// page to try them.
+use crate::store::StoreArgs;
+
+/// A demo of `cache-aside`: four products in a slow primary store, a cache in front of it, and a page to try
+/// them.
 #[derive(Parser)]
 #[command(name = "server", version)]
 pub(crate) struct Args {
@@ -17,23 +19,8 @@ pub(crate) struct Args {
     #[arg(long, env = "BIND", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
 
-    // The URL is not shown by --help: it may hold a password.
-    /// Redis by URL (`redis://…`, `unix:///…`), instead of host and port
-    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
-    redis_url: Option<String>,
-
-    /// Host of Redis
-    #[arg(
-        long,
-        env = "REDIS_HOST",
-        value_name = "HOST",
-        default_value = "127.0.0.1"
-    )]
-    redis_host: String,
-
-    /// Port of Redis
-    #[arg(long, env = "REDIS_PORT", value_name = "PORT", default_value_t = 6379)]
-    redis_port: u16,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     // The library takes no more than ten years.
     /// How long a record stays in the cache
@@ -71,17 +58,6 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn redis_url(&self) -> String {
-        match &self.redis_url {
-            // A variable that is set to nothing counts as not set, as it does for a shell.
-            Some(url) if !url.is_empty() => url.clone(),
-            _ if self.redis_host.contains(':') => {
-                format!("redis://[{}]:{}", self.redis_host, self.redis_port)
-            }
-            _ => format!("redis://{}:{}", self.redis_host, self.redis_port),
-        }
-    }
-
     pub(crate) fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl)
     }

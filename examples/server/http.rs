@@ -29,20 +29,19 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(value: &Value) -> Answer {
-        Answer {
-            status: 200,
-            content_type: "application/json",
-            headers: Vec::new(),
-            body: value.to_string().into_bytes(),
-        }
+        Answer::text("application/json", value.to_string())
     }
 
     pub(crate) fn html(page: String) -> Answer {
+        Answer::text("text/html; charset=utf-8", page)
+    }
+
+    pub(crate) fn text(content_type: &'static str, text: String) -> Answer {
         Answer {
             status: 200,
-            content_type: "text/html; charset=utf-8",
+            content_type,
             headers: Vec::new(),
-            body: page.into_bytes(),
+            body: text.into_bytes(),
         }
     }
 

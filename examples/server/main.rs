@@ -7,10 +7,13 @@ mod args;
 #[path = "../support/args.rs"]
 mod command_line;
 mod http;
+mod metrics;
 mod page;
 mod primary;
 mod routes;
 mod stampede;
+#[path = "../support/store.rs"]
+mod store;
 
 use std::{
     io::{self, Write},
@@ -29,8 +32,10 @@ use cache_aside::Cache;
 use tiny_http::Server;
 
 use args::Args;
+use metrics::Metrics;
 use primary::MockPrimaryStore;
-use routes::Shop;
+use routes::{About, Shop};
+use store::Chosen;
 
 fn main() -> ExitCode {
     match run() {
@@ -45,15 +50,32 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let args = command_line::read::<Args>()?;
+    let metrics = Metrics::install()?;
+    let Chosen {
+        backend,
+        kind,
+        place,
+        other,
+    } = args.store.open()?;
+    let cache = Cache::builder(backend)
+        .prefix("cache:product:")
+        .ttl(args.ttl())
+        .build()
+        .map_err(|error| error.to_string())?;
     let shop = Shop {
-        cache: open_cache(&args)?,
+        cache,
         primary: MockPrimaryStore::new(args.primary_latency()),
+        metrics,
+        about: About { kind, place, other },
     };
     let (server, address) = listen(&args)?;
     let server = Arc::new(server);
     let stopping = Arc::new(AtomicBool::new(false));
     stop_on_ctrl_c(&args, &server, &stopping)?;
-    say(&format!("Open http://{address}/  (Ctrl-C stops)"));
+    let About { place, other, .. } = &shop.about;
+    say(&format!(
+        "Open http://{address}/  Records are cached {place} ({other}). Ctrl-C stops."
+    ));
 
     let workers = Workers {
         shop,
@@ -64,14 +86,6 @@ fn run() -> Result<(), String> {
     workers.run()?;
     say("Stopped.");
     Ok(())
-}
-
-fn open_cache(args: &Args) -> Result<Cache, String> {
-    Cache::builder(args.redis_url())
-        .prefix("cache:product:")
-        .ttl(args.ttl())
-        .build()
-        .map_err(|error| error.to_string())
 }
 
 fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {

@@ -8,15 +8,26 @@ use tiny_http::{Method, Request};
 
 use crate::{
     http::{Answer, Form},
+    metrics::Metrics,
     millis, page,
     primary::{MockPrimaryStore, Refusal},
     stampede,
+    store::Kind,
 };
 
 /// What the routes work on.
 pub(crate) struct Shop {
     pub(crate) cache: Cache,
     pub(crate) primary: MockPrimaryStore,
+    pub(crate) metrics: Metrics,
+    pub(crate) about: About,
+}
+
+/// Where the records are, in words, and how to have them elsewhere.
+pub(crate) struct About {
+    pub(crate) kind: Kind,
+    pub(crate) place: String,
+    pub(crate) other: String,
 }
 
 type Route = fn(&Shop, &Form) -> Result<Answer, Answer>;
@@ -32,6 +43,8 @@ fn route(path: &str) -> Option<(Verb, Route)> {
         "/" => (Verb::Get, |_, _| Ok(page::answer())),
         "/products" => (Verb::Get, |shop, _| Ok(products(shop))),
         "/read" => (Verb::Get, read),
+        "/about" => (Verb::Get, |shop, _| Ok(about(shop))),
+        "/metrics" => (Verb::Get, |shop, _| Ok(shop.metrics.answer())),
         "/stats" => (Verb::Get, |shop, _| Ok(Answer::json(&stats(shop)))),
         "/invalidate" => (Verb::Post, invalidate),
         "/update" => (Verb::Post, update),
@@ -64,6 +77,11 @@ fn wrong_method(allowed: &'static str) -> Answer {
 
 fn products(shop: &Shop) -> Answer {
     Answer::json(&json!({ "products": shop.primary.ids() }))
+}
+
+fn about(shop: &Shop) -> Answer {
+    let About { kind, place, other } = &shop.about;
+    Answer::json(&json!({ "store": kind.name(), "place": place, "other": other }))
 }
 
 fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {

@@ -53,6 +53,65 @@ fn an_unreachable_redis_is_one_line_without_the_password() {
     assert!(!line.contains("secret"), "{line}");
 }
 
+/// On the default port, or nowhere: either way there is a demo.
+#[test]
+fn without_an_address_there_is_a_demo_anyway() {
+    let mut demo = Demo::start_command(command().args(["--port", "0"]));
+    let about = demo.get("/about").1;
+    assert!(["redis", "memory"].contains(&about["store"].as_str().unwrap()));
+    demo.read("p-001");
+    demo.interrupt();
+    assert_eq!(demo.wait().0, Some(0));
+}
+
+#[test]
+fn in_memory_all_is_as_with_redis_and_it_says_how_to_have_that() {
+    let demo = Demo::start_command(command().args(["--port", "0", "--store", "memory"]));
+    assert_eq!(demo.read("p-001")["source"], "loaded");
+    let hit = demo.read("p-001");
+    assert_eq!(hit["source"], "hit");
+    let ttl = hit["ttl_remaining"].as_f64().unwrap();
+    assert!(ttl > 25.0 && ttl <= 30.0, "{ttl}");
+    let stampede = demo.post("/stampede", "id=p-404&concurrency=50").1;
+    assert_eq!(stampede["primary_reads"], 1);
+    let about = demo.get("/about").1;
+    assert_eq!(about["store"], "memory");
+    assert_eq!(about["place"], "in this process");
+    assert_eq!(
+        about["other"],
+        "without --store memory a Redis that answers is used"
+    );
+}
+
+#[test]
+fn an_address_that_was_given_is_not_given_up_for_memory() {
+    let port = free_port().to_string();
+    for flags in [
+        &["--redis-port", &*port][..],
+        &["--redis-port", &port, "--store", "redis"],
+    ] {
+        assert!(refusal(flags).contains(&port), "{flags:?}");
+    }
+}
+
+#[test]
+fn the_first_line_says_where_the_records_are_and_not_the_password() {
+    let redis = Server::start_on_port();
+    let mut child = command()
+        .args(["--port", "0", "--redis-url"])
+        .arg(format!("redis://default:secret@127.0.0.1:{}", redis.port()))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let place = format!("Records are cached in Redis at 127.0.0.1:{}", redis.port());
+    assert!(line.contains(&place) && !line.contains("secret"), "{line}");
+}
+
 #[test]
 fn a_port_in_use_is_one_line() {
     let redis = Server::start();

@@ -7,6 +7,7 @@ mod support;
 
 mod answers;
 mod command;
+mod metrics;
 mod refusals;
 
 use demo::Demo;

@@ -144,7 +144,8 @@ impl Drop for Demo {
 }
 
 /// The variables that stand for flags.
-pub const VARIABLES: [&str; 8] = [
+pub const VARIABLES: [&str; 9] = [
+    "STORE",
     "PORT",
     "BIND",
     "REDIS_URL",

@@ -1,0 +1,131 @@
+//! Where an example keeps its cache: in Redis, or in its own process.
+
+use std::time::Duration;
+
+use cache_aside::{Backend, Memory, Redis};
+use clap::{Args, ValueEnum};
+
+/// More records than any example reads.
+const MAX_ENTRIES: usize = 1_000_000;
+
+const DEFAULT_HOST: &str = "127.0.0.1";
+const DEFAULT_PORT: u16 = 6379;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A server
+    Redis,
+    /// This process
+    Memory,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Redis => "redis",
+            Kind::Memory => "memory",
+        }
+    }
+}
+
+/// The flags of it.
+#[derive(Args)]
+pub(crate) struct StoreArgs {
+    /// Where records are cached; without it, in Redis if one answers, else in this process
+    #[arg(
+        long,
+        env = "STORE",
+        value_enum,
+        hide_possible_values = true,
+        value_name = "redis|memory"
+    )]
+    store: Option<Kind>,
+
+    // The URL is not shown by --help: it may hold a password.
+    /// Redis by URL (`redis://…`, `unix:///…`), instead of host and port
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    redis_url: Option<String>,
+
+    /// Host of Redis [default: 127.0.0.1]
+    #[arg(long, env = "REDIS_HOST", value_name = "HOST")]
+    redis_host: Option<String>,
+
+    /// Port of Redis [default: 6379]
+    #[arg(long, env = "REDIS_PORT", value_name = "PORT")]
+    redis_port: Option<u16>,
+}
+
+/// What was chosen.
+pub(crate) struct Chosen {
+    pub(crate) backend: Backend,
+    pub(crate) kind: Kind,
+    /// In words: where the records are.
+    pub(crate) place: String,
+    /// And how to have the other.
+    pub(crate) other: String,
+}
+
+impl StoreArgs {
+    /// An address that was given must answer. One that was not is only tried.
+    pub(crate) fn open(&self) -> Result<Chosen, String> {
+        let given = self.address();
+        let default = format!("redis://{DEFAULT_HOST}:{DEFAULT_PORT}");
+        match (self.store, given) {
+            (Some(Kind::Memory), _) => Ok(in_memory(
+                "without --store memory a Redis that answers is used".to_owned(),
+            )),
+            (Some(Kind::Redis), None) => in_redis(&default),
+            (_, Some(address)) => in_redis(&address),
+            (None, None) => Ok(in_redis(&default).unwrap_or_else(|_| {
+                in_memory(format!(
+                    "no Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}; start one there, or name yours with --redis-url"
+                ))
+            })),
+        }
+    }
+
+    fn address(&self) -> Option<String> {
+        // A variable that is set to nothing counts as not set, as it does for a shell.
+        let url = self.redis_url.as_ref().filter(|url| !url.is_empty());
+        let host = self.redis_host.as_ref().filter(|host| !host.is_empty());
+        if let Some(url) = url {
+            return Some(url.clone());
+        }
+        if host.is_none() && self.redis_port.is_none() {
+            return None;
+        }
+        let host = host.map_or(DEFAULT_HOST, String::as_str);
+        let port = self.redis_port.unwrap_or(DEFAULT_PORT);
+        Some(if host.contains(':') {
+            format!("redis://[{host}]:{port}")
+        } else {
+            format!("redis://{host}:{port}")
+        })
+    }
+}
+
+fn in_redis(address: &str) -> Result<Chosen, String> {
+    let redis = Redis::builder(address)
+        // Somebody sits and waits for the first line.
+        .connect_timeout(Duration::from_millis(500))
+        .build()
+        .map_err(|error| error.to_string())?;
+    // Without what may be a password.
+    let place = address.rsplit('@').next().unwrap_or_default();
+    let place = place.trim_start_matches("redis://");
+    Ok(Chosen {
+        backend: redis.into(),
+        kind: Kind::Redis,
+        place: format!("in Redis at {place}"),
+        other: "--store memory does without".to_owned(),
+    })
+}
+
+fn in_memory(other: String) -> Chosen {
+    Chosen {
+        backend: Memory::new(MAX_ENTRIES).into(),
+        kind: Kind::Memory,
+        place: "in this process".to_owned(),
+        other,
+    }
+}
