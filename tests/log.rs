@@ -1,5 +1,7 @@
 //! What is said through the `log` facade. Alone in its file, since a process has one logger.
 
+#![cfg(not(feature = "tracing"))]
+
 mod support;
 
 use std::{
