@@ -66,7 +66,7 @@ impl Ground {
             .zip(0_u32..)
             .map(|(proxy, process)| Plan {
                 cache: proxy.url(),
-                primary: self.primary.url(),
+                primary: self.primary.admin_url(),
                 process,
                 processes: args.processes,
                 threads: args.threads,
@@ -79,7 +79,7 @@ impl Ground {
     }
 
     pub(crate) fn primary(&self) -> Result<Primary, String> {
-        Primary::connect(&self.primary.url())
+        Primary::connect(&self.primary.admin_url())
     }
 }
 
