@@ -174,8 +174,12 @@ impl Line {
 
     /// Probes, replays, and closes the breaker, in this order.
     fn mend(&self) -> Result<(), Error> {
-        if self.breaker.is_open() {
-            self.store.ping()?;
+        if self.breaker.is_open()
+            && let Err(failure) = self.store.ping()
+            // A refusal is an answer, too: of a server that cannot save its snapshot, or to a user who may not ping.
+            && self.store.symptom(&failure) != Symptom::Refused
+        {
+            return Err(failure);
         }
         let (mut replayed, mut refusal) = (0, None);
         for some in self.remembered.all().chunks(BATCH) {

@@ -272,6 +272,23 @@ fn a_server_that_comes_back_read_only_is_read() {
     assert_eq!(cache.stats().invalidations_pending, 2);
 }
 
+/// One refuses `PING` while it can't save its snapshots, or to a user who may not send it. It answers all the same.
+#[test]
+fn a_server_that_refuses_the_probe_is_asked_again() {
+    let server = Server::start();
+    let cache = cache(impatient(&server.url()).breaker_threshold(1));
+    cache.get("p-001", load_loaf).unwrap();
+    server.set_user(&["-ping"]);
+    server.freeze();
+    assert!(cache.invalidate("p-001").is_err());
+    assert!(cache.stats().breaker_open);
+    server.thaw();
+    until(|| !cache.stats().breaker_open);
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Loaded);
+}
+
 #[test]
 fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
     let server = Server::start();
