@@ -33,7 +33,11 @@ impl Ground {
         let primary = support::Server::try_start_on_port()?;
         let seed = args.seed.unwrap_or_else(by_the_clock);
         let swaps = match args.broken {
-            Some(rule) => rule.load(&mut server.connect())?,
+            Some(rule) => {
+                // It may take commands that the protocol can do without.
+                server.set_user(&["+@all"]);
+                rule.load(&mut server.connect())?
+            }
             None => Vec::new(),
         };
         let log = Arc::new(Log::new());
