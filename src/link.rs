@@ -236,8 +236,12 @@ impl Line {
 
     /// Probes, replays, and closes the breaker, in this order.
     fn mend(&self) -> Result<(), Error> {
-        if self.breaker.is_open() {
-            self.store.ping().map_err(|failure| failure.at("ping"))?;
+        if self.breaker.is_open()
+            && let Err(failure) = self.store.ping()
+            // A refusal is an answer, too: of a server that cannot save its snapshot, or to a user who may not ping.
+            && failure.symptom != Symptom::Refused
+        {
+            return Err(failure.at("ping"));
         }
         let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
         // A server that answers is read, also where it refused some: a user may write some keys only. What it

@@ -274,8 +274,8 @@ fn a_full_server_costs_only_the_fill_and_leaves_no_key_without_a_ttl() {
 #[test]
 fn a_wrong_password_is_refused_at_the_start() {
     let server = Server::start_with(&["--requirepass", "right"]);
-    let wrong = format!("{}?pass=wrong", server.url());
-    for url in [server.url(), wrong] {
+    let wrong = format!("{}?pass=wrong", server.admin_url());
+    for url in [server.admin_url(), wrong] {
         let error = Redis::builder(url).build().unwrap_err();
         assert!(matches!(
             error,
@@ -288,19 +288,20 @@ fn a_wrong_password_is_refused_at_the_start() {
         assert!(message.to_lowercase().contains("auth"), "{message}");
         assert!(!message.contains("pass="), "{message}");
     }
-    let right = format!("{}?pass=right", server.url());
+    let right = format!("{}?pass=right", server.admin_url());
     assert!(Redis::builder(right).build().is_ok());
 }
 
 #[test]
 fn a_user_who_may_not_run_scripts_is_refused_at_the_start() {
     let server = Server::start();
+    server.expect_denials();
     let added = redis::cmd("ACL")
         .arg("SETUSER")
         .arg(&["reader", "on", ">secret", "~*", "+@read"])
         .exec(&mut server.connect());
     added.unwrap();
-    let url = format!("{}?user=reader&pass=secret", server.url());
+    let url = format!("{}?user=reader&pass=secret", server.admin_url());
     let error = Redis::builder(url).build().unwrap_err();
     let message = error.to_string();
     assert!(

@@ -169,7 +169,7 @@ fn caches_of_several_prefixes_share_one_pool() {
 #[test]
 fn resp3_does_as_well() {
     let server = Server::start();
-    let url = format!("{}?protocol=resp3", server.url());
+    let url = server.url_with("protocol=resp3");
     let cache: Cache = Cache::builder(url).prefix("test:").build().unwrap();
     assert_eq!(
         cache.get("p-001", load_loaf).unwrap().source(),

@@ -151,20 +151,14 @@ fn a_refusal_between_two_failures_shows_that_the_server_answers() {
     let server = Server::start_on_port();
     let proxy = Proxy::before(server.port());
     let cache = cache(impatient(&proxy.url()).breaker_threshold(2));
-    let evalsha = |rule: &str| {
-        redis::cmd("ACL")
-            .arg(&["SETUSER", "default", rule])
-            .exec(&mut server.connect())
-            .unwrap();
-    };
     for _ in 0..3 {
         proxy.harm(Which::Each, Harm::CutBefore);
         assert!(cache.invalidate("p-001").is_err());
         proxy.spare();
-        evalsha("-evalsha");
+        server.set_user(&["-evalsha"]);
         assert!(cache.invalidate("p-001").is_err());
         assert!(!cache.stats().breaker_open);
-        evalsha("+evalsha");
+        server.set_user(&["+evalsha"]);
     }
 }
 
@@ -278,19 +272,30 @@ fn a_server_that_comes_back_read_only_is_read() {
     assert_eq!(cache.stats().invalidations_pending, 2);
 }
 
+/// One refuses `PING` while it can't save its snapshots, or to a user who may not send it. It answers all the same.
+#[test]
+fn a_server_that_refuses_the_probe_is_asked_again() {
+    let server = Server::start();
+    let cache = cache(impatient(&server.url()).breaker_threshold(1));
+    cache.get("p-001", load_loaf).unwrap();
+    server.set_user(&["-ping"]);
+    server.freeze();
+    assert!(cache.invalidate("p-001").is_err());
+    assert!(cache.stats().breaker_open);
+    server.thaw();
+    until(|| !cache.stats().breaker_open);
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Loaded);
+}
+
 #[test]
 fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
     let server = Server::start();
     let cache = cache(impatient(&server.url()).pool_size(1));
     cache.get("p-001", load(1)).unwrap();
     cache.get("p-002", load(1)).unwrap();
-    let refuse = |what: &str| {
-        redis::cmd("ACL")
-            .arg(&["SETUSER", "default", what])
-            .exec(&mut server.connect())
-            .unwrap();
-    };
-    refuse("-evalsha");
+    server.set_user(&["-evalsha"]);
     assert!(cache.invalidate("p-001").is_err());
     let found = cache.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
@@ -299,7 +304,7 @@ fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
         "Redis failed at `read`: not asked, because an earlier invalidation of this record has not got there yet"
     );
     assert!(cache.get("p-002", load(2)).unwrap().is_hit());
-    refuse("+evalsha");
+    server.set_user(&["+evalsha"]);
     until(|| cache.stats().invalidations_pending == 0);
     let found = cache.get("p-001", load(2)).unwrap();
     assert_eq!(found.source(), Source::Loaded);
@@ -313,18 +318,10 @@ fn an_invalidation_that_is_refused_does_not_hold_up_the_others() {
     let cache_of =
         |prefix: &str| -> Cache { Cache::builder(&redis).prefix(prefix).build().unwrap() };
     let (allowed, refused) = (cache_of("a:"), cache_of("b:"));
-    let rules = |rules: &[&str]| {
-        redis::cmd("ACL")
-            .arg("SETUSER")
-            .arg("default")
-            .arg(rules)
-            .exec(&mut server.connect())
-            .unwrap();
-    };
-    rules(&["-evalsha"]);
+    server.set_user(&["-evalsha"]);
     assert!(allowed.invalidate("p-001").is_err());
     assert!(refused.invalidate("p-001").is_err());
-    rules(&["resetkeys", "~a:*", "~lock:{a:*", "+evalsha"]);
+    server.set_user(&["resetkeys", "~a:*", "~lock:{a:*", "+evalsha"]);
     until(|| allowed.stats().invalidations_pending == 1);
     assert_eq!(allowed.stats().invalidations_replayed, 1);
     allowed.get("p-001", load_loaf).unwrap();
@@ -337,17 +334,11 @@ fn a_record_that_waits_for_its_invalidation_is_not_updated_but_invalidated() {
     let server = Server::start();
     let slow = impatient(&server.url()).probe_interval(Duration::from_secs(60));
     let cache = cache(slow);
-    let refuse = |what: &str| {
-        redis::cmd("ACL")
-            .arg(&["SETUSER", "default", what])
-            .exec(&mut server.connect())
-            .unwrap();
-    };
     for by_field in [true, false] {
         cache.get("p-001", load(1)).unwrap();
-        refuse("-evalsha");
+        server.set_user(&["-evalsha"]);
         assert!(cache.invalidate("p-001").is_err());
-        refuse("+evalsha");
+        server.set_user(&["+evalsha"]);
         let updated = if by_field {
             cache.update_field("p-001", "stock", "41")
         } else {

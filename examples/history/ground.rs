@@ -33,7 +33,11 @@ impl Ground {
         let primary = support::Server::try_start_on_port()?;
         let seed = args.seed.unwrap_or_else(by_the_clock);
         let swaps = match args.broken {
-            Some(rule) => rule.load(&mut server.connect())?,
+            Some(rule) => {
+                // It may take commands that the protocol can do without.
+                server.set_user(&["+@all"]);
+                rule.load(&mut server.connect())?
+            }
             None => Vec::new(),
         };
         let log = Arc::new(Log::new());
@@ -66,7 +70,7 @@ impl Ground {
             .zip(0_u32..)
             .map(|(proxy, process)| Plan {
                 cache: proxy.url(),
-                primary: self.primary.url(),
+                primary: self.primary.admin_url(),
                 process,
                 processes: args.processes,
                 threads: args.threads,
@@ -79,7 +83,7 @@ impl Ground {
     }
 
     pub(crate) fn primary(&self) -> Result<Primary, String> {
-        Primary::connect(&self.primary.url())
+        Primary::connect(&self.primary.admin_url())
     }
 }
 

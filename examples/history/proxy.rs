@@ -13,6 +13,7 @@ use std::{
 use crate::{
     broken::Swap,
     dice::Dice,
+    ground::support::acl::url_at,
     sky::{Direction, Fault, Sky},
     wire::Rewriter,
 };
@@ -43,7 +44,7 @@ impl Proxy {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        url_at(self.port)
     }
 }
 

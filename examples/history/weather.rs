@@ -52,7 +52,7 @@ impl Weather<'_> {
     }
 
     fn all_kinds(&mut self, chronicle: &mut Chronicle) -> RedisResult<()> {
-        let mut server = connect(&self.server.url())?;
+        let mut server = connect(&self.server.admin_url())?;
         loop {
             let calm = if self.faults {
                 self.dice.millis(200, 900)

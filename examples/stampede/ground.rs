@@ -51,14 +51,14 @@ impl Ground {
             Some(_) => None,
             None => Some(support::Server::try_start_on_port()?),
         };
-        let url = match (&args.redis_url, &private) {
-            (Some(url), _) => url.clone(),
-            (None, Some(server)) => server.url(),
+        // For the readers, and for the watcher.
+        let (url, watchers) = match (&args.redis_url, &private) {
+            (Some(url), _) => (url.clone(), url.clone()),
+            (None, Some(server)) => (server.url(), server.admin_url()),
             (None, None) => unreachable!("one of them is there"),
         };
         let plan = plan(args, url);
-        let client =
-            Client::open(plan.url.as_str()).map_err(|error| format!("--redis-url: {error}"))?;
+        let client = Client::open(watchers).map_err(|error| format!("--redis-url: {error}"))?;
         // Without the password that the whole address may hold.
         let address = client.get_connection_info().addr().to_string();
         let cache: Cache<Record> = Cache::builder(&plan.url)

@@ -105,7 +105,10 @@ fn a_start_before_a_silent_server_says_so_after_one_timeout() {
     let server = Server::start_on_port();
     server.freeze();
     let began = Instant::now();
-    let built = Redis::builder(server.url()).io_timeout(TIMEOUT).build();
+    let built = Redis::builder(server.url())
+        .connect_timeout(TIMEOUT)
+        .io_timeout(TIMEOUT)
+        .build();
     assert_eq!(
         built.unwrap_err().to_string(),
         format!(

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     proxy::{Harm, Proxy, Which},
-    support::{Server, until},
+    support::{Server, acl, until},
 };
 
 /// Each of a cache's timeouts, where a row is about them: short enough for a test, long enough for a server that
@@ -40,6 +40,8 @@ pub(crate) const NAME: &str = "Sourdough";
 pub(crate) enum Wire {
     /// A connection to the server.
     Direct,
+    /// The same, that doesn't log in.
+    Nameless,
     /// The same, in a pool of one.
     Single,
     /// A connection that logs in with a password.
@@ -79,7 +81,10 @@ pub(crate) struct World {
     pub(crate) cells: Vec<Cell>,
     /// Another server, for a fault in which two play a part.
     pub(crate) other: Option<Server>,
-    url: String,
+    /// For those who look at it, or harm it.
+    admin_url: String,
+    /// Whom the caches log in as.
+    user: &'static str,
     /// Threads that hold a connection until the sender is dropped.
     held: Vec<(Sender<()>, JoinHandle<()>)>,
 }
@@ -100,11 +105,14 @@ impl World {
     pub(crate) fn new(wire: Wire, timeout: Duration) -> World {
         let server = Server::start_on_port();
         let mut admin = server.connect();
-        let mut url = server.url();
-        if wire == Wire::Password {
-            let login = ["SETUSER", "default", "resetpass", ">secret"];
+        let (mut url, mut admin_url, mut user) = (server.url(), server.admin_url(), acl::user());
+        if wire == Wire::Nameless {
+            (url, user) = (admin_url.clone(), "default");
+        } else if wire == Wire::Password && user == "default" {
+            let login = ["SETUSER", user, "resetpass", ">secret"];
             redis::cmd("ACL").arg(&login).exec(&mut admin).unwrap();
             url = format!("redis://:secret@127.0.0.1:{}", server.port());
+            admin_url.clone_from(&url);
         }
         let cell = |call| Cell::new(call, &server, &url, wire, timeout);
         World {
@@ -112,14 +120,15 @@ impl World {
             server,
             admin,
             other: None,
-            url,
+            admin_url,
+            user,
             held: Vec::new(),
         }
     }
 
     /// A new connection.
     pub(crate) fn connect(&self) -> Connection {
-        let client = Client::open(&*self.url).unwrap();
+        let client = Client::open(&*self.admin_url).unwrap();
         client.get_connection().unwrap()
     }
 
@@ -128,6 +137,12 @@ impl World {
         let (name, args) = command.split_first().unwrap();
         let mut request = redis::cmd(name);
         request.arg(args).exec(&mut self.admin).unwrap();
+    }
+
+    /// Changes what the user may do whom the caches log in as, or by what password.
+    pub(crate) fn set_user(&mut self, rules: &[&str]) {
+        self.server.expect_denials();
+        self.tell(&[&["ACL", "SETUSER", self.user], rules].concat());
     }
 
     /// Sends commands for each cell: words parted by spaces, in which `DATA` and `LEASE` stand for its keys.

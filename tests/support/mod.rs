@@ -9,13 +9,15 @@
     reason = "this is no library"
 )]
 
+pub mod acl;
+
 use std::{
     convert::Infallible,
     env, fs,
     net::TcpListener,
     path::PathBuf,
     process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -33,6 +35,8 @@ pub struct Server {
     folder: PathBuf,
     address: Address,
     args: Vec<String>,
+    /// Whether a test is about denials, which are else a mistake.
+    may_deny: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -73,13 +77,15 @@ impl Server {
     }
 
     fn run(folder: PathBuf, address: Address, args: &[&str]) -> Result<Server, String> {
-        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        let mut args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        args.extend(acl::server_args());
         let child = spawn(&folder, &address, &args)?;
         let mut server = Server {
             child,
             folder,
             address,
             args,
+            may_deny: AtomicBool::new(false),
         };
         server.wait_until_ready()?;
         Ok(server)
@@ -92,7 +98,7 @@ impl Server {
                 let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
                 return Err(format!("redis-server ended with {status}:\n{log}"));
             }
-            let answer = Client::open(self.url())
+            let answer = Client::open(self.admin_url())
                 .and_then(|client| client.get_connection_with_timeout(Duration::from_secs(1)))
                 .and_then(|mut connection| redis::cmd("PING").exec(&mut connection));
             match answer {
@@ -108,13 +114,6 @@ impl Server {
         }
     }
 
-    pub fn url(&self) -> String {
-        match &self.address {
-            Address::Socket(path) => format!("unix://{}", path.display()),
-            Address::Port(port) => format!("redis://127.0.0.1:{port}"),
-        }
-    }
-
     /// The port, of a server that was started on one.
     pub fn port(&self) -> u16 {
         match self.address {
@@ -125,7 +124,7 @@ impl Server {
 
     /// A plain connection, to look at what the cache does.
     pub fn connect(&self) -> redis::Connection {
-        Client::open(self.url())
+        Client::open(self.admin_url())
             .and_then(|client| client.get_connection())
             .expect("the private server answers")
     }
@@ -207,9 +206,15 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let denied = acl::denied(self);
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
+        // In a panic, that one is what went wrong.
+        assert!(
+            denied.is_empty() || thread::panicking(),
+            "denied to a cache: {denied:?}"
+        );
     }
 }
 

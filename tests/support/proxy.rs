@@ -93,7 +93,7 @@ impl Proxy {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        crate::support::acl::url_at(self.port)
     }
 
     /// From now on harms these requests, and no others.

@@ -1,0 +1,222 @@
+//! What the library does to a server, call by call, so that each takes every way through its scripts that needs a
+//! permission of its own.
+//!
+//! What a call finds is put there by the user `default`: else it would seem to need what others need.
+
+use std::{convert::Infallible, time::Duration};
+
+use cache_aside::{Cache, CacheBuilder, Record, Redis, Source, TtlRemaining};
+use redis::{Connection, ToRedisArgs};
+
+use crate::support::{
+    Server,
+    acl::{Denial, PREFIX, denials},
+    load_loaf, load_nothing, loaf, until,
+};
+
+/// A renewal comes after a third of it.
+const LEASE: Duration = Duration::from_millis(300);
+
+/// Short enough for a test, long enough for a server that works.
+const TIMEOUT: Duration = Duration::from_millis(200);
+
+/// One call, as the README names it. `None`: it did not do what it should.
+pub(crate) type Call = fn(&Stage) -> Option<()>;
+
+pub(crate) const CALLS: [(&str, Call); 8] = [
+    ("`build`", build),
+    ("`get`", get),
+    ("`invalidate`", invalidate),
+    ("`write`", write),
+    ("`update_field`", update_field),
+    ("`update`", update),
+    ("`ttl_remaining`", ttl_remaining),
+    ("an outage", outage),
+];
+
+/// A server, and a user of it.
+pub(crate) struct Stage<'a> {
+    server: &'a Server,
+    url: String,
+}
+
+impl Stage<'_> {
+    /// An empty server that knows no script, has a user with these permissions, and has denied nothing yet.
+    pub(crate) fn new<'a>(server: &'a Server, rule: &[String], parameters: &str) -> Stage<'a> {
+        server.expect_denials();
+        let stage = Stage {
+            server,
+            url: format!("{}?user=least&pass=pw{parameters}", server.admin_url()),
+        };
+        stage.tell("FLUSHALL", &[""; 0]);
+        stage.tell("SCRIPT", &["FLUSH"]);
+        let user = ["SETUSER", "least", "reset", "on", ">pw"].map(str::to_owned);
+        stage.tell("ACL", &[&user, rule].concat());
+        stage.tell("ACL", &["LOG", "RESET"]);
+        stage
+    }
+
+    pub(crate) fn denials(&self) -> Vec<Denial> {
+        denials(&mut self.server.connect()).unwrap()
+    }
+
+    /// A connection of the user's own.
+    pub(crate) fn connect(&self) -> Connection {
+        let client = redis::Client::open(&*self.url).unwrap();
+        client.get_connection().unwrap()
+    }
+
+    pub(crate) fn redis(&self) -> cache_aside::RedisBuilder {
+        Redis::builder(&*self.url)
+    }
+
+    fn builder(&self) -> CacheBuilder {
+        let cache = Cache::builder(self.redis().lazy()).prefix(PREFIX);
+        // As soon as it has seen that there is a lease, it need not wait.
+        let brief = Duration::from_millis(1);
+        cache.lease_ttl(LEASE).poll(brief).wait_timeout(brief)
+    }
+
+    fn cache(&self) -> Cache {
+        self.builder().build().unwrap()
+    }
+
+    fn tell(&self, command: &str, args: &[impl ToRedisArgs]) {
+        let mut direct = self.server.connect();
+        redis::cmd(command).arg(args).exec(&mut direct).unwrap();
+    }
+
+    fn put_record(&self, id: &str) {
+        let key = format!("{PREFIX}{id}");
+        for (name, value) in loaf().iter() {
+            self.tell("HSET", &[&key, name, value]);
+        }
+        self.tell("EXPIRE", &[&key, "60"]);
+    }
+
+    /// The guard of two writers: of one that has died, and of one that lives.
+    fn put_guard(&self, id: &str) {
+        let key = format!("lock:{{{PREFIX}{id}}}");
+        let nonce = "0".repeat(32);
+        self.tell("HSET", &[&key, "nonce", &nonce]);
+        self.tell("HSET", &[&key, "dead", "1", "alive", "9999999999999"]);
+        self.tell("EXPIRE", &[&key, "60"]);
+    }
+
+    /// Waits for another call of a script. Where something has been denied, there may be none.
+    fn until_renewed(&self) {
+        let before = self.scripts_called();
+        until(|| self.scripts_called() > before || !self.denials().is_empty());
+    }
+
+    fn scripts_called(&self) -> u64 {
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query(&mut self.server.connect())
+            .unwrap();
+        let calls = |line: &str| {
+            let rest = line.strip_prefix("cmdstat_evalsha:calls=")?;
+            rest.split(',').next()?.parse().ok()
+        };
+        stats.lines().find_map(calls).unwrap_or(0)
+    }
+}
+
+fn holds(condition: bool) -> Option<()> {
+    condition.then_some(())
+}
+
+fn build(stage: &Stage) -> Option<()> {
+    stage.redis().build().ok().map(drop)
+}
+
+fn get(stage: &Stage) -> Option<()> {
+    let (cache, other) = (stage.cache(), stage.cache());
+    let loads = |id: &str, meanwhile: &dyn Fn()| {
+        let found = cache.get(id, |id| {
+            meanwhile();
+            load_loaf(id)
+        });
+        holds(found.ok()?.source() == Source::Loaded)
+    };
+    loads("p-001", &|| stage.until_renewed())?;
+    holds(cache.get("p-001", load_loaf).ok()?.is_hit())?;
+    // With a hash tag of its own.
+    loads("{shop}:p-001", &|| {})?;
+    holds(cache.get("{shop}:p-001", load_loaf).ok()?.is_hit())?;
+    // Another process meets the lease.
+    loads("p-002", &|| drop(other.get("p-002", load_loaf)))?;
+    holds(other.stats().degraded == 1 && other.stats().redis_errors == 0)?;
+    let nothing = cache.get("p-003", load_nothing).ok()?;
+    holds(nothing.source() == Source::Loaded)?;
+    stage.put_guard("p-004");
+    loads("p-004", &|| {})?;
+    // Its lease is lost.
+    loads("p-005", &|| {
+        stage.tell("DEL", &[format!("lock:{{{PREFIX}p-005}}")]);
+        stage.until_renewed();
+    })?;
+    holds(cache.stats().refused_fills == 1 && cache.stats().redis_errors == 0)
+}
+
+fn invalidate(stage: &Stage) -> Option<()> {
+    let cache = stage.cache();
+    stage.put_record("p-001");
+    stage.put_guard("p-001");
+    holds(cache.invalidate("p-001").ok()?)
+}
+
+fn write(stage: &Stage) -> Option<()> {
+    let cache = stage.cache();
+    let patient = stage.builder().lease_ttl(10 * LEASE).build().unwrap();
+    stage.put_record("p-001");
+    let written = |cache: &Cache, change: &dyn Fn() -> Option<()>| {
+        let change = || Ok::<_, Infallible>(change());
+        let written = cache.write("p-001", change).ok()?;
+        holds(written.unguarded_by().is_none() && written.deferred_by().is_none())?;
+        written.into_value()
+    };
+    written(&cache, &|| {
+        stage.until_renewed();
+        // Its end makes the guard live for a shorter time.
+        written(&patient, &|| Some(()))
+    })?;
+    holds(cache.stats().redis_errors == 0)
+}
+
+fn update_field(stage: &Stage) -> Option<()> {
+    let cache = stage.cache();
+    stage.put_record("p-001");
+    holds(cache.update_field("p-001", "stock", "1").ok()?)?;
+    stage.put_guard("p-001");
+    holds(cache.update_field("p-001", "stock", "2").ok()?)
+}
+
+fn update(stage: &Stage) -> Option<()> {
+    let cache = stage.cache();
+    stage.put_record("p-001");
+    let rename = |_: &Record| Some(Record::from([("name", "Rye")]));
+    holds(cache.update("p-001", rename).ok()?)?;
+    stage.put_guard("p-001");
+    holds(cache.update("p-001", |_| Some(loaf())).ok()?)
+}
+
+fn ttl_remaining(stage: &Stage) -> Option<()> {
+    stage.put_record("p-001");
+    let left = stage.cache().ttl_remaining("p-001").ok()?;
+    holds(matches!(left, TtlRemaining::Left(_)))
+}
+
+/// The probe, and the replay of what could not be told.
+fn outage(stage: &Stage) -> Option<()> {
+    let redis = stage.redis().lazy().breaker_threshold(1);
+    let redis = redis.io_timeout(TIMEOUT).connect_timeout(TIMEOUT);
+    let cache: Cache = Cache::builder(redis).prefix(PREFIX).build().unwrap();
+    stage.put_guard("p-001");
+    stage.server.freeze();
+    let failed = cache.invalidate("p-001");
+    stage.server.thaw();
+    holds(failed.is_err())?;
+    until(|| cache.stats().invalidations_pending == 0 || !stage.denials().is_empty());
+    holds(!cache.stats().breaker_open)
+}

@@ -1,0 +1,163 @@
+//! Least privilege: the rule that the README gives, and the user whom it makes of every cache in the tests.
+//!
+//! `CACHE_ASIDE_TEST_ACL=1 cargo test` runs them as that user. What the tests themselves do to a server, they do as
+//! the user `default`, who may do everything.
+
+use std::{collections::HashMap, env, sync::atomic::Ordering, time::Duration};
+
+use redis::{Client, Connection, RedisResult, Value};
+
+use super::{Address, Server};
+
+/// What Redis must allow a cache with the prefix [`PREFIX`]: the words of `ACL SETUSER`.
+pub const RULE: &str = include_str!("acl.txt");
+
+/// The prefix in the rule.
+pub const PREFIX: &str = "cache:product:";
+
+/// What the caches of the tests, examples and benchmarks have instead.
+const PREFIXES: [&str; 9] = [
+    PREFIX,
+    "test:",
+    "product:",
+    "person:",
+    "others:",
+    "a:",
+    "b:",
+    "history:",
+    "stampede:",
+];
+
+const USER: &str = "cache-aside";
+const PASSWORD: &str = "secret";
+
+/// Whether the caches are a user who may do what the rule says and nothing more.
+fn is_on() -> bool {
+    env::var("CACHE_ASIDE_TEST_ACL").is_ok_and(|value| !value.is_empty())
+}
+
+/// The words of the rule, for these prefixes.
+pub fn words(prefixes: &[&str]) -> Vec<String> {
+    let mut words = Vec::new();
+    for word in RULE.split_whitespace() {
+        if word.contains(PREFIX) {
+            words.extend(prefixes.iter().map(|prefix| word.replace(PREFIX, prefix)));
+        } else {
+            words.push(word.to_owned());
+        }
+    }
+    words
+}
+
+/// What a server is told at its start, so that nobody can connect before there is that user.
+pub(super) fn server_args() -> Vec<String> {
+    if !is_on() {
+        return Vec::new();
+    }
+    let user = ["--user", USER, "on", &format!(">{PASSWORD}")].map(str::to_owned);
+    [&user[..], &words(&PREFIXES)].concat()
+}
+
+/// The address of a server behind a port of the loopback interface, for caches.
+pub fn url_at(port: u16) -> String {
+    if is_on() {
+        format!("redis://{USER}:{PASSWORD}@127.0.0.1:{port}")
+    } else {
+        format!("redis://127.0.0.1:{port}")
+    }
+}
+
+/// The user that caches are.
+pub fn user() -> &'static str {
+    if is_on() { USER } else { "default" }
+}
+
+impl Server {
+    /// The address for caches.
+    pub fn url(&self) -> String {
+        match &self.address {
+            Address::Socket(_) if is_on() => {
+                format!("{}?user={USER}&pass={PASSWORD}", self.admin_url())
+            }
+            Address::Socket(_) => self.admin_url(),
+            Address::Port(port) => url_at(*port),
+        }
+    }
+
+    /// The same, with a parameter.
+    pub fn url_with(&self, parameter: &str) -> String {
+        let url = self.url();
+        let joint = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{joint}{parameter}")
+    }
+
+    /// The address for whoever looks at the server, or harms it: the user `default`.
+    pub fn admin_url(&self) -> String {
+        match &self.address {
+            Address::Socket(path) => format!("unix://{}", path.display()),
+            Address::Port(port) => format!("redis://127.0.0.1:{port}"),
+        }
+    }
+
+    /// Changes what that user may do.
+    pub fn set_user(&self, rules: &[&str]) {
+        self.expect_denials();
+        redis::cmd("ACL")
+            .arg("SETUSER")
+            .arg(user())
+            .arg(rules)
+            .exec(&mut self.connect())
+            .expect("the private server answers");
+    }
+
+    /// From now on something may be denied, because the test is about that.
+    pub fn expect_denials(&self) {
+        self.may_deny.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the server has denied to caches though the rule is all they need. What one that is gone or silent had
+/// denied, nobody can tell.
+pub(super) fn denied(server: &Server) -> Vec<Denial> {
+    if !is_on() || server.may_deny.load(Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let patience = Duration::from_secs(1);
+    let log = Client::open(server.admin_url()).and_then(|client| {
+        let mut direct = client.get_connection_with_timeout(patience)?;
+        direct.set_read_timeout(Some(patience))?;
+        denials(&mut direct)
+    });
+    log.unwrap_or_default()
+}
+
+/// A line of a server's `ACL LOG`.
+#[derive(Debug)]
+pub struct Denial {
+    /// `command`, `key` or `channel`.
+    pub reason: String,
+    /// Which one.
+    pub object: String,
+    /// To whom.
+    pub user: String,
+}
+
+/// What the server has denied lately.
+pub fn denials(direct: &mut Connection) -> RedisResult<Vec<Denial>> {
+    let lines: Vec<HashMap<String, Value>> = redis::cmd("ACL").arg("LOG").query(direct)?;
+    let mut log = Vec::new();
+    for line in lines {
+        let word = |name: &str| {
+            let value = line.get(name).cloned().unwrap_or(Value::Nil);
+            redis::from_redis_value::<String>(value)
+        };
+        log.push(Denial {
+            reason: word("reason")?,
+            object: word("object")?,
+            user: word("username")?,
+        });
+    }
+    // A wrong password is no question of what a user may do.
+    log.retain(|denial| denial.reason != "auth");
+    Ok(log)
+}
