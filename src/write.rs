@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::Written,
     error::{Error, WriteError},
-    fields::{Fields, Undecodable, check_length, check_name, to_fields},
+    fields::{Fields, Undecodable, check_length, check_name, names, to_fields},
     inner::{Inner, Settings},
     keeper::Keeping,
     key::Keys,
@@ -147,10 +147,8 @@ where
         };
         let new = to_fields(&new)?;
         // Fields that the type doesn't know are another program's, and stay.
-        let known = to_fields(&old)?;
-        let gone = known
+        let gone = names(&old)?
             .into_iter()
-            .map(|(name, _)| name)
             .filter(|name| new.iter().all(|(kept, _)| kept != name))
             .collect();
         let set = new.into_iter().filter(|field| !fields.contains(field));
