@@ -31,6 +31,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
 mod breaker;
@@ -40,6 +41,8 @@ mod error;
 mod fields;
 mod flight;
 mod inner;
+#[cfg(feature = "json")]
+mod json;
 mod keeper;
 mod key;
 mod link;
@@ -59,6 +62,8 @@ pub use answer::{Lookup, Source, Written};
 pub use builder::{CacheBuilder, Server};
 pub use cache::Cache;
 pub use error::{Error, WriteError};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use record::Record;
 pub use server::{Redis, RedisBuilder};
 pub use stats::Stats;
