@@ -66,7 +66,7 @@ const NOTHING: &str = "it holds nothing; leave it out with `#[serde(skip)]`";
 const NO_RECORD: &str = "a record is a struct or a map with flat fields; \
     `Json` stores any other value (feature `json`)";
 const NO_NAME: &str = "a map's key must be a text or a number, to be the name of a field";
-const LEFT_OUT: &str = "it is left out, and would come back as something else \
+const NONE: &str = "it is `None`, and would come back as something else \
     (a map loses a `None`, a `default` replaces it); `Json` keeps it (feature `json`)";
 const CHANGED: &str = "it would not come back as it is, because a hash doesn't tell numbers from texts \
     and the type has to ask (`untagged`, `flatten`, `tag`); `Json` tells them (feature `json`)";
@@ -154,19 +154,21 @@ fn is_zero(stock: &u32) -> bool {
 #[test]
 fn a_field_that_is_left_out_and_comes_back_as_another_is_refused() {
     let map = BTreeMap::from([("a".to_owned(), None), ("b".to_owned(), Some(1))]);
-    refused(map, "a", LEFT_OUT);
+    refused(map, "a", NONE);
     let none = Replaced {
         id: 1,
         organic: None,
         stock: 1,
     };
-    refused(none, "organic", LEFT_OUT);
+    refused(none, "organic", NONE);
     let skipped = Replaced {
         id: 1,
         organic: yes(),
         stock: 0,
     };
-    refused(skipped, "stock", LEFT_OUT);
+    let reason = "it is left out, and would come back as its `default`; \
+        skip it only where it is that";
+    refused(skipped, "stock", reason);
 }
 
 #[derive(Serialize, Deserialize)]
@@ -202,7 +204,7 @@ fn a_flattened_part_that_would_change_is_refused() {
         CHANGED,
     );
     let none = HashMap::from([("a".to_owned(), None::<String>)]);
-    refused(flattened(none), "a", LEFT_OUT);
+    refused(flattened(none), "a", NONE);
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

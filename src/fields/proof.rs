@@ -20,8 +20,10 @@ const TWICE: &str = "the record has two fields of this name, and a hash holds on
 const MISSING: &str = "it is left out, and the type cannot be read back without it; \
     give it `#[serde(default)]`";
 const UNREADABLE: &str = "the type does not read back what it has written";
-const LEFT_OUT: &str = "it is left out, and would come back as something else \
+const NONE: &str = "it is `None`, and would come back as something else \
     (a map loses a `None`, a `default` replaces it); `Json` keeps it (feature `json`)";
+const SKIPPED: &str = "it is left out, and would come back as its `default`; \
+    skip it only where it is that";
 const CHANGED: &str = "it would not come back as it is, because a hash doesn't tell numbers from texts \
     and the type has to ask (`untagged`, `flatten`, `tag`); `Json` tells them (feature `json`)";
 
@@ -48,7 +50,8 @@ pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(
     let new = |field: &&Field<'_>| field.2.is_some() && !has(&before, field);
     match (before.iter().find(lost), after.iter().find(new)) {
         (Some((name, _, Some(_))), _) => refuse(Some(name), CHANGED),
-        (Some((name, ..)), _) | (None, Some((name, ..))) => refuse(Some(name), LEFT_OUT),
+        (Some((name, ..)), _) => refuse(Some(name), NONE),
+        (None, Some((name, ..))) => refuse(Some(name), SKIPPED),
         (None, None) => Ok(()),
     }
 }
