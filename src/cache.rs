@@ -23,11 +23,22 @@ use crate::{
 /// Cheap to clone, and shared by clones: pool, loads under way, counters. Give each thread a clone or a
 /// reference.
 ///
-/// `R` is the type of the records: [`Record`], or any flat type of your own that implements serde's
-/// `Serialize` and `DeserializeOwned`. Numbers, `bool`, `char` and enums without contents are stored as text,
-/// strings and bytes (`serde_bytes`) as they are, `None` leaves its field out. Nested values are refused, and
-/// so are field names that begin with `__cache_aside`. `#[serde(flatten)]` can't work for numbers, because a
-/// hash doesn't say which of its texts are numbers.
+/// `R` is the type of the records: [`Record`], or any flat type of your own, struct or map, that implements serde's
+/// `Serialize` and `DeserializeOwned`:
+///
+/// | in Rust | in the hash |
+/// |---|---|
+/// | `String` and the like, `char`, an enum without contents | its text, its variant's name |
+/// | integers, floats, `bool` | as Rust prints them: `-7`, `0.1`, `inf`, `true`; exact but for a NaN's sign and payload |
+/// | bytes, through `serde_bytes` | as they are |
+/// | `Option<T>` | as `T`; `None` leaves its field out |
+/// | a newtype, `Box<T>`, `Cow<T>` | as what is in it |
+/// | a list, tuple, map, struct or enum with contents in a field, or any other type as a record | [refused](Error::Record); with the feature `json`, `Json<R>` stores the whole record as one field |
+///
+/// What is loaded is read back from its fields before it is stored, and refused where it would come back as
+/// something else: numbers in what is `untagged`, `flatten`ed or an enum with a `tag`, since a hash doesn't tell numbers
+/// from texts; `None` in a map, or where a `default` would take its place; `Some(None)`; two fields of one name. So
+/// are field names that begin with `__cache_aside`.
 ///
 /// ```no_run
 /// use std::convert::Infallible;

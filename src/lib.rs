@@ -43,6 +43,8 @@ mod event;
 mod fields;
 mod flight;
 mod inner;
+#[cfg(feature = "json")]
+mod json;
 mod keeper;
 mod key;
 mod link;
@@ -71,6 +73,8 @@ pub use builder::CacheBuilder;
 pub use cache::Cache;
 pub use error::{Error, WriteError};
 pub use event::{Event, Load, Miss, Observer, Write};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use loaded::Loaded;
 pub use memory::Memory;
 pub use options::LookupOptions;

@@ -136,7 +136,8 @@ impl<'de> Deserialize<'de> for Record {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-                // The names of a map are distinct, so there is no need to look for each one first.
+                // The names of a hash are distinct, so there is no need to look for each one first. Where they
+                // come twice, from another format, the record is refused when it is to be stored.
                 let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);

@@ -8,7 +8,7 @@ use crate::{
     answer::Written,
     error::{Error, WriteError},
     event::{Event, Write},
-    fields::{Fields, Undecodable, check_length, check_name, to_fields},
+    fields::{Fields, Undecodable, check_length, check_name, names, to_fields},
     inner::{Inner, Settings},
     keeper::Keeping,
     key::Keys,
@@ -181,7 +181,7 @@ where
         was_record = true;
         let new = change(&old)?;
         // Fields that the type doesn't know are another program's, and stay.
-        let (known, new) = match (to_fields(&old), to_fields(&new)) {
+        let (known, new) = match (names(&old), to_fields(&new)) {
             (Ok(known), Ok(new)) => (known, new),
             (Err(why), _) | (_, Err(why)) => {
                 unstorable = Some(why);
@@ -190,7 +190,6 @@ where
         };
         let gone = known
             .into_iter()
-            .map(|(name, _)| name)
             .filter(|name| new.iter().all(|(kept, _)| kept != name))
             .collect();
         let set = new.into_iter().filter(|field| !fields.contains(field));

@@ -8,10 +8,9 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Fields, NOT_FOUND, is_own};
+use super::{Fields, NOT_FOUND, is_own, scalar::Kind};
 
-/// An entry that is no record of the wanted type. Keeps no reason: serde's messages quote the value, and
-/// no message of ours may.
+/// An entry that is no record of the wanted type.
 #[derive(Debug)]
 pub(crate) struct Undecodable;
 
@@ -22,37 +21,65 @@ pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<Option<
         let alone = fields.len() == 1 && fields[0].0 == NOT_FOUND;
         return if alone { Ok(None) } else { Err(Undecodable) };
     }
-    R::deserialize(Hash(fields)).map(Some)
+    put_together(fields, &[]).map(Some).map_err(|_| Undecodable)
 }
 
-impl fmt::Display for Undecodable {
+/// Puts a record together from fields that are all its own. `kinds`: what they were in Rust, where that is known;
+/// then one that was a number and is asked for as whatever it may be is refused.
+pub(super) fn put_together<R: DeserializeOwned>(fields: Fields, kinds: &[Kind]) -> Result<R, Stop> {
+    R::deserialize(Hash { fields, kinds })
+}
+
+/// Where the reading of a record stopped. Keeps no reason: serde's messages quote the value, and no message of
+/// ours may.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// At the field with this number.
+    At(usize),
+    /// At this field, which was a number and was asked what it is.
+    Asked(usize),
+    /// For want of this field.
+    Missing(&'static str),
+    Somewhere,
+}
+
+impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the entry is no record of the wanted type")
     }
 }
 
-impl error::Error for Undecodable {}
+impl error::Error for Stop {}
 
-impl de::Error for Undecodable {
-    fn custom<T: fmt::Display>(_: T) -> Undecodable {
-        Undecodable
+impl de::Error for Stop {
+    fn custom<T: fmt::Display>(_: T) -> Stop {
+        Stop::Somewhere
+    }
+
+    fn missing_field(name: &'static str) -> Stop {
+        Stop::Missing(name)
     }
 }
 
 /// The record itself.
-struct Hash(Fields);
+struct Hash<'k> {
+    fields: Fields,
+    kinds: &'k [Kind],
+}
 
-impl<'de> Deserializer<'de> for Hash {
-    type Error = Undecodable;
+impl<'de> Deserializer<'de> for Hash<'_> {
+    type Error = Stop;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         visitor.visit_map(Pairs {
-            rest: self.0.into_iter(),
+            rest: self.fields.into_iter(),
+            kinds: self.kinds,
             value: None,
+            count: 0,
         })
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         visitor.visit_some(self)
     }
 
@@ -60,7 +87,7 @@ impl<'de> Deserializer<'de> for Hash {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Undecodable> {
+    ) -> Result<V::Value, Stop> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -71,30 +98,42 @@ impl<'de> Deserializer<'de> for Hash {
 }
 
 /// Name after name, value after value.
-struct Pairs {
+struct Pairs<'k> {
     rest: vec::IntoIter<(Vec<u8>, Vec<u8>)>,
+    kinds: &'k [Kind],
+    /// Of the name that was read last.
     value: Option<Vec<u8>>,
+    /// How many names were read before that one.
+    count: usize,
 }
 
-impl<'de> MapAccess<'de> for Pairs {
-    type Error = Undecodable;
+impl<'de> MapAccess<'de> for Pairs<'_> {
+    type Error = Stop;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Undecodable> {
+    ) -> Result<Option<K::Value>, Stop> {
         let Some((name, value)) = self.rest.next() else {
             return Ok(None);
         };
         self.value = Some(value);
-        seed.deserialize(Text(name)).map(Some)
+        seed.deserialize(Text::plain(name))
+            .map(Some)
+            .map_err(|_| Stop::At(self.count))
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, Undecodable> {
-        seed.deserialize(Text(self.value.take().ok_or(Undecodable)?))
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
+        let nth = self.count;
+        self.count += 1;
+        let text = Text {
+            bytes: self.value.take().ok_or(Stop::At(nth))?,
+            number: (self.kinds.get(nth) == Some(&Kind::Number)).then_some(nth),
+        };
+        seed.deserialize(text).map_err(|stop| match stop {
+            Stop::Asked(_) => stop,
+            _ => Stop::At(nth),
+        })
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -103,39 +142,53 @@ impl<'de> MapAccess<'de> for Pairs {
 }
 
 /// One name or value.
-struct Text(Vec<u8>);
+struct Text {
+    bytes: Vec<u8>,
+    /// Where it is known to have been one, or a `bool`: which field this is.
+    number: Option<usize>,
+}
 
 impl Text {
-    fn string(self) -> Result<String, Undecodable> {
-        String::from_utf8(self.0).map_err(|_| Undecodable)
+    fn plain(bytes: Vec<u8>) -> Text {
+        Text {
+            bytes,
+            number: None,
+        }
+    }
+
+    fn string(self) -> Result<String, Stop> {
+        String::from_utf8(self.bytes).map_err(|_| Stop::Somewhere)
     }
 }
 
 /// Reads each listed scalar as Rust parses it.
 macro_rules! from_text {
     ($($method:ident $visit:ident;)+) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
-            visitor.$visit(self.string()?.parse().map_err(|_| Undecodable)?)
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+            visitor.$visit(self.string()?.parse().map_err(|_| Stop::Somewhere)?)
         })+
     };
 }
 
 impl<'de> Deserializer<'de> for Text {
-    type Error = Undecodable;
+    type Error = Stop;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
-        match String::from_utf8(self.0) {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        if let Some(nth) = self.number {
+            return Err(Stop::Asked(nth));
+        }
+        match String::from_utf8(self.bytes) {
             Ok(text) => visitor.visit_string(text),
             Err(no_text) => visitor.visit_byte_buf(no_text.into_bytes()),
         }
     }
 
     /// `1` and `0` as well: what other languages write for true and false.
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
-        match self.0.as_slice() {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        match self.bytes.as_slice() {
             b"true" | b"1" => visitor.visit_bool(true),
             b"false" | b"0" => visitor.visit_bool(false),
-            _ => Err(Undecodable),
+            _ => Err(Stop::Somewhere),
         }
     }
 
@@ -155,16 +208,16 @@ impl<'de> Deserializer<'de> for Text {
         deserialize_char visit_char;
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
-        visitor.visit_byte_buf(self.0)
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_byte_buf(self.bytes)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
-        visitor.visit_byte_buf(self.0)
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_byte_buf(self.bytes)
     }
 
     /// A field that is there is `Some`; one that is not there never comes here.
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         visitor.visit_some(self)
     }
 
@@ -172,7 +225,7 @@ impl<'de> Deserializer<'de> for Text {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Undecodable> {
+    ) -> Result<V::Value, Stop> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -182,11 +235,11 @@ impl<'de> Deserializer<'de> for Text {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Undecodable> {
+    ) -> Result<V::Value, Stop> {
         visitor.visit_enum(self.string()?.into_deserializer())
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Undecodable> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         visitor.visit_unit()
     }
 

@@ -4,15 +4,52 @@
 //! bit; bytes are themselves; `None` leaves its field out.
 
 mod de;
+mod proof;
+mod scalar;
 mod ser;
+
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::Error;
 
 pub(crate) use de::{Undecodable, from_fields};
-pub(crate) use ser::to_fields;
 
 /// Names and values, in order. Both are binary safe.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Takes a record apart, and proves that it comes back.
+///
+/// # Errors
+///
+/// [`Error::Record`] for what is no flat record (nested or sequence values, no field at all), for what would
+/// come back other than it is, and for a name that is the cache's own.
+pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Error> {
+    let parts = ser::take_apart(record)?;
+    if parts.iter().all(|part| part.value.is_none()) {
+        return Err(Error::Record {
+            field: None,
+            reason: "it has no field, and Redis keeps no empty hash".to_owned(),
+        });
+    }
+    for ser::Part { name, value } in &parts {
+        check_name(&name.1)?;
+        check_length(&name.1, value.as_ref().map_or(&[], |(_, value)| value))?;
+    }
+    proof::check::<R>(&parts)?;
+    let stored = parts.into_iter();
+    Ok(stored
+        .filter_map(|part| Some((part.name.1, part.value?.1)))
+        .collect())
+}
+
+/// The names of the fields that a record has.
+pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Error> {
+    let parts = ser::take_apart(record)?.into_iter();
+    Ok(parts
+        .filter(|part| part.value.is_some())
+        .map(|part| part.name.1)
+        .collect())
+}
 
 /// The one field of an entry which says that the primary has no such record. `update_field.lua` knows it too.
 pub(crate) const NOT_FOUND: &[u8] = b"__cache_aside_not_found";

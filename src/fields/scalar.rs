@@ -1,0 +1,191 @@
+//! One Rust value → one text or byte string, and what kind of value it was.
+//!
+//! Knows nothing of records. What is no single value is refused.
+
+use std::{
+    error,
+    fmt::{self, Display},
+};
+
+use serde::{
+    Serialize, Serializer,
+    ser::{self, Impossible},
+};
+
+use crate::error::Error;
+
+/// What a value was in Rust. A hash doesn't say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Text,
+    Bytes,
+    /// Or a `bool`: written as text, and of use only to a type that knows it for a number.
+    Number,
+}
+
+/// A value as it is stored.
+pub(super) type Stored = (Kind, Vec<u8>);
+
+/// Takes one value; `None` where its field is to be left out.
+pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, Unstorable> {
+    value.serialize(Scalar)
+}
+
+/// Why a record cannot be stored. Serde wants an error type of its own; this one stays here.
+#[derive(Debug)]
+pub(super) struct Unstorable {
+    field: Option<String>,
+    reason: String,
+}
+
+impl Unstorable {
+    /// Names the field at which it came up.
+    pub(super) fn at(self, name: &[u8]) -> Unstorable {
+        Unstorable {
+            field: Some(String::from_utf8_lossy(name).into_owned()),
+            ..self
+        }
+    }
+}
+
+impl From<Unstorable> for Error {
+    fn from(Unstorable { field, reason }: Unstorable) -> Error {
+        Error::Record { field, reason }
+    }
+}
+
+impl Display for Unstorable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl error::Error for Unstorable {}
+
+impl ser::Error for Unstorable {
+    fn custom<T: Display>(reason: T) -> Unstorable {
+        Unstorable {
+            field: None,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Refuses each listed shape with one reason.
+macro_rules! refuse {
+    ($reason:expr; $($method:ident($($arg:ty),*) -> $ok:ty;)+) => {
+        $(fn $method(self, $(_: $arg),*) -> Result<$ok, Unstorable> {
+            Err(ser::Error::custom($reason))
+        })+
+    };
+}
+pub(super) use refuse;
+
+/// Writes each listed scalar as Rust prints it.
+macro_rules! as_text {
+    ($($method:ident($scalar:ty) $kind:ident;)+) => {
+        $(fn $method(self, value: $scalar) -> Result<Option<Stored>, Unstorable> {
+            Ok(Some((Kind::$kind, value.to_string().into_bytes())))
+        })+
+    };
+}
+
+const NESTED: &str = "a hash field holds one flat value, no list, map or struct; \
+    `serde_bytes` stores bytes, `Json` nested records (feature `json`)";
+const CONTENTS: &str = "a hash field holds the name of an enum's variant, not what is in it; \
+    `Json` stores both (feature `json`)";
+const NOTHING: &str = "it holds nothing; leave it out with `#[serde(skip)]`";
+const NONE_IN_SOME: &str = "`Some(None)` would come back as `None`; \
+    make the two `Option`s one, or an enum";
+
+struct Scalar;
+
+impl Serializer for Scalar {
+    type Ok = Option<Stored>;
+    type Error = Unstorable;
+    type SerializeSeq = Impossible<Self::Ok, Unstorable>;
+    type SerializeTuple = Impossible<Self::Ok, Unstorable>;
+    type SerializeTupleStruct = Impossible<Self::Ok, Unstorable>;
+    type SerializeTupleVariant = Impossible<Self::Ok, Unstorable>;
+    type SerializeMap = Impossible<Self::Ok, Unstorable>;
+    type SerializeStruct = Impossible<Self::Ok, Unstorable>;
+    type SerializeStructVariant = Impossible<Self::Ok, Unstorable>;
+
+    as_text! {
+        serialize_bool(bool) Number;
+        serialize_i8(i8) Number;
+        serialize_i16(i16) Number;
+        serialize_i32(i32) Number;
+        serialize_i64(i64) Number;
+        serialize_i128(i128) Number;
+        serialize_u8(u8) Number;
+        serialize_u16(u16) Number;
+        serialize_u32(u32) Number;
+        serialize_u64(u64) Number;
+        serialize_u128(u128) Number;
+        serialize_f32(f32) Number;
+        serialize_f64(f64) Number;
+        serialize_char(char) Text;
+        serialize_str(&str) Text;
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<Self::Ok, Unstorable> {
+        Ok(Some((Kind::Bytes, value.to_vec())))
+    }
+
+    fn serialize_none(self) -> Result<Self::Ok, Unstorable> {
+        Ok(None)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self::Ok, Unstorable> {
+        match value.serialize(self)? {
+            None => Err(ser::Error::custom(NONE_IN_SOME)),
+            some => Ok(some),
+        }
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<Self::Ok, Unstorable> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Self::Ok, Unstorable> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<Self::Ok, Unstorable> {
+        Err(ser::Error::custom(CONTENTS))
+    }
+
+    refuse! { NOTHING;
+        serialize_unit() -> Self::Ok;
+        serialize_unit_struct(&'static str) -> Self::Ok;
+    }
+
+    refuse! { CONTENTS;
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
+    }
+
+    refuse! { NESTED;
+        serialize_seq(Option<usize>) -> Self::SerializeSeq;
+        serialize_tuple(usize) -> Self::SerializeTuple;
+        serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
+        serialize_map(Option<usize>) -> Self::SerializeMap;
+        serialize_struct(&'static str, usize) -> Self::SerializeStruct;
+    }
+}
