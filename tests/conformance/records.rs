@@ -1,23 +1,21 @@
 //! Records of types of one's own.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     fmt::Debug,
 };
 
-use cache_aside::{Cache, Error, Record};
+use crate::{ground::Ground, support::loaf};
+use cache_aside::{Cache, Error, Record, store::Entry};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use support::{Server, loaf};
 
-/// Puts a record into Redis and reads it back from there.
-fn round_trip<R>(server: &Server, record: &R) -> R
+/// Puts a record into the store and reads it back from there.
+fn round_trip<R>(ground: &Ground, record: &R) -> R
 where
     R: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
 {
-    let cache: Cache<R> = server.builder().build().unwrap();
+    let cache: Cache<R> = ground.builder().build().unwrap();
     cache.invalidate("r").unwrap();
     let load = || Ok::<_, Infallible>(Some(record.clone()));
     cache.get("r", |_| load()).unwrap();
@@ -26,8 +24,8 @@ where
     found.record().unwrap().as_ref().clone()
 }
 
-fn refusal<R: Serialize + DeserializeOwned>(server: &Server, record: R) -> String {
-    let cache: Cache<R> = server.builder().build().unwrap();
+fn refusal<R: Serialize + DeserializeOwned>(ground: &Ground, record: R) -> String {
+    let cache: Cache<R> = ground.builder().build().unwrap();
     let error = cache
         .get("refused", |_| Ok::<_, Infallible>(Some(record)))
         .map(drop)
@@ -77,13 +75,11 @@ fn product() -> Product {
     }
 }
 
-#[test]
-fn a_struct_comes_back_to_the_last_bit() {
-    let server = Server::start();
-    assert_eq!(round_trip(&server, &product()), product());
+fn a_struct_comes_back_to_the_last_bit(ground: &Ground) {
+    assert_eq!(round_trip(ground, &product()), product());
     for weight in [f64::MAX, f64::MIN_POSITIVE, -0.0, f64::INFINITY, 1e-310] {
         let back = round_trip(
-            &server,
+            ground,
             &Product {
                 weight,
                 ..product()
@@ -93,48 +89,43 @@ fn a_struct_comes_back_to_the_last_bit() {
     }
 }
 
-#[test]
-fn a_struct_lies_in_redis_as_text() {
-    let server = Server::start();
-    round_trip(&server, &product());
-    let fields: HashMap<String, String> = redis::cmd("HGETALL")
-        .arg("test:r")
-        .query(&mut server.connect())
-        .unwrap();
-    assert_eq!(fields["price"], "4294967295");
-    assert_eq!(fields["organic"], "true");
-    assert_eq!(fields["shelf"], "in the back");
-    assert_eq!(fields["note"], "");
+fn a_struct_is_kept_as_text(ground: &Ground) {
+    round_trip(ground, &product());
+    let Entry::Record(fields) = ground.store().read("test:r").unwrap() else {
+        panic!("it was just read");
+    };
+    let fields: HashMap<_, _> = fields.into_iter().collect();
+    let text = |name: &str| String::from_utf8_lossy(&fields[name.as_bytes()]);
+    assert_eq!(text("price"), "4294967295");
+    assert_eq!(text("organic"), "true");
+    assert_eq!(text("shelf"), "in the back");
+    assert_eq!(text("note"), "");
     assert!(
-        !fields.contains_key("discount"),
+        !fields.contains_key(b"discount".as_slice()),
         "None leaves its field out"
     );
 }
 
-#[test]
-fn maps_and_records_are_records_too() {
-    let server = Server::start();
+fn maps_and_records_are_records_too(ground: &Ground) {
     let pairs = || loaf().iter().map(own).collect::<Vec<_>>();
     let sorted: BTreeMap<String, String> = pairs().into_iter().collect();
-    assert_eq!(round_trip(&server, &sorted), sorted);
+    assert_eq!(round_trip(ground, &sorted), sorted);
     let hashed: HashMap<String, String> = pairs().into_iter().collect();
-    assert_eq!(round_trip(&server, &hashed), hashed);
+    assert_eq!(round_trip(ground, &hashed), hashed);
     let numbers = HashMap::from([(7_u8, 1.5_f64), (9, -2.0)]);
-    assert_eq!(round_trip(&server, &numbers), numbers);
-    assert_eq!(round_trip(&server, &loaf()), loaf());
+    assert_eq!(round_trip(ground, &numbers), numbers);
+    assert_eq!(round_trip(ground, &loaf()), loaf());
 }
 
 fn own((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-#[test]
-fn a_record_of_many_large_fields_passes() {
-    let server = Server::start();
+fn a_record_of_many_large_fields_passes(ground: &Ground) {
     let many: Record = (0..20_000)
         .map(|field| (format!("field-{field}"), "x".repeat(field % 100)))
         .collect();
-    let cache: Cache = server.builder().build().unwrap();
+    let cache: Cache = ground.builder().build().unwrap();
     cache
         .get("r", |_| Ok::<_, Infallible>(Some(many.clone())))
         .unwrap();
@@ -150,13 +141,11 @@ struct Narrow {
     color: Option<String>,
 }
 
-#[test]
-fn fields_that_the_type_does_not_know_are_passed_over() {
-    let server = Server::start();
-    let wide: Cache = server.builder().build().unwrap();
+fn fields_that_the_type_does_not_know_are_passed_over(ground: &Ground) {
+    let wide: Cache = ground.builder().build().unwrap();
     wide.get("r", |_| Ok::<_, Infallible>(Some(loaf())))
         .unwrap();
-    let narrow: Cache<Narrow> = server.builder().build().unwrap();
+    let narrow: Cache<Narrow> = ground.builder().build().unwrap();
     let found = narrow.get("r", |_| Ok::<_, Infallible>(None)).unwrap();
     let expected = Narrow {
         stock: 42,
@@ -176,27 +165,34 @@ struct AllNone {
     note: Option<String>,
 }
 
-#[test]
-fn what_is_not_flat_is_refused_by_the_name_of_the_field() {
-    let server = Server::start();
+fn what_is_not_flat_is_refused_by_the_name_of_the_field(ground: &Ground) {
     let nested = Nested {
         id: 1,
         tags: vec!["secret".into()],
     };
     assert_eq!(
-        refusal(&server, nested),
+        refusal(ground, nested),
         "the record's field `tags` cannot be stored: a hash field holds one flat value, no list, map or struct (bytes: `serde_bytes`)"
     );
     assert_eq!(
-        refusal(&server, AllNone { note: None }),
+        refusal(ground, AllNone { note: None }),
         "the record cannot be stored: it has no field, and Redis keeps no empty hash"
     );
     assert_eq!(
-        refusal(&server, vec![1, 2, 3]),
+        refusal(ground, vec![1, 2, 3]),
         "the record cannot be stored: a record is a struct or a map with flat fields"
     );
     assert_eq!(
-        refusal(&server, "text".to_owned()),
+        refusal(ground, "text".to_owned()),
         "the record cannot be stored: a record is a struct or a map with flat fields"
     );
+}
+
+on_both_stores! {
+    a_struct_comes_back_to_the_last_bit,
+    a_struct_is_kept_as_text,
+    maps_and_records_are_records_too,
+    a_record_of_many_large_fields_passes,
+    fields_that_the_type_does_not_know_are_passed_over,
+    what_is_not_flat_is_refused_by_the_name_of_the_field,
 }
