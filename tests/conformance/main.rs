@@ -35,6 +35,7 @@ mod races;
 mod records;
 mod sizes;
 mod stampede;
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 mod update;
