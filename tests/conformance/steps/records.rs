@@ -86,6 +86,25 @@ fn a_fill_replaces_the_whole_record_and_its_ttl(ground: &Ground) {
     assert_eq!(spot.read(), Entry::Record(record("found")));
 }
 
+/// As in a hash.
+fn of_a_field_that_comes_twice_the_last_value_is_kept_in_the_first_place(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    spot.put(&fields(&[("a", "1"), ("b", "2"), ("a", "3")]), LONG);
+    assert_eq!(spot.read(), entry(&[("a", "3"), ("b", "2")]));
+    let change = |_| Some(diff(&[("c", "4"), ("b", "5"), ("c", "6")], &[]));
+    assert_eq!(spot.update(change), Update::Changed);
+    let expected = entry(&[("a", "3"), ("b", "5"), ("c", "6")]);
+    assert_eq!(spot.read(), expected);
+}
+
+fn a_record_without_a_field_is_none(ground: &Ground) {
+    let spot = Spot::filled(ground, "k");
+    spot.put(&Fields::new(), LONG);
+    assert_eq!(spot.read(), Entry::Absent);
+    assert_eq!(spot.ttl(), TtlRemaining::NoSuchKey);
+    assert!(!spot.invalidate());
+}
+
 fn an_invalidation_says_whether_there_was_a_record(ground: &Ground) {
     let spot = Spot::filled(ground, "k");
     assert!(spot.invalidate());
@@ -157,6 +176,32 @@ fn ids_names_and_values_are_binary_safe(ground: &Ground) {
     }
 }
 
+fn a_record_of_twenty_thousand_fields_is_filled_and_changed(ground: &Ground) {
+    let many = |value: &str| -> Fields {
+        let field = |n: u32| (format!("field {n}").into(), value.into());
+        (0..20_000).map(field).collect()
+    };
+    let spot = Spot::on(ground, "k");
+    spot.put(&many("old"), LONG);
+    assert_eq!(sorted(spot.read()), many("old").into_iter().collect());
+    assert_eq!(spot.update_field("field 7", "new"), Update::Changed);
+    let set = many("new");
+    let changed = spot.update(|_| {
+        let (set, gone) = (set.clone(), Vec::new());
+        Some(Diff { set, gone })
+    });
+    assert_eq!(changed, Update::Changed);
+    assert_eq!(sorted(spot.read()), many("new").into_iter().collect());
+    let gone = set.iter().skip(1).map(|(name, _)| name.clone());
+    let gone: Vec<_> = gone.collect();
+    let changed = spot.update(|_| {
+        let (set, gone) = (Fields::new(), gone.clone());
+        Some(Diff { set, gone })
+    });
+    assert_eq!(changed, Update::Changed);
+    assert_eq!(spot.read(), entry(&[("field 0", "new")]));
+}
+
 /// A hash as large as that has no order.
 fn sorted(entry: Entry) -> BTreeMap<Vec<u8>, Vec<u8>> {
     match entry {
@@ -187,14 +232,60 @@ fn values_of_a_mebibyte_pass(ground: &Ground) {
     assert!(spot.acquire(Token::random()) == Acquire::Record(large(2)));
 }
 
+/// Each step is atomic for whoever reads.
+fn a_reader_never_finds_a_gap_or_a_part_while_a_record_changes(ground: &Ground) {
+    const CHANGES: u32 = 2_000;
+    let spot = Spot::on(ground, "k");
+    let pair = |version: u32| {
+        let version = version.to_string();
+        fields(&[("a", &version), ("b", &version)])
+    };
+    spot.put(&pair(0), LONG);
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for version in 1..=CHANGES {
+                match version % 3 {
+                    0 => spot.put(&pair(version), LONG),
+                    1 => {
+                        let change = |_| {
+                            let (set, gone) = (pair(version), Vec::new());
+                            Some(Diff { set, gone })
+                        };
+                        assert_eq!(spot.update(change), Update::Changed);
+                    }
+                    _ => assert_eq!(spot.update_field("c", "0"), Update::Changed),
+                }
+            }
+        });
+        let mut seen = 0;
+        while !changes.is_finished() {
+            assert_ne!(spot.ttl(), TtlRemaining::NoSuchKey);
+            let Entry::Record(fields) = spot.read() else {
+                panic!("a gap, after version {seen}");
+            };
+            let number = |at: usize| -> u32 {
+                let value = String::from_utf8(fields[at].1.clone()).unwrap();
+                value.parse().unwrap()
+            };
+            assert_eq!(number(0), number(1), "half of a change");
+            assert!(number(0) >= seen, "{} after {seen}", number(0));
+            seen = number(0);
+        }
+    });
+}
+
 on_both_stores! {
     a_record_lasts_its_ttl_to_the_millisecond,
     a_record_that_lapsed_is_none,
     the_ttl_tells_what_is_left,
     ten_years_are_a_ttl,
     a_fill_replaces_the_whole_record_and_its_ttl,
+    of_a_field_that_comes_twice_the_last_value_is_kept_in_the_first_place,
+    a_record_without_a_field_is_none,
     an_invalidation_says_whether_there_was_a_record,
     each_of_many_invalidations_is_a_step_of_its_own,
     ids_names_and_values_are_binary_safe,
+    a_record_of_twenty_thousand_fields_is_filled_and_changed,
     values_of_a_mebibyte_pass,
+    a_reader_never_finds_a_gap_or_a_part_while_a_record_changes,
 }

@@ -33,6 +33,14 @@ fn an_update_sees_the_fields_sets_some_and_takes_others(ground: &Ground) {
     assert_eq!(spot.read(), entry(&[("b", "2"), ("c", "5"), ("d", "4")]));
 }
 
+fn a_field_that_is_set_and_goes_is_gone(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    spot.put(&fields(&[("a", "1"), ("b", "2")]), LONG);
+    let change = |_| Some(diff(&[("a", "3"), ("c", "4")], &["a", "c"]));
+    assert_eq!(spot.update(change), Update::Changed);
+    assert_eq!(spot.read(), entry(&[("b", "2")]));
+}
+
 fn a_record_whose_last_field_goes_is_gone(ground: &Ground) {
     let spot = Spot::filled(ground, "k");
     let change = |_| Some(diff(&[], &["name", "version"]));
@@ -241,6 +249,7 @@ on_both_stores! {
     a_field_is_set_where_a_record_is_cached,
     a_field_of_what_is_not_found_is_not_set_and_that_goes,
     an_update_sees_the_fields_sets_some_and_takes_others,
+    a_field_that_is_set_and_goes_is_gone,
     a_record_whose_last_field_goes_is_gone,
     an_update_that_declines_changes_nothing_and_ends_the_lease,
     an_update_of_nothing_asks_nobody_and_ends_the_lease,
