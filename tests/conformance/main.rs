@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
 }
 
 mod counted;
+mod differential;
 mod ground;
 #[path = "../support/held.rs"]
 mod held;
