@@ -2,10 +2,10 @@
 
 mod support;
 
-use std::{convert::Infallible, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use cache_aside::{Cache, Record, Redis, Source, TtlRemaining};
-use support::{Server, load_loaf, loaf};
+use support::{Server, load_loaf, load_nothing, loaf};
 
 fn run<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
     redis::cmd(command[0])
@@ -52,19 +52,6 @@ fn our_entry_is_a_plain_hash_with_a_ttl() {
     assert_eq!(flat, expected);
     let ttl: i64 = run(&server, &["TTL", "test:p-001"]);
     assert!((25..=30).contains(&ttl), "{ttl}");
-}
-
-#[test]
-fn a_fill_replaces_the_whole_record() {
-    let server = Server::start();
-    let cache = server.cache();
-    cache.get("p-001", load_loaf).unwrap();
-    cache.invalidate("p-001").unwrap();
-    let smaller = Record::from([("id", "p-001")]);
-    cache
-        .get("p-001", |_| Ok::<_, Infallible>(Some(smaller)))
-        .unwrap();
-    assert_eq!(run::<u32>(&server, &["HLEN", "test:p-001"]), 1);
 }
 
 #[test]
@@ -215,4 +202,48 @@ fn a_record_and_its_lease_lie_in_one_slot() {
         let error = cache.invalidate(id).unwrap_err();
         assert!(error.to_string().contains("same slot"), "{id}: {error}");
     }
+}
+
+#[test]
+fn a_lookup_that_finds_nothing_leaves_no_key() {
+    let server = Server::start();
+    server.cache().get("p-009", load_nothing).unwrap();
+    assert_eq!(run::<Vec<String>>(&server, &["KEYS", "*"]), [""; 0]);
+}
+
+/// A cache that remembers what is not there, and that this is so of `p-001`.
+fn remembers_nothing(server: &Server) -> Cache {
+    let brief = Duration::from_secs(5);
+    let cache: Cache = server.builder().negative_ttl(brief).build().unwrap();
+    cache.get("p-001", load_nothing).unwrap();
+    cache
+}
+
+#[test]
+fn that_there_is_no_record_is_one_field_that_says_so() {
+    let server = Server::start();
+    remembers_nothing(&server);
+    let entry: Vec<String> = run(&server, &["HGETALL", "test:p-001"]);
+    assert_eq!(entry, ["__cache_aside_not_found", "1"]);
+}
+
+#[test]
+fn fields_that_another_program_added_to_no_record_make_it_unreadable() {
+    let server = Server::start();
+    let cache = remembers_nothing(&server);
+    let _: u32 = run(&server, &["HSET", "test:p-001", "stock", "41"]);
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Loaded);
+    assert_eq!(cache.stats().unreadable, 1);
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(**found.record().unwrap(), loaf());
+}
+
+#[test]
+fn a_record_that_another_program_keeps_for_ever_has_no_ttl() {
+    let server = Server::start();
+    let cache = server.cache();
+    cache.get("p-001", load_loaf).unwrap();
+    let _: bool = run(&server, &["PERSIST", "test:p-001"]);
+    assert_eq!(cache.ttl_remaining("p-001").unwrap(), TtlRemaining::NoTtl);
 }

@@ -57,6 +57,10 @@ fn nonsense_is_refused_by_the_name_of_the_setting() {
         refusal(|cache| cache.wait_timeout(MS(24))),
         "setting `wait_timeout`: 24ms is shorter than one `poll` of 25ms"
     );
+    assert_eq!(
+        refusal(|cache| cache.ttl(MS(1000)).negative_ttl(MS(2000))),
+        "setting `negative_ttl`: 2s is longer than the `ttl` of 1s"
+    );
 }
 
 #[test]

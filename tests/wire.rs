@@ -2,9 +2,13 @@
 
 mod support;
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
-use cache_aside::{Cache, Record};
+use cache_aside::{Cache, Record, Redis};
 use support::{Server, load_loaf};
 
 /// Every command that clients sent while `work` ran, in lower case, without logins and what scripts ran.
@@ -140,4 +144,29 @@ fn a_server_that_forgot_the_scripts_is_told_again() {
     flush();
     assert!(cache.invalidate("p-001").unwrap());
     assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_closure_that_panics_in_an_update_leaves_no_watched_connection_behind() {
+    let server = Server::start();
+    let redis = Redis::builder(server.url()).pool_size(1);
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        cache.update("p-001", |_| panic!("the closure's own"))
+    }));
+    assert!(panicked.is_err());
+    // On a connection that still watched, this would be the transaction that fails.
+    let bump = |record: &Record| {
+        let mut record = record.clone();
+        record.set("stock", "1");
+        Some(record)
+    };
+    server.cache().update_field("p-001", "stock", "3").unwrap();
+    assert!(cache.update("p-001", bump).unwrap());
+    let clients: String = redis::cmd("CLIENT")
+        .arg("LIST")
+        .query(&mut server.connect())
+        .unwrap();
+    assert!(!clients.contains("watch=2"), "{clients}");
 }

@@ -168,6 +168,9 @@ pub trait Store: Send + Sync {
 
     /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: it was ours no longer.
     ///
+    /// What has lapsed is ours no longer; but a writer's place, where another writer has kept the guard up, is lost only
+    /// to the first who asks for the lease.
+    ///
     /// # Errors
     ///
     /// See [`read`](Store::read).

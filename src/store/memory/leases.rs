@@ -76,3 +76,46 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn lease(until: Instant) -> Held {
+        let token = Token::random();
+        Held::Lease { token, until }
+    }
+
+    /// Nobody looks at the leases of ids that are asked for once, and whose holders have died.
+    #[test]
+    fn leases_that_lapsed_are_swept_though_nobody_looks_at_them() {
+        let mut leases = Leases::default();
+        let past = Instant::now();
+        let later = past + Duration::from_secs(600);
+        for id in 0..100 {
+            leases.put(&format!("live {id}"), lease(later));
+        }
+        for id in 0..10_000 {
+            leases.put(&format!("lapsed {id}"), lease(past));
+            let held = leases.held.len();
+            assert!(held <= 4 * 100 + LEAST_SWEEP, "{held} held, 100 live");
+        }
+        for id in 0..100 {
+            assert!(leases.live(&format!("live {id}")).is_some());
+        }
+    }
+
+    #[test]
+    fn a_guard_is_swept_with_its_last_writer() {
+        let past = Instant::now();
+        let later = past + Duration::from_secs(600);
+        let guard = |ends: &[Instant]| Held::Guard {
+            nonce: Token::random(),
+            writers: ends.iter().map(|&end| (Token::random(), end)).collect(),
+        };
+        assert!(!guard(&[past, later]).is_over(past));
+        assert!(guard(&[past, past]).is_over(past));
+    }
+}

@@ -8,6 +8,7 @@
 //!
 //! A stripe, then what the records lock inside. Nothing of the user's runs under either.
 
+mod hash;
 mod leases;
 mod records;
 
@@ -60,19 +61,10 @@ impl MemoryStore {
     /// Changes a record. Called under the lock of its leases.
     fn change(&self, keys: &Keys, old: &Stored, diff: &Diff, ttl: Option<Duration>) {
         let mut fields = old.fields.clone();
-        fields.retain(|(name, _)| !diff.gone.contains(name));
-        for (name, value) in &diff.set {
-            match fields.iter_mut().find(|(other, _)| other == name) {
-                Some((_, old)) => old.clone_from(value),
-                None => fields.push((name.clone(), value.clone())),
-            }
-        }
-        if fields.is_empty() {
-            self.records.take(&keys.data);
-        } else {
-            let until = ttl.map_or(old.until, |ttl| Instant::now() + ttl);
-            self.records.put(&keys.data, fields, until);
-        }
+        hash::set(&mut fields, &diff.set);
+        hash::remove(&mut fields, &diff.gone);
+        let until = ttl.map_or(old.until, |ttl| Instant::now() + ttl);
+        self.records.put(&keys.data, fields, until);
     }
 }
 
@@ -128,8 +120,9 @@ impl Store for MemoryStore {
             return Ok(false);
         }
         leases.remove(&keys.lease);
-        self.records
-            .put(&keys.data, record.clone(), Instant::now() + ttl);
+        let mut fields = Fields::with_capacity(record.len());
+        hash::set(&mut fields, record);
+        self.records.put(&keys.data, fields, Instant::now() + ttl);
         Ok(true)
     }
 

@@ -65,11 +65,15 @@ impl Records {
         None
     }
 
-    /// Puts a record there.
+    /// Puts a record there, unless it has no field. The old one is gone in any case; who looks meanwhile finds the
+    /// one or the other, and never a gap between them.
     pub(super) fn put(&self, data: &str, fields: Fields, until: Instant) {
-        // First, because one that is too large to be kept must not leave the old one there.
-        self.0.remove(data);
+        if fields.is_empty() {
+            self.0.remove(data);
+            return;
+        }
         let stored = Arc::new(Stored { fields, until });
+        // Also where the new one is too large to be kept, this takes the old one away.
         self.0.insert(data.to_owned(), stored);
     }
 

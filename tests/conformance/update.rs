@@ -1,14 +1,21 @@
 //! Invalidations and updates of what is cached.
 
-mod support;
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
-use std::{cell::Cell, time::Duration};
-
+use crate::{
+    ground::Ground,
+    support::{load_loaf, loaf},
+};
 use cache_aside::{Cache, Error, Record, Source, TtlRemaining};
-use support::{Server, load_loaf, loaf};
 
-fn cached(server: &Server) -> Cache {
-    let cache = server.cache();
+fn cached(ground: &Ground) -> Cache {
+    let cache = ground.cache();
     cache.get("p-001", load_loaf).unwrap();
     cache
 }
@@ -19,13 +26,15 @@ fn stock(cache: &Cache) -> String {
     found.record().unwrap().get("stock").unwrap().to_owned()
 }
 
-fn age(server: &Server) {
-    let aged: bool = redis::cmd("PEXPIRE")
-        .arg("test:p-001")
-        .arg(5_000)
-        .query(&mut server.connect())
-        .unwrap();
-    assert!(aged);
+/// Leaves the record five seconds.
+fn age(ground: &Ground) {
+    let brief = Duration::from_secs(5);
+    let aging: Cache = ground.builder().ttl(brief).build().unwrap();
+    assert!(
+        aging
+            .update("p-001", |record| Some(record.clone()))
+            .unwrap()
+    );
 }
 
 fn left(cache: &Cache) -> Duration {
@@ -35,10 +44,8 @@ fn left(cache: &Cache) -> Duration {
     }
 }
 
-#[test]
-fn an_invalidation_says_whether_there_was_a_record() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn an_invalidation_says_whether_there_was_a_record(ground: &Ground) {
+    let cache = cached(ground);
     assert!(cache.invalidate("p-001").unwrap());
     assert!(!cache.invalidate("p-001").unwrap());
     assert_eq!(
@@ -47,10 +54,8 @@ fn an_invalidation_says_whether_there_was_a_record() {
     );
 }
 
-#[test]
-fn a_field_is_updated_only_where_a_record_is_cached() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_field_is_updated_only_where_a_record_is_cached(ground: &Ground) {
+    let cache = ground.cache();
     assert!(!cache.update_field("p-001", "stock", "41").unwrap());
     assert_eq!(
         cache.ttl_remaining("p-001").unwrap(),
@@ -62,32 +67,28 @@ fn a_field_is_updated_only_where_a_record_is_cached() {
     assert_eq!(stock(&cache), "41");
 }
 
-#[test]
-fn an_update_starts_the_ttl_anew_unless_it_is_to_be_kept() {
-    let server = Server::start();
-    let cache = cached(&server);
-    let keeping: Cache = server.builder().keep_ttl_on_update(true).build().unwrap();
+fn an_update_starts_the_ttl_anew_unless_it_is_to_be_kept(ground: &Ground) {
+    let cache = cached(ground);
+    let keeping: Cache = ground.builder().keep_ttl_on_update(true).build().unwrap();
     let change = |record: &Record| {
         let mut record = record.clone();
         record.set("stock", "40");
         Some(record)
     };
-    age(&server);
+    age(ground);
     keeping.update_field("p-001", "stock", "41").unwrap();
     assert!(left(&cache) <= Duration::from_secs(5));
     keeping.update("p-001", change).unwrap();
     assert!(left(&cache) <= Duration::from_secs(5));
     cache.update_field("p-001", "stock", "41").unwrap();
     assert!(left(&cache) > Duration::from_secs(5));
-    age(&server);
+    age(ground);
     cache.update("p-001", change).unwrap();
     assert!(left(&cache) > Duration::from_secs(5));
 }
 
-#[test]
-fn the_ttl_tells_no_key_from_no_expiry() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn the_ttl_tells_what_is_left_from_no_record(ground: &Ground) {
+    let cache = cached(ground);
     assert_eq!(cache.ttl(), Duration::from_secs(30));
     assert!(left(&cache) <= Duration::from_secs(30));
     assert!(left(&cache) > Duration::from_secs(25));
@@ -95,17 +96,10 @@ fn the_ttl_tells_no_key_from_no_expiry() {
         cache.ttl_remaining("p-002").unwrap(),
         TtlRemaining::NoSuchKey
     );
-    let _: () = redis::cmd("PERSIST")
-        .arg("test:p-001")
-        .query(&mut server.connect())
-        .unwrap();
-    assert_eq!(cache.ttl_remaining("p-001").unwrap(), TtlRemaining::NoTtl);
 }
 
-#[test]
-fn an_update_changes_adds_and_removes_fields() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn an_update_changes_adds_and_removes_fields(ground: &Ground) {
+    let cache = cached(ground);
     let changed = cache.update("p-001", |record| {
         let mut record = record.clone();
         record.set("stock", "41");
@@ -122,22 +116,17 @@ fn an_update_changes_adds_and_removes_fields() {
     assert_eq!(**found.record().unwrap(), expected);
 }
 
-#[test]
-fn an_update_leaves_the_fields_that_the_type_does_not_know() {
-    let server = Server::start();
-    cached(&server);
-    let names: Cache<std::collections::BTreeMap<String, String>> =
-        server.builder().build().unwrap();
-    let typed: Cache<Stock> = server.builder().build().unwrap();
+fn an_update_leaves_the_fields_that_the_type_does_not_know(ground: &Ground) {
+    cached(ground);
+    let names: Cache<BTreeMap<String, String>> = ground.builder().build().unwrap();
+    let typed: Cache<Stock> = ground.builder().build().unwrap();
     let sold = |old: &Stock| {
         Some(Stock {
             stock: old.stock - 1,
         })
     };
     assert!(typed.update("p-001", sold).unwrap());
-    let found = names
-        .get("p-001", |_| Ok::<_, std::convert::Infallible>(None))
-        .unwrap();
+    let found = names.get("p-001", |_| Ok::<_, Infallible>(None)).unwrap();
     assert_eq!(found.record().unwrap()["stock"], "41");
     assert_eq!(found.record().unwrap()["name"], "Sourdough Loaf");
 }
@@ -147,10 +136,8 @@ struct Stock {
     stock: u32,
 }
 
-#[test]
-fn an_update_that_declines_or_finds_nothing_changes_nothing() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn an_update_that_declines_or_finds_nothing_changes_nothing(ground: &Ground) {
+    let cache = cached(ground);
     assert!(!cache.update("p-001", |_| None).unwrap());
     assert_eq!(stock(&cache), "42");
     assert!(
@@ -160,10 +147,8 @@ fn an_update_that_declines_or_finds_nothing_changes_nothing() {
     );
 }
 
-#[test]
-fn an_update_that_was_overtaken_sees_the_newer_record() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn an_update_that_was_overtaken_sees_the_newer_record(ground: &Ground) {
+    let cache = cached(ground);
     let calls = Cell::new(0);
     let changed = cache.update("p-001", |record| {
         calls.set(calls.get() + 1);
@@ -180,10 +165,8 @@ fn an_update_that_was_overtaken_sees_the_newer_record() {
     assert_eq!(stock(&cache), "6");
 }
 
-#[test]
-fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale(ground: &Ground) {
+    let cache = cached(ground);
     let calls = Cell::new(0);
     let error = cache
         .update("p-001", |record| {
@@ -204,10 +187,8 @@ fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale() {
     );
 }
 
-#[test]
-fn an_update_to_no_record_is_refused_and_the_connection_goes_on() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn an_update_to_no_record_is_refused_and_the_next_one_works(ground: &Ground) {
+    let cache = cached(ground);
     let error = cache.update("p-001", |_| Some(Record::new())).unwrap_err();
     assert!(
         matches!(error, Error::Record { field: None, .. }),
@@ -218,35 +199,29 @@ fn an_update_to_no_record_is_refused_and_the_connection_goes_on() {
     assert_eq!(stock(&cache), "41");
 }
 
-#[test]
-fn a_closure_that_panics_in_an_update_leaves_no_watched_connection_behind() {
-    let server = Server::start();
-    let redis = cache_aside::Redis::builder(server.url()).pool_size(1);
-    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
-    cache.get("p-001", load_loaf).unwrap();
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+fn a_closure_that_panics_in_an_update_leaves_the_record_and_its_lease_to_the_others(
+    ground: &Ground,
+) {
+    let cache = cached(ground);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
         cache.update("p-001", |_| panic!("the closure's own"))
     }));
     assert!(panicked.is_err());
-    // On a connection that still watched, this would be the transaction that fails.
-    let bump = |record: &Record| {
-        let mut record = record.clone();
-        record.set("stock", "1");
-        Some(record)
-    };
-    server.cache().update_field("p-001", "stock", "3").unwrap();
-    assert!(cache.update("p-001", bump).unwrap());
-    let clients: String = redis::cmd("CLIENT")
-        .arg("LIST")
-        .query(&mut server.connect())
-        .unwrap();
-    assert!(!clients.contains("watch=2"), "{clients}");
+    assert_eq!(stock(&cache), "42");
+    let other = ground.cache();
+    for cache in [&cache, &other] {
+        assert!(cache.update_field("p-001", "stock", "3").unwrap());
+        assert!(
+            cache
+                .update("p-001", |record| Some(record.clone()))
+                .unwrap()
+        );
+    }
+    assert_eq!(stock(&cache), "3");
 }
 
-#[test]
-fn the_caches_own_field_names_are_refused() {
-    let server = Server::start();
-    let cache = cached(&server);
+fn the_caches_own_field_names_are_refused(ground: &Ground) {
+    let cache = cached(ground);
     let error = cache
         .update_field("p-001", "__cache_aside_x", "1")
         .unwrap_err();
@@ -256,7 +231,22 @@ fn the_caches_own_field_names_are_refused() {
     );
     let record = Record::from([("__cache_aside", "1")]);
     let error = cache
-        .get("p-002", |_| Ok::<_, std::convert::Infallible>(Some(record)))
+        .get("p-002", |_| Ok::<_, Infallible>(Some(record)))
         .unwrap_err();
     assert!(matches!(error, Error::Record { field: Some(_), .. }));
+}
+
+on_both_stores! {
+    an_invalidation_says_whether_there_was_a_record,
+    a_field_is_updated_only_where_a_record_is_cached,
+    an_update_starts_the_ttl_anew_unless_it_is_to_be_kept,
+    the_ttl_tells_what_is_left_from_no_record,
+    an_update_changes_adds_and_removes_fields,
+    an_update_leaves_the_fields_that_the_type_does_not_know,
+    an_update_that_declines_or_finds_nothing_changes_nothing,
+    an_update_that_was_overtaken_sees_the_newer_record,
+    an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale,
+    an_update_to_no_record_is_refused_and_the_next_one_works,
+    a_closure_that_panics_in_an_update_leaves_the_record_and_its_lease_to_the_others,
+    the_caches_own_field_names_are_refused,
 }

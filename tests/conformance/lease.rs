@@ -1,7 +1,5 @@
 //! How long a lease lives.
 
-mod support;
-
 use std::{
     convert::Infallible,
     io,
@@ -10,20 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Error, Record, Source};
-use support::{Server, load_loaf, until};
+use crate::{
+    ground::Ground,
+    support::{load_loaf, until},
+};
+use cache_aside::{Cache, Error, Record, Source, store::Acquire};
 
-const LEASE: &str = "lock:{test:p-001}";
-
-fn lease_is_there(server: &Server) -> bool {
-    redis::cmd("EXISTS")
-        .arg(LEASE)
-        .query(&mut server.connect())
-        .unwrap()
-}
-
-fn short(server: &Server, max_load_time: Duration) -> Cache {
-    server
+fn short(ground: &Ground, max_load_time: Duration) -> Cache {
+    ground
         .builder()
         .lease_ttl(Duration::from_millis(150))
         .max_load_time(max_load_time)
@@ -31,11 +23,9 @@ fn short(server: &Server, max_load_time: Duration) -> Cache {
         .unwrap()
 }
 
-#[test]
-fn a_lease_outlives_its_ttl_while_its_loader_runs() {
-    let server = Server::start();
-    let cache = short(&server, Duration::from_secs(60));
-    let other = short(&server, Duration::from_secs(60));
+fn a_lease_outlives_its_ttl_while_its_loader_runs(ground: &Ground) {
+    let cache = short(ground, Duration::from_secs(60));
+    let other = short(ground, Duration::from_secs(60));
     thread::scope(|scope| {
         let slow = scope.spawn(|| {
             cache.get("p-001", |id| {
@@ -43,7 +33,7 @@ fn a_lease_outlives_its_ttl_while_its_loader_runs() {
                 load_loaf(id)
             })
         });
-        until(|| lease_is_there(&server));
+        until(|| ground.is_held("p-001"));
         let found = other.get("p-001", load_loaf).unwrap();
         assert_eq!(found.source(), Source::Waited);
         assert_eq!(slow.join().unwrap().unwrap().source(), Source::Loaded);
@@ -51,12 +41,10 @@ fn a_lease_outlives_its_ttl_while_its_loader_runs() {
     assert_eq!(cache.stats().refused_fills, 0);
 }
 
-#[test]
-fn a_hundred_slow_loads_keep_their_leases() {
-    let server = Server::start();
+fn a_hundred_slow_loads_keep_their_leases(ground: &Ground) {
     // Longer than a busy machine keeps a thread waiting.
     let lease = Duration::from_millis(400);
-    let cache: Cache = server.builder().lease_ttl(lease).build().unwrap();
+    let cache: Cache = ground.builder().lease_ttl(lease).build().unwrap();
     thread::scope(|scope| {
         for id in 0..100 {
             let cache = &cache;
@@ -70,16 +58,13 @@ fn a_hundred_slow_loads_keep_their_leases() {
         }
     });
     assert_eq!(cache.stats().refused_fills, 0);
-    server.assert_every_key_expires();
 }
 
-#[test]
-fn a_lease_is_not_renewed_beyond_the_longest_load_time() {
-    let server = Server::start();
-    let cache = short(&server, Duration::from_millis(300));
+fn a_lease_is_not_renewed_beyond_the_longest_load_time(ground: &Ground) {
+    let cache = short(ground, Duration::from_millis(300));
     let began = Instant::now();
     let found = cache.get("p-001", |id| {
-        until(|| !lease_is_there(&server));
+        until(|| !ground.is_held("p-001"));
         load_loaf(id)
     });
     assert_eq!(found.unwrap().source(), Source::Loaded);
@@ -87,45 +72,37 @@ fn a_lease_is_not_renewed_beyond_the_longest_load_time() {
     assert_eq!(cache.stats().refused_fills, 1);
 }
 
-#[test]
-fn a_lease_carries_the_lease_ttl() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_lease_carries_the_lease_ttl(ground: &Ground) {
+    let cache = ground.cache();
     cache
         .get("p-001", |id| {
-            let left: i64 = redis::cmd("PTTL")
-                .arg(LEASE)
-                .query(&mut server.connect())
-                .unwrap();
-            assert!((1..=2000).contains(&left), "{left}");
+            let Acquire::Held { left, .. } = ground.holder(id) else {
+                panic!("a load is under way");
+            };
+            let setting = Duration::from_secs(2);
+            assert!(left <= setting && left > setting / 2, "{left:?}");
             load_loaf(id)
         })
         .unwrap();
-    assert!(!lease_is_there(&server));
+    assert!(!ground.is_held("p-001"));
 }
 
-#[test]
-fn a_lease_is_given_back_when_there_is_no_record() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_lease_is_given_back_when_there_is_no_record(ground: &Ground) {
+    let cache = ground.cache();
     cache.get("p-001", |_| Ok::<_, Infallible>(None)).unwrap();
-    assert!(!lease_is_there(&server));
+    assert!(!ground.is_held("p-001"));
 }
 
-#[test]
-fn a_lease_is_given_back_when_the_loader_fails() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_lease_is_given_back_when_the_loader_fails(ground: &Ground) {
+    let cache = ground.cache();
     let failed = cache.get("p-001", |_| Err(io::Error::other("no")));
     assert!(matches!(failed, Err(Error::Loader(_))));
-    assert!(!lease_is_there(&server));
+    assert!(!ground.is_held("p-001"));
 }
 
-#[test]
-fn a_lease_is_given_back_when_the_loader_panics() {
-    let server = Server::start();
+fn a_lease_is_given_back_when_the_loader_panics(ground: &Ground) {
     // Longer than `until` waits, so that it can't have lapsed.
-    let cache: Cache = server
+    let cache: Cache = ground
         .builder()
         .lease_ttl(Duration::from_secs(60))
         .build()
@@ -136,17 +113,15 @@ fn a_lease_is_given_back_when_the_loader_panics() {
         })
     }));
     assert!(panicked.is_err());
-    until(|| !lease_is_there(&server));
+    until(|| !ground.is_held("p-001"));
     assert_eq!(
         cache.get("p-001", load_loaf).unwrap().source(),
         Source::Loaded
     );
 }
 
-#[test]
-fn a_lease_is_given_back_when_the_record_cannot_be_stored() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_lease_is_given_back_when_the_record_cannot_be_stored(ground: &Ground) {
+    let cache = ground.cache();
     let error = cache
         .get("p-001", |_| Ok::<_, Infallible>(Some(Record::new())))
         .unwrap_err();
@@ -154,5 +129,16 @@ fn a_lease_is_given_back_when_the_record_cannot_be_stored() {
         error.to_string(),
         "the record cannot be stored: it has no field, and Redis keeps no empty hash"
     );
-    assert!(!lease_is_there(&server));
+    assert!(!ground.is_held("p-001"));
+}
+
+on_both_stores! {
+    a_lease_outlives_its_ttl_while_its_loader_runs,
+    a_hundred_slow_loads_keep_their_leases,
+    a_lease_is_not_renewed_beyond_the_longest_load_time,
+    a_lease_carries_the_lease_ttl,
+    a_lease_is_given_back_when_there_is_no_record,
+    a_lease_is_given_back_when_the_loader_fails,
+    a_lease_is_given_back_when_the_loader_panics,
+    a_lease_is_given_back_when_the_record_cannot_be_stored,
 }

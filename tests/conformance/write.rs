@@ -1,7 +1,5 @@
 //! Writes under a guard: what `write` does to readers, to other writers, and when it goes wrong.
 
-mod support;
-
 use std::{
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,12 +11,13 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, Record, Redis, Source, TtlRemaining, WriteError};
-use support::{Server, free_port, load_loaf, until};
-
-fn version(number: u32) -> Record {
-    Record::from([("version", number.to_string())])
-}
+use crate::{
+    counted::counted,
+    ground::Ground,
+    held::version,
+    support::{load_loaf, until},
+};
+use cache_aside::{Cache, Source, TtlRemaining, WriteError};
 
 /// A primary with one record, and a cache.
 struct Shop<'a> {
@@ -42,17 +41,8 @@ impl Shop<'_> {
     }
 }
 
-fn guard_of(server: &Server) -> Vec<(String, String)> {
-    redis::cmd("HGETALL")
-        .arg("lock:{test:p-001}")
-        .query(&mut server.connect())
-        .unwrap()
-}
-
-#[test]
-fn a_write_gives_back_what_its_closure_returned_and_ends_the_record() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_write_gives_back_what_its_closure_returned_and_ends_the_record(ground: &Ground) {
+    let cache = ground.cache();
     let shop = Shop::new(&cache);
     assert_eq!(shop.read().0, 1);
     let written = cache.write("p-001", || {
@@ -72,10 +62,8 @@ type Write<'a> = (&'a str, Box<dyn Fn() + 'a>);
 #[derive(Debug, PartialEq)]
 struct OutOfStock(u32);
 
-#[test]
-fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended() {
-    let server = Server::start();
-    let cache = server.cache();
+fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended(ground: &Ground) {
+    let cache = ground.cache();
     let shop = Shop::new(&cache);
     shop.read();
     let failed = cache.write("p-001", || {
@@ -85,13 +73,11 @@ fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended() {
     });
     assert!(matches!(failed, Err(WriteError::Primary(OutOfStock(3)))));
     assert_eq!(shop.read(), (2, Source::Loaded));
-    assert!(guard_of(&server).is_empty());
+    assert!(!ground.is_held("p-001"));
 }
 
-#[test]
-fn a_panic_of_the_closure_ends_the_record_and_the_guard() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_panic_of_the_closure_ends_the_record_and_the_guard(ground: &Ground) {
+    let cache = ground.cache();
     let shop = Shop::new(&cache);
     shop.read();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
@@ -105,10 +91,8 @@ fn a_panic_of_the_closure_ends_the_record_and_the_guard() {
     assert_eq!(shop.read(), (2, Source::Hit));
 }
 
-#[test]
-fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached() {
-    let server = Server::start();
-    let cache = server.cache();
+fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached(ground: &Ground) {
+    let cache = ground.cache();
     let shop = Shop::new(&cache);
     shop.read();
     cache
@@ -127,27 +111,17 @@ fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached() {
     assert_eq!(shop.read(), (2, Source::Loaded));
 }
 
-#[test]
-fn readers_of_one_write_share_a_load() {
-    let server = Server::start();
-    let cache = server.cache();
-    let evaluated = || -> u64 {
-        let stats: String = redis::cmd("INFO")
-            .arg("commandstats")
-            .query(&mut server.connect())
-            .unwrap();
-        let calls = stats.split("cmdstat_evalsha:calls=").nth(1).unwrap();
-        calls.split(',').next().unwrap().parse().unwrap()
-    };
+fn readers_of_one_write_share_a_load(ground: &Ground) {
+    let (cache, questions) = counted(ground);
     let write = cache.write("p-001", || {
         thread::scope(|scope| {
             cache.get("p-001", |id| {
-                let before = evaluated();
+                let before = questions.asked();
                 for _ in 0..8 {
                     scope.spawn(|| cache.get("p-001", load_loaf).unwrap());
                 }
                 // Each has asked for the lease, and was told the nonce.
-                until(|| evaluated() == before + 8);
+                until(|| questions.asked() == before + 8);
                 thread::sleep(Duration::from_millis(50));
                 load_loaf(id)
             })
@@ -156,15 +130,14 @@ fn readers_of_one_write_share_a_load() {
     assert!(write.is_ok());
     // One that was told the nonce but got no time to look for the flight would load once more.
     assert!(cache.stats().loads <= 2, "{:?}", cache.stats());
-    server.assert_every_key_expires();
 }
 
 /// A load that began during a write, before its commit, is not shared with a lookup that comes after the
 /// write's end, though another writer's guard still stands there.
-#[test]
-fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guard_of_another() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guard_of_another(
+    ground: &Ground,
+) {
+    let cache = ground.cache();
     let shop = Shop::new(&cache);
     let (read, go_on) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
@@ -185,7 +158,7 @@ fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guar
                     Ok::<_, Infallible>(slow)
                 });
                 let slow = slow.unwrap().into_value();
-                assert_eq!(guard_of(&server).len(), 2, "its nonce and one writer");
+                assert!(ground.nonce("p-001").is_some());
                 assert_eq!(shop.read(), (2, Source::Loaded));
                 go_on.wait();
                 slow.join().unwrap().unwrap();
@@ -193,18 +166,13 @@ fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guar
             })
             .unwrap();
     });
-    assert!(guard_of(&server).is_empty());
+    assert!(!ground.is_held("p-001"));
 }
 
-#[test]
-fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it() {
-    let server = Server::start();
-    let (cache, other) = (server.cache(), server.cache());
+fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it(ground: &Ground) {
+    let (cache, other) = (ground.cache(), ground.cache());
     let shop = Shop::new(&cache);
-    let nonce = |guard: Vec<(String, String)>| {
-        let mut fields = guard.into_iter();
-        fields.find(|(name, _)| name == "nonce").unwrap().1
-    };
+    let nonce = || ground.nonce("p-001").expect("a write is under way");
     let writes: [Write; 3] = [
         ("invalidate", Box::new(|| drop(other.invalidate("p-001")))),
         (
@@ -219,9 +187,9 @@ fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it()
     cache
         .write("p-001", || {
             for (name, write) in &writes {
-                let before = nonce(guard_of(&server));
+                let before = nonce();
                 write();
-                assert_ne!(before, nonce(guard_of(&server)), "{name}");
+                assert_ne!(before, nonce(), "{name}");
                 assert_eq!(shop.read().1, Source::Loaded, "{name}");
                 assert!(cache.ttl_remaining("p-001").unwrap().left().is_none());
             }
@@ -229,13 +197,10 @@ fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it()
         })
         .unwrap();
     assert_eq!(other.stats().redis_errors + cache.stats().redis_errors, 0);
-    server.assert_every_key_expires();
 }
 
-#[test]
-fn a_load_that_a_write_overtakes_is_not_cached() {
-    let server = Server::start();
-    let (cache, other) = (server.cache(), server.cache());
+fn a_load_that_a_write_overtakes_is_not_cached(ground: &Ground) {
+    let (cache, other) = (ground.cache(), ground.cache());
     let shop = Shop::new(&cache);
     let found = cache.get("p-001", |id| {
         let old = shop.version.load(SeqCst);
@@ -249,19 +214,16 @@ fn a_load_that_a_write_overtakes_is_not_cached() {
     assert_eq!(found.unwrap().source(), Source::Loaded);
     assert_eq!(cache.stats().refused_fills, 1);
     assert_eq!(shop.read(), (2, Source::Loaded));
-    server.assert_every_key_expires();
 }
 
-#[test]
-fn a_guard_is_kept_while_its_write_takes_long() {
-    let server = Server::start();
+fn a_guard_is_kept_while_its_write_takes_long(ground: &Ground) {
     let lease = Duration::from_millis(60);
-    let cache: Cache = server.builder().lease_ttl(lease).build().unwrap();
+    let cache: Cache = ground.builder().lease_ttl(lease).build().unwrap();
     let shop = Shop::new(&cache);
     cache
         .write("p-001", || {
             thread::sleep(4 * lease);
-            assert!(!guard_of(&server).is_empty());
+            assert!(ground.nonce("p-001").is_some());
             assert_eq!(shop.read(), (1, Source::Loaded));
             assert_eq!(shop.read(), (1, Source::Loaded));
             Ok::<_, Infallible>(())
@@ -270,53 +232,8 @@ fn a_guard_is_kept_while_its_write_takes_long() {
     assert_eq!(cache.stats().redis_errors, 0);
 }
 
-#[test]
-fn a_guard_has_a_ttl_and_so_has_each_of_its_writers() {
-    let server = Server::start();
-    let short = Duration::from_millis(300);
-    let brief: Cache = server.builder().lease_ttl(short).build().unwrap();
-    let cache = server.cache();
-    let left = || -> i64 {
-        redis::cmd("PTTL")
-            .arg("lock:{test:p-001}")
-            .query(&mut server.connect())
-            .unwrap()
-    };
-    brief
-        .write("p-001", || {
-            assert!((1..=300).contains(&left()), "{}", left());
-            cache
-                .write("p-001", || {
-                    assert!((301..=2000).contains(&left()), "{}", left());
-                    Ok::<_, Infallible>(())
-                })
-                .unwrap();
-            // The one that is left lapses as if the other had never been.
-            assert!((1..=300).contains(&left()), "{}", left());
-            Ok::<_, Infallible>(())
-        })
-        .unwrap();
-    // And a short one doesn't cut a long one short.
-    let nested = cache.write("p-001", || brief.write("p-001", || Ok::<_, i64>(left())));
-    let left = nested.unwrap().into_value().into_value();
-    assert!((301..=2000).contains(&left), "{left}");
-}
-
-#[test]
-fn without_redis_the_primary_is_changed_all_the_same_and_the_invalidation_is_remembered() {
-    let url = format!("redis://127.0.0.1:{}", free_port());
-    let redis = Redis::builder(url).lazy();
-    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
-    let written = cache.write("p-001", || Ok::<_, Infallible>(7)).unwrap();
-    assert_eq!(*written.value(), 7);
-    assert!(written.deferred_by().is_some() && written.unguarded_by().is_some());
-    assert_eq!(cache.stats().invalidations_pending, 1);
-}
-
-#[test]
-fn an_id_that_names_no_record_is_refused_before_the_closure_runs() {
-    let server = Server::start();
-    let refused = server
+fn an_id_that_names_no_record_is_refused_before_the_closure_runs(ground: &Ground) {
+    let refused = ground
         .cache()
         .write("", || -> Result<(), Infallible> { unreachable!() });
     let error = refused.unwrap_err();
@@ -326,35 +243,9 @@ fn an_id_that_names_no_record_is_refused_before_the_closure_runs() {
     );
 }
 
-#[test]
-fn a_full_server_lets_a_write_end_and_an_invalidation_meet_a_guard() {
-    let server = Server::start();
-    let cache = server.cache();
-    let shop = Shop::new(&cache);
-    shop.read();
-    let maxmemory = |bytes: &str| {
-        redis::cmd("CONFIG")
-            .arg(&["SET", "maxmemory", bytes])
-            .exec(&mut server.connect())
-            .unwrap();
-    };
-    let written = cache.write("p-001", || {
-        maxmemory("1");
-        shop.version.store(2, SeqCst);
-        cache.invalidate("p-001").unwrap();
-        assert_eq!(shop.read().0, 2);
-        Ok::<_, Infallible>(())
-    });
-    assert!(written.unwrap().deferred_by().is_none());
-    maxmemory("0");
-    assert_eq!(shop.read().0, 2);
-}
-
 /// As most programs hand errors on.
-#[test]
-fn an_error_of_any_kind_can_be_handed_on() {
-    let server = Server::start();
-    let cache = server.cache();
+fn an_error_of_any_kind_can_be_handed_on(ground: &Ground) {
+    let cache = ground.cache();
     let write = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         cache.write("p-001", || {
             Err::<(), Box<dyn std::error::Error + Send + Sync>>("full".into())
@@ -365,4 +256,18 @@ fn an_error_of_any_kind_can_be_handed_on() {
         write().unwrap_err().to_string(),
         "the change of the primary failed: full"
     );
+}
+
+on_both_stores! {
+    a_write_gives_back_what_its_closure_returned_and_ends_the_record,
+    an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended,
+    a_panic_of_the_closure_ends_the_record_and_the_guard,
+    while_a_write_runs_readers_read_the_primary_and_nothing_is_cached,
+    readers_of_one_write_share_a_load,
+    a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guard_of_another,
+    an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it,
+    a_load_that_a_write_overtakes_is_not_cached,
+    a_guard_is_kept_while_its_write_takes_long,
+    an_id_that_names_no_record_is_refused_before_the_closure_runs,
+    an_error_of_any_kind_can_be_handed_on,
 }

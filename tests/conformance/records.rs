@@ -1,26 +1,24 @@
 //! Records of types of one's own.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     convert::Infallible,
     fmt::Debug,
 };
 
-use cache_aside::{Cache, Record};
+use crate::{ground::Ground, support::loaf};
+use cache_aside::{Cache, Record, store::Entry};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, DeserializeOwned},
 };
-use support::{Server, loaf};
 
 /// Puts a record into Redis and reads it back from there.
-fn round_trip<R>(server: &Server, record: &R) -> R
+fn round_trip<R>(ground: &Ground, record: &R) -> R
 where
     R: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
 {
-    let cache: Cache<R> = server.builder().build().unwrap();
+    let cache: Cache<R> = ground.builder().build().unwrap();
     cache.invalidate("r").unwrap();
     let load = || Ok::<_, Infallible>(Some(record.clone()));
     cache.get("r", |_| load()).unwrap();
@@ -70,13 +68,11 @@ fn product() -> Product {
     }
 }
 
-#[test]
-fn a_struct_comes_back_to_the_last_bit() {
-    let server = Server::start();
-    assert_eq!(round_trip(&server, &product()), product());
+fn a_struct_comes_back_to_the_last_bit(ground: &Ground) {
+    assert_eq!(round_trip(ground, &product()), product());
     for weight in [f64::MAX, f64::MIN_POSITIVE, -0.0, f64::INFINITY, 1e-310] {
         let back = round_trip(
-            &server,
+            ground,
             &Product {
                 weight,
                 ..product()
@@ -86,48 +82,43 @@ fn a_struct_comes_back_to_the_last_bit() {
     }
 }
 
-#[test]
-fn a_struct_lies_in_redis_as_text() {
-    let server = Server::start();
-    round_trip(&server, &product());
-    let fields: HashMap<String, String> = redis::cmd("HGETALL")
-        .arg("test:r")
-        .query(&mut server.connect())
-        .unwrap();
-    assert_eq!(fields["price"], "4294967295");
-    assert_eq!(fields["organic"], "true");
-    assert_eq!(fields["shelf"], "in the back");
-    assert_eq!(fields["note"], "");
+fn a_struct_is_kept_as_text(ground: &Ground) {
+    round_trip(ground, &product());
+    let Entry::Record(fields) = ground.store().read("test:r").unwrap() else {
+        panic!("it was just read");
+    };
+    let fields: HashMap<_, _> = fields.into_iter().collect();
+    let text = |name: &str| String::from_utf8_lossy(&fields[name.as_bytes()]);
+    assert_eq!(text("price"), "4294967295");
+    assert_eq!(text("organic"), "true");
+    assert_eq!(text("shelf"), "in the back");
+    assert_eq!(text("note"), "");
     assert!(
-        !fields.contains_key("discount"),
+        !fields.contains_key(b"discount".as_slice()),
         "None leaves its field out"
     );
 }
 
-#[test]
-fn maps_and_records_are_records_too() {
-    let server = Server::start();
+fn maps_and_records_are_records_too(ground: &Ground) {
     let pairs = || loaf().iter().map(own).collect::<Vec<_>>();
     let sorted: BTreeMap<String, String> = pairs().into_iter().collect();
-    assert_eq!(round_trip(&server, &sorted), sorted);
+    assert_eq!(round_trip(ground, &sorted), sorted);
     let hashed: HashMap<String, String> = pairs().into_iter().collect();
-    assert_eq!(round_trip(&server, &hashed), hashed);
+    assert_eq!(round_trip(ground, &hashed), hashed);
     let numbers = HashMap::from([(7_u8, 1.5_f64), (9, -2.0)]);
-    assert_eq!(round_trip(&server, &numbers), numbers);
-    assert_eq!(round_trip(&server, &loaf()), loaf());
+    assert_eq!(round_trip(ground, &numbers), numbers);
+    assert_eq!(round_trip(ground, &loaf()), loaf());
 }
 
 fn own((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-#[test]
-fn a_record_of_many_large_fields_passes() {
-    let server = Server::start();
+fn a_record_of_many_large_fields_passes(ground: &Ground) {
     let many: Record = (0..20_000)
         .map(|field| (format!("field-{field}"), "x".repeat(field % 100)))
         .collect();
-    let cache: Cache = server.builder().build().unwrap();
+    let cache: Cache = ground.builder().build().unwrap();
     cache
         .get("r", |_| Ok::<_, Infallible>(Some(many.clone())))
         .unwrap();
@@ -143,13 +134,11 @@ struct Narrow {
     color: Option<String>,
 }
 
-#[test]
-fn fields_that_the_type_does_not_know_are_passed_over() {
-    let server = Server::start();
-    let wide: Cache = server.builder().build().unwrap();
+fn fields_that_the_type_does_not_know_are_passed_over(ground: &Ground) {
+    let wide: Cache = ground.builder().build().unwrap();
     wide.get("r", |_| Ok::<_, Infallible>(Some(loaf())))
         .unwrap();
-    let narrow: Cache<Narrow> = server.builder().build().unwrap();
+    let narrow: Cache<Narrow> = ground.builder().build().unwrap();
     let found = narrow.get("r", |_| Ok::<_, Infallible>(None)).unwrap();
     let expected = Narrow {
         stock: 42,
@@ -178,9 +167,7 @@ enum Untold {
 }
 
 /// Types that ask a field what it is, as texts are told.
-#[test]
-fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts() {
-    let server = Server::start();
+fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts(ground: &Ground) {
     let renamed = Event::Renamed {
         to: "650".into(),
         by: Some(Shelf::Back),
@@ -190,7 +177,7 @@ fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts() {
         ]),
     };
     for event in [Event::Opened, renamed] {
-        assert_eq!(round_trip(&server, &event), event);
+        assert_eq!(round_trip(ground, &event), event);
     }
 }
 
@@ -212,11 +199,9 @@ impl<'de> Deserialize<'de> for Decimal {
     }
 }
 
-#[test]
-fn a_number_that_reads_itself_from_a_text_comes_back() {
-    let server = Server::start();
+fn a_number_that_reads_itself_from_a_text_comes_back(ground: &Ground) {
     let record = BTreeMap::from([("price".to_owned(), Decimal(650))]);
-    assert_eq!(round_trip(&server, &record), record);
+    assert_eq!(round_trip(ground, &record), record);
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -226,12 +211,10 @@ struct Twofold {
     note: Option<Option<String>>,
 }
 
-#[test]
-fn an_option_in_an_option_comes_back_where_it_holds_something() {
-    let server = Server::start();
+fn an_option_in_an_option_comes_back_where_it_holds_something(ground: &Ground) {
     for note in [None, Some(Some(String::new()))] {
         let record = Twofold { id: 1, note };
-        assert_eq!(round_trip(&server, &record), record);
+        assert_eq!(round_trip(ground, &record), record);
     }
 }
 
@@ -252,12 +235,10 @@ fn split<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashSet<String>, 
     Ok(tags.split(',').map(ToOwned::to_owned).collect())
 }
 
-#[test]
-fn a_set_that_a_type_joins_to_a_text_comes_back() {
-    let server = Server::start();
+fn a_set_that_a_type_joins_to_a_text_comes_back(ground: &Ground) {
     let tags = (0..20).map(|tag| tag.to_string()).collect();
     let record = Tagged { tags };
-    assert_eq!(round_trip(&server, &record), record);
+    assert_eq!(round_trip(ground, &record), record);
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -272,10 +253,21 @@ fn none_if_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<St
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-#[test]
-fn what_a_type_reads_from_a_text_is_its_own_affair() {
-    let server = Server::start();
+fn what_a_type_reads_from_a_text_is_its_own_affair(ground: &Ground) {
     let note = Some(String::new());
-    let back = round_trip(&server, &Blank { id: 1, note });
+    let back = round_trip(ground, &Blank { id: 1, note });
     assert_eq!(back, Blank { id: 1, note: None });
+}
+
+on_both_stores! {
+    a_struct_comes_back_to_the_last_bit,
+    a_struct_is_kept_as_text,
+    maps_and_records_are_records_too,
+    a_record_of_many_large_fields_passes,
+    fields_that_the_type_does_not_know_are_passed_over,
+    enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts,
+    a_number_that_reads_itself_from_a_text_comes_back,
+    an_option_in_an_option_comes_back_where_it_holds_something,
+    a_set_that_a_type_joins_to_a_text_comes_back,
+    what_a_type_reads_from_a_text_is_its_own_affair,
 }

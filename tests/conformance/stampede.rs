@@ -2,8 +2,6 @@
 //!
 //! Two caches that were built one by one stand for two processes; real processes are in `harness.rs`.
 
-mod support;
-
 use std::{
     convert::Infallible,
     io,
@@ -16,8 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::{
+    counted::counted,
+    ground::Ground,
+    support::{load_loaf, loaf, until},
+};
 use cache_aside::{Cache, Error, Lookup, Record, Source};
-use support::{Server, load_loaf, loaf, until};
 
 /// Fires lookups of one key from `threads` threads of each cache at once.
 fn stampede<E>(
@@ -48,10 +50,8 @@ where
     })
 }
 
-#[test]
-fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes() {
-    let server = Server::start();
-    let (one, two) = (server.cache(), server.cache());
+fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes(ground: &Ground) {
+    let (one, two) = (ground.cache(), ground.cache());
     let loads = AtomicU32::new(0);
     let answers = stampede(&[&one, &two], 32, || {
         loads.fetch_add(1, SeqCst);
@@ -69,13 +69,10 @@ fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes() {
     let suppressed = one.stats().stampedes_suppressed + two.stats().stampedes_suppressed;
     let hits = one.stats().hits + two.stats().hits;
     assert_eq!(suppressed + hits, 63);
-    server.assert_every_key_expires();
 }
 
-#[test]
-fn all_who_miss_but_one_are_spared_the_load() {
-    let server = Server::start();
-    let cache = server.cache();
+fn all_who_miss_but_one_are_spared_the_load(ground: &Ground) {
+    let cache = ground.cache();
     stampede(&[&cache], 8, || {
         until(|| cache.stats().misses == 8);
         load_loaf("")
@@ -84,11 +81,10 @@ fn all_who_miss_but_one_are_spared_the_load() {
     assert_eq!((stats.loads, stats.stampedes_suppressed), (1, 7));
 }
 
-#[test]
-fn of_all_who_wait_for_another_process_one_asks() {
+fn of_all_who_wait_for_another_process_one_asks(ground: &Ground) {
     const READERS: u64 = 30;
-    let server = Server::start();
-    let (holder, cache) = (server.cache(), server.cache());
+    let holder = ground.cache();
+    let (cache, questions) = counted(ground);
     let loading = Barrier::new(2);
     let (asked, answers) = thread::scope(|scope| {
         scope.spawn(|| {
@@ -100,37 +96,22 @@ fn of_all_who_wait_for_another_process_one_asks() {
             })
         });
         loading.wait();
-        let before = evals(&server);
         let answers = stampede(&[&cache], 30, || -> Result<_, io::Error> {
             panic!("the other process loads")
         });
-        (evals(&server) - before, answers)
+        (questions.asked(), answers)
     });
     for answer in answers {
         assert_eq!(answer.unwrap().source(), Source::Waited);
     }
-    // One question of each reader, the other's fill, and one pause after the other of 1, 2, 4, … 25 ms,
+    // One question of each reader, and one pause after the other of 1, 2, 4, … 25 ms,
     // none shorter than half of that. If each polled for itself it would be hundreds.
     assert!(asked < 3 * READERS, "{asked}");
 }
 
-/// How many scripts clients have called.
-fn evals(server: &Server) -> u64 {
-    let info: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query(&mut server.connect())
-        .unwrap();
-    let calls = info
-        .split_once("cmdstat_evalsha:calls=")
-        .map_or("0", |(_, rest)| rest.split(',').next().unwrap());
-    calls.parse().unwrap()
-}
-
-#[test]
-fn a_record_that_does_not_exist_is_looked_for_once() {
+fn a_record_that_does_not_exist_is_looked_for_once(ground: &Ground) {
     const LATENCY: Duration = Duration::from_millis(300);
-    let server = Server::start();
-    let cache = server.cache();
+    let cache = ground.cache();
     let loads = AtomicU32::new(0);
     let began = Instant::now();
     let answers = stampede(&[&cache], 50, || {
@@ -147,10 +128,8 @@ fn a_record_that_does_not_exist_is_looked_for_once() {
     );
 }
 
-#[test]
-fn followers_share_the_leaders_error() {
-    let server = Server::start();
-    let cache = server.cache();
+fn followers_share_the_leaders_error(ground: &Ground) {
+    let cache = ground.cache();
     let answers = stampede(&[&cache], 20, || {
         until(|| cache.stats().misses == 20);
         // Time for the last ones to ask for the lease; who is later loads, and fails, for itself.
@@ -172,10 +151,8 @@ fn followers_share_the_leaders_error() {
     }
 }
 
-#[test]
-fn a_leader_that_panics_frees_its_followers_and_one_of_them_loads() {
-    let server = Server::start();
-    let (cache, other) = (server.cache(), server.cache());
+fn a_leader_that_panics_frees_its_followers_and_one_of_them_loads(ground: &Ground) {
+    let (cache, other) = (ground.cache(), ground.cache());
     let loads = AtomicU32::new(0);
     let start = Barrier::new(10);
     let (mut panicked, mut answered) = (0, 0);
@@ -211,10 +188,8 @@ fn a_leader_that_panics_frees_its_followers_and_one_of_them_loads() {
     assert_eq!(cache.stats().load_errors + other.stats().load_errors, 1);
 }
 
-#[test]
-fn a_loader_that_asks_for_its_own_record_gets_an_error_at_once() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_loader_that_asks_for_its_own_record_gets_an_error_at_once(ground: &Ground) {
+    let cache = ground.cache();
     let began = Instant::now();
     let found = cache.get("p-001", |id| {
         let inner = cache.get(id, load_loaf);
@@ -225,10 +200,8 @@ fn a_loader_that_asks_for_its_own_record_gets_an_error_at_once() {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-#[test]
-fn a_loader_may_ask_for_another_record() {
-    let server = Server::start();
-    let cache = server.cache();
+fn a_loader_may_ask_for_another_record(ground: &Ground) {
+    let cache = ground.cache();
     let found = cache.get("p-001", |_| {
         let other = cache.get("p-002", load_loaf)?;
         Ok::<_, Error>(other.record().map(|record| (**record).clone()))
@@ -236,13 +209,11 @@ fn a_loader_may_ask_for_another_record() {
     assert_eq!(**found.unwrap().record().unwrap(), loaf());
 }
 
-#[test]
-fn who_waits_too_long_loads_without_the_cache() {
-    let server = Server::start();
+fn who_waits_too_long_loads_without_the_cache(ground: &Ground) {
     let wait = Duration::from_millis(100);
     let (slow, cache) = (
-        server.cache(),
-        server
+        ground.cache(),
+        ground
             .builder()
             .wait_timeout(wait)
             .build::<Record>()
@@ -270,12 +241,10 @@ fn who_waits_too_long_loads_without_the_cache() {
     });
 }
 
-#[test]
-fn who_waits_too_long_gets_an_error_where_that_is_set() {
-    let server = Server::start();
+fn who_waits_too_long_gets_an_error_where_that_is_set(ground: &Ground) {
     let wait = Duration::from_millis(100);
     let build = || {
-        server
+        ground
             .builder()
             .wait_timeout(wait)
             .fail_on_wait_timeout(true)
@@ -301,4 +270,17 @@ fn who_waits_too_long_gets_an_error_where_that_is_set() {
         }
         done.wait();
     });
+}
+
+on_both_stores! {
+    a_cold_key_is_loaded_once_among_all_threads_of_two_processes,
+    all_who_miss_but_one_are_spared_the_load,
+    of_all_who_wait_for_another_process_one_asks,
+    a_record_that_does_not_exist_is_looked_for_once,
+    followers_share_the_leaders_error,
+    a_leader_that_panics_frees_its_followers_and_one_of_them_loads,
+    a_loader_that_asks_for_its_own_record_gets_an_error_at_once,
+    a_loader_may_ask_for_another_record,
+    who_waits_too_long_loads_without_the_cache,
+    who_waits_too_long_gets_an_error_where_that_is_set,
 }

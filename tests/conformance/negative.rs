@@ -1,23 +1,25 @@
 //! That there is no record is worth remembering too.
 
-mod support;
-
 use std::{cell::Cell, time::Duration};
 
-use cache_aside::{Cache, Error, Record, Source, TtlRemaining};
-use support::{Server, load_loaf, load_nothing, loaf};
+use crate::{
+    ground::{Ground, keys},
+    support::{load_loaf, load_nothing, loaf, until},
+};
+use cache_aside::{
+    Cache, Error, Record, Source, TtlRemaining,
+    store::{Diff, Entry, Update},
+};
 
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
-fn cache(server: &Server) -> Cache {
-    let builder = server.builder().negative_ttl(NEGATIVE_TTL);
+fn cache(ground: &Ground) -> Cache {
+    let builder = ground.builder().negative_ttl(NEGATIVE_TTL);
     builder.build().unwrap()
 }
 
-#[test]
-fn a_record_that_is_not_there_is_asked_for_once() {
-    let server = Server::start();
-    let cache = cache(&server);
+fn a_record_that_is_not_there_is_asked_for_once(ground: &Ground) {
+    let cache = cache(ground);
     let first = cache.get("nope", load_nothing).unwrap();
     assert_eq!(first.source(), Source::Loaded);
     assert!(first.record().is_none());
@@ -31,58 +33,46 @@ fn a_record_that_is_not_there_is_asked_for_once() {
     assert!(left <= NEGATIVE_TTL && left > NEGATIVE_TTL / 2, "{left:?}");
 }
 
-#[test]
-fn other_programs_see_one_field_that_says_so() {
-    let server = Server::start();
-    cache(&server).get("nope", load_nothing).unwrap();
-    let entry: Vec<(String, String)> = redis::cmd("HGETALL")
-        .arg("test:nope")
-        .query(&mut server.connect())
-        .unwrap();
-    assert_eq!(entry, [("__cache_aside_not_found".into(), "1".into())]);
+fn it_is_kept_as_one_field_that_says_so(ground: &Ground) {
+    cache(ground).get("nope", load_nothing).unwrap();
+    let field = ("__cache_aside_not_found".into(), "1".into());
+    let entry = ground.store().read("test:nope").unwrap();
+    assert_eq!(entry, Entry::Record(vec![field]));
 }
 
-#[test]
-fn an_invalidation_after_an_insert_ends_it() {
-    let server = Server::start();
-    let cache = cache(&server);
+fn an_invalidation_after_an_insert_ends_it(ground: &Ground) {
+    let cache = cache(ground);
     cache.get("p-001", load_nothing).unwrap();
     assert!(cache.invalidate("p-001").unwrap());
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(**found.record().unwrap(), loaf());
 }
 
-#[test]
-fn without_the_setting_nothing_is_kept_but_what_others_kept_is_read() {
-    let server = Server::start();
-    let plain = server.cache();
+fn without_the_setting_nothing_is_kept_but_what_others_kept_is_read(ground: &Ground) {
+    let plain = ground.cache();
     plain.get("nope", load_nothing).unwrap();
     assert_eq!(
         plain.ttl_remaining("nope").unwrap(),
         TtlRemaining::NoSuchKey
     );
-    cache(&server).get("nope", load_nothing).unwrap();
+    cache(ground).get("nope", load_nothing).unwrap();
     assert!(plain.get("nope", load_loaf).unwrap().is_hit());
 }
 
-#[test]
-fn a_loader_that_fails_is_not_taken_for_one_that_found_nothing() {
-    let server = Server::start();
-    let cache = cache(&server);
+fn a_loader_that_fails_is_not_taken_for_one_that_found_nothing(ground: &Ground) {
+    let cache = cache(ground);
     let failed = cache.get("p-001", |_| Err::<Option<Record>, _>("no connection"));
     assert!(matches!(failed, Err(Error::Loader(_))));
     assert!(cache.get("p-001", load_loaf).unwrap().record().is_some());
 }
 
-#[test]
-fn those_who_wait_in_another_process_are_told_as_well() {
-    let server = Server::start();
-    let (here, there) = (cache(&server), cache(&server));
+fn those_who_wait_in_another_process_are_told_as_well(ground: &Ground) {
+    let (here, there) = (cache(ground), cache(ground));
     std::thread::scope(|scope| {
         let waiting = Cell::new(None);
         here.get("nope", |id| {
             waiting.set(Some(scope.spawn(|| there.get("nope", load_loaf))));
-            support::until(|| there.stats().misses == 1);
+            until(|| there.stats().misses == 1);
             load_nothing(id)
         })
         .unwrap();
@@ -94,10 +84,8 @@ fn those_who_wait_in_another_process_are_told_as_well() {
 }
 
 /// The update says that the primary has a record by now.
-#[test]
-fn an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record() {
-    let server = Server::start();
-    let cache = cache(&server);
+fn an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record(ground: &Ground) {
+    let cache = cache(ground);
     let gone = || cache.ttl_remaining("p-001").unwrap() == TtlRemaining::NoSuchKey;
 
     cache.get("p-001", load_nothing).unwrap();
@@ -110,15 +98,16 @@ fn an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record() {
     assert!(gone());
 }
 
-#[test]
-fn fields_that_somebody_added_to_it_make_it_unreadable() {
-    let server = Server::start();
-    let cache = cache(&server);
+fn fields_that_somebody_added_to_it_make_it_unreadable(ground: &Ground) {
+    let cache = cache(ground);
     cache.get("p-001", load_nothing).unwrap();
-    redis::cmd("HSET")
-        .arg(&["test:p-001", "stock", "41"])
-        .exec(&mut server.connect())
-        .unwrap();
+    let add = &mut |_| {
+        let set = vec![("stock".into(), "41".into())];
+        let gone = Vec::new();
+        Some(Diff { set, gone })
+    };
+    let added = ground.store().update(&keys("p-001"), None, add).unwrap();
+    assert_eq!(added, Update::Changed);
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Loaded);
     assert_eq!(cache.stats().unreadable, 1);
@@ -128,16 +117,13 @@ fn fields_that_somebody_added_to_it_make_it_unreadable() {
     );
 }
 
-#[test]
-fn it_must_not_outlive_a_record() {
-    let server = Server::start();
-    let builder = server.builder().ttl(Duration::from_secs(1));
-    let error = builder
-        .negative_ttl(Duration::from_secs(2))
-        .build::<Record>()
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "setting `negative_ttl`: 2s is longer than the `ttl` of 1s"
-    );
+on_both_stores! {
+    a_record_that_is_not_there_is_asked_for_once,
+    it_is_kept_as_one_field_that_says_so,
+    an_invalidation_after_an_insert_ends_it,
+    without_the_setting_nothing_is_kept_but_what_others_kept_is_read,
+    a_loader_that_fails_is_not_taken_for_one_that_found_nothing,
+    those_who_wait_in_another_process_are_told_as_well,
+    an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record,
+    fields_that_somebody_added_to_it_make_it_unreadable,
 }

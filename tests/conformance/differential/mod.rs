@@ -1,0 +1,70 @@
+//! The two stores side by side: any sequence of steps is answered the same by both.
+//!
+//! Redis with its scripts is the measure. What each store draws by itself, the nonces, is compared by the order
+//! in which it first shows; what is left of a time, by which of two far times it comes from. Times are either so long
+//! that nothing of them lapses, or so short that it has lapsed before the next step.
+
+mod side;
+mod step;
+
+use std::{cell::RefCell, thread};
+
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+
+use self::{
+    side::Side,
+    step::{Step, steps},
+};
+use crate::ground::Ground;
+
+/// Some seconds of them.
+const CASES: u32 = 200;
+
+/// Plays the steps on both sides, and returns the first difference.
+fn difference(case: u64, sides: &mut [Side; 2], steps: &[Step]) -> Result<(), String> {
+    for side in sides.iter_mut() {
+        side.begin(case);
+    }
+    for (at, step) in steps.iter().enumerate() {
+        let [redis, memory] = sides.each_mut().map(|side| side.play(at, step));
+        if redis != memory {
+            return Err(format!(
+                "step {at}, {step:?}:\n  redis:  {redis}\n  memory: {memory}"
+            ));
+        }
+        if step.is_brief() {
+            thread::sleep(3 * side::BRIEF);
+        }
+    }
+    let [redis, memory] = sides.each_mut().map(Side::look);
+    if redis != memory {
+        return Err(format!(
+            "in the end:\n  redis:  {redis}\n  memory: {memory}"
+        ));
+    }
+    Ok(())
+}
+
+#[test]
+fn any_sequence_of_steps_is_answered_the_same_by_both_stores() {
+    let (redis, memory) = (Ground::redis(), Ground::memory());
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    // Behind a cell each, since the runner takes a closure that changes nothing.
+    let sides = RefCell::new([Side::on(&redis), Side::on(&memory)]);
+    let cases = RefCell::new(0..);
+    let played = TestRunner::new(config).run(&steps(), |steps| {
+        let case = cases.borrow_mut().next().unwrap_or_default();
+        difference(case, &mut sides.borrow_mut(), &steps).map_err(TestCaseError::fail)
+    });
+    if let Err(TestError::Fail(difference, steps)) = played {
+        panic!("{difference}\nof {steps:#?}");
+    }
+    played.expect("steps can be made");
+    for side in sides.into_inner() {
+        side.assert_all_was_seen();
+    }
+}

@@ -1,0 +1,257 @@
+//! One of the two stores, and what it answers, put into words that can be compared.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use cache_aside::{
+    TtlRemaining,
+    store::{Acquire, Diff, Entry, Fields, Keys, Store, Token},
+};
+
+use super::step::{At, Pairs, Step, Ttl, Who};
+use crate::ground::{Ground, keys};
+
+const LONG: Duration = Duration::from_secs(1_000);
+const LONGER: Duration = Duration::from_secs(100_000);
+/// Over before the next step begins, which waits three times as long.
+pub(super) const BRIEF: Duration = Duration::from_millis(2);
+
+pub(super) struct Side {
+    store: Arc<dyn Store>,
+    keys: [Keys; 2],
+    callers: [Token; 3],
+    /// What tokens are called. Those that the store has drawn get their names as they show.
+    names: HashMap<Token, String>,
+    last_nonce: Token,
+    /// Every kind of answer so far.
+    seen: BTreeSet<String>,
+}
+
+impl Side {
+    pub(super) fn on(ground: &Ground) -> Side {
+        let token = Token::parse(&[b'0'; 32]).unwrap();
+        Side {
+            store: Arc::clone(ground.store()),
+            keys: [keys("0"), keys("1")],
+            callers: [token; 3],
+            names: HashMap::new(),
+            last_nonce: token,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// Turns to two records that nobody has used, and three callers.
+    pub(super) fn begin(&mut self, case: u64) {
+        self.keys = [0, 1].map(|at| keys(&format!("{case}.{at}")));
+        self.names.clear();
+        self.callers = [0, 1, 2].map(|caller| self.named(&format!("{case}: caller {caller}")));
+        self.last_nonce = self.named("nobody yet");
+    }
+
+    /// A token that both sides know.
+    fn named(&mut self, name: &str) -> Token {
+        let token = Token::parse(format!("{name:.<32}").as_bytes()).unwrap();
+        self.names.insert(token, name.to_owned());
+        token
+    }
+
+    fn token(&self, who: Who) -> Token {
+        match who {
+            Who::One(caller) => self.callers[caller],
+            Who::Nonce => self.last_nonce,
+        }
+    }
+
+    fn name(&mut self, token: Token) -> String {
+        let drawn = format!("drawn {}", self.names.len());
+        self.names.entry(token).or_insert(drawn).clone()
+    }
+
+    /// Does a step, and says what came of it.
+    pub(super) fn play(&mut self, at: usize, step: &Step) -> String {
+        let answer = self.answer(at, step);
+        let kind = answer.split(['(', ',']).next().unwrap_or_default();
+        let name = format!("{step:?}");
+        let name = name.split('(').next().unwrap_or_default();
+        self.seen.insert(format!("{name} {kind}"));
+        answer
+    }
+
+    fn answer(&mut self, at: usize, step: &Step) -> String {
+        let store = Arc::clone(&self.store);
+        let keys = self.keys.clone();
+        match step {
+            Step::Read(at) => told_entry(store.read(&keys[*at].data).unwrap()),
+            Step::Left(at) => told_ttl(store.ttl(&keys[*at].data).unwrap()),
+            Step::Acquire(at, who, ttl, look) => {
+                self.acquire(&keys[*at], self.token(*who), *ttl, *look)
+            }
+            Step::Fill(at, who, ttl, record) => {
+                let (token, record) = (self.token(*who), fields(record));
+                told(store.fill(&keys[*at], token, time(*ttl), &record))
+            }
+            Step::Release(at, who) => told(store.release(&keys[*at], self.token(*who))),
+            Step::Renew(at, who, ttl) => {
+                let renewed = told(store.renew(&keys[*at], self.token(*who), time(*ttl)));
+                self.settle(&keys[*at], *ttl, renewed)
+            }
+            Step::RenewAll(all) => {
+                let lease = |(at, who): &(At, Who)| (keys[*at].clone(), self.token(*who));
+                let leases: Vec<_> = all.iter().map(lease).collect();
+                format!("{:?}", store.renew_all(&leases, LONG).unwrap())
+            }
+            Step::Invalidate(at) => told(store.invalidate(&keys[*at])),
+            Step::InvalidateAll(all) => {
+                let all: Vec<_> = all.iter().map(|at| &keys[*at]).collect();
+                let done = store.invalidate_all(&all).unwrap();
+                let done: Vec<_> = done.into_iter().map(Result::unwrap).collect();
+                format!("{done:?}")
+            }
+            Step::Guard(key, who, ttl) => {
+                let writer = self.writer(at, *who, *ttl);
+                told(store.guard(&keys[*key], writer, time(*ttl)))
+            }
+            Step::Unguard(at, who) => told(store.unguard(&keys[*at], self.token(*who))),
+            Step::UpdateField(at, name, value, ttl) => {
+                let ttl = ttl.map(time);
+                told(store.update_field(&keys[*at], name, value.as_bytes(), ttl))
+            }
+            Step::Update(key, diff, ttl, meanwhile) => {
+                let mut seen = "not asked".to_owned();
+                let mut change = |old: Fields| {
+                    let other = meanwhile.as_deref().map(|step| self.play(at, step));
+                    seen = format!("saw {old:?}, meanwhile {other:?}");
+                    diff.as_ref().map(|(set, gone)| Diff {
+                        set: fields(set),
+                        gone: gone.iter().map(|&name| name.into()).collect(),
+                    })
+                };
+                let done = store.update(&keys[*key], ttl.map(time), &mut change);
+                format!("{}, {seen}", told(done))
+            }
+        }
+    }
+
+    fn acquire(&mut self, keys: &Keys, token: Token, ttl: Ttl, look: bool) -> String {
+        match self.store.acquire(keys, token, time(ttl), look).unwrap() {
+            Acquire::Record(fields) => told_entry(Entry::Record(fields)),
+            Acquire::Acquired => "Acquired".to_owned(),
+            Acquire::Held { by, left } => {
+                let by = by.map(|token| self.name(token));
+                format!("Held({by:?}, {})", told_left(left))
+            }
+            Acquire::Guarded { nonce } => {
+                self.last_nonce = nonce;
+                let name = self.name(nonce);
+                format!("Guarded({name})")
+            }
+        }
+    }
+
+    /// A writer whose place lapses is a new one: a writer that shortens its own place, which no cache does, leaves a
+    /// guard on Redis that is seen to have lapsed only when somebody asks.
+    fn writer(&mut self, at: usize, who: Who, ttl: Ttl) -> Token {
+        match ttl {
+            Ttl::Brief => self.named(&format!("{at}: brief writer")),
+            Ttl::Long | Ttl::Longer => self.token(who),
+        }
+    }
+
+    /// So somebody asks after a renewal that shortens.
+    fn settle(&mut self, keys: &Keys, ttl: Ttl, answer: String) -> String {
+        if !matches!(ttl, Ttl::Brief) {
+            return answer;
+        }
+        std::thread::sleep(3 * BRIEF);
+        let asker = self.named("asker");
+        let told = self.acquire(keys, asker, Ttl::Long, false);
+        let released = self.store.release(keys, asker).unwrap();
+        format!("{answer}, then {told}, {released}")
+    }
+
+    /// All that can be seen.
+    pub(super) fn look(&mut self) -> String {
+        let keys = self.keys.clone();
+        let looks = keys.iter().map(|keys| {
+            let entry = told_entry(self.store.read(&keys.data).unwrap());
+            let left = told_ttl(self.store.ttl(&keys.data).unwrap());
+            let asker = self.named("the last to ask");
+            let lease = self.acquire(keys, asker, Ttl::Long, false);
+            format!("{entry}, {left}, {lease}")
+        });
+        looks.collect::<Vec<_>>().join("; ")
+    }
+
+    /// That the sequences were not all about nothing.
+    pub(super) fn assert_all_was_seen(&self) {
+        let all = [
+            "Read Record",
+            "Read Absent",
+            "Acquire Record",
+            "Acquire Acquired",
+            "Acquire Held",
+            "Acquire Guarded",
+            "Fill true",
+            "Fill false",
+            "Release true",
+            "Renew true",
+            "Renew false",
+            "Invalidate true",
+            "Guard true",
+            "Unguard true",
+            "UpdateField Changed",
+            "UpdateField Unchanged",
+            "Update Changed",
+            "Update Unchanged",
+            "Update Overtaken",
+        ];
+        for kind in all {
+            assert!(self.seen.contains(kind), "never: {kind}");
+        }
+    }
+}
+
+fn time(ttl: Ttl) -> Duration {
+    match ttl {
+        Ttl::Long => LONG,
+        Ttl::Longer => LONGER,
+        Ttl::Brief => BRIEF,
+    }
+}
+
+fn fields(pairs: &Pairs) -> Fields {
+    let field = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
+    pairs.iter().map(field).collect()
+}
+
+fn told<T: std::fmt::Debug, E: std::fmt::Debug>(answer: Result<T, E>) -> String {
+    format!("{:?}", answer.unwrap())
+}
+
+fn told_entry(entry: Entry) -> String {
+    match entry {
+        Entry::Record(fields) => {
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            let pairs = fields.into_iter();
+            let pairs: Vec<_> = pairs
+                .map(|(name, value)| (text(name), text(value)))
+                .collect();
+            format!("Record({pairs:?})")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn told_ttl(ttl: TtlRemaining) -> String {
+    ttl.left()
+        .map_or(format!("{ttl:?}"), |left| told_left(left).to_owned())
+}
+
+/// Which of the two far times it comes from.
+fn told_left(left: Duration) -> &'static str {
+    assert!(left > LONG / 2, "nothing brief is left: {left:?}");
+    if left > 2 * LONG { "longer" } else { "long" }
+}

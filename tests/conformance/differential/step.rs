@@ -1,0 +1,129 @@
+//! What can be done to two records by three callers.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+/// One of two records.
+pub(super) type At = usize;
+
+/// A caller's token.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Who {
+    /// One of three.
+    One(usize),
+    /// Whoever uses the nonce that was told last, which is nobody's token.
+    Nonce,
+}
+
+/// How long something is to last.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ttl {
+    Long,
+    Longer,
+    /// It has lapsed before the next step.
+    Brief,
+}
+
+/// Names and values. A name may come twice.
+pub(super) type Pairs = Vec<(&'static str, &'static str)>;
+
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Read(At),
+    Left(At),
+    Acquire(At, Who, Ttl, bool),
+    Fill(At, Who, Ttl, Pairs),
+    Release(At, Who),
+    Renew(At, Who, Ttl),
+    RenewAll(Vec<(At, Who)>),
+    Invalidate(At),
+    InvalidateAll(Vec<At>),
+    Guard(At, Who, Ttl),
+    Unguard(At, Who),
+    UpdateField(At, &'static str, &'static str, Option<Ttl>),
+    /// What is set and what goes, `None` to decline; and what somebody does while the closure runs.
+    Update(
+        At,
+        Option<(Pairs, Vec<&'static str>)>,
+        Option<Ttl>,
+        Option<Box<Step>>,
+    ),
+}
+
+impl Step {
+    /// Whether it is to be waited out.
+    pub(super) fn is_brief(&self) -> bool {
+        match self {
+            Step::Acquire(_, _, ttl, _)
+            | Step::Fill(_, _, ttl, _)
+            | Step::Renew(_, _, ttl)
+            | Step::Guard(_, _, ttl)
+            | Step::UpdateField(_, _, _, Some(ttl))
+            | Step::Update(_, _, Some(ttl), _) => matches!(ttl, Ttl::Brief),
+            _ => false,
+        }
+    }
+}
+
+const NAMES: [&str; 4] = ["a", "b", "c", ""];
+const VALUES: [&str; 3] = ["1", "2", ""];
+
+fn pairs() -> impl Strategy<Value = Pairs> {
+    vec((select(&NAMES), select(&VALUES)), 0..4)
+}
+
+fn record() -> impl Strategy<Value = Pairs> {
+    prop_oneof![
+        5 => pairs(),
+        1 => Just(vec![("__cache_aside_not_found", "1")]),
+    ]
+}
+
+fn who() -> impl Strategy<Value = Who> {
+    prop_oneof![8 => (0..3_usize).prop_map(Who::One), 1 => Just(Who::Nonce)]
+}
+
+fn long() -> impl Strategy<Value = Ttl> {
+    prop_oneof![Just(Ttl::Long), Just(Ttl::Longer)]
+}
+
+/// Seldom one to be waited for.
+fn ttl() -> impl Strategy<Value = Ttl> {
+    prop_oneof![9 => long(), 1 => Just(Ttl::Brief)]
+}
+
+/// A step that is no `update`, with its times from `ttl`.
+fn plain<T: Strategy<Value = Ttl> + 'static>(ttl: fn() -> T) -> impl Strategy<Value = Step> {
+    let at = || 0..2_usize;
+    prop_oneof![
+        2 => at().prop_map(Step::Read),
+        2 => at().prop_map(Step::Left),
+        8 => (at(), who(), ttl(), any::<bool>()).prop_map(|(at, who, ttl, look)| Step::Acquire(at, who, ttl, look)),
+        8 => (at(), who(), ttl(), record()).prop_map(|(at, who, ttl, record)| Step::Fill(at, who, ttl, record)),
+        2 => (at(), who()).prop_map(|(at, who)| Step::Release(at, who)),
+        3 => (at(), who(), ttl()).prop_map(|(at, who, ttl)| Step::Renew(at, who, ttl)),
+        1 => vec((at(), who()), 0..4).prop_map(Step::RenewAll),
+        2 => at().prop_map(Step::Invalidate),
+        1 => vec(at(), 0..4).prop_map(Step::InvalidateAll),
+        5 => (at(), who(), ttl()).prop_map(|(at, who, ttl)| Step::Guard(at, who, ttl)),
+        5 => (at(), who()).prop_map(|(at, who)| Step::Unguard(at, who)),
+        3 => (at(), select(&NAMES), select(&VALUES), proptest::option::of(ttl()))
+            .prop_map(|(at, name, value, ttl)| Step::UpdateField(at, name, value, ttl)),
+    ]
+}
+
+fn update() -> impl Strategy<Value = Step> {
+    let diff = (pairs(), vec(select(&NAMES), 0..3));
+    (
+        0..2_usize,
+        proptest::option::weighted(0.8, diff),
+        proptest::option::of(ttl()),
+        // Nothing of it lapses, and nothing comes back: a lease that is taken and ended again while the closure
+        // runs overtakes an update on Redis, needlessly, and in memory it doesn't.
+        proptest::option::of(plain(long).prop_map(Box::new)),
+    )
+        .prop_map(|(at, diff, ttl, meanwhile)| Step::Update(at, diff, ttl, meanwhile))
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    vec(prop_oneof![6 => plain(ttl), 1 => update()], 1..60)
+}

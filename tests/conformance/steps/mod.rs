@@ -1,0 +1,209 @@
+//! Each step of the protocol by itself, as [`Store`] promises it.
+
+mod guards;
+mod leases;
+mod records;
+mod updates;
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{
+    TtlRemaining,
+    store::{Acquire, Diff, Entry, Fields, Keys, Store, Token, Update},
+};
+
+use crate::ground::{Ground, keys};
+
+/// Nothing lapses by itself while a test runs.
+const LONG: Duration = Duration::from_secs(600);
+
+/// So short that a test may wait for it.
+const BRIEF: Duration = Duration::from_millis(50);
+
+/// What somebody does, and its name.
+type Deed = (&'static str, fn(&Spot, Token));
+
+/// One record, and the steps that are about it.
+#[derive(Clone)]
+struct Spot {
+    store: Arc<dyn Store>,
+    keys: Keys,
+}
+
+impl Spot {
+    fn on(ground: &Ground, id: &str) -> Spot {
+        Spot {
+            store: Arc::clone(ground.store()),
+            keys: keys(id),
+        }
+    }
+
+    /// One with a record.
+    fn filled(ground: &Ground, id: &str) -> Spot {
+        let spot = Spot::on(ground, id);
+        spot.put(&record("first"), LONG);
+        spot
+    }
+
+    /// Loads a record.
+    fn put(&self, record: &Fields, ttl: Duration) {
+        let token = self.leased();
+        assert!(self.fill_for(token, record, ttl));
+    }
+
+    /// Takes the lease, whether there is a record or not.
+    fn leased(&self) -> Token {
+        self.leased_for(LONG)
+    }
+
+    fn leased_for(&self, ttl: Duration) -> Token {
+        let token = Token::random();
+        assert_eq!(self.acquire_for(token, ttl, false), Acquire::Acquired);
+        token
+    }
+
+    fn acquire_for(&self, token: Token, ttl: Duration, look: bool) -> Acquire {
+        self.store.acquire(&self.keys, token, ttl, look).unwrap()
+    }
+
+    /// Asks for the lease, unless there is a record.
+    fn acquire(&self, token: Token) -> Acquire {
+        self.acquire_for(token, LONG, true)
+    }
+
+    /// What somebody is told who asks under a new token.
+    fn ask(&self) -> Acquire {
+        let token = Token::random();
+        let answer = self.acquire_for(token, LONG, false);
+        if answer == Acquire::Acquired {
+            assert!(self.release(token));
+        }
+        answer
+    }
+
+    fn nonce(&self) -> Token {
+        match self.ask() {
+            Acquire::Guarded { nonce } => nonce,
+            other => panic!("no guard: {other:?}"),
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.ask() == Acquire::Acquired
+    }
+
+    fn fill_for(&self, token: Token, record: &Fields, ttl: Duration) -> bool {
+        self.store.fill(&self.keys, token, ttl, record).unwrap()
+    }
+
+    fn fill(&self, token: Token) -> bool {
+        self.fill_for(token, &record("filled"), LONG)
+    }
+
+    fn release(&self, token: Token) -> bool {
+        self.store.release(&self.keys, token).unwrap()
+    }
+
+    fn renew(&self, token: Token, ttl: Duration) -> bool {
+        self.store.renew(&self.keys, token, ttl).unwrap()
+    }
+
+    fn invalidate(&self) -> bool {
+        self.store.invalidate(&self.keys).unwrap()
+    }
+
+    fn guard(&self, writer: Token, ttl: Duration) -> bool {
+        self.store.guard(&self.keys, writer, ttl).unwrap()
+    }
+
+    fn unguard(&self, writer: Token) -> bool {
+        self.store.unguard(&self.keys, writer).unwrap()
+    }
+
+    fn update_field(&self, field: &str, value: &str) -> Update {
+        self.update_field_for(field, value, None)
+    }
+
+    fn update_field_for(&self, field: &str, value: &str, ttl: Option<Duration>) -> Update {
+        let value = value.as_bytes();
+        let store = &self.store;
+        store.update_field(&self.keys, field, value, ttl).unwrap()
+    }
+
+    fn update(&self, change: impl FnMut(Fields) -> Option<Diff>) -> Update {
+        self.update_for(None, change)
+    }
+
+    fn update_for(
+        &self,
+        ttl: Option<Duration>,
+        mut change: impl FnMut(Fields) -> Option<Diff>,
+    ) -> Update {
+        self.store.update(&self.keys, ttl, &mut change).unwrap()
+    }
+
+    fn read(&self) -> Entry {
+        self.store.read(&self.keys.data).unwrap()
+    }
+
+    fn is_there(&self) -> bool {
+        self.read() != Entry::Absent
+    }
+
+    fn ttl(&self) -> TtlRemaining {
+        self.store.ttl(&self.keys.data).unwrap()
+    }
+
+    fn left(&self) -> Duration {
+        self.ttl().left().expect("a record that expires is there")
+    }
+}
+
+fn fields(pairs: &[(&str, &str)]) -> Fields {
+    let field = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
+    pairs.iter().map(field).collect()
+}
+
+fn record(version: &str) -> Fields {
+    fields(&[("name", "Rye"), ("version", version)])
+}
+
+fn entry(pairs: &[(&str, &str)]) -> Entry {
+    Entry::Record(fields(pairs))
+}
+
+/// Sets fields, and takes others away.
+fn diff(set: &[(&str, &str)], gone: &[&str]) -> Diff {
+    let set = fields(set);
+    let gone = gone.iter().map(|&name| name.into()).collect();
+    Diff { set, gone }
+}
+
+/// Sees that what `start` began, to last for `ttl`, is there until then and not longer: to the millisecond, as far
+/// as it can be told from outside, so that no machine is too slow for it.
+fn lasts(ttl: Duration, start: impl FnOnce(), mut is_there: impl FnMut() -> bool) {
+    // What the store rounds to, on both ends, and by how much its clock may run otherwise than ours.
+    const SLACK: Duration = Duration::from_millis(3);
+    let before = Instant::now();
+    start();
+    let after = Instant::now();
+    loop {
+        let asked = after.elapsed();
+        if !is_there() {
+            let answered = before.elapsed();
+            assert!(answered + SLACK >= ttl, "gone after {answered:?} at most");
+            return;
+        }
+        assert!(asked <= ttl + SLACK, "there after {asked:?} at least");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Lets what was to last for `ttl` lapse.
+fn wait_out(ttl: Duration) {
+    thread::sleep(ttl + Duration::from_millis(5));
+}

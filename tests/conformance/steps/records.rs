@@ -1,0 +1,291 @@
+//! The record: what is kept of it, and for how long.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// A way to see whether a record is there, and its name.
+type Look = (&'static str, fn(&Spot) -> bool);
+
+fn a_record_lasts_its_ttl_to_the_millisecond(ground: &Ground) {
+    let looks: [Look; 3] = [
+        ("read", Spot::is_there),
+        ("ttl", |spot| spot.ttl() != TtlRemaining::NoSuchKey),
+        ("acquire", |spot| {
+            let token = Token::random();
+            let answer = spot.acquire(token);
+            matches!(answer, Acquire::Record(_)) || !spot.release(token)
+        }),
+    ];
+    for (name, is_there) in looks {
+        let spot = Spot::on(ground, name);
+        let put = || spot.put(&record("brief"), BRIEF);
+        lasts(BRIEF, put, || is_there(&spot));
+    }
+}
+
+fn a_record_that_lapsed_is_none(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    let lapsed = || {
+        spot.put(&record("brief"), BRIEF);
+        wait_out(BRIEF);
+    };
+    lapsed();
+    assert!(!spot.invalidate());
+    lapsed();
+    let writer = Token::random();
+    assert!(!spot.guard(writer, LONG));
+    spot.unguard(writer);
+    lapsed();
+    assert!(!spot.unguard(writer));
+    lapsed();
+    assert_eq!(spot.update_field("version", "2"), Update::Unchanged);
+    assert!(!spot.is_there());
+    lapsed();
+    let change = |_| panic!("nothing is cached");
+    assert_eq!(spot.update(change), Update::Unchanged);
+}
+
+fn the_ttl_tells_what_is_left(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    assert_eq!(spot.ttl(), TtlRemaining::NoSuchKey);
+    let slack = Duration::from_millis(3);
+    let began = Instant::now();
+    spot.put(&record("long"), LONG);
+    let (left, gone) = (spot.left(), began.elapsed());
+    assert!(left <= LONG + slack, "{left:?}");
+    assert!(left + gone + slack >= LONG, "{left:?} after {gone:?}");
+    spot.invalidate();
+    assert_eq!(spot.ttl(), TtlRemaining::NoSuchKey);
+}
+
+/// The longest that the settings of a cache admit.
+fn ten_years_are_a_ttl(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    let years = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+    let (token, writer) = (spot.leased_for(years), Token::random());
+    assert!(spot.renew(token, years));
+    assert!(spot.fill_for(token, &record("old"), years));
+    assert!(spot.left() + LONG > years);
+    assert!(spot.guard(writer, years));
+    assert!(spot.renew(writer, years));
+    assert!(!spot.is_free());
+}
+
+fn a_fill_replaces_the_whole_record_and_its_ttl(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    spot.put(&fields(&[("a", "1"), ("b", "2")]), BRIEF);
+    spot.put(&fields(&[("b", "3"), ("c", "4")]), LONG);
+    wait_out(BRIEF);
+    assert_eq!(spot.read(), entry(&[("b", "3"), ("c", "4")]));
+    // That there is none is a record, too.
+    let none = fields(&[("__cache_aside_not_found", "1")]);
+    spot.put(&none, LONG);
+    assert_eq!(spot.read(), Entry::Record(none));
+    spot.put(&record("found"), LONG);
+    assert_eq!(spot.read(), Entry::Record(record("found")));
+}
+
+/// As in a hash.
+fn of_a_field_that_comes_twice_the_last_value_is_kept_in_the_first_place(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    spot.put(&fields(&[("a", "1"), ("b", "2"), ("a", "3")]), LONG);
+    assert_eq!(spot.read(), entry(&[("a", "3"), ("b", "2")]));
+    let change = |_| Some(diff(&[("c", "4"), ("b", "5"), ("c", "6")], &[]));
+    assert_eq!(spot.update(change), Update::Changed);
+    let expected = entry(&[("a", "3"), ("b", "5"), ("c", "6")]);
+    assert_eq!(spot.read(), expected);
+}
+
+fn a_record_without_a_field_is_none(ground: &Ground) {
+    let spot = Spot::filled(ground, "k");
+    spot.put(&Fields::new(), LONG);
+    assert_eq!(spot.read(), Entry::Absent);
+    assert_eq!(spot.ttl(), TtlRemaining::NoSuchKey);
+    assert!(!spot.invalidate());
+}
+
+fn an_invalidation_says_whether_there_was_a_record(ground: &Ground) {
+    let spot = Spot::filled(ground, "k");
+    assert!(spot.invalidate());
+    assert!(!spot.invalidate());
+    assert_eq!(spot.read(), Entry::Absent);
+}
+
+fn each_of_many_invalidations_is_a_step_of_its_own(ground: &Ground) {
+    let spots = ["filled", "leased", "guarded", "never"].map(|id| Spot::on(ground, id));
+    let [filled, leased, guarded, _] = &spots;
+    filled.put(&record("first"), LONG);
+    let (token, writer) = (leased.leased(), Token::random());
+    guarded.guard(writer, LONG);
+    let nonce = guarded.nonce();
+    let keys: Vec<_> = spots.iter().map(|spot| &spot.keys).collect();
+    let done = ground.store().invalidate_all(&keys).unwrap();
+    assert!(done.len() == 4 && done.iter().all(Result::is_ok));
+    assert!(!filled.is_there());
+    assert!(!leased.fill(token));
+    assert_ne!(guarded.nonce(), nonce);
+    assert!(ground.store().invalidate_all(&[]).unwrap().is_empty());
+}
+
+fn ids_names_and_values_are_binary_safe(ground: &Ground) {
+    let all: Vec<u8> = (0..=255).collect();
+    let record = vec![
+        (all.clone(), all),
+        (Vec::new(), Vec::new()),
+        (b"\0".to_vec(), b"\r\n".to_vec()),
+    ];
+    let map: BTreeMap<_, _> = record.iter().cloned().collect();
+    let ids = [
+        "",
+        " ",
+        "\0",
+        "\r\n",
+        "a\0b",
+        "{",
+        "}",
+        "{}",
+        "{t}k",
+        "ü🥖\u{202e}",
+        "*",
+        "nonce",
+    ];
+    for id in ids {
+        let spot = Spot::on(ground, id);
+        assert!(!spot.is_there(), "{id:?} is no other id");
+        spot.put(&record, LONG);
+        assert_eq!(sorted(spot.read()), map, "{id:?}");
+        assert_eq!(spot.update_field("", "\0"), Update::Changed, "{id:?}");
+        let updated = spot.update(|fields| {
+            let fields: BTreeMap<_, _> = fields.into_iter().collect();
+            assert_eq!(fields[b"".as_slice()], b"\0");
+            Some(diff(&[("\n", "")], &["\0"]))
+        });
+        assert_eq!(updated, Update::Changed, "{id:?}");
+        let names: Vec<_> = sorted(spot.read()).into_keys().collect();
+        assert_eq!(names[..2], [b"".to_vec(), record[0].0.clone()], "{id:?}");
+        assert_eq!(names[2..], [b"\n"], "{id:?}");
+        let writer = Token::random();
+        spot.guard(writer, LONG);
+        assert!(spot.renew(writer, LONG) && !spot.is_free(), "{id:?}");
+        spot.unguard(writer);
+        spot.put(&record, LONG);
+    }
+    for id in ids {
+        assert!(Spot::on(ground, id).invalidate(), "{id:?}");
+    }
+}
+
+fn a_record_of_twenty_thousand_fields_is_filled_and_changed(ground: &Ground) {
+    let many = |value: &str| -> Fields {
+        let field = |n: u32| (format!("field {n}").into(), value.into());
+        (0..20_000).map(field).collect()
+    };
+    let spot = Spot::on(ground, "k");
+    spot.put(&many("old"), LONG);
+    assert_eq!(sorted(spot.read()), many("old").into_iter().collect());
+    assert_eq!(spot.update_field("field 7", "new"), Update::Changed);
+    let set = many("new");
+    let changed = spot.update(|_| {
+        let (set, gone) = (set.clone(), Vec::new());
+        Some(Diff { set, gone })
+    });
+    assert_eq!(changed, Update::Changed);
+    assert_eq!(sorted(spot.read()), many("new").into_iter().collect());
+    let gone = set.iter().skip(1).map(|(name, _)| name.clone());
+    let gone: Vec<_> = gone.collect();
+    let changed = spot.update(|_| {
+        let (set, gone) = (Fields::new(), gone.clone());
+        Some(Diff { set, gone })
+    });
+    assert_eq!(changed, Update::Changed);
+    assert_eq!(spot.read(), entry(&[("field 0", "new")]));
+}
+
+/// A hash as large as that has no order.
+fn sorted(entry: Entry) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    match entry {
+        Entry::Record(fields) => fields.into_iter().collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn values_of_a_mebibyte_pass(ground: &Ground) {
+    let spot = Spot::on(ground, "k");
+    let value = |shift: u8| -> Vec<u8> {
+        let bytes = (0..1 << 20_u32).map(|at: u32| at.to_le_bytes()[0] ^ shift);
+        bytes.collect()
+    };
+    let large = |shift| vec![(b"photo".to_vec(), value(shift))];
+    spot.put(&large(0), LONG);
+    assert!(spot.read() == Entry::Record(large(0)));
+    let field = spot
+        .store
+        .update_field(&spot.keys, "photo", &value(1), None);
+    assert_eq!(field.unwrap(), Update::Changed);
+    let changed = spot.update(|fields| {
+        assert!(fields == large(1));
+        let (set, gone) = (large(2), Vec::new());
+        Some(Diff { set, gone })
+    });
+    assert_eq!(changed, Update::Changed);
+    assert!(spot.acquire(Token::random()) == Acquire::Record(large(2)));
+}
+
+/// Each step is atomic for whoever reads.
+fn a_reader_never_finds_a_gap_or_a_part_while_a_record_changes(ground: &Ground) {
+    const CHANGES: u32 = 2_000;
+    let spot = Spot::on(ground, "k");
+    let pair = |version: u32| {
+        let version = version.to_string();
+        fields(&[("a", &version), ("b", &version)])
+    };
+    spot.put(&pair(0), LONG);
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for version in 1..=CHANGES {
+                match version % 3 {
+                    0 => spot.put(&pair(version), LONG),
+                    1 => {
+                        let change = |_| {
+                            let (set, gone) = (pair(version), Vec::new());
+                            Some(Diff { set, gone })
+                        };
+                        assert_eq!(spot.update(change), Update::Changed);
+                    }
+                    _ => assert_eq!(spot.update_field("c", "0"), Update::Changed),
+                }
+            }
+        });
+        let mut seen = 0;
+        while !changes.is_finished() {
+            assert_ne!(spot.ttl(), TtlRemaining::NoSuchKey);
+            let Entry::Record(fields) = spot.read() else {
+                panic!("a gap, after version {seen}");
+            };
+            let number = |at: usize| -> u32 {
+                let value = String::from_utf8(fields[at].1.clone()).unwrap();
+                value.parse().unwrap()
+            };
+            assert_eq!(number(0), number(1), "half of a change");
+            assert!(number(0) >= seen, "{} after {seen}", number(0));
+            seen = number(0);
+        }
+    });
+}
+
+on_both_stores! {
+    a_record_lasts_its_ttl_to_the_millisecond,
+    a_record_that_lapsed_is_none,
+    the_ttl_tells_what_is_left,
+    ten_years_are_a_ttl,
+    a_fill_replaces_the_whole_record_and_its_ttl,
+    of_a_field_that_comes_twice_the_last_value_is_kept_in_the_first_place,
+    a_record_without_a_field_is_none,
+    an_invalidation_says_whether_there_was_a_record,
+    each_of_many_invalidations_is_a_step_of_its_own,
+    ids_names_and_values_are_binary_safe,
+    a_record_of_twenty_thousand_fields_is_filled_and_changed,
+    values_of_a_mebibyte_pass,
+    a_reader_never_finds_a_gap_or_a_part_while_a_record_changes,
+}
