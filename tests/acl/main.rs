@@ -178,8 +178,9 @@ fn keys_of_others_are_denied() {
     let found = others.get("c-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Degraded);
     let error = others.invalidate("c-001").unwrap_err().to_string();
+    // In what case, depends on the server's version.
     assert!(
-        error.contains("no permissions to access one of the keys"),
+        error.to_lowercase().contains("no permissions to access"),
         "{error}"
     );
 }

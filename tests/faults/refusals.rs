@@ -56,7 +56,7 @@ fn a_replica_of_another_server_is_read() {
                 .unwrap();
             world.tell(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
             until(|| {
-                let mut direct = world.connect();
+                let mut direct = world.server.connect();
                 let state: String = redis::cmd("INFO")
                     .arg("replication")
                     .query(&mut direct)

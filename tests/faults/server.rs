@@ -120,10 +120,10 @@ fn a_server_that_loads_its_snapshot_is_done_without() {
             world.server.start_again_with(&[delay, look].concat());
         },
         ends: |world| {
-            world.admin = world.connect();
+            world.admin = world.server.connect();
             world.tell(&["CONFIG", "SET", "key-load-delay", "0"]);
             until(|| {
-                let mut direct = world.connect();
+                let mut direct = world.server.connect();
                 redis::cmd("KEYS").arg("*").exec(&mut direct).is_ok()
             });
         },

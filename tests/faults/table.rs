@@ -91,7 +91,7 @@ impl Row {
             assert_current(cell, &cell.get());
             assert_current(cell, &cell.strangers_get());
         });
-        assert_eq!(world.keys_without_ttl(), [""; 0], "keys without a TTL");
+        world.server.assert_every_key_expires();
         together(&world, works);
         self.print(&seen);
         for (cell, (seen, answer)) in world.cells.iter().zip(seen.iter().zip(self.answers)) {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use cache_aside::{Cache, Error, Lookup, Redis};
-use redis::{Client, Connection};
+use redis::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -81,8 +81,6 @@ pub(crate) struct World {
     pub(crate) cells: Vec<Cell>,
     /// Another server, for a fault in which two play a part.
     pub(crate) other: Option<Server>,
-    /// For those who look at it, or harm it.
-    admin_url: String,
     /// Whom the caches log in as.
     user: &'static str,
     /// Threads that hold a connection until the sender is dropped.
@@ -105,14 +103,14 @@ impl World {
     pub(crate) fn new(wire: Wire, timeout: Duration) -> World {
         let server = Server::start_on_port();
         let mut admin = server.connect();
-        let (mut url, mut admin_url, mut user) = (server.url(), server.admin_url(), acl::user());
+        let (mut url, mut user) = (server.url(), acl::user());
         if wire == Wire::Nameless {
-            (url, user) = (admin_url.clone(), "default");
+            (url, user) = (server.admin_url(), "default");
         } else if wire == Wire::Password && user == "default" {
-            let login = ["SETUSER", user, "resetpass", ">secret"];
+            user = "shop";
+            let login = ["SETUSER", user, "on", ">secret", "~*", "+@all"];
             redis::cmd("ACL").arg(&login).exec(&mut admin).unwrap();
-            url = format!("redis://:secret@127.0.0.1:{}", server.port());
-            admin_url.clone_from(&url);
+            url = format!("redis://{user}:secret@127.0.0.1:{}", server.port());
         }
         let cell = |call| Cell::new(call, &server, &url, wire, timeout);
         World {
@@ -120,16 +118,9 @@ impl World {
             server,
             admin,
             other: None,
-            admin_url,
             user,
             held: Vec::new(),
         }
-    }
-
-    /// A new connection.
-    pub(crate) fn connect(&self) -> Connection {
-        let client = Client::open(&*self.admin_url).unwrap();
-        client.get_connection().unwrap()
     }
 
     /// Sends a command over the connection from before the fault.
@@ -189,17 +180,6 @@ impl World {
             cell.strangers_get().unwrap();
             cell.proxy().let_through();
         }
-    }
-
-    /// The keys that will never go away.
-    pub(crate) fn keys_without_ttl(&self) -> Vec<String> {
-        let mut connection = self.connect();
-        let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
-        keys.retain(|key| {
-            let left: i64 = redis::cmd("PTTL").arg(key).query(&mut connection).unwrap();
-            left == -1
-        });
-        keys
     }
 
     /// Takes a connection out of each pool: an update holds it while its closure runs.
