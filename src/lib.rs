@@ -29,6 +29,17 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Where to go from here: [`Cache`] has the calls, [`Redis`] the settings of a pool, [`Memory`] does without a
+//! server, [`CacheBuilder`] and [`RedisBuilder`] say each default and its reason, [`Error`] what each failure
+//! means, [`Stats`] and [`Event`] what can be watched, [`store`] what the protocol asks of a store.
+//!
+//! # Features
+//!
+//! - `metrics` (on by default): counters and histograms through the [`metrics`](https://docs.rs/metrics) facade.
+//! - `tracing`: spans for lookups, loads and writes, and `tracing` events in the place of
+//!   [`log`](https://docs.rs/log) records.
+//! - `json`: `Json`, for records that are no flat hash.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
