@@ -1,7 +1,7 @@
 //! One of the two stores, and what it answers, put into words that can be compared.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -26,8 +26,8 @@ pub(super) struct Side {
     /// What tokens are called. Those that the store has drawn get their names as they show.
     names: HashMap<Token, String>,
     last_nonce: Token,
-    /// Every kind of answer so far.
-    seen: BTreeSet<String>,
+    /// How often each kind of answer was given.
+    seen: BTreeMap<String, u32>,
 }
 
 impl Side {
@@ -39,7 +39,7 @@ impl Side {
             callers: [token; 3],
             names: HashMap::new(),
             last_nonce: token,
-            seen: BTreeSet::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Side {
         let kind = answer.split(['(', ',']).next().unwrap_or_default();
         let name = format!("{step:?}");
         let name = name.split('(').next().unwrap_or_default();
-        self.seen.insert(format!("{name} {kind}"));
+        *self.seen.entry(format!("{name} {kind}")).or_default() += 1;
         answer
     }
 
@@ -92,6 +92,12 @@ impl Side {
             Step::Fill(at, who, ttl, record) => {
                 let (token, record) = (self.token(*who), fields(record));
                 told(store.fill(&keys[*at], token, time(*ttl), &record))
+            }
+            Step::Load(at, who, ttl, record) => {
+                let (token, record) = (self.token(*who), fields(record));
+                let lease = self.acquire(&keys[*at], token, Ttl::Long, false);
+                let filled = told(store.fill(&keys[*at], token, time(*ttl), &record));
+                format!("{filled}, {lease}")
             }
             Step::Release(at, who) => told(store.release(&keys[*at], self.token(*who))),
             Step::Renew(at, who, ttl) => {
@@ -194,6 +200,7 @@ impl Side {
             "Acquire Acquired",
             "Acquire Held",
             "Acquire Guarded",
+            "Load true",
             "Fill true",
             "Fill false",
             "Release true",
@@ -209,7 +216,11 @@ impl Side {
             "Update Overtaken",
         ];
         for kind in all {
-            assert!(self.seen.contains(kind), "never: {kind}");
+            assert!(
+                self.seen.contains_key(kind),
+                "never {kind}: {:?}",
+                self.seen
+            );
         }
     }
 }

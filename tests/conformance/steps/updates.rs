@@ -106,12 +106,9 @@ fn a_change_keeps_the_ttl_or_starts_it_anew(ground: &Ground) {
     }
 }
 
-/// Given the token of the lease that is held.
-fn an_update_is_overtaken_by_a_change_of_the_record_or_its_lease(ground: &Ground) {
-    let changes: [Deed; 10] = [
-        ("fill", |spot, token| assert!(spot.fill(token))),
-        ("release", |spot, token| assert!(spot.release(token))),
-        ("renew", |spot, token| assert!(spot.renew(token, LONG))),
+/// What somebody does while the closure runs, with the lease or without one.
+fn an_update_is_overtaken_by_a_change_of_the_record(ground: &Ground) {
+    let deeds: [Deed; 6] = [
         ("invalidate", |spot, _| assert!(spot.invalidate())),
         ("guard", |spot, _| {
             assert!(spot.guard(Token::random(), LONG));
@@ -126,35 +123,60 @@ fn an_update_is_overtaken_by_a_change_of_the_record_or_its_lease(ground: &Ground
             let updated = spot.update(|_| Some(diff(&[("version", "2")], &[])));
             assert_eq!(updated, Update::Changed);
         }),
-        ("update that declines", |spot, _| {
-            assert_eq!(spot.update(|_| None), Update::Unchanged);
-        }),
         ("reload", |spot, _| {
             assert!(spot.invalidate());
             spot.put(&record("first"), LONG);
         }),
     ];
-    for (name, change) in changes {
+    for (name, deed) in deeds {
+        let spot = Spot::filled(ground, name);
+        is_overtaken(&spot, name, || deed(&spot, Token::random()));
+        let spot = Spot::filled(ground, &format!("{name}, leased"));
+        let token = spot.leased();
+        is_overtaken(&spot, name, || deed(&spot, token));
+    }
+}
+
+fn an_update_is_overtaken_by_a_change_of_the_lease(ground: &Ground) {
+    let deeds: [Deed; 4] = [
+        ("fill", |spot, token| assert!(spot.fill(token))),
+        ("release", |spot, token| assert!(spot.release(token))),
+        ("renew", |spot, token| assert!(spot.renew(token, LONG))),
+        ("update that declines", |spot, _| {
+            assert_eq!(spot.update(|_| None), Update::Unchanged);
+        }),
+    ];
+    for (name, deed) in deeds {
         let spot = Spot::filled(ground, name);
         let token = spot.leased();
-        let mut meanwhile = None;
-        let updated = spot.update_for(Some(3 * LONG), |_| {
-            change(&spot, token);
-            meanwhile = Some((spot.read(), spot.ask()));
-            Some(diff(&[("version", "mine")], &[]))
-        });
-        assert_eq!(updated, Update::Overtaken, "{name}");
-        // Nothing was done.
-        let (read, asked) = meanwhile.unwrap();
-        assert_eq!(spot.read(), read, "{name}");
-        match (spot.ask(), asked) {
-            (Acquire::Held { by, .. }, Acquire::Held { by: then, .. }) => assert_eq!(by, then),
-            (now, then) => assert_eq!(now, then, "{name}"),
-        }
-        if spot.is_there() {
-            assert!(spot.left() <= LONG, "{name}");
-        }
+        is_overtaken(&spot, name, || deed(&spot, token));
     }
+}
+
+/// Sees that an update during which this happens does nothing.
+fn is_overtaken(spot: &Spot, name: &str, happens: impl Fn()) {
+    let mut meanwhile = None;
+    let updated = spot.update_for(Some(3 * LONG), |_| {
+        happens();
+        // Nobody may ask for the lease now, which would be a change of its own.
+        meanwhile = Some((spot.read(), spot.ttl()));
+        Some(diff(&[("version", "mine")], &[]))
+    });
+    assert_eq!(updated, Update::Overtaken, "{name}");
+    let (read, ttl) = meanwhile.unwrap();
+    assert_eq!(spot.read(), read, "{name}");
+    assert!(spot.ttl().left() <= ttl.left(), "{name}");
+}
+
+fn an_update_that_is_overtaken_leaves_the_lease(ground: &Ground) {
+    let spot = Spot::filled(ground, "k");
+    let token = spot.leased();
+    is_overtaken(&spot, "renew", || assert!(spot.renew(token, LONG)));
+    assert!(spot.fill(token));
+
+    let writer = Token::random();
+    is_overtaken(&spot, "guard", || assert!(spot.guard(writer, LONG)));
+    assert!(spot.renew(writer, LONG));
 }
 
 fn an_update_is_overtaken_by_a_load_that_begins(ground: &Ground) {
@@ -255,7 +277,9 @@ on_both_stores! {
     an_update_of_nothing_asks_nobody_and_ends_the_lease,
     a_change_ends_the_lease,
     a_change_keeps_the_ttl_or_starts_it_anew,
-    an_update_is_overtaken_by_a_change_of_the_record_or_its_lease,
+    an_update_is_overtaken_by_a_change_of_the_record,
+    an_update_is_overtaken_by_a_change_of_the_lease,
+    an_update_that_is_overtaken_leaves_the_lease,
     an_update_is_overtaken_by_a_load_that_begins,
     an_update_is_overtaken_where_its_record_or_a_lease_lapses,
     an_update_is_not_overtaken_by_what_changes_nothing,
