@@ -19,6 +19,8 @@ mod command_line;
 mod crew;
 mod dice;
 mod ground;
+#[path = "../support/page.rs"]
+mod page;
 mod plan;
 mod primary;
 mod print;

@@ -1,10 +1,9 @@
 //! What happened, as text.
 
-use std::io::{self, ErrorKind, Write};
-
 use crate::{
     args::Args,
     ground::Ground,
+    page::Page,
     plan::{Tally, Violation},
     run::{End, Outcome},
 };
@@ -12,36 +11,9 @@ use crate::{
 /// As wide as the longest label and a gap.
 const LABEL: usize = 22;
 
-/// Lines that are printed together.
-#[derive(Debug, Default)]
-pub(crate) struct Page(String);
-
-impl Page {
-    fn line(&mut self, text: &str) {
-        self.0.push_str(text.trim_end());
-        self.0.push('\n');
-    }
-
-    fn row(&mut self, label: &str, text: &str) {
-        self.line(&format!("{label:<LABEL$}{text}"));
-    }
-
-    /// A reader that has seen enough, like `head`, is no failure.
-    pub(crate) fn print(&self) -> Result<(), String> {
-        let mut stdout = io::stdout().lock();
-        match stdout
-            .write_all(self.0.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("stdout: {error}")),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// What is about to happen.
 pub(crate) fn heading(args: &Args, seed: u64) -> Page {
-    let mut page = Page::default();
+    let mut page = Page::new(LABEL);
     let (processes, threads) = (args.processes, args.threads);
     page.row("Processes", &format!("{processes}, of {threads} threads"));
     let one = args.keys.div_ceil(2);
@@ -62,7 +34,7 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
 
 /// What has happened.
 pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String> {
-    let mut page = Page::default();
+    let mut page = Page::new(LABEL);
     page.line("");
     let seconds = outcome.time.as_secs_f64();
     let operations = outcome.operations;

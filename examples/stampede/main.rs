@@ -6,7 +6,7 @@
 //!
 //! A file each: `args` (the flags), `ground` (the server), `crew` (the readers of one process), `children`
 //! (further processes), `plan` (what processes tell each other), `unprotected` (for comparison), `figures`,
-//! `print`, `page` and `histogram` (what came of it).
+//! `print` and `histogram` (what came of it).
 
 mod args;
 #[path = "../support/child.rs"]
@@ -18,6 +18,7 @@ mod crew;
 mod figures;
 mod ground;
 mod histogram;
+#[path = "../support/page.rs"]
 mod page;
 mod plan;
 mod print;

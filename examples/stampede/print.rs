@@ -1,16 +1,19 @@
 //! The figures as text.
 
 use crate::{
-    figures::{Figures, Requests},
+    figures::{Figures, Requests, Spread},
     ground::Commands,
     histogram,
-    page::Page,
+    page::{self, Page},
     plan::{How, Plan, Primary},
 };
 
+/// As wide as the longest label and a gap.
+const LABEL: usize = 28;
+
 /// What is about to happen.
 pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
-    let mut page = Page::default();
+    let mut page = Page::new(LABEL);
     let load = plan.load.as_millis();
     let threads = plural(u64::from(plan.threads), "thread");
     let readers = match plan.processes {
@@ -48,7 +51,7 @@ pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
 
 /// What has happened.
 pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Result<Requests, String>) -> Page {
-    let mut page = Page::default();
+    let mut page = Page::new(LABEL);
     page.line("");
     page.row("Loads", &loads(&figures.loads));
     let absent = plan.primary != Primary::Finds;
@@ -62,12 +65,27 @@ pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Result<Requests,
 
     page.line("");
     page.cells("", &["min", "median", "p99", "max"]);
-    page.spread("Until all are answered", &figures.until_all_answered, false);
-    page.spread("Answer of a reader", &figures.answer, true);
+    spread(
+        &mut page,
+        "Until all are answered",
+        &figures.until_all_answered,
+        false,
+    );
+    spread(&mut page, "Answer of a reader", &figures.answer, true);
     if plan.protected {
-        page.spread("Wake-up, same process", &figures.wake_up_here, true);
-        page.spread("Wake-up, other processes", &figures.wake_up_elsewhere, true);
-        page.spread("Loader, after its load", &figures.fill, true);
+        spread(
+            &mut page,
+            "Wake-up, same process",
+            &figures.wake_up_here,
+            true,
+        );
+        spread(
+            &mut page,
+            "Wake-up, other processes",
+            &figures.wake_up_elsewhere,
+            true,
+        );
+        spread(&mut page, "Loader, after its load", &figures.fill, true);
     }
 
     page.line("");
@@ -118,6 +136,20 @@ fn answers(figures: &Figures) -> String {
         count(How::Degraded),
         plural(errors as u64, "error"),
     )
+}
+
+/// The figures of a set of durations. Nothing where there are none.
+fn spread(page: &mut Page, label: &str, spread: &Spread, with_p99: bool) {
+    let figure = |percent| {
+        let figure = spread.percentile(percent);
+        figure.map(page::duration).unwrap_or_default()
+    };
+    if spread.samples().is_empty() {
+        return;
+    }
+    // One sample a round is too few for it.
+    let p99 = if with_p99 { figure(99) } else { String::new() };
+    page.cells(label, &[&figure(0), &figure(50), &p99, &figure(100)]);
 }
 
 fn commands(page: &mut Page, plan: &Plan, requests: &Requests) {

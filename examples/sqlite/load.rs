@@ -1,0 +1,74 @@
+//! What the threads ask for: by chance, and the same for the same seed.
+//!
+//! Product 1 is the most popular one, product 2 is asked for half as often, product 3 a third as often, and so on:
+//! Zipf's law, with the exponent 1. Reads and writes follow it alike.
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand_distr::Zipf;
+
+use crate::{args::Args, primary::Change};
+
+/// So many customers rate products.
+pub(crate) const CUSTOMERS: u32 = 1_000_000;
+
+/// In cents, of any product at any time.
+pub(crate) const PRICES: std::ops::Range<u32> = 100..20_000;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Operation {
+    Read { product: u32 },
+    Write { product: u32, change: Change },
+}
+
+/// The operations of one thread, without end.
+pub(crate) struct Load {
+    dice: StdRng,
+    popularity: Zipf<f64>,
+    /// Of an operation being a write.
+    chance: f64,
+}
+
+impl Load {
+    /// Each thread of a run has a load of its own.
+    pub(crate) fn new(args: &Args, seed: u64, thread: u32) -> Load {
+        Load {
+            dice: StdRng::seed_from_u64(seed.wrapping_add(thread.into())),
+            popularity: Zipf::new(args.rows.into(), args.skew)
+                .expect("there are rows, and the exponent is not negative"),
+            chance: f64::from(args.writes) / 100.0,
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Operation {
+        let product = self.product();
+        if self.dice.random_bool(self.chance) {
+            let change = self.change();
+            Operation::Write { product, change }
+        } else {
+            Operation::Read { product }
+        }
+    }
+
+    pub(crate) fn product(&mut self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is a whole number between 1 and the number of rows"
+        )]
+        let number = self.dice.sample(self.popularity) as u32;
+        number
+    }
+
+    fn change(&mut self) -> Change {
+        if self.dice.random() {
+            Change::Price {
+                cents: self.dice.random_range(PRICES),
+            }
+        } else {
+            Change::Rating {
+                customer: self.dice.random_range(1..=CUSTOMERS),
+                stars: self.dice.random_range(1..=5),
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A cache on real work: a shop in SQLite, read and written with and without a cache in front of it.
+//!
+//! ```text
+//! cargo run --release --example sqlite
+//! ```
+//!
+//! What is cached is the page of a product, which takes SQLite a walk through the ratings of the whole category. A
+//! single row by its key would be quicker from SQLite than from any cache on another process; the report says how
+//! much quicker.
+//!
+//! A file each: `args` (the flags), `shop` and `stock` (the database file and what is in it), `primary` (how a
+//! product is read and changed), `load` (which one is next), `worker` (one thread: reads, writes and the check that
+//! no read was stale), `side` (all threads of one side), `figures` (latencies), `print` and `plot` (what came of it).
+
+mod args;
+#[path = "../support/args.rs"]
+mod command_line;
+mod figures;
+mod load;
+#[path = "../support/page.rs"]
+mod page;
+mod plot;
+mod primary;
+mod print;
+mod progress;
+mod shop;
+mod side;
+mod stock;
+mod worker;
+
+use std::{
+    error::Error,
+    process::{self, ExitCode},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use cache_aside::Cache;
+
+use crate::{args::Args, primary::Product, print::Comparison, side::Side};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Operations of a round, about. Short, so that noise hits both sides alike, and much longer than it takes to start
+/// the threads.
+const ROUND: u64 = 2000;
+
+/// Enough for a median.
+const SINGLE_ROWS: u32 = 10_000;
+
+/// The run could not be done, which says nothing about the cache.
+const TROUBLE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(outcome) if outcome.stale() == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(why) => {
+            // One line, whatever a server put into its error.
+            eprintln!("sqlite: {}", why.to_string().replace(['\r', '\n'], " "));
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+fn run() -> Outcome<Comparison> {
+    let args = command_line::read::<Args>()?;
+    let interrupted = notice_ctrl_c()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    let seed = args.seed.unwrap_or(now as u64 % 1_000_000);
+    // First: if there is no Redis, nobody wants to wait for the shop.
+    let cache = open_cache(&args, now)?;
+    let shop = shop::open(&args.db, args.rows, &interrupted)?;
+    print::heading(&args, &shop, seed)?.print()?;
+
+    // Both copies are removed with it, on any way out.
+    let folder = tempfile::tempdir()?;
+    let path = |name| folder.path().join(name);
+    let mut without = Side::new(&args, seed, None, &path("without"), &interrupted)?;
+    let mut with = Side::new(&args, seed, Some(cache), &path("with"), &interrupted)?;
+
+    compare(&args, [&mut without, &mut with])?;
+    let outcome = Comparison {
+        late_hit_rate: with.late_hit_rate(),
+        single_rows: without.single_rows(SINGLE_ROWS)?,
+        without: without.figures(),
+        with: with.figures(),
+    };
+    let drawn = plot::draw(&args.plot, &outcome.without, &outcome.with);
+    print::report(&args, &outcome).print()?;
+    drawn.map_err(|error| format!("{}: {error}", args.plot.display()))?;
+    Ok(outcome)
+}
+
+/// Lets both sides do the same, in turn.
+fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
+    let threads = u64::from(args.threads);
+    let per_thread = args.operations.div_ceil(threads);
+    let longest_round = ROUND.div_ceil(threads);
+    let bar = progress::bar("operation", 2 * per_thread * threads);
+    let (began, mut done) = (Instant::now(), 0);
+    while done < per_thread && began.elapsed() < args.longest() {
+        let round = longest_round.min(per_thread - done);
+        for side in &mut sides {
+            side.round(round)?;
+            bar.inc(round * threads);
+        }
+        done += round;
+    }
+    Ok(())
+}
+
+/// Keys of this run alone: its copy of the shop is no other's. They end with their TTL.
+fn open_cache(args: &Args, now: u128) -> Outcome<Cache<Product>> {
+    let cache = Cache::builder(&args.redis)
+        .prefix(format!("sqlite:{}-{now}:", process::id()))
+        .ttl(args.ttl())
+        .build()?;
+    Ok(cache)
+}
+
+/// Whoever works looks at it often, so that copies and half-made files are removed.
+fn notice_ctrl_c() -> Outcome<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, SeqCst))?;
+    Ok(interrupted)
+}
