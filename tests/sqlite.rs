@@ -45,7 +45,14 @@ impl Place {
     fn run(&self, args: &[&str]) -> Run {
         let url = self.server.url();
         let (shop, plot) = (self.shop(), self.plot());
-        let here = ["--redis", &url, "--db", text(&shop), "--plot", text(&plot)];
+        let here = [
+            "--redis-url",
+            &url,
+            "--db",
+            text(&shop),
+            "--plot",
+            text(&plot),
+        ];
         let small = ["--rows", "1000", "--seed", "1"];
         example::run("sqlite", &[&here[..], &small, args].concat(), PATIENCE)
     }
@@ -294,7 +301,7 @@ fn a_wrong_flag_and_an_unreachable_server_are_refused_in_one_line() {
             "sqlite: unexpected argument '--raws' found (try --help)",
         ),
         (
-            ["--redis", "redis://127.0.0.1:1"],
+            ["--redis-url", "redis://127.0.0.1:1"],
             "sqlite: Redis failed at `connect`: ",
         ),
     ] {

@@ -4,13 +4,15 @@ use std::{env, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
+use crate::store::StoreArgs;
+
 /// Reads and writes a shop in SQLite, with and without a cache in front of it, and compares
 #[derive(Debug, Parser)]
 #[command(
     name = "sqlite",
     after_help = "\
 The shop is made at the first start, and kept. Each side of the comparison works on a copy of its own: one
-reads SQLite alone, the other through a cache on Redis. Both do the same operations, in turn, a short round
+reads SQLite alone, the other through a cache. Both do the same operations, in turn, a short round
 each, so that whatever else the machine does hits both alike. Popular products are read, and written, more
 often than others (Zipf's law).
 
@@ -57,22 +59,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// How long a record lives in Redis, in seconds
+    /// How long a record lives in the cache, in seconds
     // Longer than most runs, for most of their time goes to the side without the cache.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     ttl: u64,
 
-    /// The Redis server to use
-    // Hidden value: it may hold a password.
-    #[arg(
-        long,
-        visible_alias = "redis-url",
-        value_name = "URL",
-        env = "REDIS_URL",
-        hide_env_values = true,
-        default_value = "redis://127.0.0.1:6379"
-    )]
-    pub(crate) redis: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     /// Where to draw the latencies
     #[arg(long, value_name = "PATH", default_value_os_t = temporary("sqlite.svg"))]

@@ -26,6 +26,8 @@ mod progress;
 mod shop;
 mod side;
 mod stock;
+#[path = "../support/store.rs"]
+mod store;
 mod worker;
 
 use std::{
@@ -40,7 +42,7 @@ use std::{
 
 use cache_aside::Cache;
 
-use crate::{args::Args, primary::Product, print::Comparison, side::Side};
+use crate::{args::Args, print::Comparison, side::Side};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -72,13 +74,19 @@ fn run() -> Outcome<Comparison> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
     let seed = args.seed.unwrap_or(now as u64 % 1_000_000);
-    // First: if there is no Redis, nobody wants to wait for the shop.
-    let cache = open_cache(&args, now)?;
+    // First: if an address was given and nobody answers there, nobody wants to wait for the shop.
+    let chosen = args.store.open()?;
     let shop = shop::open(&args.db, args.rows, &interrupted)?;
-    print::heading(&args, &shop, seed)?.print()?;
+    print::heading(&args, &shop, &chosen, seed).print()?;
+    let cache = Cache::builder(chosen.backend)
+        .prefix(format!("sqlite:{}-{now}:", process::id()))
+        .ttl(args.ttl())
+        .build()?;
 
     // Both copies are removed with it, on any way out.
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::Builder::new()
+        .prefix("cache-aside-run-")
+        .tempdir()?;
     let path = |name| folder.path().join(name);
     let mut without = Side::new(&args, seed, None, &path("without"), &interrupted)?;
     let mut with = Side::new(&args, seed, Some(cache), &path("with"), &interrupted)?;
@@ -115,14 +123,6 @@ fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
 }
 
 /// Keys of this run alone: its copy of the shop is no other's. They end with their TTL.
-fn open_cache(args: &Args, now: u128) -> Outcome<Cache<Product>> {
-    let cache = Cache::builder(&args.redis)
-        .prefix(format!("sqlite:{}-{now}:", process::id()))
-        .ttl(args.ttl())
-        .build()?;
-    Ok(cache)
-}
-
 /// Whoever works looks at it often, so that copies and half-made files are removed.
 fn notice_ctrl_c() -> Outcome<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));

@@ -1,14 +1,13 @@
 //! The figures as a table.
 
 use indicatif::{HumanBytes, HumanCount, HumanFloatCount};
-use redis::Client;
 
 use crate::{
-    Outcome,
     args::Args,
     figures::{Figures, How, Latencies},
     page::{Page, duration},
     shop::Shop,
+    store::Chosen,
 };
 
 /// As wide as the longest label and a gap.
@@ -30,7 +29,7 @@ impl Comparison {
 }
 
 /// What is about to happen.
-pub(crate) fn heading(args: &Args, shop: &Shop, seed: u64) -> Outcome<Page> {
+pub(crate) fn heading(args: &Args, shop: &Shop, chosen: &Chosen, seed: u64) -> Page {
     let mut page = Page::new(LABEL);
     let (rows, bytes) = (count(args.rows.into()), HumanBytes(shop.bytes));
     page.row(
@@ -47,17 +46,15 @@ pub(crate) fn heading(args: &Args, shop: &Shop, seed: u64) -> Outcome<Page> {
         "Load",
         &format!("{threads}, {writes} % writes, Zipf exponent {skew}, seed {seed}"),
     );
-    // Without the password that the whole address may hold.
-    let client = Client::open(args.redis.as_str())?;
-    let address = client.get_connection_info().addr();
     let ttl = args.ttl().as_secs();
     let forget = if args.forget {
         ", not told of writes"
     } else {
         ""
     };
-    page.row("Cache", &format!("Redis at {address}, TTL {ttl} s{forget}"));
-    Ok(page)
+    page.row("Cache", &format!("{}, TTL {ttl} s{forget}", chosen.place));
+    page.row("", &format!("({})", chosen.other));
+    page
 }
 
 /// What has happened.

@@ -1,5 +1,7 @@
 //! Where an example keeps its cache: in Redis, or in its own process.
 
+#![allow(dead_code, reason = "each example takes its own part")]
+
 use std::time::Duration;
 
 use cache_aside::{Backend, Memory, Redis};
@@ -11,7 +13,7 @@ const MAX_ENTRIES: usize = 1_000_000;
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 6379;
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// A server
     Redis,
@@ -29,7 +31,7 @@ impl Kind {
 }
 
 /// The flags of it.
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Where records are cached; without it, in Redis if one answers, else in this process
     #[arg(
