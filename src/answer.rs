@@ -49,6 +49,17 @@ pub struct Lookup<R> {
     degraded_by: Option<Error>,
 }
 
+impl<R> Clone for Lookup<R> {
+    fn clone(&self) -> Lookup<R> {
+        Lookup {
+            record: self.record.clone(),
+            source: self.source,
+            redis_latency: self.redis_latency,
+            degraded_by: self.degraded_by.clone(),
+        }
+    }
+}
+
 impl<R> Lookup<R> {
     pub(crate) fn new(
         record: Option<Arc<R>>,

@@ -84,6 +84,12 @@ impl From<&Redis> for Backend {
     }
 }
 
+impl From<&Backend> for Backend {
+    fn from(backend: &Backend) -> Backend {
+        backend.clone()
+    }
+}
+
 impl From<Memory> for Backend {
     fn from(memory: Memory) -> Backend {
         Backend(Origin::Shared(memory.link))

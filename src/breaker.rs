@@ -62,6 +62,12 @@ impl Breaker {
         why.map(|open| open as Cause)
     }
 
+    /// The failure that opened it; `None` while it is closed.
+    pub(crate) fn latest_failure(&self) -> Option<Error> {
+        let why = self.why.lock();
+        why.as_ref().map(|open| open.last.clone())
+    }
+
     /// The server answered. A load where all is well.
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {

@@ -364,10 +364,12 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Redis`], and [`Error::Id`] for an empty id.
+    /// [`Error::Redis`], also where an invalidation of the record is remembered; and [`Error::Id`] for an id that is
+    /// empty or too long.
     pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
         let data = self.inner.data_key(id)?;
-        self.inner.ask("ttl", |store| store.ttl(&data))
+        self.inner
+            .ask_unless_owed(&data, "ttl", |store| store.ttl(&data))
     }
 
     /// What this cache, with all its clones, has done.

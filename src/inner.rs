@@ -18,7 +18,6 @@ use crate::{
     keeper::Keeper,
     key::Keys,
     link::Link,
-    remembered::Rememberer,
     reporter::Reporter,
     setting::millis,
     stats::Stats,
@@ -56,7 +55,8 @@ pub(crate) struct Inner<R> {
     pub(crate) degraded: Flights<String, Outcome<R>>,
     pub(crate) keeper: Keeper,
     pub(crate) reporter: Arc<Reporter>,
-    /// In milliseconds; more than the `ttl` setting only where a lookup or a loader wanted more.
+    /// In milliseconds; more than the `ttl` setting only where a lookup or a loader wanted more. The link knows of
+    /// it.
     longest_ttl: AtomicU64,
 }
 
@@ -68,7 +68,7 @@ impl<R> Inner<R> {
     ) -> Inner<R> {
         let reporter = Arc::new(Reporter::new(settings.prefix.clone(), observer));
         link.tell(&reporter);
-        Inner {
+        let inner = Inner {
             keeper: Keeper::new(Arc::clone(&link), Arc::clone(&reporter), settings.lease_ttl),
             settings,
             link,
@@ -76,7 +76,9 @@ impl<R> Inner<R> {
             degraded: Flights::new(),
             reporter,
             longest_ttl: AtomicU64::new(0),
-        }
+        };
+        inner.will_live(inner.settings.ttl);
+        inner
     }
 
     /// The key of the record with this id.
@@ -146,27 +148,25 @@ impl<R> Inner<R> {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let Settings {
-            ttl,
-            lease_ttl,
-            max_load_time,
-            ..
-        } = self.settings;
-        let longest_ttl = Duration::from_millis(self.longest_ttl.load(Ordering::Acquire)).max(ttl);
-        let who = Rememberer {
-            // A load that is under way may fill until its lease ends.
-            longest_life: longest_ttl + max_load_time + lease_ttl,
-            reporter: &self.reporter,
-        };
-        self.link.invalidate(&who, keys, request, ask)
+        self.link.invalidate(&self.reporter, keys, request, ask)
     }
 
     /// Called before a record is filled that lives for so long: should its invalidation have to be remembered by
     /// its prefix, that must last as long.
     pub(crate) fn will_live(&self, ttl: Duration) {
-        if ttl > self.settings.ttl {
-            self.longest_ttl.fetch_max(millis(ttl), Ordering::AcqRel);
+        // Acquire and Release: who finds it known does so after it has been made known.
+        if millis(ttl) <= self.longest_ttl.load(Ordering::Acquire) {
+            return;
         }
+        let Settings {
+            max_load_time,
+            lease_ttl,
+            ..
+        } = self.settings;
+        // A load that is under way may fill until its lease ends.
+        self.link
+            .will_live(&self.settings.prefix, ttl + max_load_time + lease_ttl);
+        self.longest_ttl.fetch_max(millis(ttl), Ordering::AcqRel);
     }
 
     /// What this cache has done, and how the link to its store is.

@@ -11,6 +11,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -155,7 +156,9 @@ impl Shared {
             }
 
             drop(state);
-            let lost = self.tend(&returned, &due);
+            // A store of the user's that panics has renewed nothing; the next time it may.
+            let tend = AssertUnwindSafe(|| self.tend(&returned, &due));
+            let lost = catch_unwind(tend).unwrap_or_default();
             state = self.state.lock();
             for token in lost {
                 state.kept.remove(&token);
@@ -233,7 +236,10 @@ impl Drop for Keeper {
             state.thread.take()
         };
         self.shared.wake.notify_one();
-        if let Some(thread) = thread {
+        if let Some(thread) = thread
+            // An observer that drops the last cache does so on this very thread, which ends after it.
+            && thread.thread().id() != thread::current().id()
+        {
             // The thread ends after what it is sending. Had it panicked, there would be nobody to tell.
             let _ = thread.join();
         }

@@ -20,7 +20,7 @@ use crate::{
     event::Event,
     key::Keys,
     mender::Mender,
-    remembered::{Memory, Remembered, Rememberer, Replay},
+    remembered::{Memory, Remembered, Replay},
     reporter::Reporter,
     store::{Failure, Store, Symptom},
     trace,
@@ -54,6 +54,15 @@ struct Line {
     complained: Mutex<Option<Instant>>,
     /// Those that want to hear how the store is.
     caches: Mutex<Vec<Weak<Reporter>>>,
+    told: Mutex<Told>,
+}
+
+/// What the caches have been told of the breaker last.
+#[derive(Default)]
+struct Told {
+    open: bool,
+    /// Somebody is telling them right now.
+    by_somebody: bool,
 }
 
 impl Link {
@@ -64,6 +73,7 @@ impl Link {
             remembered: Remembered::default(),
             complained: Mutex::new(None),
             caches: Mutex::default(),
+            told: Mutex::default(),
         });
         let mended = Arc::clone(&line);
         Link {
@@ -72,12 +82,29 @@ impl Link {
         }
     }
 
-    /// Has a cache hear how the store is.
+    /// Has a cache hear how the store is, from now on.
     pub(crate) fn tell(&self, cache: &Arc<Reporter>) {
-        let mut caches = self.line.caches.lock();
-        // Here, so that caches that come and go leave nothing behind.
-        caches.retain(|cache| cache.strong_count() > 0);
-        caches.push(Arc::downgrade(cache));
+        let before = self.line.breaker.latest_failure();
+        if let Some(error) = &before {
+            cache.report(&Event::BreakerOpened { error });
+        }
+        {
+            let mut caches = self.line.caches.lock();
+            // Here, so that caches that come and go leave nothing behind.
+            caches.retain(|cache| cache.strong_count() > 0);
+            caches.push(Arc::downgrade(cache));
+        }
+        // What changed in between may have been told to the others only. Told twice does no harm.
+        match (before, self.line.breaker.latest_failure()) {
+            (None, Some(error)) => cache.report(&Event::BreakerOpened { error: &error }),
+            (Some(_), None) => cache.report(&Event::BreakerClosed),
+            _ => {}
+        }
+    }
+
+    /// Entries with this prefix are about to be written that can stay for so long.
+    pub(crate) fn will_live(&self, prefix: &str, life: Duration) {
+        self.line.remembered.will_live(prefix, life);
     }
 
     /// The store itself.
@@ -115,7 +142,7 @@ impl Link {
                 trace::warn!(
                     "Redis is asked no more until it answers a probe; the latest of several failures: {error}"
                 );
-                self.line.tell_all(&Event::BreakerOpened { error: &error });
+                self.line.tell_of_breaker();
                 self.call_mender();
             }
             Symptom::Silent | Symptom::Crowded => {}
@@ -140,25 +167,24 @@ impl Link {
     /// returns.
     pub(crate) fn invalidate<T>(
         &self,
-        who: &Rememberer,
+        reporter: &Arc<Reporter>,
         keys: &Keys,
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         // Taken before the request is sent: it settles what was remembered until then, and no more.
         let settles = self.line.remembered.of(keys);
-        let answer = self.ask(who.reporter, request, ask);
+        let answer = self.ask(reporter, request, ask);
         match (&answer, settles) {
             (Ok(_), Some(settles)) => self.line.settle(&settles),
             (Ok(_), None) => {}
-            (Err(failure), _) => self.remember(keys, who, failure),
+            (Err(failure), _) => self.remember(keys, reporter, failure),
         }
         answer
     }
 
-    fn remember(&self, keys: &Keys, who: &Rememberer, failure: &Error) {
-        let memory = self.line.remembered.remember(keys, who);
-        let reporter = who.reporter;
+    fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>, failure: &Error) {
+        let memory = self.line.remembered.remember(keys, reporter);
         reporter.report(&Event::InvalidationRemembered {
             id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
             is_new: matches!(memory, Memory::First | Memory::Kept),
@@ -168,8 +194,7 @@ impl Link {
                 "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
             ),
             Memory::Kept | Memory::Again | Memory::PrefixKept => {}
-            Memory::Prefix => {
-                let lasts = who.longest_life;
+            Memory::Prefix(lasts) => {
                 trace::error!(
                     "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {lasts:?}",
                     reporter.cache
@@ -198,6 +223,31 @@ impl Line {
     fn settle(&self, replay: &Replay) {
         if let Some(reporter) = self.remembered.settle(replay) {
             reporter.report(&Event::InvalidationReplayed);
+        }
+    }
+
+    /// Tells every cache whether the breaker is open, until what was told last is so. One thread tells, with no lock
+    /// held; who comes meanwhile leaves it to that one. So nobody hears of a closing before the opening, and
+    /// one that is over before it could be told is not told.
+    fn tell_of_breaker(&self) {
+        loop {
+            let failure = {
+                let mut told = self.told.lock();
+                let failure = self.breaker.latest_failure();
+                if told.by_somebody || told.open == failure.is_some() {
+                    return;
+                }
+                *told = Told {
+                    open: failure.is_some(),
+                    by_somebody: true,
+                };
+                failure
+            };
+            match &failure {
+                Some(error) => self.tell_all(&Event::BreakerOpened { error }),
+                None => self.tell_all(&Event::BreakerClosed),
+            }
+            self.told.lock().by_somebody = false;
         }
     }
 
@@ -248,7 +298,7 @@ impl Line {
         // was not told stays bypassed.
         if self.breaker.close() {
             trace::info!("Redis answers, and is asked again");
-            self.tell_all(&Event::BreakerClosed);
+            self.tell_of_breaker();
         }
         refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
     }

@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -89,7 +90,9 @@ impl Shared {
                     return;
                 }
                 drop(state);
-                let all_is_well = (self.errand)();
+                // A store of the user's that panics is not well; the next try may find it so.
+                let all_is_well =
+                    catch_unwind(AssertUnwindSafe(|| (self.errand)())).unwrap_or(false);
                 state = self.state.lock();
                 if all_is_well {
                     break;
@@ -114,7 +117,10 @@ impl Drop for Mender {
             state.thread.take()
         };
         self.shared.wake.notify_one();
-        if let Some(thread) = thread {
+        if let Some(thread) = thread
+            // An observer that drops the last cache does so on this very thread, which ends after it.
+            && thread.thread().id() != thread::current().id()
+        {
             // The thread ends after what it is doing. Had it panicked, there would be nobody to tell.
             let _ = thread.join();
         }

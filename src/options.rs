@@ -10,6 +10,7 @@ use crate::{
     inner::Inner,
     loaded::Loaded,
     lookup::{self, Wishes},
+    setting::LONGEST,
 };
 
 /// A lookup with options of its own. Made by [`Cache::options`](crate::Cache::options); what is not set is as the
@@ -30,7 +31,6 @@ use crate::{
 /// # assert!(cache.peek("p-001")?.is_none());
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
-#[derive(Clone, Copy)]
 #[must_use = "options do nothing before `get`"]
 pub struct LookupOptions<'a, R> {
     inner: &'a Inner<R>,
@@ -59,14 +59,15 @@ impl<'a, R> LookupOptions<'a, R> {
     }
 
     /// Sets how long this lookup waits for another caller's load: see
-    /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it doesn't, and loads for itself.
+    /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it doesn't, and loads for itself. Ten
+    /// years at most.
     pub fn wait_timeout(mut self, wait_timeout: Duration) -> LookupOptions<'a, R> {
-        self.wishes.wait_timeout = wait_timeout;
+        self.wishes.wait_timeout = wait_timeout.min(LONGEST);
         self
     }
 
     /// Asks the primary, and has nothing to do with the cache: nothing is read from it, nothing written to it, no load
-    /// is shared. For whoever must see the truth now, and for a switch in a page's address.
+    /// is shared, and it is no lookup in the counters. For whoever must see the truth now, and for a switch in a page's address.
     pub fn skip_cache(mut self, skip: bool) -> LookupOptions<'a, R> {
         self.skip_cache = skip;
         self
@@ -101,6 +102,14 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         }
     }
 }
+
+impl<R> Clone for LookupOptions<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for LookupOptions<'_, R> {}
 
 impl<R> std::fmt::Debug for LookupOptions<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

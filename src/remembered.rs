@@ -43,6 +43,9 @@ struct State {
     bytes: usize,
     /// Prefixes of which no key may be read, and until when.
     bypassed: HashMap<String, Instant>,
+    /// By prefix: the longest time for which an entry that is there now, or is filled by a load under way, can
+    /// stay. Of all caches that there are or were, because what they wrote outlives them.
+    lives: HashMap<String, Duration>,
     /// Counts what was remembered: each debt has the number of the latest write it stands for.
     turn: u64,
 }
@@ -61,13 +64,6 @@ pub(crate) struct Replay {
     turn: u64,
 }
 
-/// Who remembers, and for how long where there is no room.
-pub(crate) struct Rememberer<'a> {
-    /// The longest time for which an entry that is there now, or is filled by a load under way, can stay.
-    pub(crate) longest_life: Duration,
-    pub(crate) reporter: &'a Arc<Reporter>,
-}
-
 /// How it was remembered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
@@ -77,8 +73,8 @@ pub(crate) enum Memory {
     Kept,
     /// By its key, as it had been.
     Again,
-    /// There is no room for the key: its whole prefix is bypassed, as of now.
-    Prefix,
+    /// There is no room for the key: its whole prefix is bypassed, as of now, for so long.
+    Prefix(Duration),
     /// It has been before.
     PrefixKept,
 }
@@ -96,8 +92,22 @@ impl Remembered {
         state.concerns(data)
     }
 
+    /// A cache is about to write entries that can stay for so long. Called before it does: a bypass that stands is
+    /// prolonged, for what is filled now may be from before the write it stands for.
+    pub(crate) fn will_live(&self, prefix: &str, life: Duration) {
+        let mut state = self.state.lock();
+        let known = state.lives.entry(prefix.to_owned()).or_default();
+        *known = life.max(*known);
+        let until = Instant::now() + life;
+        for (bypassed, end) in &mut state.bypassed {
+            if overlap(bypassed, prefix) {
+                *end = until.max(*end);
+            }
+        }
+    }
+
     /// Remembers an invalidation. Called before the write that failed returns.
-    pub(crate) fn remember(&self, keys: &Keys, who: &Rememberer) -> Memory {
+    pub(crate) fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>) -> Memory {
         let mut state = self.state.lock();
         state.turn += 1;
         let turn = state.turn;
@@ -105,9 +115,9 @@ impl Remembered {
             known.turn = turn;
             Memory::Again
         } else if state.has_room_for(keys) {
-            state.add(keys, turn, who.reporter)
+            state.add(keys, turn, reporter)
         } else {
-            state.bypass(who)
+            state.bypass(&reporter.cache)
         };
         self.any.store(true, Ordering::Release);
         memory
@@ -170,15 +180,18 @@ impl State {
         self.debts.len() < MOST && self.bytes + keys.data.len() <= MOST_BYTES
     }
 
-    /// Until the last entry that some write should have ended is gone: of several writes the longest counts.
-    fn bypass(&mut self, who: &Rememberer) -> Memory {
-        let until = Instant::now() + who.longest_life;
-        if let Some(known) = self.bypassed.get_mut(&who.reporter.cache) {
+    /// Until the last entry that some write should have ended is gone, whichever cache wrote it.
+    fn bypass(&mut self, prefix: &str) -> Memory {
+        let lives = self.lives.iter();
+        let lives = lives.filter(|(other, _)| overlap(other, prefix));
+        let life = lives.map(|(_, life)| *life).max().unwrap_or_default();
+        let until = Instant::now() + life;
+        if let Some(known) = self.bypassed.get_mut(prefix) {
             *known = until.max(*known);
             Memory::PrefixKept
         } else {
-            self.bypassed.insert(who.reporter.cache.clone(), until);
-            Memory::Prefix
+            self.bypassed.insert(prefix.to_owned(), until);
+            Memory::Prefix(life)
         }
     }
 
@@ -197,6 +210,11 @@ impl State {
             Memory::Kept
         }
     }
+}
+
+/// Whether a key may begin with both.
+fn overlap(one: &str, other: &str) -> bool {
+    one.starts_with(other) || other.starts_with(one)
 }
 
 impl Debt {
@@ -227,11 +245,11 @@ mod tests {
     }
 
     fn remember(book: &Remembered, data: &str) -> Memory {
-        let who = Rememberer {
-            longest_life: Duration::from_millis(20),
-            reporter: &Arc::new(Reporter::new("cache:".to_owned(), None)),
-        };
-        book.remember(&keys(data), &who)
+        book.will_live("cache:", Duration::from_millis(20));
+        book.remember(
+            &keys(data),
+            &Arc::new(Reporter::new("cache:".to_owned(), None)),
+        )
     }
 
     #[test]
@@ -256,20 +274,19 @@ mod tests {
         assert!(book.concerns("cache:a"));
     }
 
-    /// Two caches with one prefix, and the later failure is of the one whose entries live shorter.
+    /// Of two caches with one prefix the entries of one live longer; or some that are filled while it lasts.
     #[test]
-    fn a_bypass_is_not_cut_short() {
-        let book = Remembered::default();
-        let long = "x".repeat(MOST_BYTES + 1);
-        for millis in [60_000, 1] {
-            let who = Rememberer {
-                longest_life: Duration::from_millis(millis),
-                reporter: &Arc::new(Reporter::new("cache:".to_owned(), None)),
-            };
-            book.remember(&keys(&long), &who);
+    fn a_bypass_lasts_as_long_as_what_any_cache_may_have_written() {
+        for (sooner, later) in [(60_000, 1), (1, 60_000)] {
+            let book = Remembered::default();
+            let life = |millis| book.will_live("cache:", Duration::from_millis(millis));
+            life(sooner);
+            let overflow = remember(&book, &"x".repeat(MOST_BYTES + 1));
+            assert!(matches!(overflow, Memory::Prefix(_)));
+            life(later);
+            std::thread::sleep(Duration::from_millis(25));
+            assert!(book.concerns("cache:a"));
         }
-        std::thread::sleep(Duration::from_millis(5));
-        assert!(book.concerns("cache:a"));
     }
 
     #[test]
@@ -289,11 +306,15 @@ mod tests {
             remember(&book, &format!("cache:{id}"));
         }
         assert_eq!(remember(&book, "cache:0"), Memory::Again);
-        assert_eq!(remember(&book, "cache:more"), Memory::Prefix);
+        let life = Duration::from_millis(20);
+        assert_eq!(remember(&book, "cache:more"), Memory::Prefix(life));
         assert_eq!(remember(&book, "cache:more"), Memory::PrefixKept);
         assert!(book.concerns("cache:anything") && !book.concerns("another"));
         let long = "x".repeat(MOST_BYTES + 1);
-        assert_eq!(remember(&Remembered::default(), &long), Memory::Prefix);
+        assert_eq!(
+            remember(&Remembered::default(), &long),
+            Memory::Prefix(life)
+        );
         std::thread::sleep(Duration::from_millis(25));
         assert!(!book.concerns("cache:anything") && book.concerns("cache:0"));
     }

@@ -7,23 +7,41 @@ pub(crate) use tracing::{error, info, warn};
 
 #[cfg(feature = "tracing")]
 mod on {
-    use tracing::{Span, debug, debug_span, field::Empty, trace};
+    use tracing::{
+        debug, debug_span,
+        field::{Empty, display},
+        trace,
+    };
 
     pub(crate) use tracing::span::EnteredSpan as Entered;
 
-    use crate::event::Event;
+    use crate::{answer::Source, error::Error, event::Event};
 
-    /// The span of a lookup. Its fields `source`, `found` and `degraded_by` are filled in when they are known.
-    pub(crate) fn lookup(cache: &str, id: &str) -> Entered {
-        debug_span!(
+    /// The span of a lookup. Its fields are filled in when they are known.
+    pub(crate) struct Lookup(Entered);
+
+    pub(crate) fn lookup(cache: &str, id: &str) -> Lookup {
+        let span = debug_span!(
             "cache_aside::get",
             cache,
             id,
             source = Empty,
             found = Empty,
             degraded_by = Empty
-        )
-        .entered()
+        );
+        Lookup(span.entered())
+    }
+
+    impl Lookup {
+        pub(crate) fn answered(&self, source: Source, found: bool) {
+            self.0
+                .record("source", source.name())
+                .record("found", found);
+        }
+
+        pub(crate) fn degraded_by(&self, cause: &Error) {
+            self.0.record("degraded_by", display(cause));
+        }
     }
 
     /// The span around a loader, so that what the primary's driver says stands below it.
@@ -42,20 +60,14 @@ mod on {
             Event::LoadEnded { outcome, took, .. } => {
                 debug!(outcome = outcome.name(), ?took, "loaded");
             }
-            Event::Degraded { cause, .. } => {
-                Span::current().record("degraded_by", cause.to_string());
-            }
-            Event::Answered { source, found, .. } => {
-                Span::current()
-                    .record("source", source.name())
-                    .record("found", found);
-            }
             Event::Failed { error, .. } => debug!(%error, "the lookup failed"),
             Event::FillRefused { id } => debug!(id, "the fill was refused"),
             Event::Unreadable { id } => debug!(id, "the entry is no record of the wanted type"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
             // Said where they happen, by all who log; or said by the spans.
             Event::LoadBegan { .. }
+            | Event::Degraded { .. }
+            | Event::Answered { .. }
             | Event::Shared { .. }
             | Event::Wrote { .. }
             | Event::StoreFailed { .. }
@@ -69,13 +81,22 @@ mod on {
 
 #[cfg(not(feature = "tracing"))]
 mod off {
-    use crate::event::Event;
+    use crate::{answer::Source, error::Error, event::Event};
 
     /// In the place of a span.
     pub(crate) struct Entered;
 
-    pub(crate) fn lookup(_cache: &str, _id: &str) -> Entered {
-        Entered
+    pub(crate) struct Lookup;
+
+    pub(crate) fn lookup(_cache: &str, _id: &str) -> Lookup {
+        Lookup
+    }
+
+    #[expect(clippy::unused_self, reason = "the other one has a use for it")]
+    impl Lookup {
+        pub(crate) fn answered(&self, _source: Source, _found: bool) {}
+
+        pub(crate) fn degraded_by(&self, _cause: &Error) {}
     }
 
     pub(crate) fn load() -> Entered {
@@ -90,6 +111,6 @@ mod off {
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Entered, event, load, lookup, write};
+pub(crate) use off::{Entered, Lookup, event, load, lookup, write};
 #[cfg(feature = "tracing")]
-pub(crate) use on::{Entered, event, load, lookup, write};
+pub(crate) use on::{Entered, Lookup, event, load, lookup, write};

@@ -8,7 +8,7 @@ use crate::{
     answer::Written,
     error::{Error, WriteError},
     event::{Event, Write},
-    fields::{Fields, Undecodable, check_length, check_name, names, to_fields},
+    fields::{Fields, Undecodable, check_length, check_name, from_fields, names, to_fields},
     inner::{Inner, Settings},
     keeper::Keeping,
     key::Keys,
@@ -165,10 +165,10 @@ where
 {
     let keys = inner.keys(id)?;
     let _wrote = Wrote::begin(inner, id, Write::Update);
-    let (mut was_record, mut unstorable) = (false, None);
+    let (mut was_record, mut unreadable, mut unstorable) = (false, false, None);
     let mut diff = |fields: Fields| {
         was_record = false;
-        let old = match inner.decode(id, fields.clone()) {
+        let old = match from_fields(fields.clone()) {
             Ok(Some(old)) => old,
             // The primary may have a record by now: what says that it has none goes.
             Ok(None) => {
@@ -176,7 +176,10 @@ where
                 let set = Fields::new();
                 return Some(Diff { set, gone });
             }
-            Err(Undecodable) => return None,
+            Err(Undecodable) => {
+                unreadable = true;
+                return None;
+            }
         };
         was_record = true;
         let new = change(&old)?;
@@ -201,6 +204,10 @@ where
             store.update(&keys, new_ttl(inner), &mut diff)
         })
     });
+    if unreadable {
+        // Here, where no connection is held.
+        inner.reporter.report(&Event::Unreadable { id });
+    }
     let updated = or_invalidated(inner, &keys, updated)?;
     unstorable.map_or(Ok(updated && was_record), Err)
 }

@@ -132,8 +132,26 @@ fn what_would_be_logged_is_an_event_and_a_lookup_says_why_it_is_degraded() {
     );
     let span = lines.last().unwrap();
     assert!(
-        span.contains("degraded_by=\"Redis failed at `read`: "),
+        span.contains("degraded_by=Redis failed at `read`: "),
         "{span}"
     );
     assert!(span.ends_with("source=\"degraded\" found=true"), "{span}");
+}
+
+/// A subscriber that wants no spans of ours, and a caller that has one of the same fields.
+#[test]
+fn the_fields_of_the_callers_own_span_stay_as_they_are() {
+    let builder = Cache::builder(Memory::new(100)).prefix("test:");
+    let cache: Cache = builder.build().unwrap();
+    let told = Told::default();
+    let quiet = tracing_subscriber::filter::LevelFilter::INFO;
+    let subscriber = tracing_subscriber::registry().with(told.clone().with_filter(quiet));
+    tracing::subscriber::with_default(subscriber, || {
+        let _span = tracing::info_span!("request", source = "the web", found = "my own").entered();
+        cache.get("p-001", load_loaf).unwrap();
+    });
+    assert_eq!(
+        *told.0.lock().unwrap(),
+        ["request source=\"the web\" found=\"my own\""]
+    );
 }

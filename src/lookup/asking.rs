@@ -12,6 +12,7 @@ use crate::{
     flight::{Arrival, Flight, Leader},
     inner::{Inner, Outcome, Settings},
     token::Token,
+    trace,
 };
 
 /// Who ends a flight that is found by a token.
@@ -39,6 +40,7 @@ pub(super) struct Asking<'a, R> {
     pub(super) inner: &'a Inner<R>,
     pub(super) wishes: Wishes,
     pub(super) id: &'a str,
+    pub(super) span: trace::Lookup,
     /// Before the first look: what was invalidated before this instant must not be returned.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
@@ -66,6 +68,7 @@ impl<R> Asking<'_, R> {
     }
 
     fn answer(&self, record: Option<Arc<R>>, source: Source, took: Duration) -> Lookup<R> {
+        self.span.answered(source, record.is_some());
         self.report(&Event::Answered {
             id: self.id,
             source,

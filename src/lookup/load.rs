@@ -71,6 +71,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         cause: Error,
     ) -> Result<Lookup<R>, Error> {
         let inner = self.inner;
+        self.span.degraded_by(&cause);
         self.report(&Event::Degraded {
             id: self.id,
             cause: &cause,

@@ -68,13 +68,14 @@ where
     F: FnOnce(&str) -> Result<L, E>,
 {
     let data = inner.data_key(id)?;
-    let _span = trace::lookup(&inner.settings.prefix, id);
+    let span = trace::lookup(&inner.settings.prefix, id);
     let began = Instant::now();
     let read = inner.ask_unless_owed(&data, "read", |store| store.read(&data));
     let asking = Asking {
         inner,
         wishes,
         id,
+        span,
         began,
         redis_latency: began.elapsed(),
     };
@@ -91,16 +92,17 @@ where
     F: FnOnce(&str) -> Result<L, E>,
 {
     inner.data_key(id)?;
-    let _span = trace::lookup(&inner.settings.prefix, id);
     let asking = Asking {
         inner,
         wishes: Wishes::of(&inner.settings),
         id,
+        span: trace::lookup(&inner.settings.prefix, id),
         began: Instant::now(),
         redis_latency: Duration::ZERO,
     };
-    let ran = asking.run(loading(id, loader));
-    asking.reported(ran.map(|ran| asking.found(ran.record, Source::Loaded)))
+    let record = asking.run(loading(id, loader))?.record;
+    asking.span.answered(Source::Loaded, record.is_some());
+    Ok(Lookup::new(record, Source::Loaded, Duration::ZERO))
 }
 
 /// See [`Cache::peek`](crate::Cache::peek).
