@@ -28,7 +28,8 @@ pub trait Observer: Send + Sync {
     /// Takes note of an event. `cache` is the prefix of the cache.
     ///
     /// Called by the thread on which it happens, that of a caller or one of the cache's own, with no lock held. The
-    /// caller waits, so it should be quick. A panic in it is caught, and logged.
+    /// caller waits, so it should be quick. A panic in it is caught, and logged. An observer that holds the cache
+    /// itself keeps it alive for ever.
     fn notice(&self, cache: &str, event: &Event<'_>);
 }
 
@@ -40,9 +41,11 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
 
 /// Something that happened in a cache.
 ///
-/// In the life of a lookup: first [`Missed`](Event::Missed), unless it is a hit; then, if it loads,
+/// In the life of a lookup: first [`Missed`](Event::Missed), unless it is a hit; [`Degraded`](Event::Degraded), if it goes
+/// on without Redis; then, if it loads,
 /// [`LoadBegan`](Event::LoadBegan) and [`LoadEnded`](Event::LoadEnded), or [`Shared`](Event::Shared) where it doesn't; at
 /// last [`Answered`](Event::Answered) or [`Failed`](Event::Failed). A panic of the loader ends it without the last.
+/// One that skips the cache is a load and nothing else.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {

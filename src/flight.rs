@@ -7,7 +7,7 @@
 //!
 //! The shape is that of Go's `singleflight`, with one difference that matters: there is no "join whatever
 //! flies for this key". The read path announces a flight under the *token of its lease*, and follows it only
-//! when Redis named that token; see `lookup.rs`.
+//! when Redis named that token; see `lookup/`.
 //!
 //! # Lock order
 //!

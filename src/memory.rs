@@ -15,7 +15,8 @@ use crate::{
 /// its bound.
 ///
 /// Everything is as on Redis: leases and guards, TTLs to the millisecond, negative entries, updates. Only that nobody else
-/// sees it, and that it ends with the process. Where it is full, records that were not read lately go first.
+/// sees it, and that it ends with the process. Where it is full, records that were not read lately go first;
+/// one whose time is over takes up room until then, or until it is asked for.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -43,7 +44,7 @@ impl Memory {
     }
 
     /// A store for so many bytes at most: of keys, names and values, and about 160 a record and 64 a field for
-    /// keeping them. A record that takes more than an eighth of it is not kept.
+    /// keeping them. An estimate: what the process takes from the system may be a third more. A record that takes more than an eighth of it is not kept.
     #[must_use]
     pub fn with_max_bytes(max_bytes: u64) -> Memory {
         Memory::bounded(Bound::Bytes(max_bytes))

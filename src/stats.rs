@@ -29,7 +29,7 @@ pub struct Stats {
     /// invalidation came in between, or the lease lapsed. Or the fill was sent again, since its connection
     /// broke, and had been done the first time.
     pub refused_fills: u64,
-    /// Lookups answered without Redis, because it failed or because a wait took too long.
+    /// Lookups that went on without Redis, because it failed or because a wait took too long.
     pub degraded: u64,
     /// Lookups and updates that met an entry which is no hash, or does not decode into the record type. It is
     /// taken for a miss.

@@ -76,18 +76,24 @@ impl StoreArgs {
             (Some(Kind::Memory), _) => Ok(in_memory(
                 "without --store memory a Redis that answers is used".to_owned(),
             )),
-            (Some(Kind::Redis), None) => in_redis(&default),
+            (Some(Kind::Redis), None) => {
+                in_redis(&default).map_err(|why| format!("{why}; --store memory does without"))
+            }
             (_, Some(address)) => in_redis(&address),
-            (None, None) => Ok(in_redis(&default).unwrap_or_else(|_| {
-                in_memory(format!(
-                    "no Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}; start one there, or name yours with --redis-url"
-                ))
+            (None, None) => Ok(in_redis(&default).unwrap_or_else(|why| {
+                // Whoever has one there wants to know what is wrong with it.
+                let why = if why.contains("refused") {
+                    format!("no Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}; start one there")
+                } else {
+                    why
+                };
+                in_memory(format!("{why}; or name yours with --redis-url"))
             })),
         }
     }
 
     fn address(&self) -> Option<String> {
-        // A variable that is set to nothing counts as not set, as it does for a shell.
+        // An address that is set to nothing counts as not set, as it does for a shell.
         let url = self.redis_url.as_ref().filter(|url| !url.is_empty());
         let host = self.redis_host.as_ref().filter(|host| !host.is_empty());
         if let Some(url) = url {
