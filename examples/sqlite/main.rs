@@ -78,7 +78,9 @@ fn run() -> Outcome<Comparison> {
     print::heading(&args, &shop, seed)?.print()?;
 
     // Both copies are removed with it, on any way out.
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::Builder::new()
+        .prefix("cache-aside-run-")
+        .tempdir()?;
     let path = |name| folder.path().join(name);
     let mut without = Side::new(&args, seed, None, &path("without"), &interrupted)?;
     let mut with = Side::new(&args, seed, Some(cache), &path("with"), &interrupted)?;
