@@ -20,8 +20,8 @@ const SIZE: (u32, u32) = (860, 470);
 /// What stands above the axes.
 const HEAD: u32 = 96;
 
-/// Points of a curve.
-const POINTS: i32 = 400;
+/// Points of a curve: a few pixels apart, which is smoother than each of them.
+const POINTS: i32 = 160;
 
 /// It has a background of its own, for what it is shown on may be light or dark.
 const PAPER: RGBColor = RGBColor(0xfc, 0xfc, 0xfa);
