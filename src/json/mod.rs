@@ -75,11 +75,12 @@ use faithful::to_text;
 /// What went in, numbers to the last bit, or it is refused with [`Error::Record`](crate::Error::Record). Refused by
 /// its place in the value: NaN and infinities, which JSON would turn into `null`; what is `null` within a
 /// `Some`, as in `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
-/// number; nesting deeper than 127. Refused as a whole: what its type reads back as something else, so that it would
-/// write another JSON (in whatever order). That is what a `default` replaces though it was skipped, what fits an earlier
-/// variant of an `untagged` enum, a map with a key twice, and a text that a type writes otherwise each time. What isn't
-/// in the JSON can't be seen: `#[serde(skip)]`, or two variants that write the same. Numbers beyond 64 bits don't fit
-/// into an `untagged` enum, nor into what is flattened: that is how serde and its JSON define them.
+/// number; nesting deeper than 127. Refused as a whole: what its type reads back as something else, so that it
+/// would write another JSON (in whatever order). That is what a `default` replaces though it was skipped, what fits
+/// an earlier variant of an `untagged` enum, a map with a key twice, and a text that a type writes otherwise each
+/// time. What isn't in the JSON can't be seen: `#[serde(skip)]`, a value that is skipped as its `default` is, or
+/// two variants that write the same. Numbers beyond 64 bits don't fit into an `untagged` enum, nor into what is
+/// flattened: that is how serde and its JSON define them.
 ///
 /// An entry whose field `json` is missing, no JSON, or the JSON of another type is a miss, counted as
 /// [`unreadable`](crate::Stats::unreadable), and the next fill replaces it.
