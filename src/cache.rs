@@ -184,7 +184,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// version is newer". Call it after the primary's commit. It is the optimistic form (WATCH, HGETALL,
     /// MULTI … EXEC); where another client changes the record in between, `change` is called again with
     /// what is there then. Fields of the entry that `R` doesn't know stay. Like every write it ends loads
-    /// that are under way. Returns whether a cached record was changed.
+    /// that are under way. Returns whether a cached record was changed. Where one of the fields that stay is `R`'s by
+    /// another name (`#[serde(alias)]`), it can't be: the record is invalidated, and the result is false.
     ///
     /// `change` runs while a connection is held; it should not use the cache itself.
     ///

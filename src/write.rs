@@ -165,9 +165,10 @@ where
 {
     let keys = inner.keys(id)?;
     let _wrote = Wrote::begin(inner, id, Write::Update);
-    let (mut was_record, mut unreadable, mut unstorable) = (false, false, None);
+    let (mut was_record, mut unmergeable) = (false, false);
+    let (mut unreadable, mut unstorable) = (false, None);
     let mut diff = |fields: Fields| {
-        was_record = false;
+        (was_record, unmergeable, unstorable) = (false, false, None);
         let old = match from_fields(fields.clone()) {
             Ok(Some(old)) => old,
             // The primary may have a record by now: what says that it has none goes.
@@ -191,6 +192,10 @@ where
                 return None;
             }
         };
+        if !goes_with_others::<R>(&fields, &known, &new) {
+            unmergeable = true;
+            return None;
+        }
         let gone = known
             .into_iter()
             .filter(|name| new.iter().all(|(kept, _)| kept != name))
@@ -209,7 +214,21 @@ where
         inner.reporter.report(&Event::Unreadable { id });
     }
     let updated = or_invalidated(inner, &keys, updated)?;
+    if unmergeable {
+        inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
+        return Ok(false);
+    }
     unstorable.map_or(Ok(updated && was_record), Err)
+}
+
+/// Whether the new fields are still a record beside those that stay. They aren't where one that stays is the type's own
+/// by another name (`alias`): then it would be there twice.
+fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new: &Fields) -> bool {
+    let is_new = |name: &Vec<u8>| new.iter().any(|(new, _)| new == name);
+    let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !known.contains(name) && !is_new(name);
+    let mut stay = fields.iter().filter(stays).peekable();
+    // Alone, they have been proved.
+    stay.peek().is_none() || from_fields::<R>(new.iter().chain(stay).cloned().collect()).is_ok()
 }
 
 /// Tries until nobody else's change comes in between, a number of times. True: a record was changed.

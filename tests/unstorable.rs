@@ -70,6 +70,10 @@ const NONE: &str = "it is `None`, and would come back as something else \
     (a map loses a `None`, a `default` replaces it); `Json` keeps it (feature `json`)";
 const CHANGED: &str = "it would not come back as it is, because a hash doesn't tell numbers from texts \
     and the type has to ask (`untagged`, `flatten`, `tag`); `Json` tells them (feature `json`)";
+const READ_AS_ANOTHER: &str = "it would not come back as it is: the type reads something else from its fields than it \
+    wrote (`untagged` takes the first variant that fits)";
+const EMPTY: &str = "what it is in is `None`, and would come back as a `Some` with nothing in it; \
+    flatten it without the `Option`";
 const UNREADABLE: &str = "the type does not read back what it has written";
 
 #[test]
@@ -205,6 +209,37 @@ fn a_flattened_part_that_would_change_is_refused() {
     );
     let none = HashMap::from([("a".to_owned(), None::<String>)]);
     refused(flattened(none), "a", NONE);
+}
+
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    x: Option<String>,
+}
+
+#[test]
+fn a_flattened_none_that_would_come_back_as_some_is_refused() {
+    refused(flattened(None::<Noted>), "x", EMPTY);
+    let server = Server::start();
+    let cache: Cache<Flattened<Option<Noted>>> = server.builder().build().unwrap();
+    let some = |x| flattened(Some(Noted { x }));
+    for record in [some(None), some(Some("1".into()))] {
+        let stored = cache.get("r", |_| Ok::<_, Infallible>(Some(record)));
+        assert!(stored.is_ok(), "{:?}", stored.err());
+        cache.invalidate("r").unwrap();
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Fits {
+    One { a: String },
+    Two { a: String, b: Option<String> },
+}
+
+#[test]
+fn where_no_number_changes_the_reason_speaks_of_none() {
+    let (a, b) = ("1".to_owned(), Some("2".to_owned()));
+    refused(Fits::Two { a, b }, "b", READ_AS_ANOTHER);
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,12 +7,15 @@ mod de;
 mod proof;
 mod scalar;
 mod ser;
+mod unordered;
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::Error;
 
 pub(crate) use de::{Undecodable, from_fields};
+#[cfg(feature = "json")]
+pub(crate) use scalar::JSON;
 
 /// Names and values, in order. Both are binary safe.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;

@@ -5,7 +5,8 @@
 //! else where a field is missing (`default`), would get another answer than it gave. Serde doesn't show such
 //! types in advance. So the record is put together again, taken apart again, and compared: each field there or not,
 //! and a text, bytes or a number as before. The texts themselves are exact and are not compared: a type may write
-//! one in another order each time, and what it reads from one is its own affair.
+//! one in another order each time, and what it reads from one is its own affair. Only the text of `Json` is, since
+//! the whole value is in it.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -13,6 +14,7 @@ use super::{
     de::{Stop, put_together},
     scalar::Kind,
     ser::{Part, take_apart},
+    unordered::same,
 };
 use crate::error::Error;
 
@@ -26,6 +28,13 @@ const SKIPPED: &str = "it is left out, and would come back as its `default`; \
     skip it only where it is that";
 const CHANGED: &str = "it would not come back as it is, because a hash doesn't tell numbers from texts \
     and the type has to ask (`untagged`, `flatten`, `tag`); `Json` tells them (feature `json`)";
+const READ_AS_ANOTHER: &str = "it would not come back as it is: the type reads something else from its fields than it \
+    wrote (`untagged` takes the first variant that fits)";
+const EMPTY: &str = "what it is in is `None`, and would come back as a `Some` with nothing in it; \
+    flatten it without the `Option`";
+const OTHER_JSON: &str = "it would not come back as it is: the type reads something else from its JSON than it wrote \
+    (a `default` replaces what is skipped, `untagged` takes the first variant that fits, a map keeps one of two \
+    values with the same key)";
 
 /// Refuses a record that would not come back as it is.
 pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(), Error> {
@@ -38,22 +47,46 @@ pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(
         Err(stop) => return unreadable::<R>(parts, &stop),
     };
     let back = take_apart(&back)?;
+    if let Some(name) = other_json(parts, &back) {
+        return refuse(Some(name), OTHER_JSON);
+    }
     let after = shape(&back);
     if before == after {
         return Ok(());
     }
     // A text that the type itself reads as `None` is exact in the hash, and the type's own affair.
-    let is_own_none = |&(name, kind, value): &Field<'_>| {
-        matches!(value, Some(Kind::Text | Kind::Bytes)) && has(&after, &(name, kind, None))
+    let is_own_none = |&(name, kind, _): &Field<'_>| {
+        let was = |value| has(&before, &(name, kind, Some(value)));
+        (was(Kind::Text) || was(Kind::Bytes)) && has(&after, &(name, kind, None))
     };
     let lost = |field: &&Field<'_>| !has(&after, field) && !is_own_none(field);
-    let new = |field: &&Field<'_>| field.2.is_some() && !has(&before, field);
+    let new = |field: &&Field<'_>| !has(&before, field) && !is_own_none(field);
     match (before.iter().find(lost), after.iter().find(new)) {
-        (Some((name, _, Some(_))), _) => refuse(Some(name), CHANGED),
+        (Some((name, Kind::Number, Some(_)) | (name, _, Some(Kind::Number))), _) => {
+            refuse(Some(name), CHANGED)
+        }
+        (Some((name, _, Some(_))), _) => refuse(Some(name), READ_AS_ANOTHER),
         (Some((name, ..)), _) => refuse(Some(name), NONE),
-        (None, Some((name, ..))) => refuse(Some(name), SKIPPED),
+        (None, Some((name, _, Some(_)))) => refuse(Some(name), SKIPPED),
+        (None, Some((name, ..))) => refuse(Some(name), EMPTY),
         (None, None) => Ok(()),
     }
+}
+
+/// The field whose JSON says something else than before.
+fn other_json<'a>(before: &'a [Part], after: &[Part]) -> Option<&'a [u8]> {
+    let differs = |part: &&Part| {
+        let Some((Kind::Json, text)) = &part.value else {
+            return false;
+        };
+        let mut after = after.iter().filter(|after| after.name == part.name);
+        after.any(|after| {
+            let now = after.value.as_ref();
+            now.is_some_and(|(_, now)| !same(text, now))
+        })
+    };
+    let part = before.iter().find(differs)?;
+    Some(&part.name.1)
 }
 
 /// What must be the same afterwards: a name, its kind, and the kind of the value, where there is one.

@@ -21,7 +21,12 @@ pub(super) enum Kind {
     Bytes,
     /// Or a `bool`: written as text, and of use only to a type that knows it for a number.
     Number,
+    /// The text of a whole value. What comes back from it is compared too: here nothing else would see a change.
+    Json,
 }
+
+/// The newtype around a text that is a whole value.
+pub(crate) const JSON: &str = "$cache_aside::Json";
 
 /// A value as it is stored.
 pub(super) type Stored = (Kind, Vec<u8>);
@@ -155,10 +160,12 @@ impl Serializer for Scalar {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<Self::Ok, Unstorable> {
-        value.serialize(self)
+        let stored = value.serialize(self)?;
+        let kind = |(kind, text)| (if name == JSON { Kind::Json } else { kind }, text);
+        Ok(stored.map(kind))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

@@ -1,6 +1,6 @@
 //! Records of any shape: the whole value as JSON, in one field.
 //!
-//! Knows serde alone: to the rest of the crate it is a struct with one field of text.
+//! Knows serde alone: to the rest of the crate it is a struct with one field of text, which is proved to come back.
 
 mod faithful;
 
@@ -16,6 +16,7 @@ use serde::{
     ser::{self, SerializeStruct},
 };
 
+use crate::fields::JSON;
 use faithful::to_text;
 
 /// A record of any shape, nested ones too: stored as JSON text in the one field `json`.
@@ -71,11 +72,15 @@ use faithful::to_text;
 ///
 /// # What comes back
 ///
-/// What went in, numbers to the last bit, or it is refused with [`Error::Record`](crate::Error::Record), which says
-/// where in the value it is: NaN and infinities, which JSON would turn into `null`; what is `null` within a
+/// What went in, numbers to the last bit, or it is refused with [`Error::Record`](crate::Error::Record). Refused by
+/// its place in the value: NaN and infinities, which JSON would turn into `null`; what is `null` within a
 /// `Some`, as in `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
-/// number; nesting deeper than 127. An `untagged` enum is read as the first of its variants that fits, and numbers beyond
-/// 64 bits don't fit into it, nor into what is flattened: that is how serde and its JSON define them.
+/// number; nesting deeper than 127. Refused as a whole: what its type reads back as something else, so that it
+/// would write another JSON (in whatever order). That is what a `default` replaces though it was skipped, what fits
+/// an earlier variant of an `untagged` enum, a map with a key twice, and a text that a type writes otherwise each
+/// time. What isn't in the JSON can't be seen: `#[serde(skip)]`, a value that is skipped as its `default` is, or
+/// two variants that write the same. Numbers beyond 64 bits don't fit into an `untagged` enum, nor into what is
+/// flattened: that is how serde and its JSON define them.
 ///
 /// An entry whose field `json` is missing, no JSON, or the JSON of another type is a miss, counted as
 /// [`unreadable`](crate::Stats::unreadable), and the next fill replaces it.
@@ -119,7 +124,8 @@ struct Text<'a, T>(&'a T);
 impl<T: Serialize> Serialize for Text<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = to_text(self.0).map_err(ser::Error::custom)?;
-        serializer.serialize_str(&text)
+        // By this name the proof knows that the text is to come back.
+        serializer.serialize_newtype_struct(JSON, &text)
     }
 }
 

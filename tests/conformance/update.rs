@@ -13,6 +13,7 @@ use crate::{
     support::{load_loaf, loaf},
 };
 use cache_aside::{Cache, Error, Record, Source, TtlRemaining};
+use serde::{Deserialize, Serialize};
 
 fn cached(ground: &Ground) -> Cache {
     let cache = ground.cache();
@@ -236,7 +237,39 @@ fn the_caches_own_field_names_are_refused(ground: &Ground) {
     assert!(matches!(error, Error::Record { field: Some(_), .. }));
 }
 
+#[derive(Clone, Serialize, Deserialize)]
+struct Renamed {
+    #[serde(alias = "old_name")]
+    name: String,
+}
+
+fn an_update_that_cannot_be_merged_with_the_fields_that_stay_ends_the_record(ground: &Ground) {
+    let old: Cache = ground.cache();
+    let record = Record::from([("old_name", "Rye"), ("foreign", "1")]);
+    old.get("p-001", |_| Ok::<_, Infallible>(Some(record)))
+        .unwrap();
+    let cache: Cache<Renamed> = ground.builder().build().unwrap();
+    let rename = |name: &str| {
+        let name = name.to_owned();
+        cache.update("p-001", move |_| Some(Renamed { name: name.clone() }))
+    };
+    assert!(!rename("Wheat").unwrap());
+    let load = |_: &str| {
+        let name = "Wheat".to_owned();
+        Ok::<_, Infallible>(Some(Renamed { name }))
+    };
+    let found = cache.get("p-001", load).unwrap();
+    assert_eq!(found.source(), Source::Loaded);
+    assert_eq!(cache.stats().unreadable, 0);
+    assert!(old.update_field("p-001", "foreign", "1").unwrap());
+    assert!(rename("Oat").unwrap());
+    let found = cache.get("p-001", load).unwrap();
+    assert_eq!(found.source(), Source::Hit);
+    assert_eq!(found.record().unwrap().name, "Oat");
+}
+
 on_both_stores! {
+    an_update_that_cannot_be_merged_with_the_fields_that_stay_ends_the_record,
     an_invalidation_says_whether_there_was_a_record,
     a_field_is_updated_only_where_a_record_is_cached,
     an_update_starts_the_ttl_anew_unless_it_is_to_be_kept,
