@@ -78,6 +78,7 @@ fn run() -> Outcome<Comparison> {
     let chosen = args.store.open()?;
     let shop = shop::open(&args.db, args.rows, &interrupted)?;
     print::heading(&args, &shop, &chosen, seed).print()?;
+    // Keys of this run alone: its copy of the shop is no other's. They end with their TTL.
     let cache = Cache::builder(chosen.backend)
         .prefix(format!("sqlite:{}-{now}:", process::id()))
         .ttl(args.ttl())
@@ -122,7 +123,6 @@ fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
     Ok(())
 }
 
-/// Keys of this run alone: its copy of the shop is no other's. They end with their TTL.
 /// Whoever works looks at it often, so that copies and half-made files are removed.
 fn notice_ctrl_c() -> Outcome<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));

@@ -16,7 +16,7 @@ pub const RULE: &str = include_str!("acl.txt");
 pub const PREFIX: &str = "cache:product:";
 
 /// What the caches of the tests, examples and benchmarks have instead.
-const PREFIXES: [&str; 9] = [
+const PREFIXES: [&str; 10] = [
     PREFIX,
     "test:",
     "product:",
@@ -25,6 +25,7 @@ const PREFIXES: [&str; 9] = [
     "a:",
     "b:",
     "history:",
+    "sqlite:",
     "stampede:",
 ];
 
