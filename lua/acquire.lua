@@ -13,7 +13,7 @@
 --          {'guarded', nonce}                 a write is under way: load, and do not fill;
 --                                             the nonce may be the caller's own token
 --
--- Invariant: the lease key is set only where it was absent, so one token at a
+-- Invariant: the lease key is set only where no lease was, so one token at a
 -- time may fill. A writer's place in a guard that has lapsed ends here, and with it
 -- the nonce under which loads were shared. A token is asked for once: a caller whose reply was lost must
 -- not repeat the question with it, because the first one may still be on its
@@ -33,6 +33,11 @@ if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
 end
 
 local holder = redis.pcall('GET', KEYS[2])
+if holder == 'back-off' then
+  -- of a refresh that failed; but here there is no record to fall back on
+  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+  return {'acquired'}
+end
 if type(holder) == 'string' then
   local left = redis.call('PTTL', KEYS[2])
   if left < 0 then

@@ -4,7 +4,7 @@
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  the token the caller acquired
 -- ARGV[2]  the TTL of the record in milliseconds
--- ARGV[3..] field, value, field, value, and so on (at least one pair)
+-- ARGV[3..] field, value, field, value, and so on; none where there is no record
 --
 -- Returns  1  filled
 --          0  refused: the lease lapsed, or a write ended it

@@ -6,6 +6,7 @@
 -- ARGV[2]  its new value
 -- ARGV[3]  the record's new TTL in milliseconds, or 0 to keep the one it has
 -- ARGV[4]  a new nonce, for a write guard
+-- ARGV[5]  a record that has no more milliseconds left than this keeps them
 --
 -- Called within MULTI and EXEC, after a WATCH of both keys whose reply the caller
 -- has waited for. So if it arrives late, when its caller has given it up and the
@@ -33,7 +34,8 @@ if redis.call('HEXISTS', KEYS[1], '__cache_aside_not_found') == 1 then
   return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-if ARGV[3] ~= '0' then
+local left = redis.call('PTTL', KEYS[1])
+if ARGV[3] ~= '0' and (left == -1 or left > tonumber(ARGV[5])) then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end
 return 1

@@ -10,6 +10,12 @@ use crate::error::Error;
 pub enum Source {
     /// It stood in Redis at the first look, or that there is none did.
     Hit,
+    /// It stood in Redis, past its TTL and within its [grace](crate::CacheBuilder::grace): another caller loads it
+    /// anew, or that failed a moment ago. If it was this caller's own load, [`Lookup::refresh_failed_by`] says why.
+    Stale,
+    /// It stood in Redis, past its TTL or [near its end](crate::CacheBuilder::early_refresh), and this caller's
+    /// loader read it anew.
+    Refreshed,
     /// This caller's loader read it from the primary.
     Loaded,
     /// Somebody else's loader did, in this process or another, while this caller waited.
@@ -21,11 +27,18 @@ pub enum Source {
 }
 
 impl Source {
-    /// In one lower-case word: `hit`, `loaded`, `waited`, `degraded`.
+    /// Whether the answer stood in Redis at the first look and is returned as it was.
+    pub(crate) fn is_hit(self) -> bool {
+        matches!(self, Source::Hit | Source::Stale)
+    }
+
+    /// In one lower-case word: `hit`, `stale`, `refreshed`, `loaded`, `waited`, `degraded`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Source::Hit => "hit",
+            Source::Stale => "stale",
+            Source::Refreshed => "refreshed",
             Source::Loaded => "loaded",
             Source::Waited => "waited",
             Source::Degraded => "degraded",
@@ -46,7 +59,7 @@ pub struct Lookup<R> {
     record: Option<Arc<R>>,
     source: Source,
     redis_latency: Duration,
-    degraded_by: Option<Error>,
+    because: Option<Error>,
 }
 
 impl<R> Clone for Lookup<R> {
@@ -55,7 +68,7 @@ impl<R> Clone for Lookup<R> {
             record: self.record.clone(),
             source: self.source,
             redis_latency: self.redis_latency,
-            degraded_by: self.degraded_by.clone(),
+            because: self.because.clone(),
         }
     }
 }
@@ -70,13 +83,13 @@ impl<R> Lookup<R> {
             record,
             source,
             redis_latency,
-            degraded_by: None,
+            because: None,
         }
     }
 
     pub(crate) fn because_of(self, cause: Error) -> Lookup<R> {
         Lookup {
-            degraded_by: Some(cause),
+            because: Some(cause),
             ..self
         }
     }
@@ -94,10 +107,16 @@ impl<R> Lookup<R> {
         self.record
     }
 
-    /// Whether the answer stood in Redis at the first look, so that nobody was asked but Redis.
+    /// Whether the answer stood in Redis at the first look and is returned as it was, [stale](Source::Stale) or not.
     #[must_use]
     pub fn is_hit(&self) -> bool {
-        self.source == Source::Hit
+        self.source.is_hit()
+    }
+
+    /// Whether the record is past its TTL, within its [grace](crate::CacheBuilder::grace).
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.source == Source::Stale
     }
 
     /// Where the record came from.
@@ -116,7 +135,14 @@ impl<R> Lookup<R> {
     /// Why the lookup went without Redis; `None` unless [`Source::Degraded`].
     #[must_use]
     pub fn degraded_by(&self) -> Option<&Error> {
-        self.degraded_by.as_ref()
+        self.because.as_ref().filter(|_| !self.is_hit())
+    }
+
+    /// Why this caller's loader could not bring a record anew that is still there; `None` if it could, or did not run.
+    /// Nobody will try again for as long as a [lease](crate::CacheBuilder::lease_ttl) lasts.
+    #[must_use]
+    pub fn refresh_failed_by(&self) -> Option<&Error> {
+        self.because.as_ref().filter(|_| self.is_hit())
     }
 }
 

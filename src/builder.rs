@@ -9,11 +9,15 @@ use crate::{
     cache::Cache,
     error::Error,
     event::Observer,
+    freshness::Freshness,
     inner::Settings,
     key::LEASE_PREFIX,
     record::Record,
     setting::{between, refuse},
 };
+
+/// More than this refreshes all the time, for all we know by mistake.
+const MOST_BETA: f64 = 1_000.0;
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].
 #[must_use = "a builder does nothing before `build`"]
@@ -43,6 +47,7 @@ impl Cache<Record> {
                 fail_on_wait_timeout: false,
                 poll: Duration::from_millis(25),
                 keep_ttl_on_update: false,
+                freshness: Freshness::default(),
             },
         }
     }
@@ -76,6 +81,53 @@ impl CacheBuilder {
     /// Defaults to off: most programs don't invalidate when they insert.
     pub fn negative_ttl(mut self, ttl: Duration) -> CacheBuilder {
         self.settings.negative_ttl = Some(ttl);
+        self
+    }
+
+    /// Shortens each TTL by chance, by up to this fraction of it, so that records which were filled together don't all
+    /// expire together: with 0.2 and a `ttl` of 30 s, evenly from 24 s to 30 s. From 0 to less than 1. Also that of
+    /// what is not there, and of updated records; not one that a [loader chose](crate::Loaded::ttl).
+    ///
+    /// Defaults to 0: a TTL is what it says.
+    pub fn ttl_jitter(mut self, fraction: f64) -> CacheBuilder {
+        self.settings.freshness.ttl_jitter = fraction;
+        self
+    }
+
+    /// Has a record that is read often loaded anew shortly before its TTL is over, by one caller of all, while the
+    /// others are served what is there: so nobody waits when it expires.
+    ///
+    /// A hit with `left` to live refreshes when `-δ·β·ln(u) ≥ left`, where `δ` is how long the loads of this cache
+    /// take (a moving average of this process; before its first load nothing is refreshed), `u` is chance, and `β` this
+    /// setting: 1 is what the paper shows to be optimal, more is earlier. Above 0, at most 1,000. This is `XFetch`,
+    /// [Optimal Probabilistic Cache Stampede Prevention](https://doi.org/10.14778/2757807.2757813), VLDB 2015.
+    ///
+    /// The caller who refreshes waits for its own loader; if that fails, it gets the record that is there, and
+    /// nobody tries again for one `lease_ttl`.
+    ///
+    /// A hit asks for the TTL as well then, in the same round trip. A refresh costs two round trips more, an attempt that
+    /// comes too late one.
+    ///
+    /// Defaults to off.
+    pub fn early_refresh(mut self, beta: f64) -> CacheBuilder {
+        self.settings.freshness.early_refresh = Some(beta);
+        self
+    }
+
+    /// Keeps a record for so long after its TTL. Whoever comes first then loads it anew, and the others are served the
+    /// old one at once, [marked as stale](crate::Source::Stale). If the loader fails, the old one is served to all, and
+    /// nobody tries again for one `lease_ttl`. 1 ms to ten years.
+    ///
+    /// An `invalidate` ends the record with its grace; [`expire`](crate::Cache::expire) leaves it its grace. Caches with one
+    /// prefix, in all processes, need the same grace, since what is fresh is told by what is left of the TTL in
+    /// Redis. A record that another program wrote with a shorter TTL than the grace counts as stale.
+    ///
+    /// A hit asks for the TTL as well then, in the same round trip. A refresh costs two round trips more, an attempt that
+    /// comes too late one.
+    ///
+    /// Defaults to off: a record whose TTL is over is gone.
+    pub fn grace(mut self, grace: Duration) -> CacheBuilder {
+        self.settings.freshness.grace = grace;
         self
     }
 
@@ -183,6 +235,7 @@ fn check(settings: &Settings) -> Result<(), Error> {
         max_load_time,
         wait_timeout,
         poll,
+        freshness,
         ..
     } = settings;
     if prefix.is_empty() {
@@ -209,6 +262,7 @@ fn check(settings: &Settings) -> Result<(), Error> {
             );
         }
     }
+    check_freshness(freshness)?;
     between("lease_ttl", *lease_ttl, Duration::from_millis(10))?;
     between("poll", *poll, Duration::from_millis(1))?;
     if max_load_time < lease_ttl {
@@ -225,4 +279,30 @@ fn check(settings: &Settings) -> Result<(), Error> {
         );
     }
     between("wait_timeout", *wait_timeout, *poll)
+}
+
+fn check_freshness(freshness: &Freshness) -> Result<(), Error> {
+    let Freshness {
+        ttl_jitter,
+        grace,
+        early_refresh,
+    } = freshness;
+    if !(0.0..1.0).contains(ttl_jitter) {
+        return refuse(
+            "ttl_jitter",
+            format!("{ttl_jitter} is no fraction; it must be at least 0 and less than 1"),
+        );
+    }
+    if let Some(beta) = early_refresh
+        && !(*beta > 0.0 && *beta <= MOST_BETA)
+    {
+        return refuse(
+            "early_refresh",
+            format!("{beta} is out of range; it must be above 0 and at most {MOST_BETA}"),
+        );
+    }
+    if grace.is_zero() {
+        return Ok(());
+    }
+    between("grace", *grace, Duration::from_millis(1))
 }

@@ -262,6 +262,42 @@ impl<R> Cache<R> {
         write::invalidate(&self.inner, id)
     }
 
+    /// Has the cached record count as stale from now on, and ends every load of it that is under way: a softer
+    /// [`invalidate`](Cache::invalidate), for a change that may be seen a little later. Within the
+    /// [`grace`](crate::CacheBuilder::grace) one caller loads the record anew, and the others get the old one meanwhile,
+    /// [marked as stale](crate::Source::Stale); also where the primary fails. Returns whether anything was cached.
+    ///
+    /// Without a `grace` it is an `invalidate`, and what says that there is no record goes in any case.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use cache_aside::{Cache, Memory, Record, Source};
+    /// let cache: Cache = Cache::builder(Memory::new(10_000))
+    ///     .prefix("cache:product:")
+    ///     .grace(Duration::from_secs(600))
+    ///     .build()?;
+    /// # let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// cache.get("p-001", load)?;
+    /// cache.expire("p-001")?;
+    ///
+    /// let down = |_: &str| Err::<Option<Record>, _>("no connection");
+    /// let found = cache.get("p-001", down)?;
+    /// assert!(found.is_stale() && found.refresh_failed_by().is_some());
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// One round trip.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`invalidate`](Cache::invalidate): one that does not reach Redis is remembered, and replayed as an
+    /// invalidation.
+    pub fn expire(&self, id: &str) -> Result<bool, Error> {
+        write::expire(&self.inner, id)
+    }
+
     /// Changes the primary through `change`, and ends the cached record so that even a crash in between leaves
     /// nothing stale.
     ///
@@ -351,13 +387,14 @@ impl<R> Cache<R> {
         write::update_field(&self.inner, id, field, value.as_ref())
     }
 
-    /// How long a record lives in Redis, from its fill on: the [`ttl`](crate::CacheBuilder::ttl) setting.
+    /// How long a record is fresh, from its fill on: the [`ttl`](crate::CacheBuilder::ttl) setting.
     #[must_use]
     pub fn ttl(&self) -> Duration {
         self.inner.settings.ttl
     }
 
-    /// How long the cached record with this id still lives, to the millisecond.
+    /// How long the cached record with this id still lives, to the millisecond, its
+    /// [`grace`](crate::CacheBuilder::grace) included.
     ///
     /// # Cost
     ///

@@ -41,7 +41,7 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
 
 /// Something that happened in a cache.
 ///
-/// In the life of a lookup: first [`Missed`](Event::Missed), unless it is a hit; [`Degraded`](Event::Degraded), if it goes
+/// In the life of a lookup: first [`Missed`](Event::Missed), unless a record is there; [`Degraded`](Event::Degraded), if it goes
 /// on without Redis; then, if it loads,
 /// [`LoadBegan`](Event::LoadBegan) and [`LoadEnded`](Event::LoadEnded), or [`Shared`](Event::Shared) where it doesn't; at
 /// last [`Answered`](Event::Answered) or [`Failed`](Event::Failed). A panic of the loader ends it without the last.
@@ -101,6 +101,18 @@ pub enum Event<'a> {
     Shared {
         /// Of the record.
         id: &'a str,
+    },
+    /// A record that was still there has been loaded anew.
+    Refreshed {
+        /// Of the record.
+        id: &'a str,
+    },
+    /// A record that is still there could not be loaded anew, and is served.
+    RefreshFailed {
+        /// Of the record.
+        id: &'a str,
+        /// What its loader said.
+        error: &'a Error,
     },
     /// A record was loaded and not cached, because its lease had ended before the fill.
     FillRefused {
@@ -186,6 +198,8 @@ pub enum Write {
     Invalidate,
     /// [`Cache::write`](crate::Cache::write).
     Write,
+    /// [`Cache::expire`](crate::Cache::expire).
+    Expire,
     /// [`Cache::update`](crate::Cache::update).
     Update,
     /// [`Cache::update_field`](crate::Cache::update_field).
@@ -207,4 +221,4 @@ macro_rules! named {
 
 named! { Miss: Absent "absent", Unreadable "unreadable", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
-named! { Write: Invalidate "invalidate", Write "write", Update "update", UpdateField "update_field" }
+named! { Write: Invalidate "invalidate", Expire "expire", Write "write", Update "update", UpdateField "update_field" }

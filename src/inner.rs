@@ -15,13 +15,14 @@ use crate::{
     event::{Event, Observer},
     fields::{Fields, Undecodable, from_fields},
     flight::Flights,
+    freshness::{Freshness, LoadTime},
     keeper::Keeper,
     key::Keys,
     link::Link,
     reporter::Reporter,
     setting::millis,
     stats::Stats,
-    store::{Failure, Store},
+    store::{Entry, Failure, Store},
     token::Token,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) fail_on_wait_timeout: bool,
     pub(crate) poll: Duration,
     pub(crate) keep_ttl_on_update: bool,
+    pub(crate) freshness: Freshness,
 }
 
 /// What a load comes to, as its leader and all its followers get it. `Ok(None)`: there is no such record.
@@ -55,9 +57,9 @@ pub(crate) struct Inner<R> {
     pub(crate) degraded: Flights<String, Outcome<R>>,
     pub(crate) keeper: Keeper,
     pub(crate) reporter: Arc<Reporter>,
-    /// In milliseconds; more than the `ttl` setting only where a lookup or a loader wanted more. The link knows of
-    /// it.
-    longest_ttl: AtomicU64,
+    pub(crate) load_time: LoadTime,
+    /// In milliseconds; more than the settings say only where a lookup or a loader wanted more. The link knows of it.
+    longest_stay: AtomicU64,
 }
 
 impl<R> Inner<R> {
@@ -75,9 +77,11 @@ impl<R> Inner<R> {
             flights: Flights::new(),
             degraded: Flights::new(),
             reporter,
-            longest_ttl: AtomicU64::new(0),
+            load_time: LoadTime::default(),
+            longest_stay: AtomicU64::new(0),
         };
-        inner.will_live(inner.settings.ttl);
+        let Settings { ttl, freshness, .. } = &inner.settings;
+        inner.will_stay(freshness.stay(*ttl));
         inner
     }
 
@@ -127,6 +131,17 @@ impl<R> Inner<R> {
         self.link.ask(&self.reporter, request, ask)
     }
 
+    /// What stands at a data key, and for how long, where that matters.
+    pub(crate) fn first_look(&self, data: &str) -> Result<(Entry, Option<Duration>), Error> {
+        self.ask_unless_owed(data, "read", |store| {
+            if self.settings.freshness.is_plain() {
+                return Ok((store.read(data)?, None));
+            }
+            let (entry, ttl) = store.read_with_ttl(data)?;
+            Ok((entry, ttl.left()))
+        })
+    }
+
     /// Asks the store about a record, unless that may be one which an invalidation should have ended: it must not
     /// be read, and an update would keep it.
     pub(crate) fn ask_unless_owed<T>(
@@ -151,11 +166,11 @@ impl<R> Inner<R> {
         self.link.invalidate(&self.reporter, keys, request, ask)
     }
 
-    /// Called before a record is filled that lives for so long: should its invalidation have to be remembered by
+    /// Called before a record is filled that stays for so long: should its invalidation have to be remembered by
     /// its prefix, that must last as long.
-    pub(crate) fn will_live(&self, ttl: Duration) {
+    pub(crate) fn will_stay(&self, stay: Duration) {
         // Acquire and Release: who finds it known does so after it has been made known.
-        if millis(ttl) <= self.longest_ttl.load(Ordering::Acquire) {
+        if millis(stay) <= self.longest_stay.load(Ordering::Acquire) {
             return;
         }
         let Settings {
@@ -165,8 +180,8 @@ impl<R> Inner<R> {
         } = self.settings;
         // A load that is under way may fill until its lease ends.
         self.link
-            .will_live(&self.settings.prefix, ttl + max_load_time + lease_ttl);
-        self.longest_ttl.fetch_max(millis(ttl), Ordering::AcqRel);
+            .will_live(&self.settings.prefix, stay + max_load_time + lease_ttl);
+        self.longest_stay.fetch_max(millis(stay), Ordering::AcqRel);
     }
 
     /// What this cache has done, and how the link to its store is.

@@ -49,10 +49,12 @@ mod backend;
 mod breaker;
 mod builder;
 mod cache;
+mod dice;
 mod error;
 mod event;
 mod fields;
 mod flight;
+mod freshness;
 mod inner;
 #[cfg(feature = "json")]
 mod json;
@@ -99,7 +101,8 @@ pub use store::TtlRemaining;
 /// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step.
 pub mod scripts {
     pub use crate::store::script::{
-        ACQUIRE, FILL, GUARD, INVALIDATE, RELEASE, RENEW, UNGUARD, UPDATE_FIELD,
+        ACQUIRE, BACK_OFF, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW, UNGUARD,
+        UPDATE_FIELD,
     };
 }
 

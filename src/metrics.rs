@@ -19,6 +19,7 @@ const SHARED: &str = "cache_aside_stampedes_suppressed_total";
 const LOADS: &str = "cache_aside_loads_total";
 const LOAD_SECONDS: &str = "cache_aside_load_duration_seconds";
 const LOADS_IN_FLIGHT: &str = "cache_aside_loads_in_flight";
+const REFRESHES: &str = "cache_aside_refreshes_total";
 const REFUSED_FILLS: &str = "cache_aside_refused_fills_total";
 const UNREADABLE: &str = "cache_aside_unreadable_entries_total";
 const WRITES: &str = "cache_aside_writes_total";
@@ -73,6 +74,9 @@ impl Metrics {
         ] {
             self.count(quiet).increment(0);
         }
+        for outcome in ["done", "failed"] {
+            self.refreshes(outcome).increment(0);
+        }
         for quiet in [LOADS_IN_FLIGHT, PENDING, BREAKER_OPEN] {
             gauge!(quiet, self.labels()).increment(0.0);
         }
@@ -88,6 +92,10 @@ impl Metrics {
 
     fn count(&self, name: &'static str) -> Counter {
         counter!(name, self.labels())
+    }
+
+    fn refreshes(&self, outcome: &'static str) -> Counter {
+        counter!(REFRESHES, self.with("outcome", outcome))
     }
 
     pub(crate) fn record(&self, event: &Event<'_>) {
@@ -116,6 +124,8 @@ impl Metrics {
             }
             Event::Failed { .. } => self.count(LOOKUP_ERRORS).increment(1),
             Event::Shared { .. } => self.count(SHARED).increment(1),
+            Event::Refreshed { .. } => self.refreshes("done").increment(1),
+            Event::RefreshFailed { .. } => self.refreshes("failed").increment(1),
             Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
             Event::Unreadable { .. } => self.count(UNREADABLE).increment(1),
             Event::Wrote { call, took, .. } => {
@@ -190,6 +200,10 @@ fn describe() {
     describe_counter!(LOADS, "Loads, by how they ended");
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads took");
     describe_gauge!(LOADS_IN_FLIGHT, "Loads under way in this process");
+    describe_counter!(
+        REFRESHES,
+        "Records that were loaded anew while they were still there, or could not be"
+    );
     describe_counter!(
         REFUSED_FILLS,
         "Records that were loaded and not cached, because their lease had ended"

@@ -17,8 +17,14 @@ pub struct Stats {
     pub hits: u64,
     /// Of the hits, those that found the primary to have no such record (`negative_ttl`).
     pub negative_hits: u64,
+    /// Of the hits, those whose record was past its TTL (`grace`).
+    pub stale_hits: u64,
     /// Lookups that found no usable record at the first look, for whatever reason.
     pub misses: u64,
+    /// Lookups that found a record past its TTL or near its end, and loaded it anew (`grace`, `early_refresh`).
+    pub refreshes: u64,
+    /// Lookups that failed to do so, and are among the hits.
+    pub refresh_errors: u64,
     /// Misses answered by somebody else's load, of this process or another: loads the primary was spared.
     pub stampedes_suppressed: u64,
     /// Calls of a loader.
@@ -56,7 +62,7 @@ impl Stats {
         reason = "a rate for people needs no 53rd bit"
     )]
     pub fn hit_rate_pct(&self) -> f64 {
-        let lookups = self.hits + self.misses;
+        let lookups = self.hits + self.misses + self.refreshes;
         if lookups == 0 {
             return 0.0;
         }
@@ -112,7 +118,10 @@ macro_rules! counters {
 counters! {
     hits,
     negative_hits,
+    stale_hits,
     misses,
+    refreshes,
+    refresh_errors,
     stampedes_suppressed,
     loads,
     load_errors,
@@ -135,16 +144,17 @@ impl Counters {
                 }
             }
             Event::Degraded { .. } => self.degraded.add_one(),
-            Event::Answered {
-                source: Source::Hit,
-                found,
-                ..
-            } => {
+            Event::Answered { source, found, .. } if source.is_hit() => {
                 self.hits.add_one();
                 if !found {
                     self.negative_hits.add_one();
                 }
+                if *source == Source::Stale {
+                    self.stale_hits.add_one();
+                }
             }
+            Event::Refreshed { .. } => self.refreshes.add_one(),
+            Event::RefreshFailed { .. } => self.refresh_errors.add_one(),
             Event::Shared { .. } => self.stampedes_suppressed.add_one(),
             Event::FillRefused { .. } => self.refused_fills.add_one(),
             Event::Unreadable { .. } => self.unreadable.add_one(),

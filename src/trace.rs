@@ -61,6 +61,7 @@ mod on {
                 debug!(outcome = outcome.name(), ?took, "loaded");
             }
             Event::Failed { error, .. } => debug!(%error, "the lookup failed"),
+            Event::Refreshed { id } => debug!(id, "refreshed"),
             Event::FillRefused { id } => debug!(id, "the fill was refused"),
             Event::Unreadable { id } => debug!(id, "the entry is no record of the wanted type"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
@@ -69,6 +70,7 @@ mod on {
             | Event::Degraded { .. }
             | Event::Answered { .. }
             | Event::Shared { .. }
+            | Event::RefreshFailed { .. }
             | Event::Wrote { .. }
             | Event::StoreFailed { .. }
             | Event::InvalidationRemembered { .. }

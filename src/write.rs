@@ -1,6 +1,6 @@
 //! The write paths: what a program calls after it has changed the primary.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -12,7 +12,7 @@ use crate::{
     inner::{Inner, Settings},
     keeper::Keeping,
     key::Keys,
-    store::{Diff, Store, Update},
+    store::{Diff, NewTtl, Store, Update},
     token::Token,
     trace,
 };
@@ -26,6 +26,20 @@ pub(crate) fn invalidate<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
     let keys = inner.keys(id)?;
     let _wrote = Wrote::begin(inner, id, Write::Invalidate);
     inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))
+}
+
+/// See [`Cache::expire`](crate::Cache::expire).
+pub(crate) fn expire<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
+    let keys = inner.keys(id)?;
+    let grace = inner.settings.freshness.grace;
+    let _wrote = Wrote::begin(inner, id, Write::Expire);
+    inner.invalidate(&keys, "expire", |store| {
+        if grace.is_zero() {
+            store.invalidate(&keys)
+        } else {
+            store.expire(&keys, grace)
+        }
+    })
 }
 
 /// See [`Cache::write`](crate::Cache::write).
@@ -261,7 +275,17 @@ fn or_invalidated<R>(
     }
 }
 
-/// The TTL an updated record gets; `None` to keep what it has.
-fn new_ttl<R>(inner: &Inner<R>) -> Option<Duration> {
-    (!inner.settings.keep_ttl_on_update).then_some(inner.settings.ttl)
+/// The TTL an updated record gets; `None` to keep what it has. One that is stale stays so: what is new is one field of
+/// it.
+fn new_ttl<R>(inner: &Inner<R>) -> Option<NewTtl> {
+    let Settings {
+        ttl,
+        keep_ttl_on_update,
+        freshness,
+        ..
+    } = &inner.settings;
+    (!keep_ttl_on_update).then(|| NewTtl {
+        ttl: freshness.stay(freshness.jittered(*ttl)),
+        if_over: freshness.grace,
+    })
 }

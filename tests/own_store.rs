@@ -15,7 +15,10 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, Event, Loaded, Memory, Record, Source, TtlRemaining,
-    store::{Acquire, Change, Entry, Failure, Fields, Keys, Store, Symptom, Token, Update},
+    store::{
+        Acquire, Change, Entry, Failure, Fields, Keys, NewTtl, Refresh, Store, Symptom, Token,
+        Update,
+    },
 };
 use support::{load_loaf, until};
 
@@ -82,6 +85,32 @@ impl Store for Faulty {
         self.within.fill(keys, token, ttl, record)
     }
 
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        self.answer()?;
+        self.within.read_with_ttl(data)
+    }
+
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        self.answer()?;
+        self.within.refresh(keys, token, lease_ttl, left)
+    }
+
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        self.answer()?;
+        self.within.back_off(keys, token, pause)
+    }
+
+    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+        self.answer()?;
+        self.within.expire(keys, stay)
+    }
+
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         self.answer()?;
         self.within.release(keys, token)
@@ -116,7 +145,7 @@ impl Store for Faulty {
         keys: &Keys,
         field: &str,
         value: &[u8],
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
     ) -> Result<Update, Failure> {
         self.answer()?;
         self.within.update_field(keys, field, value, ttl)
@@ -125,7 +154,7 @@ impl Store for Faulty {
     fn update(
         &self,
         keys: &Keys,
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
         self.answer()?;

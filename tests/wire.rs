@@ -72,7 +72,7 @@ fn a_cold_miss_is_a_read_an_acquire_and_a_fill() {
 }
 
 #[test]
-fn a_miss_without_a_record_is_a_read_an_acquire_and_a_release() {
+fn a_miss_without_a_record_is_a_read_an_acquire_and_a_fill_of_nothing() {
     let server = Server::start();
     let cache = warm(&server);
     let seen = commands(&server, || {
@@ -81,6 +81,27 @@ fn a_miss_without_a_record_is_a_read_an_acquire_and_a_release() {
             .unwrap();
     });
     assert_eq!(seen, ["hgetall", "evalsha", "evalsha"]);
+}
+
+#[test]
+fn with_grace_a_hit_is_one_round_trip_and_a_refresh_three() {
+    let server = Server::start();
+    warm(&server);
+    let grace = std::time::Duration::from_secs(600);
+    let cache: Cache = server.builder().grace(grace).build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        cache.get("p-001", load_loaf).unwrap();
+    });
+    assert_eq!(seen, ["pttl", "hgetall"]);
+    let seen = commands(&server, || {
+        cache.expire("p-001").unwrap();
+    });
+    assert_eq!(seen, ["evalsha"]);
+    let seen = commands(&server, || {
+        cache.get("p-001", load_loaf).unwrap();
+    });
+    assert_eq!(seen, ["pttl", "hgetall", "evalsha", "evalsha"]);
 }
 
 #[test]
@@ -120,7 +141,7 @@ fn nothing_is_sent_to_test_a_connection() {
         }
     });
     assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
-    let one_load = ["script"; 8]
+    let one_load = ["script"; 11]
         .into_iter()
         .chain(["hgetall", "evalsha", "evalsha"]);
     let expected: Vec<_> = one_load.chain(["hgetall"; 4]).collect();

@@ -64,7 +64,11 @@ impl<R> Asking<'_, R> {
 
     /// The first look found it.
     pub(super) fn hit(&self, record: Option<Arc<R>>) -> Lookup<R> {
-        self.answer(record, Source::Hit, self.redis_latency)
+        self.first_look(record, Source::Hit)
+    }
+
+    pub(super) fn first_look(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
+        self.answer(record, source, self.redis_latency)
     }
 
     fn answer(&self, record: Option<Arc<R>>, source: Source, took: Duration) -> Lookup<R> {

@@ -15,10 +15,11 @@ use crate::{
     event::{self, Event},
     fields::{Fields, not_found, to_fields},
     flight::Leader,
-    inner::Outcome,
+    inner::{Outcome, Settings},
     key::Keys,
     loaded::Loaded,
     setting::LONGEST,
+    token::Token,
     trace,
 };
 
@@ -33,31 +34,53 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         leader: &Lead<'_, R>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
+        let outcome = self.load_and_fill(keys, leader, None, load);
+        Ok(self.found(outcome?, Source::Loaded))
+    }
+
+    /// The same, without the answer. `back_off`: for how long nobody may try again, should the load fail.
+    pub(super) fn load_and_fill(
+        &self,
+        keys: &Keys,
+        leader: &Lead<'_, R>,
+        back_off: Option<Duration>,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    ) -> Outcome<R> {
         let inner = self.inner;
         let token = *leader.key();
         let until = Instant::now() + inner.settings.max_load_time;
         let keeping = inner.keeper.keep(keys, token, until);
-        let (outcome, entry) = match self.run(load) {
-            Ok(loaded) => (Ok(loaded.record), loaded.entry),
-            Err(error) => (Err(error), None),
+        let ran = self.run(load);
+        let outcome = match &ran {
+            Ok(ran) => Ok(ran.record.clone()),
+            Err(error) => Err(error.clone()),
         };
         leader.land(outcome.clone());
 
-        let ended = match &entry {
-            Some((ttl, fields)) => {
-                inner.will_live(*ttl);
-                inner.ask("fill", |store| store.fill(keys, token, *ttl, fields))
+        let ended = match (&ran, back_off) {
+            (Ok(ran), _) => self.fill(keys, token, ran),
+            (Err(_), Some(pause)) => {
+                inner.ask("back_off", |store| store.back_off(keys, token, pause))
             }
-            None => inner.ask("release", |store| store.release(keys, token)),
+            (Err(_), None) => inner.ask("release", |store| store.release(keys, token)),
         };
         keeping.end();
         // A failure here costs the next caller a load and this one nothing: the lease lapses.
-        if let Ok(false) = ended
-            && entry.is_some()
-        {
+        if let (Ok(false), Ok(Ran { entry: Some(_), .. })) = (ended, ran) {
             self.report(&Event::FillRefused { id: self.id });
         }
-        Ok(self.found(outcome?, Source::Loaded))
+        outcome
+    }
+
+    /// Puts there what the primary says, which may be nothing.
+    fn fill(&self, keys: &Keys, token: Token, ran: &Ran<R>) -> Result<bool, Error> {
+        let inner = self.inner;
+        let (stay, fields) = match &ran.entry {
+            Some((stay, fields)) => (*stay, fields),
+            None => (Duration::ZERO, &Fields::new()),
+        };
+        inner.will_stay(stay);
+        inner.ask("fill", |store| store.fill(keys, token, stay, fields))
     }
 
     /// Redis is no help: load without it, one load at a time for this key in this process.
@@ -133,6 +156,9 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             let _span = trace::load();
             load()
         };
+        if loaded.is_ok() {
+            self.inner.load_time.took(loading.began.elapsed());
+        }
         loading.end(match &loaded {
             Ok(Loaded { record, .. }) if record.is_some() => event::Load::Found,
             Ok(_) => event::Load::NotFound,
@@ -147,17 +173,32 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         })
     }
 
-    /// What of a load is stored, and for how long.
-    fn entry(&self, fields: Option<Fields>, ttl: Option<Duration>) -> Option<(Duration, Fields)> {
-        let longest = self.wishes.ttl;
-        let (by_default, fields) = if let Some(fields) = fields {
-            (Some(longest), fields)
-        } else {
-            let negative_ttl = self.inner.settings.negative_ttl;
-            (negative_ttl.map(|ttl| ttl.min(longest)), not_found())
+    /// What of a load is stored, and how long it stays. A TTL that the loader chose is kept to; those of the settings
+    /// are jittered.
+    fn entry(
+        &self,
+        fields: Option<Fields>,
+        chosen: Option<Duration>,
+    ) -> Option<(Duration, Fields)> {
+        let Settings {
+            negative_ttl,
+            freshness,
+            ..
+        } = &self.inner.settings;
+        let ttl = self.wishes.ttl;
+        let by_default = match &fields {
+            Some(_) => Some(ttl),
+            None => negative_ttl.map(|negative_ttl| negative_ttl.min(ttl)),
         };
-        let ttl = ttl.or(by_default)?;
-        (!ttl.is_zero()).then_some((ttl.min(LONGEST), fields))
+        let ttl = chosen.or_else(|| by_default.map(|ttl| freshness.jittered(ttl)))?;
+        if ttl.is_zero() {
+            return None;
+        }
+        Some(match fields {
+            Some(fields) => (freshness.stay(ttl), fields),
+            // That there was none is of no use once it is stale.
+            None => (ttl.min(LONGEST), not_found()),
+        })
     }
 }
 

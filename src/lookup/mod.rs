@@ -1,7 +1,8 @@
 //! The one read path.
 //!
 //! ```text
-//! get ─ read ─┬─ a record: hit
+//! get ─ read ─┬─ a record: hit; where its time is over, or nearly: refresh ─┬─ acquired: load, fill
+//!             │                                                           └─ taken: what is there
 //!             ├─ none: acquire ─┬─ a record: somebody filled it meanwhile
 //!             │        ↑        ├─ acquired: lead: load, tell the followers, fill or release
 //!             │        │        ├─ held by T: a flight of this process? follow it : watch T, and poll
@@ -29,6 +30,7 @@
 mod asking;
 mod load;
 mod missed;
+mod refresh;
 
 use std::{
     error::Error as StdError,
@@ -39,6 +41,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use asking::Asking;
+use refresh::Cached;
 
 pub(crate) use asking::Wishes;
 
@@ -47,6 +50,7 @@ use crate::{
     error::Error,
     event::{Event, Miss},
     fields::from_fields,
+    freshness::State,
     inner::Inner,
     key::Keys,
     loaded::Loaded,
@@ -70,7 +74,7 @@ where
     let data = inner.data_key(id)?;
     let span = trace::lookup(&inner.settings.prefix, id);
     let began = Instant::now();
-    let read = inner.ask_unless_owed(&data, "read", |store| store.read(&data));
+    let read = inner.first_look(&data);
     let asking = Asking {
         inner,
         wishes,
@@ -112,13 +116,21 @@ where
 {
     let data = inner.data_key(id)?;
     let began = Instant::now();
-    let entry = inner.ask_unless_owed(&data, "read", |store| store.read(&data))?;
+    let (entry, left) = inner.first_look(&data)?;
     let redis_latency = began.elapsed();
     let Entry::Record(fields) = entry else {
         return Ok(None);
     };
-    let record = from_fields(fields).ok();
-    Ok(record.map(|record| Lookup::new(record.map(Arc::new), Source::Hit, redis_latency)))
+    let Ok(record) = from_fields(fields) else {
+        return Ok(None);
+    };
+    let is_stale = |left| inner.settings.freshness.is_stale(left);
+    let source = match &record {
+        Some(_) if left.is_some_and(is_stale) => Source::Stale,
+        _ => Source::Hit,
+    };
+    let record = record.map(Arc::new);
+    Ok(Some(Lookup::new(record, source, redis_latency)))
 }
 
 /// The loader, whatever it returns, as it is called.
@@ -139,7 +151,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     fn look(
         &self,
         data: String,
-        read: Result<Entry, Error>,
+        read: Result<(Entry, Option<Duration>), Error>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
         let missed = |reason| {
@@ -147,19 +159,19 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             self.report(&Event::Missed { id, reason });
         };
         let look = match read {
-            Ok(Entry::Record(fields)) => {
+            Ok((Entry::Record(fields), left)) => {
                 if let Ok(record) = self.inner.decode(self.id, fields) {
-                    return Ok(self.hit(record.map(Arc::new)));
+                    return Ok(self.there(data, record.map(Arc::new), left, load));
                 }
                 missed(Miss::Unreadable);
                 // No second look, it would find the same.
                 false
             }
-            Ok(Entry::Absent) => {
+            Ok((Entry::Absent, _)) => {
                 missed(Miss::Absent);
                 true
             }
-            Ok(Entry::Foreign) => {
+            Ok((Entry::Foreign, _)) => {
                 self.report(&Event::Unreadable { id: self.id });
                 missed(Miss::Unreadable);
                 true
@@ -170,6 +182,29 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             }
         };
         self.missed(&Keys::of(data), look, load)
+    }
+
+    /// The first look found it: that is the answer, unless it should be loaded anew.
+    fn there(
+        &self,
+        data: String,
+        record: Option<Arc<R>>,
+        left: Option<Duration>,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    ) -> Lookup<R> {
+        // What has no end, and that there is none, are fresh as long as they are there.
+        let (record, left) = match (record, left) {
+            (Some(record), Some(left)) => (record, left),
+            (record, _) => return self.hit(record),
+        };
+        let inner = self.inner;
+        match inner.settings.freshness.of(left, inner.load_time.get()) {
+            State::Fresh => self.hit(Some(record)),
+            state => {
+                let cached = Cached::new(record, state);
+                self.refresh(&Keys::of(data), left, cached, load)
+            }
+        }
     }
 
     /// The same, and an error is reported.

@@ -20,6 +20,7 @@
 //! The steps are told one by one in `lua/README.md`, with why each is as it is.
 
 mod cause;
+mod command;
 pub(crate) mod connection;
 mod failure;
 pub(crate) mod memory;
@@ -65,6 +66,17 @@ pub enum Acquire {
     },
 }
 
+/// The answer to [`Store::refresh`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refresh {
+    /// Somebody filled it anew in the meantime.
+    Record(Fields),
+    /// The lease is ours.
+    Acquired,
+    /// Another fill or a write is under way, or the latest refresh failed a moment ago.
+    Taken,
+}
+
 /// The answer to [`Store::update`] and [`Store::update_field`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
@@ -107,6 +119,23 @@ pub struct Diff {
     pub gone: Vec<Vec<u8>>,
 }
 
+/// A new TTL for a record that is updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewTtl {
+    /// From now on.
+    pub ttl: Duration,
+    /// Only where it has more left than this; else it keeps what it has.
+    pub if_over: Duration,
+}
+
+/// In any case.
+impl From<Duration> for NewTtl {
+    fn from(ttl: Duration) -> NewTtl {
+        let if_over = Duration::ZERO;
+        NewTtl { ttl, if_over }
+    }
+}
+
 /// A change of a record, given its fields: what to do, or `None` to leave it as it is.
 pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 
@@ -128,10 +157,23 @@ pub trait Store: Send + Sync {
     /// As with every step: the store could not do it, or nobody knows whether it did.
     fn read(&self, data: &str) -> Result<Entry, Failure>;
 
+    /// The same, and how long the record still lives. Where the two are not looked at in one step, what is said of its
+    /// life may be shorter than it is, and not longer. Two round trips, where the store can't do it in one.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        let ttl = self.ttl(data)?;
+        Ok((self.read(data)?, ttl))
+    }
+
     /// Asks for the lease. `look`: hand a record over if there is one by now.
     ///
     /// The cache asks **once** with a token. Where the reply is lost, the question may still be on its way, and would
     /// set the lease again after an invalidation has ended it; so an implementation must not repeat it either.
+    ///
+    /// A [back-off](Store::back_off) doesn't count: who asks here has no record to fall back on.
     ///
     /// Where a guard stands, writers whose place in it has lapsed lose it. If that happened, the guard's
     /// nonce becomes `token`; and where no writer is left, the lease is the caller's.
@@ -147,8 +189,25 @@ pub trait Store: Send + Sync {
         look: bool,
     ) -> Result<Acquire, Failure>;
 
+    /// Asks for the lease of a record that is there and was seen to live on for `left`, in order to load it anew.
+    /// Hands the record over if it lives longer than that by now, because somebody has filled it. Nobody who
+    /// asks this waits for the answer of another, so whoever else has the lease key is [in the way](Refresh::Taken).
+    ///
+    /// As with [`acquire`](Store::acquire), the cache asks once with a token.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure>;
+
     /// Writes the record, whole and with its TTL, over whatever stood there, and ends the lease. False: refused, the
-    /// lease was ours no longer.
+    /// lease was ours no longer. A record without fields is none: then nothing stands there any more.
     ///
     /// # Errors
     ///
@@ -167,6 +226,14 @@ pub trait Store: Send + Sync {
     ///
     /// See [`read`](Store::read).
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure>;
+
+    /// Gives the lease back, and has whoever asks for a [`refresh`](Store::refresh) told that it is taken, for so long or
+    /// until a write ends that. False: it was ours no longer.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure>;
 
     /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: it was ours no longer.
     ///
@@ -212,6 +279,14 @@ pub trait Store: Send + Sync {
             .collect())
     }
 
+    /// Has a record live for no longer than `stay`, and ends the lease, as [`invalidate`](Store::invalidate) does. An
+    /// entry that says there is no record goes. True: there was an entry.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure>;
+
     /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the writer's
     /// place in the guard has lapsed because it wasn't renewed. The guard gets a new nonce. True: there was a
     /// record.
@@ -244,7 +319,7 @@ pub trait Store: Send + Sync {
         keys: &Keys,
         field: &str,
         value: &[u8],
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
     ) -> Result<Update, Failure>;
 
     /// Tries to change a cached record by a closure of the user's, which must not be called under a lock. Ends the
@@ -256,7 +331,7 @@ pub trait Store: Send + Sync {
     fn update(
         &self,
         keys: &Keys,
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure>;
 

@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use redis::{Client, Connection, RedisResult, Value, cmd};
+use redis::{Client, Connection, RedisResult, cmd};
 
 use super::{
-    Acquire, Change, Diff, Entry, Failure, Store, TtlRemaining, Update, cause,
+    Acquire, Change, Entry, Failure, NewTtl, Refresh, Store, TtlRemaining, Update, cause, command,
     connection::{Conduct, Connections, Timeouts},
-    pipeline,
     script::{self, Scripts},
 };
 use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
@@ -48,7 +47,15 @@ impl RedisStore {
 
 impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
-        self.run(Conduct::Repeatable, |connection| hgetall(connection, data))
+        self.run(Conduct::Repeatable, |connection| {
+            command::read(connection, data)
+        })
+    }
+
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            command::read_with_ttl(connection, data)
+        })
     }
 
     fn acquire(
@@ -66,6 +73,22 @@ impl Store for RedisStore {
                     .arg(if look { "look" } else { "skip" });
             })?;
             script::acquired(reply)
+        })
+    }
+
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        self.run(Conduct::Once, |connection| {
+            let reply = self.scripts.refresh.call(connection, keys, |request| {
+                request.arg(token.as_bytes());
+                request.arg(millis(lease_ttl)).arg(millis(left));
+            })?;
+            script::refreshed(reply)
         })
     }
 
@@ -90,6 +113,14 @@ impl Store for RedisStore {
         self.run(Conduct::Repeatable, |connection| {
             self.scripts.release.call(connection, keys, |request| {
                 request.arg(token.as_bytes());
+            })
+        })
+    }
+
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            self.scripts.back_off.call(connection, keys, |request| {
+                request.arg(token.as_bytes()).arg(millis(pause));
             })
         })
     }
@@ -138,6 +169,14 @@ impl Store for RedisStore {
         Ok(each.map(|done| done.map(drop).map_err(refused)).collect())
     }
 
+    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            self.scripts.expire.call(connection, keys, |request| {
+                request.arg(Token::random().as_bytes()).arg(millis(stay));
+            })
+        })
+    }
+
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
         self.run(Conduct::Repeatable, |connection| {
             self.scripts.guard.call(connection, keys, |request| {
@@ -162,14 +201,16 @@ impl Store for RedisStore {
         keys: &Keys,
         field: &str,
         value: &[u8],
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
     ) -> Result<Update, Failure> {
         let done = self.run(Conduct::Transaction, |connection| {
-            watch(connection, keys)?;
+            command::watch(connection, keys)?;
             let update_field = &self.scripts.update_field;
             update_field.call_watched(connection, keys, |request| {
-                request.arg(field).arg(value).arg(ttl.map_or(0, millis));
-                request.arg(Token::random().as_bytes());
+                let (ttl, if_over) =
+                    ttl.map_or((0, 0), |new| (millis(new.ttl), millis(new.if_over)));
+                request.arg(field).arg(value).arg(ttl);
+                request.arg(Token::random().as_bytes()).arg(if_over);
             })
         })?;
         Ok(match done {
@@ -182,22 +223,17 @@ impl Store for RedisStore {
     fn update(
         &self,
         keys: &Keys,
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
         self.run(Conduct::Transaction, |connection| {
-            update_once(connection, keys, ttl, change)
+            command::update(connection, keys, ttl, change)
         })
     }
 
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
-        let left: i64 = self.run(Conduct::Repeatable, |connection| {
-            cmd("PTTL").arg(data).query(connection)
-        })?;
-        Ok(match u64::try_from(left) {
-            Ok(left) => TtlRemaining::Left(Duration::from_millis(left)),
-            Err(_) if left == -1 => TtlRemaining::NoTtl,
-            Err(_) => TtlRemaining::NoSuchKey,
+        self.run(Conduct::Repeatable, |connection| {
+            command::ttl(connection, data)
         })
     }
 
@@ -206,87 +242,4 @@ impl Store for RedisStore {
             cmd("PING").exec(connection)
         })
     }
-}
-
-fn hgetall(connection: &mut Connection, data: &str) -> RedisResult<Entry> {
-    let reply = cmd("HGETALL").arg(data).query(connection);
-    let fields = match reply {
-        // What a server sends depends on the protocol version in the address.
-        Ok(Value::Array(list)) => script::fields(list.into_iter()),
-        Ok(Value::Map(pairs)) => script::fields(
-            pairs
-                .into_iter()
-                .flat_map(|(name, value)| [name, value])
-                .collect::<Vec<_>>()
-                .into_iter(),
-        ),
-        Ok(_) => None,
-        Err(error) if error.code() == Some("WRONGTYPE") => return Ok(Entry::Foreign),
-        Err(error) => return Err(error),
-    };
-    match fields {
-        Some(fields) if fields.is_empty() => Ok(Entry::Absent),
-        Some(fields) => Ok(Entry::Record(fields)),
-        None => Err(script::nonsense("HGETALL answers with names and values")),
-    }
-}
-
-/// From here to the next EXEC on this connection, nobody else's change of the record or its lease goes unnoticed.
-/// Returns the type of what stands in the lease's place: a guard is a hash.
-fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<String> {
-    let mut watch = redis::pipe();
-    watch.cmd("WATCH").arg(&keys.data).arg(&keys.lease).ignore();
-    watch.cmd("TYPE").arg(&keys.lease);
-    let (lease,) = pipeline::query(&watch, connection)?;
-    Ok(lease)
-}
-
-/// One attempt at an optimistic update.
-fn update_once(
-    connection: &mut Connection,
-    keys: &Keys,
-    ttl: Option<Duration>,
-    change: Change<'_>,
-) -> RedisResult<Update> {
-    let lease = watch(connection, keys)?;
-    let diff = match hgetall(connection, &keys.data)? {
-        Entry::Record(fields) => change(fields),
-        Entry::Absent | Entry::Foreign => None,
-    };
-
-    let mut transaction = redis::pipe();
-    transaction.atomic();
-    if lease == "hash" {
-        // A guard stays, for its writer has not ended, under another nonce: who comes after this shares no
-        // load from before it.
-        let nonce = Token::random();
-        transaction
-            .hset(&keys.lease, "nonce", nonce.as_bytes())
-            .ignore();
-    } else {
-        transaction.del(&keys.lease).ignore();
-    }
-    if let Some(Diff { set, gone }) = &diff {
-        if !set.is_empty() {
-            let request = transaction.cmd("HSET").arg(&keys.data);
-            for (name, value) in set {
-                request.arg(name).arg(value);
-            }
-            request.ignore();
-        }
-        if !gone.is_empty() {
-            transaction.hdel(&keys.data, gone).ignore();
-        }
-        if let Some(ttl) = ttl {
-            let request = transaction.cmd("PEXPIRE");
-            request.arg(&keys.data).arg(millis(ttl)).ignore();
-        }
-    }
-    // Redis answers nil, and has done nothing, where a watched key changed.
-    let done: Option<()> = pipeline::query(&transaction, connection)?;
-    Ok(match (done, diff) {
-        (None, _) => Update::Overtaken,
-        (Some(()), Some(_)) => Update::Changed,
-        (Some(()), None) => Update::Unchanged,
-    })
 }

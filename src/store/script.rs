@@ -3,14 +3,14 @@
 //! The only file that names a script. Each text has the name of its file in `lua/` and of the
 //! `Store` method it serves.
 
-use std::time::Duration;
+use std::{time::Duration, vec};
 
 use redis::{
     Cmd, Connection, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
     Value,
 };
 
-use super::{Acquire, pipeline};
+use super::{Acquire, Refresh, pipeline};
 use crate::{fields::Fields, key::Keys, token::Token};
 
 /// Declares each script as a public text that shows its source, and the set of all.
@@ -48,14 +48,20 @@ macro_rules! scripts {
 scripts! {
     /// Asks for the lease on one key.
     ACQUIRE acquire;
+    /// Asks for the lease of a record that is there, in order to load it anew.
+    REFRESH refresh;
     /// Writes a loaded record and ends the lease.
     FILL fill;
     /// Gives a lease back unfilled.
     RELEASE release;
+    /// Gives back the lease of a refresh that failed, and has nobody try again for a while.
+    BACK_OFF back_off;
     /// Keeps a lease alive while its loader still runs.
     RENEW renew;
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
+    /// Has a record count as stale, and ends every load of it that is under way.
+    EXPIRE expire;
     /// Begins a write: no fill until it has ended.
     GUARD guard;
     /// Ends a write.
@@ -146,18 +152,37 @@ impl Script {
 
 /// What `acquire.lua` answered.
 pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
+    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+        b"acquired" => Some(Acquire::Acquired),
+        b"record" => fields(parts).map(Acquire::Record),
+        b"held" => held(parts),
+        b"guarded" => guarded(parts),
+        _ => None,
+    });
+    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
+}
+
+/// What `refresh.lua` answered.
+pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
+    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+        b"acquired" => Some(Refresh::Acquired),
+        b"record" => fields(parts).map(Refresh::Record),
+        b"taken" => Some(Refresh::Taken),
+        _ => None,
+    });
+    answer.ok_or_else(|| nonsense("refresh answers with a record, `acquired` or `taken`"))
+}
+
+/// The word with which an answer begins, and the rest.
+fn told(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
     let Value::Array(parts) = reply else {
-        return Err(nonsense("acquire answers with an array"));
+        return None;
     };
     let mut parts = parts.into_iter();
-    let answer = match parts.next() {
-        Some(Value::BulkString(kind)) if kind == b"acquired" => Some(Acquire::Acquired),
-        Some(Value::BulkString(kind)) if kind == b"record" => fields(parts).map(Acquire::Record),
-        Some(Value::BulkString(kind)) if kind == b"held" => held(parts),
-        Some(Value::BulkString(kind)) if kind == b"guarded" => guarded(parts),
+    match parts.next() {
+        Some(Value::BulkString(kind)) => Some((kind, parts)),
         _ => None,
-    };
-    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
+    }
 }
 
 fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {

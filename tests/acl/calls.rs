@@ -23,10 +23,11 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 /// One call, as the README names it. `None`: it did not do what it should.
 pub(crate) type Call = fn(&Stage) -> Option<()>;
 
-pub(crate) const CALLS: [(&str, Call); 8] = [
+pub(crate) const CALLS: [(&str, Call); 9] = [
     ("`build`", build),
     ("`get`", get),
     ("`invalidate`", invalidate),
+    ("`expire`", expire),
     ("`write`", write),
     ("`update_field`", update_field),
     ("`update`", update),
@@ -156,7 +157,35 @@ fn get(stage: &Stage) -> Option<()> {
         stage.tell("DEL", &[format!("lock:{{{PREFIX}p-005}}")]);
         stage.until_renewed();
     })?;
-    holds(cache.stats().refused_fills == 1 && cache.stats().redis_errors == 0)
+    holds(cache.stats().refused_fills == 1 && cache.stats().redis_errors == 0)?;
+    refresh(stage)
+}
+
+/// What is there is loaded anew, in vain and then well.
+fn refresh(stage: &Stage) -> Option<()> {
+    let grace = Duration::from_secs(600);
+    let builder = || stage.builder().grace(grace).lease_ttl(LEASE);
+    let (cache, patient): (Cache, Cache) = (
+        builder().build().unwrap(),
+        builder()
+            .lease_ttl(grace)
+            .max_load_time(grace)
+            .build()
+            .unwrap(),
+    );
+    // It lives for less than the grace.
+    stage.put_record("p-006");
+    let failed = cache.get("p-006", |_| Err::<Option<Record>, _>("no connection"));
+    holds(failed.ok()?.refresh_failed_by().is_some())?;
+    // With the back-off in its place.
+    stage.put_record("p-007");
+    let failed = patient.get("p-007", |_| Err::<Option<Record>, _>("no connection"));
+    holds(failed.ok()?.refresh_failed_by().is_some())?;
+    stage.tell("DEL", &[format!("{PREFIX}p-007")]);
+    holds(cache.get("p-007", load_loaf).ok()?.source() == Source::Loaded)?;
+    stage.put_record("p-008");
+    holds(cache.get("p-008", load_loaf).ok()?.source() == Source::Refreshed)?;
+    holds(cache.stats().redis_errors == 0 && patient.stats().redis_errors == 0)
 }
 
 fn invalidate(stage: &Stage) -> Option<()> {
@@ -164,6 +193,20 @@ fn invalidate(stage: &Stage) -> Option<()> {
     stage.put_record("p-001");
     stage.put_guard("p-001");
     holds(cache.invalidate("p-001").ok()?)
+}
+
+fn expire(stage: &Stage) -> Option<()> {
+    let grace = Duration::from_secs(1);
+    let cache: Cache = stage.builder().grace(grace).build().unwrap();
+    stage.put_record("p-001");
+    stage.put_guard("p-001");
+    holds(cache.expire("p-001").ok()?)?;
+    stage.put_record("p-002");
+    stage.tell(
+        "HSET",
+        &[&format!("{PREFIX}p-002"), "__cache_aside_not_found", "1"],
+    );
+    holds(cache.expire("p-002").ok()?)
 }
 
 fn write(stage: &Stage) -> Option<()> {
@@ -198,7 +241,10 @@ fn update(stage: &Stage) -> Option<()> {
     let rename = |_: &Record| Some(Record::from([("name", "Rye")]));
     holds(cache.update("p-001", rename).ok()?)?;
     stage.put_guard("p-001");
-    holds(cache.update("p-001", |_| Some(loaf())).ok()?)
+    holds(cache.update("p-001", |_| Some(loaf())).ok()?)?;
+    let grace = Duration::from_secs(1);
+    let cache: Cache = stage.builder().grace(grace).build().unwrap();
+    holds(cache.update("p-001", rename).ok()?)
 }
 
 fn ttl_remaining(stage: &Stage) -> Option<()> {

@@ -114,10 +114,13 @@ fn the_rule_allows_every_command_that_a_script_calls() {
     let allowed = that_begin_with('+');
     for script in [
         scripts::ACQUIRE,
+        scripts::REFRESH,
         scripts::FILL,
         scripts::RELEASE,
+        scripts::BACK_OFF,
         scripts::RENEW,
         scripts::INVALIDATE,
+        scripts::EXPIRE,
         scripts::GUARD,
         scripts::UNGUARD,
         scripts::UPDATE_FIELD,

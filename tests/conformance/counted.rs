@@ -10,7 +10,7 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, TtlRemaining,
-    store::{Acquire, Change, Entry, Failure, Fields, Keys, Store, Token, Update},
+    store::{Acquire, Change, Entry, Failure, Fields, Keys, NewTtl, Refresh, Store, Token, Update},
 };
 
 use crate::ground::Ground;
@@ -65,6 +65,28 @@ impl Store for Counted {
         self.store.fill(keys, token, ttl, record)
     }
 
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        self.store.read_with_ttl(data)
+    }
+
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        self.store.refresh(keys, token, lease_ttl, left)
+    }
+
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        self.store.back_off(keys, token, pause)
+    }
+
+    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+        self.store.expire(keys, stay)
+    }
+
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         self.store.release(keys, token)
     }
@@ -90,7 +112,7 @@ impl Store for Counted {
         keys: &Keys,
         field: &str,
         value: &[u8],
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
     ) -> Result<Update, Failure> {
         self.store.update_field(keys, field, value, ttl)
     }
@@ -98,7 +120,7 @@ impl Store for Counted {
     fn update(
         &self,
         keys: &Keys,
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
         self.store.update(keys, ttl, change)

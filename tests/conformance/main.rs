@@ -26,6 +26,8 @@ macro_rules! on_both_stores {
 
 mod counted;
 mod differential;
+mod early;
+mod grace;
 mod ground;
 #[path = "../support/held.rs"]
 mod held;

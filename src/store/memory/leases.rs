@@ -27,6 +27,10 @@ pub(super) enum Held {
         nonce: Token,
         writers: Vec<(Token, Instant)>,
     },
+    /// No lease: a refresh failed, and is not to be tried again before this.
+    BackOff {
+        until: Instant,
+    },
 }
 
 impl Leases {
@@ -58,7 +62,7 @@ impl Leases {
     pub(super) fn end(&mut self, lease: &str) {
         match self.live(lease) {
             Some(Held::Guard { nonce, .. }) => *nonce = Token::random(),
-            Some(Held::Lease { .. }) => drop(self.held.remove(lease)),
+            Some(Held::Lease { .. } | Held::BackOff { .. }) => drop(self.held.remove(lease)),
             None => {}
         }
     }
@@ -71,7 +75,7 @@ impl Leases {
 impl Held {
     fn is_over(&self, now: Instant) -> bool {
         match self {
-            Held::Lease { until, .. } => *until <= now,
+            Held::Lease { until, .. } | Held::BackOff { until } => *until <= now,
             Held::Guard { writers, .. } => writers.iter().all(|(_, until)| *until <= now),
         }
     }

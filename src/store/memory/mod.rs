@@ -24,12 +24,8 @@ use self::{
     leases::{Held, Leases},
     records::{Records, Stored},
 };
-use super::{Acquire, Change, Diff, Entry, Failure, Store, TtlRemaining, Update};
-use crate::{
-    fields::{Fields, NOT_FOUND},
-    key::Keys,
-    token::Token,
-};
+use super::{Acquire, Change, Diff, Entry, Failure, NewTtl, Refresh, Store, TtlRemaining, Update};
+use crate::{fields::Fields, key::Keys, token::Token};
 
 pub(crate) use self::records::Bound;
 
@@ -59,11 +55,15 @@ impl MemoryStore {
     }
 
     /// Changes a record. Called under the lock of its leases.
-    fn change(&self, keys: &Keys, old: &Stored, diff: &Diff, ttl: Option<Duration>) {
+    fn change(&self, keys: &Keys, old: &Stored, diff: &Diff, ttl: Option<NewTtl>) {
         let mut fields = old.fields.clone();
         hash::set(&mut fields, &diff.set);
         hash::remove(&mut fields, &diff.gone);
-        let until = ttl.map_or(old.until, |ttl| Instant::now() + ttl);
+        let now = Instant::now();
+        let until = match ttl {
+            Some(NewTtl { ttl, if_over }) if old.left(now) > if_over => now + ttl,
+            _ => old.until,
+        };
         self.records.put(&keys.data, fields, until);
     }
 }
@@ -72,6 +72,16 @@ impl Store for MemoryStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
         let stored = self.records.live(data);
         Ok(stored.map_or(Entry::Absent, |stored| Entry::Record(stored.fields.clone())))
+    }
+
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        let stored = self.records.live(data);
+        Ok(
+            stored.map_or((Entry::Absent, TtlRemaining::NoSuchKey), |stored| {
+                let left = TtlRemaining::Left(stored.left(Instant::now()));
+                (Entry::Record(stored.fields.clone()), left)
+            }),
+        )
     }
 
     fn acquire(
@@ -87,7 +97,8 @@ impl Store for MemoryStore {
         }
         let now = Instant::now();
         match leases.live(&keys.lease) {
-            None => {
+            // Who asks here has no record to fall back on.
+            None | Some(Held::BackOff { .. }) => {
                 let until = now + lease_ttl;
                 leases.put(&keys.lease, Held::Lease { token, until });
                 Ok(Acquire::Acquired)
@@ -106,6 +117,28 @@ impl Store for MemoryStore {
                 Ok(Acquire::Guarded { nonce: *nonce })
             }
         }
+    }
+
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        let mut leases = self.lock(keys);
+        let now = Instant::now();
+        if let Some(stored) = self.records.live(&keys.data)
+            && stored.left(now) > left
+        {
+            return Ok(Refresh::Record(stored.fields.clone()));
+        }
+        if leases.live(&keys.lease).is_some() {
+            return Ok(Refresh::Taken);
+        }
+        let until = now + lease_ttl;
+        leases.put(&keys.lease, Held::Lease { token, until });
+        Ok(Refresh::Acquired)
     }
 
     fn fill(
@@ -135,6 +168,16 @@ impl Store for MemoryStore {
         Ok(ours)
     }
 
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        let mut leases = self.lock(keys);
+        let ours = leases.is_leased(&keys.lease, token);
+        if ours {
+            let until = Instant::now() + pause;
+            leases.put(&keys.lease, Held::BackOff { until });
+        }
+        Ok(ours)
+    }
+
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
         let mut leases = self.lock(keys);
         let end = match leases.live(&keys.lease) {
@@ -155,6 +198,21 @@ impl Store for MemoryStore {
         let mut leases = self.lock(keys);
         leases.end(&keys.lease);
         Ok(self.records.take(&keys.data))
+    }
+
+    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+        let mut leases = self.lock(keys);
+        leases.end(&keys.lease);
+        let Some(stored) = self.records.live(&keys.data) else {
+            return Ok(false);
+        };
+        let until = Instant::now() + stay;
+        if stored.says_there_is_none() {
+            self.records.take(&keys.data);
+        } else if until < stored.until {
+            self.records.put(&keys.data, stored.fields.clone(), until);
+        }
+        Ok(true)
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
@@ -191,14 +249,14 @@ impl Store for MemoryStore {
         keys: &Keys,
         field: &str,
         value: &[u8],
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
     ) -> Result<Update, Failure> {
         let mut leases = self.lock(keys);
         leases.end(&keys.lease);
         let Some(stored) = self.records.live(&keys.data) else {
             return Ok(Update::Unchanged);
         };
-        if stored.fields.iter().any(|(name, _)| name == NOT_FOUND) {
+        if stored.says_there_is_none() {
             self.records.take(&keys.data);
             return Ok(Update::Unchanged);
         }
@@ -211,7 +269,7 @@ impl Store for MemoryStore {
     fn update(
         &self,
         keys: &Keys,
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
         let held = {
@@ -243,10 +301,9 @@ impl Store for MemoryStore {
     }
 
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
-        let left = |stored: Arc<Stored>| stored.until.saturating_duration_since(Instant::now());
         let stored = self.records.live(data);
         Ok(stored.map_or(TtlRemaining::NoSuchKey, |stored| {
-            TtlRemaining::Left(left(stored))
+            TtlRemaining::Left(stored.left(Instant::now()))
         }))
     }
 

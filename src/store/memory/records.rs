@@ -2,14 +2,17 @@
 //!
 //! Whatever the bound drops of its own accord is a miss later on, and never something old.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::fields::Fields;
+use crate::fields::{Fields, NOT_FOUND};
 
 /// Into how many parts the records are divided, each with its own lock and its share of the bound. Few, because a
 /// record that is larger than a part cannot be kept.
@@ -30,6 +33,16 @@ pub(super) struct Records(Cache<String, Arc<Stored>, Weigh>);
 pub(super) struct Stored {
     pub(super) fields: Fields,
     pub(super) until: Instant,
+}
+
+impl Stored {
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        self.until.saturating_duration_since(now)
+    }
+
+    pub(super) fn says_there_is_none(&self) -> bool {
+        self.fields.iter().any(|(name, _)| name == NOT_FOUND)
+    }
 }
 
 impl Records {

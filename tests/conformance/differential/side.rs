@@ -8,10 +8,10 @@ use std::{
 
 use cache_aside::{
     TtlRemaining,
-    store::{Acquire, Diff, Entry, Fields, Keys, Store, Token},
+    store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Refresh, Store, Token},
 };
 
-use super::step::{At, Pairs, Step, Ttl, Who};
+use super::step::{At, Pairs, Seen, Step, Ttl, Who};
 use crate::ground::{Ground, keys};
 
 const LONG: Duration = Duration::from_secs(1_000);
@@ -89,6 +89,16 @@ impl Side {
             Step::Acquire(at, who, ttl, look) => {
                 self.acquire(&keys[*at], self.token(*who), *ttl, *look)
             }
+            Step::Refresh(at, who, ttl, left) => {
+                let (token, left) = (self.token(*who), seen(*left));
+                match store.refresh(&keys[*at], token, time(*ttl), left).unwrap() {
+                    Refresh::Record(fields) => told_entry(Entry::Record(fields)),
+                    other => format!("{other:?}"),
+                }
+            }
+            Step::BackOff(at, who, ttl) => {
+                told(store.back_off(&keys[*at], self.token(*who), time(*ttl)))
+            }
             Step::Fill(at, who, ttl, record) => {
                 let (token, record) = (self.token(*who), fields(record));
                 told(store.fill(&keys[*at], token, time(*ttl), &record))
@@ -109,6 +119,7 @@ impl Side {
                 let leases: Vec<_> = all.iter().map(lease).collect();
                 format!("{:?}", store.renew_all(&leases, LONG).unwrap())
             }
+            Step::Expire(at, ttl) => told(store.expire(&keys[*at], time(*ttl))),
             Step::Invalidate(at) => told(store.invalidate(&keys[*at])),
             Step::InvalidateAll(all) => {
                 let all: Vec<_> = all.iter().map(|at| &keys[*at]).collect();
@@ -122,7 +133,7 @@ impl Side {
             }
             Step::Unguard(at, who) => told(store.unguard(&keys[*at], self.token(*who))),
             Step::UpdateField(at, name, value, ttl) => {
-                let ttl = ttl.map(time);
+                let ttl = ttl.map(new_ttl);
                 told(store.update_field(&keys[*at], name, value.as_bytes(), ttl))
             }
             Step::Update(key, diff, ttl, meanwhile) => {
@@ -135,7 +146,7 @@ impl Side {
                         gone: gone.iter().map(|&name| name.into()).collect(),
                     })
                 };
-                let done = store.update(&keys[*key], ttl.map(time), &mut change);
+                let done = store.update(&keys[*key], ttl.map(new_ttl), &mut change);
                 format!("{}, {seen}", told(done))
             }
         }
@@ -184,6 +195,11 @@ impl Side {
         let looks = keys.iter().map(|keys| {
             let entry = told_entry(self.store.read(&keys.data).unwrap());
             let left = told_ttl(self.store.ttl(&keys.data).unwrap());
+            let (same, time) = self.store.read_with_ttl(&keys.data).unwrap();
+            assert_eq!(
+                (told_entry(same), told_ttl(time)),
+                (entry.clone(), left.clone())
+            );
             let asker = self.named("the last to ask");
             let lease = self.acquire(keys, asker, Ttl::Long, false);
             format!("{entry}, {left}, {lease}")
@@ -200,6 +216,13 @@ impl Side {
             "Acquire Acquired",
             "Acquire Held",
             "Acquire Guarded",
+            "Refresh Record",
+            "Refresh Acquired",
+            "Refresh Taken",
+            "BackOff true",
+            "BackOff false",
+            "Expire true",
+            "Expire false",
             "Load true",
             "Fill true",
             "Fill false",
@@ -230,6 +253,21 @@ fn time(ttl: Ttl) -> Duration {
         Ttl::Long => LONG,
         Ttl::Longer => LONGER,
         Ttl::Brief => BRIEF,
+    }
+}
+
+fn seen(seen: Seen) -> Duration {
+    match seen {
+        Seen::Nothing => Duration::ZERO,
+        Seen::Much => 2 * LONG,
+        Seen::More => 2 * LONGER,
+    }
+}
+
+fn new_ttl((ttl, if_over): (Ttl, Seen)) -> NewTtl {
+    NewTtl {
+        ttl: time(ttl),
+        if_over: seen(if_over),
     }
 }
 

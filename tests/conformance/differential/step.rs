@@ -23,6 +23,15 @@ pub(super) enum Ttl {
     Brief,
 }
 
+/// What is seen to be left, or is to be left, of a record's life.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Seen {
+    Nothing,
+    /// More than what is long, less than what is longer.
+    Much,
+    More,
+}
+
 /// Names and values. A name may come twice.
 pub(super) type Pairs = Vec<(&'static str, &'static str)>;
 
@@ -31,6 +40,8 @@ pub(super) enum Step {
     Read(At),
     Left(At),
     Acquire(At, Who, Ttl, bool),
+    Refresh(At, Who, Ttl, Seen),
+    BackOff(At, Who, Ttl),
     Fill(At, Who, Ttl, Pairs),
     /// Acquire and fill. By chance alone they would seldom meet, and there would hardly ever be a record.
     Load(At, Who, Ttl, Pairs),
@@ -38,15 +49,16 @@ pub(super) enum Step {
     Renew(At, Who, Ttl),
     RenewAll(Vec<(At, Who)>),
     Invalidate(At),
+    Expire(At, Ttl),
     InvalidateAll(Vec<At>),
     Guard(At, Who, Ttl),
     Unguard(At, Who),
-    UpdateField(At, &'static str, &'static str, Option<Ttl>),
+    UpdateField(At, &'static str, &'static str, Option<(Ttl, Seen)>),
     /// What is set and what goes, `None` to decline; and what somebody does while the closure runs.
     Update(
         At,
         Option<(Pairs, Vec<&'static str>)>,
-        Option<Ttl>,
+        Option<(Ttl, Seen)>,
         Option<Box<Step>>,
     ),
 }
@@ -56,12 +68,15 @@ impl Step {
     pub(super) fn is_brief(&self) -> bool {
         match self {
             Step::Acquire(_, _, ttl, _)
+            | Step::Refresh(_, _, ttl, _)
+            | Step::BackOff(_, _, ttl)
+            | Step::Expire(_, ttl)
             | Step::Fill(_, _, ttl, _)
             | Step::Load(_, _, ttl, _)
             | Step::Renew(_, _, ttl)
             | Step::Guard(_, _, ttl)
-            | Step::UpdateField(_, _, _, Some(ttl))
-            | Step::Update(_, _, Some(ttl), _) => matches!(ttl, Ttl::Brief),
+            | Step::UpdateField(_, _, _, Some((ttl, _)))
+            | Step::Update(_, _, Some((ttl, _)), _) => matches!(ttl, Ttl::Brief),
             _ => false,
         }
     }
@@ -99,12 +114,19 @@ fn ttl() -> impl Strategy<Value = Ttl> {
     prop_oneof![9 => long(), 1 => Just(Ttl::Brief)]
 }
 
+fn seen() -> impl Strategy<Value = Seen> {
+    select(&[Seen::Nothing, Seen::Much, Seen::More])
+}
+
 /// A step that is no `update`, with its times from `ttl`.
 fn plain<T: Strategy<Value = Ttl> + 'static>(ttl: fn() -> T) -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => record_at().prop_map(Step::Read),
         2 => record_at().prop_map(Step::Left),
         8 => (record_at(), who(), ttl(), any::<bool>()).prop_map(|(at, who, ttl, look)| Step::Acquire(at, who, ttl, look)),
+        6 => (record_at(), who(), ttl(), seen()).prop_map(|(at, who, ttl, seen)| Step::Refresh(at, who, ttl, seen)),
+        4 => (record_at(), who(), ttl()).prop_map(|(at, who, ttl)| Step::BackOff(at, who, ttl)),
+        3 => (record_at(), ttl()).prop_map(|(at, ttl)| Step::Expire(at, ttl)),
         4 => (record_at(), who(), ttl(), record()).prop_map(|(at, who, ttl, record)| Step::Fill(at, who, ttl, record)),
         12 => (record_at(), who(), ttl(), record()).prop_map(|(at, who, ttl, record)| Step::Load(at, who, ttl, record)),
         4 => (record_at(), who()).prop_map(|(at, who)| Step::Release(at, who)),
@@ -114,7 +136,7 @@ fn plain<T: Strategy<Value = Ttl> + 'static>(ttl: fn() -> T) -> impl Strategy<Va
         1 => vec(record_at(), 0..4).prop_map(Step::InvalidateAll),
         3 => (record_at(), who(), ttl()).prop_map(|(at, who, ttl)| Step::Guard(at, who, ttl)),
         4 => (record_at(), who()).prop_map(|(at, who)| Step::Unguard(at, who)),
-        3 => (record_at(), select(&NAMES), select(&VALUES), proptest::option::of(ttl()))
+        3 => (record_at(), select(&NAMES), select(&VALUES), proptest::option::of((ttl(), seen())))
             .prop_map(|(at, name, value, ttl)| Step::UpdateField(at, name, value, ttl)),
     ]
 }
@@ -124,7 +146,7 @@ fn update() -> impl Strategy<Value = Step> {
     (
         record_at(),
         proptest::option::weighted(0.8, diff),
-        proptest::option::of(ttl()),
+        proptest::option::of((ttl(), seen())),
         // Nothing of it lapses, and nothing comes back: a lease that is taken and ended again while the closure
         // runs overtakes an update on Redis, needlessly, and in memory it doesn't.
         proptest::option::of(plain(long).prop_map(Box::new)),

@@ -67,8 +67,14 @@ fn a_fill_without_the_lease_is_refused_and_changes_nothing(ground: &Ground) {
 
 /// The second of the two rules that everything rests on.
 fn whatever_makes_a_load_wrong_refuses_its_fill(ground: &Ground) {
-    let endings: [Deed; 8] = [
+    let endings: [Deed; 10] = [
         ("release", |spot, token| assert!(spot.release(token))),
+        ("back_off", |spot, token| {
+            assert!(spot.back_off(token, LONG));
+        }),
+        ("expire", |spot, _| {
+            spot.expire(LONG);
+        }),
         ("invalidate", |spot, _| {
             spot.invalidate();
         }),

@@ -3,6 +3,7 @@
 mod guards;
 mod leases;
 mod records;
+mod refreshes;
 mod updates;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 
 use cache_aside::{
     TtlRemaining,
-    store::{Acquire, Diff, Entry, Fields, Keys, Store, Token, Update},
+    store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Refresh, Store, Token, Update},
 };
 
 use crate::ground::{Ground, keys};
@@ -104,6 +105,20 @@ impl Spot {
         self.fill_for(token, &record("filled"), LONG)
     }
 
+    /// Asks for the lease of a record that was seen to live on for `left`.
+    fn refresh(&self, token: Token, left: Duration) -> Refresh {
+        let store = &self.store;
+        store.refresh(&self.keys, token, LONG, left).unwrap()
+    }
+
+    fn back_off(&self, token: Token, pause: Duration) -> bool {
+        self.store.back_off(&self.keys, token, pause).unwrap()
+    }
+
+    fn expire(&self, stay: Duration) -> bool {
+        self.store.expire(&self.keys, stay).unwrap()
+    }
+
     fn release(&self, token: Token) -> bool {
         self.store.release(&self.keys, token).unwrap()
     }
@@ -128,7 +143,7 @@ impl Spot {
         self.update_field_for(field, value, None)
     }
 
-    fn update_field_for(&self, field: &str, value: &str, ttl: Option<Duration>) -> Update {
+    fn update_field_for(&self, field: &str, value: &str, ttl: Option<NewTtl>) -> Update {
         let value = value.as_bytes();
         let store = &self.store;
         store.update_field(&self.keys, field, value, ttl).unwrap()
@@ -140,7 +155,7 @@ impl Spot {
 
     fn update_for(
         &self,
-        ttl: Option<Duration>,
+        ttl: Option<NewTtl>,
         mut change: impl FnMut(Fields) -> Option<Diff>,
     ) -> Update {
         self.store.update(&self.keys, ttl, &mut change).unwrap()

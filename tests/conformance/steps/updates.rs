@@ -44,7 +44,7 @@ fn a_field_that_is_set_and_goes_is_gone(ground: &Ground) {
 fn a_record_whose_last_field_goes_is_gone(ground: &Ground) {
     let spot = Spot::filled(ground, "k");
     let change = |_| Some(diff(&[], &["name", "version"]));
-    assert_eq!(spot.update_for(Some(LONG), change), Update::Changed);
+    assert_eq!(spot.update_for(Some(LONG.into()), change), Update::Changed);
     assert_eq!(spot.read(), Entry::Absent);
     assert_eq!(spot.ttl(), TtlRemaining::NoSuchKey);
 }
@@ -52,7 +52,10 @@ fn a_record_whose_last_field_goes_is_gone(ground: &Ground) {
 fn an_update_that_declines_changes_nothing_and_ends_the_lease(ground: &Ground) {
     let spot = Spot::filled(ground, "k");
     let token = spot.leased();
-    assert_eq!(spot.update_for(Some(BRIEF), |_| None), Update::Unchanged);
+    assert_eq!(
+        spot.update_for(Some(BRIEF.into()), |_| None),
+        Update::Unchanged
+    );
     assert_eq!(spot.read(), Entry::Record(record("first")));
     assert!(spot.left() > BRIEF);
     assert!(!spot.fill(token));
@@ -81,7 +84,7 @@ fn a_change_ends_the_lease(ground: &Ground) {
 
 fn a_change_keeps_the_ttl_or_starts_it_anew(ground: &Ground) {
     let spot = Spot::on(ground, "k");
-    let ways: [fn(&Spot, Option<Duration>) -> Update; 2] = [
+    let ways: [fn(&Spot, Option<NewTtl>) -> Update; 2] = [
         |spot, ttl| spot.update_field_for("version", "2", ttl),
         |spot, ttl| spot.update_for(ttl, |_| Some(diff(&[("version", "3")], &[]))),
     ];
@@ -91,11 +94,11 @@ fn a_change_keeps_the_ttl_or_starts_it_anew(ground: &Ground) {
             spot.put(&record("1"), old);
             assert_eq!(change(&spot, None), Update::Changed);
             assert!(spot.left() <= old && spot.left() + LONG / 2 > old);
-            assert_eq!(change(&spot, Some(new)), Update::Changed);
+            assert_eq!(change(&spot, Some(new.into())), Update::Changed);
             assert!(spot.left() <= new && spot.left() + LONG / 2 > new);
         }
         let brief = || {
-            assert_eq!(change(&spot, Some(BRIEF)), Update::Changed);
+            assert_eq!(change(&spot, Some(BRIEF.into())), Update::Changed);
         };
         lasts(BRIEF, brief, || spot.is_there());
         let kept = || {
@@ -156,7 +159,7 @@ fn an_update_is_overtaken_by_a_change_of_the_lease(ground: &Ground) {
 /// Sees that an update during which this happens does nothing.
 fn is_overtaken(spot: &Spot, name: &str, happens: impl Fn()) {
     let mut meanwhile = None;
-    let updated = spot.update_for(Some(3 * LONG), |_| {
+    let updated = spot.update_for(Some((3 * LONG).into()), |_| {
         happens();
         // Nobody may ask for the lease now, which would be a change of its own.
         meanwhile = Some((spot.read(), spot.ttl()));

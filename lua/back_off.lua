@@ -1,0 +1,24 @@
+-- back_off: gives back the lease of a refresh that failed, and has nobody try again
+-- for a while.
+--
+-- KEYS[1]  the data key (not touched)
+-- KEYS[2]  the lease key (same cluster slot)
+-- ARGV[1]  the token the caller acquired
+-- ARGV[2]  the pause in milliseconds
+--
+-- Returns  1  done
+--          0  the lease was no longer ours
+--
+-- Invariant: nobody ends the lease of another fill. What stands there now is no
+-- lease: `acquire` takes its place, so that a reader without a record doesn't wait
+-- for it; only `refresh` minds it.
+
+-- pcall: a write guard is no string, and is not our token
+if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
+  return 0
+end
+-- pcall: a full server sets nothing, but it deletes; then the next reader tries
+if redis.pcall('SET', KEYS[2], 'back-off', 'PX', ARGV[2]).err then
+  redis.call('DEL', KEYS[2])
+end
+return 1

@@ -1,0 +1,30 @@
+-- expire: has a record count as stale from now on, and ends every load of it that is
+-- under way.
+--
+-- KEYS[1]  the data key
+-- KEYS[2]  the lease key (same cluster slot)
+-- ARGV[1]  a new nonce, for a write guard
+-- ARGV[2]  how long the record may still be served, in milliseconds
+--
+-- Returns  1  there was a record
+--          0  there was none
+--
+-- Invariant: no load that began before this step can fill after it. A record
+-- never lives longer by it. What said that there is no record is gone.
+
+-- pcall: a lease is no hash, and has no such field; and a full server changes no
+-- field, but it deletes
+if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
+  or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[1])) == 'table' then
+  redis.call('DEL', KEYS[2])
+end
+
+-- pcall: what is no hash has no such field
+if redis.pcall('HEXISTS', KEYS[1], '__cache_aside_not_found') == 1 then
+  return redis.call('DEL', KEYS[1])
+end
+local left = redis.call('PTTL', KEYS[1])
+if left == -1 or left > tonumber(ARGV[2]) then
+  return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return left == -2 and 0 or 1

@@ -1,0 +1,30 @@
+-- refresh: asks for the lease of a record that is there, in order to load it anew.
+--
+-- KEYS[1]  the data key
+-- KEYS[2]  the lease key (same cluster slot)
+-- ARGV[1]  the caller's token: random, names this one fill
+-- ARGV[2]  the lease TTL in milliseconds
+-- ARGV[3]  how long the record lived on, in milliseconds, when the caller saw it
+--
+-- Returns  {'record', field, value, ...}   somebody has filled it anew since
+--          {'acquired'}                    the caller may load and fill
+--          {'taken'}                       somebody is at it, or a write is under way,
+--                                          or the latest refresh failed a moment ago
+--
+-- Invariant: as in acquire: the lease key is set only where it was absent, and a token
+-- is asked for once. Nobody waits for a refresh, so a guard is not looked into.
+
+local left = redis.call('PTTL', KEYS[1])
+-- pcall: a key of a foreign type counts as no record, and the fill replaces it
+if left == -1 or left > tonumber(ARGV[3]) then
+  local record = redis.pcall('HGETALL', KEYS[1])
+  if not record.err then
+    table.insert(record, 1, 'record')
+    return record
+  end
+end
+
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  return {'acquired'}
+end
+return {'taken'}

@@ -1,0 +1,186 @@
+//! How long entries are fresh, how long they stay, and when to load them anew before they go.
+//!
+//! Knows durations and chance, and neither store nor lookup. How old an entry is follows from what is left of its TTL, by
+//! the store's clock, so that nothing of this stands in the record.
+//!
+//! Early refresh is `XFetch`, of A. Vattani, F. Chierichetti and K. Lowenstein, "Optimal Probabilistic Cache Stampede
+//! Prevention", VLDB 2015.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::{dice, setting::LONGEST};
+
+/// The rules of one cache.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Freshness {
+    /// By how much of itself a TTL is shortened at most: from 0 to less than 1.
+    pub(crate) ttl_jitter: f64,
+    /// How long an entry stays after its TTL.
+    pub(crate) grace: Duration,
+    /// The paper's β.
+    pub(crate) early_refresh: Option<f64>,
+}
+
+/// What to do with an entry that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Fresh,
+    /// It is fresh, and its time is nearly over: whoever sees this should load it anew.
+    Due,
+    /// Its time is over: the same.
+    Stale,
+}
+
+impl Freshness {
+    /// Whether what is left of a TTL says nothing.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.grace.is_zero() && self.early_refresh.is_none()
+    }
+
+    /// A TTL, shortened by chance.
+    pub(crate) fn jittered(&self, ttl: Duration) -> Duration {
+        if self.ttl_jitter == 0.0 {
+            return ttl;
+        }
+        ttl.mul_f64(1.0 - self.ttl_jitter * dice::fraction())
+    }
+
+    /// How long a record with this TTL stays in the store.
+    pub(crate) fn stay(&self, ttl: Duration) -> Duration {
+        ttl.min(LONGEST) + self.grace
+    }
+
+    /// Whether a record is stale that goes after `left`.
+    pub(crate) fn is_stale(&self, left: Duration) -> bool {
+        left <= self.grace && !self.grace.is_zero()
+    }
+
+    /// What to do with a record that goes after `left`, where a load takes `load_time`. Chance decides whether it is
+    /// due: the likelier, the nearer its end is.
+    pub(crate) fn of(&self, left: Duration, load_time: Duration) -> State {
+        /// No smaller fraction comes out of the dice, so no greater number than this out of its logarithm.
+        const MOST: f64 = 37.0;
+        if self.is_stale(left) {
+            return State::Stale;
+        }
+        let Some(beta) = self.early_refresh else {
+            return State::Fresh;
+        };
+        let left = left.saturating_sub(self.grace).as_secs_f64();
+        let scale = load_time.as_secs_f64() * beta;
+        // Looked at first, so that most hits throw no dice.
+        if left <= scale * MOST && left <= scale * -dice::fraction().ln() {
+            State::Due
+        } else {
+            State::Fresh
+        }
+    }
+}
+
+/// How long the loads of one cache take: a moving average, in nanoseconds. 0 before the first.
+#[derive(Debug, Default)]
+pub(crate) struct LoadTime(AtomicU64);
+
+impl LoadTime {
+    pub(crate) fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
+    }
+
+    /// One more load. Where two end at once, one may not be counted, which does the average no harm.
+    pub(crate) fn took(&self, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let average = match self.0.load(Relaxed) {
+            0 => time,
+            // The latest counts for a quarter: a primary that has become slow is known to be after a few loads.
+            before => before - before / 4 + time / 4,
+        };
+        self.0.store(average, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_jittered_ttl_lies_between_the_ttl_less_its_fraction_and_the_ttl() {
+        let rules = Freshness {
+            ttl_jitter: 0.2,
+            ..Freshness::default()
+        };
+        let ttls: Vec<_> = (0..1_000).map(|_| rules.jittered(MINUTE)).collect();
+        let least = MINUTE.mul_f64(0.8);
+        assert!(ttls.iter().all(|ttl| (least..=MINUTE).contains(ttl)));
+        let short = ttls
+            .iter()
+            .filter(|&&ttl| ttl < MINUTE.mul_f64(0.9))
+            .count();
+        assert!(
+            (350..650).contains(&short),
+            "{short} of 1,000 in the lower half"
+        );
+        assert_eq!(Freshness::default().jittered(MINUTE), MINUTE);
+    }
+
+    #[test]
+    fn a_record_is_stale_in_its_grace_and_fresh_before() {
+        let rules = Freshness {
+            grace: MINUTE,
+            ..Freshness::default()
+        };
+        assert_eq!(rules.stay(SECOND), MINUTE + SECOND);
+        assert_eq!(rules.of(MINUTE + SECOND, SECOND), State::Fresh);
+        assert_eq!(rules.of(MINUTE, SECOND), State::Stale);
+        assert_eq!(rules.of(Duration::ZERO, SECOND), State::Stale);
+        assert_eq!(
+            Freshness::default().of(Duration::ZERO, SECOND),
+            State::Fresh
+        );
+    }
+
+    /// With β and the load time at one, the chance at `left` seconds before the end is e to the power of minus that.
+    #[test]
+    fn a_record_is_due_by_the_chance_of_the_paper() {
+        let rules = Freshness {
+            early_refresh: Some(2.0),
+            ..Freshness::default()
+        };
+        for (left, expected) in [(0.0, 10_000), (1.0, 3_679), (3.0, 498), (40.0, 0)] {
+            let left = Duration::from_secs_f64(left);
+            let is_due = |_: &u32| rules.of(left, SECOND / 2) == State::Due;
+            let due = (0..10_000).filter(is_due).count();
+            assert!(due.abs_diff(expected) <= 200, "{due} at {left:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_due_before_it_is_known_how_long_a_load_takes() {
+        let rules = Freshness {
+            early_refresh: Some(1.0),
+            ..Freshness::default()
+        };
+        let loads = LoadTime::default();
+        assert_eq!(
+            rules.of(Duration::from_millis(1), loads.get()),
+            State::Fresh
+        );
+        loads.took(SECOND);
+        assert_eq!(loads.get(), SECOND);
+    }
+
+    #[test]
+    fn a_primary_that_has_become_slow_is_known_to_be_after_a_few_loads() {
+        let loads = LoadTime::default();
+        loads.took(SECOND);
+        for _ in 0..8 {
+            loads.took(10 * SECOND);
+        }
+        assert!(loads.get() > 9 * SECOND, "{:?}", loads.get());
+    }
+}

@@ -1,0 +1,95 @@
+//! A record is there, and should be loaded anew: because its time is over (grace), or nearly (early refresh).
+//!
+//! Guarantees that nobody waits for that but the one who loads: of all who try, in all processes, one gets the lease, and
+//! the others are served what is there. So is the one, should its load fail; and for a while after that nobody tries.
+//! What is served was read after the lookup began, so an invalidation before it has ended that record as any other.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::asking::Asking;
+use crate::{
+    answer::{Lookup, Source},
+    error::Error,
+    event::Event,
+    freshness::State,
+    key::Keys,
+    loaded::Loaded,
+    store::Refresh,
+    token::Token,
+    trace,
+};
+
+/// What is there.
+pub(super) struct Cached<R> {
+    record: Arc<R>,
+    source: Source,
+}
+
+impl<R> Cached<R> {
+    pub(super) fn new(record: Arc<R>, state: State) -> Cached<R> {
+        let source = match state {
+            State::Fresh | State::Due => Source::Hit,
+            State::Stale => Source::Stale,
+        };
+        Cached { record, source }
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
+    /// Loads it anew, or returns it.
+    pub(super) fn refresh(
+        &self,
+        keys: &Keys,
+        left: Duration,
+        cached: Cached<R>,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    ) -> Lookup<R> {
+        let inner = self.inner;
+        let lease_ttl = inner.settings.lease_ttl;
+        // Others may follow: those who come when the record has gone meanwhile.
+        let leader = inner.flights.announce(Token::random());
+        let token = *leader.key();
+        let answer = inner.ask("refresh", |store| {
+            store.refresh(keys, token, lease_ttl, left)
+        });
+        match answer {
+            Ok(Refresh::Acquired) => {}
+            Ok(Refresh::Record(fields)) => {
+                return match inner.decode(self.id, fields) {
+                    Ok(record) => self.hit(record.map(Arc::new)),
+                    Err(_) => self.cached(cached),
+                };
+            }
+            Ok(Refresh::Taken) => return self.cached(cached),
+            Err(_) => {
+                // The lease may be ours: perhaps only the reply was lost.
+                inner.keeper.give_back(keys.clone(), token);
+                return self.cached(cached);
+            }
+        }
+        // As long as a lease lasts: it is as if the refresher had died.
+        match self.load_and_fill(keys, &leader, Some(lease_ttl), load) {
+            Ok(record) => {
+                self.report(&Event::Refreshed { id: self.id });
+                self.found(record, Source::Refreshed)
+            }
+            Err(error) => {
+                trace::warn!(
+                    "a record of the cache `{}` could not be loaded anew and is served as it is: {error}",
+                    inner.settings.prefix
+                );
+                self.report(&Event::RefreshFailed {
+                    id: self.id,
+                    error: &error,
+                });
+                self.cached(cached).because_of(error)
+            }
+        }
+    }
+
+    fn cached(&self, cached: Cached<R>) -> Lookup<R> {
+        self.first_look(Some(cached.record), cached.source)
+    }
+}

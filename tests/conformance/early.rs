@@ -1,0 +1,133 @@
+//! TTLs that differ by chance, and records that are loaded anew before theirs is over.
+
+use std::{convert::Infallible, thread, time::Duration};
+
+use cache_aside::{Cache, Error, Loaded, Record, Source};
+
+use crate::{
+    ground::Ground,
+    support::{load_loaf, load_nothing, loaf},
+};
+
+/// A cache with a loaf in it that is loaded anew by nearly every lookup: it takes longer to load, by the setting, than
+/// it lives.
+fn nearly_over(ground: &Ground) -> Cache {
+    let cache: Cache = ground
+        .builder()
+        .ttl(Duration::from_secs(2))
+        .early_refresh(1_000.0)
+        .build()
+        .unwrap();
+    let slow = |id: &str| {
+        thread::sleep(Duration::from_millis(20));
+        load_loaf(id)
+    };
+    cache.get("p-001", slow).unwrap();
+    cache
+}
+
+type Loader = fn(&str) -> Result<Option<Record>, Infallible>;
+
+/// Looks until a lookup refreshes.
+fn refreshed<E>(
+    cache: &Cache,
+    mut loader: impl FnMut(&str) -> Result<Option<Record>, E>,
+) -> cache_aside::Lookup<Record>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    for _ in 0..100 {
+        let mut ran = false;
+        let found = cache.get("p-001", |id| {
+            ran = true;
+            loader(id)
+        });
+        if ran {
+            return found.unwrap();
+        }
+    }
+    panic!("a hundred lookups, each with a chance of nine in ten");
+}
+
+fn one_loads_a_record_anew_before_its_end_and_the_others_hit(ground: &Ground) {
+    let cache = nearly_over(ground);
+    let found = refreshed(&cache, |id| {
+        for _ in 0..10 {
+            let hit = thread::scope(|scope| {
+                let other =
+                    || cache.get("p-001", |_| -> Result<_, Error> { panic!("a second load") });
+                scope.spawn(other).join().unwrap()
+            });
+            assert_eq!(hit.unwrap().source(), Source::Hit);
+        }
+        load_loaf(id)
+    });
+    assert_eq!(found.source(), Source::Refreshed);
+    assert_eq!(cache.stats().refreshes, 1);
+}
+
+fn a_failed_early_refresh_is_a_hit_that_says_so_and_nobody_tries_again(ground: &Ground) {
+    let cache = nearly_over(ground);
+    let found = refreshed(&cache, |_| Err("no connection"));
+    assert_eq!(found.source(), Source::Hit);
+    assert_eq!(**found.record().unwrap(), loaf());
+    assert!(matches!(found.refresh_failed_by(), Some(Error::Loader(_))));
+    for _ in 0..20 {
+        let hit = cache.get("p-001", |_| -> Result<Option<Record>, Error> {
+            panic!("too early");
+        });
+        assert!(hit.unwrap().refresh_failed_by().is_none());
+    }
+}
+
+fn a_record_that_has_long_to_live_is_left_alone(ground: &Ground) {
+    let cache: Cache = ground.builder().early_refresh(1.0).build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    for _ in 0..200 {
+        assert_eq!(cache.get("p-001", load_loaf).unwrap().source(), Source::Hit);
+    }
+}
+
+fn jitter_shortens_ttls_by_up_to_its_fraction(ground: &Ground) {
+    let ttl = Duration::from_secs(1_000);
+    let builder = || ground.builder().ttl(ttl).negative_ttl(ttl).ttl_jitter(0.5);
+    let cache: Cache = builder().build().unwrap();
+    let left = |id: &str| cache.ttl_remaining(id).unwrap().left().unwrap();
+    let mut all = Vec::new();
+    for id in 0..100 {
+        let id = id.to_string();
+        let (loader, found): (Loader, bool) = match all.len() % 3 {
+            0 => (load_loaf, true),
+            _ => (load_nothing, false),
+        };
+        cache.get(&id, loader).unwrap();
+        all.push(left(&id));
+        if found {
+            assert!(cache.update_field(&id, "stock", "7").unwrap());
+            all.push(left(&id));
+        }
+    }
+    let (least, most) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+    assert!(*least >= ttl * 2 / 5 && *least <= ttl * 5 / 8, "{least:?}");
+    assert!(*most <= ttl && *most >= ttl * 7 / 8, "{most:?}");
+}
+
+fn a_ttl_that_a_loader_chose_is_kept_to(ground: &Ground) {
+    let ttl = Duration::from_secs(1_000);
+    let cache: Cache = ground.builder().ttl_jitter(0.9).build().unwrap();
+    for id in 0..20 {
+        let id = id.to_string();
+        let loader = |_: &str| Ok::<_, Error>(Loaded::new(loaf()).ttl(ttl));
+        cache.options().get(&id, loader).unwrap();
+        let left = cache.ttl_remaining(&id).unwrap().left().unwrap();
+        assert!(left > ttl * 9 / 10, "{left:?}");
+    }
+}
+
+on_both_stores! {
+    one_loads_a_record_anew_before_its_end_and_the_others_hit,
+    a_failed_early_refresh_is_a_hit_that_says_so_and_nobody_tries_again,
+    a_record_that_has_long_to_live_is_left_alone,
+    jitter_shortens_ttls_by_up_to_its_fraction,
+    a_ttl_that_a_loader_chose_is_kept_to,
+}
