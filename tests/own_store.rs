@@ -33,6 +33,8 @@ struct Faulty {
     silent: AtomicBool,
     /// The next ping or renewal panics.
     panics: AtomicBool,
+    /// The reply to the next refresh is lost.
+    loses: AtomicBool,
 }
 
 impl Faulty {
@@ -42,6 +44,7 @@ impl Faulty {
             refuses: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            loses: AtomicBool::new(false),
         })
     }
 
@@ -98,7 +101,11 @@ impl Store for Faulty {
         left: Duration,
     ) -> Result<Refresh, Failure> {
         self.answer()?;
-        self.within.refresh(keys, token, lease_ttl, left)
+        let done = self.within.refresh(keys, token, lease_ttl, left);
+        if self.loses.swap(false, SeqCst) {
+            return Err(Failure::new(Symptom::Silent, "no answer"));
+        }
+        done
     }
 
     fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
@@ -354,4 +361,22 @@ fn an_observer_may_drop_the_last_cache() {
     *kept.lock().unwrap() = Some(cache);
     store.silent.store(false, SeqCst);
     was_done.recv_timeout(MS(20_000)).unwrap();
+}
+
+/// It may have got the lease, and gives that back; nobody waits for it.
+#[test]
+fn a_refresh_whose_reply_is_lost_serves_the_stale_record_and_leaves_no_lease() {
+    let store = Faulty::new();
+    let builder = Cache::builder(backend(&store)).prefix("test:");
+    let lasting = Duration::from_secs(600);
+    let builder = builder.grace(lasting).lease_ttl(lasting);
+    let cache: Cache = builder.max_load_time(lasting).build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    cache.expire("p-001").unwrap();
+
+    store.loses.store(true, SeqCst);
+    let served = cache.get("p-001", load_loaf).unwrap();
+    assert!(served.is_stale() && served.refresh_failed_by().is_none());
+    assert_eq!(cache.stats().redis_errors, 1);
+    until(|| cache.get("p-001", load_loaf).unwrap().source() == Source::Refreshed);
 }
