@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Redis, scripts};
+use cache_aside::{Backend, Cache, CacheBuilder, Redis, scripts};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group};
 use redis::{Connection, Script};
 use support::{Server, load_loaf, loaf};
@@ -79,12 +79,13 @@ impl Bare {
 }
 
 /// A cache whose records outlive the measurement.
-fn cache(server: impl Into<cache_aside::Backend>) -> Cache {
-    Cache::builder(server)
-        .prefix("test:")
-        .ttl(Duration::from_secs(60 * 60))
-        .build()
-        .unwrap()
+fn builder(server: impl Into<Backend>) -> CacheBuilder {
+    let cache = Cache::builder(server).prefix("test:");
+    cache.ttl(Duration::from_secs(60 * 60))
+}
+
+fn cache(server: impl Into<Backend>) -> Cache {
+    builder(server).build().unwrap()
 }
 
 fn hit(cache: &Cache) {
@@ -189,6 +190,9 @@ fn ratios() {
     let [mut for_hit, mut for_miss, mut for_del, mut for_hset] =
         [(); 4].map(|()| Bare::new(&server));
     let pool_of_one = cache(Redis::builder(server.url()).pool_size(1));
+    let refreshed = builder(server.url()).early_refresh(1.0);
+    // Short, so that what the others fill is not stale.
+    let refreshed: Cache = refreshed.grace(Duration::from_secs(1)).build().unwrap();
     let (cache, writer) = (cache(server.url()), cache(server.url()));
     miss(&cache);
     let cold = |call: &mut dyn FnMut()| {
@@ -202,6 +206,10 @@ fn ratios() {
         ),
         ("hit", Box::new(|| timed(|| hit(&cache)))),
         ("hit, pool of one", Box::new(|| timed(|| hit(&pool_of_one)))),
+        (
+            "hit, early refresh and grace",
+            Box::new(|| timed(|| hit(&refreshed))),
+        ),
         (
             "bare three steps of a miss",
             Box::new(|| cold(&mut || for_miss.miss())),
