@@ -45,7 +45,8 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
 /// on without Redis; then, if it loads,
 /// [`LoadBegan`](Event::LoadBegan) and [`LoadEnded`](Event::LoadEnded), or [`Shared`](Event::Shared) where it doesn't; at
 /// last [`Answered`](Event::Answered) or [`Failed`](Event::Failed). A panic of the loader ends it without the last.
-/// One that skips the cache is a load and nothing else.
+/// One that skips the cache is a load and nothing else. Of a batch each id is a lookup, and a call of its loader is one
+/// load, with the first of the ids that it is asked for.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {

@@ -21,7 +21,7 @@ use crate::{
     reporter::Reporter,
     setting::millis,
     stats::Stats,
-    store::{Failure, Store},
+    store::{Each, Failure, Store},
     token::Token,
 };
 
@@ -125,6 +125,16 @@ impl<R> Inner<R> {
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         self.link.ask(&self.reporter, request, ask)
+    }
+
+    /// Asks the store about `count` records at once: see [`Link::ask_all`].
+    pub(crate) fn ask_all<T>(
+        &self,
+        request: &'static str,
+        count: usize,
+        ask: impl FnOnce(&dyn Store) -> Each<T>,
+    ) -> Vec<Result<T, Error>> {
+        self.link.ask_all(&self.reporter, request, count, ask)
     }
 
     /// Asks the store about a record, unless that may be one which an invalidation should have ended: it must not

@@ -18,6 +18,7 @@ use crate::{
     inner::Outcome,
     key::Keys,
     loaded::Loaded,
+    reporter::Reporter,
     setting::LONGEST,
     trace,
 };
@@ -71,11 +72,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         cause: Error,
     ) -> Result<Lookup<R>, Error> {
         let inner = self.inner;
-        self.span.degraded_by(&cause);
-        self.report(&Event::Degraded {
-            id: self.id,
-            cause: &cause,
-        });
+        self.degrades(&cause);
         let deadline = self.patience_from(Instant::now());
         let outcome = loop {
             match inner.degraded.announce_or_find(data) {
@@ -128,17 +125,15 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &self,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Ran<R>, Error> {
-        let loading = Loading::begin(self);
-        let loaded = {
-            let _span = trace::load();
-            load()
-        };
-        loading.end(match &loaded {
-            Ok(Loaded { record, .. }) if record.is_some() => event::Load::Found,
-            Ok(_) => event::Load::NotFound,
-            Err(_) => event::Load::Failed,
+        let loaded = run(&self.inner.reporter, self.id, load, |loaded| {
+            loaded.record.is_some()
         });
-        let Loaded { record, ttl } = loaded?;
+        self.ran(loaded?)
+    }
+
+    /// What a load came to.
+    pub(super) fn ran(&self, loaded: Loaded<R>) -> Result<Ran<R>, Error> {
+        let Loaded { record, ttl } = loaded;
         // Also where nothing will be stored: what is wrong with a record should not show only now and then.
         let fields = record.as_ref().map(to_fields).transpose()?;
         Ok(Ran {
@@ -164,21 +159,43 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
 /// What a load came to: the record as callers get it, and what is to be stored, for how long.
 pub(super) struct Ran<R> {
     pub(super) record: Option<Arc<R>>,
-    entry: Option<(Duration, Fields)>,
+    pub(super) entry: Option<(Duration, Fields)>,
+}
+
+/// Calls a loader, and says how that went. `id`: of what it loads, the first.
+pub(super) fn run<T>(
+    reporter: &Reporter,
+    id: &str,
+    load: impl FnOnce() -> Result<T, Error>,
+    found: impl FnOnce(&T) -> bool,
+) -> Result<T, Error> {
+    let loading = Loading::begin(reporter, id);
+    let loaded = {
+        let _span = trace::load();
+        load()
+    };
+    loading.end(match &loaded {
+        Ok(loaded) if found(loaded) => event::Load::Found,
+        Ok(_) => event::Load::NotFound,
+        Err(_) => event::Load::Failed,
+    });
+    loaded
 }
 
 /// A loader at work. Dropped before its [end](Loading::end), it has panicked.
-struct Loading<'a, R> {
-    asking: &'a Asking<'a, R>,
+struct Loading<'a> {
+    reporter: &'a Reporter,
+    id: &'a str,
     began: Instant,
     outcome: event::Load,
 }
 
-impl<'a, R> Loading<'a, R> {
-    fn begin(asking: &'a Asking<'a, R>) -> Loading<'a, R> {
-        asking.report(&Event::LoadBegan { id: asking.id });
+impl<'a> Loading<'a> {
+    fn begin(reporter: &'a Reporter, id: &'a str) -> Loading<'a> {
+        reporter.report(&Event::LoadBegan { id });
         Loading {
-            asking,
+            reporter,
+            id,
             began: Instant::now(),
             outcome: event::Load::Panicked,
         }
@@ -189,10 +206,10 @@ impl<'a, R> Loading<'a, R> {
     }
 }
 
-impl<R> Drop for Loading<'_, R> {
+impl Drop for Loading<'_> {
     fn drop(&mut self) {
-        self.asking.report(&Event::LoadEnded {
-            id: self.asking.id,
+        self.reporter.report(&Event::LoadEnded {
+            id: self.id,
             outcome: self.outcome,
             took: self.began.elapsed(),
         });

@@ -27,8 +27,10 @@
 //! Go's `singleflight`.
 
 mod asking;
+mod batch;
 mod load;
 mod missed;
+mod told;
 
 use std::{
     error::Error as StdError,
@@ -41,6 +43,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use asking::Asking;
 
 pub(crate) use asking::Wishes;
+pub(crate) use batch::{get_many, skip_many};
 
 use crate::{
     answer::{Lookup, Source},
@@ -142,45 +145,57 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         read: Result<Entry, Error>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
+        match self.seen(read) {
+            Seen::Hit(found) => Ok(found),
+            Seen::Missed { look } => self.missed(&Keys::of(data), look, load),
+            Seen::Unanswered(failure) => self.degraded(&data, load, failure),
+        }
+    }
+
+    /// What the first look comes to.
+    fn seen(&self, read: Result<Entry, Error>) -> Seen<R> {
         let missed = |reason| {
             let id = self.id;
             self.report(&Event::Missed { id, reason });
         };
-        let look = match read {
+        match read {
             Ok(Entry::Record(fields)) => {
                 if let Ok(record) = self.inner.decode(self.id, fields) {
-                    return Ok(self.hit(record.map(Arc::new)));
+                    return Seen::Hit(self.hit(record.map(Arc::new)));
                 }
                 missed(Miss::Unreadable);
                 // No second look, it would find the same.
-                false
+                Seen::Missed { look: false }
             }
             Ok(Entry::Absent) => {
                 missed(Miss::Absent);
-                true
+                Seen::Missed { look: true }
             }
             Ok(Entry::Foreign) => {
                 self.report(&Event::Unreadable { id: self.id });
                 missed(Miss::Unreadable);
-                true
+                Seen::Missed { look: true }
             }
             Err(failure) => {
                 missed(Miss::Unanswered);
-                return self.degraded(&data, load, failure);
+                Seen::Unanswered(failure)
             }
-        };
-        self.missed(&Keys::of(data), look, load)
+        }
     }
 
     /// The same, and an error is reported.
     fn reported(&self, found: Result<Lookup<R>, Error>) -> Result<Lookup<R>, Error> {
-        if let Err(error) = &found {
-            self.report(&Event::Failed {
-                id: self.id,
-                error,
-                took: self.began.elapsed(),
-            });
-        }
-        found
+        found.inspect_err(|error| self.failed(error))
     }
+}
+
+/// What the first look came to.
+enum Seen<R> {
+    Hit(Lookup<R>),
+    /// There is no usable record. `look`: it is worth a second look.
+    Missed {
+        look: bool,
+    },
+    /// Redis is no help.
+    Unanswered(Error),
 }

@@ -22,14 +22,17 @@
 mod cause;
 pub(crate) mod connection;
 mod failure;
+mod many;
 pub(crate) mod memory;
 mod pipeline;
 pub(crate) mod redis;
+mod redis_many;
 pub(crate) mod script;
 
 use std::time::Duration;
 
 pub use failure::{Failure, Symptom};
+pub use many::{Each, Finish, Question};
 
 pub use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -204,12 +207,44 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// See [`read`](Store::read).
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        Ok(all
-            .iter()
-            .map(|keys| self.invalidate(keys).map(drop))
-            .collect())
+    /// See [`Each`].
+    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+        many::one_by_one(all, |keys| self.invalidate(keys))
+    }
+
+    /// The first look of many lookups: [`read`](Store::read) for each, all in one round trip where the store can do
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+        many::one_by_one(all, |data| self.read(data))
+    }
+
+    /// [`acquire`](Store::acquire) for each, all in one round trip where the store can do that. It must not repeat
+    /// them either.
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
+        many::one_by_one(questions, |&Question { keys, token, look }| {
+            self.acquire(keys, token, lease_ttl, look)
+        })
+    }
+
+    /// [`fill`](Store::fill) or [`release`](Store::release) for each, all in one round trip where the store can do
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        many::one_by_one(loads, |&Finish { keys, token, entry }| match entry {
+            Some((ttl, record)) => self.fill(keys, token, ttl, record),
+            None => self.release(keys, token),
+        })
     }
 
     /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the writer's

@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::{Client, Connection, RedisResult, Value, cmd};
 
 use super::{
-    Acquire, Change, Diff, Entry, Failure, Store, TtlRemaining, Update, cause,
+    Acquire, Change, Diff, Each, Entry, Failure, Finish, Question, Store, TtlRemaining, Update,
     connection::{Conduct, Connections, Timeouts},
     pipeline,
     script::{self, Scripts},
@@ -17,8 +17,8 @@ use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
 /// One server: the connections to it, and the scripts it is told.
 pub(crate) struct RedisStore {
-    connections: Connections,
-    scripts: Scripts,
+    pub(super) connections: Connections,
+    pub(super) scripts: Scripts,
 }
 
 impl RedisStore {
@@ -37,7 +37,7 @@ impl RedisStore {
             .run_alone(|connection| self.scripts.load(connection))
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &self,
         conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
@@ -107,14 +107,7 @@ impl Store for RedisStore {
         leases: &[(Keys, Token)],
         lease_ttl: Duration,
     ) -> Result<Vec<bool>, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
-            let renew = &self.scripts.renew;
-            let renewed = renew.call_all(connection, leases, |(keys, token), request| {
-                request.arg(&keys.data).arg(&keys.lease);
-                request.arg(token.as_bytes()).arg(millis(lease_ttl));
-            })?;
-            renewed.into_iter().collect()
-        })
+        self.renew_many(leases, lease_ttl)
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
@@ -125,17 +118,20 @@ impl Store for RedisStore {
         })
     }
 
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        let each = self.run(Conduct::Repeatable, |connection| {
-            let invalidate = &self.scripts.invalidate;
-            invalidate.call_all::<_, bool>(connection, all, |keys, request| {
-                request.arg(&keys.data).arg(&keys.lease);
-                request.arg(Token::random().as_bytes());
-            })
-        })?;
-        let refused = |error| cause::failure(error, self.connections.io_timeout());
-        let each = each.into_iter();
-        Ok(each.map(|done| done.map(drop).map_err(refused)).collect())
+    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+        self.invalidate_many(all)
+    }
+
+    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+        self.read_many(all)
+    }
+
+    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
+        self.acquire_many(questions, lease_ttl)
+    }
+
+    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        self.finish_many(loads)
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
@@ -209,7 +205,11 @@ impl Store for RedisStore {
 }
 
 fn hgetall(connection: &mut Connection, data: &str) -> RedisResult<Entry> {
-    let reply = cmd("HGETALL").arg(data).query(connection);
+    entry(cmd("HGETALL").arg(data).query(connection))
+}
+
+/// What HGETALL answered.
+pub(super) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     let fields = match reply {
         // What a server sends depends on the protocol version in the address.
         Ok(Value::Array(list)) => script::fields(list.into_iter()),

@@ -31,6 +31,7 @@ mod ground;
 mod held;
 mod lease;
 mod lookup;
+mod many;
 mod negative;
 mod races;
 mod records;

@@ -1,0 +1,44 @@
+//! Steps of the protocol for many records at once: their arguments, and how a store does them that has no better way.
+
+use std::time::Duration;
+
+use super::{Failure, Symptom};
+use crate::{fields::Fields, key::Keys, token::Token};
+
+/// What came of a step for each of several records, in the order in which they were given. Each may fail by itself;
+/// where the whole fails, the store did not answer, and nobody knows which were done.
+pub type Each<T> = Result<Vec<Result<T, Failure>>, Failure>;
+
+/// One of several questions for a lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Of the record.
+    pub keys: &'a Keys,
+    /// The caller's: another one in each question.
+    pub token: Token,
+    /// Hand the record over if there is one by now.
+    pub look: bool,
+}
+
+/// The end of one of several loads.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// Of the record.
+    pub keys: &'a Keys,
+    /// Of its lease.
+    pub token: Token,
+    /// The TTL and what is to be written; `None` to give the lease back.
+    pub entry: Option<(Duration, &'a Fields)>,
+}
+
+/// Does a step for each. The first silence ends it: the next step would wait as long for the same answer.
+pub(super) fn one_by_one<I, T>(
+    all: &[I],
+    mut step: impl FnMut(&I) -> Result<T, Failure>,
+) -> Each<T> {
+    let each = all.iter().map(|item| match step(item) {
+        Err(failure) if failure.symptom == Symptom::Silent => Err(failure),
+        done => Ok(done),
+    });
+    each.collect()
+}
