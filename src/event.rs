@@ -185,6 +185,10 @@ pub enum Load {
 pub enum Write {
     /// [`Cache::invalidate`](crate::Cache::invalidate).
     Invalidate,
+    /// [`Cache::invalidate_many`](crate::Cache::invalidate_many), under the first id.
+    InvalidateMany,
+    /// [`Cache::clear`](crate::Cache::clear), under no id.
+    Clear,
     /// [`Cache::write`](crate::Cache::write).
     Write,
     /// [`Cache::update`](crate::Cache::update).
@@ -208,4 +212,4 @@ macro_rules! named {
 
 named! { Miss: Absent "absent", Unreadable "unreadable", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
-named! { Write: Invalidate "invalidate", Write "write", Update "update", UpdateField "update_field" }
+named! { Write: Invalidate "invalidate", InvalidateMany "invalidate_many", Clear "clear", Write "write", Update "update", UpdateField "update_field" }

@@ -5,7 +5,12 @@ use std::error::Error as StdError;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Cache;
-use crate::{answer::Lookup, error::Error};
+use crate::{
+    answer::Lookup,
+    clear::{self, Cleared},
+    error::Error,
+    write,
+};
 
 impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Returns the records with these ids, in their order: from Redis, or else from the primary through `loader`, which
@@ -75,5 +80,88 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         F: FnMut(&[&str]) -> Result<M, E>,
     {
         self.options().get_many(ids, loader)
+    }
+}
+
+impl<R> Cache<R> {
+    /// Ends many cached records, and every load of them that is under way: [`invalidate`](Cache::invalidate) for each.
+    /// Returns how many records there were.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use cache_aside::{Cache, Memory, Record};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// # cache.get("p-001", read_row)?;
+    /// // UPDATE … WHERE id IN (…), then:
+    /// let ended = cache.invalidate_many(["p-001", "p-002"])?;
+    /// assert_eq!(ended, 1);
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Concurrent calls
+    ///
+    /// Each record is ended in a step of its own, so a reader may meet the new one of some and the old one of others
+    /// while this runs; none when it has returned.
+    ///
+    /// # Cost
+    ///
+    /// One round trip for each 10,000 ids.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Redis`]: some of the records may still be cached. Those that failed are remembered and replayed,
+    ///   each as by `invalidate`; the others have been ended.
+    /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system has no randomness.
+    pub fn invalidate_many(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Result<u64, Error> {
+        write::invalidate_many(&self.inner, ids)
+    }
+
+    /// Ends all cached records with this cache's prefix, and every load of them that is under way. Returns how many
+    /// records there were.
+    ///
+    /// **All keys with the prefix go**, those too that another program or another cache wrote: with the prefix
+    /// `cache:` also those of a cache with the prefix `cache:product:`. (Those whose name is no text stay.) Other keys
+    /// are left alone.
+    ///
+    /// It goes through the whole server in small steps, in between which others are served. After each, `progress`
+    /// hears how far it has come.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use cache_aside::{Cache, Memory, Record};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// # cache.get("p-001", read_row)?;
+    /// let ended = cache.clear(|so_far| println!("{:.0} %", 100.0 * so_far.share))?;
+    /// assert_eq!(ended, 1);
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Concurrent calls
+    ///
+    /// A [`get`](Cache::get) that starts after this returned gets nothing that was there when it was called, and nothing of a
+    /// load that was under way then. What is loaded while it runs may go or stay.
+    ///
+    /// # Cost
+    ///
+    /// In round trips: two for each 1,000 keys that the server holds, of whatever prefix, and one for each 1,000 that go.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Redis`]: it did not come to its end. Some records have been ended, others may still be cached, and so
+    /// this process reads no record with the prefix from Redis until none of those can be left: for the longest TTL
+    /// in use, [`max_load_time`](crate::CacheBuilder::max_load_time) and [`lease_ttl`](crate::CacheBuilder::lease_ttl). Other processes may. A
+    /// call that is repeated and succeeds ends them for all.
+    ///
+    /// # Panics
+    ///
+    /// When `progress` does, which has the effect of an error; and when the operating system has no randomness.
+    pub fn clear(&self, progress: impl FnMut(Cleared)) -> Result<u64, Error> {
+        clear::clear(&self.inner, progress)
     }
 }

@@ -1,11 +1,15 @@
 //! Requests about many records at once.
 
+use std::sync::Arc;
+
 use super::Link;
 use crate::{
     error::Error,
     event::Event,
+    key::Keys,
     reporter::Reporter,
     store::{Each, Failure, Store, Symptom},
+    trace,
 };
 
 impl Link {
@@ -52,5 +56,39 @@ impl Link {
             })
         });
         told.collect()
+    }
+
+    /// Invalidates many records. Those of which that fails are remembered, before this returns.
+    pub(crate) fn invalidate_all(
+        &self,
+        reporter: &Arc<Reporter>,
+        all: &[&Keys],
+    ) -> Vec<Result<bool, Error>> {
+        // Taken before the request is sent: it settles what was remembered until then, and no more.
+        let remembered = &self.line.remembered;
+        let settles: Vec<_> = all.iter().map(|keys| remembered.of(keys)).collect();
+        let answers = self.ask_all(reporter, "invalidate", all.len(), |store| {
+            store.invalidate_all(all)
+        });
+        for ((keys, settles), answer) in all.iter().zip(settles).zip(&answers) {
+            match (answer, settles) {
+                (Ok(_), Some(settles)) => self.line.settle(&settles),
+                (Ok(_), None) => {}
+                (Err(failure), _) => self.remember(keys, reporter, failure),
+            }
+        }
+        answers
+    }
+
+    /// Any record with the prefix of a cache may be one that should have been ended: none is read from the store until
+    /// what can be there now is gone.
+    pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
+        if let Some(lasts) = self.line.remembered.bypass(&reporter.cache) {
+            trace::error!(
+                "a `clear` did not reach its end: no record with the prefix `{}` is read from Redis for {lasts:?}",
+                reporter.cache
+            );
+            reporter.report(&Event::Bypassed { lasts });
+        }
     }
 }

@@ -31,6 +31,26 @@ pub struct Finish<'a> {
     pub entry: Option<(Duration, &'a Fields)>,
 }
 
+/// What is looked for in a [`Store::scan`](super::Store::scan).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Leases, and guards.
+    Leases,
+    /// Records, and whatever else stands at a data key.
+    Records,
+}
+
+/// What one step of a [`Store::scan`](super::Store::scan) has met.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scanned {
+    /// Of which records. One may come in several steps.
+    pub met: Vec<Keys>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
+    /// How much of the store has been gone through by now, from 0 to 1. It only grows.
+    pub share: f64,
+}
+
 /// Does a step for each. The first silence ends it: the next step would wait as long for the same answer.
 pub(super) fn one_by_one<I, T>(
     all: &[I],

@@ -27,12 +27,13 @@ pub(crate) mod memory;
 mod pipeline;
 pub(crate) mod redis;
 mod redis_many;
+mod redis_scan;
 pub(crate) mod script;
 
 use std::time::Duration;
 
 pub use failure::{Failure, Symptom};
-pub use many::{Each, Finish, Question};
+pub use many::{Each, Finish, Kind, Question, Scanned};
 
 pub use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -245,6 +246,23 @@ pub trait Store: Send + Sync {
             Some((ttl, record)) => self.fill(keys, token, ttl, record),
             None => self.release(keys, token),
         })
+    }
+
+    /// One step through all that has data keys with this prefix, its leases or its records, in a bounded time. `cursor`
+    /// is 0 to begin with, then what the step before said.
+    ///
+    /// What stands there from before the first step until after the last is met by one of them; what comes or goes
+    /// meanwhile may be.
+    ///
+    /// A store that cannot do it refuses, and so does [`Cache::clear`](crate::Cache::clear) on it.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+        let _ = (prefix, kind, cursor);
+        let cannot = "this store cannot go through its records";
+        Err(Failure::new(Symptom::Refused, cannot))
     }
 
     /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the writer's

@@ -8,7 +8,8 @@ use std::time::Duration;
 use redis::{Client, Connection, RedisResult, Value, cmd};
 
 use super::{
-    Acquire, Change, Diff, Each, Entry, Failure, Finish, Question, Store, TtlRemaining, Update,
+    Acquire, Change, Diff, Each, Entry, Failure, Finish, Kind, Question, Scanned, Store,
+    TtlRemaining, Update,
     connection::{Conduct, Connections, Timeouts},
     pipeline,
     script::{self, Scripts},
@@ -132,6 +133,10 @@ impl Store for RedisStore {
 
     fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
         self.finish_many(loads)
+    }
+
+    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+        self.scan_step(prefix, kind, cursor)
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {

@@ -1,6 +1,7 @@
 //! Lookups of many ids at once.
 
 mod answers;
+mod ended;
 mod loaders;
 mod others;
 mod promises;
