@@ -17,4 +17,5 @@ if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
   or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[1])) == 'table' then
   redis.call('DEL', KEYS[2])
 end
-return redis.call('DEL', KEYS[1])
+-- not DEL: a large record is taken apart by another thread of the server
+return redis.call('UNLINK', KEYS[1])

@@ -1,5 +1,7 @@
 //! `Cache`: the handle a program holds.
 
+mod many;
+
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};

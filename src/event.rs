@@ -45,7 +45,8 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
 /// on without Redis; then, if it loads,
 /// [`LoadBegan`](Event::LoadBegan) and [`LoadEnded`](Event::LoadEnded), or [`Shared`](Event::Shared) where it doesn't; at
 /// last [`Answered`](Event::Answered) or [`Failed`](Event::Failed). A panic of the loader ends it without the last.
-/// One that skips the cache is a load and nothing else.
+/// One that skips the cache is a load and nothing else. Of a batch each id is a lookup, and a call of its loader is one
+/// load, with the first of the ids that it is asked for.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -196,6 +197,10 @@ pub enum Load {
 pub enum Write {
     /// [`Cache::invalidate`](crate::Cache::invalidate).
     Invalidate,
+    /// [`Cache::invalidate_many`](crate::Cache::invalidate_many), under the first id.
+    InvalidateMany,
+    /// [`Cache::clear`](crate::Cache::clear), under no id.
+    Clear,
     /// [`Cache::write`](crate::Cache::write).
     Write,
     /// [`Cache::expire`](crate::Cache::expire).
@@ -221,4 +226,4 @@ macro_rules! named {
 
 named! { Miss: Absent "absent", Unreadable "unreadable", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
-named! { Write: Invalidate "invalidate", Expire "expire", Write "write", Update "update", UpdateField "update_field" }
+named! { Write: Invalidate "invalidate", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", Update "update", UpdateField "update_field" }

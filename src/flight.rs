@@ -114,6 +114,11 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
 }
 
 impl<K: Eq + Hash, T> Flights<K, T> {
+    /// The flight under this key, if there is one.
+    pub(crate) fn find(&self, key: &K) -> Option<Arc<Flight<T>>> {
+        self.shard(key).lock().get(key).map(Arc::clone)
+    }
+
     fn shard(&self, key: &K) -> &Mutex<HashMap<K, Arc<Flight<T>>>> {
         let hash = self.hasher.hash_one(key);
         &self.shards[usize::from(hash.to_be_bytes()[0]) % SHARDS]

@@ -22,7 +22,7 @@ use crate::{
     reporter::Reporter,
     setting::millis,
     stats::Stats,
-    store::{Entry, Failure, Store},
+    store::{Each, Entry, Failure, Store},
     token::Token,
 };
 
@@ -47,6 +47,9 @@ pub(crate) struct Settings {
 
 /// What a load comes to, as its leader and all its followers get it. `Ok(None)`: there is no such record.
 pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
+
+/// What a first look at a data key sees: what stands there, and for how long, where that matters.
+pub(crate) type Look = Result<(Entry, Option<Duration>), Error>;
 
 pub(crate) struct Inner<R> {
     pub(crate) settings: Settings,
@@ -132,7 +135,7 @@ impl<R> Inner<R> {
     }
 
     /// What stands at a data key, and for how long, where that matters.
-    pub(crate) fn first_look(&self, data: &str) -> Result<(Entry, Option<Duration>), Error> {
+    pub(crate) fn first_look(&self, data: &str) -> Look {
         self.ask_unless_owed(data, "read", |store| {
             if self.settings.freshness.is_plain() {
                 return Ok((store.read(data)?, None));
@@ -140,6 +143,28 @@ impl<R> Inner<R> {
             let (entry, ttl) = store.read_with_ttl(data)?;
             Ok((entry, ttl.left()))
         })
+    }
+
+    /// The same, for many at once.
+    pub(crate) fn first_looks(&self, all: &[&str]) -> Vec<Look> {
+        if self.settings.freshness.is_plain() {
+            let read = self.ask_all("read", all.len(), |store| store.read_all(all));
+            return read.into_iter().map(|entry| Ok((entry?, None))).collect();
+        }
+        let read = self.ask_all("read", all.len(), |store| store.read_all_with_ttl(all));
+        read.into_iter()
+            .map(|look| look.map(|(entry, ttl)| (entry, ttl.left())))
+            .collect()
+    }
+
+    /// Asks the store about `count` records at once: see [`Link::ask_all`].
+    pub(crate) fn ask_all<T>(
+        &self,
+        request: &'static str,
+        count: usize,
+        ask: impl FnOnce(&dyn Store) -> Each<T>,
+    ) -> Vec<Result<T, Error>> {
+        self.link.ask_all(&self.reporter, request, count, ask)
     }
 
     /// Asks the store about a record, unless that may be one which an invalidation should have ended: it must not

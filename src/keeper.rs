@@ -24,7 +24,7 @@ use crate::{
     key::Keys,
     link::Link,
     reporter::Reporter,
-    store::{Failure, Store},
+    store::{End, Failure, Finish, Store},
     token::Token,
 };
 
@@ -178,11 +178,8 @@ impl Shared {
     /// fails, since the next ones would wait as long for the same answer: a lease that isn't given back
     /// lapses, and one that isn't renewed is due again in time.
     fn tend(&self, returned: &[(Keys, Token)], due: &[(Keys, Token)]) -> Vec<Token> {
-        for (keys, token) in returned {
-            let released = self.ask("release", |store| store.release(keys, *token));
-            if released.is_err() {
-                return Vec::new();
-            }
+        if !self.is_released(returned) {
+            return Vec::new();
         }
         if due.is_empty() {
             return Vec::new();
@@ -192,6 +189,27 @@ impl Shared {
         };
         let lost = due.iter().zip(renewed).filter(|(_, renewed)| !renewed);
         lost.map(|((_, token), _)| *token).collect()
+    }
+
+    /// Gives leases back: one, or in one round trip as many as a batch had. False: the store didn't do it.
+    fn is_released(&self, returned: &[(Keys, Token)]) -> bool {
+        if let [(keys, token)] = returned {
+            let released = self.ask("release", |store| store.release(keys, *token));
+            return released.is_ok();
+        }
+        let loads: Vec<_> = returned
+            .iter()
+            .map(|(keys, token)| Finish {
+                keys,
+                token: *token,
+                end: End::Release,
+            })
+            .collect();
+        let (link, reporter) = (&self.link, &self.reporter);
+        let released = link.ask_all(reporter, "release", loads.len(), |store| {
+            store.finish_all(&loads)
+        });
+        released.iter().all(Result::is_ok)
     }
 }
 

@@ -28,6 +28,19 @@ impl Keys {
         };
         Keys { data, lease }
     }
+
+    /// The keys of the record with this prefix whose lease this would be. `None`: it is the lease of none.
+    #[must_use]
+    pub fn of_lease(lease: &str, prefix: &str) -> Option<Keys> {
+        let name = lease.strip_prefix(LEASE_PREFIX)?;
+        let within = name
+            .strip_prefix('{')
+            .and_then(|name| name.strip_suffix('}'));
+        let both = [within, Some(name)].into_iter().flatten();
+        let mut keys = both.map(|data| Keys::of(data.to_owned()));
+        // Of `a` and of `{a}` the lease is the same.
+        keys.find(|keys| keys.lease == lease && keys.data.starts_with(prefix))
+    }
 }
 
 /// Whether a cluster hashes a part of the key only. `{}` is no tag: the first pair of braces counts, and
@@ -50,6 +63,37 @@ mod tests {
     fn the_lease_key_carries_the_data_key_as_its_tag() {
         assert_eq!(lease("cache:product:p-001"), "lock:{cache:product:p-001}");
         assert_eq!(lease("cache:{"), "lock:{cache:{}");
+    }
+
+    #[test]
+    fn a_lease_key_names_its_data_key() {
+        for data in [
+            "cache:p",
+            "cache:{shop}:p",
+            "cache:{",
+            "cache:}",
+            "{cache}",
+            "{}",
+            "{a}b}",
+            "ü",
+        ] {
+            let keys = Keys::of(data.to_owned());
+            assert_eq!(Keys::of_lease(&keys.lease, data), Some(keys), "{data}");
+        }
+        for other in ["lock:p", "lock:{p", "lock:", "p", "lock:a}b"] {
+            assert_eq!(Keys::of_lease(other, ""), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_lease_of_another_prefix_is_not_taken_for_ones_own() {
+        for (lease, prefix) in [
+            ("lock:{cache:p}", "cash:"),
+            ("lock:{my:cache:p}", "cache:"),
+            ("lock:{cache:p}:1", "cache:"),
+        ] {
+            assert_eq!(Keys::of_lease(lease, prefix), None, "{lease}");
+        }
     }
 
     #[test]

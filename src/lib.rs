@@ -49,6 +49,7 @@ mod backend;
 mod breaker;
 mod builder;
 mod cache;
+mod clear;
 mod dice;
 mod error;
 mod event;
@@ -84,6 +85,7 @@ pub use answer::{Lookup, Source, Written};
 pub use backend::Backend;
 pub use builder::CacheBuilder;
 pub use cache::Cache;
+pub use clear::Cleared;
 pub use error::{Error, WriteError};
 pub use event::{Event, Load, Miss, Observer, Write};
 #[cfg(feature = "json")]

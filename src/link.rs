@@ -6,6 +6,8 @@
 //!
 //! Knows the store; nothing of lookups, flights and record types.
 
+mod many;
+
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -310,7 +312,7 @@ impl Line {
             let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
             for (replay, done) in some.iter().zip(self.store.invalidate_all(&keys)?) {
                 match done {
-                    Ok(()) => {
+                    Ok(_) => {
                         self.settle(replay);
                         replayed += 1;
                     }

@@ -101,6 +101,34 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
             lookup::get(self.inner, self.wishes, id, loader)
         }
     }
+
+    /// Returns the records with these ids: see [`Cache::get_many`](crate::Cache::get_many).
+    ///
+    /// # Cost
+    ///
+    /// That of `Cache::get_many`; no round trip with [`skip_cache`](LookupOptions::skip_cache).
+    ///
+    /// # Errors
+    ///
+    /// Those of `Cache::get_many`.
+    ///
+    /// # Panics
+    ///
+    /// When `loader` does, and when the operating system has no randomness.
+    pub fn get_many<I, M, K, E, F>(self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+        M: IntoIterator<Item = (K, R)>,
+        K: Into<String>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+        F: FnMut(&[&str]) -> Result<M, E>,
+    {
+        if self.skip_cache {
+            lookup::skip_many(self.inner, ids, loader)
+        } else {
+            lookup::get_many(self.inner, self.wishes, ids, loader)
+        }
+    }
 }
 
 impl<R> Clone for LookupOptions<'_, R> {

@@ -123,6 +123,18 @@ impl Remembered {
         memory
     }
 
+    /// Bypasses a whole prefix, as of now. Returns for how long, unless it was bypassed before.
+    pub(crate) fn bypass(&self, prefix: &str) -> Option<Duration> {
+        let mut state = self.state.lock();
+        self.forget_what_is_over(&mut state);
+        let memory = state.bypass(prefix);
+        self.any.store(true, Ordering::Release);
+        match memory {
+            Memory::Prefix(lasts) => Some(lasts),
+            _ => None,
+        }
+    }
+
     /// How many invalidations wait to be replayed.
     pub(crate) fn len(&self) -> usize {
         if self.any.load(Ordering::Acquire) {
@@ -287,6 +299,17 @@ mod tests {
             std::thread::sleep(Duration::from_millis(25));
             assert!(book.concerns("cache:a"));
         }
+    }
+
+    #[test]
+    fn a_prefix_that_is_bypassed_concerns_all_its_keys_for_as_long_as_an_entry_can_live() {
+        let book = Remembered::default();
+        book.will_live("cache:", Duration::from_millis(20));
+        assert_eq!(book.bypass("cache:"), Some(Duration::from_millis(20)));
+        assert_eq!(book.bypass("cache:"), None);
+        assert!(book.concerns("cache:a") && !book.concerns("other:a"));
+        std::thread::sleep(Duration::from_millis(25));
+        assert!(!book.concerns("cache:a"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Stats {
     pub refresh_errors: u64,
     /// Misses answered by somebody else's load, of this process or another: loads the primary was spared.
     pub stampedes_suppressed: u64,
-    /// Calls of a loader.
+    /// Calls of a loader, for one record or many.
     pub loads: u64,
     /// Loaders that returned an error or panicked.
     pub load_errors: u64,

@@ -8,7 +8,7 @@ pub(crate) use tracing::{error, info, warn};
 #[cfg(feature = "tracing")]
 mod on {
     use tracing::{
-        debug, debug_span,
+        Span, debug, debug_span,
         field::{Empty, display},
         trace,
     };
@@ -32,7 +32,17 @@ mod on {
         Lookup(span.entered())
     }
 
+    /// The span of many lookups. Each of them has none of its own.
+    pub(crate) fn lookups(cache: &str, ids: usize) -> Entered {
+        debug_span!("cache_aside::get_many", cache, ids).entered()
+    }
+
     impl Lookup {
+        /// One of many.
+        pub(crate) fn one_of_many() -> Lookup {
+            Lookup(Span::none().entered())
+        }
+
         pub(crate) fn answered(&self, source: Source, found: bool) {
             self.0
                 .record("source", source.name())
@@ -94,8 +104,16 @@ mod off {
         Lookup
     }
 
+    pub(crate) fn lookups(_cache: &str, _ids: usize) -> Entered {
+        Entered
+    }
+
     #[expect(clippy::unused_self, reason = "the other one has a use for it")]
     impl Lookup {
+        pub(crate) fn one_of_many() -> Lookup {
+            Lookup
+        }
+
         pub(crate) fn answered(&self, _source: Source, _found: bool) {}
 
         pub(crate) fn degraded_by(&self, _cause: &Error) {}
@@ -113,6 +131,6 @@ mod off {
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Entered, Lookup, event, load, lookup, write};
+pub(crate) use off::{Entered, Lookup, event, load, lookup, lookups, write};
 #[cfg(feature = "tracing")]
-pub(crate) use on::{Entered, Lookup, event, load, lookup, write};
+pub(crate) use on::{Entered, Lookup, event, load, lookup, lookups, write};

@@ -42,6 +42,33 @@ pub(crate) fn expire<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
     })
 }
 
+/// How many records are invalidated in one request.
+const SLICE: usize = 10_000;
+
+/// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).
+pub(crate) fn invalidate_many<R>(
+    inner: &Inner<R>,
+    ids: impl IntoIterator<Item: AsRef<str>>,
+) -> Result<u64, Error> {
+    let ids: Vec<_> = ids.into_iter().collect();
+    let keys = ids.iter().map(|id| inner.keys(id.as_ref()));
+    // All of them before anything is sent.
+    let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+    let Some(first) = ids.first() else {
+        return Ok(0);
+    };
+    let _wrote = Wrote::begin(inner, first.as_ref(), Write::InvalidateMany);
+    let keys: Vec<_> = keys.iter().collect();
+    let mut ended = Ok(0);
+    // Also after one that failed: what fails is remembered, but some may work.
+    for slice in keys.chunks(SLICE) {
+        for answer in inner.link.invalidate_all(&inner.reporter, slice) {
+            ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
+        }
+    }
+    ended
+}
+
 /// See [`Cache::write`](crate::Cache::write).
 pub(crate) fn write<R, T, E>(
     inner: &Inner<R>,
@@ -61,7 +88,7 @@ pub(crate) fn write<R, T, E>(
 }
 
 /// A call that writes, under way. Dropped, it has ended.
-struct Wrote<'a, R> {
+pub(crate) struct Wrote<'a, R> {
     inner: &'a Inner<R>,
     id: &'a str,
     call: Write,
@@ -70,7 +97,7 @@ struct Wrote<'a, R> {
 }
 
 impl<'a, R> Wrote<'a, R> {
-    fn begin(inner: &'a Inner<R>, id: &'a str, call: Write) -> Wrote<'a, R> {
+    pub(crate) fn begin(inner: &'a Inner<R>, id: &'a str, call: Write) -> Wrote<'a, R> {
         Wrote {
             inner,
             id,

@@ -82,9 +82,32 @@ impl<R> Asking<'_, R> {
         Lookup::new(record, source, self.redis_latency)
     }
 
+    /// It goes on without Redis.
+    pub(super) fn degrades(&self, cause: &Error) {
+        self.span.degraded_by(cause);
+        self.report(&Event::Degraded { id: self.id, cause });
+    }
+
+    /// It ends with an error.
+    pub(super) fn failed(&self, error: &Error) {
+        self.report(&Event::Failed {
+            id: self.id,
+            error,
+            took: self.began.elapsed(),
+        });
+    }
+
     pub(super) fn report(&self, event: &Event<'_>) {
         self.inner.reporter.report(event);
     }
+}
+
+/// Another's flight, for which one may wait.
+pub(super) fn others<R>(flight: Arc<Flight<Outcome<R>>>) -> Result<Arc<Flight<Outcome<R>>>, Error> {
+    if flight.is_led_by_this_thread() {
+        return Err(Error::Reentrant);
+    }
+    Ok(flight)
 }
 
 /// Waits for another's flight. `None`: it was abandoned, or the deadline has passed.

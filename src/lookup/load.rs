@@ -15,9 +15,10 @@ use crate::{
     event::{self, Event},
     fields::{Fields, not_found, to_fields},
     flight::Leader,
-    inner::{Outcome, Settings},
+    inner::{Inner, Outcome, Settings},
     key::Keys,
     loaded::Loaded,
+    reporter::Reporter,
     setting::LONGEST,
     token::Token,
     trace,
@@ -75,10 +76,8 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     /// Puts there what the primary says, which may be nothing.
     fn fill(&self, keys: &Keys, token: Token, ran: &Ran<R>) -> Result<bool, Error> {
         let inner = self.inner;
-        let (stay, fields) = match &ran.entry {
-            Some((stay, fields)) => (*stay, fields),
-            None => (Duration::ZERO, &Fields::new()),
-        };
+        let nothing = Fields::new();
+        let (stay, fields) = ran.stored(&nothing);
         inner.will_stay(stay);
         inner.ask("fill", |store| store.fill(keys, token, stay, fields))
     }
@@ -94,11 +93,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         cause: Error,
     ) -> Result<Lookup<R>, Error> {
         let inner = self.inner;
-        self.span.degraded_by(&cause);
-        self.report(&Event::Degraded {
-            id: self.id,
-            cause: &cause,
-        });
+        self.degrades(&cause);
         let deadline = self.patience_from(Instant::now());
         let outcome = loop {
             match inner.degraded.announce_or_find(data) {
@@ -151,20 +146,13 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &self,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Ran<R>, Error> {
-        let loading = Loading::begin(self);
-        let loaded = {
-            let _span = trace::load();
-            load()
-        };
-        if loaded.is_ok() {
-            self.inner.load_time.took(loading.began.elapsed());
-        }
-        loading.end(match &loaded {
-            Ok(Loaded { record, .. }) if record.is_some() => event::Load::Found,
-            Ok(_) => event::Load::NotFound,
-            Err(_) => event::Load::Failed,
-        });
-        let Loaded { record, ttl } = loaded?;
+        let loaded = run(self.inner, self.id, load, |loaded| loaded.record.is_some());
+        self.ran(loaded?)
+    }
+
+    /// What a load came to.
+    pub(super) fn ran(&self, loaded: Loaded<R>) -> Result<Ran<R>, Error> {
+        let Loaded { record, ttl } = loaded;
         // Also where nothing will be stored: what is wrong with a record should not show only now and then.
         let fields = record.as_ref().map(to_fields).transpose()?;
         Ok(Ran {
@@ -205,21 +193,56 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
 /// What a load came to: the record as callers get it, and what is to be stored, for how long.
 pub(super) struct Ran<R> {
     pub(super) record: Option<Arc<R>>,
-    entry: Option<(Duration, Fields)>,
+    pub(super) entry: Option<(Duration, Fields)>,
+}
+
+impl<R> Ran<R> {
+    /// What is to stand there afterwards, and for how long.
+    pub(super) fn stored<'a>(&'a self, nothing: &'a Fields) -> (Duration, &'a Fields) {
+        match &self.entry {
+            Some((stay, fields)) => (*stay, fields),
+            None => (Duration::ZERO, nothing),
+        }
+    }
+}
+
+/// Calls a loader, and says how that went. `id`: of what it loads, the first.
+pub(super) fn run<R, T>(
+    inner: &Inner<R>,
+    id: &str,
+    load: impl FnOnce() -> Result<T, Error>,
+    found: impl FnOnce(&T) -> bool,
+) -> Result<T, Error> {
+    let loading = Loading::begin(&inner.reporter, id);
+    let loaded = {
+        let _span = trace::load();
+        load()
+    };
+    if loaded.is_ok() {
+        inner.load_time.took(loading.began.elapsed());
+    }
+    loading.end(match &loaded {
+        Ok(loaded) if found(loaded) => event::Load::Found,
+        Ok(_) => event::Load::NotFound,
+        Err(_) => event::Load::Failed,
+    });
+    loaded
 }
 
 /// A loader at work. Dropped before its [end](Loading::end), it has panicked.
-struct Loading<'a, R> {
-    asking: &'a Asking<'a, R>,
+struct Loading<'a> {
+    reporter: &'a Reporter,
+    id: &'a str,
     began: Instant,
     outcome: event::Load,
 }
 
-impl<'a, R> Loading<'a, R> {
-    fn begin(asking: &'a Asking<'a, R>) -> Loading<'a, R> {
-        asking.report(&Event::LoadBegan { id: asking.id });
+impl<'a> Loading<'a> {
+    fn begin(reporter: &'a Reporter, id: &'a str) -> Loading<'a> {
+        reporter.report(&Event::LoadBegan { id });
         Loading {
-            asking,
+            reporter,
+            id,
             began: Instant::now(),
             outcome: event::Load::Panicked,
         }
@@ -230,10 +253,10 @@ impl<'a, R> Loading<'a, R> {
     }
 }
 
-impl<R> Drop for Loading<'_, R> {
+impl Drop for Loading<'_> {
     fn drop(&mut self) {
-        self.asking.report(&Event::LoadEnded {
-            id: self.asking.id,
+        self.reporter.report(&Event::LoadEnded {
+            id: self.id,
             outcome: self.outcome,
             took: self.began.elapsed(),
         });

@@ -1,22 +1,22 @@
 //! After a miss: ask for the lease, and lead, follow or wait.
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::asking::{Asking, Lead, follow};
+use super::{
+    asking::{Asking, Lead, follow},
+    told::Told,
+};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    fields::{Undecodable, from_fields},
     inner::Outcome,
     key::Keys,
     loaded::Loaded,
-    store::Acquire,
     token::Token,
 };
 
@@ -40,45 +40,43 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             let acquired = inner.ask("acquire", |store| {
                 store.acquire(keys, token, lease_ttl, look)
             });
-            match acquired {
-                Ok(Acquire::Acquired) => {
+            let told = match acquired {
+                Ok(answer) => self.told(answer, token),
+                Err(failure) => {
+                    // The lease may be ours: perhaps only the reply was lost.
+                    inner.keeper.give_back(keys.clone(), token);
+                    drop((watch, leader));
+                    return self.degraded(&keys.data, load, failure);
+                }
+            };
+            match told {
+                Told::Acquired => {
                     // Those who watched with us ask again, and are told our token.
                     drop(watch);
                     return self.lead(keys, &leader, load);
                 }
-                Ok(Acquire::Record(fields)) => match from_fields(fields) {
-                    Ok(record) => {
-                        let outcome = Ok(record.map(Arc::new));
-                        if let Some(watch) = watch {
-                            watch.land(outcome.clone());
-                        }
+                Told::Shared(outcome) => {
+                    if let Some(watch) = watch {
+                        watch.land(outcome.clone());
+                    }
+                    return self.waited(outcome);
+                }
+                Told::Unreadable => look = false,
+                Told::Alone(guarded) => {
+                    drop(watch);
+                    let leader = guarded.unwrap_or(leader);
+                    return self.load_alone(&leader, load, Source::Loaded);
+                }
+                Told::Follow(flight) => {
+                    watch = None;
+                    if let Some(outcome) = follow(&flight, deadline)? {
                         return self.waited(outcome);
                     }
-                    // Not counted: most often it is what the first look saw.
-                    Err(Undecodable) => look = false,
-                },
-                Ok(Acquire::Guarded { nonce }) => {
-                    watch = None;
-                    if nonce == token {
-                        // A writer's place lapsed, and ours is the first load after that.
-                        return self.load_alone(&leader, load, Source::Loaded);
-                    }
-                    match inner.flights.announce_or_find(&nonce) {
-                        Ok(guarded) => {
-                            drop(leader);
-                            return self.load_alone(&guarded, load, Source::Loaded);
-                        }
-                        Err(flight) => {
-                            if let Some(outcome) = follow(&flight, deadline)? {
-                                return self.waited(outcome);
-                            }
-                            if Instant::now() >= deadline {
-                                break;
-                            }
-                        }
+                    if Instant::now() >= deadline {
+                        break;
                     }
                 }
-                Ok(Acquire::Held { by, left }) => {
+                Told::Held { by, left } => {
                     if Instant::now() >= deadline {
                         break;
                     }
@@ -89,12 +87,6 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                     if let Some(outcome) = self.wait(by, &mut watch, pause, deadline)? {
                         return self.waited(outcome);
                     }
-                }
-                Err(failure) => {
-                    // The lease may be ours: perhaps only the reply was lost.
-                    inner.keeper.give_back(keys.clone(), token);
-                    drop((watch, leader));
-                    return self.degraded(&keys.data, load, failure);
                 }
             }
         }
@@ -137,7 +129,13 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     /// this very moment. It begins with a millisecond, for the latter, and doubles up to the `poll`
     /// setting, less up to half of it by chance, so that waiters don't ask in step. Never much beyond the
     /// lapse of the lease, never beyond the deadline.
-    fn pause(&self, token: Token, polls: u32, left: Duration, deadline: Instant) -> Duration {
+    pub(super) fn pause(
+        &self,
+        token: Token,
+        polls: u32,
+        left: Duration,
+        deadline: Instant,
+    ) -> Duration {
         let longest = self.inner.settings.poll;
         let pause = Duration::from_millis(1 << (polls - 1).min(10)).min(longest);
         let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);

@@ -28,9 +28,11 @@
 //! Go's `singleflight`.
 
 mod asking;
+mod batch;
 mod load;
 mod missed;
 mod refresh;
+mod told;
 
 use std::{
     error::Error as StdError,
@@ -44,6 +46,7 @@ use asking::Asking;
 use refresh::Cached;
 
 pub(crate) use asking::Wishes;
+pub(crate) use batch::{get_many, skip_many};
 
 use crate::{
     answer::{Lookup, Source},
@@ -51,7 +54,7 @@ use crate::{
     event::{Event, Miss},
     fields::from_fields,
     freshness::State,
-    inner::Inner,
+    inner::{Inner, Look},
     key::Keys,
     loaded::Loaded,
     store::Entry,
@@ -151,71 +154,77 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     fn look(
         &self,
         data: String,
-        read: Result<(Entry, Option<Duration>), Error>,
+        read: Look,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
+        match self.seen(read) {
+            Seen::Hit(found) => Ok(found),
+            Seen::Due(cached) => Ok(self.refresh(&Keys::of(data), cached, load)),
+            Seen::Missed { look } => self.missed(&Keys::of(data), look, load),
+            Seen::Unanswered(failure) => self.degraded(&data, load, failure),
+        }
+    }
+
+    /// What the first look comes to.
+    fn seen(&self, read: Look) -> Seen<R> {
         let missed = |reason| {
             let id = self.id;
             self.report(&Event::Missed { id, reason });
         };
-        let look = match read {
+        match read {
             Ok((Entry::Record(fields), left)) => {
                 if let Ok(record) = self.inner.decode(self.id, fields) {
-                    return Ok(self.there(data, record.map(Arc::new), left, load));
+                    return self.there(record.map(Arc::new), left);
                 }
                 missed(Miss::Unreadable);
                 // No second look, it would find the same.
-                false
+                Seen::Missed { look: false }
             }
             Ok((Entry::Absent, _)) => {
                 missed(Miss::Absent);
-                true
+                Seen::Missed { look: true }
             }
             Ok((Entry::Foreign, _)) => {
                 self.report(&Event::Unreadable { id: self.id });
                 missed(Miss::Unreadable);
-                true
+                Seen::Missed { look: true }
             }
             Err(failure) => {
                 missed(Miss::Unanswered);
-                return self.degraded(&data, load, failure);
+                Seen::Unanswered(failure)
             }
-        };
-        self.missed(&Keys::of(data), look, load)
+        }
     }
 
     /// The first look found it: that is the answer, unless it should be loaded anew.
-    fn there(
-        &self,
-        data: String,
-        record: Option<Arc<R>>,
-        left: Option<Duration>,
-        load: impl FnOnce() -> Result<Loaded<R>, Error>,
-    ) -> Lookup<R> {
+    fn there(&self, record: Option<Arc<R>>, left: Option<Duration>) -> Seen<R> {
         // What has no end, and that there is none, are fresh as long as they are there.
         let (record, left) = match (record, left) {
             (Some(record), Some(left)) => (record, left),
-            (record, _) => return self.hit(record),
+            (record, _) => return Seen::Hit(self.hit(record)),
         };
         let inner = self.inner;
         match inner.settings.freshness.of(left, inner.load_time.get()) {
-            State::Fresh => self.hit(Some(record)),
-            state => {
-                let cached = Cached::new(record, state);
-                self.refresh(&Keys::of(data), left, cached, load)
-            }
+            State::Fresh => Seen::Hit(self.hit(Some(record))),
+            state => Seen::Due(Cached::new(record, state, left)),
         }
     }
 
     /// The same, and an error is reported.
     fn reported(&self, found: Result<Lookup<R>, Error>) -> Result<Lookup<R>, Error> {
-        if let Err(error) = &found {
-            self.report(&Event::Failed {
-                id: self.id,
-                error,
-                took: self.began.elapsed(),
-            });
-        }
-        found
+        found.inspect_err(|error| self.failed(error))
     }
+}
+
+/// What the first look came to.
+enum Seen<R> {
+    Hit(Lookup<R>),
+    /// It should be loaded anew.
+    Due(Cached<R>),
+    /// There is no usable record. `look`: it is worth a second look.
+    Missed {
+        look: bool,
+    },
+    /// Redis is no help.
+    Unanswered(Error),
 }

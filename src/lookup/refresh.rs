@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     event::Event,
     freshness::State,
+    inner::Outcome,
     key::Keys,
     loaded::Loaded,
     store::Refresh,
@@ -25,15 +26,21 @@ use crate::{
 pub(super) struct Cached<R> {
     record: Arc<R>,
     source: Source,
+    /// How long it lives on.
+    pub(super) left: Duration,
 }
 
 impl<R> Cached<R> {
-    pub(super) fn new(record: Arc<R>, state: State) -> Cached<R> {
+    pub(super) fn new(record: Arc<R>, state: State, left: Duration) -> Cached<R> {
         let source = match state {
             State::Fresh | State::Due => Source::Hit,
             State::Stale => Source::Stale,
         };
-        Cached { record, source }
+        Cached {
+            record,
+            source,
+            left,
+        }
     }
 }
 
@@ -42,7 +49,6 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     pub(super) fn refresh(
         &self,
         keys: &Keys,
-        left: Duration,
         cached: Cached<R>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Lookup<R> {
@@ -52,38 +58,53 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let leader = inner.flights.announce(Token::random());
         let token = *leader.key();
         let answer = inner.ask("refresh", |store| {
-            store.refresh(keys, token, lease_ttl, left)
+            store.refresh(keys, token, lease_ttl, cached.left)
         });
+        let cached = match self.may_refresh(keys, token, answer, cached) {
+            Ok(cached) => cached,
+            Err(served) => return served,
+        };
+        let outcome = self.load_and_fill(keys, &leader, Some(lease_ttl), load);
+        self.refreshed(outcome, cached)
+    }
+
+    /// What follows from the answer to a question under this token: the lease is ours, or here is what the lookup gets.
+    pub(super) fn may_refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        answer: Result<Refresh, Error>,
+        cached: Cached<R>,
+    ) -> Result<Cached<R>, Lookup<R>> {
         match answer {
-            Ok(Refresh::Acquired) => {}
-            Ok(Refresh::Record(fields)) => {
-                return match inner.decode(self.id, fields) {
-                    Ok(record) => self.hit(record.map(Arc::new)),
-                    Err(_) => self.cached(cached),
-                };
-            }
-            Ok(Refresh::Taken) => return self.cached(cached),
+            Ok(Refresh::Acquired) => Ok(cached),
+            Ok(Refresh::Record(fields)) => match self.inner.decode(self.id, fields) {
+                Ok(record) => Err(self.hit(record.map(Arc::new))),
+                Err(_) => Err(self.cached(cached)),
+            },
+            Ok(Refresh::Taken) => Err(self.cached(cached)),
             Err(_) => {
                 // The lease may be ours: perhaps only the reply was lost.
-                inner.keeper.give_back(keys.clone(), token);
-                return self.cached(cached);
+                self.inner.keeper.give_back(keys.clone(), token);
+                Err(self.cached(cached))
             }
         }
-        // As long as a lease lasts: it is as if the refresher had died.
-        match self.load_and_fill(keys, &leader, Some(lease_ttl), load) {
+    }
+
+    /// What the lookup gets that has loaded.
+    pub(super) fn refreshed(&self, outcome: Outcome<R>, cached: Cached<R>) -> Lookup<R> {
+        let id = self.id;
+        match outcome {
             Ok(record) => {
-                self.report(&Event::Refreshed { id: self.id });
+                self.report(&Event::Refreshed { id });
                 self.found(record, Source::Refreshed)
             }
             Err(error) => {
                 trace::warn!(
                     "a record of the cache `{}` could not be loaded anew and is served as it is: {error}",
-                    inner.settings.prefix
+                    self.inner.settings.prefix
                 );
-                self.report(&Event::RefreshFailed {
-                    id: self.id,
-                    error: &error,
-                });
+                self.report(&Event::RefreshFailed { id, error: &error });
                 self.cached(cached).because_of(error)
             }
         }

@@ -26,8 +26,16 @@ pub(super) fn read_with_ttl(
     look.ignore_errors();
     // In this order: of a record that is filled in between, the TTL is not its own, but no longer.
     look.cmd("PTTL").arg(data).cmd("HGETALL").arg(data);
-    let (left, reply): (RedisResult<i64>, RedisResult<Value>) = pipeline::query(&look, connection)?;
-    Ok((entry(reply)?, remaining(left?)))
+    let (left, fields) = pipeline::query(&look, connection)?;
+    entry_with_ttl(left, fields)
+}
+
+/// What `PTTL` and `HGETALL` say.
+pub(super) fn entry_with_ttl(
+    left: RedisResult<i64>,
+    fields: RedisResult<Value>,
+) -> RedisResult<(Entry, TtlRemaining)> {
+    Ok((entry(fields)?, remaining(left?)))
 }
 
 /// What `PTTL` says.
@@ -40,7 +48,7 @@ fn remaining(left: i64) -> TtlRemaining {
 }
 
 /// What `HGETALL` says.
-fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
+pub(super) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     let fields = match reply {
         // What a server sends depends on the protocol version in the address.
         Ok(Value::Array(list)) => script::fields(list.into_iter()),

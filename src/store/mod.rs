@@ -23,14 +23,18 @@ mod cause;
 mod command;
 pub(crate) mod connection;
 mod failure;
+mod many;
 pub(crate) mod memory;
 mod pipeline;
 pub(crate) mod redis;
+mod redis_many;
+mod redis_scan;
 pub(crate) mod script;
 
 use std::time::Duration;
 
 pub use failure::{Failure, Symptom};
+pub use many::{Due, Each, End, Finish, Kind, Question, Scanned};
 
 pub use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -271,12 +275,83 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
+    /// See [`Each`].
+    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+        many::one_by_one(all, |keys| self.invalidate(keys))
+    }
+
+    /// The first look of many lookups: [`read`](Store::read) for each, all in one round trip where the store can do
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+        many::one_by_one(all, |data| self.read(data))
+    }
+
+    /// The same, and how long each still lives: [`read_with_ttl`](Store::read_with_ttl).
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn read_all_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+        many::one_by_one(all, |data| self.read_with_ttl(data))
+    }
+
+    /// [`acquire`](Store::acquire) for each, all in one round trip where the store can do that. It must not repeat
+    /// them either.
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
+        many::one_by_one(questions, |&Question { keys, token, look }| {
+            self.acquire(keys, token, lease_ttl, look)
+        })
+    }
+
+    /// [`refresh`](Store::refresh) for each, all in one round trip where the store can do that. It must not repeat them
+    /// either.
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn refresh_all(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+        many::one_by_one(all, |due| {
+            self.refresh(due.keys, due.token, lease_ttl, due.left)
+        })
+    }
+
+    /// [`fill`](Store::fill), [`release`](Store::release) or [`back_off`](Store::back_off) for each, all in one round trip
+    /// where the store can do that.
+    ///
+    /// # Errors
+    ///
+    /// See [`Each`].
+    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        many::one_by_one(loads, |&Finish { keys, token, end }| match end {
+            End::Fill(ttl, record) => self.fill(keys, token, ttl, record),
+            End::Release => self.release(keys, token),
+            End::BackOff(pause) => self.back_off(keys, token, pause),
+        })
+    }
+
+    /// One step through all that has data keys with this prefix, its leases or its records, in a bounded time. `cursor`
+    /// is 0 to begin with, then what the step before said.
+    ///
+    /// What stands there from before the first step until after the last is met by one of them; what comes or goes
+    /// meanwhile may be.
+    ///
+    /// A store that cannot do it refuses, and so does [`Cache::clear`](crate::Cache::clear) on it.
+    ///
+    /// # Errors
+    ///
     /// See [`read`](Store::read).
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        Ok(all
-            .iter()
-            .map(|keys| self.invalidate(keys).map(drop))
-            .collect())
+    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+        let _ = (prefix, kind, cursor);
+        let cannot = "this store cannot go through its records";
+        Err(Failure::new(Symptom::Refused, cannot))
     }
 
     /// Has a record live for no longer than `stay`, and ends the lease, as [`invalidate`](Store::invalidate) does. An

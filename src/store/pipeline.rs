@@ -1,7 +1,10 @@
 //! Pipelines that end with the first silence.
 //!
 //! Guarantees that a pipeline which the server does not answer costs one timeout. redis-rs itself reads one
-//! reply for each command, however the read before it ended, and so would wait for each of them.
+//! reply for each command, however the read before it ended, and so would wait for each of them. And that one of any
+//! length fits into bounded buffers: redis-rs itself sends all of it before it reads anything.
+
+use std::collections::VecDeque;
 
 use redis::{Cmd, Connection, ConnectionLike, FromRedisValue, Pipeline, RedisResult, Value};
 
@@ -11,6 +14,83 @@ pub(crate) fn query<T: FromRedisValue>(
     connection: &mut Connection,
 ) -> RedisResult<T> {
     pipeline.query(&mut Impatient(connection))
+}
+
+/// How many bytes of requests may be without their replies, where these may be large. It fits into the buffers of a
+/// socket, so that writing it never waits for somebody who waits for us to read; and the server, which keeps what
+/// isn't read yet, is asked for no more than some hundred records ahead.
+pub(crate) const LARGE_REPLIES: usize = 32 << 10;
+
+/// The same, where a reply is a number or a word: so many fit into the buffers beside it.
+pub(crate) const SMALL_REPLIES: usize = 256 << 10;
+
+/// Sends commands and reads their replies, errors among them, with no more than `window` bytes ever sent ahead
+/// of the replies, or one command that is larger. The wire is never idle meanwhile: while one half of the window is
+/// answered, the other is on its way.
+pub(crate) fn stream(
+    connection: &mut Connection,
+    window: usize,
+    commands: impl Iterator<Item = Cmd>,
+) -> RedisResult<Vec<Value>> {
+    let mut stream = Stream {
+        connection,
+        window,
+        ahead: VecDeque::new(),
+        replies: Vec::with_capacity(commands.size_hint().0),
+    };
+    let (mut request, mut count) = (Vec::new(), 0);
+    for command in commands {
+        command.write_packed_command(&mut request);
+        count += 1;
+        if request.len() >= window / 2 {
+            stream.send(&request, count)?;
+            request.clear();
+            count = 0;
+        }
+    }
+    stream.send(&request, count)?;
+    while stream.read_some()? {}
+    Ok(stream.replies)
+}
+
+struct Stream<'a> {
+    connection: &'a mut Connection,
+    window: usize,
+    /// Of what has been sent and not been answered: bytes, and commands.
+    ahead: VecDeque<(usize, usize)>,
+    replies: Vec<Value>,
+}
+
+impl Stream<'_> {
+    /// Sends so many commands, as soon as there is room for them.
+    fn send(&mut self, request: &[u8], count: usize) -> RedisResult<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let bytes = |ahead: &VecDeque<(usize, usize)>| -> usize {
+            ahead.iter().map(|(bytes, _)| bytes).sum()
+        };
+        while request.len() + bytes(&self.ahead) > self.window && self.read_some()? {}
+        self.connection.send_packed_command(request)?;
+        self.ahead.push_back((request.len(), count));
+        Ok(())
+    }
+
+    /// Reads the replies to what was sent first. False: there is nothing to be read.
+    fn read_some(&mut self) -> RedisResult<bool> {
+        let Some((_, count)) = self.ahead.pop_front() else {
+            return Ok(false);
+        };
+        let whole = self.replies.len() + count;
+        while self.replies.len() < whole {
+            match self.connection.recv_response()? {
+                // RESP3: no reply to anything.
+                Value::Push { .. } => {}
+                reply => self.replies.push(reply),
+            }
+        }
+        Ok(true)
+    }
 }
 
 struct Impatient<'a>(&'a mut Connection);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use redis::{Client, Connection, RedisResult, cmd};
 
 use super::{
-    Acquire, Change, Entry, Failure, NewTtl, Refresh, Store, TtlRemaining, Update, cause, command,
+    Acquire, Change, Due, Each, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh, Scanned,
+    Store, TtlRemaining, Update, command,
     connection::{Conduct, Connections, Timeouts},
     script::{self, Scripts},
 };
@@ -16,8 +17,8 @@ use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
 /// One server: the connections to it, and the scripts it is told.
 pub(crate) struct RedisStore {
-    connections: Connections,
-    scripts: Scripts,
+    pub(super) connections: Connections,
+    pub(super) scripts: Scripts,
 }
 
 impl RedisStore {
@@ -36,7 +37,7 @@ impl RedisStore {
             .run_alone(|connection| self.scripts.load(connection))
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &self,
         conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
@@ -138,14 +139,7 @@ impl Store for RedisStore {
         leases: &[(Keys, Token)],
         lease_ttl: Duration,
     ) -> Result<Vec<bool>, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
-            let renew = &self.scripts.renew;
-            let renewed = renew.call_all(connection, leases, |(keys, token), request| {
-                request.arg(&keys.data).arg(&keys.lease);
-                request.arg(token.as_bytes()).arg(millis(lease_ttl));
-            })?;
-            renewed.into_iter().collect()
-        })
+        self.renew_many(leases, lease_ttl)
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
@@ -156,17 +150,32 @@ impl Store for RedisStore {
         })
     }
 
-    fn invalidate_all(&self, all: &[&Keys]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        let each = self.run(Conduct::Repeatable, |connection| {
-            let invalidate = &self.scripts.invalidate;
-            invalidate.call_all::<_, bool>(connection, all, |keys, request| {
-                request.arg(&keys.data).arg(&keys.lease);
-                request.arg(Token::random().as_bytes());
-            })
-        })?;
-        let refused = |error| cause::failure(error, self.connections.io_timeout());
-        let each = each.into_iter();
-        Ok(each.map(|done| done.map(drop).map_err(refused)).collect())
+    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+        self.invalidate_many(all)
+    }
+
+    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+        self.read_many(all)
+    }
+
+    fn read_all_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+        self.read_many_with_ttl(all)
+    }
+
+    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
+        self.acquire_many(questions, lease_ttl)
+    }
+
+    fn refresh_all(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+        self.refresh_many(all, lease_ttl)
+    }
+
+    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        self.finish_many(loads)
+    }
+
+    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+        self.scan_step(prefix, kind, cursor)
     }
 
     fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {

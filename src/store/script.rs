@@ -32,13 +32,13 @@ macro_rules! scripts {
 
         impl Scripts {
             pub(crate) fn new() -> Scripts {
-                Scripts { $($name: Script(redis::Script::new($constant)),)+ }
+                Scripts { $($name: Script { script: redis::Script::new($constant), source: $constant },)+ }
             }
 
             /// Tells the server all scripts in one round trip.
             pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
                 let mut pipeline = redis::pipe();
-                $(pipeline.load_script(&self.$name.0).ignore();)+
+                $(pipeline.load_script(&self.$name.script).ignore();)+
                 pipeline::query(&pipeline, connection).map_err(first)
             }
         }
@@ -81,7 +81,10 @@ fn first(error: RedisError) -> RedisError {
 
 /// One script. Called by its hash; the server is told the source when it doesn't know it (any more).
 #[derive(Debug)]
-pub(crate) struct Script(redis::Script);
+pub(crate) struct Script {
+    script: redis::Script,
+    source: &'static str,
+}
 
 impl Script {
     /// Calls the script on both keys of a record. The arguments go from `write_args` straight into the
@@ -92,13 +95,11 @@ impl Script {
         keys: &Keys,
         write_args: impl FnOnce(&mut Cmd),
     ) -> RedisResult<T> {
-        let mut request = redis::cmd("EVALSHA");
-        request.arg(self.0.get_hash()).arg(2);
-        request.arg(&keys.data).arg(&keys.lease);
+        let mut request = self.request(keys);
         write_args(&mut request);
         match request.query(connection) {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.0.load(connection)?;
+                self.script.load(connection)?;
                 request.query(connection)
             }
             answered => answered,
@@ -117,12 +118,12 @@ impl Script {
     ) -> RedisResult<Option<T>> {
         let mut transaction = redis::pipe();
         transaction.atomic().cmd("EVALSHA");
-        transaction.arg(self.0.get_hash()).arg(2);
+        transaction.arg(self.script.get_hash()).arg(2);
         transaction.arg(&keys.data).arg(&keys.lease);
         write_args(&mut transaction);
         let done: Option<(T,)> = match pipeline::query(&transaction, connection).map_err(first) {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.0.load(connection)?;
+                self.script.load(connection)?;
                 None
             }
             answered => answered?,
@@ -130,24 +131,30 @@ impl Script {
         Ok(done.map(|(done,)| done))
     }
 
-    /// Calls the script once for each item, in one round trip. `write` gives the two keys and the arguments.
-    /// Each succeeds or fails by itself.
-    pub(crate) fn call_all<I, T: FromRedisValue>(
-        &self,
-        connection: &mut Connection,
-        items: &[I],
-        write: impl Fn(&I, &mut Pipeline),
-    ) -> RedisResult<Vec<RedisResult<T>>> {
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
-        // A pipeline is sent whole, so the server must know the script before.
-        pipeline.load_script(&self.0).ignore();
-        for item in items {
-            pipeline.cmd("EVALSHA").arg(self.0.get_hash()).arg(2);
-            write(item, &mut pipeline);
-        }
-        pipeline::query(&pipeline, connection)
+    /// A call of the script on both keys of a record, without its arguments.
+    pub(crate) fn request(&self, keys: &Keys) -> Cmd {
+        let mut request = redis::cmd("EVALSHA");
+        request.arg(self.script.get_hash()).arg(2);
+        request.arg(&keys.data).arg(&keys.lease);
+        request
     }
+}
+
+/// Sends calls of these scripts in one go, and returns the replies to each, errors among them.
+pub(crate) fn call_all(
+    connection: &mut Connection,
+    window: usize,
+    scripts: &[&Script],
+    calls: impl Iterator<Item = Cmd>,
+) -> RedisResult<Vec<Value>> {
+    // What was sent cannot be taken back, so the server must know the scripts before.
+    let told = scripts.iter().map(|script| {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(script.source);
+        load
+    });
+    let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
+    Ok(replies.split_off(scripts.len()))
 }
 
 /// What `acquire.lua` answered.

@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use cache_aside::{Cache, CacheBuilder, Record, Redis, Source, TtlRemaining};
+use cache_aside::{Cache, CacheBuilder, Lookup, Record, Redis, Source, TtlRemaining};
 use redis::{Connection, ToRedisArgs};
 
 use crate::support::{
@@ -23,10 +23,11 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 /// One call, as the README names it. `None`: it did not do what it should.
 pub(crate) type Call = fn(&Stage) -> Option<()>;
 
-pub(crate) const CALLS: [(&str, Call); 9] = [
+pub(crate) const CALLS: [(&str, Call); 10] = [
     ("`build`", build),
     ("`get`", get),
     ("`invalidate`", invalidate),
+    ("`clear`", clear),
     ("`expire`", expire),
     ("`write`", write),
     ("`update_field`", update_field),
@@ -158,6 +159,12 @@ fn get(stage: &Stage) -> Option<()> {
         stage.until_renewed();
     })?;
     holds(cache.stats().refused_fills == 1 && cache.stats().redis_errors == 0)?;
+    let load = |ids: &[&str]| -> Result<Vec<(String, Record)>, Infallible> {
+        Ok(ids[1..].iter().map(|&id| (id.to_owned(), loaf())).collect())
+    };
+    let found = cache.get_many(["p-001", "p-006", "p-007"], load).ok()?;
+    let sources: Vec<_> = found.iter().map(Lookup::source).collect();
+    holds(sources == [Source::Hit, Source::Loaded, Source::Loaded])?;
     refresh(stage)
 }
 
@@ -192,7 +199,22 @@ fn invalidate(stage: &Stage) -> Option<()> {
     let cache = stage.cache();
     stage.put_record("p-001");
     stage.put_guard("p-001");
-    holds(cache.invalidate("p-001").ok()?)
+    holds(cache.invalidate("p-001").ok()?)?;
+    // Where there is no guard.
+    stage.put_record("p-002");
+    holds(cache.invalidate("p-002").ok()?)?;
+    stage.put_record("p-003");
+    stage.put_guard("p-004");
+    holds(cache.invalidate_many(["p-003", "p-004"]).ok()? == 1)
+}
+
+fn clear(stage: &Stage) -> Option<()> {
+    let cache = stage.cache();
+    stage.put_record("p-001");
+    stage.put_guard("p-001");
+    stage.put_record("p-002");
+    stage.put_record("{shop}:p-003");
+    holds(cache.clear(|_| {}).ok()? == 3)
 }
 
 fn expire(stage: &Stage) -> Option<()> {
@@ -260,9 +282,9 @@ fn outage(stage: &Stage) -> Option<()> {
     let cache: Cache = Cache::builder(redis).prefix(PREFIX).build().unwrap();
     stage.put_guard("p-001");
     stage.server.freeze();
-    let failed = cache.invalidate("p-001");
+    let failed = [cache.invalidate("p-001"), cache.invalidate("p-002")];
     stage.server.thaw();
-    holds(failed.is_err())?;
+    holds(failed.iter().all(Result::is_err))?;
     until(|| cache.stats().invalidations_pending == 0 || !stage.denials().is_empty());
     holds(!cache.stats().breaker_open)
 }

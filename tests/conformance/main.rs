@@ -33,6 +33,7 @@ mod ground;
 mod held;
 mod lease;
 mod lookup;
+mod many;
 mod negative;
 mod races;
 mod records;

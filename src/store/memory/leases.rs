@@ -67,6 +67,11 @@ impl Leases {
         }
     }
 
+    /// The lease keys, also of those whose time is over.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.held.keys().map(String::as_str)
+    }
+
     pub(super) fn remove(&mut self, lease: &str) {
         self.held.remove(lease);
     }

@@ -24,7 +24,10 @@ use self::{
     leases::{Held, Leases},
     records::{Records, Stored},
 };
-use super::{Acquire, Change, Diff, Entry, Failure, NewTtl, Refresh, Store, TtlRemaining, Update};
+use super::{
+    Acquire, Change, Diff, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store, TtlRemaining,
+    Update,
+};
 use crate::{fields::Fields, key::Keys, token::Token};
 
 pub(crate) use self::records::Bound;
@@ -307,7 +310,43 @@ impl Store for MemoryStore {
         }))
     }
 
+    /// A stripe of the leases in each step, or all records in one.
+    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+        let mut scanned = Scanned {
+            met: Vec::new(),
+            next: None,
+            share: 1.0,
+        };
+        match kind {
+            Kind::Records => {
+                let data = self.records.keys();
+                let ours = data.filter(|data| data.starts_with(prefix));
+                scanned.met.extend(ours.map(Keys::of));
+            }
+            Kind::Leases => {
+                let stripe = usize::try_from(cursor).unwrap_or(STRIPES);
+                if let Some(leases) = self.stripes.get(stripe) {
+                    let leases = leases.lock();
+                    let ours = leases
+                        .keys()
+                        .filter_map(|lease| Keys::of_lease(lease, prefix));
+                    scanned.met.extend(ours);
+                }
+                if stripe + 1 < STRIPES {
+                    scanned.next = Some(cursor + 1);
+                    scanned.share = share(stripe + 1, STRIPES);
+                }
+            }
+        }
+        Ok(scanned)
+    }
+
     fn ping(&self) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "both are small")]
+fn share(done: usize, all: usize) -> f64 {
+    done as f64 / all as f64
 }

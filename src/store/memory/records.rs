@@ -90,6 +90,11 @@ impl Records {
         self.0.insert(data.to_owned(), stored);
     }
 
+    /// The data keys of all that are there from now until the last is returned, and perhaps of some others.
+    pub(super) fn keys(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(data, _)| data)
+    }
+
     /// Takes a record away. True: there was one.
     pub(super) fn take(&self, data: &str) -> bool {
         let gone = self.0.remove(data);

@@ -2,6 +2,7 @@
 
 mod guards;
 mod leases;
+mod many;
 mod records;
 mod refreshes;
 mod updates;

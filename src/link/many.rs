@@ -1,0 +1,94 @@
+//! Requests about many records at once.
+
+use std::sync::Arc;
+
+use super::Link;
+use crate::{
+    error::Error,
+    event::Event,
+    key::Keys,
+    reporter::Reporter,
+    store::{Each, Failure, Store, Symptom},
+    trace,
+};
+
+impl Link {
+    /// Asks the store about `count` records at once. Each has an answer or a failure; where the store is silent, all
+    /// have the same one.
+    pub(crate) fn ask_all<T>(
+        &self,
+        reporter: &Reporter,
+        request: &'static str,
+        count: usize,
+        ask: impl FnOnce(&dyn Store) -> Each<T>,
+    ) -> Vec<Result<T, Error>> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let asked = self.ask(reporter, request, |store| {
+            let each = ask(store)?;
+            if each.len() != count {
+                let miscounted = format!("{} answers to {count} questions", each.len());
+                return Err(Failure::new(Symptom::Refused, miscounted));
+            }
+            let mut failures = each.iter().filter_map(|answer| answer.as_ref().err());
+            // What says so of one record would say it of all.
+            match failures.find(|failure| failure.symptom == Symptom::Silent) {
+                Some(silent) => Err(silent.clone()),
+                None => Ok(each),
+            }
+        });
+        let each = match asked {
+            Ok(each) => each.into_iter(),
+            Err(error) => return vec![error; count].into_iter().map(Err).collect(),
+        };
+        let mut is_reported = false;
+        let told = each.map(|answer| {
+            answer.map_err(|failure| {
+                let error = failure.at(request);
+                // They were one request, so one failed.
+                if !std::mem::replace(&mut is_reported, true) {
+                    let error = &error;
+                    reporter.report(&Event::StoreFailed { request, error });
+                    self.line.complain(error);
+                }
+                error
+            })
+        });
+        told.collect()
+    }
+
+    /// Invalidates many records. Those of which that fails are remembered, before this returns.
+    pub(crate) fn invalidate_all(
+        &self,
+        reporter: &Arc<Reporter>,
+        all: &[&Keys],
+    ) -> Vec<Result<bool, Error>> {
+        // Taken before the request is sent: it settles what was remembered until then, and no more.
+        let remembered = &self.line.remembered;
+        let settles: Vec<_> = all.iter().map(|keys| remembered.of(keys)).collect();
+        let answers = self.ask_all(reporter, "invalidate", all.len(), |store| {
+            store.invalidate_all(all)
+        });
+        for ((keys, settles), answer) in all.iter().zip(settles).zip(&answers) {
+            match (answer, settles) {
+                (Ok(_), Some(settles)) => self.line.settle(&settles),
+                (Ok(_), None) => {}
+                (Err(failure), _) => self.remember(keys, reporter, failure),
+            }
+        }
+        answers
+    }
+
+    /// Any record with the prefix of a cache may be one that should have been ended: none is read from the store until
+    /// what can be there now is gone.
+    pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
+        if let Some(lasts) = self.line.remembered.bypass(&reporter.cache) {
+            trace::error!(
+                "a `clear` did not reach its end: no record with the prefix `{}` is read from Redis for {lasts:?}",
+                reporter.cache
+            );
+            reporter.report(&Event::Bypassed { lasts });
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Many lookups at once: what [`get`](super::get) does for one record, for each of a batch, with one request for all
+//! at each step and one call of the loader.
+//!
+//! ```text
+//! look at all ─▶ ask for the leases of those that missed ─▶ load what is ours ─▶ tell, and fill
+//!                          ▲                                                          │
+//!                          └───── a pause, or till a flight of this process ends ◀────┘ while others load the rest
+//! ```
+//!
+//! Guarantees for each record what a single lookup does, by the same steps (`told.rs`, `asking.rs`, `load.rs`): a
+//! flight is found by the token that Redis named, a fill is fenced by its own token, and a load without Redis is
+//! shared only with those who began before it.
+//!
+//! **No two batches wait for each other.** Nobody waits while others wait for it: what a batch leads, it loads, tells
+//! and fills before it waits for anybody; and the watches it keeps for others while it waits (of leases of other
+//! processes) it goes on polling itself, in pauses that are no longer for the flights it follows meanwhile.
+
+mod item;
+mod round;
+mod stand;
+
+use std::{
+    collections::HashMap,
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::{item::Item, round::Batch};
+use super::{
+    asking::{Asking, Wishes},
+    load::run,
+};
+use crate::{
+    answer::{Lookup, Source},
+    error::Error,
+    inner::Inner,
+    loaded::Loaded,
+    trace,
+};
+
+/// How many ids are looked up together. The requests of so many take a server some ten milliseconds, and a loader
+/// asks its database for no more at a time.
+const SLICE: usize = 10_000;
+
+/// The loader, as it is called.
+type Load<'a, R> = dyn FnMut(&[&str]) -> Result<HashMap<String, R>, Error> + 'a;
+
+/// See [`Cache::get_many`](crate::Cache::get_many).
+pub(crate) fn get_many<R, I, M, K, E, F>(
+    inner: &Inner<R>,
+    wishes: Wishes,
+    ids: I,
+    loader: F,
+) -> Result<Vec<Lookup<R>>, Error>
+where
+    R: Serialize + DeserializeOwned,
+    I: IntoIterator<Item: AsRef<str>>,
+    M: IntoIterator<Item = (K, R)>,
+    K: Into<String>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+    F: FnMut(&[&str]) -> Result<M, E>,
+{
+    let mut load = loading(loader);
+    each_once(inner, ids, |slice| {
+        Batch::look(inner, wishes, slice).answers(&mut load)
+    })
+}
+
+/// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache).
+pub(crate) fn skip_many<R, I, M, K, E, F>(
+    inner: &Inner<R>,
+    ids: I,
+    loader: F,
+) -> Result<Vec<Lookup<R>>, Error>
+where
+    R: Serialize + DeserializeOwned,
+    I: IntoIterator<Item: AsRef<str>>,
+    M: IntoIterator<Item = (K, R)>,
+    K: Into<String>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+    F: FnMut(&[&str]) -> Result<M, E>,
+{
+    let mut load = loading(loader);
+    each_once(inner, ids, |slice| {
+        let ids: Vec<_> = slice.iter().map(|(id, _)| *id).collect();
+        let mut records = run_for(inner, &ids, &mut load)?;
+        let (wishes, began) = (Wishes::of(&inner.settings), Instant::now());
+        let each = ids.iter().map(|id| {
+            let asking = asking(inner, wishes, id, began, Duration::ZERO);
+            let record = asking.ran(Loaded::new(records.remove(*id)))?.record;
+            Ok(Lookup::new(record, Source::Loaded, Duration::ZERO))
+        });
+        each.collect()
+    })
+}
+
+/// An id, and the key of its record.
+type Named<'a> = (&'a str, String);
+
+/// Has each id looked up once, however often it comes, in slices; and answers in the order in which they came.
+fn each_once<R, I>(
+    inner: &Inner<R>,
+    ids: I,
+    mut look_up: impl FnMut(&[Named<'_>]) -> Result<Vec<Lookup<R>>, Error>,
+) -> Result<Vec<Lookup<R>>, Error>
+where
+    I: IntoIterator<Item: AsRef<str>>,
+{
+    let ids: Vec<_> = ids.into_iter().collect();
+    let (mut distinct, mut at, mut places) = (Vec::new(), HashMap::new(), Vec::new());
+    // All of them before anything is sent.
+    for id in &ids {
+        let id = id.as_ref();
+        let place = *at.entry(id).or_insert(distinct.len());
+        if place == distinct.len() {
+            distinct.push((id, inner.data_key(id)?));
+        }
+        places.push(place);
+    }
+    let _span = trace::lookups(&inner.settings.prefix, distinct.len());
+    let mut found = Vec::with_capacity(distinct.len());
+    for slice in distinct.chunks(SLICE) {
+        found.extend(look_up(slice)?);
+    }
+    if distinct.len() == places.len() {
+        return Ok(found);
+    }
+    Ok(places.iter().map(|&place| found[place].clone()).collect())
+}
+
+/// One lookup of many.
+fn asking<'a, R>(
+    inner: &'a Inner<R>,
+    wishes: Wishes,
+    id: &'a str,
+    began: Instant,
+    redis_latency: Duration,
+) -> Asking<'a, R> {
+    Asking {
+        inner,
+        wishes,
+        id,
+        span: trace::Lookup::one_of_many(),
+        began,
+        redis_latency,
+    }
+}
+
+/// Runs the loader.
+fn run_for<R>(
+    inner: &Inner<R>,
+    ids: &[&str],
+    load: &mut Load<'_, R>,
+) -> Result<HashMap<String, R>, Error> {
+    let found = |loaded: &HashMap<_, _>| ids.iter().any(|id| loaded.contains_key(*id));
+    run(inner, ids[0], || load(ids), found)
+}
+
+/// The loader, whatever it returns, as it is called.
+fn loading<R, M, K, E, F>(mut loader: F) -> impl FnMut(&[&str]) -> Result<HashMap<String, R>, Error>
+where
+    M: IntoIterator<Item = (K, R)>,
+    K: Into<String>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+    F: FnMut(&[&str]) -> Result<M, E>,
+{
+    move |ids| match loader(ids) {
+        Ok(found) => Ok(found
+            .into_iter()
+            .map(|(id, record)| (id.into(), record))
+            .collect()),
+        Err(error) => Err(Error::Loader(Arc::from(error.into()))),
+    }
+}

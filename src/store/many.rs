@@ -1,0 +1,86 @@
+//! Steps of the protocol for many records at once: their arguments, and how a store does them that has no better way.
+
+use std::time::Duration;
+
+use super::{Failure, Symptom};
+use crate::{fields::Fields, key::Keys, token::Token};
+
+/// What came of a step for each of several records, in the order in which they were given. Each may fail by itself;
+/// where the whole fails, the store did not answer, and nobody knows which were done.
+pub type Each<T> = Result<Vec<Result<T, Failure>>, Failure>;
+
+/// One of several questions for a lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Of the record.
+    pub keys: &'a Keys,
+    /// The caller's: another one in each question.
+    pub token: Token,
+    /// Hand the record over if there is one by now.
+    pub look: bool,
+}
+
+/// The end of one of several loads.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// Of the record.
+    pub keys: &'a Keys,
+    /// Of its lease.
+    pub token: Token,
+    /// What is to be done.
+    pub end: End<'a>,
+}
+
+/// How a load ends.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// By a [`fill`](super::Store::fill), with the record's TTL.
+    Fill(Duration, &'a Fields),
+    /// By a [`release`](super::Store::release).
+    Release,
+    /// By a [`back_off`](super::Store::back_off) for so long.
+    BackOff(Duration),
+}
+
+/// One of several records to be [refreshed](super::Store::refresh).
+#[derive(Debug, Clone, Copy)]
+pub struct Due<'a> {
+    /// Of the record.
+    pub keys: &'a Keys,
+    /// The caller's: another one for each.
+    pub token: Token,
+    /// How long it was seen to live on.
+    pub left: Duration,
+}
+
+/// What is looked for in a [`Store::scan`](super::Store::scan).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Leases, and guards.
+    Leases,
+    /// Records, and whatever else stands at a data key.
+    Records,
+}
+
+/// What one step of a [`Store::scan`](super::Store::scan) has met.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scanned {
+    /// Of which records. One may come in several steps.
+    pub met: Vec<Keys>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
+    /// How much of the store has been gone through by now, from 0 to 1. It only grows.
+    pub share: f64,
+}
+
+/// Does a step for each. The first silence ends it: the next step would wait as long for the same answer.
+pub(super) fn one_by_one<I, T>(
+    all: &[I],
+    mut step: impl FnMut(&I) -> Result<T, Failure>,
+) -> Each<T> {
+    let each = all.iter().map(|item| match step(item) {
+        Err(failure) if failure.symptom == Symptom::Silent => Err(failure),
+        done => Ok(done),
+    });
+    each.collect()
+}

@@ -1,0 +1,80 @@
+//! Loaders of batches that fail, panic, or ask for what they load.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use cache_aside::Error;
+
+use super::*;
+use crate::{
+    ground::Ground,
+    support::{load_loaf, until},
+};
+
+fn a_loader_that_fails_is_the_error_and_frees_what_it_held(ground: &Ground) {
+    let cache = ground.cache();
+    cache.get_many(["a"], rows("1")).unwrap();
+    let fail = |_: &[&str]| Err::<Rows, _>(io::Error::other("the primary is away"));
+    let failed = cache.get_many(["a", "b", "c"], fail);
+    let Err(Error::Loader(cause)) = failed else {
+        panic!("no error: {failed:?}");
+    };
+    assert_eq!(
+        cause.downcast_ref::<io::Error>().unwrap().to_string(),
+        "the primary is away"
+    );
+    assert!(!ground.is_held("b") && !ground.is_held("c"));
+    assert_eq!(cache.stats().load_errors, 1);
+    cache.get_many(["a", "b", "c"], rows("2")).unwrap();
+}
+
+fn a_loader_that_panics_frees_what_it_held(ground: &Ground) {
+    let cache = ground.cache();
+    let panics = |_: &[&str]| -> Result<Rows, Infallible> { panic!("the loader's own") };
+    let panicked = catch_unwind(AssertUnwindSafe(|| cache.get_many(["a", "b"], panics)));
+    assert!(panicked.is_err());
+    until(|| !ground.is_held("a") && !ground.is_held("b"));
+    assert_eq!(cache.stats().load_errors, 1);
+    let began = Instant::now();
+    cache.get_many(["a", "b"], rows("2")).unwrap();
+    // And not when the leases lapse.
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+fn a_record_that_cannot_be_stored_is_the_error_and_the_others_are_cached(ground: &Ground) {
+    let cache = ground.cache();
+    let load = |missing: &[&str]| {
+        let mut found = rows("1")(missing)?;
+        found.insert("b".to_owned(), Record::from([("__cache_aside_x", "1")]));
+        Ok::<_, Infallible>(found)
+    };
+    let failed = cache.get_many(["a", "b", "c"], load);
+    assert!(matches!(failed, Err(Error::Record { .. })), "{failed:?}");
+    assert!(cache.peek("a").unwrap().is_some() && cache.peek("c").unwrap().is_some());
+    assert!(!ground.is_held("b"));
+}
+
+/// A loader's own record.
+fn a_loader_that_asks_for_what_it_loads_is_told_so(ground: &Ground) {
+    let cache = ground.cache();
+    let load = |missing: &[&str]| {
+        let within = cache.get("b", load_loaf);
+        assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
+        let within = cache.get_many(["z", "a"], rows("1"));
+        assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
+        // Given back, soon.
+        until(|| !ground.is_held("z"));
+        rows("1")(missing)
+    };
+    cache.get_many(["a", "b"], load).unwrap();
+}
+
+on_both_stores! {
+    a_loader_that_fails_is_the_error_and_frees_what_it_held,
+    a_loader_that_panics_frees_what_it_held,
+    a_record_that_cannot_be_stored_is_the_error_and_the_others_are_cached,
+    a_loader_that_asks_for_what_it_loads_is_told_so,
+}

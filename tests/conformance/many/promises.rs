@@ -1,0 +1,117 @@
+//! What is promised of a lookup, of each in a batch.
+
+use std::{
+    sync::{Barrier, Mutex},
+    thread,
+    time::Duration,
+};
+
+use cache_aside::{Cache, Error};
+
+use super::*;
+use crate::ground::Ground;
+
+fn after_wait_timeout_the_rest_is_loaded_without_the_cache(ground: &Ground) {
+    let holder = ground.cache();
+    let patience = Duration::from_millis(100);
+    let cache: Cache = ground.builder().wait_timeout(patience).build().unwrap();
+    let strict = ground.builder().wait_timeout(patience);
+    let strict: Cache = strict.fail_on_wait_timeout(true).build().unwrap();
+    let (began, ended) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            holder.get_many(["a", "b"], |missing| {
+                began.wait();
+                ended.wait();
+                rows("1")(missing)
+            })
+        });
+        began.wait();
+        let calls = Mutex::new(Vec::new());
+        let load = |missing: &[&str]| {
+            calls.lock().unwrap().push(missing.join(" "));
+            rows("2")(missing)
+        };
+        let found = cache.get_many(["a", "own", "b"], load).unwrap();
+        assert_eq!(
+            sources(&found),
+            [Source::Degraded, Source::Loaded, Source::Degraded]
+        );
+        let why = found[0].degraded_by();
+        assert!(matches!(why, Some(Error::WaitTimeout { .. })), "{why:?}");
+        assert_eq!(*calls.lock().unwrap(), ["own", "a b"]);
+        let failed = strict.get_many(["a", "own 2"], rows("2"));
+        assert!(matches!(failed, Err(Error::WaitTimeout { .. })));
+        ended.wait();
+    });
+    assert_eq!(
+        versions(&cache.get_many(["a", "b"], never).unwrap()),
+        ["1", "1"]
+    );
+}
+
+fn a_batch_during_a_write_loads_and_does_not_fill(ground: &Ground) {
+    let (cache, writer) = (ground.cache(), ground.cache());
+    writer
+        .write("a", || {
+            let found = cache.get_many(["a", "b"], |missing| {
+                assert_eq!(missing, ["a", "b"], "in one call");
+                rows("1")(missing)
+            });
+            assert_eq!(sources(&found.unwrap()), [Source::Loaded; 2]);
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+    let found = cache.get_many(["a", "b"], rows("2")).unwrap();
+    assert_eq!(versions(&found), ["2", "1"]);
+}
+
+/// G1 for a batch.
+fn a_batch_that_was_loading_does_not_bring_back_what_was_invalidated(ground: &Ground) {
+    let (cache, writer) = (ground.cache(), ground.cache());
+    let (has_read, let_go) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            cache.get_many(["a", "b"], |missing| {
+                let found = rows("old")(missing);
+                has_read.wait();
+                let_go.wait();
+                found
+            })
+        });
+        has_read.wait();
+        writer.invalidate("a").unwrap();
+        // Who comes now shares nothing with the load from before, in its process or another.
+        for cache in [&cache, &writer] {
+            let found = cache.get_many(["a"], rows("new")).unwrap();
+            assert_eq!(versions(&found), ["new"]);
+        }
+        let_go.wait();
+        let found = slow.join().unwrap().unwrap();
+        assert_eq!(versions(&found), ["old", "old"]);
+    });
+    assert_eq!(cache.stats().refused_fills, 1);
+    let found = cache.get_many(["a", "b"], never).unwrap();
+    assert_eq!(versions(&found), ["new", "old"]);
+}
+
+fn a_batch_that_takes_longer_than_its_leases_keeps_them(ground: &Ground) {
+    let lease = Duration::from_millis(150);
+    let cache: Cache = ground.builder().lease_ttl(lease).build().unwrap();
+    let names: Vec<_> = (0..50).map(|id| format!("{id}")).collect();
+    let load = |missing: &[&str]| {
+        thread::sleep(4 * lease);
+        rows("1")(missing)
+    };
+    cache.get_many(&names, load).unwrap();
+    // A busy machine may have lost some; if nobody renewed, all would be.
+    assert!(cache.stats().refused_fills < 50);
+    assert!(cache.peek(&names[0]).unwrap().is_some() || cache.stats().refused_fills > 0);
+}
+
+on_both_stores! {
+    after_wait_timeout_the_rest_is_loaded_without_the_cache,
+    a_batch_during_a_write_loads_and_does_not_fill,
+    a_batch_that_was_loading_does_not_bring_back_what_was_invalidated,
+    a_batch_that_takes_longer_than_its_leases_keeps_them,
+}

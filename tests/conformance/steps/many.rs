@@ -1,0 +1,161 @@
+//! The steps for many records at once: the same as one by one.
+
+use super::*;
+use cache_aside::store::{End, Finish, Question};
+
+fn each_of_many_reads_is_a_read_of_its_own(ground: &Ground) {
+    let ids = ["filled", "absent", "negative", "{tag}", "filled again"];
+    let spots = ids.map(|id| Spot::on(ground, id));
+    spots[0].put(&record("0"), LONG);
+    spots[2].put(&fields(&[("__cache_aside_not_found", "1")]), LONG);
+    spots[3].put(&record("3"), LONG);
+    spots[4].put(&record("4"), LONG);
+    let data: Vec<_> = spots.iter().map(|spot| spot.keys.data.as_str()).collect();
+    let read = ground.store().read_all(&data).unwrap();
+    let read: Vec<_> = read.into_iter().map(Result::unwrap).collect();
+    let alone: Vec<_> = spots.iter().map(Spot::read).collect();
+    assert_eq!(read, alone);
+    assert_eq!(read[0], Entry::Record(record("0")));
+    assert_eq!(read[1], Entry::Absent);
+    assert!(ground.store().read_all(&[]).unwrap().is_empty());
+}
+
+fn each_of_many_questions_is_answered_by_itself(ground: &Ground) {
+    let ids = ["free", "filled", "filled, no look", "held", "guarded"];
+    let spots = ids.map(|id| Spot::on(ground, id));
+    spots[1].put(&record("1"), LONG);
+    spots[2].put(&record("2"), LONG);
+    let holder = spots[3].leased();
+    spots[4].guard(Token::random(), LONG);
+    let nonce = spots[4].nonce();
+    let tokens = ids.map(|_| Token::random());
+    let questions = ask(&spots, &tokens, |at| at != 2);
+    let answers = ground.store().acquire_all(&questions, LONG).unwrap();
+    let mut answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let Acquire::Held { by, left } = answers.remove(3) else {
+        panic!("the lease is taken");
+    };
+    assert_eq!(by, Some(holder));
+    assert!(left <= LONG && left > LONG / 2, "{left:?}");
+    let expected = [
+        Acquire::Acquired,
+        Acquire::Record(record("1")),
+        Acquire::Acquired,
+        Acquire::Guarded { nonce },
+    ];
+    assert_eq!(answers, expected);
+    assert!(spots[0].fill(tokens[0]) && spots[2].fill(tokens[2]));
+    assert!(ground.store().acquire_all(&[], LONG).unwrap().is_empty());
+}
+
+fn ask<'a>(
+    spots: &'a [Spot],
+    tokens: &'a [Token],
+    look: impl Fn(usize) -> bool,
+) -> Vec<Question<'a>> {
+    let each = spots.iter().zip(tokens).enumerate();
+    each.map(|(at, (spot, &token))| Question {
+        keys: &spot.keys,
+        token,
+        look: look(at),
+    })
+    .collect()
+}
+
+fn each_of_many_loads_is_finished_under_its_own_token(ground: &Ground) {
+    let ids = ["filled", "released", "ended", "another's", "not mine"];
+    let spots = ids.map(|id| Spot::filled(ground, id));
+    let mut tokens = [0, 1, 2, 3, 4].map(|at| spots[at].leased());
+    assert!(spots[2].invalidate());
+    tokens[3] = Token::random();
+    tokens[4] = Token::random();
+    let filled = record("filled");
+    let end = |at| match at {
+        0 | 2 | 3 => End::Fill(LONG, &filled),
+        _ => End::Release,
+    };
+    let loads: Vec<_> = (0..5)
+        .map(|at| Finish {
+            keys: &spots[at].keys,
+            token: tokens[at],
+            end: end(at),
+        })
+        .collect();
+    let finished = ground.store().finish_all(&loads).unwrap();
+    let finished: Vec<_> = finished.into_iter().map(Result::unwrap).collect();
+    assert_eq!(finished, [true, true, false, false, false]);
+    let old = || Entry::Record(record("first"));
+    let read: Vec<_> = spots.iter().map(Spot::read).collect();
+    let expected = [
+        Entry::Record(filled.clone()),
+        old(),
+        Entry::Absent,
+        old(),
+        old(),
+    ];
+    assert_eq!(read, expected);
+    assert!(spots[0].left() > LONG / 2);
+    let free: Vec<_> = spots.iter().map(Spot::is_free).collect();
+    assert_eq!(free, [true, true, true, false, false]);
+    assert!(ground.store().finish_all(&[]).unwrap().is_empty());
+}
+
+fn many_invalidations_say_of_each_whether_there_was_a_record(ground: &Ground) {
+    let spots = ["filled", "absent", "filled too"].map(|id| Spot::on(ground, id));
+    spots[0].put(&record("0"), LONG);
+    spots[2].put(&record("2"), LONG);
+    let keys: Vec<_> = spots.iter().map(|spot| &spot.keys).collect();
+    let done = ground.store().invalidate_all(&keys).unwrap();
+    let done: Vec<_> = done.into_iter().map(Result::unwrap).collect();
+    assert_eq!(done, [true, false, true]);
+    assert!(spots.iter().all(|spot| !spot.is_there()));
+}
+
+/// More than any buffer between the two takes, in both directions.
+fn many_large_records_pass(ground: &Ground) {
+    const COUNT: usize = 600;
+    let spots: Vec<_> = (0..COUNT)
+        .map(|id| Spot::on(ground, &format!("{id}")))
+        .collect();
+    let large = |at: usize| {
+        let byte = u8::try_from(at % 251).unwrap();
+        vec![(b"photo".to_vec(), vec![byte; 100_000])]
+    };
+    let records: Vec<_> = (0..COUNT).map(large).collect();
+    let tokens: Vec<_> = spots.iter().map(|_| Token::random()).collect();
+    let store = ground.store();
+    let questions = ask(&spots, &tokens, |_| true);
+    let answers = store.acquire_all(&questions, LONG).unwrap();
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.unwrap() == Acquire::Acquired)
+    );
+    let loads: Vec<_> = (0..COUNT)
+        .map(|at| Finish {
+            keys: &spots[at].keys,
+            token: tokens[at],
+            end: End::Fill(LONG, &records[at]),
+        })
+        .collect();
+    let finished = store.finish_all(&loads).unwrap();
+    assert!(finished.into_iter().all(Result::unwrap));
+    let data: Vec<_> = spots.iter().map(|spot| spot.keys.data.as_str()).collect();
+    let read = store.read_all(&data).unwrap();
+    for (at, entry) in read.into_iter().enumerate() {
+        assert!(entry.unwrap() == Entry::Record(large(at)), "{at}");
+    }
+    // And handed over by those who ask.
+    let again = store.acquire_all(&questions, LONG).unwrap();
+    for (at, answer) in again.into_iter().enumerate() {
+        assert!(answer.unwrap() == Acquire::Record(large(at)), "{at}");
+    }
+}
+
+on_both_stores! {
+    each_of_many_reads_is_a_read_of_its_own,
+    each_of_many_questions_is_answered_by_itself,
+    each_of_many_loads_is_finished_under_its_own_token,
+    many_invalidations_say_of_each_whether_there_was_a_record,
+    many_large_records_pass,
+}
