@@ -10,6 +10,9 @@ use crate::error::Error;
 pub enum Source {
     /// It stood in Redis at the first look, or that there is none did.
     Hit,
+    /// It stood in the [near cache](crate::CacheBuilder::near_cache) of this process, or that there is none did. Redis was
+    /// not asked.
+    Near,
     /// This caller's loader read it from the primary.
     Loaded,
     /// Somebody else's loader did, in this process or another, while this caller waited.
@@ -21,11 +24,12 @@ pub enum Source {
 }
 
 impl Source {
-    /// In one lower-case word: `hit`, `loaded`, `waited`, `degraded`.
+    /// In one lower-case word: `hit`, `near`, `loaded`, `waited`, `degraded`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Source::Hit => "hit",
+            Source::Near => "near",
             Source::Loaded => "loaded",
             Source::Waited => "waited",
             Source::Degraded => "degraded",
@@ -94,10 +98,10 @@ impl<R> Lookup<R> {
         self.record
     }
 
-    /// Whether the answer stood in Redis at the first look, so that nobody was asked but Redis.
+    /// Whether the answer stood in Redis at the first look, or near, so that nobody was asked but Redis.
     #[must_use]
     pub fn is_hit(&self) -> bool {
-        self.source == Source::Hit
+        matches!(self.source, Source::Hit | Source::Near)
     }
 
     /// Where the record came from.
@@ -107,7 +111,7 @@ impl<R> Lookup<R> {
     }
 
     /// How long the first look into Redis took, the wait for a free connection included, whether it
-    /// answered or failed.
+    /// answered or failed. Zero where Redis was not asked.
     #[must_use]
     pub fn redis_latency(&self) -> Duration {
         self.redis_latency

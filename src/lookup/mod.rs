@@ -29,6 +29,7 @@
 mod asking;
 mod load;
 mod missed;
+mod near;
 
 use std::{
     error::Error as StdError,
@@ -50,6 +51,7 @@ use crate::{
     inner::Inner,
     key::Keys,
     loaded::Loaded,
+    near::Seat,
     store::Entry,
     trace,
 };
@@ -67,10 +69,24 @@ where
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnOnce(&str) -> Result<L, E>,
 {
-    let data = inner.data_key(id)?;
     let span = trace::lookup(&inner.settings.prefix, id);
     let began = Instant::now();
-    let read = inner.ask_unless_owed(&data, "read", |store| store.read(&data));
+    let seat = match near::look(inner, id, began) {
+        Ok(record) => return Ok(near::found(inner, &span, id, record)),
+        Err(seat) => seat,
+    };
+    let data = inner.data_key(id)?;
+    // With a seat, also for how long it lives.
+    let read = inner.ask_unless_owed(&data, "read", |store| match seat {
+        None => store.read(&data).map(|entry| (entry, None)),
+        Some(_) => store
+            .read_with_ttl(&data)
+            .map(|(entry, left)| (entry, left.left())),
+    });
+    let (read, left) = match read {
+        Ok((entry, left)) => (Ok(entry), left),
+        Err(failure) => (Err(failure), None),
+    };
     let asking = Asking {
         inner,
         wishes,
@@ -79,7 +95,7 @@ where
         began,
         redis_latency: began.elapsed(),
     };
-    let found = asking.look(data, read, loading(id, loader));
+    let found = asking.look(data, read, seat.zip(left), loading(id, loader));
     asking.reported(found)
 }
 
@@ -140,6 +156,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &self,
         data: String,
         read: Result<Entry, Error>,
+        seat: Option<(Seat<'_, R>, Duration)>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
         let missed = |reason| {
@@ -149,7 +166,11 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let look = match read {
             Ok(Entry::Record(fields)) => {
                 if let Ok(record) = self.inner.decode(self.id, fields) {
-                    return Ok(self.hit(record.map(Arc::new)));
+                    let record = record.map(Arc::new);
+                    if let Some((seat, left)) = seat {
+                        seat.fill(record.clone(), left);
+                    }
+                    return Ok(self.hit(record));
                 }
                 missed(Miss::Unreadable);
                 // No second look, it would find the same.
@@ -166,9 +187,12 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             }
             Err(failure) => {
                 missed(Miss::Unanswered);
+                drop(seat);
                 return self.degraded(&data, load, failure);
             }
         };
+        // It is not what is loaded that goes there.
+        drop(seat);
         self.missed(&Keys::of(data), look, load)
     }
 

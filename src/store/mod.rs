@@ -21,14 +21,18 @@
 
 mod cause;
 pub(crate) mod connection;
+mod ear;
 mod failure;
 pub(crate) mod memory;
 mod pipeline;
+mod pulse;
 pub(crate) mod redis;
 pub(crate) mod script;
+mod tracking;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+pub use ear::{Ear, Tracking};
 pub use failure::{Failure, Symptom};
 
 pub use crate::{fields::Fields, key::Keys, token::Token};
@@ -127,6 +131,17 @@ pub trait Store: Send + Sync {
     ///
     /// As with every step: the store could not do it, or nobody knows whether it did.
     fn read(&self, data: &str) -> Result<Entry, Failure>;
+
+    /// The same, with how long what stands there still lives: what a near cache must know. The time may be that of
+    /// something that stood there before, never of something that came after.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Store::read).
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        let left = self.ttl(data)?;
+        Ok((self.read(data)?, left))
+    }
 
     /// Asks for the lease. `look`: hand a record over if there is one by now.
     ///
@@ -266,6 +281,18 @@ pub trait Store: Send + Sync {
     ///
     /// See [`read`](Store::read).
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
+
+    /// Tells `ear` of every change of an entry at a data key with this prefix, and of every change of such an entry's
+    /// lease key, until the returned guard is dropped; in time for whoever relies on it `bound` after a change was
+    /// acknowledged. Returns at once: until the ear hears that it is [listening](Ear::listening), nothing relies on it.
+    /// What is told too much costs a read, what is told too little is stale. `None`: this store can't tell.
+    ///
+    /// It needs not say what went because its time was over. What went for want of room it must say; or say of each later
+    /// invalidation, though nothing was there any more.
+    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
+        let _ = (prefix, bound, ear);
+        None
+    }
 
     /// Whether the store answers. Asked while it is taken for silent.
     ///

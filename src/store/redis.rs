@@ -3,15 +3,16 @@
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
 //! Knows nothing of flights, loaders or record types.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{Client, Connection, RedisResult, Value, cmd};
 
 use super::{
-    Acquire, Change, Diff, Entry, Failure, Store, TtlRemaining, Update, cause,
+    Acquire, Change, Diff, Ear, Entry, Failure, Store, Tracking, TtlRemaining, Update, cause,
     connection::{Conduct, Connections, Timeouts},
     pipeline,
     script::{self, Scripts},
+    tracking,
 };
 use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
@@ -49,6 +50,21 @@ impl RedisStore {
 impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
         self.run(Conduct::Repeatable, |connection| hgetall(connection, data))
+    }
+
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        let mut request = redis::pipe();
+        request.ignore_errors();
+        // In this order: of a record that is filled in between, the time is that nothing is there.
+        request.cmd("PTTL").arg(data).cmd("HGETALL").arg(data);
+        self.run(Conduct::Repeatable, |connection| {
+            let [left, reply]: [RedisResult<Value>; 2] =
+                pipeline::query::<Vec<_>>(&request, connection)?
+                    .try_into()
+                    .map_err(|_| script::nonsense("two commands get two replies"))?;
+            let left = redis::from_redis_value(left?)?;
+            Ok((entry(reply)?, ttl_remaining(left)))
+        })
     }
 
     fn acquire(
@@ -194,11 +210,12 @@ impl Store for RedisStore {
         let left: i64 = self.run(Conduct::Repeatable, |connection| {
             cmd("PTTL").arg(data).query(connection)
         })?;
-        Ok(match u64::try_from(left) {
-            Ok(left) => TtlRemaining::Left(Duration::from_millis(left)),
-            Err(_) if left == -1 => TtlRemaining::NoTtl,
-            Err(_) => TtlRemaining::NoSuchKey,
-        })
+        Ok(ttl_remaining(left))
+    }
+
+    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
+        let (client, timeouts) = self.connections.terms();
+        Some(tracking::track(client, timeouts, prefix, bound, ear))
     }
 
     fn ping(&self) -> Result<(), Failure> {
@@ -208,8 +225,21 @@ impl Store for RedisStore {
     }
 }
 
+/// What `PTTL` answers.
+fn ttl_remaining(left: i64) -> TtlRemaining {
+    match u64::try_from(left) {
+        Ok(left) => TtlRemaining::Left(Duration::from_millis(left)),
+        Err(_) if left == -1 => TtlRemaining::NoTtl,
+        Err(_) => TtlRemaining::NoSuchKey,
+    }
+}
+
 fn hgetall(connection: &mut Connection, data: &str) -> RedisResult<Entry> {
-    let reply = cmd("HGETALL").arg(data).query(connection);
+    entry(cmd("HGETALL").arg(data).query(connection))
+}
+
+/// What `HGETALL` answers.
+fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     let fields = match reply {
         // What a server sends depends on the protocol version in the address.
         Ok(Value::Array(list)) => script::fields(list.into_iter()),

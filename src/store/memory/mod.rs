@@ -8,6 +8,7 @@
 //!
 //! A stripe, then what the records lock inside. Nothing of the user's runs under either.
 
+mod audible;
 mod hash;
 mod leases;
 mod records;
@@ -31,7 +32,7 @@ use crate::{
     token::Token,
 };
 
-pub(crate) use self::records::Bound;
+pub(crate) use self::{audible::Audible, records::Bound};
 
 /// More than any machine has cores that would all miss in the same microsecond.
 const STRIPES: usize = 16;
@@ -72,6 +73,17 @@ impl Store for MemoryStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
         let stored = self.records.live(data);
         Ok(stored.map_or(Entry::Absent, |stored| Entry::Record(stored.fields.clone())))
+    }
+
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        Ok(match self.records.live(data) {
+            None => (Entry::Absent, TtlRemaining::NoSuchKey),
+            Some(stored) => {
+                let left = stored.until.saturating_duration_since(Instant::now());
+                let record = Entry::Record(stored.fields.clone());
+                (record, TtlRemaining::Left(left))
+            }
+        })
     }
 
     fn acquire(

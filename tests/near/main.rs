@@ -1,0 +1,74 @@
+//! The near cache: what it answers, that it is never older than it may be, and what becomes of it when the
+//! listener is lost, held up or refused.
+
+mod answers;
+mod bound;
+mod faults;
+mod fence;
+mod fresh;
+#[path = "../support/mod.rs"]
+mod support;
+mod wire;
+
+use std::{convert::Infallible, time::Duration};
+
+use cache_aside::{Backend, Cache, Lookup, Record, Source};
+use support::{Server, until};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// A cache with a near one, that hears of changes already.
+fn near(backend: impl Into<Backend>) -> Cache {
+    near_within(backend, MS(1000))
+}
+
+fn near_within(backend: impl Into<Backend>, bound: Duration) -> Cache {
+    let cache = Cache::builder(backend).prefix("test:");
+    let cache = cache.near_cache(1000).near_staleness(bound).build();
+    let cache: Cache = cache.unwrap();
+    until(|| cache.stats().listening);
+    cache
+}
+
+fn version(number: u64) -> Record {
+    Record::from([("version", number.to_string())])
+}
+
+fn load(number: u64) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
+    move |_| Ok(Some(version(number)))
+}
+
+fn number(found: &Lookup<Record>) -> u64 {
+    let record = found.record().expect("a record");
+    record.get("version").unwrap().parse().unwrap()
+}
+
+/// One lookup of `k`; a load would bring this version.
+fn get(cache: &Cache, fresh: u64) -> (u64, Source) {
+    let found = cache.get("k", load(fresh)).unwrap();
+    (number(&found), found.source())
+}
+
+/// Has `k` in this version kept near.
+fn warm(cache: &Cache, fresh: u64) {
+    // The fill's own push may be under way still.
+    until(|| get(cache, fresh) == (fresh, Source::Near));
+}
+
+/// The connections on which changes are pushed: their ids.
+fn listeners(server: &Server) -> Vec<u64> {
+    let list: String = redis::cmd("CLIENT")
+        .arg("LIST")
+        .query(&mut server.connect())
+        .unwrap();
+    let field = |line: &str, name: &str| {
+        let mut words = line.split(' ');
+        words.find_map(|word| word.strip_prefix(name).map(str::to_owned))
+    };
+    let lines = list.lines();
+    // `B`: it is told of prefixes.
+    let lines = lines.filter(|line| field(line, "flags=").is_some_and(|flags| flags.contains('B')));
+    lines
+        .map(|line| field(line, "id=").unwrap().parse().unwrap())
+        .collect()
+}
