@@ -53,7 +53,7 @@ impl Bells {
         });
         hung.holders += 1;
         let bell = Arc::clone(&hung.bell);
-        // SeqCst, with the one in `ring`: who asks the store after this is seen by whoever hears of a change after that.
+        // SeqCst: who asks the store after this is seen by whoever hears of a change from after that.
         self.count.store(all.len(), Ordering::SeqCst);
         Listener {
             bells: self,

@@ -213,11 +213,14 @@ impl<R> Inner<R> {
     }
 }
 
+/// What hears of changes, and what keeps it told.
+type Heard<R> = (Arc<Tracked<R>>, Tracking);
+
 /// Has the store tell what changes, where a setting wants that.
 fn track<R: Send + Sync + 'static>(
     settings: &Settings,
     link: &Link,
-) -> Result<Option<(Arc<Tracked<R>>, Tracking)>, Error> {
+) -> Result<Option<Heard<R>>, Error> {
     let Settings {
         prefix,
         ttl,

@@ -12,7 +12,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 #[derive(Debug)]
@@ -57,8 +57,8 @@ impl Listening {
     }
 
     /// Until when it can be relied on, as far as is known.
-    pub(crate) fn until(&self) -> u64 {
-        self.until.load(Ordering::Acquire)
+    pub(crate) fn until(&self) -> Instant {
+        self.base + Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
 
     /// Everything up to some instant has been heard, and may be relied on until then.
@@ -84,8 +84,6 @@ impl Listening {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

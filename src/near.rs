@@ -176,7 +176,10 @@ mod tests {
         }
 
         fn seat(&self, id: &str) -> Option<Seat<'_, u32>> {
-            self.find(id).err().expect("nothing is there")
+            match self.find(id) {
+                Ok(there) => panic!("{there} is there"),
+                Err(seat) => seat,
+            }
         }
 
         fn put(&self, id: &str, record: u32) {

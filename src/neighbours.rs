@@ -12,7 +12,7 @@ use crate::store::Ear;
 
 #[derive(Default)]
 pub(crate) struct Neighbours {
-    /// Whether there is any: all that a write has to look at where nothing is kept near. SeqCst: what a neighbour keeps, it
+    /// Whether there is any: all that a write has to look at where nothing is kept near. `SeqCst`: what a neighbour keeps, it
     /// asked the store for after this was set; so who changed that in the store afterwards, sees it set.
     any: AtomicBool,
     all: Mutex<Vec<Weak<dyn Ear>>>,

@@ -13,7 +13,7 @@ use cache_aside::{Cache, Error, Json};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use support::Server;
 
-fn stored<T: Serialize + DeserializeOwned>(value: T) -> Result<(), Error> {
+fn stored<T: Serialize + DeserializeOwned + Send + Sync + 'static>(value: T) -> Result<(), Error> {
     let server = Server::start();
     let cache: Cache<Json<T>> = server.builder().build().unwrap();
     let found = cache.get("r", |_| Ok::<_, Infallible>(Some(Json(value))));

@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::asking::{Asking, Lead, follow};
+use super::{
+    asking::{Asking, Lead, follow},
+    bell::Bell,
+};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
@@ -35,7 +38,11 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let token = *leader.key();
         let mut watch: Option<Lead<'_, R>> = None;
         let mut polls = 0;
+        let mut bell = Bell::hold(inner, keys);
         loop {
+            if let Some(bell) = &mut bell {
+                bell.listen();
+            }
             let lease_ttl = inner.settings.lease_ttl;
             let acquired = inner.ask("acquire", |store| {
                 store.acquire(keys, token, lease_ttl, look)
@@ -43,7 +50,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             match acquired {
                 Ok(Acquire::Acquired) => {
                     // Those who watched with us ask again, and are told our token.
-                    drop(watch);
+                    drop((watch, bell));
                     return self.lead(keys, &leader, load);
                 }
                 Ok(Acquire::Record(fields)) => match from_fields(fields) {
@@ -85,7 +92,12 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                     // What the holder fills is worth a look again.
                     look = true;
                     polls += 1;
-                    let pause = self.pause(token, polls, left, deadline);
+                    let pause = || {
+                        let rang = |bell: &Bell<'_, R>| bell.wait(left, deadline);
+                        if !bell.as_ref().is_some_and(rang) {
+                            thread::sleep(self.pause(token, polls, left, deadline));
+                        }
+                    };
                     if let Some(outcome) = self.wait(by, &mut watch, pause, deadline)? {
                         return self.waited(outcome);
                     }
@@ -117,7 +129,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &'a self,
         holder: Option<Token>,
         watch: &mut Option<Lead<'a, R>>,
-        pause: Duration,
+        pause: impl FnOnce(),
         deadline: Instant,
     ) -> Result<Option<Outcome<R>>, Error> {
         // Without a token, that is under another program's lock, everyone is on their own.
@@ -129,7 +141,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 announced => *watch = announced.and_then(Result::ok),
             }
         }
-        thread::sleep(pause);
+        pause();
         Ok(None)
     }
 

@@ -4,7 +4,7 @@
 //! get ─ read ─┬─ a record: hit
 //!             ├─ none: acquire ─┬─ a record: somebody filled it meanwhile
 //!             │        ↑        ├─ acquired: lead: load, tell the followers, fill or release
-//!             │        │        ├─ held by T: a flight of this process? follow it : watch T, and poll
+//!             │        │        ├─ held by T: a flight of this process? follow it : watch T, and wait
 //!             │        │        └─ guarded under N: a flight of this process? follow it : load, and don't fill
 //!             │        └──── abandoned, or the pause is over ────┘
 //!             └─ Redis failed, here or above, or the wait took too long: degraded
@@ -15,7 +15,7 @@
 //! - A flight is found **by the token that Redis named**, never by the key. The invalidation ended the lease,
 //!   so who comes after it is told another token, or none.
 //!   A lease of another process has one *watcher* here: the first who hears of its token announces a flight
-//!   under it and polls, the others follow that. What the watcher reads is right for all of them: each was
+//!   under it and waits, the others follow that. What the watcher reads is right for all of them: each was
 //!   told the token after it began, and a token that has been ended never comes back.
 //!   The same holds for the nonce of a write guard: every write that ends while the guard stands gives it
 //!   another one.
@@ -27,6 +27,7 @@
 //! Go's `singleflight`.
 
 mod asking;
+mod bell;
 mod load;
 mod missed;
 mod near;

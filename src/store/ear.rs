@@ -30,14 +30,16 @@ pub trait Ear: Send + Sync {
 
 /// Keeps an [`Ear`] told. Dropped, it ends that, and waits until the ear is called no more.
 pub struct Tracking {
+    /// Held, and nothing else.
     _end: Box<dyn Send + Sync>,
 }
 
 impl Tracking {
     /// What ends with `end`: its `Drop` must see to it that the ear is called no more.
     pub fn new(end: impl Send + Sync + 'static) -> Tracking {
-        let _end = Box::new(end);
-        Tracking { _end }
+        Tracking {
+            _end: Box::new(end),
+        }
     }
 }
 

@@ -173,13 +173,11 @@ impl Listener {
         let unopened = |error: RedisError| {
             let is_too_old = error.kind() == ErrorKind::RESP3NotSupported;
             let failure = cause::unopened(error, connect);
-            match is_too_old {
-                true => Failure {
-                    symptom: Symptom::Refused,
-                    ..failure
-                },
-                false => failure,
+            if is_too_old {
+                let symptom = Symptom::Refused;
+                return Failure { symptom, ..failure };
             }
+            failure
         };
         let client = self
             .client

@@ -73,7 +73,7 @@ fn without_it_nothing_is_kept_near_and_nobody_listens() {
     get(&cache, 1);
     assert_eq!(get(&cache, 2), (1, Source::Hit));
     assert_eq!(get(&cache, 2), (1, Source::Hit));
-    assert!(listeners(&server).is_empty());
+    assert!(listeners::of(&mut server.connect()).is_empty());
     assert_eq!(commands(&server).get("pttl"), None);
     assert!(!cache.stats().listening);
 }

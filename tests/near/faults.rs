@@ -11,15 +11,6 @@ use crate::{
     warm,
 };
 
-fn kill(server: &Server, id: u64) {
-    redis::cmd("CLIENT")
-        .arg("KILL")
-        .arg("ID")
-        .arg(id)
-        .exec(&mut server.connect())
-        .unwrap();
-}
-
 #[test]
 fn a_listener_that_was_cut_off_comes_back_and_uses_nothing_from_before() {
     let server = Server::start();
@@ -29,12 +20,15 @@ fn a_listener_that_was_cut_off_comes_back_and_uses_nothing_from_before() {
     for version in 1..20 {
         other.invalidate("k").unwrap();
         until(|| get(&cache, version) == (version, Source::Near));
-        let listener = listeners(&server)[0];
-        kill(&server, listener);
+        let listener = listeners::of(&mut server.connect())[0];
+        listeners::kill(&mut server.connect(), listener);
         // Perhaps before it is back: nobody tells it.
         other.invalidate("k").unwrap();
         until(|| {
-            listeners(&server).first().is_some_and(|id| *id != listener) && cache.stats().listening
+            listeners::of(&mut server.connect())
+                .first()
+                .is_some_and(|id| *id != listener)
+                && cache.stats().listening
         });
         assert_eq!(get(&cache, version + 1).0, version + 1);
     }
@@ -142,14 +136,14 @@ fn a_cache_that_is_built_before_its_server_is_there_listens_when_it_comes() {
 fn a_dropped_cache_listens_no_longer() {
     let server = Server::start();
     let cache = near(server.url());
-    assert_eq!(listeners(&server).len(), 1);
+    assert_eq!(listeners::of(&mut server.connect()).len(), 1);
     let clone = cache.clone();
     drop(cache);
     warm(&clone, 1);
     let began = Instant::now();
     drop(clone);
     assert!(began.elapsed() < MS(2000));
-    until(|| listeners(&server).is_empty());
+    until(|| listeners::of(&mut server.connect()).is_empty());
 }
 
 #[test]

@@ -22,8 +22,11 @@ fn on_both(test: impl Fn(&Backend)) {
     test(&Memory::new(10_000).into());
 }
 
-/// Each call that writes, to version 2.
-const WRITES: [(&str, fn(&Cache)); 5] = [
+/// A call that writes, and its name.
+type Write = (&'static str, fn(&Cache));
+
+/// Each of them, to version 2.
+const WRITES: [Write; 5] = [
     ("invalidate", |cache| {
         cache.invalidate("k").unwrap();
     }),

@@ -6,6 +6,8 @@ mod bound;
 mod faults;
 mod fence;
 mod fresh;
+#[path = "../support/listeners.rs"]
+mod listeners;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;
@@ -13,7 +15,7 @@ mod wire;
 use std::{convert::Infallible, time::Duration};
 
 use cache_aside::{Backend, Cache, Lookup, Record, Source};
-use support::{Server, until};
+use support::until;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -53,22 +55,4 @@ fn get(cache: &Cache, fresh: u64) -> (u64, Source) {
 fn warm(cache: &Cache, fresh: u64) {
     // The fill's own push may be under way still.
     until(|| get(cache, fresh) == (fresh, Source::Near));
-}
-
-/// The connections on which changes are pushed: their ids.
-fn listeners(server: &Server) -> Vec<u64> {
-    let list: String = redis::cmd("CLIENT")
-        .arg("LIST")
-        .query(&mut server.connect())
-        .unwrap();
-    let field = |line: &str, name: &str| {
-        let mut words = line.split(' ');
-        words.find_map(|word| word.strip_prefix(name).map(str::to_owned))
-    };
-    let lines = list.lines();
-    // `B`: it is told of prefixes.
-    let lines = lines.filter(|line| field(line, "flags=").is_some_and(|flags| flags.contains('B')));
-    lines
-        .map(|line| field(line, "id=").unwrap().parse().unwrap())
-        .collect()
 }
