@@ -21,7 +21,7 @@ fn stored<T: Serialize + DeserializeOwned + Send + Sync + 'static>(value: T) -> 
 }
 
 #[track_caller]
-fn refused<T: Serialize + DeserializeOwned>(value: T) {
+fn refused<T: Serialize + DeserializeOwned + Send + Sync + 'static>(value: T) {
     let Err(Error::Record { field, reason }) = stored(value) else {
         panic!("it was stored");
     };

@@ -6,7 +6,7 @@ use std::{thread, time::Instant};
 use cache_aside::{Cache, Record, Redis, Source};
 
 use crate::{
-    MS, get, listeners, load, near, near_within,
+    MS, get, listeners, load, near, near_within, settle,
     support::{Server, until},
     warm,
 };
@@ -42,7 +42,7 @@ fn a_server_that_is_silent_ends_what_is_near_within_the_bound() {
         .checkout_timeout(MS(50));
     let bound = MS(300);
     let cache = near_within(redis, bound);
-    warm(&cache, 1);
+    settle(&cache, 1);
     server.freeze();
     let silent = Instant::now();
     let mut near_for = MS(0);

@@ -10,7 +10,7 @@ use std::{
 use cache_aside::{Backend, Cache, Memory, Record, Redis, Source};
 
 use crate::{
-    MS, get, load, near, number,
+    MS, get, load, near, number, settle,
     support::{Server, until},
     version, warm,
 };
@@ -116,8 +116,8 @@ fn a_record_whose_invalidation_failed_is_not_read_near() {
         .build()
         .unwrap();
     until(|| cache.stats().listening);
-    warm(&cache, 1);
     until(|| cache.get("other", load(1)).unwrap().source() == Source::Near);
+    settle(&cache, 1);
     server.freeze();
     assert!(cache.invalidate("k").is_err());
     assert_eq!(get(&cache, 2), (2, Source::Degraded));

@@ -51,7 +51,17 @@ fn get(cache: &Cache, fresh: u64) -> (u64, Source) {
     (number(&found), found.source())
 }
 
-/// Has `k` in this version kept near.
+/// Has `k` kept near in this version, and so that it stays: the push of its own fill has come.
+fn settle(cache: &Cache, fresh: u64) {
+    let is_near = || {
+        std::thread::sleep(MS(1));
+        get(cache, fresh) == (fresh, Source::Near)
+    };
+    // Nothing tells when that is. It takes less than a millisecond while the machine has time.
+    until(|| (0..30).all(|_| is_near()));
+}
+
+/// Has `k` in this version kept near, for now.
 fn warm(cache: &Cache, fresh: u64) {
     // The fill's own push may be under way still.
     until(|| get(cache, fresh) == (fresh, Source::Near));
