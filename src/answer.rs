@@ -10,6 +10,9 @@ use crate::error::Error;
 pub enum Source {
     /// It stood in Redis at the first look, or that there is none did.
     Hit,
+    /// It stood in the [near cache](crate::CacheBuilder::near_cache) of this process, or that there is none did. Redis was
+    /// not asked.
+    Near,
     /// It stood in Redis, past its TTL and within its [grace](crate::CacheBuilder::grace): another caller loads it
     /// anew, or that failed a moment ago. If it was this caller's own load, [`Lookup::refresh_failed_by`] says why.
     Stale,
@@ -27,16 +30,17 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether the answer stood in Redis at the first look and is returned as it was.
+    /// Whether the answer stood in Redis at the first look, or near, and is returned as it was.
     pub(crate) fn is_hit(self) -> bool {
-        matches!(self, Source::Hit | Source::Stale)
+        matches!(self, Source::Near | Source::Hit | Source::Stale)
     }
 
-    /// In one lower-case word: `hit`, `stale`, `refreshed`, `loaded`, `waited`, `degraded`.
+    /// In one lower-case word: `near`, `hit`, `stale`, `refreshed`, `loaded`, `waited`, `degraded`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Source::Hit => "hit",
+            Source::Near => "near",
             Source::Stale => "stale",
             Source::Refreshed => "refreshed",
             Source::Loaded => "loaded",
@@ -107,7 +111,7 @@ impl<R> Lookup<R> {
         self.record
     }
 
-    /// Whether the answer stood in Redis at the first look and is returned as it was, [stale](Source::Stale) or not.
+    /// Whether the answer stood in Redis at the first look, or near, and is returned as it was, [stale](Source::Stale) or not.
     #[must_use]
     pub fn is_hit(&self) -> bool {
         self.source.is_hit()
@@ -126,7 +130,7 @@ impl<R> Lookup<R> {
     }
 
     /// How long the first look into Redis took, the wait for a free connection included, whether it
-    /// answered or failed.
+    /// answered or failed. Zero where Redis was not asked.
     #[must_use]
     pub fn redis_latency(&self) -> Duration {
         self.redis_latency

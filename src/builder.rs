@@ -18,6 +18,11 @@ use crate::{
 
 /// More than this refreshes all the time, for all we know by mistake.
 const MOST_BETA: f64 = 1_000.0;
+/// More than fit into the memory of most machines.
+const MOST_NEAR: usize = 100_000_000;
+
+/// Whoever can live with more can live with a `ttl`.
+const LONGEST_STALENESS: Duration = Duration::from_secs(60);
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].
 #[must_use = "a builder does nothing before `build`"]
@@ -48,6 +53,10 @@ impl Cache<Record> {
                 poll: Duration::from_millis(25),
                 keep_ttl_on_update: false,
                 freshness: Freshness::default(),
+                near_cache: None,
+                near_ttl: None,
+                near_staleness: Duration::from_secs(1),
+                tracking: false,
             },
         }
     }
@@ -190,6 +199,55 @@ impl CacheBuilder {
         self
     }
 
+    /// Keeps up to so many records, and ids that are known to have none, in this process, in front of Redis. Those that
+    /// were not read lately go first. 1 to 100,000,000.
+    ///
+    /// Redis pushes to this process what changes under the prefix, and that is evicted. **A lookup answered from here is never
+    /// older than [`near_staleness`](CacheBuilder::near_staleness)**, however long pushes take and whether they come at all;
+    /// and never older than what any cache on the same [`Redis`](crate::Redis) or [`Backend`] has written. While changes
+    /// can't be heard, nothing here is used. Only what was read from Redis enters, once it is read again after its load.
+    ///
+    /// It takes a connection and a thread of its own, which connect after `build` has returned and close with the last handle
+    /// on the cache. Every change under the prefix, made by whomever, is pushed to every process that has a near cache for
+    /// it: for records that are read much more often than they change. The user of Redis needs `+client|tracking`.
+    ///
+    /// `build` refuses it on a store that can't tell what changes.
+    ///
+    /// Defaults to off: then no process may read what another one's `invalidate` has ended.
+    pub fn near_cache(mut self, capacity: usize) -> CacheBuilder {
+        self.settings.near_cache = Some(capacity);
+        self
+    }
+
+    /// Sets for how long a record is kept near at most, though it lives longer in Redis. 1 ms to ten years.
+    ///
+    /// Defaults to the `ttl`: what changes is evicted before.
+    pub fn near_ttl(mut self, ttl: Duration) -> CacheBuilder {
+        self.settings.near_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how long after a write by another process has returned the near cache may still hold what was there before. It is
+    /// a bound, kept in a partition too: what can't be vouched for is not used. Changes are heard within a
+    /// millisecond while all is well. 20 ms to 1 minute.
+    ///
+    /// Defaults to 1 s: what a page in a browser is late by anyway, and longer than a hiccup of the network, which would only
+    /// cost hits. A server is asked twice in a quarter of it, four times a second at most, whether it is there.
+    pub fn near_staleness(mut self, bound: Duration) -> CacheBuilder {
+        self.settings.near_staleness = bound;
+        self
+    }
+
+    /// Sets whether Redis pushes to this process what changes under the prefix, so that callers who wait for a load of another
+    /// process are woken at its end, instead of asking for it. Set by `near_cache` as well, and at its cost. While
+    /// changes can't be heard, they ask.
+    ///
+    /// Defaults to false: one connection more, for an answer that is early by half a [`poll`](CacheBuilder::poll).
+    pub fn tracking(mut self, on: bool) -> CacheBuilder {
+        self.settings.tracking = on;
+        self
+    }
+
     /// Has every event of this cache heard by `observer`: for metrics and logs of your own.
     ///
     /// Defaults to none.
@@ -210,10 +268,13 @@ impl CacheBuilder {
     /// - [`Error::Setting`] names the setting that makes no sense.
     /// - [`Error::Redis`]: the server could not be reached, or refused the user, the password or a
     ///   command; in its own words, where the client library passes them on.
-    pub fn build<R: Serialize + DeserializeOwned>(self) -> Result<Cache<R>, Error> {
+    pub fn build<R>(self) -> Result<Cache<R>, Error>
+    where
+        R: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
         check(&self.settings)?;
         let link = self.backend.link()?;
-        Ok(Cache::new(self.settings, link, self.observer))
+        Cache::new(self.settings, link, self.observer)
     }
 }
 
@@ -236,6 +297,9 @@ fn check(settings: &Settings) -> Result<(), Error> {
         wait_timeout,
         poll,
         freshness,
+        near_cache,
+        near_ttl,
+        near_staleness,
         ..
     } = settings;
     if prefix.is_empty() {
@@ -278,7 +342,24 @@ fn check(settings: &Settings) -> Result<(), Error> {
             format!("{wait_timeout:?} is shorter than one `poll` of {poll:?}"),
         );
     }
-    between("wait_timeout", *wait_timeout, *poll)
+    between("wait_timeout", *wait_timeout, *poll)?;
+    if *near_cache == Some(0) {
+        return refuse("near_cache", "it must have room for one record at least");
+    }
+    if near_cache.is_some_and(|capacity| capacity > MOST_NEAR) {
+        return refuse("near_cache", "it must be at most 100,000,000");
+    }
+    if let Some(near_ttl) = near_ttl {
+        between("near_ttl", *near_ttl, Duration::from_millis(1))?;
+    }
+    between("near_staleness", *near_staleness, Duration::from_millis(20))?;
+    if *near_staleness > LONGEST_STALENESS {
+        return refuse(
+            "near_staleness",
+            format!("{near_staleness:?} is too long, it must be at most {LONGEST_STALENESS:?}"),
+        );
+    }
+    Ok(())
 }
 
 fn check_freshness(freshness: &Freshness) -> Result<(), Error> {

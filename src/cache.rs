@@ -76,10 +76,12 @@ impl<R> Cache<R> {
         settings: Settings,
         link: Arc<Link>,
         observer: Option<Arc<dyn Observer>>,
-    ) -> Cache<R> {
-        Cache {
-            inner: Arc::new(Inner::new(settings, link, observer)),
-        }
+    ) -> Result<Cache<R>, Error>
+    where
+        R: Send + Sync + 'static,
+    {
+        let inner = Arc::new(Inner::new(settings, link, observer)?);
+        Ok(Cache { inner })
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) fn clear<R>(inner: &Inner<R>, mut progress: impl FnMut(Cleared)) -> R
             cursor = next;
         }
     }
+    // Also what stands in the store no longer, because that had no room for it.
+    inner.link.evict_all();
     std::mem::forget(clearing);
     Ok(cleared.ended)
 }
@@ -73,5 +75,6 @@ impl<R> Drop for Clearing<'_, R> {
     fn drop(&mut self) {
         let Clearing(inner) = self;
         inner.link.bypass_all(&inner.reporter);
+        inner.link.evict_all();
     }
 }

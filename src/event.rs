@@ -86,7 +86,7 @@ pub enum Event<'a> {
         source: Source,
         /// Whether there is a record.
         found: bool,
-        /// How long the lookup took.
+        /// How long the lookup took. Zero for a [near](Source::Near) hit: to time it would take longer.
         took: Duration,
     },
     /// A lookup ends with an error, its loader's for the most part.

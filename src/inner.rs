@@ -19,11 +19,13 @@ use crate::{
     keeper::Keeper,
     key::Keys,
     link::Link,
+    near::Near,
     reporter::Reporter,
-    setting::millis,
+    setting::{millis, refuse},
     stats::Stats,
-    store::{Each, Entry, Failure, Store},
+    store::{Each, Ear, Entry, Failure, Store, Tracking},
     token::Token,
+    tracked::Tracked,
 };
 
 /// Longer than any name, and short enough that a key, which is sent several times, costs little beside its
@@ -43,6 +45,12 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
     pub(crate) keep_ttl_on_update: bool,
     pub(crate) freshness: Freshness,
+    /// How many entries.
+    pub(crate) near_cache: Option<usize>,
+    /// The `ttl`, unless set.
+    pub(crate) near_ttl: Option<Duration>,
+    pub(crate) near_staleness: Duration,
+    pub(crate) tracking: bool,
 }
 
 /// What a load comes to, as its leader and all its followers get it. `Ok(None)`: there is no such record.
@@ -52,6 +60,10 @@ pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 pub(crate) type Look = Result<(Entry, Option<Duration>), Error>;
 
 pub(crate) struct Inner<R> {
+    /// First, and so ended first: whoever tells what changes.
+    _tracking: Option<Tracking>,
+    /// What hears it, where that is wanted.
+    pub(crate) tracked: Option<Arc<Tracked<R>>>,
     pub(crate) settings: Settings,
     pub(crate) link: Arc<Link>,
     /// Loads under a lease, by its token.
@@ -70,10 +82,16 @@ impl<R> Inner<R> {
         settings: Settings,
         link: Arc<Link>,
         observer: Option<Arc<dyn Observer>>,
-    ) -> Inner<R> {
+    ) -> Result<Inner<R>, Error>
+    where
+        R: Send + Sync + 'static,
+    {
+        let (tracked, tracking) = track(&settings, &link)?.unzip();
         let reporter = Arc::new(Reporter::new(settings.prefix.clone(), observer));
         link.tell(&reporter);
         let inner = Inner {
+            _tracking: tracking,
+            tracked,
             keeper: Keeper::new(Arc::clone(&link), Arc::clone(&reporter), settings.lease_ttl),
             settings,
             link,
@@ -85,7 +103,7 @@ impl<R> Inner<R> {
         };
         let Settings { ttl, freshness, .. } = &inner.settings;
         inner.will_stay(freshness.stay(*ttl));
-        inner
+        Ok(inner)
     }
 
     /// The key of the record with this id.
@@ -134,10 +152,10 @@ impl<R> Inner<R> {
         self.link.ask(&self.reporter, request, ask)
     }
 
-    /// What stands at a data key, and for how long, where that matters.
-    pub(crate) fn first_look(&self, data: &str) -> Look {
+    /// What stands at a data key, and for how long, where that matters: to the settings, or to whoever asks.
+    pub(crate) fn first_look(&self, data: &str, with_ttl: bool) -> Look {
         self.ask_unless_owed(data, "read", |store| {
-            if self.settings.freshness.is_plain() {
+            if !with_ttl && self.settings.freshness.is_plain() {
                 return Ok((store.read(data)?, None));
             }
             let (entry, ttl) = store.read_with_ttl(data)?;
@@ -146,8 +164,8 @@ impl<R> Inner<R> {
     }
 
     /// The same, for many at once.
-    pub(crate) fn first_looks(&self, all: &[&str]) -> Vec<Look> {
-        if self.settings.freshness.is_plain() {
+    pub(crate) fn first_looks(&self, all: &[&str], with_ttl: bool) -> Vec<Look> {
+        if !with_ttl && self.settings.freshness.is_plain() {
             let read = self.ask_all("read", all.len(), |store| store.read_all(all));
             return read.into_iter().map(|entry| Ok((entry?, None))).collect();
         }
@@ -179,6 +197,18 @@ impl<R> Inner<R> {
             None => self.ask(request, ask),
             Some(cause) => Err(Error::Redis { request, cause }),
         }
+    }
+
+    /// The same for a request that changes the record in its place. What is kept near of it goes.
+    pub(crate) fn change<T>(
+        &self,
+        keys: &Keys,
+        request: &'static str,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let changed = self.ask_unless_owed(&keys.data, request, ask);
+        self.link.evict(&keys.data);
+        changed
     }
 
     /// Sends a request that invalidates, and is remembered if it fails.
@@ -214,7 +244,47 @@ impl<R> Inner<R> {
         Stats {
             invalidations_pending: u64::try_from(self.link.pending()).unwrap_or(u64::MAX),
             breaker_open: self.link.is_broken(),
+            listening: self
+                .tracked
+                .as_ref()
+                .is_some_and(|tracked| tracked.is_listening()),
             ..self.reporter.counters.snapshot()
         }
+    }
+}
+
+/// What hears of changes, and what keeps it told.
+type Heard<R> = (Arc<Tracked<R>>, Tracking);
+
+/// Has the store tell what changes, where a setting wants that.
+fn track<R: Send + Sync + 'static>(
+    settings: &Settings,
+    link: &Link,
+) -> Result<Option<Heard<R>>, Error> {
+    let Settings {
+        prefix,
+        ttl,
+        near_cache,
+        near_ttl,
+        near_staleness,
+        tracking,
+        ..
+    } = settings;
+    if near_cache.is_none() && !tracking {
+        return Ok(None);
+    }
+    let near = near_cache.map(|capacity| Near::new(capacity, near_ttl.unwrap_or(*ttl)));
+    let keeps_near = near.is_some();
+    let tracked = Arc::new(Tracked::new(prefix.clone(), near));
+    let ear: Arc<dyn Ear> = Arc::clone(&tracked) as _;
+    if keeps_near {
+        link.keeps_near(Arc::downgrade(&ear));
+    }
+    match link.store().track(prefix, *near_staleness, ear) {
+        Some(tracking) => Ok(Some((tracked, tracking))),
+        None => refuse(
+            if keeps_near { "near_cache" } else { "tracking" },
+            "this store does not tell what changes in it",
+        ),
     }
 }

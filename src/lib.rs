@@ -46,6 +46,7 @@
 
 mod answer;
 mod backend;
+mod bells;
 mod breaker;
 mod builder;
 mod cache;
@@ -62,12 +63,15 @@ mod json;
 mod keeper;
 mod key;
 mod link;
+mod listening;
 mod loaded;
 mod lookup;
 mod memory;
 mod mender;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod near;
+mod neighbours;
 mod options;
 mod record;
 mod remembered;
@@ -79,6 +83,7 @@ pub mod store;
 mod sync;
 mod token;
 mod trace;
+mod tracked;
 mod write;
 
 pub use answer::{Lookup, Source, Written};

@@ -22,9 +22,10 @@ use crate::{
     event::Event,
     key::Keys,
     mender::Mender,
+    neighbours::Neighbours,
     remembered::{Memory, Remembered, Replay},
     reporter::Reporter,
-    store::{Failure, Store, Symptom},
+    store::{Ear, Failure, Store, Symptom},
     trace,
 };
 
@@ -56,6 +57,8 @@ struct Line {
     complained: Mutex<Option<Instant>>,
     /// Those that want to hear how the store is.
     caches: Mutex<Vec<Weak<Reporter>>>,
+    /// Those that keep something near.
+    neighbours: Neighbours,
     told: Mutex<Told>,
 }
 
@@ -75,6 +78,7 @@ impl Link {
             remembered: Remembered::default(),
             complained: Mutex::new(None),
             caches: Mutex::default(),
+            neighbours: Neighbours::default(),
             told: Mutex::default(),
         });
         let mended = Arc::clone(&line);
@@ -102,6 +106,18 @@ impl Link {
             (Some(_), None) => cache.report(&Event::BreakerClosed),
             _ => {}
         }
+    }
+
+    /// Has what a cache keeps near be evicted, from now on, when any cache on this link changes it.
+    pub(crate) fn keeps_near(&self, ear: Weak<dyn Ear>) {
+        self.line.neighbours.add(ear);
+    }
+
+    /// Evicts what any cache on this link keeps near of this record. To be called when a request that changed it has been
+    /// answered, before whoever asked for the change hears of that: a lookup that took its seat before has it taken away, and one that
+    /// takes it afterwards reads what the request left.
+    pub(crate) fn evict(&self, data: &str) {
+        self.line.neighbours.tell(data);
     }
 
     /// Entries with this prefix are about to be written that can stay for so long.
@@ -182,6 +198,8 @@ impl Link {
             (Ok(_), None) => {}
             (Err(failure), _) => self.remember(keys, reporter, failure),
         }
+        // After it was remembered: a lookup that takes its seat after this sees that, and does not read.
+        self.evict(&keys.data);
         answer
     }
 

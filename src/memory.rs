@@ -6,7 +6,7 @@ use crate::{
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     store::{
         Store,
-        memory::{Bound, MemoryStore},
+        memory::{Audible, Bound, MemoryStore},
     },
 };
 
@@ -51,7 +51,7 @@ impl Memory {
     }
 
     fn bounded(bound: Bound) -> Memory {
-        let store = Arc::new(MemoryStore::new(bound));
+        let store = Arc::new(Audible::new(MemoryStore::new(bound)));
         let link = Link::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
         Memory {
             link: Arc::new(link),

@@ -41,6 +41,8 @@ pub(crate) struct Metrics {
     /// because a program may install its recorder later.
     hit: Names,
     negative_hit: Names,
+    near: Names,
+    negative_near: Names,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,8 @@ impl Metrics {
         let metrics = Metrics {
             hit: Names::of(&cache, Source::Hit, true),
             negative_hit: Names::of(&cache, Source::Hit, false),
+            near: Names::of(&cache, Source::Near, true),
+            negative_near: Names::of(&cache, Source::Near, false),
             cache,
         };
         metrics.begin_at_zero();
@@ -119,6 +123,8 @@ impl Metrics {
                 match (source, found) {
                     (Source::Hit, true) => self.hit.record(seconds),
                     (Source::Hit, false) => self.negative_hit.record(seconds),
+                    (Source::Near, true) => self.near.count(),
+                    (Source::Near, false) => self.negative_near.count(),
                     _ => Names::of(&self.cache, *source, *found).record(seconds),
                 }
             }
@@ -164,6 +170,12 @@ impl Names {
             seconds: Key::from_parts(LOOKUP_SECONDS, labels.clone()),
             count: Key::from_parts(LOOKUPS, [labels, vec![found]].concat()),
         }
+    }
+
+    /// One that was not timed.
+    fn count(&self) {
+        let count = with_recorder(|recorder| recorder.register_counter(&self.count, &METADATA));
+        count.increment(1);
     }
 
     fn record(&self, seconds: f64) {

@@ -13,8 +13,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Lookups answered by the record found in Redis at the first look.
+    /// Lookups answered by the record found in Redis at the first look, or near.
     pub hits: u64,
+    /// Of the hits, those that the [near cache](crate::CacheBuilder::near_cache) answered.
+    pub near_hits: u64,
     /// Of the hits, those that found the primary to have no such record (`negative_ttl`).
     pub negative_hits: u64,
     /// Of the hits, those whose record was past its TTL (`grace`).
@@ -52,6 +54,10 @@ pub struct Stats {
     pub invalidations_pending: u64,
     /// Whether Redis, having failed too often in a row, is not asked right now.
     pub breaker_open: bool,
+    /// Whether changes in the store are being heard right now, where a
+    /// [near cache](crate::CacheBuilder::near_cache) or [tracking](crate::CacheBuilder::tracking) is on. While they aren't, the
+    /// near cache is not used, and waiters poll.
+    pub listening: bool,
 }
 
 impl Stats {
@@ -88,13 +94,14 @@ macro_rules! counters {
         pub(crate) struct Counters { $($name: Counter,)+ }
 
         impl Stats {
-            /// Each number with its name, for whoever passes them on: those of later versions, too. An open
-            /// breaker is 1.
+            /// Each number with its name, for whoever passes them on: those of later versions, too. A yes
+            /// is 1.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [
                     $((stringify!($name), self.$name),)+
                     ("invalidations_pending", self.invalidations_pending),
                     ("breaker_open", u64::from(self.breaker_open)),
+                    ("listening", u64::from(self.listening)),
                 ]
                 .into_iter()
             }
@@ -102,10 +109,13 @@ macro_rules! counters {
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Stats {
-                Stats {
+                let mut stats = Stats {
                     $($name: self.$name.0.load(Relaxed),)+
                     ..Stats::default()
-                }
+                };
+                // Counted once, since a near hit has no time for twice.
+                stats.hits += stats.near_hits;
+                stats
             }
 
             pub(crate) fn reset(&self) {
@@ -117,6 +127,7 @@ macro_rules! counters {
 
 counters! {
     hits,
+    near_hits,
     negative_hits,
     stale_hits,
     misses,
@@ -145,7 +156,10 @@ impl Counters {
             }
             Event::Degraded { .. } => self.degraded.add_one(),
             Event::Answered { source, found, .. } if source.is_hit() => {
-                self.hits.add_one();
+                match source {
+                    Source::Near => self.near_hits.add_one(),
+                    _ => self.hits.add_one(),
+                }
                 if !found {
                     self.negative_hits.add_one();
                 }

@@ -137,6 +137,8 @@ impl<'a, R> Writing<'a, R> {
             ..
         } = inner.settings;
         let guarded = inner.ask("guard", |store| store.guard(&keys, writer, lease_ttl));
+        // From here on who reads in this process loads, as everywhere.
+        inner.link.evict(&keys.data);
         let keeping = guarded.is_ok().then(|| {
             let until = Instant::now() + max_load_time;
             inner.keeper.keep(&keys, writer, until)
@@ -187,7 +189,7 @@ pub(crate) fn update_field<R>(
     let keys = inner.keys(id)?;
     let _wrote = Wrote::begin(inner, id, Write::UpdateField);
     let updated = until_not_overtaken(|| {
-        inner.ask_unless_owed(&keys.data, "update_field", |store| {
+        inner.change(&keys, "update_field", |store| {
             store.update_field(&keys, field, value, new_ttl(inner))
         })
     });
@@ -246,7 +248,7 @@ where
         Some(Diff { set, gone })
     };
     let updated = until_not_overtaken(|| {
-        inner.ask_unless_owed(&keys.data, "update", |store| {
+        inner.change(&keys, "update", |store| {
             store.update(&keys, new_ttl(inner), &mut diff)
         })
     });

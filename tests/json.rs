@@ -155,7 +155,7 @@ fn what_is_not_its_json_is_a_miss_and_is_replaced() {
 /// What comes back from Redis, or why it wasn't stored.
 fn round_trip<T>(value: &T) -> Result<T, String>
 where
-    T: Serialize + DeserializeOwned + Clone + Debug,
+    T: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Debug,
 {
     let server = Server::start();
     let cache: Cache<Json<T>> = server.builder().build().unwrap();
@@ -175,7 +175,7 @@ where
 #[track_caller]
 fn comes_back<T>(value: T)
 where
-    T: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
+    T: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Debug + PartialEq,
 {
     assert_eq!(round_trip(&value), Ok(value));
 }
@@ -208,7 +208,10 @@ fn a_value_that_is_no_struct_comes_back() {
 }
 
 #[track_caller]
-fn refused<T: Serialize + DeserializeOwned + Clone + Debug>(value: &T, reason: &str) {
+fn refused<T: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Debug>(
+    value: &T,
+    reason: &str,
+) {
     assert_eq!(round_trip(value).unwrap_err(), reason);
 }
 

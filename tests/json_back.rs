@@ -13,7 +13,7 @@ use cache_aside::{Cache, Error, Json};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use support::Server;
 
-fn stored<T: Serialize + DeserializeOwned>(value: T) -> Result<(), Error> {
+fn stored<T: Serialize + DeserializeOwned + Send + Sync + 'static>(value: T) -> Result<(), Error> {
     let server = Server::start();
     let cache: Cache<Json<T>> = server.builder().build().unwrap();
     let found = cache.get("r", |_| Ok::<_, Infallible>(Some(Json(value))));
@@ -21,7 +21,7 @@ fn stored<T: Serialize + DeserializeOwned>(value: T) -> Result<(), Error> {
 }
 
 #[track_caller]
-fn refused<T: Serialize + DeserializeOwned>(value: T) {
+fn refused<T: Serialize + DeserializeOwned + Send + Sync + 'static>(value: T) {
     let Err(Error::Record { field, reason }) = stored(value) else {
         panic!("it was stored");
     };

@@ -61,6 +61,26 @@ fn nonsense_is_refused_by_the_name_of_the_setting() {
         refusal(|cache| cache.ttl(MS(1000)).negative_ttl(MS(2000))),
         "setting `negative_ttl`: 2s is longer than the `ttl` of 1s"
     );
+    assert_eq!(
+        refusal(|cache| cache.near_cache(0)),
+        "setting `near_cache`: it must have room for one record at least"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_cache(usize::MAX)),
+        "setting `near_cache`: it must be at most 100,000,000"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_ttl(Duration::ZERO)),
+        "setting `near_ttl`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_staleness(MS(19))),
+        "setting `near_staleness`: 19ms is too short, it must be at least 20ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_staleness(MS(60_001))),
+        "setting `near_staleness`: 60.001s is too long, it must be at most 60s"
+    );
 }
 
 #[test]

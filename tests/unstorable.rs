@@ -16,7 +16,9 @@ use serde_json::json;
 use support::Server;
 
 /// The field, where one is named, and the reason.
-fn refusal<R: Serialize + DeserializeOwned>(record: R) -> (Option<String>, String) {
+fn refusal<R: Serialize + DeserializeOwned + Send + Sync + 'static>(
+    record: R,
+) -> (Option<String>, String) {
     let server = Server::start();
     let cache: Cache<R> = server.builder().build().unwrap();
     let loaded = cache.get("r", |_| Ok::<_, Infallible>(Some(record)));
@@ -28,12 +30,16 @@ fn refusal<R: Serialize + DeserializeOwned>(record: R) -> (Option<String>, Strin
 }
 
 #[track_caller]
-fn refused<R: Serialize + DeserializeOwned>(record: R, field: &str, reason: &str) {
+fn refused<R: Serialize + DeserializeOwned + Send + Sync + 'static>(
+    record: R,
+    field: &str,
+    reason: &str,
+) {
     assert_eq!(refusal(record), (Some(field.to_owned()), reason.to_owned()));
 }
 
 #[track_caller]
-fn refused_whole<R: Serialize + DeserializeOwned>(record: R, reason: &str) {
+fn refused_whole<R: Serialize + DeserializeOwned + Send + Sync + 'static>(record: R, reason: &str) {
     assert_eq!(refusal(record), (None, reason.to_owned()));
 }
 

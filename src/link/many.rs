@@ -76,8 +76,14 @@ impl Link {
                 (Ok(_), None) => {}
                 (Err(failure), _) => self.remember(keys, reporter, failure),
             }
+            self.evict(&keys.data);
         }
         answers
+    }
+
+    /// Evicts all that caches on this link keep near, as [`evict`](Link::evict) does for one record.
+    pub(crate) fn evict_all(&self) {
+        self.line.neighbours.tell_all();
     }
 
     /// Any record with the prefix of a cache may be one that should have been ended: none is read from the store until

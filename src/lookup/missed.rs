@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     asking::{Asking, Lead, follow},
+    bell::Bell,
     told::Told,
 };
 use crate::{
@@ -35,7 +36,11 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let token = *leader.key();
         let mut watch: Option<Lead<'_, R>> = None;
         let mut polls = 0;
+        let mut bell = Bell::hold(inner, keys);
         loop {
+            if let Some(bell) = &mut bell {
+                bell.listen();
+            }
             let lease_ttl = inner.settings.lease_ttl;
             let acquired = inner.ask("acquire", |store| {
                 store.acquire(keys, token, lease_ttl, look)
@@ -45,14 +50,14 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 Err(failure) => {
                     // The lease may be ours: perhaps only the reply was lost.
                     inner.keeper.give_back(keys.clone(), token);
-                    drop((watch, leader));
+                    drop((watch, leader, bell));
                     return self.degraded(&keys.data, load, failure);
                 }
             };
             match told {
                 Told::Acquired => {
                     // Those who watched with us ask again, and are told our token.
-                    drop(watch);
+                    drop((watch, bell));
                     return self.lead(keys, &leader, load);
                 }
                 Told::Shared(outcome) => {
@@ -63,7 +68,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 }
                 Told::Unreadable => look = false,
                 Told::Alone(guarded) => {
-                    drop(watch);
+                    drop((watch, bell));
                     let leader = guarded.unwrap_or(leader);
                     return self.load_alone(&leader, load, Source::Loaded);
                 }
@@ -83,15 +88,19 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                     // What the holder fills is worth a look again.
                     look = true;
                     polls += 1;
-                    let pause = self.pause(token, polls, left, deadline);
+                    let pause = || {
+                        let rang = |bell: &Bell<'_, R>| bell.wait(left, deadline);
+                        if !bell.as_ref().is_some_and(rang) {
+                            thread::sleep(self.pause(token, polls, left, deadline));
+                        }
+                    };
                     if let Some(outcome) = self.wait(by, &mut watch, pause, deadline)? {
                         return self.waited(outcome);
                     }
                 }
             }
         }
-        drop(watch);
-        drop(leader);
+        drop((watch, leader, bell));
         let waited = Error::WaitTimeout {
             waited: self.began.elapsed(),
         };
@@ -109,7 +118,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &'a self,
         holder: Option<Token>,
         watch: &mut Option<Lead<'a, R>>,
-        pause: Duration,
+        pause: impl FnOnce(),
         deadline: Instant,
     ) -> Result<Option<Outcome<R>>, Error> {
         // Without a token, that is under another program's lock, everyone is on their own.
@@ -121,7 +130,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 announced => *watch = announced.and_then(Result::ok),
             }
         }
-        thread::sleep(pause);
+        pause();
         Ok(None)
     }
 

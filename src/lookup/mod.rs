@@ -5,7 +5,7 @@
 //!             │                                                           └─ taken: what is there
 //!             ├─ none: acquire ─┬─ a record: somebody filled it meanwhile
 //!             │        ↑        ├─ acquired: lead: load, tell the followers, fill or release
-//!             │        │        ├─ held by T: a flight of this process? follow it : watch T, and poll
+//!             │        │        ├─ held by T: a flight of this process? follow it : watch T, and wait
 //!             │        │        └─ guarded under N: a flight of this process? follow it : load, and don't fill
 //!             │        └──── abandoned, or the pause is over ────┘
 //!             └─ Redis failed, here or above, or the wait took too long: degraded
@@ -16,7 +16,7 @@
 //! - A flight is found **by the token that Redis named**, never by the key. The invalidation ended the lease,
 //!   so who comes after it is told another token, or none.
 //!   A lease of another process has one *watcher* here: the first who hears of its token announces a flight
-//!   under it and polls, the others follow that. What the watcher reads is right for all of them: each was
+//!   under it and waits, the others follow that. What the watcher reads is right for all of them: each was
 //!   told the token after it began, and a token that has been ended never comes back.
 //!   The same holds for the nonce of a write guard: every write that ends while the guard stands gives it
 //!   another one.
@@ -29,8 +29,10 @@
 
 mod asking;
 mod batch;
+mod bell;
 mod load;
 mod missed;
+mod near;
 mod refresh;
 mod told;
 
@@ -57,6 +59,7 @@ use crate::{
     inner::{Inner, Look},
     key::Keys,
     loaded::Loaded,
+    near::Seat,
     store::Entry,
     trace,
 };
@@ -74,10 +77,14 @@ where
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnOnce(&str) -> Result<L, E>,
 {
-    let data = inner.data_key(id)?;
     let span = trace::lookup(&inner.settings.prefix, id);
     let began = Instant::now();
-    let read = inner.first_look(&data);
+    let seat = match near::look(inner, id, began) {
+        Ok(record) => return Ok(near::found(inner, &span, id, record)),
+        Err(seat) => seat,
+    };
+    let data = inner.data_key(id)?;
+    let read = inner.first_look(&data, seat.is_some());
     let asking = Asking {
         inner,
         wishes,
@@ -86,7 +93,7 @@ where
         began,
         redis_latency: began.elapsed(),
     };
-    let found = asking.look(data, read, loading(id, loader));
+    let found = asking.look(data, read, seat, loading(id, loader));
     asking.reported(found)
 }
 
@@ -119,7 +126,7 @@ where
 {
     let data = inner.data_key(id)?;
     let began = Instant::now();
-    let (entry, left) = inner.first_look(&data)?;
+    let (entry, left) = inner.first_look(&data, false)?;
     let redis_latency = began.elapsed();
     let Entry::Record(fields) = entry else {
         return Ok(None);
@@ -155,9 +162,10 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &self,
         data: String,
         read: Look,
+        seat: Option<Seat<'_, R>>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
-        match self.seen(read) {
+        match self.seen(read, seat) {
             Seen::Hit(found) => Ok(found),
             Seen::Due(cached) => Ok(self.refresh(&Keys::of(data), cached, load)),
             Seen::Missed { look } => self.missed(&Keys::of(data), look, load),
@@ -165,8 +173,8 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         }
     }
 
-    /// What the first look comes to.
-    fn seen(&self, read: Look) -> Seen<R> {
+    /// What the first look comes to. What is fresh takes the seat.
+    fn seen(&self, read: Look, seat: Option<Seat<'_, R>>) -> Seen<R> {
         let missed = |reason| {
             let id = self.id;
             self.report(&Event::Missed { id, reason });
@@ -174,7 +182,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         match read {
             Ok((Entry::Record(fields), left)) => {
                 if let Ok(record) = self.inner.decode(self.id, fields) {
-                    return self.there(record.map(Arc::new), left);
+                    return self.there(record.map(Arc::new), left, seat);
                 }
                 missed(Miss::Unreadable);
                 // No second look, it would find the same.
@@ -197,17 +205,29 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     }
 
     /// The first look found it: that is the answer, unless it should be loaded anew.
-    fn there(&self, record: Option<Arc<R>>, left: Option<Duration>) -> Seen<R> {
-        // What has no end, and that there is none, are fresh as long as they are there.
-        let (record, left) = match (record, left) {
-            (Some(record), Some(left)) => (record, left),
-            (record, _) => return Seen::Hit(self.hit(record)),
+    fn there(
+        &self,
+        record: Option<Arc<R>>,
+        left: Option<Duration>,
+        seat: Option<Seat<'_, R>>,
+    ) -> Seen<R> {
+        let Some(left) = left else {
+            return Seen::Hit(self.hit(record));
         };
-        let inner = self.inner;
-        match inner.settings.freshness.of(left, inner.load_time.get()) {
-            State::Fresh => Seen::Hit(self.hit(Some(record))),
-            state => Seen::Due(Cached::new(record, state, left)),
+        let (freshness, load_time) = (&self.inner.settings.freshness, self.inner.load_time.get());
+        // That there is none is fresh as long as it is there.
+        let mut fresh_for = left;
+        if let Some(record) = &record {
+            let state = freshness.of(left, load_time);
+            if state != State::Fresh {
+                return Seen::Due(Cached::new(Arc::clone(record), state, left));
+            }
+            fresh_for = freshness.fresh_for(left, load_time);
         }
+        if let Some(seat) = seat {
+            seat.fill(record.clone(), fresh_for);
+        }
+        Seen::Hit(self.hit(record))
     }
 
     /// The same, and an error is reported.

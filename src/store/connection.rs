@@ -187,6 +187,11 @@ impl Connections {
         self.timeouts.io
     }
 
+    /// What a connection outside the pool is made of.
+    pub(crate) fn terms(&self) -> (&Client, Timeouts) {
+        (&self.client, self.timeouts)
+    }
+
     /// Runs a request on a connection of its own, outside the pool, so that a refusal comes back at once, in the
     /// server's words, and with its address.
     pub(crate) fn run_alone<T>(

@@ -22,17 +22,21 @@
 mod cause;
 mod command;
 pub(crate) mod connection;
+mod ear;
 mod failure;
 mod many;
 pub(crate) mod memory;
 mod pipeline;
+mod pulse;
 pub(crate) mod redis;
 mod redis_many;
 mod redis_scan;
 pub(crate) mod script;
+mod tracking;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+pub use ear::{Ear, Tracking};
 pub use failure::{Failure, Symptom};
 pub use many::{Due, Each, End, Finish, Kind, Question, Scanned};
 
@@ -416,6 +420,18 @@ pub trait Store: Send + Sync {
     ///
     /// See [`read`](Store::read).
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
+
+    /// Tells `ear` of every change of an entry at a data key with this prefix, and of every change of such an entry's
+    /// lease key, until the returned guard is dropped; in time for whoever relies on it `bound` after a change was
+    /// acknowledged. Returns at once: until the ear hears that it is [listening](Ear::listening), nothing relies on it.
+    /// What is told too much costs a read, what is told too little is stale. `None`: this store can't tell.
+    ///
+    /// It needs not say what went because its time was over. What went for want of room it must say; or say of each later
+    /// invalidation, though nothing was there any more.
+    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
+        let _ = (prefix, bound, ear);
+        None
+    }
 
     /// Whether the store answers. Asked while it is taken for silent.
     ///

@@ -3,15 +3,16 @@
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
 //! Knows nothing of flights, loaders or record types.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{Client, Connection, RedisResult, cmd};
 
 use super::{
-    Acquire, Change, Due, Each, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh, Scanned,
-    Store, TtlRemaining, Update, command,
+    Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
+    Scanned, Store, Tracking, TtlRemaining, Update, command,
     connection::{Conduct, Connections, Timeouts},
     script::{self, Scripts},
+    tracking,
 };
 use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
@@ -244,6 +245,11 @@ impl Store for RedisStore {
         self.run(Conduct::Repeatable, |connection| {
             command::ttl(connection, data)
         })
+    }
+
+    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
+        let (client, timeouts) = self.connections.terms();
+        Some(tracking::track(client, timeouts, prefix, bound, ear))
     }
 
     fn ping(&self) -> Result<(), Failure> {

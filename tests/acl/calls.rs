@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 /// One call, as the README names it. `None`: it did not do what it should.
 pub(crate) type Call = fn(&Stage) -> Option<()>;
 
-pub(crate) const CALLS: [(&str, Call); 10] = [
+pub(crate) const CALLS: [(&str, Call); 11] = [
     ("`build`", build),
     ("`get`", get),
     ("`invalidate`", invalidate),
@@ -33,6 +33,7 @@ pub(crate) const CALLS: [(&str, Call); 10] = [
     ("`update_field`", update_field),
     ("`update`", update),
     ("`ttl_remaining`", ttl_remaining),
+    ("`near_cache`", near_cache),
     ("an outage", outage),
 ];
 
@@ -273,6 +274,21 @@ fn ttl_remaining(stage: &Stage) -> Option<()> {
     stage.put_record("p-001");
     let left = stage.cache().ttl_remaining("p-001").ok()?;
     holds(matches!(left, TtlRemaining::Left(_)))
+}
+
+/// To be told what changes, and that it is: what `get` needs besides is its own affair.
+fn near_cache(stage: &Stage) -> Option<()> {
+    let bound = Duration::from_millis(20);
+    let cache = stage.builder().near_cache(10).near_staleness(bound);
+    let cache: Cache = cache.build().ok()?;
+    until(|| cache.stats().listening || !stage.denials().is_empty());
+    // So long that it must have been said again.
+    std::thread::sleep(5 * bound);
+    until(|| cache.stats().listening || !stage.denials().is_empty());
+    stage.put_record("p-001");
+    let source = || Some(cache.get("p-001", load_loaf).ok()?.source());
+    until(|| source() == Some(Source::Near) || !stage.denials().is_empty());
+    holds(stage.denials().is_empty())
 }
 
 /// The probe, and the replay of what could not be told.

@@ -16,7 +16,7 @@ use serde::{
 /// Puts a record into Redis and reads it back from there.
 fn round_trip<R>(ground: &Ground, record: &R) -> R
 where
-    R: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
+    R: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Debug + PartialEq,
 {
     let cache: Cache<R> = ground.builder().build().unwrap();
     cache.invalidate("r").unwrap();

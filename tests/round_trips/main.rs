@@ -36,7 +36,7 @@ fn for_all<S: Strategy>(cases: &S, holds: impl Fn(S::Value) -> TestCaseResult) {
 fn all_come_back<S>(cases: &S)
 where
     S: Strategy,
-    S::Value: Serialize + DeserializeOwned + Clone + PartialEq,
+    S::Value: Serialize + DeserializeOwned + Send + Sync + Clone + 'static + PartialEq,
 {
     all_come_back_the_same(cases, |before, after| before == after);
 }
@@ -44,7 +44,7 @@ where
 fn all_come_back_the_same<S>(cases: &S, same: impl Fn(&S::Value, &S::Value) -> bool)
 where
     S: Strategy,
-    S::Value: Serialize + DeserializeOwned + Clone,
+    S::Value: Serialize + DeserializeOwned + Send + Sync + Clone + 'static,
 {
     let server = Server::start();
     let cache: Cache<S::Value> = server.builder().build().unwrap();
@@ -133,7 +133,7 @@ fn foreign() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
 fn all_are_read_or_passed_over<S>(own: impl Fn() -> S)
 where
     S: Strategy,
-    S::Value: Serialize + DeserializeOwned + Clone,
+    S::Value: Serialize + DeserializeOwned + Send + Sync + Clone + 'static,
 {
     let server = Server::start();
     let direct = RefCell::new(server.connect());

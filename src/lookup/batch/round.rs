@@ -1,6 +1,7 @@
 //! The rounds of a batch: look, ask, load, wait.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -13,12 +14,13 @@ use super::{
 };
 use crate::{
     answer::Lookup,
-    error::Error,
+    error::{Cause, Error},
     event::Event,
     fields::Fields,
     inner::Inner,
     loaded::Loaded,
-    lookup::{Seen, asking::Wishes, load::Ran},
+    lookup::{Seen, asking::Wishes, load::Ran, near},
+    near::Seat,
     store::{Due, End, Finish, Question},
 };
 
@@ -28,6 +30,16 @@ pub(super) struct Batch<'a, R> {
     items: Vec<Item<'a, R>>,
     /// How often it has paused.
     pauses: u32,
+}
+
+/// Where the first look at a record goes.
+enum Place<'a, R> {
+    /// Nowhere: here it is.
+    Near(Option<Arc<R>>),
+    /// Nowhere: the store must not be asked.
+    Owed(Cause),
+    /// To the store.
+    Far(Option<Seat<'a, R>>),
 }
 
 /// A lookup that has loaded, and what that came to.
@@ -40,24 +52,38 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
     /// The first look at all of them, in one request.
     pub(super) fn look(inner: &'a Inner<R>, wishes: Wishes, ids: &'a [Named<'a>]) -> Batch<'a, R> {
         let began = Instant::now();
-        let causes: Vec<_> = ids
+        let places: Vec<_> = ids
             .iter()
-            .map(|(_, data)| inner.link.bypass(data))
+            .map(|(id, data)| match near::look(inner, id, began) {
+                Ok(record) => Place::Near(record),
+                Err(seat) => match inner.link.bypass(data) {
+                    Some(cause) => Place::Owed(cause),
+                    None => Place::Far(seat),
+                },
+            })
             .collect();
-        let unless_owed = ids.iter().zip(&causes).filter(|(_, cause)| cause.is_none());
-        let asked: Vec<_> = unless_owed.map(|((_, data), _)| data.as_str()).collect();
-        let mut looks = inner.first_looks(&asked).into_iter();
+        let far = ids.iter().zip(&places);
+        let far = far.filter(|(_, place)| matches!(place, Place::Far(_)));
+        let asked: Vec<_> = far.map(|((_, data), _)| data.as_str()).collect();
+        let with_ttl = places
+            .iter()
+            .any(|place| matches!(place, Place::Far(Some(_))));
+        let mut looks = inner.first_looks(&asked, with_ttl).into_iter();
         let latency = began.elapsed();
-        let items = ids.iter().zip(causes).map(|((id, data), cause)| {
+        let items = ids.iter().zip(places).map(|((id, data), place)| {
             let asking = asking(inner, wishes, id, began, latency);
-            let look = match cause {
-                Some(cause) => {
-                    let request = "read";
-                    Err(Error::Redis { request, cause })
+            let (look, seat) = match place {
+                Place::Near(record) => {
+                    let found = near::found(inner, &asking.span, id, record);
+                    return Item::new(asking, data.clone(), Stand::Done(found));
                 }
-                None => looks.next().expect("an answer to each question"),
+                Place::Owed(cause) => {
+                    let request = "read";
+                    (Err(Error::Redis { request, cause }), None)
+                }
+                Place::Far(seat) => (looks.next().expect("an answer to each question"), seat),
             };
-            let (stand, failure) = match asking.seen(look) {
+            let (stand, failure) = match asking.seen(look, seat) {
                 Seen::Hit(found) => (Stand::Done(found), None),
                 Seen::Due(cached) => (Stand::Due(cached), None),
                 Seen::Missed { look } => (Stand::Asks { look }, None),

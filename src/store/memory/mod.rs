@@ -8,6 +8,7 @@
 //!
 //! A stripe, then what the records lock inside. Nothing of the user's runs under either.
 
+mod audible;
 mod hash;
 mod leases;
 mod records;
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{fields::Fields, key::Keys, token::Token};
 
-pub(crate) use self::records::Bound;
+pub(crate) use self::{audible::Audible, records::Bound};
 
 /// More than any machine has cores that would all miss in the same microsecond.
 const STRIPES: usize = 16;

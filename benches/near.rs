@@ -1,0 +1,169 @@
+//! What a near hit costs, beside a bare `get` of the map it is kept in and beside a hit over the wire; and how late those
+//! are who wait for a load of another process.
+//!
+//! `cargo bench --bench near` prints both. The calls take turns, since a noisy machine shifts everything it runs in one
+//! second and nothing that it ran in the second before; and those that are too short for a clock are timed a thousand at a
+//! time.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::{
+    convert::Infallible,
+    hint::black_box,
+    sync::{Arc, Barrier, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, CacheBuilder, Source};
+use support::{Server, load_loaf, loaf, until};
+
+/// Longer than the measurement.
+const LONG: Duration = Duration::from_secs(60 * 60);
+
+fn cache(server: &Server, set: impl Fn(CacheBuilder) -> CacheBuilder) -> Cache {
+    let cache = Cache::builder(server.url()).prefix("test:").ttl(LONG);
+    set(cache).build().unwrap()
+}
+
+fn listening(cache: Cache) -> Cache {
+    until(|| cache.stats().listening);
+    cache
+}
+
+/// What one of so many calls took.
+fn timed(times: u32, mut call: impl FnMut()) -> f64 {
+    let began = Instant::now();
+    for _ in 0..times {
+        call();
+    }
+    began.elapsed().as_secs_f64() / f64::from(times)
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    let middle = times.len() / 2;
+    *times.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
+fn hits() {
+    const ROUNDS: usize = 2_000;
+    const BRIEF: Duration = Duration::from_millis(1);
+    let server = Server::start_on_port();
+    let plain = cache(&server, |cache| cache);
+    let near = listening(cache(&server, |cache| cache.near_cache(10_000)));
+    let brief = cache(&server, |cache| cache.near_cache(10_000).near_ttl(BRIEF));
+    let brief = listening(brief);
+    let bare = quick_cache::sync::Cache::new(10_000);
+    let ids: Vec<_> = (0..1000).map(|id| format!("p-{id:03}")).collect();
+    for id in &ids {
+        bare.insert(id.clone(), Arc::new(loaf()));
+        near.get(id, load_loaf).unwrap();
+    }
+    // What the loads themselves push may come late.
+    until(|| {
+        let is_near = |id: &String| near.get(id, load_loaf).unwrap().source() == Source::Near;
+        thread::sleep(BRIEF);
+        ids.iter().all(is_near)
+    });
+    let hit = |cache: &Cache, id: &String, source| {
+        let found = cache.get(id, load_loaf).unwrap();
+        assert_eq!(black_box(found).source(), source);
+    };
+    let mut each = ids.iter().cycle();
+    let mut id = || each.next().unwrap();
+    let mut times: [Vec<f64>; 7] = Default::default();
+    for _ in 0..ROUNDS {
+        times[0].push(timed(1000, || drop(black_box(bare.get(id())))));
+        times[1].push(timed(1000, || hit(&near, id(), Source::Near)));
+        let hot = &ids[0];
+        times[5].push(timed(1000, || drop(black_box(bare.get(hot)))));
+        times[6].push(timed(1000, || hit(&near, hot, Source::Near)));
+        times[2].push(timed(1000, || {
+            black_box(Instant::now());
+        }));
+        // By now its time near is over. Both come out of a pause, which makes them slower.
+        thread::sleep(2 * BRIEF);
+        times[3].push(timed(1, || hit(&plain, &ids[0], Source::Hit)));
+        thread::sleep(2 * BRIEF);
+        times[4].push(timed(1, || hit(&brief, &ids[0], Source::Hit)));
+    }
+    let medians = times.map(|mut times| median(&mut times));
+    println!("\ninterleaved, medians of {ROUNDS} rounds, over loopback TCP:\n");
+    println!("| call | median | to a bare `get` |\n|---|---:|---:|");
+    let [bare, near, clock, hit, miss, hot_bare, hot_near] = medians;
+    for (name, median, to) in [
+        (
+            "bare `quick_cache` get, of 1,000 records in turn",
+            bare,
+            bare,
+        ),
+        ("near hit", near, bare),
+        ("bare `quick_cache` get, of one record", hot_bare, hot_bare),
+        ("near hit", hot_near, hot_bare),
+        ("a look at the clock", clock, hot_bare),
+        ("hit", hit, bare),
+        ("near miss that enters", miss, bare),
+    ] {
+        println!("| {name} | {:.0} ns | {:.2} |", median * 1e9, median / to);
+    }
+    println!("\na near hit is {:.0} times as fast as a hit", hit / near);
+}
+
+/// One process loads for 20 ms, three wait.
+fn waits() {
+    const ROUNDS: usize = 400;
+    println!(
+        "\nhow late those are who wait for a load of another process, of {} answers:\n",
+        3 * ROUNDS
+    );
+    println!("| | median | 99 % within |\n|---|---:|---:|");
+    for (name, on) in [("polling", false), ("woken", true)] {
+        let server = Server::start_on_port();
+        let all = [(); 4].map(|()| {
+            let cache = cache(&server, |cache| cache.tracking(on));
+            if on { listening(cache) } else { cache }
+        });
+        let (leader, waiters) = all.split_first().unwrap();
+        let mut late: Vec<_> = (0..ROUNDS).flat_map(|_| round(leader, waiters)).collect();
+        late.sort();
+        let at = |share: usize| late[(late.len() * share / 1000).min(late.len() - 1)];
+        println!("| {name} | {:.2?} | {:.2?} |", at(500), at(990));
+    }
+}
+
+fn round(leader: &Cache, waiters: &[Cache]) -> Vec<Duration> {
+    leader.invalidate("k").unwrap();
+    let loads = Barrier::new(waiters.len() + 1);
+    let ended = Mutex::new(Instant::now());
+    thread::scope(|scope| {
+        let waiting: Vec<_> = waiters
+            .iter()
+            .map(|waiter| {
+                scope.spawn(|| {
+                    loads.wait();
+                    let found = waiter.get("k", load_loaf).unwrap();
+                    let late = ended.lock().unwrap().elapsed();
+                    // Who came when it was over has not waited.
+                    (found.source() == Source::Waited).then_some(late)
+                })
+            })
+            .collect();
+        let load = |_: &str| {
+            loads.wait();
+            thread::sleep(Duration::from_millis(20));
+            *ended.lock().unwrap() = Instant::now();
+            Ok::<_, Infallible>(Some(loaf()))
+        };
+        leader.get("k", load).unwrap();
+        waiting
+            .into_iter()
+            .filter_map(|waiter| waiter.join().unwrap())
+            .collect()
+    })
+}
+
+fn main() {
+    hits();
+    waits();
+}

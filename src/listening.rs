@@ -1,0 +1,115 @@
+//! Whether changes are being heard, and until when that can be relied on.
+//!
+//! Guarantees two things to whoever asks, and then looks at what was kept:
+//!
+//! - Where it [is listening](Listening::is_on) at an instant `now`, every change that was acknowledged `bound` or more
+//!   before `now` has been heard, and what hearing it did is seen.
+//! - What was read within an *epoch*, that is from a look at [`epoch`](Listening::epoch) on, while it was listening, has
+//!   changed unheard only if the epoch is another one by now. A loss begins one, and so does the end of it: what
+//!   was read in between belongs to neither.
+//!
+//! Knows neither what is kept nor who speaks.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// What nanoseconds are counted from.
+    base: Instant,
+    /// In nanoseconds; 0 where nothing is heard.
+    until: AtomicU64,
+    epoch: AtomicU64,
+    /// Whether the next word begins an epoch. Only whoever speaks looks at it.
+    is_lost: AtomicBool,
+}
+
+impl Listening {
+    pub(crate) fn new() -> Listening {
+        Listening {
+            base: Instant::now(),
+            until: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            is_lost: AtomicBool::new(true),
+        }
+    }
+
+    /// An instant as it is compared here: so that an entry that carries one needs eight bytes for it.
+    pub(crate) fn nanos(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.base);
+        // Enough for five hundred years.
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether what is kept may be used by a lookup that took this time. To be asked **after** the time was taken and
+    /// **before** what is kept is looked at: a lookup that is held up in between then judges by a clock that is too early, and
+    /// sees at least what had been heard by then.
+    pub(crate) fn is_on(&self, now: u64) -> bool {
+        // Acquire, with the Release in `heard`: it brings what hearing the changes before did.
+        now < self.until.load(Ordering::Acquire)
+    }
+
+    /// To be asked after [`is_on`](Listening::is_on), which is what brings it.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Until when it can be relied on, as far as is known.
+    pub(crate) fn until(&self) -> Instant {
+        self.base + Duration::from_nanos(self.until.load(Ordering::Acquire))
+    }
+
+    /// Everything up to some instant has been heard, and may be relied on until then.
+    pub(crate) fn heard(&self, until: Instant) {
+        if self.is_lost.swap(false, Ordering::AcqRel) {
+            // Before `until`, so that nothing from before the loss is taken for something from after it.
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        self.until.store(self.nanos(until), Ordering::Release);
+    }
+
+    /// What was read until now must not be used any more.
+    pub(crate) fn begin_anew(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn lost(&self) {
+        self.is_lost.store(true, Ordering::Release);
+        self.until.store(0, Ordering::Release);
+        self.begin_anew();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn it_listens_until_the_instant_it_was_told_and_not_before_it_was_told_any() {
+        let listening = Listening::new();
+        let now = Instant::now();
+        assert!(!listening.is_on(listening.nanos(now)));
+        listening.heard(now + SECOND);
+        assert!(listening.is_on(listening.nanos(now)));
+        assert!(!listening.is_on(listening.nanos(now + SECOND)));
+    }
+
+    /// Whoever reads between a loss and its end, and learns the epoch there, is in neither of the others.
+    #[test]
+    fn a_loss_begins_an_epoch_and_so_does_its_end() {
+        let listening = Listening::new();
+        listening.heard(Instant::now() + SECOND);
+        let before = listening.epoch();
+        listening.heard(Instant::now() + SECOND);
+        assert_eq!(listening.epoch(), before, "the same again");
+        listening.lost();
+        let between = listening.epoch();
+        assert!(!listening.is_on(0));
+        listening.heard(Instant::now() + SECOND);
+        assert!(listening.is_on(0) && before < between && between < listening.epoch());
+    }
+}

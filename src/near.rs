@@ -1,0 +1,288 @@
+//! The near cache: what this process has read of late, in front of the store.
+//!
+//! Guarantees that a lookup finds nothing here that was invalidated `bound` or more before it began, and nothing at all
+//! that was [evicted](Near::evict) before it began. Two rules do that:
+//!
+//! - An entry is used only while changes are being heard, and in the epoch in which it was read; see `listening.rs`.
+//! - **The fence**: a record enters only where nothing was evicted under its id since before it was read. Whoever wants
+//!   to put one here takes a [`Seat`] for it *before* the request is sent. An eviction takes the seat away, and
+//!   what comes to a seat that was taken away is dropped. (It is a placeholder of `quick_cache`'s: `remove` removes those as well,
+//!   and the insert of one that was removed fails. The first test below holds it to that.)
+//!
+//! Knows no store. An entry ends with what was left of its time in the store, or with a shorter one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, UnitWeighter,
+    sync::{Cache, DefaultLifecycle, GuardResult, PlaceholderGuard},
+};
+
+use crate::listening::Listening;
+
+/// Into how many parts the entries are divided, each with its own lock: threads that meet at one wait some nanoseconds.
+const PARTS: u64 = 16;
+
+/// Room is made ahead for no more than this.
+const AHEAD: usize = 1 << 16;
+
+/// Records by their ids, so that a look needs no key.
+pub(crate) struct Near<R> {
+    kept: Kept<R>,
+    longest: Duration,
+}
+
+type Kept<R> = Cache<String, Entry<R>>;
+type Place<'a, R> = PlaceholderGuard<
+    'a,
+    String,
+    Entry<R>,
+    UnitWeighter,
+    DefaultHashBuilder,
+    DefaultLifecycle<String, Entry<R>>,
+>;
+
+struct Entry<R> {
+    epoch: u64,
+    /// In nanoseconds, as `listening.rs` counts them.
+    until: u64,
+    /// `None`: that there is no such record.
+    record: Option<Arc<R>>,
+}
+
+impl<R> Clone for Entry<R> {
+    fn clone(&self) -> Entry<R> {
+        Entry {
+            record: self.record.clone(),
+            ..*self
+        }
+    }
+}
+
+/// A place for what is about to be read.
+pub(crate) struct Seat<'a, R> {
+    place: Place<'a, R>,
+    epoch: u64,
+    /// Before the request was sent.
+    began: Instant,
+    longest: Duration,
+    listening: &'a Listening,
+}
+
+impl<R> Near<R> {
+    /// For this many entries at most, each for no longer than `longest`.
+    pub(crate) fn new(capacity: usize, longest: Duration) -> Near<R> {
+        let most = capacity as u64;
+        let parts = if most < 64 * PARTS { 1 } else { PARTS };
+        let options = OptionsBuilder::new()
+            .shards(usize::try_from(parts).unwrap_or(1))
+            .estimated_items_capacity(capacity.min(AHEAD))
+            // Rounded down: the bound is a bound.
+            .weight_capacity(most / parts * parts)
+            .build()
+            .expect("the two settings it wants are set");
+        let kept = Cache::with_options(
+            options,
+            UnitWeighter,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
+        Near { kept, longest }
+    }
+
+    /// What is here under this id, for a lookup that began now; `Some(None)`: that there is no such record. Or else a seat for
+    /// what it is going to read, where it may have one.
+    pub(crate) fn find<'a>(
+        &'a self,
+        listening: &'a Listening,
+        id: &str,
+        began: Instant,
+    ) -> Result<Option<Arc<R>>, Option<Seat<'a, R>>> {
+        let now = listening.nanos(began);
+        if !listening.is_on(now) {
+            return Err(None);
+        }
+        let epoch = listening.epoch();
+        let is_good = |entry: &Entry<R>| entry.epoch == epoch && now < entry.until;
+        match self.kept.get(id) {
+            Some(entry) if is_good(&entry) => return Ok(entry.record),
+            Some(_) => drop(self.kept.remove_if(id, |entry| !is_good(entry))),
+            None => {}
+        }
+        // Without a wait: where another reads the same, that one puts it here.
+        match self.kept.get_value_or_guard(id, Some(Duration::ZERO)) {
+            GuardResult::Guard(place) => Err(Some(Seat {
+                place,
+                epoch,
+                began,
+                longest: self.longest,
+                listening,
+            })),
+            // Came in this very moment: not for who looked before.
+            GuardResult::Value(_) | GuardResult::Timeout => Err(None),
+        }
+    }
+
+    /// Takes away what is here under this id, and the seat of whoever reads it right now.
+    pub(crate) fn evict(&self, id: &str) {
+        self.kept.remove(id);
+    }
+
+    /// Frees all there is. What makes it unusable is the next epoch.
+    pub(crate) fn clear(&self) {
+        self.kept.clear();
+    }
+}
+
+impl<R> Seat<'_, R> {
+    /// Puts there what was read, if the seat was not taken away. `left`: how much of its time it had in the store at that moment.
+    pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration) {
+        let end = self.began + left.min(self.longest);
+        let entry = Entry {
+            epoch: self.epoch,
+            until: self.listening.nanos(end),
+            record,
+        };
+        // Refused: it was evicted meanwhile, or had room no longer.
+        let _ = self.place.insert(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    struct Both {
+        near: Near<u32>,
+        listening: Listening,
+    }
+
+    fn both(capacity: usize, longest: Duration) -> Both {
+        let listening = Listening::new();
+        listening.heard(Instant::now() + LONG);
+        let near = Near::new(capacity, longest);
+        Both { near, listening }
+    }
+
+    impl Both {
+        fn find(&self, id: &str) -> Result<u32, Option<Seat<'_, u32>>> {
+            let found = self.near.find(&self.listening, id, Instant::now());
+            found.map(|record| *record.expect("a record"))
+        }
+
+        fn seat(&self, id: &str) -> Option<Seat<'_, u32>> {
+            match self.find(id) {
+                Ok(there) => panic!("{there} is there"),
+                Err(seat) => seat,
+            }
+        }
+
+        fn put(&self, id: &str, record: u32) {
+            let seat = self.seat(id).expect("a free seat");
+            seat.fill(Some(Arc::new(record)), LONG);
+        }
+
+        fn has(&self, id: &str) -> bool {
+            self.find(id).is_ok()
+        }
+    }
+
+    /// Reader: seat, read (old) — writer: evict — reader: fill.
+    #[test]
+    fn what_was_read_before_an_eviction_does_not_enter_after_it() {
+        let both = both(100, LONG);
+        let seat = both.seat("k").unwrap();
+        both.near.evict("k");
+        seat.fill(Some(Arc::new(1)), LONG);
+        assert!(!both.has("k"));
+        // Nor into the seat of one who reads after it.
+        let old = both.seat("k").unwrap();
+        both.near.evict("k");
+        let new = both.seat("k").unwrap();
+        old.fill(Some(Arc::new(1)), LONG);
+        assert!(!both.has("k"));
+        new.fill(Some(Arc::new(2)), LONG);
+        assert_eq!(both.find("k").ok(), Some(2));
+    }
+
+    /// Reader: seat, read (old) — lost, and listening again, and what changed in between was not heard — reader: fill.
+    #[test]
+    fn what_was_read_before_a_loss_is_not_used_after_it() {
+        let both = both(100, LONG);
+        both.put("there", 1);
+        let seat = both.seat("k").unwrap();
+        both.listening.lost();
+        assert!(!both.has("there"));
+        both.listening.heard(Instant::now() + LONG);
+        seat.fill(Some(Arc::new(1)), LONG);
+        assert!(!both.has("k") && !both.has("there"));
+        // And its place is free.
+        both.put("k", 2);
+        both.put("there", 2);
+        assert!(both.has("k") && both.has("there"));
+    }
+
+    /// The same, where the store was emptied, and seats and entries with it.
+    #[test]
+    fn what_was_read_before_everything_went_is_not_used_after_it() {
+        let both = both(100, LONG);
+        let seat = both.seat("k").unwrap();
+        both.listening.begin_anew();
+        both.near.clear();
+        seat.fill(Some(Arc::new(1)), LONG);
+        assert!(!both.has("k"));
+        both.put("k", 2);
+        assert!(both.has("k"));
+    }
+
+    #[test]
+    fn there_is_no_seat_while_nothing_is_heard() {
+        let both = both(100, LONG);
+        both.listening.lost();
+        assert!(both.seat("k").is_none());
+        both.listening.heard(Instant::now());
+        assert!(both.seat("k").is_none(), "that is over already");
+    }
+
+    #[test]
+    fn a_second_reader_gets_no_seat_and_a_seat_that_is_left_is_free() {
+        let both = both(100, LONG);
+        let seat = both.seat("k");
+        assert!(both.seat("k").is_none());
+        drop(seat);
+        assert!(both.seat("k").is_some());
+    }
+
+    #[test]
+    fn an_entry_ends_with_what_was_left_of_its_time_and_after_the_longest_at_the_latest() {
+        let both = both(100, Duration::from_secs(5));
+        let began = Instant::now();
+        for (id, left) in [("brief", Duration::from_secs(1)), ("long", LONG)] {
+            let seat = both.near.find(&both.listening, id, began).err().flatten();
+            seat.unwrap().fill(Some(Arc::new(1)), left);
+        }
+        let has = |id, after| {
+            let at = began + Duration::from_millis(after);
+            both.near.find(&both.listening, id, at).is_ok()
+        };
+        assert!(has("brief", 999) && !has("brief", 1000));
+        assert!(has("long", 4999) && !has("long", 5000));
+    }
+
+    #[test]
+    fn it_holds_no_more_than_its_capacity_and_goes_on_taking() {
+        for capacity in [1, 10, 5000] {
+            let both = both(capacity, LONG);
+            for id in 0..3 * capacity {
+                both.put(&id.to_string(), 1);
+            }
+            assert!(both.near.kept.len() <= capacity);
+            assert!(both.near.kept.len() > capacity / 2);
+        }
+    }
+}

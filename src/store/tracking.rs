@@ -1,0 +1,290 @@
+//! The listener: one thread on one connection of its own, to which Redis pushes what changes.
+//!
+//! Guarantees what [`Ear`] says, by `CLIENT TRACKING ON BCAST` and a [heartbeat](Pulse) on the same connection: however
+//! pushes are held up, by the network, by a server that was stopped or by this process having been, no answer to a `PING`
+//! overtakes them, and without answers the ear is told nothing that lets it rely on what it has. Where the connection
+//! is lost or refused, the thread says so once and tries again, with growing pauses.
+//!
+//! Knows no cache. It is ended by the drop of the [`Tracking`] that stands for it.
+
+use std::{
+    fmt,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use redis::{
+    Client, Connection, ErrorKind, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd,
+};
+
+use super::{
+    Failure, Symptom, Tracking, cause, connection::Timeouts, ear::SharedEar, pulse::Pulse,
+};
+use crate::{key::LEASE_PREFIX, token::Token, trace};
+
+/// The longest pause between two heartbeats. It is also how long a read waits, and so how long the end of a cache may
+/// take: a moment to a person, and eight small commands a second to a server.
+const LONGEST_PERIOD: Duration = Duration::from_millis(250);
+
+/// The pause after the first loss: what was a hiccup is over by then.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause while the server can't be reached: what a recovery is late by at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The pause where the server would not be listened to: somebody has to change that.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
+
+/// Begins to listen, in a thread of its own.
+pub(super) fn track(
+    client: &Client,
+    timeouts: Timeouts,
+    prefix: &str,
+    bound: Duration,
+    ear: SharedEar,
+) -> Tracking {
+    let listener = Listener {
+        client: speaking_resp3(client),
+        timeouts,
+        prefix: prefix.to_owned(),
+        bound,
+        period: (bound / 4).min(LONGEST_PERIOD),
+        ear,
+        end: Arc::default(),
+    };
+    let end = Arc::clone(&listener.end);
+    let thread = thread::Builder::new().name("cache-aside-listener".to_owned());
+    let thread = thread.spawn(move || listener.run());
+    if let Err(error) = &thread {
+        trace::error!("there is no thread to hear of changes in Redis with: {error}");
+    }
+    let thread = thread.ok();
+    Tracking::new(Handle { end, thread })
+}
+
+/// Pushes come on a connection that speaks RESP3, whatever the address says.
+fn speaking_resp3(client: &Client) -> RedisResult<Client> {
+    let info = client.get_connection_info().clone();
+    let login = info.redis_settings().clone();
+    let login = login.set_protocol(ProtocolVersion::RESP3);
+    Client::open(info.set_redis_settings(login))
+}
+
+/// Whether the thread is to end.
+#[derive(Default)]
+struct End {
+    is_near: Mutex<bool>,
+    /// Notified, under no lock, after it was set.
+    wake: Condvar,
+}
+
+impl End {
+    fn is_near(&self) -> bool {
+        *self.is_near.lock()
+    }
+
+    /// Pauses; less up to half of it by chance, so that the processes of a fleet don't connect in step.
+    fn is_near_within(&self, pause: Duration) -> bool {
+        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+        let less = Duration::from_micros(Token::random().spread(0, half));
+        let until = Instant::now() + pause.saturating_sub(less);
+        let mut is_near = self.is_near.lock();
+        // No wake-up is lost: the flag is set under the lock.
+        while !*is_near && !self.wake.wait_until(&mut is_near, until).timed_out() {}
+        *is_near
+    }
+}
+
+/// Dropped, it stops the thread and joins it.
+struct Handle {
+    end: Arc<End>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        *self.end.is_near.lock() = true;
+        self.end.wake.notify_one();
+        if let Some(thread) = self.thread.take()
+            // An ear that drops what it is the ear of does so on this very thread, which ends after it.
+            && thread.thread().id() != thread::current().id()
+        {
+            // It ends after the read it is at. Had it panicked, there would be nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Listener {
+    client: RedisResult<Client>,
+    timeouts: Timeouts,
+    prefix: String,
+    bound: Duration,
+    period: Duration,
+    ear: SharedEar,
+    end: Arc<End>,
+}
+
+/// How it goes, as it was logged last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Lost,
+}
+
+impl Listener {
+    fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        let mut told = Told::Nothing;
+        loop {
+            let mut has_listened = false;
+            let failure = match self.listen(&mut has_listened, &mut told) {
+                Ok(()) => return,
+                Err(failure) => failure,
+            };
+            if has_listened {
+                self.ear.lost();
+                pause = FIRST_PAUSE;
+            }
+            if told == Told::Nothing {
+                told = Told::Lost;
+                trace::warn!(
+                    "changes of the cache `{}` are not heard, so nothing near is used and waiters poll: {failure}",
+                    self.prefix
+                );
+            }
+            let is_refusal = failure.symptom == Symptom::Refused;
+            if self.end.is_near_within(if is_refusal {
+                PAUSE_AFTER_REFUSAL
+            } else {
+                pause
+            }) {
+                return;
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Listens until the end is near, or the connection is lost.
+    fn listen(&self, has_listened: &mut bool, told: &mut Told) -> Result<(), Failure> {
+        let Timeouts { connect, io, .. } = self.timeouts;
+        let unopened = |error: RedisError| {
+            let is_too_old = error.kind() == ErrorKind::RESP3NotSupported;
+            let failure = cause::unopened(error, connect);
+            if is_too_old {
+                let symptom = Symptom::Refused;
+                return Failure { symptom, ..failure };
+            }
+            failure
+        };
+        let client = self
+            .client
+            .as_ref()
+            .map_err(Clone::clone)
+            .map_err(unopened)?;
+        let mut connection = client
+            .get_connection_with_timeout(connect)
+            .map_err(unopened)?;
+        let failed = |error| cause::failure(error, io);
+        self.ask_for_pushes(&mut connection).map_err(failed)?;
+        // What is read from here on is tracked, so nothing of it can have changed unheard.
+        self.ear.listening(Instant::now() + self.bound);
+        *has_listened = true;
+        if std::mem::replace(told, Told::Nothing) == Told::Lost {
+            trace::info!("changes of the cache `{}` are heard again", self.prefix);
+        }
+        self.hear(&mut connection)
+    }
+
+    fn ask_for_pushes(&self, connection: &mut Connection) -> RedisResult<()> {
+        connection.set_read_timeout(Some(self.timeouts.io))?;
+        connection.set_write_timeout(Some(self.timeouts.io))?;
+        let prefix = &self.prefix;
+        let mut request = cmd("CLIENT");
+        request.arg("TRACKING").arg("ON").arg("BCAST");
+        request.arg("PREFIX").arg(prefix);
+        // Their leases: with the data key as hash tag, and with a tag of its own.
+        let (whole, tagged) = (
+            format!("{LEASE_PREFIX}{{{prefix}"),
+            format!("{LEASE_PREFIX}{prefix}"),
+        );
+        request.arg("PREFIX").arg(whole).arg("PREFIX").arg(tagged);
+        request.exec(connection)?;
+        connection.set_read_timeout(Some(self.period))
+    }
+
+    fn hear(&self, connection: &mut Connection) -> Result<(), Failure> {
+        let failed = |error| cause::failure(error, self.bound);
+        let mut pulse = Pulse::new(self.period, Instant::now());
+        while !self.end.is_near() {
+            let now = Instant::now();
+            let unanswered = pulse.unanswered_since();
+            if unanswered.is_some_and(|since| now.duration_since(since) >= self.bound) {
+                let (within, cause) = (self.bound, None);
+                return Err(Failure::new(
+                    Symptom::Silent,
+                    cause::Silent { within, cause },
+                ));
+            }
+            if let Some(request) = pulse.beat(now) {
+                connection.send_packed_command(&request).map_err(failed)?;
+            }
+            match connection.recv_response() {
+                Ok(Value::Push { kind, data }) => {
+                    if kind == PushKind::Invalidate {
+                        self.tell(&data);
+                    }
+                }
+                // Perhaps to somebody who may not ping.
+                Ok(Value::ServerError(error)) => return Err(failed(error.into())),
+                Ok(reply) => match pulse.answered(&reply) {
+                    Some(up_to) => self.ear.listening(up_to + self.bound),
+                    None => return Err(Failure::new(Symptom::Silent, Unexpected)),
+                },
+                Err(error) if is_only_late(&error) => pulse.timed_out(),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes a push on. What is no UTF-8 is no key of ours.
+    fn tell(&self, push: &[Value]) {
+        let Some(Value::Array(keys)) = push.first() else {
+            // Nil: all of them.
+            return self.ear.everything_changed();
+        };
+        for key in keys {
+            let Value::BulkString(key) = key else {
+                continue;
+            };
+            let Ok(key) = std::str::from_utf8(key) else {
+                continue;
+            };
+            if key.starts_with(&self.prefix) {
+                self.ear.changed(key);
+            } else {
+                self.ear.lease_changed(key);
+            }
+        }
+    }
+}
+
+/// Nothing to read in time, or a signal came in between: that of a process which was stopped and goes on.
+fn is_only_late(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_connection_dropped()
+}
+
+/// What came back answers no heartbeat.
+#[derive(Debug)]
+struct Unexpected;
+
+impl fmt::Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer to a PING makes no sense")
+    }
+}
+
+impl std::error::Error for Unexpected {}
