@@ -2,6 +2,7 @@
 
 mod answers;
 mod ended;
+mod fresh;
 mod loaders;
 mod others;
 mod promises;

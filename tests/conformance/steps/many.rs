@@ -1,7 +1,7 @@
 //! The steps for many records at once: the same as one by one.
 
 use super::*;
-use cache_aside::store::{End, Finish, Question};
+use cache_aside::store::{Due, End, Finish, Question};
 
 fn each_of_many_reads_is_a_read_of_its_own(ground: &Ground) {
     let ids = ["filled", "absent", "negative", "{tag}", "filled again"];
@@ -111,6 +111,55 @@ fn many_invalidations_say_of_each_whether_there_was_a_record(ground: &Ground) {
     assert!(spots.iter().all(|spot| !spot.is_there()));
 }
 
+fn each_of_many_looks_says_how_long_its_record_lives(ground: &Ground) {
+    let spots = ["long", "none", "longer"].map(|id| Spot::on(ground, id));
+    spots[0].put(&record("long"), LONG);
+    spots[2].put(&record("longer"), 3 * LONG);
+    let data: Vec<_> = spots.iter().map(|spot| spot.keys.data.as_str()).collect();
+    let looks = ground.store().read_all_with_ttl(&data).unwrap();
+    let looks: Vec<_> = looks.into_iter().map(Result::unwrap).collect();
+    let entries: Vec<_> = looks.iter().map(|(entry, _)| entry.clone()).collect();
+    let there = |version| Entry::Record(record(version));
+    assert_eq!(entries, [there("long"), Entry::Absent, there("longer")]);
+    let left = |at: usize| looks[at].1.left();
+    assert!(left(0).unwrap() <= LONG && left(2).unwrap() > 2 * LONG);
+    assert_eq!(left(1), None);
+    assert!(ground.store().read_all_with_ttl(&[]).unwrap().is_empty());
+}
+
+fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(ground: &Ground) {
+    let spots = ["due", "filled anew", "taken"].map(|id| Spot::filled(ground, id));
+    spots[1].put(&record("new"), 3 * LONG);
+    spots[2].leased();
+    let tokens = [(); 3].map(|()| Token::random());
+    let due = spots.iter().zip(tokens).map(|(spot, token)| Due {
+        keys: &spot.keys,
+        token,
+        left: LONG,
+    });
+    let due: Vec<_> = due.collect();
+    let answers = ground.store().refresh_all(&due, LONG).unwrap();
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let expected = [
+        Refresh::Acquired,
+        Refresh::Record(record("new")),
+        Refresh::Taken,
+    ];
+    assert_eq!(answers, expected);
+
+    let loads = spots.iter().zip(tokens).map(|(spot, token)| Finish {
+        keys: &spot.keys,
+        token,
+        end: End::BackOff(LONG),
+    });
+    let loads: Vec<_> = loads.collect();
+    let finished = ground.store().finish_all(&loads).unwrap();
+    let finished: Vec<_> = finished.into_iter().map(Result::unwrap).collect();
+    assert_eq!(finished, [true, false, false]);
+    let again = spots[0].refresh(Token::random(), LONG);
+    assert_eq!(again, Refresh::Taken);
+}
+
 /// More than any buffer between the two takes, in both directions.
 fn many_large_records_pass(ground: &Ground) {
     const COUNT: usize = 600;
@@ -157,5 +206,7 @@ on_both_stores! {
     each_of_many_questions_is_answered_by_itself,
     each_of_many_loads_is_finished_under_its_own_token,
     many_invalidations_say_of_each_whether_there_was_a_record,
+    each_of_many_looks_says_how_long_its_record_lives,
+    each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself,
     many_large_records_pass,
 }
