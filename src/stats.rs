@@ -136,6 +136,14 @@ counters! {
 }
 
 impl Counters {
+    /// An answer from the near cache.
+    pub(crate) fn near_hit(&self, found: bool) {
+        self.near_hits.add_one();
+        if !found {
+            self.negative_hits.add_one();
+        }
+    }
+
     pub(crate) fn count(&self, event: &Event<'_>) {
         match event {
             Event::Missed { .. } => self.misses.add_one(),
@@ -147,14 +155,16 @@ impl Counters {
             }
             Event::Degraded { .. } => self.degraded.add_one(),
             Event::Answered {
-                source: source @ (Source::Hit | Source::Near),
+                source: Source::Near,
+                found,
+                ..
+            } => self.near_hit(*found),
+            Event::Answered {
+                source: Source::Hit,
                 found,
                 ..
             } => {
-                match source {
-                    Source::Near => self.near_hits.add_one(),
-                    _ => self.hits.add_one(),
-                }
+                self.hits.add_one();
                 if !found {
                     self.negative_hits.add_one();
                 }
