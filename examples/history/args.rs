@@ -25,6 +25,7 @@ Examples, each behind `cargo run --release --example history --`:
   --break fill                                      what it finds where the protocol is broken
   --near                                            with near caches"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags are")]
 pub(crate) struct Args {
     /// Processes, each with a cache of its own
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
