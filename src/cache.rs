@@ -94,7 +94,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// what an invalidation has ended.
     ///
     /// A lookup that starts after [`invalidate`](Cache::invalidate) returned never gets what was there
-    /// before it.
+    /// before it. (With a [near cache](crate::CacheBuilder::near_cache): after an `invalidate` of this process; after one of another
+    /// process, once [`near_staleness`](crate::CacheBuilder::near_staleness) has passed.)
     ///
     /// ```no_run
     /// # use cache_aside::{Cache, Record};
@@ -137,8 +138,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Cost
     ///
-    /// In round trips to Redis: a hit one, a miss that loads three, one that waits for a load of its own
-    /// process two, for one of another process two and a poll every [`poll`](crate::CacheBuilder::poll).
+    /// In round trips to Redis: a near hit none, a hit one, a miss that loads three, one that waits for a load of its own
+    /// process two, for one of another process two and a poll every [`poll`](crate::CacheBuilder::poll), or with
+    /// [`tracking`](crate::CacheBuilder::tracking) one for each change of its lease.
     ///
     /// # Errors
     ///
@@ -167,8 +169,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         self.options().get(id, loader)
     }
 
-    /// Returns what is cached under this id, and never loads: `None` where nothing is, or nothing of this type. A
-    /// peek is no lookup, and not counted.
+    /// Returns what is cached in Redis under this id, and never loads: `None` where nothing is, or nothing of this type. A
+    /// peek is no lookup, and not counted; what is kept near is neither looked at nor changed.
     ///
     /// # Cost
     ///

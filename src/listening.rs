@@ -39,8 +39,9 @@ impl Listening {
     /// An instant as it is compared here: so that an entry that carries one needs eight bytes for it.
     pub(crate) fn nanos(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.base);
-        // Enough for five hundred years.
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        // Enough for five hundred years; and a near hit has no time for 128 bits.
+        let whole = since.as_secs().saturating_mul(1_000_000_000);
+        whole.saturating_add(u64::from(since.subsec_nanos()))
     }
 
     /// Whether what is kept may be used by a lookup that took this time. To be asked **after** the time was taken and

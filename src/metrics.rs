@@ -102,6 +102,16 @@ impl Metrics {
         counter!(REFRESHES, self.with("outcome", outcome))
     }
 
+    /// An answer from the near cache, which is not timed.
+    pub(crate) fn near_hit(&self, found: bool) {
+        let names = if found {
+            &self.near
+        } else {
+            &self.negative_near
+        };
+        names.count();
+    }
+
     pub(crate) fn record(&self, event: &Event<'_>) {
         match event {
             Event::Missed { reason, .. } => {
@@ -123,8 +133,7 @@ impl Metrics {
                 match (source, found) {
                     (Source::Hit, true) => self.hit.record(seconds),
                     (Source::Hit, false) => self.negative_hit.record(seconds),
-                    (Source::Near, true) => self.near.count(),
-                    (Source::Near, false) => self.negative_near.count(),
+                    (Source::Near, found) => self.near_hit(*found),
                     _ => Names::of(&self.cache, *source, *found).record(seconds),
                 }
             }

@@ -4,11 +4,13 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
 use crate::{
+    answer::Source,
     event::{Event, Observer},
     stats::Counters,
     trace,
@@ -41,6 +43,25 @@ impl Reporter {
         trace::event(event);
         #[cfg(feature = "metrics")]
         self.metrics.record(event);
+        self.observe(event);
+    }
+
+    /// The same for an answer from the near cache, which takes less time than to find out what kind of event it is.
+    pub(crate) fn near_hit(&self, id: &str, found: bool) {
+        self.counters.near_hit(found);
+        #[cfg(feature = "metrics")]
+        self.metrics.near_hit(found);
+        if self.observer.is_some() {
+            self.observe(&Event::Answered {
+                id,
+                source: Source::Near,
+                found,
+                took: Duration::ZERO,
+            });
+        }
+    }
+
+    fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
             // It may be called while a panic of the user's unwinds, or on a thread that others rely on.
             let noticed = catch_unwind(AssertUnwindSafe(|| observer.notice(&self.cache, event)));

@@ -145,6 +145,14 @@ counters! {
 }
 
 impl Counters {
+    /// An answer from the near cache.
+    pub(crate) fn near_hit(&self, found: bool) {
+        self.near_hits.add_one();
+        if !found {
+            self.negative_hits.add_one();
+        }
+    }
+
     pub(crate) fn count(&self, event: &Event<'_>) {
         match event {
             Event::Missed { .. } => self.misses.add_one(),
@@ -155,11 +163,13 @@ impl Counters {
                 }
             }
             Event::Degraded { .. } => self.degraded.add_one(),
+            Event::Answered {
+                source: Source::Near,
+                found,
+                ..
+            } => self.near_hit(*found),
             Event::Answered { source, found, .. } if source.is_hit() => {
-                match source {
-                    Source::Near => self.near_hits.add_one(),
-                    _ => self.hits.add_one(),
-                }
+                self.hits.add_one();
                 if !found {
                     self.negative_hits.add_one();
                 }

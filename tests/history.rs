@@ -63,6 +63,7 @@ fn is_found(rule: &[&str]) {
     );
     let violations = [
         "older than a write whose invalidation had returned",
+        "older than what may be read near",
         // A part of a record, which an update set in the place of one that had gone.
         "a record that never was",
     ];
@@ -83,6 +84,18 @@ fn no_lookup_does_so_where_requests_are_lost_and_late_and_the_server_comes_and_g
     let run = history(&["--seconds", "5"]);
     run.finds_nothing();
     assert!(run.counts("  degraded") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn with_near_caches_nothing_is_older_than_the_bound_nor_than_what_its_process_wrote() {
+    let run = history(&["--near", "--seconds", "5"]);
+    run.finds_nothing();
+    assert!(run.counts("  near") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn a_near_cache_that_is_not_told_what_changes_is_found() {
+    is_found(&["push"]);
 }
 
 #[test]

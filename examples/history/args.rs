@@ -22,8 +22,10 @@ Ends with 0 if all was well, with 1 after a violation, and with 2 if the run cou
 Examples, each behind `cargo run --release --example history --`:
   --processes 4 --threads 8 --operations 1000000    a long run
   --calm --seconds 5                                without faults
-  --break fill                                      what it finds where the protocol is broken"
+  --break fill                                      what it finds where the protocol is broken
+  --near                                            with near caches"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags are")]
 pub(crate) struct Args {
     /// Processes, each with a cache of its own
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
@@ -53,6 +55,10 @@ pub(crate) struct Args {
     #[arg(long)]
     calm: bool,
 
+    /// Keep records near in every process; what is read there may be late by 50 ms, but for what its process wrote
+    #[arg(long)]
+    near: bool,
+
     /// Break one rule of the protocol, to see that it is found
     #[arg(long = "break", value_name = "RULE")]
     pub(crate) broken: Option<Break>,
@@ -69,5 +75,9 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn faults(&self) -> bool {
         self.faults || !self.calm
+    }
+
+    pub(crate) fn near(&self) -> bool {
+        self.near || self.broken == Some(Break::Push)
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Break {
     Nonce,
     /// An update isn't watched: it is done when it comes late, though it has been given up
     Watch,
+    /// Near caches are told of other records than those they keep
+    Push,
 }
 
 /// Some bytes in the place of others, as long: a script's hash, a command.
@@ -50,6 +52,14 @@ impl Break {
             return Ok(vec![Swap {
                 right: "WATCH\r\n".to_owned(),
                 broken: "TOUCH\r\n".to_owned(),
+            }]);
+        }
+        if self == Break::Push {
+            // In the one request that names a prefix.
+            let prefix = |prefix| format!("PREFIX\r\n$8\r\n{prefix}\r\n");
+            return Ok(vec![Swap {
+                right: prefix("history:"),
+                broken: prefix("another:"),
             }]);
         }
         let scripts = self.scripts();
@@ -99,7 +109,7 @@ impl Break {
                     (ACQUIRE, changed(ACQUIRE, "  nonce = ARGV[1]\n", "")),
                 ]
             }
-            Break::Watch => Vec::new(),
+            Break::Watch | Break::Push => Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Run by each child. Knows nothing of other processes, but that they are there.
 
 use std::{
+    collections::VecDeque,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
@@ -20,6 +21,9 @@ use crate::{
 
 /// Short enough to lapse in mid-load.
 pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
+
+/// A quarter of the TTL, so that what should have been evicted is found to be there; and many heartbeats are late for it.
+pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
 
 /// How often the parent hears of progress.
 const PROGRESS: Duration = Duration::from_millis(100);
@@ -46,6 +50,10 @@ pub(crate) struct Row {
     /// The newest version of which this process failed to tell Redis. Until it has been told, this
     /// process must not read the record there.
     pub(crate) owed: AtomicU64,
+    /// The newest version whose invalidation by this process has returned.
+    pub(crate) own: AtomicU64,
+    /// What was settled at which instant, as lookups of this process have learned it.
+    learned: Mutex<VecDeque<(Instant, u64)>>,
 }
 
 /// Who writes a record.
@@ -171,7 +179,30 @@ impl Row {
             id: format!("k{key}"),
             writers,
             owed: AtomicU64::new(0),
+            own: AtomicU64::new(0),
+            learned: Mutex::default(),
         }
+    }
+}
+
+impl Row {
+    /// Learns what is settled now, and says what this process may not be older than near: what it wrote itself, and what was
+    /// settled the bound ago.
+    pub(crate) fn learn(&self, settled: u64) -> u64 {
+        let mut learned = self.learned.lock();
+        // Under the lock, so that they come in order.
+        let now = Instant::now();
+        learned.push_back((now, settled));
+        // The latest that is old enough stays in front, with the newest version of those before it.
+        let is_old = |(instant, _): &(Instant, u64)| *instant + NEAR_STALENESS <= now;
+        while learned.get(1).is_some_and(is_old) {
+            let (_, passed) = learned.pop_front().unwrap_or((now, 0));
+            if let Some((_, first)) = learned.front_mut() {
+                *first = passed.max(*first);
+            }
+        }
+        let long_ago = learned.front().filter(|first| is_old(first));
+        long_ago.map_or(0, |(_, settled)| *settled)
     }
 }
 
@@ -212,7 +243,7 @@ fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
         0 => LEASE_TTL,
         _ => Duration::from_secs(1),
     };
-    Cache::builder(redis)
+    let cache = Cache::builder(redis)
         .prefix("history:")
         .ttl(Duration::from_millis(200))
         .negative_ttl(Duration::from_millis(100))
@@ -221,5 +252,10 @@ fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
         .wait_timeout(Duration::from_secs(1))
         .poll(Duration::from_millis(5))
         .keep_ttl_on_update(plan.process.is_multiple_of(3))
-        .build()
+        .near_staleness(NEAR_STALENESS);
+    if plan.near {
+        cache.near_cache(1000).build()
+    } else {
+        cache.build()
+    }
 }

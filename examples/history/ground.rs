@@ -75,6 +75,7 @@ impl Ground {
                 processes: args.processes,
                 threads: args.threads,
                 keys: args.keys,
+                near: args.near(),
                 operations: share + u64::from(u64::from(process) < rest),
                 longest: args.seconds.map(std::time::Duration::from_secs),
                 seed: self.seed,

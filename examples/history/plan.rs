@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) processes: u32,
     pub(crate) threads: u32,
     pub(crate) keys: u32,
+    /// Whether each process keeps records near.
+    pub(crate) near: bool,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,
@@ -43,6 +45,7 @@ pub(crate) enum Message {
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) hits: u64,
+    pub(crate) near: u64,
     pub(crate) loaded: u64,
     pub(crate) waited: u64,
     pub(crate) degraded: u64,
@@ -66,6 +69,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Tally) {
         let Tally {
             hits,
+            near,
             loaded,
             waited,
             degraded,
@@ -82,6 +86,7 @@ impl Tally {
             pending,
         } = other;
         self.hits += hits;
+        self.near += near;
         self.loaded += loaded;
         self.waited += waited;
         self.degraded += degraded;
@@ -99,7 +104,7 @@ impl Tally {
     }
 
     pub(crate) fn lookups(&self) -> u64 {
-        self.hits + self.loaded + self.waited + self.degraded
+        self.hits + self.near + self.loaded + self.waited + self.degraded
     }
 
     pub(crate) fn writes(&self) -> u64 {

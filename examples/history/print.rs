@@ -2,6 +2,7 @@
 
 use crate::{
     args::Args,
+    crew::NEAR_STALENESS,
     ground::Ground,
     page::Page,
     plan::{Tally, Violation},
@@ -24,6 +25,9 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     );
     let faults = if args.faults() { "in bursts" } else { "none" };
     page.row("Faults", faults);
+    if args.near() {
+        page.row("Near caches", &format!("within {NEAR_STALENESS:?}"));
+    }
     if let Some(rule) = args.broken {
         let rule = format!("{rule:?}").to_lowercase();
         page.row("Broken on purpose", &rule);
@@ -78,6 +82,7 @@ fn figures(page: &mut Page, tally: &Tally) {
         page.row(label, &format!("{count:>9} {whole:>3}.{tenth} %"));
     };
     share(page, "  hit", tally.hits, lookups);
+    share(page, "  near", tally.near, lookups);
     share(page, "  loaded", tally.loaded, lookups);
     share(page, "  waited", tally.waited, lookups);
     share(page, "  degraded", tally.degraded, lookups);

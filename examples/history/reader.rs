@@ -17,6 +17,8 @@ use crate::{
 struct Before {
     settled: u64,
     owed: u64,
+    /// What may not be read near any more.
+    near: u64,
     began: Instant,
 }
 
@@ -29,9 +31,16 @@ struct Seen {
 
 impl Worker<'_> {
     pub(crate) fn read(&mut self, row: &Row) {
+        let (owed, own) = (row.owed.load(SeqCst), row.own.load(SeqCst));
+        let settled = self.primary.settled(&row.id);
         let before = Before {
-            owed: row.owed.load(SeqCst),
-            settled: self.primary.settled(&row.id),
+            owed,
+            settled,
+            near: if self.crew.plan.near {
+                row.learn(settled).max(own)
+            } else {
+                0
+            },
             began: Instant::now(),
         };
         let (primary, dice) = (&mut self.primary, &mut self.dice);
@@ -66,6 +75,7 @@ impl Worker<'_> {
         let tally = &mut self.tally;
         match found.source() {
             Source::Hit => tally.hits += 1,
+            Source::Near => tally.near += 1,
             Source::Loaded => tally.loaded += 1,
             Source::Waited => tally.waited += 1,
             _ => tally.degraded += 1,
@@ -77,7 +87,11 @@ impl Worker<'_> {
             None => next_deletion(floor) > self.primary.newest(&row.id),
         };
         tally.absent += u64::from(seen.version.is_none());
-        if wrong(before.settled) {
+        if found.source() == Source::Near {
+            if wrong(before.near) {
+                return Some("older than what may be read near".to_owned());
+            }
+        } else if wrong(before.settled) {
             return Some("older than a write whose invalidation had returned".to_owned());
         }
         if wrong(before.owed) {

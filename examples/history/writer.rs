@@ -49,7 +49,10 @@ impl Worker<'_> {
         };
         let settled = match &told {
             // It gave up, and has invalidated.
-            Ok(()) | Err(Error::Contended { .. }) => version,
+            Ok(()) | Err(Error::Contended { .. }) => {
+                row.own.fetch_max(version, SeqCst);
+                version
+            }
             Err(_) => {
                 row.owed.fetch_max(version, SeqCst);
                 self.tally.deferred += 1;

@@ -79,10 +79,27 @@ where
 {
     let span = trace::lookup(&inner.settings.prefix, id);
     let began = Instant::now();
-    let seat = match near::look(inner, id, began) {
-        Ok(record) => return Ok(near::found(inner, &span, id, record)),
-        Err(seat) => seat,
-    };
+    match near::look(inner, id, began) {
+        Ok(record) => Ok(near::found(inner, &span, id, record)),
+        Err(seat) => ask(inner, wishes, id, loader, (span, began, seat)),
+    }
+}
+
+/// The same, where nothing near answers. Apart, so that a near hit doesn't make room for all of this.
+#[inline(never)]
+fn ask<R, L, E, F>(
+    inner: &Inner<R>,
+    wishes: Wishes,
+    id: &str,
+    loader: F,
+    (span, began, seat): (trace::Lookup, Instant, Option<Seat<'_, R>>),
+) -> Result<Lookup<R>, Error>
+where
+    R: Serialize + DeserializeOwned,
+    L: Into<Loaded<R>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+    F: FnOnce(&str) -> Result<L, E>,
+{
     let data = inner.data_key(id)?;
     let read = inner.first_look(&data, seat.is_some());
     let asking = Asking {

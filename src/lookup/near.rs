@@ -9,7 +9,6 @@ use std::{
 
 use crate::{
     answer::{Lookup, Source},
-    event::Event,
     inner::Inner,
     near::Seat,
     trace,
@@ -37,13 +36,7 @@ pub(super) fn found<R>(
     id: &str,
     record: Option<Arc<R>>,
 ) -> Lookup<R> {
-    let (source, found) = (Source::Near, record.is_some());
-    span.answered(source, found);
-    inner.reporter.report(&Event::Answered {
-        id,
-        source,
-        found,
-        took: Duration::ZERO,
-    });
-    Lookup::new(record, source, Duration::ZERO)
+    span.answered(Source::Near, record.is_some());
+    inner.reporter.near_hit(id, record.is_some());
+    Lookup::new(record, Source::Near, Duration::ZERO)
 }
