@@ -19,9 +19,12 @@ mod figures;
 mod load;
 #[path = "../support/page.rs"]
 mod page;
+#[path = "../support/paint.rs"]
+mod paint;
 mod plot;
 mod primary;
 mod print;
+#[path = "../support/progress.rs"]
 mod progress;
 mod shop;
 mod side;

@@ -12,6 +12,7 @@ use crate::{
     Outcome,
     figures::{Figures, Latencies},
     page::duration,
+    paint::{BLUE, FAINT, GRID, INK, ORANGE, PAPER, font, power_of_ten},
 };
 
 /// In pixels, about as wide as a page shows it.
@@ -22,14 +23,6 @@ const HEAD: u32 = 96;
 
 /// Points of a curve: a few pixels apart, which is smoother than each of them.
 const POINTS: i32 = 160;
-
-/// It has a background of its own, for what it is shown on may be light or dark.
-const PAPER: RGBColor = RGBColor(0xfc, 0xfc, 0xfa);
-const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
-const FAINT: RGBColor = RGBColor(0x5f, 0x68, 0x72);
-const GRID: RGBColor = RGBColor(0xe2, 0xe4, 0xe6);
-const BLUE: RGBColor = RGBColor(0x0b, 0x62, 0xc4);
-const ORANGE: RGBColor = RGBColor(0xc8, 0x55, 0x0a);
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -162,20 +155,4 @@ fn times(curves: &[Curve; 2]) -> Range<f64> {
 fn points(times: &Range<f64>) -> impl Iterator<Item = f64> {
     let (start, ratio) = (times.start, times.end / times.start);
     (0..=POINTS).map(move |step| start * ratio.powf(f64::from(step) / f64::from(POINTS)))
-}
-
-/// `10 µs`, `100 µs`, `1 ms`.
-fn power_of_ten(seconds: f64) -> String {
-    let nanos = (seconds * 1e9).round();
-    match nanos {
-        ..1e3 => format!("{nanos} ns"),
-        1e3..1e6 => format!("{} µs", nanos / 1e3),
-        1e6..1e9 => format!("{} ms", nanos / 1e6),
-        _ => format!("{} s", nanos / 1e9),
-    }
-}
-
-/// The library takes pixels for points.
-fn font(pixels: i32) -> FontDesc<'static> {
-    ("sans-serif", f64::from(pixels) * 1.24).into_font()
 }

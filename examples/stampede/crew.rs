@@ -10,7 +10,8 @@ use crossbeam::{channel, sync::WaitGroup};
 use parking_lot::Mutex;
 
 use crate::{
-    plan::{How, Instant, Plan, Primary, Reader, Seen},
+    instant::Instant,
+    plan::{How, Plan, Primary, Reader, Seen},
     unprotected::Unprotected,
 };
 

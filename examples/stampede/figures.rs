@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     ground::Commands,
-    plan::{How, Instant, Plan, Reader, Seen},
+    instant::Instant,
+    plan::{How, Plan, Reader, Seen},
 };
 
 /// The figures of a whole run.

@@ -4,7 +4,7 @@
 //! cargo run --release --example stampede -- --processes 4 --threads 50
 //! ```
 //!
-//! A file each: `args` (the flags), `ground` (the server), `crew` (the readers of one process), `children`
+//! A file each: `args` (the flags), `ground` (the server and its counters), `crew` (the readers of one process), `children`
 //! (further processes), `plan` (what processes tell each other), `unprotected` (for comparison), `figures`,
 //! `print` and `histogram` (what came of it).
 
@@ -18,15 +18,21 @@ mod crew;
 mod figures;
 mod ground;
 mod histogram;
+#[path = "../support/instant.rs"]
+mod instant;
 #[path = "../support/page.rs"]
 mod page;
+#[path = "../support/parent.rs"]
+mod parent;
+#[path = "../support/place.rs"]
+mod place;
 mod plan;
 mod print;
+#[path = "../support/progress.rs"]
+mod progress;
 mod unprotected;
 
-use std::{process::ExitCode, time::Duration};
-
-use indicatif::{ProgressBar, ProgressStyle};
+use std::process::ExitCode;
 
 use crate::{
     args::Args,
@@ -34,7 +40,7 @@ use crate::{
     crew::Crew,
     figures::{Figures, Requests},
     ground::Ground,
-    plan::{Plan, Seen},
+    plan::Seen,
 };
 
 fn main() -> ExitCode {
@@ -58,18 +64,18 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), String> {
     let mut ground = Ground::prepare(args)?;
     let plan = ground.plan.clone();
-    print::heading(&plan, &ground.description).print()?;
+    print::heading(&plan, ground.description()).print()?;
 
     let mut readers = Readers::prepare(&ground)?;
     let mut figures = Figures::default();
-    let progress = progress(&plan);
+    let progress = progress::bar("round", plan.rounds.into());
     // Connected, the processes send nothing but lookups from here on.
     let before = ground.commands()?;
     for number in 0..plan.rounds {
         figures.add(readers.round(number)?);
         progress.inc(1);
     }
-    progress.finish_and_clear();
+    drop(progress);
 
     // A server that was lost on the way is worth a report too.
     let requests = ground.commands().map(|after| {
@@ -104,14 +110,4 @@ impl Readers {
             Readers::Elsewhere(children) => children.round(),
         }
     }
-}
-
-/// A line on stderr, where that is a terminal.
-fn progress(plan: &Plan) -> ProgressBar {
-    let style = ProgressStyle::with_template("round {pos} of {len} {wide_bar} {elapsed}")
-        .expect("the template is right");
-    let bar = ProgressBar::new(plan.rounds.into()).with_style(style);
-    // Often enough to look alive, in a long round too.
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

@@ -1,8 +1,10 @@
 //! What every process of a run is told, and what it tells in return. Both travel as lines of JSON.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::instant::Instant;
 
 /// One run, as each process needs to know it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,26 +70,4 @@ pub(crate) struct Seen {
     pub(crate) readers: Vec<Reader>,
     /// The first error that nobody asked for, also one that only degraded a lookup.
     pub(crate) trouble: Option<String>,
-}
-
-/// An instant that means the same in all processes: nanoseconds since the epoch, by the system's clock.
-///
-/// [`std::time::Instant`] is steadier, but it can't leave its process. If somebody sets the clock during a
-/// round, that round's figures are wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Instant(u64);
-
-impl Instant {
-    pub(crate) fn now() -> Instant {
-        let since_epoch = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        // Good until the year 2554.
-        Instant(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    /// Zero where `earlier` is later.
-    pub(crate) fn since(self, earlier: Instant) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
 }

@@ -16,7 +16,7 @@ pub const RULE: &str = include_str!("acl.txt");
 pub const PREFIX: &str = "cache:product:";
 
 /// What the caches of the tests, examples and benchmarks have instead.
-const PREFIXES: [&str; 10] = [
+const PREFIXES: [&str; 11] = [
     PREFIX,
     "test:",
     "product:",
@@ -27,6 +27,7 @@ const PREFIXES: [&str; 10] = [
     "history:",
     "sqlite:",
     "stampede:",
+    "expiry:",
 ];
 
 const USER: &str = "cache-aside";
