@@ -94,6 +94,19 @@ fn with_near_caches_nothing_is_older_than_the_bound_nor_than_what_its_process_wr
 }
 
 #[test]
+fn with_grace_nothing_that_is_served_is_from_before_a_write_that_had_ended() {
+    let run = history(&["--grace", "--seconds", "5"]);
+    run.finds_nothing();
+    assert!(run.counts("  stale") > 0, "{}", run.0.stdout);
+    assert!(run.counts("  refreshed") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn with_all_of_it_neither() {
+    history(&["--grace", "--near", "--seconds", "5"]).finds_nothing();
+}
+
+#[test]
 fn a_near_cache_that_is_not_told_what_changes_is_found() {
     is_found(&["push"]);
 }

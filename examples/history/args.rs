@@ -23,7 +23,8 @@ Examples, each behind `cargo run --release --example history --`:
   --processes 4 --threads 8 --operations 1000000    a long run
   --calm --seconds 5                                without faults
   --break fill                                      what it finds where the protocol is broken
-  --near                                            with near caches"
+  --near                                            with near caches
+  --grace                                           with grace and early refresh"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags are")]
 pub(crate) struct Args {
@@ -54,6 +55,10 @@ pub(crate) struct Args {
     /// Inject no faults
     #[arg(long)]
     calm: bool,
+
+    /// Serve records past their TTL while one caller loads them anew, and load them anew early
+    #[arg(long)]
+    pub(crate) grace: bool,
 
     /// Keep records near in every process; what is read there may be late by 50 ms, but for what its process wrote
     #[arg(long)]

@@ -212,6 +212,10 @@ impl Worker<'_> {
         let rows = &self.crew.rows;
         if !self.dice.one_in(8) {
             let row = self.dice.index(rows.len());
+            if self.dice.one_in(6) {
+                let next = (row + 1) % rows.len();
+                return self.read_some(&[&rows[row], &rows[next]]);
+            }
             return self.read(&rows[row]);
         }
         // Its own records and those of all get as many writes, though they are fewer.
@@ -253,8 +257,19 @@ fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
         .poll(Duration::from_millis(5))
         .keep_ttl_on_update(plan.process.is_multiple_of(3))
         .near_staleness(NEAR_STALENESS);
-    if plan.near {
-        cache.near_cache(1000).build()
+    let cache = if plan.near {
+        cache.near_cache(1000)
+    } else {
+        cache
+    };
+    if plan.grace {
+        let brief = Duration::from_millis(50);
+        cache
+            .ttl(brief)
+            .negative_ttl(brief)
+            .grace(3 * brief)
+            .early_refresh(1.0)
+            .build()
     } else {
         cache.build()
     }

@@ -76,6 +76,7 @@ impl Ground {
                 threads: args.threads,
                 keys: args.keys,
                 near: args.near(),
+                grace: args.grace,
                 operations: share + u64::from(u64::from(process) < rest),
                 longest: args.seconds.map(std::time::Duration::from_secs),
                 seed: self.seed,

@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) keys: u32,
     /// Whether each process keeps records near.
     pub(crate) near: bool,
+    /// Whether records are served past their TTL, and loaded anew before.
+    pub(crate) grace: bool,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,
@@ -46,6 +48,8 @@ pub(crate) enum Message {
 pub(crate) struct Tally {
     pub(crate) hits: u64,
     pub(crate) near: u64,
+    pub(crate) stale: u64,
+    pub(crate) refreshed: u64,
     pub(crate) loaded: u64,
     pub(crate) waited: u64,
     pub(crate) degraded: u64,
@@ -70,6 +74,8 @@ impl Tally {
         let Tally {
             hits,
             near,
+            stale,
+            refreshed,
             loaded,
             waited,
             degraded,
@@ -87,6 +93,8 @@ impl Tally {
         } = other;
         self.hits += hits;
         self.near += near;
+        self.stale += stale;
+        self.refreshed += refreshed;
         self.loaded += loaded;
         self.waited += waited;
         self.degraded += degraded;
@@ -104,7 +112,8 @@ impl Tally {
     }
 
     pub(crate) fn lookups(&self) -> u64 {
-        self.hits + self.near + self.loaded + self.waited + self.degraded
+        let answered = self.hits + self.near + self.stale + self.waited;
+        answered + self.refreshed + self.loaded + self.degraded
     }
 
     pub(crate) fn writes(&self) -> u64 {

@@ -83,6 +83,8 @@ fn figures(page: &mut Page, tally: &Tally) {
     };
     share(page, "  hit", tally.hits, lookups);
     share(page, "  near", tally.near, lookups);
+    share(page, "  stale", tally.stale, lookups);
+    share(page, "  refreshed", tally.refreshed, lookups);
     share(page, "  loaded", tally.loaded, lookups);
     share(page, "  waited", tally.waited, lookups);
     share(page, "  degraded", tally.degraded, lookups);

@@ -9,8 +9,9 @@ use cache_aside::{Error, Lookup, Record, Source};
 
 use crate::{
     crew::{LEASE_TTL, Row, Worker},
+    dice::Dice,
     plan::{Instant, Violation},
-    primary::{is_deletion, next_deletion},
+    primary::{Primary, is_deletion, next_deletion},
 };
 
 /// What was known before a lookup began.
@@ -31,9 +32,37 @@ struct Seen {
 
 impl Worker<'_> {
     pub(crate) fn read(&mut self, row: &Row) {
+        let before = self.before(row);
+        let answer = self.crew.cache.get(&row.id, |id| {
+            let read = load(&mut self.primary, &mut self.dice, &[id]);
+            Ok::<_, Infallible>(record(id, read[0]))
+        });
+        self.check(row, &before, &answer);
+    }
+
+    /// The same for some at once, each of another record.
+    pub(crate) fn read_some(&mut self, rows: &[&Row]) {
+        let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
+        let ids = rows.iter().map(|row| row.id.as_str());
+        let answers = self.crew.cache.get_many(ids, |ids| {
+            let read = load(&mut self.primary, &mut self.dice, ids);
+            let found = ids.iter().zip(read);
+            let found = found.filter_map(|(&id, read)| Some((id.to_owned(), record(id, read)?)));
+            Ok::<_, Infallible>(found.collect::<Vec<_>>())
+        });
+        let answers = match answers {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        for ((row, before), answer) in rows.iter().zip(&before).zip(&answers) {
+            self.check(row, before, answer);
+        }
+    }
+
+    fn before(&mut self, row: &Row) -> Before {
         let (owed, own) = (row.owed.load(SeqCst), row.own.load(SeqCst));
         let settled = self.primary.settled(&row.id);
-        let before = Before {
+        Before {
             owed,
             settled,
             near: if self.crew.plan.near {
@@ -42,26 +71,16 @@ impl Worker<'_> {
                 0
             },
             began: Instant::now(),
-        };
-        let (primary, dice) = (&mut self.primary, &mut self.dice);
-        let answer = self.crew.cache.get(&row.id, |id| {
-            dice.pause(1);
-            let read = primary.newest(id);
-            // From here on it holds what may grow old.
-            if dice.one_in(24) {
-                let lease = u64::try_from(LEASE_TTL.as_millis()).expect("it is short");
-                std::thread::sleep(dice.millis(lease, 2 * lease));
-            } else {
-                dice.pause(2);
-            }
-            Ok::<_, Infallible>(record(id, read))
-        });
-        let fault = match &answer {
-            Ok(found) => self.count_and_check(row, &before, found),
+        }
+    }
+
+    fn check(&mut self, row: &Row, before: &Before, answer: &Result<Lookup<Record>, Error>) {
+        let fault = match answer {
+            Ok(found) => self.count_and_check(row, before, found),
             Err(error) => Some(format!("a lookup failed: {error}")),
         };
         if let Some(what) = fault {
-            self.report(row, &before, what, &answer);
+            self.report(row, before, what, answer);
         }
     }
 
@@ -78,6 +97,8 @@ impl Worker<'_> {
             Source::Near => tally.near += 1,
             Source::Loaded => tally.loaded += 1,
             Source::Waited => tally.waited += 1,
+            Source::Stale => tally.stale += 1,
+            Source::Refreshed => tally.refreshed += 1,
             _ => tally.degraded += 1,
         }
         let seen = Seen::of(found);
@@ -137,6 +158,20 @@ impl Worker<'_> {
             ended,
         });
     }
+}
+
+/// What the primary holds, a while later.
+fn load(primary: &mut Primary, dice: &mut Dice, ids: &[&str]) -> Vec<u64> {
+    dice.pause(1);
+    let read = ids.iter().map(|id| primary.newest(id)).collect();
+    // From here on it holds what may grow old.
+    if dice.one_in(24) {
+        let lease = u64::try_from(LEASE_TTL.as_millis()).expect("it is short");
+        std::thread::sleep(dice.millis(lease, 2 * lease));
+    } else {
+        dice.pause(2);
+    }
+    read
 }
 
 impl Seen {
