@@ -18,6 +18,7 @@
 mod item;
 mod round;
 mod stand;
+mod wait;
 
 use std::{
     collections::HashMap,

@@ -1,181 +1,20 @@
-//! The write paths: what a program calls after it has changed the primary.
-
-use std::time::Instant;
+//! The updates of a record that is cached: each done by nobody else in between, or else the record is ended.
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::Wrote;
 use crate::{
-    answer::Written,
-    error::{Error, WriteError},
+    error::Error,
     event::{Event, Write},
     fields::{Fields, Undecodable, check_length, check_name, from_fields, names, to_fields},
     inner::{Inner, Settings},
-    keeper::Keeping,
     key::Keys,
-    store::{Diff, NewTtl, Store, Update},
-    token::Token,
-    trace,
+    store::{Diff, NewTtl, Update},
 };
 
 /// How often an update tries. Each failure means that another client's change got through, so sixteen in a
 /// row are sixteen changes of one record within as many round trips.
 const ATTEMPTS: u32 = 16;
-
-/// See [`Cache::invalidate`](crate::Cache::invalidate).
-pub(crate) fn invalidate<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
-    let keys = inner.keys(id)?;
-    let _wrote = Wrote::begin(inner, id, Write::Invalidate);
-    inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))
-}
-
-/// See [`Cache::expire`](crate::Cache::expire).
-pub(crate) fn expire<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
-    let keys = inner.keys(id)?;
-    let grace = inner.settings.freshness.grace;
-    let _wrote = Wrote::begin(inner, id, Write::Expire);
-    inner.invalidate(&keys, "expire", |store| {
-        if grace.is_zero() {
-            store.invalidate(&keys)
-        } else {
-            store.expire(&keys, grace)
-        }
-    })
-}
-
-/// How many records are invalidated in one request.
-const SLICE: usize = 10_000;
-
-/// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).
-pub(crate) fn invalidate_many<R>(
-    inner: &Inner<R>,
-    ids: impl IntoIterator<Item: AsRef<str>>,
-) -> Result<u64, Error> {
-    let ids: Vec<_> = ids.into_iter().collect();
-    let keys = ids.iter().map(|id| inner.keys(id.as_ref()));
-    // All of them before anything is sent.
-    let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-    let Some(first) = ids.first() else {
-        return Ok(0);
-    };
-    let _wrote = Wrote::begin(inner, first.as_ref(), Write::InvalidateMany);
-    let keys: Vec<_> = keys.iter().collect();
-    let mut ended = Ok(0);
-    // Also after one that failed: what fails is remembered, but some may work.
-    for slice in keys.chunks(SLICE) {
-        for answer in inner.link.invalidate_all(&inner.reporter, slice) {
-            ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
-        }
-    }
-    ended
-}
-
-/// See [`Cache::write`](crate::Cache::write).
-pub(crate) fn write<R, T, E>(
-    inner: &Inner<R>,
-    id: &str,
-    change: impl FnOnce() -> Result<T, E>,
-) -> Result<Written<T>, WriteError<E>> {
-    let keys = inner.keys(id).map_err(WriteError::Cache)?;
-    let _wrote = Wrote::begin(inner, id, Write::Write);
-    let (writing, unguarded_by) = Writing::begin(inner, keys);
-    let changed = change();
-    let deferred_by = writing.end().err();
-    match changed {
-        Ok(value) => Ok(Written::new(value, unguarded_by, deferred_by)),
-        // Perhaps it was done all the same, a commit whose reply was lost: so it has been invalidated.
-        Err(failure) => Err(WriteError::Primary(failure)),
-    }
-}
-
-/// A call that writes, under way. Dropped, it has ended.
-pub(crate) struct Wrote<'a, R> {
-    inner: &'a Inner<R>,
-    id: &'a str,
-    call: Write,
-    began: Instant,
-    _span: trace::Entered,
-}
-
-impl<'a, R> Wrote<'a, R> {
-    pub(crate) fn begin(inner: &'a Inner<R>, id: &'a str, call: Write) -> Wrote<'a, R> {
-        Wrote {
-            inner,
-            id,
-            call,
-            began: Instant::now(),
-            _span: trace::write(&inner.settings.prefix, id, call.name()),
-        }
-    }
-}
-
-impl<R> Drop for Wrote<'_, R> {
-    fn drop(&mut self) {
-        let (id, call, took) = (self.id, self.call, self.began.elapsed());
-        let event = Event::Wrote { id, call, took };
-        self.inner.reporter.report(&event);
-    }
-}
-
-/// A write under way. Dropped by a panic, it ends as well.
-struct Writing<'a, R> {
-    inner: &'a Inner<R>,
-    keys: Keys,
-    writer: Token,
-    /// `None` where there is no guard to be kept.
-    keeping: Option<Keeping<'a>>,
-    ended: bool,
-}
-
-impl<'a, R> Writing<'a, R> {
-    /// Puts the guard there. If that fails, here is why, and the write goes on: it is then as safe as an
-    /// `invalidate` after it.
-    fn begin(inner: &'a Inner<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
-        let writer = Token::random();
-        let Settings {
-            lease_ttl,
-            max_load_time,
-            ..
-        } = inner.settings;
-        let guarded = inner.ask("guard", |store| store.guard(&keys, writer, lease_ttl));
-        // From here on who reads in this process loads, as everywhere.
-        inner.link.evict(&keys.data);
-        let keeping = guarded.is_ok().then(|| {
-            let until = Instant::now() + max_load_time;
-            inner.keeper.keep(&keys, writer, until)
-        });
-        let writing = Writing {
-            inner,
-            keys,
-            writer,
-            keeping,
-            ended: false,
-        };
-        (writing, guarded.err())
-    }
-
-    fn end(mut self) -> Result<bool, Error> {
-        self.ended = true;
-        self.unguard()
-    }
-
-    fn unguard(&mut self) -> Result<bool, Error> {
-        if let Some(keeping) = self.keeping.take() {
-            keeping.end();
-        }
-        let (keys, writer) = (&self.keys, self.writer);
-        let unguard = |store: &dyn Store| store.unguard(keys, writer);
-        self.inner.invalidate(keys, "unguard", unguard)
-    }
-}
-
-impl<R> Drop for Writing<'_, R> {
-    fn drop(&mut self) {
-        if !self.ended {
-            // Where it fails, it is remembered.
-            let _ = self.unguard();
-        }
-    }
-}
 
 /// See [`Cache::update_field`](crate::Cache::update_field).
 pub(crate) fn update_field<R>(

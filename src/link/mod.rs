@@ -6,15 +6,18 @@
 //!
 //! Knows the store; nothing of lookups, flights and record types.
 
+mod line;
 mod many;
 
 use std::{
     fmt,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
+
+use line::Line;
 
 use crate::{
     breaker::Breaker,
@@ -23,17 +26,11 @@ use crate::{
     key::Keys,
     mender::Mender,
     neighbours::Neighbours,
-    remembered::{Memory, Remembered, Replay},
+    remembered::{Memory, Remembered},
     reporter::Reporter,
     store::{Ear, Failure, Store, Symptom},
     trace,
 };
-
-/// How many invalidations are replayed in one request: it takes the server about a millisecond.
-const BATCH: usize = 500;
-
-/// Failures are logged no more often than this: a log that fills a disk helps nobody.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How many failures in a row open the breaker, where nobody says: one lost connection is none, and five callers
 /// have waited for nothing.
@@ -46,28 +43,6 @@ pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Link {
     line: Arc<Line>,
     mender: Mender,
-}
-
-/// What the mender shares with the callers.
-struct Line {
-    store: Arc<dyn Store>,
-    breaker: Breaker,
-    remembered: Remembered,
-    /// When a failure was logged last.
-    complained: Mutex<Option<Instant>>,
-    /// Those that want to hear how the store is.
-    caches: Mutex<Vec<Weak<Reporter>>>,
-    /// Those that keep something near.
-    neighbours: Neighbours,
-    told: Mutex<Told>,
-}
-
-/// What the caches have been told of the breaker last.
-#[derive(Default)]
-struct Told {
-    open: bool,
-    /// Somebody is telling them right now.
-    by_somebody: bool,
 }
 
 impl Link {
@@ -235,115 +210,6 @@ impl Link {
             trace::error!("there is no thread to probe Redis with: {error}");
             // So requests must go on doing it. What is remembered waits for the next failure.
             self.line.breaker.close();
-        }
-    }
-}
-
-impl Line {
-    fn settle(&self, replay: &Replay) {
-        if let Some(reporter) = self.remembered.settle(replay) {
-            reporter.report(&Event::InvalidationReplayed);
-        }
-    }
-
-    /// Tells every cache whether the breaker is open, until what was told last is so. One thread tells, with no lock
-    /// held; who comes meanwhile leaves it to that one. So nobody hears of a closing before the opening, and
-    /// one that is over before it could be told is not told.
-    fn tell_of_breaker(&self) {
-        loop {
-            let failure = {
-                let mut told = self.told.lock();
-                let failure = self.breaker.latest_failure();
-                if told.by_somebody || told.open == failure.is_some() {
-                    return;
-                }
-                *told = Told {
-                    open: failure.is_some(),
-                    by_somebody: true,
-                };
-                failure
-            };
-            match &failure {
-                Some(error) => self.tell_all(&Event::BreakerOpened { error }),
-                None => self.tell_all(&Event::BreakerClosed),
-            }
-            self.told.lock().by_somebody = false;
-        }
-    }
-
-    /// Tells every cache on this store.
-    fn tell_all(&self, event: &Event<'_>) {
-        let caches: Vec<_> = {
-            let mut caches = self.caches.lock();
-            caches.retain(|cache| cache.strong_count() > 0);
-            caches.iter().filter_map(Weak::upgrade).collect()
-        };
-        for cache in caches {
-            cache.report(event);
-        }
-    }
-
-    /// Logs a failure, now and then.
-    fn complain(&self, failure: &Error) {
-        {
-            let mut complained = self.complained.lock();
-            if complained.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL) {
-                return;
-            }
-            *complained = Some(Instant::now());
-        }
-        trace::warn!("{failure}");
-    }
-
-    /// Mends what it can. False: to be tried again.
-    fn is_mended(&self) -> bool {
-        let mended = self.mend();
-        if let Err(failure) = &mended {
-            self.complain(failure);
-        }
-        mended.is_ok()
-    }
-
-    /// Probes, replays, and closes the breaker, in this order.
-    fn mend(&self) -> Result<(), Error> {
-        if self.breaker.is_open()
-            && let Err(failure) = self.store.ping()
-            // A refusal is an answer, too: of a server that cannot save its snapshot, or to a user who may not ping.
-            && failure.symptom != Symptom::Refused
-        {
-            return Err(failure.at("ping"));
-        }
-        let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
-        // A server that answers is read, also where it refused some: a user may write some keys only. What it
-        // was not told stays bypassed.
-        if self.breaker.close() {
-            trace::info!("Redis answers, and is asked again");
-            self.tell_of_breaker();
-        }
-        refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
-    }
-
-    /// Replays what is remembered. `Some`: the store answered, and would not do all of it.
-    fn replay(&self) -> Result<Option<Failure>, Failure> {
-        let (mut replayed, mut refused) = (0, None);
-        for some in self.remembered.all().chunks(BATCH) {
-            let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
-            for (replay, done) in some.iter().zip(self.store.invalidate_all(&keys)?) {
-                match done {
-                    Ok(_) => {
-                        self.settle(replay);
-                        replayed += 1;
-                    }
-                    Err(failure) => refused = Some(failure),
-                }
-            }
-        }
-        if replayed > 0 {
-            trace::info!("{replayed} invalidations that had not reached Redis have been replayed");
-        }
-        match refused {
-            Some(failure) if failure.symptom == Symptom::Silent => Err(failure),
-            refused => Ok(refused),
         }
     }
 }

@@ -1,0 +1,121 @@
+//! The settings that make no sense, refused by name.
+
+use std::time::Duration;
+
+use crate::{
+    error::Error,
+    freshness::Freshness,
+    inner::Settings,
+    key::LEASE_PREFIX,
+    setting::{between, refuse},
+};
+
+/// More than this refreshes all the time, for all we know by mistake.
+const MOST_BETA: f64 = 1_000.0;
+
+/// More than fit into the memory of most machines.
+const MOST_NEAR: usize = 100_000_000;
+
+/// Whoever can live with more can live with a `ttl`.
+const LONGEST_STALENESS: Duration = Duration::from_secs(60);
+
+pub(super) fn all(settings: &Settings) -> Result<(), Error> {
+    let Settings {
+        prefix,
+        ttl,
+        negative_ttl,
+        lease_ttl,
+        max_load_time,
+        wait_timeout,
+        poll,
+        freshness,
+        near_cache,
+        near_ttl,
+        near_staleness,
+        ..
+    } = settings;
+    if prefix.is_empty() {
+        return refuse(
+            "prefix",
+            "it must not be empty; set one that ends with a separator, like `cache:product:`",
+        );
+    }
+    if prefix.trim_start_matches('{').is_empty() {
+        // The lease of `{a` would be that of `{{a}`.
+        return refuse("prefix", "it must hold something besides `{`");
+    }
+    if prefix.starts_with(LEASE_PREFIX) || LEASE_PREFIX.starts_with(prefix.as_str()) {
+        // With `lo`, the id `ck:{lofoo}` would be the lease of `foo`.
+        return refuse("prefix", "keys that begin with `lock:` are the leases");
+    }
+    between("ttl", *ttl, Duration::from_millis(1))?;
+    if let Some(negative_ttl) = negative_ttl {
+        between("negative_ttl", *negative_ttl, Duration::from_millis(1))?;
+        if negative_ttl > ttl {
+            return refuse(
+                "negative_ttl",
+                format!("{negative_ttl:?} is longer than the `ttl` of {ttl:?}"),
+            );
+        }
+    }
+    check_freshness(freshness)?;
+    between("lease_ttl", *lease_ttl, Duration::from_millis(10))?;
+    between("poll", *poll, Duration::from_millis(1))?;
+    if max_load_time < lease_ttl {
+        return refuse(
+            "max_load_time",
+            format!("{max_load_time:?} is shorter than one `lease_ttl` of {lease_ttl:?}"),
+        );
+    }
+    between("max_load_time", *max_load_time, *lease_ttl)?;
+    if wait_timeout < poll {
+        return refuse(
+            "wait_timeout",
+            format!("{wait_timeout:?} is shorter than one `poll` of {poll:?}"),
+        );
+    }
+    between("wait_timeout", *wait_timeout, *poll)?;
+    if *near_cache == Some(0) {
+        return refuse("near_cache", "it must have room for one record at least");
+    }
+    if near_cache.is_some_and(|capacity| capacity > MOST_NEAR) {
+        return refuse("near_cache", "it must be at most 100,000,000");
+    }
+    if let Some(near_ttl) = near_ttl {
+        between("near_ttl", *near_ttl, Duration::from_millis(1))?;
+    }
+    between("near_staleness", *near_staleness, Duration::from_millis(20))?;
+    if *near_staleness > LONGEST_STALENESS {
+        return refuse(
+            "near_staleness",
+            format!("{near_staleness:?} is too long, it must be at most {LONGEST_STALENESS:?}"),
+        );
+    }
+    Ok(())
+}
+
+fn check_freshness(freshness: &Freshness) -> Result<(), Error> {
+    let Freshness {
+        ttl_jitter,
+        grace,
+        early_refresh,
+    } = freshness;
+    if !(0.0..1.0).contains(ttl_jitter) {
+        return refuse(
+            "ttl_jitter",
+            format!("{ttl_jitter} is no fraction; it must be at least 0 and less than 1"),
+        );
+    }
+    if let Some(beta) = early_refresh
+        && !(*beta > 0.0 && *beta <= MOST_BETA)
+    {
+        return refuse(
+            "early_refresh",
+            format!("{beta} is out of range; it must be above 0 and at most {MOST_BETA}"),
+        );
+    }
+    if grace.is_zero() {
+        return Ok(());
+    }
+    between("grace", *grace, Duration::from_millis(1))
+}
