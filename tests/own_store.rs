@@ -254,6 +254,47 @@ fn a_bypass_outlasts_an_entry_whose_load_was_under_way() {
 }
 
 #[test]
+fn a_batch_does_not_read_what_an_invalidation_should_have_ended() {
+    let store = Faulty::new();
+    let cache = brief(&backend(&store));
+    let load = |version: &'static str| {
+        move |ids: &[&str]| {
+            let row = |id: &&str| ((*id).to_owned(), self::version(version));
+            Ok::<_, Infallible>(ids.iter().map(row).collect::<Vec<_>>())
+        }
+    };
+    let builder = Cache::builder(backend(&store)).prefix("test:");
+    let writer: Cache = builder.build().unwrap();
+    writer.get_many(["a", "b"], load("old")).unwrap();
+    store.refuses.store(true, SeqCst);
+    assert!(writer.invalidate_many(["a", "c"]).is_err());
+    let found = writer.get_many(["a", "b"], load("new")).unwrap();
+    assert_eq!(**found[0].record().unwrap(), version("new"));
+    assert_eq!(found[0].source(), Source::Degraded);
+    assert!(found[1].is_hit());
+    // Of a store that cannot go through its records nothing is left to be read.
+    assert!(cache.clear(|_| {}).is_err());
+    let found = cache.get_many(["a", "b"], load("newer")).unwrap();
+    assert!(found.iter().all(|found| found.source() == Source::Degraded));
+}
+
+#[test]
+fn a_store_that_is_silent_in_a_batch_is_asked_once() {
+    let store = Faulty::new();
+    let cache = brief(&backend(&store));
+    store.silent.store(true, SeqCst);
+    let ids: Vec<_> = (0..100).map(|id| id.to_string()).collect();
+    let load = |ids: &[&str]| {
+        let row = |id: &&str| ((*id).to_owned(), version("1"));
+        Ok::<_, Infallible>(ids.iter().map(row).collect::<Vec<_>>())
+    };
+    cache.get_many(&ids, load).unwrap();
+    let stats = cache.stats();
+    assert_eq!((stats.redis_errors, stats.loads), (1, 1));
+    assert!(!stats.breaker_open, "one failure");
+}
+
+#[test]
 fn a_store_that_panics_when_it_is_probed_is_probed_again() {
     let store = Faulty::new();
     let cache = brief(&backend(&store));

@@ -1,0 +1,232 @@
+//! Clearing a cache on a server that has much to do besides.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+    time::Instant,
+};
+
+use redis::Connection;
+
+use super::*;
+use crate::{
+    proxy::{Harm, Proxy, Which},
+    support::{Server, load_loaf},
+};
+
+/// Puts so many small records there, past the cache.
+fn fill(direct: &mut Connection, prefix: &str, count: u32) {
+    let script = redis::Script::new(
+        "for i = tonumber(ARGV[2]), tonumber(ARGV[3]) do
+           redis.call('HSET', ARGV[1] .. i, 'id', i, 'version', 'old')
+           redis.call('PEXPIRE', ARGV[1] .. i, 600000)
+         end",
+    );
+    for begin in (0..count).step_by(10_000) {
+        let end = (begin + 10_000).min(count) - 1;
+        let mut call = script.prepare_invoke();
+        call.arg(prefix).arg(begin).arg(end);
+        call.invoke::<()>(direct).unwrap();
+    }
+}
+
+fn size(direct: &mut Connection) -> u64 {
+    redis::cmd("DBSIZE").query(direct).unwrap()
+}
+
+#[test]
+fn others_are_served_while_a_large_cache_is_cleared() {
+    const RECORDS: u32 = 200_000;
+    let server = Server::start();
+    let mut direct = server.connect();
+    fill(&mut direct, "test:", RECORDS);
+    fill(&mut direct, "others:", 20_000);
+    let cache = server.cache();
+    let ended = AtomicBool::new(false);
+    let mut seen = Vec::new();
+    let (mut latencies, count) = thread::scope(|scope| {
+        let pings = scope.spawn(|| {
+            let mut direct = server.connect();
+            let mut latencies = Vec::new();
+            while !ended.load(SeqCst) {
+                let began = Instant::now();
+                redis::cmd("PING").exec(&mut direct).unwrap();
+                latencies.push(began.elapsed());
+                thread::sleep(Duration::from_micros(200));
+            }
+            latencies
+        });
+        let count = cache.clear(|so_far| seen.push(so_far));
+        ended.store(true, SeqCst);
+        (pings.join().unwrap(), count.unwrap())
+    });
+    assert_eq!(count, u64::from(RECORDS));
+    assert_eq!(size(&mut direct), 20_000, "of others, none is gone");
+    latencies.sort();
+    assert!(latencies.len() > 100, "{}", latencies.len());
+    let p99 = latencies[latencies.len() * 99 / 100];
+    // It would be about a second if all went in one step.
+    assert!(p99 < Duration::from_millis(50), "{p99:?}");
+    // Something for a progress bar.
+    assert!(seen.len() > 200, "{}", seen.len());
+    assert!(seen.windows(2).all(|two| two[0].share <= two[1].share));
+    // Even: not all in the last step.
+    let middle = seen[seen.len() / 2].share;
+    assert!((0.2..0.8).contains(&middle), "{middle}");
+    assert!((seen.last().unwrap().share - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn the_share_grows_while_the_table_grows_and_shrinks() {
+    let server = Server::start();
+    let mut direct = server.connect();
+    let cache = server.cache();
+    fill(&mut direct, "others:", 3_000);
+    let mut shares = Vec::new();
+    let mut grow = true;
+    cache
+        .clear(|so_far| {
+            shares.push(so_far.share);
+            if shares.len() % 4 == 0 {
+                if grow {
+                    fill(&mut direct, "others:", 60_000);
+                } else {
+                    redis::cmd("FLUSHALL").exec(&mut direct).unwrap();
+                    fill(&mut direct, "others:", 2_000);
+                }
+                grow = !grow;
+            }
+        })
+        .unwrap();
+    assert!(shares.len() > 4, "{shares:?}");
+    assert!(shares.windows(2).all(|two| two[0] <= two[1]), "{shares:?}");
+    assert!((shares.last().unwrap() - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_prefix_is_no_pattern() {
+    let server = Server::start();
+    let prefixes = [
+        "t*st:", "t?st:", "t[e]st:", "te\\st:", "{t}est:", "^test:", "t[^x]st:",
+    ];
+    let others = ["test:", "tttst:", "test", "t", "te", "{t}", "tst:"];
+    for prefix in prefixes {
+        let builder = |prefix: &str| Cache::builder(server.admin_url()).prefix(prefix);
+        let cache: Cache = builder(prefix).build().unwrap();
+        let others: Vec<Cache> = others.map(|other| builder(other).build().unwrap()).into();
+        for cache in others.iter().chain([&cache]) {
+            cache.get("k", load_loaf).unwrap();
+        }
+        let slow = cache.get("slow", |id| {
+            // Its lease is found, too.
+            cache.clear(|_| {}).unwrap();
+            load_loaf(id)
+        });
+        slow.unwrap();
+        assert!(cache.peek("k").unwrap().is_none(), "{prefix}");
+        assert!(cache.peek("slow").unwrap().is_none(), "{prefix}");
+        for other in &others {
+            assert!(other.peek("k").unwrap().is_some(), "{prefix}: {other:?}");
+        }
+    }
+}
+
+#[test]
+fn keys_of_other_programs_with_the_prefix_go_whatever_they_are() {
+    let server = Server::start();
+    let mut direct = server.connect();
+    for command in [
+        "SET test:a 1",
+        "RPUSH test:b 1",
+        "SET test:c:d 1",
+        "SET test 1",
+    ] {
+        let words: Vec<_> = command.split(' ').collect();
+        redis::cmd(words[0])
+            .arg(&words[1..])
+            .exec(&mut direct)
+            .unwrap();
+    }
+    redis::cmd("SET")
+        .arg(b"test:\xff")
+        .arg(1)
+        .exec(&mut direct)
+        .unwrap();
+    assert_eq!(server.cache().clear(|_| {}).unwrap(), 3);
+    // One that is not with the prefix, and one whose name is no text.
+    assert_eq!(size(&mut direct), 2);
+}
+
+/// In a step of the leases, and in one of the records; the scan itself, and what ends what it has met.
+#[test]
+fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
+    for step in [1, 2, 5, 6] {
+        let server = Server::start_on_port();
+        let proxy = Proxy::before(server.port());
+        let mut direct = server.connect();
+        fill(&mut direct, "test:", 6_000);
+        let cache = cache(impatient(&proxy.url()).breaker_threshold(100));
+        proxy.harm(Which::Nth(step), Harm::StallInReply);
+        let mut so_far = 0;
+        let failed = cache.clear(|cleared| so_far = cleared.ended);
+        assert!(failed.is_err(), "at step {step}");
+        assert!(size(&mut direct) > 0);
+        proxy.spare();
+        let found = cache.get_many(["1", "5999"], rows("new")).unwrap();
+        assert_eq!(versions(&found), ["new"; 2]);
+        assert_eq!(sources(&found), [Source::Degraded; 2]);
+        // Repeated, it ends what is left.
+        cache.clear(|_| {}).unwrap();
+        assert_eq!(size(&mut direct), 0);
+    }
+}
+
+/// G1, with loads under way at every moment of it.
+#[test]
+fn what_was_cleared_does_not_come_back() {
+    let server = Server::start();
+    // So that there is always something to be loaded.
+    let brief = || server.builder().ttl(Duration::from_millis(3));
+    let (writer, cache): (Cache, Cache) = (brief().build().unwrap(), brief().build().unwrap());
+    fill(&mut server.connect(), "others:", 2_000);
+    let primary = Mutex::new("0".to_owned());
+    let ended = AtomicBool::new(false);
+    let ids = names(40);
+    thread::scope(|scope| {
+        for number in 0..3 {
+            let (cache, primary, ended, ids) = (&cache, &primary, &ended, &ids);
+            scope.spawn(move || {
+                while !ended.load(SeqCst) {
+                    let mut some = ids.clone();
+                    some.rotate_left(number * 13);
+                    let load = |missing: &[&str]| {
+                        let version = primary.lock().unwrap().clone();
+                        // Longer than a clear takes, and shorter.
+                        thread::sleep(Duration::from_millis(8 * number as u64));
+                        rows(&version)(missing)
+                    };
+                    cache.get_many(&some, load).unwrap();
+                }
+            });
+        }
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            for version in 1..=60_u32 {
+                *primary.lock().unwrap() = version.to_string();
+                writer.clear(|_| {}).unwrap();
+                for cache in [&writer, &cache] {
+                    let load = |missing: &[&str]| rows(&version.to_string())(missing);
+                    let found = cache.get_many(&ids, load).unwrap();
+                    let version = version.to_string();
+                    assert!(versions(&found).iter().all(|found| *found == version));
+                }
+            }
+        }));
+        ended.store(true, SeqCst);
+        checked.unwrap();
+    });
+    assert_eq!(cache.stats().degraded + writer.stats().degraded, 0);
+}
