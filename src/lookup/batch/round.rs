@@ -24,6 +24,10 @@ use crate::{
     store::{Due, End, Finish, Question},
 };
 
+/// How many leases are asked for in one request: few enough that the first are being kept long before they lapse, however
+/// busy the server and this machine are.
+const LEASES: usize = 1_000;
+
 /// Some lookups, each of another record.
 pub(super) struct Batch<'a, R> {
     inner: &'a Inner<R>,
@@ -141,21 +145,20 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             Some((item.token(), left, item))
         });
         let mut due: Vec<_> = due.collect();
-        if due.is_empty() {
-            return;
-        }
-        let questions = due.iter().map(|(token, left, item)| Due {
-            keys: &item.keys,
-            token: *token,
-            left: *left,
-        });
-        let questions: Vec<_> = questions.collect();
         let lease_ttl = self.inner.settings.lease_ttl;
-        let answers = self.inner.ask_all("refresh", questions.len(), |store| {
-            store.refresh_all(&questions, lease_ttl)
-        });
-        for ((.., item), answer) in due.iter_mut().zip(answers) {
-            item.may_refresh(answer);
+        for some in due.chunks_mut(LEASES) {
+            let questions = some.iter().map(|(token, left, item)| Due {
+                keys: &item.keys,
+                token: *token,
+                left: *left,
+            });
+            let questions: Vec<_> = questions.collect();
+            let answers = self.inner.ask_all("refresh", questions.len(), |store| {
+                store.refresh_all(&questions, lease_ttl)
+            });
+            for ((.., item), answer) in some.iter_mut().zip(answers) {
+                item.may_refresh(answer);
+            }
         }
     }
 
@@ -166,20 +169,35 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             _ => None,
         });
         let mut asking: Vec<_> = asking.collect();
-        let questions = asking.iter().map(|(token, look, item)| Question {
-            keys: &item.keys,
-            token: *token,
-            look: *look,
-        });
-        let questions: Vec<_> = questions.collect();
         let lease_ttl = self.inner.settings.lease_ttl;
-        let answers = self.inner.ask_all("acquire", questions.len(), |store| {
-            store.acquire_all(&questions, lease_ttl)
-        });
-        let told = asking.iter_mut().zip(answers);
-        // All of them, also where one is told of an error: what is ours by now must be given back.
-        let told: Vec<_> = told.map(|((.., item), answer)| item.told(answer)).collect();
-        told.into_iter().collect()
+        let mut asking = asking.as_mut_slice();
+        while !asking.is_empty() {
+            let (some, rest) = asking.split_at_mut(LEASES.min(asking.len()));
+            let questions = some.iter().map(|(token, look, item)| Question {
+                keys: &item.keys,
+                token: *token,
+                look: *look,
+            });
+            let questions: Vec<_> = questions.collect();
+            let answers = self.inner.ask_all("acquire", questions.len(), |store| {
+                store.acquire_all(&questions, lease_ttl)
+            });
+            let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
+            let failure = failures.nth(some.len() - 1).cloned();
+            let told = some.iter_mut().zip(answers);
+            // All of them, also where one is told of an error: what is ours by now must be given back.
+            let told: Vec<_> = told.map(|((.., item), answer)| item.told(answer)).collect();
+            told.into_iter().collect::<Result<(), _>>()?;
+            if let Some(failure) = failure {
+                // The others would wait as long for the same answer.
+                for (.., item) in rest {
+                    item.degrade(failure.clone());
+                }
+                break;
+            }
+            asking = rest;
+        }
+        Ok(())
     }
 
     /// Loads all that is to be loaded, in one call; tells the followers, then fills or releases.
