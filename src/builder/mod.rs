@@ -216,7 +216,8 @@ impl CacheBuilder {
 
     /// Sets how long after a write by another process has returned the near cache may still hold what was there before. It is
     /// a bound, kept in a partition too: what can't be vouched for is not used. Changes are heard within a
-    /// millisecond while all is well. 20 ms to 1 minute.
+    /// millisecond while all is well. 20 ms to 1 minute; and many round trips, since where one takes a quarter of it, nothing
+    /// near is used for want of answers in time.
     ///
     /// Defaults to 1 s: what a page in a browser is late by anyway, and longer than a hiccup of the network, which would only
     /// cost hits. A server is asked twice in a quarter of it, four times a second at most, whether it is there.

@@ -10,10 +10,10 @@
 //! That every change which the server had made before that `PING` was *sent* has been heard. Redis puts pushes into a
 //! listener's buffer at the end of each turn of its event loop (`trackingBroadcastInvalidationMessages` in
 //! `beforeSleep`), and replies to `PING`s as it comes to them. So a change and a `PING` that are dealt with in the same turn
-//! are answered in the wrong order. That is harmless where the change is the later one; and where it is the earlier
-//! one, where the `PING` was on its way before: a turn only deals with connections that had something to read when it began,
-//! and ours had nothing, unless **an earlier `PING` was on its way**. One that is sent behind another therefore counts as
-//! sent at the same time as that.
+//! are answered in the wrong order. That is harmless where the change is the later one. And where it is the earlier one,
+//! made before the `PING` was sent: a turn deals with connections that had something to read when it began, and ours had
+//! nothing, unless **an earlier `PING` was still on its way**. So one that is sent behind others vouches for what was before
+//! the first of those was sent, and not for more.
 
 use std::{
     collections::VecDeque,
@@ -30,8 +30,15 @@ pub(super) struct Pulse {
     sent: u64,
     /// Replies that redis-rs will drop.
     skips: u64,
-    /// Those on their way: the number, and what an answer vouches for.
-    under_way: VecDeque<(u64, Instant)>,
+    under_way: VecDeque<Beat>,
+}
+
+/// A `PING` on its way.
+struct Beat {
+    number: u64,
+    sent: Instant,
+    /// What had been done by then has been heard when the answer comes.
+    vouches_for: Instant,
 }
 
 impl Pulse {
@@ -52,11 +59,15 @@ impl Pulse {
             return None;
         }
         self.due = now + self.period;
-        let vouches_for = self.under_way.front().map_or(now, |(_, first)| *first);
+        let vouches_for = self.unanswered_since().unwrap_or(now);
         let mut request = Vec::new();
         while (self.under_way.len() as u64) <= self.skips {
             self.sent += 1;
-            self.under_way.push_back((self.sent, vouches_for));
+            self.under_way.push_back(Beat {
+                number: self.sent,
+                sent: now,
+                vouches_for,
+            });
             request.extend(cmd("PING").arg(self.sent).get_packed_command());
         }
         (!request.is_empty()).then_some(request)
@@ -77,16 +88,16 @@ impl Pulse {
         let place = self
             .under_way
             .iter()
-            .position(|(sent, _)| *sent == number)?;
-        let (_, vouches_for) = self.under_way.drain(..=place).next_back()?;
+            .position(|beat| beat.number == number)?;
+        let answered = self.under_way.drain(..=place).next_back()?;
         // Whatever was to be dropped came before this.
         self.skips = 0;
-        Some(vouches_for)
+        Some(answered.vouches_for)
     }
 
-    /// Since when nothing has been answered; `None` where nothing is to be.
+    /// When the first of those on their way was sent.
     pub(super) fn unanswered_since(&self) -> Option<Instant> {
-        self.under_way.front().map(|(_, sent)| *sent)
+        self.under_way.front().map(|beat| beat.sent)
     }
 }
 

@@ -34,6 +34,20 @@ fn a_listener_that_was_cut_off_comes_back_and_uses_nothing_from_before() {
     }
 }
 
+/// Reads that find nothing to read, and the replies that the client library drops for that, don't make it lose its
+/// connection.
+#[test]
+fn an_idle_listener_stays_on_its_connection() {
+    let server = Server::start();
+    let bound = MS(500);
+    let cache = near_within(server.url(), bound);
+    let before = listeners::of(&mut server.connect());
+    // A connection on which nothing is answered is given up after the bound.
+    thread::sleep(4 * bound);
+    assert_eq!(listeners::of(&mut server.connect()), before);
+    assert!(cache.stats().listening);
+}
+
 #[test]
 fn a_server_that_is_silent_ends_what_is_near_within_the_bound() {
     let server = Server::start();
