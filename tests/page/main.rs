@@ -10,6 +10,7 @@ mod demo;
 mod support;
 
 mod people;
+mod switches;
 mod uses;
 
 use browser::Browser;

@@ -112,6 +112,24 @@ fn a_full_page_can_be_pictured() {
     if let Ok(scheme) = env::var("SCREENSHOT_SCHEME") {
         browser.prefer("prefers-color-scheme", &scheme);
     }
+    browser.click("#watch");
+    page.until_bars("hit");
+    page.switch("near_cache", "Another cache");
+    page.until_bars("near");
+    page.switch("grace", "Another cache");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 12");
+    browser.click("#expire");
+    page.until_bars("refreshed");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 25");
+    page.switch("primary_fails", "The primary fails");
+    browser.click("#expire");
+    page.until_bars("stale");
+    browser.click("#invalidate");
+    page.until_bars("failed");
+    page.switch("primary_fails", "The primary works");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 50");
+    browser.click("#watch");
+    browser.click("#read-many");
     // Whether each is a hit depends on how fast this goes, and does not matter here.
     let read = |product: u32, times: u32| {
         browser.click(&format!("#products label:nth-child({product})"));
