@@ -9,6 +9,7 @@ mod demo;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod colours;
 mod people;
 mod switches;
 mod uses;

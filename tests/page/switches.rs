@@ -20,7 +20,7 @@ impl Page {
     }
 
     /// Reads over time, until there are bars of this kind.
-    fn watch_until(&self, source: &str) {
+    pub(crate) fn watch_until(&self, source: &str) {
         self.browser.click("#watch");
         self.until_bars(source);
         self.browser.click("#watch");
