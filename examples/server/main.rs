@@ -10,7 +10,9 @@ mod http;
 mod metrics;
 mod page;
 mod primary;
+mod reads;
 mod routes;
+mod settings;
 mod stampede;
 #[path = "../support/store.rs"]
 mod store;
@@ -28,13 +30,13 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::Cache;
 use tiny_http::Server;
 
 use args::Args;
 use metrics::Metrics;
 use primary::MockPrimaryStore;
 use routes::{About, Shop};
+use settings::InUse;
 use store::Chosen;
 
 fn main() -> ExitCode {
@@ -57,13 +59,9 @@ fn run() -> Result<(), String> {
         place,
         other,
     } = args.store.open()?;
-    let cache = Cache::builder(backend)
-        .prefix("cache:product:")
-        .ttl(args.ttl())
-        .build()
-        .map_err(|error| error.to_string())?;
+    let in_use = InUse::new(backend, args.ttl()).map_err(|error| error.to_string())?;
     let shop = Shop {
-        cache,
+        in_use,
         primary: MockPrimaryStore::new(args.primary_latency()),
         metrics,
         about: About { kind, place, other },

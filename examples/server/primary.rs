@@ -4,7 +4,14 @@
 //! long it takes. So a read that an update overtakes brings back the old value, and the race that
 //! invalidation must win is real.
 
-use std::{collections::HashMap, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
 
 use cache_aside::Record;
 use parking_lot::Mutex;
@@ -12,6 +19,8 @@ use parking_lot::Mutex;
 pub(crate) struct MockPrimaryStore {
     /// How long each read sleeps.
     latency: Duration,
+    /// Whether it is down, as far as anybody can tell who asks it.
+    fails: AtomicBool,
     /// Held for look-ups and changes, never during the sleep.
     table: Mutex<Table>,
 }
@@ -20,10 +29,25 @@ struct Table {
     products: Vec<(&'static str, Record)>,
     /// Reads of each id since the start or the last reset; of unknown ids too, they cost as much.
     reads: HashMap<String, u64>,
+    /// Reads of many at once.
+    batches: u64,
 }
+
+/// It is down.
+#[derive(Debug)]
+pub(crate) struct Down;
+
+impl fmt::Display for Down {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the primary store is down")
+    }
+}
+
+impl Error for Down {}
 
 /// Why an update was refused.
 pub(crate) enum Refusal {
+    Down,
     UnknownProduct,
     /// A table has the columns it has.
     UnknownField,
@@ -48,26 +72,59 @@ impl MockPrimaryStore {
         });
         MockPrimaryStore {
             latency,
+            fails: AtomicBool::new(false),
             table: Mutex::new(Table {
                 products: products.into(),
                 reads: HashMap::new(),
+                batches: 0,
             }),
         }
     }
 
     /// Reads a product, slowly.
-    pub(crate) fn read(&self, id: &str) -> Option<Record> {
+    pub(crate) fn read(&self, id: &str) -> Result<Option<Record>, Down> {
         let snapshot = {
             let mut table = self.table.lock();
             *table.reads.entry(id.to_owned()).or_default() += 1;
             table.product(id).cloned()
         };
+        self.answer(snapshot)
+    }
+
+    /// Reads many products, in the time of one: `SELECT … WHERE id IN (…)`. What does not exist is left out.
+    pub(crate) fn read_many(&self, ids: &[&str]) -> Result<Vec<(String, Record)>, Down> {
+        let snapshot = {
+            let mut table = self.table.lock();
+            table.batches += 1;
+            let found = ids
+                .iter()
+                .filter_map(|id| Some(((*id).to_owned(), table.product(id)?.clone())));
+            found.collect()
+        };
+        self.answer(snapshot)
+    }
+
+    /// Whoever waits for a store that is down waits as long.
+    fn answer<T>(&self, snapshot: T) -> Result<T, Down> {
+        let fails = self.fails();
         thread::sleep(self.latency);
-        snapshot
+        if fails { Err(Down) } else { Ok(snapshot) }
+    }
+
+    /// Takes it down, or up again.
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, SeqCst);
+    }
+
+    pub(crate) fn fails(&self) -> bool {
+        self.fails.load(SeqCst)
     }
 
     /// Sets one field of a product. Every read that begins after this returned sees it.
     pub(crate) fn update_field(&self, id: &str, field: &str, value: &str) -> Result<(), Refusal> {
+        if self.fails() {
+            return Err(Refusal::Down);
+        }
         let mut table = self.table.lock();
         let product = table.product(id).ok_or(Refusal::UnknownProduct)?;
         // The id is the row's key, no column to change.
@@ -87,18 +144,21 @@ impl MockPrimaryStore {
         self.latency
     }
 
-    /// Reads of all ids since the start or the last reset.
+    /// Reads since the start or the last reset; one of many at once counts once.
     pub(crate) fn reads(&self) -> u64 {
-        self.table.lock().reads.values().sum()
+        let table = self.table.lock();
+        table.reads.values().sum::<u64>() + table.batches
     }
 
-    /// Reads of one id, so that other traffic does not disturb who counts them.
+    /// Reads of one id alone, so that other traffic does not disturb who counts them.
     pub(crate) fn reads_of(&self, id: &str) -> u64 {
         self.table.lock().reads.get(id).copied().unwrap_or_default()
     }
 
     pub(crate) fn reset_reads(&self) {
-        self.table.lock().reads.clear();
+        let mut table = self.table.lock();
+        table.reads.clear();
+        table.batches = 0;
     }
 }
 

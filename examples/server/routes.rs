@@ -1,8 +1,6 @@
 //! Every request of the demo and its answer.
 
-use std::{convert::Infallible, time::Instant};
-
-use cache_aside::{Cache, Error, Source, TtlRemaining};
+use cache_aside::Error;
 use serde_json::{Value, json};
 use tiny_http::{Method, Request};
 
@@ -10,14 +8,16 @@ use crate::{
     http::{Answer, Form},
     metrics::Metrics,
     millis, page,
-    primary::{MockPrimaryStore, Refusal},
+    primary::{Down, MockPrimaryStore, Refusal},
+    reads,
+    settings::{self, InUse},
     stampede,
     store::Kind,
 };
 
 /// What the routes work on.
 pub(crate) struct Shop {
-    pub(crate) cache: Cache,
+    pub(crate) in_use: InUse,
     pub(crate) primary: MockPrimaryStore,
     pub(crate) metrics: Metrics,
     pub(crate) about: About,
@@ -32,39 +32,52 @@ pub(crate) struct About {
 
 type Route = fn(&Shop, &Form) -> Result<Answer, Answer>;
 
-enum Verb {
-    Get,
-    Post,
+enum Verbs {
+    Get(Route),
+    Post(Route),
+    Both { get: Route, post: Route },
 }
 
 /// The whole table.
-fn route(path: &str) -> Option<(Verb, Route)> {
+fn verbs(path: &str) -> Option<Verbs> {
     Some(match path {
-        "/" => (Verb::Get, |_, _| Ok(page::answer())),
-        "/products" => (Verb::Get, |shop, _| Ok(products(shop))),
-        "/read" => (Verb::Get, read),
-        "/about" => (Verb::Get, |shop, _| Ok(about(shop))),
-        "/metrics" => (Verb::Get, |shop, _| Ok(shop.metrics.answer())),
-        "/stats" => (Verb::Get, |shop, _| Ok(Answer::json(&stats(shop)))),
-        "/invalidate" => (Verb::Post, invalidate),
-        "/update" => (Verb::Post, update),
-        "/update_field" => (Verb::Post, update_field),
-        "/stampede" => (Verb::Post, stampede),
-        "/reset" => (Verb::Post, |shop, _| Ok(reset(shop))),
+        "/" => Verbs::Get(|_, _| Ok(page::answer())),
+        "/products" => Verbs::Get(|shop, _| Ok(products(shop))),
+        "/read" => Verbs::Get(reads::read),
+        "/read_many" => Verbs::Get(reads::read_many),
+        "/about" => Verbs::Get(|shop, _| Ok(about(shop))),
+        "/metrics" => Verbs::Get(|shop, _| Ok(shop.metrics.answer())),
+        "/stats" => Verbs::Get(|shop, _| Ok(Answer::json(&stats(shop)))),
+        "/settings" => Verbs::Both {
+            get: |shop, _| Ok(settings::tell(shop)),
+            post: settings::set,
+        },
+        "/invalidate" => Verbs::Post(invalidate),
+        "/expire" => Verbs::Post(expire),
+        "/clear" => Verbs::Post(|shop, _| clear(shop)),
+        "/update" => Verbs::Post(update),
+        "/update_field" => Verbs::Post(update_field),
+        "/stampede" => Verbs::Post(stampede),
+        "/reset" => Verbs::Post(|shop, _| Ok(reset(shop))),
         _ => return None,
     })
 }
 
 pub(crate) fn answer(shop: &Shop, request: &mut Request) -> Answer {
     let path = request.url().split('?').next().unwrap_or_default();
-    let Some((verb, route)) = route(path) else {
+    let Some(verbs) = verbs(path) else {
         return Answer::error(404, "there is nothing here");
     };
-    let form = match (verb, request.method()) {
-        (Verb::Get, Method::Get | Method::Head) => Form::of_query(request),
-        (Verb::Post, Method::Post) => Form::of_body(request),
-        (Verb::Get, _) => return wrong_method("GET, HEAD"),
-        (Verb::Post, _) => return wrong_method("POST"),
+    let (form, route) = match (verbs, request.method()) {
+        (Verbs::Get(route) | Verbs::Both { get: route, .. }, Method::Get | Method::Head) => {
+            (Form::of_query(request), route)
+        }
+        (Verbs::Post(route) | Verbs::Both { post: route, .. }, Method::Post) => {
+            (Form::of_body(request), route)
+        }
+        (Verbs::Get(_), _) => return wrong_method("GET, HEAD"),
+        (Verbs::Post(_), _) => return wrong_method("POST"),
+        (Verbs::Both { .. }, _) => return wrong_method("GET, HEAD, POST"),
     };
     form.and_then(|form| route(shop, &form))
         .unwrap_or_else(|refusal| refusal)
@@ -84,41 +97,10 @@ fn about(shop: &Shop) -> Answer {
     Answer::json(&json!({ "store": kind.name(), "place": place, "other": other }))
 }
 
-fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
-    let id = form.require_text("id")?;
-    let began = Instant::now();
-    let found = shop
-        .cache
-        .get(id, |id| Ok::<_, Infallible>(shop.primary.read(id)))
-        .map_err(|error| failed(&error))?;
-    let total = began.elapsed();
-    let Some(record) = found.record() else {
-        return Err(unknown_product(id));
-    };
-    // Not asked of a Redis that has just failed: it would cost another time-out.
-    let ttl = match found.source() {
-        Source::Degraded => None,
-        _ => shop.cache.ttl_remaining(id).ok(),
-    };
-    // None of a record that is gone already, or that another program wrote for ever.
-    let ttl = ttl
-        .and_then(TtlRemaining::left)
-        .map(|left| millis(left) / 1000.0);
-    Ok(Answer::json(&json!({
-        "id": id,
-        "record": &**record,
-        "hit": found.is_hit(),
-        "source": found.source().to_string(),
-        "redis_latency_ms": millis(found.redis_latency()),
-        "total_latency_ms": millis(total),
-        "ttl_remaining": ttl,
-        "stats": stats(shop),
-    })))
-}
-
 fn invalidate(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let id = form.require_text("id")?;
-    let deleted = shop.cache.invalidate(id).map_err(|error| failed(&error))?;
+    let deleted = shop.in_use.cache().invalidate(id);
+    let deleted = deleted.map_err(|error| failed(&error))?;
     Ok(Answer::json(&json!({
         "id": id,
         "deleted": deleted,
@@ -126,10 +108,32 @@ fn invalidate(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
+/// What is cached is stale from now on; without grace, gone.
+fn expire(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
+    let id = form.require_text("id")?;
+    let expired = shop.in_use.cache().expire(id);
+    let expired = expired.map_err(|error| failed(&error))?;
+    Ok(Answer::json(&json!({
+        "id": id,
+        "expired": expired,
+        "stats": stats(shop),
+    })))
+}
+
+/// Nothing is cached any more.
+fn clear(shop: &Shop) -> Result<Answer, Answer> {
+    let ended = shop.in_use.cache().clear(|_| {});
+    let ended = ended.map_err(|error| failed(&error))?;
+    Ok(Answer::json(
+        &json!({ "ended": ended, "stats": stats(shop) }),
+    ))
+}
+
 /// The primary first, then the cache forgets the record.
 fn update(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let (id, field, value) = change_primary(shop, form)?;
-    shop.cache
+    shop.in_use
+        .cache()
         .invalidate(id)
         .map_err(|error| half_done(shop, &error))?;
     Ok(Answer::json(&json!({
@@ -144,7 +148,8 @@ fn update(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 fn update_field(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let (id, field, value) = change_primary(shop, form)?;
     let updated = shop
-        .cache
+        .in_use
+        .cache()
         .update_field(id, field, value)
         .map_err(|error| half_done(shop, &error))?;
     Ok(Answer::json(&json!({
@@ -162,6 +167,7 @@ fn change_primary<'a>(shop: &Shop, form: &'a Form) -> Result<(&'a str, &'a str, 
     let value = form.require("value")?;
     match shop.primary.update_field(id, field, value) {
         Ok(()) => Ok((id, field, value)),
+        Err(Refusal::Down) => Err(Answer::error(502, Down.to_string())),
         Err(Refusal::UnknownProduct) => Err(unknown_product(id)),
         Err(Refusal::UnknownField) => Err(Answer::error(
             400,
@@ -184,7 +190,7 @@ fn stampede(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         .iter()
         .map(|reader| {
             json!({
-                "hit": reader.source == Source::Hit,
+                "hit": reader.hit,
                 "source": reader.source.to_string(),
                 "started_ms": millis(reader.started),
                 "finished_ms": millis(reader.finished),
@@ -204,13 +210,15 @@ fn stampede(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 }
 
 fn reset(shop: &Shop) -> Answer {
-    shop.cache.reset_stats();
+    shop.in_use.cache().reset_stats();
     shop.primary.reset_reads();
     Answer::json(&stats(shop))
 }
 
-fn stats(shop: &Shop) -> Value {
-    let stats = shop.cache.stats();
+/// What most answers carry.
+pub(crate) fn stats(shop: &Shop) -> Value {
+    let cache = shop.in_use.cache();
+    let stats = cache.stats();
     let mut all = json!({
         "hits": stats.hits,
         "misses": stats.misses,
@@ -219,7 +227,7 @@ fn stats(shop: &Shop) -> Value {
         "hit_rate_pct": (stats.hit_rate_pct() * 10.0).round() / 10.0,
         "primary_reads_total": shop.primary.reads(),
         "primary_read_latency_ms": millis(shop.primary.latency()),
-        "cache_ttl_s": shop.cache.ttl().as_secs(),
+        "cache_ttl_s": cache.ttl().as_secs(),
     });
     for (name, count) in stats.iter() {
         all[name] = count.into();
@@ -227,14 +235,15 @@ fn stats(shop: &Shop) -> Value {
     all
 }
 
-fn unknown_product(id: &str) -> Answer {
+pub(crate) fn unknown_product(id: &str) -> Answer {
     Answer::error(404, format!("there is no product {id}"))
 }
 
 /// A call of the cache that did nothing, or we do not know what.
-fn failed(error: &Error) -> Answer {
+pub(crate) fn failed(error: &Error) -> Answer {
     let status = match error {
         Error::Redis { .. } | Error::WaitTimeout { .. } | Error::Contended { .. } => 503,
+        Error::Loader(_) => 502,
         Error::Id { .. } => 400,
         _ => 500,
     };
@@ -243,7 +252,7 @@ fn failed(error: &Error) -> Answer {
 
 /// The primary has changed, and the cache could not be told: rather say so than report success.
 fn half_done(shop: &Shop, error: &Error) -> Answer {
-    let ttl = shop.cache.ttl();
+    let ttl = shop.in_use.stay();
     Answer::error(
         503,
         format!(

@@ -1,14 +1,13 @@
 //! The stampede: many readers of one record, all at the same time, right after it has been invalidated.
 
 use std::{
-    convert::Infallible,
     sync::Barrier,
     time::{Duration, Instant},
 };
 
-use cache_aside::{Error, Source};
+use cache_aside::{Cache, Error, Source};
 
-use crate::routes::Shop;
+use crate::{primary::MockPrimaryStore, routes::Shop};
 
 pub(crate) struct Ran {
     /// How often the primary was read for them all.
@@ -21,6 +20,7 @@ pub(crate) struct Ran {
 /// What one reader saw. Times are counted from the common start.
 pub(crate) struct Reader {
     pub(crate) source: Source,
+    pub(crate) hit: bool,
     pub(crate) started: Duration,
     pub(crate) finished: Duration,
     pub(crate) redis_latency: Duration,
@@ -29,12 +29,13 @@ pub(crate) struct Reader {
 
 /// Lets that many readers loose on `id`.
 pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
-    shop.cache.invalidate(id)?;
+    let cache = &shop.in_use.cache();
+    cache.invalidate(id)?;
     let reads_before = shop.primary.reads_of(id);
     let start = Barrier::new(readers);
     let reads = crossbeam::scope(|scope| {
         let running: Vec<_> = (0..readers)
-            .map(|_| scope.spawn(|_| read(shop, id, &start)))
+            .map(|_| scope.spawn(|_| read(cache, &shop.primary, id, &start)))
             .collect();
         running
             .into_iter()
@@ -63,20 +64,25 @@ struct Read {
     started: Instant,
     finished: Instant,
     source: Source,
+    hit: bool,
     redis_latency: Duration,
     found: bool,
 }
 
-fn read(shop: &Shop, id: &str, start: &Barrier) -> Result<Read, Error> {
+fn read(
+    cache: &Cache,
+    primary: &MockPrimaryStore,
+    id: &str,
+    start: &Barrier,
+) -> Result<Read, Error> {
     start.wait();
     let started = Instant::now();
-    let found = shop
-        .cache
-        .get(id, |id| Ok::<_, Infallible>(shop.primary.read(id)))?;
+    let found = cache.get(id, |id| primary.read(id))?;
     Ok(Read {
         started,
         finished: Instant::now(),
         source: found.source(),
+        hit: found.is_hit(),
         redis_latency: found.redis_latency(),
         found: found.record().is_some(),
     })
@@ -86,6 +92,7 @@ impl Read {
     fn since(self, began: Instant) -> Reader {
         Reader {
             source: self.source,
+            hit: self.hit,
             started: self.started.duration_since(began),
             finished: self.finished.duration_since(began),
             redis_latency: self.redis_latency,

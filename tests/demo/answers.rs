@@ -32,6 +32,7 @@ fn a_read_misses_and_the_next_one_hits() {
             "record",
             "hit",
             "source",
+            "why",
             "redis_latency_ms",
             "total_latency_ms",
             "ttl_remaining",
@@ -246,6 +247,8 @@ fn without_redis_reads_go_on_and_writes_say_what_they_did() {
     redis.kill();
     let found = demo.read("p-001");
     assert_eq!(found["source"], "degraded");
+    let why = found["why"].as_str().unwrap();
+    assert!(why.starts_with("Redis failed at `read`: "), "{why}");
     assert_eq!(found["ttl_remaining"], Value::Null);
     for path in ["/update", "/update_field"] {
         let (status, answer) = demo.post(path, "id=p-001&field=stock&value=41");
@@ -260,7 +263,13 @@ fn without_redis_reads_go_on_and_writes_say_what_they_did() {
     }
     assert_eq!(demo.read("p-001")["record"]["stock"], "41");
     assert_eq!(demo.post("/invalidate", "id=p-001").0, 503);
-    assert_eq!(demo.post("/stampede", "id=p-001").0, 503);
+    for (path, form) in [
+        ("/expire", "id=p-001"),
+        ("/clear", ""),
+        ("/stampede", "id=p-001"),
+    ] {
+        assert_eq!(demo.post(path, form).0, 503, "{path}");
+    }
 }
 
 #[test]

@@ -7,8 +7,10 @@ mod support;
 
 mod answers;
 mod command;
+mod many;
 mod metrics;
 mod refusals;
+mod switches;
 
 use demo::Demo;
 use serde_json::Value;
@@ -23,6 +25,17 @@ fn start_with(args: &[&str]) -> (Server, Demo) {
     let redis = Server::start();
     let demo = Demo::start(&redis.url(), args);
     (redis, demo)
+}
+
+/// On each of the two stores, whose primary takes 20 ms.
+fn on_both(test: impl Fn(&Demo)) {
+    let (_redis, demo) = start();
+    test(&demo);
+    let mut memory = demo::command();
+    memory.args(["--port", "0", "--store", "memory"]);
+    test(&Demo::start_command(
+        memory.args(["--primary-latency-ms", "20"]),
+    ));
 }
 
 fn keys(object: &Value) -> Vec<&str> {

@@ -28,7 +28,17 @@ fn what_does_not_exist_is_404() {
 #[test]
 fn a_malformed_request_is_400() {
     let (_redis, demo) = start();
-    for path in ["/read", "/read?id=", "/read?id=%zz", "/read?id=a&id=b"] {
+    let many = format!("/read_many?ids={}", ["p-001"; 101].join(","));
+    for path in [
+        "/read",
+        "/read?id=",
+        "/read?id=%zz",
+        "/read?id=a&id=b",
+        "/read_many",
+        "/read_many?ids=",
+        "/read_many?ids=a,,b",
+        &many,
+    ] {
         let (status, answer) = demo.get(path);
         assert_eq!((status, keys(&answer)), (400, vec!["error"]), "{path}");
     }
@@ -46,6 +56,11 @@ fn a_malformed_request_is_400() {
         ("/update_field", "field=stock&value=1"),
         ("/update", r#"{"id":"p-001","field":"stock","value":"1"}"#),
         ("/stampede", "concurrency=5"),
+        ("/expire", "id="),
+        ("/settings", ""),
+        ("/settings", "near=on"),
+        ("/settings", "grace=yes"),
+        ("/settings", "grace=on&grace=off"),
     ] {
         let (status, answer) = demo.post(path, form);
         assert_eq!(
@@ -68,6 +83,10 @@ fn a_wrong_method_is_405_and_told_the_right_one() {
         ("PUT", "/update_field", "POST"),
         ("GET", "/stampede", "POST"),
         ("HEAD", "/reset", "POST"),
+        ("GET", "/clear", "POST"),
+        ("GET", "/expire", "POST"),
+        ("POST", "/read_many", "GET, HEAD"),
+        ("DELETE", "/settings", "GET, HEAD, POST"),
     ] {
         let (status, headers, _) = demo.ask_plain(method, path, "");
         assert_eq!(status, 405, "{method} {path}");

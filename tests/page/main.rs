@@ -9,7 +9,9 @@ mod demo;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod colours;
 mod people;
+mod switches;
 mod uses;
 
 use browser::Browser;

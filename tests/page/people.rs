@@ -18,16 +18,27 @@ fn a_phone_needs_no_sideways_scrolling() {
         .until("document.getElementById('update-note').textContent");
     page.read("MISS");
     page.stampede("p-001", 200);
+    page.browser.click("#watch");
+    // More than fit.
+    page.browser
+        .run("for (let n = 0; n < 300; n += 1) watched.push({ source: 'hit', time: 1 })");
+    page.until_bars("hit");
+    page.browser.click("#watch");
+    page.browser.click("#read-many");
+    page.browser
+        .until("!document.getElementById('many').hidden");
     page.browser
         .run("for (const each of document.querySelectorAll('details')) each.open = true");
     for width in [360, 320, 700, 900, 1200] {
         page.browser.resize(width, 740);
         page.browser.until(&format!("innerWidth === {width}"));
-        // The timeline is drawn anew for the new width.
-        page.browser.until(
-            "Math.abs(document.getElementById('timeline').viewBox.baseVal.width
-                - document.getElementById('timeline').clientWidth) <= 1",
-        );
+        // The drawings are made anew for the new width.
+        for drawing in ["timeline", "watch-line"] {
+            page.browser.until(&format!(
+                "Math.abs(document.getElementById('{drawing}').viewBox.baseVal.width
+                    - document.getElementById('{drawing}').clientWidth) <= 1"
+            ));
+        }
         let needs = page
             .browser
             .run("return document.documentElement.scrollWidth");
@@ -41,6 +52,9 @@ fn every_control_has_a_name_and_is_reached_by_keyboard() {
     let browser = &page.browser;
     page.stampede("p-001", 5);
     page.read("HIT");
+    page.watch_until("hit");
+    browser.click("#read-many");
+    browser.until("!document.getElementById('many').hidden");
     browser.run(
         "for (const each of document.querySelectorAll('details')) each.open = true;
          let number = 0;
@@ -53,7 +67,14 @@ fn every_control_has_a_name_and_is_reached_by_keyboard() {
         let name = browser.accessible_name(&format!("[data-control='{control}']"));
         assert!(!name.is_empty(), "control {control} has no name");
     }
-    for drawing in ["#timeline", "#reads", "#record", "#ttl"] {
+    for drawing in [
+        "#timeline",
+        "#watch-line",
+        "#reads",
+        "#many-table",
+        "#record",
+        "#ttl",
+    ] {
         assert!(!browser.accessible_name(drawing).is_empty(), "{drawing}");
     }
 
@@ -112,6 +133,24 @@ fn a_full_page_can_be_pictured() {
     if let Ok(scheme) = env::var("SCREENSHOT_SCHEME") {
         browser.prefer("prefers-color-scheme", &scheme);
     }
+    browser.click("#watch");
+    page.until_bars("hit");
+    page.switch("near_cache", "Another cache");
+    page.until_bars("near");
+    page.switch("grace", "Another cache");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 12");
+    browser.click("#expire");
+    page.until_bars("refreshed");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 25");
+    page.switch("primary_fails", "The primary fails");
+    browser.click("#expire");
+    page.until_bars("stale");
+    browser.click("#invalidate");
+    page.until_bars("failed");
+    page.switch("primary_fails", "The primary works");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 50");
+    browser.click("#watch");
+    browser.click("#read-many");
     // Whether each is a hit depends on how fast this goes, and does not matter here.
     let read = |product: u32, times: u32| {
         browser.click(&format!("#products label:nth-child({product})"));

@@ -171,6 +171,9 @@ fn a_button_is_busy_while_it_waits() {
     for (button, busy, idle) in [
         ("read", "Reading…", "Read"),
         ("invalidate", "Invalidating…", "Invalidate"),
+        ("expire", "Expiring…", "Expire"),
+        ("clear", "Clearing…", "Clear all"),
+        ("read-many", "Reading…", "Read all products"),
         ("update", "Updating…", "Update and invalidate"),
         ("update-field", "Updating…", "Update and set the field"),
         ("stampede", "Running…", "Start the stampede"),
@@ -217,6 +220,10 @@ fn what_goes_wrong_is_said_in_plain_words() {
     for (button, note) in [
         ("#read", "#read-note"),
         ("#invalidate", "#read-note"),
+        ("#expire", "#read-note"),
+        ("#clear", "#read-note"),
+        ("#read-many", "#many-note"),
+        ("#grace", "#settings-note"),
         ("#update-field", "#update-note"),
         ("#stampede", "#stampede-note"),
         ("#refresh", "#stats-note"),

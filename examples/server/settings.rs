@@ -1,0 +1,182 @@
+//! The switches of the page, and the cache that is in use.
+//!
+//! Settings belong to a cache, so a switch builds another one on the same store. Requests that are under way finish with the
+//! one they began with; what either writes, the other sees.
+
+use std::{mem, time::Duration};
+
+use cache_aside::{Backend, Cache, Error};
+use parking_lot::RwLock;
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Answer, Form},
+    routes::{Shop, stats},
+};
+
+/// More than there are products.
+const NEAR_CAPACITY: usize = 1_000;
+
+/// What the library takes if it isn't told: said here because the page tells people.
+const NEAR_STALENESS: Duration = Duration::from_secs(1);
+
+/// 1 is best where many read. The page alone reads five times a second, and with 1 would meet every third expiry;
+/// with 4 it meets one in a hundred.
+const BETA: f64 = 4.0;
+
+/// Twice the default TTL: long enough to try things, short enough to see it end.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What can be switched on of a cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    near_cache: bool,
+    early_refresh: bool,
+    grace: bool,
+}
+
+/// The cache that is in use.
+pub(crate) struct InUse {
+    backend: Backend,
+    ttl: Duration,
+    /// Held to look, and to build the next, which asks the store nothing.
+    now: RwLock<(Settings, Cache)>,
+}
+
+impl InUse {
+    /// With everything switched off.
+    pub(crate) fn new(backend: Backend, ttl: Duration) -> Result<InUse, Error> {
+        let settings = Settings::default();
+        let cache = settings.build(&backend, ttl)?;
+        Ok(InUse {
+            backend,
+            ttl,
+            now: RwLock::new((settings, cache)),
+        })
+    }
+
+    pub(crate) fn cache(&self) -> Cache {
+        self.now.read().1.clone()
+    }
+
+    fn settings(&self) -> Settings {
+        self.now.read().0
+    }
+
+    /// How long a record stays in the store.
+    pub(crate) fn stay(&self) -> Duration {
+        if self.settings().grace {
+            self.ttl + GRACE
+        } else {
+            self.ttl
+        }
+    }
+
+    /// Changes the settings. Returns whether there is another cache now.
+    fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<bool, Error> {
+        // Dropped after the lock: the last handle on a cache ends its threads.
+        let _last;
+        let mut now = self.now.write();
+        let before = now.0;
+        let mut wanted = before;
+        change(&mut wanted);
+        if wanted != before {
+            let next = wanted.build(&self.backend, self.ttl)?;
+            _last = mem::replace(&mut *now, (wanted, next));
+        }
+        Ok(wanted != before)
+    }
+}
+
+impl Settings {
+    fn build(self, backend: &Backend, ttl: Duration) -> Result<Cache, Error> {
+        let mut builder = Cache::builder(backend).prefix("cache:product:").ttl(ttl);
+        if self.near_cache {
+            builder = builder
+                .near_cache(NEAR_CAPACITY)
+                .near_staleness(NEAR_STALENESS);
+        }
+        if self.early_refresh {
+            builder = builder.early_refresh(BETA);
+        }
+        if self.grace {
+            builder = builder.grace(GRACE);
+        }
+        builder.build()
+    }
+}
+
+/// How the switches stand.
+pub(crate) fn tell(shop: &Shop) -> Answer {
+    Answer::json(&standing(shop))
+}
+
+fn standing(shop: &Shop) -> Value {
+    let settings = shop.in_use.settings();
+    json!({
+        "near_cache": settings.near_cache,
+        "early_refresh": settings.early_refresh,
+        "grace": settings.grace,
+        "primary_fails": shop.primary.fails(),
+        "near_capacity": NEAR_CAPACITY,
+        "near_staleness_s": NEAR_STALENESS.as_secs(),
+        "beta": BETA,
+        "grace_s": GRACE.as_secs(),
+    })
+}
+
+/// Sets the switches that the form names, and leaves the others as they are.
+pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
+    let [near_cache, early_refresh, grace, primary_fails] =
+        ["near_cache", "early_refresh", "grace", "primary_fails"].map(|name| switch(form, name));
+    let (near_cache, early_refresh, grace) = (near_cache?, early_refresh?, grace?);
+    let primary_fails = primary_fails?;
+    let all = [near_cache, early_refresh, grace, primary_fails];
+    if all.iter().all(Option::is_none) {
+        return Err(Answer::error(
+            400,
+            "one of `near_cache`, `early_refresh`, `grace`, `primary_fails` must be there",
+        ));
+    }
+    let change = |settings: &mut Settings| {
+        settings.near_cache = near_cache.unwrap_or(settings.near_cache);
+        settings.early_refresh = early_refresh.unwrap_or(settings.early_refresh);
+        settings.grace = grace.unwrap_or(settings.grace);
+    };
+    let regraced = grace.is_some_and(|grace| grace != shop.in_use.settings().grace);
+    if regraced {
+        forget_all(shop);
+    }
+    let is_another = shop.in_use.change(change);
+    let is_another = is_another.map_err(|error| Answer::error(500, error.to_string()))?;
+    if regraced {
+        // What was loaded in between.
+        forget_all(shop);
+    }
+    if let Some(fails) = primary_fails {
+        shop.primary.fail(fails);
+    }
+    if is_another {
+        // Or there would be reads of the primary that no counter beside them explains.
+        shop.primary.reset_reads();
+    }
+    let mut answer = standing(shop);
+    answer["another_cache"] = is_another.into();
+    answer["stats"] = stats(shop);
+    Ok(Answer::json(&answer))
+}
+
+/// Ends all there is: what is fresh is told by what is left of the TTL, so with another grace it would be told wrong.
+fn forget_all(shop: &Shop) {
+    // A store that can't be told now will be; till then nothing is read from there.
+    let _ = shop.in_use.cache().invalidate_many(shop.primary.ids());
+}
+
+fn switch(form: &Form, name: &str) -> Result<Option<bool>, Answer> {
+    match form.get(name)? {
+        None => Ok(None),
+        Some("on") => Ok(Some(true)),
+        Some("off") => Ok(Some(false)),
+        Some(_) => Err(Answer::error(400, format!("`{name}` must be on or off"))),
+    }
+}
