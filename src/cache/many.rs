@@ -156,7 +156,7 @@ impl<R> Cache<R> {
     /// [`Error::Redis`]: it did not come to its end. Some records have been ended, others may still be cached, and so
     /// this process reads no record with the prefix from Redis until none of those can be left: for the longest TTL
     /// in use, [`max_load_time`](crate::CacheBuilder::max_load_time) and [`lease_ttl`](crate::CacheBuilder::lease_ttl). Other processes may. A
-    /// call that is repeated and succeeds ends them for all.
+    /// call that is repeated and succeeds ends them for all, and leaves that as it is.
     ///
     /// # Panics
     ///
