@@ -25,6 +25,8 @@ mod page;
 mod paint;
 #[path = "../support/parent.rs"]
 mod parent;
+#[path = "../../tests/support/pass_on.rs"]
+mod pass_on;
 #[path = "../support/place.rs"]
 mod place;
 mod plan;

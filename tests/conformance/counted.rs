@@ -9,11 +9,11 @@ use std::{
 };
 
 use cache_aside::{
-    Backend, Cache, TtlRemaining,
-    store::{Acquire, Change, Entry, Failure, Fields, Keys, NewTtl, Refresh, Store, Token, Update},
+    Backend, Cache,
+    store::{Acquire, Failure, Keys, Store, Token},
 };
 
-use crate::ground::Ground;
+use crate::{ground::Ground, pass_on::pass_on};
 
 pub(crate) struct Counted {
     store: Arc<dyn Store>,
@@ -51,86 +51,5 @@ impl Store for Counted {
         answer
     }
 
-    fn read(&self, data: &str) -> Result<Entry, Failure> {
-        self.store.read(data)
-    }
-
-    fn fill(
-        &self,
-        keys: &Keys,
-        token: Token,
-        ttl: Duration,
-        record: &Fields,
-    ) -> Result<bool, Failure> {
-        self.store.fill(keys, token, ttl, record)
-    }
-
-    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
-        self.store.read_with_ttl(data)
-    }
-
-    fn refresh(
-        &self,
-        keys: &Keys,
-        token: Token,
-        lease_ttl: Duration,
-        left: Duration,
-    ) -> Result<Refresh, Failure> {
-        self.store.refresh(keys, token, lease_ttl, left)
-    }
-
-    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
-        self.store.back_off(keys, token, pause)
-    }
-
-    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
-        self.store.expire(keys, stay)
-    }
-
-    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
-        self.store.release(keys, token)
-    }
-
-    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
-        self.store.renew(keys, token, lease_ttl)
-    }
-
-    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.store.invalidate(keys)
-    }
-
-    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
-        self.store.guard(keys, writer, guard_ttl)
-    }
-
-    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
-        self.store.unguard(keys, writer)
-    }
-
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure> {
-        self.store.update_field(keys, field, value, ttl)
-    }
-
-    fn update(
-        &self,
-        keys: &Keys,
-        ttl: Option<NewTtl>,
-        change: Change<'_>,
-    ) -> Result<Update, Failure> {
-        self.store.update(keys, ttl, change)
-    }
-
-    fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
-        self.store.ttl(data)
-    }
-
-    fn ping(&self) -> Result<(), Failure> {
-        self.store.ping()
-    }
+    pass_on! { store: read read_with_ttl refresh fill release back_off renew invalidate expire guard unguard update_field update ttl ping }
 }

@@ -35,6 +35,8 @@ mod lease;
 mod lookup;
 mod many;
 mod negative;
+#[path = "../support/pass_on.rs"]
+mod pass_on;
 mod races;
 mod records;
 mod sizes;

@@ -12,13 +12,10 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, Error, Memory, Source, TtlRemaining,
-    store::{
-        Acquire, Change, Ear, Entry, Failure, Fields, Keys, NewTtl, Refresh, Store, Token,
-        Tracking, Update,
-    },
+    store::{Ear, Entry, Failure, Store, Tracking},
 };
 
-use crate::{MS, get, load, near, warm};
+use crate::{MS, get, load, near, pass_on::pass_on, warm};
 
 /// The store in memory, whose next answer to a read is on its way for as long as the test wants.
 struct Slow {
@@ -30,10 +27,6 @@ struct Slow {
 }
 
 impl Store for Slow {
-    fn read(&self, data: &str) -> Result<Entry, Failure> {
-        self.within.read(data)
-    }
-
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
         let read = self.within.read_with_ttl(data);
         let next = self.next.lock().unwrap().take();
@@ -44,87 +37,6 @@ impl Store for Slow {
         read
     }
 
-    fn acquire(
-        &self,
-        keys: &Keys,
-        token: Token,
-        lease_ttl: Duration,
-        look: bool,
-    ) -> Result<Acquire, Failure> {
-        self.within.acquire(keys, token, lease_ttl, look)
-    }
-
-    fn fill(
-        &self,
-        keys: &Keys,
-        token: Token,
-        ttl: Duration,
-        record: &Fields,
-    ) -> Result<bool, Failure> {
-        self.within.fill(keys, token, ttl, record)
-    }
-
-    fn refresh(
-        &self,
-        keys: &Keys,
-        token: Token,
-        lease_ttl: Duration,
-        left: Duration,
-    ) -> Result<Refresh, Failure> {
-        self.within.refresh(keys, token, lease_ttl, left)
-    }
-
-    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
-        self.within.back_off(keys, token, pause)
-    }
-
-    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
-        self.within.expire(keys, stay)
-    }
-
-    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
-        self.within.release(keys, token)
-    }
-
-    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
-        self.within.renew(keys, token, lease_ttl)
-    }
-
-    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.within.invalidate(keys)
-    }
-
-    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
-        self.within.guard(keys, writer, guard_ttl)
-    }
-
-    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
-        self.within.unguard(keys, writer)
-    }
-
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure> {
-        self.within.update_field(keys, field, value, ttl)
-    }
-
-    fn update(
-        &self,
-        keys: &Keys,
-        ttl: Option<NewTtl>,
-        change: Change<'_>,
-    ) -> Result<Update, Failure> {
-        self.within.update(keys, ttl, change)
-    }
-
-    fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
-        self.within.ttl(data)
-    }
-
     fn ping(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -132,6 +44,8 @@ impl Store for Slow {
     fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
         self.tells.then(|| self.within.track(prefix, bound, ear))?
     }
+
+    pass_on! { within: read acquire refresh fill release back_off renew invalidate expire guard unguard update_field update ttl }
 }
 
 fn slow(memory: &Memory, tells: bool) -> Arc<Slow> {

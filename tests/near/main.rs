@@ -8,6 +8,8 @@ mod fence;
 mod fresh;
 #[path = "../support/listeners.rs"]
 mod listeners;
+#[path = "../support/pass_on.rs"]
+mod pass_on;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;
