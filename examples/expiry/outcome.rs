@@ -83,7 +83,7 @@ impl Outcome {
     }
 
     /// Of those who did not load, for whatever reason.
-    pub(crate) fn longest_wait(&self) -> Duration {
+    pub(crate) fn slowest_other(&self) -> Duration {
         let others = self.reads().filter(|read| read.load.is_none());
         others.map(Read::took).max().unwrap_or_default()
     }

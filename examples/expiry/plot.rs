@@ -5,7 +5,6 @@ use std::{error::Error, ops::Range, path::Path};
 use plotters::{
     coord::{Shift, combinators::LogCoord, types::RangedCoordf64},
     prelude::*,
-    style::text_anchor::{HPos, Pos, VPos},
 };
 
 use crate::{
@@ -25,8 +24,8 @@ const TITLE: i32 = 26;
 /// The axis below the last one.
 const FOOT: u32 = 44;
 
-/// Of each the slowest read is shown. Two or three pixels wide.
-const BUCKETS: usize = 270;
+/// Of each the slowest read is shown. Four pixels wide.
+const BUCKETS: usize = 200;
 
 const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 const PURPLE: RGBColor = RGBColor(0xb0, 0x3a, 0x8c);
@@ -82,15 +81,16 @@ fn draw_head(area: &Area<'_>, plan: &Plan) -> Drawn<()> {
     area.draw(&Text::new(text, (24, 16), title))?;
     let bars = [
         (24, BLUE, "from Redis"),
-        (126, ORANGE, "waited for a load"),
-        (274, PURPLE, "got an error"),
-        (388, GREEN, "stale answers"),
+        (122, ORANGE, "waited for a load"),
+        (268, PURPLE, "got an error"),
+        (379, GREEN, "stale answers"),
+        (498, GRID, "primary down"),
     ];
     for (x, color, text) in bars {
         area.draw(&Rectangle::new([(x, 53), (x + 14, 63)], color.filled()))?;
         area.draw(&Text::new(text, (x + 20, 51), font(14).color(&INK)))?;
     }
-    for (x, is_filled, text) in [(515, true, "who loads"), (612, false, "who loads in vain")] {
+    for (x, is_filled, text) in [(622, true, "who loads"), (716, false, "… in vain")] {
         area.draw(&Circle::new((x, 58), 4, dot(is_filled)))?;
         area.draw(&Text::new(text, (x + 12, 51), font(14).color(&INK)))?;
     }
@@ -145,24 +145,22 @@ fn draw_panel(
 }
 
 fn title_of(outcome: &Outcome) -> String {
-    let waited = outcome.count(Read::has_waited);
-    let errors = match outcome.count(|read| read.has(How::Failed)) {
-        0 => String::new(),
-        errors => format!(", {errors} errors"),
-    };
-    let longest = duration(outcome.longest_wait());
     let title = outcome.run.title();
-    format!("{title}: {waited} waited{errors}; the longest {longest}")
+    let waited = match outcome.count(Read::has_waited) {
+        0 => "nobody waited".to_owned(),
+        waited => format!("{waited} times somebody waited"),
+    };
+    match outcome.count(|read| read.has(How::Failed)) {
+        0 => format!("{title}: {waited}"),
+        errors => format!("{title}: {waited}, {errors} errors"),
+    }
 }
 
 fn draw_outage(chart: &mut Chart<'_, '_>, plan: &Plan, latencies: &Range<f64>) -> Drawn<()> {
     let (from, to) = plan.outage();
     let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
     let corners = [(from, latencies.start), (to, latencies.end)];
-    chart.draw_series([Rectangle::new(corners, GRID.mix(0.6).filled())])?;
-    let style = font(13).color(&FAINT).pos(Pos::new(HPos::Right, VPos::Top));
-    let text = EmptyElement::at((to, latencies.end)) + Text::new("primary down", (-6, 4), style);
-    chart.draw_series([text])?;
+    chart.draw_series([Rectangle::new(corners, GRID.filled())])?;
     Ok(())
 }
 
@@ -235,9 +233,9 @@ fn draw_loads(chart: &mut Chart<'_, '_>, outcome: &Outcome) -> Drawn<()> {
     Ok(())
 }
 
-/// Up to the next twelfth of a power of ten, which is a pixel or two: equal heights take no room in the file.
+/// Up to the next eighth of a power of ten, which is two pixels: equal heights take no room in the file.
 fn rounded(seconds: f64) -> f64 {
-    10_f64.powf((seconds.log10() * 12.0).ceil() / 12.0)
+    10_f64.powf((seconds.log10() * 8.0).ceil() / 8.0)
 }
 
 /// `None` where nobody read.

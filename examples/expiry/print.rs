@@ -47,8 +47,8 @@ pub(crate) fn report(args: &Args, plan: &Plan, outcomes: &[Outcome], flaws: &[Fl
     });
     counts(&mut page, plan, outcomes);
     page.line("");
-    row(&mut page, outcomes, "Longest wait", |it| {
-        duration(it.longest_wait())
+    row(&mut page, outcomes, "Slowest non-loader", |it| {
+        duration(it.slowest_other())
     });
     for (label, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
         row(&mut page, outcomes, label, |it| {
