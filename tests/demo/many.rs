@@ -75,6 +75,26 @@ fn some_products_come_in_the_order_in_which_they_were_asked_for() {
     });
 }
 
+/// A look, the leases of what is missing, the lease of what is stale, and the fills.
+#[test]
+fn a_batch_that_refreshes_and_loads_does_both_in_one_read_of_the_primary() {
+    on_both(|demo| {
+        demo.post("/settings", "grace=on");
+        demo.read("p-001");
+        demo.post("/expire", "id=p-001");
+        let answer = read_many(demo, "p-001,p-002");
+        assert_eq!(sources(&answer), ["refreshed", "loaded"]);
+        assert_eq!(
+            [&answer["round_trips"], &answer["primary_reads"]],
+            [&json!(4), &json!(1)]
+        );
+        assert_eq!(
+            answer["one_by_one"],
+            json!({ "round_trips": 6, "primary_reads": 2 })
+        );
+    });
+}
+
 #[test]
 fn a_batch_of_which_nothing_can_be_loaded_is_an_error() {
     on_both(|demo| {
