@@ -153,6 +153,12 @@ impl Failed {
     fn is_drop(&self) -> bool {
         matches!(self, Failed::Request(error) if error.is_connection_dropped())
     }
+
+    /// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
+    /// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
+    fn is_worth_repeating(&self) -> bool {
+        matches!(self, Failed::Request(error) if error.is_io_error() && !error.is_timeout())
+    }
 }
 
 impl Connections {
@@ -210,7 +216,7 @@ impl Connections {
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
-    /// had dropped the first.
+    /// had dropped the first, or something interrupted the wait for its reply.
     ///
     /// A request that timed out is not repeated: the caller would wait twice as long as was promised.
     pub(crate) fn run<T>(
@@ -219,7 +225,8 @@ impl Connections {
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
         let mut outcome = self.run_once(conduct, &mut run);
-        if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(Failed::is_drop) {
+        let is_worth_repeating = Failed::is_worth_repeating;
+        if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(is_worth_repeating) {
             outcome = self.run_once(conduct, &mut run);
         }
         outcome.map_err(|failed| match failed {
