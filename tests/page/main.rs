@@ -32,9 +32,13 @@ fn open(latency: u32) -> Page {
 }
 
 fn open_with(latency: u32, ttl: u32) -> Page {
+    open_on(Server::start, latency, ttl)
+}
+
+fn open_on(start_redis: fn() -> Server, latency: u32, ttl: u32) -> Page {
     // First, since it waits for its turn.
     let browser = Browser::start();
-    let redis = Server::start();
+    let redis = start_redis();
     let (latency, ttl) = (latency.to_string(), ttl.to_string());
     let args = ["--primary-latency-ms", &latency, "--ttl", &ttl];
     let demo = Demo::start(&redis.url(), &args);

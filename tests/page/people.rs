@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, env, fs};
 
 use crate::{
     browser::{ENTER, TAB},
-    open, open_with,
+    open, open_on,
+    support::Server,
 };
 
 #[test]
@@ -127,8 +128,8 @@ fn who_prefers_less_motion_sees_none() {
 /// and `SCREENSHOT_SCHEME=dark` show the page to other people.
 #[test]
 fn a_full_page_can_be_pictured() {
-    // The defaults of the demo.
-    let page = open_with(150, 30);
+    // The defaults of the demo, on a server as most people have it.
+    let page = open_on(Server::start_on_port, 150, 30);
     let browser = &page.browser;
     if let Ok(scheme) = env::var("SCREENSHOT_SCHEME") {
         browser.prefer("prefers-color-scheme", &scheme);
