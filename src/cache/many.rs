@@ -47,8 +47,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Cost
     ///
-    /// In round trips to Redis: one where all are hits, three where some are loaded; and a poll every
-    /// [`poll`](crate::CacheBuilder::poll) while other processes load some. More than 10,000 ids are looked up in
+    /// In round trips to Redis: none where all are near, one where all are hits, three where some are loaded (leases are
+    /// asked for a thousand at a time), one more where some are [refreshed](crate::Source::Refreshed) as well; and a poll
+    /// every [`poll`](crate::CacheBuilder::poll) while other processes load some. More than 10,000 ids are looked up in
     /// slices of so many, one after the other, each with its own round trips, its own call of `loader` and its own
     /// [`wait_timeout`](crate::CacheBuilder::wait_timeout).
     ///
