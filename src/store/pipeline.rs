@@ -19,9 +19,9 @@ pub(crate) fn query<T: FromRedisValue>(
 /// How many bytes of requests may be without their replies, where these may be large. It fits into the buffers of a
 /// socket, so that writing it never waits for somebody who waits for us to read; and the server, which keeps what
 /// isn't read yet, is asked for no more than some hundred records ahead.
-pub(crate) const LARGE_REPLIES: usize = 32 << 10;
+pub(crate) const LARGE_REPLIES: usize = 64 << 10;
 
-/// The same, where a reply is a number or a word: so many fit into the buffers beside it.
+/// The same, where a reply is a number or a few words, as a rule: so many fit into the buffers beside it.
 pub(crate) const SMALL_REPLIES: usize = 256 << 10;
 
 /// Sends commands and reads their replies, errors among them, with no more than `window` bytes ever sent ahead

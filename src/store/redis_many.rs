@@ -64,7 +64,8 @@ impl RedisStore {
         let acquired = |reply: RedisResult<Value>| script::acquired(reply?);
         self.each(Conduct::Once, acquired, |connection| {
             let asked = questions.iter().map(ask);
-            call_all(connection, LARGE_REPLIES, &[acquire], asked)
+            // A record comes back only where somebody has filled it meanwhile.
+            call_all(connection, SMALL_REPLIES, &[acquire], asked)
         })
     }
 

@@ -74,6 +74,7 @@ fn a_lease_of_which_the_reply_was_lost_is_given_back() {
     let server = Server::start_on_port();
     let proxy = Proxy::before(server.port());
     let cache = cache(impatient(&proxy.url()));
+    cache.ttl_remaining("warm").unwrap();
     proxy.harm(Which::Nth(2), Harm::CutBeforeReply);
     let found = cache.get_many(IDS, rows("1")).unwrap();
     assert_eq!(sources(&found), [Source::Degraded; 4]);

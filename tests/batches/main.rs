@@ -34,6 +34,14 @@ fn cache(server: impl Into<cache_aside::Backend>) -> Cache {
     Cache::builder(server).prefix("test:").build().unwrap()
 }
 
+/// One whose leases and records outlast what a busy machine takes: for facts about what a batch does, not about how quick
+/// it is.
+fn patient_cache(server: RedisBuilder) -> Cache {
+    let long = Duration::from_secs(600);
+    let builder = Cache::builder(server).prefix("test:").ttl(long);
+    builder.lease_ttl(long / 20).build().unwrap()
+}
+
 /// A primary that has all of them, in this version.
 fn rows(version: &str) -> impl Fn(&[&str]) -> Result<Rows, Infallible> {
     move |ids| {

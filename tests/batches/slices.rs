@@ -5,19 +5,12 @@ use std::sync::Mutex;
 use super::*;
 use crate::support::Server;
 
-/// The slices are at issue, and not how many leases a busy machine keeps.
-fn patient(server: &Server) -> Cache {
-    let redis = Redis::builder(server.url()).io_timeout(Duration::from_secs(20));
-    let builder = Cache::builder(redis).prefix("test:");
-    let builder = builder.ttl(Duration::from_secs(600));
-    builder.lease_ttl(Duration::from_secs(60)).build().unwrap()
-}
-
 #[test]
 fn many_ids_go_in_slices_of_ten_thousand() {
     const IDS: usize = 25_000;
     let server = Server::start();
-    let cache = patient(&server);
+    let patient = Redis::builder(server.url()).io_timeout(Duration::from_secs(20));
+    let cache: Cache = patient_cache(patient);
     let calls = Mutex::new(Vec::new());
     let load = |missing: &[&str]| {
         calls.lock().unwrap().push(missing.len());
@@ -40,7 +33,8 @@ fn many_ids_go_in_slices_of_ten_thousand() {
 #[test]
 fn a_slice_that_fails_leaves_those_before_it_cached() {
     let server = Server::start();
-    let cache = patient(&server);
+    let patient = Redis::builder(server.url()).io_timeout(Duration::from_secs(20));
+    let cache: Cache = patient_cache(patient);
     let ids = names(10_001);
     let load = |missing: &[&str]| {
         if missing == ["10000"] {

@@ -87,7 +87,7 @@ fn a_large_batch_passes_through_a_wire_that_carries_one_way_at_a_time() {
     let server = Server::start_on_port();
     let proxy = crate::proxy::Proxy::before(server.port());
     let patient = Redis::builder(proxy.url()).io_timeout(Duration::from_secs(20));
-    let cache: Cache = cache(patient);
+    let cache: Cache = patient_cache(patient);
     let long = "y".repeat(2_000);
     let ids: Vec<_> = (0..3_000).map(|id| format!("{id} {long}")).collect();
     let load = |missing: &[&str]| {
