@@ -15,7 +15,7 @@ pub enum Entry {
     Foreign,
 }
 
-/// The answer to [`Store::acquire`].
+/// The answer to [`Store::acquire`](super::Store::acquire).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acquire {
     /// Somebody filled it in the meantime.
@@ -36,7 +36,7 @@ pub enum Acquire {
     },
 }
 
-/// The answer to [`Store::refresh`].
+/// The answer to [`Store::refresh`](super::Store::refresh).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refresh {
     /// Somebody filled it anew in the meantime.
@@ -47,7 +47,7 @@ pub enum Refresh {
     Taken,
 }
 
-/// The answer to [`Store::update`] and [`Store::update_field`].
+/// The answer to [`Store::update`](super::Store::update) and [`Store::update_field`](super::Store::update_field).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
     /// A record was cached, and has been changed.
