@@ -10,10 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::Cache;
+use cache_aside::{
+    Cache,
+    store::{Acquire, Token},
+};
 
 use super::*;
-use crate::{ground::Ground, support::until};
+use crate::{
+    ground::{Ground, keys},
+    support::until,
+};
 
 fn a_batch_shares_what_another_caller_loads(ground: &Ground) {
     for other_process in [false, true] {
@@ -116,6 +122,43 @@ fn batches_that_wait_for_each_other_both_end(ground: &Ground) {
     }
 }
 
+/// Each comes to hold one of two records and to wait for the other, as often as not: had they not loaded what is their
+/// own by then, they would wait for each other.
+fn batches_that_each_want_what_the_other_holds_both_end(ground: &Ground) {
+    let long = Duration::from_secs(600);
+    for round in 0..20 {
+        let one = ground.cache();
+        let two = if round % 2 == 0 {
+            one.clone()
+        } else {
+            ground.cache()
+        };
+        let (a, b) = (format!("{round} a"), format!("{round} b"));
+        let (stranger, lock) = (Token::random(), keys(&b));
+        let store = ground.store();
+        let held = store.acquire(&lock, stranger, long, false).unwrap();
+        assert_eq!(held, Acquire::Acquired);
+        let loads = AtomicU32::new(0);
+        let load = |missing: &[&str]| {
+            loads.fetch_add(u32::try_from(missing.len()).unwrap(), SeqCst);
+            rows("1")(missing)
+        };
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| one.get_many([&a, &b], load).unwrap());
+            until(|| ground.is_held(&a) || one.peek(&a).unwrap().is_some());
+            scope.spawn(|| two.get_many([&b, &a], load).unwrap());
+            let looked = || one.stats().misses + two.stats().misses + two.stats().hits;
+            until(|| looked() >= 3);
+            // So that both have asked for what the stranger holds.
+            thread::sleep(Duration::from_millis(5));
+            assert!(store.release(&lock, stranger).unwrap());
+        });
+        assert_eq!(loads.load(SeqCst), 2, "each record once");
+        assert!(began.elapsed() < Duration::from_secs(5), "in round {round}");
+    }
+}
+
 /// A crowd of batches of overlapping ids, with single lookups among them.
 fn every_record_is_loaded_once_among_overlapping_batches(ground: &Ground) {
     const THREADS: usize = 8;
@@ -198,6 +241,7 @@ on_both_stores! {
     a_batch_shares_what_another_caller_loads,
     a_single_lookup_shares_what_a_batch_loads,
     batches_that_wait_for_each_other_both_end,
+    batches_that_each_want_what_the_other_holds_both_end,
     every_record_is_loaded_once_among_overlapping_batches,
     what_others_give_up_is_loaded_in_a_later_call,
 }
