@@ -70,6 +70,10 @@ fn nonsense_is_refused_by_the_name_of_the_setting() {
         "setting `near_cache`: it must be at most 100,000,000"
     );
     assert_eq!(
+        refusal(|cache| cache.near_ttl(Duration::from_secs(1))),
+        "setting `near_ttl`: there is no `near_cache`"
+    );
+    assert_eq!(
         refusal(|cache| cache.near_ttl(Duration::ZERO)),
         "setting `near_ttl`: 0ns is too short, it must be at least 1ms"
     );

@@ -83,6 +83,9 @@ pub(super) fn all(settings: &Settings) -> Result<(), Error> {
     }
     if let Some(near_ttl) = near_ttl {
         between("near_ttl", *near_ttl, Duration::from_millis(1))?;
+        if near_cache.is_none() {
+            return refuse("near_ttl", "there is no `near_cache`");
+        }
     }
     between("near_staleness", *near_staleness, Duration::from_millis(20))?;
     if *near_staleness > LONGEST_STALENESS {

@@ -94,7 +94,7 @@ impl CacheBuilder {
     /// others are served what is there: so nobody waits when it expires.
     ///
     /// A hit with `left` to live refreshes when `-δ·β·ln(u) ≥ left`, where `δ` is how long the loads of this cache
-    /// take (a moving average of this process; before its first load nothing is refreshed), `u` is chance, and `β` this
+    /// take (a moving average of this process, where a call for many records counts as one; before its first load nothing is refreshed), `u` is chance, and `β` this
     /// setting: 1 is what the paper shows to be optimal, more is earlier. Above 0, at most 1,000. This is `XFetch`,
     /// [Optimal Probabilistic Cache Stampede Prevention](https://doi.org/10.14778/2757807.2757813), VLDB 2015.
     ///
@@ -112,7 +112,7 @@ impl CacheBuilder {
 
     /// Keeps a record for so long after its TTL. Whoever comes first then loads it anew, and the others are served the
     /// old one at once, [marked as stale](crate::Source::Stale). If the loader fails, the old one is served to all, and
-    /// nobody tries again for one `lease_ttl`. 1 ms to ten years.
+    /// nobody tries again for one `lease_ttl`. 1 ms to ten years; 0 is off.
     ///
     /// An `invalidate` ends the record with its grace; [`expire`](crate::Cache::expire) leaves it its grace. Caches with one
     /// prefix, in all processes, need the same grace, since what is fresh is told by what is left of the TTL in
@@ -220,7 +220,8 @@ impl CacheBuilder {
     /// near is used for want of answers in time.
     ///
     /// Defaults to 1 s: what a page in a browser is late by anyway, and longer than a hiccup of the network, which would only
-    /// cost hits. A server is asked twice in a quarter of it, four times a second at most, whether it is there.
+    /// cost hits. Four times in it, and four times a second at least, the server is asked whether it is there; also with
+    /// [`tracking`](CacheBuilder::tracking) alone.
     pub fn near_staleness(mut self, bound: Duration) -> CacheBuilder {
         self.settings.near_staleness = bound;
         self
@@ -228,7 +229,7 @@ impl CacheBuilder {
 
     /// Sets whether Redis pushes to this process what changes under the prefix, so that callers who wait for a load of another
     /// process are woken at its end, instead of asking for it. Set by `near_cache` as well, and at its cost. While
-    /// changes can't be heard, they ask.
+    /// changes can't be heard, they ask, and `get_many` does so in any case.
     ///
     /// Defaults to false: one connection more, for an answer that is early by half a [`poll`](CacheBuilder::poll).
     pub fn tracking(mut self, on: bool) -> CacheBuilder {

@@ -110,7 +110,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         }
     }
 
-    fn cached(&self, cached: Cached<R>) -> Lookup<R> {
+    pub(super) fn cached(&self, cached: Cached<R>) -> Lookup<R> {
         self.first_look(Some(cached.record), cached.source)
     }
 }

@@ -7,13 +7,14 @@
 //!
 //! # What an answer proves
 //!
-//! That every change which the server had made before that `PING` was *sent* has been heard. Redis puts pushes into a
-//! listener's buffer at the end of each turn of its event loop (`trackingBroadcastInvalidationMessages` in
-//! `beforeSleep`), and replies to `PING`s as it comes to them. So a change and a `PING` that are dealt with in the same turn
-//! are answered in the wrong order. That is harmless where the change is the later one. And where it is the earlier one,
-//! made before the `PING` was sent: a turn deals with connections that had something to read when it began, and ours had
-//! nothing, unless **an earlier `PING` was still on its way**. So one that is sent behind others vouches for what was before
-//! the first of those was sent, and not for more.
+//! That every change has been heard which the server had made before **the `PING` before** was sent: the latest that had
+//! been answered when this one was sent. Redis puts pushes into a listener's buffer at the end of each turn of its event
+//! loop (`trackingBroadcastInvalidationMessages` in `beforeSleep`), and replies to `PING`s as it comes to them; so of a
+//! change and a `PING` that are dealt with in the same turn, the answer to the `PING` comes first. But two `PING`s of which
+//! the second was sent when the first had been answered are dealt with in two turns. So what the server had done before
+//! it came to the first one was pushed at the end of that turn, or before, and so in front of the answer to the second.
+//! That holds with one thread for all connections, and where threads of their own read and write them (`io-threads`), by
+//! which a `PING` can come into a turn that has begun before it was sent.
 
 use std::{
     collections::VecDeque,
@@ -30,6 +31,8 @@ pub(super) struct Pulse {
     sent: u64,
     /// Replies that redis-rs will drop.
     skips: u64,
+    /// When the latest one that has been answered was sent.
+    answered: Instant,
     under_way: VecDeque<Beat>,
 }
 
@@ -42,13 +45,14 @@ struct Beat {
 }
 
 impl Pulse {
-    /// Due at once.
+    /// Due at once. What changes from now on is pushed.
     pub(super) fn new(period: Duration, now: Instant) -> Pulse {
         Pulse {
             period,
             due: now,
             sent: 0,
             skips: 0,
+            answered: now,
             under_way: VecDeque::new(),
         }
     }
@@ -59,7 +63,7 @@ impl Pulse {
             return None;
         }
         self.due = now + self.period;
-        let vouches_for = self.unanswered_since().unwrap_or(now);
+        let vouches_for = self.answered;
         let mut request = Vec::new();
         while (self.under_way.len() as u64) <= self.skips {
             self.sent += 1;
@@ -92,6 +96,7 @@ impl Pulse {
         let answered = self.under_way.drain(..=place).next_back()?;
         // Whatever was to be dropped came before this.
         self.skips = 0;
+        self.answered = answered.sent;
         Some(answered.vouches_for)
     }
 
@@ -118,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_vouches_for_the_instant_before_its_ping_was_sent() {
+    fn an_answer_vouches_for_what_was_before_the_ping_before_was_sent() {
         let start = Instant::now();
         let mut pulse = Pulse::new(PERIOD, start);
         assert_eq!(pings(pulse.beat(start).as_ref()), 1);
@@ -126,6 +131,10 @@ mod tests {
         assert!(pulse.beat(start).is_none(), "not due yet");
         assert_eq!(pulse.answered(&pong(1)), Some(start));
         assert_eq!(pulse.unanswered_since(), None);
+        pulse.beat(start + PERIOD);
+        assert_eq!(pulse.answered(&pong(2)), Some(start));
+        pulse.beat(start + 2 * PERIOD);
+        assert_eq!(pulse.answered(&pong(3)), Some(start + PERIOD));
     }
 
     #[test]
@@ -138,7 +147,7 @@ mod tests {
         pulse.timed_out();
         // The replies to 2 and 3 are dropped.
         assert_eq!(pings(pulse.beat(start + PERIOD).as_ref()), 3);
-        assert_eq!(pulse.answered(&pong(4)), Some(start + PERIOD));
+        assert_eq!(pulse.answered(&pong(4)), Some(start));
         assert_eq!(pings(pulse.beat(start + 2 * PERIOD).as_ref()), 1);
     }
 
@@ -152,9 +161,9 @@ mod tests {
         pulse.timed_out();
         assert_eq!(pings(pulse.beat(start + PERIOD).as_ref()), 1);
         assert_eq!(pulse.answered(&pong(2)), Some(start));
-        // All have been answered: from here on they count for themselves again.
+        // All have been answered: from here on they count again.
         pulse.beat(start + 2 * PERIOD);
-        assert_eq!(pulse.answered(&pong(3)), Some(start + 2 * PERIOD));
+        assert_eq!(pulse.answered(&pong(3)), Some(start + PERIOD));
     }
 
     #[test]

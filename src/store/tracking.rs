@@ -34,6 +34,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause while the server can't be reached: what a recovery is late by at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Whoever has listened for so long was well. What is cut off sooner tries again with growing pauses.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// A loss is logged no more often than this: a log that fills a disk helps nobody.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The pause where the server would not be listened to: somebody has to change that.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
@@ -138,18 +144,22 @@ impl Listener {
     fn run(self) {
         let mut pause = FIRST_PAUSE;
         let mut told = Told::Nothing;
+        let mut complained: Option<Instant> = None;
         loop {
-            let mut has_listened = false;
-            let failure = match self.listen(&mut has_listened, &mut told) {
+            let mut listened_since = None;
+            let failure = match self.listen(&mut listened_since, &mut told) {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
-            if has_listened {
+            if let Some(since) = listened_since {
                 self.ear.lost();
-                pause = FIRST_PAUSE;
+                if since.elapsed() >= STEADY {
+                    pause = FIRST_PAUSE;
+                }
             }
-            if told == Told::Nothing {
-                told = Told::Lost;
+            let is_news = complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL);
+            if told == Told::Nothing && is_news {
+                (told, complained) = (Told::Lost, Some(Instant::now()));
                 trace::warn!(
                     "changes of the cache `{}` are not heard, so nothing near is used and waiters poll: {failure}",
                     self.prefix
@@ -168,7 +178,7 @@ impl Listener {
     }
 
     /// Listens until the end is near, or the connection is lost.
-    fn listen(&self, has_listened: &mut bool, told: &mut Told) -> Result<(), Failure> {
+    fn listen(&self, listened_since: &mut Option<Instant>, told: &mut Told) -> Result<(), Failure> {
         let Timeouts { connect, io, .. } = self.timeouts;
         let unopened = |error: RedisError| {
             let is_too_old = error.kind() == ErrorKind::RESP3NotSupported;
@@ -191,7 +201,7 @@ impl Listener {
         self.ask_for_pushes(&mut connection).map_err(failed)?;
         // What is read from here on is tracked, so nothing of it can have changed unheard.
         self.ear.listening(Instant::now() + self.bound);
-        *has_listened = true;
+        *listened_since = Some(Instant::now());
         if std::mem::replace(told, Told::Nothing) == Told::Lost {
             trace::info!("changes of the cache `{}` are heard again", self.prefix);
         }

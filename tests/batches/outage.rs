@@ -130,3 +130,26 @@ fn more_than_can_be_remembered_bypass_their_prefix() {
     let found = cache.get_many(["another", "one"], rows("1")).unwrap();
     assert_eq!(sources(&found), [Source::Degraded; 2]);
 }
+
+/// Of three thousand, two thousand are not asked for when a thousand have waited in vain.
+#[test]
+fn stale_records_are_served_after_one_wait_for_a_server_that_does_not_answer() {
+    const LONG: Duration = Duration::from_secs(600);
+    let server = Server::start();
+    let redis = Redis::builder(server.url()).io_timeout(Duration::from_secs(1));
+    let builder = Cache::builder(redis).prefix("test:").grace(LONG);
+    let cache: Cache = builder.lease_ttl(LONG).max_load_time(LONG).build().unwrap();
+    let ids = names(3_000);
+    cache.get_many(&ids, rows("1")).unwrap();
+    for id in &ids {
+        cache.expire(id).unwrap();
+    }
+    // Reads are answered, scripts are not.
+    let mut direct = server.connect();
+    let mut pause = redis::cmd("CLIENT");
+    let pause = pause.arg("PAUSE").arg(60_000).arg("WRITE");
+    pause.exec(&mut direct).unwrap();
+    let found = cache.get_many(&ids, never).unwrap();
+    assert!(found.iter().all(Lookup::is_stale));
+    assert_eq!(cache.stats().redis_errors, 1);
+}

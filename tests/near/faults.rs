@@ -1,13 +1,19 @@
 //! The listener is lost, refused or silent: the near cache ends within its bound, and everything else works as without
 //! it.
 
-use std::{thread, time::Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use cache_aside::{Cache, Record, Redis, Source};
+use cache_aside::{
+    Cache, Redis, Source,
+    store::{Acquire, Keys, Token},
+};
 
 use crate::{
-    MS, get, listeners, load, near, near_within, settle,
-    support::{Server, until},
+    MS, get, listeners, near, near_within, settle,
+    support::{Server, load_loaf, until},
     warm,
 };
 
@@ -162,18 +168,45 @@ fn a_dropped_cache_listens_no_longer() {
 
 #[test]
 fn leases_are_heard_under_both_their_names() {
+    const LONG: Duration = Duration::from_secs(60);
     let server = Server::start();
+    let store = Redis::builder(server.url()).build().unwrap().store();
     for prefix in ["test:", "test:{shop}:"] {
-        let cache: Cache<Record> = Cache::builder(server.url())
-            .prefix(prefix)
-            .near_cache(10)
-            .build()
-            .unwrap();
+        let cache = Cache::builder(server.url()).prefix(prefix).tracking(true);
+        let cache: Cache = cache.wait_timeout(MS(10_000)).build().unwrap();
         until(|| cache.stats().listening);
         for id in ["k", "{tag}:k"] {
-            until(|| cache.get(id, load(1)).unwrap().source() == Source::Near);
-            cache.invalidate(id).unwrap();
-            assert_eq!(cache.get(id, load(2)).unwrap().source(), Source::Loaded);
+            let (keys, holder) = (Keys::of(format!("{prefix}{id}")), Token::random());
+            let asked = store.acquire(&keys, holder, LONG, true).unwrap();
+            assert_eq!(asked, Acquire::Acquired);
+            let misses = cache.stats().misses;
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| cache.get(id, load_loaf).unwrap().source());
+                until(|| cache.stats().misses > misses);
+                assert!(store.release(&keys, holder).unwrap());
+                // Without a word of it, it would wait until it takes too long.
+                assert_eq!(waiting.join().unwrap(), Source::Loaded);
+            });
         }
     }
+}
+
+/// By an administrator, a proxy, or a server that has no room for what it is to be sent.
+#[test]
+fn a_listener_that_is_cut_off_again_and_again_tries_again_with_growing_pauses() {
+    let server = Server::start();
+    let cache = near(server.url());
+    let mut direct = server.connect();
+    let (began, mut cuts) = (Instant::now(), 0);
+    while began.elapsed() < MS(1000) {
+        for id in listeners::of(&mut direct) {
+            let mut kill = redis::cmd("CLIENT");
+            let cut = kill.arg("KILL").arg("ID").arg(id).query(&mut direct);
+            // It may have gone in between.
+            cuts += cut.unwrap_or(0);
+        }
+    }
+    // 10 ms, 20, 40 and so on, each less up to a half.
+    assert!(cuts <= 20, "{cuts} connections in a second");
+    until(|| cache.stats().listening);
 }

@@ -150,6 +150,14 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
         };
     }
 
+    /// It gets what is there, which nobody could be asked to load anew.
+    pub(super) fn is_served(&mut self) {
+        self.leader = None;
+        if let Stand::Due(cached) = mem::replace(&mut self.stand, Stand::Asks { look: true }) {
+            self.stand = Stand::Done(self.asking.cached(cached));
+        }
+    }
+
     fn watched(&self) -> Option<Token> {
         self.watch.as_ref().map(|watch| *watch.key())
     }

@@ -146,7 +146,15 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         });
         let mut due: Vec<_> = due.collect();
         let lease_ttl = self.inner.settings.lease_ttl;
+        let mut failure = None;
         for some in due.chunks_mut(LEASES) {
+            if failure.is_some() {
+                // They would wait as long for the same answer.
+                for (.., item) in some {
+                    item.is_served();
+                }
+                continue;
+            }
             let questions = some.iter().map(|(token, left, item)| Due {
                 keys: &item.keys,
                 token: *token,
@@ -156,6 +164,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             let answers = self.inner.ask_all("refresh", questions.len(), |store| {
                 store.refresh_all(&questions, lease_ttl)
             });
+            failure = common_failure(&answers);
             for ((.., item), answer) in some.iter_mut().zip(answers) {
                 item.may_refresh(answer);
             }
@@ -182,8 +191,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             let answers = self.inner.ask_all("acquire", questions.len(), |store| {
                 store.acquire_all(&questions, lease_ttl)
             });
-            let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
-            let failure = failures.nth(some.len() - 1).cloned();
+            let failure = common_failure(&answers);
             let told = some.iter_mut().zip(answers);
             // All of them, also where one is told of an error: what is ours by now must be given back.
             let told: Vec<_> = told.map(|((.., item), answer)| item.told(answer)).collect();
@@ -293,7 +301,10 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         self.items.iter_mut().try_for_each(Item::watches)?;
         let polls = self.pauses + 1;
         let poll_at = self.pause(polls).map(|pause| Instant::now() + pause);
-        let mut until = poll_at;
+        // Of those that it follows, none must wait for another's end to be looked at.
+        let follows = self.items.iter().filter(|item| item.is_following()).count();
+        let in_turn = Instant::now() + self.inner.settings.poll;
+        let mut until = poll_at.or((follows > 1).then_some(in_turn));
         let mut is_free = true;
         for item in &mut self.items {
             if item.follows(until)? {
@@ -316,4 +327,10 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         }
         Ok(())
     }
+}
+
+/// What all answers are, if they are one failure: the store does not answer, or refuses whatever is asked.
+fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
+    let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
+    failures.nth(answers.len().saturating_sub(1)).cloned()
 }

@@ -11,6 +11,15 @@ use super::{
 use crate::{answer::Source, error::Error, event::Event, flight::Arrival};
 
 impl<R: Serialize + DeserializeOwned> Item<'_, R> {
+    /// Whether it waits for a flight of this process.
+    pub(super) fn is_following(&self) -> bool {
+        match &self.stand {
+            Stand::Follows(_) => true,
+            Stand::Degraded(degraded) => degraded.flight.is_some(),
+            _ => false,
+        }
+    }
+
     /// Waits for the flight that it follows, if it does, until then. True: it has something to do now.
     pub(super) fn follows(&mut self, until: Option<Instant>) -> Result<bool, Error> {
         let limit = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));

@@ -128,7 +128,21 @@ fn what_a_call_for_many_ends_is_near_no_longer(ground: &Ground) {
     }
 }
 
+/// The copy ends when the record is stale, and not when its grace is over.
+fn what_is_stale_is_near_no_longer(ground: &Ground) {
+    let builder = ground
+        .builder()
+        .grace(GRACE)
+        .ttl(Duration::from_millis(300));
+    let cache: Cache = builder.near_cache(100).build().unwrap();
+    until(|| cache.stats().listening);
+    let find = || cache.get_many(["a"], rows("old")).unwrap()[0].source();
+    until(|| find() == Source::Near);
+    until(|| find() == Source::Refreshed);
+}
+
 on_both_stores! {
+    what_is_stale_is_near_no_longer,
     what_is_stale_is_loaded_anew_together_with_what_is_missing,
     while_a_batch_loads_what_is_stale_others_are_served_it,
     a_batch_of_stale_records_survives_a_loader_that_fails,

@@ -5,6 +5,7 @@ use std::{
     sync::{
         Barrier, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -237,7 +238,44 @@ fn what_others_give_up_is_loaded_in_a_later_call(ground: &Ground) {
     }
 }
 
+/// Two loads of others under way: the batch must not sit out the one that goes on.
+fn of_two_loads_that_a_batch_waits_for_it_takes_over_the_one_that_is_given_up(ground: &Ground) {
+    let cache = ground.cache();
+    let begun = Barrier::new(3);
+    let (taken_over, is_taken_over) = mpsc::channel();
+    thread::scope(|scope| {
+        let (cache, begun) = (&cache, &begun);
+        scope.spawn(move || {
+            cache.get("a", |id| {
+                begun.wait();
+                is_taken_over.recv_timeout(Duration::from_secs(20)).unwrap();
+                Ok::<_, Infallible>(Some(row(id, "theirs")))
+            })
+        });
+        scope.spawn(|| {
+            let gives_up = AssertUnwindSafe(|| {
+                let panics = |_: &str| -> Result<Option<Record>, Infallible> {
+                    begun.wait();
+                    // The batch has asked for both by now.
+                    until(|| cache.stats().misses == 4);
+                    panic!("the loader's own")
+                };
+                let _ = cache.get("b", panics);
+            });
+            assert!(catch_unwind(gives_up).is_err());
+        });
+        begun.wait();
+        let found = cache.get_many(["a", "b"], |ids| {
+            assert_eq!(ids, ["b"]);
+            taken_over.send(()).unwrap();
+            rows("ours")(ids)
+        });
+        assert_eq!(versions(&found.unwrap()), ["theirs", "ours"]);
+    });
+}
+
 on_both_stores! {
+    of_two_loads_that_a_batch_waits_for_it_takes_over_the_one_that_is_given_up,
     a_batch_shares_what_another_caller_loads,
     a_single_lookup_shares_what_a_batch_loads,
     batches_that_wait_for_each_other_both_end,
