@@ -188,7 +188,7 @@ fn a_pool_without_a_free_connection_degrades_the_lookup() {
 fn who_waits_for_a_connection_gets_a_new_one_when_the_old_one_breaks() {
     let server = Server::start();
     let patient = Redis::builder(server.url()).pool_size(1);
-    let cache = cache(patient.checkout_timeout(Duration::from_secs(20)));
+    let cache = cache(patient.checkout_timeout(Duration::from_secs(60)));
     cache.get("p-001", load_loaf).unwrap();
     let held = std::sync::Barrier::new(2);
     thread::scope(|scope| {
@@ -203,7 +203,8 @@ fn who_waits_for_a_connection_gets_a_new_one_when_the_old_one_breaks() {
         held.wait();
         let began = Instant::now();
         assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
-        assert!(began.elapsed() < Duration::from_secs(5));
+        // The panic itself may take a busy machine seconds, to print where it was.
+        assert!(began.elapsed() < Duration::from_secs(20));
         assert!(panicking.join().is_err());
     });
 }

@@ -46,6 +46,8 @@ fn batches_that_meet_a_silent_server_together_load_each_record_once() {
         loads.lock().unwrap().extend(own);
         // All are there by now, and have begun before this was announced.
         until(|| cache.stats().degraded == 5 * THREADS as u64);
+        // And wait for this, soon: nothing tells when.
+        thread::sleep(TIMEOUT);
         rows("1")(missing)
     });
     server.thaw();
@@ -87,7 +89,11 @@ fn invalidations_that_fail_are_remembered_one_by_one_and_replayed() {
     let server = Server::start();
     let cache = cache(impatient(&server.url()));
     let ids = names(300);
-    cache.get_many(&ids, rows("old")).unwrap();
+    server.cache().get_many(&ids, rows("old")).unwrap();
+    until(|| {
+        let found = cache.get_many(&ids, rows("old")).unwrap();
+        found.iter().all(Lookup::is_hit)
+    });
     server.freeze();
     assert!(cache.invalidate_many(&ids[..200]).is_err());
     assert_eq!(cache.stats().invalidations_pending, 200);

@@ -173,7 +173,7 @@ fn leases_are_heard_under_both_their_names() {
     let store = Redis::builder(server.url()).build().unwrap().store();
     for prefix in ["test:", "test:{shop}:"] {
         let cache = Cache::builder(server.url()).prefix(prefix).tracking(true);
-        let cache: Cache = cache.wait_timeout(MS(10_000)).build().unwrap();
+        let cache: Cache = cache.wait_timeout(2 * LONG).build().unwrap();
         until(|| cache.stats().listening);
         for id in ["k", "{tag}:k"] {
             let (keys, holder) = (Keys::of(format!("{prefix}{id}")), Token::random());
@@ -183,9 +183,11 @@ fn leases_are_heard_under_both_their_names() {
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| cache.get(id, load_loaf).unwrap().source());
                 until(|| cache.stats().misses > misses);
+                let released = Instant::now();
                 assert!(store.release(&keys, holder).unwrap());
-                // Without a word of it, it would wait until it takes too long.
                 assert_eq!(waiting.join().unwrap(), Source::Loaded);
+                // Without a word of it, it would wait for the lapse.
+                assert!(released.elapsed() < LONG / 2);
             });
         }
     }

@@ -16,6 +16,13 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("{id}")).collect()
 }
 
+/// A cache whose leases and records outlast what a busy machine takes.
+fn patient(ground: &Ground, prefix: &str) -> Cache {
+    let long = Duration::from_secs(600);
+    let builder = ground.patient_builder().prefix(prefix).ttl(long);
+    builder.lease_ttl(long / 20).build().unwrap()
+}
+
 fn many_are_ended_and_counted(ground: &Ground) {
     let cache = ground.cache();
     cache.get_many(names(20), rows("1")).unwrap();
@@ -81,8 +88,7 @@ fn loads_under_way_are_ended_with_their_records(ground: &Ground) {
 }
 
 fn a_cache_is_cleared_and_no_other(ground: &Ground) {
-    let (cache, others) = (ground.cache(), ground.builder().prefix("others:"));
-    let others: Cache = others.build().unwrap();
+    let (cache, others) = (patient(ground, "test:"), patient(ground, "others:"));
     let odd = [
         "{shop}:1",
         "}",
@@ -136,7 +142,7 @@ fn loads_under_way_are_ended_with_their_cache(ground: &Ground) {
 /// The scan of the records is over for one part of the store when a load that was under way fills there: it must have
 /// lost its lease by then.
 fn a_load_that_ends_while_a_cache_is_cleared_brings_nothing_back(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+    let (cache, writer) = (patient(ground, "test:"), patient(ground, "test:"));
     let all: Vec<_> = (0..200).map(|id| format!("slow {id}")).collect();
     for first in [0, 3] {
         // So many that there are many steps.

@@ -134,7 +134,7 @@ fn what_is_stale_is_near_no_longer(ground: &Ground) {
         .builder()
         .grace(GRACE)
         .ttl(Duration::from_millis(300));
-    let cache: Cache = builder.near_cache(100).build().unwrap();
+    let cache: Cache = builder.near_cache(100).near_ttl(GRACE).build().unwrap();
     until(|| cache.stats().listening);
     let find = || cache.get_many(["a"], rows("old")).unwrap()[0].source();
     until(|| find() == Source::Near);

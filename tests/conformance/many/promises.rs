@@ -9,7 +9,7 @@ use std::{
 use cache_aside::{Cache, Error};
 
 use super::*;
-use crate::ground::Ground;
+use crate::{ground::Ground, support::until};
 
 fn after_wait_timeout_the_rest_is_loaded_without_the_cache(ground: &Ground) {
     let holder = ground.cache();
@@ -96,17 +96,20 @@ fn a_batch_that_was_loading_does_not_bring_back_what_was_invalidated(ground: &Gr
 }
 
 fn a_batch_that_takes_longer_than_its_leases_keeps_them(ground: &Ground) {
-    let lease = Duration::from_millis(150);
+    let lease = Duration::from_millis(300);
     let cache: Cache = ground.builder().lease_ttl(lease).build().unwrap();
     let names: Vec<_> = (0..50).map(|id| format!("{id}")).collect();
     let load = |missing: &[&str]| {
         thread::sleep(4 * lease);
         rows("1")(missing)
     };
-    cache.get_many(&names, load).unwrap();
-    // A busy machine may have lost some; if nobody renewed, all would be.
-    assert!(cache.stats().refused_fills < 50);
-    assert!(cache.peek(&names[0]).unwrap().is_some() || cache.stats().refused_fills > 0);
+    // Again, where a busy machine was late; if nobody renewed, it would be so each time.
+    until(|| {
+        cache.invalidate_many(&names).unwrap();
+        let before = cache.stats().refused_fills;
+        cache.get_many(&names, load).unwrap();
+        cache.stats().refused_fills == before
+    });
 }
 
 on_both_stores! {
