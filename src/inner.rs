@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ use crate::{
     fields::{Fields, Undecodable, from_fields},
     flight::Flights,
     freshness::{Freshness, LoadTime},
-    keeper::Keeper,
+    keeper::{Keeper, Keeping},
     key::Keys,
     link::Link,
     near::Near,
@@ -219,6 +219,12 @@ impl<R> Inner<R> {
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         self.link.invalidate(&self.reporter, keys, request, ask)
+    }
+
+    /// Has a lease of ours, or a writer's place in a guard, renewed for as long as a load may take.
+    pub(crate) fn keep(&self, keys: &Keys, token: Token) -> Keeping<'_> {
+        let until = Instant::now() + self.settings.max_load_time;
+        self.keeper.keep(keys, token, until)
     }
 
     /// Called before a record is filled that stays for so long: should its invalidation have to be remembered by

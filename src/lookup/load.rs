@@ -49,8 +49,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     ) -> Outcome<R> {
         let inner = self.inner;
         let token = *leader.key();
-        let until = Instant::now() + inner.settings.max_load_time;
-        let keeping = inner.keeper.keep(keys, token, until);
+        let keeping = inner.keep(keys, token);
         let ran = self.run(load);
         let outcome = match &ran {
             Ok(ran) => Ok(ran.record.clone()),

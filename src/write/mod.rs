@@ -8,7 +8,7 @@ use crate::{
     answer::Written,
     error::{Error, WriteError},
     event::{Event, Write},
-    inner::{Inner, Settings},
+    inner::Inner,
     keeper::Keeping,
     key::Keys,
     store::Store,
@@ -128,18 +128,11 @@ impl<'a, R> Writing<'a, R> {
     /// `invalidate` after it.
     fn begin(inner: &'a Inner<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
         let writer = Token::random();
-        let Settings {
-            lease_ttl,
-            max_load_time,
-            ..
-        } = inner.settings;
+        let lease_ttl = inner.settings.lease_ttl;
         let guarded = inner.ask("guard", |store| store.guard(&keys, writer, lease_ttl));
         // From here on who reads in this process loads, as everywhere.
         inner.link.evict(&keys.data);
-        let keeping = guarded.is_ok().then(|| {
-            let until = Instant::now() + max_load_time;
-            inner.keeper.keep(&keys, writer, until)
-        });
+        let keeping = guarded.is_ok().then(|| inner.keep(&keys, writer));
         let writing = Writing {
             inner,
             keys,

@@ -117,8 +117,7 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
     fn leads(&mut self) -> (Lead<'a, R>, Keeping<'a>) {
         let inner = self.asking.inner;
         let leader = self.leader.take().expect("it asked under its token");
-        let until = Instant::now() + inner.settings.max_load_time;
-        let keeping = inner.keeper.keep(&self.keys, *leader.key(), until);
+        let keeping = inner.keep(&self.keys, *leader.key());
         (leader, keeping)
     }
 

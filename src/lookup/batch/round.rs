@@ -179,9 +179,15 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         });
         let mut asking: Vec<_> = asking.collect();
         let lease_ttl = self.inner.settings.lease_ttl;
-        let mut asking = asking.as_mut_slice();
-        while !asking.is_empty() {
-            let (some, rest) = asking.split_at_mut(LEASES.min(asking.len()));
+        let mut failure = None;
+        for some in asking.chunks_mut(LEASES) {
+            if let Some(failure) = &failure {
+                // They would wait as long for the same answer.
+                for (.., item) in some {
+                    item.degrade(Error::clone(failure));
+                }
+                continue;
+            }
             let questions = some.iter().map(|(token, look, item)| Question {
                 keys: &item.keys,
                 token: *token,
@@ -191,19 +197,11 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             let answers = self.inner.ask_all("acquire", questions.len(), |store| {
                 store.acquire_all(&questions, lease_ttl)
             });
-            let failure = common_failure(&answers);
+            failure = common_failure(&answers);
             let told = some.iter_mut().zip(answers);
             // All of them, also where one is told of an error: what is ours by now must be given back.
             let told: Vec<_> = told.map(|((.., item), answer)| item.told(answer)).collect();
             told.into_iter().collect::<Result<(), _>>()?;
-            if let Some(failure) = failure {
-                // The others would wait as long for the same answer.
-                for (.., item) in rest {
-                    item.degrade(failure.clone());
-                }
-                break;
-            }
-            asking = rest;
         }
         Ok(())
     }
