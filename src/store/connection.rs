@@ -86,6 +86,9 @@ struct Wire {
     unfit: bool,
 }
 
+/// A connection that goes back to its pool when it is dropped.
+pub(crate) struct Lent(PooledConnection<Manager>);
+
 impl ManageConnection for Manager {
     type Connection = Wire;
     type Error = RedisError;
@@ -140,25 +143,10 @@ pub(crate) struct Connections {
     seen: Arc<Seen>,
 }
 
-/// Why a request came to nothing.
-enum Failed {
-    /// No connection could be had.
-    Checkout(Failure),
-    /// The request failed on one.
-    Request(RedisError),
-}
-
-impl Failed {
-    /// Whether the server had dropped the connection, or dropped it in mid-request.
-    fn is_drop(&self) -> bool {
-        matches!(self, Failed::Request(error) if error.is_connection_dropped())
-    }
-
-    /// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
-    /// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
-    fn is_worth_repeating(&self) -> bool {
-        matches!(self, Failed::Request(error) if error.is_io_error() && !error.is_timeout())
-    }
+/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
+/// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
+fn is_worth_repeating(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_timeout()
 }
 
 impl Connections {
@@ -189,8 +177,8 @@ impl Connections {
         }
     }
 
-    pub(crate) fn io_timeout(&self) -> Duration {
-        self.timeouts.io
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     /// What a connection outside the pool is made of.
@@ -222,25 +210,33 @@ impl Connections {
     pub(crate) fn run<T>(
         &self,
         conduct: Conduct,
+        run: impl FnMut(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
+        let wire = self.checkout(self.timeouts.checkout)?;
+        self.run_on(wire, conduct, run)
+    }
+
+    /// The same on a connection that has been checked out.
+    pub(crate) fn run_on<T>(
+        &self,
+        wire: Lent,
+        conduct: Conduct,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let mut outcome = self.run_once(conduct, &mut run);
-        let is_worth_repeating = Failed::is_worth_repeating;
+        let mut outcome = self.run_once(wire, conduct, &mut run);
         if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(is_worth_repeating) {
-            outcome = self.run_once(conduct, &mut run);
+            let wire = self.checkout(self.timeouts.checkout)?;
+            outcome = self.run_once(wire, conduct, &mut run);
         }
-        outcome.map_err(|failed| match failed {
-            Failed::Checkout(failure) => failure,
-            Failed::Request(error) => failure(error, self.timeouts.io),
-        })
+        outcome.map_err(|error| failure(error, self.timeouts.io))
     }
 
     fn run_once<T>(
         &self,
+        Lent(mut wire): Lent,
         conduct: Conduct,
         run: &mut impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, Failed> {
-        let mut wire = self.checkout().map_err(Failed::Checkout)?;
+    ) -> RedisResult<T> {
         // Unfit until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
         let outcome = run(&mut wire.connection);
@@ -251,25 +247,32 @@ impl Connections {
             // wire may belong to this request.
             Err(error) => !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
         };
-        let outcome = outcome.map_err(Failed::Request);
-        if outcome.as_ref().is_err_and(Failed::is_drop) {
+        if outcome
+            .as_ref()
+            .is_err_and(RedisError::is_connection_dropped)
+        {
             self.seen.losses.fetch_add(1, Ordering::AcqRel);
         }
         outcome
     }
 
-    /// A free connection, or a new one.
+    /// A free connection.
+    pub(crate) fn try_checkout(&self) -> Option<Lent> {
+        self.pool.try_get().map(Lent)
+    }
+
+    /// A free connection, or a new one, for a caller who waits no longer than this.
     ///
     /// Waits in steps that double, because r2d2 opens a connection only when somebody begins to wait: a waiter
     /// whose turn is lost with a broken connection would else find out at its deadline. And r2d2 goes on
     /// waiting where every attempt to connect is refused; without a single connection, and with a refusal,
     /// this does not.
-    fn checkout(&self) -> Result<PooledConnection<Manager>, Failure> {
-        let mut left = self.timeouts.checkout;
+    pub(crate) fn checkout(&self, wait: Duration) -> Result<Lent, Failure> {
+        let mut left = wait;
         let mut step = REFUSED_WITHIN.min(left);
         loop {
             if let Ok(wire) = self.pool.get_timeout(step) {
-                return Ok(wire);
+                return Ok(Lent(wire));
             }
             left = left.saturating_sub(step);
             if self.pool.state().connections == 0 || left.is_zero() {
@@ -283,7 +286,7 @@ impl Connections {
     }
 
     /// Why nobody had a connection to lend in time.
-    fn late(&self) -> Failure {
+    pub(crate) fn late(&self) -> Failure {
         if self.pool.state().connections == 0 {
             // Nobody has one, so nobody is in the way: it is the server that is waited for.
             let (within, cause) = (self.timeouts.checkout, None);

@@ -24,19 +24,34 @@ pub(crate) const LARGE_REPLIES: usize = 64 << 10;
 /// The same, where a reply is a number or a few words, as a rule: so many fit into the buffers beside it.
 pub(crate) const SMALL_REPLIES: usize = 256 << 10;
 
-/// Sends commands and reads their replies, errors among them, with no more than `window` bytes ever sent ahead
-/// of the replies, or one command that is larger. The wire is never idle meanwhile: while one half of the window is
-/// answered, the other is on its way.
+/// Sends commands and returns their replies, errors among them.
 pub(crate) fn stream(
     connection: &mut Connection,
     window: usize,
     commands: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
+    let mut replies = Vec::with_capacity(commands.size_hint().0);
+    stream_to(connection, window, commands, |reply| {
+        replies.push(reply);
+        Ok(())
+    })?;
+    Ok(replies)
+}
+
+/// Sends commands and hands on their replies as they come, errors among them, until that fails. No more than `window`
+/// bytes are ever sent ahead of the replies, or one command that is larger. The wire is never idle meanwhile: while one
+/// half of the window is answered, the other is on its way.
+pub(crate) fn stream_to(
+    connection: &mut Connection,
+    window: usize,
+    commands: impl Iterator<Item = Cmd>,
+    hand_on: impl FnMut(Value) -> RedisResult<()>,
+) -> RedisResult<()> {
     let mut stream = Stream {
         connection,
         window,
         ahead: VecDeque::new(),
-        replies: Vec::with_capacity(commands.size_hint().0),
+        hand_on,
     };
     let (mut request, mut count) = (Vec::new(), 0);
     for command in commands {
@@ -50,18 +65,18 @@ pub(crate) fn stream(
     }
     stream.send(&request, count)?;
     while stream.read_some()? {}
-    Ok(stream.replies)
+    Ok(())
 }
 
-struct Stream<'a> {
+struct Stream<'a, H> {
     connection: &'a mut Connection,
     window: usize,
     /// Of what has been sent and not been answered: bytes, and commands.
     ahead: VecDeque<(usize, usize)>,
-    replies: Vec<Value>,
+    hand_on: H,
 }
 
-impl Stream<'_> {
+impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
     /// Sends so many commands, as soon as there is room for them.
     fn send(&mut self, request: &[u8], count: usize) -> RedisResult<()> {
         if count == 0 {
@@ -78,15 +93,17 @@ impl Stream<'_> {
 
     /// Reads the replies to what was sent first. False: there is nothing to be read.
     fn read_some(&mut self) -> RedisResult<bool> {
-        let Some((_, count)) = self.ahead.pop_front() else {
+        let Some((_, mut count)) = self.ahead.pop_front() else {
             return Ok(false);
         };
-        let whole = self.replies.len() + count;
-        while self.replies.len() < whole {
+        while count > 0 {
             match self.connection.recv_response()? {
                 // RESP3: no reply to anything.
                 Value::Push { .. } => {}
-                reply => self.replies.push(reply),
+                reply => {
+                    (self.hand_on)(reply)?;
+                    count -= 1;
+                }
             }
         }
         Ok(true)

@@ -11,6 +11,7 @@ use super::{
     Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
     Scanned, Store, Tracking, TtlRemaining, Update, command,
     connection::{Conduct, Connections, Timeouts},
+    redis_crowd::Readers,
     script::{self, Scripts},
     tracking,
 };
@@ -20,6 +21,7 @@ use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 pub(crate) struct RedisStore {
     pub(super) connections: Connections,
     pub(super) scripts: Scripts,
+    pub(super) readers: Readers,
 }
 
 impl RedisStore {
@@ -28,6 +30,7 @@ impl RedisStore {
         RedisStore {
             connections: Connections::new(client, pool_size, timeouts),
             scripts: Scripts::new(),
+            readers: Readers::default(),
         }
     }
 
@@ -49,15 +52,11 @@ impl RedisStore {
 
 impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
-            command::read(connection, data)
-        })
+        self.look(data, false).map(|(entry, _)| entry)
     }
 
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
-        self.run(Conduct::Repeatable, |connection| {
-            command::read_with_ttl(connection, data)
-        })
+        self.look(data, true)
     }
 
     fn acquire(

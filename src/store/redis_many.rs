@@ -185,7 +185,7 @@ impl RedisStore {
         &self,
         each: impl Iterator<Item = RedisResult<T>>,
     ) -> RedisResult<Vec<Result<T, Failure>>> {
-        let refused = |error| cause::failure(error, self.connections.io_timeout());
+        let refused = |error| cause::failure(error, self.connections.timeouts().io);
         each.map(|read| match read {
             Err(error) if !is_refusal(error.kind()) => Err(error),
             read => Ok(read.map_err(refused)),
@@ -198,6 +198,6 @@ fn truth(reply: RedisResult<Value>) -> RedisResult<bool> {
     Ok(from_redis_value(reply?)?)
 }
 
-fn is_refusal(kind: ErrorKind) -> bool {
+pub(super) fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Server(_) | ErrorKind::Extension)
 }

@@ -39,6 +39,8 @@ pub(crate) enum Harm {
     Delay(Duration),
     /// Request and reply come in single bytes.
     Split,
+    /// The reply comes in pieces of this many bytes, with this much time after each.
+    Dribble(usize, Duration),
 }
 
 /// Which requests are harmed.
@@ -192,6 +194,15 @@ fn carry(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
             Some(Harm::Replace(nonsense)) => {
                 let replies = nonsense.repeat(commands(&request));
                 client.write_all(&replies).ok()
+            }
+            Some(Harm::Dribble(piece, pause)) => {
+                let mut pieces = reply.chunks(piece);
+                let sent = pieces.try_for_each(|piece| {
+                    let sent = client.write_all(piece);
+                    thread::sleep(pause);
+                    sent
+                });
+                sent.ok()
             }
             harm => send(&mut client, &reply, harm),
         };

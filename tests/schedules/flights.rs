@@ -1,13 +1,4 @@
-//! The table of flights, under every schedule.
-//!
-//! `src/flight.rs` itself, with `sync.rs` beside this file in the place of the crate's. Where no time passes, all
-//! schedules of a few threads are tried, one by one; where waits may time out, very many at random. A lost
-//! wake-up leaves a thread waiting for ever, which `shuttle` reports as a deadlock.
-
-#[expect(dead_code, reason = "the read path uses the rest")]
-#[path = "../../src/flight.rs"]
-mod flight;
-mod sync;
+//! The table of flights.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -17,9 +8,10 @@ use std::{
     },
 };
 
-use flight::{Arrival, Flights};
 use shuttle::{check_dfs, check_pct, check_random};
-use sync::{Instant, thread};
+
+use crate::flight::{Arrival, Flights};
+use crate::sync::{Instant, thread};
 
 type Table = Arc<Flights<&'static str, u32>>;
 

@@ -1,0 +1,281 @@
+//! Callers who want a connection when none is free, and share the next one.
+//!
+//! The first of them becomes the *envoy*: it waits for a connection, and whoever comes meanwhile leaves a question in
+//! the line and sleeps. The envoy takes the whole line along, asks for all, and hands out the answers as they come.
+//! From that moment on the next who finds no free connection is the envoy of the next line. (The idea is *flat combining*,
+//! Hendler, Incze, Shavit and Tzafrir, SPAA 2010.)
+//!
+//! Guarantees that
+//!
+//! - where a question is in line, exactly one thread is the envoy, or has been called to be: one that fails, panics or has no
+//!   time left calls the next;
+//! - whoever asks is asked for after it came, never handed what was asked before;
+//! - whoever waits does so until its own deadline and no longer, whatever becomes of the envoy.
+//!
+//! Knows nothing of connections, questions and answers.
+//!
+//! # Lock order
+//!
+//! The line, then one place. No lock is held while anything is sent, and none while anyone is woken but the place's.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use crate::sync::{Condvar, Instant, Mutex};
+
+/// The line before the connections of one store.
+#[derive(Debug)]
+pub(crate) struct Crowd<Q, A> {
+    line: Mutex<Line<Q, A>>,
+    /// What the line says, for those who would rather not lock it. Who is told the wrong thing stands in line for nothing,
+    /// or jumps it.
+    is_there: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Line<Q, A> {
+    has_envoy: bool,
+    /// Empty where there is no envoy, who isn't in it.
+    queue: VecDeque<Arc<Place<Q, A>>>,
+}
+
+/// One who waits.
+#[derive(Debug)]
+struct Place<Q, A> {
+    question: Q,
+    stand: Mutex<Stand<A>>,
+    turn: Condvar,
+}
+
+#[derive(Debug)]
+enum Stand<A> {
+    /// In the line.
+    Waiting,
+    /// An envoy has taken the question along.
+    Taken,
+    /// It is the next envoy.
+    Called,
+    Answered(A),
+    /// Its time was over. Nobody is there any more.
+    Left,
+}
+
+/// Until when one waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// To be taken along.
+    pub(crate) in_line: Instant,
+    /// To be answered.
+    pub(crate) in_all: Instant,
+}
+
+/// What the wait came to.
+#[derive(Debug)]
+pub(crate) enum Turn<'a, Q, A> {
+    /// Somebody asked.
+    Answered(A),
+    /// The caller is to ask, for itself and for all who come meanwhile.
+    Envoy(Envoy<'a, Q, A>),
+    /// Nobody did in time.
+    Late,
+}
+
+impl<Q, A> Default for Crowd<Q, A> {
+    fn default() -> Crowd<Q, A> {
+        Crowd {
+            line: Mutex::new(Line {
+                has_envoy: false,
+                queue: VecDeque::new(),
+            }),
+            is_there: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<Q, A> Crowd<Q, A> {
+    /// Whether somebody waits.
+    pub(crate) fn is_there(&self) -> bool {
+        // Relaxed: nothing is read that the writer wrote.
+        self.is_there.load(Relaxed)
+    }
+
+    /// Gets in line. Returns at once where nobody waits yet.
+    pub(crate) fn join(&self, question: Q, patience: Patience) -> Turn<'_, Q, A> {
+        let place = Arc::new(Place {
+            question,
+            stand: Mutex::new(Stand::Waiting),
+            turn: Condvar::new(),
+        });
+        {
+            let mut line = self.line.lock();
+            if line.has_envoy {
+                line.queue.push_back(Arc::clone(&place));
+            } else {
+                self.set_envoy(&mut line, true);
+                *place.stand.lock() = Stand::Called;
+            }
+        }
+        match place.wait(patience) {
+            Some(Stand::Answered(answer)) => Turn::Answered(answer),
+            Some(_) => Turn::Envoy(Envoy { crowd: self, place }),
+            None => Turn::Late,
+        }
+    }
+
+    fn set_envoy(&self, line: &mut Line<Q, A>, has_envoy: bool) {
+        line.has_envoy = has_envoy;
+        self.is_there.store(has_envoy, Relaxed);
+    }
+
+    /// The envoy has gone, with whom it took: calls the next one, if there is one.
+    fn call_next(&self, line: &mut Line<Q, A>) {
+        while let Some(next) = line.queue.pop_front() {
+            if next.change(Stand::Called) {
+                return self.set_envoy(line, true);
+            }
+        }
+        self.set_envoy(line, false);
+    }
+}
+
+impl<Q, A> Place<Q, A> {
+    /// Waits until it is answered or called; `None`: its time was over before.
+    fn wait(&self, patience: Patience) -> Option<Stand<A>> {
+        let mut stand = self.stand.lock();
+        loop {
+            let until = match &*stand {
+                Stand::Waiting => patience.in_line,
+                Stand::Taken => patience.in_all,
+                Stand::Called => return Some(Stand::Called),
+                Stand::Answered(_) | Stand::Left => {
+                    return Some(mem::replace(&mut *stand, Stand::Left));
+                }
+            };
+            if Instant::now() >= until {
+                // Whoever would take it along, call or answer it looks here first, under the lock.
+                *stand = Stand::Left;
+                return None;
+            }
+            self.turn.wait_until(&mut stand, until);
+        }
+    }
+
+    /// False: there is nobody any more.
+    fn change(&self, to: Stand<A>) -> bool {
+        let is_news = matches!(to, Stand::Called | Stand::Answered(_));
+        {
+            let mut stand = self.stand.lock();
+            if matches!(*stand, Stand::Left) {
+                return false;
+            }
+            *stand = to;
+        }
+        // Who sleeps looked at the stand under its lock, and fell asleep in the step that freed it.
+        if is_news {
+            self.turn.notify_one();
+        }
+        true
+    }
+}
+
+/// The right and the duty to take the line along. Dropped before, it calls the next.
+#[derive(Debug)]
+pub(crate) struct Envoy<'a, Q, A> {
+    crowd: &'a Crowd<Q, A>,
+    place: Arc<Place<Q, A>>,
+}
+
+impl<'a, Q, A> Envoy<'a, Q, A> {
+    /// Takes along those who are first in line, so many with the envoy itself, who is the first. To be called with a connection
+    /// in hand: what is asked from now on is asked after they came.
+    pub(crate) fn take(self, most: usize) -> Party<'a, Q, A> {
+        let mut places = VecDeque::from([Arc::clone(&self.place)]);
+        let mut line = self.crowd.line.lock();
+        while places.len() < most
+            && let Some(place) = line.queue.pop_front()
+        {
+            if place.change(Stand::Taken) {
+                places.push_back(place);
+            }
+        }
+        drop(line);
+        Party {
+            crowd: self.crowd,
+            envoy: Arc::clone(&self.place),
+            places,
+        }
+        // The end of `self` calls who is left.
+    }
+}
+
+impl<Q, A> Drop for Envoy<'_, Q, A> {
+    fn drop(&mut self) {
+        self.crowd.call_next(&mut self.crowd.line.lock());
+    }
+}
+
+/// Those whom an envoy asks for and who have no answer yet. Dropped with some left, it sends them back to the head of the
+/// line.
+#[derive(Debug)]
+pub(crate) struct Party<'a, Q, A> {
+    crowd: &'a Crowd<Q, A>,
+    envoy: Arc<Place<Q, A>>,
+    places: VecDeque<Arc<Place<Q, A>>>,
+}
+
+impl<Q, A> Party<'_, Q, A> {
+    /// What is to be asked, in order.
+    pub(crate) fn questions(&self) -> impl Iterator<Item = &Q> {
+        self.places.iter().map(|place| &place.question)
+    }
+
+    /// Answers the first of them.
+    pub(crate) fn answer(&mut self, answer: A) {
+        if let Some(place) = self.places.pop_front() {
+            place.change(Stand::Answered(answer));
+        }
+    }
+
+    /// Answers all who are left.
+    pub(crate) fn answer_all(&mut self, answer: impl Fn() -> A) {
+        while !self.places.is_empty() {
+            self.answer(answer());
+        }
+    }
+
+    /// The envoy's own answer.
+    pub(crate) fn end(self) -> Option<A> {
+        match mem::replace(&mut *self.envoy.stand.lock(), Stand::Left) {
+            Stand::Answered(answer) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
+impl<Q, A> Drop for Party<'_, Q, A> {
+    fn drop(&mut self) {
+        // Its thread is elsewhere.
+        let is_envoy = |place: &Arc<_>| Arc::ptr_eq(place, &self.envoy);
+        if self.places.front().is_some_and(is_envoy) {
+            self.places.pop_front();
+        }
+        if self.places.is_empty() {
+            return;
+        }
+        let mut line = self.crowd.line.lock();
+        while let Some(place) = self.places.pop_back() {
+            if place.change(Stand::Waiting) {
+                line.queue.push_front(place);
+            }
+        }
+        if !line.has_envoy {
+            self.crowd.call_next(&mut line);
+        }
+    }
+}

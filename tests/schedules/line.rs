@@ -1,0 +1,176 @@
+//! The line before the connections.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
+
+use shuttle::{check_pct, check_random};
+
+use crate::crowd::{Crowd, Patience, Turn};
+use crate::sync::{Instant, thread};
+
+/// Questions are what their askers saw of the clock when they came, answers what the server said.
+type Line = Crowd<u32, Result<u32, Refused>>;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Refused;
+
+const FOR_EVER: Patience = Patience {
+    in_line: Instant::NEVER,
+    in_all: Instant::NEVER,
+};
+
+/// A server whose every answer is later than the one before.
+#[derive(Default)]
+struct Server {
+    line: Line,
+    now: AtomicU32,
+    errands: AtomicU32,
+}
+
+/// What goes wrong with the errand of this number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    /// There is no connection.
+    NoConnection(u32),
+    /// It panics with a part of its answers handed out.
+    Panic(u32),
+    /// The same, and it returns.
+    GiveUp(u32),
+}
+
+impl Server {
+    /// Asks, alone or together, as `redis_crowd.rs` does. `None`: late, or not served.
+    fn look(&self, patience: Patience, most: usize, fault: Fault) -> Option<Result<u32, Refused>> {
+        let came = self.now.fetch_add(1, SeqCst);
+        let answered = match self.line.join(came, patience) {
+            Turn::Answered(answer) => Some(answer),
+            Turn::Late => None,
+            Turn::Envoy(envoy) => {
+                let errand = self.errands.fetch_add(1, SeqCst);
+                thread::yield_now();
+                if fault == Fault::NoConnection(errand) {
+                    return None;
+                }
+                let mut party = envoy.take(most);
+                thread::yield_now();
+                let questions = party.questions().count();
+                for answered in 0..questions {
+                    let asks_on = fault != Fault::Panic(errand);
+                    assert!(asks_on || answered == 0, "as it should");
+                    if fault == Fault::GiveUp(errand) && answered > 0 {
+                        break;
+                    }
+                    party.answer(Ok(self.now.fetch_add(1, SeqCst)));
+                }
+                party.end()
+            }
+        };
+        if let Some(Ok(said)) = answered {
+            assert!(said > came, "answered {said} to one who came at {came}");
+        }
+        answered
+    }
+}
+
+/// So many threads ask once each.
+fn ask(threads: u32, patience: fn() -> Patience, most: usize, fault: Fault) -> Vec<Option<u32>> {
+    let server = Arc::new(Server::default());
+    let asking: Vec<_> = (0..threads)
+        .map(|_| {
+            let server = Arc::clone(&server);
+            thread::spawn(move || {
+                let looked = AssertUnwindSafe(|| server.look(patience(), most, fault));
+                catch_unwind(looked).ok().flatten()
+            })
+        })
+        .collect();
+    let answers: Vec<_> = asking
+        .into_iter()
+        .map(|asks| asks.join().unwrap())
+        .collect();
+    // Whoever comes later finds nobody there, and is served.
+    assert!(!server.line.is_there());
+    assert!(server.look(FOR_EVER, most, Fault::None).is_some());
+    answers
+        .into_iter()
+        .map(|answer| answer.map(Result::unwrap))
+        .collect()
+}
+
+fn served(answers: &[Option<u32>]) -> usize {
+    answers.iter().flatten().count()
+}
+
+#[test]
+fn everyone_is_answered_once_and_by_a_request_that_was_sent_after_it_came() {
+    check_pct(
+        || assert_eq!(served(&ask(3, || FOR_EVER, 1, Fault::None)), 3),
+        500,
+        3,
+    );
+    check_random(
+        || {
+            let mut answers = ask(5, || FOR_EVER, 3, Fault::None);
+            assert_eq!(served(&answers), 5);
+            answers.sort_unstable();
+            answers.dedup();
+            assert_eq!(answers.len(), 5);
+        },
+        500,
+    );
+}
+
+#[test]
+fn an_envoy_that_gets_no_connection_sends_the_next() {
+    for errand in [0, 1] {
+        check_random(
+            move || {
+                let answers = ask(4, || FOR_EVER, 8, Fault::NoConnection(errand));
+                assert!(served(&answers) >= 3);
+            },
+            500,
+        );
+    }
+}
+
+#[test]
+fn those_whose_envoy_panics_or_gives_up_go_back_to_the_line() {
+    for fault in [
+        Fault::Panic(0),
+        Fault::Panic(1),
+        Fault::GiveUp(0),
+        Fault::GiveUp(1),
+    ] {
+        check_pct(
+            move || {
+                let answers = ask(4, || FOR_EVER, 8, fault);
+                assert!(served(&answers) >= 3, "{answers:?}");
+            },
+            500,
+            3,
+        );
+    }
+}
+
+/// Also where an envoy is called, or its answer comes, in the moment in which its time is over.
+#[test]
+fn whoever_waits_too_long_leaves_and_strands_nobody() {
+    let soon = || Patience {
+        in_line: Instant::soon(),
+        in_all: Instant::soon(),
+    };
+    for fault in [Fault::None, Fault::NoConnection(0), Fault::GiveUp(0)] {
+        check_random(
+            move || {
+                ask(4, soon, 2, fault);
+            },
+            500,
+        );
+    }
+}
