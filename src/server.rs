@@ -94,8 +94,8 @@ impl Redis {
 
 impl RedisBuilder {
     /// Sets how many connections are opened at most. They are opened when needed and closed after ten idle
-    /// minutes. No connection is held while a loader runs, so far fewer are needed than there are threads.
-    /// 1 to 10,000.
+    /// minutes. No connection is held while a loader runs, and lookups that find none free share the next one: all who wait
+    /// are asked for in one pipeline. So far fewer are needed than there are threads. 1 to 10,000.
     ///
     /// Defaults to 16: one for each thread of a small server; on two cores four are as fast.
     pub fn pool_size(mut self, connections: u32) -> RedisBuilder {

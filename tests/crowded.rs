@@ -12,13 +12,13 @@ use std::{
 
 use cache_aside::{Cache, Lookup, Record, Redis, RedisBuilder, Source};
 use proxy::{Harm, Proxy, Which};
-use support::{Server, load_loaf};
+use support::{Server, load_loaf, until};
 
-/// How long the only connection is taken before the others get it.
-const TAKEN: Duration = Duration::from_millis(300);
+/// How long the only connection is taken before the others get it: long enough for all to come, on a busy machine.
+const TAKEN: Duration = Duration::from_millis(800);
 
-const CHECKOUT: Duration = Duration::from_millis(1500);
-const IO: Duration = Duration::from_millis(700);
+const CHECKOUT: Duration = Duration::from_secs(3);
+const IO: Duration = Duration::from_secs(2);
 
 /// How many wait for it.
 const READERS: usize = 8;
@@ -85,8 +85,7 @@ impl World {
         let come = Barrier::new(READERS + 1);
         thread::scope(|scope| {
             let first = scope.spawn(|| find(cache, FIRST));
-            // It has the connection, for a while.
-            thread::sleep(TAKEN / 6);
+            until(|| self.proxy.has_harmed());
             let waiting: Vec<_> = (0..READERS)
                 .map(|number| {
                     let come = &come;
@@ -211,7 +210,7 @@ fn a_reply_that_never_ends_fails_those_behind_it_in_time_and_does_not_open_the_b
     for Waited { found, took } in &waited {
         assert!(*took < CHECKOUT + IO, "{took:?}");
         if let Some(why) = found.degraded_by() {
-            assert!(why.to_string().contains("no answer within 700ms"), "{why}");
+            assert!(why.to_string().contains("no answer within 2s"), "{why}");
         }
     }
     // Which takes five failures in a row, and they were one.
@@ -242,11 +241,11 @@ fn a_huge_record_of_one_holds_the_others_no_longer_than_their_time() {
         .arg(&["test:huge", "id", &huge])
         .exec(&mut redis);
     set.unwrap();
-    // In all, four seconds.
-    let dribble = Harm::Dribble(HUGE / 40, Duration::from_millis(100));
+    // In all, eight seconds.
+    let dribble = Harm::Dribble(HUGE / 40, Duration::from_millis(200));
     thread::scope(|scope| {
         let comes = scope.spawn(|| {
-            thread::sleep(TAKEN / 4);
+            thread::sleep(TAKEN / 2);
             cache.get("huge", load_loaf).unwrap()
         });
         let waited = world.wait_together(&cache, Some((Which::With(b"huge"), dribble)));
@@ -275,7 +274,7 @@ fn whoever_gets_no_connection_in_time_goes_without_and_all_at_once() {
             why.contains("none of the pool's connections (1) was free"),
             "{why}"
         );
-        assert!(*took >= brief && *took < 2 * brief, "{took:?}");
+        assert!(*took >= brief && *took < TAKEN / 2, "{took:?}");
     }
     assert!(!cache.stats().breaker_open);
 }

@@ -108,6 +108,11 @@ impl Proxy {
         *self.shared.orders.lock().unwrap() = None;
     }
 
+    /// Whether the one request that was to be harmed has come.
+    pub(crate) fn has_harmed(&self) -> bool {
+        self.shared.orders.lock().unwrap().is_none()
+    }
+
     /// Lets the held requests through, in the order in which they came, and returns when the server has done
     /// them. Returns how many there were.
     pub(crate) fn let_through(&self) -> usize {
