@@ -1,9 +1,9 @@
 //! What the flights use to wait for one another. `tests/flights` puts the same names there with other things
 //! behind them, and plays every schedule through.
 //!
-//! The locks are the standard library's, since its `notify_all` wakes all who wait at once. parking_lot's wakes one, who
-//! wakes the next when it lets go of the lock, and so on: of 1,000 followers on two cores the last comes three to five
-//! times as late.
+//! The locks are the standard library's, since its `notify_all` wakes all who wait at once. That of `parking_lot` wakes
+//! one, who wakes the next when it lets go of the lock, and so on: of 1,000 followers on two cores the last comes twice as
+//! late.
 
 use std::sync::{self, MutexGuard, PoisonError};
 
