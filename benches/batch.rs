@@ -5,23 +5,17 @@
 
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "support/times.rs"]
+mod times;
 
-use std::{
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, time::Duration};
 
 use cache_aside::{Cache, Record, Source};
 use support::{Server, load_loaf, loaf};
+use times::{Call, in_turn, timed};
 
 const IDS: usize = 100;
 const ROUNDS: usize = 500;
-
-fn timed(call: impl FnOnce()) -> Duration {
-    let began = Instant::now();
-    call();
-    began.elapsed()
-}
 
 #[expect(clippy::unnecessary_wraps, reason = "a loader's answer")]
 fn load(missing: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
@@ -55,36 +49,31 @@ fn main() {
         let found = cache.get_many(&ids, load).unwrap();
         assert!(found.iter().all(|found| found.source() == source));
     };
-    let mut times = [const { Vec::new() }; 7];
-    for _ in 0..rounds {
-        let calls: [&mut dyn FnMut(); 7] = [
-            &mut || batch(Source::Loaded),
-            &mut || batch(Source::Hit),
-            &mut || {
+    let calls: [Call<'_>; 7] = [
+        Box::new(|| timed(|| batch(Source::Loaded))),
+        Box::new(|| timed(|| batch(Source::Hit))),
+        Box::new(|| {
+            timed(|| {
                 let mut pipeline = redis::pipe();
                 for id in &ids {
                     pipeline.cmd("HGETALL").arg(format!("test:{id}"));
                 }
                 let found: Vec<Vec<(String, String)>> = pipeline.query(&mut direct).unwrap();
                 assert_eq!(found.len(), IDS);
-            },
-            &mut || single(Source::Hit),
-            &mut || assert_eq!(cache.invalidate_many(&ids).unwrap(), IDS as u64),
-            &mut || single(Source::Loaded),
-            &mut || {
+            })
+        }),
+        Box::new(|| timed(|| single(Source::Hit))),
+        Box::new(|| timed(|| assert_eq!(cache.invalidate_many(&ids).unwrap(), IDS as u64))),
+        Box::new(|| timed(|| single(Source::Loaded))),
+        Box::new(|| {
+            timed(|| {
                 for id in &ids {
                     assert!(cache.invalidate(id).unwrap());
                 }
-            },
-        ];
-        for (call, times) in calls.into_iter().zip(&mut times) {
-            times.push(timed(call));
-        }
-    }
-    let medians = times.map(|mut times| {
-        let middle = times.len() / 2;
-        times.select_nth_unstable(middle).1.as_secs_f64()
-    });
+            })
+        }),
+    ];
+    let medians = in_turn(rounds, |_| {}, calls);
     let [cold, hits, bare, gets, ended, loads, invalidations] = medians;
     println!("\ninterleaved, medians of {rounds} rounds, {IDS} four-field records:\n");
     println!("| call | median | to the single calls |\n|---|---:|---:|");

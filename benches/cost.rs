@@ -4,8 +4,12 @@
 //! a table of ratios (`cargo bench --bench cost -- ratios`: the table alone). Those are taken from interleaved calls, because a noisy machine shifts everything it
 //! runs in one second and nothing that it ran in the second before.
 
+#[path = "support/bare.rs"]
+mod bare;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "support/times.rs"]
+mod times;
 
 use std::{
     hint::black_box,
@@ -14,69 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Backend, Cache, CacheBuilder, Redis, scripts};
+use bare::Bare;
+use cache_aside::{Backend, Cache, CacheBuilder, Redis};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group};
-use redis::{Connection, Script};
-use support::{Server, load_loaf, loaf};
-
-const KEY: &str = "test:p-001";
-const LEASE: &str = "lock:{test:p-001}";
-
-/// What a program would hold that does without a cache library.
-struct Bare {
-    connection: Connection,
-    acquire: Script,
-    fill: Script,
-}
-
-impl Bare {
-    fn new(server: &Server) -> Bare {
-        let mut connection = server.connect();
-        let (acquire, fill) = (Script::new(scripts::ACQUIRE), Script::new(scripts::FILL));
-        acquire.load(&mut connection).unwrap();
-        fill.load(&mut connection).unwrap();
-        Bare {
-            connection,
-            acquire,
-            fill,
-        }
-    }
-
-    fn hgetall(&mut self) -> Vec<(String, String)> {
-        redis::cmd("HGETALL")
-            .arg(KEY)
-            .query(&mut self.connection)
-            .unwrap()
-    }
-
-    /// The three round trips of a miss, with nothing around them.
-    fn miss(&mut self) {
-        self.hgetall();
-        let mut acquire = self.acquire.key(KEY);
-        acquire.key(LEASE).arg("token").arg(2000).arg("look");
-        acquire.invoke::<()>(&mut self.connection).unwrap();
-        let mut fill = self.fill.key(KEY);
-        fill.key(LEASE).arg("token").arg(30_000);
-        for (name, value) in loaf().iter() {
-            fill.arg(name).arg(value);
-        }
-        assert!(fill.invoke::<bool>(&mut self.connection).unwrap());
-    }
-
-    fn del(&mut self) {
-        redis::cmd("DEL")
-            .arg(&[KEY, LEASE])
-            .exec(&mut self.connection)
-            .unwrap();
-    }
-
-    fn hset(&mut self) {
-        redis::cmd("HSET")
-            .arg(&[KEY, "stock", "41"])
-            .exec(&mut self.connection)
-            .unwrap();
-    }
-}
+use support::{Server, load_loaf};
+use times::{Call, in_turn, timed};
 
 /// A cache whose records outlive the measurement.
 fn builder(server: impl Into<Backend>) -> CacheBuilder {
@@ -173,15 +119,6 @@ fn together<W: FnMut()>(count: u64, times: u64, work: impl Fn() -> W + Sync) -> 
     .elapsed()
 }
 
-/// One of the calls that take turns.
-type Call<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
-
-fn timed(call: impl FnOnce()) -> Duration {
-    let began = Instant::now();
-    call();
-    began.elapsed()
-}
-
 /// The table of ratios: every call in turn, many times, and the median of each.
 fn ratios() {
     const ROUNDS: usize = 20_000;
@@ -199,7 +136,7 @@ fn ratios() {
         writer.invalidate("p-001").unwrap();
         timed(call)
     };
-    let mut calls: Vec<Call<'_>> = vec![
+    let calls: [(&str, Call<'_>); 10] = [
         (
             "bare HGETALL",
             Box::new(|| timed(|| drop(black_box(for_hit.hgetall())))),
@@ -229,30 +166,24 @@ fn ratios() {
             Box::new(|| timed(|| assert!(!cache.invalidate("p-001").unwrap()))),
         ),
     ];
-    let mut times = vec![Vec::with_capacity(ROUNDS); calls.len()];
-    for round in 0..ROUNDS {
-        if round % (ROUNDS / 10) == 0 {
-            eprint!("\rratios: {} %", 100 * round / ROUNDS);
-        }
-        // The record is there again for the hits after the round's invalidations.
-        cache.get("p-001", load_loaf).unwrap();
-        for ((_, call), times) in calls.iter_mut().zip(&mut times) {
-            times.push(call());
-        }
-    }
+    let names = calls.each_ref().map(|(name, _)| *name);
+    let medians = in_turn(
+        ROUNDS,
+        |round| {
+            if round % (ROUNDS / 10) == 0 {
+                eprint!("\rratios: {} %", 100 * round / ROUNDS);
+            }
+            // The record is there again for the hits after the round's invalidations.
+            cache.get("p-001", load_loaf).unwrap();
+        },
+        calls.map(|(_, call)| call),
+    );
     eprintln!("\rratios: done");
-    let medians: Vec<_> = times
-        .iter_mut()
-        .map(|times| *times.select_nth_unstable(ROUNDS / 2).1)
-        .collect();
     println!("\ninterleaved, medians of {ROUNDS} calls, four-field record:\n");
     println!("| call | median | to a bare `HGETALL` |\n|---|---:|---:|");
-    for ((name, _), median) in calls.iter().zip(&medians) {
-        let ratio = median.as_secs_f64() / medians[0].as_secs_f64();
-        println!(
-            "| {name} | {:.1} µs | {ratio:.2} |",
-            median.as_secs_f64() * 1e6
-        );
+    for (name, median) in names.into_iter().zip(medians) {
+        let ratio = median / medians[0];
+        println!("| {name} | {:.1} µs | {ratio:.2} |", median * 1e6);
     }
 }
 

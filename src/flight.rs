@@ -169,7 +169,7 @@ impl<T: Clone> Flight<T> {
                 // The loop is for wake-ups without a reason, and looks once more after the deadline.
                 State::Airborne if Instant::now() >= deadline => return Arrival::TimedOut,
                 State::Airborne => {
-                    self.ended.wait_until(&mut state, deadline);
+                    state = self.ended.wait_until(state, deadline);
                 }
             }
         }

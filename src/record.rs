@@ -1,11 +1,17 @@
 //! The default record type: named strings, in order.
 
-use std::fmt;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
 };
+
+/// With more fields than this, a map of them is made sooner than each is looked for.
+const MANY: usize = 32;
 
 /// A record of named strings that keeps the order of its fields: what a Redis hash is, as Rust.
 ///
@@ -86,10 +92,17 @@ impl Record {
 /// The same fields with the same values, in whatever order: a hash has none.
 impl PartialEq for Record {
     fn eq(&self, other: &Record) -> bool {
-        self.len() == other.len()
-            && self
+        if self.len() != other.len() {
+            return false;
+        }
+        if self.len() <= MANY {
+            return self
                 .iter()
-                .all(|(name, value)| other.get(name) == Some(value))
+                .all(|(name, value)| other.get(name) == Some(value));
+        }
+        let others: HashMap<_, _> = other.iter().collect();
+        self.iter()
+            .all(|(name, value)| others.get(name) == Some(&value))
     }
 }
 
@@ -104,8 +117,18 @@ impl fmt::Debug for Record {
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Record {
     /// A field that comes twice keeps its first place and its last value.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Record {
-        let mut record = Record::new();
-        for (name, value) in fields {
+        let fields = fields.into_iter();
+        let fields: Vec<_> = fields
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let mut record = Record { fields };
+        if record.len() > MANY {
+            let names: HashSet<_> = record.names().collect();
+            if names.len() == record.len() {
+                return record;
+            }
+        }
+        for (name, value) in std::mem::take(&mut record.fields) {
             record.set(name, value);
         }
         record
@@ -173,5 +196,19 @@ mod tests {
             Record::from([("a", "1")]),
             Record::from([("a", "1"), ("b", "2")])
         );
+    }
+    #[test]
+    fn large_records_are_put_together_and_compared_as_small_ones_are() {
+        for count in [MANY, 10 * MANY] {
+            let fields = || (0..count).map(|number| (format!("f{number}"), "old"));
+            let record: Record = fields().collect();
+            assert_eq!(record, fields().rev().collect());
+            let again: Record = fields().chain([("f1".to_owned(), "new")]).collect();
+            assert_eq!(again.len(), count);
+            assert_eq!(again.iter().nth(1), Some(("f1", "new")));
+            assert_ne!(record, again);
+            let another = fields().skip(1).chain([("other".to_owned(), "old")]);
+            assert_ne!(record, another.collect());
+        }
     }
 }

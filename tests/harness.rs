@@ -88,6 +88,47 @@ fn a_follower_of_the_same_process_costs_two_requests() {
 }
 
 #[test]
+fn a_thousand_readers_of_one_process_cost_one_load_and_two_requests_each() {
+    let run = stampede(&["--threads", "1000", "--rounds", "1", "--load-ms", "3000"]);
+    run.must_say("Loads", "1 load");
+    run.must_say(
+        "Answers",
+        "0 hit, 1 loaded, 999 waited, 0 degraded, 0 errors",
+    );
+    run.must_say("  HGETALL", "1000       1.00");
+    // One for each, a fill, and a renewal every third of the lease; a busy machine makes more of those.
+    let (calls, _) = run.says("  EVALSHA").split_once(' ').expect("a number");
+    let calls: u32 = calls.parse().expect("a number");
+    assert!((1001..=1015).contains(&calls), "{calls}");
+    // Without others on the machine it is less than a twentieth of that.
+    assert!(run.longest_ms("Wake-up, same process") < 1000.0);
+}
+
+#[test]
+fn processes_that_are_woken_ask_again_when_the_load_has_ended_and_not_before() {
+    let run = stampede(&[
+        "--tracking",
+        "--processes",
+        "3",
+        "--threads",
+        "10",
+        "--rounds",
+        "1",
+        "--load-ms",
+        "600",
+    ]);
+    run.must_say("Loads", "1 load");
+    run.must_say(
+        "Answers",
+        "0 hit, 1 loaded, 29 waited, 0 degraded, 0 errors",
+    );
+    // One for each, a fill, and one each that the fill wakes; a renewal wakes them, too. Polling it would be 70.
+    let (calls, _) = run.says("  EVALSHA").split_once(' ').expect("a number");
+    let calls: u32 = calls.parse().expect("a number");
+    assert!((31..=42).contains(&calls), "{calls}");
+}
+
+#[test]
 fn readers_of_a_record_that_does_not_exist_share_one_load_and_its_time() {
     let run = stampede(&[
         "--missing",

@@ -19,6 +19,8 @@ With it, keys of the run's own are used, and removed after the run.
 Examples, each behind `cargo run --release --example stampede --`:
   --processes 4 --threads 50                   one load for 200 readers
   --processes 4 --threads 50 --no-protection   what it is good for
+  --processes 8 --threads 50 --tracking        woken at its end, instead of polling
+  --threads 1000 --load-ms 400                 a crowd in one process
   --threads 50 --missing                       a record that does not exist"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -56,6 +58,10 @@ pub(crate) struct Args {
     /// Do without single-flight and leases: HGETALL, load on a miss, HSET + PEXPIRE
     #[arg(long)]
     pub(crate) no_protection: bool,
+
+    /// Processes that wait for another's load are woken by Redis, instead of polling
+    #[arg(long, conflicts_with = "no_protection")]
+    pub(crate) tracking: bool,
 
     /// The Redis server to use, like `redis://localhost:6379`
     // Hidden value: it may hold a password.

@@ -3,7 +3,7 @@
 //! All threads of a round wait at a gate before any of them asks, so that they miss together. Called by the
 //! only process of a run, or by each child. Knows nothing of other processes.
 
-use std::{cell::Cell, io, thread};
+use std::{cell::Cell, io, thread, time::Duration};
 
 use cache_aside::{Cache, Error, Record, Source};
 use crossbeam::{channel, sync::WaitGroup};
@@ -14,6 +14,9 @@ use crate::{
     plan::{How, Plan, Primary, Reader, Seen},
     unprotected::Unprotected,
 };
+
+/// Many times what a server takes to grant it.
+const LISTENING_WITHIN: Duration = Duration::from_secs(10);
 
 /// One process's part of the run.
 pub(crate) struct Crew {
@@ -34,8 +37,11 @@ impl Crew {
             let cache = Cache::builder(&plan.url)
                 .prefix(&plan.prefix)
                 .ttl(plan.ttl)
+                .tracking(plan.tracking)
                 .build();
-            Way::Cache(cache.map_err(|error| error.to_string())?)
+            let cache = cache.map_err(|error| error.to_string())?;
+            wait_until_it_hears(&cache, &plan)?;
+            Way::Cache(cache)
         } else {
             Way::Unprotected(Unprotected::new(&plan)?)
         };
@@ -56,15 +62,19 @@ impl Crew {
         let (closed, gate) = channel::bounded::<()>(0);
         let readers = crossbeam::scope(|scope| {
             let closed = closed;
-            let at_the_gate = WaitGroup::new();
+            let (at_the_gate, answered) = (WaitGroup::new(), WaitGroup::new());
             let mut threads = Vec::new();
             for _ in 0..self.plan.threads {
                 let (gate, arrived) = (&gate, at_the_gate.clone());
+                let answered = answered.clone();
                 let (id, trouble) = (&id, &trouble);
                 let thread = scope.builder().spawn(move |_| {
                     drop(arrived);
                     let _ = gate.recv();
-                    self.read(id, trouble)
+                    let read = self.read(id, trouble);
+                    // A thread that ends takes time from those that are still waking up, and in a server none does.
+                    answered.wait();
+                    read
                 });
                 threads.push(thread.map_err(|error| {
                     format!("only {} threads can be started: {error}", threads.len())
@@ -72,7 +82,7 @@ impl Crew {
             }
             at_the_gate.wait();
             ready()?;
-            drop(closed);
+            drop((closed, answered));
             threads
                 .into_iter()
                 .map(|thread| thread.join().map_err(|_| "a reader panicked".to_owned()))
@@ -131,6 +141,19 @@ impl Crew {
             Primary::Failing => Err(io::Error::other("the primary is down")),
         }
     }
+}
+
+/// Waits until what changes is heard, where it should be.
+fn wait_until_it_hears(cache: &Cache, plan: &Plan) -> Result<(), String> {
+    let began = Instant::now();
+    while plan.tracking && !cache.stats().listening {
+        if Instant::now().since(began) > LISTENING_WITHIN {
+            return Err("this Redis server doesn't tell what changes".to_owned());
+        }
+        // Nothing tells when it begins but asking.
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// What a reader was told.

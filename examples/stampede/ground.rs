@@ -61,6 +61,7 @@ fn plan(args: &Args, place: &Place) -> Plan {
         ttl: Duration::from_secs(args.ttl),
         primary: args.primary(),
         protected: !args.no_protection,
+        tracking: args.tracking,
     }
 }
 

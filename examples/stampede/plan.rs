@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) ttl: Duration,
     pub(crate) primary: Primary,
     pub(crate) protected: bool,
+    /// Whether processes hear of each other's loads.
+    pub(crate) tracking: bool,
 }
 
 impl Plan {

@@ -39,10 +39,10 @@ pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
     );
     page.row(
         "Protection",
-        if plan.protected {
-            "single-flight in each process, a lease across processes"
-        } else {
-            "none: HGETALL, load on a miss, HSET + PEXPIRE"
+        match (plan.protected, plan.tracking) {
+            (true, false) => "single-flight in each process, a lease across processes",
+            (true, true) => "single-flight in each process, a lease across processes, tracked",
+            _ => "none: HGETALL, load on a miss, HSET + PEXPIRE",
         },
     );
     page.row("Redis", server);

@@ -39,8 +39,7 @@ pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
 
 pub(crate) struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    /// `None` only within `wait_until`.
-    guard: Option<shuttle::sync::MutexGuard<'a, T>>,
+    guard: shuttle::sync::MutexGuard<'a, T>,
 }
 
 impl<T> Mutex<T> {
@@ -52,7 +51,7 @@ impl<T> Mutex<T> {
         MutexGuard {
             mutex: self,
             // As with the real one, there is no poison.
-            guard: Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)),
+            guard: self.0.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }
@@ -61,13 +60,13 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.guard.as_ref().expect("held")
+        &self.guard
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_mut().expect("held")
+        &mut self.guard
     }
 }
 
@@ -95,16 +94,22 @@ impl Condvar {
 
     /// A wait with a deadline that can come may end by it, at any moment in which others run; and it may also be
     /// late, and end by a notification only.
-    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) {
-        let held = guard.guard.take().expect("held");
+    pub(crate) fn wait_until<'a, T>(
+        &self,
+        MutexGuard { mutex, guard }: MutexGuard<'a, T>,
+        deadline: Instant,
+    ) -> MutexGuard<'a, T> {
         let held = if deadline < Instant::NEVER && thread_rng().gen_bool(0.5) {
-            drop(held);
+            drop(guard);
             thread::yield_now();
             CLOCK.set(CLOCK.get().max(deadline.0));
-            guard.mutex.0.lock()
+            mutex.0.lock()
         } else {
-            self.0.wait(held)
+            self.0.wait(guard)
         };
-        guard.guard = Some(held.unwrap_or_else(PoisonError::into_inner));
+        MutexGuard {
+            mutex,
+            guard: held.unwrap_or_else(PoisonError::into_inner),
+        }
     }
 }

@@ -1,0 +1,57 @@
+//! Times of calls that take turns, because a noisy machine shifts everything it runs in one second and nothing that it ran
+//! in the second before.
+
+#![allow(dead_code, reason = "each bench takes its own part")]
+
+use std::time::{Duration, Instant};
+
+/// One of the calls that take turns: does it, and says what it took.
+pub(crate) type Call<'a> = Box<dyn FnMut() -> Duration + 'a>;
+
+pub(crate) fn timed(call: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    call();
+    began.elapsed()
+}
+
+/// What one of so many took: for calls that are too short for a clock.
+pub(crate) fn timed_each(times: u32, mut call: impl FnMut()) -> Duration {
+    timed(|| (0..times).for_each(|_| call())) / times
+}
+
+/// The median of each, in seconds. `begin` is called before each round, and not timed.
+pub(crate) fn in_turn<const N: usize>(
+    rounds: usize,
+    begin: impl FnMut(usize),
+    calls: [Call<'_>; N],
+) -> [f64; N] {
+    all_in_turn(rounds, begin, calls).map(|mut times| median(&mut times))
+}
+
+/// The tenth that was fastest, at its end. For what touches nothing but memory: others on the machine can only slow it down.
+pub(crate) fn fastest_in_turn<const N: usize>(rounds: usize, calls: [Call<'_>; N]) -> [f64; N] {
+    all_in_turn(rounds, |_| {}, calls).map(|mut times| {
+        let tenth = times.len() / 10;
+        *times.select_nth_unstable_by(tenth, f64::total_cmp).1
+    })
+}
+
+fn all_in_turn<const N: usize>(
+    rounds: usize,
+    mut begin: impl FnMut(usize),
+    mut calls: [Call<'_>; N],
+) -> [Vec<f64>; N] {
+    let mut times = [const { Vec::new() }; N];
+    for round in 0..rounds {
+        begin(round);
+        for (call, times) in calls.iter_mut().zip(&mut times) {
+            times.push(call().as_secs_f64());
+        }
+    }
+    times
+}
+
+pub(crate) fn median(times: &mut [f64]) -> f64 {
+    let middle = times.len() / 2;
+    *times.select_nth_unstable_by(middle, f64::total_cmp).1
+}
