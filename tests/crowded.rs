@@ -196,6 +196,27 @@ fn a_connection_that_is_cut_under_them_costs_nobody_an_answer() {
     }
 }
 
+/// A question for a lease isn't sent twice: one that is under way would set it again after an invalidation had ended it. Who
+/// doesn't know what became of its own goes without, and gives back what it may have.
+#[test]
+fn leases_whose_connection_is_cut_under_those_who_ask_are_given_back_and_not_asked_for_again() {
+    for harm in [Harm::CutBefore, Harm::CutBeforeReply, Harm::CutInReply] {
+        let (world, cache) = World::new();
+        for number in 0..READERS {
+            cache.invalidate(&id(number)).unwrap();
+        }
+        let mut redis = world.server.connect();
+        let waited = world.wait_together(&cache, Some((Which::With(b"look"), harm)));
+        let degraded = count(&waited, Source::Degraded);
+        assert!(degraded > 0, "{harm:?}");
+        assert_eq!(degraded + count(&waited, Source::Loaded), READERS);
+        until(|| {
+            let leases: Vec<String> = redis::cmd("KEYS").arg("lock:*").query(&mut redis).unwrap();
+            leases.is_empty()
+        });
+    }
+}
+
 #[test]
 fn a_reply_that_never_ends_fails_those_behind_it_in_time_and_does_not_open_the_breaker() {
     let (world, cache) = World::new();

@@ -1,22 +1,22 @@
 //! Callers who want a connection when none is free, and share the next one.
 //!
 //! The first of them becomes the *envoy*: it waits for a connection, and whoever comes meanwhile leaves a question in
-//! the line and sleeps. The envoy takes the whole line along, asks for all, and hands out the answers as they come.
-//! From that moment on the next who finds no free connection is the envoy of the next line. (The idea is *flat combining*,
-//! Hendler, Incze, Shavit and Tzafrir, SPAA 2010.)
+//! the line and sleeps. The envoy takes the line along, asks for all, and hands out the answers as they come. From
+//! that moment on the next who finds no free connection is the envoy of the next line. (The idea is *flat combining*: Hendler,
+//! Incze, Shavit and Tzafrir, SPAA 2010.)
 //!
 //! Guarantees that
 //!
-//! - where a question is in line, exactly one thread is the envoy, or has been called to be: one that fails, panics or has no
-//!   time left calls the next;
-//! - whoever asks is asked for after it came, never handed what was asked before;
+//! - where a question is in line, exactly one thread is the envoy, or has been called to be: one that gets no connection, or
+//!   panics, calls the next;
+//! - what is asked for somebody is asked after it came, and once;
 //! - whoever waits does so until its own deadline and no longer, whatever becomes of the envoy.
 //!
 //! Knows nothing of connections, questions and answers.
 //!
 //! # Lock order
 //!
-//! The line, then one place. No lock is held while anything is sent, and none while anyone is woken but the place's.
+//! The line, then one place. Neither is held while anything is sent.
 
 use std::{
     collections::VecDeque,
@@ -29,13 +29,13 @@ use std::{
 
 use crate::sync::{Condvar, Instant, Mutex};
 
-/// The line before the connections of one store.
+/// Those who wait for a connection to one store.
 #[derive(Debug)]
 pub(crate) struct Crowd<Q, A> {
     line: Mutex<Line<Q, A>>,
     /// What the line says, for those who would rather not lock it. Who is told the wrong thing stands in line for nothing,
     /// or jumps it.
-    is_there: AtomicBool,
+    has_envoy: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -50,6 +50,7 @@ struct Line<Q, A> {
 struct Place<Q, A> {
     question: Q,
     stand: Mutex<Stand<A>>,
+    /// Notified, under no lock, when it is called, answered or lost.
     turn: Condvar,
 }
 
@@ -62,6 +63,8 @@ enum Stand<A> {
     /// It is the next envoy.
     Called,
     Answered(A),
+    /// Its envoy came to nothing.
+    Lost,
     /// Its time was over. Nobody is there any more.
     Left,
 }
@@ -82,18 +85,16 @@ pub(crate) enum Turn<'a, Q, A> {
     Answered(A),
     /// The caller is to ask, for itself and for all who come meanwhile.
     Envoy(Envoy<'a, Q, A>),
-    /// Nobody did in time.
+    /// Nobody did in time. What was to be asked may be under way.
     Late,
 }
 
 impl<Q, A> Default for Crowd<Q, A> {
     fn default() -> Crowd<Q, A> {
+        let (has_envoy, queue) = (false, VecDeque::new());
         Crowd {
-            line: Mutex::new(Line {
-                has_envoy: false,
-                queue: VecDeque::new(),
-            }),
-            is_there: AtomicBool::new(false),
+            line: Mutex::new(Line { has_envoy, queue }),
+            has_envoy: AtomicBool::new(has_envoy),
         }
     }
 }
@@ -102,7 +103,7 @@ impl<Q, A> Crowd<Q, A> {
     /// Whether somebody waits.
     pub(crate) fn is_there(&self) -> bool {
         // Relaxed: nothing is read that the writer wrote.
-        self.is_there.load(Relaxed)
+        self.has_envoy.load(Relaxed)
     }
 
     /// Gets in line. Returns at once where nobody waits yet.
@@ -122,22 +123,22 @@ impl<Q, A> Crowd<Q, A> {
             }
         }
         match place.wait(patience) {
-            Some(Stand::Answered(answer)) => Turn::Answered(answer),
-            Some(_) => Turn::Envoy(Envoy { crowd: self, place }),
-            None => Turn::Late,
+            Stand::Answered(answer) => Turn::Answered(answer),
+            Stand::Called => Turn::Envoy(Envoy { crowd: self, place }),
+            _ => Turn::Late,
         }
     }
 
     fn set_envoy(&self, line: &mut Line<Q, A>, has_envoy: bool) {
         line.has_envoy = has_envoy;
-        self.is_there.store(has_envoy, Relaxed);
+        self.has_envoy.store(has_envoy, Relaxed);
     }
 
     /// The envoy has gone, with whom it took: calls the next one, if there is one.
     fn call_next(&self, line: &mut Line<Q, A>) {
         while let Some(next) = line.queue.pop_front() {
             if next.change(Stand::Called) {
-                return self.set_envoy(line, true);
+                return;
             }
         }
         self.set_envoy(line, false);
@@ -145,30 +146,27 @@ impl<Q, A> Crowd<Q, A> {
 }
 
 impl<Q, A> Place<Q, A> {
-    /// Waits until it is answered or called; `None`: its time was over before.
-    fn wait(&self, patience: Patience) -> Option<Stand<A>> {
+    /// Waits until somebody says something, or its time is over.
+    fn wait(&self, patience: Patience) -> Stand<A> {
         let mut stand = self.stand.lock();
         loop {
             let until = match &*stand {
                 Stand::Waiting => patience.in_line,
                 Stand::Taken => patience.in_all,
-                Stand::Called => return Some(Stand::Called),
-                Stand::Answered(_) | Stand::Left => {
-                    return Some(mem::replace(&mut *stand, Stand::Left));
-                }
+                Stand::Called => return Stand::Called,
+                // Whoever would take it along, call or answer it looks here first, under the lock.
+                _ => return mem::replace(&mut *stand, Stand::Left),
             };
             if Instant::now() >= until {
-                // Whoever would take it along, call or answer it looks here first, under the lock.
-                *stand = Stand::Left;
-                return None;
+                return mem::replace(&mut *stand, Stand::Left);
             }
-            self.turn.wait_until(&mut stand, until);
+            stand = self.turn.wait_until(stand, until);
         }
     }
 
     /// False: there is nobody any more.
     fn change(&self, to: Stand<A>) -> bool {
-        let is_news = matches!(to, Stand::Called | Stand::Answered(_));
+        let is_news = !matches!(to, Stand::Taken);
         {
             let mut stand = self.stand.lock();
             if matches!(*stand, Stand::Left) {
@@ -178,7 +176,7 @@ impl<Q, A> Place<Q, A> {
         }
         // Who sleeps looked at the stand under its lock, and fell asleep in the step that freed it.
         if is_news {
-            self.turn.notify_one();
+            self.turn.notify_all();
         }
         true
     }
@@ -191,10 +189,10 @@ pub(crate) struct Envoy<'a, Q, A> {
     place: Arc<Place<Q, A>>,
 }
 
-impl<'a, Q, A> Envoy<'a, Q, A> {
-    /// Takes along those who are first in line, so many with the envoy itself, who is the first. To be called with a connection
-    /// in hand: what is asked from now on is asked after they came.
-    pub(crate) fn take(self, most: usize) -> Party<'a, Q, A> {
+impl<Q, A> Envoy<'_, Q, A> {
+    /// Takes along those who are first in line, so many with the envoy itself, who is the first of them; and calls the next of those
+    /// who are left. To be called with a connection in hand, since nobody else's will be theirs.
+    pub(crate) fn take(self, most: usize) -> Party<Q, A> {
         let mut places = VecDeque::from([Arc::clone(&self.place)]);
         let mut line = self.crowd.line.lock();
         while places.len() < most
@@ -204,13 +202,10 @@ impl<'a, Q, A> Envoy<'a, Q, A> {
                 places.push_back(place);
             }
         }
-        drop(line);
         Party {
-            crowd: self.crowd,
             envoy: Arc::clone(&self.place),
             places,
         }
-        // The end of `self` calls who is left.
     }
 }
 
@@ -220,22 +215,26 @@ impl<Q, A> Drop for Envoy<'_, Q, A> {
     }
 }
 
-/// Those whom an envoy asks for and who have no answer yet. Dropped with some left, it sends them back to the head of the
-/// line.
+/// Those whom an envoy asks for, the envoy first, and who have no answer yet. Those who are left when it is dropped are told that
+/// they are late.
 #[derive(Debug)]
-pub(crate) struct Party<'a, Q, A> {
-    crowd: &'a Crowd<Q, A>,
+pub(crate) struct Party<Q, A> {
     envoy: Arc<Place<Q, A>>,
     places: VecDeque<Arc<Place<Q, A>>>,
 }
 
-impl<Q, A> Party<'_, Q, A> {
+impl<Q, A> Party<Q, A> {
     /// What is to be asked, in order.
     pub(crate) fn questions(&self) -> impl Iterator<Item = &Q> {
         self.places.iter().map(|place| &place.question)
     }
 
-    /// Answers the first of them.
+    /// The first of them.
+    pub(crate) fn first(&self) -> Option<&Q> {
+        self.questions().next()
+    }
+
+    /// Answers it.
     pub(crate) fn answer(&mut self, answer: A) {
         if let Some(place) = self.places.pop_front() {
             place.change(Stand::Answered(answer));
@@ -258,24 +257,10 @@ impl<Q, A> Party<'_, Q, A> {
     }
 }
 
-impl<Q, A> Drop for Party<'_, Q, A> {
+impl<Q, A> Drop for Party<Q, A> {
     fn drop(&mut self) {
-        // Its thread is elsewhere.
-        let is_envoy = |place: &Arc<_>| Arc::ptr_eq(place, &self.envoy);
-        if self.places.front().is_some_and(is_envoy) {
-            self.places.pop_front();
-        }
-        if self.places.is_empty() {
-            return;
-        }
-        let mut line = self.crowd.line.lock();
-        while let Some(place) = self.places.pop_back() {
-            if place.change(Stand::Waiting) {
-                line.queue.push_front(place);
-            }
-        }
-        if !line.has_envoy {
-            self.crowd.call_next(&mut line);
+        for place in self.places.drain(..) {
+            place.change(Stand::Lost);
         }
     }
 }

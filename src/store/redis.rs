@@ -11,7 +11,7 @@ use super::{
     Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
     Scanned, Store, Tracking, TtlRemaining, Update, command,
     connection::{Conduct, Connections, Timeouts},
-    redis_crowd::Readers,
+    redis_crowd::{Crowds, Lease, Look},
     script::{self, Scripts},
     tracking,
 };
@@ -21,7 +21,7 @@ use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 pub(crate) struct RedisStore {
     pub(super) connections: Connections,
     pub(super) scripts: Scripts,
-    pub(super) readers: Readers,
+    pub(super) crowds: Crowds,
 }
 
 impl RedisStore {
@@ -30,7 +30,7 @@ impl RedisStore {
         RedisStore {
             connections: Connections::new(client, pool_size, timeouts),
             scripts: Scripts::new(),
-            readers: Readers::default(),
+            crowds: Crowds::default(),
         }
     }
 
@@ -52,11 +52,26 @@ impl RedisStore {
 
 impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
-        self.look(data, false).map(|(entry, _)| entry)
+        let with_ttl = false;
+        let seen = self.ask(
+            |connection| Ok((command::read(connection, data)?, TtlRemaining::NoTtl)),
+            || Look {
+                data: data.to_owned(),
+                with_ttl,
+            },
+        );
+        seen.map(|(entry, _)| entry)
     }
 
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
-        self.look(data, true)
+        let with_ttl = true;
+        self.ask(
+            |connection| command::read_with_ttl(connection, data),
+            || Look {
+                data: data.to_owned(),
+                with_ttl,
+            },
+        )
     }
 
     fn acquire(
@@ -66,15 +81,20 @@ impl Store for RedisStore {
         lease_ttl: Duration,
         look: bool,
     ) -> Result<Acquire, Failure> {
-        self.run(Conduct::Once, |connection| {
-            let reply = self.scripts.acquire.call(connection, keys, |request| {
-                request
-                    .arg(token.as_bytes())
-                    .arg(millis(lease_ttl))
-                    .arg(if look { "look" } else { "skip" });
-            })?;
-            script::acquired(reply)
-        })
+        self.ask(
+            |connection| {
+                let reply = self.scripts.acquire.call(connection, keys, |request| {
+                    script::write_acquire(request, token, lease_ttl, look);
+                })?;
+                script::acquired(reply)
+            },
+            || Lease {
+                keys: keys.clone(),
+                token,
+                ttl: lease_ttl,
+                look,
+            },
+        )
     }
 
     fn refresh(

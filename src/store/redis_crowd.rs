@@ -1,26 +1,30 @@
-//! The first look of lookups on a Redis server: alone where a connection is free, else together with all who wait for one.
+//! What many threads ask at once of a Redis server: each alone where a connection is free, else together with all who wait for
+//! one.
 //!
-//! Only reads are shared. To look twice does no harm, so those of a lost connection are sent again.
+//! That goes for the two requests of which many come at once when nothing is wrong, the first look and the question for a lease.
 
 use std::{
+    iter,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use redis::{Cmd, Connection, ErrorKind, RedisResult, cmd, from_redis_value};
+use redis::{Cmd, Connection, ErrorKind, RedisResult, Value, cmd, from_redis_value};
 
 use super::{
-    Entry, Failure, Symptom, TtlRemaining, cause,
-    command::{self, entry, entry_with_ttl},
-    connection::{Conduct, Lent, Timeouts},
+    Acquire, Entry, Failure, Symptom, TtlRemaining, cause,
+    command::{entry, entry_with_ttl},
+    connection::{Conduct, Timeouts},
     crowd::{Crowd, Envoy, Party, Patience, Turn},
     pipeline::{self, LARGE_REPLIES},
     redis::RedisStore,
     redis_many::is_refusal,
+    script::{self, Scripts},
 };
+use crate::{fields::Fields, key::Keys, token::Token};
 
 /// How many are asked for at once, at most.
 const MOST: usize = 128;
@@ -29,104 +33,179 @@ const MOST: usize = 128;
 /// would be kept for the others' sake, while another connection may be free.
 const SHARED_BYTES: usize = 256 << 10;
 
-/// Who waits to read.
+/// Those who wait for a connection.
 #[derive(Default)]
-pub(super) struct Readers {
-    crowd: Crowd<Question, Answer>,
-    /// How large an answer is, as a rule: a moving average, in bytes.
-    answer_bytes: AtomicUsize,
+pub(super) struct Crowds {
+    looks: Crowd<Look, Answer<Look>>,
+    leases: Crowd<Lease, Answer<Lease>>,
+    /// How large a record is, as a rule: a moving average, in bytes.
+    record_bytes: AtomicUsize,
 }
 
-struct Question {
-    data: String,
-    with_ttl: bool,
+/// A question that can be asked for somebody else.
+pub(super) trait Ask: Sized {
+    type Answer;
+    const CONDUCT: Conduct;
+
+    /// Those who have the same kind of question.
+    fn crowd(crowds: &Crowds) -> &Crowd<Self, Answer<Self>>;
+
+    /// What the server has to be told before.
+    fn preface(scripts: &Scripts) -> Option<Cmd>;
+
+    fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd>;
+
+    /// What the replies to these commands mean, once all are there.
+    fn answer(
+        &self,
+        replies: &mut Vec<RedisResult<Value>>,
+        crowds: &Crowds,
+    ) -> Option<RedisResult<Self::Answer>>;
 }
 
-/// What stands at a data key, and for how long; `NoTtl` where that was not asked.
-type Answer = Result<(Entry, TtlRemaining), Failure>;
+type Answer<Q> = Result<<Q as Ask>::Answer, Failure>;
 
-impl Readers {
+impl Crowds {
     fn most(&self) -> usize {
         // Relaxed: it is an estimate.
-        let bytes = self.answer_bytes.load(Relaxed);
+        let bytes = self.record_bytes.load(Relaxed);
         (SHARED_BYTES / bytes.max(1)).clamp(1, MOST)
     }
 
-    fn met(&self, entry: &Entry) {
-        let Entry::Record(fields) = entry else {
-            return;
+    fn met(&self, record: &Fields) {
+        let field = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len();
+        let bytes: usize = record.iter().map(field).sum();
+        let mean = self.record_bytes.load(Relaxed);
+        self.record_bytes.store((7 * mean + bytes) / 8, Relaxed);
+    }
+}
+
+/// What stands at a data key, and for how long; `NoTtl` where that is not asked.
+pub(super) struct Look {
+    pub(super) data: String,
+    pub(super) with_ttl: bool,
+}
+
+impl Ask for Look {
+    type Answer = (Entry, TtlRemaining);
+    const CONDUCT: Conduct = Conduct::Repeatable;
+
+    fn crowd(crowds: &Crowds) -> &Crowd<Look, Answer<Look>> {
+        &crowds.looks
+    }
+
+    fn preface(_: &Scripts) -> Option<Cmd> {
+        None
+    }
+
+    /// In this order, as in `command.rs`.
+    fn commands(&self, _: &Scripts) -> impl Iterator<Item = Cmd> {
+        let ttl = self.with_ttl.then_some("PTTL");
+        ttl.into_iter().chain(["HGETALL"]).map(|name| {
+            let mut look = cmd(name);
+            look.arg(&self.data);
+            look
+        })
+    }
+
+    fn answer(
+        &self,
+        replies: &mut Vec<RedisResult<Value>>,
+        crowds: &Crowds,
+    ) -> Option<RedisResult<Self::Answer>> {
+        if self.with_ttl && replies.len() < 2 {
+            return None;
+        }
+        let fields = replies.pop()?;
+        let seen = match replies.pop() {
+            Some(left) => entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), fields),
+            None => entry(fields).map(|entry| (entry, TtlRemaining::NoTtl)),
         };
-        let bytes: usize = fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        let mean = self.answer_bytes.load(Relaxed);
-        self.answer_bytes.store((7 * mean + bytes) / 8, Relaxed);
+        if let Ok((Entry::Record(fields), _)) = &seen {
+            crowds.met(fields);
+        }
+        Some(seen)
+    }
+}
+
+/// The right to fill a record.
+pub(super) struct Lease {
+    pub(super) keys: Keys,
+    pub(super) token: Token,
+    pub(super) ttl: Duration,
+    pub(super) look: bool,
+}
+
+impl Ask for Lease {
+    type Answer = Acquire;
+    const CONDUCT: Conduct = Conduct::Once;
+
+    fn crowd(crowds: &Crowds) -> &Crowd<Lease, Answer<Lease>> {
+        &crowds.leases
+    }
+
+    fn preface(scripts: &Scripts) -> Option<Cmd> {
+        Some(scripts.acquire.told())
+    }
+
+    fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd> {
+        let mut ask = scripts.acquire.request(&self.keys);
+        script::write_acquire(&mut ask, self.token, self.ttl, self.look);
+        iter::once(ask)
+    }
+
+    fn answer(
+        &self,
+        replies: &mut Vec<RedisResult<Value>>,
+        _: &Crowds,
+    ) -> Option<RedisResult<Acquire>> {
+        let reply = replies.pop()?;
+        Some(reply.and_then(script::acquired))
     }
 }
 
 impl RedisStore {
-    /// What stands at a data key.
-    pub(super) fn look(&self, data: &str, with_ttl: bool) -> Answer {
-        let Readers { crowd, .. } = &self.readers;
+    /// Asks alone, if nobody waits for a connection and one is free; else together with all who wait. `question` is made
+    /// for the second only.
+    pub(super) fn ask<Q: Ask>(
+        &self,
+        alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
+        question: impl FnOnce() -> Q,
+    ) -> Answer<Q> {
+        let crowd = Q::crowd(&self.crowds);
         // Those who wait were here first.
         if !crowd.is_there()
             && let Some(wire) = self.connections.try_checkout()
         {
-            return self.look_alone(wire, data, with_ttl);
+            return self.connections.run_on(wire, Q::CONDUCT, alone);
         }
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let in_line = Instant::now() + checkout;
         let in_all = in_line + io;
-        let patience = Patience { in_line, in_all };
-        let data = data.to_owned();
-        match crowd.join(Question { data, with_ttl }, patience) {
+        match crowd.join(question(), Patience { in_line, in_all }) {
             Turn::Answered(answer) => answer,
-            Turn::Envoy(envoy) => self.look_for_all(envoy, patience),
+            Turn::Envoy(envoy) => self.ask_for_all(envoy, Patience { in_line, in_all }),
             Turn::Late => Err(self.connections.late()),
         }
     }
 
-    fn look_alone(&self, wire: Lent, data: &str, with_ttl: bool) -> Answer {
-        let run = |connection: &mut Connection| {
-            if with_ttl {
-                return command::read_with_ttl(connection, data);
-            }
-            Ok((command::read(connection, data)?, TtlRemaining::NoTtl))
-        };
-        self.connections.run_on(wire, Conduct::Repeatable, run)
-    }
-
-    /// Waits for a connection, and looks for all who have come meanwhile.
-    fn look_for_all(&self, envoy: Envoy<'_, Question, Answer>, patience: Patience) -> Answer {
+    /// Waits for a connection, and asks for all who have come meanwhile.
+    fn ask_for_all<Q: Ask>(&self, envoy: Envoy<'_, Q, Answer<Q>>, patience: Patience) -> Answer<Q> {
         let wait = patience.in_line.saturating_duration_since(Instant::now());
-        if wait.is_zero() {
-            // It was called when it had come back to the line, and is late to ask anything.
-            return Err(self.connections.late());
-        }
         let wire = match self.connections.checkout(wait) {
             Ok(wire) => wire,
             Err(failure) => {
                 if failure.symptom == Symptom::Silent {
                     // There is none to be had, by nobody.
-                    envoy.take(usize::MAX).answer_all(|| Err(failure.clone()));
+                    let mut party = envoy.take(usize::MAX);
+                    party.answer_all(|| Err(failure.clone()));
                 }
                 return Err(failure);
             }
         };
-        let mut party = envoy.take(self.readers.most());
-        let mut has_time = true;
-        let asked = self
-            .connections
-            .run_on(wire, Conduct::Repeatable, |connection| {
-                self.fetch(connection, &mut party, || {
-                    has_time = Instant::now() < patience.in_all;
-                    has_time
-                })
-            });
-        if let Err(failure) = asked
-            && has_time
-        {
+        let mut party = envoy.take(self.crowds.most());
+        let run = |connection: &mut Connection| self.fetch(connection, &mut party, patience.in_all);
+        if let Err(failure) = self.connections.run_on(wire, Q::CONDUCT, run) {
             // One connection failed, so one of them tells the breaker.
             let shared = Failure {
                 symptom: Symptom::Crowded,
@@ -135,57 +214,48 @@ impl RedisStore {
             party.answer(Err(failure));
             party.answer_all(|| Err(shared.clone()));
         }
-        // Who has no time left has its own answer, and the rest goes back to the line.
         party.end().unwrap_or_else(|| Err(self.connections.late()))
     }
 
-    /// Asks for all who have no answer yet, and hands out what comes. `has_time`: whether the caller, who has its own, can go
-    /// on to hand out the others'.
-    fn fetch(
+    /// Asks for all who have no answer yet, and hands out what comes. The caller, who is the first of them, does so until then.
+    fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
-        party: &mut Party<'_, Question, Answer>,
-        mut has_time: impl FnMut() -> bool,
+        party: &mut Party<Q, Answer<Q>>,
+        until: Instant,
     ) -> RedisResult<()> {
-        let commands: Vec<_> = party.questions().flat_map(Question::commands).collect();
+        let preface = Q::preface(&self.scripts);
+        let mut told = usize::from(preface.is_some());
+        let questions = party.questions();
+        let commands = questions.flat_map(|question| question.commands(&self.scripts));
+        // Made before the first is sent, since whoever is answered goes.
+        let commands: Vec<_> = preface.into_iter().chain(commands).collect();
         let io = self.connections.timeouts().io;
-        let mut left = None;
-        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), |reply| {
-            let reply = reply.extract_error();
-            if left.is_none() && party.questions().next().is_some_and(|first| first.with_ttl) {
-                left = Some(reply);
+        let mut replies = Vec::with_capacity(2);
+        let hand_out = |reply: Value| {
+            if told > 0 {
+                // What became of that, its calls tell.
+                told -= 1;
                 return Ok(());
             }
-            let seen = match left.take() {
-                Some(left) => {
-                    entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), reply)
-                }
-                None => entry(reply).map(|entry| (entry, TtlRemaining::NoTtl)),
+            replies.push(reply.extract_error());
+            let Some(answer) = party
+                .first()
+                .and_then(|first| first.answer(&mut replies, &self.crowds))
+            else {
+                return Ok(());
             };
-            match seen {
+            party.answer(match answer {
                 Err(error) if !is_refusal(error.kind()) => return Err(error),
-                Err(refusal) => party.answer(Err(cause::failure(refusal, io))),
-                Ok((entry, left)) => {
-                    self.readers.met(&entry);
-                    party.answer(Ok((entry, left)));
-                }
-            }
-            if party.questions().next().is_some() && !has_time() {
-                return Err((ErrorKind::Client, "no time to read the others' replies").into());
+                Err(refusal) => Err(cause::failure(refusal, io)),
+                Ok(answer) => Ok(answer),
+            });
+            if party.first().is_some() && Instant::now() >= until {
+                party.answer_all(|| Err(self.connections.late()));
+                return Err((ErrorKind::Client, "replies that nobody waits for").into());
             }
             Ok(())
-        })
-    }
-}
-
-impl Question {
-    /// In this order, as in `command.rs`.
-    fn commands(&self) -> impl Iterator<Item = Cmd> {
-        let ttl = self.with_ttl.then_some("PTTL");
-        ttl.into_iter().chain(["HGETALL"]).map(|name| {
-            let mut look = cmd(name);
-            look.arg(&self.data);
-            look
-        })
+        };
+        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), hand_out)
     }
 }

@@ -57,8 +57,7 @@ impl RedisStore {
         let acquire = &self.scripts.acquire;
         let ask = |question: &Question<'_>| {
             let mut ask = acquire.request(question.keys);
-            ask.arg(question.token.as_bytes()).arg(millis(lease_ttl));
-            ask.arg(if question.look { "look" } else { "skip" });
+            script::write_acquire(&mut ask, question.token, lease_ttl, question.look);
             ask
         };
         let acquired = |reply: RedisResult<Value>| script::acquired(reply?);

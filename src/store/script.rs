@@ -11,7 +11,7 @@ use redis::{
 };
 
 use super::{Acquire, Refresh, pipeline};
-use crate::{fields::Fields, key::Keys, token::Token};
+use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
 /// Declares each script as a public text that shows its source, and the set of all.
 macro_rules! scripts {
@@ -131,6 +131,13 @@ impl Script {
         Ok(done.map(|(done,)| done))
     }
 
+    /// Tells the server what it is.
+    pub(crate) fn told(&self) -> Cmd {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.source);
+        load
+    }
+
     /// A call of the script on both keys of a record, without its arguments.
     pub(crate) fn request(&self, keys: &Keys) -> Cmd {
         let mut request = redis::cmd("EVALSHA");
@@ -148,13 +155,15 @@ pub(crate) fn call_all(
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     // What was sent cannot be taken back, so the server must know the scripts before.
-    let told = scripts.iter().map(|script| {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(script.source);
-        load
-    });
+    let told = scripts.iter().map(|script| script.told());
     let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
+}
+
+/// The arguments of `acquire.lua`.
+pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, look: bool) {
+    request.arg(token.as_bytes()).arg(millis(lease_ttl));
+    request.arg(if look { "look" } else { "skip" });
 }
 
 /// What `acquire.lua` answered.
