@@ -37,6 +37,7 @@ impl Listening {
     }
 
     /// An instant as it is compared here: so that an entry that carries one needs eight bytes for it.
+    #[inline]
     pub(crate) fn nanos(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.base);
         // Enough for five hundred years; and a near hit has no time for 128 bits.
@@ -47,12 +48,14 @@ impl Listening {
     /// Whether what is kept may be used by a lookup that took this time. To be asked **after** the time was taken and
     /// **before** what is kept is looked at: a lookup that is held up in between then judges by a clock that is too early, and
     /// sees at least what had been heard by then.
+    #[inline]
     pub(crate) fn is_on(&self, now: u64) -> bool {
         // Acquire, with the Release in `heard`: it brings what hearing the changes before did.
         now < self.until.load(Ordering::Acquire)
     }
 
     /// To be asked after [`is_on`](Listening::is_on), which is what brings it.
+    #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
