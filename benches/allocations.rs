@@ -18,7 +18,8 @@ const MANY: usize = 100;
 
 type Hash = Vec<(String, String)>;
 
-fn row(name: &str, mut call: impl FnMut()) {
+/// Prints how often a call allocates, and returns it.
+fn row(name: &str, mut call: impl FnMut()) -> u64 {
     const WARM: usize = 20;
     const CALLS: usize = 101;
     let mut counts: Vec<_> = (0..WARM + CALLS)
@@ -29,6 +30,7 @@ fn row(name: &str, mut call: impl FnMut()) {
     counts.sort_unstable();
     let (count, bytes) = counts[CALLS / 2];
     println!("| {name} | {count} | {bytes} |");
+    count
 }
 
 fn key(nth: usize) -> String {
@@ -79,7 +81,8 @@ fn main() {
 
     println!("\nof a record of four fields:\n\n| call | allocations | bytes |\n|---|---:|---:|");
     bare(&mut server.connect());
-    row("near hit", || get(&near, &ids[0], Source::Near));
+    let near_hit = row("near hit", || get(&near, &ids[0], Source::Near));
+    assert_eq!(near_hit, 0);
     row("hit", || get(&plain, &ids[0], Source::Hit));
     row("hit, with `early_refresh`", || {
         get(&with_ttl, &ids[0], Source::Hit);

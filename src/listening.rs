@@ -8,6 +8,12 @@
 //!   changed unheard only if the epoch is another one by now. A loss begins one, and so does the end of it: what
 //!   was read in between belongs to neither.
 //!
+//! The time is that of the precise clock, which is a third of a near hit. Linux's coarse one takes a seventh of that, and
+//! says what time it was when the kernel last looked. How long ago that is nobody knows: on a busy virtual machine that
+//! claims 4 ms it was mostly 4 to 8 ms, and 10 at times; and a host that takes away the core which keeps the time has it stand
+//! still meanwhile ("tick: Detect and fix jiffies update stall", Linux 5.18), though what is to be judged is just such a
+//! pause.
+//!
 //! Knows neither what is kept nor who speaks.
 
 use std::{

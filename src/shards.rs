@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_always_has_the_same_and_two_that_begin_together_have_two() {
+    fn a_thread_always_has_the_same_and_no_two_lie_in_one_cache_line() {
         let shards = Shards::<AtomicUsize>::default();
         let both = Barrier::new(2);
         let own = || {
