@@ -1,7 +1,7 @@
-//! What a near hit costs, beside a bare `get` of the map it is kept in and beside a hit over the wire; and how late those
-//! are who wait for a load of another process.
+//! What a near hit costs, beside a bare `get` of the map it is kept in and beside a hit over the wire; how many of them two
+//! threads get; and how late those are who wait for a load of another process.
 //!
-//! `cargo bench --bench near` prints both. The calls take turns, since a noisy machine shifts everything it runs in one
+//! `cargo bench --bench near` prints all three. The calls take turns, since a noisy machine shifts everything it runs in one
 //! second and nothing that it ran in the second before; and those that are too short for a clock are timed a thousand at a
 //! time.
 
@@ -10,13 +10,16 @@ mod support;
 
 use std::{
     convert::Infallible,
-    hint::black_box,
-    sync::{Arc, Barrier, Mutex},
+    hint::{self, black_box},
+    sync::{
+        Arc, Barrier, Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, CacheBuilder, Source};
+use cache_aside::{Cache, CacheBuilder, Record, Source};
 use support::{Server, load_loaf, loaf, until};
 
 /// Longer than the measurement.
@@ -42,8 +45,38 @@ fn timed(times: u32, mut call: impl FnMut()) -> f64 {
 }
 
 fn median(times: &mut [f64]) -> f64 {
-    let middle = times.len() / 2;
-    *times.select_nth_unstable_by(middle, f64::total_cmp).1
+    nth(times, times.len() / 2)
+}
+
+fn nth(times: &mut [f64], nth: usize) -> f64 {
+    *times.select_nth_unstable_by(nth, f64::total_cmp).1
+}
+
+type Bare = quick_cache::sync::Cache<String, Arc<Record>>;
+
+fn ids() -> Vec<String> {
+    (0..1000).map(|id| format!("p-{id:03}")).collect()
+}
+
+/// Has all these near, and in a bare map.
+fn filled(near: &Cache, ids: &[String]) -> Bare {
+    let bare = Bare::new(10_000);
+    for id in ids {
+        bare.insert(id.clone(), Arc::new(loaf()));
+        near.get(id, load_loaf).unwrap();
+    }
+    // What the loads themselves push may come late.
+    until(|| {
+        let is_near = |id: &String| near.get(id, load_loaf).unwrap().source() == Source::Near;
+        thread::sleep(Duration::from_millis(1));
+        ids.iter().all(is_near)
+    });
+    bare
+}
+
+fn hit(cache: &Cache, id: &str, source: Source) {
+    let found = cache.get(id, load_loaf).unwrap();
+    assert_eq!(black_box(found).source(), source);
 }
 
 fn hits() {
@@ -54,22 +87,8 @@ fn hits() {
     let near = listening(cache(&server, |cache| cache.near_cache(10_000)));
     let brief = cache(&server, |cache| cache.near_cache(10_000).near_ttl(BRIEF));
     let brief = listening(brief);
-    let bare = quick_cache::sync::Cache::new(10_000);
-    let ids: Vec<_> = (0..1000).map(|id| format!("p-{id:03}")).collect();
-    for id in &ids {
-        bare.insert(id.clone(), Arc::new(loaf()));
-        near.get(id, load_loaf).unwrap();
-    }
-    // What the loads themselves push may come late.
-    until(|| {
-        let is_near = |id: &String| near.get(id, load_loaf).unwrap().source() == Source::Near;
-        thread::sleep(BRIEF);
-        ids.iter().all(is_near)
-    });
-    let hit = |cache: &Cache, id: &String, source| {
-        let found = cache.get(id, load_loaf).unwrap();
-        assert_eq!(black_box(found).source(), source);
-    };
+    let ids = ids();
+    let bare = filled(&near, &ids);
     let mut each = ids.iter().cycle();
     let mut id = || each.next().unwrap();
     let mut times: [Vec<f64>; 7] = Default::default();
@@ -108,6 +127,65 @@ fn hits() {
         println!("| {name} | {:.0} ns | {:.2} |", median * 1e9, median / to);
     }
     println!("\na near hit is {:.0} times as fast as a hit", hit / near);
+}
+
+/// What one thread gets out of it, and what two do at once. Of all rounds the fastest tenth: in the others one of the
+/// threads had no core of its own for some time, and so the other no company.
+fn threads() {
+    const ROUNDS: usize = 2_000;
+    let server = Server::start_on_port();
+    let near = listening(cache(&server, |cache| cache.near_cache(10_000)));
+    let ids = ids();
+    let bare = filled(&near, &ids);
+    let bare_get = |id: &String| drop(black_box(bare.get(id)));
+    let near_get = |id: &String| hit(&near, id, Source::Near);
+    println!(
+        "\nthe same in threads, the fastest tenth of {ROUNDS} rounds of 3,000 calls by each:\n\n\
+         | | bare: 1 | 2 | speed-up | near: 1 | 2 | speed-up | near to bare: 1 | 2 |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    );
+    for (name, ids) in [("1,000 records in turn", &*ids), ("one record", &ids[..1])] {
+        let mut times: [Vec<f64>; 4] = Default::default();
+        for _ in 0..ROUNDS {
+            for (which, count) in [1, 2].into_iter().enumerate() {
+                times[which].push(at_once(count, ids, &bare_get));
+                times[2 + which].push(at_once(count, ids, &near_get));
+            }
+        }
+        let [bare, bare_both, near, near_both] =
+            times.map(|mut times| 1e9 * nth(&mut times, ROUNDS / 10));
+        println!(
+            "| {name} | {bare:.0} ns | {bare_both:.0} ns | {:.2} | {near:.0} ns | {near_both:.0} ns | {:.2} | {:.2} | {:.2} |",
+            2.0 * bare / bare_both,
+            2.0 * near / near_both,
+            near / bare,
+            near_both / bare_both,
+        );
+    }
+}
+
+/// What a call takes when so many threads call at once, from when the last of them begins until the last has ended.
+fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f64 {
+    const CALLS: u16 = 3_000;
+    let here = AtomicU32::new(0);
+    let began = OnceLock::new();
+    let calls = || {
+        if here.fetch_add(1, Ordering::AcqRel) + 1 == threads {
+            began.set(Instant::now()).expect("there is one last");
+        }
+        // Not asleep: to be woken takes longer than some of the calls do.
+        while began.get().is_none() {
+            hint::spin_loop();
+        }
+        ids.iter().cycle().take(CALLS.into()).for_each(call);
+        Instant::now()
+    };
+    let ended = thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(calls)).collect();
+        all.into_iter().map(|each| each.join().unwrap()).max()
+    });
+    let took = ended.unwrap() - *began.get().unwrap();
+    took.as_secs_f64() / f64::from(CALLS)
 }
 
 /// One process loads for 20 ms, three wait.
@@ -165,5 +243,6 @@ fn round(leader: &Cache, waiters: &[Cache]) -> Vec<Duration> {
 
 fn main() {
     hits();
+    threads();
     waits();
 }

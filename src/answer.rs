@@ -63,7 +63,8 @@ pub struct Lookup<R> {
     record: Option<Arc<R>>,
     source: Source,
     redis_latency: Duration,
-    because: Option<Error>,
+    /// Boxed, since a lookup is moved from hand to hand, and hardly ever has one.
+    because: Option<Box<Error>>,
 }
 
 impl<R> Clone for Lookup<R> {
@@ -93,7 +94,7 @@ impl<R> Lookup<R> {
 
     pub(crate) fn because_of(self, cause: Error) -> Lookup<R> {
         Lookup {
-            because: Some(cause),
+            because: Some(Box::new(cause)),
             ..self
         }
     }
@@ -139,14 +140,14 @@ impl<R> Lookup<R> {
     /// Why the lookup went without Redis; `None` unless [`Source::Degraded`].
     #[must_use]
     pub fn degraded_by(&self) -> Option<&Error> {
-        self.because.as_ref().filter(|_| !self.is_hit())
+        self.because.as_deref().filter(|_| !self.is_hit())
     }
 
     /// Why this caller's loader could not bring a record anew that is still there; `None` if it could, or did not run.
     /// Nobody will try again for as long as a [lease](crate::CacheBuilder::lease_ttl) lasts.
     #[must_use]
     pub fn refresh_failed_by(&self) -> Option<&Error> {
-        self.because.as_ref().filter(|_| self.is_hit())
+        self.because.as_deref().filter(|_| self.is_hit())
     }
 }
 

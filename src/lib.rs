@@ -78,6 +78,7 @@ mod remembered;
 mod reporter;
 mod server;
 mod setting;
+mod shards;
 mod stats;
 pub mod store;
 mod sync;

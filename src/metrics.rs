@@ -103,6 +103,7 @@ impl Metrics {
     }
 
     /// An answer from the near cache, which is not timed.
+    #[inline]
     pub(crate) fn near_hit(&self, found: bool) {
         let names = if found {
             &self.near

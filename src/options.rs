@@ -98,7 +98,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         if self.skip_cache {
             lookup::skip(self.inner, id, loader)
         } else {
-            lookup::get(self.inner, self.wishes, id, loader)
+            lookup::get(self.inner, || self.wishes, id, loader)
         }
     }
 

@@ -47,6 +47,7 @@ impl Reporter {
     }
 
     /// The same for an answer from the near cache, which takes less time than to find out what kind of event it is.
+    #[inline]
     pub(crate) fn near_hit(&self, id: &str, found: bool) {
         self.counters.near_hit(found);
         #[cfg(feature = "metrics")]

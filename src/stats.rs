@@ -1,15 +1,16 @@
-//! Counters of one cache: lock-free, one relaxed addition an event.
+//! Counters of one cache: lock-free, one relaxed addition an event, to a counter that few threads share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::{
     answer::Source,
     event::{Event, Load},
+    shards::Shards,
 };
 
 /// What a cache has done since it was built or since [`Cache::reset_stats`](crate::Cache::reset_stats).
 ///
-/// Each event is counted once; numbers read while other threads work may lie one event apart.
+/// Each event is counted once; numbers read while other threads work may lie some events apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -76,12 +77,13 @@ impl Stats {
     }
 }
 
-/// One event counter.
+/// One event counter, of the threads that have this shard.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Relaxed: a counter orders nothing, it only counts.
+    #[inline]
     fn add_one(&self) {
         self.0.fetch_add(1, Relaxed);
     }
@@ -91,7 +93,7 @@ impl Counter {
 macro_rules! counters {
     ($($name:ident),+ $(,)?) => {
         #[derive(Debug, Default)]
-        pub(crate) struct Counters { $($name: Counter,)+ }
+        struct Shard { $($name: Counter,)+ }
 
         impl Stats {
             /// Each number with its name, for whoever passes them on: those of later versions, too. A yes
@@ -107,18 +109,12 @@ macro_rules! counters {
             }
         }
 
-        impl Counters {
-            pub(crate) fn snapshot(&self) -> Stats {
-                let mut stats = Stats {
-                    $($name: self.$name.0.load(Relaxed),)+
-                    ..Stats::default()
-                };
-                // Counted once, since a near hit has no time for twice.
-                stats.hits += stats.near_hits;
-                stats
+        impl Shard {
+            fn add_to(&self, stats: &mut Stats) {
+                $(stats.$name += self.$name.0.load(Relaxed);)+
             }
 
-            pub(crate) fn reset(&self) {
+            fn reset(&self) {
                 $(self.$name.0.store(0, Relaxed);)+
             }
         }
@@ -144,16 +140,44 @@ counters! {
     invalidations_replayed,
 }
 
+/// Those of one cache.
+#[derive(Debug, Default)]
+pub(crate) struct Counters(Shards<Shard>);
+
 impl Counters {
+    pub(crate) fn snapshot(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.0.iter().for_each(|shard| shard.add_to(&mut stats));
+        // Counted once, since a near hit has no time for twice.
+        stats.hits += stats.near_hits;
+        stats
+    }
+
+    pub(crate) fn reset(&self) {
+        self.0.iter().for_each(Shard::reset);
+    }
+
     /// An answer from the near cache.
+    #[inline]
     pub(crate) fn near_hit(&self, found: bool) {
+        self.0.own().near_hit(found);
+    }
+
+    pub(crate) fn count(&self, event: &Event<'_>) {
+        self.0.own().count(event);
+    }
+}
+
+impl Shard {
+    #[inline]
+    fn near_hit(&self, found: bool) {
         self.near_hits.add_one();
         if !found {
             self.negative_hits.add_one();
         }
     }
 
-    pub(crate) fn count(&self, event: &Event<'_>) {
+    fn count(&self, event: &Event<'_>) {
         match event {
             Event::Missed { .. } => self.misses.add_one(),
             Event::LoadBegan { .. } => self.loads.add_one(),
@@ -191,6 +215,39 @@ impl Counters {
             | Event::Bypassed { .. }
             | Event::BreakerOpened { .. }
             | Event::BreakerClosed => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_many_threads_count_is_counted_once_each_and_all_of_it_is_reset() {
+        const EACH: u64 = 1_000;
+        let counters = Counters::default();
+        for threads in [1, 100] {
+            thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        for _ in 0..EACH {
+                            counters.near_hit(true);
+                            counters.count(&Event::Refreshed { id: "k" });
+                        }
+                        counters.near_hit(false);
+                    });
+                }
+            });
+            let stats = counters.snapshot();
+            assert_eq!(stats.near_hits, threads * (EACH + 1));
+            assert_eq!(stats.hits, stats.near_hits);
+            assert_eq!(stats.negative_hits, threads);
+            assert_eq!(stats.refreshes, threads * EACH);
+            counters.reset();
+            assert_eq!(counters.snapshot(), Stats::default());
         }
     }
 }

@@ -205,12 +205,12 @@ fn leases_whose_connection_is_cut_under_those_who_ask_are_given_back_and_not_ask
         for number in 0..READERS {
             cache.invalidate(&id(number)).unwrap();
         }
-        let mut redis = world.server.connect();
         let waited = world.wait_together(&cache, Some((Which::With(b"look"), harm)));
         let degraded = count(&waited, Source::Degraded);
         assert!(degraded > 0, "{harm:?}");
         assert_eq!(degraded + count(&waited, Source::Loaded), READERS);
         until(|| {
+            let mut redis = world.server.connect();
             let leases: Vec<String> = redis::cmd("KEYS").arg("lock:*").query(&mut redis).unwrap();
             leases.is_empty()
         });

@@ -13,7 +13,7 @@ use crate::{
     event::Observer,
     inner::{Inner, Settings},
     link::Link,
-    lookup,
+    lookup::{self, Wishes},
     options::LookupOptions,
     record::Record,
     stats::Stats,
@@ -166,7 +166,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnOnce(&str) -> Result<Option<R>, E>,
     {
-        self.options().get(id, loader)
+        let wishes = || Wishes::of(&self.inner.settings);
+        lookup::get(&self.inner, wishes, id, loader)
     }
 
     /// Returns what is cached in Redis under this id, and never loads: `None` where nothing is, or nothing of this type. A

@@ -64,10 +64,10 @@ use crate::{
     trace,
 };
 
-/// See [`Cache::get`](crate::Cache::get).
+/// See [`Cache::get`](crate::Cache::get). `wishes` is not called where what is kept near answers.
 pub(crate) fn get<R, L, E, F>(
     inner: &Inner<R>,
-    wishes: Wishes,
+    wishes: impl FnOnce() -> Wishes,
     id: &str,
     loader: F,
 ) -> Result<Lookup<R>, Error>
@@ -81,7 +81,7 @@ where
     let began = Instant::now();
     match near::look(inner, id, began) {
         Ok(record) => Ok(near::found(inner, &span, id, record)),
-        Err(seat) => ask(inner, wishes, id, loader, (span, began, seat)),
+        Err(seat) => ask(inner, wishes(), id, loader, (span, began, seat)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One lookup of a batch: where it stands, and what it makes of what it is told.
 
 use std::{
+    cell::OnceCell,
     mem,
     sync::Arc,
     time::{Duration, Instant},
@@ -27,7 +28,9 @@ use crate::{
 /// One lookup of a batch.
 pub(super) struct Item<'a, R> {
     pub(super) asking: Asking<'a, R>,
-    pub(super) keys: Keys,
+    data: &'a str,
+    /// Made when they are needed: most lookups are hits, and have no use for a lease.
+    keys: OnceCell<Keys>,
     /// Under the token with which it asks for the lease. In the table before Redis can name it.
     leader: Option<Lead<'a, R>>,
     /// Under the token of a lease of another process, for which it polls.
@@ -36,14 +39,19 @@ pub(super) struct Item<'a, R> {
 }
 
 impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
-    pub(super) fn new(asking: Asking<'a, R>, data: String, stand: Stand<'a, R>) -> Item<'a, R> {
+    pub(super) fn new(asking: Asking<'a, R>, data: &'a str, stand: Stand<'a, R>) -> Item<'a, R> {
         Item {
             asking,
-            keys: Keys::of(data),
+            data,
+            keys: OnceCell::new(),
             leader: None,
             watch: None,
             stand,
         }
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        self.keys.get_or_init(|| Keys::of(self.data.to_owned()))
     }
 
     /// The token it asks with.
@@ -66,7 +74,7 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
             Ok(answer) => self.asking.told(answer, token),
             Err(failure) => {
                 // The lease may be ours: perhaps only the reply was lost.
-                inner.keeper.give_back(self.keys.clone(), token);
+                inner.keeper.give_back(self.keys().clone(), token);
                 self.degrade(failure);
                 return Ok(());
             }
@@ -117,7 +125,7 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
     fn leads(&mut self) -> (Lead<'a, R>, Keeping<'a>) {
         let inner = self.asking.inner;
         let leader = self.leader.take().expect("it asked under its token");
-        let keeping = inner.keep(&self.keys, *leader.key());
+        let keeping = inner.keep(self.keys(), *leader.key());
         (leader, keeping)
     }
 
@@ -137,7 +145,7 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
             unreachable!("only they ask");
         };
         let asking = &self.asking;
-        self.stand = match asking.may_refresh(&self.keys, token, answer, cached) {
+        self.stand = match asking.may_refresh(self.keys(), token, answer, cached) {
             Ok(cached) => {
                 let (leader, keeping) = self.leads();
                 Stand::Leads(Right::Refresh(leader, keeping, cached))
@@ -217,12 +225,7 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
         if degraded.flight.is_some() {
             return Ok(());
         }
-        match self
-            .asking
-            .inner
-            .degraded
-            .announce_or_find(&*self.keys.data)
-        {
+        match self.asking.inner.degraded.announce_or_find(self.data) {
             Ok(leader) => {
                 let right = Right::Without(Some(leader), degraded.cause.clone());
                 self.stand = Stand::Leads(right);

@@ -79,7 +79,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             let (look, seat) = match place {
                 Place::Near(record) => {
                     let found = near::found(inner, &asking.span, id, record);
-                    return Item::new(asking, data.clone(), Stand::Done(found));
+                    return Item::new(asking, data, Stand::Done(found));
                 }
                 Place::Owed(cause) => {
                     let request = "read";
@@ -93,7 +93,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
                 Seen::Missed { look } => (Stand::Asks { look }, None),
                 Seen::Unanswered(failure) => (Stand::Asks { look: true }, Some(failure)),
             };
-            let mut item = Item::new(asking, data.clone(), stand);
+            let mut item = Item::new(asking, data, stand);
             if let Some(failure) = failure {
                 item.degrade(failure);
             }
@@ -156,7 +156,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
                 continue;
             }
             let questions = some.iter().map(|(token, left, item)| Due {
-                keys: &item.keys,
+                keys: item.keys(),
                 token: *token,
                 left: *left,
             });
@@ -189,7 +189,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
                 continue;
             }
             let questions = some.iter().map(|(token, look, item)| Question {
-                keys: &item.keys,
+                keys: item.keys(),
                 token: *token,
                 look: *look,
             });
@@ -251,7 +251,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
                 _ => return None,
             };
             let finish = Finish {
-                keys: &item.keys,
+                keys: item.keys(),
                 token: *leader.key(),
                 end: match (ran, back_off) {
                     (Ok(ran), _) => {

@@ -1,0 +1,84 @@
+//! One of a kind for each of several threads, so that what a thread counts costs the others nothing.
+//!
+//! Guarantees only that: which thread has which is chance, and two may share one, so what is in them must be made for
+//! that. Knows nothing of what it holds.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+
+use crossbeam_utils::CachePadded;
+
+/// More than the cores of most machines, at 128 bytes each.
+const MOST: usize = 64;
+
+/// For each core. With one, two threads out of eight that run on two cores would share it half the time.
+const FOR_EACH_CORE: usize = 4;
+
+thread_local! {
+    /// The threads are numbered as they come here. 0: not yet.
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A power of two of them, each in cache lines of its own.
+#[derive(Debug)]
+pub(crate) struct Shards<T>(Box<[CachePadded<T>]>);
+
+impl<T: Default> Default for Shards<T> {
+    fn default() -> Shards<T> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let count = (FOR_EACH_CORE * cores).next_power_of_two().min(MOST);
+        Shards((0..count).map(|_| CachePadded::default()).collect())
+    }
+}
+
+impl<T> Shards<T> {
+    /// That of the calling thread.
+    #[inline]
+    pub(crate) fn own(&self) -> &T {
+        let number = match NUMBER.get() {
+            0 => number_this_thread(),
+            number => number,
+        };
+        &self.0[number & (self.0.len() - 1)]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|shard| &**shard)
+    }
+}
+
+#[cold]
+fn number_this_thread() -> usize {
+    static LATEST: AtomicUsize = AtomicUsize::new(0);
+    let number = LATEST.fetch_add(1, Relaxed).wrapping_add(1);
+    NUMBER.set(number);
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ptr, sync::Barrier};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_always_has_the_same_and_no_two_lie_in_one_cache_line() {
+        let shards = Shards::<AtomicUsize>::default();
+        let both = Barrier::new(2);
+        let own = || {
+            both.wait();
+            let own = ptr::from_ref(shards.own()).addr();
+            assert_eq!(ptr::from_ref(shards.own()).addr(), own);
+            own
+        };
+        let (one, other) = thread::scope(|scope| {
+            let (one, other) = (scope.spawn(own), scope.spawn(own));
+            (one.join().unwrap(), other.join().unwrap())
+        });
+        // Tests of other threads may come in between.
+        assert!(one == other || one.abs_diff(other) >= 64);
+    }
+}
