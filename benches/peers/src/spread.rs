@@ -1,0 +1,42 @@
+//! What is said of samples: the median, and the quartiles around it.
+
+/// One sample a round; those of one round belong together across peers.
+pub(crate) type Samples = Vec<f64>;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(samples: &[f64]) -> Spread {
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        // Between two samples: in proportion. `last` numerators over 4 are whole positions and quarters.
+        let at = |quarters: usize| {
+            let last = sorted.len() - 1;
+            let (below, rest) = (last * quarters / 4, last * quarters % 4);
+            let above = (below + 1).min(last);
+            let share = [0.0, 0.25, 0.5, 0.75][rest];
+            sorted[below] + (sorted[above] - sorted[below]) * share
+        };
+        Spread {
+            low: at(1),
+            median: at(2),
+            high: at(3),
+        }
+    }
+
+    /// Round by round: what shifted a whole round shifts no ratio.
+    pub(crate) fn of_ratios(samples: &[f64], to: &[f64]) -> Spread {
+        let ratios: Vec<_> = samples.iter().zip(to).map(|(a, b)| a / b).collect();
+        Spread::of(&ratios)
+    }
+
+    /// Whether a value lies between the quartiles.
+    pub(crate) fn holds(self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+}
