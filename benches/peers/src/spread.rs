@@ -31,7 +31,9 @@ impl Spread {
 
     /// Round by round: what shifted a whole round shifts no ratio.
     pub(crate) fn of_ratios(samples: &[f64], to: &[f64]) -> Spread {
-        let ratios: Vec<_> = samples.iter().zip(to).map(|(a, b)| a / b).collect();
+        // Nothing is as much as nothing.
+        let ratio = |(a, b): (&f64, &f64)| if a.total_cmp(b).is_eq() { 1.0 } else { a / b };
+        let ratios: Vec<_> = samples.iter().zip(to).map(ratio).collect();
         Spread::of(&ratios)
     }
 

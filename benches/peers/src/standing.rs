@@ -31,7 +31,11 @@ pub(crate) fn sentence(what: &str, entries: &[Entry<'_>], wins: Wins) -> String 
     let to_best = |samples: &Samples| Spread::of_ratios(samples, best);
     // Not behind, where the half of the rounds in the middle doesn't say so.
     let is_level = |samples: &Samples| to_best(samples).holds(1.0);
-    let times = |samples| three_digits(to_best(samples).median);
+    let at = |samples| match to_best(samples).median {
+        // Of nothing.
+        f64::INFINITY => String::new(),
+        times => format!(", at {} times that", three_digits(times)),
+    };
     let (first, behind): (Vec<_>, Vec<_>) = ranked
         .iter()
         .copied()
@@ -45,11 +49,10 @@ pub(crate) fn sentence(what: &str, entries: &[Entry<'_>], wins: Wins) -> String 
     let rest = match (place, behind.first()) {
         (Some(place), _) => {
             let (of, all) = (ordinal(first.len() + place), ranked.len());
-            let times = times(behind[place].2);
-            format!("; {OURS} is {of} of {all}, at {times} times that")
+            format!("; {OURS} is {of} of {all}{}", at(behind[place].2))
         }
         (None, Some((next, _, samples))) if names.contains(&OURS) => {
-            format!("; next is {next}, at {} times that", times(samples))
+            format!("; next is {next}{}", at(samples))
         }
         (None, _) => String::new(),
     };

@@ -104,7 +104,7 @@ pub(crate) const BARE: &str = "bare redis-rs";
 pub(crate) const QUICK: &str = "quick_cache";
 
 /// The peer that locks even where there is a hit.
-pub(crate) const LOCKER: &str = "amalgam, locker";
+pub(crate) const LOCKER: &str = "amalgam + locker";
 
 /// The other map.
 pub(crate) const MOKA: &str = "moka";
@@ -118,8 +118,8 @@ pub(crate) const OURS: &str = "cache-aside";
 pub(crate) const ALL: [Maker; 10] = [
     ours::MAKER,
     bare::MAKER,
-    pooled::UNCHECKED,
     pooled::DEFAULTS,
+    pooled::UNCHECKED,
     helper::MAKER,
     cached::MAKER,
     amalgam::MAKER,

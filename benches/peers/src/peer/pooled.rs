@@ -9,7 +9,7 @@ use super::{Batch, Maker, Peer, Read, Setup, Way, hash};
 use crate::record::Primary;
 
 pub(super) const DEFAULTS: Maker = Maker {
-    name: "r2d2, defaults",
+    name: "r2d2",
     package: Some("r2d2"),
     about: "a pool of redis-rs connections, which sends a `PING` at every checkout unless told not to. A miss loads and \
         writes, unprotected",
@@ -17,7 +17,7 @@ pub(super) const DEFAULTS: Maker = Maker {
 };
 
 pub(super) const UNCHECKED: Maker = Maker {
-    name: "r2d2, no check",
+    name: "r2d2 unchecked",
     package: Some("r2d2"),
     about: "the same with `test_on_check_out(false)`",
     make: |setup| Box::new(Pooled::new(UNCHECKED.name, pool(setup, false))),

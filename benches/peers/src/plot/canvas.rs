@@ -24,11 +24,11 @@ pub(super) fn color_of(name: &str) -> RGBColor {
     match name {
         OURS => BLUE,
         "bare redis-rs" => RGBColor(0x6b, 0x72, 0x80),
-        "r2d2, no check" => RGBColor(0x5f, 0x7a, 0x5a),
-        "r2d2, defaults" => RGBColor(0x8f, 0x6a, 0x4a),
+        "r2d2 unchecked" => RGBColor(0x5f, 0x7a, 0x5a),
+        "r2d2" => RGBColor(0x8f, 0x6a, 0x4a),
         "plain helper" => RGBColor(0x84, 0x63, 0x8c),
         "cached" => RGBColor(0x94, 0x72, 0x1f),
-        "amalgam-cache" | "amalgam, locker" => RGBColor(0x9c, 0x58, 0x60),
+        "amalgam-cache" | "amalgam + locker" => RGBColor(0x9c, 0x58, 0x60),
         "quick_cache" => RGBColor(0x3f, 0x7a, 0x78),
         _ => RGBColor(0x7d, 0x75, 0x6a),
     }
