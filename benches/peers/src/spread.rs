@@ -14,13 +14,16 @@ impl Spread {
     pub(crate) fn of(samples: &[f64]) -> Spread {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
-        // Between two samples: in proportion. `last` numerators over 4 are whole positions and quarters.
+        // Between two samples: in proportion.
         let at = |quarters: usize| {
             let last = sorted.len() - 1;
             let (below, rest) = (last * quarters / 4, last * quarters % 4);
-            let above = (below + 1).min(last);
-            let share = [0.0, 0.25, 0.5, 0.75][rest];
-            sorted[below] + (sorted[above] - sorted[below]) * share
+            let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
+            // Of two that are infinite there is no difference.
+            if rest == 0 || low.total_cmp(&high).is_eq() {
+                return low;
+            }
+            low + (high - low) * [0.0, 0.25, 0.5, 0.75][rest]
         };
         Spread {
             low: at(1),

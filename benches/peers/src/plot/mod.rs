@@ -7,7 +7,7 @@ mod lines;
 use std::{error::Error, path::Path};
 
 use crate::{
-    figure,
+    figure, paint,
     peer::Maker,
     results::Results,
     spread::Spread,
@@ -37,7 +37,7 @@ pub(crate) fn draw(folder: &Path, results: &Results) -> Outcome {
         &format!(
             "99 % of hits are answered within, on a pool of {few} connections: less is better"
         ),
-        &figure::time,
+        &paint::power_of_ten,
         &lines_of(results, |figures, index| &figures.quantiles[1][index]),
     )?;
     if let Some(figures) = results.stampedes.figures.last() {
