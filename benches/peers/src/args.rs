@@ -1,0 +1,20 @@
+//! What can be asked for on the command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Measures what a user would pick instead of cache-aside beside it, and writes a page and pictures.
+///
+/// It starts a private redis-server on a loopback port, and takes some ten minutes.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// About a minute: few rounds, short ones.
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Where the page and the pictures go.
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."))]
+    pub(crate) out: PathBuf,
+}

@@ -1,0 +1,49 @@
+//! Where and when it was measured: what bears on figures, and nothing that names the machine.
+
+use std::{env, fs, process::Command, thread};
+
+/// Before anything is measured: what else ran then is told as well.
+pub(crate) fn describe(redis: &str) -> String {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let model =
+        value("/proc/cpuinfo", "model name", ':').unwrap_or_else(|| env::consts::ARCH.to_owned());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // Only the version: builders write their names behind it.
+    let kernel = kernel.split('-').next().unwrap_or_default().trim();
+    let system =
+        value("/etc/os-release", "PRETTY_NAME", '=').unwrap_or_else(|| env::consts::OS.to_owned());
+    let date = said_by("date", &["-u", "+%Y-%m-%d"]);
+    let rustc = said_by("rustc", &["--version"]);
+    // Without the commit behind it.
+    let rustc = rustc.split(" (").next().unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    format!(
+        "{cores} × {model}, {system}, kernel {kernel}, Redis {redis}, {rustc}; {date}; load average at the start {load}"
+    )
+}
+
+/// What stands behind a name in a file of such lines.
+fn value(path: &str, name: &str, separator: char) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(separator)?;
+        (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
+/// What a program prints, or nothing.
+fn said_by(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}
+
+/// Of a package, as the lock file pins it.
+pub(crate) fn version_of(package: &str) -> Option<&'static str> {
+    const LOCK: &str = include_str!("../Cargo.lock");
+    let (_, rest) = LOCK.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    rest.split_once('"').map(|(version, _)| version)
+}

@@ -1,0 +1,49 @@
+//! The page that a reader gets: `benches/peers.md`.
+
+mod calls;
+mod stampede;
+mod table;
+mod threads;
+
+use std::fmt::Write as _;
+
+use crate::{machine, peer::ALL, results::Results};
+
+/// All of it.
+pub(crate) fn write(results: &Results, machine: &str, rounds: &str) -> String {
+    let parts = [
+        head(machine, rounds),
+        calls::section(results),
+        threads::section(results),
+        stampede::section(results),
+        who(),
+    ];
+    parts.join("\n")
+}
+
+fn head(machine: &str, rounds: &str) -> String {
+    format!(
+        "# Beside what a user would pick instead
+
+Written by `cargo run --release --manifest-path benches/peers/Cargo.toml`.
+
+{machine}.
+
+All in one run on one private server over loopback TCP, with the same record of four fields, which each serialises its
+own way. They take turns, {rounds},
+in an order that rotates. Each figure is the median over the rounds, in brackets the quartiles; each ratio is taken round
+by round. Level is whose ratio to the first has 1 between its quartiles. A dash: it has no such thing.
+[Who they are](#who) stands below; what each of them promises is not in these figures.
+"
+    )
+}
+
+fn who() -> String {
+    let mut text = String::from("## Who\n\n| | version | |\n|---|---|---|\n");
+    for maker in ALL {
+        let version = maker.package.and_then(machine::version_of).unwrap_or("–");
+        let (name, about) = (maker.name, maker.about);
+        let _ = writeln!(text, "| {name} | {version} | {about} |");
+    }
+    text
+}

@@ -1,0 +1,39 @@
+//! All that was measured, for the page and the pictures.
+
+use crate::{
+    peer::Maker,
+    work::{calls, stampede, threads},
+};
+
+/// Who stands in the order of its figures.
+type Makers = Vec<&'static Maker>;
+
+#[derive(Debug)]
+pub(crate) struct Results {
+    pub(crate) calls: Calls,
+    /// Of a record in the process, by peer, as in `calls`.
+    pub(crate) near_bytes: Vec<Option<f64>>,
+    pub(crate) stampedes: Stampedes,
+    pub(crate) crowds: Crowds,
+}
+
+#[derive(Debug)]
+pub(crate) struct Calls {
+    pub(crate) makers: Makers,
+    pub(crate) figures: Vec<calls::Figures>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stampedes {
+    pub(crate) makers: Makers,
+    pub(crate) figures: Vec<stampede::Figures>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Crowds {
+    pub(crate) makers: Makers,
+    /// Over a few connections.
+    pub(crate) few: Vec<threads::Figures>,
+    /// Over as many as there are threads.
+    pub(crate) many: Vec<threads::Figures>,
+}

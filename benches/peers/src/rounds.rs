@@ -1,0 +1,32 @@
+//! Rounds in which everyone has a turn.
+//!
+//! A noisy machine shifts everything that it runs in one second and nothing that it ran in the second before. So all
+//! take short turns, and not always in the same order.
+
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+
+/// The outcomes of each, round by round.
+pub(crate) fn rounds<T, O>(
+    rounds: usize,
+    who: &[T],
+    progress: &ProgressBar,
+    mut turn: impl FnMut(&T) -> O,
+) -> Vec<Vec<O>> {
+    let mut outcomes: Vec<Vec<O>> = who.iter().map(|_| Vec::with_capacity(rounds)).collect();
+    for round in 0..rounds {
+        for place in 0..who.len() {
+            let index = (round + place) % who.len();
+            outcomes[index].push(turn(&who[index]));
+            progress.inc(1);
+        }
+    }
+    outcomes
+}
+
+/// A line on stderr, where that is a terminal.
+pub(crate) fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:<34} {wide_bar} {percent} %, {eta} left")
+        .expect("the template is right");
+    let bar = ProgressBar::no_length().with_style(style);
+    bar.with_finish(ProgressFinish::AndClear)
+}
