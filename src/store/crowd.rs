@@ -193,15 +193,19 @@ impl<Q, A> Envoy<'_, Q, A> {
     /// Takes along those who are first in line, so many with the envoy itself, who is the first of them; and calls the next of those
     /// who are left. To be called with a connection in hand, since nobody else's will be theirs.
     pub(crate) fn take(self, most: usize) -> Party<Q, A> {
-        let mut places = VecDeque::from([Arc::clone(&self.place)]);
-        let mut line = self.crowd.line.lock();
-        while places.len() < most
-            && let Some(place) = line.queue.pop_front()
-        {
-            if place.change(Stand::Taken) {
-                places.push_back(place);
-            }
-        }
+        let others: Vec<_> = {
+            let queue = &mut self.crowd.line.lock().queue;
+            let count = queue.len().min(most - 1);
+            queue.drain(..count).collect()
+        };
+        // Without that lock, which those who come wait for. Who leaves at this moment is not asked for.
+        let mut places = VecDeque::with_capacity(1 + others.len());
+        places.push_back(Arc::clone(&self.place));
+        places.extend(
+            others
+                .into_iter()
+                .filter(|place| place.change(Stand::Taken)),
+        );
         Party {
             envoy: Arc::clone(&self.place),
             places,
