@@ -218,6 +218,21 @@ fn leases_whose_connection_is_cut_under_those_who_ask_are_given_back_and_not_ask
 }
 
 #[test]
+fn a_server_that_forgot_the_scripts_is_told_again_by_those_who_share_a_question() {
+    let (world, cache) = World::new();
+    for number in 0..READERS {
+        cache.invalidate(&id(number)).unwrap();
+    }
+    let flush = redis::cmd("SCRIPT")
+        .arg("FLUSH")
+        .exec(&mut world.server.connect());
+    flush.unwrap();
+    let waited = world.wait_together(&cache, None);
+    assert_eq!(count(&waited, Source::Loaded), READERS);
+    assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
 fn a_reply_that_never_ends_fails_those_behind_it_in_time_and_does_not_open_the_breaker() {
     let (world, cache) = World::new();
     let stall = (Which::Nth(1), Harm::StallInReply);

@@ -81,20 +81,24 @@ impl Store for RedisStore {
         lease_ttl: Duration,
         look: bool,
     ) -> Result<Acquire, Failure> {
-        self.ask(
-            |connection| {
-                let reply = self.scripts.acquire.call(connection, keys, |request| {
-                    script::write_acquire(request, token, lease_ttl, look);
-                })?;
-                script::acquired(reply)
-            },
-            || Lease {
-                keys: keys.clone(),
-                token,
-                ttl: lease_ttl,
-                look,
-            },
-        )
+        let ask = |connection: &mut Connection| {
+            let reply = self.scripts.acquire.call(connection, keys, |request| {
+                script::write_acquire(request, token, lease_ttl, look);
+            })?;
+            script::acquired(reply)
+        };
+        let alone = |connection: &mut Connection| ask(connection).map(Some);
+        let acquired = self.ask(alone, || Lease {
+            keys: keys.clone(),
+            token,
+            ttl: lease_ttl,
+            look,
+        });
+        match acquired? {
+            Some(acquired) => Ok(acquired),
+            // Nobody has been asked yet.
+            None => self.run(Conduct::Once, ask),
+        }
     }
 
     fn refresh(

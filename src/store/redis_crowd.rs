@@ -50,9 +50,6 @@ pub(super) trait Ask: Sized {
     /// Those who have the same kind of question.
     fn crowd(crowds: &Crowds) -> &Crowd<Self, Answer<Self>>;
 
-    /// What the server has to be told before.
-    fn preface(scripts: &Scripts) -> Option<Cmd>;
-
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd>;
 
     /// What the replies to these commands mean, once all are there.
@@ -94,10 +91,6 @@ impl Ask for Look {
         &crowds.looks
     }
 
-    fn preface(_: &Scripts) -> Option<Cmd> {
-        None
-    }
-
     /// In this order, as in `command.rs`.
     fn commands(&self, _: &Scripts) -> impl Iterator<Item = Cmd> {
         let ttl = self.with_ttl.then_some("PTTL");
@@ -137,15 +130,12 @@ pub(super) struct Lease {
 }
 
 impl Ask for Lease {
-    type Answer = Acquire;
+    /// `None`: the server doesn't know the script (any more).
+    type Answer = Option<Acquire>;
     const CONDUCT: Conduct = Conduct::Once;
 
     fn crowd(crowds: &Crowds) -> &Crowd<Lease, Answer<Lease>> {
         &crowds.leases
-    }
-
-    fn preface(scripts: &Scripts) -> Option<Cmd> {
-        Some(scripts.acquire.told())
     }
 
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd> {
@@ -158,9 +148,12 @@ impl Ask for Lease {
         &self,
         replies: &mut Vec<RedisResult<Value>>,
         _: &Crowds,
-    ) -> Option<RedisResult<Acquire>> {
-        let reply = replies.pop()?;
-        Some(reply.and_then(script::acquired))
+    ) -> Option<RedisResult<Self::Answer>> {
+        Some(match replies.pop()? {
+            Ok(reply) => script::acquired(reply).map(Some),
+            Err(error) if script::is_unknown(&error) => Ok(None),
+            Err(error) => Err(error),
+        })
     }
 }
 
@@ -224,20 +217,13 @@ impl RedisStore {
         party: &mut Party<Q, Answer<Q>>,
         until: Instant,
     ) -> RedisResult<()> {
-        let preface = Q::preface(&self.scripts);
-        let mut told = usize::from(preface.is_some());
         let questions = party.questions();
         let commands = questions.flat_map(|question| question.commands(&self.scripts));
         // Made before the first is sent, since whoever is answered goes.
-        let commands: Vec<_> = preface.into_iter().chain(commands).collect();
+        let commands: Vec<_> = commands.collect();
         let io = self.connections.timeouts().io;
         let mut replies = Vec::with_capacity(2);
         let hand_out = |reply: Value| {
-            if told > 0 {
-                // What became of that, its calls tell.
-                told -= 1;
-                return Ok(());
-            }
             replies.push(reply.extract_error());
             let Some(answer) = party
                 .first()

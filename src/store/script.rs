@@ -70,6 +70,11 @@ scripts! {
     UPDATE_FIELD update_field;
 }
 
+/// Whether the server doesn't know the script, and so has done nothing.
+pub(crate) fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
 /// The first of a pipeline's errors: a server that refuses one script refuses all, in the same words.
 fn first(error: RedisError) -> RedisError {
     let all = error.clone().into_server_errors();
@@ -98,7 +103,7 @@ impl Script {
         let mut request = self.request(keys);
         write_args(&mut request);
         match request.query(connection) {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            Err(error) if is_unknown(&error) => {
                 self.script.load(connection)?;
                 request.query(connection)
             }
@@ -122,20 +127,13 @@ impl Script {
         transaction.arg(&keys.data).arg(&keys.lease);
         write_args(&mut transaction);
         let done: Option<(T,)> = match pipeline::query(&transaction, connection).map_err(first) {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            Err(error) if is_unknown(&error) => {
                 self.script.load(connection)?;
                 None
             }
             answered => answered?,
         };
         Ok(done.map(|(done,)| done))
-    }
-
-    /// Tells the server what it is.
-    pub(crate) fn told(&self) -> Cmd {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(self.source);
-        load
     }
 
     /// A call of the script on both keys of a record, without its arguments.
@@ -155,7 +153,11 @@ pub(crate) fn call_all(
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     // What was sent cannot be taken back, so the server must know the scripts before.
-    let told = scripts.iter().map(|script| script.told());
+    let told = scripts.iter().map(|script| {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(script.source);
+        load
+    });
     let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
 }
