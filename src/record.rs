@@ -197,6 +197,7 @@ mod tests {
             Record::from([("a", "1"), ("b", "2")])
         );
     }
+
     #[test]
     fn large_records_are_put_together_and_compared_as_small_ones_are() {
         for count in [MANY, 10 * MANY] {
