@@ -235,10 +235,15 @@ impl Worker<'_> {
 }
 
 /// Times so short that everything runs out now and then. Processes differ: in every other one a lease is not
-/// renewed, and so lapses under a slow load; in every third one an update leaves the TTL as it is.
+/// renewed, and so lapses under a slow load, and threads share connections; in every third one an update leaves the TTL as
+/// it is.
 fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
+    let connections = match plan.process % 2 {
+        0 => plan.threads.div_ceil(4),
+        _ => plan.threads,
+    };
     let redis = Redis::builder(&plan.cache)
-        .pool_size(plan.threads.min(16))
+        .pool_size(connections.min(16))
         .checkout_timeout(TIMEOUT)
         .connect_timeout(TIMEOUT)
         .io_timeout(TIMEOUT)
