@@ -111,6 +111,24 @@ impl fmt::Display for NoneFree {
 
 impl StdError for NoneFree {}
 
+/// A request was sent together with others, whose replies took too long.
+#[derive(Debug)]
+pub(super) struct Behind {
+    pub(super) within: Duration,
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Behind { within } = self;
+        write!(
+            f,
+            "no answer within {within:?}, behind others on a shared connection"
+        )
+    }
+}
+
+impl StdError for Behind {}
+
 /// What the failure of a request says about the server.
 fn symptom(error: &RedisError) -> Symptom {
     match (error.kind(), error.code()) {

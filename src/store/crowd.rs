@@ -2,8 +2,10 @@
 //!
 //! The first of them becomes the *envoy*: it waits for a connection, and whoever comes meanwhile leaves a question in
 //! the line and sleeps. The envoy takes the line along, asks for all, and hands out the answers as they come. From
-//! that moment on the next who finds no free connection is the envoy of the next line. (The idea is *flat combining*: Hendler,
-//! Incze, Shavit and Tzafrir, SPAA 2010.)
+//! that moment on the next who finds no free connection is the envoy of the next line. And whoever comes in the very moment in
+//! which a connection is free takes the line along as well: else those who share nothing, and come as often, would have
+//! all connections before an envoy, who is one of many that wait, has one. (The idea is *flat combining*: Hendler, Incze,
+//! Shavit and Tzafrir, SPAA 2010.)
 //!
 //! Guarantees that
 //!
@@ -28,6 +30,9 @@ use std::{
 };
 
 use crate::sync::{Condvar, Instant, Mutex};
+
+/// How many are taken along, at most, whatever they ask.
+const ALL: usize = 128;
 
 /// Those who wait for a connection to one store.
 #[derive(Debug)]
@@ -85,8 +90,10 @@ pub(crate) enum Turn<'a, Q, A> {
     Answered(A),
     /// The caller is to ask, for itself and for all who come meanwhile.
     Envoy(Envoy<'a, Q, A>),
-    /// Nobody did in time. What was to be asked may be under way.
+    /// Nobody did in time.
     Late,
+    /// Somebody did, or was about to, and there was no answer in time.
+    Unanswered,
 }
 
 impl<Q, A> Default for Crowd<Q, A> {
@@ -108,11 +115,7 @@ impl<Q, A> Crowd<Q, A> {
 
     /// Gets in line. Returns at once where nobody waits yet.
     pub(crate) fn join(&self, question: Q, patience: Patience) -> Turn<'_, Q, A> {
-        let place = Arc::new(Place {
-            question,
-            stand: Mutex::new(Stand::Waiting),
-            turn: Condvar::new(),
-        });
+        let place = Place::new(question, Stand::Waiting);
         {
             let mut line = self.line.lock();
             if line.has_envoy {
@@ -125,8 +128,59 @@ impl<Q, A> Crowd<Q, A> {
         match place.wait(patience) {
             Stand::Answered(answer) => Turn::Answered(answer),
             Stand::Called => Turn::Envoy(Envoy { crowd: self, place }),
-            _ => Turn::Late,
+            Stand::Taken | Stand::Lost => Turn::Unanswered,
+            Stand::Waiting | Stand::Left => Turn::Late,
         }
+    }
+
+    /// Who has a connection takes along those who wait, as [`Envoy::take`] does.
+    pub(crate) fn take(
+        &self,
+        question: Q,
+        most: usize,
+        same: impl Fn(&Q, &Q) -> bool,
+    ) -> Party<Q, A> {
+        self.party(Place::new(question, Stand::Taken), most, same)
+    }
+
+    fn party(
+        &self,
+        own: Arc<Place<Q, A>>,
+        most: usize,
+        same: impl Fn(&Q, &Q) -> bool,
+    ) -> Party<Q, A> {
+        let waiting: Vec<_> = {
+            let queue = &mut self.line.lock().queue;
+            let count = queue.len().min(ALL);
+            queue.drain(..count).collect()
+        };
+        // Without that lock, which those who come wait for.
+        let envoy = Arc::clone(&own);
+        let mut asked = VecDeque::from([Asked::new(own)]);
+        let mut left = Vec::new();
+        for place in waiting {
+            let is_full = asked.len() >= most;
+            let twin = |asked: &&mut Asked<Q, A>| same(&asked.place.question, &place.question);
+            match asked.iter_mut().find(twin) {
+                // Who leaves at this moment is not asked for.
+                Some(asked) if place.change(Stand::Taken) => asked.twins.push(place),
+                None if is_full => left.push(place),
+                None if place.change(Stand::Taken) => asked.push_back(Asked::new(place)),
+                _ => {}
+            }
+        }
+        if !left.is_empty() {
+            let mut line = self.line.lock();
+            for place in left.into_iter().rev() {
+                line.queue.push_front(place);
+            }
+            // The envoy may have been here meanwhile, and seen nobody.
+            if !line.has_envoy {
+                self.set_envoy(&mut line, true);
+                self.call_next(&mut line);
+            }
+        }
+        Party { envoy, asked }
     }
 
     fn set_envoy(&self, line: &mut Line<Q, A>, has_envoy: bool) {
@@ -146,6 +200,14 @@ impl<Q, A> Crowd<Q, A> {
 }
 
 impl<Q, A> Place<Q, A> {
+    fn new(question: Q, stand: Stand<A>) -> Arc<Place<Q, A>> {
+        Arc::new(Place {
+            question,
+            stand: Mutex::new(stand),
+            turn: Condvar::new(),
+        })
+    }
+
     /// Waits until somebody says something, or its time is over.
     fn wait(&self, patience: Patience) -> Stand<A> {
         let mut stand = self.stand.lock();
@@ -190,26 +252,11 @@ pub(crate) struct Envoy<'a, Q, A> {
 }
 
 impl<Q, A> Envoy<'_, Q, A> {
-    /// Takes along those who are first in line, so many with the envoy itself, who is the first of them; and calls the next of those
-    /// who are left. To be called with a connection in hand, since nobody else's will be theirs.
-    pub(crate) fn take(self, most: usize) -> Party<Q, A> {
-        let others: Vec<_> = {
-            let queue = &mut self.crowd.line.lock().queue;
-            let count = queue.len().min(most - 1);
-            queue.drain(..count).collect()
-        };
-        // Without that lock, which those who come wait for. Who leaves at this moment is not asked for.
-        let mut places = VecDeque::with_capacity(1 + others.len());
-        places.push_back(Arc::clone(&self.place));
-        places.extend(
-            others
-                .into_iter()
-                .filter(|place| place.change(Stand::Taken)),
-        );
-        Party {
-            envoy: Arc::clone(&self.place),
-            places,
-        }
+    /// Takes along those who are first in line, with `most` different questions, its own the first of them; who asks the same is
+    /// answered the same. And calls the next of those who are left. To be called with a connection in hand, since what is asked
+    /// must be asked after they came.
+    pub(crate) fn take(self, most: usize, same: impl Fn(&Q, &Q) -> bool) -> Party<Q, A> {
+        self.crowd.party(Arc::clone(&self.place), most, same)
     }
 }
 
@@ -224,13 +271,31 @@ impl<Q, A> Drop for Envoy<'_, Q, A> {
 #[derive(Debug)]
 pub(crate) struct Party<Q, A> {
     envoy: Arc<Place<Q, A>>,
-    places: VecDeque<Arc<Place<Q, A>>>,
+    asked: VecDeque<Asked<Q, A>>,
 }
 
-impl<Q, A> Party<Q, A> {
+/// One whose question is asked, and those who ask the same.
+#[derive(Debug)]
+struct Asked<Q, A> {
+    place: Arc<Place<Q, A>>,
+    twins: Vec<Arc<Place<Q, A>>>,
+}
+
+impl<Q, A> Asked<Q, A> {
+    fn new(place: Arc<Place<Q, A>>) -> Asked<Q, A> {
+        let twins = Vec::new();
+        Asked { place, twins }
+    }
+
+    fn places(self) -> impl Iterator<Item = Arc<Place<Q, A>>> {
+        [self.place].into_iter().chain(self.twins)
+    }
+}
+
+impl<Q, A: Clone> Party<Q, A> {
     /// What is to be asked, in order.
     pub(crate) fn questions(&self) -> impl Iterator<Item = &Q> {
-        self.places.iter().map(|place| &place.question)
+        self.asked.iter().map(|asked| &asked.place.question)
     }
 
     /// The first of them.
@@ -240,15 +305,22 @@ impl<Q, A> Party<Q, A> {
 
     /// Answers it.
     pub(crate) fn answer(&mut self, answer: A) {
-        if let Some(place) = self.places.pop_front() {
+        if let Some(Asked { place, twins }) = self.asked.pop_front() {
+            for twin in twins {
+                twin.change(Stand::Answered(answer.clone()));
+            }
             place.change(Stand::Answered(answer));
         }
     }
 
-    /// Answers all who are left.
-    pub(crate) fn answer_all(&mut self, answer: impl Fn() -> A) {
-        while !self.places.is_empty() {
-            self.answer(answer());
+    /// Answers all who are left, the first of them with this one.
+    pub(crate) fn answer_all(&mut self, first: A, others: impl Fn() -> A) {
+        let mut first = Some(first);
+        for place in mem::take(&mut self.asked)
+            .into_iter()
+            .flat_map(Asked::places)
+        {
+            place.change(Stand::Answered(first.take().unwrap_or_else(&others)));
         }
     }
 
@@ -263,7 +335,7 @@ impl<Q, A> Party<Q, A> {
 
 impl<Q, A> Drop for Party<Q, A> {
     fn drop(&mut self) {
-        for place in self.places.drain(..) {
+        for place in self.asked.drain(..).flat_map(Asked::places) {
             place.change(Stand::Lost);
         }
     }

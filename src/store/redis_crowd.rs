@@ -15,9 +15,10 @@ use std::{
 use redis::{Cmd, Connection, ErrorKind, RedisResult, Value, cmd, from_redis_value};
 
 use super::{
-    Acquire, Entry, Failure, Symptom, TtlRemaining, cause,
+    Acquire, Entry, Failure, Symptom, TtlRemaining,
+    cause::{self, Behind},
     command::{entry, entry_with_ttl},
-    connection::{Conduct, Timeouts},
+    connection::{Conduct, Lent, Timeouts},
     crowd::{Crowd, Envoy, Party, Patience, Turn},
     pipeline::{self, LARGE_REPLIES},
     redis::RedisStore,
@@ -26,29 +27,44 @@ use super::{
 };
 use crate::{fields::Fields, key::Keys, token::Token};
 
-/// How many are asked for at once, at most.
-const MOST: usize = 128;
+/// How many questions are asked at once, at most.
+const MOST: usize = 64;
 
 /// And how many bytes their answers should have. More than that takes longer than a round trip, and who hands out the answers
 /// would be kept for the others' sake, while another connection may be free.
 const SHARED_BYTES: usize = 256 << 10;
 
+/// How large a record is taken to be, before one was seen.
+const RECORD_BYTES: usize = 16 << 10;
+
 /// Those who wait for a connection.
-#[derive(Default)]
 pub(super) struct Crowds {
     looks: Crowd<Look, Answer<Look>>,
     leases: Crowd<Lease, Answer<Lease>>,
-    /// How large a record is, as a rule: a moving average, in bytes.
+    /// How large the largest record of late was; an estimate, which sinks with each smaller one.
     record_bytes: AtomicUsize,
+}
+
+impl Default for Crowds {
+    fn default() -> Crowds {
+        Crowds {
+            looks: Crowd::default(),
+            leases: Crowd::default(),
+            record_bytes: AtomicUsize::new(RECORD_BYTES),
+        }
+    }
 }
 
 /// A question that can be asked for somebody else.
 pub(super) trait Ask: Sized {
-    type Answer;
+    type Answer: Clone;
     const CONDUCT: Conduct;
 
     /// Those who have the same kind of question.
     fn crowd(crowds: &Crowds) -> &Crowd<Self, Answer<Self>>;
+
+    /// Whether one answer does for both.
+    fn is_same(&self, other: &Self) -> bool;
 
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd>;
 
@@ -72,8 +88,9 @@ impl Crowds {
     fn met(&self, record: &Fields) {
         let field = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len();
         let bytes: usize = record.iter().map(field).sum();
-        let mean = self.record_bytes.load(Relaxed);
-        self.record_bytes.store((7 * mean + bytes) / 8, Relaxed);
+        let largest = self.record_bytes.load(Relaxed);
+        let sunk = largest - largest / 16;
+        self.record_bytes.store(bytes.max(sunk), Relaxed);
     }
 }
 
@@ -89,6 +106,10 @@ impl Ask for Look {
 
     fn crowd(crowds: &Crowds) -> &Crowd<Look, Answer<Look>> {
         &crowds.looks
+    }
+
+    fn is_same(&self, other: &Look) -> bool {
+        self.with_ttl == other.with_ttl && self.data == other.data
     }
 
     /// In this order, as in `command.rs`.
@@ -138,6 +159,11 @@ impl Ask for Lease {
         &crowds.leases
     }
 
+    /// Each has a token of its own.
+    fn is_same(&self, _: &Lease) -> bool {
+        false
+    }
+
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd> {
         let mut ask = scripts.acquire.request(&self.keys);
         script::write_acquire(&mut ask, self.token, self.ttl, self.look);
@@ -166,48 +192,72 @@ impl RedisStore {
         question: impl FnOnce() -> Q,
     ) -> Answer<Q> {
         let crowd = Q::crowd(&self.crowds);
-        // Those who wait were here first.
-        if !crowd.is_there()
-            && let Some(wire) = self.connections.try_checkout()
-        {
-            return self.connections.run_on(wire, Q::CONDUCT, alone);
+        let free = self.connections.try_checkout();
+        if let Some(wire) = free {
+            if !crowd.is_there() {
+                return self.connections.run_on(wire, Q::CONDUCT, alone);
+            }
+            let party = crowd.take(question(), self.crowds.most(), Q::is_same);
+            return self.ask_for_all(wire, party, self.patience().in_all);
         }
-        let Timeouts { checkout, io, .. } = self.connections.timeouts();
-        let in_line = Instant::now() + checkout;
-        let in_all = in_line + io;
-        match crowd.join(question(), Patience { in_line, in_all }) {
+        let patience = self.patience();
+        match crowd.join(question(), patience) {
             Turn::Answered(answer) => answer,
-            Turn::Envoy(envoy) => self.ask_for_all(envoy, Patience { in_line, in_all }),
             Turn::Late => Err(self.connections.late()),
+            Turn::Unanswered => Err(self.unanswered()),
+            Turn::Envoy(envoy) => self.go(envoy, patience),
         }
     }
 
-    /// Waits for a connection, and asks for all who have come meanwhile.
-    fn ask_for_all<Q: Ask>(&self, envoy: Envoy<'_, Q, Answer<Q>>, patience: Patience) -> Answer<Q> {
+    fn patience(&self) -> Patience {
+        let Timeouts { checkout, io, .. } = self.connections.timeouts();
+        let in_line = Instant::now() + checkout;
+        let in_all = in_line + io;
+        Patience { in_line, in_all }
+    }
+
+    /// Why one whose question was taken along has no answer: it was somewhere behind others.
+    fn unanswered(&self) -> Failure {
+        let Timeouts { checkout, io, .. } = self.connections.timeouts();
+        let within = checkout + io;
+        Failure::new(Symptom::Crowded, Behind { within })
+    }
+
+    /// Waits for a connection, and takes along all who have come meanwhile.
+    fn go<Q: Ask>(&self, envoy: Envoy<'_, Q, Answer<Q>>, patience: Patience) -> Answer<Q> {
         let wait = patience.in_line.saturating_duration_since(Instant::now());
-        let wire = match self.connections.checkout(wait) {
-            Ok(wire) => wire,
+        match self.connections.checkout(wait) {
+            Ok(wire) => {
+                let party = envoy.take(self.crowds.most(), Q::is_same);
+                self.ask_for_all(wire, party, patience.in_all)
+            }
             Err(failure) => {
                 if failure.symptom == Symptom::Silent {
                     // There is none to be had, by nobody.
-                    let mut party = envoy.take(usize::MAX);
-                    party.answer_all(|| Err(failure.clone()));
+                    let mut party = envoy.take(usize::MAX, Q::is_same);
+                    party.answer_all(Err(failure.clone()), || Err(failure.clone()));
                 }
-                return Err(failure);
+                Err(failure)
             }
-        };
-        let mut party = envoy.take(self.crowds.most());
-        let run = |connection: &mut Connection| self.fetch(connection, &mut party, patience.in_all);
+        }
+    }
+
+    fn ask_for_all<Q: Ask>(
+        &self,
+        wire: Lent,
+        mut party: Party<Q, Answer<Q>>,
+        until: Instant,
+    ) -> Answer<Q> {
+        let run = |connection: &mut Connection| self.fetch(connection, &mut party, until);
         if let Err(failure) = self.connections.run_on(wire, Q::CONDUCT, run) {
             // One connection failed, so one of them tells the breaker.
             let shared = Failure {
                 symptom: Symptom::Crowded,
                 cause: Arc::clone(&failure.cause),
             };
-            party.answer(Err(failure));
-            party.answer_all(|| Err(shared.clone()));
+            party.answer_all(Err(failure), || Err(shared.clone()));
         }
-        party.end().unwrap_or_else(|| Err(self.connections.late()))
+        party.end().unwrap_or_else(|| Err(self.unanswered()))
     }
 
     /// Asks for all who have no answer yet, and hands out what comes. The caller, who is the first of them, does so until then.
@@ -237,7 +287,7 @@ impl RedisStore {
                 Ok(answer) => Ok(answer),
             });
             if party.first().is_some() && Instant::now() >= until {
-                party.answer_all(|| Err(self.connections.late()));
+                party.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
                 return Err((ErrorKind::Client, "replies that nobody waits for").into());
             }
             Ok(())
