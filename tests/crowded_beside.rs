@@ -31,7 +31,7 @@ fn cache(server: &Server) -> Cache {
     Cache::builder(redis).prefix("test:").build().unwrap()
 }
 
-/// A plain pool, and this one without a line, let readers do two thirds of what the writers do.
+/// A plain pool lets readers do two thirds of what the writers do.
 #[test]
 fn writers_do_not_crowd_out_those_who_read_large_records() {
     const EACH: usize = 32;
