@@ -80,12 +80,26 @@ impl World {
 
     /// The connection is taken, everybody comes, the wire is harmed, and the connection becomes free.
     fn wait_together(&self, cache: &Cache, harm: Option<(Which, Harm)>) -> Vec<Waited> {
+        self.wait_behind(None, cache, harm)
+    }
+
+    /// The same, and this one comes before all others.
+    fn wait_behind(
+        &self,
+        head: Option<&str>,
+        cache: &Cache,
+        harm: Option<(Which, Harm)>,
+    ) -> Vec<Waited> {
         let taken = Harm::Delay(TAKEN / 2);
         self.proxy.harm(Which::With(FIRST.as_bytes()), taken);
         let come = Barrier::new(READERS + 1);
         thread::scope(|scope| {
             let first = scope.spawn(|| find(cache, FIRST));
             until(|| self.proxy.has_harmed());
+            if let Some(head) = head {
+                scope.spawn(|| cache.get(head, load_loaf).unwrap());
+                thread::sleep(TAKEN / 4);
+            }
             let waiting: Vec<_> = (0..READERS)
                 .map(|number| {
                     let come = &come;
@@ -279,18 +293,49 @@ fn a_huge_record_of_one_holds_the_others_no_longer_than_their_time() {
     set.unwrap();
     // In all, eight seconds.
     let dribble = Harm::Dribble(HUGE / 40, Duration::from_millis(200));
-    thread::scope(|scope| {
-        let comes = scope.spawn(|| {
-            thread::sleep(TAKEN / 2);
-            cache.get("huge", load_loaf).unwrap()
-        });
-        let waited = world.wait_together(&cache, Some((Which::With(b"huge"), dribble)));
-        let late = |waited: &&Waited| waited.took > CHECKOUT + IO + Duration::from_millis(200);
-        // Who has the connection in hand can't put it down in the midst of a reply.
-        assert!(waited.iter().filter(late).count() <= 1);
-        comes.join().unwrap();
-    });
+    let waited = world.wait_behind(Some("huge"), &cache, Some((Which::With(b"huge"), dribble)));
+    for Waited { found, took } in &waited {
+        assert!(*took < CHECKOUT + IO + TAKEN / 2, "{took:?}");
+        let why = found.degraded_by().expect("it is behind").to_string();
+        assert!(
+            why.contains("behind others on a shared connection"),
+            "{why}"
+        );
+    }
     assert!(!cache.stats().breaker_open);
+}
+
+/// A refusal is a whole reply: the next one is the next one's.
+#[test]
+fn one_who_is_refused_shifts_nobodys_answer() {
+    let server = Server::start_on_port();
+    server.expect_denials();
+    let mut redis = server.connect();
+    let user = "ACL SETUSER half on >secret ~test:* ~lock:{test:* +@all";
+    let mut set = redis::Cmd::new();
+    set.arg(user.split(' ').collect::<Vec<_>>());
+    set.exec(&mut redis).unwrap();
+    let url = format!("redis://half:secret@127.0.0.1:{}", server.port());
+    let pool = narrow(&url).breaker_threshold(1_000_000).build().unwrap();
+    let (allowed, denied) = (cache(pool.clone()), Cache::builder(pool).prefix("other:"));
+    let denied: Cache = denied.build().unwrap();
+    thread::scope(|scope| {
+        for reader in 0..16 {
+            let (allowed, denied) = (&allowed, &denied);
+            scope.spawn(move || {
+                for number in 0..300 {
+                    let id = id((number * (reader + 1)) % 50);
+                    if reader % 4 == 0 {
+                        let found = find(denied, &id);
+                        let why = found.degraded_by().expect("it is refused").to_string();
+                        assert!(why.contains("NoPerm"), "{why}");
+                    } else {
+                        assert_ne!(find(allowed, &id).source(), Source::Degraded);
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[test]
@@ -302,7 +347,11 @@ fn whoever_gets_no_connection_in_time_goes_without_and_all_at_once() {
         find(&cache, &id);
     }
     let world = World { server, proxy };
+    let mut redis = world.server.connect();
+    let (looks, _) = asked(&mut redis);
     let waited = world.wait_together(&cache, None);
+    // Nobody asks for those who have left.
+    assert_eq!(asked(&mut redis).0, looks + 1);
     for Waited { found, took } in &waited {
         let why = found.degraded_by().expect("it was taken for longer");
         let why = why.to_string();
