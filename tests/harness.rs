@@ -30,6 +30,12 @@ impl Harness {
         assert_eq!(self.says(label), text, "in:\n{}", self.0.stdout);
     }
 
+    /// How often a command was sent.
+    fn calls(&self, command: &str) -> u32 {
+        let (calls, _) = self.says(command).split_once(' ').expect("a number");
+        calls.parse().expect("a number")
+    }
+
     /// The largest of a line of durations, in milliseconds.
     fn longest_ms(&self, label: &str) -> f64 {
         let words: Vec<_> = self.says(label).split_whitespace().collect();
@@ -97,8 +103,7 @@ fn a_thousand_readers_of_one_process_cost_one_load_and_two_requests_each() {
     );
     run.must_say("  HGETALL", "1000       1.00");
     // One for each, a fill, and a renewal every third of the lease; a busy machine makes more of those.
-    let (calls, _) = run.says("  EVALSHA").split_once(' ').expect("a number");
-    let calls: u32 = calls.parse().expect("a number");
+    let calls = run.calls("  EVALSHA");
     assert!((1001..=1015).contains(&calls), "{calls}");
     // Without others on the machine it is less than a twentieth of that.
     assert!(run.longest_ms("Wake-up, same process") < 1000.0);
@@ -123,8 +128,7 @@ fn processes_that_are_woken_ask_again_when_the_load_has_ended_and_not_before() {
         "0 hit, 1 loaded, 29 waited, 0 degraded, 0 errors",
     );
     // One for each, a fill, and one each that the fill wakes; a renewal wakes them, too. Polling it would be 70.
-    let (calls, _) = run.says("  EVALSHA").split_once(' ').expect("a number");
-    let calls: u32 = calls.parse().expect("a number");
+    let calls = run.calls("  EVALSHA");
     assert!((31..=42).contains(&calls), "{calls}");
 }
 

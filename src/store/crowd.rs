@@ -37,18 +37,14 @@ const ALL: usize = 128;
 /// Those who wait for a connection to one store.
 #[derive(Debug)]
 pub(crate) struct Crowd<Q, A> {
+    /// Empty where there is no envoy, who isn't in it.
     line: Mutex<Line<Q, A>>,
-    /// What the line says, for those who would rather not lock it. Who is told the wrong thing stands in line for nothing,
-    /// or jumps it.
+    /// Changed by who has locked the line only. Others may look: who is told the wrong thing stands in line for nothing, or
+    /// jumps it. So it is `Relaxed` everywhere; the lock orders the rest.
     has_envoy: AtomicBool,
 }
 
-#[derive(Debug)]
-struct Line<Q, A> {
-    has_envoy: bool,
-    /// Empty where there is no envoy, who isn't in it.
-    queue: VecDeque<Arc<Place<Q, A>>>,
-}
+type Line<Q, A> = VecDeque<Arc<Place<Q, A>>>;
 
 /// One who waits.
 #[derive(Debug)]
@@ -98,10 +94,9 @@ pub(crate) enum Turn<'a, Q, A> {
 
 impl<Q, A> Default for Crowd<Q, A> {
     fn default() -> Crowd<Q, A> {
-        let (has_envoy, queue) = (false, VecDeque::new());
         Crowd {
-            line: Mutex::new(Line { has_envoy, queue }),
-            has_envoy: AtomicBool::new(has_envoy),
+            line: Mutex::new(VecDeque::new()),
+            has_envoy: AtomicBool::new(false),
         }
     }
 }
@@ -109,7 +104,6 @@ impl<Q, A> Default for Crowd<Q, A> {
 impl<Q, A> Crowd<Q, A> {
     /// Whether somebody waits.
     pub(crate) fn is_there(&self) -> bool {
-        // Relaxed: nothing is read that the writer wrote.
         self.has_envoy.load(Relaxed)
     }
 
@@ -118,10 +112,9 @@ impl<Q, A> Crowd<Q, A> {
         let place = Place::new(question, Stand::Waiting);
         {
             let mut line = self.line.lock();
-            if line.has_envoy {
-                line.queue.push_back(Arc::clone(&place));
+            if self.has_envoy.swap(true, Relaxed) {
+                line.push_back(Arc::clone(&place));
             } else {
-                self.set_envoy(&mut line, true);
                 *place.stand.lock() = Stand::Called;
             }
         }
@@ -150,9 +143,9 @@ impl<Q, A> Crowd<Q, A> {
         same: impl Fn(&Q, &Q) -> bool,
     ) -> Party<Q, A> {
         let waiting: Vec<_> = {
-            let queue = &mut self.line.lock().queue;
-            let count = queue.len().min(ALL);
-            queue.drain(..count).collect()
+            let mut line = self.line.lock();
+            let count = line.len().min(ALL);
+            line.drain(..count).collect()
         };
         // Without that lock, which those who come wait for.
         let envoy = Arc::clone(&own);
@@ -172,30 +165,24 @@ impl<Q, A> Crowd<Q, A> {
         if !left.is_empty() {
             let mut line = self.line.lock();
             for place in left.into_iter().rev() {
-                line.queue.push_front(place);
+                line.push_front(place);
             }
             // The envoy may have been here meanwhile, and seen nobody.
-            if !line.has_envoy {
-                self.set_envoy(&mut line, true);
+            if !self.has_envoy.swap(true, Relaxed) {
                 self.call_next(&mut line);
             }
         }
         Party { envoy, asked }
     }
 
-    fn set_envoy(&self, line: &mut Line<Q, A>, has_envoy: bool) {
-        line.has_envoy = has_envoy;
-        self.has_envoy.store(has_envoy, Relaxed);
-    }
-
     /// The envoy has gone, with whom it took: calls the next one, if there is one.
     fn call_next(&self, line: &mut Line<Q, A>) {
-        while let Some(next) = line.queue.pop_front() {
+        while let Some(next) = line.pop_front() {
             if next.change(Stand::Called) {
                 return;
             }
         }
-        self.set_envoy(line, false);
+        self.has_envoy.store(false, Relaxed);
     }
 }
 
