@@ -2,9 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{Client, ConnectionInfo, IntoConnectionInfo};
+use redis::Client;
 
 use crate::{
+    address::Address,
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     setting::{between, refuse},
@@ -186,7 +187,26 @@ impl RedisBuilder {
             return refuse("breaker_threshold", "it must be at least 1");
         }
         between("probe_interval", self.probe_interval, least)?;
-        let store = RedisStore::new(client(&self.url)?, self.pool_size, self.timeouts);
+        let info = match Address::parse(&self.url)? {
+            Address::Server(info) => info,
+            Address::Cluster(_) => {
+                return refuse(
+                    "address",
+                    "for a cluster, add the feature `cluster` of this crate",
+                );
+            }
+            Address::Sentinel { .. } => {
+                return refuse(
+                    "address",
+                    "for sentinels, add the feature `sentinel` of this crate",
+                );
+            }
+        };
+        let client = Client::open(info).map_err(|error| Error::Setting {
+            setting: "address",
+            reason: error.to_string(),
+        })?;
+        let store = RedisStore::new(client, self.pool_size, self.timeouts);
         if !self.lazy {
             store.check().map_err(|failure| failure.at("connect"))?;
         }
@@ -195,21 +215,4 @@ impl RedisBuilder {
             link: Arc::new(link),
         })
     }
-}
-
-/// The client for an address. The address is in no message: it may hold a password.
-fn client(url: &str) -> Result<Client, Error> {
-    let address = |cause: redis::RedisError| Error::Setting {
-        setting: "address",
-        reason: format!("{cause}; write `redis://host:6379` or `unix:///path`"),
-    };
-    let info: ConnectionInfo = url.into_connection_info().map_err(address)?;
-    let tcp = info
-        .tcp_settings()
-        .clone()
-        // A request larger than a packet would else wait for the server's delayed acknowledgement.
-        .set_nodelay(true);
-    // Without the name of the client library: its two replies would each get the whole connect timeout.
-    let login = info.redis_settings().clone().set_skip_set_lib_name();
-    Client::open(info.set_tcp_settings(tcp).set_redis_settings(login)).map_err(address)
 }
