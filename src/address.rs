@@ -16,7 +16,7 @@ pub(crate) enum Address {
     /// To this server.
     Server(ConnectionInfo),
     /// To the nodes that any of these name.
-    #[allow(dead_code, reason = "refused, as yet")]
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "it is refused"))]
     Cluster(Vec<ConnectionInfo>),
     /// To the server that these sentinels know by this name. With what is sent to that server, and not to them: user,
     /// password and database.

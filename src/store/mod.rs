@@ -21,6 +21,8 @@
 
 mod answer;
 mod cause;
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
 mod command;
 pub(crate) mod connection;
 mod crowd;
@@ -341,4 +343,10 @@ pub trait Store: Send + Sync {
     ///
     /// See [`read`](Store::read).
     fn ping(&self) -> Result<(), Failure>;
+
+    /// Whether it does nothing with two keys that are not in one slot of a Redis Cluster. Then ids for which the two
+    /// of a record wouldn't be are refused.
+    fn is_cluster(&self) -> bool {
+        false
+    }
 }

@@ -10,10 +10,10 @@ use redis::{Client, Connection, RedisResult, cmd};
 use super::{
     Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
     Scanned, Store, Tracking, TtlRemaining, Update, command,
-    connection::{Conduct, Connections, Timeouts},
+    connection::{Conduct, Connections, Timeouts, run_alone},
     redis_crowd::{Crowds, Lease, Look},
     script::{self, Scripts},
-    tracking,
+    tracking::{self, Task},
 };
 use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
@@ -37,8 +37,13 @@ impl RedisStore {
     /// Connects once and tells the server the scripts: whatever is wrong with the address, the password or
     /// the permissions shows here, and later no call finds a script missing.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.connections
-            .run_alone(|connection| self.scripts.load(connection))
+        let (client, timeouts) = self.terms();
+        run_alone(client, timeouts, |connection| self.scripts.load(connection))
+    }
+
+    /// What a connection outside the pool is made of.
+    pub(super) fn terms(&self) -> (&Client, Timeouts) {
+        self.connections.terms()
     }
 
     pub(super) fn run<T>(
@@ -271,8 +276,13 @@ impl Store for RedisStore {
     }
 
     fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        let (client, timeouts) = self.connections.terms();
-        Some(tracking::track(client, timeouts, prefix, bound, ear))
+        let (client, timeouts) = self.terms();
+        let task = Task {
+            prefix: prefix.to_owned(),
+            bound,
+            charge: None,
+        };
+        Some(tracking::track(client, timeouts, task, ear))
     }
 
     fn ping(&self) -> Result<(), Failure> {

@@ -63,12 +63,21 @@ impl Server {
         Server::try_start_on_port().unwrap_or_else(|failure| panic!("{failure}"))
     }
 
+    /// The same, with further arguments.
+    pub fn start_on_port_with(args: &[&str]) -> Server {
+        Server::try_start_on_port_with(args).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
     /// The same, for programs that want to say themselves what is missing.
     pub fn try_start_on_port() -> Result<Server, String> {
+        Server::try_start_on_port_with(&[])
+    }
+
+    fn try_start_on_port_with(args: &[&str]) -> Result<Server, String> {
         // Another program may take the port between the look and the start: then try the next.
         let mut failure = String::new();
         for _ in 0..10 {
-            match Server::run(new_folder(), Address::Port(free_port()), &[]) {
+            match Server::run(new_folder(), Address::Port(free_port()), args) {
                 Ok(server) => return Ok(server),
                 Err(why) => failure = why,
             }
@@ -124,9 +133,12 @@ impl Server {
 
     /// A plain connection, to look at what the cache does.
     pub fn connect(&self) -> redis::Connection {
-        Client::open(self.admin_url())
-            .and_then(|client| client.get_connection())
-            .expect("the private server answers")
+        self.try_connect().expect("the private server answers")
+    }
+
+    /// The same, to one that may be away.
+    pub fn try_connect(&self) -> redis::RedisResult<redis::Connection> {
+        Client::open(self.admin_url())?.get_connection_with_timeout(Duration::from_secs(5))
     }
 
     /// A cache of strings on this server, with the prefix `test:`.
