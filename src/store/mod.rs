@@ -36,6 +36,7 @@ pub(crate) mod redis;
 mod redis_crowd;
 mod redis_many;
 mod redis_scan;
+mod replicated;
 pub(crate) mod script;
 mod tracking;
 
