@@ -41,6 +41,9 @@ pub enum Error {
     /// | `READONLY`, `MISCONF`, `NOPERM` | a hit is a hit, a miss is degraded | this error | doesn't |
     /// | `OOM` | a hit is a hit, a miss is degraded | an update becomes an invalidation, which works | doesn't |
     /// | no free connection in the pool | degraded | this error | doesn't |
+    /// | one node of a cluster doesn't answer | degraded | this error | that of the node |
+    /// | the record's slot is being moved to another node | a hit is a hit, a miss is degraded | an invalidation works, an update becomes one | doesn't |
+    /// | too few replicas have an invalidation ([`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas)) | | this error | doesn't |
     /// | the breaker is open | degraded, at once | this error, at once | |
     /// | an invalidation of the record is remembered | degraded, at once | the write is tried | |
     ///

@@ -40,6 +40,9 @@
 //! - `tracing`: spans for lookups, loads and writes, and `tracing` events in the place of
 //!   [`log`](https://docs.rs/log) records.
 //! - `json`: `Json`, for records that are no flat hash.
+//! - `cluster`: Redis Cluster, at `redis+cluster://host:port,host:port`.
+//! - `sentinel`: a server that sentinels know by a name, at `redis+sentinel://host:port,host:port/NAME`.
+//! - `tls`: TLS, at `rediss://host` (and `rediss+cluster`, `rediss+sentinel`).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -107,7 +110,8 @@ pub use store::TtlRemaining;
 
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///
-/// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step.
+/// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step; but for
+/// [`END_LEASE`](scripts::END_LEASE), which touches the lease's only.
 pub mod scripts {
     pub use crate::store::script::{
         ACQUIRE, BACK_OFF, END_LEASE, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,

@@ -17,7 +17,7 @@ use crate::{
 /// More than Redis itself admits by default.
 const MOST_CONNECTIONS: u32 = 10_000;
 
-/// A pool of connections to one Redis server, for any number of caches. Cheap to clone: all clones share
+/// A pool of connections to one Redis server, or to each node of a cluster, for any number of caches. Cheap to clone: all clones share
 /// the pool, its circuit breaker, and the invalidations that have not reached the server yet. (Pools share
 /// nothing: in one process, caches with the same prefix belong on one `Redis`.)
 ///
@@ -72,8 +72,17 @@ impl fmt::Debug for RedisBuilder {
 }
 
 impl Redis {
-    /// Begins a pool of connections to the server at this address: `redis://user:password@host:port/db`,
-    /// `unix:///path`. With `?protocol=resp3` it speaks RESP3.
+    /// Begins a pool of connections to the server at this address:
+    ///
+    /// | address | leads to | feature |
+    /// |---|---|---|
+    /// | `redis://user:password@host:port/db` | a server | |
+    /// | `unix:///path` | a server, by its socket | |
+    /// | `rediss://…` | a server, by TLS | `tls` |
+    /// | `redis+cluster://user:password@host:port,host:port` | a cluster, by any of its nodes | `cluster` |
+    /// | `redis+sentinel://user:password@host:port,host:port/NAME/db` | the master that these sentinels know by that name | `sentinel` |
+    ///
+    /// The last two by TLS as `rediss+cluster` and `rediss+sentinel`. With `?protocol=resp3` it speaks RESP3.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder {
             url: url.into(),
@@ -99,7 +108,7 @@ impl Redis {
 }
 
 impl RedisBuilder {
-    /// Sets how many connections are opened at most. They are opened when needed and closed after ten idle
+    /// Sets how many connections are opened at most, to each node of a cluster. They are opened when needed and closed after ten idle
     /// minutes. No connection is held while a loader runs, and lookups that find none free share the next one: all who wait
     /// are asked for in one pipeline. So far fewer are needed than there are threads. 1 to 10,000.
     ///
@@ -241,7 +250,17 @@ impl RedisBuilder {
                 };
                 let store = ClusterStore::new(seeds, terms, self.probe_interval);
                 if !self.lazy {
-                    store.check().map_err(unreached)?;
+                    store.check().map_err(|failure| {
+                        if failure.to_string().contains("cluster support disabled") {
+                            let reason =
+                                "that server is none of a cluster; write `redis://host:6379`";
+                            return Error::Setting {
+                                setting: "address",
+                                reason: reason.to_owned(),
+                            };
+                        }
+                        unreached(failure)
+                    })?;
                 }
                 Ok(Arc::new(store))
             }

@@ -20,8 +20,8 @@ pub struct CacheBuilder {
 }
 
 impl Cache<Record> {
-    /// Begins a cache. `backend` is an address (`redis://user:password@host:port/db`, `unix:///path`), a
-    /// [`Redis`](crate::Redis) that several caches share, a [`RedisBuilder`](crate::RedisBuilder) with settings of its
+    /// Begins a cache. `backend` is an address (`redis://user:password@host:port/db`, `redis+cluster://host:port,host:port`, and
+    /// [others](crate::Redis::builder)), a [`Redis`](crate::Redis) that several caches share, a [`RedisBuilder`](crate::RedisBuilder) with settings of its
     /// own, a [`Memory`](crate::Memory) in this process, or a [`Backend`] over any other store.
     ///
     /// The record type is chosen by [`build`](CacheBuilder::build), not here: annotate what you assign it to.

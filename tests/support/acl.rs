@@ -15,10 +15,14 @@ pub const RULE: &str = include_str!("acl.txt");
 /// The prefix in the rule.
 pub const PREFIX: &str = "cache:product:";
 
+/// What it must allow besides, where it is one of a cluster, to one that waits for replicas as well.
+pub const CLUSTER_RULE: &str = "+cluster|slots +cluster|info +cluster|nodes +asking +wait";
+
 /// What the caches of the tests, examples and benchmarks have instead.
-const PREFIXES: [&str; 11] = [
+const PREFIXES: [&str; 12] = [
     PREFIX,
     "test:",
+    "{test}:",
     "product:",
     "person:",
     "others:",
@@ -52,12 +56,16 @@ pub fn words(prefixes: &[&str]) -> Vec<String> {
 }
 
 /// What a server is told at its start, so that nobody can connect before there is that user.
-pub(super) fn server_args() -> Vec<String> {
+pub(super) fn server_args(is_cluster: bool) -> Vec<String> {
     if !is_on() {
         return Vec::new();
     }
     let user = ["--user", USER, "on", &format!(">{PASSWORD}")].map(str::to_owned);
-    [&user[..], &words(&PREFIXES)].concat()
+    let mut words = [&user[..], &words(&PREFIXES)].concat();
+    if is_cluster {
+        words.extend(CLUSTER_RULE.split_whitespace().map(str::to_owned));
+    }
+    words
 }
 
 /// The address of a server behind a port of the loopback interface, for caches.

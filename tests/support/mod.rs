@@ -90,9 +90,9 @@ impl Server {
 
     fn run(folder: PathBuf, address: Address, args: &[&str]) -> Result<Server, String> {
         let mut args: Vec<_> = args.iter().map(ToString::to_string).collect();
-        args.extend(acl::server_args());
+        let is_node = args.iter().any(|arg| arg == "--cluster-enabled");
         let mut cluster_port = None;
-        if alone::is_on() && !args.iter().any(|arg| arg == "--cluster-enabled") {
+        if alone::is_on() && !is_node {
             let port = match address {
                 Address::Port(port) => port,
                 Address::Socket(_) => free_port(),
@@ -100,6 +100,7 @@ impl Server {
             args.extend(alone::server_args(port));
             cluster_port = Some(port);
         }
+        args.extend(acl::server_args(is_node || alone::is_on()));
         let child = spawn(&folder, &address, &args)?;
         let mut server = Server {
             child,

@@ -95,14 +95,16 @@ impl Choir {
             let mut before = mem::take(&mut state.voices);
             for node in map.nodes() {
                 let is_master = masters.iter().any(|master| master.place == node.place);
-                let voice = before.remove(&node.place);
-                let voice = voice.filter(|voice| match &voice.charge {
-                    Some(charge) => map.owns(&node.place, slot_of(charge)),
-                    None => !is_master,
-                });
-                if let Some(voice) = voice {
-                    state.voices.insert(node.place.clone(), voice);
-                    continue;
+                if let Some(voice) = before.remove(&node.place) {
+                    let is_right = match &voice.charge {
+                        Some(charge) => map.owns(&node.place, slot_of(charge)),
+                        None => !is_master,
+                    };
+                    if is_right {
+                        state.voices.insert(node.place.clone(), voice);
+                        continue;
+                    }
+                    gone.push(voice);
                 }
                 let charge = charge_of(map, &node.place, &self.prefix);
                 // Not to a master of which no slot is one of the prefix.
@@ -112,6 +114,7 @@ impl Choir {
             }
             gone.extend(before.into_values());
         }
+        // Under no lock: a listener may wait for it before it ends.
         drop(gone);
     }
 

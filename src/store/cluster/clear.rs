@@ -27,7 +27,9 @@ impl ClusterStore {
             cursor >> (PLACE_BITS + NODE_BITS)
         };
         let map = self.atlas.map();
-        let masters = map.masters();
+        let mut masters = map.masters();
+        // In the same order at each step, also where the map was drawn anew in between.
+        masters.sort_by(|one, other| one.place.cmp(&other.place));
         let number = cursor >> PLACE_BITS & ((1 << NODE_BITS) - 1);
         let place = cursor & ((1 << PLACE_BITS) - 1);
         let master = usize::try_from(number).ok().and_then(|at| masters.get(at));

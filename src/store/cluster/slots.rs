@@ -17,7 +17,7 @@ pub(super) fn slot_of(key: &str) -> u16 {
 }
 
 /// Where a node listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     pub(super) host: String,
     pub(super) port: u16,
