@@ -190,17 +190,17 @@ impl Connections {
     /// server's words, and with its address.
     pub(crate) fn run_alone<T>(
         &self,
-        run: impl FnOnce(&mut Connection) -> RedisResult<T>,
+        run: impl FnOnce(&mut Connection) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let at_server = |Failure { symptom, cause }| {
             let address = self.client.get_connection_info().addr().to_string();
             let cause = Arc::new(AtServer { address, cause });
             Failure { symptom, cause }
         };
-        let Timeouts { connect, io, .. } = self.timeouts;
+        let connect = self.timeouts.connect;
         let mut connection = open(&self.client, self.timeouts)
             .map_err(|error| at_server(unopened(error, connect)))?;
-        run(&mut connection).map_err(|error| at_server(failure(error, io)))
+        run(&mut connection).map_err(at_server)
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server

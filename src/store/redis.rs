@@ -34,13 +34,6 @@ impl RedisStore {
         }
     }
 
-    /// Connects once and tells the server the scripts: whatever is wrong with the address, the password or
-    /// the permissions shows here, and later no call finds a script missing.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.connections
-            .run_alone(|connection| self.scripts.load(connection))
-    }
-
     pub(super) fn run<T>(
         &self,
         conduct: Conduct,

@@ -35,11 +35,9 @@ macro_rules! scripts {
                 Scripts { $($name: Script { script: redis::Script::new($constant), source: $constant },)+ }
             }
 
-            /// Tells the server all scripts in one round trip.
-            pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
-                let mut pipeline = redis::pipe();
-                $(pipeline.load_script(&self.$name.script).ignore();)+
-                pipeline::query(&pipeline, connection).map_err(first)
+            /// The requests that tell the server all scripts.
+            pub(crate) fn loads(&self) -> impl Iterator<Item = Cmd> {
+                [$(&self.$name),+].into_iter().map(Script::load)
             }
         }
     };
@@ -136,6 +134,13 @@ impl Script {
         Ok(done.map(|(done,)| done))
     }
 
+    /// Tells the server the script.
+    fn load(&self) -> Cmd {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.source);
+        load
+    }
+
     /// A call of the script on both keys of a record, without its arguments.
     pub(crate) fn request(&self, keys: &Keys) -> Cmd {
         let mut request = redis::cmd("EVALSHA");
@@ -153,11 +158,7 @@ pub(crate) fn call_all(
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     // What was sent cannot be taken back, so the server must know the scripts before.
-    let told = scripts.iter().map(|script| {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(script.source);
-        load
-    });
+    let told = scripts.iter().map(|script| script.load());
     let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
 }
