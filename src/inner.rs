@@ -17,7 +17,7 @@ use crate::{
     flight::Flights,
     freshness::{Freshness, LoadTime},
     keeper::{Keeper, Keeping},
-    key::Keys,
+    key::{Keys, has_one_slot},
     link::Link,
     near::Near,
     reporter::Reporter,
@@ -66,6 +66,8 @@ pub(crate) struct Inner<R> {
     pub(crate) tracked: Option<Arc<Tracked<R>>>,
     pub(crate) settings: Settings,
     pub(crate) link: Arc<Link>,
+    /// Both keys of a record must have one slot.
+    is_cluster: bool,
     /// Loads under a lease, by its token.
     pub(crate) flights: Flights<Token, Outcome<R>>,
     /// Loads without Redis, by data key.
@@ -94,6 +96,7 @@ impl<R> Inner<R> {
             tracked,
             keeper: Keeper::new(Arc::clone(&link), Arc::clone(&reporter), settings.lease_ttl),
             settings,
+            is_cluster: link.store().is_cluster(),
             link,
             flights: Flights::new(),
             degraded: Flights::new(),
@@ -122,6 +125,11 @@ impl<R> Inner<R> {
         let mut key = String::with_capacity(prefix.len() + id.len());
         key.push_str(prefix);
         key.push_str(id);
+        if self.is_cluster && !has_one_slot(&key) {
+            return Err(Error::Id {
+                reason: "with a `}` before any `{…}`, it cannot be in a cluster: its lease would have another slot",
+            });
+        }
         Ok(key)
     }
 

@@ -21,7 +21,7 @@ impl Keys {
     /// The keys of the record at `data`.
     #[must_use]
     pub fn of(data: String) -> Keys {
-        let lease = if has_hash_tag(&data) {
+        let lease = if hash_tag(&data).is_some() {
             format!("{LEASE_PREFIX}{data}")
         } else {
             format!("{LEASE_PREFIX}{{{data}}}")
@@ -43,12 +43,23 @@ impl Keys {
     }
 }
 
-/// Whether a cluster hashes a part of the key only. `{}` is no tag: the first pair of braces counts, and
+/// The part of a key that a cluster hashes instead of the whole. `{}` is no tag: the first pair of braces counts, and
 /// only with something inside.
-fn has_hash_tag(key: &str) -> bool {
-    key.split_once('{')
-        .and_then(|(_, rest)| rest.split_once('}'))
-        .is_some_and(|(tag, _)| !tag.is_empty())
+fn hash_tag(key: &str) -> Option<&str> {
+    let (_, rest) = key.split_once('{')?;
+    let (tag, _) = rest.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
+}
+
+/// What a cluster hashes of a key.
+#[cfg(any(test, feature = "cluster"))]
+pub(crate) fn hashed(key: &str) -> &str {
+    hash_tag(key).unwrap_or(key)
+}
+
+/// Whether the lease key of this data key lies in the same slot. Not where a `}` would end the lease's tag too early.
+pub(crate) fn has_one_slot(data: &str) -> bool {
+    !data.contains('}') || hash_tag(data).is_some()
 }
 
 #[cfg(test)]
@@ -93,6 +104,18 @@ mod tests {
             ("lock:{cache:p}:1", "cache:"),
         ] {
             assert_eq!(Keys::of_lease(lease, prefix), None, "{lease}");
+        }
+    }
+
+    #[test]
+    fn both_keys_have_one_slot_or_it_is_known_that_they_have_not() {
+        for data in ["p", "cache:{", "{a}b}", "a{b}c", "ü{ü}", "{", "{a"] {
+            assert_eq!(hashed(&lease(data)), hashed(data), "{data}");
+            assert!(has_one_slot(data), "{data}");
+        }
+        for data in ["a}b", "}", "{}", "a{}b", "{}{a}"] {
+            assert_ne!(hashed(&lease(data)), hashed(data), "{data}");
+            assert!(!has_one_slot(data), "{data}");
         }
     }
 

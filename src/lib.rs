@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod address;
 mod answer;
 mod backend;
 mod bells;
@@ -109,8 +110,8 @@ pub use store::TtlRemaining;
 /// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step.
 pub mod scripts {
     pub use crate::store::script::{
-        ACQUIRE, BACK_OFF, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW, UNGUARD,
-        UPDATE_FIELD,
+        ACQUIRE, BACK_OFF, END_LEASE, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
+        UNGUARD, UPDATE_FIELD,
     };
 }
 

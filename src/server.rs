@@ -2,13 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{Client, ConnectionInfo, IntoConnectionInfo};
+use redis::{Client, ConnectionInfo};
 
+#[cfg(feature = "cluster")]
+use crate::store::cluster::{ClusterStore, node::Terms};
 use crate::{
+    address::Address,
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     setting::{between, refuse},
-    store::{Store, connection::Timeouts, redis::RedisStore},
+    store::{Failure, Store, connection::Timeouts, greeting::Kin, redis::RedisStore},
 };
 
 /// More than Redis itself admits by default.
@@ -186,30 +189,57 @@ impl RedisBuilder {
             return refuse("breaker_threshold", "it must be at least 1");
         }
         between("probe_interval", self.probe_interval, least)?;
-        let store = RedisStore::new(client(&self.url)?, self.pool_size, self.timeouts);
-        if !self.lazy {
-            store.check().map_err(|failure| failure.at("connect"))?;
-        }
-        let link = Link::new(Arc::new(store), self.breaker_threshold, self.probe_interval);
+        let store = self.store()?;
+        let link = Link::new(store, self.breaker_threshold, self.probe_interval);
         Ok(Redis {
             link: Arc::new(link),
         })
     }
+
+    /// What the address leads to, checked unless that is not wanted.
+    fn store(&self) -> Result<Arc<dyn Store>, Error> {
+        let unreached = |failure: Failure| failure.at("connect");
+        match Address::parse(&self.url)? {
+            Address::Server(info) => {
+                let store = RedisStore::new(client(info)?, self.pool_size, self.timeouts);
+                if !self.lazy {
+                    store.check(Kin::Single).map_err(unreached)?;
+                }
+                Ok(Arc::new(store))
+            }
+            #[cfg(feature = "cluster")]
+            Address::Cluster(nodes) => {
+                if nodes.iter().any(|node| node.redis_settings().db() != 0) {
+                    return refuse("address", "a cluster has no databases but number 0");
+                }
+                let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
+                let terms = Terms {
+                    pool_size: self.pool_size,
+                    timeouts: self.timeouts,
+                    breaker_threshold: self.breaker_threshold,
+                };
+                let store = ClusterStore::new(seeds, terms, self.probe_interval);
+                if !self.lazy {
+                    store.check().map_err(unreached)?;
+                }
+                Ok(Arc::new(store))
+            }
+            #[cfg(not(feature = "cluster"))]
+            Address::Cluster(_) => refuse(
+                "address",
+                "for a cluster, add the feature `cluster` of this crate",
+            ),
+            Address::Sentinel { .. } => refuse(
+                "address",
+                "for sentinels, add the feature `sentinel` of this crate",
+            ),
+        }
+    }
 }
 
-/// The client for an address. The address is in no message: it may hold a password.
-fn client(url: &str) -> Result<Client, Error> {
-    let address = |cause: redis::RedisError| Error::Setting {
+fn client(info: ConnectionInfo) -> Result<Client, Error> {
+    Client::open(info).map_err(|error| Error::Setting {
         setting: "address",
-        reason: format!("{cause}; write `redis://host:6379` or `unix:///path`"),
-    };
-    let info: ConnectionInfo = url.into_connection_info().map_err(address)?;
-    let tcp = info
-        .tcp_settings()
-        .clone()
-        // A request larger than a packet would else wait for the server's delayed acknowledgement.
-        .set_nodelay(true);
-    // Without the name of the client library: its two replies would each get the whole connect timeout.
-    let login = info.redis_settings().clone().set_skip_set_lib_name();
-    Client::open(info.set_tcp_settings(tcp).set_redis_settings(login)).map_err(address)
+        reason: error.to_string(),
+    })
 }

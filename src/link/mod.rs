@@ -138,7 +138,7 @@ impl Link {
                 self.line.tell_of_breaker();
                 self.call_mender();
             }
-            Symptom::Silent | Symptom::Crowded => {}
+            Symptom::Silent | Symptom::Partly | Symptom::Crowded => {}
             Symptom::Refused => breaker.succeeded(),
         }
         Err(error)

@@ -124,6 +124,26 @@ fn open(client: &Client, timeouts: Timeouts) -> RedisResult<Connection> {
     Ok(connection)
 }
 
+/// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at once, in the server's
+/// words, and with its address.
+pub(super) fn run_alone<T>(
+    client: &Client,
+    timeouts: Timeouts,
+    run: impl FnOnce(&mut Connection) -> RedisResult<T>,
+) -> Result<T, Failure> {
+    let Timeouts { connect, io, .. } = timeouts;
+    let mut connection =
+        open(client, timeouts).map_err(|error| at_server(client, unopened(error, connect)))?;
+    run(&mut connection).map_err(|error| at_server(client, failure(error, io)))
+}
+
+/// A failure with the address of the server it came from.
+pub(super) fn at_server(client: &Client, Failure { symptom, cause }: Failure) -> Failure {
+    let address = client.get_connection_info().addr().to_string();
+    let cause = Arc::new(AtServer { address, cause });
+    Failure { symptom, cause }
+}
+
 /// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would make stay for
 /// half a minute after the pool is gone, because the next look for idle connections is due then.
 fn workers() -> ScheduledThreadPool {
@@ -184,23 +204,6 @@ impl Connections {
     /// What a connection outside the pool is made of.
     pub(crate) fn terms(&self) -> (&Client, Timeouts) {
         (&self.client, self.timeouts)
-    }
-
-    /// Runs a request on a connection of its own, outside the pool, so that a refusal comes back at once, in the
-    /// server's words, and with its address.
-    pub(crate) fn run_alone<T>(
-        &self,
-        run: impl FnOnce(&mut Connection) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let at_server = |Failure { symptom, cause }| {
-            let address = self.client.get_connection_info().addr().to_string();
-            let cause = Arc::new(AtServer { address, cause });
-            Failure { symptom, cause }
-        };
-        let connect = self.timeouts.connect;
-        let mut connection = open(&self.client, self.timeouts)
-            .map_err(|error| at_server(unopened(error, connect)))?;
-        run(&mut connection).map_err(at_server)
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server

@@ -12,6 +12,8 @@ pub enum Symptom {
     Silent,
     /// It answered, and would not do what it was asked.
     Refused,
+    /// A part of it does not answer: the next request, about another record, may fare better.
+    Partly,
     /// Nothing: there are more callers than it takes at a time.
     Crowded,
 }

@@ -46,6 +46,19 @@ pub(super) struct Greeting {
     role: String,
 }
 
+/// What kind of server somebody takes it for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kin {
+    /// One that has all keys.
+    Single,
+    /// A node of a cluster.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        allow(dead_code, reason = "there is no cluster")
+    )]
+    Node,
+}
+
 /// Asks who is there, in a protocol that every connection reads. (A bare `HELLO` is not known to 6.0.)
 pub(super) fn hello() -> Cmd {
     cmd("HELLO").arg(2).take()
@@ -92,14 +105,14 @@ impl Greeting {
         greeting
     }
 
-    /// Why there can be no cache on it.
-    pub(super) fn unfit(&self) -> Option<Unfit> {
+    /// Why there can be no cache on it, whose address was given as that of this.
+    pub(super) fn unfit(&self, as_what: Kin) -> Option<Unfit> {
+        // Others count otherwise.
         let is_redis = ["redis", ""].contains(&&*self.name);
-        match (&*self.mode, self.version) {
-            ("sentinel", _) => Some(Unfit::Sentinel),
-            ("cluster", _) => Some(Unfit::Cluster),
-            // Others count otherwise.
-            (_, Some(version)) if is_redis && version < OLDEST => Some(Unfit::TooOld(version)),
+        match (&*self.mode, as_what, self.version) {
+            ("sentinel", ..) => Some(Unfit::Sentinel),
+            ("cluster", Kin::Single, _) => Some(Unfit::Cluster),
+            (_, _, Some(version)) if is_redis && version < OLDEST => Some(Unfit::TooOld(version)),
             _ => None,
         }
     }
@@ -193,7 +206,7 @@ mod tests {
             let greeting = Greeting::of_hello(&reply).unwrap();
             assert_eq!(greeting.name, "redis");
             assert_eq!(greeting.version, Some(Version(7, 0, 15)));
-            assert_eq!(greeting.unfit(), None);
+            assert_eq!(greeting.unfit(Kin::Single), None);
             assert!(!greeting.is_replica());
         }
     }
@@ -203,7 +216,10 @@ mod tests {
         let info = "# Server\r\nredis_version:5.0.6\r\nredis_mode:standalone\r\n\r\n# Replication\r\nrole:slave\r\n";
         let info = Value::BulkString(info.as_bytes().to_vec());
         let greeting = Greeting::of_info(&info).unwrap();
-        assert_eq!(greeting.unfit(), Some(Unfit::TooOld(Version(5, 0, 6))));
+        assert_eq!(
+            greeting.unfit(Kin::Single),
+            Some(Unfit::TooOld(Version(5, 0, 6)))
+        );
         assert!(greeting.is_replica());
         assert_eq!(Greeting::of_info(&Value::Okay), None);
         assert_eq!(Greeting::of_info(&Value::BulkString(b"no".to_vec())), None);
@@ -219,23 +235,39 @@ mod tests {
     #[test]
     fn only_a_redis_can_be_too_old() {
         for version in ["2.8.24", "5.0.14", "6.0.8", "6.0"] {
-            assert!(matches!(redis(version).unfit(), Some(Unfit::TooOld(_))));
+            assert!(matches!(
+                redis(version).unfit(Kin::Single),
+                Some(Unfit::TooOld(_))
+            ));
         }
         for version in [
             "6.0.9", "6.0.16", "6.2.14", "8.2.3", "10.0.0", "7.4.0-v1", "unstable",
         ] {
-            assert_eq!(redis(version).unfit(), None, "{version}");
+            assert_eq!(redis(version).unfit(Kin::Single), None, "{version}");
         }
         let other = hello(&[("server", "garnet"), ("version", "1.0.65")]);
-        assert_eq!(other.unwrap().unfit(), None);
+        assert_eq!(other.unwrap().unfit(Kin::Single), None);
     }
 
     #[test]
     fn where_there_are_no_keys_or_not_all_the_right_address_is_named() {
         let node = |mode| hello(&[("server", "valkey"), ("mode", mode)]).unwrap();
-        let said = |mode| node(mode).unfit().unwrap().to_string();
+        let said = |mode| node(mode).unfit(Kin::Single).unwrap().to_string();
         assert!(said("cluster").contains("`redis+cluster://host:port`"));
         assert!(said("sentinel").contains("`redis+sentinel://host:port/NAME`"));
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_is_one_where_that_is_wanted() {
+        let node = hello(&[("server", "redis"), ("mode", "cluster")]).unwrap();
+        assert_eq!(node.unfit(Kin::Node), None);
+        let old = hello(&[
+            ("server", "redis"),
+            ("version", "6.0.3"),
+            ("mode", "cluster"),
+        ])
+        .unwrap();
+        assert!(matches!(old.unfit(Kin::Node), Some(Unfit::TooOld(_))));
     }
 
     #[test]

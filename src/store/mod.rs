@@ -21,12 +21,14 @@
 
 mod answer;
 mod cause;
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
 mod command;
 pub(crate) mod connection;
 mod crowd;
 mod ear;
 mod failure;
-mod greeting;
+pub(crate) mod greeting;
 mod many;
 pub(crate) mod memory;
 mod pipeline;
@@ -343,4 +345,10 @@ pub trait Store: Send + Sync {
     ///
     /// See [`read`](Store::read).
     fn ping(&self) -> Result<(), Failure>;
+
+    /// Whether it does nothing with two keys that are not in one slot of a Redis Cluster. Then ids for which the two
+    /// of a record wouldn't be are refused.
+    fn is_cluster(&self) -> bool {
+        false
+    }
 }

@@ -6,14 +6,26 @@
 
 use std::collections::VecDeque;
 
-use redis::{Cmd, Connection, ConnectionLike, FromRedisValue, Pipeline, RedisResult, Value};
+use redis::{
+    Cmd, Connection, ConnectionLike, FromRedisValue, Pipeline, RedisError, RedisResult, Value,
+};
 
 /// Sends the pipeline, and reads its replies.
 pub(crate) fn query<T: FromRedisValue>(
     pipeline: &Pipeline,
     connection: &mut Connection,
 ) -> RedisResult<T> {
-    pipeline.query(&mut Impatient(connection))
+    let answered = pipeline.query(&mut Impatient(connection));
+    answered.map_err(first)
+}
+
+/// The first of a pipeline's errors: what a server has against one of its commands it has against all, as a rule.
+fn first(error: RedisError) -> RedisError {
+    let all = error.clone().into_server_errors();
+    match all.as_deref().and_then(|all| all.first()) {
+        Some((_, first)) => first.clone().into(),
+        None => error,
+    }
 }
 
 /// How many bytes of requests may be without their replies, where these may be large. It fits into the buffers of a

@@ -34,6 +34,8 @@ pub(super) struct Pulse {
     /// When the latest one that has been answered was sent.
     answered: Instant,
     under_way: VecDeque<Beat>,
+    /// Sent before each `PING`.
+    question: Vec<u8>,
 }
 
 /// A `PING` on its way.
@@ -54,7 +56,14 @@ impl Pulse {
             skips: 0,
             answered: now,
             under_way: VecDeque::new(),
+            question: Vec::new(),
         }
+    }
+
+    /// With another question before each `PING`. Its answer comes before that to the `PING`, also where redis-rs drops some:
+    /// it never drops as many as are sent.
+    pub(super) fn asking(self, question: Vec<u8>) -> Pulse {
+        Pulse { question, ..self }
     }
 
     /// What is to be sent now, if anything is.
@@ -72,6 +81,7 @@ impl Pulse {
                 sent: now,
                 vouches_for,
             });
+            request.extend_from_slice(&self.question);
             request.extend(cmd("PING").arg(self.sent).get_packed_command());
         }
         (!request.is_empty()).then_some(request)

@@ -13,7 +13,7 @@ use super::{
     connection::{Conduct, Connections, Timeouts},
     redis_crowd::{Crowds, Lease, Look},
     script::{self, Scripts},
-    tracking,
+    tracking::{self, Task},
 };
 use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
 
@@ -32,6 +32,11 @@ impl RedisStore {
             scripts: Scripts::new(),
             crowds: Crowds::default(),
         }
+    }
+
+    /// What a connection outside the pool is made of.
+    pub(super) fn terms(&self) -> (&Client, Timeouts) {
+        self.connections.terms()
     }
 
     pub(super) fn run<T>(
@@ -264,8 +269,13 @@ impl Store for RedisStore {
     }
 
     fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        let (client, timeouts) = self.connections.terms();
-        Some(tracking::track(client, timeouts, prefix, bound, ear))
+        let (client, timeouts) = self.terms();
+        let task = Task {
+            prefix: prefix.to_owned(),
+            bound,
+            charge: None,
+        };
+        Some(tracking::track(client, timeouts, task, ear))
     }
 
     fn ping(&self) -> Result<(), Failure> {

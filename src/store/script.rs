@@ -37,7 +37,7 @@ macro_rules! scripts {
 
             /// The requests that tell the server all scripts.
             pub(crate) fn loads(&self) -> impl Iterator<Item = Cmd> {
-                [$(&self.$name),+].into_iter().map(Script::load)
+                [$(&self.$name),+].into_iter().map(Script::to_load)
             }
         }
     };
@@ -58,6 +58,8 @@ scripts! {
     RENEW renew;
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
+    /// Ends every load of a record that is under way, and leaves the record.
+    END_LEASE end_lease;
     /// Has a record count as stale, and ends every load of it that is under way.
     EXPIRE expire;
     /// Begins a write: no fill until it has ended.
@@ -71,15 +73,6 @@ scripts! {
 /// Whether the server doesn't know the script, and so has done nothing.
 pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-}
-
-/// The first of a pipeline's errors: a server that refuses one script refuses all, in the same words.
-fn first(error: RedisError) -> RedisError {
-    let all = error.clone().into_server_errors();
-    match all.as_deref().and_then(|all| all.first()) {
-        Some((_, first)) => first.clone().into(),
-        None => error,
-    }
 }
 
 /// One script. Called by its hash; the server is told the source when it doesn't know it (any more).
@@ -124,7 +117,7 @@ impl Script {
         transaction.arg(self.script.get_hash()).arg(2);
         transaction.arg(&keys.data).arg(&keys.lease);
         write_args(&mut transaction);
-        let done: Option<(T,)> = match pipeline::query(&transaction, connection).map_err(first) {
+        let done: Option<(T,)> = match pipeline::query(&transaction, connection) {
             Err(error) if is_unknown(&error) => {
                 self.script.load(connection)?;
                 None
@@ -134,11 +127,25 @@ impl Script {
         Ok(done.map(|(done,)| done))
     }
 
-    /// Tells the server the script.
-    fn load(&self) -> Cmd {
+    /// The request that tells a server this script.
+    fn to_load(&self) -> Cmd {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(self.source);
         load
+    }
+
+    /// Tells the server this script.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
+        self.script.load(connection).map(drop)
+    }
+
+    /// A call of a script on one key, without its arguments.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn request_on(&self, key: &str) -> Cmd {
+        let mut request = redis::cmd("EVALSHA");
+        request.arg(self.script.get_hash()).arg(1).arg(key);
+        request
     }
 
     /// A call of the script on both keys of a record, without its arguments.
@@ -158,7 +165,7 @@ pub(crate) fn call_all(
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     // What was sent cannot be taken back, so the server must know the scripts before.
-    let told = scripts.iter().map(|script| script.load());
+    let told = scripts.iter().map(|script| script.to_load());
     let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
 }

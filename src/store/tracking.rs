@@ -41,18 +41,27 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause where the server would not be listened to: somebody has to change that.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
+/// What to listen to.
+pub(super) struct Task {
+    pub(super) prefix: String,
+    /// In time for whoever relies on it so long after a change was acknowledged.
+    pub(super) bound: Duration,
+    /// Of a cluster: a key that the server must have in its charge. Where it hasn't, it is heard no longer.
+    pub(super) charge: Option<String>,
+}
+
 /// Begins to listen, in a thread of its own.
-pub(super) fn track(
-    client: &Client,
-    timeouts: Timeouts,
-    prefix: &str,
-    bound: Duration,
-    ear: SharedEar,
-) -> Tracking {
+pub(super) fn track(client: &Client, timeouts: Timeouts, task: Task, ear: SharedEar) -> Tracking {
+    let Task {
+        prefix,
+        bound,
+        charge,
+    } = task;
     let listener = Listener {
         client: speaking_resp3(client),
         timeouts,
-        prefix: prefix.to_owned(),
+        prefix,
+        charge,
         bound,
         period: (bound / 4).min(LONGEST_PERIOD),
         ear,
@@ -125,6 +134,7 @@ struct Listener {
     client: RedisResult<Client>,
     timeouts: Timeouts,
     prefix: String,
+    charge: Option<String>,
     bound: Duration,
     period: Duration,
     ear: SharedEar,
@@ -226,6 +236,9 @@ impl Listener {
     fn hear(&self, connection: &mut Connection) -> Result<(), Failure> {
         let failed = |error| cause::failure(error, self.bound);
         let mut pulse = Pulse::new(self.period, Instant::now());
+        if let Some(charge) = &self.charge {
+            pulse = pulse.asking(cmd("PTTL").arg(charge).get_packed_command());
+        }
         while !self.end.is_near() {
             let now = Instant::now();
             let unanswered = pulse.unanswered_since();
@@ -245,6 +258,8 @@ impl Listener {
                         self.tell(&data);
                     }
                 }
+                // It has the key in its charge.
+                Ok(Value::Int(_)) if self.charge.is_some() => {}
                 // Perhaps to somebody who may not ping.
                 Ok(Value::ServerError(error)) => return Err(failed(error.into())),
                 Ok(reply) => match pulse.answered(&reply) {

@@ -63,12 +63,21 @@ impl Server {
         Server::try_start_on_port().unwrap_or_else(|failure| panic!("{failure}"))
     }
 
+    /// The same, with further arguments.
+    pub fn start_on_port_with(args: &[&str]) -> Server {
+        Server::try_start_on_port_with(args).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
     /// The same, for programs that want to say themselves what is missing.
     pub fn try_start_on_port() -> Result<Server, String> {
+        Server::try_start_on_port_with(&[])
+    }
+
+    fn try_start_on_port_with(args: &[&str]) -> Result<Server, String> {
         // Another program may take the port between the look and the start: then try the next.
         let mut failure = String::new();
         for _ in 0..10 {
-            match Server::run(new_folder(), Address::Port(free_port()), &[]) {
+            match Server::run(new_folder(), Address::Port(free_port()), args) {
                 Ok(server) => return Ok(server),
                 Err(why) => failure = why,
             }
@@ -124,15 +133,16 @@ impl Server {
 
     /// A plain connection, to look at what the cache does.
     pub fn connect(&self) -> redis::Connection {
-        let info = self.admin_url().into_connection_info();
-        let quietly = info.and_then(|info| {
-            // Newer servers would count, and show, that the client library tells its name.
-            let login = info.redis_settings().clone().set_skip_set_lib_name();
-            Client::open(info.set_redis_settings(login))
-        });
-        quietly
-            .and_then(|client| client.get_connection())
-            .expect("the private server answers")
+        self.try_connect().expect("the private server answers")
+    }
+
+    /// The same, to one that may be away.
+    pub fn try_connect(&self) -> redis::RedisResult<redis::Connection> {
+        let info = self.admin_url().into_connection_info()?;
+        // Newer servers would count, and show, that the client library tells its name.
+        let login = info.redis_settings().clone().set_skip_set_lib_name();
+        let client = Client::open(info.set_redis_settings(login))?;
+        client.get_connection_with_timeout(Duration::from_secs(5))
     }
 
     /// A cache of strings on this server, with the prefix `test:`.

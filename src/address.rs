@@ -1,0 +1,176 @@
+//! An address as a program writes it: one server, the nodes of a cluster, or the sentinels that know the server.
+//!
+//! Redis's own scheme names one host. For several, the schemes end with what they are: `redis+cluster://a,b,c` and
+//! `redis+sentinel://a,b,c/NAME`. Each host is read by redis-rs as an address of its own, so that whatever may stand there
+//! may stand here.
+//!
+//! Nothing of an address is in a message: it may hold a password.
+
+use redis::{ConnectionInfo, IntoConnectionInfo, RedisError};
+
+use crate::error::Error;
+
+/// Where to connect.
+#[derive(Debug)]
+pub(crate) enum Address {
+    /// To this server.
+    Server(ConnectionInfo),
+    /// To the nodes that any of these name.
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "it is refused"))]
+    Cluster(Vec<ConnectionInfo>),
+    /// To the server that these sentinels know by this name. With what is sent to that server, and not to them: user,
+    /// password and database.
+    #[allow(dead_code, reason = "refused, as yet")]
+    Sentinel {
+        sentinels: Vec<ConnectionInfo>,
+        name: String,
+    },
+}
+
+/// What the scheme ends with, where there are several hosts.
+const CLUSTER: &str = "+cluster";
+const SENTINEL: &str = "+sentinel";
+
+/// Where sentinels listen, if nobody says otherwise.
+const SENTINEL_PORT: u16 = 26379;
+
+impl Address {
+    pub(crate) fn parse(url: &str) -> Result<Address, Error> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        if let Some(scheme) = scheme.strip_suffix(CLUSTER) {
+            return each_host(scheme, rest, "").map(Address::Cluster);
+        }
+        if let Some(scheme) = scheme.strip_suffix(SENTINEL) {
+            let (hosts, path) = rest
+                .split_once('/')
+                .ok_or_else(|| refused("write `redis+sentinel://host:26379,host:26379/NAME`"))?;
+            let end = path.find(['/', '?', '#']).unwrap_or(path.len());
+            let (name, path) = path.split_at(end);
+            if name.is_empty() {
+                return Err(refused(
+                    "after the sentinels comes the name under which they know the server: `redis+sentinel://host:26379/NAME`",
+                ));
+            }
+            return Ok(Address::Sentinel {
+                sentinels: each_host(scheme, &with_port(hosts), path)?,
+                name: name.to_owned(),
+            });
+        }
+        one(url).map(Address::Server)
+    }
+}
+
+fn refused(reason: impl Into<String>) -> Error {
+    let (setting, reason) = ("address", reason.into());
+    Error::Setting { setting, reason }
+}
+
+/// An address for each of the hosts, with the user before them and what comes after them.
+fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>, Error> {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let url = |host| format!("{scheme}://{user}{host}{after}{path}");
+    hosts.split(',').map(|host| one(&url(host))).collect()
+}
+
+/// These hosts with the port of sentinels where they have none.
+fn with_port(authority: &str) -> String {
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let with_port = |host: &str| {
+        // The colons of `[::1]` are no port's.
+        let name_ends = host.rfind(']').unwrap_or(0);
+        if host[name_ends..].contains(':') {
+            host.to_owned()
+        } else {
+            format!("{host}:{SENTINEL_PORT}")
+        }
+    };
+    let hosts: Vec<_> = hosts.split(',').map(with_port).collect();
+    user + &hosts.join(",")
+}
+
+fn one(url: &str) -> Result<ConnectionInfo, Error> {
+    if !cfg!(feature = "tls") && (url.starts_with("rediss:") || url.starts_with("valkeys:")) {
+        return Err(refused(
+            "for a connection by TLS, add the feature `tls` of this crate",
+        ));
+    }
+    let info = url.into_connection_info().map_err(|cause: RedisError| {
+        refused(format!(
+            "{cause}; write `redis://host:6379`, `unix:///path`, `redis+cluster://host:6379,host:6379` or \
+             `redis+sentinel://host:26379/NAME`"
+        ))
+    })?;
+    let tcp = info
+        .tcp_settings()
+        .clone()
+        // A request larger than a packet would else wait for the server's delayed acknowledgement.
+        .set_nodelay(true);
+    // Without the name of the client library: its two replies would each get the whole connect timeout.
+    let login = info.redis_settings().clone().set_skip_set_lib_name();
+    Ok(info.set_tcp_settings(tcp).set_redis_settings(login))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(infos: &[ConnectionInfo]) -> Vec<String> {
+        infos.iter().map(|info| info.addr().to_string()).collect()
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_have_the_same_user_and_parameters() {
+        let Ok(Address::Cluster(nodes)) =
+            Address::parse("redis+cluster://me:p%40ss@one:7000,[::1]:7001,two?protocol=resp3")
+        else {
+            panic!("it is the address of a cluster");
+        };
+        assert_eq!(shown(&nodes), ["one:7000", "::1:7001", "two:6379"]);
+        for node in &nodes {
+            let login = node.redis_settings();
+            assert_eq!(
+                (login.username(), login.password()),
+                (Some("me"), Some("p@ss"))
+            );
+            assert_eq!(login.protocol(), redis::ProtocolVersion::RESP3);
+        }
+    }
+
+    #[test]
+    fn sentinels_have_a_port_of_their_own_and_a_name_for_the_server() {
+        let Ok(Address::Sentinel { sentinels, name }) =
+            Address::parse("redis+sentinel://:secret@one,[::1],two:5000/shop/3")
+        else {
+            panic!("it is the address of sentinels");
+        };
+        assert_eq!(name, "shop");
+        assert_eq!(shown(&sentinels), ["one:26379", "::1:26379", "two:5000"]);
+        let login = sentinels[0].redis_settings();
+        assert_eq!((login.password(), login.db()), (Some("secret"), 3));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_without_being_quoted() {
+        for url in [
+            "redis+sentinel://:secret@one",
+            "redis+sentinel://:secret@one/",
+            "redis+cluster://:secret@",
+            "redis+cluster://:secret@one,,two",
+            "redis://:secret@one/secret",
+            "http://:secret@one",
+            ":secret",
+        ] {
+            let refusal = Address::parse(url).unwrap_err().to_string();
+            assert!(refusal.starts_with("setting `address`: "), "{refusal}");
+            assert!(!refusal.contains("secret"), "{refusal}");
+        }
+    }
+}

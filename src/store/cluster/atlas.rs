@@ -1,0 +1,193 @@
+//! What is known of a cluster, kept right: from what redirections say, and by asking its nodes.
+//!
+//! A redirection corrects one slot, before whoever was redirected goes on. And it calls the mender, which asks for all of
+//! them; so does a node that doesn't answer, until another has taken its place or it answers again. Nobody waits for that.
+//!
+//! # Locks
+//!
+//! `map` is held to take or replace the `Arc` in it, and not beyond; `drawing` by whoever replaces it, from before the new one
+//! is made until whoever listens has been told of it, so that they are told in the order in which the maps were drawn. First
+//! `drawing`, then `map`.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+use redis::Client;
+
+use super::{
+    choir::Choir,
+    map::Map,
+    node::{Node, Terms, client_of, place_of, slots_by},
+    slots::{Place, Range},
+};
+use crate::{
+    mender::Mender,
+    store::{Failure, Symptom, cause},
+    token::Token,
+    trace,
+};
+
+pub(super) struct Atlas {
+    /// Those in the address. They are asked where no node that was heard of answers.
+    seeds: Vec<Client>,
+    terms: Terms,
+    map: RwLock<Arc<Map>>,
+    drawing: Mutex<()>,
+    /// Those that listen to all masters.
+    choirs: Mutex<Vec<Weak<Choir>>>,
+    mender: Mender,
+}
+
+impl Atlas {
+    /// One that knows nothing but these nodes. Connects to none.
+    pub(super) fn new(seeds: Vec<Client>, terms: Terms, probe_interval: Duration) -> Arc<Atlas> {
+        let nodes = seeds.iter().filter_map(|seed| {
+            let place = place_of(seed)?;
+            Some(Arc::new(Node::new(seed.clone(), place, terms)))
+        });
+        let map = Map::of(nodes.collect());
+        Arc::new_cyclic(|atlas: &Weak<Atlas>| {
+            let atlas = Weak::clone(atlas);
+            Atlas {
+                seeds,
+                terms,
+                map: RwLock::new(Arc::new(map)),
+                drawing: Mutex::default(),
+                choirs: Mutex::default(),
+                // One that is gone has nothing to mend.
+                mender: Mender::new(probe_interval, move || {
+                    atlas.upgrade().is_none_or(|atlas| atlas.is_mended())
+                }),
+            }
+        })
+    }
+
+    pub(super) fn map(&self) -> Arc<Map> {
+        Arc::clone(&self.map.read())
+    }
+
+    /// Who has this slot.
+    pub(super) fn owner(&self, slot: u16) -> Result<Arc<Node>, Failure> {
+        let owner = self.map.read().owner(slot).cloned();
+        owner.ok_or_else(|| Failure::new(Symptom::Silent, "no node of the cluster is known"))
+    }
+
+    /// A node says that a slot is another's.
+    pub(super) fn moved(&self, slot: u16, to: &Place) -> Result<Arc<Node>, Failure> {
+        let node = self.node(to)?;
+        {
+            let _drawing = self.drawing.lock();
+            let map = self.map();
+            if !map.owns(to, slot) {
+                self.replace(map.moved(slot, to));
+            }
+        }
+        self.call_mender();
+        Ok(node)
+    }
+
+    /// The node at a place that another one named.
+    pub(super) fn node(&self, place: &Place) -> Result<Arc<Node>, Failure> {
+        if let Some(node) = self.map().at(place) {
+            return Ok(Arc::clone(node));
+        }
+        let _drawing = self.drawing.lock();
+        let map = self.map();
+        // Somebody else may have been told the same.
+        if let Some(node) = map.at(place) {
+            return Ok(Arc::clone(node));
+        }
+        let node = self.open(place)?;
+        // Before anybody can read from it: what is read there is not used near until it is listened to.
+        for choir in self.choirs() {
+            choir.expect(&node);
+        }
+        self.replace(map.with(Arc::clone(&node)));
+        Ok(node)
+    }
+
+    fn open(&self, place: &Place) -> Result<Arc<Node>, Failure> {
+        let io = self.terms.timeouts.io;
+        let seed = self.seeds.first().ok_or_else(|| {
+            Failure::new(Symptom::Silent, "the address of the cluster names no node")
+        })?;
+        let client = client_of(seed, place).map_err(|error| cause::failure(error, io))?;
+        Ok(Arc::new(Node::new(client, place.clone(), self.terms)))
+    }
+
+    /// Under `drawing`.
+    fn replace(&self, map: Map) {
+        *self.map.write() = Arc::new(map);
+    }
+
+    fn choirs(&self) -> Vec<Arc<Choir>> {
+        let mut choirs = self.choirs.lock();
+        choirs.retain(|choir| choir.strong_count() > 0);
+        choirs.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Has somebody follow what is known, from now on.
+    pub(super) fn tell(&self, choir: &Arc<Choir>) {
+        let _drawing = self.drawing.lock();
+        self.choirs.lock().push(Arc::downgrade(choir));
+        choir.follow(&self.map());
+    }
+
+    /// Asks one node after the other which slots are whose, until one says.
+    pub(super) fn survey(&self) -> Result<(), Failure> {
+        let map = self.map();
+        let mut nodes: Vec<_> = map.nodes().iter().collect();
+        // From anywhere, for the first may be one that has been left behind by the others.
+        if !nodes.is_empty() {
+            let most = u64::try_from(nodes.len() - 1).unwrap_or_default();
+            let first = Token::random().spread(0, most);
+            nodes.rotate_left(usize::try_from(first).unwrap_or_default());
+        }
+        nodes.sort_by_key(|node| node.is_broken());
+        let known = nodes.into_iter().map(|node| node.store.terms().0);
+        let mut failure = None;
+        for client in known.chain(&self.seeds) {
+            match slots_by(client, self.terms.timeouts) {
+                Ok(ranges) if !ranges.is_empty() => return self.draw(&ranges),
+                Ok(_) => {}
+                Err(refused) => failure = failure.or(Some(refused)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            Failure::new(Symptom::Silent, "no node of the cluster has any slots")
+        }))
+    }
+
+    fn draw(&self, ranges: &[Range]) -> Result<(), Failure> {
+        let _drawing = self.drawing.lock();
+        let before = self.map();
+        let map = before.drawn(ranges, |place| self.open(place))?;
+        if map.fingerprint() != before.fingerprint() {
+            let masters = map.masters().len();
+            trace::info!("the slots of the cluster are on {masters} masters");
+        }
+        for choir in self.choirs() {
+            choir.follow(&map);
+        }
+        self.replace(map);
+        Ok(())
+    }
+
+    /// Something is not as it was.
+    pub(super) fn call_mender(&self) {
+        if let Err(error) = self.mender.call() {
+            trace::error!("there is no thread to ask the nodes of the cluster with: {error}");
+        }
+    }
+
+    fn is_mended(&self) -> bool {
+        let surveyed = self.survey().is_ok();
+        let map = self.map();
+        // Each of them, also after one that isn't.
+        let broken = map.nodes().iter().filter(|node| !node.is_mended()).count();
+        surveyed && broken == 0 && map.is_whole()
+    }
+}

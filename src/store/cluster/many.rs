@@ -1,0 +1,230 @@
+//! Steps for many records: one request to each node that has some of them, all at the same time.
+
+use std::{panic::resume_unwind, sync::Arc, thread, time::Duration};
+
+use super::{
+    ClusterStore,
+    node::Node,
+    redirect::{Redirect, Torn},
+    slots::slot_of,
+};
+use crate::{
+    key::Keys,
+    store::{
+        Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, Store, Symptom,
+        TtlRemaining, redis::RedisStore,
+    },
+    token::Token,
+};
+
+/// To how many nodes requests are under way at the same time. A thread for each costs about as much as a round trip in one
+/// building; with more nodes than these each of them asks several, one after the other.
+const AT_ONCE: usize = 8;
+
+/// Those of the items that one node has, with their places among all.
+struct Share<I> {
+    node: Arc<Node>,
+    places: Vec<usize>,
+    items: Vec<I>,
+}
+
+impl ClusterStore {
+    pub(super) fn read_many(&self, all: &[&str]) -> Each<Entry> {
+        let one = |data: &&str| self.read(data);
+        self.each(all, |data| data, RedisStore::read_all, one)
+    }
+
+    pub(super) fn read_many_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+        let one = |data: &&str| self.read_with_ttl(data);
+        self.each(all, |data| data, RedisStore::read_all_with_ttl, one)
+    }
+
+    pub(super) fn acquire_many(
+        &self,
+        questions: &[Question<'_>],
+        lease_ttl: Duration,
+    ) -> Each<Acquire> {
+        self.each(
+            questions,
+            |question| &question.keys.data,
+            |store, questions| store.acquire_all(questions, lease_ttl),
+            |&Question { keys, token, look }| self.acquire(keys, token, lease_ttl, look),
+        )
+    }
+
+    pub(super) fn refresh_many(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+        self.each(
+            all,
+            |due| &due.keys.data,
+            |store, all| store.refresh_all(all, lease_ttl),
+            |due| self.refresh(due.keys, due.token, lease_ttl, due.left),
+        )
+    }
+
+    pub(super) fn finish_many(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        let one = |&Finish { keys, token, end }: &Finish<'_>| match end {
+            End::Fill(ttl, record) => self.fill(keys, token, ttl, record),
+            End::Release => self.release(keys, token),
+            End::BackOff(pause) => self.back_off(keys, token, pause),
+        };
+        self.each(loads, |load| &load.keys.data, RedisStore::finish_all, one)
+    }
+
+    pub(super) fn renew_many(
+        &self,
+        leases: &[(Keys, Token)],
+        lease_ttl: Duration,
+    ) -> Result<Vec<bool>, Failure> {
+        let all: Vec<_> = leases.iter().collect();
+        let renewed = self.each(
+            &all,
+            |(keys, _)| &keys.data,
+            |store, some| {
+                let some: Vec<_> = some.iter().map(|lease| (*lease).clone()).collect();
+                let renewed = store.renew_all(&some, lease_ttl)?;
+                Ok(renewed.into_iter().map(Ok).collect())
+            },
+            |(keys, token)| self.renew(keys, *token, lease_ttl),
+        );
+        renewed?.into_iter().collect()
+    }
+
+    pub(super) fn invalidate_many(&self, all: &[&Keys]) -> Each<bool> {
+        let one = |keys: &&Keys| self.invalidate(keys);
+        self.each(all, |keys| &keys.data, RedisStore::invalidate_all, one)
+    }
+
+    /// Done in one step where it can be, and in two while the slot is being moved.
+    pub(super) fn or_apart(
+        &self,
+        keys: &Keys,
+        done: Result<bool, Failure>,
+    ) -> Result<bool, Failure> {
+        match done {
+            Err(failure) if Torn::is(&failure) => self.invalidate_apart(keys),
+            done => done,
+        }
+    }
+
+    /// Asks each node for its share, and once more, one by one, for what it was redirected with. That was not done, so also
+    /// what must not be repeated is asked again.
+    fn each<I: Copy + Sync + Send, T: Send>(
+        &self,
+        all: &[I],
+        key: impl Fn(&I) -> &str,
+        send: impl Fn(&RedisStore, &[I]) -> Each<T> + Sync,
+        one: impl Fn(&I) -> Result<T, Failure>,
+    ) -> Each<T> {
+        let shares = self.shares(all, key)?;
+        let ask = |share: &Share<I>| self.ask(&share.node, |store| send(store, &share.items));
+        let each = at_the_same_time(&shares, ask);
+        let mut answers: Vec<Option<Result<T, Failure>>> = all.iter().map(|_| None).collect();
+        for (share, each) in shares.iter().zip(each) {
+            match each {
+                Ok(each) if each.len() == share.items.len() => {
+                    for (place, answer) in share.places.iter().zip(each) {
+                        answers[*place] = Some(answer.map_err(|failure| self.partly(failure)));
+                    }
+                }
+                Ok(each) => {
+                    let said = (each.len(), share.items.len());
+                    let miscounted = format!("{} answers to {} questions", said.0, said.1);
+                    return Err(Failure::new(Symptom::Refused, miscounted));
+                }
+                Err(failure) if failure.symptom == Symptom::Silent => return Err(failure),
+                Err(failure) => {
+                    for place in &share.places {
+                        answers[*place] = Some(Err(failure.clone()));
+                    }
+                }
+            }
+            for place in &share.places {
+                let is_redirected =
+                    |failure: &Failure| Redirect::of(failure, &share.node.place).is_some();
+                if let Some(Err(failure)) = &answers[*place]
+                    && is_redirected(failure)
+                {
+                    answers[*place] = Some(one(&all[*place]));
+                }
+            }
+        }
+        let unasked = || Err(Failure::new(Symptom::Refused, "it was not asked"));
+        let answers = answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(unasked));
+        Ok(answers.collect())
+    }
+
+    fn shares<I: Copy>(
+        &self,
+        all: &[I],
+        key: impl Fn(&I) -> &str,
+    ) -> Result<Vec<Share<I>>, Failure> {
+        let map = self.atlas.map();
+        let mut shares: Vec<Share<I>> = Vec::new();
+        for (place, item) in all.iter().enumerate() {
+            let node = map.owner(slot_of(key(item)));
+            let node = node
+                .ok_or_else(|| Failure::new(Symptom::Silent, "no node of the cluster is known"))?;
+            let at = shares
+                .iter()
+                .position(|share| Arc::ptr_eq(&share.node, node));
+            let at = at.unwrap_or_else(|| {
+                shares.push(Share {
+                    node: Arc::clone(node),
+                    places: Vec::new(),
+                    items: Vec::new(),
+                });
+                shares.len() - 1
+            });
+            shares[at].places.push(place);
+            shares[at].items.push(*item);
+        }
+        Ok(shares)
+    }
+}
+
+/// Each of them, on threads of their own where there are several.
+fn at_the_same_time<S: Sync, T: Send>(shares: &[S], ask: impl Fn(&S) -> T + Sync) -> Vec<T> {
+    let threads = shares.len().min(AT_ONCE);
+    if threads < 2 {
+        return shares.iter().map(ask).collect();
+    }
+    let some = |first: usize| shares.iter().skip(first).step_by(threads);
+    let ask_some = |first: usize| some(first).map(&ask).collect::<Vec<_>>();
+    let columns: Vec<Vec<T>> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|first| {
+                let ask_some = &ask_some;
+                let builder = thread::Builder::new().name("cache-aside-batch".to_owned());
+                builder.spawn_scoped(scope, move || ask_some(first))
+            })
+            .collect();
+        let own = ask_some(0);
+        let others = others
+            .into_iter()
+            .enumerate()
+            .map(|(at, other)| match other {
+                Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // There is no thread to be had.
+                Err(_) => ask_some(at + 1),
+            });
+        std::iter::once(own).chain(others).collect()
+    });
+    let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+    let answers = (0..shares.len()).map(|at| columns[at % threads].next());
+    answers.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_at_the_same_time_comes_back_in_order() {
+        for count in [0, 1, 2, 7, 8, 9, 30] {
+            let all: Vec<usize> = (0..count).collect();
+            assert_eq!(at_the_same_time(&all, |item| *item), all);
+        }
+    }
+}

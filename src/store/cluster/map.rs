@@ -1,0 +1,134 @@
+//! Which node has which slot: one state of that, which is replaced as a whole.
+//!
+//! Pure: sends nothing.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use super::{
+    node::Node,
+    slots::{Place, Range, SLOTS},
+};
+use crate::store::Failure;
+
+/// No node is known for a slot.
+const NOBODY: u16 = u16::MAX;
+
+#[derive(Clone)]
+pub(super) struct Map {
+    /// No two at the same place.
+    nodes: Vec<Arc<Node>>,
+    /// For each slot, which of the nodes has it.
+    owners: Box<[u16]>,
+}
+
+impl Map {
+    /// Where nothing is known but some nodes.
+    pub(super) fn of(nodes: Vec<Arc<Node>>) -> Map {
+        let owners = vec![NOBODY; usize::from(SLOTS)].into();
+        Map { nodes, owners }
+    }
+
+    /// As a node tells it. Nodes that are known stay what they are, with their connections; the others are opened.
+    pub(super) fn drawn(
+        &self,
+        ranges: &[Range],
+        open: impl Fn(&Place) -> Result<Arc<Node>, Failure>,
+    ) -> Result<Map, Failure> {
+        let mut map = Map::of(Vec::new());
+        for range in ranges {
+            let at = match (map.index(&range.master), self.at(&range.master)) {
+                (Some(at), _) => at,
+                (None, Some(known)) => map.add(Arc::clone(known)),
+                (None, None) => map.add(open(&range.master)?),
+            };
+            map.owners[usize::from(range.first)..=usize::from(range.last)].fill(at);
+        }
+        for node in &self.nodes {
+            if node.is_new() && map.index(&node.place).is_none() {
+                map.add(Arc::clone(node));
+            }
+        }
+        Ok(map)
+    }
+
+    fn add(&mut self, node: Arc<Node>) -> u16 {
+        self.nodes.push(node);
+        // There are no more masters than slots.
+        u16::try_from(self.nodes.len() - 1).unwrap_or(NOBODY)
+    }
+
+    /// The same with a node more.
+    pub(super) fn with(&self, node: Arc<Node>) -> Map {
+        let mut map = self.clone();
+        map.add(node);
+        map
+    }
+
+    /// The same with a slot at this place, whose node is known.
+    pub(super) fn moved(&self, slot: u16, to: &Place) -> Map {
+        let mut map = self.clone();
+        map.owners[usize::from(slot)] = map.index(to).unwrap_or(NOBODY);
+        map
+    }
+
+    fn index(&self, place: &Place) -> Option<u16> {
+        let at = self.nodes.iter().position(|node| node.place == *place);
+        at.and_then(|at| u16::try_from(at).ok())
+    }
+
+    pub(super) fn nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
+    }
+
+    pub(super) fn at(&self, place: &Place) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|node| node.place == *place)
+    }
+
+    /// Who has a slot; where nobody knows, somebody, who will say.
+    pub(super) fn owner(&self, slot: u16) -> Option<&Arc<Node>> {
+        let at = self.owners[usize::from(slot)];
+        self.nodes.get(usize::from(at)).or_else(|| {
+            let answers = |node: &&Arc<Node>| !node.is_broken();
+            self.nodes.iter().find(answers).or(self.nodes.first())
+        })
+    }
+
+    /// Whether this is the node of a slot.
+    pub(super) fn owns(&self, place: &Place, slot: u16) -> bool {
+        self.index(place) == Some(self.owners[usize::from(slot)])
+    }
+
+    /// Those that have any slots.
+    pub(super) fn masters(&self) -> Vec<&Arc<Node>> {
+        let mut has_slots = vec![false; self.nodes.len()];
+        for at in &self.owners {
+            if let Some(has_slots) = has_slots.get_mut(usize::from(*at)) {
+                *has_slots = true;
+            }
+        }
+        let nodes = self.nodes.iter().zip(has_slots);
+        nodes
+            .filter_map(|(node, has_slots)| has_slots.then_some(node))
+            .collect()
+    }
+
+    /// Whether every slot has a node.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.owners.contains(&NOBODY)
+    }
+
+    /// A number that is another one, nearly always, where any slot has another node.
+    pub(super) fn fingerprint(&self) -> u16 {
+        let mut hasher = DefaultHasher::new();
+        for at in &self.owners {
+            self.nodes
+                .get(usize::from(*at))
+                .map(|node| &node.place)
+                .hash(&mut hasher);
+        }
+        u16::try_from(hasher.finish() >> 48).unwrap_or_default()
+    }
+}

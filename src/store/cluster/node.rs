@@ -1,0 +1,170 @@
+//! One node: the store on it, and whether it answers.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::{Client, ConnectionAddr, ErrorKind, RedisResult, ServerErrorKind, Value, cmd};
+
+use super::slots::{Place, Range, ranges};
+use crate::{
+    breaker::Breaker,
+    store::{
+        Failure, Symptom,
+        cause::AtServer,
+        connection::{Conduct, Timeouts, run_alone},
+        redis::RedisStore,
+        script::nonsense,
+    },
+};
+
+/// What all nodes have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// To each node.
+    pub(crate) pool_size: u32,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) breaker_threshold: u32,
+}
+
+/// A node that was heard of in a redirection stays known for so long, though it has no slots: one that is being filled gets
+/// its first when the move of that has ended.
+const WITHOUT_SLOTS: Duration = Duration::from_secs(30);
+
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) store: RedisStore,
+    /// Turns away those who ask a node that is known not to answer. That of the link counts for all nodes together.
+    breaker: Breaker,
+    heard_of: Instant,
+}
+
+impl Node {
+    pub(super) fn new(client: Client, place: Place, terms: Terms) -> Node {
+        Node {
+            place,
+            store: RedisStore::new(client, terms.pool_size, terms.timeouts),
+            breaker: Breaker::new(terms.breaker_threshold),
+            heard_of: Instant::now(),
+        }
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.heard_of.elapsed() < WITHOUT_SLOTS
+    }
+
+    /// Asks it, unless it is known not to answer.
+    pub(super) fn ask<T>(
+        &self,
+        step: impl FnOnce(&RedisStore) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let Some(cause) = self.breaker.refusal() {
+            let symptom = Symptom::Silent;
+            return Err(Failure { symptom, cause });
+        }
+        let failure = match step(&self.store) {
+            Ok(answer) => {
+                self.breaker.succeeded();
+                return Ok(answer);
+            }
+            Err(failure) => failure,
+        };
+        match failure.symptom {
+            Symptom::Silent => {
+                let failure = self.named(failure);
+                self.breaker.failed(&failure.clone().at("a node"));
+                Err(failure)
+            }
+            Symptom::Refused => {
+                self.breaker.succeeded();
+                Err(failure)
+            }
+            Symptom::Crowded | Symptom::Partly => Err(failure),
+        }
+    }
+
+    /// With its address, since there are others.
+    pub(super) fn named(&self, Failure { symptom, cause }: Failure) -> Failure {
+        let address = self.place.to_string();
+        let cause = Arc::new(AtServer { address, cause });
+        Failure { symptom, cause }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Asks it again if it is in order. False: it isn't.
+    pub(super) fn is_mended(&self) -> bool {
+        if !self.is_broken() {
+            return true;
+        }
+        let is_well = self.is_well().is_ok();
+        if is_well {
+            self.breaker.close();
+        }
+        is_well
+    }
+
+    /// Whether it does what it is asked. One that is cut off from the others answers a `PING`.
+    pub(super) fn is_well(&self) -> Result<(), Failure> {
+        let state: String = self.store.run(Conduct::Repeatable, |connection| {
+            cmd("CLUSTER").arg("INFO").query(connection)
+        })?;
+        if state.contains("cluster_state:fail") {
+            let down = (
+                ErrorKind::Server(ServerErrorKind::ClusterDown),
+                "the cluster is down",
+            );
+            let down = Arc::new(redis::RedisError::from(down));
+            let (symptom, cause) = (Symptom::Silent, down);
+            return Err(Failure { symptom, cause });
+        }
+        Ok(())
+    }
+}
+
+/// Which slots are whose, as the node at this address says it. On a connection of its own: that works also where all in
+/// its pool are in use.
+pub(super) fn slots_by(client: &Client, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
+    let said_by = place_of(client);
+    run_alone(client, timeouts, |connection| {
+        let said: Value = cmd("CLUSTER").arg("SLOTS").query(connection)?;
+        said_by
+            .as_ref()
+            .and_then(|said_by| ranges(said, said_by))
+            .ok_or_else(|| nonsense("CLUSTER SLOTS answers with slots and their nodes"))
+    })
+}
+
+/// Where a client leads; `None`: to no port.
+pub(super) fn place_of(client: &Client) -> Option<Place> {
+    let (host, port) = match client.get_connection_info().addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            (host.clone(), *port)
+        }
+        _ => return None,
+    };
+    Some(Place { host, port })
+}
+
+/// A client of another node: with the same login, by TLS if this one is.
+pub(super) fn client_of(client: &Client, place: &Place) -> RedisResult<Client> {
+    let info = client.get_connection_info().clone();
+    let (host, port) = (place.host.clone(), place.port);
+    let address = match info.addr().clone() {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure,
+            tls_params,
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    Client::open(info.set_addr(address))
+}

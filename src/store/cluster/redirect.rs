@@ -1,0 +1,77 @@
+//! What a node answers where it doesn't do what it is asked, because of whose slot that is.
+
+use std::{error::Error as StdError, fmt};
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use super::slots::Place;
+use crate::store::{Failure, Symptom};
+
+pub(super) enum Redirect {
+    /// The slot is another node's.
+    Moved(u16, Place),
+    /// The slot is being moved to this one, and the key is there already, or would be. For this once.
+    Ask(Place),
+    /// The slot is being moved, and one key is here and another there, as far as anybody knows.
+    Torn,
+}
+
+impl Redirect {
+    /// `None`: it failed for another reason. The request was not done.
+    pub(super) fn of(failure: &Failure, said_by: &Place) -> Option<Redirect> {
+        let error = failure.cause.downcast_ref::<RedisError>()?;
+        let to = || {
+            let (place, slot) = error.redirect_node()?;
+            Some((slot, Place::parse(place, said_by)?))
+        };
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved) => {
+                to().map(|(slot, place)| Redirect::Moved(slot, place))
+            }
+            ErrorKind::Server(ServerErrorKind::Ask) => to().map(|(_, place)| Redirect::Ask(place)),
+            ErrorKind::Server(ServerErrorKind::TryAgain) => Some(Redirect::Torn),
+            _ => None,
+        }
+    }
+}
+
+/// A slot is being moved. Both keys of a record are in it, and a cluster does nothing with two keys of which one may be there
+/// and the other here.
+#[derive(Debug)]
+pub(super) struct Torn;
+
+impl Torn {
+    pub(super) fn failure() -> Failure {
+        Failure::new(Symptom::Refused, Torn)
+    }
+
+    pub(super) fn is(failure: &Failure) -> bool {
+        failure.cause.is::<Torn>()
+    }
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the record's slot is being moved to another node of the cluster")
+    }
+}
+
+impl StdError for Torn {}
+
+/// Nodes that send from one to the other.
+#[derive(Debug)]
+pub(super) struct Astray {
+    pub(super) times: u32,
+}
+
+impl fmt::Display for Astray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the nodes of the cluster redirected this {} times",
+            self.times
+        )
+    }
+}
+
+impl StdError for Astray {}

@@ -1,0 +1,156 @@
+//! Which slot a key is in, and which node has which slots, as a node of the cluster tells it.
+//!
+//! Pure: sends nothing. From the cluster specification,
+//! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
+
+use crc16::{State, XMODEM};
+use redis::Value;
+
+use crate::key::hashed;
+
+/// How many slots a cluster has.
+pub(super) const SLOTS: u16 = 16_384;
+
+/// The slot of a key.
+pub(super) fn slot_of(key: &str) -> u16 {
+    State::<XMODEM>::calculate(hashed(key).as_bytes()) % SLOTS
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Place {
+    /// From `host:port`, as redirections have it. Without a host it is that of the node that said so.
+    pub(super) fn parse(text: &str, said_by: &Place) -> Option<Place> {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok()?;
+        let host = if host.is_empty() { &said_by.host } else { host };
+        let host = host.to_owned();
+        Some(Place { host, port })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Slots, from the first to the last, and their master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) first: u16,
+    pub(super) last: u16,
+    pub(super) master: Place,
+}
+
+/// What `CLUSTER SLOTS` says. `None`: nothing that makes sense.
+pub(super) fn ranges(reply: Value, said_by: &Place) -> Option<Vec<Range>> {
+    let Value::Array(ranges) = reply else {
+        return None;
+    };
+    ranges.into_iter().map(|one| range(one, said_by)).collect()
+}
+
+fn range(reply: Value, said_by: &Place) -> Option<Range> {
+    let Value::Array(parts) = reply else {
+        return None;
+    };
+    let mut parts = parts.into_iter();
+    let (first, last, master) = (parts.next()?, parts.next()?, parts.next()?);
+    let (first, last) = (number(&first)?, number(&last)?);
+    let Value::Array(master) = master else {
+        return None;
+    };
+    let mut master = master.into_iter();
+    let (host, port) = (master.next()?, master.next()?);
+    let host = match host {
+        Value::BulkString(host) => String::from_utf8(host).ok()?,
+        Value::SimpleString(host) => host,
+        Value::Nil => String::new(),
+        _ => return None,
+    };
+    let host = match host.as_str() {
+        // A node that doesn't know its own address, or would not tell: the one at which it was asked.
+        "" | "?" => said_by.host.clone(),
+        _ => host,
+    };
+    let port = number(&port)?;
+    let master = Place { host, port };
+    (first <= last && last < SLOTS).then_some(Range {
+        first,
+        last,
+        master,
+    })
+}
+
+fn number(value: &Value) -> Option<u16> {
+    match value {
+        Value::Int(number) => u16::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here() -> Place {
+        Place {
+            host: "here".to_owned(),
+            port: 7000,
+        }
+    }
+
+    /// As the specification has it.
+    #[test]
+    fn a_slot_is_the_hash_of_the_key_or_of_its_tag() {
+        assert_eq!(slot_of("123456789"), 0x31C3);
+        assert_eq!(slot_of("foo{123456789}bar"), 0x31C3);
+        assert_eq!(slot_of("foo{}{123456789}"), slot_of("foo{}{123456789}"));
+        assert_ne!(slot_of("foo{}{123456789}"), 0x31C3);
+    }
+
+    #[test]
+    fn a_redirection_without_a_host_is_to_the_one_who_said_so() {
+        let place = |text| Place::parse(text, &here()).map(|place| place.to_string());
+        assert_eq!(place("10.0.0.1:7001").as_deref(), Some("10.0.0.1:7001"));
+        assert_eq!(place(":7001").as_deref(), Some("here:7001"));
+        assert_eq!(place("::1:7001").as_deref(), Some("::1:7001"));
+        assert_eq!(place("nonsense"), None);
+    }
+
+    #[test]
+    fn ranges_are_read_with_their_masters_and_nonsense_is_not() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let node = |host, port| Value::Array(vec![host, Value::Int(port), text("an id")]);
+        let range = |first, last, nodes| {
+            let mut parts = vec![Value::Int(first), Value::Int(last)];
+            parts.extend::<Vec<_>>(nodes);
+            Value::Array(parts)
+        };
+        let said = Value::Array(vec![
+            range(0, 5, vec![node(text("a"), 1), node(text("replica"), 9)]),
+            range(6, 16_383, vec![node(Value::Nil, 2)]),
+        ]);
+        let ranges = |reply| ranges(reply, &here());
+        let read = ranges(said).unwrap();
+        let shown = |range: &Range| format!("{}-{} {}", range.first, range.last, range.master);
+        let shown: Vec<_> = read.iter().map(shown).collect();
+        assert_eq!(shown, ["0-5 a:1", "6-16383 here:2"]);
+
+        assert_eq!(ranges(Value::Int(1)), None);
+        for wrong in [
+            range(0, 16_384, vec![node(text("a"), 1)]),
+            range(7, 6, vec![node(text("a"), 1)]),
+            range(0, 1, vec![]),
+            range(0, 1, vec![node(text("a"), 65_536)]),
+        ] {
+            assert_eq!(ranges(Value::Array(vec![wrong])), None);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! A private Redis Cluster.
+
+#![allow(dead_code, reason = "each user takes its own part")]
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, CacheBuilder, Redis, RedisBuilder};
+use redis::{Cmd, Connection, FromRedisValue, RedisResult, cmd};
+
+use crate::support::{Server, acl, free_port};
+
+/// How many slots there are.
+pub(crate) const SLOTS: u16 = 16_384;
+
+/// How long a node may be silent before the others take it for gone. Redis itself waits 15 s.
+pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Masters, each with as many replicas, which end with this value.
+pub(crate) struct Cluster {
+    /// The masters as they were at the start, then the replicas: of the first one, of the second, and so on, and around again.
+    pub(crate) nodes: Vec<Server>,
+    masters: usize,
+}
+
+impl Cluster {
+    /// Starts one, with the slots dealt out evenly.
+    pub(crate) fn start(masters: usize, replicas: usize) -> Cluster {
+        Cluster::start_with(masters, replicas, &[])
+    }
+
+    pub(crate) fn start_with(masters: usize, replicas: usize, args: &[&str]) -> Cluster {
+        let nodes = (0..masters * (1 + replicas)).map(|_| start_node(args));
+        let cluster = Cluster {
+            nodes: nodes.collect(),
+            masters,
+        };
+        cluster.join_nodes();
+        cluster
+    }
+
+    fn join_nodes(&self) {
+        for (at, node) in self.nodes.iter().enumerate() {
+            // Different from the start, or they would settle first which is whose.
+            ask::<()>(node, cluster("SET-CONFIG-EPOCH").arg(at + 1));
+        }
+        let count = u16::try_from(self.masters).expect("a few masters");
+        for (at, master) in (0..count).zip(self.masters()) {
+            let edge = |at: u16| u32::from(SLOTS) * u32::from(at) / u32::from(count);
+            let slots = cluster("ADDSLOTSRANGE")
+                .arg(edge(at))
+                .arg(edge(at + 1) - 1)
+                .to_owned();
+            ask::<()>(master, &slots);
+        }
+        let first = &self.nodes[0];
+        for node in &self.nodes[1..] {
+            let mut meet = cluster("MEET");
+            meet.arg("127.0.0.1").arg(first.port()).arg(bus_port(first));
+            ask::<()>(node, &meet);
+        }
+        let all = self.nodes.len();
+        self.until("all nodes know each other", || {
+            self.nodes.iter().all(|node| {
+                lines(node).len() == all
+                    && lines(node).iter().all(|line| !line.contains("handshake"))
+            })
+        });
+        for (at, replica) in self.nodes[self.masters..].iter().enumerate() {
+            let master = id(&self.nodes[at % self.masters]);
+            self.until("a replica follows", || {
+                try_ask::<()>(replica, cluster("REPLICATE").arg(&master)).is_ok()
+            });
+        }
+        self.until("the cluster is well", || {
+            self.nodes.iter().all(|node| {
+                let info: String = ask(node, &cluster("INFO"));
+                info.contains("cluster_state:ok")
+            })
+        });
+        self.until("the replicas are up to date", || {
+            self.nodes[self.masters..].iter().all(is_linked)
+        });
+        self.until("the nodes tell of the replicas", || {
+            self.nodes.iter().all(|node| {
+                let replicas = lines(node)
+                    .iter()
+                    .filter(|line| line.contains("slave"))
+                    .count();
+                replicas == all - self.masters
+            })
+        });
+    }
+
+    /// The masters as they were at the start.
+    pub(crate) fn masters(&self) -> &[Server] {
+        &self.nodes[..self.masters]
+    }
+
+    /// The address for caches.
+    pub(crate) fn url(&self) -> String {
+        let login = match acl::url_at(0).split_once('@') {
+            Some((login, _)) => format!("{}@", login.trim_start_matches("redis://")),
+            None => String::new(),
+        };
+        let hosts: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port()))
+            .collect();
+        format!("redis+cluster://{login}{}", hosts.join(","))
+    }
+
+    pub(crate) fn redis(&self) -> RedisBuilder {
+        Redis::builder(self.url())
+    }
+
+    pub(crate) fn builder(&self) -> CacheBuilder {
+        Cache::builder(self.url()).prefix("test:")
+    }
+
+    /// Which of the nodes has this key by now; `None`: nobody says so.
+    pub(crate) fn owner_of(&self, key: &str) -> Option<usize> {
+        let owns = |node: &Server| try_ask::<i64>(node, cmd("EXISTS").arg(key)).is_ok();
+        self.nodes.iter().position(owns)
+    }
+
+    /// A plain connection to the node that has this key.
+    pub(crate) fn connect(&self, key: &str) -> Connection {
+        let owner = self.owner_of(key).expect("some node has the key");
+        self.nodes[owner].connect()
+    }
+
+    /// The slot of a key, as Redis tells it.
+    pub(crate) fn slot_of(&self, key: &str) -> u16 {
+        ask(&self.nodes[0], cluster("KEYSLOT").arg(key))
+    }
+
+    /// Says that a slot is being moved, as `redis-cli --cluster reshard` does. Its keys stay where they are.
+    pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
+        let (from, to) = (&self.nodes[from], &self.nodes[to]);
+        let importing = cluster("SETSLOT")
+            .arg(slot)
+            .arg("IMPORTING")
+            .arg(id(from))
+            .to_owned();
+        ask::<()>(to, &importing);
+        let migrating = cluster("SETSLOT")
+            .arg(slot)
+            .arg("MIGRATING")
+            .arg(id(to))
+            .to_owned();
+        ask::<()>(from, &migrating);
+    }
+
+    /// Hands over the keys of a slot, as many as there are now.
+    pub(crate) fn hand_over(&self, slot: u16, from: usize, to: usize) {
+        let (from, to) = (&self.nodes[from], &self.nodes[to]);
+        let keys: Vec<Vec<u8>> = ask(from, cluster("GETKEYSINSLOT").arg(slot).arg(1_000));
+        for key in keys {
+            let mut migrate = cmd("MIGRATE");
+            migrate
+                .arg("127.0.0.1")
+                .arg(to.port())
+                .arg(key)
+                .arg(0)
+                .arg(5_000);
+            migrate.arg("REPLACE");
+            ask::<redis::Value>(from, &migrate);
+        }
+    }
+
+    /// The slot is the other's from now on.
+    pub(crate) fn end_move(&self, slot: u16, to: usize) {
+        let new = id(&self.nodes[to]);
+        for node in [&self.nodes[to]].into_iter().chain(self.masters()) {
+            // One that is down hears of it from the others.
+            let _ = try_ask::<()>(node, cluster("SETSLOT").arg(slot).arg("NODE").arg(&new));
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        self.begin_move(slot, from, to);
+        self.hand_over(slot, from, to);
+        self.end_move(slot, to);
+    }
+
+    /// Waits until the nodes have come so far.
+    pub(crate) fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !condition() {
+            assert!(Instant::now() < deadline, "waited 30 s until {what}");
+            // Nothing tells but asking.
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Bounded staleness, on every node.
+    pub(crate) fn assert_every_key_expires(&self) {
+        for node in &self.nodes {
+            node.assert_every_key_expires();
+        }
+    }
+}
+
+/// A node that knows no others.
+fn start_node(args: &[&str]) -> Server {
+    let timeout = NODE_TIMEOUT.as_millis().to_string();
+    let bus_port = free_port().to_string();
+    let own = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        &timeout,
+        "--cluster-port",
+        &bus_port,
+    ];
+    Server::start_on_port_with(&[&own, args].concat())
+}
+
+pub(crate) fn cluster(command: &str) -> Cmd {
+    let mut request = cmd("CLUSTER");
+    request.arg(command);
+    request
+}
+
+pub(crate) fn ask<T: FromRedisValue>(node: &Server, request: &Cmd) -> T {
+    try_ask(node, request).expect("the node answers")
+}
+
+pub(crate) fn try_ask<T: FromRedisValue>(node: &Server, request: &Cmd) -> RedisResult<T> {
+    request.query(&mut node.try_connect()?)
+}
+
+/// What a node says of all that it knows, a line each.
+fn lines(node: &Server) -> Vec<String> {
+    let nodes: String = ask(node, &cluster("NODES"));
+    nodes.lines().map(ToOwned::to_owned).collect()
+}
+
+/// Where it listens to other nodes.
+fn bus_port(node: &Server) -> u16 {
+    let port: (String, u16) = ask(node, cmd("CONFIG").arg("GET").arg("cluster-port"));
+    port.1
+}
+
+/// The name by which nodes know a node.
+pub(crate) fn id(node: &Server) -> String {
+    ask(node, &cluster("MYID"))
+}
+
+fn is_linked(replica: &Server) -> bool {
+    let info: String = ask(replica, cmd("INFO").arg("replication"));
+    info.contains("master_link_status:up")
+}
