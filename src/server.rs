@@ -53,6 +53,7 @@ pub struct RedisBuilder {
     timeouts: Timeouts,
     breaker_threshold: u32,
     probe_interval: Duration,
+    replicas: u32,
     lazy: bool,
 }
 
@@ -64,6 +65,7 @@ impl fmt::Debug for RedisBuilder {
             .field("timeouts", &self.timeouts)
             .field("breaker_threshold", &self.breaker_threshold)
             .field("probe_interval", &self.probe_interval)
+            .field("replicas", &self.replicas)
             .field("lazy", &self.lazy)
             .finish_non_exhaustive()
     }
@@ -83,6 +85,7 @@ impl Redis {
             },
             breaker_threshold: BREAKER_THRESHOLD,
             probe_interval: PROBE_INTERVAL,
+            replicas: 0,
             lazy: false,
         }
     }
@@ -156,6 +159,22 @@ impl RedisBuilder {
         self
     }
 
+    /// Has whatever ends a record (`invalidate`, the end of a `write`, `expire`, `clear`, an update) count as done only when so
+    /// many replicas of the server have it as well (`WAIT`), within half of `io_timeout`. Where they haven't, the call
+    /// fails as it does when Redis can't be reached: the invalidation is remembered and replayed, and until then this process
+    /// doesn't read that record from Redis.
+    ///
+    /// Redis acknowledges a change before its replicas have it. Where a replica takes over from a master that is lost (Cluster,
+    /// Sentinel), it may have an old record whose invalidation was acknowledged, and serve it until its TTL is over.
+    /// With as many replicas as may take over, it hasn't. Each such call costs a round trip more, and the way to the replicas
+    /// and back.
+    ///
+    /// Defaults to 0: as Redis itself does.
+    pub fn wait_for_replicas(mut self, replicas: u32) -> RedisBuilder {
+        self.replicas = replicas;
+        self
+    }
+
     /// Lets `build` succeed without asking the server anything, for programs that must start while Redis is
     /// away. Lookups are then degraded until it answers. A wrong password is no longer found at the start.
     pub fn lazy(mut self) -> RedisBuilder {
@@ -201,7 +220,8 @@ impl RedisBuilder {
         let unreached = |failure: Failure| failure.at("connect");
         match Address::parse(&self.url)? {
             Address::Server(info) => {
-                let store = RedisStore::new(client(info)?, self.pool_size, self.timeouts);
+                let store =
+                    RedisStore::new(client(info)?, self.pool_size, self.timeouts, self.replicas);
                 if !self.lazy {
                     store.check(Kin::Single).map_err(unreached)?;
                 }
@@ -217,6 +237,7 @@ impl RedisBuilder {
                     pool_size: self.pool_size,
                     timeouts: self.timeouts,
                     breaker_threshold: self.breaker_threshold,
+                    replicas: self.replicas,
                 };
                 let store = ClusterStore::new(seeds, terms, self.probe_interval);
                 if !self.lazy {

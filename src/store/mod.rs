@@ -38,6 +38,7 @@ mod redis_check;
 mod redis_crowd;
 mod redis_many;
 mod redis_scan;
+mod replicated;
 pub(crate) mod script;
 mod tracking;
 

@@ -22,15 +22,23 @@ pub(crate) struct RedisStore {
     pub(super) connections: Connections,
     pub(super) scripts: Scripts,
     pub(super) crowds: Crowds,
+    /// How many of them must have what was ended before it counts.
+    pub(super) replicas: u32,
 }
 
 impl RedisStore {
     /// Opens no connection.
-    pub(crate) fn new(client: Client, pool_size: u32, timeouts: Timeouts) -> RedisStore {
+    pub(crate) fn new(
+        client: Client,
+        pool_size: u32,
+        timeouts: Timeouts,
+        replicas: u32,
+    ) -> RedisStore {
         RedisStore {
             connections: Connections::new(client, pool_size, timeouts),
             scripts: Scripts::new(),
             crowds: Crowds::default(),
+            replicas,
         }
     }
 
@@ -165,7 +173,7 @@ impl Store for RedisStore {
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run_ending(Conduct::Repeatable, &[keys], |connection| {
             self.scripts.invalidate.call(connection, keys, |request| {
                 request.arg(Token::random().as_bytes());
             })
@@ -201,7 +209,7 @@ impl Store for RedisStore {
     }
 
     fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run_ending(Conduct::Repeatable, &[keys], |connection| {
             self.scripts.expire.call(connection, keys, |request| {
                 request.arg(Token::random().as_bytes()).arg(millis(stay));
             })
@@ -219,7 +227,7 @@ impl Store for RedisStore {
     }
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run_ending(Conduct::Repeatable, &[keys], |connection| {
             self.scripts.unguard.call(connection, keys, |request| {
                 request.arg(writer.as_bytes());
                 request.arg(Token::random().as_bytes());
@@ -234,7 +242,7 @@ impl Store for RedisStore {
         value: &[u8],
         ttl: Option<NewTtl>,
     ) -> Result<Update, Failure> {
-        let done = self.run(Conduct::Transaction, |connection| {
+        let done = self.run_ending(Conduct::Transaction, &[keys], |connection| {
             command::watch(connection, keys)?;
             let update_field = &self.scripts.update_field;
             update_field.call_watched(connection, keys, |request| {
@@ -257,7 +265,7 @@ impl Store for RedisStore {
         ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
-        self.run(Conduct::Transaction, |connection| {
+        self.run_ending(Conduct::Transaction, &[keys], |connection| {
             command::update(connection, keys, ttl, change)
         })
     }

@@ -155,13 +155,11 @@ impl RedisStore {
             request.arg(Token::random().as_bytes());
             request
         };
-        self.each(Conduct::Repeatable, truth, |connection| {
-            call_all(
-                connection,
-                SMALL_REPLIES,
-                &[invalidate],
-                all.iter().map(request),
-            )
+        self.run_ending(Conduct::Repeatable, all, |connection| {
+            let ended = all.iter().map(request);
+            let ended = call_all(connection, SMALL_REPLIES, &[invalidate], ended)?;
+            let ended = ended.into_iter().map(Value::extract_error);
+            self.sorted(ended.map(truth))
         })
     }
 

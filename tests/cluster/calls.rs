@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, convert::Infallible};
 
-use cache_aside::{Cache, Error, Record, Source, store::Keys};
+use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 
 use crate::{
     cluster::Cluster,
@@ -14,6 +14,7 @@ fn ids() -> Vec<String> {
     (0..50).map(|id| format!("p-{id}")).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a loader may fail")]
 fn load_all(ids: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
     Ok(ids.iter().map(|id| ((*id).to_owned(), loaf())).collect())
 }
@@ -58,7 +59,7 @@ fn many_records_are_read_and_ended_with_one_request_to_each_master() {
     assert_eq!(first.len(), ids.len());
     assert!(first.iter().all(|lookup| lookup.source() == Source::Loaded));
     let second = cache.get_many(&ids, load_all).unwrap();
-    assert!(second.iter().all(|lookup| lookup.is_hit()));
+    assert!(second.iter().all(Lookup::is_hit));
     assert_eq!(cache.invalidate_many(&ids).unwrap(), 50);
     let third = cache.get_many(&ids, load_all).unwrap();
     assert!(third.iter().all(|lookup| lookup.source() == Source::Loaded));
@@ -69,7 +70,7 @@ fn many_records_are_read_and_ended_with_one_request_to_each_master() {
 fn a_cache_is_cleared_on_all_masters() {
     let cluster = Cluster::start(3, 0);
     let cache: Cache = cluster.builder().build().unwrap();
-    cache.get_many(&ids(), load_all).unwrap();
+    cache.get_many(ids(), load_all).unwrap();
     let mut shares = Vec::new();
     let ended = cache.clear(|cleared| shares.push(cleared.share)).unwrap();
     assert_eq!(ended, 50);

@@ -6,4 +6,6 @@ mod cluster;
 mod support;
 
 mod calls;
+mod failover;
 mod moves;
+mod near;

@@ -23,6 +23,7 @@ pub(crate) struct Cluster {
     /// The masters as they were at the start, then the replicas: of the first one, of the second, and so on, and around again.
     pub(crate) nodes: Vec<Server>,
     masters: usize,
+    replicas: usize,
 }
 
 impl Cluster {
@@ -32,10 +33,25 @@ impl Cluster {
     }
 
     pub(crate) fn start_with(masters: usize, replicas: usize, args: &[&str]) -> Cluster {
-        let nodes = (0..masters * (1 + replicas)).map(|_| start_node(args));
+        Cluster::of(masters, masters * replicas, 0, args)
+    }
+
+    /// Masters, and after them nodes without slots.
+    pub(crate) fn start_with_empty(masters: usize, empty: usize) -> Cluster {
+        Cluster::of(
+            masters,
+            0,
+            empty,
+            &["--cluster-allow-replica-migration", "no"],
+        )
+    }
+
+    fn of(masters: usize, replicas: usize, empty: usize, args: &[&str]) -> Cluster {
+        let nodes = (0..masters + replicas + empty).map(|_| start_node(args));
         let cluster = Cluster {
             nodes: nodes.collect(),
             masters,
+            replicas,
         };
         cluster.join_nodes();
         cluster
@@ -62,34 +78,34 @@ impl Cluster {
             ask::<()>(node, &meet);
         }
         let all = self.nodes.len();
-        self.until("all nodes know each other", || {
+        Cluster::until("all nodes know each other", || {
             self.nodes.iter().all(|node| {
                 lines(node).len() == all
                     && lines(node).iter().all(|line| !line.contains("handshake"))
             })
         });
-        for (at, replica) in self.nodes[self.masters..].iter().enumerate() {
+        for (at, replica) in self.replicas().iter().enumerate() {
             let master = id(&self.nodes[at % self.masters]);
-            self.until("a replica follows", || {
+            Cluster::until("a replica follows", || {
                 try_ask::<()>(replica, cluster("REPLICATE").arg(&master)).is_ok()
             });
         }
-        self.until("the cluster is well", || {
+        Cluster::until("the cluster is well", || {
             self.nodes.iter().all(|node| {
                 let info: String = ask(node, &cluster("INFO"));
                 info.contains("cluster_state:ok")
             })
         });
-        self.until("the replicas are up to date", || {
-            self.nodes[self.masters..].iter().all(is_linked)
+        Cluster::until("the replicas are up to date", || {
+            self.replicas().iter().all(is_linked)
         });
-        self.until("the nodes tell of the replicas", || {
+        Cluster::until("the nodes tell of the replicas", || {
             self.nodes.iter().all(|node| {
                 let replicas = lines(node)
                     .iter()
                     .filter(|line| line.contains("slave"))
                     .count();
-                replicas == all - self.masters
+                replicas == self.replicas
             })
         });
     }
@@ -97,6 +113,10 @@ impl Cluster {
     /// The masters as they were at the start.
     pub(crate) fn masters(&self) -> &[Server] {
         &self.nodes[..self.masters]
+    }
+
+    fn replicas(&self) -> &[Server] {
+        &self.nodes[self.masters..self.masters + self.replicas]
     }
 
     /// The address for caches.
@@ -175,7 +195,7 @@ impl Cluster {
     /// The slot is the other's from now on.
     pub(crate) fn end_move(&self, slot: u16, to: usize) {
         let new = id(&self.nodes[to]);
-        for node in [&self.nodes[to]].into_iter().chain(self.masters()) {
+        for node in [&self.nodes[to]].into_iter().chain(&self.nodes) {
             // One that is down hears of it from the others.
             let _ = try_ask::<()>(node, cluster("SETSLOT").arg(slot).arg("NODE").arg(&new));
         }
@@ -189,7 +209,7 @@ impl Cluster {
     }
 
     /// Waits until the nodes have come so far.
-    pub(crate) fn until(&self, what: &str, condition: impl Fn() -> bool) {
+    pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition() {
             assert!(Instant::now() < deadline, "waited 30 s until {what}");

@@ -9,6 +9,9 @@
 //! In this order that is as good as one. From the first step on no load that began before it can fill. So whatever
 //! old record stands there after it stood there before, and the second step deletes it, or it has gone already. The other
 //! way around, an old load could fill in between. (So does `clear.rs` with all of them.)
+//!
+//! Where replicas are waited for, that is for what this call itself has changed: a mark, as `replicated.rs` sets one, would be sent to
+//! the other node.
 
 use redis::{Cmd, Connection, FromRedisValue, RedisResult, Value, cmd};
 
@@ -42,7 +45,7 @@ type Asked = (Value, RedisResult<i64>, Value, RedisResult<Value>);
 impl RedisStore {
     fn end_lease_alone(&self, lease: &str, asking: bool) -> Result<bool, Failure> {
         let end_lease = &self.scripts.end_lease;
-        self.run(Conduct::Repeatable, |connection| {
+        self.run_replicated(Conduct::Repeatable, None, |connection| {
             end_lease.load(connection)?;
             let mut request = end_lease.request_on(lease);
             request.arg(Token::random().as_bytes());
@@ -53,7 +56,7 @@ impl RedisStore {
     fn unlink_alone(&self, data: &str, asking: bool) -> Result<bool, Failure> {
         let mut unlink = cmd("UNLINK");
         unlink.arg(data);
-        self.run(Conduct::Repeatable, |connection| {
+        self.run_replicated(Conduct::Repeatable, None, |connection| {
             one(connection, &unlink, asking)
         })
     }

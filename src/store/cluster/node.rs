@@ -26,6 +26,8 @@ pub(crate) struct Terms {
     pub(crate) pool_size: u32,
     pub(crate) timeouts: Timeouts,
     pub(crate) breaker_threshold: u32,
+    /// How many of its replicas must have what was ended before it counts.
+    pub(crate) replicas: u32,
 }
 
 /// A node that was heard of in a redirection stays known for so long, though it has no slots: one that is being filled gets
@@ -44,7 +46,7 @@ impl Node {
     pub(super) fn new(client: Client, place: Place, terms: Terms) -> Node {
         Node {
             place,
-            store: RedisStore::new(client, terms.pool_size, terms.timeouts),
+            store: RedisStore::new(client, terms.pool_size, terms.timeouts, terms.replicas),
             breaker: Breaker::new(terms.breaker_threshold),
             heard_of: Instant::now(),
         }

@@ -1,0 +1,176 @@
+//! Masters that die, and the replicas that take over.
+
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Record, Source};
+
+use crate::{
+    cluster::{self, Cluster},
+    support::{load_loaf, loaf, until},
+};
+
+const ID: &str = "p-001";
+const DATA: &str = "test:p-001";
+
+fn version(number: u32) -> Record {
+    let mut record = loaf();
+    record.set("version", number.to_string());
+    record
+}
+
+fn load(number: u32) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
+    move |_| Ok(Some(version(number)))
+}
+
+/// The keys of all masters, one each.
+fn one_of_each(cluster: &Cluster, masters: usize) -> Vec<String> {
+    let on = |master| {
+        let mut ids = (0..).map(|number| format!("q-{number}"));
+        ids.find(|id| cluster.owner_of(&format!("test:{id}")) == Some(master))
+            .unwrap()
+    };
+    (0..masters).map(on).collect()
+}
+
+#[test]
+fn while_a_master_is_down_the_others_records_are_hits_and_its_own_are_loaded() {
+    let mut cluster = Cluster::start_with(3, 0, &["--cluster-require-full-coverage", "no"]);
+    let cache: Cache = cluster.builder().build().unwrap();
+    let ids = one_of_each(&cluster, 3);
+    for id in &ids {
+        cache.get(id, load_loaf).unwrap();
+    }
+    cluster.nodes[0].kill();
+    let until_then = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until_then {
+        let lookup = cache.get(&ids[0], load_loaf).unwrap();
+        assert_eq!(lookup.source(), Source::Degraded);
+        for id in &ids[1..] {
+            assert!(cache.get(id, load_loaf).unwrap().is_hit(), "{id}");
+        }
+    }
+    assert!(!cache.stats().breaker_open);
+    let many = cache
+        .get_many(&ids, |ids: &[&str]| {
+            Ok::<_, Infallible>(
+                ids.iter()
+                    .map(|id| ((*id).to_owned(), loaf()))
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .unwrap();
+    let sources: Vec<_> = many.iter().map(cache_aside::Lookup::source).collect();
+    assert_eq!(sources, [Source::Degraded, Source::Hit, Source::Hit]);
+    assert!(cache.invalidate(&ids[0]).is_err());
+    assert!(cache.invalidate(&ids[1]).unwrap());
+    assert_eq!(cache.stats().invalidations_pending, 1);
+    // Empty, and with its slots.
+    cluster.nodes[0].start_again();
+    until(|| cache.get(&ids[0], load_loaf).unwrap().is_hit());
+    until(|| cache.stats().invalidations_pending == 0);
+}
+
+#[test]
+fn when_a_replica_has_taken_over_records_are_cached_again_and_no_lookup_fails() {
+    let mut cluster = Cluster::start(3, 1);
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load_loaf).unwrap();
+    let master = cluster.owner_of(DATA).unwrap();
+    let start = Instant::now();
+    cluster.nodes[master].kill();
+    let (mut degraded, mut took_over) = (0, None);
+    while cache.get(ID, load_loaf).unwrap().source() == Source::Degraded {
+        degraded += 1;
+        if took_over.is_none() && degraded % 50 == 0 {
+            took_over = cluster.owner_of(DATA).map(|_| start.elapsed());
+        }
+        assert!(start.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    println!(
+        "cached again {:.2?} after the master's death (node timeout {:?}); seen by asking the nodes {took_over:.2?}; {degraded} lookups without Redis",
+        start.elapsed(),
+        cluster::NODE_TIMEOUT,
+    );
+    // The replica had the record.
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    assert!(cache.invalidate(ID).unwrap());
+}
+
+#[test]
+fn an_invalidation_that_replicas_have_is_not_lost_with_the_master() {
+    let mut cluster = Cluster::start(3, 1);
+    let redis = cluster.redis().wait_for_replicas(1).build().unwrap();
+    let cache: Cache = Cache::builder(&redis).prefix("test:").build().unwrap();
+    cache.get(ID, load(1)).unwrap();
+    let master = cluster.owner_of(DATA).unwrap();
+    let replica = &cluster.nodes[3 + master];
+    assert!(cache.invalidate(ID).unwrap());
+    assert!(!cache.invalidate(ID).unwrap());
+    cache.get(ID, load(2)).unwrap();
+    // It has the record by then, and hears of nothing more.
+    until(|| {
+        let mut direct = replica.connect();
+        redis::cmd("READONLY").exec(&mut direct).unwrap();
+        let there: bool = redis::cmd("EXISTS").arg(DATA).query(&mut direct).unwrap();
+        there
+    });
+    replica.freeze();
+    let refused = cache.invalidate(ID).unwrap_err().to_string();
+    assert!(
+        refused.contains("0 of 1 replicas had it within"),
+        "{refused}"
+    );
+    assert_eq!(cache.stats().invalidations_pending, 1);
+    cluster.nodes[master].kill();
+    cluster.nodes[3 + master].thaw();
+    Cluster::until("the replica has taken over", || {
+        cluster.owner_of(DATA).is_some()
+    });
+    // What it kept is the record that should have ended. That is not served; and it is ended, as soon as there is a replica
+    // again that can have that.
+    let lookup = cache.get(ID, load(3)).unwrap();
+    assert_eq!(lookup.record().unwrap().get("version"), Some("3"));
+    cluster.nodes[master].start_again();
+    until(|| {
+        let lookup = cache.get(ID, load(3)).unwrap();
+        assert_eq!(lookup.record().unwrap().get("version"), Some("3"));
+        cache.stats().invalidations_pending == 0
+    });
+    let lookup = cache.get(ID, load(3)).unwrap();
+    assert_eq!(lookup.record().unwrap().get("version"), Some("3"));
+}
+
+#[test]
+fn a_cluster_that_is_started_again_is_found_again() {
+    let mut cluster = Cluster::start(3, 0);
+    let cache: Cache = cluster.builder().build().unwrap();
+    let ids = one_of_each(&cluster, 3);
+    for id in &ids {
+        cache.get(id, load_loaf).unwrap();
+    }
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+    for id in &ids {
+        assert_eq!(cache.get(id, load_loaf).unwrap().source(), Source::Degraded);
+        assert!(cache.invalidate(id).is_err());
+    }
+    for node in &mut cluster.nodes {
+        node.start_again();
+    }
+    let start = Instant::now();
+    until(|| {
+        ids.iter()
+            .all(|id| cache.get(id, load_loaf).unwrap().is_hit())
+    });
+    println!(
+        "cached again {:.2?} after all nodes were started again",
+        start.elapsed()
+    );
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    assert!(!cache.stats().breaker_open);
+}
