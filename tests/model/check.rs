@@ -136,7 +136,7 @@ impl Writer {
             Phase::Idle => 4,
             Phase::Guarding { .. } => 3,
             Phase::Committed { .. } => 2,
-            Phase::Repeating { .. } => 1,
+            Phase::HalfEnded { .. } | Phase::Repeating { .. } => 1,
             Phase::Mourned { .. } | Phase::Ended => 0,
         };
         phases + usize::from(self.renewable)

@@ -1,7 +1,7 @@
 //! The ways to get the protocol wrong that the model must be able to see, and that it sees them.
 
 use crate::{
-    INVALIDATE, INVALIDATE_TWICE, OTHER_WRITE, PLAIN, UPDATE_FIELD, WRITE,
+    INVALIDATE, INVALIDATE_APART, INVALIDATE_TWICE, OTHER_WRITE, PLAIN, UPDATE_FIELD, WRITE,
     check::{ALL_END, FRESH, ONE_LEADER, TTLS},
     holds, is_caught,
     state::{Action, Protocol},
@@ -31,6 +31,8 @@ pub(crate) enum Flaw {
     GuardHoldsOneWriter,
     /// A field update does not end the loads under way.
     UpdateLeavesLease,
+    /// Of an invalidation in two steps the first ends the record, and the second the loads.
+    RecordEndsFirst,
     /// A field update leaves a cached "not found" as it is.
     UpdateLeavesSentinel,
 }
@@ -91,6 +93,15 @@ fn a_guard_that_keeps_its_nonce_is_caught() {
         ..PLAIN
     };
     is_caught(protocol, Flaw::NonceKept, FRESH);
+}
+
+#[test]
+fn an_invalidation_in_two_steps_that_ends_the_record_first_is_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE_APART],
+        ..PLAIN
+    };
+    is_caught(protocol, Flaw::RecordEndsFirst, FRESH);
 }
 
 /// Set a second time, a nonce vouches for loads from before a write that ended in between.

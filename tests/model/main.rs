@@ -1,7 +1,7 @@
 //! A model of the lease protocol, every interleaving of which is explored.
 //!
 //! **Modelled:** one key; three readers, two of them in one process and one in another; up to three writers with
-//! `invalidate`, `write` and `update_field`, the last on a record, on none and on a cached "not found"; flights,
+//! `invalidate`, `write` and `update_field`, the first two also with their ends in two steps, as while a slot is being moved, the last on a record, on none and on a cached "not found"; flights,
 //! watchers, refreshes, panicking loaders; a crash of a process at any step; lapse of leases, of guards and of
 //! records at any moment; renewals; a writer's last request done twice, the second time late.
 //!
@@ -51,9 +51,14 @@ const INVALIDATE: Write = Write {
     process: 1,
     renews: false,
     repeats: false,
+    apart: false,
 };
 const INVALIDATE_TWICE: Write = Write {
     repeats: true,
+    ..INVALIDATE
+};
+const INVALIDATE_APART: Write = Write {
+    apart: true,
     ..INVALIDATE
 };
 const UPDATE_FIELD: Write = Write {
@@ -63,6 +68,10 @@ const UPDATE_FIELD: Write = Write {
 const WRITE: Write = Write {
     kind: Kind::Write,
     ..INVALIDATE
+};
+const WRITE_APART: Write = Write {
+    apart: true,
+    ..WRITE
 };
 const OTHER_WRITE: Write = Write {
     process: 0,
@@ -109,6 +118,25 @@ fn the_promises_hold_around_an_invalidation() {
         writers: &[INVALIDATE_TWICE, INVALIDATE],
         refresh: true,
         panic: true,
+        ..PLAIN
+    });
+}
+
+#[test]
+fn the_promises_hold_around_an_invalidation_in_two_steps() {
+    holds(Protocol {
+        writers: &[INVALIDATE_APART, INVALIDATE],
+        refresh: true,
+        panic: true,
+        ..PLAIN
+    });
+}
+
+#[test]
+fn the_promises_hold_around_guarded_writes_that_end_in_two_steps() {
+    holds(Protocol {
+        readers: 2,
+        writers: &[WRITE_APART, OTHER_WRITE, INVALIDATE_APART],
         ..PLAIN
     });
 }

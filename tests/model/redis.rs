@@ -150,6 +150,16 @@ impl Redis {
         self.end_loads(fresh, flaw);
     }
 
+    /// One half of an invalidation in two steps.
+    pub(crate) fn end_lease(&mut self, fresh: Token, flaw: Option<Flaw>) {
+        self.end_loads(fresh, flaw);
+    }
+
+    /// The other one.
+    pub(crate) fn unlink(&mut self) {
+        self.data = None;
+    }
+
     pub(crate) fn guard(&mut self, writer: usize, fresh: Token, flaw: Option<Flaw>) {
         self.data = None;
         let mut entries = match self.lease {

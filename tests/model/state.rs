@@ -41,6 +41,8 @@ pub(crate) struct Write {
     pub(crate) renews: bool,
     /// Its last step may be done twice, the second time late: it was sent again when the reply was lost.
     pub(crate) repeats: bool,
+    /// Its last step is done as two: the record's slot in a cluster is being moved. Then its guard is left to lapse.
+    pub(crate) apart: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

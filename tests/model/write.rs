@@ -34,6 +34,11 @@ pub(crate) enum Phase {
         version: u8,
         crash_safe: bool,
     },
+    /// The first of the two steps that end it has been done.
+    HalfEnded {
+        version: u8,
+        crash_safe: bool,
+    },
     /// Died after a crash-safe commit, and its guard still stands.
     Mourned {
         version: u8,
@@ -76,6 +81,7 @@ impl Writer {
             (Phase::Idle, _) => &[Step::Commit],
             (Phase::Guarding { .. }, _) => &[Step::Commit, Step::Renew],
             (Phase::Committed { .. }, _) => &[Step::End, Step::Renew],
+            (Phase::HalfEnded { .. }, _) => &[Step::End],
             (Phase::Repeating { .. }, _) => &[Step::Repeat],
             (Phase::Mourned { .. } | Phase::Ended, _) => &[],
         }
@@ -110,6 +116,26 @@ impl State {
             (Phase::Idle, Step::Commit) => self.commit(kind, writer, false),
             (Phase::Guarding { without_lapse }, Step::Commit) => {
                 self.commit(kind, writer, without_lapse);
+            }
+            (
+                Phase::Committed {
+                    version,
+                    crash_safe,
+                },
+                Step::End,
+            ) if protocol.writers[writer].apart => {
+                self.half_end(protocol, protocol.flaw != Some(Flaw::RecordEndsFirst));
+                self.writers[writer].phase = Phase::HalfEnded {
+                    version,
+                    crash_safe,
+                };
+            }
+            (Phase::HalfEnded { version, .. }, Step::End) => {
+                self.half_end(protocol, protocol.flaw == Some(Flaw::RecordEndsFirst));
+                self.promise(kind, version);
+                // Its place in the guard stands until it lapses.
+                self.writers[writer].renewable = false;
+                self.writers[writer].phase = Phase::Ended;
             }
             (Phase::Committed { version, .. }, Step::End) => {
                 self.send_end(protocol, writer, version, Token::FRESH);
@@ -156,6 +182,16 @@ impl State {
         self.leases_end();
     }
 
+    /// Ends the loads, or the record.
+    fn half_end(&mut self, protocol: &Protocol, loads: bool) {
+        if loads {
+            self.redis.end_lease(Token::FRESH, protocol.flaw);
+            self.leases_end();
+        } else {
+            self.redis.unlink();
+        }
+    }
+
     fn renew_guard(&mut self, writer: usize) {
         let renewing = &mut self.writers[writer];
         if renewing.renewable && !renewing.guarded && self.redis.renew_entry(writer) {
@@ -189,6 +225,10 @@ impl State {
         dying.renewable = false;
         dying.phase = match dying.phase {
             Phase::Committed {
+                version,
+                crash_safe: true,
+            }
+            | Phase::HalfEnded {
                 version,
                 crash_safe: true,
             } => Phase::Mourned { version },

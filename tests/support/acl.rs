@@ -7,7 +7,7 @@ use std::{collections::HashMap, env, sync::atomic::Ordering, time::Duration};
 
 use redis::{Client, Connection, RedisResult, Value};
 
-use super::{Address, Server};
+use super::{Address, Server, alone};
 
 /// What Redis must allow a cache with the prefix [`PREFIX`]: the words of `ACL SETUSER`.
 pub const RULE: &str = include_str!("acl.txt");
@@ -62,10 +62,15 @@ pub(super) fn server_args() -> Vec<String> {
 
 /// The address of a server behind a port of the loopback interface, for caches.
 pub fn url_at(port: u16) -> String {
-    if is_on() {
-        format!("redis://{USER}:{PASSWORD}@127.0.0.1:{port}")
+    let scheme = if alone::is_on() {
+        "redis+cluster"
     } else {
-        format!("redis://127.0.0.1:{port}")
+        "redis"
+    };
+    if is_on() {
+        format!("{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}")
+    } else {
+        format!("{scheme}://127.0.0.1:{port}")
     }
 }
 
@@ -77,6 +82,9 @@ pub fn user() -> &'static str {
 impl Server {
     /// The address for caches.
     pub fn url(&self) -> String {
+        if let Some(port) = self.cluster_port {
+            return url_at(port);
+        }
         match &self.address {
             Address::Socket(_) if is_on() => {
                 format!("{}?user={USER}&pass={PASSWORD}", self.admin_url())

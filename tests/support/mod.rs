@@ -10,6 +10,7 @@
 )]
 
 pub mod acl;
+pub mod alone;
 
 use std::{
     convert::Infallible,
@@ -34,6 +35,8 @@ pub struct Server {
     child: Child,
     folder: PathBuf,
     address: Address,
+    /// Where caches reach it, of one that is a cluster.
+    cluster_port: Option<u16>,
     args: Vec<String>,
     /// Whether a test is about denials, which are else a mistake.
     may_deny: AtomicBool,
@@ -88,11 +91,21 @@ impl Server {
     fn run(folder: PathBuf, address: Address, args: &[&str]) -> Result<Server, String> {
         let mut args: Vec<_> = args.iter().map(ToString::to_string).collect();
         args.extend(acl::server_args());
+        let mut cluster_port = None;
+        if alone::is_on() && !args.iter().any(|arg| arg == "--cluster-enabled") {
+            let port = match address {
+                Address::Port(port) => port,
+                Address::Socket(_) => free_port(),
+            };
+            args.extend(alone::server_args(port));
+            cluster_port = Some(port);
+        }
         let child = spawn(&folder, &address, &args)?;
         let mut server = Server {
             child,
             folder,
             address,
+            cluster_port,
             args,
             may_deny: AtomicBool::new(false),
         };
@@ -111,7 +124,7 @@ impl Server {
                 .and_then(|client| client.get_connection_with_timeout(Duration::from_secs(1)))
                 .and_then(|mut connection| redis::cmd("PING").exec(&mut connection));
             match answer {
-                Ok(()) => return Ok(()),
+                Ok(()) => return alone::wait_until_ready(self),
                 // It answers, though with a refusal: that is what this test is about.
                 Err(error) if error.code().is_some() => return Ok(()),
                 Err(error) if Instant::now() > deadline => {
@@ -238,7 +251,9 @@ fn spawn(folder: &PathBuf, address: &Address, args: &[String]) -> Result<Child, 
     let binary = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(binary);
     match address {
-        Address::Socket(path) => command.args(["--port", "0", "--unixsocket"]).arg(path),
+        Address::Socket(path) => command
+            .args(["--bind", "127.0.0.1", "--port", "0", "--unixsocket"])
+            .arg(path),
         Address::Port(port) => command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]),
     };
     command

@@ -80,6 +80,9 @@ impl Proxy {
     pub(crate) fn before(server: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        if crate::support::alone::is_on() {
+            crate::support::alone::announce(server, port).unwrap();
+        }
         let shared = Arc::new(Shared::default());
         let for_all = Arc::clone(&shared);
         thread::spawn(move || {
