@@ -26,7 +26,7 @@ pub enum Error {
     /// Redis could not be reached, did not answer in time, or refused.
     ///
     /// From `build`: it refused the connection, the password or the permission; the server's words are
-    /// in the message. From a write (`invalidate`, `update_field`, `update`): **the cached record may
+    /// in the message. Or there can be no cache on it, and the message says why. From a write (`invalidate`, `update_field`, `update`): **the cached record may
     /// still be the old one**. The invalidation is remembered and replayed as soon as Redis answers; until then
     /// this process doesn't read that record from Redis, but others may find the old one there.
     ///

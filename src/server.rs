@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     setting::{between, refuse},
-    store::{Failure, Store, connection::Timeouts, redis::RedisStore},
+    store::{Failure, Store, connection::Timeouts, greeting::Kin, redis::RedisStore},
 };
 
 /// More than Redis itself admits by default.
@@ -191,17 +191,24 @@ impl RedisBuilder {
         self
     }
 
-    /// Checks the settings, connects once, and tells the server the scripts.
+    /// Checks the settings, connects once, asks the server who it is, and tells it the scripts.
+    ///
+    /// Its name and version are logged, and so is that it is a replica. What it may do without is
+    /// found out by those who want it: where it can't push what changes, a cache with
+    /// [`near_cache`](crate::CacheBuilder::near_cache) or [`tracking`](crate::CacheBuilder::tracking) logs that, reads from
+    /// Redis, and polls.
     ///
     /// # Cost
     ///
-    /// One connection, closed again, and one round trip; none when [`lazy`](RedisBuilder::lazy).
+    /// One connection, closed again, and one round trip, a second one where the server doesn't know `HELLO`; none when
+    /// [`lazy`](RedisBuilder::lazy), which finds none of this out.
     ///
     /// # Errors
     ///
     /// - [`Error::Setting`] names the setting that makes no sense.
     /// - [`Error::Redis`]: the server could not be reached, or refused the user, the password or a
-    ///   command; in its own words, where the client library passes them on.
+    ///   command; in its own words, where the client library passes them on. Or it is a Redis before 6.0.9, has no
+    ///   scripts, or is a node of a cluster or a Sentinel where the address says otherwise; the message says what to do.
     pub fn build(self) -> Result<Redis, Error> {
         if self.pool_size == 0 {
             return refuse("pool_size", "it must be at least 1");
@@ -232,7 +239,7 @@ impl RedisBuilder {
                 let store =
                     RedisStore::new(client(info)?, self.pool_size, self.timeouts, self.replicas);
                 if !self.lazy {
-                    store.check().map_err(unreached)?;
+                    store.check(Kin::Single).map_err(unreached)?;
                 }
                 Ok(Arc::new(store))
             }

@@ -305,9 +305,10 @@ fn a_user_who_may_not_run_scripts_is_refused_at_the_start() {
     let url = format!("{}?user=reader&pass=secret", server.admin_url());
     let error = Redis::builder(url).build().unwrap_err();
     let message = error.to_string();
+    // From 7.0 it says `script|load`.
     assert!(
-        message.contains("no permissions to run the 'script|load' command"),
+        message.contains("no permissions to run the 'script"),
         "{message}"
     );
-    assert_eq!(message.matches("script").count(), 1, "{message}");
+    assert_eq!(message.matches("'script").count(), 1, "{message}");
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::{Failure, Symptom};
 use crate::error::Cause;
@@ -36,10 +36,13 @@ pub(super) fn failure(error: RedisError, within: Duration) -> Failure {
 
 /// No connection could be opened, for whatever reason: without one, nothing is answered.
 pub(super) fn unopened(error: RedisError, within: Duration) -> Failure {
-    Failure {
-        symptom: Symptom::Silent,
-        cause: told(error, within),
-    }
+    let cause: Cause = if is_without_resp3(&error) {
+        Arc::new(NoResp3(error))
+    } else {
+        told(error, within)
+    };
+    let symptom = Symptom::Silent;
+    Failure { symptom, cause }
 }
 
 /// The cause as callers are told it: what redis-rs says of a timeout means something else to a person.
@@ -51,6 +54,53 @@ fn told(cause: RedisError, within: Duration) -> Cause {
         Arc::new(Nonsense)
     } else {
         Arc::new(cause)
+    }
+}
+
+/// Whether the server, or what stands before it, doesn't know the command. There is no code for that.
+pub(super) fn is_unknown_command(error: &RedisError) -> bool {
+    let says = |detail: &str| detail.to_lowercase().contains("unknown command");
+    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
+        && error.detail().is_some_and(says)
+}
+
+/// Whether a connection could not be opened because the server knows no RESP3: of what is sent then, `HELLO` alone may be
+/// unknown. The client library has an error for that, but not for each wording.
+pub(super) fn is_without_resp3(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::RESP3NotSupported || is_unknown_command(error)
+}
+
+#[derive(Debug)]
+struct NoResp3(RedisError);
+
+impl fmt::Display for NoResp3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on")
+    }
+}
+
+impl StdError for NoResp3 {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// The server calls no scripts. The client library's error quotes a script.
+#[derive(Debug)]
+pub(super) struct NoScripts(pub(super) RedisError);
+
+impl fmt::Display for NoScripts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them: they are disabled or \
+             renamed there (`rename-command`), or something stands before it that has none",
+        )
+    }
+}
+
+impl StdError for NoScripts {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
     }
 }
 

@@ -131,15 +131,17 @@ pub(super) fn run_alone<T>(
     timeouts: Timeouts,
     run: impl FnOnce(&mut Connection) -> RedisResult<T>,
 ) -> Result<T, Failure> {
-    let at_server = |Failure { symptom, cause }| {
-        let address = client.get_connection_info().addr().to_string();
-        let cause = Arc::new(AtServer { address, cause });
-        Failure { symptom, cause }
-    };
     let Timeouts { connect, io, .. } = timeouts;
     let mut connection =
-        open(client, timeouts).map_err(|error| at_server(unopened(error, connect)))?;
-    run(&mut connection).map_err(|error| at_server(failure(error, io)))
+        open(client, timeouts).map_err(|error| at_server(client, unopened(error, connect)))?;
+    run(&mut connection).map_err(|error| at_server(client, failure(error, io)))
+}
+
+/// A failure with the address of the server it came from.
+pub(super) fn at_server(client: &Client, Failure { symptom, cause }: Failure) -> Failure {
+    let address = client.get_connection_info().addr().to_string();
+    let cause = Arc::new(AtServer { address, cause });
+    Failure { symptom, cause }
 }
 
 /// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would make stay for

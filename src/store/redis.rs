@@ -10,7 +10,7 @@ use redis::{Client, Connection, RedisResult, cmd};
 use super::{
     Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
     Scanned, Store, Tracking, TtlRemaining, Update, command,
-    connection::{Conduct, Connections, Timeouts, run_alone},
+    connection::{Conduct, Connections, Timeouts},
     redis_crowd::{Crowds, Lease, Look},
     script::{self, Scripts},
     tracking::{self, Task},
@@ -40,13 +40,6 @@ impl RedisStore {
             crowds: Crowds::default(),
             replicas,
         }
-    }
-
-    /// Connects once and tells the server the scripts: whatever is wrong with the address, the password or
-    /// the permissions shows here, and later no call finds a script missing.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        let (client, timeouts) = self.terms();
-        run_alone(client, timeouts, |connection| self.scripts.load(connection))
     }
 
     /// What a connection outside the pool is made of.

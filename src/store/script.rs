@@ -35,11 +35,9 @@ macro_rules! scripts {
                 Scripts { $($name: Script { script: redis::Script::new($constant), source: $constant },)+ }
             }
 
-            /// Tells the server all scripts in one round trip.
-            pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
-                let mut pipeline = redis::pipe();
-                $(pipeline.load_script(&self.$name.script).ignore();)+
-                pipeline::query(&pipeline, connection)
+            /// The requests that tell the server all scripts.
+            pub(crate) fn loads(&self) -> impl Iterator<Item = Cmd> {
+                [$(&self.$name),+].into_iter().map(Script::to_load)
             }
         }
     };
@@ -129,6 +127,13 @@ impl Script {
         Ok(done.map(|(done,)| done))
     }
 
+    /// The request that tells a server this script.
+    fn to_load(&self) -> Cmd {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.source);
+        load
+    }
+
     /// Tells the server this script.
     #[cfg(feature = "cluster")]
     pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
@@ -160,11 +165,7 @@ pub(crate) fn call_all(
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     // What was sent cannot be taken back, so the server must know the scripts before.
-    let told = scripts.iter().map(|script| {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(script.source);
-        load
-    });
+    let told = scripts.iter().map(|script| script.to_load());
     let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
 }

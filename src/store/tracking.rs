@@ -15,9 +15,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use redis::{
-    Client, Connection, ErrorKind, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd,
-};
+use redis::{Client, Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd};
 
 use super::{
     Failure, Symptom, Tracking, cause, connection::Timeouts, ear::SharedEar, pulse::Pulse,
@@ -191,7 +189,7 @@ impl Listener {
     fn listen(&self, listened_since: &mut Option<Instant>, told: &mut Told) -> Result<(), Failure> {
         let Timeouts { connect, io, .. } = self.timeouts;
         let unopened = |error: RedisError| {
-            let is_too_old = error.kind() == ErrorKind::RESP3NotSupported;
+            let is_too_old = cause::is_without_resp3(&error);
             let failure = cause::unopened(error, connect);
             if is_too_old {
                 let symptom = Symptom::Refused;

@@ -4,7 +4,7 @@ use crate::{
     support::{Server, free_port, until},
     table::{
         AT_ONCE,
-        Answer::{Deferred, Degraded, Done, Failed, Hit, NoRecord},
+        Answer::{Deferred, Degraded, Done, DoneOrNoRecord, Failed, Hit},
         Row,
     },
     world::Wire,
@@ -17,7 +17,8 @@ fn a_full_server_is_read_and_invalidated() {
         wire: Wire::Direct,
         begins: |world| world.tell(&["CONFIG", "SET", "maxmemory", "1"]),
         ends: |world| world.tell(&["CONFIG", "SET", "maxmemory", "0"]),
-        answers: [Hit, Degraded, Done, Done, NoRecord],
+        // Redis 7.0 won't have a script in a transaction. 8.2 will, and lets a script that has deleted something write.
+        answers: [Hit, Degraded, Done, Done, DoneOrNoRecord],
         because: "OOM",
         within: AT_ONCE,
     }

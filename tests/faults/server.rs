@@ -128,7 +128,7 @@ fn a_server_that_loads_its_snapshot_is_done_without() {
             });
         },
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
-        because: "Redis is loading the dataset in memory",
+        because: "is loading the dataset in memory",
         within: AT_ONCE,
     }
     .holds();

@@ -95,16 +95,17 @@ impl Choir {
             let mut before = mem::take(&mut state.voices);
             for node in map.nodes() {
                 let is_master = masters.iter().any(|master| master.place == node.place);
-                if let Some(voice) = before.remove(&node.place) {
-                    let is_right = match &voice.charge {
-                        Some(charge) => map.owns(&node.place, slot_of(charge)),
-                        None => !is_master,
-                    };
-                    if is_right {
+                let is_right = |voice: &Voice| match &voice.charge {
+                    Some(charge) => map.owns(&node.place, slot_of(charge)),
+                    None => !is_master,
+                };
+                match before.remove(&node.place) {
+                    Some(voice) if is_right(&voice) => {
                         state.voices.insert(node.place.clone(), voice);
                         continue;
                     }
-                    gone.push(voice);
+                    // Not dropped here: that waits for its thread, which may be waiting for this lock.
+                    other => gone.extend(other),
                 }
                 let charge = charge_of(map, &node.place, &self.prefix);
                 // Not to a master of which no slot is one of the prefix.

@@ -31,7 +31,7 @@ use self::{
 };
 use super::{
     Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
-    Scanned, Store, Symptom, Tracking, TtlRemaining, Update, redis::RedisStore,
+    Scanned, Store, Symptom, Tracking, TtlRemaining, Update, greeting::Kin, redis::RedisStore,
 };
 use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -58,7 +58,7 @@ impl ClusterStore {
         self.atlas.survey()?;
         let map = self.atlas.map();
         for master in map.masters() {
-            master.store.check()?;
+            master.store.check(Kin::Node)?;
         }
         if !map.is_whole() {
             crate::trace::warn!("some slots of the cluster are on no node");

@@ -1,0 +1,106 @@
+//! The look at a server before anything is built on it: whether it can be reached, who it is, and whether it has what a
+//! cache needs.
+//!
+//! Who it is, and what there is against it that a cache can live with, is logged. That it pushes no changes is the
+//! [listener](super::tracking)'s to say: only some caches want them.
+
+use std::iter::once;
+
+use redis::{Cmd, Connection, RedisError, RedisResult, Value, cmd};
+
+use super::{
+    Failure, Symptom, cause,
+    connection::{at_server, run_alone},
+    greeting::{Greeting, Kin, hello, info},
+    pipeline::{self, LARGE_REPLIES},
+    redis::RedisStore,
+    script,
+};
+use crate::trace;
+
+impl RedisStore {
+    /// Connects once and tells the server the scripts: whatever is wrong with the address, the password, the
+    /// permissions or the server shows here, and later no call finds a script missing.
+    pub(crate) fn check(&self, as_what: Kin) -> Result<(), Failure> {
+        let (client, timeouts) = self.terms();
+        let server = client.get_connection_info();
+        // Who logs in by name does so where there are ACLs, and with them `HELLO`. They may well deny `INFO`, and keep
+        // that on record.
+        let may_be_old = server.redis_settings().username().is_none();
+        let (greeting, refusal) = run_alone(client, timeouts, |connection| {
+            let scripts = self.scripts.loads().chain(once(call_of_none()));
+            let (hello, replies) = ask(connection, scripts)?;
+            let greeting = Greeting::of_hello(&hello);
+            let is_old = is_unknown_command(&hello) && may_be_old;
+            let greeting = greeting.or_else(|| is_old.then(|| ask_for_info(connection))?);
+            Ok((greeting, first_refusal(&replies)))
+        })?;
+        let refused = |why| Err(at_server(client, why));
+        // Before what came of it: that a Sentinel knows no scripts.
+        if let Some(unfit) = greeting.as_ref().and_then(|it| it.unfit(as_what)) {
+            return refused(Failure::new(Symptom::Refused, unfit));
+        }
+        if let Some(refusal) = refusal {
+            let is_unknown = cause::is_unknown_command(&refusal);
+            return refused(if is_unknown {
+                Failure::new(Symptom::Refused, cause::NoScripts(refusal))
+            } else {
+                cause::failure(refusal, timeouts.io)
+            });
+        }
+        say(&server.addr().to_string(), greeting.as_ref());
+        Ok(())
+    }
+}
+
+/// Asks who is there, and has these done, in one round trip.
+fn ask(
+    connection: &mut Connection,
+    requests: impl Iterator<Item = Cmd>,
+) -> RedisResult<(Value, Vec<Value>)> {
+    let all = once(hello()).chain(requests);
+    let mut replies = pipeline::stream(connection, LARGE_REPLIES, all)?;
+    let rest = replies.split_off(1);
+    Ok((replies.remove(0), rest))
+}
+
+/// The call of a script that nobody has. It does nothing, where scripts are called at all.
+fn call_of_none() -> Cmd {
+    cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
+}
+
+/// What a server from before `HELLO` says of itself. One that won't may have what it takes.
+fn ask_for_info(connection: &mut Connection) -> Option<Greeting> {
+    let reply = info().query(connection).ok()?;
+    Greeting::of_info(&reply)
+}
+
+/// The first that was not done: a server that refuses one script refuses all, in the same words.
+fn first_refusal(replies: &[Value]) -> Option<RedisError> {
+    let mut errors = replies.iter().filter_map(error);
+    errors.find(|error| !script::is_unknown(error))
+}
+
+fn is_unknown_command(reply: &Value) -> bool {
+    error(reply).is_some_and(|error| cause::is_unknown_command(&error))
+}
+
+fn error(reply: &Value) -> Option<RedisError> {
+    match reply {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
+    }
+}
+
+fn say(address: &str, greeting: Option<&Greeting>) {
+    let Some(greeting) = greeting else {
+        return trace::info!("{address} doesn't say which server it is");
+    };
+    trace::info!("{address} is {greeting}");
+    if greeting.is_replica() {
+        trace::warn!(
+            "{address} is a replica: as long as it takes no writes, nothing is cached there and no invalidation is done; \
+             give the address of its master"
+        );
+    }
+}
