@@ -186,8 +186,9 @@ impl Atlas {
     fn is_mended(&self) -> bool {
         let surveyed = self.survey().is_ok();
         let map = self.map();
-        // Each of them, also after one that isn't.
-        let broken = map.nodes().iter().filter(|node| !node.is_mended()).count();
-        surveyed && broken == 0 && map.is_whole()
+        let broken = map.nodes().iter().filter(|node| node.is_broken());
+        // Each of them, also after one that isn't well.
+        let still = broken.filter(|node| node.probe().is_err()).count();
+        surveyed && still == 0 && map.is_whole()
     }
 }

@@ -288,7 +288,7 @@ impl Store for ClusterStore {
         let map = self.atlas.map();
         let mut failure = None;
         for node in map.nodes() {
-            match node.is_well() {
+            match node.probe() {
                 Ok(()) => return Ok(()),
                 Err(silent) => failure = Some(silent),
             }

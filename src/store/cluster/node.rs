@@ -97,20 +97,17 @@ impl Node {
         self.breaker.is_open()
     }
 
-    /// Asks it again if it is in order. False: it isn't.
-    pub(super) fn is_mended(&self) -> bool {
-        if !self.is_broken() {
-            return true;
-        }
-        let is_well = self.is_well().is_ok();
-        if is_well {
+    /// Has it asked again if it is in order.
+    pub(super) fn probe(&self) -> Result<(), Failure> {
+        let probed = self.is_well();
+        if probed.is_ok() {
             self.breaker.close();
         }
-        is_well
+        probed
     }
 
     /// Whether it does what it is asked. One that is cut off from the others answers a `PING`.
-    pub(super) fn is_well(&self) -> Result<(), Failure> {
+    fn is_well(&self) -> Result<(), Failure> {
         let state: String = self.store.run(Conduct::Repeatable, |connection| {
             cmd("CLUSTER").arg("INFO").query(connection)
         })?;
