@@ -40,6 +40,7 @@
 //! - `tracing`: spans for lookups, loads and writes, and `tracing` events in the place of
 //!   [`log`](https://docs.rs/log) records.
 //! - `json`: `Json`, for records that are no flat hash.
+//! - `tls`: addresses that begin with `rediss://`, by [rustls](https://docs.rs/rustls).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -83,6 +84,8 @@ mod shards;
 mod stats;
 pub mod store;
 mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod token;
 mod trace;
 mod tracked;

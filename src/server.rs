@@ -6,11 +6,13 @@ use redis::{Client, ConnectionInfo};
 
 #[cfg(feature = "cluster")]
 use crate::store::cluster::{ClusterStore, node::Terms};
+#[cfg(feature = "tls")]
+use crate::tls::Certificates;
 use crate::{
     address::Address,
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
-    setting::{between, refuse},
+    setting::{between, failed, refuse},
     store::{Failure, Store, connection::Timeouts, redis::RedisStore},
 };
 
@@ -55,6 +57,8 @@ pub struct RedisBuilder {
     probe_interval: Duration,
     replicas: u32,
     lazy: bool,
+    #[cfg(feature = "tls")]
+    certificates: Certificates,
 }
 
 impl fmt::Debug for RedisBuilder {
@@ -73,7 +77,7 @@ impl fmt::Debug for RedisBuilder {
 
 impl Redis {
     /// Begins a pool of connections to the server at this address: `redis://user:password@host:port/db`,
-    /// `unix:///path`. With `?protocol=resp3` it speaks RESP3.
+    /// `unix:///path`; with the feature `tls`, `rediss://host`. With `?protocol=resp3` it speaks RESP3.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder {
             url: url.into(),
@@ -87,6 +91,8 @@ impl Redis {
             probe_interval: PROBE_INTERVAL,
             replicas: 0,
             lazy: false,
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
         }
     }
 
@@ -182,6 +188,32 @@ impl RedisBuilder {
         self
     }
 
+    /// Sets whose signature proves a server's certificate, for addresses of TLS: one or several certificates in PEM. Then
+    /// nobody else's does.
+    ///
+    /// Defaults to those whom the system trusts.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> RedisBuilder {
+        self.certificates.root = Some(pem.into());
+        self
+    }
+
+    /// Sets the certificate that the server is shown, followed by those of who signed it, and its private key, each in
+    /// PEM; for servers with `tls-auth-clients yes`, as Redis has it by default.
+    ///
+    /// Defaults to none.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_client_certificate(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> RedisBuilder {
+        self.certificates.client = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
     /// Checks the settings, connects once, and tells the server the scripts.
     ///
     /// # Cost
@@ -218,7 +250,10 @@ impl RedisBuilder {
     /// What the address leads to, checked unless that is not wanted.
     fn store(&self) -> Result<Arc<dyn Store>, Error> {
         let unreached = |failure: Failure| failure.at("connect");
-        match Address::parse(&self.url)? {
+        let address = Address::parse(&self.url)?;
+        #[cfg(feature = "tls")]
+        let address = address.map(|host| self.certificates.with(host))?;
+        match address {
             Address::Server(info) => {
                 let store =
                     RedisStore::new(client(info)?, self.pool_size, self.timeouts, self.replicas);
@@ -259,8 +294,5 @@ impl RedisBuilder {
 }
 
 fn client(info: ConnectionInfo) -> Result<Client, Error> {
-    Client::open(info).map_err(|error| Error::Setting {
-        setting: "address",
-        reason: error.to_string(),
-    })
+    Client::open(info).map_err(|error| failed("address", &error))
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-use redis::{ErrorKind, RedisError};
+use redis::{ConnectionAddr, ErrorKind, RedisError};
 
 use super::{Failure, Symptom};
 use crate::error::Cause;
@@ -12,17 +12,39 @@ use crate::error::Cause;
 pub(super) struct AtServer {
     pub(super) address: String,
     pub(super) cause: Cause,
+    pub(super) hint: Option<&'static str>,
 }
 
 impl fmt::Display for AtServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.cause)
+        write!(f, "{}: {}", self.address, self.cause)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, " ({hint})"))
     }
 }
 
 impl StdError for AtServer {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
+    }
+}
+
+/// What else may be wrong where the first request failed. A server that waits for a handshake cuts off who asks without
+/// one; one that knows none waits for the end of what it takes for a command.
+pub(super) fn hint(
+    address: &ConnectionAddr,
+    cause: &(dyn StdError + Send + Sync + 'static),
+) -> Option<&'static str> {
+    let is_cut = cause.downcast_ref().is_some_and(|error: &RedisError| {
+        error.is_connection_dropped() && !error.is_connection_refusal()
+    });
+    match address {
+        ConnectionAddr::Tcp(..) if is_cut || cause.is::<Nonsense>() => {
+            Some("if it speaks TLS, its address begins with `rediss://`")
+        }
+        ConnectionAddr::TcpTls { .. } if is_cut || cause.is::<Silent>() => {
+            Some("if it speaks no TLS, its address begins with `redis://`")
+        }
+        _ => None,
     }
 }
 
@@ -47,10 +69,39 @@ fn told(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         let cause = Some(cause);
         Arc::new(Silent { within, cause })
+    } else if let Some(words) = explained(&cause) {
+        Arc::new(Handshake { words, cause })
     } else if is_nonsense(&cause) {
         Arc::new(Nonsense)
     } else {
         Arc::new(cause)
+    }
+}
+
+#[cfg(feature = "tls")]
+use crate::tls::explained;
+
+#[cfg(not(feature = "tls"))]
+fn explained(_: &RedisError) -> Option<String> {
+    None
+}
+
+/// The two sides did not come to terms.
+#[derive(Debug)]
+struct Handshake {
+    words: String,
+    cause: RedisError,
+}
+
+impl fmt::Display for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl StdError for Handshake {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.cause)
     }
 }
 

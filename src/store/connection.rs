@@ -22,7 +22,8 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use super::{
     Failure, Symptom,
-    cause::{AtServer, NoneFree, Silent, failure, unopened},
+    cause::{AtServer, NoneFree, Silent, failure, hint, unopened},
+    source::open,
 };
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -117,13 +118,6 @@ impl ManageConnection for Manager {
     }
 }
 
-fn open(client: &Client, timeouts: Timeouts) -> RedisResult<Connection> {
-    let connection = client.get_connection_with_timeout(timeouts.connect)?;
-    connection.set_read_timeout(Some(timeouts.io))?;
-    connection.set_write_timeout(Some(timeouts.io))?;
-    Ok(connection)
-}
-
 /// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at once, in the server's
 /// words, and with its address.
 pub(super) fn run_alone<T>(
@@ -132,8 +126,12 @@ pub(super) fn run_alone<T>(
     run: impl FnOnce(&mut Connection) -> RedisResult<T>,
 ) -> Result<T, Failure> {
     let at_server = |Failure { symptom, cause }| {
-        let address = client.get_connection_info().addr().to_string();
-        let cause = Arc::new(AtServer { address, cause });
+        let address = client.get_connection_info().addr();
+        let cause = Arc::new(AtServer {
+            address: address.to_string(),
+            hint: hint(address, &*cause),
+            cause,
+        });
         Failure { symptom, cause }
     };
     let Timeouts { connect, io, .. } = timeouts;

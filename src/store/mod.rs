@@ -38,6 +38,7 @@ mod redis_many;
 mod redis_scan;
 mod replicated;
 pub(crate) mod script;
+mod source;
 mod tracking;
 
 use std::{sync::Arc, time::Duration};

@@ -21,6 +21,7 @@ use redis::{
 
 use super::{
     Failure, Symptom, Tracking, cause, connection::Timeouts, ear::SharedEar, pulse::Pulse,
+    source::open,
 };
 use crate::{key::LEASE_PREFIX, token::Token, trace};
 
@@ -204,9 +205,7 @@ impl Listener {
             .as_ref()
             .map_err(Clone::clone)
             .map_err(unopened)?;
-        let mut connection = client
-            .get_connection_with_timeout(connect)
-            .map_err(unopened)?;
+        let mut connection = open(client, self.timeouts).map_err(unopened)?;
         let failed = |error| cause::failure(error, io);
         self.ask_for_pushes(&mut connection).map_err(failed)?;
         // What is read from here on is tracked, so nothing of it can have changed unheard.
@@ -219,8 +218,6 @@ impl Listener {
     }
 
     fn ask_for_pushes(&self, connection: &mut Connection) -> RedisResult<()> {
-        connection.set_read_timeout(Some(self.timeouts.io))?;
-        connection.set_write_timeout(Some(self.timeouts.io))?;
         let prefix = &self.prefix;
         let mut request = cmd("CLIENT");
         request.arg("TRACKING").arg("ON").arg("BCAST");

@@ -89,7 +89,11 @@ impl Node {
     /// With its address, since there are others.
     pub(super) fn named(&self, Failure { symptom, cause }: Failure) -> Failure {
         let address = self.place.to_string();
-        let cause = Arc::new(AtServer { address, cause });
+        let cause = Arc::new(AtServer {
+            address,
+            cause,
+            hint: None,
+        });
         Failure { symptom, cause }
     }
 
