@@ -20,7 +20,7 @@ pub(crate) enum Address {
     Cluster(Vec<ConnectionInfo>),
     /// To the server that these sentinels know by this name. With what is sent to that server, and not to them: user,
     /// password and database.
-    #[allow(dead_code, reason = "refused, as yet")]
+    #[cfg_attr(not(feature = "sentinel"), allow(dead_code, reason = "it is refused"))]
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         name: String,

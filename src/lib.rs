@@ -40,6 +40,7 @@
 //! - `tracing`: spans for lookups, loads and writes, and `tracing` events in the place of
 //!   [`log`](https://docs.rs/log) records.
 //! - `json`: `Json`, for records that are no flat hash.
+//! - `sentinel`: addresses that begin with `redis+sentinel://`, of a master that sentinels name.
 //! - `tls`: addresses that begin with `rediss://`, by [rustls](https://docs.rs/rustls).
 
 #![forbid(unsafe_code)]

@@ -2,10 +2,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "sentinel")]
+use redis::RedisConnectionInfo;
 use redis::{Client, ConnectionInfo};
 
 #[cfg(feature = "cluster")]
 use crate::store::cluster::{ClusterStore, node::Terms};
+#[cfg(feature = "sentinel")]
+use crate::store::{sentinel::Followed, source::Source};
 #[cfg(feature = "tls")]
 use crate::tls::Certificates;
 use crate::{
@@ -59,6 +63,8 @@ pub struct RedisBuilder {
     lazy: bool,
     #[cfg(feature = "tls")]
     certificates: Certificates,
+    #[cfg(feature = "sentinel")]
+    sentinel_login: Option<RedisConnectionInfo>,
 }
 
 impl fmt::Debug for RedisBuilder {
@@ -77,7 +83,9 @@ impl fmt::Debug for RedisBuilder {
 
 impl Redis {
     /// Begins a pool of connections to the server at this address: `redis://user:password@host:port/db`,
-    /// `unix:///path`; with the feature `tls`, `rediss://host`. With `?protocol=resp3` it speaks RESP3.
+    /// `unix:///path`; with the feature `tls`, `rediss://host`; with the feature `sentinel`, to the master that sentinels name:
+    /// `redis+sentinel://user:password@host:26379,host:26379/NAME/db`, both with `rediss+sentinel`. With `?protocol=resp3` it
+    /// speaks RESP3.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder {
             url: url.into(),
@@ -93,6 +101,8 @@ impl Redis {
             lazy: false,
             #[cfg(feature = "tls")]
             certificates: Certificates::default(),
+            #[cfg(feature = "sentinel")]
+            sentinel_login: None,
         }
     }
 
@@ -214,6 +224,21 @@ impl RedisBuilder {
         self
     }
 
+    /// Sets how to log in to sentinels that want a password; with `None` for the user, as `default`. The user and the password
+    /// in the address are those of the server.
+    ///
+    /// Defaults to no login.
+    #[cfg(feature = "sentinel")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
+    pub fn sentinel_login(mut self, user: Option<&str>, password: &str) -> RedisBuilder {
+        let mut login = RedisConnectionInfo::default().set_password(password);
+        if let Some(user) = user {
+            login = login.set_username(user);
+        }
+        self.sentinel_login = Some(login);
+        self
+    }
+
     /// Checks the settings, connects once, and tells the server the scripts.
     ///
     /// # Cost
@@ -285,6 +310,18 @@ impl RedisBuilder {
                 "address",
                 "for a cluster, add the feature `cluster` of this crate",
             ),
+            #[cfg(feature = "sentinel")]
+            Address::Sentinel { sentinels, name } => {
+                let login = self.sentinel_login.as_ref();
+                let followed = Followed::new(sentinels, name, login, self.timeouts);
+                let source = Source::Followed(followed);
+                let store = RedisStore::new(source, self.pool_size, self.timeouts, self.replicas);
+                if !self.lazy {
+                    store.check().map_err(unreached)?;
+                }
+                Ok(Arc::new(store))
+            }
+            #[cfg(not(feature = "sentinel"))]
             Address::Sentinel { .. } => refuse(
                 "address",
                 "for sentinels, add the feature `sentinel` of this crate",

@@ -1,11 +1,12 @@
 //! Connections by TLS, to a real server with a certificate that the test has made.
 
+#[path = "support/secure.rs"]
+mod secure;
 mod support;
 
 use std::{
     collections::HashMap,
     convert::Infallible,
-    fs,
     io::Read,
     net::{TcpListener, TcpStream},
     thread,
@@ -16,109 +17,10 @@ use cache_aside::{
     Cache, Error, Lookup, Record, Redis, RedisBuilder, Source,
     store::{Keys, Token},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use support::{Server, acl, free_port, load_loaf, until};
-use tempfile::TempDir;
+use secure::{Authority, Secure};
+use support::{Server, acl, load_loaf, until};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-
-/// Who signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, in PEM.
-struct Pair {
-    certificate: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        // As many as there are, none has the name of another.
-        let name = format!("authority {:?}", &key.public_key_raw()[..8]);
-        params.distinguished_name.push(DnType::CommonName, name);
-        Authority(CertifiedIssuer::self_signed(params, key).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    fn sign(&self, names: &[&str]) -> Pair {
-        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        let key = KeyPair::generate().unwrap();
-        let name = names.join(" ");
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Pair {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        }
-    }
-}
-
-/// A server that speaks TLS on a port, and without it on a socket, for whoever looks at it.
-struct Secure {
-    server: Server,
-    authority: Authority,
-    port: u16,
-    _files: TempDir,
-}
-
-impl Secure {
-    fn start() -> Secure {
-        Secure::start_with(&["--tls-auth-clients", "no"])
-    }
-
-    fn start_with(args: &[&str]) -> Secure {
-        Secure::start_as(&["localhost", "127.0.0.1"], args)
-    }
-
-    fn start_as(names: &[&str], args: &[&str]) -> Secure {
-        let authority = Authority::new();
-        let pair = authority.sign(names);
-        let files = tempfile::tempdir().unwrap();
-        let file = |name: &str, content: &str| {
-            let path = files.path().join(name);
-            fs::write(&path, content).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
-        let port = free_port();
-        let (number, root) = (port.to_string(), file("root", &authority.pem()));
-        let (certificate, key) = (file("own", &pair.certificate), file("key", &pair.key));
-        let tls = [
-            ["--tls-port", &*number],
-            ["--tls-cert-file", &*certificate],
-            ["--tls-key-file", &*key],
-            ["--tls-ca-cert-file", &*root],
-            ["--bind", "127.0.0.1"],
-        ];
-        let args = [tls.as_flattened(), args].concat();
-        Secure {
-            server: Server::start_with(&args),
-            authority,
-            port,
-            _files: files,
-        }
-    }
-
-    fn url_of(&self, host: &str) -> String {
-        let plain = acl::url_at(self.port).replace("127.0.0.1", host);
-        plain.replace("redis://", "rediss://")
-    }
-
-    fn redis(&self) -> RedisBuilder {
-        Redis::builder(self.url_of("localhost")).tls_root_certificate(self.authority.pem())
-    }
-
-    fn cache(&self) -> Cache {
-        let redis = self.redis().build().unwrap();
-        Cache::builder(&redis).prefix("test:").build().unwrap()
-    }
-}
 
 fn record(value: &str) -> Record {
     Record::from([("value", value)])

@@ -27,6 +27,7 @@ mod command;
 pub(crate) mod connection;
 mod crowd;
 mod ear;
+mod end;
 mod failure;
 mod many;
 pub(crate) mod memory;
@@ -38,7 +39,9 @@ mod redis_many;
 mod redis_scan;
 mod replicated;
 pub(crate) mod script;
-mod source;
+#[cfg(feature = "sentinel")]
+pub(crate) mod sentinel;
+pub(crate) mod source;
 mod tracking;
 
 use std::{sync::Arc, time::Duration};

@@ -1,0 +1,194 @@
+//! Another becomes the master.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Source};
+
+use crate::{
+    listeners,
+    load::{Load, Seen},
+    sentinel_set::SentinelSet,
+    support::{load_loaf, until},
+};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// Longer than the thread that asks the sentinels pauses, and asks.
+const SEEN_WITHIN: Duration = Duration::from_millis(1_500);
+
+fn report(what: &str, seen: &Seen, gone: Instant) {
+    println!(
+        "{what}: {} reads ({} degraded), {} writes ({} deferred), {} stale by an invalidation that Redis lost; answered again after {:?}",
+        seen.reads,
+        seen.degraded,
+        seen.writes,
+        seen.deferred,
+        seen.lost(gone),
+        seen.recovered(gone),
+    );
+}
+
+#[test]
+fn a_killed_master_is_replaced_under_load() {
+    for near in [false, true] {
+        let mut set = SentinelSet::start();
+        let builder = set.builder();
+        let builder = if near {
+            builder.near_cache(100)
+        } else {
+            builder
+        };
+        let cache: Cache = builder.build().unwrap();
+        let mut gone = Instant::now();
+        let seen = Load::run(&cache, || {
+            thread::sleep(MS(500));
+            set.servers[0].kill();
+            gone = Instant::now();
+            set.wait_for_failover(0);
+            thread::sleep(MS(2_500));
+        });
+        report(if near { "killed, near" } else { "killed" }, &seen, gone);
+        assert!(seen.recovered(gone) < Duration::from_secs(10));
+        until(|| cache.stats().invalidations_pending == 0);
+        let hit = || cache.get("after", load_loaf).unwrap().source();
+        until(|| matches!(hit(), Source::Hit | Source::Near));
+    }
+}
+
+/// It goes on, and takes itself for the master until a sentinel tells it otherwise, after some eight seconds.
+#[test]
+fn a_master_that_was_stopped_and_goes_on_is_not_read_from_again() {
+    for near in [false, true] {
+        let set = SentinelSet::start();
+        let builder = set.builder();
+        let builder = if near {
+            builder.near_cache(100)
+        } else {
+            builder
+        };
+        let cache: Cache = builder.build().unwrap();
+        let mut gone = Instant::now();
+        let seen = Load::run(&cache, || {
+            thread::sleep(MS(500));
+            set.servers[0].freeze();
+            gone = Instant::now();
+            set.wait_for_failover(0);
+            thread::sleep(SEEN_WITHIN);
+            set.servers[0].thaw();
+            thread::sleep(MS(3_000));
+        });
+        report(if near { "stopped, near" } else { "stopped" }, &seen, gone);
+    }
+}
+
+/// Connections that lay idle all the time are still open to the former master.
+#[test]
+fn idle_connections_to_a_former_master_are_not_used_again() {
+    let set = SentinelSet::start();
+    let redis = set.redis().io_timeout(Duration::from_secs(20));
+    let cache = Cache::builder(redis).prefix("test:");
+    let cache: Cache = cache.ttl(Duration::from_secs(300)).build().unwrap();
+    cache.get("p", load_loaf).unwrap();
+    assert!(cache.get("p", load_loaf).unwrap().is_hit());
+    set.servers[0].freeze();
+    set.wait_for_failover(0);
+    let other = set.cache();
+    other.invalidate("p").unwrap();
+    thread::sleep(SEEN_WITHIN);
+    set.servers[0].thaw();
+    let mut former = set.servers[0].connect();
+    let is_there = |former: &mut redis::Connection| {
+        let exists = redis::cmd("EXISTS").arg("test:p").query(former);
+        exists.unwrap_or(false)
+    };
+    assert!(
+        is_there(&mut former),
+        "it has not heard of the invalidation"
+    );
+    assert!(
+        cache.peek("p").unwrap().is_none(),
+        "what the former master has"
+    );
+    assert!(is_there(&mut former), "nor has it in the meantime");
+}
+
+#[test]
+fn a_listener_leaves_a_former_master_that_only_sleeps() {
+    let set = SentinelSet::start();
+    let near = set
+        .builder()
+        .near_cache(10)
+        .near_staleness(Duration::from_secs(60));
+    let near: Cache = near.build().unwrap();
+    until(|| near.get("p", load_loaf).unwrap().source() == Source::Near);
+    set.servers[0].freeze();
+    set.wait_for_failover(0);
+    let master = &set.servers[set.master()];
+    let began = Instant::now();
+    until(|| !listeners::of(&mut master.connect()).is_empty());
+    assert!(
+        began.elapsed() < SEEN_WITHIN + MS(1_000),
+        "{:?}",
+        began.elapsed()
+    );
+    let other = set.cache();
+    until(|| near.get("q", load_loaf).unwrap().source() == Source::Near);
+    assert!(other.invalidate("q").unwrap());
+    until(|| near.peek("q").unwrap().is_none());
+    set.servers[0].thaw();
+}
+
+#[test]
+fn a_failover_by_hand_is_followed() {
+    let set = SentinelSet::start();
+    let cache: Cache = set.builder().near_cache(100).build().unwrap();
+    let mut gone = Instant::now();
+    let seen = Load::run(&cache, || {
+        thread::sleep(MS(500));
+        let url = format!("redis://127.0.0.1:{}", set.sentinels[1].port);
+        let mut sentinel = redis::Client::open(url).unwrap().get_connection().unwrap();
+        gone = Instant::now();
+        let mut failover = redis::cmd("SENTINEL");
+        failover
+            .arg("FAILOVER")
+            .arg("shop")
+            .exec(&mut sentinel)
+            .unwrap();
+        set.wait_for_failover(0);
+        thread::sleep(MS(2_000));
+    });
+    println!(
+        "by hand: {} reads ({} degraded), {} writes ({} deferred), {} stale",
+        seen.reads,
+        seen.degraded,
+        seen.writes,
+        seen.deferred,
+        seen.stale.len()
+    );
+    until(|| cache.stats().invalidations_pending == 0);
+}
+
+#[test]
+fn the_former_master_comes_back_as_a_replica_and_is_left_alone() {
+    let mut set = SentinelSet::start();
+    let cache = set.cache();
+    cache.get("p", load_loaf).unwrap();
+    set.servers[0].kill();
+    set.wait_for_failover(0);
+    until(|| cache.get("p", load_loaf).unwrap().is_hit());
+    // Empty, and a master, for all that it knows.
+    set.servers[0].start_again();
+    for round in 0..300 {
+        let found = cache.get("p", load_loaf).unwrap();
+        assert!(
+            found.is_hit(),
+            "{round}: {:?} {:?}",
+            found.source(),
+            found.degraded_by()
+        );
+        thread::sleep(MS(10));
+    }
+}
