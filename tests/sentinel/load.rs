@@ -32,8 +32,8 @@ pub(crate) struct Seen {
     pub(crate) deferred: usize,
     /// Of each stale answer: when the invalidation that it ignores had returned, and when the read began.
     pub(crate) stale: Vec<(Instant, Instant)>,
-    /// When an answer last came from, or went to, a server.
-    pub(crate) answered: Vec<Instant>,
+    /// When a server had the record.
+    pub(crate) hits: Vec<Instant>,
 }
 
 impl Load {
@@ -58,8 +58,8 @@ impl Load {
         seen.reads += 1;
         if found.source() == Source::Degraded {
             seen.degraded += 1;
-        } else if found.source() != Source::Near {
-            seen.answered.push(Instant::now());
+        } else if found.source() == Source::Hit {
+            seen.hits.push(Instant::now());
         }
         if let Some((floor, when)) = told
             && version < floor
@@ -133,30 +133,21 @@ impl Seen {
     pub(crate) fn recovered(&self, gone: Instant) -> Duration {
         // One that was asked before may answer yet.
         let after = gone + Duration::from_millis(100);
-        let first = self.answered.iter().filter(|at| **at > after).min();
+        let first = self.hits.iter().filter(|at| **at > after).min();
         first.expect("some server answered").duration_since(gone)
     }
 
-    /// Stale answers whose invalidation was acknowledged so shortly before the server went that it can't have reached a
-    /// replica: Redis has lost it. Any other is our fault.
-    pub(crate) fn lost(&self, gone: Instant) -> usize {
-        let may_be_lost = |(told, _): &&(Instant, Instant)| {
-            *told <= gone + Duration::from_millis(100) && *told + Duration::from_millis(500) > gone
-        };
-        let lost = self.stale.iter().filter(may_be_lost).count();
-        assert_eq!(
-            lost,
-            self.stale.len(),
-            "stale: {:?}",
-            self.stale
-                .iter()
-                .map(|(told, began)| (
-                    told.saturating_duration_since(gone),
-                    gone.saturating_duration_since(*told),
-                    began.saturating_duration_since(gone)
-                ))
-                .collect::<Vec<_>>()
-        );
-        lost
+    /// How many answers were stale, all of them by an invalidation that was acknowledged between these: any other is our fault.
+    pub(crate) fn stale_between(&self, since: Instant, until: Instant) -> usize {
+        for (told, began) in &self.stale {
+            assert!(
+                (since..until).contains(told),
+                "the read began {:?}, the invalidation had returned {:?} after the first of {:?}",
+                began.saturating_duration_since(since),
+                told.saturating_duration_since(since),
+                until - since
+            );
+        }
+        self.stale.len()
     }
 }
