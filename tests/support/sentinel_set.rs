@@ -229,10 +229,14 @@ pub(crate) fn url_of(sentinels: impl Iterator<Item = u16>, name: &str) -> String
     format!("{}/{name}", all.replace("redis://", "redis+sentinel://"))
 }
 
+/// Patient: where the sentinels agree on nobody, they try again after some ten seconds.
 fn wait(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited for 30 s until {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited for a minute until {what}"
+        );
         thread::sleep(Duration::from_millis(10));
     }
 }
