@@ -183,21 +183,28 @@ fn a_listener_leaves_a_former_master_that_only_sleeps() {
     set.servers[0].thaw();
 }
 
-/// The former master works on until it is told, and what it acknowledges meanwhile is lost.
+/// The former master works on until it is told, and what it acknowledges meanwhile is lost; but where replicas are waited for.
 #[test]
 fn a_failover_by_hand_is_followed() {
-    let mut set = SentinelSet::start();
-    let cache = cache_of(&set, true);
     let go = |set: &mut SentinelSet| {
         let mut failover = redis::cmd("SENTINEL");
         failover.arg("FAILOVER").arg(NAME);
-        failover
-            .exec(&mut set.sentinels[1].connect().unwrap())
-            .unwrap();
+        let mut sentinel = set.sentinels[1].connect().unwrap();
+        failover.exec(&mut sentinel).unwrap();
     };
-    let failover = Failover::of(&cache, &mut set, go, |_| thread::sleep(MS(3_000)));
-    failover.report("by hand", false);
-    until(|| cache.stats().invalidations_pending == 0);
+    for replicas in [0, 2] {
+        let mut set = SentinelSet::start();
+        let redis = set.redis().wait_for_replicas(replicas);
+        let cache = Cache::builder(redis).prefix("test:").near_cache(100);
+        let cache: Cache = cache.build().unwrap();
+        let after = |_: &SentinelSet| thread::sleep(MS(3_000));
+        let failover = Failover::of(&cache, &mut set, go, after);
+        failover.report(&format!("by hand, waiting for {replicas} replicas"), false);
+        if replicas == 2 {
+            assert_eq!(failover.seen.stale, [], "both had what was acknowledged");
+        }
+        until(|| cache.stats().invalidations_pending == 0);
+    }
 }
 
 #[test]
