@@ -6,7 +6,7 @@
 //!
 //! Nothing of an address is in a message: it may hold a password.
 
-use redis::{ConnectionInfo, IntoConnectionInfo, RedisError};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError};
 
 use crate::error::Error;
 
@@ -20,7 +20,7 @@ pub(crate) enum Address {
     Cluster(Vec<ConnectionInfo>),
     /// To the server that these sentinels know by this name. With what is sent to that server, and not to them: user,
     /// password and database.
-    #[allow(dead_code, reason = "refused, as yet")]
+    #[cfg_attr(not(feature = "sentinel"), allow(dead_code, reason = "it is refused"))]
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         name: String,
@@ -57,6 +57,23 @@ impl Address {
             });
         }
         one(url).map(Address::Server)
+    }
+
+    /// The same, each host of it changed.
+    #[cfg(feature = "tls")]
+    pub(crate) fn map(
+        self,
+        change: impl Fn(ConnectionInfo) -> Result<ConnectionInfo, Error>,
+    ) -> Result<Address, Error> {
+        let each = |hosts: Vec<_>| hosts.into_iter().map(&change).collect::<Result<_, _>>();
+        Ok(match self {
+            Address::Server(host) => Address::Server(change(host)?),
+            Address::Cluster(hosts) => Address::Cluster(each(hosts)?),
+            Address::Sentinel { sentinels, name } => {
+                let sentinels = each(sentinels)?;
+                Address::Sentinel { sentinels, name }
+            }
+        })
     }
 }
 
@@ -108,6 +125,12 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
              `redis+sentinel://host:26379/NAME`"
         ))
     })?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
+        // redis-rs would do it where any crate of the program has asked it for that.
+        return Err(refused(
+            "`#insecure` is not supported: certificates are always checked; a root of your own is set by `tls_root_certificate`",
+        ));
+    }
     let tcp = info
         .tcp_settings()
         .clone()

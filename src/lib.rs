@@ -86,6 +86,8 @@ mod shards;
 mod stats;
 pub mod store;
 mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod token;
 mod trace;
 mod tracked;

@@ -2,15 +2,21 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "sentinel")]
+use redis::RedisConnectionInfo;
 use redis::{Client, ConnectionInfo};
 
 #[cfg(feature = "cluster")]
 use crate::store::cluster::{ClusterStore, node::Terms};
+#[cfg(feature = "sentinel")]
+use crate::store::{sentinel::Followed, source::Source};
+#[cfg(feature = "tls")]
+use crate::tls::Certificates;
 use crate::{
     address::Address,
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
-    setting::{between, refuse},
+    setting::{between, failed, refuse},
     store::{Failure, Store, connection::Timeouts, greeting::Kin, redis::RedisStore},
 };
 
@@ -55,6 +61,10 @@ pub struct RedisBuilder {
     probe_interval: Duration,
     replicas: u32,
     lazy: bool,
+    #[cfg(feature = "tls")]
+    certificates: Certificates,
+    #[cfg(feature = "sentinel")]
+    sentinel_login: Option<RedisConnectionInfo>,
 }
 
 impl fmt::Debug for RedisBuilder {
@@ -96,6 +106,10 @@ impl Redis {
             probe_interval: PROBE_INTERVAL,
             replicas: 0,
             lazy: false,
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
+            #[cfg(feature = "sentinel")]
+            sentinel_login: None,
         }
     }
 
@@ -191,6 +205,47 @@ impl RedisBuilder {
         self
     }
 
+    /// Sets whose signature proves a server's certificate, for addresses of TLS: one or several certificates in PEM. Then
+    /// nobody else's does.
+    ///
+    /// Defaults to those whom the system trusts.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> RedisBuilder {
+        self.certificates.root = Some(pem.into());
+        self
+    }
+
+    /// Sets the certificate that the server is shown, followed by those of who signed it, and its private key, each in
+    /// PEM; for servers with `tls-auth-clients yes`, as Redis has it by default.
+    ///
+    /// Defaults to none.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_client_certificate(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> RedisBuilder {
+        self.certificates.client = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// Sets how to log in to sentinels that want a password; with `None` for the user, as `default`. The user and the password
+    /// in the address are those of the server.
+    ///
+    /// Defaults to no login.
+    #[cfg(feature = "sentinel")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
+    pub fn sentinel_login(mut self, user: Option<&str>, password: &str) -> RedisBuilder {
+        let mut login = RedisConnectionInfo::default().set_password(password);
+        if let Some(user) = user {
+            login = login.set_username(user);
+        }
+        self.sentinel_login = Some(login);
+        self
+    }
+
     /// Checks the settings, connects once, asks the server who it is, and tells it the scripts.
     ///
     /// Its name and version are logged, and so is that it is a replica. What it may do without is
@@ -234,7 +289,10 @@ impl RedisBuilder {
     /// What the address leads to, checked unless that is not wanted.
     fn store(&self) -> Result<Arc<dyn Store>, Error> {
         let unreached = |failure: Failure| failure.at("connect");
-        match Address::parse(&self.url)? {
+        let address = Address::parse(&self.url)?;
+        #[cfg(feature = "tls")]
+        let address = address.map(|host| self.certificates.with(host))?;
+        match address {
             Address::Server(info) => {
                 let store =
                     RedisStore::new(client(info)?, self.pool_size, self.timeouts, self.replicas);
@@ -276,6 +334,18 @@ impl RedisBuilder {
                 "address",
                 "for a cluster, add the feature `cluster` of this crate",
             ),
+            #[cfg(feature = "sentinel")]
+            Address::Sentinel { sentinels, name } => {
+                let login = self.sentinel_login.as_ref();
+                let followed = Followed::new(sentinels, name, login, self.timeouts);
+                let source = Source::Followed(followed);
+                let store = RedisStore::new(source, self.pool_size, self.timeouts, self.replicas);
+                if !self.lazy {
+                    store.check(Kin::Single).map_err(unreached)?;
+                }
+                Ok(Arc::new(store))
+            }
+            #[cfg(not(feature = "sentinel"))]
             Address::Sentinel { .. } => refuse(
                 "address",
                 "for sentinels, add the feature `sentinel` of this crate",
@@ -285,8 +355,5 @@ impl RedisBuilder {
 }
 
 fn client(info: ConnectionInfo) -> Result<Client, Error> {
-    Client::open(info).map_err(|error| Error::Setting {
-        setting: "address",
-        reason: error.to_string(),
-    })
+    Client::open(info).map_err(|error| failed("address", &error))
 }

@@ -37,6 +37,12 @@ pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Res
     })
 }
 
+/// What another library says against a setting, by its name.
+pub(crate) fn failed(setting: &'static str, reason: &impl ToString) -> Error {
+    let reason = reason.to_string();
+    Error::Setting { setting, reason }
+}
+
 /// A duration as Redis takes it: whole milliseconds, at least one.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ConnectionAddr, ErrorKind, RedisError, ServerErrorKind};
 
 use super::{Failure, Symptom};
 use crate::error::Cause;
@@ -12,17 +12,39 @@ use crate::error::Cause;
 pub(super) struct AtServer {
     pub(super) address: String,
     pub(super) cause: Cause,
+    pub(super) hint: Option<&'static str>,
 }
 
 impl fmt::Display for AtServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.cause)
+        write!(f, "{}: {}", self.address, self.cause)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, " ({hint})"))
     }
 }
 
 impl StdError for AtServer {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
+    }
+}
+
+/// What else may be wrong where the first request failed. A server that waits for a handshake cuts off who asks without
+/// one; one that knows none waits for the end of what it takes for a command.
+pub(super) fn hint(
+    address: &ConnectionAddr,
+    cause: &(dyn StdError + Send + Sync + 'static),
+) -> Option<&'static str> {
+    let is_cut = cause.downcast_ref().is_some_and(|error: &RedisError| {
+        error.is_connection_dropped() && !error.is_connection_refusal()
+    });
+    match address {
+        ConnectionAddr::Tcp(..) if is_cut || cause.is::<Nonsense>() => {
+            Some("if it speaks TLS, its address begins with `rediss://`")
+        }
+        ConnectionAddr::TcpTls { .. } if is_cut || cause.is::<Silent>() => {
+            Some("if it speaks no TLS, its address begins with `redis://`")
+        }
+        _ => None,
     }
 }
 
@@ -36,7 +58,7 @@ pub(super) fn failure(error: RedisError, within: Duration) -> Failure {
 
 /// No connection could be opened, for whatever reason: without one, nothing is answered.
 pub(super) fn unopened(error: RedisError, within: Duration) -> Failure {
-    let cause: Cause = if is_without_resp3(&error) {
+    let cause: Cause = if knows_no_resp3(&error) {
         Arc::new(NoResp3(error))
     } else {
         told(error, within)
@@ -50,6 +72,8 @@ fn told(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         let cause = Some(cause);
         Arc::new(Silent { within, cause })
+    } else if let Some(words) = explained(&cause) {
+        Arc::new(Handshake { words, cause })
     } else if is_nonsense(&cause) {
         Arc::new(Nonsense)
     } else {
@@ -66,8 +90,13 @@ pub(super) fn is_unknown_command(error: &RedisError) -> bool {
 
 /// Whether a connection could not be opened because the server knows no RESP3: of what is sent then, `HELLO` alone may be
 /// unknown. The client library has an error for that, but not for each wording.
-pub(super) fn is_without_resp3(error: &RedisError) -> bool {
+fn knows_no_resp3(error: &RedisError) -> bool {
     error.kind() == ErrorKind::RESP3NotSupported || is_unknown_command(error)
+}
+
+/// Whether that is why.
+pub(super) fn is_without_resp3(failure: &Failure) -> bool {
+    failure.cause.is::<NoResp3>()
 }
 
 #[derive(Debug)]
@@ -101,6 +130,33 @@ impl fmt::Display for NoScripts {
 impl StdError for NoScripts {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.0)
+    }
+}
+
+#[cfg(feature = "tls")]
+use crate::tls::explained;
+
+#[cfg(not(feature = "tls"))]
+fn explained(_: &RedisError) -> Option<String> {
+    None
+}
+
+/// The two sides did not come to terms.
+#[derive(Debug)]
+struct Handshake {
+    words: String,
+    cause: RedisError,
+}
+
+impl fmt::Display for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl StdError for Handshake {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.cause)
     }
 }
 

@@ -8,6 +8,8 @@
 //! Nothing is sent to test a connection, not at checkout and not when idle.
 
 use std::{
+    error::Error as StdError,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,12 +19,13 @@ use std::{
 
 use parking_lot::Mutex;
 use r2d2::{ManageConnection, Pool, PooledConnection};
-use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
+use redis::{Connection, ErrorKind, RedisError, RedisResult};
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use super::{
     Failure, Symptom,
-    cause::{AtServer, NoneFree, Silent, failure, unopened},
+    cause::{NoneFree, Silent, failure},
+    source::Source,
 };
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -61,7 +64,7 @@ pub(crate) enum Conduct {
 /// Opens connections, and knows which ones not to lend again.
 #[derive(Debug)]
 struct Manager {
-    client: Client,
+    source: Source,
     timeouts: Timeouts,
     seen: Arc<Seen>,
 }
@@ -74,7 +77,7 @@ struct Seen {
     /// pooled connection.
     losses: AtomicU64,
     /// Why the latest attempt to connect failed; `None` after a success. r2d2 would keep only its text.
-    refusal: Mutex<Option<RedisError>>,
+    refusal: Mutex<Option<Failure>>,
 }
 
 /// A connection, and whether it may be lent again.
@@ -82,6 +85,8 @@ struct Wire {
     connection: Connection,
     /// `Seen::losses` before it was opened.
     born: u64,
+    /// Of the source, when it was opened.
+    term: u64,
     /// True from before a request is sent until its reply has been read whole.
     unfit: bool,
 }
@@ -91,57 +96,32 @@ pub(crate) struct Lent(PooledConnection<Manager>);
 
 impl ManageConnection for Manager {
     type Connection = Wire;
-    type Error = RedisError;
+    type Error = Failure;
 
-    fn connect(&self) -> Result<Wire, RedisError> {
+    fn connect(&self) -> Result<Wire, Failure> {
         let born = self.seen.losses.load(Ordering::Acquire);
-        let opened = open(&self.client, self.timeouts);
+        let opened = self.source.open(self.timeouts, None);
         *self.seen.refusal.lock() = opened.as_ref().err().cloned();
-        opened.map(|connection| Wire {
+        opened.map(|(connection, term)| Wire {
             connection,
             born,
+            term,
             unfit: false,
         })
     }
 
     /// Asked at every checkout, so it looks and sends nothing.
-    fn is_valid(&self, wire: &mut Wire) -> Result<(), RedisError> {
-        if wire.born == self.seen.losses.load(Ordering::Acquire) {
+    fn is_valid(&self, wire: &mut Wire) -> Result<(), Failure> {
+        let is_of_now = wire.born == self.seen.losses.load(Ordering::Acquire);
+        if is_of_now && wire.term == self.source.term() {
             return Ok(());
         }
-        Err((ErrorKind::Io, "opened before the server was lost").into())
+        Err(Failure::new(Symptom::Silent, Moved))
     }
 
     fn has_broken(&self, wire: &mut Wire) -> bool {
         wire.unfit
     }
-}
-
-fn open(client: &Client, timeouts: Timeouts) -> RedisResult<Connection> {
-    let connection = client.get_connection_with_timeout(timeouts.connect)?;
-    connection.set_read_timeout(Some(timeouts.io))?;
-    connection.set_write_timeout(Some(timeouts.io))?;
-    Ok(connection)
-}
-
-/// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at once, in the server's
-/// words, and with its address.
-pub(super) fn run_alone<T>(
-    client: &Client,
-    timeouts: Timeouts,
-    run: impl FnOnce(&mut Connection) -> RedisResult<T>,
-) -> Result<T, Failure> {
-    let Timeouts { connect, io, .. } = timeouts;
-    let mut connection =
-        open(client, timeouts).map_err(|error| at_server(client, unopened(error, connect)))?;
-    run(&mut connection).map_err(|error| at_server(client, failure(error, io)))
-}
-
-/// A failure with the address of the server it came from.
-pub(super) fn at_server(client: &Client, Failure { symptom, cause }: Failure) -> Failure {
-    let address = client.get_connection_info().addr().to_string();
-    let cause = Arc::new(AtServer { address, cause });
-    Failure { symptom, cause }
 }
 
 /// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would make stay for
@@ -158,23 +138,35 @@ fn workers() -> ScheduledThreadPool {
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pool: Pool<Manager>,
-    client: Client,
+    source: Source,
     timeouts: Timeouts,
     seen: Arc<Seen>,
 }
 
+/// The server isn't the one that it was.
+#[derive(Debug)]
+pub(super) struct Moved;
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is from before the server was lost, or another became it")
+    }
+}
+
+impl StdError for Moved {}
+
 /// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
 /// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
-fn is_worth_repeating(error: &RedisError) -> bool {
+fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
 }
 
 impl Connections {
     /// A pool of at most `size` connections. Opens none.
-    pub(crate) fn new(client: Client, size: u32, timeouts: Timeouts) -> Connections {
+    pub(crate) fn new(source: Source, size: u32, timeouts: Timeouts) -> Connections {
         let seen = Arc::new(Seen::default());
         let manager = Manager {
-            client: client.clone(),
+            source: source.clone(),
             timeouts,
             seen: Arc::clone(&seen),
         };
@@ -191,7 +183,7 @@ impl Connections {
             .build_unchecked(manager);
         Connections {
             pool,
-            client,
+            source,
             timeouts,
             seen,
         }
@@ -202,8 +194,8 @@ impl Connections {
     }
 
     /// What a connection outside the pool is made of.
-    pub(crate) fn terms(&self) -> (&Client, Timeouts) {
-        (&self.client, self.timeouts)
+    pub(crate) fn terms(&self) -> (&Source, Timeouts) {
+        (&self.source, self.timeouts)
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
@@ -227,6 +219,8 @@ impl Connections {
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
         let mut outcome = self.run_once(wire, conduct, &mut run);
+        let is_worth_repeating =
+            |error: &RedisError| is_lost(error) || self.source.is_deposed(error);
         if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(is_worth_repeating) {
             let wire = self.checkout(self.timeouts.checkout)?;
             outcome = self.run_once(wire, conduct, &mut run);
@@ -242,18 +236,22 @@ impl Connections {
     ) -> RedisResult<T> {
         // Unfit until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
-        let outcome = run(&mut wire.connection);
+        let mut outcome = run(&mut wire.connection);
+        if outcome.is_ok() && wire.term != self.source.term() {
+            // Somebody else is the server by now. What this one has read may be old, and what it was told is told to nobody.
+            outcome = Err((ErrorKind::Io, "another server has taken over meanwhile").into());
+        }
         wire.unfit = match &outcome {
             Ok(_) => false,
             Err(_) if conduct == Conduct::Transaction => true,
+            Err(error) if self.source.is_deposed(error) => true,
             // The server's own refusal is a whole reply. After anything else, what comes next on this
             // wire may belong to this request.
             Err(error) => !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
         };
-        if outcome
-            .as_ref()
-            .is_err_and(RedisError::is_connection_dropped)
-        {
+        let is_gone =
+            |error: &RedisError| error.is_connection_dropped() || self.source.is_deposed(error);
+        if outcome.as_ref().is_err_and(is_gone) {
             self.seen.losses.fetch_add(1, Ordering::AcqRel);
         }
         outcome
@@ -302,7 +300,7 @@ impl Connections {
     /// Fails where the latest attempt to connect did.
     fn refusal(&self) -> Result<(), Failure> {
         match self.seen.refusal.lock().clone() {
-            Some(refusal) => Err(unopened(refusal, self.timeouts.connect)),
+            Some(refusal) => Err(refusal),
             None => Ok(()),
         }
     }

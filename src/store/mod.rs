@@ -27,6 +27,7 @@ mod command;
 pub(crate) mod connection;
 mod crowd;
 mod ear;
+mod end;
 mod failure;
 pub(crate) mod greeting;
 mod many;
@@ -40,6 +41,9 @@ mod redis_many;
 mod redis_scan;
 mod replicated;
 pub(crate) mod script;
+#[cfg(feature = "sentinel")]
+pub(crate) mod sentinel;
+pub(crate) mod source;
 mod tracking;
 
 use std::{sync::Arc, time::Duration};

@@ -5,14 +5,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Client, Connection, RedisResult, cmd};
+use redis::{Connection, RedisResult, cmd};
 
+#[cfg(feature = "sentinel")]
+use super::end::Handle;
 use super::{
     Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
     Scanned, Store, Tracking, TtlRemaining, Update, command,
     connection::{Conduct, Connections, Timeouts},
     redis_crowd::{Crowds, Lease, Look},
     script::{self, Scripts},
+    source::Source,
     tracking::{self, Task},
 };
 use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
@@ -24,18 +27,27 @@ pub(crate) struct RedisStore {
     pub(super) crowds: Crowds,
     /// How many of them must have what was ended before it counts.
     pub(super) replicas: u32,
+    /// Who asks the sentinels.
+    #[cfg(feature = "sentinel")]
+    _watch: Option<Handle>,
 }
 
 impl RedisStore {
     /// Opens no connection.
     pub(crate) fn new(
-        client: Client,
+        source: impl Into<Source>,
         pool_size: u32,
         timeouts: Timeouts,
         replicas: u32,
     ) -> RedisStore {
+        let source = source.into();
         RedisStore {
-            connections: Connections::new(client, pool_size, timeouts),
+            #[cfg(feature = "sentinel")]
+            _watch: match &source {
+                Source::Fixed(_) => None,
+                Source::Followed(followed) => followed.watch(),
+            },
+            connections: Connections::new(source, pool_size, timeouts),
             scripts: Scripts::new(),
             crowds: Crowds::default(),
             replicas,
@@ -43,7 +55,7 @@ impl RedisStore {
     }
 
     /// What a connection outside the pool is made of.
-    pub(super) fn terms(&self) -> (&Client, Timeouts) {
+    pub(super) fn terms(&self) -> (&Source, Timeouts) {
         self.connections.terms()
     }
 
@@ -277,13 +289,13 @@ impl Store for RedisStore {
     }
 
     fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        let (client, timeouts) = self.terms();
+        let (source, timeouts) = self.terms();
         let task = Task {
             prefix: prefix.to_owned(),
             bound,
             charge: None,
         };
-        Some(tracking::track(client, timeouts, task, ear))
+        Some(tracking::track(source, timeouts, task, ear))
     }
 
     fn ping(&self) -> Result<(), Failure> {

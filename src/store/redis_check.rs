@@ -10,7 +10,6 @@ use redis::{Cmd, Connection, RedisError, RedisResult, Value, cmd};
 
 use super::{
     Failure, Symptom, cause,
-    connection::{at_server, run_alone},
     greeting::{Greeting, Kin, hello, info},
     pipeline::{self, LARGE_REPLIES},
     redis::RedisStore,
@@ -22,12 +21,11 @@ impl RedisStore {
     /// Connects once and tells the server the scripts: whatever is wrong with the address, the password, the
     /// permissions or the server shows here, and later no call finds a script missing.
     pub(crate) fn check(&self, as_what: Kin) -> Result<(), Failure> {
-        let (client, timeouts) = self.terms();
-        let server = client.get_connection_info();
+        let (source, timeouts) = self.terms();
         // Who logs in by name does so where there are ACLs, and with them `HELLO`. They may well deny `INFO`, and keep
         // that on record.
-        let may_be_old = server.redis_settings().username().is_none();
-        let (greeting, refusal) = run_alone(client, timeouts, |connection| {
+        let may_be_old = source.info().redis_settings().username().is_none();
+        let (greeting, refusal) = source.run_alone(timeouts, |connection| {
             let scripts = self.scripts.loads().chain(once(call_of_none()));
             let (hello, replies) = ask(connection, scripts)?;
             let greeting = Greeting::of_hello(&hello);
@@ -35,7 +33,7 @@ impl RedisStore {
             let greeting = greeting.or_else(|| is_old.then(|| ask_for_info(connection))?);
             Ok((greeting, first_refusal(&replies)))
         })?;
-        let refused = |why| Err(at_server(client, why));
+        let refused = |why| Err(source.at_server(why));
         // Before what came of it: that a Sentinel knows no scripts.
         if let Some(unfit) = greeting.as_ref().and_then(|it| it.unfit(as_what)) {
             return refused(Failure::new(Symptom::Refused, unfit));
@@ -48,7 +46,7 @@ impl RedisStore {
                 cause::failure(refusal, timeouts.io)
             });
         }
-        say(&server.addr().to_string(), greeting.as_ref());
+        say(&source.name(), greeting.as_ref());
         Ok(())
     }
 }

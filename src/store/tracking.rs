@@ -9,18 +9,20 @@
 
 use std::{
     fmt,
-    sync::Arc,
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
-use redis::{Client, Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd};
+use redis::{Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd};
 
 use super::{
-    Failure, Symptom, Tracking, cause, connection::Timeouts, ear::SharedEar, pulse::Pulse,
+    Failure, Symptom, Tracking, cause,
+    connection::{Moved, Timeouts},
+    ear::SharedEar,
+    end::{End, Handle},
+    pulse::Pulse,
+    source::Source,
 };
-use crate::{key::LEASE_PREFIX, token::Token, trace};
+use crate::{key::LEASE_PREFIX, trace};
 
 /// The longest pause between two heartbeats. It is also how long a read waits, and so how long the end of a cache may
 /// take: a moment to a person, and eight small commands a second to a server.
@@ -51,94 +53,37 @@ pub(super) struct Task {
 }
 
 /// Begins to listen, in a thread of its own.
-pub(super) fn track(client: &Client, timeouts: Timeouts, task: Task, ear: SharedEar) -> Tracking {
+pub(super) fn track(source: &Source, timeouts: Timeouts, task: Task, ear: SharedEar) -> Tracking {
     let Task {
         prefix,
         bound,
         charge,
     } = task;
     let listener = Listener {
-        client: speaking_resp3(client),
+        source: source.clone(),
         timeouts,
         prefix,
         charge,
         bound,
         period: (bound / 4).min(LONGEST_PERIOD),
         ear,
-        end: Arc::default(),
     };
-    let end = Arc::clone(&listener.end);
-    let thread = thread::Builder::new().name("cache-aside-listener".to_owned());
-    let thread = thread.spawn(move || listener.run());
-    if let Err(error) = &thread {
+    // It ends after the read it is at.
+    let handle = Handle::start("cache-aside-listener", move |end| listener.run(end));
+    if let Err(error) = &handle {
         trace::error!("there is no thread to hear of changes in Redis with: {error}");
     }
-    let thread = thread.ok();
-    Tracking::new(Handle { end, thread })
-}
-
-/// Pushes come on a connection that speaks RESP3, whatever the address says.
-fn speaking_resp3(client: &Client) -> RedisResult<Client> {
-    let info = client.get_connection_info().clone();
-    let login = info.redis_settings().clone();
-    let login = login.set_protocol(ProtocolVersion::RESP3);
-    Client::open(info.set_redis_settings(login))
-}
-
-/// Whether the thread is to end.
-#[derive(Default)]
-struct End {
-    is_near: Mutex<bool>,
-    /// Notified, under no lock, after it was set.
-    wake: Condvar,
-}
-
-impl End {
-    fn is_near(&self) -> bool {
-        *self.is_near.lock()
-    }
-
-    /// Pauses; less up to half of it by chance, so that the processes of a fleet don't connect in step.
-    fn is_near_within(&self, pause: Duration) -> bool {
-        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
-        let less = Duration::from_micros(Token::random().spread(0, half));
-        let until = Instant::now() + pause.saturating_sub(less);
-        let mut is_near = self.is_near.lock();
-        // No wake-up is lost: the flag is set under the lock.
-        while !*is_near && !self.wake.wait_until(&mut is_near, until).timed_out() {}
-        *is_near
-    }
-}
-
-/// Dropped, it stops the thread and joins it.
-struct Handle {
-    end: Arc<End>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        *self.end.is_near.lock() = true;
-        self.end.wake.notify_one();
-        if let Some(thread) = self.thread.take()
-            // An ear that drops what it is the ear of does so on this very thread, which ends after it.
-            && thread.thread().id() != thread::current().id()
-        {
-            // It ends after the read it is at. Had it panicked, there would be nobody to tell.
-            let _ = thread.join();
-        }
-    }
+    Tracking::new(handle.ok())
 }
 
 struct Listener {
-    client: RedisResult<Client>,
+    source: Source,
     timeouts: Timeouts,
     prefix: String,
     charge: Option<String>,
     bound: Duration,
     period: Duration,
     ear: SharedEar,
-    end: Arc<End>,
 }
 
 /// How it goes, as it was logged last.
@@ -149,13 +94,13 @@ enum Told {
 }
 
 impl Listener {
-    fn run(self) {
+    fn run(self, end: &End) {
         let mut pause = FIRST_PAUSE;
         let mut told = Told::Nothing;
         let mut complained: Option<Instant> = None;
         loop {
             let mut listened_since = None;
-            let failure = match self.listen(&mut listened_since, &mut told) {
+            let failure = match self.listen(end, &mut listened_since, &mut told) {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
@@ -174,7 +119,7 @@ impl Listener {
                 );
             }
             let is_refusal = failure.symptom == Symptom::Refused;
-            if self.end.is_near_within(if is_refusal {
+            if end.is_near_within(if is_refusal {
                 PAUSE_AFTER_REFUSAL
             } else {
                 pause
@@ -186,25 +131,23 @@ impl Listener {
     }
 
     /// Listens until the end is near, or the connection is lost.
-    fn listen(&self, listened_since: &mut Option<Instant>, told: &mut Told) -> Result<(), Failure> {
-        let Timeouts { connect, io, .. } = self.timeouts;
-        let unopened = |error: RedisError| {
-            let is_too_old = cause::is_without_resp3(&error);
-            let failure = cause::unopened(error, connect);
-            if is_too_old {
+    fn listen(
+        &self,
+        end: &End,
+        listened_since: &mut Option<Instant>,
+        told: &mut Told,
+    ) -> Result<(), Failure> {
+        let io = self.timeouts.io;
+        let opened = self
+            .source
+            .open(self.timeouts, Some(ProtocolVersion::RESP3));
+        let (mut connection, term) = opened.map_err(|failure| {
+            if cause::is_without_resp3(&failure) {
                 let symptom = Symptom::Refused;
                 return Failure { symptom, ..failure };
             }
             failure
-        };
-        let client = self
-            .client
-            .as_ref()
-            .map_err(Clone::clone)
-            .map_err(unopened)?;
-        let mut connection = client
-            .get_connection_with_timeout(connect)
-            .map_err(unopened)?;
+        })?;
         let failed = |error| cause::failure(error, io);
         self.ask_for_pushes(&mut connection).map_err(failed)?;
         // What is read from here on is tracked, so nothing of it can have changed unheard.
@@ -213,12 +156,10 @@ impl Listener {
         if std::mem::replace(told, Told::Nothing) == Told::Lost {
             trace::info!("changes of the cache `{}` are heard again", self.prefix);
         }
-        self.hear(&mut connection)
+        self.hear(end, &mut connection, term)
     }
 
     fn ask_for_pushes(&self, connection: &mut Connection) -> RedisResult<()> {
-        connection.set_read_timeout(Some(self.timeouts.io))?;
-        connection.set_write_timeout(Some(self.timeouts.io))?;
         let prefix = &self.prefix;
         let mut request = cmd("CLIENT");
         request.arg("TRACKING").arg("ON").arg("BCAST");
@@ -233,13 +174,16 @@ impl Listener {
         connection.set_read_timeout(Some(self.period))
     }
 
-    fn hear(&self, connection: &mut Connection) -> Result<(), Failure> {
+    fn hear(&self, end: &End, connection: &mut Connection, term: u64) -> Result<(), Failure> {
         let failed = |error| cause::failure(error, self.bound);
         let mut pulse = Pulse::new(self.period, Instant::now());
         if let Some(charge) = &self.charge {
             pulse = pulse.asking(cmd("PTTL").arg(charge).get_packed_command());
         }
-        while !self.end.is_near() {
+        while !end.is_near() {
+            if self.source.term() != term {
+                return Err(Failure::new(Symptom::Silent, Moved));
+            }
             let now = Instant::now();
             let unanswered = pulse.unanswered_since();
             if unanswered.is_some_and(|since| now.duration_since(since) >= self.bound) {

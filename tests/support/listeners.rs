@@ -1,6 +1,6 @@
 //! The connections on which a server pushes what changes.
 
-#![allow(unreachable_pub, reason = "shared by tests")]
+#![allow(dead_code, unreachable_pub, reason = "shared by tests")]
 
 use redis::Connection;
 

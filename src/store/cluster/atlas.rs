@@ -25,14 +25,14 @@ use super::{
 };
 use crate::{
     mender::Mender,
-    store::{Failure, Symptom, cause},
+    store::{Failure, Symptom, cause, source::Source},
     token::Token,
     trace,
 };
 
 pub(super) struct Atlas {
     /// Those in the address. They are asked where no node that was heard of answers.
-    seeds: Vec<Client>,
+    seeds: Vec<Source>,
     terms: Terms,
     map: RwLock<Arc<Map>>,
     drawing: Mutex<()>,
@@ -44,8 +44,9 @@ pub(super) struct Atlas {
 impl Atlas {
     /// One that knows nothing but these nodes. Connects to none.
     pub(super) fn new(seeds: Vec<Client>, terms: Terms, probe_interval: Duration) -> Arc<Atlas> {
+        let seeds: Vec<_> = seeds.into_iter().map(Source::from).collect();
         let nodes = seeds.iter().filter_map(|seed| {
-            let place = place_of(seed)?;
+            let place = place_of(seed.info())?;
             Some(Arc::new(Node::new(seed.clone(), place, terms)))
         });
         let map = Map::of(nodes.collect());
@@ -114,7 +115,7 @@ impl Atlas {
         let seed = self.seeds.first().ok_or_else(|| {
             Failure::new(Symptom::Silent, "the address of the cluster names no node")
         })?;
-        let client = client_of(seed, place).map_err(|error| cause::failure(error, io))?;
+        let client = client_of(seed.info(), place).map_err(|error| cause::failure(error, io))?;
         Ok(Arc::new(Node::new(client, place.clone(), self.terms)))
     }
 
@@ -149,8 +150,8 @@ impl Atlas {
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.terms().0);
         let mut failure = None;
-        for client in known.chain(&self.seeds) {
-            match slots_by(client, self.terms.timeouts) {
+        for source in known.chain(&self.seeds) {
+            match slots_by(source, self.terms.timeouts) {
                 Ok(ranges) if !ranges.is_empty() => return self.draw(&ranges),
                 Ok(_) => {}
                 Err(refused) => failure = failure.or(Some(refused)),

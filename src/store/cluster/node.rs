@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Client, ConnectionAddr, ErrorKind, RedisResult, ServerErrorKind, Value, cmd};
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value, cmd,
+};
 
 use super::slots::{Place, Range, ranges};
 use crate::{
@@ -13,9 +15,10 @@ use crate::{
     store::{
         Failure, Symptom,
         cause::AtServer,
-        connection::{Conduct, Timeouts, run_alone},
+        connection::{Conduct, Timeouts},
         redis::RedisStore,
         script::nonsense,
+        source::{Source, elsewhere},
     },
 };
 
@@ -43,10 +46,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(client: Client, place: Place, terms: Terms) -> Node {
+    pub(super) fn new(source: impl Into<Source>, place: Place, terms: Terms) -> Node {
         Node {
             place,
-            store: RedisStore::new(client, terms.pool_size, terms.timeouts, terms.replicas),
+            store: RedisStore::new(source, terms.pool_size, terms.timeouts, terms.replicas),
             breaker: Breaker::new(terms.breaker_threshold),
             heard_of: Instant::now(),
         }
@@ -89,7 +92,11 @@ impl Node {
     /// With its address, since there are others.
     pub(super) fn named(&self, Failure { symptom, cause }: Failure) -> Failure {
         let address = self.place.to_string();
-        let cause = Arc::new(AtServer { address, cause });
+        let cause = Arc::new(AtServer {
+            address,
+            cause,
+            hint: None,
+        });
         Failure { symptom, cause }
     }
 
@@ -126,9 +133,9 @@ impl Node {
 
 /// Which slots are whose, as the node at this address says it. On a connection of its own: that works also where all in
 /// its pool are in use.
-pub(super) fn slots_by(client: &Client, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
-    let said_by = place_of(client);
-    run_alone(client, timeouts, |connection| {
+pub(super) fn slots_by(source: &Source, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
+    let said_by = place_of(source.info());
+    source.run_alone(timeouts, |connection| {
         let said: Value = cmd("CLUSTER").arg("SLOTS").query(connection)?;
         said_by
             .as_ref()
@@ -137,9 +144,9 @@ pub(super) fn slots_by(client: &Client, timeouts: Timeouts) -> Result<Vec<Range>
     })
 }
 
-/// Where a client leads; `None`: to no port.
-pub(super) fn place_of(client: &Client) -> Option<Place> {
-    let (host, port) = match client.get_connection_info().addr() {
+/// Where an address leads; `None`: to no port.
+pub(super) fn place_of(info: &ConnectionInfo) -> Option<Place> {
+    let (host, port) = match info.addr() {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
             (host.clone(), *port)
         }
@@ -149,21 +156,7 @@ pub(super) fn place_of(client: &Client) -> Option<Place> {
 }
 
 /// A client of another node: with the same login, by TLS if this one is.
-pub(super) fn client_of(client: &Client, place: &Place) -> RedisResult<Client> {
-    let info = client.get_connection_info().clone();
+pub(super) fn client_of(info: &ConnectionInfo, place: &Place) -> RedisResult<Client> {
     let (host, port) = (place.host.clone(), place.port);
-    let address = match info.addr().clone() {
-        ConnectionAddr::TcpTls {
-            insecure,
-            tls_params,
-            ..
-        } => ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure,
-            tls_params,
-        },
-        _ => ConnectionAddr::Tcp(host, port),
-    };
-    Client::open(info.set_addr(address))
+    Client::open(info.clone().set_addr(elsewhere(info.addr(), host, port)))
 }

@@ -1,0 +1,83 @@
+//! Who the master is, by what several sentinels say, of whom some may not have heard yet.
+//!
+//! Each failover has a number, the *configuration epoch*, and later ones have larger numbers. So what a sentinel says which
+//! was cut off from the others doesn't prevail over what one has said that wasn't.
+
+/// What a sentinel takes for the master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Master {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) epoch: u64,
+}
+
+impl Master {
+    pub(super) fn is_at(&self, other: &Master) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
+    }
+}
+
+/// Whom to follow after these answers instead of whom we do; `None`: nobody else.
+///
+/// `is_all`: every sentinel has answered. Where all of them have lost count, because somebody has set them up anew, they are
+/// right nevertheless.
+pub(super) fn verdict(known: Option<&Master>, said: &[Master], is_all: bool) -> Option<Master> {
+    let latest = said.iter().map(|master| master.epoch).max()?;
+    let mut best = said.iter().filter(|master| master.epoch == latest);
+    let Some(known) = known else {
+        return best.next().cloned();
+    };
+    if latest > known.epoch || is_all && !said.iter().any(|master| master == known) {
+        return best
+            .clone()
+            .find(|master| master.is_at(known))
+            .or_else(|| best.next())
+            .cloned();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16, epoch: u64) -> Master {
+        let host = "10.0.0.1".to_owned();
+        Master { host, port, epoch }
+    }
+
+    #[test]
+    fn the_first_answer_is_better_than_none() {
+        assert_eq!(verdict(None, &[], true), None);
+        assert_eq!(verdict(None, &[at(1, 0)], false), Some(at(1, 0)));
+        assert_eq!(verdict(None, &[at(1, 0), at(2, 3)], false), Some(at(2, 3)));
+    }
+
+    #[test]
+    fn a_later_failover_prevails_whoever_tells_of_it() {
+        let said = [at(1, 4), at(2, 5), at(1, 4)];
+        assert_eq!(verdict(Some(&at(1, 4)), &said, true), Some(at(2, 5)));
+        assert_eq!(verdict(Some(&at(1, 4)), &said[..2], false), Some(at(2, 5)));
+    }
+
+    #[test]
+    fn a_sentinel_that_has_not_heard_of_it_changes_nothing() {
+        let known = at(2, 5);
+        assert_eq!(verdict(Some(&known), &[at(1, 4)], false), None);
+        assert_eq!(verdict(Some(&known), &[at(1, 4), at(2, 5)], true), None);
+        assert_eq!(verdict(Some(&known), &[at(2, 5)], true), None);
+    }
+
+    #[test]
+    fn sentinels_that_were_all_set_up_anew_are_believed() {
+        let known = at(2, 5);
+        let said = [at(3, 0), at(3, 0)];
+        assert_eq!(verdict(Some(&known), &said, false), None);
+        assert_eq!(verdict(Some(&known), &said, true), Some(at(3, 0)));
+        assert_eq!(
+            verdict(Some(&known), &[at(3, 1), at(2, 1)], true),
+            Some(at(2, 1)),
+            "of two that are as good, the one we have"
+        );
+    }
+}

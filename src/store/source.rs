@@ -1,0 +1,158 @@
+//! Where connections come from, and how one is opened.
+//!
+//! Guarantees that what is opened can be asked, and that each step of that ends with `connect_timeout`: redis-rs leaves the
+//! handshake of TLS to the first request.
+
+use std::sync::Arc;
+
+use redis::{
+    Client, Connection, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisError, RedisResult,
+    cmd,
+};
+
+#[cfg(feature = "sentinel")]
+use super::sentinel::Followed;
+use super::{
+    Failure,
+    cause::{AtServer, failure, hint, unopened},
+    connection::Timeouts,
+};
+
+/// A server to connect to.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The one at an address.
+    Fixed(Arc<Client>),
+    /// Whichever the sentinels say.
+    #[cfg(feature = "sentinel")]
+    Followed(Arc<Followed>),
+}
+
+impl From<Client> for Source {
+    fn from(client: Client) -> Source {
+        Source::Fixed(Arc::new(client))
+    }
+}
+
+impl Source {
+    /// The login; and the address, where that is fixed.
+    pub(super) fn info(&self) -> &ConnectionInfo {
+        match self {
+            Source::Fixed(client) => client.get_connection_info(),
+            #[cfg(feature = "sentinel")]
+            Source::Followed(followed) => followed.login(),
+        }
+    }
+
+    /// Counts the servers that it has been. What was opened in another term leads to one that it is no more.
+    pub(super) fn term(&self) -> u64 {
+        match self {
+            Source::Fixed(_) => 0,
+            #[cfg(feature = "sentinel")]
+            Source::Followed(followed) => followed.term(),
+        }
+    }
+
+    /// Whether the server says that it isn't the one it was.
+    pub(super) fn is_deposed(&self, error: &RedisError) -> bool {
+        !matches!(self, Source::Fixed(_)) && error.code() == Some("READONLY")
+    }
+
+    /// Opens a connection, and says in which term.
+    pub(super) fn open(
+        &self,
+        timeouts: Timeouts,
+        protocol: Option<ProtocolVersion>,
+    ) -> Result<(Connection, u64), Failure> {
+        match self {
+            Source::Fixed(client) => open(client.get_connection_info(), timeouts, protocol)
+                .map(|connection| (connection, 0))
+                .map_err(|error| unopened(error, timeouts.connect)),
+            #[cfg(feature = "sentinel")]
+            Source::Followed(followed) => followed.open(timeouts, protocol),
+        }
+    }
+
+    /// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at once, in the server's
+    /// words, and with its address.
+    pub(super) fn run_alone<T>(
+        &self,
+        timeouts: Timeouts,
+        run: impl FnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
+        let opened = self.open(timeouts, None);
+        let done = opened.and_then(|(mut connection, _)| {
+            run(&mut connection).map_err(|error| failure(error, timeouts.io))
+        });
+        done.map_err(|failure| self.at_server(failure))
+    }
+
+    /// A failure with the address of the server it came from.
+    pub(super) fn at_server(&self, Failure { symptom, cause }: Failure) -> Failure {
+        let cause = Arc::new(AtServer {
+            address: self.name(),
+            hint: hint(self.info().addr(), &*cause),
+            cause,
+        });
+        Failure { symptom, cause }
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Source::Fixed(client) => client.get_connection_info().addr().to_string(),
+            #[cfg(feature = "sentinel")]
+            Source::Followed(followed) => followed.to_string(),
+        }
+    }
+}
+
+/// Opens a connection to a server.
+pub(super) fn open(
+    info: &ConnectionInfo,
+    timeouts: Timeouts,
+    protocol: Option<ProtocolVersion>,
+) -> RedisResult<Connection> {
+    let mut info = info.clone();
+    if let Some(protocol) = protocol {
+        let login = info.redis_settings().clone();
+        info = info.set_redis_settings(login.set_protocol(protocol));
+    }
+    let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    let client = Client::open(info)?;
+    let mut connection = client.get_connection_with_timeout(timeouts.connect)?;
+    if is_tls {
+        connection.set_read_timeout(Some(timeouts.connect))?;
+        connection.set_write_timeout(Some(timeouts.connect))?;
+        shake_hands(&mut connection)?;
+    }
+    connection.set_read_timeout(Some(timeouts.io))?;
+    connection.set_write_timeout(Some(timeouts.io))?;
+    Ok(connection)
+}
+
+/// The address of another host, which is spoken to like this one.
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+pub(super) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    match address.clone() {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure,
+            tls_params,
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+/// Has both sides agree on keys, and the server on our certificate, of which it tells behind the handshake.
+fn shake_hands(connection: &mut Connection) -> RedisResult<()> {
+    match cmd("PING").exec(connection) {
+        // Whatever it says, it has come through.
+        Err(error) if error.code().is_some() => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,146 @@
+//! TLS: the certificates of a program's own, and what goes wrong with those of a server, in words for people.
+//!
+//! redis-rs does the handshake, by rustls. It takes the provider of cryptography that the process has chosen, and rustls
+//! panics where nobody has and the dependencies bring more or fewer than one; so here one is chosen, before the first
+//! connection.
+
+use std::{error::Error as StdError, io, sync::Arc};
+
+use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, RedisError, TlsCertificates};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use crate::{
+    error::Error,
+    setting::{failed, refuse},
+};
+
+const ROOT: &str = "tls_root_certificate";
+const CLIENT: &str = "tls_client_certificate";
+
+/// What a program brings; without a root of its own, those of the system count.
+#[derive(Clone, Default)]
+pub(crate) struct Certificates {
+    pub(crate) root: Option<Vec<u8>>,
+    /// And its key.
+    pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Certificates {
+    /// The address of one host, with these certificates. They are checked here: redis-rs would take a root of no
+    /// certificate at all, and find out at each handshake that a key isn't its certificate's.
+    pub(crate) fn with(&self, info: ConnectionInfo) -> Result<ConnectionInfo, Error> {
+        let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let given = [(ROOT, self.root.is_some()), (CLIENT, self.client.is_some())];
+        if let (false, Some((setting, _))) = (is_tls, given.iter().find(|(_, is_given)| *is_given))
+        {
+            return refuse(
+                setting,
+                "the address is none of TLS, those begin with `rediss://`",
+            );
+        }
+        if !is_tls {
+            return Ok(info);
+        }
+        choose_provider();
+        let mut roots = RootCertStore::empty();
+        if let Some(pem) = &self.root {
+            for certificate in certificates(ROOT, pem)? {
+                roots
+                    .add(certificate)
+                    .map_err(|error| failed(ROOT, &error))?;
+            }
+        }
+        if let Some((pem, key)) = &self.client {
+            let chain = certificates(CLIENT, pem)?;
+            let key = PrivateKeyDer::from_pem_slice(key)
+                .map_err(|error| failed(CLIENT, &format!("the key: {error}")))?;
+            let config = ClientConfig::builder().with_root_certificates(roots);
+            config
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| failed(CLIENT, &error))?;
+        }
+        if given.iter().all(|(_, is_given)| !is_given) {
+            return Ok(info);
+        }
+        let client_tls = self.client.clone();
+        let client = Client::build_with_tls(
+            info,
+            TlsCertificates {
+                client_tls: client_tls.map(|(client_cert, client_key)| ClientTlsConfig {
+                    client_cert,
+                    client_key,
+                }),
+                root_cert: self.root.clone(),
+            },
+        );
+        let client = client.map_err(|error| failed("address", &error))?;
+        Ok(client.get_connection_info().clone())
+    }
+}
+
+/// Where the process has no provider yet, it gets the one that this crate brings.
+fn choose_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // Refused only where somebody else was quicker; then there is one.
+        let _ = ring::default_provider().install_default();
+    }
+}
+
+fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|error| failed(setting, &error))?;
+    if certificates.is_empty() {
+        return refuse(setting, "there is no certificate in it; it takes PEM");
+    }
+    Ok(certificates)
+}
+
+/// Why a handshake failed, where it is that.
+pub(crate) fn explained(error: &RedisError) -> Option<String> {
+    use AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, HandshakeFailure, UnknownCA, UnsupportedCertificate,
+    };
+    use CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
+    };
+    let cause: &Arc<dyn StdError + Send + Sync> = error.source()?.downcast_ref()?;
+    let wire: &io::Error = cause.downcast_ref()?;
+    let tls: &TlsError = wire.get_ref()?.downcast_ref()?;
+    Some(match tls {
+        TlsError::InvalidCertificate(UnknownIssuer) => format!(
+            "the server's certificate is signed by nobody who is trusted here; if that is right, give the certificate \
+             of who signed it as `{ROOT}`"
+        ),
+        TlsError::InvalidCertificate(why @ (NotValidForName | NotValidForNameContext { .. })) => {
+            format!("the server's certificate is another host's: {why}")
+        }
+        TlsError::InvalidCertificate(
+            why @ (Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }),
+        ) => format!("the server's certificate is not valid now: {why}"),
+        TlsError::InvalidCertificate(why) => format!("the server's certificate: {why}"),
+        TlsError::InvalidMessage(_) => {
+            "what answers there speaks no TLS; without it, the address begins with `redis://`"
+                .to_owned()
+        }
+        TlsError::AlertReceived(
+            alert @ (CertificateRequired
+            | BadCertificate
+            | CertificateExpired
+            | CertificateRevoked
+            | CertificateUnknown
+            | UnsupportedCertificate
+            | UnknownCA
+            | AccessDenied
+            | HandshakeFailure),
+        ) => format!(
+            "the server wants another client's certificate (`{CLIENT}`), or one at all: {alert:?}"
+        ),
+        other => format!("TLS: {other}"),
+    })
+}
