@@ -31,6 +31,9 @@ fn the_master_is_found() {
 #[test]
 fn a_database_and_resp3_are_for_the_server() {
     let set = SentinelSet::start();
+    if acl::user() != "default" {
+        set.servers[0].set_user(&["+select"]);
+    }
     let url = format!("{}/3?protocol=resp3", set.url());
     let cache: Cache = Cache::builder(url).prefix("test:").build().unwrap();
     cache.get("p", load_loaf).unwrap();

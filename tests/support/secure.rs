@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each user takes its own part")]
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use cache_aside::{Cache, Redis, RedisBuilder};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -111,7 +111,10 @@ impl Secure {
     }
 
     pub(crate) fn redis(&self) -> RedisBuilder {
-        Redis::builder(self.url_of("localhost")).tls_root_certificate(self.authority.pem())
+        // Patient: without optimization a handshake takes a busy machine half a second now and then.
+        Redis::builder(self.url_of("localhost"))
+            .tls_root_certificate(self.authority.pem())
+            .connect_timeout(Duration::from_secs(2))
     }
 
     pub(crate) fn cache(&self) -> Cache {
