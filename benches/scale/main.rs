@@ -1,15 +1,16 @@
 //! What grows with processes, keys and nodes: what each step costs a server and a process, and a plan past these machines.
 //!
-//! `cargo bench --bench scale` takes some three minutes. It measures on private servers, and writes `benches/scale.md`: the
+//! `cargo bench --bench scale` takes some four minutes. It measures on private servers, and writes `benches/scale.md`: the
 //! tables, and the arithmetic from there to a fleet, in the words of `scale/page.md`. It draws `benches/scale.svg`.
 //!
 //! Costs are processor time, as the server and the kernel count it, and not the clock's: what else the machine does makes
 //! them a little dearer, and no longer.
 //!
-//! A file each: `calls` (of `steps`), `memory`, `pushes`, `prefixes`, `expiry`, `process` and `waits` measure, with a `meter` on the
+//! A file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process` and `waits` measure, with a `meter` on the
 //! server and `listeners`; `constants` takes what the formulas need, `reckoning` has them and the plan, `tables` and `plot`
 //! show it.
 
+mod beside;
 mod calls;
 mod constants;
 mod expiry;
@@ -55,6 +56,7 @@ struct Measured {
     calls: Vec<calls::Cost>,
     sizes: Vec<memory::Size>,
     changes: Vec<pushes::Change>,
+    beside: [f64; beside::LISTENERS.len()],
     walked: prefixes::Walked,
     expiry: expiry::Expiry,
     process: process::Process,
@@ -69,12 +71,13 @@ fn main() {
     let machine = machine::describe(&mut Server::start_on_port().connect());
     // The page has no date; its history has.
     let machine = machine.rsplit_once(", ").map_or("", |(machine, _)| machine);
-    let progress = progress::bar("step", if in_earnest { 56 } else { 42 });
+    let progress = progress::bar("step", if in_earnest { 61 } else { 37 });
     let done = || progress.inc(1);
     let measured = Measured {
         calls: calls::calls(effort, done),
         sizes: memory::sizes(effort, done),
         changes: pushes::changes(effort, done),
+        beside: beside::hits(effort, done),
         walked: prefixes::prefixes(effort, done),
         expiry: expiry::expiry(effort, done),
         process: process::process(effort, done),

@@ -51,9 +51,9 @@ pub(crate) fn draw(path: &Path, measured: &Measured) -> Drawn {
 
 fn pushes(measured: &Measured) -> Panel {
     let lines = [
-        ("a write, 1 a turn", "a write, alone in its turn", ORANGE),
-        ("… 10 a turn", "10 in a turn", PURPLE),
-        ("… 100 a turn", "100 in a turn", GREEN),
+        ("a write, 1 a turn", "a write a turn", ORANGE),
+        ("… 10 a turn", "of 10 a turn", PURPLE),
+        ("… 100 a turn", "of 100 a turn", GREEN),
         ("hit", "hit", BLUE),
     ];
     let lines = lines.into_iter().map(|(of, name, colour)| {
@@ -71,7 +71,7 @@ fn pushes(measured: &Measured) -> Panel {
         }
     });
     Panel {
-        title: "What each costs the server",
+        title: "What a write and a hit cost the server",
         across: ("listeners", 1.0..300.0),
         up: (1e-6..1e-2, |seconds| power_of_ten(*seconds)),
         lines: lines.collect(),
@@ -81,9 +81,9 @@ fn pushes(measured: &Measured) -> Panel {
 fn evens(measured: &Measured) -> Panel {
     let constants = Constants::of(measured);
     let lines = [
-        ("the server saves", constants.server_even(), BLUE),
-        ("… if threads share", constants.shared_even(), GREEN),
-        ("the process saves", constants.process_even(), ORANGE),
+        ("for the server", constants.server_even(), BLUE),
+        ("with shared requests", constants.shared_even(), GREEN),
+        ("for a process", constants.process_even(), ORANGE),
     ];
     let lines = lines.into_iter().map(|(name, reads, colour)| Line {
         name,
@@ -93,7 +93,7 @@ fn evens(measured: &Measured) -> Panel {
             .into(),
     });
     Panel {
-        title: "Reads for each write, from which on a near cache pays",
+        title: "Reads a write at which a near cache breaks even",
         across: ("processes", 1.0..1_000.0),
         up: (1.0..10_000.0, |reads| plain(reads.round())),
         lines: lines.collect(),
@@ -111,7 +111,7 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel) -> Drawn
         ))?;
         area.draw(&Text::new(line.name, (x + 14, 34), font(12).color(&INK)))?;
         // About what a letter takes, on average.
-        x += 24 + 6 * i32::try_from(line.name.len())?;
+        x += 26 + 6 * i32::try_from(line.name.len())?;
     }
     let mut chart = ChartBuilder::on(area)
         .margin_left(12)

@@ -160,36 +160,38 @@ pub(crate) fn changes(effort: Effort, done: impl Fn()) -> Vec<Change> {
         cache: &cache,
         connections: (0..WRITERS).map(|_| Mutex::new(server.connect())).collect(),
     };
-    let mut found = STEPS.map(|step| Change {
-        name: step.name,
-        cpu: [0.0; LISTENERS.len()],
-        messages: 0.0,
-        bytes: 0.0,
-    });
+    let mut all = STEPS.map(|_| LISTENERS.map(|_| Vec::new()));
+    let mut pushed = STEPS.map(|_| (0.0, 0.0));
     let calls = if effort.in_earnest { CALLS } else { 2 };
-    for (which, count) in LISTENERS.into_iter().enumerate() {
-        let listeners = Listeners::new(&server, count.into(), &as_a_cache("test:"));
-        let mut cpu = STEPS.map(|_| Vec::new());
-        for _ in 0..effort.rounds(3) {
+    for _ in 0..effort.rounds(4) {
+        for (which, count) in LISTENERS.into_iter().enumerate() {
+            let listeners = Listeners::new(&server, count.into(), &as_a_cache("test:"));
             changer.fill();
-            for ((step, cpu), change) in STEPS.iter().zip(&mut cpu).zip(&mut found) {
+            for ((step, rounds), pushed) in STEPS.iter().zip(&mut all).zip(&mut pushed) {
                 let calls = step.times * calls;
                 let before = listeners.settled();
                 let spent = meter.spent(|| (step.run)(&changer, calls));
-                cpu.push(spent.cpu / calls as f64);
+                rounds[which].push(spent.cpu / calls as f64);
                 let heard = listeners.settled();
-                // The most listeners that were there: what each hears doesn't depend on how many there are.
+                // The latest: what each hears doesn't depend on how many there are.
                 let of_each = |all: u64| all as f64 / f64::from(count.max(1)) / calls as f64;
-                change.messages = of_each(heard.messages - before.messages);
-                change.bytes = of_each(heard.bytes - before.bytes);
+                *pushed = (
+                    of_each(heard.messages - before.messages),
+                    of_each(heard.bytes - before.bytes),
+                );
             }
+            drop(listeners);
+            meter.wait_until_nobody_listens();
             done();
         }
-        for (change, cpu) in found.iter_mut().zip(cpu) {
-            change.cpu[which] = least(&cpu);
-        }
-        drop(listeners);
-        meter.wait_until_nobody_listens();
     }
-    found.into()
+    let found = STEPS.iter().zip(all).zip(pushed);
+    let change =
+        |((step, rounds), (messages, bytes)): ((&Step, [Vec<f64>; LISTENERS.len()]), _)| Change {
+            name: step.name,
+            cpu: rounds.map(|rounds| least(&rounds)),
+            messages,
+            bytes,
+        };
+    found.map(change).collect()
 }

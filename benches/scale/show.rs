@@ -4,7 +4,8 @@ pub(crate) fn micros(figure: f64) -> String {
     match figure {
         ..0.995 => format!("{figure:.2} µs"),
         0.995..9.95 => format!("{figure:.1} µs"),
-        _ => format!("{figure:.0} µs"),
+        9.95..999.5 => format!("{figure:.0} µs"),
+        _ => format!("{:.1} ms", figure / 1e3),
     }
 }
 
@@ -18,23 +19,26 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// Two or three digits that mean something; thousands apart.
+/// Two or three digits, more would mean nothing; thousands apart. What is whole stays so.
 pub(crate) fn plain(figure: f64) -> String {
     match figure {
-        ..0.995 => format!("{figure:.2}"),
+        ..999.5 if figure.fract() == 0.0 => format!("{figure:.0}"),
+        ..0.0995 => format!("{figure:.3}"),
+        0.0995..0.995 => format!("{figure:.2}"),
         0.995..9.95 => format!("{figure:.1}"),
         9.95..999.5 => format!("{figure:.0}"),
         _ => {
-            let digits = format!("{figure:.0}");
-            let first = digits.len() % 3;
-            let mut parts: Vec<_> = (first..digits.len())
-                .step_by(3)
-                .map(|at| &digits[at..at + 3])
-                .collect();
-            if first > 0 {
-                parts.insert(0, &digits[..first]);
-            }
-            parts.join(",")
+            let unit = 10_f64.powf(figure.log10().floor() - 2.0);
+            apart(&format!("{:.0}", (figure / unit).round() * unit))
         }
     }
+}
+
+/// `1,000,000`.
+fn apart(digits: &str) -> String {
+    let first = digits.len() % 3;
+    let (first, rest) = digits.split_at(first);
+    let rest = rest.as_bytes().chunks(3).map(String::from_utf8_lossy);
+    let parts = (!first.is_empty()).then(|| first.into()).into_iter();
+    parts.chain(rest).collect::<Vec<_>>().join(",")
 }

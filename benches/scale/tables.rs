@@ -3,7 +3,7 @@
 use std::iter;
 
 use crate::{
-    Measured,
+    Measured, beside,
     constants::Constants,
     prefixes::PREFIXES,
     pushes::LISTENERS,
@@ -21,6 +21,7 @@ pub(crate) fn page(measured: &Measured, machine: &str) -> String {
         ("memory_table", memory(measured)),
         ("pushes_table", pushes(measured)),
         ("prefixes_table", prefixes(measured)),
+        ("beside_table", beside(measured)),
         ("waits_table", waits(measured)),
         ("even_table", even(measured)),
     ];
@@ -96,8 +97,20 @@ fn prefixes(measured: &Measured) -> String {
     table(&head, rows)
 }
 
+fn beside(measured: &Measured) -> String {
+    let head = with_name(
+        "listeners:",
+        beside::LISTENERS.map(|count| count.to_string()),
+    );
+    let hits = with_name("a hit, by the clock", measured.beside.map(micros));
+    table(&head, [hits].into_iter())
+}
+
 fn waits(measured: &Measured) -> String {
-    let head = with_name("a load of", LOADS.map(|millis| format!("{millis} ms")));
+    let head = with_name(
+        "a load of",
+        LOADS.map(|millis| plain(millis.into()) + " ms"),
+    );
     let rows = [
         ("polling", measured.waits.polling),
         ("with `tracking`", measured.waits.woken),

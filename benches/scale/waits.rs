@@ -10,7 +10,7 @@ use crate::{
     support::{Server, load_loaf, loaf, until},
 };
 
-pub(crate) const LOADS: [u64; 4] = [10, 30, 100, 1_000];
+pub(crate) const LOADS: [u16; 4] = [10, 30, 100, 1_000];
 
 /// Processes that wait.
 const WAITERS: usize = 8;
@@ -50,7 +50,7 @@ fn questions(scripts: f64, rounds: usize) -> f64 {
     (scripts / rounds as f64 - 3.0) / WAITERS as f64
 }
 
-fn round(caches: &[Cache], millis: u64) {
+fn round(caches: &[Cache], millis: u16) {
     let (leader, waiters) = caches.split_first().expect("there are nine");
     leader.invalidate("k").unwrap();
     let loads = Barrier::new(waiters.len() + 1);
@@ -63,7 +63,7 @@ fn round(caches: &[Cache], millis: u64) {
         }
         let load = |_: &str| {
             loads.wait();
-            thread::sleep(Duration::from_millis(millis));
+            thread::sleep(Duration::from_millis(millis.into()));
             Ok::<_, Infallible>(Some(loaf()))
         };
         leader.get("k", load).unwrap();
