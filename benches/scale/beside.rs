@@ -4,7 +4,7 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use cache_aside::{Cache, Source};
@@ -13,6 +13,7 @@ use crate::{
     Effort,
     listeners::{Listeners, as_a_cache},
     meter::Meter,
+    patient,
     support::{Server, load_loaf},
 };
 
@@ -22,8 +23,7 @@ pub(crate) const LISTENERS: [u16; 3] = [0, 100, 300];
 pub(crate) fn hits(effort: Effort, done: impl Fn()) -> [f64; LISTENERS.len()] {
     let server = Server::start_on_port();
     let mut meter = Meter::new(&server);
-    let cache = server.builder().ttl(Duration::from_secs(3_600));
-    let cache: Cache = cache.build().unwrap();
+    let cache: Cache = patient::cache(&server).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     let mut all = LISTENERS.map(|_| Vec::new());
     for _ in 0..effort.rounds(5) {

@@ -21,6 +21,7 @@ mod memory;
 mod meter;
 #[path = "../../examples/support/paint.rs"]
 mod paint;
+mod patient;
 mod plot;
 mod prefixes;
 mod process;

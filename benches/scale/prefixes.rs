@@ -1,14 +1,13 @@
 //! What prefixes cost that listeners have asked for, and of which one matches at most: for each key that changes, and at the
 //! end of each turn, Redis goes through all of them.
 
-use std::time::Duration;
-
 use cache_aside::{Cache, Source};
 
 use crate::{
     Effort,
     listeners::Listeners,
     meter::{Meter, least},
+    patient,
     support::{Server, load_loaf},
 };
 
@@ -26,11 +25,7 @@ pub(crate) struct Walked {
 pub(crate) fn prefixes(effort: Effort, done: impl Fn()) -> Walked {
     let server = Server::start_on_port();
     let (mut meter, mut direct) = (Meter::new(&server), server.connect());
-    let cache: Cache = server
-        .builder()
-        .ttl(Duration::from_secs(3_600))
-        .build()
-        .unwrap();
+    let cache: Cache = patient::cache(&server).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     let (hits, turns) = (effort.rounds(2_000), effort.rounds(100));
     let mut all = PREFIXES.map(|_| (Vec::new(), Vec::new()));

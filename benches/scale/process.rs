@@ -2,18 +2,18 @@
 
 use std::{convert::Infallible, fs, hint::black_box, thread, time::Duration};
 
-use cache_aside::{Cache, Redis, Source};
+use cache_aside::{Cache, Source};
 use redis::Connection;
 
 use crate::{
     Effort,
     meter::{Meter, least},
+    patient,
     support::{Server, load_loaf, loaf, until},
 };
 
 /// The kernel keeps no more of the name of a thread.
 const LISTENER: &str = "cache-aside-lis";
-const LONG: Duration = Duration::from_secs(60 * 60);
 
 /// In µs of the process.
 pub(crate) struct Process {
@@ -38,10 +38,9 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     let ids = if effort.in_earnest { 2_000 } else { 200 };
     let ids: Vec<_> = (0..ids).map(|number| format!("p-{number:07}")).collect();
     put(&mut direct, &ids);
-    let plain: Cache = server.builder().ttl(LONG).build().unwrap();
-    let near: Cache = server
-        .builder()
-        .ttl(LONG)
+    let plain: Cache = patient::cache(&server).build().unwrap();
+    let near: Cache = patient::cache(&server)
+        .near_staleness(patient::PATIENCE)
         .near_cache(10_000)
         .build()
         .unwrap();
@@ -122,15 +121,9 @@ pub(crate) fn heartbeat(effort: Effort, done: impl Fn()) -> Heartbeat {
     let server = Server::start_on_port();
     let mut meter = Meter::new(&server);
     let idle = meter.spent(|| thread::sleep(length));
-    let redis = Redis::builder(server.url()).build().unwrap();
+    let redis = patient::pool(&server, 16);
     let all: Vec<Cache> = (0..count)
-        .map(|_| {
-            Cache::builder(&redis)
-                .prefix("test:")
-                .near_cache(10)
-                .build()
-                .unwrap()
-        })
+        .map(|_| patient::on(&redis).near_cache(10).build().unwrap())
         .collect();
     until(|| all.iter().all(|cache| cache.stats().listening));
     let before = listeners_ran();

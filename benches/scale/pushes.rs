@@ -6,7 +6,6 @@
 use std::{
     convert::Infallible,
     sync::{Mutex, MutexGuard},
-    time::Duration,
 };
 
 use cache_aside::{Cache, Record, Source};
@@ -17,6 +16,7 @@ use crate::{
     calls::spread,
     listeners::{Listeners, as_a_cache},
     meter::{Meter, least},
+    patient,
     support::{Server, load_loaf, loaf},
 };
 
@@ -151,11 +151,7 @@ impl Changer<'_> {
 pub(crate) fn changes(effort: Effort, done: impl Fn()) -> Vec<Change> {
     let server = Server::start_on_port();
     let mut meter = Meter::new(&server);
-    let cache: Cache = server
-        .builder()
-        .ttl(Duration::from_secs(3_600))
-        .build()
-        .unwrap();
+    let cache: Cache = patient::cache(&server).build().unwrap();
     let changer = Changer {
         cache: &cache,
         connections: (0..WRITERS).map(|_| Mutex::new(server.connect())).collect(),

@@ -1,18 +1,18 @@
 //! The calls that are measured, and the steps of the protocol one by one, in an order in which each finds what it needs.
 
-use std::{convert::Infallible, sync::Mutex, time::Duration};
+use std::{convert::Infallible, sync::Mutex};
 
-use cache_aside::{Cache, Redis, Source, scripts};
+use cache_aside::{Cache, Source, scripts};
 use redis::{Connection, Script};
 
-use crate::support::{Server, load_loaf, load_nothing};
+use crate::{
+    patient,
+    support::{Server, load_loaf, load_nothing},
+};
 
 /// A server that much is asked of deals with several requests in each turn of its event loop, and with a quick one while
 /// the next arrives; so a call costs it less than one that comes alone and wakes it.
 const CROWD: usize = 16;
-
-/// Longer than the bench.
-const LONG: Duration = Duration::from_secs(60 * 60);
 
 const LOOK: &[(&str, u8)] = &[("hgetall", 1)];
 const SCRIPT: &[(&str, u8)] = &[("evalsha", 1)];
@@ -173,24 +173,17 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn on(server: &Server) -> Ground {
-        let pool = |size| {
-            Redis::builder(server.url())
-                .pool_size(size)
-                .build()
-                .unwrap()
-        };
-        let cache = |pool: &Redis| Cache::builder(pool).prefix("test:").ttl(LONG);
-        let (all, few) = (pool(16), pool(4));
+        let (all, few) = (patient::pool(server, 16), patient::pool(server, 4));
         let script = |source| {
             let script = Script::new(source);
             script.load(&mut server.connect()).unwrap();
             script
         };
         Ground {
-            plain: cache(&all).build().unwrap(),
-            shared: cache(&few).build().unwrap(),
+            plain: patient::on(&all).build().unwrap(),
+            shared: patient::on(&few).build().unwrap(),
             // It asks for the TTL, and has no reason to refresh.
-            with_ttl: cache(&all).early_refresh(0.001).build().unwrap(),
+            with_ttl: patient::on(&all).early_refresh(0.001).build().unwrap(),
             connections: (0..CROWD).map(|_| Mutex::new(server.connect())).collect(),
             acquire: script(scripts::ACQUIRE),
             renew: script(scripts::RENEW),

@@ -7,6 +7,7 @@ use cache_aside::Cache;
 use crate::{
     Effort,
     meter::Meter,
+    patient,
     support::{Server, load_loaf, loaf, until},
 };
 
@@ -27,7 +28,7 @@ pub(crate) fn waits(effort: Effort, done: impl Fn()) -> Waits {
         let mut meter = Meter::new(&server);
         // Each on connections of its own, and so with flights of its own, as in a process of its own.
         let caches: Vec<Cache> = (0..=WAITERS)
-            .map(|_| server.builder().tracking(tracking).build().unwrap())
+            .map(|_| patient::cache(&server).tracking(tracking).build().unwrap())
             .collect();
         until(|| {
             caches
