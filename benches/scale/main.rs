@@ -72,7 +72,7 @@ fn main() {
     let machine = machine::describe(&mut Server::start_on_port().connect());
     // The page has no date; its history has.
     let machine = machine.rsplit_once(", ").map_or("", |(machine, _)| machine);
-    let progress = progress::bar("step", if in_earnest { 61 } else { 37 });
+    let progress = progress::bar("step", if in_earnest { 56 } else { 37 });
     let done = || progress.inc(1);
     let measured = Measured {
         calls: calls::calls(effort, done),

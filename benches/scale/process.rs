@@ -55,8 +55,8 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
         all[0].push(of_this_thread(&ids, &plain, Source::Hit));
         all[1].push(of_this_thread(&ids, &near, Source::Near));
         let (one, hundred) = ids.split_at(ids.len() / 10);
-        all[2].push(heard(one, 1, &mut direct));
-        all[3].push(heard(hundred, 100, &mut direct));
+        all[2].push(heard(&near, one, 1, &mut direct));
+        all[3].push(heard(&near, hundred, 100, &mut direct));
         done();
     }
     let [hit, near_hit, push, push_of_hundred] = all.map(|rounds| least(&rounds));
@@ -98,9 +98,11 @@ fn this_thread_ran() -> f64 {
     ran("/proc/thread-self")
 }
 
-/// What it costs the listener to hear that all these have changed, so many in a turn of the server's. Each was near.
+/// What it costs the listener to hear that all these have changed, so many in a turn of the server's. Each was near, and
+/// all of a turn have been heard before the next: else a listener who was late would read several turns at once, for
+/// less.
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-fn heard(ids: &[String], in_a_turn: usize, direct: &mut Connection) -> f64 {
+fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection) -> f64 {
     let before = listeners_ran();
     for ids in ids.chunks(in_a_turn) {
         let mut pipeline = redis::pipe();
@@ -108,9 +110,10 @@ fn heard(ids: &[String], in_a_turn: usize, direct: &mut Connection) -> f64 {
             pipeline.hset(format!("test:{id}"), "stock", "41").ignore();
         }
         pipeline.exec(direct).unwrap();
+        let last = ids.last().expect("a chunk is not empty");
+        // It was near, so it isn't until it has been evicted, which those before it in the push were by then, too.
+        until(|| near.get(last, load_loaf).unwrap().source() == Source::Hit);
     }
-    // Pushes come within a millisecond; and four heartbeats a second don't count beside them.
-    thread::sleep(Duration::from_millis(50));
     (listeners_ran() - before) / ids.len() as f64
 }
 

@@ -159,7 +159,7 @@ pub(crate) fn changes(effort: Effort, done: impl Fn()) -> Vec<Change> {
     let mut all = STEPS.map(|_| LISTENERS.map(|_| Vec::new()));
     let mut pushed = STEPS.map(|_| (0.0, 0.0));
     let calls = if effort.in_earnest { CALLS } else { 2 };
-    for _ in 0..effort.rounds(4) {
+    for _ in 0..effort.rounds(3) {
         for (which, count) in LISTENERS.into_iter().enumerate() {
             let listeners = Listeners::new(&server, count.into(), &as_a_cache("test:"));
             changer.fill();

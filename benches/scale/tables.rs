@@ -102,7 +102,10 @@ fn beside(measured: &Measured) -> String {
         "listeners:",
         beside::LISTENERS.map(|count| count.to_string()),
     );
-    let hits = with_name("a hit, by the clock", measured.beside.map(micros));
+    let hits = with_name(
+        "a hit just behind a write, by the clock",
+        measured.beside.map(micros),
+    );
     table(&head, [hits].into_iter())
 }
 
