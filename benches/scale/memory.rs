@@ -115,6 +115,7 @@ fn connections(
 ) {
     let count: u32 = if effort.in_earnest { 300 } else { 3 };
     let mut of_each = |first_words: &str| {
+        let there = meter.number("clients", "connected_clients");
         let before = meter.memory();
         let all = connect(server, count as usize, first_words);
         let fresh = meter.memory();
@@ -123,6 +124,10 @@ fn connections(
         }
         let idle = meter.memory();
         drop(all);
+        // The next begins when the server has let go of these.
+        while meter.number("clients", "connected_clients") > there {
+            thread::sleep(Duration::from_millis(1));
+        }
         done();
         let of_one = |after: f64| (after - before) / f64::from(count);
         (of_one(fresh), of_one(idle))
