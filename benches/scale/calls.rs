@@ -1,0 +1,94 @@
+//! What each call, and each step of the protocol, costs the server.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use crate::{
+    Effort,
+    meter::{Meter, Spent, least},
+    steps::{Ground, STEPS, Step},
+    support::Server,
+};
+
+/// What one costs the server, in µs of its main thread.
+pub(crate) struct Cost {
+    pub(crate) name: &'static str,
+    /// What it sends.
+    pub(crate) sends: &'static str,
+    /// One caller.
+    pub(crate) alone: f64,
+    /// Sixteen.
+    pub(crate) crowd: f64,
+    /// As the server counts for these commands alone, without the wire.
+    pub(crate) inside: f64,
+}
+
+pub(crate) fn calls(effort: Effort, done: impl Fn()) -> Vec<Cost> {
+    let server = Server::start_on_port();
+    let mut meter = Meter::new(&server);
+    let ground = Ground::on(&server);
+    let count = effort.rounds(2_000);
+    let mut all: Vec<[Vec<Spent>; 2]> = STEPS.iter().map(|_| Default::default()).collect();
+    for _ in 0..effort.rounds(5) {
+        for which in 0..2 {
+            for (step, spent) in STEPS.iter().zip(&mut all) {
+                let threads = if which == 0 { 1 } else { step.threads };
+                let run = |thread, number| (step.run)(&ground, thread, number);
+                spent[which].push(meter.spent(|| spread(threads, count, &run)));
+            }
+        }
+        done();
+    }
+    let costs = STEPS.iter().zip(all);
+    costs
+        .map(|(step, spent)| cost(step, count, &spent))
+        .collect()
+}
+
+/// Done by so many threads together, each with its number.
+pub(crate) fn spread(threads: usize, count: usize, call: &(dyn Fn(usize, usize) + Sync)) {
+    let next = &AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    call(thread, number);
+                }
+            });
+        }
+    });
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some thousands")]
+fn cost(step: &Step, count: usize, [alone, crowd]: &[Vec<Spent>; 2]) -> Cost {
+    let middle = |spent: &[Spent], figure: &dyn Fn(&Spent) -> f64| {
+        least(&spent.iter().map(figure).collect::<Vec<_>>())
+    };
+    let cpu = |spent: &Spent| spent.cpu / count as f64;
+    let inside = |spent: &Spent| -> f64 {
+        let parts = step.parts.iter().map(|(name, times)| {
+            let (calls, micros) = spent.command(name);
+            // No fewer than it should; of looks there may be more, in scripts.
+            assert!(
+                calls >= f64::from(*times) * count as f64,
+                "{}: {name}",
+                step.name
+            );
+            f64::from(*times) * micros / calls
+        });
+        parts.sum()
+    };
+    Cost {
+        name: step.name,
+        sends: step.sends,
+        alone: middle(alone, &cpu),
+        crowd: middle(crowd, &cpu),
+        inside: middle(alone, &inside),
+    }
+}

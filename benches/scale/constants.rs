@@ -1,0 +1,104 @@
+//! What the formulas are made of, and from when on a near cache pays.
+
+use crate::{Measured, calls::Cost, prefixes::PREFIXES, pushes::Change};
+
+/// In µs of one core.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants {
+    pub(crate) hit: f64,
+    pub(crate) shared_hit: f64,
+    pub(crate) near_miss: f64,
+    pub(crate) miss: f64,
+    /// The same by its steps.
+    pub(crate) steps_of_a_miss: f64,
+    pub(crate) invalidate: f64,
+    pub(crate) held: f64,
+    pub(crate) renew: f64,
+    /// What each listener adds to a turn in which something changed, and to each key that did.
+    pub(crate) turn: f64,
+    pub(crate) key: f64,
+    /// What it adds to an invalidation and the miss behind it.
+    pub(crate) change: f64,
+    pub(crate) process_hit: f64,
+    pub(crate) push: f64,
+    pub(crate) push_of_hundred: f64,
+    pub(crate) expiry: f64,
+    /// Of one listener.
+    pub(crate) heartbeat: f64,
+    pub(crate) process_heartbeat: f64,
+    /// For each prefix that somebody listens to: of each turn, and of each key that changes.
+    pub(crate) prefix_turn: f64,
+    pub(crate) prefix_key: f64,
+}
+
+fn each_listener(all: &[Change], name: &str) -> f64 {
+    let change = all.iter().find(|change| change.name.starts_with(name));
+    change.expect("it was measured").each_listener()
+}
+
+impl Constants {
+    pub(crate) fn of(measured: &Measured) -> Constants {
+        let crowd = |name| cost(&measured.calls, name).crowd;
+        let changes = &measured.changes;
+        // A turn with one key, and a hundredth of one with a hundred.
+        let (one, hundred) = (
+            each_listener(changes, "a write, 1 a turn"),
+            each_listener(changes, "… 100 a turn"),
+        );
+        let key = ((100.0 * hundred - one) / 99.0).max(0.0);
+        let most = f64::from(PREFIXES[PREFIXES.len() - 1]);
+        let slope = |figures: &[f64]| (figures[figures.len() - 1] - figures[1]) / (most - 1.0);
+        Constants {
+            hit: crowd("hit"),
+            shared_hit: crowd("hit, 50 threads"),
+            near_miss: crowd("hit with the TTL"),
+            miss: crowd("miss"),
+            steps_of_a_miss: ["hit", "`acquire`: acquired", "`fill`"]
+                .map(crowd)
+                .iter()
+                .sum(),
+            invalidate: crowd("`invalidate`"),
+            held: crowd("`acquire`: held"),
+            renew: crowd("`renew`"),
+            turn: one - key,
+            key,
+            change: each_listener(changes, "`invalidate`") + each_listener(changes, "miss"),
+            process_hit: measured.process.hit,
+            push: measured.process.push,
+            push_of_hundred: measured.process.push_of_hundred,
+            expiry: measured.expiry.cpu,
+            heartbeat: measured.heartbeat.server,
+            process_heartbeat: measured.heartbeat.process,
+            prefix_turn: slope(&measured.walked.hit),
+            prefix_key: slope(&measured.walked.write),
+        }
+    }
+
+    /// Reads of a record by one process between two changes of it, from which on a near cache saves the server work.
+    pub(crate) fn server_even(&self) -> f64 {
+        even(self.hit, self.near_miss - self.hit, self.change)
+    }
+
+    /// The same, where threads share requests, so that a hit costs the server less.
+    pub(crate) fn shared_even(&self) -> f64 {
+        even(self.shared_hit, self.near_miss - self.hit, self.change)
+    }
+
+    /// From which on it saves the process work: of a change it hears three times.
+    pub(crate) fn process_even(&self) -> f64 {
+        even(self.process_hit, 0.0, 3.0 * self.push)
+    }
+}
+
+/// Reads come by chance, `x` of them between two changes: then `x / (1 + x)` of them are the first after a change, which
+/// are no near hits and cost `more`, and the others save a `hit`. Where `x² / (1 + x) · hit = x / (1 + x) · more + heard`.
+fn even(hit: f64, more: f64, heard: f64) -> f64 {
+    let linear = more.max(0.0) + heard;
+    (linear + (linear * linear + 4.0 * hit * heard).sqrt()) / (2.0 * hit)
+}
+
+fn cost<'a>(all: &'a [Cost], name: &str) -> &'a Cost {
+    all.iter()
+        .find(|cost| cost.name.starts_with(name))
+        .expect("it was measured")
+}

@@ -1,0 +1,97 @@
+//! What grows with processes, keys and nodes: what each step costs a server and a process, and a plan past these machines.
+//!
+//! `cargo bench --bench scale` takes some four minutes. It measures on private servers, and writes `benches/scale.md`: the
+//! tables, and the arithmetic from there to a fleet, in the words of `scale/page.md`. It draws `benches/scale.svg`.
+//!
+//! Costs are processor time, as the server and the kernel count it, and not the clock's: what else the machine does makes
+//! them a little dearer, and no longer.
+//!
+//! A file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process` and `waits` measure, with a `meter` on the
+//! server and `listeners`; `constants` takes what the formulas need, `reckoning` has them and the plan, `tables` and `plot`
+//! show it.
+
+mod beside;
+mod calls;
+mod constants;
+mod expiry;
+mod listeners;
+#[path = "../support/machine.rs"]
+mod machine;
+mod memory;
+mod meter;
+#[path = "../../examples/support/paint.rs"]
+mod paint;
+mod patient;
+mod plot;
+mod prefixes;
+mod process;
+#[path = "../../examples/support/progress.rs"]
+mod progress;
+mod pushes;
+mod reckoning;
+mod show;
+mod steps;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod tables;
+mod waits;
+
+use std::{fs, path::Path};
+
+use support::Server;
+
+/// How much of it is done. Where it only has to be shown to run, next to nothing.
+#[derive(Clone, Copy)]
+struct Effort {
+    in_earnest: bool,
+}
+
+impl Effort {
+    fn rounds(self, rounds: usize) -> usize {
+        if self.in_earnest { rounds } else { 2 }
+    }
+}
+
+/// All that the plan is made of.
+struct Measured {
+    calls: Vec<calls::Cost>,
+    sizes: Vec<memory::Size>,
+    changes: Vec<pushes::Change>,
+    beside: [f64; beside::LISTENERS.len()],
+    walked: prefixes::Walked,
+    expiry: expiry::Expiry,
+    process: process::Process,
+    heartbeat: process::Heartbeat,
+    waits: waits::Waits,
+}
+
+fn main() {
+    // `cargo test --benches` runs it, too.
+    let in_earnest = std::env::args().any(|arg| arg == "--bench");
+    let effort = Effort { in_earnest };
+    let machine = machine::describe(&mut Server::start_on_port().connect());
+    // The page has no date; its history has.
+    let machine = machine.rsplit_once(", ").map_or("", |(machine, _)| machine);
+    let progress = progress::bar("step", if in_earnest { 56 } else { 37 });
+    let done = || progress.inc(1);
+    let measured = Measured {
+        calls: calls::calls(effort, done),
+        sizes: memory::sizes(effort, done),
+        changes: pushes::changes(effort, done),
+        beside: beside::hits(effort, done),
+        walked: prefixes::prefixes(effort, done),
+        expiry: expiry::expiry(effort, done),
+        process: process::process(effort, done),
+        heartbeat: process::heartbeat(effort, done),
+        waits: waits::waits(effort, done),
+    };
+    drop(progress);
+
+    let page = tables::page(&measured, machine);
+    println!("{page}");
+    if in_earnest {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+        fs::write(here.join("scale.md"), page).unwrap();
+        plot::draw(&here.join("scale.svg"), &measured).unwrap();
+    }
+}

@@ -1,0 +1,123 @@
+//! What work costs a server: its own account of the processor time of its main thread, which waits for nobody and which
+//! other work on the machine can only make a little dearer, not longer.
+//!
+//! The main thread, because it is the one that saturates: whatever else a server has threads for, commands, expiry and pushes
+//! are its work alone.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use redis::Connection;
+
+use crate::support::Server;
+
+pub(crate) struct Meter {
+    connection: Connection,
+}
+
+/// What a piece of work cost.
+pub(crate) struct Spent {
+    /// Of the server's main thread, in µs.
+    pub(crate) cpu: f64,
+    /// How long it took, in seconds.
+    pub(crate) wall: f64,
+    commands: Vec<(String, f64, f64)>,
+}
+
+impl Spent {
+    /// How often this command was called, by clients and scripts, and the µs that the server counts for it, from when it
+    /// has read one until its reply is written down.
+    pub(crate) fn command(&self, name: &str) -> (f64, f64) {
+        let mut all = self.commands.iter();
+        let found = all.find(|(command, ..)| command == name);
+        found.map_or((0.0, 0.0), |(_, calls, micros)| (*calls, *micros))
+    }
+}
+
+impl Meter {
+    pub(crate) fn new(server: &Server) -> Meter {
+        Meter {
+            connection: server.connect(),
+        }
+    }
+
+    pub(crate) fn spent(&mut self, work: impl FnOnce()) -> Spent {
+        let reset = redis::cmd("CONFIG").arg("RESETSTAT").to_owned();
+        reset.exec(&mut self.connection).unwrap();
+        let before = self.cpu();
+        let began = Instant::now();
+        work();
+        let wall = began.elapsed().as_secs_f64();
+        let cpu = self.cpu() - before;
+        Spent {
+            cpu,
+            wall,
+            commands: self.commands(),
+        }
+    }
+
+    /// What is allocated, in bytes.
+    pub(crate) fn memory(&mut self) -> f64 {
+        self.number("memory", "used_memory")
+    }
+
+    pub(crate) fn keys(&mut self) -> f64 {
+        redis::cmd("DBSIZE").query(&mut self.connection).unwrap()
+    }
+
+    /// The server learns of it when it next reads from those that are gone.
+    pub(crate) fn wait_until_nobody_listens(&mut self) {
+        while self.number("clients", "tracking_clients") > 0.0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub(crate) fn number(&mut self, section: &str, name: &str) -> f64 {
+        let info = self.info(section);
+        of(&info, name).unwrap_or_else(|| panic!("INFO {section} has no {name}"))
+    }
+
+    fn info(&mut self, section: &str) -> String {
+        let info = redis::cmd("INFO").arg(section).to_owned();
+        info.query(&mut self.connection).unwrap()
+    }
+
+    /// The sum is exact, where the kernel only guesses how it is divided.
+    fn cpu(&mut self) -> f64 {
+        let info = self.info("cpu");
+        let of = |name: &str| of(&info, name).expect("Redis 6.2 and later say that");
+        1e6 * (of("used_cpu_user_main_thread") + of("used_cpu_sys_main_thread"))
+    }
+
+    /// `cmdstat_evalsha:calls=2,usec=61,usec_per_call=30.50,…`
+    fn commands(&mut self) -> Vec<(String, f64, f64)> {
+        let info = self.info("commandstats");
+        let lines = info.lines();
+        let command = |line: &str| {
+            let (name, figures) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+            let figure = |wanted: &str| {
+                let mut all = figures
+                    .split(',')
+                    .filter_map(|figure| figure.split_once('='));
+                let (_, figure) = all.find(|(name, _)| *name == wanted)?;
+                figure.parse().ok()
+            };
+            Some((name.to_owned(), figure("calls")?, figure("usec")?))
+        };
+        lines.filter_map(command).collect()
+    }
+}
+
+fn of(info: &str, name: &str) -> Option<f64> {
+    let mut figures = info.lines().filter_map(|line| line.split_once(':'));
+    let (_, figure) = figures.find(|(of, _)| *of == name)?;
+    figure.trim().parse().ok()
+}
+
+/// The least of what rounds cost. Other work on the machine can only add to it: it empties the processor's caches, and has the
+/// server woken more often.
+pub(crate) fn least(rounds: &[f64]) -> f64 {
+    rounds.iter().copied().fold(f64::INFINITY, f64::min)
+}
