@@ -1,23 +1,19 @@
 //! A server as a program names it: the handle, every setting of it, its default and its check.
 
+mod reach;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "sentinel")]
 use redis::RedisConnectionInfo;
-use redis::{Client, ConnectionInfo};
 
-#[cfg(feature = "cluster")]
-use crate::store::cluster::{ClusterStore, node::Terms};
-#[cfg(feature = "sentinel")]
-use crate::store::{sentinel::Followed, source::Source};
 #[cfg(feature = "tls")]
 use crate::tls::Certificates;
 use crate::{
-    address::Address,
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
-    setting::{between, failed, refuse},
-    store::{Failure, Store, connection::Timeouts, greeting::Kin, redis::RedisStore},
+    setting::{between, refuse},
+    store::{Store, connection::Timeouts},
 };
 
 /// More than Redis itself admits by default.
@@ -285,75 +281,4 @@ impl RedisBuilder {
             link: Arc::new(link),
         })
     }
-
-    /// What the address leads to, checked unless that is not wanted.
-    fn store(&self) -> Result<Arc<dyn Store>, Error> {
-        let unreached = |failure: Failure| failure.at("connect");
-        let address = Address::parse(&self.url)?;
-        #[cfg(feature = "tls")]
-        let address = address.map(|host| self.certificates.with(host))?;
-        match address {
-            Address::Server(info) => {
-                let store =
-                    RedisStore::new(client(info)?, self.pool_size, self.timeouts, self.replicas);
-                if !self.lazy {
-                    store.check(Kin::Single).map_err(unreached)?;
-                }
-                Ok(Arc::new(store))
-            }
-            #[cfg(feature = "cluster")]
-            Address::Cluster(nodes) => {
-                if nodes.iter().any(|node| node.redis_settings().db() != 0) {
-                    return refuse("address", "a cluster has no databases but number 0");
-                }
-                let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
-                let terms = Terms {
-                    pool_size: self.pool_size,
-                    timeouts: self.timeouts,
-                    breaker_threshold: self.breaker_threshold,
-                    replicas: self.replicas,
-                };
-                let store = ClusterStore::new(seeds, terms, self.probe_interval);
-                if !self.lazy {
-                    store.check().map_err(|failure| {
-                        if failure.to_string().contains("cluster support disabled") {
-                            let reason =
-                                "that server is none of a cluster; write `redis://host:6379`";
-                            return Error::Setting {
-                                setting: "address",
-                                reason: reason.to_owned(),
-                            };
-                        }
-                        unreached(failure)
-                    })?;
-                }
-                Ok(Arc::new(store))
-            }
-            #[cfg(not(feature = "cluster"))]
-            Address::Cluster(_) => refuse(
-                "address",
-                "for a cluster, add the feature `cluster` of this crate",
-            ),
-            #[cfg(feature = "sentinel")]
-            Address::Sentinel { sentinels, name } => {
-                let login = self.sentinel_login.as_ref();
-                let followed = Followed::new(sentinels, name, login, self.timeouts);
-                let source = Source::Followed(followed);
-                let store = RedisStore::new(source, self.pool_size, self.timeouts, self.replicas);
-                if !self.lazy {
-                    store.check(Kin::Single).map_err(unreached)?;
-                }
-                Ok(Arc::new(store))
-            }
-            #[cfg(not(feature = "sentinel"))]
-            Address::Sentinel { .. } => refuse(
-                "address",
-                "for sentinels, add the feature `sentinel` of this crate",
-            ),
-        }
-    }
-}
-
-fn client(info: ConnectionInfo) -> Result<Client, Error> {
-    Client::open(info).map_err(|error| failed("address", &error))
 }

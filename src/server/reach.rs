@@ -1,0 +1,88 @@
+//! From an address to the store behind it: a server, a cluster, or the server that sentinels name.
+
+use std::sync::Arc;
+
+use redis::{Client, ConnectionInfo};
+
+use super::RedisBuilder;
+#[cfg(feature = "cluster")]
+use crate::store::cluster::{ClusterStore, node::Terms};
+#[cfg(feature = "sentinel")]
+use crate::store::sentinel::Followed;
+use crate::{
+    address::Address,
+    error::Error,
+    setting::{failed, refuse},
+    store::{Failure, Store, greeting::Kin, redis::RedisStore, source::Source},
+};
+
+impl RedisBuilder {
+    /// What the address leads to, checked unless that is not wanted.
+    pub(super) fn store(&self) -> Result<Arc<dyn Store>, Error> {
+        let address = Address::parse(&self.url)?;
+        #[cfg(feature = "tls")]
+        let address = address.map(|host| self.certificates.with(host))?;
+        match address {
+            Address::Server(info) => self.server(client(info)?.into()),
+            #[cfg(feature = "cluster")]
+            Address::Cluster(nodes) => self.cluster(nodes),
+            #[cfg(not(feature = "cluster"))]
+            Address::Cluster(_) => refuse(
+                "address",
+                "for a cluster, add the feature `cluster` of this crate",
+            ),
+            #[cfg(feature = "sentinel")]
+            Address::Sentinel { sentinels, name } => {
+                let login = self.sentinel_login.as_ref();
+                let followed = Followed::new(sentinels, name, login, self.timeouts);
+                self.server(Source::Followed(followed))
+            }
+            #[cfg(not(feature = "sentinel"))]
+            Address::Sentinel { .. } => refuse(
+                "address",
+                "for sentinels, add the feature `sentinel` of this crate",
+            ),
+        }
+    }
+
+    fn server(&self, source: Source) -> Result<Arc<dyn Store>, Error> {
+        let store = RedisStore::new(source, self.pool_size, self.timeouts, self.replicas);
+        if !self.lazy {
+            store.check(Kin::Single).map_err(unreached)?;
+        }
+        Ok(Arc::new(store))
+    }
+
+    #[cfg(feature = "cluster")]
+    fn cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<Arc<dyn Store>, Error> {
+        if nodes.iter().any(|node| node.redis_settings().db() != 0) {
+            return refuse("address", "a cluster has no databases but number 0");
+        }
+        let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
+        let terms = Terms {
+            pool_size: self.pool_size,
+            timeouts: self.timeouts,
+            breaker_threshold: self.breaker_threshold,
+            replicas: self.replicas,
+        };
+        let store = ClusterStore::new(seeds, terms, self.probe_interval);
+        if !self.lazy {
+            store.check().or_else(|failure| {
+                if failure.to_string().contains("cluster support disabled") {
+                    let single = "that server is none of a cluster; write `redis://host:6379`";
+                    return refuse("address", single);
+                }
+                Err(unreached(failure))
+            })?;
+        }
+        Ok(Arc::new(store))
+    }
+}
+
+fn unreached(failure: Failure) -> Error {
+    failure.at("connect")
+}
+
+fn client(info: ConnectionInfo) -> Result<Client, Error> {
+    Client::open(info).map_err(|error| failed("address", &error))
+}
