@@ -5,25 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Record, Source};
+use cache_aside::{Cache, Source};
 
 use crate::{
+    DATA, ID,
     cluster::{self, Cluster},
+    load,
     support::{load_loaf, loaf, until},
 };
-
-const ID: &str = "p-001";
-const DATA: &str = "test:p-001";
-
-fn version(number: u32) -> Record {
-    let mut record = loaf();
-    record.set("version", number.to_string());
-    record
-}
-
-fn load(number: u32) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
-    move |_| Ok(Some(version(number)))
-}
 
 /// The keys of all masters, one each.
 fn one_of_each(cluster: &Cluster, masters: usize) -> Vec<String> {

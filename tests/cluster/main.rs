@@ -9,3 +9,23 @@ mod calls;
 mod failover;
 mod moves;
 mod near;
+
+use std::convert::Infallible;
+
+use cache_aside::Record;
+use support::loaf;
+
+/// A record of a cache with the prefix `test:`, and its key.
+const ID: &str = "p-001";
+const DATA: &str = "test:p-001";
+
+fn version(number: u32) -> Record {
+    let mut record = loaf();
+    record.set("version", number.to_string());
+    record
+}
+
+/// A loader that finds this version.
+fn load(number: u32) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
+    move |_| Ok(Some(version(number)))
+}

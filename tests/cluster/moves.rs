@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use cache_aside::{Cache, Record, Source};
 
 use crate::{
+    DATA, ID,
     cluster::Cluster,
+    load,
     support::{load_loaf, loaf},
+    version,
 };
-
-const ID: &str = "p-001";
-const DATA: &str = "test:p-001";
 
 /// A cluster of two masters, the slot of [`DATA`], the node that has it and the other one.
 fn ground() -> (Cluster, u16, usize, usize) {
@@ -18,16 +18,6 @@ fn ground() -> (Cluster, u16, usize, usize) {
     let slot = cluster.slot_of(DATA);
     let from = cluster.owner_of(DATA).unwrap();
     (cluster, slot, from, 1 - from)
-}
-
-fn version(number: u32) -> Record {
-    let mut record = loaf();
-    record.set("version", number.to_string());
-    record
-}
-
-fn load(number: u32) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
-    move |_| Ok(Some(version(number)))
 }
 
 fn stands(cluster: &Cluster, node: usize) -> bool {

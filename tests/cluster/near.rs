@@ -1,26 +1,15 @@
 //! Near caches on a cluster: every master is listened to.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use cache_aside::{Cache, Record, Source};
+use cache_aside::{Cache, Source};
 
 use crate::{
+    DATA, ID,
     cluster::{self, Cluster},
-    support::{loaf, until},
+    load,
+    support::until,
 };
-
-const ID: &str = "p-001";
-const DATA: &str = "test:p-001";
-
-fn version(number: u32) -> Record {
-    let mut record = loaf();
-    record.set("version", number.to_string());
-    record
-}
-
-fn load(number: u32) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
-    move |_| Ok(Some(version(number)))
-}
 
 fn near(cluster: &Cluster) -> Cache {
     let cache: Cache = cluster.builder().near_cache(1_000).build().unwrap();
