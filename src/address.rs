@@ -91,7 +91,15 @@ fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>
         None => (String::new(), authority),
     };
     let url = |host| format!("{scheme}://{user}{host}{after}{path}");
-    hosts.split(',').map(|host| one(&url(host))).collect()
+    if user.matches('@').count() > 1 {
+        return Err(refused(
+            "one user and password, before the first host, is for all of them; in a password `@` is `%40`",
+        ));
+    }
+    hosts
+        .split(',')
+        .map(|host| one(&url(host.trim())))
+        .collect()
 }
 
 /// These hosts with the port of sentinels where they have none.
@@ -109,7 +117,7 @@ fn with_port(authority: &str) -> String {
             format!("{host}:{SENTINEL_PORT}")
         }
     };
-    let hosts: Vec<_> = hosts.split(',').map(with_port).collect();
+    let hosts: Vec<_> = hosts.split(',').map(str::trim).map(with_port).collect();
     user + &hosts.join(",")
 }
 
@@ -152,7 +160,7 @@ mod tests {
     #[test]
     fn the_nodes_of_a_cluster_have_the_same_user_and_parameters() {
         let Ok(Address::Cluster(nodes)) =
-            Address::parse("redis+cluster://me:p%40ss@one:7000,[::1]:7001,two?protocol=resp3")
+            Address::parse("redis+cluster://me:p%40ss@one:7000,[::1]:7001, two?protocol=resp3")
         else {
             panic!("it is the address of a cluster");
         };
@@ -187,6 +195,7 @@ mod tests {
             "redis+sentinel://:secret@one/",
             "redis+cluster://:secret@",
             "redis+cluster://:secret@one,,two",
+            "redis+cluster://:secret@one,:secret@two",
             "redis://:secret@one/secret",
             "http://:secret@one",
             ":secret",

@@ -53,6 +53,12 @@ impl Breaker {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Whether the latest request failed.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) != 0 || self.is_open()
+    }
+
     /// Why requests are turned away; `None` if they aren't. One load where all is well.
     pub(crate) fn refusal(&self) -> Option<Cause> {
         if !self.is_open() {

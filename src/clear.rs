@@ -40,6 +40,9 @@ const AT_ONCE: usize = 1_000;
 pub(crate) fn clear<R>(inner: &Inner<R>, mut progress: impl FnMut(Cleared)) -> Result<u64, Error> {
     let _wrote = Wrote::begin(inner, "", Write::Clear);
     let clearing = Clearing(inner);
+    let prefix = &inner.settings.prefix;
+    // Of a `clear` that failed, for one. What fails meanwhile prolongs it.
+    let bypassed = inner.link.bypassed_until(prefix);
     let mut cleared = Cleared {
         ended: 0,
         share: 0.0,
@@ -47,7 +50,6 @@ pub(crate) fn clear<R>(inner: &Inner<R>, mut progress: impl FnMut(Cleared)) -> R
     for (kind, before) in [(Kind::Leases, 0.0), (Kind::Records, 0.5)] {
         let mut cursor = Some(0);
         while let Some(at) = cursor {
-            let prefix = &inner.settings.prefix;
             let Scanned { met, next, share } =
                 inner.ask("scan", |store| store.scan(prefix, kind, at))?;
             let met: Vec<_> = met.iter().collect();
@@ -64,6 +66,7 @@ pub(crate) fn clear<R>(inner: &Inner<R>, mut progress: impl FnMut(Cleared)) -> R
     }
     // Also what stands in the store no longer, because that had no room for it.
     inner.link.evict_all();
+    inner.link.lift_bypass(prefix, bypassed);
     std::mem::forget(clearing);
     Ok(cleared.ended)
 }

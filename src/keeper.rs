@@ -174,28 +174,29 @@ impl Shared {
         self.link.ask(&self.reporter, request, ask)
     }
 
-    /// Sends what is to be sent; returns the leases that are ours no longer. Ends with the first request that
-    /// fails, since the next ones would wait as long for the same answer: a lease that isn't given back
-    /// lapses, and one that isn't renewed is due again in time.
+    /// Sends what is to be sent; returns the leases that are ours no longer. Renews first, for that can come too late. Where
+    /// that fails nothing is given back, which would wait as long for the same answer: a lease that isn't given back lapses,
+    /// and one that isn't renewed is due again in time.
     fn tend(&self, returned: &[(Keys, Token)], due: &[(Keys, Token)]) -> Vec<Token> {
-        if !self.is_released(returned) {
-            return Vec::new();
+        let mut lost = Vec::new();
+        if !due.is_empty() {
+            let Ok(renewed) = self.ask("renew", |store| store.renew_all(due, self.lease_ttl))
+            else {
+                return lost;
+            };
+            let ours_no_longer = due.iter().zip(renewed).filter(|(_, renewed)| !renewed);
+            lost.extend(ours_no_longer.map(|((_, token), _)| *token));
         }
-        if due.is_empty() {
-            return Vec::new();
-        }
-        let Ok(renewed) = self.ask("renew", |store| store.renew_all(due, self.lease_ttl)) else {
-            return Vec::new();
-        };
-        let lost = due.iter().zip(renewed).filter(|(_, renewed)| !renewed);
-        lost.map(|((_, token), _)| *token).collect()
+        self.release(returned);
+        lost
     }
 
-    /// Gives leases back: one, or in one round trip as many as a batch had. False: the store didn't do it.
-    fn is_released(&self, returned: &[(Keys, Token)]) -> bool {
+    /// Gives leases back: one, or in one round trip as many as a batch had.
+    fn release(&self, returned: &[(Keys, Token)]) {
         if let [(keys, token)] = returned {
-            let released = self.ask("release", |store| store.release(keys, *token));
-            return released.is_ok();
+            // If it fails, the lease lapses.
+            let _ = self.ask("release", |store| store.release(keys, *token));
+            return;
         }
         let loads: Vec<_> = returned
             .iter()
@@ -206,10 +207,9 @@ impl Shared {
             })
             .collect();
         let (link, reporter) = (&self.link, &self.reporter);
-        let released = link.ask_all(reporter, "release", loads.len(), |store| {
+        link.ask_all(reporter, "release", loads.len(), |store| {
             store.finish_all(&loads)
         });
-        released.iter().all(Result::is_ok)
     }
 }
 

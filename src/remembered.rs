@@ -135,6 +135,20 @@ impl Remembered {
         }
     }
 
+    /// Until when this prefix is bypassed.
+    pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
+        self.state.lock().bypassed.get(prefix).copied()
+    }
+
+    /// Bypasses a prefix no longer, if that was not prolonged since: whatever it was for has been ended.
+    pub(crate) fn lift(&self, prefix: &str, until: Option<Instant>) {
+        let mut state = self.state.lock();
+        if until.is_some() && state.bypassed.get(prefix).copied() == until {
+            state.bypassed.remove(prefix);
+            self.forget_what_is_over(&mut state);
+        }
+    }
+
     /// How many invalidations wait to be replayed.
     pub(crate) fn len(&self) -> usize {
         if self.any.load(Ordering::Acquire) {

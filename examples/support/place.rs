@@ -53,6 +53,12 @@ impl Place {
         tidy_on_ctrl_c(Arc::clone(&mess))?;
 
         let (private, url, admin_url) = if let Some(url) = given {
+            if url.contains("+cluster://") || url.contains("+sentinel://") {
+                return Err(
+                    "--redis-url: write `redis://host:port`; this counts the commands of one server"
+                        .to_owned(),
+                );
+            }
             (None, url.to_owned(), url.to_owned())
         } else {
             let server = support::Server::try_start_on_port()?;

@@ -1,6 +1,6 @@
 //! Requests about many records at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::Link;
 use crate::{
@@ -84,6 +84,16 @@ impl Link {
     /// Evicts all that caches on this link keep near, as [`evict`](Link::evict) does for one record.
     pub(crate) fn evict_all(&self) {
         self.line.neighbours.tell_all();
+    }
+
+    /// Until when no record with this prefix is read from the store.
+    pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
+        self.line.remembered.bypassed_until(prefix)
+    }
+
+    /// All that stood there then has been ended.
+    pub(crate) fn lift_bypass(&self, prefix: &str, until: Option<Instant>) {
+        self.line.remembered.lift(prefix, until);
     }
 
     /// Any record with the prefix of a cache may be one that should have been ended: none is read from the store until

@@ -2,6 +2,10 @@
 
 use std::{
     convert::Infallible,
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,7 +15,7 @@ use crate::{
     DATA, ID,
     cluster::{self, Cluster},
     load,
-    support::{load_loaf, loaf, until},
+    support::{Server, load_loaf, loaf, until},
 };
 
 /// The keys of all masters, one each.
@@ -162,4 +166,83 @@ fn a_cluster_that_is_started_again_is_found_again() {
     );
     assert_eq!(cache.stats().invalidations_pending, 0);
     assert!(!cache.stats().breaker_open);
+}
+
+#[test]
+fn a_process_that_slept_while_all_masters_were_replaced_finds_the_new_ones() {
+    let mut cluster = Cluster::start(2, 1);
+    let ids = one_of_each(&cluster, 2);
+    let other: Cache = cluster.builder().build().unwrap();
+    for id in &ids {
+        other.get(id, load_loaf).unwrap();
+    }
+    // Redis doesn't name them before they have got anything.
+    Cluster::until("the replicas are named", || {
+        let slots: redis::Value = cluster::ask(&cluster.nodes[0], &cluster::cluster("SLOTS"));
+        let slots = format!("{slots:?}");
+        let replicas = cluster.nodes[2..].iter();
+        replicas
+            .map(Server::port)
+            .all(|port| slots.contains(&port.to_string()))
+    });
+    let first = crate::support::acl::url_at(cluster.nodes[0].port());
+    let cache = Cache::builder(first.replacen("redis://", "redis+cluster://", 1));
+    let cache: Cache = cache.prefix("test:").build().unwrap();
+    for id in &ids {
+        assert!(cache.get(id, load_loaf).unwrap().is_hit());
+    }
+    for (master, id) in ids.iter().enumerate() {
+        let replica = &cluster.nodes[2 + master];
+        cluster::ask::<()>(replica, &cluster::cluster("FAILOVER"));
+        Cluster::until("the replica has taken over", || {
+            cluster.owner_of(&format!("test:{id}")) == Some(2 + master)
+        });
+    }
+    for master in &mut cluster.nodes[..2] {
+        master.kill();
+    }
+    until(|| {
+        ids.iter()
+            .all(|id| cache.get(id, load_loaf).unwrap().is_hit())
+    });
+}
+
+#[test]
+fn while_a_master_is_silent_loads_of_the_others_records_keep_their_leases() {
+    let cluster = Cluster::start_with(3, 0, &["--cluster-require-full-coverage", "no"]);
+    let process = || -> Cache { cluster.builder().build().unwrap() };
+    let (leader, other) = (process(), process());
+    let ids = one_of_each(&cluster, 3);
+    let loads = AtomicU32::new(0);
+    let began = Barrier::new(ids.len() + 1);
+    std::thread::scope(|scope| {
+        for id in &ids {
+            let (leader, loads, began) = (&leader, &loads, &began);
+            scope.spawn(move || {
+                let slow = |_: &str| {
+                    loads.fetch_add(1, SeqCst);
+                    began.wait();
+                    // Longer than two leases.
+                    std::thread::sleep(Duration::from_secs(5));
+                    load_loaf(id)
+                };
+                leader.get(id, slow).unwrap();
+            });
+        }
+        began.wait();
+        cluster.nodes[0].freeze();
+        // A lease that isn't renewed has lapsed by then.
+        std::thread::sleep(Duration::from_secs(3));
+        for id in &ids[1..] {
+            let counted = |id: &str| {
+                loads.fetch_add(1, SeqCst);
+                load_loaf(id)
+            };
+            let source = other.get(id, counted).unwrap().source();
+            // The second has been filled when the first one's wait has ended.
+            assert!(matches!(source, Source::Waited | Source::Hit), "{source:?}");
+        }
+    });
+    assert_eq!(loads.load(SeqCst), 3);
+    cluster.nodes[0].thaw();
 }

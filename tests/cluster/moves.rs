@@ -185,6 +185,8 @@ fn while_a_slot_is_being_moved_a_cache_is_not_cleared_and_says_so() {
     assert!(!cache.get(ID, load_loaf).unwrap().is_hit());
     cluster.end_move(slot, to);
     cache.clear(|_| ()).unwrap();
+    assert_eq!(cache.get(ID, load_loaf).unwrap().source(), Source::Loaded);
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) struct Atlas {
     terms: Terms,
     map: RwLock<Arc<Map>>,
     drawing: Mutex<()>,
+    /// The replicas as they were told of last. Each may be a master by the time that no master answers any more.
+    replicas: Mutex<Vec<Place>>,
     /// Those that listen to all masters.
     choirs: Mutex<Vec<Weak<Choir>>>,
     mender: Mender,
@@ -57,6 +59,7 @@ impl Atlas {
                 terms,
                 map: RwLock::new(Arc::new(map)),
                 drawing: Mutex::default(),
+                replicas: Mutex::default(),
                 choirs: Mutex::default(),
                 // One that is gone has nothing to mend.
                 mender: Mender::new(probe_interval, move || {
@@ -92,31 +95,35 @@ impl Atlas {
 
     /// The node at a place that another one named.
     pub(super) fn node(&self, place: &Place) -> Result<Arc<Node>, Failure> {
-        if let Some(node) = self.map().at(place) {
-            return Ok(Arc::clone(node));
-        }
         let _drawing = self.drawing.lock();
         let map = self.map();
-        // Somebody else may have been told the same.
-        if let Some(node) = map.at(place) {
-            return Ok(Arc::clone(node));
-        }
-        let node = self.open(place)?;
+        let known = map.at(place).cloned();
+        let is_known = known.is_some();
+        let node = known.map_or_else(|| self.open(place), Ok)?;
+        node.hear_of();
         // Before anybody can read from it: what is read there is not used near until it is listened to.
         for choir in self.choirs() {
             choir.expect(&node);
         }
-        self.replace(map.with(Arc::clone(&node)));
+        if !is_known {
+            self.replace(map.with(Arc::clone(&node)));
+        }
         Ok(node)
     }
 
     fn open(&self, place: &Place) -> Result<Arc<Node>, Failure> {
+        let source = self.source(place)?;
+        Ok(Arc::new(Node::new(source, place.clone(), self.terms)))
+    }
+
+    /// A node at this place: with the same login as those in the address.
+    fn source(&self, place: &Place) -> Result<Source, Failure> {
         let io = self.terms.timeouts.io;
         let seed = self.seeds.first().ok_or_else(|| {
             Failure::new(Symptom::Silent, "the address of the cluster names no node")
         })?;
         let client = client_of(seed.info(), place).map_err(|error| cause::failure(error, io))?;
-        Ok(Arc::new(Node::new(client, place.clone(), self.terms)))
+        Ok(client.into())
     }
 
     /// Under `drawing`.
@@ -150,30 +157,54 @@ impl Atlas {
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.terms().0);
         let mut failure = None;
-        for source in known.chain(&self.seeds) {
-            match slots_by(source, self.terms.timeouts) {
-                Ok(ranges) if !ranges.is_empty() => return self.draw(&ranges),
-                Ok(_) => {}
-                Err(refused) => failure = failure.or(Some(refused)),
+        let mut said_by = |source: &Source| match slots_by(source, self.terms.timeouts) {
+            Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
+            Err(refused) => {
+                failure.get_or_insert(refused);
+                None
+            }
+        };
+        let mut ranges = known.chain(&self.seeds).find_map(&mut said_by);
+        if ranges.is_none() {
+            let replicas = self.replicas.lock().clone();
+            let mut sources = replicas.iter().filter_map(|place| self.source(place).ok());
+            ranges = sources.find_map(|source| said_by(&source));
+        }
+        match (ranges, failure) {
+            (Some(ranges), _) => self.draw(ranges),
+            (None, Some(failure)) => Err(failure),
+            (None, None) => {
+                let nowhere = "no node of the cluster has any slots";
+                Err(Failure::new(Symptom::Silent, nowhere))
             }
         }
-        Err(failure.unwrap_or_else(|| {
-            Failure::new(Symptom::Silent, "no node of the cluster has any slots")
-        }))
     }
 
-    fn draw(&self, ranges: &[Range]) -> Result<(), Failure> {
-        let _drawing = self.drawing.lock();
+    fn draw(&self, ranges: Vec<Range>) -> Result<(), Failure> {
+        let drawing = self.drawing.lock();
         let before = self.map();
-        let map = before.drawn(ranges, |place| self.open(place))?;
-        if map.fingerprint() != before.fingerprint() {
-            let masters = map.masters().len();
-            trace::info!("the slots of the cluster are on {masters} masters");
+        let map = before.drawn(&ranges, |place| self.open(place))?;
+        let masters = map.masters();
+        if masters
+            .iter()
+            .any(|master| before.at(&master.place).is_none())
+        {
+            let places: Vec<_> = masters.iter().map(|it| it.place.to_string()).collect();
+            trace::info!("the masters of the cluster are {}", places.join(", "));
         }
-        for choir in self.choirs() {
-            choir.follow(&map);
-        }
+        let mut replicas: Vec<_> = ranges
+            .into_iter()
+            .flat_map(|range| range.replicas)
+            .collect();
+        replicas.sort();
+        replicas.dedup();
+        *self.replicas.lock() = replicas;
+        let choirs = self.choirs();
+        let gone: Vec<_> = choirs.iter().map(|choir| choir.follow(&map)).collect();
         self.replace(map);
+        drop(drawing);
+        // Nobody is to wait for listeners that end.
+        drop(gone);
         Ok(())
     }
 
@@ -187,9 +218,9 @@ impl Atlas {
     fn is_mended(&self) -> bool {
         let surveyed = self.survey().is_ok();
         let map = self.map();
-        let broken = map.nodes().iter().filter(|node| node.is_broken());
+        let suspect = map.nodes().iter().filter(|node| node.is_suspect());
         // Each of them, also after one that isn't well.
-        let still = broken.filter(|node| node.probe().is_err()).count();
+        let still = suspect.filter(|node| node.probe().is_err()).count();
         surveyed && still == 0 && map.is_whole()
     }
 }

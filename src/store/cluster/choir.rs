@@ -57,7 +57,7 @@ struct State {
 }
 
 /// One node.
-struct Voice {
+pub(super) struct Voice {
     /// Another one for each listener, so that one that was replaced is not taken for the one that replaced it.
     number: u64,
     charge: Option<String>,
@@ -83,15 +83,13 @@ impl Choir {
         })
     }
 
-    /// Listens to the masters of the prefix, and to nodes that are about to be some.
-    pub(super) fn follow(self: &Arc<Choir>, map: &Map) {
+    /// Listens to the masters of the prefix, and to nodes that are about to be some. Returns those that are to be heard no
+    /// longer: to be dropped under no lock, which waits for them to end, as they may for a lock.
+    pub(super) fn follow(self: &Arc<Choir>, map: &Map) -> Vec<Voice> {
         let masters = map.masters();
         let mut gone = Vec::new();
-        {
-            let mut state = self.state.lock();
-            if state.has_ended {
-                return;
-            }
+        let mut state = self.state.lock();
+        if !state.has_ended {
             let mut before = mem::take(&mut state.voices);
             for node in map.nodes() {
                 let is_master = masters.iter().any(|master| master.place == node.place);
@@ -104,7 +102,6 @@ impl Choir {
                         state.voices.insert(node.place.clone(), voice);
                         continue;
                     }
-                    // Not dropped here: that waits for its thread, which may be waiting for this lock.
                     other => gone.extend(other),
                 }
                 let charge = charge_of(map, &node.place, &self.prefix);
@@ -115,8 +112,7 @@ impl Choir {
             }
             gone.extend(before.into_values());
         }
-        // Under no lock: a listener may wait for it before it ends.
-        drop(gone);
+        gone
     }
 
     /// Listens to this node as well. What is read from it after this has returned is not used near before it is heard.

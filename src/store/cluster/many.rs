@@ -70,15 +70,19 @@ impl ClusterStore {
         self.each(loads, |load| &load.keys.data, RedisStore::finish_all, one)
     }
 
+    /// What a node that doesn't answer was asked counts as renewed, for it isn't known to be lost; and a node that is suspect
+    /// is not asked, since the others' leases would lapse meanwhile.
     pub(super) fn renew_many(
         &self,
         leases: &[(Keys, Token)],
         lease_ttl: Duration,
     ) -> Result<Vec<bool>, Failure> {
         let all: Vec<_> = leases.iter().collect();
-        let renewed = self.each(
+        let is_answered = |node: &Node| !node.is_suspect();
+        let renewed = self.each_of(
             &all,
             |(keys, _)| &keys.data,
+            is_answered,
             |store, some| {
                 let some: Vec<_> = some.iter().map(|lease| (*lease).clone()).collect();
                 let renewed = store.renew_all(&some, lease_ttl)?;
@@ -86,7 +90,8 @@ impl ClusterStore {
             },
             |(keys, token)| self.renew(keys, *token, lease_ttl),
         );
-        renewed?.into_iter().collect()
+        let renewed = renewed?.into_iter();
+        Ok(renewed.map(|renewed| renewed.unwrap_or(true)).collect())
     }
 
     pub(super) fn invalidate_many(&self, all: &[&Keys]) -> Each<bool> {
@@ -106,8 +111,6 @@ impl ClusterStore {
         }
     }
 
-    /// Asks each node for its share, and once more, one by one, for what it was redirected with. That was not done, so also
-    /// what must not be repeated is asked again.
     fn each<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],
@@ -115,55 +118,90 @@ impl ClusterStore {
         send: impl Fn(&RedisStore, &[I]) -> Each<T> + Sync,
         one: impl Fn(&I) -> Result<T, Failure>,
     ) -> Each<T> {
-        let shares = self.shares(all, key)?;
-        let ask = |share: &Share<I>| self.ask(&share.node, |store| send(store, &share.items));
-        let each = at_the_same_time(&shares, ask);
-        let mut answers: Vec<Option<Result<T, Failure>>> = all.iter().map(|_| None).collect();
-        for (share, each) in shares.iter().zip(each) {
-            match each {
-                Ok(each) if each.len() == share.items.len() => {
-                    for (place, answer) in share.places.iter().zip(each) {
-                        answers[*place] = Some(answer.map_err(|failure| self.partly(failure)));
-                    }
-                }
-                Ok(each) => {
-                    let said = (each.len(), share.items.len());
-                    let miscounted = format!("{} answers to {} questions", said.0, said.1);
-                    return Err(Failure::new(Symptom::Refused, miscounted));
-                }
-                Err(failure) if failure.symptom == Symptom::Silent => return Err(failure),
-                Err(failure) => {
-                    for place in &share.places {
-                        answers[*place] = Some(Err(failure.clone()));
-                    }
-                }
-            }
-            for place in &share.places {
-                let is_redirected =
-                    |failure: &Failure| Redirect::of(failure, &share.node.place).is_some();
-                if let Some(Err(failure)) = &answers[*place]
-                    && is_redirected(failure)
-                {
-                    answers[*place] = Some(one(&all[*place]));
-                }
-            }
-        }
-        let unasked = || Err(Failure::new(Symptom::Refused, "it was not asked"));
-        let answers = answers
-            .into_iter()
-            .map(|answer| answer.unwrap_or_else(unasked));
-        Ok(answers.collect())
+        self.each_of(all, key, |_| true, send, one)
     }
 
+    /// Asks each node for its share, if it is one to be asked; then, of those that have moved, the nodes to which they have; and
+    /// what is redirected still, one by one. It was not done, so also what must not be repeated is asked again.
+    fn each_of<I: Copy + Sync + Send, T: Send>(
+        &self,
+        all: &[I],
+        key: impl Fn(&I) -> &str,
+        is_asked: impl Fn(&Node) -> bool + Sync,
+        send: impl Fn(&RedisStore, &[I]) -> Each<T> + Sync,
+        one: impl Fn(&I) -> Result<T, Failure>,
+    ) -> Each<T> {
+        let mut answers: Vec<Option<Result<T, Failure>>> = all.iter().map(|_| None).collect();
+        let mut left: Vec<usize> = (0..all.len()).collect();
+        for _ in 0..2 {
+            let shares = self.shares(all, &left, &key)?;
+            let each = at_the_same_time(&shares, |share| {
+                if is_asked(&share.node) {
+                    self.ask(&share.node, |store| send(store, &share.items))
+                } else {
+                    Err(Failure::new(Symptom::Partly, "a node that doesn't answer"))
+                }
+            });
+            left.clear();
+            for (share, each) in shares.iter().zip(each) {
+                self.sort(share, each, &mut answers, &mut left)?;
+            }
+            if left.is_empty() {
+                break;
+            }
+        }
+        for place in left {
+            answers[place] = Some(one(&all[place]));
+        }
+        let unasked = || Err(Failure::new(Symptom::Refused, "it was not asked"));
+        let answers = answers.into_iter();
+        Ok(answers.map(|it| it.unwrap_or_else(unasked)).collect())
+    }
+
+    /// Puts the answers of a node where they belong, and what it redirected to what is left.
+    fn sort<I, T>(
+        &self,
+        share: &Share<I>,
+        each: Each<T>,
+        answers: &mut [Option<Result<T, Failure>>],
+        left: &mut Vec<usize>,
+    ) -> Result<(), Failure> {
+        let each = match each {
+            Ok(each) if each.len() == share.items.len() => each,
+            Ok(each) => {
+                let (said, asked) = (each.len(), share.items.len());
+                let miscounted = format!("{said} answers to {asked} questions");
+                return Err(Failure::new(Symptom::Refused, miscounted));
+            }
+            Err(failure) if failure.symptom == Symptom::Silent => return Err(failure),
+            Err(failure) => share.items.iter().map(|_| Err(failure.clone())).collect(),
+        };
+        for (place, answer) in share.places.iter().zip(each) {
+            let answer = answer.map_err(|failure| self.partly(failure));
+            let failure = answer.as_ref().err();
+            let redirect = failure.and_then(|it| Redirect::of(it, &share.node.place));
+            if let Some(Redirect::Moved(slot, to)) = &redirect {
+                self.atlas.moved(*slot, to)?;
+            }
+            if redirect.is_some() {
+                left.push(*place);
+            }
+            answers[*place] = Some(answer);
+        }
+        Ok(())
+    }
+
+    /// Who is to be asked for those at these places.
     fn shares<I: Copy>(
         &self,
         all: &[I],
+        places: &[usize],
         key: impl Fn(&I) -> &str,
     ) -> Result<Vec<Share<I>>, Failure> {
         let map = self.atlas.map();
         let mut shares: Vec<Share<I>> = Vec::new();
-        for (place, item) in all.iter().enumerate() {
-            let node = map.owner(slot_of(key(item)));
+        for &place in places {
+            let node = map.owner(slot_of(key(&all[place])));
             let node = node
                 .ok_or_else(|| Failure::new(Symptom::Silent, "no node of the cluster is known"))?;
             let at = shares
@@ -178,7 +216,7 @@ impl ClusterStore {
                 shares.len() - 1
             });
             shares[at].places.push(place);
-            shares[at].items.push(*item);
+            shares[at].items.push(all[place]);
         }
         Ok(shares)
     }

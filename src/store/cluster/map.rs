@@ -47,7 +47,7 @@ impl Map {
             map.owners[usize::from(range.first)..=usize::from(range.last)].fill(at);
         }
         for node in &self.nodes {
-            if node.is_new() && map.index(&node.place).is_none() {
+            if node.is_heard_of() && map.index(&node.place).is_none() {
                 map.add(Arc::clone(node));
             }
         }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value, cmd,
 };
@@ -35,14 +36,15 @@ pub(crate) struct Terms {
 
 /// A node that was heard of in a redirection stays known for so long, though it has no slots: one that is being filled gets
 /// its first when the move of that has ended.
-const WITHOUT_SLOTS: Duration = Duration::from_secs(30);
+const WITHOUT_SLOTS: Duration = Duration::from_secs(10);
 
 pub(super) struct Node {
     pub(super) place: Place,
     pub(super) store: RedisStore,
     /// Turns away those who ask a node that is known not to answer. That of the link counts for all nodes together.
     breaker: Breaker,
-    heard_of: Instant,
+    /// In a redirection, the latest time.
+    heard_of: Mutex<Option<Instant>>,
 }
 
 impl Node {
@@ -51,12 +53,19 @@ impl Node {
             place,
             store: RedisStore::new(source, terms.pool_size, terms.timeouts, terms.replicas),
             breaker: Breaker::new(terms.breaker_threshold),
-            heard_of: Instant::now(),
+            heard_of: Mutex::default(),
         }
     }
 
-    pub(super) fn is_new(&self) -> bool {
-        self.heard_of.elapsed() < WITHOUT_SLOTS
+    /// Another node sent us here.
+    pub(super) fn hear_of(&self) {
+        *self.heard_of.lock() = Some(Instant::now());
+    }
+
+    /// Whether one did of late.
+    pub(super) fn is_heard_of(&self) -> bool {
+        let heard_of = *self.heard_of.lock();
+        heard_of.is_some_and(|at| at.elapsed() < WITHOUT_SLOTS)
     }
 
     /// Asks it, unless it is known not to answer.
@@ -104,9 +113,21 @@ impl Node {
         self.breaker.is_open()
     }
 
+    /// Whether the latest request that it was sent failed: then what can wait waits until it has been probed.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.breaker.has_failed()
+    }
+
     /// Has it asked again if it is in order.
     pub(super) fn probe(&self) -> Result<(), Failure> {
-        let probed = self.is_well();
+        let mut probed = self.is_well();
+        if probed
+            .as_ref()
+            .is_err_and(|failure| failure.symptom == Symptom::Refused)
+        {
+            // An answer, too: to a user who may not ask for the state of the cluster.
+            probed = Ok(());
+        }
         if probed.is_ok() {
             self.breaker.close();
         }

@@ -40,12 +40,13 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Slots, from the first to the last, and their master.
+/// Slots, from the first to the last, their master, and its replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) first: u16,
     pub(super) last: u16,
     pub(super) master: Place,
+    pub(super) replicas: Vec<Place>,
 }
 
 /// What `CLUSTER SLOTS` says. `None`: nothing that makes sense.
@@ -61,13 +62,24 @@ fn range(reply: Value, said_by: &Place) -> Option<Range> {
         return None;
     };
     let mut parts = parts.into_iter();
-    let (first, last, master) = (parts.next()?, parts.next()?, parts.next()?);
-    let (first, last) = (number(&first)?, number(&last)?);
-    let Value::Array(master) = master else {
+    let (first, last) = (number(&parts.next()?)?, number(&parts.next()?)?);
+    let mut nodes = parts.map(|node| place(node, said_by));
+    let master = nodes.next()??;
+    let replicas = nodes.collect::<Option<_>>()?;
+    (first <= last && last < SLOTS).then_some(Range {
+        first,
+        last,
+        master,
+        replicas,
+    })
+}
+
+fn place(reply: Value, said_by: &Place) -> Option<Place> {
+    let Value::Array(parts) = reply else {
         return None;
     };
-    let mut master = master.into_iter();
-    let (host, port) = (master.next()?, master.next()?);
+    let mut parts = parts.into_iter();
+    let (host, port) = (parts.next()?, number(&parts.next()?)?);
     let host = match host {
         Value::BulkString(host) => String::from_utf8(host).ok()?,
         Value::SimpleString(host) => host,
@@ -79,13 +91,7 @@ fn range(reply: Value, said_by: &Place) -> Option<Range> {
         "" | "?" => said_by.host.clone(),
         _ => host,
     };
-    let port = number(&port)?;
-    let master = Place { host, port };
-    (first <= last && last < SLOTS).then_some(Range {
-        first,
-        last,
-        master,
-    })
+    Some(Place { host, port })
 }
 
 fn number(value: &Value) -> Option<u16> {
@@ -139,9 +145,13 @@ mod tests {
         ]);
         let ranges = |reply| ranges(reply, &here());
         let read = ranges(said).unwrap();
-        let shown = |range: &Range| format!("{}-{} {}", range.first, range.last, range.master);
+        let shown = |range: &Range| {
+            let replicas: Vec<_> = range.replicas.iter().map(Place::to_string).collect();
+            let (first, last) = (range.first, range.last);
+            format!("{first}-{last} {} [{}]", range.master, replicas.join(" "))
+        };
         let shown: Vec<_> = read.iter().map(shown).collect();
-        assert_eq!(shown, ["0-5 a:1", "6-16383 here:2"]);
+        assert_eq!(shown, ["0-5 a:1 [replica:9]", "6-16383 here:2 []"]);
 
         assert_eq!(ranges(Value::Int(1)), None);
         for wrong in [

@@ -45,7 +45,7 @@ impl Sentinel {
             Err(error) => {
                 let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
                     || error.kind() == ErrorKind::AuthenticationFailed;
-                let failure = cause::unopened(error, timeouts.connect);
+                let failure = cause::failure(error, timeouts.connect);
                 let hint = if is_login {
                     " (see `sentinel_login`)"
                 } else {

@@ -167,7 +167,10 @@ impl Followed {
         match is_master(&mut connection) {
             Ok(true) => Ok(connection),
             Ok(false) => Err(Failure::new(Symptom::Silent, NoMaster)),
-            Err(error) => Err(cause::unopened(error, timeouts.io)),
+            Err(error) => Err(Failure {
+                symptom: Symptom::Silent,
+                ..cause::failure(error, timeouts.io)
+            }),
         }
     }
 
