@@ -33,73 +33,73 @@ impl Cluster {
     }
 
     pub(crate) fn start_with(masters: usize, replicas: usize, args: &[&str]) -> Cluster {
-        Cluster::of(masters, masters * replicas, 0, args)
+        well(Cluster::of(masters, masters * replicas, 0, args))
     }
 
     /// Masters, and after them nodes without slots.
     pub(crate) fn start_with_empty(masters: usize, empty: usize) -> Cluster {
-        Cluster::of(
-            masters,
-            0,
-            empty,
-            &["--cluster-allow-replica-migration", "no"],
-        )
+        let args = ["--cluster-allow-replica-migration", "no"];
+        well(Cluster::of(masters, 0, empty, &args))
     }
 
-    fn of(masters: usize, replicas: usize, empty: usize, args: &[&str]) -> Cluster {
+    /// The same, for programs that want to say themselves what is missing.
+    pub(crate) fn try_start(masters: usize, replicas: usize) -> Result<Cluster, String> {
+        Cluster::of(masters, masters * replicas, 0, &[])
+    }
+
+    fn of(
+        masters: usize,
+        replicas: usize,
+        empty: usize,
+        args: &[&str],
+    ) -> Result<Cluster, String> {
         let nodes = (0..masters + replicas + empty).map(|_| start_node(args));
         let cluster = Cluster {
-            nodes: nodes.collect(),
+            nodes: nodes.collect::<Result<_, _>>()?,
             masters,
             replicas,
         };
-        cluster.join_nodes();
-        cluster
+        cluster.join_nodes()?;
+        Ok(cluster)
     }
 
-    fn join_nodes(&self) {
+    fn join_nodes(&self) -> Result<(), String> {
         for (at, node) in self.nodes.iter().enumerate() {
             // Different from the start, or they would settle first which is whose.
-            ask::<()>(node, cluster("SET-CONFIG-EPOCH").arg(at + 1));
+            tell(node, cluster("SET-CONFIG-EPOCH").arg(at + 1))?;
         }
         let count = u16::try_from(self.masters).expect("a few masters");
         for (at, master) in (0..count).zip(self.masters()) {
             let edge = |at: u16| u32::from(SLOTS) * u32::from(at) / u32::from(count);
-            let slots = cluster("ADDSLOTSRANGE")
-                .arg(edge(at))
-                .arg(edge(at + 1) - 1)
-                .to_owned();
-            ask::<()>(master, &slots);
+            let mut slots = cluster("ADDSLOTSRANGE");
+            tell(master, slots.arg(edge(at)).arg(edge(at + 1) - 1))?;
         }
         let first = &self.nodes[0];
         for node in &self.nodes[1..] {
             let mut meet = cluster("MEET");
             meet.arg("127.0.0.1").arg(first.port()).arg(bus_port(first));
-            ask::<()>(node, &meet);
+            tell(node, &meet)?;
         }
         let all = self.nodes.len();
-        Cluster::until("all nodes know each other", || {
+        Cluster::try_until("all nodes know each other", || {
             self.nodes.iter().all(|node| {
                 lines(node).len() == all
                     && lines(node).iter().all(|line| !line.contains("handshake"))
             })
-        });
+        })?;
         for (at, replica) in self.replicas().iter().enumerate() {
             let master = id(&self.nodes[at % self.masters]);
-            Cluster::until("a replica follows", || {
+            Cluster::try_until("a replica follows", || {
                 try_ask::<()>(replica, cluster("REPLICATE").arg(&master)).is_ok()
-            });
+            })?;
         }
-        Cluster::until("the cluster is well", || {
-            self.nodes.iter().all(|node| {
-                let info: String = ask(node, &cluster("INFO"));
-                info.contains("cluster_state:ok")
-            })
-        });
-        Cluster::until("the replicas are up to date", || {
+        Cluster::try_until("the cluster is well", || {
+            self.nodes.iter().all(is_in_order)
+        })?;
+        Cluster::try_until("the replicas are up to date", || {
             self.replicas().iter().all(is_linked)
-        });
-        Cluster::until("the nodes tell of the replicas", || {
+        })?;
+        Cluster::try_until("the nodes tell of the replicas", || {
             self.nodes.iter().all(|node| {
                 let replicas = lines(node)
                     .iter()
@@ -107,7 +107,7 @@ impl Cluster {
                     .count();
                 replicas == self.replicas
             })
-        });
+        })
     }
 
     /// The masters as they were at the start.
@@ -210,12 +210,19 @@ impl Cluster {
 
     /// Waits until the nodes have come so far.
     pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+        well(Cluster::try_until(what, condition));
+    }
+
+    fn try_until(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition() {
-            assert!(Instant::now() < deadline, "waited 30 s until {what}");
+            if Instant::now() > deadline {
+                return Err(format!("waited 30 s until {what}"));
+            }
             // Nothing tells but asking.
             thread::sleep(Duration::from_millis(10));
         }
+        Ok(())
     }
 
     /// Bounded staleness, on every node.
@@ -227,7 +234,7 @@ impl Cluster {
 }
 
 /// A node that knows no others.
-fn start_node(args: &[&str]) -> Server {
+fn start_node(args: &[&str]) -> Result<Server, String> {
     let timeout = NODE_TIMEOUT.as_millis().to_string();
     let bus_port = free_port().to_string();
     let own = [
@@ -238,7 +245,11 @@ fn start_node(args: &[&str]) -> Server {
         "--cluster-port",
         &bus_port,
     ];
-    Server::start_on_port_with(&[&own, args].concat())
+    Server::try_start_on_port_with(&[&own, args].concat())
+}
+
+fn well<T>(outcome: Result<T, String>) -> T {
+    outcome.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 pub(crate) fn cluster(command: &str) -> Cmd {
@@ -253,6 +264,11 @@ pub(crate) fn ask<T: FromRedisValue>(node: &Server, request: &Cmd) -> T {
 
 pub(crate) fn try_ask<T: FromRedisValue>(node: &Server, request: &Cmd) -> RedisResult<T> {
     request.query(&mut node.try_connect()?)
+}
+
+/// Orders a node.
+fn tell(node: &Server, order: &Cmd) -> Result<(), String> {
+    try_ask(node, order).map_err(|error| format!("a node of the cluster: {error}"))
 }
 
 /// What a node says of all that it knows, a line each.
@@ -272,7 +288,14 @@ pub(crate) fn id(node: &Server) -> String {
     ask(node, &cluster("MYID"))
 }
 
-fn is_linked(replica: &Server) -> bool {
-    let info: String = ask(replica, cmd("INFO").arg("replication"));
-    info.contains("master_link_status:up")
+/// Whether it knows of a node for every slot.
+pub(crate) fn is_in_order(node: &Server) -> bool {
+    let info = try_ask::<String>(node, &cluster("INFO"));
+    info.is_ok_and(|info| info.contains("cluster_state:ok"))
+}
+
+/// Whether it is a replica and has heard all of its master.
+pub(crate) fn is_linked(replica: &Server) -> bool {
+    let info = try_ask::<String>(replica, cmd("INFO").arg("replication"));
+    info.is_ok_and(|info| info.contains("master_link_status:up"))
 }
