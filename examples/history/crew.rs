@@ -15,14 +15,14 @@ use parking_lot::Mutex;
 
 use crate::{
     dice::Dice,
-    plan::{Plan, TIMEOUT, Tally, Violation},
+    plan::{Message, Plan, TIMEOUT, Tally, Violation},
     primary::Primary,
 };
 
 /// Short enough to lapse in mid-load.
 pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
 
-/// A quarter of the TTL, so that what should have been evicted is found to be there; and many heartbeats are late for it.
+/// A quarter of a short TTL, so that what should have been evicted is found to be there; and many heartbeats are late for it.
 pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
 
 /// How often the parent hears of progress.
@@ -40,6 +40,8 @@ pub(crate) struct Crew {
     done: AtomicU64,
     stop: AtomicBool,
     violation: Mutex<Option<Violation>>,
+    /// Stale answers of which the parent hasn't heard yet.
+    stale: Mutex<Vec<Violation>>,
     tally: Mutex<Tally>,
 }
 
@@ -87,14 +89,16 @@ impl Crew {
             done: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             violation: Mutex::new(None),
+            stale: Mutex::default(),
             tally: Mutex::default(),
         })
     }
 
-    /// Does this process's operations; `tell` hears now and then how many are done. The first violation ends it.
+    /// Does this process's operations; `tell` hears now and then how many are done, and which answers were stale. The first
+    /// violation ends it.
     pub(crate) fn work(
         &self,
-        tell: impl Fn(u64) -> Result<(), String>,
+        tell: impl Fn(&Message) -> Result<(), String>,
     ) -> Result<Option<Violation>, String> {
         let end = self.plan.longest.map(|longest| Instant::now() + longest);
         let workers = (0..self.plan.threads).map(|thread| self.worker(thread));
@@ -115,10 +119,17 @@ impl Crew {
                 });
             }
             drop(working);
+            let news = || {
+                let stale = std::mem::take(&mut *self.stale.lock());
+                for stale in stale {
+                    tell(&Message::Stale(Box::new(stale)))?;
+                }
+                tell(&Message::Progress(self.done.load(SeqCst)))
+            };
             while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
-                tell(self.done.load(SeqCst))?;
+                news()?;
             }
-            tell(self.done.load(SeqCst))
+            news()
         })?;
         Ok(self.violation.lock().take())
     }
@@ -138,6 +149,11 @@ impl Crew {
         !self.stop.load(SeqCst)
             && end.is_none_or(|end| Instant::now() < end)
             && self.begun.fetch_add(1, SeqCst) < self.plan.operations
+    }
+
+    /// Reports an answer that a failover may explain.
+    pub(crate) fn was_stale(&self, violation: Violation) {
+        self.stale.lock().push(violation);
     }
 
     /// Keeps the first violation, and ends the run.
@@ -247,15 +263,16 @@ fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
         .checkout_timeout(TIMEOUT)
         .connect_timeout(TIMEOUT)
         .io_timeout(TIMEOUT)
-        .probe_interval(Duration::from_millis(50));
+        .probe_interval(Duration::from_millis(50))
+        .wait_for_replicas(plan.replicas);
     let max_load_time = match plan.process % 2 {
         0 => LEASE_TTL,
         _ => Duration::from_secs(1),
     };
     let cache = Cache::builder(redis)
         .prefix("history:")
-        .ttl(Duration::from_millis(200))
-        .negative_ttl(Duration::from_millis(100))
+        .ttl(plan.life)
+        .negative_ttl(plan.life / 2)
         .lease_ttl(LEASE_TTL)
         .max_load_time(max_load_time)
         .wait_timeout(Duration::from_secs(1))
@@ -268,7 +285,7 @@ fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
         cache
     };
     if plan.grace {
-        let brief = Duration::from_millis(50);
+        let brief = plan.life / 4;
         cache
             .ttl(brief)
             .negative_ttl(brief)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cache_aside::{Cache, CacheBuilder, Redis, RedisBuilder};
-use redis::{Cmd, Connection, FromRedisValue, RedisResult, cmd};
+use redis::{Cmd, Connection, FromRedisValue, RedisResult, Value, cmd};
 
 use crate::support::{Server, acl, free_port};
 
@@ -47,12 +47,7 @@ impl Cluster {
         Cluster::of(masters, masters * replicas, 0, &[])
     }
 
-    fn of(
-        masters: usize,
-        replicas: usize,
-        empty: usize,
-        args: &[&str],
-    ) -> Result<Cluster, String> {
+    fn of(masters: usize, replicas: usize, empty: usize, args: &[&str]) -> Result<Cluster, String> {
         let nodes = (0..masters + replicas + empty).map(|_| start_node(args));
         let cluster = Cluster {
             nodes: nodes.collect::<Result<_, _>>()?,
@@ -93,9 +88,7 @@ impl Cluster {
                 try_ask::<()>(replica, cluster("REPLICATE").arg(&master)).is_ok()
             })?;
         }
-        Cluster::try_until("the cluster is well", || {
-            self.nodes.iter().all(is_in_order)
-        })?;
+        Cluster::try_until("the cluster is well", || self.nodes.iter().all(is_in_order))?;
         Cluster::try_until("the replicas are up to date", || {
             self.replicas().iter().all(is_linked)
         })?;
@@ -160,45 +153,55 @@ impl Cluster {
 
     /// Says that a slot is being moved, as `redis-cli --cluster reshard` does. Its keys stay where they are.
     pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
+        well(self.try_begin_move(slot, from, to));
+    }
+
+    pub(crate) fn try_begin_move(&self, slot: u16, from: usize, to: usize) -> Result<(), String> {
         let (from, to) = (&self.nodes[from], &self.nodes[to]);
-        let importing = cluster("SETSLOT")
-            .arg(slot)
-            .arg("IMPORTING")
-            .arg(id(from))
-            .to_owned();
-        ask::<()>(to, &importing);
-        let migrating = cluster("SETSLOT")
-            .arg(slot)
-            .arg("MIGRATING")
-            .arg(id(to))
-            .to_owned();
-        ask::<()>(from, &migrating);
+        let ids = (try_id(from)?, try_id(to)?);
+        let mut importing = cluster("SETSLOT");
+        tell(to, importing.arg(slot).arg("IMPORTING").arg(ids.0))?;
+        let mut migrating = cluster("SETSLOT");
+        tell(from, migrating.arg(slot).arg("MIGRATING").arg(ids.1))
     }
 
     /// Hands over the keys of a slot, as many as there are now.
     pub(crate) fn hand_over(&self, slot: u16, from: usize, to: usize) {
+        while well(self.try_hand_over_one(slot, from, to)) {}
+    }
+
+    /// Hands over one key of a slot. False: there is none.
+    pub(crate) fn try_hand_over_one(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+    ) -> Result<bool, String> {
         let (from, to) = (&self.nodes[from], &self.nodes[to]);
-        let keys: Vec<Vec<u8>> = ask(from, cluster("GETKEYSINSLOT").arg(slot).arg(1_000));
-        for key in keys {
-            let mut migrate = cmd("MIGRATE");
-            migrate
-                .arg("127.0.0.1")
-                .arg(to.port())
-                .arg(key)
-                .arg(0)
-                .arg(5_000);
-            migrate.arg("REPLACE");
-            ask::<redis::Value>(from, &migrate);
-        }
+        let keys: Vec<Vec<u8>> = try_ask(from, cluster("GETKEYSINSLOT").arg(slot).arg(1))
+            .map_err(|error| error.to_string())?;
+        let Some(key) = keys.first() else {
+            return Ok(false);
+        };
+        let mut migrate = cmd("MIGRATE");
+        migrate.arg("127.0.0.1").arg(to.port()).arg(key).arg(0);
+        migrate.arg(5_000).arg("REPLACE");
+        tell(from, &migrate)?;
+        Ok(true)
     }
 
     /// The slot is the other's from now on.
     pub(crate) fn end_move(&self, slot: u16, to: usize) {
-        let new = id(&self.nodes[to]);
+        well(self.try_end_move(slot, to));
+    }
+
+    pub(crate) fn try_end_move(&self, slot: u16, to: usize) -> Result<(), String> {
+        let new = try_id(&self.nodes[to])?;
         for node in [&self.nodes[to]].into_iter().chain(&self.nodes) {
             // One that is down hears of it from the others.
             let _ = try_ask::<()>(node, cluster("SETSLOT").arg(slot).arg("NODE").arg(&new));
         }
+        Ok(())
     }
 
     /// All of it.
@@ -268,7 +271,9 @@ pub(crate) fn try_ask<T: FromRedisValue>(node: &Server, request: &Cmd) -> RedisR
 
 /// Orders a node.
 fn tell(node: &Server, order: &Cmd) -> Result<(), String> {
-    try_ask(node, order).map_err(|error| format!("a node of the cluster: {error}"))
+    let done: RedisResult<Value> = try_ask(node, order);
+    done.map(drop)
+        .map_err(|error| format!("a node of the cluster: {error}"))
 }
 
 /// What a node says of all that it knows, a line each.
@@ -285,7 +290,11 @@ fn bus_port(node: &Server) -> u16 {
 
 /// The name by which nodes know a node.
 pub(crate) fn id(node: &Server) -> String {
-    ask(node, &cluster("MYID"))
+    well(try_id(node))
+}
+
+fn try_id(node: &Server) -> Result<String, String> {
+    try_ask(node, &cluster("MYID")).map_err(|error| format!("a node of the cluster: {error}"))
 }
 
 /// Whether it knows of a node for every slot.

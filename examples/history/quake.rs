@@ -1,0 +1,318 @@
+//! What happens to a cluster: in bursts, with calm in between, and each only after the cluster is well again.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::Duration,
+};
+
+use cache_aside::Cache;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use redis::{Value, cmd};
+
+use crate::{
+    dice::Dice,
+    failovers::Failovers,
+    plates::{
+        Plates,
+        cluster::{NODE_TIMEOUT, cluster, is_in_order, try_ask},
+        trouble,
+    },
+    probe::Probe,
+    weather::{Chronicle, LOOK_EVERY, Only, connect, look_for_eternal_keys},
+};
+
+pub(crate) struct Quake<'a> {
+    pub(crate) plates: &'a mut Plates,
+    /// For the probe.
+    pub(crate) cache: Cache,
+    pub(crate) dice: Dice,
+    pub(crate) faults: bool,
+    pub(crate) only: Option<Only>,
+    /// How many records there are.
+    pub(crate) keys: u32,
+    /// False where the nodes know scripts that nobody would tell them again.
+    pub(crate) may_forget: bool,
+    pub(crate) failovers: &'a Failovers,
+    pub(crate) interrupted: &'a AtomicBool,
+    /// Nothing is ever sent: closed, it says that the weather is to end.
+    pub(crate) over: Receiver<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Burst {
+    /// A master dies, and its replica takes over.
+    Killed,
+    /// … which has not heard for a while what its master acknowledged.
+    KilledAlone,
+    /// A master dies and is there again, empty, perhaps before its replica takes over.
+    StartedAgain,
+    /// … and dies again, perhaps before its replica is empty, too.
+    KilledTwice,
+    StoppedBriefly,
+    /// A replica takes over, and the old master goes on.
+    Replaced,
+    ReplicaStopped,
+    HandedOver,
+    SlotMoved,
+    Emptied,
+    ClientsKilled,
+    ScriptsForgotten,
+    AllStartedAgain,
+}
+
+use Burst::{
+    AllStartedAgain, ClientsKilled, Emptied, HandedOver, Killed, KilledAlone, KilledTwice,
+    Replaced, ReplicaStopped, ScriptsForgotten, SlotMoved, StartedAgain, StoppedBriefly,
+};
+
+/// The more often it stands here, the more often it happens.
+const ANY: [Burst; 16] = [
+    Killed,
+    Killed,
+    KilledAlone,
+    StartedAgain,
+    KilledTwice,
+    StoppedBriefly,
+    Replaced,
+    Replaced,
+    ReplicaStopped,
+    HandedOver,
+    SlotMoved,
+    SlotMoved,
+    Emptied,
+    ClientsKilled,
+    ScriptsForgotten,
+    AllStartedAgain,
+];
+const FAILOVERS: [Burst; 5] = [Killed, KilledAlone, KilledTwice, Replaced, HandedOver];
+
+impl Burst {
+    fn name(self) -> &'static str {
+        match self {
+            Killed => "master killed",
+            KilledAlone => "master killed, its replica behind",
+            StartedAgain => "master killed and started at once",
+            KilledTwice => "master killed, started and killed",
+            StoppedBriefly => "master stopped briefly",
+            Replaced => "master stopped until replaced",
+            ReplicaStopped => "replica stopped",
+            HandedOver => "failover by hand",
+            SlotMoved => "slot moved",
+            Emptied => "master emptied",
+            ClientsKilled => "clients killed",
+            ScriptsForgotten => "scripts forgotten",
+            AllStartedAgain => "all killed and started again",
+        }
+    }
+}
+
+impl Quake<'_> {
+    pub(crate) fn shake(mut self) -> Result<Chronicle, String> {
+        let mut chronicle = Chronicle::default();
+        let mut masters = self.masters()?;
+        loop {
+            let calm = if self.faults {
+                self.dice.millis(300, 1200)
+            } else {
+                LOOK_EVERY
+            };
+            let is_over = self.is_over_within(calm);
+            self.look(&mut chronicle, &mut masters)?;
+            if is_over || self.interrupted.load(SeqCst) {
+                return Ok(chronicle);
+            }
+            if self.faults {
+                self.one(&mut chronicle)?;
+                self.look(&mut chronicle, &mut masters)?;
+            }
+        }
+    }
+
+    /// Waits until all is well, and looks at who is master and at every key.
+    fn look(&mut self, chronicle: &mut Chronicle, masters: &mut Vec<usize>) -> Result<(), String> {
+        self.plates.until_well(self.interrupted)?;
+        let now = self.masters()?;
+        self.failovers.looked(now != *masters);
+        *masters = now;
+        for &mut master in masters {
+            let node = &self.plates.cluster.nodes[master];
+            let mut node = connect(&node.admin_url()).map_err(trouble)?;
+            look_for_eternal_keys(&mut node, chronicle).map_err(trouble)?;
+        }
+        Ok(())
+    }
+
+    fn masters(&self) -> Result<Vec<usize>, String> {
+        let pairs = self.plates.pairs()?.into_iter();
+        Ok(pairs.map(|(master, _)| master).collect())
+    }
+
+    fn is_over_within(&self, time: Duration) -> bool {
+        self.over.recv_timeout(time) != Err(RecvTimeoutError::Timeout)
+    }
+
+    /// Some time between these, in milliseconds; less where all is over.
+    fn pass(&mut self, least: u64, most: u64) {
+        let time = self.dice.millis(least, most);
+        self.is_over_within(time);
+    }
+
+    /// One burst, and what a lookup of a record of that master noticed.
+    fn one(&mut self, chronicle: &mut Chronicle) -> Result<(), String> {
+        let burst = match self.only {
+            _ if !self.may_forget => SlotMoved,
+            Some(Only::Moves) => SlotMoved,
+            Some(Only::Failovers) => FAILOVERS[self.dice.index(FAILOVERS.len())],
+            None => ANY[self.dice.index(ANY.len())],
+        };
+        let pairs = self.plates.pairs()?;
+        let (master, replica) = pairs[self.dice.index(pairs.len())];
+        let mut ids = (0..1000).map(|number| format!("probe-{number}"));
+        let id = ids.find(|id| {
+            let owner = self.plates.cluster.owner_of(&format!("history:{id}"));
+            owner == Some(master)
+        });
+        let probe = Probe::start(&self.cache, id.ok_or("no slot is this master's")?);
+        let outcome = self
+            .happen(burst, master, replica)
+            .and_then(|()| self.plates.until_well(self.interrupted));
+        let recovery = probe.end();
+        outcome.map_err(|error| format!("{}: {error}", burst.name()))?;
+        *chronicle.bursts.entry(burst.name()).or_default() += 1;
+        if let Some(time) = recovery {
+            let times = chronicle.recoveries.entry(burst.name()).or_default();
+            times.push(time);
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, burst: Burst, master: usize, replica: usize) -> Result<(), String> {
+        match burst {
+            Killed => {
+                self.kill(master);
+                self.until_replaced_by(replica)?;
+                self.pass(0, 800);
+                self.plates.start_again(master)?;
+            }
+            KilledAlone => {
+                self.freeze(replica);
+                let mut cut = cmd("CLIENT");
+                cut.arg("KILL").arg("TYPE").arg("replica");
+                self.order(master, &cut)?;
+                self.pass(50, 400);
+                self.kill(master);
+                self.thaw(replica);
+                self.until_replaced_by(replica)?;
+                self.pass(0, 800);
+                self.plates.start_again(master)?;
+            }
+            StartedAgain => {
+                self.kill(master);
+                self.pass(0, 500);
+                self.plates.start_again(master)?;
+            }
+            KilledTwice => {
+                self.kill(master);
+                self.plates.start_again(master)?;
+                self.plates.until("it serves again", |plates| {
+                    is_in_order(&plates.cluster.nodes[master])
+                })?;
+                self.pass(0, 600);
+                self.kill(master);
+                self.pass(1000, 3000);
+                self.plates.start_again(master)?;
+            }
+            StoppedBriefly => {
+                self.freeze(master);
+                self.pass(50, 600);
+                self.thaw(master);
+            }
+            Replaced => {
+                self.freeze(master);
+                let replaced = self.until_replaced_by(replica);
+                self.pass(0, 800);
+                self.thaw(master);
+                replaced?;
+            }
+            ReplicaStopped => {
+                self.freeze(replica);
+                self.pass(50, 600);
+                self.thaw(replica);
+            }
+            HandedOver => {
+                self.order(replica, &cluster("FAILOVER"))?;
+                self.until_replaced_by(replica)?;
+            }
+            SlotMoved => self.move_slot()?,
+            Emptied => self.order(master, &cmd("FLUSHALL"))?,
+            ClientsKilled => {
+                let mut kill = cmd("CLIENT");
+                kill.arg("KILL").arg("TYPE").arg("normal");
+                self.a_few_times(master, &kill)?;
+            }
+            ScriptsForgotten => self.a_few_times(master, cmd("SCRIPT").arg("FLUSH"))?,
+            AllStartedAgain => {
+                for node in 0..self.plates.cluster.nodes.len() {
+                    self.kill(node);
+                }
+                self.pass(0, 500);
+                for node in 0..self.plates.cluster.nodes.len() {
+                    self.plates.start_again(node)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Step by step: each record in it is here and then there.
+    fn move_slot(&mut self) -> Result<(), String> {
+        let masters = self.masters()?;
+        let key = format!("history:k{}", self.dice.below(self.keys.into()));
+        let slot = self.plates.cluster.slot_of(&key);
+        let from = self.plates.cluster.owner_of(&key);
+        let from = from.ok_or("a slot is nobody's")?;
+        let others: Vec<_> = masters.iter().filter(|master| **master != from).collect();
+        let to = *others[self.dice.index(others.len())];
+        self.plates.cluster.try_begin_move(slot, from, to)?;
+        self.pass(0, 200);
+        while self.plates.cluster.try_hand_over_one(slot, from, to)? {
+            self.pass(0, 100);
+        }
+        self.pass(0, 200);
+        self.plates.cluster.try_end_move(slot, to)
+    }
+
+    fn until_replaced_by(&self, replica: usize) -> Result<(), String> {
+        let timeout = NODE_TIMEOUT;
+        let what = format!("a replica takes over (node timeout {timeout:?})");
+        self.plates.until(&what, |plates| {
+            self.interrupted.load(SeqCst) || plates.is_master(replica)
+        })
+    }
+
+    fn kill(&mut self, node: usize) {
+        self.plates.cluster.nodes[node].kill();
+    }
+
+    fn freeze(&self, node: usize) {
+        self.plates.cluster.nodes[node].freeze();
+    }
+
+    fn thaw(&self, node: usize) {
+        self.plates.cluster.nodes[node].thaw();
+    }
+
+    fn order(&self, node: usize, order: &redis::Cmd) -> Result<(), String> {
+        let done: Value = try_ask(&self.plates.cluster.nodes[node], order).map_err(trouble)?;
+        drop(done);
+        Ok(())
+    }
+
+    fn a_few_times(&mut self, node: usize, order: &redis::Cmd) -> Result<(), String> {
+        for _ in 0..=self.dice.below(5) {
+            self.order(node, order)?;
+            self.pass(1, 40);
+        }
+        Ok(())
+    }
+}
