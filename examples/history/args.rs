@@ -17,10 +17,9 @@ Both servers are private, started on free ports and ended after the run. Each pr
 one through a proxy that delays, splits, cuts and holds back what passes; the server itself is stopped,
 paused and emptied.
 
-With `--cluster` the cache's store is a private cluster of three masters and three replicas. Its nodes say themselves
+With `--cluster` the cache's store is a private cluster of three masters and their replicas. Its nodes say themselves
 where they are, so there are no proxies; masters are killed, stopped and replaced, and slots are moved. Redis may
-lose in a failover what it had acknowledged: without `--wait` a stale answer after one is counted, with it none is
-allowed.
+lose in a failover what it had acknowledged: a stale answer after one is counted. With `--wait` none is allowed.
 
 Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
 
@@ -74,9 +73,13 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) cluster: bool,
 
-    /// Have replicas confirm whatever ends a record, so that no failover loses it
-    #[arg(long, requires = "cluster")]
-    pub(crate) wait: bool,
+    /// Replicas of each of its three masters
+    #[arg(long, value_name = "N", requires = "cluster", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
+    pub(crate) replicas: u32,
+
+    /// Have so many of them confirm whatever ends a record, all unless a number is given
+    #[arg(long, value_name = "N", requires = "cluster", num_args = 0..=1, default_missing_value = "3")]
+    wait: Option<u32>,
 
     /// Of the faults of a cluster only these
     #[arg(
@@ -107,7 +110,12 @@ impl Args {
 
     /// Whether a failover may explain a stale answer.
     pub(crate) fn may_be_stale(&self) -> bool {
-        self.cluster && !self.wait
+        self.cluster && self.confirming() < self.replicas
+    }
+
+    /// How many replicas must have what was ended before it counts.
+    pub(crate) fn confirming(&self) -> u32 {
+        self.wait.unwrap_or(0).min(self.replicas)
     }
 
     pub(crate) fn near(&self) -> bool {

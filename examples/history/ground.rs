@@ -86,7 +86,7 @@ impl Ground {
                 near: args.near(),
                 grace: args.grace,
                 life: self.life,
-                replicas: u32::from(args.wait),
+                replicas: args.confirming(),
                 may_be_stale: args.may_be_stale(),
                 operations: share + u64::from(u64::from(process) < rest),
                 longest: args.seconds.map(Duration::from_secs),

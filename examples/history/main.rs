@@ -8,10 +8,12 @@
 //! `plan` (what processes tell each other), `crew` (the threads of one), `reader` and `writer` (what they do),
 //! `primary` (what is true), `weather` (when faults happen), `sky`, `proxy` and `wire` (what they do to bytes),
 //! `broken` (protocols that must be found out), `dice`, and `print` (what came of it). On a cluster `plates` in the place of
-//! servers and proxies, `quake` (what happens to them), `probe` (for how long that shows), `failovers` (what it explains).
+//! servers and proxies, `burst` and `quake` (what happens to them), `probe` (for how long that shows), `failovers` (what it explains).
 
 mod args;
 mod broken;
+#[cfg(feature = "cluster")]
+mod burst;
 #[path = "../support/child.rs"]
 mod child;
 mod children;

@@ -25,10 +25,7 @@ use crate::{
 #[path = "../../tests/support/cluster.rs"]
 pub(crate) mod cluster;
 
-const MASTERS: usize = 3;
-
-/// Of each master.
-const REPLICAS: usize = 1;
+pub(crate) const MASTERS: usize = 3;
 
 /// Many node timeouts.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,14 +33,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Dropped, the servers are ended.
 pub(crate) struct Plates {
     pub(crate) cluster: Cluster,
+    /// Of each master.
+    replicas: usize,
     /// In front of each node, where the protocol is to be broken.
     proxies: Vec<Proxy>,
 }
 
 impl Plates {
     pub(crate) fn start(args: &Args, seed: u64) -> Result<Plates, String> {
+        let replicas = args.replicas as usize;
         let mut plates = Plates {
-            cluster: Cluster::try_start(MASTERS, REPLICAS)?,
+            cluster: Cluster::try_start(MASTERS, replicas)?,
+            replicas,
             proxies: Vec::new(),
         };
         if args.broken.is_some() {
@@ -116,7 +117,7 @@ impl Plates {
             .map_err(|error| format!("the weather: {error}"))
     }
 
-    /// Which nodes are masters and have slots, and the replica of each.
+    /// The masters and their replicas.
     pub(crate) fn pairs(&self) -> Result<Vec<(usize, usize)>, String> {
         let nodes = &self.cluster.nodes;
         let at = |port: u16| {
@@ -153,7 +154,7 @@ impl Plates {
                 let mut masters: Vec<_> = pairs.iter().map(|(master, _)| *master).collect();
                 masters.dedup();
                 masters.len() == MASTERS
-                    && pairs.len() == MASTERS * REPLICAS
+                    && pairs.len() == MASTERS * self.replicas
                     && pairs.iter().all(|(_, replica)| is_linked(&nodes[*replica]))
             })
     }

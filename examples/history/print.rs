@@ -26,12 +26,12 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     let faults = if args.faults() { "in bursts" } else { "none" };
     page.row("Faults", faults);
     if args.cluster {
-        let confirmed = if args.wait {
-            ", which confirm what is ended"
-        } else {
-            ""
-        };
-        page.row("Cluster", &format!("3 masters and 3 replicas{confirmed}"));
+        let nodes = format!("3 masters, each with {} replicas", args.replicas);
+        let confirming = args.confirming();
+        page.row(
+            "Cluster",
+            &format!("{nodes}; {confirming} confirm what is ended"),
+        );
     }
     if args.near() {
         page.row("Near caches", &format!("within {NEAR_STALENESS:?}"));

@@ -10,10 +10,15 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use redis::{Value, cmd};
 
 use crate::{
+    burst::Burst::{
+        self, AllStartedAgain, ClientsKilled, Emptied, HandedOver, Killed, KilledAlone,
+        KilledTwice, Replaced, ReplicaStopped, ScriptsForgotten, SlotMoved, StartedAgain,
+        StoppedBriefly,
+    },
     dice::Dice,
     failovers::Failovers,
     plates::{
-        Plates,
+        MASTERS, Plates,
         cluster::{NODE_TIMEOUT, cluster, is_in_order, try_ask},
         trouble,
     },
@@ -36,74 +41,6 @@ pub(crate) struct Quake<'a> {
     pub(crate) interrupted: &'a AtomicBool,
     /// Nothing is ever sent: closed, it says that the weather is to end.
     pub(crate) over: Receiver<()>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Burst {
-    /// A master dies, and its replica takes over.
-    Killed,
-    /// … which has not heard for a while what its master acknowledged.
-    KilledAlone,
-    /// A master dies and is there again, empty, perhaps before its replica takes over.
-    StartedAgain,
-    /// … and dies again, perhaps before its replica is empty, too.
-    KilledTwice,
-    StoppedBriefly,
-    /// A replica takes over, and the old master goes on.
-    Replaced,
-    ReplicaStopped,
-    HandedOver,
-    SlotMoved,
-    Emptied,
-    ClientsKilled,
-    ScriptsForgotten,
-    AllStartedAgain,
-}
-
-use Burst::{
-    AllStartedAgain, ClientsKilled, Emptied, HandedOver, Killed, KilledAlone, KilledTwice,
-    Replaced, ReplicaStopped, ScriptsForgotten, SlotMoved, StartedAgain, StoppedBriefly,
-};
-
-/// The more often it stands here, the more often it happens.
-const ANY: [Burst; 16] = [
-    Killed,
-    Killed,
-    KilledAlone,
-    StartedAgain,
-    KilledTwice,
-    StoppedBriefly,
-    Replaced,
-    Replaced,
-    ReplicaStopped,
-    HandedOver,
-    SlotMoved,
-    SlotMoved,
-    Emptied,
-    ClientsKilled,
-    ScriptsForgotten,
-    AllStartedAgain,
-];
-const FAILOVERS: [Burst; 5] = [Killed, KilledAlone, KilledTwice, Replaced, HandedOver];
-
-impl Burst {
-    fn name(self) -> &'static str {
-        match self {
-            Killed => "master killed",
-            KilledAlone => "master killed, its replica behind",
-            StartedAgain => "master killed and started at once",
-            KilledTwice => "master killed, started and killed",
-            StoppedBriefly => "master stopped briefly",
-            Replaced => "master stopped until replaced",
-            ReplicaStopped => "replica stopped",
-            HandedOver => "failover by hand",
-            SlotMoved => "slot moved",
-            Emptied => "master emptied",
-            ClientsKilled => "clients killed",
-            ScriptsForgotten => "scripts forgotten",
-            AllStartedAgain => "all killed and started again",
-        }
-    }
 }
 
 impl Quake<'_> {
@@ -144,7 +81,9 @@ impl Quake<'_> {
 
     fn masters(&self) -> Result<Vec<usize>, String> {
         let pairs = self.plates.pairs()?.into_iter();
-        Ok(pairs.map(|(master, _)| master).collect())
+        let mut masters: Vec<_> = pairs.map(|(master, _)| master).collect();
+        masters.dedup();
+        Ok(masters)
     }
 
     fn is_over_within(&self, time: Duration) -> bool {
@@ -159,12 +98,12 @@ impl Quake<'_> {
 
     /// One burst, and what a lookup of a record of that master noticed.
     fn one(&mut self, chronicle: &mut Chronicle) -> Result<(), String> {
-        let burst = match self.only {
-            _ if !self.may_forget => SlotMoved,
-            Some(Only::Moves) => SlotMoved,
-            Some(Only::Failovers) => FAILOVERS[self.dice.index(FAILOVERS.len())],
-            None => ANY[self.dice.index(ANY.len())],
+        let only = if self.may_forget {
+            self.only
+        } else {
+            Some(Only::Moves)
         };
+        let burst = Burst::some(only, &mut self.dice);
         let pairs = self.plates.pairs()?;
         let (master, replica) = pairs[self.dice.index(pairs.len())];
         let mut ids = (0..1000).map(|number| format!("probe-{number}"));
@@ -176,7 +115,7 @@ impl Quake<'_> {
         let outcome = self
             .happen(burst, master, replica)
             .and_then(|()| self.plates.until_well(self.interrupted));
-        let recovery = probe.end();
+        let recovery = probe.end().filter(|_| burst.is_outage());
         outcome.map_err(|error| format!("{}: {error}", burst.name()))?;
         *chronicle.bursts.entry(burst.name()).or_default() += 1;
         if let Some(time) = recovery {
@@ -190,7 +129,7 @@ impl Quake<'_> {
         match burst {
             Killed => {
                 self.kill(master);
-                self.until_replaced_by(replica)?;
+                self.until_replaced(master)?;
                 self.pass(0, 800);
                 self.plates.start_again(master)?;
             }
@@ -202,7 +141,7 @@ impl Quake<'_> {
                 self.pass(50, 400);
                 self.kill(master);
                 self.thaw(replica);
-                self.until_replaced_by(replica)?;
+                self.until_replaced(master)?;
                 self.pass(0, 800);
                 self.plates.start_again(master)?;
             }
@@ -229,7 +168,7 @@ impl Quake<'_> {
             }
             Replaced => {
                 self.freeze(master);
-                let replaced = self.until_replaced_by(replica);
+                let replaced = self.until_replaced(master);
                 self.pass(0, 800);
                 self.thaw(master);
                 replaced?;
@@ -241,7 +180,7 @@ impl Quake<'_> {
             }
             HandedOver => {
                 self.order(replica, &cluster("FAILOVER"))?;
-                self.until_replaced_by(replica)?;
+                self.until_master(replica)?;
             }
             SlotMoved => self.move_slot()?,
             Emptied => self.order(master, &cmd("FLUSHALL"))?,
@@ -282,10 +221,19 @@ impl Quake<'_> {
         self.plates.cluster.try_end_move(slot, to)
     }
 
-    fn until_replaced_by(&self, replica: usize) -> Result<(), String> {
-        let timeout = NODE_TIMEOUT;
-        let what = format!("a replica takes over (node timeout {timeout:?})");
+    /// Until there are three masters without this one.
+    fn until_replaced(&self, master: usize) -> Result<(), String> {
+        let all = 0..self.plates.cluster.nodes.len();
+        let others: Vec<_> = all.filter(|node| *node != master).collect();
+        let what = format!("a replica takes over (node timeout {NODE_TIMEOUT:?})");
         self.plates.until(&what, |plates| {
+            let masters = others.iter().filter(|node| plates.is_master(**node));
+            self.interrupted.load(SeqCst) || masters.count() == MASTERS
+        })
+    }
+
+    fn until_master(&self, replica: usize) -> Result<(), String> {
+        self.plates.until("a replica takes over", |plates| {
             self.interrupted.load(SeqCst) || plates.is_master(replica)
         })
     }
