@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Redis};
+use cache_aside::Cache;
 use crossbeam::channel::{self, RecvTimeoutError};
 use parking_lot::Mutex;
 
 use crate::{
+    caches,
     dice::Dice,
-    plan::{Message, Plan, TIMEOUT, Tally, Violation},
+    plan::{Message, Plan, Tally, Violation},
     primary::Primary,
 };
 
@@ -82,7 +83,7 @@ impl Crew {
     pub(crate) fn new(plan: Plan) -> Result<Crew, String> {
         let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
         Ok(Crew {
-            cache: cache(&plan).map_err(|error| error.to_string())?,
+            cache: caches::checked(&plan)?,
             plan,
             rows,
             begun: AtomicU64::new(0),
@@ -247,52 +248,5 @@ impl Worker<'_> {
             let row = self.dice.index(choice.len());
             self.write(choice[row]);
         }
-    }
-}
-
-/// Times so short that everything runs out now and then. Processes differ: in every other one a lease is not
-/// renewed, and so lapses under a slow load, and threads share connections; in every third one an update leaves the TTL as
-/// it is.
-fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
-    let connections = match plan.process % 2 {
-        0 => plan.threads.div_ceil(4),
-        _ => plan.threads,
-    };
-    let redis = Redis::builder(&plan.cache)
-        .pool_size(connections.min(16))
-        .checkout_timeout(TIMEOUT)
-        .connect_timeout(TIMEOUT)
-        .io_timeout(TIMEOUT)
-        .probe_interval(Duration::from_millis(50))
-        .wait_for_replicas(plan.replicas);
-    let max_load_time = match plan.process % 2 {
-        0 => LEASE_TTL,
-        _ => Duration::from_secs(1),
-    };
-    let cache = Cache::builder(redis)
-        .prefix("history:")
-        .ttl(plan.life)
-        .negative_ttl(plan.life / 2)
-        .lease_ttl(LEASE_TTL)
-        .max_load_time(max_load_time)
-        .wait_timeout(Duration::from_secs(1))
-        .poll(Duration::from_millis(5))
-        .keep_ttl_on_update(plan.process.is_multiple_of(3))
-        .near_staleness(NEAR_STALENESS);
-    let cache = if plan.near {
-        cache.near_cache(1000)
-    } else {
-        cache
-    };
-    if plan.grace {
-        let brief = plan.life / 4;
-        cache
-            .ttl(brief)
-            .negative_ttl(brief)
-            .grace(3 * brief)
-            .early_refresh(1.0)
-            .build()
-    } else {
-        cache.build()
     }
 }

@@ -4,7 +4,7 @@
 //! and a master in whose place another one has come may answer until it hears of that. Both end with the life of the
 //! record. The weather looks at the cluster now and then; what happened between two looks is known at the second one.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -19,20 +19,34 @@ pub(crate) struct Failovers {
 
 struct State {
     looked: Instant,
-    /// In each of these some replica took over: from one look to the next.
-    periods: Vec<(Instant, Instant)>,
+    periods: Vec<Period>,
+}
+
+/// From one look to the next. Some replica took over.
+#[derive(Clone, Copy)]
+struct Period {
+    began: Instant,
+    ended: Instant,
+    /// What had happened.
+    why: &'static str,
 }
 
 /// Stale answers that failovers explain.
 #[derive(Debug, Default)]
 pub(crate) struct Staleness {
+    /// By what had happened.
+    pub(crate) stale: BTreeMap<&'static str, Stale>,
+    /// Not judged yet.
+    waiting: Vec<Violation>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Stale {
     pub(crate) lookups: u64,
     /// For how long at most something newer had been settled when the lookup began, where that is known.
     pub(crate) longest: Duration,
     /// How long after the beginning of its failover the latest lookup began.
     pub(crate) latest: Duration,
-    /// Not judged yet.
-    waiting: Vec<Violation>,
 }
 
 impl Failovers {
@@ -45,14 +59,14 @@ impl Failovers {
         }
     }
 
-    /// Called after a look at all nodes. `took_over`: there are other masters than at the look before.
+    /// Called after a look at all nodes, with what has happened since the look before if there are other masters now.
     #[cfg_attr(not(feature = "cluster"), expect(dead_code))]
-    pub(crate) fn looked(&self, took_over: bool) {
+    pub(crate) fn looked(&self, took_over: Option<&'static str>) {
         let mut state = self.state.lock();
-        let before = std::mem::replace(&mut state.looked, Instant::now());
-        if took_over {
-            let period = (before, state.looked);
-            state.periods.push(period);
+        let ended = Instant::now();
+        let began = std::mem::replace(&mut state.looked, ended);
+        if let Some(why) = took_over {
+            state.periods.push(Period { began, ended, why });
         }
     }
 
@@ -60,14 +74,13 @@ impl Failovers {
         self.state.lock().periods.len()
     }
 
-    /// When the failover began that explains this answer; `Err`: none does.
-    fn explains(&self, answer: &Violation, life: Duration) -> Result<Instant, ()> {
-        let state = self.state.lock();
-        let explains = |(began, ended): &&(Instant, Instant)| {
-            *began <= answer.ended && answer.began <= ended.after(life + SLACK)
+    /// The failover that explains this answer.
+    fn explains(&self, answer: &Violation, life: Duration) -> Option<Period> {
+        let explains = |period: &&Period| {
+            period.began <= answer.ended && answer.began <= period.ended.after(life + SLACK)
         };
-        let latest = state.periods.iter().rev().find(explains);
-        latest.map(|(began, _)| *began).ok_or(())
+        let state = self.state.lock();
+        state.periods.iter().rev().find(explains).copied()
     }
 
     fn knows(&self, answer: &Violation) -> bool {
@@ -89,15 +102,20 @@ impl Staleness {
         self.waiting = unknown;
         let known: Vec<Violation> = known;
         for answer in known {
-            let Ok(began) = failovers.explains(&answer, life) else {
+            let Some(failover) = failovers.explains(&answer, life) else {
                 return Some(answer);
             };
-            self.lookups += 1;
+            let stale = self.stale.entry(failover.why).or_default();
+            stale.lookups += 1;
             if let Some(since) = answer.stale_since {
-                self.longest = self.longest.max(answer.began.since(since));
+                stale.longest = stale.longest.max(answer.began.since(since));
             }
-            self.latest = self.latest.max(answer.began.since(began));
+            stale.latest = stale.latest.max(answer.began.since(failover.began));
         }
         None
+    }
+
+    pub(crate) fn lookups(&self) -> u64 {
+        self.stale.values().map(|stale| stale.lookups).sum()
     }
 }

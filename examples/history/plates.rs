@@ -12,10 +12,10 @@ use redis::{RedisResult, Value, cmd};
 use self::cluster::{Cluster, is_in_order, is_linked, try_ask};
 use crate::{
     args::Args,
+    caches,
     dice::Dice,
     failovers::Failovers,
     ground::support::{Server, acl::url_at},
-    probe,
     proxy::Proxy,
     quake::Quake,
     sky::{Log, Sky},
@@ -100,7 +100,7 @@ impl Plates {
         over: Receiver<()>,
     ) -> Result<Chronicle, String> {
         let quake = Quake {
-            cache: probe::cache(&self.url())?,
+            cache: caches::onlooker(&self.url())?,
             plates: self,
             dice: Dice::new(seed, u64::MAX),
             faults: args.faults(),

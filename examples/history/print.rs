@@ -75,18 +75,7 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
                 },
             );
             page.row("Still to be replayed", &tally.pending.to_string());
-            let stale = &outcome.staleness;
-            if stale.lookups > 0 {
-                let lookups = tally.lookups();
-                page.row(
-                    "Stale lookups",
-                    &format!("{} of {lookups}, all after a failover", stale.lookups),
-                );
-                let (longest, latest) = (duration(stale.longest), duration(stale.latest));
-                let how =
-                    format!("by {longest} at most, the latest {latest} after its failover began");
-                page.row("", &how);
-            }
+            stale(&mut page, outcome, tally);
             page.row("Violations", "none");
         }
         End::Violation(violation) => {
@@ -108,6 +97,27 @@ fn recoveries(page: &mut Page, outcome: &Outcome) {
         let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
         let (median, longest) = (duration(median), duration(longest));
         page.row(label, &format!("{median:>9} {longest:>9}  {name}"));
+    }
+}
+
+/// Answers that were stale, all after failovers.
+fn stale(page: &mut Page, outcome: &Outcome, tally: &Tally) {
+    let staleness = &outcome.staleness;
+    if staleness.stale.is_empty() {
+        return;
+    }
+    let (stale, lookups) = (staleness.lookups(), tally.lookups());
+    page.row(
+        "Stale after failovers",
+        &format!("{stale} of {lookups} lookups"),
+    );
+    for (why, stale) in &staleness.stale {
+        let (longest, latest) = (duration(stale.longest), duration(stale.latest));
+        let count = stale.lookups;
+        let how = format!(
+            "{count:>4} {why}: by {longest} at most, the latest {latest} after its beginning"
+        );
+        page.row("", &how);
     }
 }
 

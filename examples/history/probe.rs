@@ -12,24 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Record, Redis, Source};
-
-use crate::plan::TIMEOUT;
+use cache_aside::{Cache, Record, Source};
 
 /// A hundredth of the shortest time that is to be measured.
 const EVERY: Duration = Duration::from_millis(2);
-
-/// A cache with the settings of those that are checked.
-pub(crate) fn cache(url: &str) -> Result<Cache, String> {
-    let redis = Redis::builder(url)
-        .pool_size(2)
-        .checkout_timeout(TIMEOUT)
-        .connect_timeout(TIMEOUT)
-        .io_timeout(TIMEOUT)
-        .probe_interval(Duration::from_millis(50));
-    let cache = Cache::builder(redis).prefix("history:").build();
-    cache.map_err(|error| error.to_string())
-}
 
 pub(crate) struct Probe {
     stop: Arc<AtomicBool>,

@@ -54,22 +54,28 @@ impl Quake<'_> {
                 LOOK_EVERY
             };
             let is_over = self.is_over_within(calm);
-            self.look(&mut chronicle, &mut masters)?;
+            self.look(&mut chronicle, &mut masters, "nothing was done")?;
             if is_over || self.interrupted.load(SeqCst) {
                 return Ok(chronicle);
             }
             if self.faults {
-                self.one(&mut chronicle)?;
-                self.look(&mut chronicle, &mut masters)?;
+                let burst = self.one(&mut chronicle)?;
+                self.look(&mut chronicle, &mut masters, burst)?;
             }
         }
     }
 
     /// Waits until all is well, and looks at who is master and at every key.
-    fn look(&mut self, chronicle: &mut Chronicle, masters: &mut Vec<usize>) -> Result<(), String> {
+    fn look(
+        &mut self,
+        chronicle: &mut Chronicle,
+        masters: &mut Vec<usize>,
+        happened: &'static str,
+    ) -> Result<(), String> {
         self.plates.until_well(self.interrupted)?;
         let now = self.masters()?;
-        self.failovers.looked(now != *masters);
+        let took_over = (now != *masters).then_some(happened);
+        self.failovers.looked(took_over);
         *masters = now;
         for &mut master in masters {
             let node = &self.plates.cluster.nodes[master];
@@ -96,8 +102,8 @@ impl Quake<'_> {
         self.is_over_within(time);
     }
 
-    /// One burst, and what a lookup of a record of that master noticed.
-    fn one(&mut self, chronicle: &mut Chronicle) -> Result<(), String> {
+    /// One burst, and what a lookup of a record of that master noticed. Returns its name.
+    fn one(&mut self, chronicle: &mut Chronicle) -> Result<&'static str, String> {
         let only = if self.may_forget {
             self.only
         } else {
@@ -122,7 +128,7 @@ impl Quake<'_> {
             let times = chronicle.recoveries.entry(burst.name()).or_default();
             times.push(time);
         }
-        Ok(())
+        Ok(burst.name())
     }
 
     fn happen(&mut self, burst: Burst, master: usize, replica: usize) -> Result<(), String> {
