@@ -79,11 +79,11 @@ fn build(plan: &Plan) -> Result<Cache, Error> {
         cache
     };
     if plan.grace {
-        let brief = plan.life / 4;
+        let brief = Duration::from_millis(50);
         cache
             .ttl(brief)
             .negative_ttl(brief)
-            .grace(3 * brief)
+            .grace(plan.life - brief)
             .early_refresh(1.0)
             .build()
     } else {
