@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use crate::broken::Break;
+use crate::{broken::Break, weather::Only};
 
 /// Reads and writes a few records from many processes at once, and checks every lookup
 #[derive(Debug, Parser)]
@@ -17,6 +17,10 @@ Both servers are private, started on free ports and ended after the run. Each pr
 one through a proxy that delays, splits, cuts and holds back what passes; the server itself is stopped,
 paused and emptied.
 
+With `--cluster` the cache's store is a private cluster of three masters and their replicas. Its nodes say themselves
+where they are, so there are no proxies; masters are killed, stopped and replaced, and slots are moved. Redis may
+lose in a failover what it had acknowledged: a stale answer after one is counted. With `--wait` none is allowed.
+
 Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
 
 Examples, each behind `cargo run --release --example history --`:
@@ -24,7 +28,8 @@ Examples, each behind `cargo run --release --example history --`:
   --calm --seconds 5                                without faults
   --break fill                                      what it finds where the protocol is broken
   --near                                            with near caches
-  --grace                                           with grace and early refresh"
+  --grace                                           with grace and early refresh
+  --cluster --wait --seconds 60                     on a cluster (cargo run --features cluster …)"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags are")]
 pub(crate) struct Args {
@@ -64,6 +69,27 @@ pub(crate) struct Args {
     #[arg(long)]
     near: bool,
 
+    /// On a Redis Cluster (needs the feature `cluster`)
+    #[arg(long)]
+    pub(crate) cluster: bool,
+
+    /// Replicas of each of its three masters
+    #[arg(long, value_name = "N", requires = "cluster", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
+    pub(crate) replicas: u32,
+
+    /// Have so many of them confirm whatever ends a record, all unless a number is given
+    #[arg(long, value_name = "N", requires = "cluster", num_args = 0..=1, default_missing_value = "3")]
+    wait: Option<u32>,
+
+    /// Of the faults of a cluster only these
+    #[arg(
+        long,
+        value_name = "KIND",
+        requires = "cluster",
+        conflicts_with = "calm"
+    )]
+    pub(crate) only: Option<Only>,
+
     /// Break one rule of the protocol, to see that it is found
     #[arg(long = "break", value_name = "RULE")]
     pub(crate) broken: Option<Break>,
@@ -80,6 +106,16 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn faults(&self) -> bool {
         self.faults || !self.calm
+    }
+
+    /// Whether a failover may explain a stale answer.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.cluster && self.confirming() < self.replicas
+    }
+
+    /// How many replicas must have what was ended before it counts.
+    pub(crate) fn confirming(&self) -> u32 {
+        self.wait.unwrap_or(0).min(self.replicas)
     }
 
     pub(crate) fn near(&self) -> bool {

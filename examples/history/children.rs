@@ -4,7 +4,7 @@
 //! parent → child   its plan                        one line of JSON on stdin
 //! child  → parent  "Connected"                     lines of JSON on stdout
 //! parent → child   go            to all, once all have connected
-//! child  → parent  {"Progress": …}, and in the end "Done" or {"Violation": …}
+//! child  → parent  {"Progress": …}, {"Stale": …}, and in the end "Done" or {"Violation": …}
 //! parent → child   calm          to all, once all are done and the faults have ended
 //! child  → parent  {"Ended": …}  what my threads did
 //! ```
@@ -128,7 +128,7 @@ pub(crate) fn live() -> Result<(), String> {
         let crew = Crew::new(plan)?;
         say(&Message::Connected)?;
         hear()?;
-        match crew.work(|done| say(&Message::Progress(done)))? {
+        match crew.work(say)? {
             Some(violation) => say(&Message::Violation(Box::new(violation)))?,
             None => say(&Message::Done)?,
         }

@@ -9,20 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Redis};
+use cache_aside::Cache;
 use crossbeam::channel::{self, RecvTimeoutError};
 use parking_lot::Mutex;
 
 use crate::{
+    caches,
     dice::Dice,
-    plan::{Plan, TIMEOUT, Tally, Violation},
+    plan::{Message, Plan, Tally, Violation},
     primary::Primary,
 };
 
 /// Short enough to lapse in mid-load.
 pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
 
-/// A quarter of the TTL, so that what should have been evicted is found to be there; and many heartbeats are late for it.
+/// A quarter of a short TTL, so that what should have been evicted is found to be there; and many heartbeats are late for it.
 pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
 
 /// How often the parent hears of progress.
@@ -40,6 +41,8 @@ pub(crate) struct Crew {
     done: AtomicU64,
     stop: AtomicBool,
     violation: Mutex<Option<Violation>>,
+    /// Stale answers of which the parent hasn't heard yet.
+    stale: Mutex<Vec<Violation>>,
     tally: Mutex<Tally>,
 }
 
@@ -80,21 +83,23 @@ impl Crew {
     pub(crate) fn new(plan: Plan) -> Result<Crew, String> {
         let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
         Ok(Crew {
-            cache: cache(&plan).map_err(|error| error.to_string())?,
+            cache: caches::checked(&plan)?,
             plan,
             rows,
             begun: AtomicU64::new(0),
             done: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             violation: Mutex::new(None),
+            stale: Mutex::default(),
             tally: Mutex::default(),
         })
     }
 
-    /// Does this process's operations; `tell` hears now and then how many are done. The first violation ends it.
+    /// Does this process's operations; `tell` hears now and then how many are done, and which answers were stale. The first
+    /// violation ends it.
     pub(crate) fn work(
         &self,
-        tell: impl Fn(u64) -> Result<(), String>,
+        tell: impl Fn(&Message) -> Result<(), String>,
     ) -> Result<Option<Violation>, String> {
         let end = self.plan.longest.map(|longest| Instant::now() + longest);
         let workers = (0..self.plan.threads).map(|thread| self.worker(thread));
@@ -115,10 +120,17 @@ impl Crew {
                 });
             }
             drop(working);
+            let news = || {
+                let stale = std::mem::take(&mut *self.stale.lock());
+                for stale in stale {
+                    tell(&Message::Stale(Box::new(stale)))?;
+                }
+                tell(&Message::Progress(self.done.load(SeqCst)))
+            };
             while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
-                tell(self.done.load(SeqCst))?;
+                news()?;
             }
-            tell(self.done.load(SeqCst))
+            news()
         })?;
         Ok(self.violation.lock().take())
     }
@@ -138,6 +150,11 @@ impl Crew {
         !self.stop.load(SeqCst)
             && end.is_none_or(|end| Instant::now() < end)
             && self.begun.fetch_add(1, SeqCst) < self.plan.operations
+    }
+
+    /// Reports an answer that a failover may explain.
+    pub(crate) fn was_stale(&self, violation: Violation) {
+        self.stale.lock().push(violation);
     }
 
     /// Keeps the first violation, and ends the run.
@@ -231,51 +248,5 @@ impl Worker<'_> {
             let row = self.dice.index(choice.len());
             self.write(choice[row]);
         }
-    }
-}
-
-/// Times so short that everything runs out now and then. Processes differ: in every other one a lease is not
-/// renewed, and so lapses under a slow load, and threads share connections; in every third one an update leaves the TTL as
-/// it is.
-fn cache(plan: &Plan) -> Result<Cache, cache_aside::Error> {
-    let connections = match plan.process % 2 {
-        0 => plan.threads.div_ceil(4),
-        _ => plan.threads,
-    };
-    let redis = Redis::builder(&plan.cache)
-        .pool_size(connections.min(16))
-        .checkout_timeout(TIMEOUT)
-        .connect_timeout(TIMEOUT)
-        .io_timeout(TIMEOUT)
-        .probe_interval(Duration::from_millis(50));
-    let max_load_time = match plan.process % 2 {
-        0 => LEASE_TTL,
-        _ => Duration::from_secs(1),
-    };
-    let cache = Cache::builder(redis)
-        .prefix("history:")
-        .ttl(Duration::from_millis(200))
-        .negative_ttl(Duration::from_millis(100))
-        .lease_ttl(LEASE_TTL)
-        .max_load_time(max_load_time)
-        .wait_timeout(Duration::from_secs(1))
-        .poll(Duration::from_millis(5))
-        .keep_ttl_on_update(plan.process.is_multiple_of(3))
-        .near_staleness(NEAR_STALENESS);
-    let cache = if plan.near {
-        cache.near_cache(1000)
-    } else {
-        cache
-    };
-    if plan.grace {
-        let brief = Duration::from_millis(50);
-        cache
-            .ttl(brief)
-            .negative_ttl(brief)
-            .grace(3 * brief)
-            .early_refresh(1.0)
-            .build()
-    } else {
-        cache.build()
     }
 }

@@ -5,12 +5,16 @@
 //! ```
 //!
 //! A file each: `args` (the flags), `ground` (servers and proxies), `run` (one run), `children` (the processes),
-//! `plan` (what processes tell each other), `crew` (the threads of one), `reader` and `writer` (what they do),
+//! `plan` (what processes tell each other), `crew` (the threads of one), `caches` (what they use), `reader` and `writer` (what they do),
 //! `primary` (what is true), `weather` (when faults happen), `sky`, `proxy` and `wire` (what they do to bytes),
-//! `broken` (protocols that must be found out), `dice`, and `print` (what came of it).
+//! `broken` (protocols that must be found out), `dice`, and `print` (what came of it). On a cluster `plates` in the place of
+//! servers and proxies, `burst` and `quake` (what happens to them), `probe` (for how long that shows), `failovers` (what it explains).
 
 mod args;
 mod broken;
+#[cfg(feature = "cluster")]
+mod burst;
+mod caches;
 #[path = "../support/child.rs"]
 mod child;
 mod children;
@@ -18,13 +22,20 @@ mod children;
 mod command_line;
 mod crew;
 mod dice;
+mod failovers;
 mod ground;
 #[path = "../support/page.rs"]
 mod page;
 mod plan;
+#[cfg_attr(not(feature = "cluster"), path = "no_plates.rs")]
+mod plates;
 mod primary;
 mod print;
+#[cfg(feature = "cluster")]
+mod probe;
 mod proxy;
+#[cfg(feature = "cluster")]
+mod quake;
 mod reader;
 mod run;
 mod sky;
@@ -40,6 +51,8 @@ use std::{
     },
 };
 
+#[cfg(feature = "cluster")]
+use crate::ground::support;
 use crate::{args::Args, ground::Ground, run::End};
 
 /// The run could not be done, which says nothing about the cache.
@@ -66,9 +79,9 @@ fn check(args: &Args) -> Result<ExitCode, String> {
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, SeqCst)).map_err(|error| error.to_string())?;
 
-    let ground = Ground::prepare(args)?;
+    let mut ground = Ground::prepare(args)?;
     print::heading(args, ground.seed).print()?;
-    let outcome = run::run(args, &ground, &interrupted)?;
+    let outcome = run::run(args, &mut ground, &interrupted)?;
     print::report(&outcome, &ground)?.print()?;
     let is_clean = match &outcome.end {
         End::Clean(tally) => tally.pending == 0 && outcome.chronicle.eternal.is_empty(),

@@ -10,7 +10,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_millis(100);
 /// One process's part of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// Of the proxy in front of the cache's server.
+    /// Of the proxy in front of the cache's server, or of the nodes of the cluster.
     pub(crate) cache: String,
     pub(crate) primary: String,
     /// The number of this process, from 0.
@@ -22,6 +22,12 @@ pub(crate) struct Plan {
     pub(crate) near: bool,
     /// Whether records are served past their TTL, and loaded anew before.
     pub(crate) grace: bool,
+    /// How long a record stays in Redis at most.
+    pub(crate) life: Duration,
+    /// How many replicas must have what was ended before it counts.
+    pub(crate) replicas: u32,
+    /// Whether a stale answer is reported and doesn't end the run: a failover may explain it.
+    pub(crate) may_be_stale: bool,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,
@@ -39,6 +45,8 @@ pub(crate) enum Message {
     Ended(Box<Tally>),
     /// A promise was broken.
     Violation(Box<Violation>),
+    /// An answer was stale, and it is to be seen whether a failover explains that.
+    Stale(Box<Violation>),
     /// It cannot go on.
     Failed(String),
 }
@@ -140,6 +148,8 @@ pub(crate) struct Violation {
     pub(crate) thread: u32,
     pub(crate) began: Instant,
     pub(crate) ended: Instant,
+    /// When the first newer version had been settled, as far as that is still known.
+    pub(crate) stale_since: Option<Instant>,
 }
 
 /// An instant that means the same in all processes: microseconds since the epoch, by the system's clock.
@@ -154,6 +164,16 @@ impl Instant {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Instant(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn after(self, time: Duration) -> Instant {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Instant(self.0.saturating_add(micros))
+    }
+
+    /// Zero where `earlier` is later.
+    pub(crate) fn since(self, earlier: Instant) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
     /// `-12.345 ms`: how long before (or after) `zero` it was.

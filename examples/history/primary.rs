@@ -3,7 +3,7 @@
 //! ```text
 //! version:k   the newest committed version of record k
 //! settled:k   the newest version whose invalidation has returned
-//! trail:k     what the latest writes of it were, for a report
+//! trail:k     what the latest writes of it were, for a report, and for how long an answer was stale
 //! ```
 //!
 //! One connection a thread. If this store fails there is nothing to check against, so that is a panic.
@@ -16,8 +16,8 @@ use crate::plan::Instant;
 /// So many versions apart a record is deleted, and written anew by the next version.
 const DELETED_EVERY: u64 = 10;
 
-/// As many writes as fit on a page.
-const LONGEST_TRAIL: isize = 40;
+/// As many writes of a record as there are in some seconds.
+const LONGEST_TRAIL: isize = 1000;
 
 /// Never takes `settled` back: a writer may be overtaken between its invalidation and this.
 const SETTLE: &str = "
@@ -40,6 +40,8 @@ pub(crate) struct Event {
     pub(crate) process: u32,
     pub(crate) thread: u32,
     pub(crate) version: u64,
+    /// No lookup that begins after it may find anything older.
+    pub(crate) is_settled: bool,
     /// The call, and how it ended.
     pub(crate) what: String,
 }
@@ -85,6 +87,13 @@ impl Primary {
         must(call.invoke::<()>(&mut self.connection));
     }
 
+    /// Since when a lookup should have found something newer than this version.
+    pub(crate) fn stale_since(&mut self, key: &str, version: u64) -> Option<Instant> {
+        let writes = self.trail(key).into_iter();
+        let newer = writes.filter(|write| write.is_settled && write.version > version);
+        newer.map(|write| write.ended).min()
+    }
+
     /// The latest writes that have ended, the oldest first.
     pub(crate) fn trail(&mut self, key: &str) -> Vec<Event> {
         let mut request = cmd("LRANGE");
@@ -108,6 +117,11 @@ fn must<T>(answer: RedisResult<T>) -> T {
 /// Whether this version says that there is no such record. Version 0 is what was there before the first write.
 pub(crate) fn is_deletion(version: u64) -> bool {
     version.is_multiple_of(DELETED_EVERY)
+}
+
+/// The newest version before this one that says so.
+pub(crate) fn last_deletion(version: u64) -> u64 {
+    version.saturating_sub(1) / DELETED_EVERY * DELETED_EVERY
 }
 
 /// The oldest version not before this one that says so.

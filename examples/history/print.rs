@@ -4,7 +4,7 @@ use crate::{
     args::Args,
     crew::NEAR_STALENESS,
     ground::Ground,
-    page::Page,
+    page::{Page, duration},
     plan::{Tally, Violation},
     run::{End, Outcome},
 };
@@ -25,6 +25,14 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     );
     let faults = if args.faults() { "in bursts" } else { "none" };
     page.row("Faults", faults);
+    if args.cluster {
+        let nodes = format!("3 masters, each with {} replicas", args.replicas);
+        let confirming = args.confirming();
+        page.row(
+            "Cluster",
+            &format!("{nodes}; {confirming} confirm what is ended"),
+        );
+    }
     if args.near() {
         page.row("Near caches", &format!("within {NEAR_STALENESS:?}"));
     }
@@ -48,6 +56,11 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
         let label = if number == 0 { "Bursts of faults" } else { "" };
         page.row(label, &format!("{times:>4} {name}"));
     }
+    recoveries(&mut page, outcome);
+    let failovers = ground.failovers.count();
+    if failovers > 0 {
+        page.row("Failovers", &failovers.to_string());
+    }
     match &outcome.end {
         End::Clean(tally) => {
             figures(&mut page, tally);
@@ -62,6 +75,7 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
                 },
             );
             page.row("Still to be replayed", &tally.pending.to_string());
+            stale(&mut page, outcome, tally);
             page.row("Violations", "none");
         }
         End::Violation(violation) => {
@@ -70,6 +84,41 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
         }
     }
     Ok(page)
+}
+
+/// For how long lookups did without Redis, by what had happened.
+fn recoveries(page: &mut Page, outcome: &Outcome) {
+    let recoveries = outcome.chronicle.recoveries.iter();
+    for (number, (name, times)) in recoveries.enumerate() {
+        let label = ["Redis was back after", "  median, at most"];
+        let label = label.get(number).unwrap_or(&"");
+        let mut times = times.clone();
+        times.sort();
+        let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+        let (median, longest) = (duration(median), duration(longest));
+        page.row(label, &format!("{median:>9} {longest:>9}  {name}"));
+    }
+}
+
+/// Answers that were stale, all after failovers.
+fn stale(page: &mut Page, outcome: &Outcome, tally: &Tally) {
+    let staleness = &outcome.staleness;
+    if staleness.stale.is_empty() {
+        return;
+    }
+    let (stale, lookups) = (staleness.lookups(), tally.lookups());
+    page.row(
+        "Stale after failovers",
+        &format!("{stale} of {lookups} lookups"),
+    );
+    for (why, stale) in &staleness.stale {
+        let (longest, latest) = (duration(stale.longest), duration(stale.latest));
+        let count = stale.lookups;
+        let how = format!(
+            "{count:>4} {why}: by {longest} at most, the latest {latest} after its beginning"
+        );
+        page.row("", &how);
+    }
 }
 
 fn figures(page: &mut Page, tally: &Tally) {
@@ -119,6 +168,7 @@ fn violated(page: &mut Page, violation: &Violation, ground: &Ground) -> Result<(
         thread,
         began,
         ended,
+        stale_since: _,
     } = violation;
     page.row("Violation", what);
     page.row("Record", key);

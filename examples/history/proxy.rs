@@ -43,6 +43,11 @@ impl Proxy {
         Ok(Proxy { port })
     }
 
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code))]
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
         url_at(self.port)
     }

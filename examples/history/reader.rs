@@ -11,7 +11,7 @@ use crate::{
     crew::{LEASE_TTL, Row, Worker},
     dice::Dice,
     plan::{Instant, Violation},
-    primary::{Primary, is_deletion, next_deletion},
+    primary::{Primary, is_deletion, last_deletion, next_deletion},
 };
 
 /// What was known before a lookup began.
@@ -21,6 +21,13 @@ struct Before {
     /// What may not be read near any more.
     near: u64,
     began: Instant,
+}
+
+/// What is wrong with an answer.
+enum Fault {
+    /// It is too old. So it may be where Redis has lost what it had acknowledged.
+    Stale(&'static str),
+    Other(String),
 }
 
 /// An answer.
@@ -77,10 +84,10 @@ impl Worker<'_> {
     fn check(&mut self, row: &Row, before: &Before, answer: &Result<Lookup<Record>, Error>) {
         let fault = match answer {
             Ok(found) => self.count_and_check(row, before, found),
-            Err(error) => Some(format!("a lookup failed: {error}")),
+            Err(error) => Some(Fault::Other(format!("a lookup failed: {error}"))),
         };
-        if let Some(what) = fault {
-            self.report(row, before, what, answer);
+        if let Some(fault) = fault {
+            self.report(row, before, fault, answer);
         }
     }
 
@@ -90,7 +97,7 @@ impl Worker<'_> {
         row: &Row,
         before: &Before,
         found: &Lookup<Record>,
-    ) -> Option<String> {
+    ) -> Option<Fault> {
         let tally = &mut self.tally;
         match found.source() {
             Source::Hit => tally.hits += 1,
@@ -110,18 +117,20 @@ impl Worker<'_> {
         tally.absent += u64::from(seen.version.is_none());
         if found.source() == Source::Near {
             if wrong(before.near) {
-                return Some("older than what may be read near".to_owned());
+                return Some(Fault::Stale("older than what may be read near"));
             }
         } else if wrong(before.settled) {
-            return Some("older than a write whose invalidation had returned".to_owned());
+            return Some(Fault::Stale(
+                "older than a write whose invalidation had returned",
+            ));
         }
         if wrong(before.owed) {
-            return Some(
-                "older than a write of this process whose invalidation had failed".to_owned(),
-            );
+            return Some(Fault::Stale(
+                "older than a write of this process whose invalidation had failed",
+            ));
         }
         if seen.version.is_some_and(is_deletion) || seen.id.is_some_and(|id| id != row.id) {
-            return Some("a record that never was".to_owned());
+            return Some(Fault::Other("a record that never was".to_owned()));
         }
         None
     }
@@ -130,7 +139,7 @@ impl Worker<'_> {
         &mut self,
         row: &Row,
         before: &Before,
-        what: String,
+        fault: Fault,
         answer: &Result<Lookup<Record>, Error>,
     ) {
         let ended = Instant::now();
@@ -141,13 +150,25 @@ impl Worker<'_> {
             },
             Err(_) => "none".to_owned(),
         };
-        self.crew.violated(Violation {
+        let seen = answer
+            .as_ref()
+            .ok()
+            .and_then(|found| Seen::of(found).version);
+        let (what, may_be_lost) = match fault {
+            Fault::Stale(what) => (what.to_owned(), self.crew.plan.may_be_stale),
+            Fault::Other(what) => (what, false),
+        };
+        let stale_since = if may_be_lost {
+            let floor = before.settled.max(before.owed);
+            let version = seen.unwrap_or_else(|| last_deletion(floor));
+            self.primary.stale_since(&row.id, version)
+        } else {
+            None
+        };
+        let violation = Violation {
             what,
             key: row.id.clone(),
-            seen: answer
-                .as_ref()
-                .ok()
-                .and_then(|found| Seen::of(found).version),
+            seen,
             settled: before.settled,
             owed: before.owed,
             newest: self.primary.newest(&row.id),
@@ -156,7 +177,13 @@ impl Worker<'_> {
             thread: self.thread,
             began: before.began,
             ended,
-        });
+            stale_since,
+        };
+        if may_be_lost {
+            self.crew.was_stale(violation);
+        } else {
+            self.crew.violated(violation);
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, IsTerminal},
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -13,10 +16,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     args::Args,
     children::Children,
-    dice::Dice,
+    failovers::{Failovers, Staleness},
     ground::Ground,
     plan::{Message, Tally, Violation},
-    weather::{Chronicle, Weather},
+    weather::Chronicle,
 };
 
 /// A child that makes no progress for so long hangs: no wait in it is longer than a few seconds.
@@ -32,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) time: Duration,
     pub(crate) end: End,
     pub(crate) chronicle: Chronicle,
+    /// Stale answers after failovers.
+    pub(crate) staleness: Staleness,
 }
 
 pub(crate) enum End {
@@ -43,34 +48,31 @@ pub(crate) enum End {
 /// Runs. `Err`: it could not be done.
 pub(crate) fn run(
     args: &Args,
-    ground: &Ground,
+    ground: &mut Ground,
     interrupted: &AtomicBool,
 ) -> Result<Outcome, String> {
     let mut children = Children::start(&ground.plans(args))?;
+    let failovers = Arc::clone(&ground.failovers);
     let mut talk = Talk {
         children: &mut children,
         interrupted,
         done: vec![0; args.processes as usize],
+        failovers: &failovers,
+        life: ground.life,
+        staleness: Staleness::default(),
     };
     talk.all(|message| matches!(message, Message::Connected), |_| ())?;
     let (blowing, over) = channel::bounded(0);
-    let weather = Weather {
-        server: &ground.server,
-        skies: &ground.skies,
-        dice: Dice::new(ground.seed, u64::MAX),
-        faults: args.faults(),
-        may_forget_scripts: args.broken.is_none(),
-        over,
-    };
     thread::scope(|scope| {
-        let weather = scope.spawn(|| weather.blow());
+        let weather = scope.spawn(|| ground.blow(args, interrupted, over));
         let began = Instant::now();
         talk.children.tell_all("go")?;
         let found = talk.until_done(args.operations);
         let time = began.elapsed();
         drop(blowing);
         let chronicle = weather.join().map_err(|_| "the weather panicked")??;
-        let end = match found? {
+        // By its last look all is known.
+        let end = match found?.or_else(|| talk.unexplained()) {
             Some(violation) => End::Violation(violation),
             None => End::Clean(talk.sum()?),
         };
@@ -79,6 +81,7 @@ pub(crate) fn run(
             time,
             end,
             chronicle,
+            staleness: talk.staleness,
         })
     })
 }
@@ -88,6 +91,9 @@ struct Talk<'a> {
     interrupted: &'a AtomicBool,
     /// Operations that each child has done.
     done: Vec<u64>,
+    failovers: &'a Failovers,
+    life: Duration,
+    staleness: Staleness,
 }
 
 impl Talk<'_> {
@@ -139,13 +145,23 @@ impl Talk<'_> {
                 }
                 Message::Done => at_work -= 1,
                 Message::Violation(violation) => return Ok(Some(violation)),
+                Message::Stale(answer) => self.staleness.add(*answer),
                 other => return Err(format!("a child process spoke out of turn: {other:?}")),
+            }
+            if let Some(violation) = self.unexplained() {
+                return Ok(Some(violation));
             }
             if progressed.elapsed() > PATIENCE {
                 return Err(format!("nothing gets done for {PATIENCE:?}"));
             }
         }
         Ok(None)
+    }
+
+    /// A stale answer that no failover explains.
+    fn unexplained(&mut self) -> Option<Box<Violation>> {
+        let found = self.staleness.judge(self.failovers, self.life);
+        found.map(Box::new)
     }
 
     /// After the faults: what all did.

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use clap::ValueEnum;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use redis::{Client, Connection, RedisResult, cmd};
 
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// As long as a burst of faults and a calm, where there are no faults.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Weather<'a> {
     pub(crate) server: &'a Server,
@@ -36,6 +37,17 @@ pub(crate) struct Chronicle {
     /// Keys that were looked at, and those that have no TTL.
     pub(crate) looked_at: u64,
     pub(crate) eternal: Vec<String>,
+    /// After each burst that kept some lookups from Redis: for how long.
+    pub(crate) recoveries: BTreeMap<&'static str, Vec<Duration>>,
+}
+
+/// A part of the faults of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// Slots are moved from one master to another
+    Moves,
+    /// Replicas take over
+    Failovers,
 }
 
 impl Weather<'_> {
@@ -168,14 +180,17 @@ impl Weather<'_> {
 }
 
 /// Also for a server that has just been stopped.
-fn connect(url: &str) -> RedisResult<Connection> {
+pub(crate) fn connect(url: &str) -> RedisResult<Connection> {
     let patience = Duration::from_secs(10);
     let connection = Client::open(url)?.get_connection_with_timeout(patience)?;
     connection.set_read_timeout(Some(patience))?;
     Ok(connection)
 }
 
-fn look_for_eternal_keys(server: &mut Connection, chronicle: &mut Chronicle) -> RedisResult<()> {
+pub(crate) fn look_for_eternal_keys(
+    server: &mut Connection,
+    chronicle: &mut Chronicle,
+) -> RedisResult<()> {
     let mut cursor = 0_u64;
     loop {
         let (next, keys): (u64, Vec<String>) = cmd("SCAN")

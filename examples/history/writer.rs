@@ -69,6 +69,7 @@ impl Worker<'_> {
             process: self.crew.plan.process,
             thread: self.thread,
             version,
+            is_settled: settled > 0,
             what: format!("{call:?}: {how}"),
         };
         self.primary.note(&row.id, settled, &event);

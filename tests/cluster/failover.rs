@@ -246,3 +246,29 @@ fn while_a_master_is_silent_loads_of_the_others_records_keep_their_leases() {
     assert_eq!(loads.load(SeqCst), 3);
     cluster.nodes[0].thaw();
 }
+
+/// It may not have heard yet that it was replaced. With all of its replicas wanted, it is one of those that must confirm.
+#[test]
+fn nothing_is_ended_for_sure_while_a_master_that_was_replaced_may_still_answer() {
+    let cluster = Cluster::start(3, 1);
+    let redis = cluster.redis().wait_for_replicas(1).build().unwrap();
+    let cache: Cache = Cache::builder(&redis).prefix("test:").build().unwrap();
+    cache.get(ID, load(1)).unwrap();
+    let master = cluster.owner_of(DATA).unwrap();
+    let replica = &cluster.nodes[3 + master];
+    cluster.nodes[master].freeze();
+    Cluster::until("the replica has taken over", || {
+        cluster::try_ask::<i64>(replica, redis::cmd("EXISTS").arg(DATA)).is_ok()
+    });
+    // Also once the new master has been found, which takes as many tries as there are connections to the old one.
+    let unconfirmed = || {
+        let refused = cache.invalidate(ID).unwrap_err().to_string();
+        refused.contains("0 of 1 replicas had it within")
+    };
+    until(unconfirmed);
+    assert!(unconfirmed());
+    cluster.nodes[master].thaw();
+    Cluster::until("it confirms, as a replica", || cache.invalidate(ID).is_ok());
+    let lookup = cache.get(ID, load(2)).unwrap();
+    assert_eq!(lookup.record().unwrap().get("version"), Some("2"));
+}

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cache_aside::{Cache, CacheBuilder, Redis, RedisBuilder};
-use redis::{Cmd, Connection, FromRedisValue, RedisResult, cmd};
+use redis::{Cmd, Connection, FromRedisValue, RedisResult, Value, cmd};
 
 use crate::support::{Server, acl};
 
@@ -33,71 +33,67 @@ impl Cluster {
     }
 
     pub(crate) fn start_with(masters: usize, replicas: usize, args: &[&str]) -> Cluster {
-        Cluster::of(masters, masters * replicas, 0, args)
+        well(Cluster::of(masters, masters * replicas, 0, args))
     }
 
     /// Masters, and after them nodes without slots.
     pub(crate) fn start_with_empty(masters: usize, empty: usize) -> Cluster {
-        Cluster::of(
-            masters,
-            0,
-            empty,
-            &["--cluster-allow-replica-migration", "no"],
-        )
+        let args = ["--cluster-allow-replica-migration", "no"];
+        well(Cluster::of(masters, 0, empty, &args))
     }
 
-    fn of(masters: usize, replicas: usize, empty: usize, args: &[&str]) -> Cluster {
+    /// The same, for programs that want to say themselves what is missing.
+    pub(crate) fn try_start(masters: usize, replicas: usize) -> Result<Cluster, String> {
+        Cluster::of(masters, masters * replicas, 0, &[])
+    }
+
+    fn of(masters: usize, replicas: usize, empty: usize, args: &[&str]) -> Result<Cluster, String> {
         let nodes = (0..masters + replicas + empty).map(|_| start_node(args));
         let cluster = Cluster {
-            nodes: nodes.collect(),
+            nodes: nodes.collect::<Result<_, _>>()?,
             masters,
             replicas,
         };
-        cluster.join_nodes();
-        cluster
+        cluster.join_nodes()?;
+        Ok(cluster)
     }
 
-    fn join_nodes(&self) {
+    fn join_nodes(&self) -> Result<(), String> {
         for (at, node) in self.nodes.iter().enumerate() {
             // Different from the start, or they would settle first which is whose.
-            ask::<()>(node, cluster("SET-CONFIG-EPOCH").arg(at + 1));
+            tell(node, cluster("SET-CONFIG-EPOCH").arg(at + 1))?;
         }
         let count = u16::try_from(self.masters).expect("a few masters");
         for (at, master) in (0..count).zip(self.masters()) {
             let edge = |at: u16| u32::from(SLOTS) * u32::from(at) / u32::from(count);
             // Redis 6 knows no ADDSLOTSRANGE.
             let slots: Vec<_> = (edge(at)..edge(at + 1)).collect();
-            ask::<()>(master, cluster("ADDSLOTS").arg(slots));
+            tell(master, cluster("ADDSLOTS").arg(slots))?;
         }
         let first = &self.nodes[0];
         for node in &self.nodes[1..] {
             let mut meet = cluster("MEET");
             meet.arg("127.0.0.1").arg(first.port()).arg(bus_port(first));
-            ask::<()>(node, &meet);
+            tell(node, &meet)?;
         }
         let all = self.nodes.len();
-        Cluster::until("all nodes know each other", || {
+        Cluster::try_until("all nodes know each other", || {
             self.nodes.iter().all(|node| {
                 lines(node).len() == all
                     && lines(node).iter().all(|line| !line.contains("handshake"))
             })
-        });
+        })?;
         for (at, replica) in self.replicas().iter().enumerate() {
             let master = id(&self.nodes[at % self.masters]);
-            Cluster::until("a replica follows", || {
+            Cluster::try_until("a replica follows", || {
                 try_ask::<()>(replica, cluster("REPLICATE").arg(&master)).is_ok()
-            });
+            })?;
         }
-        Cluster::until("the cluster is well", || {
-            self.nodes.iter().all(|node| {
-                let info: String = ask(node, &cluster("INFO"));
-                info.contains("cluster_state:ok")
-            })
-        });
-        Cluster::until("the replicas are up to date", || {
+        Cluster::try_until("the cluster is well", || self.nodes.iter().all(is_in_order))?;
+        Cluster::try_until("the replicas are up to date", || {
             self.replicas().iter().all(is_linked)
-        });
-        Cluster::until("the nodes tell of the replicas", || {
+        })?;
+        Cluster::try_until("the nodes tell of the replicas", || {
             self.nodes.iter().all(|node| {
                 let replicas = lines(node)
                     .iter()
@@ -105,7 +101,7 @@ impl Cluster {
                     .count();
                 replicas == self.replicas
             })
-        });
+        })
     }
 
     /// The masters as they were at the start.
@@ -158,45 +154,55 @@ impl Cluster {
 
     /// Says that a slot is being moved, as `redis-cli --cluster reshard` does. Its keys stay where they are.
     pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
+        well(self.try_begin_move(slot, from, to));
+    }
+
+    pub(crate) fn try_begin_move(&self, slot: u16, from: usize, to: usize) -> Result<(), String> {
         let (from, to) = (&self.nodes[from], &self.nodes[to]);
-        let importing = cluster("SETSLOT")
-            .arg(slot)
-            .arg("IMPORTING")
-            .arg(id(from))
-            .to_owned();
-        ask::<()>(to, &importing);
-        let migrating = cluster("SETSLOT")
-            .arg(slot)
-            .arg("MIGRATING")
-            .arg(id(to))
-            .to_owned();
-        ask::<()>(from, &migrating);
+        let ids = (try_id(from)?, try_id(to)?);
+        let mut importing = cluster("SETSLOT");
+        tell(to, importing.arg(slot).arg("IMPORTING").arg(ids.0))?;
+        let mut migrating = cluster("SETSLOT");
+        tell(from, migrating.arg(slot).arg("MIGRATING").arg(ids.1))
     }
 
     /// Hands over the keys of a slot, as many as there are now.
     pub(crate) fn hand_over(&self, slot: u16, from: usize, to: usize) {
+        while well(self.try_hand_over_one(slot, from, to)) {}
+    }
+
+    /// Hands over one key of a slot. False: there is none.
+    pub(crate) fn try_hand_over_one(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+    ) -> Result<bool, String> {
         let (from, to) = (&self.nodes[from], &self.nodes[to]);
-        let keys: Vec<Vec<u8>> = ask(from, cluster("GETKEYSINSLOT").arg(slot).arg(1_000));
-        for key in keys {
-            let mut migrate = cmd("MIGRATE");
-            migrate
-                .arg("127.0.0.1")
-                .arg(to.port())
-                .arg(key)
-                .arg(0)
-                .arg(5_000);
-            migrate.arg("REPLACE");
-            ask::<redis::Value>(from, &migrate);
-        }
+        let keys: Vec<Vec<u8>> = try_ask(from, cluster("GETKEYSINSLOT").arg(slot).arg(1))
+            .map_err(|error| error.to_string())?;
+        let Some(key) = keys.first() else {
+            return Ok(false);
+        };
+        let mut migrate = cmd("MIGRATE");
+        migrate.arg("127.0.0.1").arg(to.port()).arg(key).arg(0);
+        migrate.arg(5_000).arg("REPLACE");
+        tell(from, &migrate)?;
+        Ok(true)
     }
 
     /// The slot is the other's from now on.
     pub(crate) fn end_move(&self, slot: u16, to: usize) {
-        let new = id(&self.nodes[to]);
+        well(self.try_end_move(slot, to));
+    }
+
+    pub(crate) fn try_end_move(&self, slot: u16, to: usize) -> Result<(), String> {
+        let new = try_id(&self.nodes[to])?;
         for node in [&self.nodes[to]].into_iter().chain(&self.nodes) {
             // One that is down hears of it from the others.
             let _ = try_ask::<()>(node, cluster("SETSLOT").arg(slot).arg("NODE").arg(&new));
         }
+        Ok(())
     }
 
     /// All of it.
@@ -208,12 +214,19 @@ impl Cluster {
 
     /// Waits until the nodes have come so far.
     pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+        well(Cluster::try_until(what, condition));
+    }
+
+    fn try_until(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition() {
-            assert!(Instant::now() < deadline, "waited 30 s until {what}");
+            if Instant::now() > deadline {
+                return Err(format!("waited 30 s until {what}"));
+            }
             // Nothing tells but asking.
             thread::sleep(Duration::from_millis(10));
         }
+        Ok(())
     }
 
     /// Bounded staleness, on every node.
@@ -225,7 +238,7 @@ impl Cluster {
 }
 
 /// A node that knows no others.
-fn start_node(args: &[&str]) -> Server {
+fn start_node(args: &[&str]) -> Result<Server, String> {
     let timeout = NODE_TIMEOUT.as_millis().to_string();
     let own = [
         "--cluster-enabled",
@@ -233,7 +246,11 @@ fn start_node(args: &[&str]) -> Server {
         "--cluster-node-timeout",
         &timeout,
     ];
-    Server::start_on_port_with(&[&own, args].concat())
+    Server::try_start_on_port_with(&[&own, args].concat())
+}
+
+fn well<T>(outcome: Result<T, String>) -> T {
+    outcome.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 pub(crate) fn cluster(command: &str) -> Cmd {
@@ -250,6 +267,13 @@ pub(crate) fn try_ask<T: FromRedisValue>(node: &Server, request: &Cmd) -> RedisR
     request.query(&mut node.try_connect()?)
 }
 
+/// Orders a node.
+fn tell(node: &Server, order: &Cmd) -> Result<(), String> {
+    let done: RedisResult<Value> = try_ask(node, order);
+    done.map(drop)
+        .map_err(|error| format!("a node of the cluster: {error}"))
+}
+
 /// What a node says of all that it knows, a line each.
 fn lines(node: &Server) -> Vec<String> {
     let nodes: String = ask(node, &cluster("NODES"));
@@ -263,10 +287,21 @@ fn bus_port(node: &Server) -> u16 {
 
 /// The name by which nodes know a node.
 pub(crate) fn id(node: &Server) -> String {
-    ask(node, &cluster("MYID"))
+    well(try_id(node))
 }
 
-fn is_linked(replica: &Server) -> bool {
-    let info: String = ask(replica, cmd("INFO").arg("replication"));
-    info.contains("master_link_status:up")
+fn try_id(node: &Server) -> Result<String, String> {
+    try_ask(node, &cluster("MYID")).map_err(|error| format!("a node of the cluster: {error}"))
+}
+
+/// Whether it knows of a node for every slot.
+pub(crate) fn is_in_order(node: &Server) -> bool {
+    let info = try_ask::<String>(node, &cluster("INFO"));
+    info.is_ok_and(|info| info.contains("cluster_state:ok"))
+}
+
+/// Whether it is a replica and has heard all of its master.
+pub(crate) fn is_linked(replica: &Server) -> bool {
+    let info = try_ask::<String>(replica, cmd("INFO").arg("replication"));
+    info.is_ok_and(|info| info.contains("master_link_status:up"))
 }

@@ -76,7 +76,7 @@ impl Server {
         Server::try_start_on_port_with(&[])
     }
 
-    fn try_start_on_port_with(args: &[&str]) -> Result<Server, String> {
+    pub fn try_start_on_port_with(args: &[&str]) -> Result<Server, String> {
         // Another program may take the port between the look and the start: then try the next.
         let mut failure = String::new();
         for _ in 0..10 {
@@ -181,15 +181,23 @@ impl Server {
 
     /// The same, with further arguments.
     pub fn start_again_with(&mut self, args: &[&str]) {
+        self.try_start_again_with(args)
+            .unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// The same, for programs that want to try again: somebody else may have the port for a moment.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
+        self.try_start_again_with(&[])
+    }
+
+    fn try_start_again_with(&mut self, args: &[&str]) -> Result<(), String> {
         if let Address::Socket(path) = &self.address {
             let _ = fs::remove_file(path);
         }
         let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         let args = [&*self.args, &*args].concat();
-        self.child =
-            spawn(&self.folder, &self.address, &args).unwrap_or_else(|failure| panic!("{failure}"));
+        self.child = spawn(&self.folder, &self.address, &args)?;
         self.wait_until_ready()
-            .unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// Bounded staleness: whatever stands in the server ends by itself.
