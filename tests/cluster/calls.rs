@@ -128,7 +128,7 @@ fn an_id_whose_lease_would_have_another_slot_is_refused() {
 #[test]
 fn a_server_that_is_no_cluster_is_refused() {
     let server = crate::support::Server::start_on_port();
-    let url = server.url().replace("redis://", "redis+cluster://");
+    let url = server.admin_url().replace("redis://", "redis+cluster://");
     let refused = Cache::builder(url)
         .prefix("test:")
         .build::<Record>()

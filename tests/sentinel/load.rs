@@ -129,12 +129,12 @@ impl Drop for Ends<'_> {
 }
 
 impl Seen {
-    /// When a server answered again after it had gone.
-    pub(crate) fn recovered(&self, gone: Instant) -> Duration {
+    /// When a server answered again after it had gone; `None`: not as long as there was load.
+    pub(crate) fn recovered(&self, gone: Instant) -> Option<Duration> {
         // One that was asked before may answer yet.
         let after = gone + Duration::from_millis(100);
         let first = self.hits.iter().filter(|at| **at > after).min();
-        first.expect("some server answered").duration_since(gone)
+        first.map(|first| first.duration_since(gone))
     }
 
     /// How many answers were stale, all of them by an invalidation that was acknowledged between these: any other is our fault.
