@@ -83,7 +83,7 @@ fn build(plan: &Plan) -> Result<Cache, Error> {
         cache
             .ttl(brief)
             .negative_ttl(brief)
-            .grace(plan.life - brief)
+            .grace(plan.life.saturating_sub(brief))
             .early_refresh(1.0)
             .build()
     } else {
