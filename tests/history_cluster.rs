@@ -1,4 +1,4 @@
-//! The history checker on a cluster: nothing stale where what is ended is confirmed by all replicas, whatever happens to the
+//! The history checker on a cluster: nothing is stale where all replicas confirm what is ended, whatever happens to the
 //! nodes; and where nothing happens, or slots are moved, not without that either.
 //!
 //! Short forms of what `cargo run --release --features cluster --example history -- --cluster` does at length.

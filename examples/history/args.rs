@@ -74,7 +74,8 @@ pub(crate) struct Args {
     pub(crate) cluster: bool,
 
     /// Replicas of each of its three masters
-    #[arg(long, value_name = "N", requires = "cluster", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
+    #[arg(long, value_name = "N", requires = "cluster", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3))]
     pub(crate) replicas: u32,
 
     /// Have so many of them confirm whatever ends a record, all unless a number is given

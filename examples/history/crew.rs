@@ -23,7 +23,8 @@ use crate::{
 /// Short enough to lapse in mid-load.
 pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
 
-/// A quarter of a short TTL, so that what should have been evicted is found to be there; and many heartbeats are late for it.
+/// A quarter of a short TTL, so that what should have been evicted is found to be there; and many
+/// heartbeats are late for it.
 pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
 
 /// How often the parent hears of progress.
@@ -95,8 +96,8 @@ impl Crew {
         })
     }
 
-    /// Does this process's operations; `tell` hears now and then how many are done, and which answers were stale. The first
-    /// violation ends it.
+    /// Does this process's operations; `tell` hears now and then how many are done, and which answers were stale.
+    /// The first violation ends it.
     pub(crate) fn work(
         &self,
         tell: impl Fn(&Message) -> Result<(), String>,

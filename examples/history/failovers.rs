@@ -1,8 +1,8 @@
 //! The failovers that a cluster went through, and the stale answers that they explain.
 //!
-//! Redis acknowledges a write before its replicas have it, so a replica that takes over may have a record that had been ended;
-//! and a master in whose place another one has come may answer until it hears of that. Both end with the life of the
-//! record. The weather looks at the cluster now and then; what happened between two looks is known at the second one.
+//! Redis acknowledges a write before its replicas have it, so a replica that takes over may have a record that had
+//! been ended; and a master in whose place another one has come may answer until it hears of that. Both end with the
+//! life of the record. The weather looks at the cluster now and then; what happened between two looks is known at the second one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use crate::plan::{Instant, Violation};
 
-/// For how long after a failover an answer may be stale, beyond the life of a record: what is on its way, and a busy machine.
+/// For how long after a failover an answer may be stale, beyond the life of a record: what is on its way, and
+/// a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Failovers {

@@ -5,10 +5,12 @@
 //! ```
 //!
 //! A file each: `args` (the flags), `ground` (servers and proxies), `run` (one run), `children` (the processes),
-//! `plan` (what processes tell each other), `crew` (the threads of one), `caches` (what they use), `reader` and `writer` (what they do),
-//! `primary` (what is true), `weather` (when faults happen), `sky`, `proxy` and `wire` (what they do to bytes),
-//! `broken` (protocols that must be found out), `dice`, and `print` (what came of it). On a cluster `plates` in the place of
-//! servers and proxies, `burst` and `quake` (what happens to them), `probe` (for how long that shows), `failovers` (what it explains).
+//! `plan` (what processes tell each other), `crew` (the threads of one), `caches` (what they use), `reader` and
+//! `writer` (what they do), `primary` (what is true), `weather` (when faults happen), `sky`, `proxy` and `wire` (what
+//! they do to bytes), `broken` (protocols that must be found out), `dice`, and `print` (what came of it).
+//!
+//! On a cluster `plates` in the place of servers and proxies, `burst` and `quake` (what happens to them), `probe` (for
+//! how long that shows), and `failovers` (which stale answers they explain).
 
 mod args;
 mod broken;

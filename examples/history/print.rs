@@ -26,11 +26,10 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     let faults = if args.faults() { "in bursts" } else { "none" };
     page.row("Faults", faults);
     if args.cluster {
-        let nodes = format!("3 masters, each with {} replicas", args.replicas);
-        let confirming = args.confirming();
+        let (replicas, confirming) = (args.replicas, args.confirming());
         page.row(
             "Cluster",
-            &format!("{nodes}; {confirming} confirm what is ended"),
+            &format!("3 masters; replicas of each {replicas}, of which confirm {confirming}"),
         );
     }
     if args.near() {
