@@ -197,6 +197,18 @@ impl Cluster {
     /// The slot is the other's from now on.
     pub(crate) fn end_move(&self, slot: u16, to: usize) {
         well(self.try_end_move(slot, to));
+        // A claim from before that is still under way could undo a move that comes right behind.
+        let new = id(&self.nodes[to]);
+        let epoch = |node: &Server| {
+            let own = lines(node)
+                .into_iter()
+                .find(|line| line.starts_with(&new))?;
+            own.split(' ').nth(6).map(ToOwned::to_owned)
+        };
+        Cluster::until("all nodes know of the move", || {
+            let own = epoch(&self.nodes[to]);
+            self.nodes.iter().all(|node| epoch(node) == own)
+        });
     }
 
     pub(crate) fn try_end_move(&self, slot: u16, to: usize) -> Result<(), String> {
