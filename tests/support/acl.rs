@@ -15,8 +15,11 @@ pub const RULE: &str = include_str!("acl.txt");
 /// The prefix in the rule.
 pub const PREFIX: &str = "cache:product:";
 
-/// What it must allow besides, where it is one of a cluster, to one that waits for replicas as well.
-pub const CLUSTER_RULE: &str = "+cluster|slots +cluster|info +cluster|nodes +asking +wait";
+/// What it must allow besides, where it is one of a cluster.
+pub const CLUSTER_RULE: &str = "+cluster|slots +cluster|info +cluster|nodes +asking";
+
+/// What it must allow besides to a cache that waits for replicas.
+pub const REPLICAS_RULE: &str = "+wait";
 
 /// What the caches of the tests, examples and benchmarks have instead.
 const PREFIXES: [&str; 12] = [
@@ -64,6 +67,7 @@ pub(super) fn server_args(is_cluster: bool) -> Vec<String> {
     let mut words = [&user[..], &words(&PREFIXES)].concat();
     if is_cluster {
         words.extend(CLUSTER_RULE.split_whitespace().map(str::to_owned));
+        words.push(REPLICAS_RULE.to_owned());
     }
     words
 }
@@ -120,6 +124,11 @@ impl Server {
     /// Changes what that user may do.
     pub fn set_user(&self, rules: &[&str]) {
         self.expect_denials();
+        self.allow(rules);
+    }
+
+    /// Lets that user do more, which nobody may be denied from now on.
+    pub fn allow(&self, rules: &[&str]) {
         redis::cmd("ACL")
             .arg("SETUSER")
             .arg(user())

@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     env, fs,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -37,8 +38,34 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     fn start(master: u16) -> Sentinel {
-        let port = free_port();
-        Sentinel::start_as(&format!("port {port}"), port, master, 2)
+        // Another process may take the port between the look and the start: then try the next.
+        for _ in 0..10 {
+            let port = free_port();
+            let sentinel = Sentinel::start_as(&format!("port {port}"), port, master, 2);
+            if let Some(sentinel) = sentinel.once_ready() {
+                return sentinel;
+            }
+        }
+        panic!("a sentinel does not start");
+    }
+
+    /// When it answers; `None` when it has ended, since the port is another's.
+    fn once_ready(mut self) -> Option<Sentinel> {
+        let own = format!("config_file:{}", self.config().display());
+        while let Ok(None) = self.child.try_wait() {
+            let info = self
+                .connect()
+                .and_then(|mut direct| cmd("INFO").arg("server").query::<String>(&mut direct));
+            if info.is_ok_and(|info| info.lines().any(|line| line == own)) {
+                return Some(self);
+            }
+            thread::sleep(Duration::from_millis(3));
+        }
+        None
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("sentinel.conf")
     }
 
     /// Starts one with lines that say where it listens, and how many must agree.
@@ -120,7 +147,9 @@ impl SentinelSet {
         let servers = (0..3).map(|_| {
             let quick = ["--repl-diskless-sync-delay", "0"];
             let often = ["--repl-ping-replica-period", "1"];
-            Server::start_on_port_with(&[&quick, &often, args].concat())
+            let server = Server::start_on_port_with(&[&quick, &often, args].concat());
+            server.allow(&[acl::REPLICAS_RULE]);
+            server
         });
         let servers: Vec<_> = servers.collect();
         let master = servers[0].port();
@@ -195,6 +224,23 @@ impl SentinelSet {
             .iter()
             .position(|server| server.port() == master.port())
             .expect("it is one of them")
+    }
+
+    /// Who takes whom for what, for a test that waits in vain.
+    pub(crate) fn describe(&self) -> String {
+        let servers = self.servers.iter().map(|server| {
+            let client = Client::open(format!("redis://127.0.0.1:{}", server.port()));
+            let patience = Duration::from_secs(1);
+            let asked = client.and_then(|client| client.get_connection_with_timeout(patience));
+            let info = asked
+                .and_then(|mut direct| cmd("INFO").arg("replication").query::<String>(&mut direct));
+            format!("server {}: {info:?}\n", server.port())
+        });
+        let sentinels = self.sentinels.iter().map(|sentinel| {
+            let log = fs::read_to_string(sentinel.folder.path().join("log"));
+            format!("sentinel {}:\n{}\n", sentinel.port, log.unwrap_or_default())
+        });
+        servers.chain(sentinels).collect()
     }
 
     /// How often a replica was made a master. Twice within seconds on a machine that is so busy that the sentinels take the first one
