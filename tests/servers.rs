@@ -15,7 +15,7 @@ use std::{
 };
 
 use cache_aside::{Cache, Redis, Source};
-use support::{Server, free_port, load_loaf, until};
+use support::{Server, acl, free_port, load_loaf, until};
 
 /// A server that has had this command taken away.
 fn without(command: &str) -> Server {
@@ -162,6 +162,20 @@ fn a_replica_is_warned_of() {
         1,
         "{said:?}"
     );
+}
+
+#[test]
+fn fewer_replicas_than_are_to_be_waited_for_are_warned_of() {
+    lines::listen();
+    let server = Server::start();
+    server.allow(&[acl::REPLICAS_RULE]);
+    Redis::builder(server.url())
+        .wait_for_replicas(2)
+        .build()
+        .unwrap();
+    let said = lines::with(&name(&server)).join("\n");
+    let warning = format!("WARN {} has 0 replicas, and 2 are", name(&server));
+    assert!(said.contains(&warning), "{said}");
 }
 
 #[test]

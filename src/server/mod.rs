@@ -186,8 +186,8 @@ impl RedisBuilder {
     /// Redis acknowledges a change before its replicas have it. Where a replica takes over from a master that is lost (Cluster,
     /// Sentinel), it may have an old record whose invalidation was acknowledged, and serve it until its TTL is over.
     /// With as many replicas as may take over, it hasn't. Where fewer are connected, also because one has just taken over, every
-    /// such call fails, until there are so many again. Each costs a round trip more, and the way to the replicas
-    /// and back.
+    /// such call fails, until there are so many again; `build` warns of it in the log, and fails where the user may not `WAIT`.
+    /// Each call costs a round trip more, and the way to the replicas and back.
     ///
     /// Defaults to 0: as Redis itself does.
     pub fn wait_for_replicas(mut self, replicas: u32) -> RedisBuilder {

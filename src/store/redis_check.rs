@@ -25,13 +25,15 @@ impl RedisStore {
         // Who logs in by name does so where there are ACLs, and with them `HELLO`. They may well deny `INFO`, and keep
         // that on record.
         let may_be_old = source.info().redis_settings().username().is_none();
-        let (greeting, refusal) = source.run_alone(timeouts, |connection| {
+        let (greeting, refusal, waited) = source.run_alone(timeouts, |connection| {
             let scripts = self.scripts.loads().chain(once(call_of_none()));
-            let (hello, replies) = ask(connection, scripts)?;
+            let wait = (self.replicas > 0).then(wait_for_none);
+            let (hello, mut replies) = ask(connection, scripts.chain(wait))?;
+            let waited = (self.replicas > 0).then(|| replies.pop()).flatten();
             let greeting = Greeting::of_hello(&hello);
             let is_old = is_unknown_command(&hello) && may_be_old;
             let greeting = greeting.or_else(|| is_old.then(|| ask_for_info(connection))?);
-            Ok((greeting, first_refusal(&replies)))
+            Ok((greeting, first_refusal(&replies), waited))
         })?;
         let refused = |why| Err(source.at_server(why));
         // Before what came of it: that a Sentinel knows no scripts.
@@ -47,6 +49,21 @@ impl RedisStore {
             });
         }
         say(&source.name(), greeting.as_ref());
+        // A replica can't wait, which is the least that is wrong with it.
+        let is_replica = greeting.as_ref().is_some_and(Greeting::is_replica);
+        match waited {
+            Some(Value::Int(have)) if have < i64::from(self.replicas) => trace::warn!(
+                "{} has {have} replicas, and {} are to be waited for: until it has as many, every invalidation fails",
+                source.name(),
+                self.replicas
+            ),
+            Some(reply) if !is_replica => {
+                if let Some(refusal) = error(&reply) {
+                    return refused(cause::failure(refusal, timeouts.io));
+                }
+            }
+            _ => {}
+        }
         Ok(())
     }
 }
@@ -65,6 +82,11 @@ fn ask(
 /// The call of a script that nobody has. It does nothing, where scripts are called at all.
 fn call_of_none() -> Cmd {
     cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
+}
+
+/// Waits for no replica, and so tells at once how many there are. A user who may not ask would have every invalidation fail.
+fn wait_for_none() -> Cmd {
+    cmd("WAIT").arg(0).arg(0).take()
 }
 
 /// What a server from before `HELLO` says of itself. One that won't may have what it takes.

@@ -13,7 +13,7 @@ use cache_aside::{Cache, Source, scripts};
 use calls::{CALLS, Stage};
 use support::{
     Server,
-    acl::{PREFIX, RULE, words},
+    acl::{PREFIX, REPLICAS_RULE, RULE, words},
     load_loaf,
 };
 
@@ -220,5 +220,18 @@ fn a_database_with_a_number_needs_one_permission_more() {
     let cache: Cache = cache.build().unwrap();
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Loaded);
+    assert!(stage.denials().is_empty(), "{:?}", stage.denials());
+}
+
+#[test]
+fn whoever_waits_for_replicas_must_be_allowed_to_and_learns_that_at_the_start() {
+    let server = Server::start();
+    let stage = Stage::new(&server, &rule(), "");
+    let error = stage.redis().wait_for_replicas(1).build().unwrap_err();
+    assert!(error.to_string().contains("'wait'"), "{error}");
+
+    let with_wait = [&rule()[..], &[REPLICAS_RULE.to_owned()]].concat();
+    let stage = Stage::new(&server, &with_wait, "");
+    stage.redis().wait_for_replicas(1).build().unwrap();
     assert!(stage.denials().is_empty(), "{:?}", stage.denials());
 }
