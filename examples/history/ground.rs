@@ -62,7 +62,7 @@ impl Ground {
         };
         Ok(Ground {
             site,
-            primary: support::Server::try_start_on_port()?,
+            primary: support::Server::try_start_on_port_with(&support::alone::NONE)?,
             log,
             failovers: Arc::new(Failovers::new()),
             life,

@@ -68,9 +68,12 @@ impl RedisBuilder {
         let store = ClusterStore::new(seeds, terms, self.probe_interval);
         if !self.lazy {
             store.check().or_else(|failure| {
-                if failure.to_string().contains("cluster support disabled") {
-                    let single = "that server is none of a cluster; write `redis://host:6379`";
-                    return refuse("address", single);
+                let said = failure.to_string();
+                // A Sentinel doesn't know the command.
+                if said.contains("cluster support disabled") || said.contains("unknown command") {
+                    let other = "that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
+                                 `redis+sentinel://host:26379/NAME`";
+                    return refuse("address", other);
                 }
                 Err(unreached(failure))
             })?;

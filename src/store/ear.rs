@@ -24,7 +24,7 @@ pub trait Ear: Send + Sync {
     /// Everything has: the store was emptied.
     fn everything_changed(&self);
 
-    /// Changes are heard no longer. What changed since the latest [`listening`](Ear::listening) may never be told.
+    /// Changes are heard no longer, or still not. What changed since the latest [`listening`](Ear::listening) may never be told.
     fn lost(&self);
 }
 

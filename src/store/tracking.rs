@@ -3,7 +3,7 @@
 //! Guarantees what [`Ear`] says, by `CLIENT TRACKING ON BCAST` and a [heartbeat](Pulse) on the same connection: however
 //! pushes are held up, by the network, by a server that was stopped or by this process having been, no answer to a `PING`
 //! overtakes them, and without answers the ear is told nothing that lets it rely on what it has. Where the connection
-//! is lost or refused, the thread says so once and tries again, with growing pauses.
+//! is lost or refused, the thread says so and tries again, with growing pauses; it logs that once.
 //!
 //! Knows no cache. It is ended by the drop of the [`Tracking`] that stands for it.
 
@@ -104,11 +104,10 @@ impl Listener {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
-            if let Some(since) = listened_since {
-                self.ear.lost();
-                if since.elapsed() >= STEADY {
-                    pause = FIRST_PAUSE;
-                }
+            // Each time: on a cluster it has the nodes asked whether this is one still.
+            self.ear.lost();
+            if listened_since.is_some_and(|since: Instant| since.elapsed() >= STEADY) {
+                pause = FIRST_PAUSE;
             }
             let is_news = complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL);
             if told == Told::Nothing && is_news {

@@ -6,7 +6,7 @@ use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 
 use crate::{
     cluster::Cluster,
-    support::{load_loaf, loaf},
+    support::{Server, alone, load_loaf, loaf},
 };
 
 /// So many that every master has some.
@@ -127,15 +127,20 @@ fn an_id_whose_lease_would_have_another_slot_is_refused() {
 
 #[test]
 fn a_server_that_is_no_cluster_is_refused() {
-    let server = crate::support::Server::start_on_port();
-    let url = server.admin_url().replace("redis://", "redis+cluster://");
-    let refused = Cache::builder(url)
-        .prefix("test:")
-        .build::<Record>()
-        .unwrap_err();
-    let refused = refused.to_string();
-    assert_eq!(
-        refused,
-        "setting `address`: that server is none of a cluster; write `redis://host:6379`"
-    );
+    let without = ["--rename-command", "CLUSTER", ""];
+    for args in [&[][..], &without] {
+        let single = [&alone::NONE[..], args].concat();
+        let server = Server::start_on_port_with(&single);
+        let url = server.admin_url().replace("redis://", "redis+cluster://");
+        let refused = Cache::builder(url)
+            .prefix("test:")
+            .build::<Record>()
+            .unwrap_err();
+        let refused = refused.to_string();
+        assert_eq!(
+            refused,
+            "setting `address`: that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
+             `redis+sentinel://host:26379/NAME`"
+        );
+    }
 }

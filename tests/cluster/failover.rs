@@ -247,6 +247,24 @@ fn while_a_master_is_silent_loads_of_the_others_records_keep_their_leases() {
     cluster.nodes[0].thaw();
 }
 
+/// A refusal is an answer, too.
+#[test]
+fn a_node_that_may_not_be_asked_for_its_state_is_found_again() {
+    let cluster = Cluster::start_with(2, 0, &["--cluster-require-full-coverage", "no"]);
+    let redis = cluster.redis().breaker_threshold(1);
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    let ids = one_of_each(&cluster, 2);
+    for node in &cluster.nodes {
+        node.set_user(&["-cluster|info"]);
+    }
+    let source = || cache.get(&ids[0], load_loaf).unwrap().source();
+    assert_eq!((source(), source()), (Source::Loaded, Source::Hit));
+    cluster.nodes[0].freeze();
+    assert_eq!((source(), source()), (Source::Degraded, Source::Degraded));
+    cluster.nodes[0].thaw();
+    until(|| source() == Source::Hit);
+}
+
 /// It may not have heard yet that it was replaced. With all of its replicas wanted, it is one of those that must confirm.
 #[test]
 fn nothing_is_ended_for_sure_while_a_master_that_was_replaced_may_still_answer() {

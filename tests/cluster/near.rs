@@ -107,6 +107,26 @@ fn a_master_that_has_been_replaced_and_lives_is_relied_on_no_longer() {
 }
 
 #[test]
+fn when_a_replica_has_taken_over_what_is_read_from_it_is_near_soon() {
+    let mut cluster = Cluster::start(3, 1);
+    let (cache, other) = (near(&cluster), cluster.builder().build().unwrap());
+    let _: &Cache = &other;
+    let master = cluster.owner_of(DATA).unwrap();
+    settle(&cache, ID, 1);
+    cluster.nodes[master].kill();
+    until(|| !cache.stats().listening);
+    Cluster::until("the replica has taken over", || {
+        cluster.owner_of(DATA) == Some(3 + master)
+    });
+    // Though nothing is asked for that it had.
+    until(|| cache.stats().listening);
+    settle(&cache, ID, 1);
+    // It hasn't noticed yet.
+    until(|| other.invalidate(ID).is_ok());
+    until(|| number(&cache, ID, 2).0 == 2);
+}
+
+#[test]
 fn a_master_that_is_cut_off_from_the_others_is_relied_on_no_longer() {
     // The other masters of three are stopped: this one answers, and may not.
     let cluster = Cluster::start(3, 0);

@@ -17,6 +17,9 @@ pub fn is_on() -> bool {
     env::var("CACHE_ASIDE_TEST_CLUSTER").is_ok_and(|value| !value.is_empty())
 }
 
+/// What a server is told that is none, whoever asks for clusters.
+pub const NONE: [&str; 2] = ["--cluster-enabled", "no"];
+
 /// What a server is told at its start. The last word counts where one is said twice.
 pub(super) fn server_args(port: u16) -> Vec<String> {
     let (port, bus_port) = (port.to_string(), free_port().to_string());

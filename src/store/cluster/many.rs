@@ -67,10 +67,19 @@ impl ClusterStore {
             End::Release => self.release(keys, token),
             End::BackOff(pause) => self.back_off(keys, token, pause),
         };
-        self.each(loads, |load| &load.keys.data, RedisStore::finish_all, one)
+        // Who only gives leases back is in no hurry, and others may wait for him.
+        let gives_back = loads.iter().all(|load| matches!(load.end, End::Release));
+        let not_given = |node: &Node| (gives_back && node.is_silent()).then_some(false);
+        self.each_of(
+            loads,
+            |load| &load.keys.data,
+            not_given,
+            RedisStore::finish_all,
+            one,
+        )
     }
 
-    /// What a node that doesn't answer was asked counts as renewed, for it isn't known to be lost; and a node that is suspect
+    /// What a node that doesn't answer was asked counts as renewed, for it isn't known to be lost; and a node that is silent
     /// is not asked, since the others' leases would lapse meanwhile.
     pub(super) fn renew_many(
         &self,
@@ -78,11 +87,11 @@ impl ClusterStore {
         lease_ttl: Duration,
     ) -> Result<Vec<bool>, Failure> {
         let all: Vec<_> = leases.iter().collect();
-        let is_answered = |node: &Node| !node.is_suspect();
+        let maybe = |node: &Node| node.is_silent().then_some(true);
         let renewed = self.each_of(
             &all,
             |(keys, _)| &keys.data,
-            is_answered,
+            maybe,
             |store, some| {
                 let some: Vec<_> = some.iter().map(|lease| (*lease).clone()).collect();
                 let renewed = store.renew_all(&some, lease_ttl)?;
@@ -118,16 +127,16 @@ impl ClusterStore {
         send: impl Fn(&RedisStore, &[I]) -> Each<T> + Sync,
         one: impl Fn(&I) -> Result<T, Failure>,
     ) -> Each<T> {
-        self.each_of(all, key, |_| true, send, one)
+        self.each_of(all, key, |_| None, send, one)
     }
 
-    /// Asks each node for its share, if it is one to be asked; then, of those that have moved, the nodes to which they have; and
+    /// Asks each node for its share, unless there is something to say instead; then, of those that have moved, the nodes to which they have; and
     /// what is redirected still, one by one. It was not done, so also what must not be repeated is asked again.
     fn each_of<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],
         key: impl Fn(&I) -> &str,
-        is_asked: impl Fn(&Node) -> bool + Sync,
+        instead: impl Fn(&Node) -> Option<T> + Sync,
         send: impl Fn(&RedisStore, &[I]) -> Each<T> + Sync,
         one: impl Fn(&I) -> Result<T, Failure>,
     ) -> Each<T> {
@@ -136,11 +145,11 @@ impl ClusterStore {
         for _ in 0..2 {
             let shares = self.shares(all, &left, &key)?;
             let each = at_the_same_time(&shares, |share| {
-                if is_asked(&share.node) {
-                    self.ask(&share.node, |store| send(store, &share.items))
-                } else {
-                    Err(Failure::new(Symptom::Partly, "a node that doesn't answer"))
+                let said = share.items.iter().map(|_| instead(&share.node));
+                if let Some(said) = said.collect::<Option<Vec<T>>>() {
+                    return Ok(said.into_iter().map(Ok).collect());
                 }
+                self.ask(&share.node, |store| send(store, &share.items))
             });
             left.clear();
             for (share, each) in shares.iter().zip(each) {

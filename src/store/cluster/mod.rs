@@ -188,10 +188,10 @@ impl Store for ClusterStore {
         self.with(keys, |store| store.fill(keys, token, ttl, record))
     }
 
-    /// Not asked of a node that is suspect: a lease lapses, and whoever gives it back renews others.
+    /// Not asked of a node that is silent: a lease lapses, and whoever gives it back renews others.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
-        if self.atlas.owner(slot_of(&keys.data))?.is_suspect() {
-            return Err(Failure::new(Symptom::Partly, "a node that doesn't answer"));
+        if self.atlas.owner(slot_of(&keys.data))?.is_silent() {
+            return Ok(false);
         }
         self.with(keys, |store| store.release(keys, token))
     }

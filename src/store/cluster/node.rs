@@ -1,7 +1,10 @@
 //! One node: the store on it, and whether it answers.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,7 +18,7 @@ use crate::{
     breaker::Breaker,
     store::{
         Failure, Symptom,
-        cause::AtServer,
+        cause::{AtServer, Silent},
         connection::{Conduct, Timeouts},
         redis::RedisStore,
         script::nonsense,
@@ -43,6 +46,8 @@ pub(super) struct Node {
     pub(super) store: RedisStore,
     /// Turns away those who ask a node that is known not to answer. That of the link counts for all nodes together.
     breaker: Breaker,
+    /// It has been waited for in vain, and has not answered since.
+    is_silent: AtomicBool,
     /// In a redirection, the latest time.
     heard_of: Mutex<Option<Instant>>,
 }
@@ -53,6 +58,7 @@ impl Node {
             place,
             store: RedisStore::new(source, terms.pool_size, terms.timeouts, terms.replicas),
             breaker: Breaker::new(terms.breaker_threshold),
+            is_silent: AtomicBool::new(false),
             heard_of: Mutex::default(),
         }
     }
@@ -79,22 +85,33 @@ impl Node {
         }
         let failure = match step(&self.store) {
             Ok(answer) => {
-                self.breaker.succeeded();
+                self.answered();
                 return Ok(answer);
             }
             Err(failure) => failure,
         };
         match failure.symptom {
             Symptom::Silent => {
+                if failure.cause.is::<Silent>() {
+                    self.is_silent.store(true, Ordering::Relaxed);
+                }
                 let failure = self.named(failure);
                 self.breaker.failed(&failure.clone().at("a node"));
                 Err(failure)
             }
             Symptom::Refused => {
-                self.breaker.succeeded();
+                self.answered();
                 Err(failure)
             }
             Symptom::Crowded | Symptom::Partly => Err(failure),
+        }
+    }
+
+    /// Two loads where all is well.
+    fn answered(&self) {
+        self.breaker.succeeded();
+        if self.is_silent.load(Ordering::Relaxed) {
+            self.is_silent.store(false, Ordering::Relaxed);
         }
     }
 
@@ -113,7 +130,12 @@ impl Node {
         self.breaker.is_open()
     }
 
-    /// Whether the latest request that it was sent failed: then what can wait waits until it has been probed.
+    /// Whether who asks it would wait in vain, for all that is known: then what others must not wait for isn't asked.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Relaxed) || self.is_broken()
+    }
+
+    /// Whether the latest request that it was sent failed: then it is probed.
     pub(super) fn is_suspect(&self) -> bool {
         self.breaker.has_failed()
     }
@@ -130,6 +152,7 @@ impl Node {
         }
         if probed.is_ok() {
             self.breaker.close();
+            self.is_silent.store(false, Ordering::Relaxed);
         }
         probed
     }
