@@ -64,6 +64,34 @@ fn every_call_works() {
     secure.server.assert_every_key_expires();
 }
 
+/// Its nodes tell of their TLS ports to whoever asks by TLS.
+#[cfg(feature = "cluster")]
+#[test]
+fn a_cluster_is_spoken_to_by_tls() {
+    let as_node = ["--cluster-enabled", "yes", "--tls-cluster", "yes"];
+    let secure = Secure::start_with(&[&["--tls-auth-clients", "no"][..], &as_node].concat());
+    let mut all_slots = redis::cmd("CLUSTER");
+    all_slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+    all_slots.exec(&mut secure.server.connect()).unwrap();
+    let url = secure.url_of("localhost");
+    let url = url.replace("rediss://", "rediss+cluster://");
+    let redis = || {
+        Redis::builder(&*url)
+            .tls_root_certificate(secure.authority.pem())
+            .connect_timeout(Duration::from_secs(2))
+    };
+    let cache = Cache::builder(redis()).prefix("test:").near_cache(10);
+    let cache: Cache = cache.build().unwrap();
+    // It takes its time until it thinks that it is a cluster.
+    until(|| cache.get("p", load_loaf).unwrap().source() == Source::Near);
+    assert!(cache.invalidate("p").unwrap());
+    assert_eq!(cache.get("p", load_loaf).unwrap().source(), Source::Loaded);
+
+    let strange = redis().tls_root_certificate(Authority::new().pem());
+    let failure = failure(strange);
+    assert!(failure.contains("`tls_root_certificate`"), "{failure}");
+}
+
 #[test]
 fn records_of_many_megabytes_go_both_ways_whole() {
     let secure = Secure::start();

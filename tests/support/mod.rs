@@ -133,7 +133,7 @@ impl Server {
             match answer {
                 // Another's, which was quicker to take the port; ours will say so.
                 Ok([_, dir]) if !self.is_at_home_in(&dir) => {
-                    thread::sleep(Duration::from_millis(3))
+                    thread::sleep(Duration::from_millis(3));
                 }
                 Ok(_) => return alone::wait_until_ready(self),
                 // It answers, though with a refusal: that is what this test is about.
