@@ -130,8 +130,8 @@ impl ClusterStore {
         self.each_of(all, key, |_| None, send, one)
     }
 
-    /// Asks each node for its share, unless there is something to say instead; then, of those that have moved, the nodes to which they have; and
-    /// what is redirected still, one by one. It was not done, so also what must not be repeated is asked again.
+    /// Asks each node for its share, unless there is something to say instead; then, of those that have moved, the nodes to which
+    /// they have; and what is redirected still, one by one. It was not done, so also what must not be repeated is asked again.
     fn each_of<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],
