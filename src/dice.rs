@@ -1,5 +1,9 @@
 //! Chance, for what would else happen everywhere at once.
 
+use std::time::Duration;
+
+use crate::token::Token;
+
 /// A number from above 0 to 1, all equally likely, to 53 bits.
 ///
 /// # Panics
@@ -17,6 +21,12 @@ pub(crate) fn fraction() -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a power of two")]
     let all = (1_u64 << BITS) as f64;
     steps / all
+}
+
+/// A pause, less up to half of it by chance, so that the processes of a fleet don't act in step.
+pub(crate) fn shortened(pause: Duration) -> Duration {
+    let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+    pause.saturating_sub(Duration::from_micros(Token::random().spread(0, half)))
 }
 
 #[cfg(test)]

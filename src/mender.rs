@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::token::Token;
+use crate::dice::shortened;
 
 /// The pause before the first try. What was a hiccup is over by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -101,12 +101,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// Less up to half of it by chance, so that the processes of a fleet don't probe in step.
-fn shortened(pause: Duration) -> Duration {
-    let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
-    pause.saturating_sub(Duration::from_micros(Token::random().spread(0, half)))
 }
 
 impl Drop for Mender {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use redis::{Client, ConnectionInfo};
 
 use super::RedisBuilder;
-#[cfg(feature = "cluster")]
-use crate::store::cluster::{ClusterStore, node::Terms};
 #[cfg(feature = "sentinel")]
 use crate::store::sentinel::Followed;
+#[cfg(feature = "cluster")]
+use crate::store::{
+    cause::is_in_no_cluster,
+    cluster::{ClusterStore, node::Terms},
+};
 use crate::{
     address::Address,
     error::Error,
@@ -68,9 +71,7 @@ impl RedisBuilder {
         let store = ClusterStore::new(seeds, terms, self.probe_interval);
         if !self.lazy {
             store.check().or_else(|failure| {
-                let said = failure.to_string();
-                // A Sentinel doesn't know the command.
-                if said.contains("cluster support disabled") || said.contains("unknown command") {
+                if is_in_no_cluster(&failure) {
                     let other = "that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
                                  `redis+sentinel://host:26379/NAME`";
                     return refuse("address", other);

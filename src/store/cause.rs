@@ -88,6 +88,15 @@ pub(super) fn is_unknown_command(error: &RedisError) -> bool {
         && error.detail().is_some_and(says)
 }
 
+/// Whether a server that was asked as the node of a cluster is in none. A Sentinel doesn't even know what it was asked.
+#[cfg(feature = "cluster")]
+pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
+    let at_server: Option<&AtServer> = failure.cause.downcast_ref();
+    let error: Option<&RedisError> = at_server.and_then(|at| at.cause.downcast_ref());
+    let says = |detail: &str| detail.contains("cluster support disabled");
+    error.is_some_and(|error| is_unknown_command(error) || error.detail().is_some_and(says))
+}
+
 /// Whether a connection could not be opened because the server knows no RESP3: of what is sent then, `HELLO` alone may be
 /// unknown. The client library has an error for that, but not for each wording.
 fn knows_no_resp3(error: &RedisError) -> bool {

@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::token::Token;
+use crate::dice::shortened;
 
 /// Whether a thread is to end.
 #[derive(Debug, Default)]
@@ -24,11 +24,9 @@ impl End {
         *self.is_near.lock()
     }
 
-    /// Pauses; less up to half of it by chance, so that the processes of a fleet don't connect in step.
+    /// Pauses, not quite so long. True: it is to end.
     pub(super) fn is_near_within(&self, pause: Duration) -> bool {
-        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
-        let less = Duration::from_micros(Token::random().spread(0, half));
-        let until = Instant::now() + pause.saturating_sub(less);
+        let until = Instant::now() + shortened(pause);
         let mut is_near = self.is_near.lock();
         // No wake-up is lost: the flag is set under the lock.
         while !*is_near && !self.wake.wait_until(&mut is_near, until).timed_out() {}

@@ -20,7 +20,7 @@
 //! The steps are told one by one in `lua/README.md`, with why each is as it is.
 
 mod answer;
-mod cause;
+pub(crate) mod cause;
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;
 mod command;
