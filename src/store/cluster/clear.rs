@@ -6,7 +6,7 @@
 
 use redis::cmd;
 
-use super::{ClusterStore, node::Node};
+use super::{ClusterStore, node::Node, slots::being_moved};
 use crate::store::{Failure, Kind, Scanned, Store, Symptom, connection::Conduct};
 
 /// A cursor is the node's own (its table has fewer places than that, though the slot be part of it), the number of the node, and
@@ -63,29 +63,31 @@ impl ClusterStore {
         self.atlas.survey()?;
         let map = self.atlas.map();
         for master in map.masters() {
-            if self.is_moving(master)? {
-                return Err(unsettled());
+            if let Some(slot) = self.being_moved(master)? {
+                let place = &master.place;
+                let why = format!("slot {slot} of the cluster is being moved, says {place}");
+                return Err(Failure::new(Symptom::Refused, why + LATER));
             }
         }
         // Never 0 with the first node and its first place: that is the beginning.
         Ok(u64::from(map.fingerprint().max(1)))
     }
 
-    fn is_moving(&self, node: &Node) -> Result<bool, Failure> {
-        let nodes: String = self.ask(node, |store| {
+    fn being_moved(&self, master: &Node) -> Result<Option<u16>, Failure> {
+        let nodes: String = self.ask(master, |store| {
             store.run(Conduct::Repeatable, |connection| {
                 cmd("CLUSTER").arg("NODES").query(connection)
             })
         })?;
-        // Of its own slots it says: [93->-ID] or [93-<-ID].
-        let mut own = nodes.lines().filter(|line| line.contains("myself"));
-        Ok(own.any(|line| line.contains('[')))
+        Ok(being_moved(&nodes))
     }
 }
 
+const LATER: &str = "; again, when that is done";
+
 fn unsettled() -> Failure {
-    let why = "slots of the cluster were moved meanwhile; again, when that is done";
-    Failure::new(Symptom::Refused, why)
+    let why = "slots of the cluster were moved meanwhile".to_owned();
+    Failure::new(Symptom::Refused, why + LATER)
 }
 
 /// How much of all nodes has been gone through, the nodes before this one and a share of it.

@@ -101,6 +101,29 @@ fn number(value: &Value) -> Option<u16> {
     }
 }
 
+/// The first slot that the node is handing over or being handed, of those in what it says to `CLUSTER NODES`.
+///
+/// Its own line ends with its slots, `0-4 7 9`, and the marks of moves, `[7->-ID]` and `[8-<-ID]`. Redis 7.0 keeps the first of
+/// these marks after the slot is another's, where only that one was told so: then nothing is handed over any more.
+pub(super) fn being_moved(nodes: &str) -> Option<u16> {
+    let own = nodes.lines().find(|line| line.contains("myself"))?;
+    // Id, address, flags, master, ping, pong, epoch, state of the link.
+    let parts = own.split(' ').skip(8);
+    let (marks, slots): (Vec<_>, Vec<_>) = parts.partition(|part| part.starts_with('['));
+    let has = |slot: u16| {
+        slots.iter().any(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            first.parse().is_ok_and(|first: u16| first <= slot)
+                && last.parse().is_ok_and(|last: u16| slot <= last)
+        })
+    };
+    marks.into_iter().find_map(|mark| {
+        let (slot, direction) = mark.strip_prefix('[')?.split_once('-')?;
+        let slot = slot.parse().ok()?;
+        (has(slot) == direction.starts_with('>')).then_some(slot)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +185,22 @@ mod tests {
         ] {
             assert_eq!(ranges(Value::Array(vec![wrong])), None);
         }
+    }
+
+    #[test]
+    fn a_slot_is_being_moved_while_the_node_that_has_it_hands_it_over() {
+        let of = |slots: &str| {
+            let other = "b 10.0.0.2:7000@17000 master - 0 0 2 connected 6 [6->-a]";
+            let own = "a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected";
+            being_moved(&format!("{other}\n{own} {slots}\n"))
+        };
+        assert_eq!(of("0-4 7"), None);
+        assert_eq!(of("0-4 7 [7->-b]"), Some(7));
+        assert_eq!(of("0-4 7 [8-<-b] [9-<-b]"), Some(8));
+        // Left behind: it is the other's by now, or its own.
+        assert_eq!(of("0-4 7 [5->-b]"), None);
+        assert_eq!(of("0-4 7 [3-<-b]"), None);
+        assert_eq!(of("0-4 7 [5->-b] [3->-b]"), Some(3));
+        assert_eq!(being_moved(""), None);
     }
 }
