@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     setting::{between, refuse},
-    store::{Store, connection::Timeouts},
+    store::{Store, timeouts::Timeouts},
 };
 
 /// More than Redis itself admits by default.

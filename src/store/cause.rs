@@ -48,6 +48,11 @@ pub(super) fn hint(
     }
 }
 
+/// Whether it is the server's own refusal, which is a whole reply.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
 /// The failure of a request.
 pub(super) fn failure(error: RedisError, within: Duration) -> Failure {
     Failure {

@@ -24,8 +24,9 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use super::{
     Failure, Symptom,
-    cause::{NoneFree, Silent, failure},
+    cause::{NoneFree, Silent, failure, is_refusal},
     source::Source,
+    timeouts::Timeouts,
 };
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -37,17 +38,6 @@ const RECONNECT: Duration = Duration::from_secs(1);
 
 /// How many connections are opened at the same time. Three, as in r2d2: one that hangs doesn't hold up the rest.
 const CONNECTING: usize = 3;
-
-/// How long each step may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    /// To wait for a free connection, opening one included.
-    pub(crate) checkout: Duration,
-    /// To open a connection.
-    pub(crate) connect: Duration,
-    /// Silence on the wire, while a request is written and while its reply is awaited.
-    pub(crate) io: Duration,
-}
 
 /// What a request leaves behind when its reply is lost. It may have been done, or be done later still, when
 /// something on the way lets go of it.
@@ -247,7 +237,7 @@ impl Connections {
             Err(error) if self.source.is_deposed(error) => true,
             // The server's own refusal is a whole reply. After anything else, what comes next on this
             // wire may belong to this request.
-            Err(error) => !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
+            Err(error) => !is_refusal(error),
         };
         let is_gone =
             |error: &RedisError| error.is_connection_dropped() || self.source.is_deposed(error);

@@ -32,18 +32,15 @@ mod failure;
 pub(crate) mod greeting;
 mod many;
 pub(crate) mod memory;
+mod open;
 mod pipeline;
 mod pulse;
 pub(crate) mod redis;
-mod redis_check;
-mod redis_crowd;
-mod redis_many;
-mod redis_scan;
-mod replicated;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;
 pub(crate) mod source;
+pub(crate) mod timeouts;
 mod tracking;
 
 use std::{sync::Arc, time::Duration};

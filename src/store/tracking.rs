@@ -16,11 +16,12 @@ use redis::{Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Valu
 
 use super::{
     Failure, Symptom, Tracking, cause,
-    connection::{Moved, Timeouts},
+    connection::Moved,
     ear::SharedEar,
     end::{End, Handle},
     pulse::Pulse,
     source::Source,
+    timeouts::Timeouts,
 };
 use crate::{key::LEASE_PREFIX, trace};
 

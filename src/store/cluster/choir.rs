@@ -24,7 +24,6 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    atlas::Atlas,
     map::Map,
     node::Node,
     slots::{Place, slot_of},
@@ -39,8 +38,8 @@ pub(super) struct Choir {
     prefix: String,
     bound: Duration,
     ear: SharedEar,
-    /// Called when a node is heard no longer.
-    atlas: Weak<Atlas>,
+    /// Called when a node is heard no longer, under no lock.
+    when_lost: Box<dyn Fn() + Send + Sync>,
     /// Held while the ear is told whether it can rely on what it hears, so that it is told in the order in which that was so.
     state: Mutex<State>,
 }
@@ -72,13 +71,13 @@ impl Choir {
         prefix: &str,
         bound: Duration,
         ear: SharedEar,
-        atlas: &Arc<Atlas>,
+        when_lost: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Choir> {
         Arc::new(Choir {
             prefix: prefix.to_owned(),
             bound,
             ear,
-            atlas: Arc::downgrade(atlas),
+            when_lost: Box::new(when_lost),
             state: Mutex::default(),
         })
     }
@@ -239,9 +238,7 @@ impl Ear for Part {
             return;
         };
         choir.lost(&self.place, self.number);
-        if let Some(atlas) = choir.atlas.upgrade() {
-            atlas.call_mender();
-        }
+        (choir.when_lost)();
     }
 }
 

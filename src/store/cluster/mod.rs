@@ -282,7 +282,12 @@ impl Store for ClusterStore {
     }
 
     fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        let choir = Choir::new(prefix, bound, ear, &self.atlas);
+        let atlas = Arc::downgrade(&self.atlas);
+        let choir = Choir::new(prefix, bound, ear, move || {
+            if let Some(atlas) = atlas.upgrade() {
+                atlas.call_mender();
+            }
+        });
         self.atlas.tell(&choir);
         Some(Tracking::new(Conducted(choir)))
     }

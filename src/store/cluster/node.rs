@@ -19,10 +19,12 @@ use crate::{
     store::{
         Failure, Symptom,
         cause::{AtServer, Silent},
-        connection::{Conduct, Timeouts},
+        connection::Conduct,
+        open::elsewhere,
         redis::RedisStore,
         script::nonsense,
-        source::{Source, elsewhere},
+        source::Source,
+        timeouts::Timeouts,
     },
 };
 

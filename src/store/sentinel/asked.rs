@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt};
 use redis::{Connection, ConnectionInfo, ErrorKind, RedisError, RedisResult, cmd};
 
 use super::verdict::Master;
-use crate::store::{cause, connection::Timeouts, source::open};
+use crate::store::{cause, open::open, timeouts::Timeouts};
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,

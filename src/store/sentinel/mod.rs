@@ -35,9 +35,9 @@ use verdict::{Master, verdict};
 
 use super::{
     Failure, Symptom, cause,
-    connection::Timeouts,
     end::{End, Handle},
-    source::{elsewhere, open},
+    open::{elsewhere, open},
+    timeouts::Timeouts,
 };
 use crate::trace;
 

@@ -12,8 +12,12 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 use redis::{Connection, RedisResult, cmd};
 
-use super::{Failure, Symptom, connection::Conduct, redis::RedisStore};
-use crate::{key::Keys, setting::millis};
+use super::server::RedisStore;
+use crate::{
+    key::Keys,
+    setting::millis,
+    store::{Failure, Symptom, connection::Conduct},
+};
 
 /// What is added to a lease key for that one, so that it lies in the same slot and a user who may write the lease may
 /// write it.
@@ -37,7 +41,7 @@ impl RedisStore {
     }
 
     /// Runs a step until the replicas have what it changed; with a mark, what others did before as well.
-    pub(super) fn run_replicated<T>(
+    pub(in crate::store) fn run_replicated<T>(
         &self,
         conduct: Conduct,
         mark: Option<&str>,

@@ -4,17 +4,22 @@
 
 use std::{iter, time::Duration};
 
-use redis::{Connection, ErrorKind, RedisResult, Value, cmd, from_redis_value};
+use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
 
-use super::{
-    Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, TtlRemaining, cause,
-    command::{entry, entry_with_ttl},
-    connection::Conduct,
-    pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
-    redis::RedisStore,
-    script::{self, Script, Scripts, call_all},
+use super::server::RedisStore;
+use crate::{
+    key::Keys,
+    setting::millis,
+    store::{
+        Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, TtlRemaining,
+        cause::{self, is_refusal},
+        command::{entry, entry_with_ttl},
+        connection::Conduct,
+        pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
+        script::{self, Script, Scripts, call_all},
+    },
+    token::Token,
 };
-use crate::{key::Keys, setting::millis, token::Token};
 
 impl RedisStore {
     pub(super) fn read_many(&self, all: &[&str]) -> Each<Entry> {
@@ -184,7 +189,7 @@ impl RedisStore {
     ) -> RedisResult<Vec<Result<T, Failure>>> {
         let refused = |error| cause::failure(error, self.connections.timeouts().io);
         each.map(|read| match read {
-            Err(error) if !is_refusal(error.kind()) => Err(error),
+            Err(error) if !is_refusal(&error) => Err(error),
             read => Ok(read.map_err(refused)),
         })
         .collect()
@@ -193,8 +198,4 @@ impl RedisStore {
 
 fn truth(reply: RedisResult<Value>) -> RedisResult<bool> {
     Ok(from_redis_value(reply?)?)
-}
-
-pub(super) fn is_refusal(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Server(_) | ErrorKind::Extension)
 }

@@ -3,70 +3,28 @@
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
 //! Knows nothing of flights, loaders or record types.
 
+mod check;
+mod crowd;
+mod many;
+mod question;
+mod replicated;
+mod scan;
+mod server;
+
 use std::{sync::Arc, time::Duration};
 
-use redis::{Connection, RedisResult, cmd};
+use redis::{Connection, cmd};
 
-#[cfg(feature = "sentinel")]
-use super::end::Handle;
+use self::question::{Lease, Look};
+pub(crate) use self::server::RedisStore;
 use super::{
     Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
     Scanned, Store, Tracking, TtlRemaining, Update, command,
-    connection::{Conduct, Connections, Timeouts},
-    redis_crowd::{Crowds, Lease, Look},
-    script::{self, Scripts},
-    source::Source,
+    connection::Conduct,
+    script,
     tracking::{self, Task},
 };
 use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
-
-/// One server: the connections to it, and the scripts it is told.
-pub(crate) struct RedisStore {
-    pub(super) connections: Connections,
-    pub(super) scripts: Scripts,
-    pub(super) crowds: Crowds,
-    /// How many of them must have what was ended before it counts.
-    pub(super) replicas: u32,
-    /// Who asks the sentinels.
-    #[cfg(feature = "sentinel")]
-    _watch: Option<Handle>,
-}
-
-impl RedisStore {
-    /// Opens no connection.
-    pub(crate) fn new(
-        source: impl Into<Source>,
-        pool_size: u32,
-        timeouts: Timeouts,
-        replicas: u32,
-    ) -> RedisStore {
-        let source = source.into();
-        RedisStore {
-            #[cfg(feature = "sentinel")]
-            _watch: match &source {
-                Source::Fixed(_) => None,
-                Source::Followed(followed) => followed.watch(),
-            },
-            connections: Connections::new(source, pool_size, timeouts),
-            scripts: Scripts::new(),
-            crowds: Crowds::default(),
-            replicas,
-        }
-    }
-
-    /// What a connection outside the pool is made of.
-    pub(super) fn terms(&self) -> (&Source, Timeouts) {
-        self.connections.terms()
-    }
-
-    pub(super) fn run<T>(
-        &self,
-        conduct: Conduct,
-        run: impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, Failure> {
-        self.connections.run(conduct, run)
-    }
-}
 
 impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {

@@ -2,20 +2,22 @@
 //! cache needs.
 //!
 //! Who it is, and what there is against it that a cache can live with, is logged. That it pushes no changes is the
-//! [listener](super::tracking)'s to say: only some caches want them.
+//! [listener](crate::store::tracking)'s to say: only some caches want them.
 
 use std::iter::once;
 
 use redis::{Cmd, Connection, RedisError, RedisResult, Value, cmd};
 
-use super::{
-    Failure, Symptom, cause,
-    greeting::{Greeting, Kin, hello, info},
-    pipeline::{self, LARGE_REPLIES},
-    redis::RedisStore,
-    script,
+use super::server::RedisStore;
+use crate::{
+    store::{
+        Failure, Symptom, cause,
+        greeting::{Greeting, Kin, hello, info},
+        pipeline::{self, LARGE_REPLIES},
+        script,
+    },
+    trace,
 };
-use crate::trace;
 
 impl RedisStore {
     /// Connects once and tells the server the scripts: whatever is wrong with the address, the password, the

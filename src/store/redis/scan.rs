@@ -2,8 +2,11 @@
 
 use redis::cmd;
 
-use super::{Failure, Kind, Scanned, connection::Conduct, redis::RedisStore};
-use crate::key::{Keys, LEASE_PREFIX};
+use super::server::RedisStore;
+use crate::{
+    key::{Keys, LEASE_PREFIX},
+    store::{Failure, Kind, Scanned, connection::Conduct},
+};
 
 /// How many places of its table the server looks at in one step, which takes it well under a millisecond.
 const PLACES: u32 = 1_000;
