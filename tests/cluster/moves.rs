@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use cache_aside::{Cache, Record, Source};
+use cache_aside::{Cache, Record, Source, store::Keys};
 
 use crate::{
     DATA, ID,
@@ -120,6 +120,39 @@ fn a_load_from_before_an_invalidation_is_not_filled_though_its_slot_was_moved_in
         cluster.begin_move(slot, from, to);
         writer.invalidate(ID).unwrap();
         cluster.hand_over(slot, from, to);
+        cluster.end_move(slot, to);
+        Ok::<_, Infallible>(Some(version(1)))
+    };
+    assert_eq!(cache.get(ID, loader).unwrap().source(), Source::Loaded);
+    let next = cache.get(ID, load(2)).unwrap();
+    assert_eq!(next.record().unwrap().get("version"), Some("2"));
+}
+
+/// As a handing over leaves it that timed out when the new node had the key already.
+#[test]
+fn what_stands_at_both_nodes_is_ended_at_both() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load(1)).unwrap();
+    cluster.begin_move(slot, from, to);
+    cluster.copy(DATA, from, to);
+    assert!(stands(&cluster, from) && stands(&cluster, to));
+    assert!(cache.invalidate(ID).unwrap());
+    assert!(!stands(&cluster, from) && !stands(&cluster, to));
+    cluster.end_move(slot, to);
+    let next = cache.get(ID, load(2)).unwrap();
+    assert_eq!(next.record().unwrap().get("version"), Some("2"));
+}
+
+#[test]
+fn a_load_whose_lease_stands_at_both_nodes_is_not_filled_after_an_invalidation() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    let writer: Cache = cluster.builder().build().unwrap();
+    let loader = |_: &str| {
+        cluster.begin_move(slot, from, to);
+        cluster.copy(&Keys::of(DATA.to_owned()).lease, from, to);
+        writer.invalidate(ID).unwrap();
         cluster.end_move(slot, to);
         Ok::<_, Infallible>(Some(version(1)))
     };

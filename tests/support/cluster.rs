@@ -181,17 +181,27 @@ impl Cluster {
         from: usize,
         to: usize,
     ) -> Result<bool, String> {
-        let (from, to) = (&self.nodes[from], &self.nodes[to]);
-        let keys: Vec<Vec<u8>> = try_ask(from, cluster("GETKEYSINSLOT").arg(slot).arg(1))
+        let node = &self.nodes[from];
+        let keys: Vec<Vec<u8>> = try_ask(node, cluster("GETKEYSINSLOT").arg(slot).arg(1))
             .map_err(|error| error.to_string())?;
         let Some(key) = keys.first() else {
             return Ok(false);
         };
-        let mut migrate = cmd("MIGRATE");
-        migrate.arg("127.0.0.1").arg(to.port()).arg(key).arg(0);
-        migrate.arg(5_000).arg("REPLACE");
-        tell(from, &migrate)?;
+        tell(node, self.migrate(key, to).arg("REPLACE"))?;
         Ok(true)
+    }
+
+    /// Hands over a key that then stands at both nodes.
+    pub(crate) fn copy(&self, key: &str, from: usize, to: usize) {
+        let node = &self.nodes[from];
+        well(tell(node, self.migrate(key.as_bytes(), to).arg("COPY")));
+    }
+
+    fn migrate(&self, key: &[u8], to: usize) -> Cmd {
+        let mut migrate = cmd("MIGRATE");
+        migrate.arg("127.0.0.1").arg(self.nodes[to].port());
+        migrate.arg(key).arg(0).arg(5_000);
+        migrate
     }
 
     /// The slot is the other's from now on.

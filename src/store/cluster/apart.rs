@@ -10,6 +10,9 @@
 //! old record stands there after it stood there before, and the second step deletes it, or it has gone already. The other
 //! way around, an old load could fill in between. (So does `clear.rs` with all of them.)
 //!
+//! And each at both nodes: where a handing over broke off (`IOERR`), a key may stand at both, and the one at the new node would be
+//! read when the slot is its own.
+//!
 //! Where replicas are waited for, that is for what this call itself has changed: a mark, as `replicated.rs` sets one, would be sent to
 //! the other node.
 
@@ -30,12 +33,24 @@ use crate::{
 
 impl ClusterStore {
     pub(super) fn invalidate_apart(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.at(&keys.lease, |store, asking| {
+        self.wherever(&keys.lease, |store, asking| {
             store.end_lease_alone(&keys.lease, asking)
         })?;
-        self.at(&keys.data, |store, asking| {
+        self.wherever(&keys.data, |store, asking| {
             store.unlink_alone(&keys.data, asking)
         })
+    }
+
+    /// Does so at each of the two nodes: the old one sends to the new one only those who ask for what it hasn't, so that is asked
+    /// again. True: at one of them there was something.
+    fn wherever(
+        &self,
+        key: &str,
+        step: impl Fn(&RedisStore, bool) -> Result<bool, Failure>,
+    ) -> Result<bool, Failure> {
+        let here = self.at(key, &step)?;
+        let there = self.at(key, &step)?;
+        Ok(here || there)
     }
 }
 
