@@ -10,7 +10,7 @@ use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, RedisError,
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
 use crate::{
@@ -118,7 +118,18 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
              of who signed it as `{ROOT}`"
         ),
         TlsError::InvalidCertificate(why @ (NotValidForName | NotValidForNameContext { .. })) => {
-            format!("the server's certificate is another host's: {why}")
+            let by_name = if matches!(
+                why,
+                NotValidForNameContext {
+                    expected: ServerName::IpAddress(_),
+                    ..
+                }
+            ) {
+                "; go by its name, which a node of a cluster announces with `cluster-announce-hostname`"
+            } else {
+                ""
+            };
+            format!("the server's certificate is another host's: {why}{by_name}")
         }
         TlsError::InvalidCertificate(
             why @ (Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }),

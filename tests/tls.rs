@@ -92,6 +92,44 @@ fn a_cluster_is_spoken_to_by_tls() {
     assert!(failure.contains("`tls_root_certificate`"), "{failure}");
 }
 
+/// Nodes name each other by their addresses, for which certificates are rarely made, unless they are told to do otherwise.
+#[cfg(feature = "cluster")]
+#[test]
+fn nodes_of_a_cluster_are_spoken_to_by_the_names_that_they_announce() {
+    let announced = |kind| {
+        let as_node = ["--cluster-enabled", "yes", "--tls-cluster", "yes"];
+        let names = [
+            ["--cluster-announce-ip", "127.0.0.1"],
+            ["--cluster-announce-hostname", "localhost"],
+            ["--cluster-preferred-endpoint-type", kind],
+        ];
+        let args = [
+            &["--tls-auth-clients", "no"],
+            names.as_flattened(),
+            &as_node,
+        ]
+        .concat();
+        let secure = Secure::start_as(&["localhost"], &args);
+        let mut all_slots = redis::cmd("CLUSTER");
+        all_slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+        all_slots.exec(&mut secure.server.connect()).unwrap();
+        let url = secure
+            .url_of("localhost")
+            .replace("rediss://", "rediss+cluster://");
+        let redis = Redis::builder(url).tls_root_certificate(secure.authority.pem());
+        (redis.connect_timeout(Duration::from_secs(2)), secure)
+    };
+    let (redis, _secure) = announced("hostname");
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    until(|| cache.get("p", load_loaf).unwrap().is_hit());
+
+    let (redis, secure) = announced("ip");
+    let failure = failure(redis);
+    let address = format!("127.0.0.1:{}", secure.port);
+    assert!(failure.contains(&address), "{failure}");
+    assert!(failure.contains("`cluster-announce-hostname`"), "{failure}");
+}
+
 #[test]
 fn records_of_many_megabytes_go_both_ways_whole() {
     let secure = Secure::start();
