@@ -1,5 +1,5 @@
 //! What the calls cost where the server is another one than a single one by TCP: by its socket, by TLS, behind sentinels, and
-//! a cluster, whose replicas are waited for or are not.
+//! a cluster, whose replicas are waited for or are not. (Replicas that share its cores with the server take their part of them.)
 //!
 //! `cargo bench --bench places --all-features` starts private servers on loopback ports and prints a table. The calls are
 //! interleaved, because a noisy machine shifts everything it runs in one second and nothing that it ran in the second before.
@@ -30,13 +30,14 @@ const ROUNDS: usize = 4_000;
 const BATCH_ROUNDS: usize = 400;
 
 /// In the order of the table.
-const PLACES: [&str; 6] = [
+const PLACES: [&str; 7] = [
     "one server, TCP",
-    "… its socket",
+    "… by its socket",
     "… TLS",
-    "… sentinels",
+    "… with 2 replicas, by sentinels",
     "cluster of 3",
-    "… waiting for a replica",
+    "… with a replica each",
+    "… which is waited for",
 ];
 
 fn cache(place: impl Into<Backend>) -> Cache {
@@ -76,18 +77,20 @@ fn main() {
     let in_earnest = std::env::args().any(|arg| arg == "--bench");
     let of = |rounds| if in_earnest { rounds } else { 2 };
 
-    eprintln!("places: starting 14 servers");
+    eprintln!("places: starting 18 servers");
     let (tcp, socket) = (Server::start_on_port(), Server::start());
     let secure = Secure::start();
     let sentinels = SentinelSet::start();
-    let cluster = Cluster::start(3, 1);
+    let cluster = Cluster::start(3, 0);
+    let with_replicas = Cluster::start(3, 1);
     let caches = [
         cache(tcp.url()),
         cache(socket.url()),
         cache(secure.redis()),
         cache(sentinels.redis()),
         cache(cluster.redis()),
-        cache(cluster.redis().wait_for_replicas(1)),
+        cache(with_replicas.redis()),
+        cache(with_replicas.redis().wait_for_replicas(1)),
     ];
     let ids: Vec<_> = (0..IDS).map(|id| format!("p-{id:03}")).collect();
 
