@@ -5,6 +5,7 @@
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  a new nonce, for a write guard
 -- ARGV[2]  how long the record may still be served, in milliseconds
+-- ARGV[3]  1: change something in any case, so that replicas can be waited for
 --
 -- Returns  1  there was a record
 --          0  there was none
@@ -14,8 +15,13 @@
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no
 -- field, but it deletes
+local changed = 1
 if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
   or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[1])) == 'table' then
+  changed = redis.call('DEL', KEYS[2])
+end
+if changed == 0 and ARGV[3] == '1' then
+  redis.call('SET', KEYS[2], '', 'PX', 1)
   redis.call('DEL', KEYS[2])
 end
 

@@ -3,6 +3,7 @@
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  a new nonce, for a write guard
+-- ARGV[2]  1: change something in any case, so that replicas can be waited for
 --
 -- Returns  1  there was a record
 --          0  there was none
@@ -13,9 +14,15 @@
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no
 -- field, but it deletes
+local changed = 1
 if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
   or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[1])) == 'table' then
-  redis.call('DEL', KEYS[2])
+  changed = redis.call('DEL', KEYS[2])
 end
 -- not DEL: a large record is taken apart by another thread of the server
-return redis.call('UNLINK', KEYS[1])
+local ended = redis.call('UNLINK', KEYS[1])
+if changed + ended == 0 and ARGV[2] == '1' then
+  redis.call('SET', KEYS[2], '', 'PX', 1)
+  redis.call('DEL', KEYS[2])
+end
+return ended

@@ -5,6 +5,7 @@
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  the writer's token
 -- ARGV[2]  a new nonce, for a guard in which other writers stand
+-- ARGV[3]  1: change something in any case, so that replicas can be waited for
 --
 -- Returns  1  there was a record
 --          0  there was none
@@ -14,6 +15,7 @@
 -- a load from before it: the guard has another nonce, or is gone. A lease that took
 -- the guard's place, because the guard had lapsed, is gone too.
 
+local changed = 1
 -- pcall: a lease is no hash, and has no such field
 if redis.pcall('HEXISTS', KEYS[2], 'nonce') == 1 then
   redis.call('HDEL', KEYS[2], ARGV[1], 'nonce')
@@ -34,6 +36,11 @@ if redis.pcall('HEXISTS', KEYS[2], 'nonce') == 1 then
     redis.call('DEL', KEYS[2])
   end
 else
+  changed = redis.call('DEL', KEYS[2])
+end
+local ended = redis.call('DEL', KEYS[1])
+if changed + ended == 0 and ARGV[3] == '1' then
+  redis.call('SET', KEYS[2], '', 'PX', 1)
   redis.call('DEL', KEYS[2])
 end
-return redis.call('DEL', KEYS[1])
+return ended

@@ -7,6 +7,7 @@
 -- ARGV[3]  the record's new TTL in milliseconds, or 0 to keep the one it has
 -- ARGV[4]  a new nonce, for a write guard
 -- ARGV[5]  a record that has no more milliseconds left than this keeps them
+-- ARGV[6]  1: change something in any case, so that replicas can be waited for
 --
 -- Called within MULTI and EXEC, after a WATCH of both keys whose reply the caller
 -- has waited for. So if it arrives late, when its caller has given it up and the
@@ -21,8 +22,13 @@
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no
 -- field, but it deletes
+local changed = 1
 if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
   or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[4])) == 'table' then
+  changed = redis.call('DEL', KEYS[2])
+end
+if changed == 0 and ARGV[6] == '1' then
+  redis.call('SET', KEYS[2], '', 'PX', 1)
   redis.call('DEL', KEYS[2])
 end
 

@@ -113,10 +113,10 @@ pub use store::TtlRemaining;
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///
 /// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step; but for
-/// [`END_LEASE`](scripts::END_LEASE), which touches the lease's only.
+/// [`END_ALONE`](scripts::END_ALONE), which touches one of them.
 pub mod scripts {
     pub use crate::store::script::{
-        ACQUIRE, BACK_OFF, END_LEASE, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
+        ACQUIRE, BACK_OFF, END_ALONE, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
         UNGUARD, UPDATE_FIELD,
     };
 }

@@ -85,11 +85,12 @@ pub(super) fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<Str
     Ok(lease)
 }
 
-/// One attempt at an optimistic update.
+/// One attempt at an optimistic update. `tells`: something changes in any case, so that replicas can be waited for.
 pub(super) fn update(
     connection: &mut Connection,
     keys: &Keys,
     ttl: Option<NewTtl>,
+    tells: bool,
     change: Change<'_>,
 ) -> RedisResult<Update> {
     let lease = watch(connection, keys)?;
@@ -119,6 +120,10 @@ pub(super) fn update(
             .hset(&keys.lease, "nonce", nonce.as_bytes())
             .ignore();
     } else {
+        if tells {
+            let set = transaction.cmd("SET").arg(&keys.lease);
+            set.arg("").arg("PX").arg(1).ignore();
+        }
         transaction.del(&keys.lease).ignore();
     }
     if let Some(Diff { set, gone }) = &diff {

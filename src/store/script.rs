@@ -58,8 +58,8 @@ scripts! {
     RENEW renew;
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
-    /// Ends every load of a record that is under way, and leaves the record.
-    END_LEASE end_lease;
+    /// Ends what stands at one of the two keys of a record.
+    END_ALONE end_alone;
     /// Has a record count as stale, and ends every load of it that is under way.
     EXPIRE expire;
     /// Begins a write: no fill until it has ended.

@@ -9,6 +9,7 @@ mod calls;
 mod failover;
 mod moves;
 mod near;
+mod replicas;
 
 use std::convert::Infallible;
 

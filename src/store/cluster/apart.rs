@@ -13,10 +13,10 @@
 //! And each at both nodes: where a handing over broke off (`IOERR`), a key may stand at both, and the one at the new node would be
 //! read when the slot is its own.
 //!
-//! Where replicas are waited for, that is for what this call itself has changed: a mark, as `replicated.rs` sets one, would be sent to
-//! the other node.
+//! Where replicas are waited for, each step at each node is. (Where the connection to the old node is lost in mid-wait, what it did
+//! there is not waited for again: the key has gone, and whoever asks is sent to the new one.)
 
-use redis::{Cmd, Connection, FromRedisValue, RedisResult, Value, cmd};
+use redis::{RedisResult, Value, cmd};
 
 use super::ClusterStore;
 use crate::{
@@ -33,23 +33,15 @@ use crate::{
 
 impl ClusterStore {
     pub(super) fn invalidate_apart(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.wherever(&keys.lease, |store, asking| {
-            store.end_lease_alone(&keys.lease, asking)
-        })?;
-        self.wherever(&keys.data, |store, asking| {
-            store.unlink_alone(&keys.data, asking)
-        })
+        self.end_wherever(&keys.lease, true)?;
+        self.end_wherever(&keys.data, false)
     }
 
-    /// Does so at each of the two nodes: the old one sends to the new one only those who ask for what it hasn't, so that is asked
-    /// again. True: at one of them there was something.
-    fn wherever(
-        &self,
-        key: &str,
-        step: impl Fn(&RedisStore, bool) -> Result<bool, Failure>,
-    ) -> Result<bool, Failure> {
-        let here = self.at(key, &step)?;
-        let there = self.at(key, &step)?;
+    /// Ends a key at each of the two nodes: the old one sends to the new one only those who ask for what it hasn't, so that is
+    /// asked again. True: at one of them something stood there.
+    fn end_wherever(&self, key: &str, is_lease: bool) -> Result<bool, Failure> {
+        let end = || self.at(key, |store, asking| store.end_alone(key, is_lease, asking));
+        let (here, there) = (end()?, end()?);
         Ok(here || there)
     }
 }
@@ -58,21 +50,19 @@ impl ClusterStore {
 type Asked = (Value, RedisResult<i64>, Value, RedisResult<Value>);
 
 impl RedisStore {
-    fn end_lease_alone(&self, lease: &str, asking: bool) -> Result<bool, Failure> {
-        let end_lease = &self.scripts.end_lease;
-        self.run_replicated(Conduct::Repeatable, None, |connection| {
-            end_lease.load(connection)?;
-            let mut request = end_lease.request_on(lease);
-            request.arg(Token::random().as_bytes());
-            one(connection, &request, asking)
-        })
-    }
-
-    fn unlink_alone(&self, data: &str, asking: bool) -> Result<bool, Failure> {
-        let mut unlink = cmd("UNLINK");
-        unlink.arg(data);
-        self.run_replicated(Conduct::Repeatable, None, |connection| {
-            one(connection, &unlink, asking)
+    fn end_alone(&self, key: &str, is_lease: bool, asking: bool) -> Result<bool, Failure> {
+        let end_alone = &self.scripts.end_alone;
+        self.run_replicated(Conduct::Repeatable, |connection| {
+            end_alone.load(connection)?;
+            let nonce = is_lease.then(Token::random);
+            let nonce = nonce.as_ref().map_or(&[][..], |nonce| nonce.as_bytes());
+            let mut request = end_alone.request_on(key);
+            request.arg(nonce).arg(self.tells());
+            if asking {
+                // The word that lets in who was sent here.
+                cmd("ASKING").exec(connection)?;
+            }
+            request.query(connection)
         })
     }
 
@@ -96,16 +86,4 @@ impl RedisStore {
             }
         })
     }
-}
-
-/// Sends a command about one key; to the node to which its slot is being moved, with the word that lets it in.
-fn one<T: FromRedisValue>(
-    connection: &mut Connection,
-    command: &Cmd,
-    asking: bool,
-) -> RedisResult<T> {
-    if asking {
-        cmd("ASKING").exec(connection)?;
-    }
-    command.query(connection)
 }

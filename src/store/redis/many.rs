@@ -157,10 +157,10 @@ impl RedisStore {
         let invalidate = &self.scripts.invalidate;
         let request = |keys: &&Keys| {
             let mut request = invalidate.request(keys);
-            request.arg(Token::random().as_bytes());
+            request.arg(Token::random().as_bytes()).arg(self.tells());
             request
         };
-        self.run_ending(Conduct::Repeatable, all, |connection| {
+        self.run_replicated(Conduct::Repeatable, |connection| {
             let ended = all.iter().map(request);
             let ended = call_all(connection, SMALL_REPLIES, &[invalidate], ended)?;
             let ended = ended.into_iter().map(Value::extract_error);

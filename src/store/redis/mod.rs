@@ -143,9 +143,9 @@ impl Store for RedisStore {
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.run_ending(Conduct::Repeatable, &[keys], |connection| {
+        self.run_replicated(Conduct::Repeatable, |connection| {
             self.scripts.invalidate.call(connection, keys, |request| {
-                request.arg(Token::random().as_bytes());
+                request.arg(Token::random().as_bytes()).arg(self.tells());
             })
         })
     }
@@ -179,9 +179,10 @@ impl Store for RedisStore {
     }
 
     fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
-        self.run_ending(Conduct::Repeatable, &[keys], |connection| {
+        self.run_replicated(Conduct::Repeatable, |connection| {
             self.scripts.expire.call(connection, keys, |request| {
-                request.arg(Token::random().as_bytes()).arg(millis(stay));
+                request.arg(Token::random().as_bytes());
+                request.arg(millis(stay)).arg(self.tells());
             })
         })
     }
@@ -197,10 +198,10 @@ impl Store for RedisStore {
     }
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
-        self.run_ending(Conduct::Repeatable, &[keys], |connection| {
+        self.run_replicated(Conduct::Repeatable, |connection| {
             self.scripts.unguard.call(connection, keys, |request| {
                 request.arg(writer.as_bytes());
-                request.arg(Token::random().as_bytes());
+                request.arg(Token::random().as_bytes()).arg(self.tells());
             })
         })
     }
@@ -212,14 +213,15 @@ impl Store for RedisStore {
         value: &[u8],
         ttl: Option<NewTtl>,
     ) -> Result<Update, Failure> {
-        let done = self.run_ending(Conduct::Transaction, &[keys], |connection| {
+        let done = self.run_replicated(Conduct::Transaction, |connection| {
             command::watch(connection, keys)?;
             let update_field = &self.scripts.update_field;
             update_field.call_watched(connection, keys, |request| {
                 let (ttl, if_over) =
                     ttl.map_or((0, 0), |new| (millis(new.ttl), millis(new.if_over)));
                 request.arg(field).arg(value).arg(ttl);
-                request.arg(Token::random().as_bytes()).arg(if_over);
+                request.arg(Token::random().as_bytes());
+                request.arg(if_over).arg(self.tells());
             })
         })?;
         Ok(match done {
@@ -235,8 +237,8 @@ impl Store for RedisStore {
         ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
-        self.run_ending(Conduct::Transaction, &[keys], |connection| {
-            command::update(connection, keys, ttl, change)
+        self.run_replicated(Conduct::Transaction, |connection| {
+            command::update(connection, keys, ttl, self.replicas > 0, change)
         })
     }
 

@@ -6,7 +6,8 @@
 //!
 //! `WAIT` waits for the latest change *of its own connection*, in some versions of Redis whatever others did before. An
 //! invalidation that finds nothing to end changes nothing; but what another one ended just now may not be on the replicas
-//! yet. So before the `WAIT` goes a change that is one in any case, to a key that lives for a millisecond.
+//! yet. So the step itself then changes something in any case: it sets the lease key, and deletes it again. (Not another key, and
+//! not afterwards: while a cluster moves the slot, that would be sent to another node.)
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -14,37 +15,16 @@ use redis::{Connection, RedisResult, cmd};
 
 use super::server::RedisStore;
 use crate::{
-    key::Keys,
     setting::millis,
     store::{Failure, Symptom, connection::Conduct},
 };
 
-/// What is added to a lease key for that one, so that it lies in the same slot and a user who may write the lease may
-/// write it.
-const MARK: &str = ":wait";
-
 impl RedisStore {
-    /// Runs a step that ends something, of these records.
-    pub(super) fn run_ending<T>(
-        &self,
-        conduct: Conduct,
-        keys: &[&Keys],
-        run: impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, Failure> {
-        match keys.first() {
-            Some(first) if self.replicas > 0 => {
-                let mark = format!("{}{MARK}", first.lease);
-                self.run_replicated(conduct, Some(&mark), run)
-            }
-            _ => self.run(conduct, run),
-        }
-    }
-
-    /// Runs a step until the replicas have what it changed; with a mark, what others did before as well.
+    /// Runs a step until the replicas have what it changed, and what others did before. It must change something in any
+    /// case: see [`tells`](RedisStore::tells).
     pub(in crate::store) fn run_replicated<T>(
         &self,
         conduct: Conduct,
-        mark: Option<&str>,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
         let wanted = self.replicas;
@@ -55,10 +35,6 @@ impl RedisStore {
         let within = self.connections.timeouts().io / 2;
         let (done, have) = self.run(conduct, |connection| {
             let done = run(connection)?;
-            if let Some(mark) = mark {
-                let mut set = cmd("SET");
-                set.arg(mark).arg("").arg("PX").arg(1).exec(connection)?;
-            }
             let mut wait = cmd("WAIT");
             let have: u32 = wait.arg(wanted).arg(millis(within)).query(connection)?;
             Ok((done, have))
@@ -72,6 +48,11 @@ impl RedisStore {
             return Err(Failure::new(Symptom::Refused, behind));
         }
         Ok(done)
+    }
+
+    /// The word for scripts that are to change something in any case.
+    pub(in crate::store) fn tells(&self) -> u8 {
+        u8::from(self.replicas > 0)
     }
 }
 
