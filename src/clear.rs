@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     event::Write,
     inner::Inner,
-    store::{Kind, Scanned},
+    store::{Cursor, Kind, Scanned},
     write::Wrote,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn clear<R>(inner: &Inner<R>, mut progress: impl FnMut(Cleared)) -> R
         share: 0.0,
     };
     for (kind, before) in [(Kind::Leases, 0.0), (Kind::Records, 0.5)] {
-        let mut cursor = Some(0);
+        let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
             let Scanned { met, next, share } =
                 inner.ask("scan", |store| store.scan(prefix, kind, at))?;

@@ -62,13 +62,24 @@ pub enum Kind {
     Records,
 }
 
+/// Where a [`Store::scan`](super::Store::scan) has come, as each of its steps tells the next. All 0 to begin with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    /// Which of the parts that are gone through one after the other: the nodes of a cluster.
+    pub part: u64,
+    /// Where in that part.
+    pub place: u64,
+    /// Whose places these are: something that is another number where the store has become another, in which they mean nothing.
+    pub of: u64,
+}
+
 /// What one step of a [`Store::scan`](super::Store::scan) has met.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scanned {
     /// Of which records. One may come in several steps.
     pub met: Vec<Keys>,
     /// Where to go on; `None` at the end.
-    pub next: Option<u64>,
+    pub next: Option<Cursor>,
     /// How much of the store has been gone through by now, from 0 to 1. It only grows.
     pub share: f64,
 }

@@ -48,7 +48,7 @@ use std::{sync::Arc, time::Duration};
 pub use answer::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
 pub use ear::{Ear, Tracking};
 pub use failure::{Failure, Symptom};
-pub use many::{Due, Each, End, Finish, Kind, Question, Scanned};
+pub use many::{Cursor, Due, Each, End, Finish, Kind, Question, Scanned};
 
 pub use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -250,17 +250,17 @@ pub trait Store: Send + Sync {
     }
 
     /// One step through all that has data keys with this prefix, its leases or its records, in a bounded time. `cursor`
-    /// is 0 to begin with, then what the step before said.
+    /// is `Cursor::default()` to begin with, then what the step before said.
     ///
     /// What stands there from before the first step until after the last is met by one of them; what comes or goes
-    /// meanwhile may be.
+    /// meanwhile may be. A store that cannot say so any more, because it has become another one on the way, refuses.
     ///
-    /// A store that cannot do it refuses, and so does [`Cache::clear`](crate::Cache::clear) on it.
+    /// A store that cannot do it at all refuses, and so does [`Cache::clear`](crate::Cache::clear) on it.
     ///
     /// # Errors
     ///
     /// See [`read`](Store::read).
-    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
         let _ = (prefix, kind, cursor);
         let cannot = "this store cannot go through its records";
         Err(Failure::new(Symptom::Refused, cannot))

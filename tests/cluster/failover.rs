@@ -219,3 +219,32 @@ fn a_node_that_may_not_be_asked_for_its_state_is_found_again() {
     cluster.nodes[0].thaw();
     until(|| source() == Source::Hit);
 }
+
+/// As in an upgrade of the nodes, one after the other.
+#[test]
+fn a_clear_during_which_a_replica_takes_over_fails_also_where_it_gives_back() {
+    let cluster = Cluster::start(2, 1);
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load_loaf).unwrap();
+    let data = format!("test:{}", one_of_each(&cluster, 2)[0]);
+    let failover = |to: usize| {
+        let node = &cluster.nodes[to];
+        Cluster::until("it follows", || cluster::is_linked(node));
+        // The masters vote for a replica of the same one no sooner than two node timeouts after they did.
+        let mut take_over = cluster::cluster("FAILOVER");
+        cluster::ask::<()>(node, take_over.arg("TAKEOVER"));
+        Cluster::until("it has", || {
+            let is_well = cluster.nodes.iter().all(cluster::is_in_order);
+            is_well && cluster.owner_of(&data) == Some(to)
+        });
+    };
+    let mut is_over = false;
+    let refused = cache.clear(|_| {
+        if !std::mem::replace(&mut is_over, true) {
+            failover(2);
+            failover(0);
+        }
+    });
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("the cluster were moved"), "{refused}");
+}

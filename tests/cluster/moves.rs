@@ -237,19 +237,24 @@ fn a_cache_is_cleared_though_a_node_is_marked_as_moving_a_slot_it_no_longer_has(
 }
 
 #[test]
-fn a_clear_during_which_a_slot_is_moved_fails() {
-    let (cluster, slot, from, to) = ground();
-    let cache: Cache = cluster.builder().build().unwrap();
-    cache.get(ID, load_loaf).unwrap();
-    let mut is_moved = false;
-    let refused = cache.clear(|_| {
-        if !std::mem::replace(&mut is_moved, true) {
-            cluster.move_slot(slot, from, to);
-        }
-    });
-    let refused = refused.unwrap_err().to_string();
-    assert!(
-        refused.contains("slots of the cluster were moved"),
-        "{refused}"
-    );
+fn a_clear_during_which_a_slot_is_moved_fails_also_where_it_is_moved_back() {
+    for back in [false, true] {
+        let (cluster, slot, from, to) = ground();
+        let cache: Cache = cluster.builder().build().unwrap();
+        cache.get(ID, load_loaf).unwrap();
+        let mut is_moved = false;
+        let refused = cache.clear(|_| {
+            if !std::mem::replace(&mut is_moved, true) {
+                cluster.move_slot(slot, from, to);
+                if back {
+                    cluster.move_slot(slot, to, from);
+                }
+            }
+        });
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("slots of the cluster were moved"),
+            "{refused}"
+        );
+    }
 }

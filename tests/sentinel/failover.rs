@@ -208,15 +208,17 @@ fn a_listener_leaves_a_former_master_that_only_sleeps() {
     set.servers[0].thaw();
 }
 
+fn by_hand(set: &SentinelSet) {
+    let mut failover = redis::cmd("SENTINEL");
+    failover.arg("FAILOVER").arg(NAME);
+    let mut sentinel = set.sentinels[1].connect().unwrap();
+    failover.exec(&mut sentinel).unwrap();
+}
+
 /// The former master works on until it is told, and what it acknowledges meanwhile is lost; but where replicas are waited for.
 #[test]
 fn a_failover_by_hand_is_followed() {
-    let go = |set: &mut SentinelSet| {
-        let mut failover = redis::cmd("SENTINEL");
-        failover.arg("FAILOVER").arg(NAME);
-        let mut sentinel = set.sentinels[1].connect().unwrap();
-        failover.exec(&mut sentinel).unwrap();
-    };
+    let go = |set: &mut SentinelSet| by_hand(set);
     for replicas in [0, 2] {
         let mut set = SentinelSet::start();
         let redis = set.redis().wait_for_replicas(replicas);
@@ -252,4 +254,28 @@ fn the_former_master_comes_back_as_a_replica_and_is_left_alone() {
         );
         thread::sleep(MS(10));
     }
+}
+
+/// The places of a scan of one server mean nothing to another.
+#[test]
+fn a_clear_during_which_another_becomes_the_master_fails() {
+    let set = SentinelSet::start();
+    let cache = set.cache();
+    let fill =
+        redis::Script::new("for i = 1, 10000 do redis.call('SET', 'test:' .. i, i, 'EX', 600) end");
+    fill.invoke::<()>(&mut set.servers[0].connect()).unwrap();
+    let mut steps = 0;
+    let refused = cache.clear(|_| {
+        steps += 1;
+        if steps == 3 {
+            by_hand(&set);
+            set.wait_for_failover(0);
+            // Somebody who has followed.
+            until(|| cache.invalidate("p").is_ok());
+            thread::sleep(SEEN_WITHIN);
+        }
+    });
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("another server"), "{refused}");
+    assert!(steps >= 3);
 }

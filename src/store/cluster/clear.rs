@@ -1,92 +1,87 @@
 //! Going through the keys of all masters, one after the other.
 //!
 //! A scan of one node meets what stands there from its start to its end. Of a cluster that is so only if nothing is handed
-//! from a node that comes late to one that has been gone through. So before the first step and after the last all masters are
-//! asked whether they hand anything over, and which slots they have; if there was a move in between, the scan has failed.
+//! from a node that comes late to one that has been gone through, and no replica has taken over, which has its keys in other
+//! places. So before the first step and after the last all masters are asked which slots they have and whether they hand anything
+//! over; if there was a move in between, the scan has failed. Also one that was undone: each raises a *configuration epoch*, of
+//! the node that gets the slots.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use redis::cmd;
 
-use super::{ClusterStore, node::Node, slots::being_moved};
-use crate::store::{Failure, Kind, Scanned, Store, Symptom, connection::Conduct};
-
-/// A cursor is the node's own (its table has fewer places than that, though the slot be part of it), the number of the node, and
-/// the fingerprint of the map.
-const PLACE_BITS: u32 = 38;
-const NODE_BITS: u32 = 10;
+use super::{ClusterStore, node::Node, slots::Holding};
+use crate::store::{Cursor, Failure, Kind, Scanned, Store, Symptom, connection::Conduct};
 
 impl ClusterStore {
     pub(super) fn scan_step(
         &self,
         prefix: &str,
         kind: Kind,
-        cursor: u64,
+        cursor: Cursor,
     ) -> Result<Scanned, Failure> {
-        let fingerprint = if cursor == 0 {
-            self.settled()?
-        } else {
-            cursor >> (PLACE_BITS + NODE_BITS)
-        };
+        let is_first = cursor == Cursor::default();
+        let of = if is_first { self.settled()? } else { cursor.of };
         let map = self.atlas.map();
         let mut masters = map.masters();
         // In the same order at each step, also where the map was drawn anew in between.
         masters.sort_by(|one, other| one.place.cmp(&other.place));
-        let number = cursor >> PLACE_BITS & ((1 << NODE_BITS) - 1);
-        let place = cursor & ((1 << PLACE_BITS) - 1);
-        let master = usize::try_from(number).ok().and_then(|at| masters.get(at));
-        let Some(master) = master else {
-            return Err(unsettled());
+        let at = usize::try_from(cursor.part).unwrap_or(usize::MAX);
+        let master = masters.get(at).ok_or_else(unsettled)?;
+        let there = Cursor {
+            place: cursor.place,
+            ..Cursor::default()
         };
-        let step = self.ask(master, |store| store.scan(prefix, kind, place))?;
-        let (number, place) = match step.next {
-            Some(place) => (number, place),
-            None => (number + 1, 0),
+        let step = self.ask(master, |store| store.scan(prefix, kind, there))?;
+        let (part, place) = match step.next {
+            Some(next) => (cursor.part, next.place),
+            None => (cursor.part + 1, 0),
         };
-        let count = u64::try_from(masters.len()).unwrap_or(u64::MAX);
-        if place >> PLACE_BITS != 0 || number >> NODE_BITS != 0 {
-            let too_large = "the cluster is too large to be gone through";
-            return Err(Failure::new(Symptom::Refused, too_large));
-        }
-        let next = (number < count)
-            .then_some(fingerprint << (PLACE_BITS + NODE_BITS) | number << PLACE_BITS | place);
-        if next.is_none() && self.settled()? != fingerprint {
+        let count = masters.len() as u64;
+        let next = (part < count).then_some(Cursor { part, place, of });
+        if next.is_none() && self.settled()? != of {
             return Err(unsettled());
         }
         Ok(Scanned {
             met: step.met,
             next,
-            share: share(number, step.next.map_or(0.0, |_| step.share), count),
+            share: share(cursor.part, step.next.map_or(1.0, |_| step.share), count),
         })
     }
 
-    /// The fingerprint of the map, if no slot is being moved.
+    /// A number for who has which slots, by which failover or move, if none is under way. Never 0.
     fn settled(&self) -> Result<u64, Failure> {
         self.atlas.survey()?;
         let map = self.atlas.map();
-        for master in map.masters() {
-            if let Some(slot) = self.being_moved(master)? {
+        let mut masters = map.masters();
+        masters.sort_by(|one, other| one.place.cmp(&other.place));
+        let mut hasher = DefaultHasher::new();
+        for master in masters {
+            let nodes = self.nodes(master)?;
+            let holding = Holding::of(&nodes).ok_or_else(unsettled)?;
+            if let Some(slot) = holding.being_moved() {
                 let place = &master.place;
                 let why = format!("slot {slot} of the cluster is being moved, says {place}");
                 return Err(Failure::new(Symptom::Refused, why + LATER));
             }
+            (&master.place, holding.epoch, holding.slots).hash(&mut hasher);
         }
-        // Never 0 with the first node and its first place: that is the beginning.
-        Ok(u64::from(map.fingerprint().max(1)))
+        Ok(hasher.finish().max(1))
     }
 
-    fn being_moved(&self, master: &Node) -> Result<Option<u16>, Failure> {
-        let nodes: String = self.ask(master, |store| {
+    fn nodes(&self, master: &Node) -> Result<String, Failure> {
+        self.ask(master, |store| {
             store.run(Conduct::Repeatable, |connection| {
                 cmd("CLUSTER").arg("NODES").query(connection)
             })
-        })?;
-        Ok(being_moved(&nodes))
+        })
     }
 }
 
 const LATER: &str = "; again, when that is done";
 
 fn unsettled() -> Failure {
-    let why = "slots of the cluster were moved meanwhile".to_owned();
+    let why = "slots of the cluster were moved meanwhile, or a replica took over".to_owned();
     Failure::new(Symptom::Refused, why + LATER)
 }
 

@@ -2,10 +2,7 @@
 //!
 //! Pure: sends nothing.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{
     node::Node,
@@ -118,17 +115,5 @@ impl Map {
     /// Whether every slot has a node.
     pub(super) fn is_whole(&self) -> bool {
         !self.owners.contains(&NOBODY)
-    }
-
-    /// A number that is another one, nearly always, where any slot has another node.
-    pub(super) fn fingerprint(&self) -> u16 {
-        let mut hasher = DefaultHasher::new();
-        for at in &self.owners {
-            self.nodes
-                .get(usize::from(*at))
-                .map(|node| &node.place)
-                .hash(&mut hasher);
-        }
-        u16::try_from(hasher.finish() >> 48).unwrap_or_default()
     }
 }

@@ -30,8 +30,9 @@ use self::{
     slots::slot_of,
 };
 use super::{
-    Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
-    Scanned, Store, Symptom, Tracking, TtlRemaining, Update, greeting::Kin, redis::RedisStore,
+    Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
+    Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, greeting::Kin,
+    redis::RedisStore,
 };
 use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -240,7 +241,7 @@ impl Store for ClusterStore {
         self.finish_many(loads)
     }
 
-    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
         self.scan_step(prefix, kind, cursor)
     }
 

@@ -101,27 +101,48 @@ fn number(value: &Value) -> Option<u16> {
     }
 }
 
-/// The first slot that the node is handing over or being handed, of those in what it says to `CLUSTER NODES`.
+/// What a node has, as it says itself.
 ///
-/// Its own line ends with its slots, `0-4 7 9`, and the marks of moves, `[7->-ID]` and `[8-<-ID]`. Redis 7.0 keeps the first of
-/// these marks after the slot is another's, where only that one was told so: then nothing is handed over any more.
-pub(super) fn being_moved(nodes: &str) -> Option<u16> {
-    let own = nodes.lines().find(|line| line.contains("myself"))?;
-    // Id, address, flags, master, ping, pong, epoch, state of the link.
-    let parts = own.split(' ').skip(8);
-    let (marks, slots): (Vec<_>, Vec<_>) = parts.partition(|part| part.starts_with('['));
-    let has = |slot: u16| {
-        slots.iter().any(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            first.parse().is_ok_and(|first: u16| first <= slot)
-                && last.parse().is_ok_and(|last: u16| slot <= last)
+/// In its answer to `CLUSTER NODES` its own line ends with its slots, `0-4 7 9`, and the marks of moves, `[7->-ID]` and `[8-<-ID]`.
+pub(super) struct Holding<'a> {
+    /// Of the latest failover or move that gave it any.
+    pub(super) epoch: &'a str,
+    pub(super) slots: Vec<&'a str>,
+    marks: Vec<&'a str>,
+}
+
+impl<'a> Holding<'a> {
+    pub(super) fn of(nodes: &'a str) -> Option<Holding<'a>> {
+        let own = nodes.lines().find(|line| line.contains("myself"))?;
+        // Id, address, flags, master, ping, pong, epoch, state of the link.
+        let mut parts = own.split(' ').skip(6);
+        let epoch = parts.next()?;
+        let (marks, slots) = parts.skip(1).partition(|part| part.starts_with('['));
+        Some(Holding {
+            epoch,
+            slots,
+            marks,
         })
-    };
-    marks.into_iter().find_map(|mark| {
-        let (slot, direction) = mark.strip_prefix('[')?.split_once('-')?;
-        let slot = slot.parse().ok()?;
-        (has(slot) == direction.starts_with('>')).then_some(slot)
-    })
+    }
+
+    /// The first slot that the node is handing over or being handed.
+    ///
+    /// Redis 7.0 keeps the first of these marks after the slot is another's, where only that one was told so: then nothing is
+    /// handed over any more.
+    pub(super) fn being_moved(&self) -> Option<u16> {
+        let has = |slot: u16| {
+            self.slots.iter().any(|range| {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                first.parse().is_ok_and(|first: u16| first <= slot)
+                    && last.parse().is_ok_and(|last: u16| slot <= last)
+            })
+        };
+        self.marks.iter().find_map(|mark| {
+            let (slot, direction) = mark.strip_prefix('[')?.split_once('-')?;
+            let slot = slot.parse().ok()?;
+            (has(slot) == direction.starts_with('>')).then_some(slot)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +213,10 @@ mod tests {
         let of = |slots: &str| {
             let other = "b 10.0.0.2:7000@17000 master - 0 0 2 connected 6 [6->-a]";
             let own = "a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected";
-            being_moved(&format!("{other}\n{own} {slots}\n"))
+            let nodes = format!("{other}\n{own} {slots}\n");
+            let holding = Holding::of(&nodes).unwrap();
+            assert_eq!(holding.epoch, "1");
+            holding.being_moved()
         };
         assert_eq!(of("0-4 7"), None);
         assert_eq!(of("0-4 7 [7->-b]"), Some(7));
@@ -201,6 +225,6 @@ mod tests {
         assert_eq!(of("0-4 7 [5->-b]"), None);
         assert_eq!(of("0-4 7 [3-<-b]"), None);
         assert_eq!(of("0-4 7 [5->-b] [3->-b]"), Some(3));
-        assert_eq!(being_moved(""), None);
+        assert!(Holding::of("").is_none());
     }
 }

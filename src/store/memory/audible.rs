@@ -19,8 +19,8 @@ use crate::{
     key::Keys,
     setting::LONGEST,
     store::{
-        Acquire, Change, Ear, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store, Tracking,
-        TtlRemaining, Update, ear::SharedEar,
+        Acquire, Change, Cursor, Ear, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
+        Tracking, TtlRemaining, Update, ear::SharedEar,
     },
     token::Token,
 };
@@ -168,7 +168,7 @@ impl Store for Audible {
         Ok(was_there)
     }
 
-    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
         self.store.scan(prefix, kind, cursor)
     }
 

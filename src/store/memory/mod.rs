@@ -26,8 +26,8 @@ use self::{
     records::{Records, Stored},
 };
 use super::{
-    Acquire, Change, Diff, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store, TtlRemaining,
-    Update,
+    Acquire, Change, Cursor, Diff, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
+    TtlRemaining, Update,
 };
 use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -312,7 +312,7 @@ impl Store for MemoryStore {
     }
 
     /// A stripe of the leases in each step, or all records in one.
-    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
         let mut scanned = Scanned {
             met: Vec::new(),
             next: None,
@@ -325,7 +325,7 @@ impl Store for MemoryStore {
                 scanned.met.extend(ours.map(Keys::of));
             }
             Kind::Leases => {
-                let stripe = usize::try_from(cursor).unwrap_or(STRIPES);
+                let stripe = usize::try_from(cursor.place).unwrap_or(STRIPES);
                 if let Some(leases) = self.stripes.get(stripe) {
                     let leases = leases.lock();
                     let ours = leases
@@ -334,7 +334,10 @@ impl Store for MemoryStore {
                     scanned.met.extend(ours);
                 }
                 if stripe + 1 < STRIPES {
-                    scanned.next = Some(cursor + 1);
+                    scanned.next = Some(Cursor {
+                        place: cursor.place + 1,
+                        ..cursor
+                    });
                     scanned.share = share(stripe + 1, STRIPES);
                 }
             }

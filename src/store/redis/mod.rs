@@ -18,8 +18,8 @@ use redis::{Connection, cmd};
 use self::question::{Lease, Look};
 pub(crate) use self::server::RedisStore;
 use super::{
-    Acquire, Change, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question, Refresh,
-    Scanned, Store, Tracking, TtlRemaining, Update, command,
+    Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
+    Refresh, Scanned, Store, Tracking, TtlRemaining, Update, command,
     connection::Conduct,
     script,
     tracking::{self, Task},
@@ -174,7 +174,7 @@ impl Store for RedisStore {
         self.finish_many(loads)
     }
 
-    fn scan(&self, prefix: &str, kind: Kind, cursor: u64) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
         self.scan_step(prefix, kind, cursor)
     }
 

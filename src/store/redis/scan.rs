@@ -5,7 +5,7 @@ use redis::cmd;
 use super::server::RedisStore;
 use crate::{
     key::{Keys, LEASE_PREFIX},
-    store::{Failure, Kind, Scanned, connection::Conduct},
+    store::{Cursor, Failure, Kind, Scanned, Symptom, connection::Conduct},
 };
 
 /// How many places of its table the server looks at in one step, which takes it well under a millisecond.
@@ -16,8 +16,11 @@ impl RedisStore {
         &self,
         prefix: &str,
         kind: Kind,
-        cursor: u64,
+        cursor: Cursor,
     ) -> Result<Scanned, Failure> {
+        // A master that has taken over has its keys in other places.
+        let term = || self.terms().0.term();
+        let of = if cursor.place == 0 { term() } else { cursor.of };
         let literal = escaped(prefix);
         let pattern = match kind {
             // `lock:{prefix…}` and `lock:prefix…{tag}…`, in one go; what else this matches is sorted out here.
@@ -26,9 +29,13 @@ impl RedisStore {
         };
         let (next, names): (u64, Vec<Vec<u8>>) = self.run(Conduct::Repeatable, |connection| {
             let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern);
+            scan.arg(cursor.place).arg("MATCH").arg(&pattern);
             scan.arg("COUNT").arg(PLACES).query(connection)
         })?;
+        if of != term() {
+            let other = "another server has taken over meanwhile, whose keys are in other places; try again";
+            return Err(Failure::new(Symptom::Refused, other));
+        }
         // An id is text, so what is none cannot be of this cache.
         let names = names
             .into_iter()
@@ -39,7 +46,11 @@ impl RedisStore {
         });
         Ok(Scanned {
             met: met.collect(),
-            next: (next != 0).then_some(next),
+            next: (next != 0).then_some(Cursor {
+                place: next,
+                of,
+                ..cursor
+            }),
             share: share(next),
         })
     }
