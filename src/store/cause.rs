@@ -86,6 +86,16 @@ fn told(cause: RedisError, within: Duration) -> Cause {
     }
 }
 
+/// Whether the server could not be reached, or is not ready; and not that it would have nothing to do with us.
+#[cfg(feature = "cluster")]
+pub(super) fn is_away(failure: &Failure) -> bool {
+    let at_server: Option<&AtServer> = failure.cause.downcast_ref();
+    let cause = at_server.map_or(&failure.cause, |at| &at.cause);
+    let error: Option<&RedisError> = cause.downcast_ref();
+    cause.is::<Silent>()
+        || error.is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
+}
+
 /// Whether the server, or what stands before it, doesn't know the command. There is no code for that.
 pub(super) fn is_unknown_command(error: &RedisError) -> bool {
     let says = |detail: &str| detail.to_lowercase().contains("unknown command");
@@ -252,6 +262,10 @@ impl StdError for Behind {}
 /// What the failure of a request says about the server.
 fn symptom(error: &RedisError) -> Symptom {
     match (error.kind(), error.code()) {
+        // Of a cluster that serves the other slots.
+        (_, Some("CLUSTERDOWN")) if error.detail() == Some("Hash slot not served") => {
+            Symptom::Refused
+        }
         // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
         // not know us: it will say so to every request.
         (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {

@@ -137,7 +137,6 @@ impl Listener {
         listened_since: &mut Option<Instant>,
         told: &mut Told,
     ) -> Result<(), Failure> {
-        let io = self.timeouts.io;
         let opened = self
             .source
             .open(self.timeouts, Some(ProtocolVersion::RESP3));
@@ -148,8 +147,8 @@ impl Listener {
             }
             failure
         })?;
-        let failed = |error| cause::failure(error, io);
-        self.ask_for_pushes(&mut connection).map_err(failed)?;
+        self.begin(&mut connection)
+            .map_err(|error| discharged(error, self.timeouts.io))?;
         // What is read from here on is tracked, so nothing of it can have changed unheard.
         self.ear.listening(Instant::now() + self.bound);
         *listened_since = Some(Instant::now());
@@ -159,7 +158,8 @@ impl Listener {
         self.hear(end, &mut connection, term)
     }
 
-    fn ask_for_pushes(&self, connection: &mut Connection) -> RedisResult<()> {
+    /// Asks for pushes, and whether the node is one to be heard.
+    fn begin(&self, connection: &mut Connection) -> RedisResult<()> {
         let prefix = &self.prefix;
         let mut request = cmd("CLIENT");
         request.arg("TRACKING").arg("ON").arg("BCAST");
@@ -171,6 +171,13 @@ impl Listener {
         );
         request.arg("PREFIX").arg(whole).arg("PREFIX").arg(tagged);
         request.exec(connection)?;
+        if let Some(charge) = &self.charge {
+            let mut question = cmd("PTTL");
+            match question.arg(charge).exec(connection) {
+                Err(error) if is_still_in_charge(error.code()) => {}
+                answered => answered?,
+            }
+        }
         connection.set_read_timeout(Some(self.period))
     }
 
@@ -204,8 +211,10 @@ impl Listener {
                 }
                 // It has the key in its charge.
                 Ok(Value::Int(_)) if self.charge.is_some() => {}
+                Ok(Value::ServerError(error))
+                    if self.charge.is_some() && is_still_in_charge(Some(error.code())) => {}
                 // Perhaps to somebody who may not ping.
-                Ok(Value::ServerError(error)) => return Err(failed(error.into())),
+                Ok(Value::ServerError(error)) => return Err(discharged(error.into(), self.bound)),
                 Ok(reply) => match pulse.answered(&reply) {
                     Some(up_to) => self.ear.listening(up_to + self.bound),
                     None => return Err(Failure::new(Symptom::Silent, Unexpected)),
@@ -237,6 +246,22 @@ impl Listener {
             }
         }
     }
+}
+
+/// While a slot is being moved, the node that has it sends those who ask for a key that isn't there to the other.
+fn is_still_in_charge(code: Option<&str>) -> bool {
+    code == Some("ASK")
+}
+
+/// Why the node wouldn't say that it has the key in its charge.
+fn discharged(error: RedisError, within: Duration) -> Failure {
+    if error.code() == Some("MOVED") {
+        return Failure::new(
+            Symptom::Silent,
+            "slots of the node are another's by now, which is listened to instead",
+        );
+    }
+    cause::failure(error, within)
 }
 
 /// Nothing to read in time, or a signal came in between: that of a process which was stopped and goes on.

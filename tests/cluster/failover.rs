@@ -248,3 +248,56 @@ fn a_clear_during_which_a_replica_takes_over_fails_also_where_it_gives_back() {
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("the cluster were moved"), "{refused}");
 }
+
+#[test]
+fn records_of_a_slot_that_nobody_has_are_loaded_and_all_others_are_hits() {
+    let cluster = Cluster::start_with(2, 0, &["--cluster-require-full-coverage", "no"]);
+    let cache: Cache = cluster.builder().build().unwrap();
+    let slot = cluster.slot_of(DATA);
+    let owner = cluster.owner_of(DATA).unwrap();
+    let of_slot = |command: &str| {
+        let mut order = cluster::cluster(command);
+        order.arg(slot);
+        order
+    };
+    for node in &cluster.nodes {
+        cluster::ask::<()>(node, &of_slot("DELSLOTS"));
+    }
+    let ids = one_of_each(&cluster, 2);
+    let source = |id: &str| cache.get(id, load_loaf).unwrap().source();
+    for id in &ids {
+        source(id);
+    }
+    for _ in 0..5 {
+        // More than would open each breaker.
+        for _ in 0..10 {
+            assert_eq!(source(ID), Source::Degraded);
+            assert!(cache.invalidate(ID).is_err());
+        }
+        for id in &ids {
+            assert_eq!(source(id), Source::Hit);
+        }
+    }
+    assert!(!cache.stats().breaker_open);
+    cluster::ask::<()>(&cluster.nodes[owner], &of_slot("ADDSLOTS"));
+    until(|| source(ID) == Source::Hit);
+    assert_eq!(cache.stats().invalidations_pending, 0);
+}
+
+#[test]
+fn a_process_starts_while_a_master_is_down() {
+    let mut cluster = Cluster::start_with(3, 0, &["--cluster-require-full-coverage", "no"]);
+    let ids = one_of_each(&cluster, 3);
+    cluster.nodes[0].kill();
+    let cache: Cache = cluster.builder().build().unwrap();
+    let source = |id: &str| cache.get(id, load_loaf).unwrap().source();
+    assert_eq!(source(&ids[0]), Source::Degraded);
+    for id in &ids[1..] {
+        assert_eq!((source(id), source(id)), (Source::Loaded, Source::Hit));
+    }
+    for node in &mut cluster.nodes[1..] {
+        node.kill();
+    }
+    let refused = cluster.redis().build().unwrap_err().to_string();
+    assert!(refused.contains("Connection refused"), "{refused}");
+}

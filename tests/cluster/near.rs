@@ -1,6 +1,6 @@
 //! Near caches on a cluster: every master is listened to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache_aside::{Cache, Source};
 
@@ -154,5 +154,34 @@ fn a_prefix_with_a_hash_tag_needs_one_master_only() {
     cluster.nodes[(master + 1) % 3].kill();
     std::thread::sleep(Duration::from_secs(2));
     assert!(cache.stats().listening);
+    settle(&cache, ID, 1);
+}
+
+/// By one of its slots a listener sees that its node is a master still. That one may be moved like any other.
+#[test]
+fn what_is_near_stays_near_while_a_slot_of_others_is_being_moved() {
+    let cluster = Cluster::start(2, 0);
+    let cache = near(&cluster);
+    // The slots that are asked for, as `choir.rs` finds them.
+    let mut asked = [None; 2];
+    for key in (0..50).map(|number| format!("test:{{{number}}}")) {
+        let owner = cluster.owner_of(&key).unwrap();
+        asked[owner].get_or_insert(cluster.slot_of(&key));
+    }
+    // Of another master than the record's.
+    let to = cluster.owner_of(DATA).unwrap();
+    let from = 1 - to;
+    let slot = asked[from].unwrap();
+    settle(&cache, ID, 1);
+    cluster.begin_move(slot, from, to);
+    let until_then = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until_then {
+        assert!(cache.stats().listening);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(number(&cache, ID, 2), (1, Source::Near));
+    cluster.end_move(slot, to);
+    // Another slot is asked for.
+    until(|| cache.stats().listening);
     settle(&cache, ID, 1);
 }

@@ -22,6 +22,7 @@ use super::{
     map::Map,
     node::{Node, Terms, client_of, place_of, slots_by},
     slots::{Place, Range},
+    together::at_the_same_time,
 };
 use crate::{
     mender::Mender,
@@ -219,8 +220,8 @@ impl Atlas {
         let surveyed = self.survey().is_ok();
         let map = self.map();
         let suspect = map.nodes().iter().filter(|node| node.is_suspect());
-        // Each of them, also after one that isn't well.
-        let still = suspect.filter(|node| node.probe().is_err()).count();
-        surveyed && still == 0 && map.is_whole()
+        let suspect: Vec<_> = suspect.collect();
+        let probed = at_the_same_time(&suspect, |node| node.probe());
+        surveyed && probed.iter().all(Result::is_ok)
     }
 }

@@ -17,6 +17,7 @@ mod map;
 pub(crate) mod node;
 mod redirect;
 mod slots;
+mod together;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,11 +29,12 @@ use self::{
     node::{Node, Terms},
     redirect::{Astray, Redirect, Torn},
     slots::slot_of,
+    together::at_the_same_time,
 };
 use super::{
     Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
-    Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, greeting::Kin,
-    redis::RedisStore,
+    Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, cause::is_away,
+    greeting::Kin, redis::RedisStore,
 };
 use crate::{fields::Fields, key::Keys, token::Token};
 
@@ -54,12 +56,26 @@ impl ClusterStore {
     }
 
     /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong with the address, the
-    /// password or the permissions shows here.
+    /// password or the permissions shows here. One that is away may come back, or be replaced, if others are there.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.atlas.survey()?;
         let map = self.atlas.map();
-        for master in map.masters() {
-            master.store.check(Kin::Node)?;
+        let masters = map.masters();
+        let checked = at_the_same_time(&masters, |master| master.store.check(Kin::Node));
+        let mut away = Vec::new();
+        for failure in checked.into_iter().filter_map(Result::err) {
+            if !is_away(&failure) {
+                return Err(failure);
+            }
+            away.push(failure);
+        }
+        if away.len() == masters.len()
+            && let Some(first) = away.first()
+        {
+            return Err(first.clone());
+        }
+        for failure in away {
+            crate::trace::warn!("a master of the cluster is away: {failure}");
         }
         if !map.is_whole() {
             crate::trace::warn!("some slots of the cluster are on no node");

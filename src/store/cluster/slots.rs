@@ -3,6 +3,8 @@
 //! Pure: sends nothing. From the cluster specification,
 //! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
+use std::collections::HashMap;
+
 use crc16::{State, XMODEM};
 use redis::Value;
 
@@ -24,13 +26,19 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// From `host:port`, as redirections have it. Without a host it is that of the node that said so.
+    /// From `host:port`, as redirections have it.
     pub(super) fn parse(text: &str, said_by: &Place) -> Option<Place> {
         let (host, port) = text.rsplit_once(':')?;
-        let port = port.parse().ok()?;
-        let host = if host.is_empty() { &said_by.host } else { host };
+        Some(Place::of(host, port.parse().ok()?, said_by))
+    }
+
+    /// Of a node that doesn't know its own address, would not tell, or has no name where it is to have one: the host of the node
+    /// that said so.
+    fn of(host: &str, port: u16, said_by: &Place) -> Place {
+        let is_known = !["", "?"].contains(&host);
+        let host = if is_known { host } else { &said_by.host };
         let host = host.to_owned();
-        Some(Place { host, port })
+        Place { host, port }
     }
 }
 
@@ -86,12 +94,15 @@ fn place(reply: Value, said_by: &Place) -> Option<Place> {
         Value::Nil => String::new(),
         _ => return None,
     };
-    let host = match host.as_str() {
-        // A node that doesn't know its own address, or would not tell: the one at which it was asked.
-        "" | "?" => said_by.host.clone(),
-        _ => host,
-    };
-    Some(Place { host, port })
+    // Behind its id stands the address of one that has no name.
+    let address = (host == "?").then(|| address(parts.nth(1)?)).flatten();
+    Some(Place::of(&address.unwrap_or(host), port, said_by))
+}
+
+/// From names and values, of which one is the address.
+fn address(more: Value) -> Option<String> {
+    let pairs: HashMap<String, String> = redis::from_redis_value(more).ok()?;
+    pairs.get("ip").cloned()
 }
 
 fn number(value: &Value) -> Option<u16> {
@@ -170,6 +181,8 @@ mod tests {
         let place = |text| Place::parse(text, &here()).map(|place| place.to_string());
         assert_eq!(place("10.0.0.1:7001").as_deref(), Some("10.0.0.1:7001"));
         assert_eq!(place(":7001").as_deref(), Some("here:7001"));
+        // Of a node that is to have a name, and has none.
+        assert_eq!(place("?:7001").as_deref(), Some("here:7001"));
         assert_eq!(place("::1:7001").as_deref(), Some("::1:7001"));
         assert_eq!(place("nonsense"), None);
     }
@@ -196,6 +209,13 @@ mod tests {
         };
         let shown: Vec<_> = read.iter().map(shown).collect();
         assert_eq!(shown, ["0-5 a:1 [replica:9]", "6-16383 here:2 []"]);
+
+        // To be called by its name, which it hasn't.
+        let ip = Value::Array(vec![text("ip"), text("10.0.0.7")]);
+        let nameless = vec![text("?"), Value::Int(3), text("an id"), ip];
+        let said = Value::Array(vec![range(0, 1, vec![Value::Array(nameless)])]);
+        let read = ranges(said).unwrap();
+        assert_eq!(read[0].master.to_string(), "10.0.0.7:3");
 
         assert_eq!(ranges(Value::Int(1)), None);
         for wrong in [

@@ -1,0 +1,55 @@
+//! Asking several nodes at the same time.
+
+use std::{panic::resume_unwind, thread};
+
+/// To how many nodes requests are under way at the same time. A thread for each costs about as much as a round trip in one
+/// building; with more nodes than these each of them asks several, one after the other.
+const AT_ONCE: usize = 8;
+
+/// Each of them, on threads of their own where there are several.
+pub(super) fn at_the_same_time<S: Sync, T: Send>(
+    shares: &[S],
+    ask: impl Fn(&S) -> T + Sync,
+) -> Vec<T> {
+    let threads = shares.len().min(AT_ONCE);
+    if threads < 2 {
+        return shares.iter().map(ask).collect();
+    }
+    let some = |first: usize| shares.iter().skip(first).step_by(threads);
+    let ask_some = |first: usize| some(first).map(&ask).collect::<Vec<_>>();
+    let columns: Vec<Vec<T>> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|first| {
+                let ask_some = &ask_some;
+                let builder = thread::Builder::new().name("cache-aside-batch".to_owned());
+                builder.spawn_scoped(scope, move || ask_some(first))
+            })
+            .collect();
+        let own = ask_some(0);
+        let others = others
+            .into_iter()
+            .enumerate()
+            .map(|(at, other)| match other {
+                Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // There is no thread to be had.
+                Err(_) => ask_some(at + 1),
+            });
+        std::iter::once(own).chain(others).collect()
+    });
+    let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+    let answers = (0..shares.len()).map(|at| columns[at % threads].next());
+    answers.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_at_the_same_time_comes_back_in_order() {
+        for count in [0, 1, 2, 7, 8, 9, 30] {
+            let all: Vec<usize> = (0..count).collect();
+            assert_eq!(at_the_same_time(&all, |item| *item), all);
+        }
+    }
+}
