@@ -8,6 +8,7 @@
 //! The pattern is from M. Nygard, "Release It!", 2007.
 
 use std::{
+    error::Error as StdError,
     fmt,
     sync::{
         Arc,
@@ -91,10 +92,12 @@ impl Breaker {
         if why.is_some() {
             return false;
         }
+        // Not that another breaker turned it away, but why that did.
+        let behind = failure.source().and_then(|cause| cause.downcast_ref());
         *why = Some(Arc::new(Open {
             since: Instant::now(),
             failures,
-            last: failure.clone(),
+            last: behind.map_or(failure, |open: &Open| &open.last).clone(),
         }));
         // Under the lock, so that `open` and `why` change together.
         self.open.store(true, Ordering::Release);
@@ -122,8 +125,8 @@ impl fmt::Display for Open {
     }
 }
 
-impl std::error::Error for Open {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Open {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.last)
     }
 }
@@ -149,6 +152,18 @@ mod tests {
         assert!(breaker.failed(&failure()));
         let refusal = breaker.refusal().unwrap().to_string();
         assert!(refusal.starts_with("not asked, because 3 requests in a row failed"));
+        assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
+    }
+
+    #[test]
+    fn of_one_breaker_behind_another_only_the_last_reason_is_told() {
+        let (node, link) = (Breaker::new(1), Breaker::new(1));
+        node.failed(&failure());
+        let cause = node.refusal().unwrap();
+        let request = "look";
+        link.failed(&Error::Redis { request, cause });
+        let refusal = link.refusal().unwrap().to_string();
+        assert_eq!(refusal.matches("not asked").count(), 1, "{refusal}");
         assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
     }
 

@@ -134,6 +134,12 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
         TlsError::InvalidCertificate(
             why @ (Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }),
         ) => format!("the server's certificate is not valid now: {why}"),
+        // rustls has a name for it that it doesn't show.
+        TlsError::InvalidCertificate(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
+            "the server's certificate is one for signing others (`CA:TRUE`), and not for a server; have it sign another \
+             one that is"
+                .to_owned()
+        }
         TlsError::InvalidCertificate(why) => format!("the server's certificate: {why}"),
         TlsError::InvalidMessage(_) => {
             "what answers there speaks no TLS; without it, the address begins with `redis://`"

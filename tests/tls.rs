@@ -7,6 +7,7 @@ mod support;
 use std::{
     collections::HashMap,
     convert::Infallible,
+    fs,
     io::Read,
     net::{TcpListener, TcpStream},
     thread,
@@ -17,6 +18,7 @@ use cache_aside::{
     Cache, Error, Lookup, Record, Redis, RedisBuilder, Source,
     store::{Keys, Token},
 };
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use secure::{Authority, Secure};
 use support::{Server, acl, load_loaf, until};
 
@@ -128,6 +130,29 @@ fn nodes_of_a_cluster_are_spoken_to_by_the_names_that_they_announce() {
     let address = format!("127.0.0.1:{}", secure.port);
     assert!(failure.contains(&address), "{failure}");
     assert!(failure.contains("`cluster-announce-hostname`"), "{failure}");
+}
+
+/// As `openssl req -x509` makes them.
+#[test]
+fn a_certificate_for_signing_others_is_not_taken_for_a_servers() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = files.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (own, key) = (file("own", &certificate), file("key", &key.serialize_pem()));
+    let own = [["--tls-cert-file", &*own], ["--tls-key-file", &*key]];
+    let secure = Secure::start_with(&[&["--tls-auth-clients", "no"], own.as_flattened()].concat());
+    let failure = failure(secure.redis().tls_root_certificate(certificate));
+    assert!(
+        failure.contains("is one for signing others (`CA:TRUE`)"),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl RedisBuilder {
     #[cfg(feature = "cluster")]
     fn cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<Arc<dyn Store>, Error> {
         if nodes.iter().any(|node| node.redis_settings().db() != 0) {
-            return refuse("address", "a cluster has no databases but number 0");
+            return refuse("address", "of a cluster there is database 0 only");
         }
         let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
         let terms = Terms {

@@ -14,18 +14,9 @@ use cache_aside::{Cache, Source};
 use crate::{
     DATA, ID,
     cluster::{self, Cluster},
+    one_of_each,
     support::{Server, load_loaf, loaf, until},
 };
-
-/// The keys of all masters, one each.
-fn one_of_each(cluster: &Cluster, masters: usize) -> Vec<String> {
-    let on = |master| {
-        let mut ids = (0..).map(|number| format!("q-{number}"));
-        ids.find(|id| cluster.owner_of(&format!("test:{id}")) == Some(master))
-            .unwrap()
-    };
-    (0..masters).map(on).collect()
-}
 
 #[test]
 fn while_a_master_is_down_the_others_records_are_hits_and_its_own_are_loaded() {
@@ -282,22 +273,4 @@ fn records_of_a_slot_that_nobody_has_are_loaded_and_all_others_are_hits() {
     cluster::ask::<()>(&cluster.nodes[owner], &of_slot("ADDSLOTS"));
     until(|| source(ID) == Source::Hit);
     assert_eq!(cache.stats().invalidations_pending, 0);
-}
-
-#[test]
-fn a_process_starts_while_a_master_is_down() {
-    let mut cluster = Cluster::start_with(3, 0, &["--cluster-require-full-coverage", "no"]);
-    let ids = one_of_each(&cluster, 3);
-    cluster.nodes[0].kill();
-    let cache: Cache = cluster.builder().build().unwrap();
-    let source = |id: &str| cache.get(id, load_loaf).unwrap().source();
-    assert_eq!(source(&ids[0]), Source::Degraded);
-    for id in &ids[1..] {
-        assert_eq!((source(id), source(id)), (Source::Loaded, Source::Hit));
-    }
-    for node in &mut cluster.nodes[1..] {
-        node.kill();
-    }
-    let refused = cluster.redis().build().unwrap_err().to_string();
-    assert!(refused.contains("Connection refused"), "{refused}");
 }

@@ -10,10 +10,12 @@ mod failover;
 mod moves;
 mod near;
 mod replicas;
+mod start;
 
 use std::convert::Infallible;
 
 use cache_aside::Record;
+use cluster::Cluster;
 use support::loaf;
 
 /// A record of a cache with the prefix `test:`, and its key.
@@ -29,4 +31,14 @@ fn version(number: u32) -> Record {
 /// A loader that finds this version.
 fn load(number: u32) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
     move |_| Ok(Some(version(number)))
+}
+
+/// The keys of all masters, one each.
+fn one_of_each(cluster: &Cluster, masters: usize) -> Vec<String> {
+    let on = |master| {
+        let mut ids = (0..).map(|number| format!("q-{number}"));
+        ids.find(|id| cluster.owner_of(&format!("test:{id}")) == Some(master))
+            .unwrap()
+    };
+    (0..masters).map(on).collect()
 }

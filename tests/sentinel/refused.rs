@@ -6,7 +6,7 @@ use cache_aside::{Error, Redis};
 
 use crate::{
     sentinel_set::{NAME, SentinelSet, url_of},
-    support::free_port,
+    support::{Server, free_port},
 };
 
 fn failure(url: &str) -> String {
@@ -87,8 +87,9 @@ fn a_master_that_has_been_demoted_by_hand_is_not_used() {
 
 #[test]
 fn a_server_that_is_no_sentinel_is_told() {
-    let server = crate::support::Server::start_on_port();
+    let server = Server::start_on_port();
     let error = failure(&url_of([server.port()].into_iter(), NAME));
     println!("{error}");
     assert!(error.contains("SENTINEL"), "{error}");
+    assert!(error.contains("it is no Sentinel"), "{error}");
 }

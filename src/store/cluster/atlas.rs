@@ -157,11 +157,17 @@ impl Atlas {
         }
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.terms().0);
-        let mut failure = None;
+        let mut failure: Option<Failure> = None;
         let mut said_by = |source: &Source| match slots_by(source, self.terms.timeouts) {
             Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
             Err(refused) => {
-                failure.get_or_insert(refused);
+                // Rather why one would have nothing to do with us than that another one is away.
+                let tells_more = failure
+                    .as_ref()
+                    .is_none_or(|known| cause::is_away(known) && !cause::is_away(&refused));
+                if tells_more {
+                    failure = Some(refused);
+                }
                 None
             }
         };

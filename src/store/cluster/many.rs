@@ -186,10 +186,11 @@ impl ClusterStore {
             let answer = answer.map_err(|failure| self.partly(failure));
             let failure = answer.as_ref().err();
             let redirect = failure.and_then(|it| Redirect::of(it, &share.node.place));
-            if let Some(Redirect::Moved(slot, to)) = &redirect {
-                self.atlas.moved(*slot, to)?;
-            }
-            if redirect.is_some() {
+            let is_found = match &redirect {
+                Some(Redirect::Moved(slot, to)) => self.atlas.moved(*slot, to).is_ok(),
+                redirect => redirect.is_some(),
+            };
+            if is_found {
                 left.push(*place);
             }
             answers[*place] = Some(answer);

@@ -10,6 +10,7 @@
 
 mod apart;
 mod atlas;
+mod check;
 mod choir;
 mod clear;
 mod many;
@@ -19,7 +20,7 @@ mod redirect;
 mod slots;
 mod together;
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use redis::Client;
 
@@ -29,18 +30,19 @@ use self::{
     node::{Node, Terms},
     redirect::{Astray, Redirect, Torn},
     slots::slot_of,
-    together::at_the_same_time,
 };
 use super::{
     Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
-    Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, cause::is_away,
-    greeting::Kin, redis::RedisStore,
+    Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, redis::RedisStore,
 };
-use crate::{fields::Fields, key::Keys, token::Token};
+use crate::{dice::shortened, fields::Fields, key::Keys, token::Token};
 
 /// How often a request is redirected at most: once by an old map, once by a slot that is being moved, and as often again
 /// because that was just then.
 const MOST_REDIRECTS: u32 = 5;
+
+/// The pause before the third redirection is followed, doubled before each further one: 28 ms in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(4);
 
 /// The nodes of a cluster, and what is known of who has which slot.
 pub(crate) struct ClusterStore {
@@ -55,34 +57,6 @@ impl ClusterStore {
         }
     }
 
-    /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong with the address, the
-    /// password or the permissions shows here. One that is away may come back, or be replaced, if others are there.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.atlas.survey()?;
-        let map = self.atlas.map();
-        let masters = map.masters();
-        let checked = at_the_same_time(&masters, |master| master.store.check(Kin::Node));
-        let mut away = Vec::new();
-        for failure in checked.into_iter().filter_map(Result::err) {
-            if !is_away(&failure) {
-                return Err(failure);
-            }
-            away.push(failure);
-        }
-        if away.len() == masters.len()
-            && let Some(first) = away.first()
-        {
-            return Err(first.clone());
-        }
-        for failure in away {
-            crate::trace::warn!("a master of the cluster is away: {failure}");
-        }
-        if !map.is_whole() {
-            crate::trace::warn!("some slots of the cluster are on no node");
-        }
-        Ok(())
-    }
-
     /// Asks the node that has this key, or that it sends us to. `step` is told whether it is asked for this once only
     /// (`ASK`): then each of its commands must say that it knows.
     fn at<T>(
@@ -92,7 +66,11 @@ impl ClusterStore {
     ) -> Result<T, Failure> {
         let mut node = self.atlas.owner(slot_of(key))?;
         let mut asking = false;
-        for _ in 0..=MOST_REDIRECTS {
+        for redirects in 0..=MOST_REDIRECTS {
+            // Once or twice is the way of clusters; more often, the nodes don't agree yet.
+            if redirects > 2 {
+                thread::sleep(shortened(FIRST_PAUSE * (1 << (redirects - 3))));
+            }
             let failure = match self.ask(&node, |store| step(store, asking)) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -110,7 +88,7 @@ impl ClusterStore {
                 None => return Err(failure),
             }
         }
-        let times = MOST_REDIRECTS;
+        let times = MOST_REDIRECTS + 1;
         Err(Failure::new(Symptom::Partly, Astray { times }))
     }
 

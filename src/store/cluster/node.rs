@@ -98,7 +98,7 @@ impl Node {
                     self.is_silent.store(true, Ordering::Relaxed);
                 }
                 let failure = self.named(failure);
-                self.breaker.failed(&failure.clone().at("a node"));
+                self.breaker.failed(&failure.clone().at("request"));
                 Err(failure)
             }
             Symptom::Refused => {

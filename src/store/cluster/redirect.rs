@@ -58,6 +58,33 @@ impl fmt::Display for Torn {
 
 impl StdError for Torn {}
 
+/// Nobody is where the cluster says that its nodes are; others may be able to go there.
+#[derive(Debug)]
+pub(super) struct Announced(Failure);
+
+impl Announced {
+    pub(super) fn failure(away: &Failure) -> Failure {
+        Failure::new(away.symptom, Announced(away.clone()))
+    }
+}
+
+impl fmt::Display for Announced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Announced(away) = self;
+        write!(
+            f,
+            "{away}; that address is what the cluster calls its node, which may be told another \
+             (`cluster-announce-ip`, `cluster-announce-port`)"
+        )
+    }
+}
+
+impl StdError for Announced {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
 /// Nodes that send from one to the other.
 #[derive(Debug)]
 pub(super) struct Astray {

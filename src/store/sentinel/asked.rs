@@ -45,12 +45,16 @@ impl Sentinel {
             Err(error) => {
                 let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
                     || error.kind() == ErrorKind::AuthenticationFailed;
+                let is_none = cause::is_unknown_command(&error);
                 let failure = cause::failure(error, timeouts.connect);
                 let hint = if is_login {
-                    " (see `sentinel_login`)"
+                    Some("see `sentinel_login`")
+                } else if is_none {
+                    Some("it is no Sentinel; the address of a server begins with `redis://`")
                 } else {
-                    ""
+                    cause::hint(self.info.addr(), &*failure.cause)
                 };
+                let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
                 format!("{failure}{hint}")
             }
         };

@@ -237,7 +237,8 @@ impl Followed {
     fn complain(&self, outcome: &Result<(), Failure>) {
         let was_blind = self.is_blind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            Err(failure) if !was_blind => {
+            // Without one there is nothing to be noticed yet.
+            Err(failure) if !was_blind && self.known.lock().is_some() => {
                 trace::warn!("a failover would not be noticed: {failure}");
             }
             Ok(()) if was_blind => trace::info!("sentinels answer again"),
