@@ -252,13 +252,13 @@ impl RedisBuilder {
     ///
     /// # Cost
     ///
-    /// One connection, closed again, and one round trip, a second one where the server doesn't know `HELLO`; none when
-    /// [`lazy`](RedisBuilder::lazy), which finds none of this out.
+    /// One connection, closed again, and one round trip, a second one where the server doesn't know `HELLO`; on a cluster one to
+    /// each master, and another that asks for them. None when [`lazy`](RedisBuilder::lazy), which finds none of this out.
     ///
     /// # Errors
     ///
     /// - [`Error::Setting`] names the setting that makes no sense.
-    /// - [`Error::Redis`]: the server could not be reached, or refused the user, the password or a
+    /// - [`Error::Redis`]: the server could not be reached, or of a cluster no master; or it refused the user, the password or a
     ///   command; in its own words, where the client library passes them on. Or it is a Redis before 6.0.9, has no
     ///   scripts, or is a node of a cluster or a Sentinel where the address says otherwise; the message says what to do.
     pub fn build(self) -> Result<Redis, Error> {
