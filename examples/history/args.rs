@@ -41,15 +41,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) threads: u32,
 
-    /// Lookups and writes, all in all
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) operations: u64,
+    /// Lookups and writes, all in all [default: 200000, or as many as there is time for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    operations: Option<u64>,
 
     /// Records; the fewer, the more they are fought over
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub(crate) keys: u32,
 
-    /// End after so many seconds, however many operations that were
+    /// End after so many seconds
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<u64>,
 
@@ -105,6 +105,17 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// How many lookups and writes there are at most.
+    pub(crate) fn operations(&self) -> u64 {
+        let enough = if self.is_timed() { u64::MAX } else { 200_000 };
+        self.operations.unwrap_or(enough)
+    }
+
+    /// Whether time alone ends the run.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.operations.is_none() && self.seconds.is_some()
+    }
+
     pub(crate) fn faults(&self) -> bool {
         self.faults || !self.calm
     }

@@ -73,8 +73,7 @@ impl Ground {
     /// What each process is told.
     pub(crate) fn plans(&self, args: &Args) -> Vec<Plan> {
         let processes = u64::from(args.processes);
-        let share = args.operations / processes;
-        let rest = args.operations % processes;
+        let (share, rest) = (args.operations() / processes, args.operations() % processes);
         (0..args.processes)
             .map(|process| Plan {
                 cache: self.site.url(process),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crossbeam::channel;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::{
     args::Args,
@@ -67,7 +67,7 @@ pub(crate) fn run(
         let weather = scope.spawn(|| ground.blow(args, interrupted, over));
         let began = Instant::now();
         talk.children.tell_all("go")?;
-        let found = talk.until_done(args.operations);
+        let found = talk.until_done(Bar::of(args));
         let time = began.elapsed();
         drop(blowing);
         let chronicle = weather.join().map_err(|_| "the weather panicked")??;
@@ -129,8 +129,7 @@ impl Talk<'_> {
     }
 
     /// Until all children are done, or one has found a violation.
-    fn until_done(&mut self, operations: u64) -> Result<Option<Box<Violation>>, String> {
-        let mut bar = Bar::new(operations);
+    fn until_done(&mut self, mut bar: Bar) -> Result<Option<Box<Violation>>, String> {
         let mut at_work = self.done.len();
         let mut progressed = Instant::now();
         while at_work > 0 {
@@ -183,14 +182,17 @@ impl Talk<'_> {
 /// A line on stderr, where that is a terminal and the run takes more than a moment.
 struct Bar {
     operations: u64,
+    /// `None`: the operations are the measure.
+    seconds: Option<u64>,
     began: Instant,
     shown: Option<ProgressBar>,
 }
 
 impl Bar {
-    fn new(operations: u64) -> Bar {
+    fn of(args: &Args) -> Bar {
         Bar {
-            operations,
+            operations: args.operations(),
+            seconds: args.seconds.filter(|_| args.is_timed()),
             began: Instant::now(),
             shown: None,
         }
@@ -201,13 +203,22 @@ impl Bar {
             return;
         }
         let bar = self.shown.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template(
-                "{human_pos} of {human_len} {wide_bar} {elapsed}, {eta} left",
-            );
-            let bar = ProgressBar::new(self.operations);
-            bar.with_style(style.expect("the template is right"))
+            let (length, template) = match self.seconds {
+                Some(seconds) => (seconds, "{pos} of {len} s {wide_bar} {msg} operations"),
+                None => (
+                    self.operations,
+                    "{human_pos} of {human_len} {wide_bar} {elapsed}, {eta} left",
+                ),
+            };
+            let style = ProgressStyle::with_template(template);
+            ProgressBar::new(length).with_style(style.expect("the template is right"))
         });
-        bar.set_position(done);
+        if self.seconds.is_some() {
+            bar.set_message(HumanCount(done).to_string());
+            bar.set_position(self.began.elapsed().as_secs());
+        } else {
+            bar.set_position(done);
+        }
     }
 }
 
