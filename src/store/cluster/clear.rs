@@ -6,11 +6,14 @@
 //! over; if there was a move in between, the scan has failed. Also one that was undone: each raises a *configuration epoch*, of
 //! the node that gets the slots.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use redis::cmd;
 
-use super::{ClusterStore, node::Node, slots::Holding};
+use super::{ClusterStore, map::Map, node::Node, slots::Holding};
 use crate::store::{Cursor, Failure, Kind, Scanned, Store, Symptom, connection::Conduct};
 
 impl ClusterStore {
@@ -23,9 +26,7 @@ impl ClusterStore {
         let is_first = cursor == Cursor::default();
         let of = if is_first { self.settled()? } else { cursor.of };
         let map = self.atlas.map();
-        let mut masters = map.masters();
-        // In the same order at each step, also where the map was drawn anew in between.
-        masters.sort_by(|one, other| one.place.cmp(&other.place));
+        let masters = in_order(&map);
         let at = usize::try_from(cursor.part).unwrap_or(usize::MAX);
         let master = masters.get(at).ok_or_else(unsettled)?;
         let there = Cursor {
@@ -53,10 +54,8 @@ impl ClusterStore {
     fn settled(&self) -> Result<u64, Failure> {
         self.atlas.survey()?;
         let map = self.atlas.map();
-        let mut masters = map.masters();
-        masters.sort_by(|one, other| one.place.cmp(&other.place));
         let mut hasher = DefaultHasher::new();
-        for master in masters {
+        for master in in_order(&map) {
             let nodes = self.nodes(master)?;
             let holding = Holding::of(&nodes).ok_or_else(unsettled)?;
             if let Some(slot) = holding.being_moved() {
@@ -76,6 +75,13 @@ impl ClusterStore {
             })
         })
     }
+}
+
+/// In the same order at each step, also where the map was drawn anew in between.
+fn in_order(map: &Map) -> Vec<&Arc<Node>> {
+    let mut masters = map.masters();
+    masters.sort_by(|one, other| one.place.cmp(&other.place));
+    masters
 }
 
 const LATER: &str = "; again, when that is done";
