@@ -54,9 +54,7 @@ pub(crate) fn clear<R>(inner: &Inner<R>, mut progress: impl FnMut(Cleared)) -> R
                 inner.ask("scan", |store| store.scan(prefix, kind, at))?;
             let met: Vec<_> = met.iter().collect();
             for some in met.chunks(AT_ONCE) {
-                for answer in inner.link.invalidate_all(&inner.reporter, some) {
-                    cleared.ended += u64::from(answer?);
-                }
+                cleared.ended += inner.link.invalidate_all(&inner.reporter, some)?;
             }
             // Of a store that counts otherwise, it would jump back.
             cleared.share = cleared.share.max(before + share / 2.0);

@@ -12,6 +12,9 @@ use crate::{
     trace,
 };
 
+/// How many records are invalidated in one request.
+const SLICE: usize = 10_000;
+
 impl Link {
     /// Asks the store about `count` records at once. Each has an answer or a failure; where the store is silent, all
     /// have the same one.
@@ -58,8 +61,26 @@ impl Link {
         told.collect()
     }
 
-    /// Invalidates many records. Those of which that fails are remembered, before this returns.
+    /// Invalidates many records, and returns how many were cached. Those of which that fails are remembered,
+    /// before this returns; where a request panics, also those that were not sent yet.
     pub(crate) fn invalidate_all(
+        &self,
+        reporter: &Arc<Reporter>,
+        all: &[&Keys],
+    ) -> Result<u64, Error> {
+        let pending = self.remember_on_drop(reporter, "invalidate", all);
+        let mut ended = Ok(0);
+        // Also after one that failed: what fails is remembered, but some may work.
+        for slice in all.chunks(SLICE) {
+            for answer in self.invalidate_slice(reporter, slice) {
+                ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
+            }
+            pending.returned_for(slice.len());
+        }
+        ended
+    }
+
+    fn invalidate_slice(
         &self,
         reporter: &Arc<Reporter>,
         all: &[&Keys],

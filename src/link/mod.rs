@@ -8,6 +8,7 @@
 
 mod line;
 mod many;
+mod unwind;
 
 use std::{
     fmt,
@@ -156,8 +157,8 @@ impl Link {
         concerned.then(|| Arc::new(Owed) as Cause)
     }
 
-    /// Sends a request that invalidates `keys`. If it fails, the invalidation is remembered, before this
-    /// returns.
+    /// Sends a request that invalidates `keys`. If it fails or panics, the invalidation is remembered, before
+    /// this returns or unwinds.
     pub(crate) fn invalidate<T>(
         &self,
         reporter: &Arc<Reporter>,
@@ -167,6 +168,8 @@ impl Link {
     ) -> Result<T, Error> {
         // Taken before the request is sent: it settles what was remembered until then, and no more.
         let settles = self.line.remembered.of(keys);
+        let all = [keys];
+        let pending = self.remember_on_drop(reporter, request, &all);
         let answer = self.ask(reporter, request, ask);
         match (&answer, settles) {
             (Ok(_), Some(settles)) => self.line.settle(&settles),
@@ -175,6 +178,7 @@ impl Link {
         }
         // After it was remembered: a lookup that takes its seat after this sees that, and does not read.
         self.evict(&keys.data);
+        pending.returned();
         answer
     }
 

@@ -59,9 +59,9 @@ pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 ///
 /// Each is **atomic**, seen from whoever else uses the store, in this process or another; and when it has
 /// returned, whoever asks next sees what it did. Each costs one round trip unless said otherwise. A step
-/// must end within a bound of time, with a [`Failure`] if need be, and should not panic: on a thread of the cache's own a
-/// panic is taken for a failure, on a caller's it is the caller's. Times are measured by one clock, the store's; a
-/// cache asks for 1 ms to ten years.
+/// must end within a bound of time, with a [`Failure`] if need be, and should not panic. On a thread of the cache's own a
+/// panic is taken for a failure. On a caller's thread the caller gets it, and a step that was to end a record counts as not
+/// done: that is remembered and replayed. Times are measured by one clock, the store's; a cache asks for 1 ms to ten years.
 ///
 /// Two keys belong to a record ([`Keys`]): at `data` the record lives, with its TTL; at `lease` lives the right to fill
 /// it, or the guard of those who are writing it. Neither is ever there without an end.

@@ -2,7 +2,10 @@
 
 mod update;
 
-use std::time::Instant;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
 use crate::{
     answer::Written,
@@ -39,9 +42,6 @@ pub(crate) fn expire<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
     })
 }
 
-/// How many records are invalidated in one request.
-const SLICE: usize = 10_000;
-
 /// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).
 pub(crate) fn invalidate_many<R>(
     inner: &Inner<R>,
@@ -56,14 +56,7 @@ pub(crate) fn invalidate_many<R>(
     };
     let _wrote = Wrote::begin(inner, first.as_ref(), Write::InvalidateMany);
     let keys: Vec<_> = keys.iter().collect();
-    let mut ended = Ok(0);
-    // Also after one that failed: what fails is remembered, but some may work.
-    for slice in keys.chunks(SLICE) {
-        for answer in inner.link.invalidate_all(&inner.reporter, slice) {
-            ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
-        }
-    }
-    ended
+    inner.link.invalidate_all(&inner.reporter, &keys)
 }
 
 /// See [`Cache::write`](crate::Cache::write).
@@ -113,7 +106,7 @@ impl<R> Drop for Wrote<'_, R> {
     }
 }
 
-/// A write under way. Dropped by a panic, it ends as well.
+/// A write under way, from before its guard is asked for. Dropped by a panic, it ends as well.
 struct Writing<'a, R> {
     inner: &'a Inner<R>,
     keys: Keys,
@@ -129,17 +122,18 @@ impl<'a, R> Writing<'a, R> {
     fn begin(inner: &'a Inner<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
         let writer = Token::random();
         let lease_ttl = inner.settings.lease_ttl;
-        let guarded = inner.ask("guard", |store| store.guard(&keys, writer, lease_ttl));
-        // From here on who reads in this process loads, as everywhere.
-        inner.link.evict(&keys.data);
-        let keeping = guarded.is_ok().then(|| inner.keep(&keys, writer));
-        let writing = Writing {
+        let mut writing = Writing {
             inner,
             keys,
             writer,
-            keeping,
+            keeping: None,
             ended: false,
         };
+        let keys = &writing.keys;
+        let guarded = inner.ask("guard", |store| store.guard(keys, writer, lease_ttl));
+        // From here on who reads in this process loads, as everywhere.
+        inner.link.evict(&keys.data);
+        writing.keeping = guarded.is_ok().then(|| inner.keep(keys, writer));
         (writing, guarded.err())
     }
 
@@ -161,8 +155,9 @@ impl<'a, R> Writing<'a, R> {
 impl<R> Drop for Writing<'_, R> {
     fn drop(&mut self) {
         if !self.ended {
-            // Where it fails, it is remembered.
-            let _ = self.unguard();
+            // Where it fails or panics, it is remembered. A panic goes no further: a second one that leaves a
+            // destructor would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.unguard()));
         }
     }
 }

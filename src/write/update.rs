@@ -27,12 +27,18 @@ pub(crate) fn update_field<R>(
     check_length(field.as_bytes(), value)?;
     let keys = inner.keys(id)?;
     let _wrote = Wrote::begin(inner, id, Write::UpdateField);
+    let all = [&keys];
+    let pending = inner
+        .link
+        .remember_on_drop(&inner.reporter, "update_field", &all);
     let updated = until_not_overtaken(|| {
         inner.change(&keys, "update_field", |store| {
             store.update_field(&keys, field, value, new_ttl(inner))
         })
     });
-    match or_invalidated(inner, &keys, updated) {
+    let updated = or_invalidated(inner, &keys, updated);
+    pending.returned();
+    match updated {
         // Nothing is cached, and there is no closure that would want to know why.
         Err(Error::Contended { .. }) => Ok(false),
         done => done,
@@ -47,6 +53,8 @@ where
 {
     let keys = inner.keys(id)?;
     let _wrote = Wrote::begin(inner, id, Write::Update);
+    let all = [&keys];
+    let pending = inner.link.remember_on_drop(&inner.reporter, "update", &all);
     let (mut was_record, mut unmergeable) = (false, false);
     let (mut unreadable, mut unstorable) = (false, None);
     let mut diff = |fields: Fields| {
@@ -65,7 +73,7 @@ where
             }
         };
         was_record = true;
-        let new = change(&old)?;
+        let new = pending.suspended(|| change(&old))?;
         // Fields that the type doesn't know are another program's, and stay.
         let (known, new) = match (names(&old), to_fields(&new)) {
             (Ok(known), Ok(new)) => (known, new),
@@ -95,12 +103,15 @@ where
         // Here, where no connection is held.
         inner.reporter.report(&Event::Unreadable { id });
     }
-    let updated = or_invalidated(inner, &keys, updated)?;
-    if unmergeable {
-        inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
-        return Ok(false);
-    }
-    unstorable.map_or(Ok(updated && was_record), Err)
+    let updated = or_invalidated(inner, &keys, updated).and_then(|updated| {
+        if unmergeable {
+            inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
+            return Ok(false);
+        }
+        unstorable.map_or(Ok(updated && was_record), Err)
+    });
+    pending.returned();
+    updated
 }
 
 /// Whether the new fields are still a record beside those that stay. They aren't where one that stays is the type's own

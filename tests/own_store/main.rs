@@ -2,6 +2,9 @@
 
 mod bypass;
 mod faulty;
+mod panics;
+#[path = "../support/pass_on.rs"]
+mod pass_on;
 #[path = "../support/mod.rs"]
 mod support;
 

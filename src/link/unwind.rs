@@ -1,0 +1,81 @@
+//! Invalidations whose request ends by a panic.
+//!
+//! Nobody knows what such a request did, and the primary may have changed before it. So its records count as not
+//! invalidated: they are remembered, as after a failure. The cause of the panic does not matter. It may be a store of
+//! the user's, a logger, or a defect of this crate.
+
+use std::{cell::Cell, fmt, sync::Arc};
+
+use super::Link;
+use crate::{error::Error, key::Keys, reporter::Reporter};
+
+/// Records whose invalidation is under way. Dropped by a panic, it remembers those that are left.
+pub(crate) struct RememberOnDrop<'a> {
+    link: &'a Link,
+    reporter: &'a Arc<Reporter>,
+    request: &'static str,
+    /// Those of which it is not known yet how their request ended.
+    left: Cell<&'a [&'a Keys]>,
+}
+
+impl Link {
+    /// Remembers these records unless it is told that their request [returned](RememberOnDrop::returned).
+    pub(crate) fn remember_on_drop<'a>(
+        &'a self,
+        reporter: &'a Arc<Reporter>,
+        request: &'static str,
+        keys: &'a [&'a Keys],
+    ) -> RememberOnDrop<'a> {
+        RememberOnDrop {
+            link: self,
+            reporter,
+            request,
+            left: Cell::new(keys),
+        }
+    }
+}
+
+impl RememberOnDrop<'_> {
+    /// The request for the first `count` of those that are left has returned, and what failed is remembered.
+    pub(super) fn returned_for(&self, count: usize) {
+        let left = self.left.get();
+        self.left.set(&left[count.min(left.len())..]);
+    }
+
+    /// The request has returned, and what failed is remembered.
+    pub(crate) fn returned(self) {
+        self.left.set(&[]);
+    }
+
+    /// Calls a closure of the user's. Its own panic leaves the record as it is.
+    pub(crate) fn suspended<T>(&self, closure: impl FnOnce() -> T) -> T {
+        let left = self.left.take();
+        let value = closure();
+        self.left.set(left);
+        value
+    }
+}
+
+impl Drop for RememberOnDrop<'_> {
+    fn drop(&mut self) {
+        for keys in self.left.get() {
+            let (request, cause) = (self.request, Arc::new(Panicked));
+            let failure = Error::Redis { request, cause };
+            self.link.remember(keys, self.reporter, &failure);
+            // In this order, as in `Link::invalidate`.
+            self.link.evict(&keys.data);
+        }
+    }
+}
+
+/// The cause of an invalidation that was not done, as far as anybody knows.
+#[derive(Debug)]
+struct Panicked;
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request panicked")
+    }
+}
+
+impl std::error::Error for Panicked {}
