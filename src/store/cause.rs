@@ -209,10 +209,19 @@ impl StdError for Silent {
 struct Nonsense;
 
 fn is_nonsense(error: &RedisError) -> bool {
-    matches!(
+    let is_unreadable = matches!(
         error.kind(),
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType
-    )
+    );
+    is_unreadable || redirects_nowhere(error)
+}
+
+#[cfg(feature = "cluster")]
+use super::cluster::redirect::redirects_nowhere;
+
+#[cfg(not(feature = "cluster"))]
+fn redirects_nowhere(_: &RedisError) -> bool {
+    false
 }
 
 impl fmt::Display for Nonsense {
@@ -271,6 +280,7 @@ fn symptom(error: &RedisError) -> Symptom {
         (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
             Symptom::Silent
         }
+        _ if is_nonsense(error) => Symptom::Silent,
         (ErrorKind::Server(_) | ErrorKind::Extension, _) => Symptom::Refused,
         _ => Symptom::Silent,
     }

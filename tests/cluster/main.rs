@@ -7,6 +7,7 @@ mod support;
 
 mod calls;
 mod failover;
+mod impossible;
 mod moves;
 mod near;
 mod replicas;

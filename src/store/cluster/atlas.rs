@@ -21,7 +21,7 @@ use super::{
     choir::Choir,
     map::Map,
     node::{Node, Terms, client_of, place_of, slots_by},
-    slots::{Place, Range},
+    slots::{Place, Range, Slot},
     together::at_the_same_time,
 };
 use crate::{
@@ -75,13 +75,13 @@ impl Atlas {
     }
 
     /// Who has this slot.
-    pub(super) fn owner(&self, slot: u16) -> Result<Arc<Node>, Failure> {
+    pub(super) fn owner(&self, slot: Slot) -> Result<Arc<Node>, Failure> {
         let owner = self.map.read().owner(slot).cloned();
         owner.ok_or_else(|| Failure::new(Symptom::Silent, "no node of the cluster is known"))
     }
 
     /// A node says that a slot is another's.
-    pub(super) fn moved(&self, slot: u16, to: &Place) -> Result<Arc<Node>, Failure> {
+    pub(super) fn moved(&self, slot: Slot, to: &Place) -> Result<Arc<Node>, Failure> {
         let node = self.node(to)?;
         {
             let _drawing = self.drawing.lock();

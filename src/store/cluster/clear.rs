@@ -9,12 +9,15 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use redis::cmd;
 
 use super::{ClusterStore, map::Map, node::Node, slots::Holding};
-use crate::store::{Cursor, Failure, Kind, Scanned, Store, Symptom, connection::Conduct};
+use crate::store::{
+    Cursor, Failure, Kind, Scanned, Store, Symptom, cause, connection::Conduct, script::nonsense,
+};
 
 impl ClusterStore {
     pub(super) fn scan_step(
@@ -57,7 +60,10 @@ impl ClusterStore {
         let mut hasher = DefaultHasher::new();
         for master in in_order(&map) {
             let nodes = self.nodes(master)?;
-            let holding = Holding::of(&nodes).ok_or_else(unsettled)?;
+            let holding = Holding::of(&nodes).ok_or_else(|| {
+                let nonsense = nonsense("CLUSTER NODES answers with the slots of the node");
+                self.partly(cause::failure(nonsense, Duration::ZERO))
+            })?;
             if let Some(slot) = holding.being_moved() {
                 let place = &master.place;
                 let why = format!("slot {slot} of the cluster is being moved, says {place}");

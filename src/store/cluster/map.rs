@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     node::Node,
-    slots::{Place, Range, SLOTS},
+    slots::{Place, Range, SLOTS, Slot},
 };
 use crate::store::Failure;
 
@@ -41,7 +41,7 @@ impl Map {
                 (None, Some(known)) => map.add(Arc::clone(known)),
                 (None, None) => map.add(open(&range.master)?),
             };
-            map.owners[usize::from(range.first)..=usize::from(range.last)].fill(at);
+            map.owners[range.first.index()..=range.last.index()].fill(at);
         }
         for node in &self.nodes {
             if node.is_heard_of() && map.index(&node.place).is_none() {
@@ -65,9 +65,9 @@ impl Map {
     }
 
     /// The same with a slot at this place, whose node is known.
-    pub(super) fn moved(&self, slot: u16, to: &Place) -> Map {
+    pub(super) fn moved(&self, slot: Slot, to: &Place) -> Map {
         let mut map = self.clone();
-        map.owners[usize::from(slot)] = map.index(to).unwrap_or(NOBODY);
+        map.owners[slot.index()] = map.index(to).unwrap_or(NOBODY);
         map
     }
 
@@ -85,8 +85,8 @@ impl Map {
     }
 
     /// Who has a slot; where nobody knows, somebody, who will say.
-    pub(super) fn owner(&self, slot: u16) -> Option<&Arc<Node>> {
-        let at = self.owners[usize::from(slot)];
+    pub(super) fn owner(&self, slot: Slot) -> Option<&Arc<Node>> {
+        let at = self.owners[slot.index()];
         self.nodes.get(usize::from(at)).or_else(|| {
             let answers = |node: &&Arc<Node>| !node.is_broken();
             self.nodes.iter().find(answers).or(self.nodes.first())
@@ -94,8 +94,8 @@ impl Map {
     }
 
     /// Whether this is the node of a slot.
-    pub(super) fn owns(&self, place: &Place, slot: u16) -> bool {
-        self.index(place) == Some(self.owners[usize::from(slot)])
+    pub(super) fn owns(&self, place: &Place, slot: Slot) -> bool {
+        self.index(place) == Some(self.owners[slot.index()])
     }
 
     /// Those that have any slots.

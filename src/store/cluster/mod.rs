@@ -16,7 +16,8 @@ mod clear;
 mod many;
 mod map;
 pub(crate) mod node;
-mod redirect;
+pub(crate) mod redirect;
+mod slot;
 mod slots;
 mod together;
 

@@ -4,12 +4,12 @@ use std::{error::Error as StdError, fmt};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::slots::Place;
+use super::slots::{Place, Slot, host_and_port};
 use crate::store::{Failure, Symptom};
 
 pub(super) enum Redirect {
     /// The slot is another node's.
-    Moved(u16, Place),
+    Moved(Slot, Place),
     /// The slot is being moved to this one, and the key is there already, or would be. For this once.
     Ask(Place),
     /// The slot is being moved, and one key is here and another there, as far as anybody knows.
@@ -22,7 +22,7 @@ impl Redirect {
         let error = failure.cause.downcast_ref::<RedisError>()?;
         let to = || {
             let (place, slot) = error.redirect_node()?;
-            Some((slot, Place::parse(place, said_by)?))
+            Some((Slot::new(slot)?, Place::parse(place, said_by)?))
         };
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => {
@@ -33,6 +33,15 @@ impl Redirect {
             _ => None,
         }
     }
+}
+
+/// Whether it is a redirection to a slot or an address that there can't be. Then it is an invalid reply.
+pub(crate) fn redirects_nowhere(error: &RedisError) -> bool {
+    let ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) = error.kind() else {
+        return false;
+    };
+    let target = error.redirect_node();
+    target.is_none_or(|(place, slot)| Slot::new(slot).is_none() || host_and_port(place).is_none())
 }
 
 /// A slot is being moved. Both keys of a record are in it, and a cluster does nothing with two keys of which one may be there

@@ -8,14 +8,12 @@ use std::collections::HashMap;
 use crc16::{State, XMODEM};
 use redis::Value;
 
+pub(super) use super::slot::{SLOTS, Slot};
 use crate::key::hashed;
 
-/// How many slots a cluster has.
-pub(super) const SLOTS: u16 = 16_384;
-
 /// The slot of a key.
-pub(super) fn slot_of(key: &str) -> u16 {
-    State::<XMODEM>::calculate(hashed(key).as_bytes()) % SLOTS
+pub(super) fn slot_of(key: &str) -> Slot {
+    Slot::of_hash(State::<XMODEM>::calculate(hashed(key).as_bytes()))
 }
 
 /// Where a node listens.
@@ -28,8 +26,8 @@ pub(super) struct Place {
 impl Place {
     /// From `host:port`, as redirections have it.
     pub(super) fn parse(text: &str, said_by: &Place) -> Option<Place> {
-        let (host, port) = text.rsplit_once(':')?;
-        Some(Place::of(host, port.parse().ok()?, said_by))
+        let (host, port) = host_and_port(text)?;
+        Some(Place::of(host, port, said_by))
     }
 
     /// Of a node that doesn't know its own address, would not tell, or has no name where it is to have one: the host of the node
@@ -42,6 +40,11 @@ impl Place {
     }
 }
 
+pub(super) fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    Some((host, port.parse().ok()?))
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
@@ -51,8 +54,8 @@ impl std::fmt::Display for Place {
 /// Slots, from the first to the last, their master, and its replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Range {
-    pub(super) first: u16,
-    pub(super) last: u16,
+    pub(super) first: Slot,
+    pub(super) last: Slot,
     pub(super) master: Place,
     pub(super) replicas: Vec<Place>,
 }
@@ -71,10 +74,11 @@ fn range(reply: Value, said_by: &Place) -> Option<Range> {
     };
     let mut parts = parts.into_iter();
     let (first, last) = (number(&parts.next()?)?, number(&parts.next()?)?);
+    let (first, last) = (Slot::new(first)?, Slot::new(last)?);
     let mut nodes = parts.map(|node| place(node, said_by));
     let master = nodes.next()??;
     let replicas = nodes.collect::<Option<_>>()?;
-    (first <= last && last < SLOTS).then_some(Range {
+    (first <= last).then_some(Range {
         first,
         last,
         master,
@@ -118,21 +122,27 @@ fn number(value: &Value) -> Option<u16> {
 pub(super) struct Holding<'a> {
     /// Of the latest failover or move that gave it any.
     pub(super) epoch: &'a str,
-    pub(super) slots: Vec<&'a str>,
-    marks: Vec<&'a str>,
+    /// From the first to the last.
+    pub(super) slots: Vec<(Slot, Slot)>,
+    marks: Vec<Mark>,
 }
 
+/// A slot, and whether the node hands it over; else it is handed it.
+type Mark = (Slot, bool);
+
 impl<'a> Holding<'a> {
+    /// `None`: nothing that makes sense.
     pub(super) fn of(nodes: &'a str) -> Option<Holding<'a>> {
         let own = nodes.lines().find(|line| line.contains("myself"))?;
         // Id, address, flags, master, ping, pong, epoch, state of the link.
         let mut parts = own.split(' ').skip(6);
         let epoch = parts.next()?;
-        let (marks, slots) = parts.skip(1).partition(|part| part.starts_with('['));
+        let parts = parts.skip(1).filter(|part| !part.is_empty());
+        let (marks, slots): (Vec<_>, Vec<_>) = parts.partition(|part| part.starts_with('['));
         Some(Holding {
             epoch,
-            slots,
-            marks,
+            slots: slots.into_iter().map(slots_from).collect::<Option<_>>()?,
+            marks: marks.into_iter().map(mark_from).collect::<Option<_>>()?,
         })
     }
 
@@ -140,20 +150,28 @@ impl<'a> Holding<'a> {
     ///
     /// Redis 7.0 keeps the first of these marks after the slot is another's, where only that one was told so: then nothing is
     /// handed over any more.
-    pub(super) fn being_moved(&self) -> Option<u16> {
-        let has = |slot: u16| {
-            self.slots.iter().any(|range| {
-                let (first, last) = range.split_once('-').unwrap_or((range, range));
-                first.parse().is_ok_and(|first: u16| first <= slot)
-                    && last.parse().is_ok_and(|last: u16| slot <= last)
-            })
+    pub(super) fn being_moved(&self) -> Option<Slot> {
+        let has = |slot| {
+            let mut ranges = self.slots.iter();
+            ranges.any(|(first, last)| (*first..=*last).contains(&slot))
         };
-        self.marks.iter().find_map(|mark| {
-            let (slot, direction) = mark.strip_prefix('[')?.split_once('-')?;
-            let slot = slot.parse().ok()?;
-            (has(slot) == direction.starts_with('>')).then_some(slot)
-        })
+        let mut marks = self.marks.iter();
+        let moved = marks.find(|(slot, hands_over)| has(*slot) == *hands_over);
+        moved.map(|(slot, _)| *slot)
     }
+}
+
+/// From `0-4`, or `7` alone.
+fn slots_from(text: &str) -> Option<(Slot, Slot)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (Slot::parse(first)?, Slot::parse(last)?);
+    (first <= last).then_some((first, last))
+}
+
+/// From `[7->-ID]` or `[8-<-ID]`.
+fn mark_from(text: &str) -> Option<Mark> {
+    let (slot, direction) = text.strip_prefix('[')?.split_once('-')?;
+    Some((Slot::parse(slot)?, direction.starts_with('>')))
 }
 
 #[cfg(test)]
@@ -170,10 +188,11 @@ mod tests {
     /// As the specification has it.
     #[test]
     fn a_slot_is_the_hash_of_the_key_or_of_its_tag() {
-        assert_eq!(slot_of("123456789"), 0x31C3);
-        assert_eq!(slot_of("foo{123456789}bar"), 0x31C3);
+        let slot = Slot::of_hash(0x31C3);
+        assert_eq!(slot_of("123456789"), slot);
+        assert_eq!(slot_of("foo{123456789}bar"), slot);
         assert_eq!(slot_of("foo{}{123456789}"), slot_of("foo{}{123456789}"));
-        assert_ne!(slot_of("foo{}{123456789}"), 0x31C3);
+        assert_ne!(slot_of("foo{}{123456789}"), slot);
     }
 
     #[test]
@@ -220,6 +239,10 @@ mod tests {
         assert_eq!(ranges(Value::Int(1)), None);
         for wrong in [
             range(0, 16_384, vec![node(text("a"), 1)]),
+            range(16_384, 16_384, vec![node(text("a"), 1)]),
+            range(-1, 5, vec![node(text("a"), 1)]),
+            range(0, 65_536, vec![node(text("a"), 1)]),
+            range(0, 1, vec![node(text("a"), -1)]),
             range(7, 6, vec![node(text("a"), 1)]),
             range(0, 1, vec![]),
             range(0, 1, vec![node(text("a"), 65_536)]),
@@ -236,7 +259,7 @@ mod tests {
             let nodes = format!("{other}\n{own} {slots}\n");
             let holding = Holding::of(&nodes).unwrap();
             assert_eq!(holding.epoch, "1");
-            holding.being_moved()
+            holding.being_moved().map(Slot::index)
         };
         assert_eq!(of("0-4 7"), None);
         assert_eq!(of("0-4 7 [7->-b]"), Some(7));
@@ -246,5 +269,9 @@ mod tests {
         assert_eq!(of("0-4 7 [3-<-b]"), None);
         assert_eq!(of("0-4 7 [5->-b] [3->-b]"), Some(3));
         assert!(Holding::of("").is_none());
+        for wrong in ["0-16384", "16384", "5-4", "x", "0-4 [16384->-b]", "[x->-b]"] {
+            let own = format!("a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected {wrong}");
+            assert!(Holding::of(&own).is_none(), "{wrong}");
+        }
     }
 }

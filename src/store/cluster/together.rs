@@ -43,6 +43,11 @@ pub(super) fn at_the_same_time<S: Sync, T: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::atomic::{AtomicU32, Ordering::SeqCst},
+    };
+
     use super::*;
 
     #[test]
@@ -50,6 +55,23 @@ mod tests {
         for count in [0, 1, 2, 7, 8, 9, 30] {
             let all: Vec<usize> = (0..count).collect();
             assert_eq!(at_the_same_time(&all, |item| *item), all);
+        }
+    }
+
+    /// So whoever sent the batch learns of it, and nothing of it is under way any more.
+    #[test]
+    fn a_panic_of_one_reaches_the_caller_when_the_others_have_ended() {
+        for panics in [[0].as_slice(), &[1], &[7], &[0, 3, 6]] {
+            let ended = AtomicU32::new(0);
+            let all: Vec<usize> = (0..8).collect();
+            let asked = catch_unwind(AssertUnwindSafe(|| {
+                at_the_same_time(&all, |item| {
+                    assert!(!panics.contains(item), "the node's own");
+                    ended.fetch_add(1, SeqCst);
+                })
+            }));
+            assert!(asked.is_err());
+            assert_eq!(ended.load(SeqCst) as usize, 8 - panics.len());
         }
     }
 }

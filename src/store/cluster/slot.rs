@@ -1,0 +1,47 @@
+//! The number of a slot. A server can say any number; what is one of these exists.
+
+use std::fmt;
+
+/// How many slots a cluster has.
+pub(super) const SLOTS: u16 = 16_384;
+
+/// A number below [`SLOTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Slot(u16);
+
+impl Slot {
+    /// `None`: no cluster has this slot.
+    pub(super) fn new(number: u16) -> Option<Slot> {
+        (number < SLOTS).then_some(Slot(number))
+    }
+
+    pub(super) fn of_hash(hash: u16) -> Slot {
+        Slot(hash % SLOTS)
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Slot> {
+        Slot::new(text.parse().ok()?)
+    }
+
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_no_slot_beyond_16383() {
+        assert_eq!(Slot::new(16_383).map(Slot::index), Some(16_383));
+        assert_eq!(Slot::new(16_384), None);
+        assert_eq!(Slot::new(u16::MAX), None);
+    }
+}
