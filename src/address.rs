@@ -128,8 +128,13 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
         ));
     }
     let info = url.into_connection_info().map_err(|cause: RedisError| {
+        // Without its detail, which repeats a part of the address.
+        let why = cause.to_string();
+        let detail = cause.detail().unwrap_or_default();
+        let why = why.strip_suffix(detail).unwrap_or(&why);
+        let why = why.trim_end_matches([':', ' ']);
         refused(format!(
-            "{cause}; write `redis://host:6379`, `unix:///path`, `redis+cluster://host:6379,host:6379` or \
+            "{why}; write `redis://host:6379`, `unix:///path`, `redis+cluster://host:6379,host:6379` or \
              `redis+sentinel://host:26379/NAME`"
         ))
     })?;
@@ -197,6 +202,7 @@ mod tests {
             "redis+cluster://:secret@one,,two",
             "redis+cluster://:secret@one,:secret@two",
             "redis://:secret@one/secret",
+            "redis://one?protocol=secret",
             "http://:secret@one",
             ":secret",
         ] {

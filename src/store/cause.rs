@@ -1,10 +1,13 @@
 //! Why a request to a server failed: in words for people, and as what it says about the server.
+//!
+//! Every error of the client library comes in through [`failure`], [`unopened`] or [`no_scripts`], which take away what
+//! it repeats of the request.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use redis::{ConnectionAddr, ErrorKind, RedisError, ServerErrorKind};
 
-use super::{Failure, Symptom};
+use super::{Failure, Symptom, redact::without_arguments};
 use crate::error::Cause;
 
 /// An error with the server it came from: its host and port or its socket, and not the password.
@@ -55,6 +58,7 @@ pub(super) fn is_refusal(error: &RedisError) -> bool {
 
 /// The failure of a request.
 pub(super) fn failure(error: RedisError, within: Duration) -> Failure {
+    let error = without_arguments(error);
     Failure {
         symptom: symptom(&error),
         cause: told(error, within),
@@ -63,6 +67,7 @@ pub(super) fn failure(error: RedisError, within: Duration) -> Failure {
 
 /// No connection could be opened, for whatever reason: without one, nothing is answered.
 pub(super) fn unopened(error: RedisError, within: Duration) -> Failure {
+    let error = without_arguments(error);
     let cause: Cause = if knows_no_resp3(&error) {
         Arc::new(NoResp3(error))
     } else {
@@ -138,9 +143,13 @@ impl StdError for NoResp3 {
     }
 }
 
-/// The server calls no scripts. The client library's error quotes a script.
+/// The server doesn't know the commands that load and call scripts.
+pub(super) fn no_scripts(error: RedisError) -> Failure {
+    Failure::new(Symptom::Refused, NoScripts(without_arguments(error)))
+}
+
 #[derive(Debug)]
-pub(super) struct NoScripts(pub(super) RedisError);
+struct NoScripts(RedisError);
 
 impl fmt::Display for NoScripts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -35,6 +35,7 @@ pub(crate) mod memory;
 mod open;
 mod pipeline;
 mod pulse;
+mod redact;
 pub(crate) mod redis;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]

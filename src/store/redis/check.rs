@@ -45,7 +45,7 @@ impl RedisStore {
         if let Some(refusal) = refusal {
             let is_unknown = cause::is_unknown_command(&refusal);
             return refused(if is_unknown {
-                Failure::new(Symptom::Refused, cause::NoScripts(refusal))
+                cause::no_scripts(refusal)
             } else {
                 cause::failure(refusal, timeouts.io)
             });
