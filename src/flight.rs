@@ -82,9 +82,12 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     /// Announces a flight under a key nobody else uses.
     pub(crate) fn announce(&self, key: K) -> Leader<'_, K, T> {
         let flight = Arc::new(Flight::new());
-        self.shard(&key)
-            .lock()
-            .insert(key.clone(), Arc::clone(&flight));
+        let replaced = {
+            let mut shard = self.shard(&key).lock();
+            shard.insert(key.clone(), Arc::clone(&flight))
+        };
+        // What a flight came to is dropped under no lock.
+        drop(replaced);
         Leader {
             table: self,
             key,

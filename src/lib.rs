@@ -56,6 +56,7 @@ mod builder;
 mod cache;
 mod clear;
 mod dice;
+mod discarded;
 mod error;
 mod event;
 mod fields;

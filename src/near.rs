@@ -9,7 +9,8 @@
 //!   what comes to a seat that was taken away is dropped. (It is a placeholder of `quick_cache`'s: `remove` removes those as well,
 //!   and the insert of one that was removed fails. The first test below holds it to that.)
 //!
-//! Knows no store. An entry ends with what was left of its time in the store, or with a shorter one.
+//! Drops no record under a lock; see `discarded.rs`. Knows no store. An entry ends with what was left of its time in the
+//! store, or with a shorter one.
 
 use std::{
     sync::Arc,
@@ -18,10 +19,13 @@ use std::{
 
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, UnitWeighter,
-    sync::{Cache, DefaultLifecycle, GuardResult, PlaceholderGuard},
+    sync::{Cache, GuardResult, PlaceholderGuard},
 };
 
-use crate::listening::Listening;
+use crate::{
+    discarded::{Discarded, DropUnlocked},
+    listening::Listening,
+};
 
 /// Into how many parts the entries are divided, each with its own lock: threads that meet at one wait some nanoseconds.
 const PARTS: u64 = 16;
@@ -33,17 +37,12 @@ const AHEAD: usize = 1 << 16;
 pub(crate) struct Near<R> {
     kept: Kept<R>,
     longest: Duration,
+    discarded: Discarded<R>,
 }
 
-type Kept<R> = Cache<String, Entry<R>>;
-type Place<'a, R> = PlaceholderGuard<
-    'a,
-    String,
-    Entry<R>,
-    UnitWeighter,
-    DefaultHashBuilder,
-    DefaultLifecycle<String, Entry<R>>,
->;
+type Kept<R> = Cache<String, Entry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
+type Place<'a, R> =
+    PlaceholderGuard<'a, String, Entry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
 
 struct Entry<R> {
     epoch: u64,
@@ -84,13 +83,14 @@ impl<R> Near<R> {
             .weight_capacity(most / parts * parts)
             .build()
             .expect("the two settings it wants are set");
-        let kept = Cache::with_options(
-            options,
-            UnitWeighter,
-            DefaultHashBuilder::default(),
-            DefaultLifecycle::default(),
-        );
-        Near { kept, longest }
+        let hasher = DefaultHashBuilder::default();
+        let kept = Cache::with_options(options, UnitWeighter, hasher, DropUnlocked);
+        let discarded = Discarded::default();
+        Near {
+            kept,
+            longest,
+            discarded,
+        }
     }
 
     /// What is here under this id, for a lookup that began now; `Some(None)`: that there is no such record. Or else a seat for
@@ -126,20 +126,32 @@ impl<R> Near<R> {
         }
     }
 
-    /// Takes away what is here under this id, and the seat of whoever reads it right now.
+    /// Takes away what is here under this id, and the seat of whoever reads it right now. Drops the record: not to be
+    /// called under a lock.
     pub(crate) fn evict(&self, id: &str) {
         self.kept.remove(id);
     }
 
-    /// Frees all there is. What makes it unusable is the next epoch.
-    pub(crate) fn clear(&self) {
-        self.kept.clear();
+    /// Frees all there is. What makes it unusable is the next epoch, and it refuses what comes to the seats of now.
+    pub(crate) fn clear(&self)
+    where
+        R: Send + Sync + 'static,
+    {
+        // While nothing is heard, this is called again and again.
+        if !self.kept.is_empty() {
+            let records = self.kept.drain().filter_map(|(_, entry)| entry.record);
+            self.discarded.discard(records.collect());
+        }
     }
 }
 
 impl<R> Seat<'_, R> {
     /// Puts there what was read, if the seat was not taken away. `left`: how much of its time it had in the store at that moment.
     pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration) {
+        // It would only be in the way: an entry of another epoch is not used.
+        if self.listening.epoch() != self.epoch {
+            return;
+        }
         let end = self.began + left.min(self.longest);
         let entry = Entry {
             epoch: self.epoch,

@@ -31,7 +31,7 @@ impl<R> Tracked<R> {
     }
 }
 
-impl<R: Send + Sync> Ear for Tracked<R> {
+impl<R: Send + Sync + 'static> Ear for Tracked<R> {
     fn listening(&self, until: Instant) {
         self.listening.heard(until);
     }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bound;
+mod drops;
 mod faults;
 mod fence;
 mod fresh;

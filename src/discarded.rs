@@ -1,0 +1,229 @@
+//! Records that leave the near cache are dropped here, under no lock.
+//!
+//! The drop of a record is a program's own code, and may use the cache. Under the lock of a part of the near cache, or
+//! under a lock of whoever tells that changes are heard no longer, it would wait for itself. So it is put off:
+//!
+//! - What an insert makes room by is dropped by the thread that inserts, when the lock is free ([`Evicted`]).
+//! - What is taken out all at once is dropped by a thread of its own ([`Discarded`]): its callers hold locks, or are
+//!   the thread that hears of changes, which has to go on.
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+use parking_lot::Mutex;
+use quick_cache::Lifecycle;
+
+/// Has the near cache keep what it evicts until its lock is free.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DropUnlocked;
+
+/// What one insert has evicted. (The map's own default keeps two, and drops the others under its lock.)
+pub(crate) struct Evicted<E> {
+    /// Nearly always the only one, so that it needs no allocation.
+    first: Option<(String, E)>,
+    others: Vec<(String, E)>,
+}
+
+impl<E> Default for Evicted<E> {
+    fn default() -> Evicted<E> {
+        Evicted {
+            first: None,
+            others: Vec::new(),
+        }
+    }
+}
+
+impl<E> Lifecycle<String, E> for DropUnlocked {
+    type RequestState = Evicted<E>;
+
+    #[inline]
+    fn on_evict(&self, evicted: &mut Evicted<E>, key: String, entry: E) {
+        if evicted.first.is_none() {
+            evicted.first = Some((key, entry));
+        } else {
+            evicted.others.push((key, entry));
+        }
+    }
+}
+
+/// Records that were taken out all at once.
+pub(crate) struct Discarded<R>(Arc<Mutex<Vec<Arc<R>>>>);
+
+impl<R> Default for Discarded<R> {
+    fn default() -> Discarded<R> {
+        Discarded(Arc::default())
+    }
+}
+
+impl<R: Send + Sync + 'static> Discarded<R> {
+    /// Has these dropped. Runs none of the program's code: it may be called under a lock.
+    pub(crate) fn discard(&self, records: Vec<Arc<R>>) {
+        if records.is_empty() {
+            return;
+        }
+        self.0.lock().extend(records);
+        let left = Arc::clone(&self.0);
+        let thread = thread::Builder::new().name("cache-aside-discard".to_owned());
+        // Where there is no thread to be had, they stay, and go with the next ones. Not logged: a logger is the
+        // program's code as well.
+        let _ = thread.spawn(move || {
+            let records = mem::take(&mut *left.lock());
+            for record in records {
+                // One that panics doesn't keep the others from being dropped.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(record)));
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Weak,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+            mpsc,
+        },
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::{listening::Listening, near::Near};
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// A near cache whose records look into it when they are dropped.
+    struct Both {
+        near: Near<Looking>,
+        listening: Listening,
+        dropped: AtomicUsize,
+    }
+
+    struct Looking(Weak<Both>);
+
+    impl Drop for Looking {
+        fn drop(&mut self) {
+            if let Some(both) = self.0.upgrade() {
+                // All parts, so that also the one whose lock may be held.
+                for id in 0..32 {
+                    both.find(&id.to_string());
+                }
+                both.dropped.fetch_add(1, SeqCst);
+            }
+        }
+    }
+
+    impl Both {
+        fn new(capacity: usize) -> Arc<Both> {
+            let listening = Listening::new();
+            listening.heard(Instant::now() + LONG);
+            Arc::new(Both {
+                near: Near::new(capacity, LONG),
+                listening,
+                dropped: AtomicUsize::new(0),
+            })
+        }
+
+        fn find(&self, id: &str) -> bool {
+            let found = self.near.find(&self.listening, id, Instant::now());
+            found.is_ok()
+        }
+
+        fn put(self: &Arc<Both>, id: usize) {
+            let (id, now) = (id.to_string(), Instant::now());
+            if let Err(Some(seat)) = self.near.find(&self.listening, &id, now) {
+                seat.fill(Some(Arc::new(Looking(Arc::downgrade(self)))), LONG);
+            }
+        }
+    }
+
+    /// Runs this on a thread of its own; a deadlock is a failure.
+    fn ends(run: impl FnOnce() + Send + 'static) {
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            run();
+            done.send(()).unwrap();
+        });
+        let waited = is_done.recv_timeout(Duration::from_secs(20));
+        waited.expect("it ends, and does not wait for itself");
+    }
+
+    #[test]
+    fn records_that_look_into_the_near_cache_are_dropped_by_a_clear() {
+        for capacity in [100, 5000] {
+            let both = Both::new(capacity);
+            (0..90).for_each(|id| both.put(id));
+            let cleared = Arc::clone(&both);
+            ends(move || {
+                cleared.listening.begin_anew();
+                cleared.near.clear();
+            });
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while both.dropped.load(SeqCst) < 90 {
+                assert!(Instant::now() < deadline, "all are dropped, at some time");
+                thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn records_that_look_into_the_near_cache_are_dropped_one_by_one() {
+        let both = Both::new(100);
+        ends(move || {
+            for id in 0..1000 {
+                both.put(id);
+                both.near.evict(&(id / 2).to_string());
+            }
+            assert!(both.dropped.load(SeqCst) > 800);
+        });
+    }
+
+    /// Those that come back soon after they were evicted may be more than their share; when one of the others is wanted
+    /// again, many of them go at once.
+    #[test]
+    fn of_many_that_one_insert_evicts_none_is_dropped_under_the_lock() {
+        const MOST: usize = 1000;
+        let (both, most_at_once) = (Both::new(MOST), Arc::new(AtomicUsize::new(0)));
+        let most = Arc::clone(&most_at_once);
+        ends(move || {
+            for round in 0..20 {
+                // Full, and what was there before is remembered as gone.
+                for id in 0..2 * MOST {
+                    both.put(id);
+                }
+                (0..2 * MOST).for_each(|id| both.near.evict(&(2 * id).to_string()));
+                for id in (0..2 * MOST).rev() {
+                    both.put(id);
+                    both.find(&(id + round).to_string());
+                    let before = both.dropped.load(SeqCst);
+                    both.put(10 * MOST + id);
+                    most.fetch_max(both.dropped.load(SeqCst) - before, SeqCst);
+                }
+            }
+        });
+        assert!(most_at_once.load(SeqCst) > 2, "the test has its case");
+    }
+
+    #[test]
+    fn a_record_that_panics_when_it_is_dropped_keeps_no_other_from_it() {
+        static DROPPED: AtomicUsize = AtomicUsize::new(0);
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                DROPPED.fetch_add(1, SeqCst);
+                panic!("the record's own");
+            }
+        }
+        let discarded = Discarded::default();
+        discarded.discard((0..5).map(|_| Arc::new(Panics)).collect());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while DROPPED.load(SeqCst) < 5 {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+    }
+}
