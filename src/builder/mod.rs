@@ -54,6 +54,8 @@ impl CacheBuilder {
     /// `cache:product:`. Other programs find the records under the same keys.
     ///
     /// There is no default: two kinds of records under one prefix would overwrite each other.
+    /// Keep it when the fields of the record change: a program with another prefix is not reached by this one's
+    /// invalidations. An entry that doesn't decode is a miss.
     pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder {
         self.settings.prefix = prefix.into();
         self

@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
 }
 
 mod counted;
+mod deployment;
 mod differential;
 mod early;
 mod grace;

@@ -1,0 +1,82 @@
+//! Two versions of a program on one prefix, as during a rolling deployment.
+
+use std::convert::Infallible;
+
+use cache_aside::{Cache, Source};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::ground::Ground;
+
+/// What the first version keeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct InCents {
+    name: String,
+    price: u32,
+}
+
+/// The price is in another unit, and has another name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct InEuros {
+    name: String,
+    price_euros: f64,
+}
+
+/// The same, where the new field needs not be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Perhaps {
+    name: String,
+    price_euros: Option<f64>,
+}
+
+fn in_cents(price: u32) -> InCents {
+    let name = "Rye Loaf".to_owned();
+    InCents { name, price }
+}
+
+fn in_euros(price_euros: f64) -> InEuros {
+    let name = "Rye Loaf".to_owned();
+    InEuros { name, price_euros }
+}
+
+/// A lookup, with what the primary holds now.
+fn get<R: Clone + Serialize + DeserializeOwned>(cache: &Cache<R>, primary: R) -> (R, Source) {
+    let load = |_: &str| Ok::<_, Infallible>(Some(primary));
+    let found = cache.get("p-001", load).unwrap();
+    (found.record().unwrap().as_ref().clone(), found.source())
+}
+
+fn an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled(ground: &Ground) {
+    let old: Cache<InCents> = ground.builder().build().unwrap();
+    let new: Cache<InEuros> = ground.builder().build().unwrap();
+    assert_eq!(get(&old, in_cents(650)).1, Source::Loaded);
+    assert_eq!(get(&old, in_cents(650)).1, Source::Hit);
+
+    assert_eq!(get(&new, in_euros(6.5)), (in_euros(6.5), Source::Loaded));
+    assert_eq!(new.stats().unreadable, 1);
+    assert_eq!(get(&new, in_euros(6.5)).1, Source::Hit);
+
+    // The old program writes.
+    assert!(old.invalidate("p-001").unwrap());
+    assert_eq!(get(&new, in_euros(7.0)), (in_euros(7.0), Source::Loaded));
+    // And so does the new one.
+    assert_eq!(get(&old, in_cents(700)), (in_cents(700), Source::Loaded));
+    assert!(new.invalidate("p-001").unwrap());
+    assert_eq!(get(&old, in_cents(750)), (in_cents(750), Source::Loaded));
+}
+
+/// Which is why a field with a new name must not be one.
+fn an_entry_without_an_optional_field_decodes(ground: &Ground) {
+    let old: Cache<InCents> = ground.builder().build().unwrap();
+    let new: Cache<Perhaps> = ground.builder().build().unwrap();
+    get(&old, in_cents(650));
+    let perhaps = |price_euros| Perhaps {
+        name: "Rye Loaf".to_owned(),
+        price_euros,
+    };
+    assert_eq!(get(&new, perhaps(Some(6.5))), (perhaps(None), Source::Hit));
+}
+
+on_both_stores! {
+    an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled,
+    an_entry_without_an_optional_field_decodes,
+}
