@@ -120,7 +120,7 @@ fn all(server: &Server, command: &str, args: &[&str]) {
 #[test]
 fn when_the_store_is_emptied() {
     let server = Arc::new(Server::start());
-    let test = Test::new("emptied", &redis(&server), 1000);
+    let test = Test::new("emptied", redis(&server), 1000);
     let emptied = Arc::clone(&server);
     test.drops_by(move |_| all(&emptied, "FLUSHALL", &[]));
 }
@@ -128,7 +128,7 @@ fn when_the_store_is_emptied() {
 #[test]
 fn when_the_listener_is_lost() {
     let server = Arc::new(Server::start());
-    let test = Test::new("lost", &redis(&server), 1000);
+    let test = Test::new("lost", redis(&server), 1000);
     let killer = Arc::clone(&server);
     test.drops_by(move |_| all(&killer, "CLIENT", &["KILL", "TYPE", "normal"]));
 }
@@ -151,7 +151,7 @@ fn when_the_cache_is_cleared() {
 #[test]
 fn when_there_is_no_room() {
     let server = Server::start();
-    let test = Test::new("room", &redis(&server), 8);
+    let test = Test::new("room", redis(&server), 8);
     test.drops_by(|test| {
         for _ in 0..20 {
             for id in 0..64 {
@@ -164,7 +164,7 @@ fn when_there_is_no_room() {
 #[test]
 fn when_this_process_ends_the_record() {
     let server = Server::start();
-    let test = Test::new("ended", &redis(&server), 1000);
+    let test = Test::new("ended", redis(&server), 1000);
     test.drops_by(|test| {
         for id in 0..32 {
             test.cache.invalidate(&id.to_string()).unwrap();
@@ -177,7 +177,7 @@ fn when_this_process_ends_the_record() {
 #[test]
 fn when_another_process_ends_the_record() {
     let server = Arc::new(Server::start());
-    let test = Test::new("pushed", &redis(&server), 1000);
+    let test = Test::new("pushed", redis(&server), 1000);
     let other = Arc::clone(&server);
     test.drops_by(move |_| {
         for id in 0..64 {
@@ -189,7 +189,7 @@ fn when_another_process_ends_the_record() {
 #[test]
 fn when_the_entry_is_over() {
     let server = Server::start();
-    let cache = Cache::builder(&redis(&server)).prefix("test:");
+    let cache = Cache::builder(redis(&server)).prefix("test:");
     let cache: Cache<Thing> = cache.near_cache(100).near_ttl(MS(20)).build().unwrap();
     let cache: &'static Cache<Thing> = Box::leak(Box::new(cache));
     let test = Arc::new(Test {

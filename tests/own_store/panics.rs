@@ -21,7 +21,7 @@ use cache_aside::{
 use crate::{MS, bypass::version, pass_on::pass_on, support::until};
 
 /// The store in memory. While it is broken, each step that ends a record panics.
-struct Broken {
+struct Fragile {
     within: Arc<dyn Store>,
     is_broken: AtomicBool,
     /// Panics before the step, or when it is done.
@@ -30,9 +30,9 @@ struct Broken {
     batch: AtomicU32,
 }
 
-impl Broken {
-    fn new() -> Arc<Broken> {
-        Arc::new(Broken {
+impl Fragile {
+    fn new() -> Arc<Fragile> {
+        Arc::new(Fragile {
             within: Memory::new(100_000).store(),
             is_broken: AtomicBool::new(false),
             when_done: AtomicBool::new(false),
@@ -50,7 +50,7 @@ impl Broken {
     }
 }
 
-impl Store for Broken {
+impl Store for Fragile {
     pass_on!(within: read read_with_ttl acquire refresh fill release back_off renew ttl ping);
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
@@ -109,14 +109,14 @@ impl Store for Broken {
 
 /// A cache on it, the primary, and which of the two a lookup sees.
 struct Shop {
-    store: Arc<Broken>,
+    store: Arc<Fragile>,
     cache: Cache,
     primary: AtomicU32,
 }
 
 impl Shop {
     fn new(near: bool) -> Shop {
-        let store = Broken::new();
+        let store = Fragile::new();
         let backend = Backend::new(Arc::clone(&store) as Arc<dyn Store>);
         let builder = Cache::builder(backend).prefix("test:").grace(MS(60_000));
         let builder = builder.lease_ttl(MS(500));
