@@ -69,6 +69,7 @@ mod key;
 mod link;
 mod listening;
 mod loaded;
+mod log_once;
 mod lookup;
 mod memory;
 mod mender;

@@ -100,7 +100,7 @@ where
         inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
         return Ok(false);
     }
-    unstorable.map_or(Ok(updated && was_record), Err)
+    unstorable.map_or(Ok(updated && was_record), |why| Err(Error::from(why)))
 }
 
 /// Whether the new fields are still a record beside those that stay. They aren't where one that stays is the type's own

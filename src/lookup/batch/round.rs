@@ -223,7 +223,14 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             if let Stand::Leads(right) = &item.stand {
                 right.leave();
                 let ran = match &mut loaded {
-                    Ok(found) => item.asking.ran(Loaded::new(found.remove(item.asking.id))),
+                    Ok(found) => {
+                        let loaded = Loaded::new(found.remove(item.asking.id));
+                        Ok(if right.is_to_fill() {
+                            item.asking.ran(loaded)
+                        } else {
+                            Ran::uncached(loaded)
+                        })
+                    }
                     Err(error) => Err(error.clone()),
                 };
                 let outcome = ran.as_ref().map(|ran| ran.record.clone());
