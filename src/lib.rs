@@ -70,6 +70,7 @@ mod key;
 mod link;
 mod listening;
 mod loaded;
+mod log_once;
 mod lookup;
 mod memory;
 mod mender;

@@ -21,6 +21,7 @@ const LOAD_SECONDS: &str = "cache_aside_load_duration_seconds";
 const LOADS_IN_FLIGHT: &str = "cache_aside_loads_in_flight";
 const REFRESHES: &str = "cache_aside_refreshes_total";
 const REFUSED_FILLS: &str = "cache_aside_refused_fills_total";
+const UNSTORABLE: &str = "cache_aside_unstorable_records_total";
 const UNREADABLE: &str = "cache_aside_unreadable_entries_total";
 const WRITES: &str = "cache_aside_writes_total";
 const WRITE_SECONDS: &str = "cache_aside_write_duration_seconds";
@@ -72,6 +73,7 @@ impl Metrics {
             LOOKUP_ERRORS,
             SHARED,
             REFUSED_FILLS,
+            UNSTORABLE,
             UNREADABLE,
             REMEMBERED,
             REPLAYED,
@@ -143,6 +145,7 @@ impl Metrics {
             Event::Refreshed { .. } => self.refreshes("done").increment(1),
             Event::RefreshFailed { .. } => self.refreshes("failed").increment(1),
             Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
+            Event::Unstorable { .. } => self.count(UNSTORABLE).increment(1),
             Event::Unreadable { .. } => self.count(UNREADABLE).increment(1),
             Event::Wrote { call, took, .. } => {
                 let labels = self.with("call", call.name());
@@ -229,6 +232,10 @@ fn describe() {
     describe_counter!(
         REFUSED_FILLS,
         "Records that were loaded and not cached, because their lease had ended"
+    );
+    describe_counter!(
+        UNSTORABLE,
+        "Records that were loaded and returned, but cannot be cached"
     );
     describe_counter!(UNREADABLE, "Entries that were no record of the wanted type");
     describe_counter!(WRITES, "Calls that write");

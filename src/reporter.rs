@@ -11,7 +11,10 @@ use std::{
 use crate::metrics::Metrics;
 use crate::{
     answer::Source,
+    error::Error,
     event::{Event, Observer},
+    fields::Unstorable,
+    log_once::LogOnce,
     stats::Counters,
     trace,
 };
@@ -22,6 +25,8 @@ pub(crate) struct Reporter {
     pub(crate) cache: String,
     pub(crate) counters: Counters,
     observer: Option<Arc<dyn Observer>>,
+    /// Fields that could not be stored.
+    unstorable_fields: LogOnce,
     #[cfg(feature = "metrics")]
     metrics: Metrics,
 }
@@ -34,6 +39,7 @@ impl Reporter {
             cache,
             counters: Counters::default(),
             observer,
+            unstorable_fields: LogOnce::default(),
         }
     }
 
@@ -59,6 +65,18 @@ impl Reporter {
                 found,
                 took: Duration::ZERO,
             });
+        }
+    }
+
+    /// Says that a loaded record cannot be cached. Logged once for each field and not at intervals:
+    /// the type must change before that stops, and every load of such a record would say it again.
+    pub(crate) fn unstorable(&self, id: &str, why: Unstorable) {
+        let Unstorable { field, reason } = &why;
+        let field = field.as_deref();
+        self.report(&Event::Unstorable { id, field, reason });
+        if self.unstorable_fields.is_first(field) {
+            let (cache, why) = (&self.cache, Error::from(why));
+            trace::warn!("what the cache `{cache}` loads is returned and not cached: {why}");
         }
     }
 

@@ -38,6 +38,9 @@ pub struct Stats {
     /// invalidation came in between, or the lease lapsed. Or the fill was sent again, since its connection
     /// broke, and had been done the first time.
     pub refused_fills: u64,
+    /// Records that were loaded and returned, but cannot be cached: they have no field, or one that
+    /// does not come back as it was. See [`Event::Unstorable`](crate::Event::Unstorable).
+    pub unstorable_records: u64,
     /// Lookups that went on without Redis, because it failed or because a wait took too long.
     pub degraded: u64,
     /// Lookups and updates that met an entry which is no hash, or does not decode into the record type. It is
@@ -133,6 +136,7 @@ counters! {
     loads,
     load_errors,
     refused_fills,
+    unstorable_records,
     degraded,
     unreadable,
     redis_errors,
@@ -205,6 +209,7 @@ impl Shard {
             Event::RefreshFailed { .. } => self.refresh_errors.add_one(),
             Event::Shared { .. } => self.stampedes_suppressed.add_one(),
             Event::FillRefused { .. } => self.refused_fills.add_one(),
+            Event::Unstorable { .. } => self.unstorable_records.add_one(),
             Event::Unreadable { .. } => self.unreadable.add_one(),
             Event::StoreFailed { .. } => self.redis_errors.add_one(),
             Event::InvalidationRemembered { .. } => self.invalidations_remembered.add_one(),

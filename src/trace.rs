@@ -73,6 +73,9 @@ mod on {
             Event::Failed { error, .. } => debug!(%error, "the lookup failed"),
             Event::Refreshed { id } => debug!(id, "refreshed"),
             Event::FillRefused { id } => debug!(id, "the fill was refused"),
+            Event::Unstorable { id, field, reason } => {
+                debug!(id, field, reason, "the record cannot be cached");
+            }
             Event::Unreadable { id } => debug!(id, "the entry is no record of the wanted type"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
             // Said where they happen, by all who log; or said by the spans.

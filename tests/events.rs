@@ -31,6 +31,7 @@ impl Heard {
             Event::Failed { id, error, .. } => format!("{id} failed: {error}"),
             Event::Shared { id } => format!("{id} shared"),
             Event::FillRefused { id } => format!("{id} fill refused"),
+            Event::Unstorable { id, field, .. } => format!("{id} unstorable: {field:?}"),
             Event::Unreadable { id } => format!("{id} unreadable"),
             Event::Wrote { id, call, .. } => format!("{id} wrote: {}", call.name()),
             Event::StoreFailed { request, .. } => format!("store failed at {request}"),
@@ -169,6 +170,23 @@ fn an_entry_of_another_type_is_heard() {
         })
         .unwrap();
     assert_eq!(heard.take()[..2], ["a unreadable", "a missed: unreadable"]);
+}
+
+#[test]
+fn a_record_that_cannot_be_cached_is_heard_between_its_load_and_its_answer() {
+    let (cache, heard) = observed();
+    let row = Record::from([("__cache_aside_x", "secret")]);
+    cache.get("a", |_| Ok::<_, Infallible>(Some(row))).unwrap();
+    assert_eq!(
+        heard.take(),
+        [
+            "a missed: absent",
+            "a load began",
+            "a load ended: found",
+            "a unstorable: Some(\"__cache_aside_x\")",
+            "a answered: loaded, true"
+        ]
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "json")]
 
+#[path = "support/reasons.rs"]
+mod reasons;
 mod support;
 
 use std::{
@@ -10,7 +12,8 @@ use std::{
     fmt::Debug,
 };
 
-use cache_aside::{Cache, Error, Json, Source};
+use cache_aside::{Cache, Json, Source};
+use reasons::Reasons;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use support::Server;
@@ -158,15 +161,15 @@ where
     T: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Debug,
 {
     let server = Server::start();
-    let cache: Cache<Json<T>> = server.builder().build().unwrap();
+    let reasons = Reasons::default();
+    let builder = server.builder().observer(reasons.observer());
+    let cache: Cache<Json<T>> = builder.build().unwrap();
     let load = |_: &str| Ok::<_, Infallible>(Some(Json(value.clone())));
-    match cache.get("r", load) {
-        Err(Error::Record { field, reason }) => {
-            assert_eq!(field.as_deref(), Some("json"));
-            return Err(reason);
-        }
-        stored => stored.unwrap(),
-    };
+    cache.get("r", load).unwrap();
+    if let Err((field, reason)) = reasons.take() {
+        assert_eq!(field.as_deref(), Some("json"));
+        return Err(reason);
+    }
     let found = cache.get("r", load).unwrap();
     assert!(found.is_hit());
     Ok(found.record().unwrap().0.clone())

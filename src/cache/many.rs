@@ -60,11 +60,12 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// One error ends the call; what it had loaded by then is cached.
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or one it waited for.
-    /// - [`Error::Record`]: something that was loaded is no flat record. The other records are cached.
     /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
     /// - [`Error::Reentrant`]: called from the loader of one of these records, on its thread and through this cache.
     /// - [`Error::WaitTimeout`]: only where
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
+    ///
+    /// A record that cannot be cached is no error: it is returned, and the others are cached.
     ///
     /// Redis is no reason for an error: what it doesn't answer for is loaded, in one call, and those lookups are
     /// [degraded](crate::Source::Degraded).

@@ -35,12 +35,19 @@ use crate::{
 /// | bytes, through `serde_bytes` | as they are |
 /// | `Option<T>` | as `T`; `None` leaves its field out |
 /// | a newtype, `Box<T>`, `Cow<T>` | as what is in it |
-/// | a list, tuple, map, struct or enum with contents in a field, or any other type as a record | [refused](Error::Record); with the feature `json`, `Json<R>` stores the whole record as one field |
+/// | a list, tuple, map, struct or enum with contents in a field, or any other type as a record | not cached; with the feature `json`, `Json<R>` stores the whole record as one field |
 ///
-/// What is loaded is read back from its fields before it is stored, and refused where it would come back as
+/// What is loaded is read back from its fields before it is stored. It is not cached where it would
+/// come back as
 /// something else: numbers in what is `untagged`, `flatten`ed or an enum with a `tag`, since a hash doesn't tell numbers
-/// from texts; `None` in a map, or where a `default` would take its place; `Some(None)`; two fields of one name. So
-/// are field names that begin with `__cache_aside`.
+/// from texts; `None` in a map, or where a `default` would take its place; `Some(None)`; two fields
+/// of one name. Nor is a record without any field, or with a field name that begins with
+/// `__cache_aside`.
+///
+/// A record that cannot be cached is returned as the loader gave it, each time by a load.
+/// [`unstorable_records`](Stats::unstorable_records) counts it,
+/// [`Event::Unstorable`](crate::Event::Unstorable) names the field and the reason, and the log does
+/// so once for each field.
 ///
 /// ```no_run
 /// use std::convert::Infallible;
@@ -145,12 +152,13 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or the one it waited for.
-    /// - [`Error::Record`]: what was loaded is no flat record.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through this cache. (Through
     ///   another cache or thread, or crosswise by two records, the wait ends after `wait_timeout`.)
     /// - [`Error::WaitTimeout`]: only where
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
+    ///
+    /// A record that cannot be cached is no error: it is returned.
     ///
     /// Redis is no reason for an error: if it fails, the loader answers, later than it would without Redis by
     /// [`checkout_timeout`](crate::RedisBuilder::checkout_timeout) and

@@ -11,11 +11,10 @@ mod unordered;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::Error;
-
 pub(crate) use de::{Undecodable, from_fields};
 #[cfg(feature = "json")]
 pub(crate) use scalar::JSON;
+pub(crate) use scalar::Unstorable;
 
 /// Names and values, in order. Both are binary safe.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -24,15 +23,14 @@ pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 ///
 /// # Errors
 ///
-/// [`Error::Record`] for what is no flat record (nested or sequence values, no field at all), for what would
+/// [`Unstorable`] for what is no flat record (nested or sequence values, no field at all), for what
+/// would
 /// come back other than it is, and for a name that is the cache's own.
-pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Error> {
+pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Unstorable> {
     let parts = ser::take_apart(record)?;
     if parts.iter().all(|part| part.value.is_none()) {
-        return Err(Error::Record {
-            field: None,
-            reason: "it has no field, and Redis keeps no empty hash".to_owned(),
-        });
+        let empty = "it has no field, and Redis keeps no empty hash";
+        return Err(Unstorable::new(empty));
     }
     for ser::Part { name, value } in &parts {
         check_name(&name.1)?;
@@ -46,7 +44,7 @@ pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<F
 }
 
 /// The names of the fields that a record has.
-pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Error> {
+pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Unstorable> {
     let parts = ser::take_apart(record)?.into_iter();
     Ok(parts
         .filter(|part| part.value.is_some())
@@ -71,24 +69,19 @@ fn is_own(name: &[u8]) -> bool {
 const LONGEST: usize = 512 << 20;
 
 /// Refuses what is too long to be sent.
-pub(crate) fn check_length(name: &[u8], value: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_length(name: &[u8], value: &[u8]) -> Result<(), Unstorable> {
     if name.len().max(value.len()) > LONGEST {
-        let shown = &name[..name.len().min(64)];
-        return Err(Error::Record {
-            field: Some(String::from_utf8_lossy(shown).into_owned()),
-            reason: "it is longer than 512 MiB, the longest that Redis takes".to_owned(),
-        });
+        let long = "it is longer than 512 MiB, the longest that Redis takes";
+        return Err(Unstorable::new(long).at(name));
     }
     Ok(())
 }
 
 /// Refuses the names that are the cache's own.
-pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_name(name: &[u8]) -> Result<(), Unstorable> {
     if is_own(name) {
-        return Err(Error::Record {
-            field: Some(String::from_utf8_lossy(name).into_owned()),
-            reason: "names that begin with `__cache_aside` belong to the cache".to_owned(),
-        });
+        let own = "names that begin with `__cache_aside` belong to the cache";
+        return Err(Unstorable::new(own).at(name));
     }
     Ok(())
 }

@@ -12,11 +12,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     de::{Stop, put_together},
-    scalar::Kind,
+    scalar::{Kind, Unstorable},
     ser::{Part, take_apart},
     unordered::same,
 };
-use crate::error::Error;
 
 const TWICE: &str = "the record has two fields of this name, and a hash holds one";
 const MISSING: &str = "it is left out, and the type cannot be read back without it; \
@@ -37,7 +36,7 @@ const OTHER_JSON: &str = "it would not come back as it is: the type reads someth
     values with the same key)";
 
 /// Refuses a record that would not come back as it is.
-pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(), Error> {
+pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(), Unstorable> {
     let before = shape(parts);
     if let Some(twice) = before.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return refuse(Some(twice[0].0), TWICE);
@@ -116,7 +115,7 @@ fn fields(parts: &[Part]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Says which field it was that couldn't be read.
-fn unreadable<R: DeserializeOwned>(parts: &[Part], stop: &Stop) -> Result<(), Error> {
+fn unreadable<R: DeserializeOwned>(parts: &[Part], stop: &Stop) -> Result<(), Unstorable> {
     let stored: Vec<_> = parts.iter().filter(|part| part.value.is_some()).collect();
     let kinds: Vec<_> = stored
         .iter()
@@ -137,9 +136,10 @@ fn unreadable<R: DeserializeOwned>(parts: &[Part], stop: &Stop) -> Result<(), Er
     }
 }
 
-fn refuse(name: Option<&[u8]>, reason: &str) -> Result<(), Error> {
-    Err(Error::Record {
-        field: name.map(|name| String::from_utf8_lossy(name).into_owned()),
-        reason: reason.to_owned(),
+fn refuse(name: Option<&[u8]>, reason: &str) -> Result<(), Unstorable> {
+    let why = Unstorable::new(reason);
+    Err(match name {
+        Some(name) => why.at(name),
+        None => why,
     })
 }

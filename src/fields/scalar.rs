@@ -36,18 +36,30 @@ pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, 
     value.serialize(Scalar)
 }
 
-/// Why a record cannot be stored. Serde wants an error type of its own; this one stays here.
+/// Why a record cannot be stored. Holds no value of a field, so it may be logged.
 #[derive(Debug)]
-pub(super) struct Unstorable {
-    field: Option<String>,
-    reason: String,
+pub(crate) struct Unstorable {
+    /// `None` where the fault is not one field's.
+    pub(crate) field: Option<String>,
+    pub(crate) reason: String,
 }
 
+/// A field's name is cut to this length: it is logged and remembered, and a map may have any names.
+const LONGEST_NAME: usize = 64;
+
 impl Unstorable {
+    pub(super) fn new(reason: impl Into<String>) -> Unstorable {
+        Unstorable {
+            field: None,
+            reason: reason.into(),
+        }
+    }
+
     /// Names the field at which it came up.
     pub(super) fn at(self, name: &[u8]) -> Unstorable {
+        let shown = &name[..name.len().min(LONGEST_NAME)];
         Unstorable {
-            field: Some(String::from_utf8_lossy(name).into_owned()),
+            field: Some(String::from_utf8_lossy(shown).into_owned()),
             ..self
         }
     }
@@ -69,10 +81,7 @@ impl error::Error for Unstorable {}
 
 impl ser::Error for Unstorable {
     fn custom<T: Display>(reason: T) -> Unstorable {
-        Unstorable {
-            field: None,
-            reason: reason.to_string(),
-        }
+        Unstorable::new(reason.to_string())
     }
 }
 

@@ -50,29 +50,41 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         let inner = self.inner;
         let token = *leader.key();
         let keeping = inner.keep(keys, token);
-        let ran = self.run(load);
+        let ran = self.run(load).map(|loaded| self.ran(loaded));
         let outcome = match &ran {
             Ok(ran) => Ok(ran.record.clone()),
             Err(error) => Err(error.clone()),
         };
         leader.land(outcome.clone());
 
-        let ended = match (&ran, back_off) {
-            (Ok(ran), _) => self.fill(keys, token, ran),
-            (Err(_), Some(pause)) => {
-                inner.ask("back_off", |store| store.back_off(keys, token, pause))
+        // A failure here costs the next caller a load and this one nothing.
+        match (&ran, back_off) {
+            (Ok(ran), _) => match self.fill(keys, token, ran) {
+                Ok(is_filled) => {
+                    keeping.end();
+                    if !is_filled && ran.entry.is_some() {
+                        self.report(&Event::FillRefused { id: self.id });
+                    }
+                }
+                Err(_) => keeping.fill_failed(),
+            },
+            (Err(_), back_off) => {
+                // If this fails, the lease lapses.
+                let _ = match back_off {
+                    Some(pause) => {
+                        inner.ask("back_off", |store| store.back_off(keys, token, pause))
+                    }
+                    None => inner.ask("release", |store| store.release(keys, token)),
+                };
+                keeping.end();
             }
-            (Err(_), None) => inner.ask("release", |store| store.release(keys, token)),
-        };
-        keeping.end();
-        // A failure here costs the next caller a load and this one nothing: the lease lapses.
-        if let (Ok(false), Ok(Ran { entry: Some(_), .. })) = (ended, ran) {
-            self.report(&Event::FillRefused { id: self.id });
         }
         outcome
     }
 
-    /// Puts there what the primary says, which may be nothing.
+    /// Puts there what the primary says. With no record, or one that cannot be stored, that is
+    /// nothing: what stood there is older than this load, and must not be served any longer. The
+    /// same request gives the lease back.
     fn fill(&self, keys: &Keys, token: Token, ran: &Ran<R>) -> Result<bool, Error> {
         let inner = self.inner;
         let nothing = Fields::new();
@@ -119,7 +131,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                         return Err(Error::WaitTimeout { waited });
                     }
                     // Ours may not hang.
-                    break self.run(load).map(|loaded| loaded.record);
+                    break self.run_uncached(load);
                 }
             }
         };
@@ -133,7 +145,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
         source: Source,
     ) -> Result<Lookup<R>, Error> {
-        let outcome = self.run(load).map(|loaded| loaded.record);
+        let outcome = self.run_uncached(load);
         // Left first: who comes now must load anew.
         leader.leave();
         leader.land(outcome.clone());
@@ -141,39 +153,38 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     }
 
     /// Runs the loader, and says how that went.
-    pub(super) fn run(
-        &self,
-        load: impl FnOnce() -> Result<Loaded<R>, Error>,
-    ) -> Result<Ran<R>, Error> {
-        let loaded = run(self.inner, self.id, load, |loaded| loaded.record.is_some());
-        self.ran(loaded?)
+    fn run(&self, load: impl FnOnce() -> Result<Loaded<R>, Error>) -> Result<Loaded<R>, Error> {
+        run(self.inner, self.id, load, |loaded| loaded.record.is_some())
     }
 
-    /// What a load came to.
-    pub(super) fn ran(&self, loaded: Loaded<R>) -> Result<Ran<R>, Error> {
-        let Loaded { record, ttl } = loaded;
-        // Also where nothing will be stored: what is wrong with a record should not show only now and then.
-        let fields = record.as_ref().map(to_fields).transpose()?;
-        Ok(Ran {
-            record: record.map(Arc::new),
-            entry: self.entry(fields, ttl),
-        })
+    /// The same, where nothing is to be cached.
+    pub(super) fn run_uncached(
+        &self,
+        load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    ) -> Outcome<R> {
+        Ok(Ran::uncached(self.run(load)?).record)
+    }
+
+    /// What a load under a lease came to.
+    pub(super) fn ran(&self, loaded: Loaded<R>) -> Ran<R> {
+        let entry = self.entry(loaded.record.as_ref(), loaded.ttl);
+        Ran {
+            entry,
+            ..Ran::uncached(loaded)
+        }
     }
 
     /// What of a load is stored, and how long it stays. A TTL that the loader chose is kept to; those of the settings
-    /// are jittered.
-    fn entry(
-        &self,
-        fields: Option<Fields>,
-        chosen: Option<Duration>,
-    ) -> Option<(Duration, Fields)> {
+    /// are jittered. `None`: nothing is stored, because that is wanted or because the record cannot
+    /// be.
+    fn entry(&self, record: Option<&R>, chosen: Option<Duration>) -> Option<(Duration, Fields)> {
         let Settings {
             negative_ttl,
             freshness,
             ..
         } = &self.inner.settings;
         let ttl = self.wishes.ttl;
-        let by_default = match &fields {
+        let by_default = match record {
             Some(_) => Some(ttl),
             None => negative_ttl.map(|negative_ttl| negative_ttl.min(ttl)),
         };
@@ -181,11 +192,18 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         if ttl.is_zero() {
             return None;
         }
-        Some(match fields {
-            Some(fields) => (freshness.stay(ttl), fields),
+        let Some(record) = record else {
             // That there was none is of no use once it is stale.
-            None => (ttl.min(LONGEST), not_found()),
-        })
+            return Some((ttl.min(LONGEST), not_found()));
+        };
+        match to_fields(record) {
+            Ok(fields) => Some((freshness.stay(ttl), fields)),
+            Err(why) => {
+                // The caller asked for the row, not for its place in the cache: this is no error.
+                self.inner.reporter.unstorable(self.id, why);
+                None
+            }
+        }
     }
 }
 
@@ -196,6 +214,14 @@ pub(super) struct Ran<R> {
 }
 
 impl<R> Ran<R> {
+    /// What is returned and not stored. It is not serialized either.
+    pub(super) fn uncached(loaded: Loaded<R>) -> Ran<R> {
+        Ran {
+            record: loaded.record.map(Arc::new),
+            entry: None,
+        }
+    }
+
     /// What is to stand there afterwards, and for how long.
     pub(super) fn stored<'a>(&'a self, nothing: &'a Fields) -> (Duration, &'a Fields) {
         match &self.entry {

@@ -131,7 +131,7 @@ where
         began: Instant::now(),
         redis_latency: Duration::ZERO,
     };
-    let record = asking.run(loading(id, loader))?.record;
+    let record = asking.run_uncached(loading(id, loader))?;
     asking.span.answered(Source::Loaded, record.is_some());
     Ok(Lookup::new(record, Source::Loaded, Duration::ZERO))
 }

@@ -24,7 +24,7 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use super::{
     Failure, Symptom,
-    cause::{NoneFree, Silent, failure, is_refusal},
+    cause::{NoneFree, Silent, failure, is_lost, is_protocol_error, is_refusal},
     source::Source,
     timeouts::Timeouts,
 };
@@ -145,12 +145,6 @@ impl fmt::Display for Moved {
 
 impl StdError for Moved {}
 
-/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
-/// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
-fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() && !error.is_timeout()
-}
-
 impl Connections {
     /// A pool of at most `size` connections. Opens none.
     pub(crate) fn new(source: Source, size: u32, timeouts: Timeouts) -> Connections {
@@ -237,7 +231,7 @@ impl Connections {
             Err(error) if self.source.is_deposed(error) => true,
             // The server's own refusal is a whole reply. After anything else, what comes next on this
             // wire may belong to this request.
-            Err(error) => !is_refusal(error),
+            Err(error) => !is_refusal(error) || is_protocol_error(error),
         };
         let is_gone =
             |error: &RedisError| error.is_connection_dropped() || self.source.is_deposed(error);

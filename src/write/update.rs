@@ -108,7 +108,7 @@ where
             inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
             return Ok(false);
         }
-        unstorable.map_or(Ok(updated && was_record), Err)
+        unstorable.map_or(Ok(updated && was_record), |why| Err(Error::from(why)))
     });
     pending.returned();
     updated

@@ -231,9 +231,7 @@ fn the_caches_own_field_names_are_refused(ground: &Ground) {
         "the record's field `__cache_aside_x` cannot be stored: names that begin with `__cache_aside` belong to the cache"
     );
     let record = Record::from([("__cache_aside", "1")]);
-    let error = cache
-        .get("p-002", |_| Ok::<_, Infallible>(Some(record)))
-        .unwrap_err();
+    let error = cache.update("p-001", |_| Some(record.clone())).unwrap_err();
     assert!(matches!(error, Error::Record { field: Some(_), .. }));
 }
 

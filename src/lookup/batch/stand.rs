@@ -58,6 +58,11 @@ pub(super) enum Right<'a, R> {
 }
 
 impl<R> Right<'_, R> {
+    /// Whether what it loads is to be cached.
+    pub(super) fn is_to_fill(&self) -> bool {
+        matches!(self, Right::Lease(..) | Right::Refresh(..))
+    }
+
     /// Has nobody who comes from now on find a load that isn't filled.
     pub(super) fn leave(&self) {
         match self {

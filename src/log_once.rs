@@ -1,0 +1,41 @@
+//! Remembers what has been logged, so that it is logged once.
+//!
+//! Guarantees bounded memory: when the bound is reached, new names are not logged any more.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+
+/// More fields than a record type has. A map's keys may be without end; nobody reads the hundredth
+/// line about them.
+const MOST: usize = 100;
+
+/// The fields that have been logged; `None` stands for the record as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct LogOnce(Mutex<HashSet<Option<String>>>);
+
+impl LogOnce {
+    /// Whether this one is to be logged. True once for each.
+    pub(crate) fn is_first(&self, field: Option<&str>) -> bool {
+        let field = field.map(str::to_owned);
+        let mut logged = self.0.lock();
+        logged.len() < MOST && logged.insert(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_is_logged_once_and_no_more_than_the_bound_are_remembered() {
+        let once = LogOnce::default();
+        assert!(once.is_first(None));
+        assert!(!once.is_first(None));
+        let names = || (0..2 * MOST).map(|name| name.to_string());
+        let logged = |name: &String| once.is_first(Some(name));
+        assert_eq!(names().filter(logged).count(), MOST - 1);
+        assert_eq!(names().filter(logged).count(), 0);
+        assert_eq!(once.0.lock().len(), MOST);
+    }
+}
