@@ -1,7 +1,5 @@
 //! Runs of the history checker, and what they must say.
 
-#![allow(dead_code, reason = "each user takes its own part")]
-
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,

@@ -1,7 +1,5 @@
 //! The demo server as a child process, and requests to it.
 
-#![allow(dead_code, unreachable_pub, reason = "each user takes its own part")]
-
 use std::{
     env,
     io::{BufRead, BufReader, Read},
@@ -18,17 +16,17 @@ use ureq::Agent;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running demo, that ends with this value.
-pub struct Demo {
+pub(crate) struct Demo {
     child: Child,
     stdout: BufReader<ChildStdout>,
     /// `http://127.0.0.1:<port>`
-    pub url: String,
+    pub(crate) url: String,
     agent: Agent,
 }
 
 impl Demo {
     /// Starts one on a free port, with the Redis of this address.
-    pub fn start(redis_url: &str, args: &[&str]) -> Demo {
+    pub(crate) fn start(redis_url: &str, args: &[&str]) -> Demo {
         let mut command = command();
         command.args(["--port", "0", "--redis-url", redis_url]);
         command.args(args);
@@ -36,7 +34,7 @@ impl Demo {
     }
 
     /// Starts one by the very command.
-    pub fn start_command(command: &mut Command) -> Demo {
+    pub(crate) fn start_command(command: &mut Command) -> Demo {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -58,7 +56,7 @@ impl Demo {
     }
 
     /// The next line the server prints; empty when it has ended.
-    pub fn next_line(&mut self) -> String {
+    pub(crate) fn next_line(&mut self) -> String {
         let mut line = String::new();
         self.stdout
             .read_line(&mut line)
@@ -66,16 +64,16 @@ impl Demo {
         line.trim_end().to_owned()
     }
 
-    pub fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
         self.ask("GET", path, "")
     }
 
-    pub fn post(&self, path: &str, form: &str) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, form: &str) -> (u16, Value) {
         self.ask("POST", path, form)
     }
 
     /// Any method, any body; the answer must be JSON.
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (status, _, text) = self.ask_plain(method, path, body);
         let json = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{method} {path}: {error} in {text:?}"));
@@ -83,7 +81,7 @@ impl Demo {
     }
 
     /// Status, headers and text of an answer.
-    pub fn ask_plain(
+    pub(crate) fn ask_plain(
         &self,
         method: &str,
         path: &str,
@@ -104,14 +102,14 @@ impl Demo {
     }
 
     /// A read that must succeed.
-    pub fn read(&self, id: &str) -> Value {
+    pub(crate) fn read(&self, id: &str) -> Value {
         let (status, found) = self.get(&format!("/read?id={id}"));
         assert_eq!(status, 200, "{found}");
         found
     }
 
     /// Waits until so many reads of the primary have begun.
-    pub fn until_reads(&self, reads: u64) {
+    pub(crate) fn until_reads(&self, reads: u64) {
         let deadline = Instant::now() + PATIENCE;
         while self.get("/stats").1["primary_reads_total"] != reads {
             assert!(Instant::now() < deadline, "no {reads} reads begin");
@@ -121,7 +119,7 @@ impl Demo {
     }
 
     /// What Ctrl-C sends.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         let status = Command::new("kill")
             .args(["-INT", &self.child.id().to_string()])
             .status()
@@ -130,7 +128,7 @@ impl Demo {
     }
 
     /// The exit status, and how long it took to come.
-    pub fn wait(&mut self) -> (Option<i32>, Duration) {
+    pub(crate) fn wait(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
         (wait(&mut self.child).code(), began.elapsed())
     }
@@ -144,7 +142,7 @@ impl Drop for Demo {
 }
 
 /// The variables that stand for flags.
-pub const VARIABLES: [&str; 9] = [
+pub(crate) const VARIABLES: [&str; 9] = [
     "STORE",
     "PORT",
     "BIND",
@@ -157,7 +155,7 @@ pub const VARIABLES: [&str; 9] = [
 ];
 
 /// The example as it would be run by hand, without what the environment of the tests may say to it.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(binary());
     for variable in VARIABLES {
         command.env_remove(variable);
@@ -167,7 +165,7 @@ pub fn command() -> Command {
 }
 
 /// Runs the example where it should end by itself: status, standard output and standard error.
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     let mut child = command()
         .args(args)
         .stdout(Stdio::piped())
@@ -204,7 +202,7 @@ fn wait(child: &mut Child) -> std::process::ExitStatus {
 }
 
 /// An HTTP client for loopback: no proxy of the environment comes between, and every status is an answer.
-pub fn agent() -> Agent {
+pub(crate) fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)

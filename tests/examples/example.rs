@@ -1,7 +1,5 @@
 //! Runs of the examples, as a person would start them.
 
-#![allow(dead_code, reason = "each user takes its own part")]
-
 use std::{
     env,
     io::Read,

@@ -3,12 +3,9 @@
 //! Short forms of `cargo run --release --example expiry`. How long reads take is not looked at: the machine may have
 //! much to do.
 
-#[path = "support/example.rs"]
-mod example;
-
 use std::{fs, path::PathBuf, str::FromStr, time::Duration};
 
-use example::Run;
+use crate::example::{self, Run};
 use tempfile::TempDir;
 
 /// Longer than any of these runs may take on the slowest machine.

@@ -4,12 +4,9 @@
 //! asserted, a load takes long enough for every thread of a busy machine to ask before it ends, and where
 //! nothing is cached, which leaves no second chance, there are fewer threads than connections.
 
-#[path = "support/example.rs"]
-mod example;
-
 use std::time::Duration;
 
-use example::Run;
+use crate::example::{self, Run};
 
 /// Long enough for the slowest machine, short enough to notice a harness that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,12 +2,7 @@
 //!
 //! Short forms of what `cargo run --release --example history` does at length.
 
-#[path = "support/example.rs"]
-mod example;
-#[path = "support/history.rs"]
-mod support;
-
-use support::{history, is_found};
+use crate::checker::{history, is_found};
 
 #[test]
 fn no_lookup_returns_what_was_there_before_a_write_that_had_ended() {

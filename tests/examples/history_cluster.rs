@@ -3,12 +3,7 @@
 //!
 //! Short forms of what `cargo run --release --features cluster --example history -- --cluster` does at length.
 
-#[path = "support/example.rs"]
-mod example;
-#[path = "support/history.rs"]
-mod support;
-
-use support::{Checked, history, is_found};
+use crate::checker::{Checked, history, is_found};
 
 /// Six nodes and these on two cores, with room for others.
 const SMALL: [&str; 7] = [

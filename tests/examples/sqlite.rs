@@ -2,19 +2,15 @@
 //!
 //! Short forms of `cargo run --release --example sqlite`.
 
-#[path = "support/example.rs"]
-mod example;
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use example::Run;
+use crate::example::{self, Run};
+use crate::support::Server;
 use rusqlite::Connection;
-use support::Server;
 use tempfile::TempDir;
 
 /// Longer than any of these runs may take on the slowest machine.

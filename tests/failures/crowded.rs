@@ -1,18 +1,14 @@
 //! Lookups that find no free connection, and share the next one.
 
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::{
     sync::Barrier,
     thread,
     time::{Duration, Instant},
 };
 
+use crate::proxy::{Harm, Proxy, Which};
+use crate::support::{Server, load_loaf, until};
 use cache_aside::{Cache, Lookup, Record, Redis, RedisBuilder, Source};
-use proxy::{Harm, Proxy, Which};
-use support::{Server, load_loaf, until};
 
 /// How long the only connection is taken before the others get it: long enough for all to come, on a busy machine.
 const TAKEN: Duration = Duration::from_millis(800);

@@ -1,7 +1,5 @@
 //! Lookups that share connections, beside writers and where records are large.
 
-mod support;
-
 use std::{
     sync::{
         Barrier,
@@ -11,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::Server;
 use cache_aside::{Cache, Record, Redis, Source};
-use support::Server;
 
 fn find(cache: &Cache, id: &str, bytes: usize) -> Source {
     let load = |_: &str| {

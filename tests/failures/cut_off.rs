@@ -1,14 +1,10 @@
 //! Loads that are under way in a process that cannot reach Redis: who shares them.
 
-#[path = "support/held.rs"]
-mod held;
-mod support;
-
 use std::{convert::Infallible, thread, time::Duration};
 
+use crate::held::{held, number, version};
+use crate::support::{Server, until};
 use cache_aside::{Cache, Source};
-use held::{held, number, version};
-use support::{Server, until};
 
 /// The interleaving that a degraded flight by key alone would lose: the load is under way in a process that
 /// can't reach Redis, while a writer elsewhere can.

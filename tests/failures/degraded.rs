@@ -1,7 +1,5 @@
 //! Redis fails, and the loader answers.
 
-mod support;
-
 use std::{
     io::{Read, Write},
     net::TcpListener,
@@ -9,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Server, free_port, load_loaf, loaf, until};
 use cache_aside::{Cache, Error, Redis, RedisBuilder, Source, TtlRemaining};
-use support::{Server, free_port, load_loaf, loaf, until};
 
 /// Short enough for a test, long enough for a server that works.
 const TIMEOUT: Duration = Duration::from_millis(200);

@@ -1,14 +1,10 @@
 //! Requests and replies that get lost on the way, or arrive late.
 
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::{cell::Cell, convert::Infallible, time::Duration};
 
+use crate::proxy::{Harm, Proxy, Which};
+use crate::support::{Server, load_loaf, loaf, until};
 use cache_aside::{Cache, Record, Source, TtlRemaining};
-use proxy::{Harm, Proxy, Which};
-use support::{Server, load_loaf, loaf, until};
 
 fn with_proxy() -> (Server, Proxy, Cache) {
     let server = Server::start_on_port();

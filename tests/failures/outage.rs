@@ -1,9 +1,5 @@
 //! The breaker, and invalidations that did not reach Redis.
 
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::{
     convert::Infallible,
     sync::{
@@ -14,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::proxy::{Harm, Proxy, Which};
+use crate::support::{Server, free_port, load_loaf, until};
 use cache_aside::{Cache, Error, Record, Redis, RedisBuilder, Source, TtlRemaining};
-use proxy::{Harm, Proxy, Which};
-use support::{Server, load_loaf, until};
 
 /// Short enough for a test, long enough for a server that works.
 const TIMEOUT: Duration = Duration::from_millis(200);
@@ -262,7 +258,7 @@ fn a_server_that_comes_back_read_only_is_read() {
     assert!(cache.stats().breaker_open);
     redis::cmd("REPLICAOF")
         .arg("127.0.0.1")
-        .arg(support::free_port())
+        .arg(free_port())
         .exec(&mut server.connect())
         .unwrap();
     proxy.spare();

@@ -1,7 +1,5 @@
 //! What one lookup may want otherwise than its cache, and what a loader may say about what it returns.
 
-mod support;
-
 use std::{
     convert::Infallible,
     sync::Barrier,
@@ -9,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{load_loaf, load_nothing, loaf, until};
 use cache_aside::{Cache, CacheBuilder, Error, Loaded, Memory, Record, Source, TtlRemaining};
-use support::{load_loaf, load_nothing, loaf};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -180,7 +178,7 @@ fn what_a_loader_wants_not_stored_is_shared_and_not_stored() {
         let leader = scope.spawn(|| {
             cache.options().get("p-001", |_| {
                 loading.wait();
-                support::until(|| cache.stats().misses == 2);
+                until(|| cache.stats().misses == 2);
                 // Time for the other to ask for the lease.
                 thread::sleep(Duration::from_millis(100));
                 Ok::<_, Infallible>(Loaded::new(loaf()).not_stored())

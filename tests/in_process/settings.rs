@@ -1,11 +1,9 @@
 //! Settings that make no sense are refused before anything is sent, by name.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::free_port;
 use cache_aside::{Cache, CacheBuilder, Error, Record, Redis};
-use support::free_port;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 

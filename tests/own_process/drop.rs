@@ -1,13 +1,9 @@
-//! A cache that is dropped leaves no thread of its own behind. Alone in its file, since it counts threads.
-
-#![cfg(target_os = "linux")]
-
-mod support;
+//! A cache that is dropped leaves no thread of its own behind.
 
 use std::{fs, time::Duration};
 
+use crate::support::{Server, load_loaf, until};
 use cache_aside::Redis;
-use support::{Server, load_loaf, until};
 
 fn threads(name: &str) -> usize {
     fs::read_dir("/proc/self/task")
@@ -20,6 +16,7 @@ fn threads(name: &str) -> usize {
 
 #[test]
 fn a_dropped_cache_leaves_no_thread_behind() {
+    own_process!();
     let server = Server::start();
     let redis = Redis::builder(server.url()).io_timeout(Duration::from_millis(50));
     let cache = cache_aside::Cache::builder(redis).prefix("test:");

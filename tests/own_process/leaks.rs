@@ -2,9 +2,7 @@
 //! they were.
 //!
 //! The long form, a million distinct ids:
-//! `cargo test --release --test leaks -- --ignored --nocapture`.
-
-mod support;
+//! `cargo test --release --test own_process -- --ignored --nocapture a_million`.
 
 use std::{
     convert::Infallible,
@@ -17,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Server, loaf, until};
 use cache_aside::{Cache, Error, Record, Redis};
-use support::{Server, loaf, until};
 
 /// Connections at most.
 const POOL: u32 = 4;
@@ -143,17 +141,20 @@ fn distinct_ids_leave_nothing_behind(ids: usize) {
 
 #[test]
 fn twenty_thousand_ids_leave_nothing_behind() {
+    own_process!();
     distinct_ids_leave_nothing_behind(20_000);
 }
 
 #[test]
 #[ignore = "a minute or two; see the top of this file"]
 fn a_million_ids_leave_nothing_behind() {
+    own_process!();
     distinct_ids_leave_nothing_behind(1_000_000);
 }
 
 #[test]
 fn ten_thousand_failed_loads_leave_nothing_behind() {
+    own_process!();
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let server = Server::start();
     let cache = cache(&server);
@@ -175,6 +176,7 @@ fn ten_thousand_failed_loads_leave_nothing_behind() {
 
 #[test]
 fn loads_that_panic_leave_no_lease_and_no_flight() {
+    own_process!();
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let server = Server::start();
     let cache = cache(&server);

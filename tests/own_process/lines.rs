@@ -1,7 +1,5 @@
 //! What the crate says through `tracing`, in every thread of a test's process: a line each, its level first.
 
-#![allow(dead_code, unreachable_pub, reason = "each user takes its own part")]
-
 use std::{
     fmt::{self, Write},
     sync::{Mutex, Once, PoisonError},
@@ -40,7 +38,7 @@ impl<S: Subscriber> Layer<S> for Lines {
 }
 
 /// Keeps from now on what is said.
-pub fn listen() {
+pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing::subscriber::set_global_default(registry().with(Lines))
@@ -49,7 +47,7 @@ pub fn listen() {
 }
 
 /// What has been said that holds this.
-pub fn with(what: &str) -> Vec<String> {
+pub(crate) fn with(what: &str) -> Vec<String> {
     let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     let said = lines.iter().filter(|line| line.contains(what));
     said.cloned().collect()

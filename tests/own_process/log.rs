@@ -1,17 +1,13 @@
-//! What is said through the `log` facade. Alone in its file, since a process has one logger.
-
-#![cfg(not(feature = "tracing"))]
-
-mod support;
+//! What is said through the `log` facade.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use crate::support::{Server, load_loaf, until};
 use cache_aside::{Cache, Redis};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use support::{Server, load_loaf, until};
 
 struct Lines(Mutex<Vec<(Level, String)>>);
 
@@ -41,6 +37,7 @@ fn said(level: Level, what: &str) -> bool {
 
 #[test]
 fn an_outage_is_told_from_its_first_failure_to_its_end_and_no_line_twice() {
+    own_process!();
     log::set_logger(&LINES).unwrap();
     log::set_max_level(LevelFilter::Info);
     let server = Server::start();

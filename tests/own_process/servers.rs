@@ -1,10 +1,5 @@
 //! Servers that are older than they should be, have had commands taken away, or are something else than their address
 //! says: each is found out by `build`, which refuses it or says once what falls away.
-#![cfg(feature = "tracing")]
-
-#[path = "support/lines.rs"]
-mod lines;
-mod support;
 
 use std::{
     fs,
@@ -14,8 +9,9 @@ use std::{
     time::Duration,
 };
 
+use crate::lines;
+use crate::support::{Server, acl, free_port, load_loaf, until};
 use cache_aside::{Cache, Redis, Source};
-use support::{Server, acl, free_port, load_loaf, until};
 
 /// A server that has had this command taken away.
 fn without(command: &str) -> Server {
@@ -45,6 +41,7 @@ fn works(server: &Server) {
 
 #[test]
 fn a_server_is_told_by_name_and_version() {
+    own_process!();
     lines::listen();
     let server = Server::start();
     works(&server);
@@ -56,6 +53,7 @@ fn a_server_is_told_by_name_and_version() {
 
 #[test]
 fn one_that_does_not_know_hello_does_all_but_push() {
+    own_process!();
     lines::listen();
     let server = without("HELLO");
     works(&server);
@@ -77,6 +75,7 @@ fn one_that_does_not_know_hello_does_all_but_push() {
 
 #[test]
 fn one_without_scripts_is_refused_and_the_command_named() {
+    own_process!();
     for command in ["SCRIPT", "EVALSHA"] {
         let server = without(command);
         let refusal = refusal(server.url());
@@ -95,6 +94,7 @@ fn one_without_scripts_is_refused_and_the_command_named() {
 
 #[test]
 fn where_nothing_can_be_tracked_that_is_said_once_and_waiters_poll() {
+    own_process!();
     lines::listen();
     let server = without("CLIENT");
     works(&server);
@@ -141,6 +141,7 @@ fn where_nothing_can_be_tracked_that_is_said_once_and_waiters_poll() {
 
 #[test]
 fn a_replica_is_warned_of() {
+    own_process!();
     lines::listen();
     let server = Server::start();
     let master = free_port().to_string();
@@ -166,6 +167,7 @@ fn a_replica_is_warned_of() {
 
 #[test]
 fn fewer_replicas_than_are_to_be_waited_for_are_warned_of() {
+    own_process!();
     lines::listen();
     let server = Server::start();
     server.allow(&[acl::REPLICAS_RULE]);
@@ -180,6 +182,7 @@ fn fewer_replicas_than_are_to_be_waited_for_are_warned_of() {
 
 #[test]
 fn a_node_of_a_cluster_is_refused_and_the_right_address_named() {
+    own_process!();
     let server = Server::start_on_port_with(&["--cluster-enabled", "yes"]);
     let refusal = refusal(server.url());
     assert!(
@@ -230,6 +233,7 @@ impl Drop for Sentinel {
 
 #[test]
 fn a_sentinel_is_refused_and_the_right_address_named() {
+    own_process!();
     let sentinel = Sentinel::start();
     let refusal = refusal(format!("redis://127.0.0.1:{}", sentinel.port));
     assert!(
@@ -241,6 +245,7 @@ fn a_sentinel_is_refused_and_the_right_address_named() {
 #[test]
 #[ignore = "for `tests/run --server redis-5.0`, which alone it is about"]
 fn one_from_before_6_0_9_is_refused() {
+    own_process!();
     let server = Server::start();
     let refusal = refusal(server.url());
     assert!(

@@ -1,15 +1,13 @@
 //! The spans and events of the feature `tracing`.
 
-mod support;
-
 use std::{
     fmt::{self, Write},
     mem,
     sync::{Arc, Mutex},
 };
 
+use crate::support::{free_port, load_loaf};
 use cache_aside::{Cache, Memory, Record, Redis};
-use support::{free_port, load_loaf};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -76,6 +74,7 @@ fn told(work: impl FnOnce()) -> Vec<String> {
 
 #[test]
 fn a_lookup_is_a_span_with_its_answer_and_the_load_one_within() {
+    own_process!();
     let builder = Cache::builder(Memory::new(100)).prefix("test:");
     let cache: Cache = builder.build().unwrap();
     let lines = told(|| {
@@ -110,6 +109,7 @@ fn a_lookup_is_a_span_with_its_answer_and_the_load_one_within() {
 
 #[test]
 fn a_call_that_writes_is_a_span() {
+    own_process!();
     let builder = Cache::builder(Memory::new(100)).prefix("test:");
     let cache: Cache = builder.build().unwrap();
     let lines = told(|| {
@@ -123,6 +123,7 @@ fn a_call_that_writes_is_a_span() {
 
 #[test]
 fn what_would_be_logged_is_an_event_and_a_lookup_says_why_it_is_degraded() {
+    own_process!();
     let url = format!("redis://127.0.0.1:{}", free_port());
     let redis = Redis::builder(url).lazy();
     let cache: Cache<Record> = Cache::builder(redis).prefix("test:").build().unwrap();
@@ -144,6 +145,7 @@ fn what_would_be_logged_is_an_event_and_a_lookup_says_why_it_is_degraded() {
 /// A subscriber that wants no spans of ours, and a caller that has one of the same fields.
 #[test]
 fn the_fields_of_the_callers_own_span_stay_as_they_are() {
+    own_process!();
     let builder = Cache::builder(Memory::new(100)).prefix("test:");
     let cache: Cache = builder.build().unwrap();
     let told = Told::default();

@@ -1,19 +1,15 @@
 //! Records of any shape, as JSON.
 
-#![cfg(feature = "json")]
-
-mod support;
-
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     fmt::Debug,
 };
 
+use crate::support::Server;
 use cache_aside::{Cache, Error, Json, Source};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use support::Server;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Order {

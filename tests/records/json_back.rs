@@ -1,17 +1,13 @@
 //! JSON that its type reads back as something else is refused, and what is only in another order is not.
 
-#![cfg(feature = "json")]
-
-mod support;
-
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     convert::Infallible,
 };
 
+use crate::support::Server;
 use cache_aside::{Cache, Error, Json};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-use support::Server;
 
 fn stored<T: Serialize + DeserializeOwned + Send + Sync + 'static>(value: T) -> Result<(), Error> {
     let server = Server::start();

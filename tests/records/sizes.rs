@@ -1,9 +1,7 @@
 //! What Redis would not take is refused before it is sent.
 
-mod support;
-
+use crate::support::{Server, load_loaf};
 use cache_aside::Error;
-use support::{Server, load_loaf};
 
 #[test]
 fn ids_that_name_nothing_are_refused_and_nothing_is_sent() {

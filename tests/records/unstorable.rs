@@ -2,18 +2,16 @@
 //!
 //! What would come back changed is refused as well: nobody would notice it.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     time::{Duration, SystemTime},
 };
 
+use crate::support::Server;
 use cache_aside::{Cache, Error, Record, TtlRemaining};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
-use support::Server;
 
 /// The field, where one is named, and the reason.
 fn refusal<R: Serialize + DeserializeOwned + Send + Sync + 'static>(

@@ -1,12 +1,10 @@
 //! What may stand in an address: a user, a database, a protocol.
 
-mod support;
-
 use std::{convert::Infallible, thread, time::Duration};
 
+use crate::support::{Server, acl, load_loaf, until};
 use cache_aside::{Cache, Record, Source};
 use redis::{Commands, cmd};
-use support::{Server, acl, load_loaf, until};
 
 /// The address of this server on this port for a user of its own, with a password that an address can't hold as it is.
 fn url_of_somebody(server: &Server, end: &str) -> String {

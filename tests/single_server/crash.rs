@@ -1,7 +1,5 @@
 //! Processes that are killed while they load or write. They are this very program, started again.
 
-mod support;
-
 use std::{
     convert::Infallible,
     env,
@@ -15,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Server, until};
 use cache_aside::{Cache, Record, Source};
-use support::Server;
 
 const LEASE: Duration = Duration::from_millis(400);
 
@@ -39,7 +37,8 @@ fn cache(url: &str) -> Cache {
 /// Runs one of the roles below in a process of its own, until it says that it has come so far.
 fn start(role: &str, server: &Server) -> Child {
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", role])
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg(format!("crash::{role}"))
         .env(SERVER, server.url())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -108,7 +107,7 @@ fn waiters_of_a_leader_that_is_killed_are_served_by_one_load_when_its_lease_laps
                 })
             })
             .collect();
-        support::until(|| caches.iter().map(|cache| cache.stats().misses).sum::<u64>() == 8);
+        until(|| caches.iter().map(|cache| cache.stats().misses).sum::<u64>() == 8);
         // Longer than a lease lasts without being renewed: the leader lives, so they wait.
         thread::sleep(2 * LEASE);
         assert_eq!(loads.load(SeqCst), 0);

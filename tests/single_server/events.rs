@@ -1,7 +1,5 @@
 //! What an observer hears.
 
-mod support;
-
 use std::{
     convert::Infallible,
     io,
@@ -10,8 +8,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Server, load_loaf, load_nothing, until};
 use cache_aside::{Cache, Event, Memory, Record, Redis};
-use support::{Server, load_loaf, load_nothing, until};
 
 /// What was heard, in words.
 #[derive(Clone, Default)]

@@ -1,11 +1,9 @@
 //! A write's guard as it lies in Redis, and on a server that is full or away.
 
-mod support;
-
 use std::{cell::Cell, convert::Infallible, time::Duration};
 
+use crate::support::{Server, free_port};
 use cache_aside::{Cache, Record, Redis};
-use support::{Server, free_port};
 
 fn run<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
     redis::cmd(command[0])

@@ -1,11 +1,9 @@
 //! Other programs on the same keys: what they write is a hit for us, what we write is a plain hash for them.
 
-mod support;
-
 use std::{thread, time::Duration};
 
+use crate::support::{Server, load_loaf, load_nothing, loaf, until};
 use cache_aside::{Cache, Record, Redis, Source, TtlRemaining};
-use support::{Server, load_loaf, load_nothing, loaf};
 
 fn run<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
     redis::cmd(command[0])
@@ -110,7 +108,7 @@ fn an_unreadable_entry_is_counted_once_a_lookup() {
             .get("p-001", |id| {
                 write_no_text(&server);
                 scope.spawn(|| cache.get("p-001", load_loaf).unwrap());
-                support::until(|| cache.stats().misses == 1);
+                until(|| cache.stats().misses == 1);
                 thread::sleep(Duration::from_millis(100)); // some polls
                 load_loaf(id)
             })
@@ -180,7 +178,7 @@ fn a_record_and_its_lease_lie_in_one_slot() {
     let slots: Vec<_> = (0..16_384).map(|slot: u32| slot.to_string()).collect();
     let slots: Vec<_> = slots.iter().map(String::as_str).collect();
     let _: () = run(&server, &[&["CLUSTER", "ADDSLOTS"], &*slots].concat());
-    support::until(|| run::<String>(&server, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    until(|| run::<String>(&server, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
     // Not asked what it is: the one node has all slots.
     let redis = Redis::builder(server.url()).lazy();
     let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();

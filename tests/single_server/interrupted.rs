@@ -1,8 +1,6 @@
 //! A process that is stopped and goes on: by a shell, a debugger, or a lid that was closed. On Linux that interrupts whoever
 //! waits for a reply.
 
-mod support;
-
 use std::{
     env,
     io::{BufRead, BufReader, Write, stdin},
@@ -11,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Server, load_loaf};
 use cache_aside::{Cache, Redis, Source};
-use support::{Server, load_loaf};
 
 /// What the child is told in its environment.
 const SERVER: &str = "CACHE_ASIDE_INTERRUPTED_SERVER";
@@ -40,7 +38,7 @@ fn reads() {
 fn a_process_that_is_stopped_and_goes_on_hits_as_before() {
     let server = Server::start();
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "reads"])
+        .args(["--ignored", "--exact", "--nocapture", "interrupted::reads"])
         .env(SERVER, server.url())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -2,10 +2,6 @@
 //!
 //! A cache on a pool of its own stands for a process: it shares neither loads nor connections.
 
-#[path = "support/listeners.rs"]
-mod listeners;
-mod support;
-
 use std::{
     convert::Infallible,
     sync::{Barrier, Mutex},
@@ -13,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::{
+    listeners,
+    support::{Server, acl, load_loaf, loaf, until},
+};
 use cache_aside::{Cache, CacheBuilder, Memory, Record, Redis, Source};
-use support::{Server, load_loaf, loaf, until};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -194,7 +193,7 @@ fn where_the_listener_is_lost_they_poll() {
         assert_eq!(scripts_called(&server), asked, "it waits for its bell");
         // Nobody may listen any more.
         server.expect_denials();
-        let (mut admin, user) = (server.connect(), support::acl::user());
+        let (mut admin, user) = (server.connect(), acl::user());
         // Redis 6 takes away commands only whole, and this user may be the one who looks.
         let deny = ["SETUSER", user, "-client", "+client|list", "+client|kill"];
         redis::cmd("ACL").arg(&deny).exec(&mut admin).unwrap();

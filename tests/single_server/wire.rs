@@ -1,15 +1,13 @@
 //! What goes over the wire, as `MONITOR` shows it.
 
-mod support;
-
 use std::{
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
+use crate::support::{Server, load_loaf};
 use cache_aside::{Cache, Record, Redis};
-use support::{Server, load_loaf};
 
 /// Every command that clients sent while `work` ran, in lower case, without logins and what scripts ran.
 fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {

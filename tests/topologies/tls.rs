@@ -1,9 +1,5 @@
 //! Connections by TLS, to a real server with a certificate that the test has made.
 
-#[path = "support/secure.rs"]
-mod secure;
-mod support;
-
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -14,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::secure::{Authority, Secure};
+use crate::support::{Server, acl, load_loaf, until};
 use cache_aside::{
     Cache, Error, Lookup, Record, Redis, RedisBuilder, Source,
     store::{Keys, Token},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
-use secure::{Authority, Secure};
-use support::{Server, acl, load_loaf, until};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{keys, start, start_with};
+use super::{keys, start, start_with};
 
 fn millis(value: &Value) -> f64 {
     value.as_f64().expect("a number")

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, thread, time::Duration};
 
 use crate::{
-    demo::{Demo, VARIABLES, command, run},
+    demo_server::{Demo, VARIABLES, command, run},
     support::{Server, free_port},
 };
 

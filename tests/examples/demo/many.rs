@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{demo::Demo, keys, on_both};
+use super::{keys, on_both};
+use crate::demo_server::Demo;
 
 fn read_many(demo: &Demo, ids: &str) -> Value {
     let (status, answer) = demo.get(&format!("/read_many?ids={ids}"));

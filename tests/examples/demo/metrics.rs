@@ -9,7 +9,8 @@ use openmetrics_parser::{
 };
 use serde_json::Value;
 
-use crate::{demo::Demo, start};
+use super::start;
+use crate::demo_server::Demo;
 
 type Family = MetricFamily<PrometheusType, PrometheusValue>;
 

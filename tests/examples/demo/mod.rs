@@ -1,10 +1,5 @@
 //! The demo server: every row of its table, what it refuses, and the program around it.
 
-#[path = "../support/demo.rs"]
-mod demo;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod answers;
 mod command;
 mod many;
@@ -12,9 +7,9 @@ mod metrics;
 mod refusals;
 mod switches;
 
-use demo::Demo;
+use crate::demo_server::{self, Demo};
+use crate::support::Server;
 use serde_json::Value;
-use support::Server;
 
 /// A demo on a Redis of its own, whose primary takes 20 ms.
 fn start() -> (Server, Demo) {
@@ -31,7 +26,7 @@ fn start_with(args: &[&str]) -> (Server, Demo) {
 fn on_both(test: impl Fn(&Demo)) {
     let (_redis, demo) = start();
     test(&demo);
-    let mut memory = demo::command();
+    let mut memory = demo_server::command();
     memory.args(["--port", "0", "--store", "memory"]);
     test(&Demo::start_command(
         memory.args(["--primary-latency-ms", "20"]),

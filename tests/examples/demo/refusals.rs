@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{demo::Demo, keys, start};
+use super::{keys, start};
+use crate::demo_server::Demo;
 
 #[test]
 fn what_does_not_exist_is_404() {

@@ -7,7 +7,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{demo::Demo, keys, on_both, start, start_with};
+use super::{keys, on_both, start, start_with};
+use crate::demo_server::Demo;
 
 fn switch(demo: &Demo, form: &str) -> Value {
     let (status, answer) = demo.post("/settings", form);

@@ -2,8 +2,6 @@
 //!
 //! <https://www.w3.org/TR/webdriver2/>, and for what it lacks the `DevTools` protocol under `goog/cdp`.
 
-#![allow(dead_code, unreachable_pub, reason = "each user takes its own part")]
-
 use std::{
     env, fs,
     path::PathBuf,
@@ -17,10 +15,8 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use crate::{
-    chromedriver::{self, chromium},
-    demo::agent,
-};
+use super::chromedriver::{self, chromium};
+use crate::demo_server::agent;
 
 /// How long the page may take to show what it should. Longer than on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,11 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The name under which `WebDriver` hands elements around.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-pub const TAB: &str = "\u{e004}";
-pub const ENTER: &str = "\u{e007}";
+pub(crate) const TAB: &str = "\u{e004}";
+pub(crate) const ENTER: &str = "\u{e007}";
 
 /// A browser with one window. It ends with this value.
-pub struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     /// Made by the browser, taken away with it.
     profile: PathBuf,
@@ -44,7 +40,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    pub fn start() -> Browser {
+    pub(crate) fn start() -> Browser {
         static TURN: Mutex<()> = Mutex::new(());
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -94,17 +90,17 @@ impl Browser {
         format!("{driver}/session/{id}")
     }
 
-    pub fn open(&self, url: &str) {
+    pub(crate) fn open(&self, url: &str) {
         self.post("url", &json!({ "url": url }));
     }
 
     /// Runs a script in the page and returns what it returns.
-    pub fn run(&self, script: &str) -> Value {
+    pub(crate) fn run(&self, script: &str) -> Value {
         self.post("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     /// Waits until this JavaScript expression is true.
-    pub fn until(&self, condition: &str) {
+    pub(crate) fn until(&self, condition: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if self.run(&format!("return Boolean({condition})")) == true {
@@ -121,7 +117,7 @@ impl Browser {
     }
 
     /// Waits until the element shows exactly this text.
-    pub fn until_text(&self, css: &str, text: &str) {
+    pub(crate) fn until_text(&self, css: &str, text: &str) {
         let text = Value::from(text);
         self.until(&format!(
             "document.querySelector({})?.textContent === {text}",
@@ -130,27 +126,27 @@ impl Browser {
     }
 
     /// The text of an element, without that of hidden ones.
-    pub fn text(&self, css: &str) -> String {
+    pub(crate) fn text(&self, css: &str) -> String {
         let css = Value::from(css);
         let text = self.run(&format!("return document.querySelector({css}).innerText"));
         text.as_str().expect("text").to_owned()
     }
 
     /// How many elements there are of a kind.
-    pub fn count(&self, css: &str) -> u64 {
+    pub(crate) fn count(&self, css: &str) -> u64 {
         let css = Value::from(css);
         let count = self.run(&format!("return document.querySelectorAll({css}).length"));
         count.as_u64().expect("a number")
     }
 
     /// Clicks as a mouse does: fails where something lies above.
-    pub fn click(&self, css: &str) {
+    pub(crate) fn click(&self, css: &str) {
         let element = self.find(css);
         self.post(&format!("element/{element}/click"), &json!({}));
     }
 
     /// Types into a field, in the place of what it holds.
-    pub fn fill(&self, css: &str, text: &str) {
+    pub(crate) fn fill(&self, css: &str, text: &str) {
         let element = self.find(css);
         self.post(&format!("element/{element}/clear"), &json!({}));
         self.post(
@@ -160,7 +156,7 @@ impl Browser {
     }
 
     /// Presses and releases a key wherever the focus is.
-    pub fn press(&self, key: &str) {
+    pub(crate) fn press(&self, key: &str) {
         let actions =
             json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         self.post(
@@ -170,14 +166,14 @@ impl Browser {
     }
 
     /// What a screen reader calls the element.
-    pub fn accessible_name(&self, css: &str) -> String {
+    pub(crate) fn accessible_name(&self, css: &str) -> String {
         let element = self.find(css);
         let name = self.get(&format!("element/{element}/computedlabel"));
         name.as_str().expect("text").to_owned()
     }
 
     /// Makes the page this wide and high, in pixels.
-    pub fn resize(&self, width: u32, height: u32) {
+    pub(crate) fn resize(&self, width: u32, height: u32) {
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
             &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
@@ -185,7 +181,7 @@ impl Browser {
     }
 
     /// Sets a media feature, as `prefers-color-scheme`.
-    pub fn prefer(&self, name: &str, value: &str) {
+    pub(crate) fn prefer(&self, name: &str, value: &str) {
         self.devtools(
             "Emulation.setEmulatedMedia",
             &json!({ "features": [{ "name": name, "value": value }] }),
@@ -193,14 +189,14 @@ impl Browser {
     }
 
     /// Everything the page and the browser had to complain about.
-    pub fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("se/log", &json!({ "type": "browser" }));
         let log = log.as_array().expect("a list");
         log.iter().map(ToString::to_string).collect()
     }
 
     /// The page as PNG, all of it.
-    pub fn screenshot(&self, width: u32) -> Vec<u8> {
+    pub(crate) fn screenshot(&self, width: u32) -> Vec<u8> {
         self.resize(width, 900);
         let height = self.run("return document.documentElement.scrollHeight");
         let height = u32::try_from(height.as_u64().expect("a number")).expect("a small one");

@@ -1,7 +1,5 @@
 //! Finds Chromium and starts its driver.
 
-#![allow(unreachable_pub, reason = "each user takes its own part")]
-
 use std::{
     env,
     io::ErrorKind,
@@ -23,7 +21,7 @@ const HOW_TO_INSTALL: &str = "`chromium` and `chromedriver` are not both install
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts a driver, and returns it with its address when it answers.
-pub fn start(agent: &Agent) -> (Child, String) {
+pub(crate) fn start(agent: &Agent) -> (Child, String) {
     let program = env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
     // Another program may take the port between the look and the start: then the driver ends.
     for _ in 0..10 {
@@ -57,7 +55,7 @@ pub fn start(agent: &Agent) -> (Child, String) {
 }
 
 /// The browser's path: the driver itself would look for Google's.
-pub fn chromium() -> PathBuf {
+pub(crate) fn chromium() -> PathBuf {
     if let Some(path) = env::var_os("CHROMIUM") {
         return path.into();
     }

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::open;
+use super::open;
 
 /// Without `degraded`, which has the colour of `failed`.
 const SOURCES: [&str; 7] = [

@@ -1,22 +1,16 @@
 //! The page of the demo, in a real browser.
 
-#[path = "../support/browser.rs"]
 mod browser;
-#[path = "../support/chromedriver.rs"]
 mod chromedriver;
-#[path = "../support/demo.rs"]
-mod demo;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod colours;
 mod people;
 mod switches;
 mod uses;
 
+use crate::demo_server::Demo;
+use crate::support::Server;
 use browser::Browser;
-use demo::Demo;
-use support::Server;
 
 /// The page, and all that stands behind it. The browser ends first.
 struct Page {

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, env, fs};
 
-use crate::{
+use super::{
     browser::{ENTER, TAB},
     open, open_on,
-    support::Server,
 };
+use crate::support::Server;
 
 #[test]
 fn a_phone_needs_no_sideways_scrolling() {
@@ -124,7 +124,7 @@ fn who_prefers_less_motion_sees_none() {
     assert_eq!(page.browser.run(&drawn_anew), 0);
 }
 
-/// `SCREENSHOT=examples/server/screenshot.png cargo test --test page` takes the picture anew, `SCREENSHOT_WIDTH`
+/// `SCREENSHOT=examples/server/screenshot.png cargo test --test examples page::` takes the picture anew, `SCREENSHOT_WIDTH`
 /// and `SCREENSHOT_SCHEME=dark` show the page to other people.
 #[test]
 fn a_full_page_can_be_pictured() {

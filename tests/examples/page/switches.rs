@@ -1,6 +1,6 @@
 //! The switches, the reads over time, and the read of all products.
 
-use crate::{Page, open, open_with};
+use super::{Page, open, open_with};
 
 impl Page {
     /// Turns a switch, and waits until the page says what that did.

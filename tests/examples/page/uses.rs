@@ -1,6 +1,6 @@
 //! Everything the page can do is done once, and what it then shows is checked.
 
-use crate::open;
+use super::open;
 
 #[test]
 fn a_read_shows_a_miss_then_a_hit_and_the_ttl_counts_down() {

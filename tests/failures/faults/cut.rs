@@ -1,7 +1,6 @@
 //! Rows: connections are cut, and replies lost or never finished.
 
-use crate::{
-    proxy::{Harm, Which},
+use super::{
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded, NoRecord},
@@ -9,6 +8,7 @@ use crate::{
     },
     world::{Wire, World},
 };
+use crate::proxy::{Harm, Which};
 
 /// What a client makes of a connection that is cut.
 const CUT: &str = "unexpected end of file|Connection reset|Broken pipe";

@@ -1,6 +1,6 @@
 //! Rows: another program has put something where a record or a lease belongs.
 
-use crate::{
+use super::{
     table::{
         AT_ONCE,
         Answer::{Done, Hit, Loaded, NoRecord},

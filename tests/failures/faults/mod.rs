@@ -1,15 +1,10 @@
 //! The fault table: every way in which Redis, the wire or a stranger fails, and what each call makes of it.
 //!
 //! ```text
-//! cargo test --test faults -- --nocapture | grep '^|'
+//! cargo test --test failures -- --nocapture faults:: | grep '^|'
 //! ```
 //!
 //! prints the table as Markdown. Each row is a test.
-
-#[path = "../support/proxy.rs"]
-mod proxy;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod cut;
 mod foreign;

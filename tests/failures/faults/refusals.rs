@@ -1,7 +1,6 @@
 //! Rows: the server answers, and will not do what it is asked.
 
-use crate::{
-    support::{Server, free_port, until},
+use super::{
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, DoneOrNoRecord, Failed, Hit},
@@ -9,6 +8,7 @@ use crate::{
     },
     world::Wire,
 };
+use crate::support::{Server, free_port, until};
 
 #[test]
 fn a_full_server_is_read_and_invalidated() {

@@ -1,7 +1,6 @@
 //! Rows: the server dies, stops, forgets.
 
-use crate::{
-    support::until,
+use super::{
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded, NoRecord},
@@ -9,6 +8,7 @@ use crate::{
     },
     world::{Wire, World},
 };
+use crate::support::until;
 
 #[test]
 fn a_server_that_was_killed_and_restarted_empty_is_asked_again_without_an_error() {

@@ -9,11 +9,8 @@ use std::{
 use cache_aside::{Cache, Record, Redis, Source};
 use redis::Connection;
 
-use crate::{
-    support::{Server, free_port, load_loaf, loaf, until},
-    table::SILENCE,
-    world::TIMEOUT,
-};
+use super::{table::SILENCE, world::TIMEOUT};
+use crate::support::{Server, free_port, load_loaf, loaf, until};
 
 fn cache(server: &Server, pool_size: u32, io_timeout: Duration) -> Cache {
     let redis = Redis::builder(server.url())

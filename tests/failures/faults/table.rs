@@ -12,10 +12,8 @@ use std::{
 
 use cache_aside::{Error, Lookup, Source};
 
-use crate::{
-    support::until,
-    world::{Call, Cell, Loaf, NAME, NEVER, TIMEOUT, Wire, World},
-};
+use super::world::{Call, Cell, Loaf, NAME, NEVER, TIMEOUT, Wire, World};
+use crate::support::until;
 
 /// How long a request takes at most that waits for a connection and then for an answer.
 pub(crate) const PATIENCE: Duration = TIMEOUT.saturating_add(TIMEOUT);

@@ -2,8 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use crate::{
-    proxy::{Harm, Which},
+use super::{
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded},
@@ -11,6 +10,7 @@ use crate::{
     },
     world::{TIMEOUT, Wire, World},
 };
+use crate::proxy::{Harm, Which};
 
 #[test]
 fn bytes_that_are_delayed_are_waited_for() {

@@ -3,13 +3,11 @@
 
 mod bound;
 mod hammer;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{sync::Arc, thread, time::Duration};
 
+use crate::support::{load_loaf, until};
 use cache_aside::{Cache, Memory, Record, Source};
-use support::{load_loaf, until};
 
 fn cache(memory: &Memory, prefix: &str) -> Cache {
     Cache::builder(memory).prefix(prefix).build().unwrap()

@@ -9,7 +9,7 @@ use std::{
 
 use cache_aside::{Backend, Cache, Loaded, Record, Source};
 
-use crate::{
+use super::{
     MS,
     faulty::{Faulty, backend},
 };

@@ -2,8 +2,6 @@
 
 mod bypass;
 mod faulty;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{
     convert::Infallible,
@@ -14,9 +12,9 @@ use std::{
 
 use cache_aside::{Cache, Event, Source};
 
+use crate::support::{load_loaf, until};
 use bypass::{brief, version};
 use faulty::{Faulty, backend};
-use support::{load_loaf, until};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 

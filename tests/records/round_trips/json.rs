@@ -14,7 +14,7 @@ use proptest::{
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::{
+use super::{
     all_are_read_or_passed_over, all_come_back,
     values::{F32, F64, Integers, Shelf, bytes, int, integers, shelf, text},
 };

@@ -5,12 +5,11 @@
 
 #[cfg(feature = "json")]
 mod json;
-#[path = "../support/mod.rs"]
-mod support;
 mod values;
 
 use std::{cell::RefCell, convert::Infallible};
 
+use crate::support::Server;
 use cache_aside::{Cache, Error, Record};
 use proptest::{
     collection::{SizeRange, btree_map, hash_map, vec},
@@ -20,7 +19,6 @@ use proptest::{
     test_runner::{TestCaseResult, TestRunner},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use support::Server;
 use values::{F64, bytes, int, integers, name, options, others, rest, text};
 
 fn for_all<S: Strategy>(cases: &S, holds: impl Fn(S::Value) -> TestCaseResult) {

@@ -1,23 +1,21 @@
 //! Least privilege: the rule in the README is enough, and no word of it is too much.
 
 mod calls;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     thread,
 };
 
-use cache_aside::{Cache, Source, scripts};
-use calls::{CALLS, Stage};
-use support::{
+use crate::support::{
     Server,
     acl::{PREFIX, REPLICAS_RULE, RULE, words},
     load_loaf,
 };
+use cache_aside::{Cache, Source, scripts};
+use calls::{CALLS, Stage};
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 /// The calls that a command is needed by.
 type Needs = BTreeMap<String, BTreeSet<&'static str>>;

@@ -6,11 +6,7 @@ mod clear;
 mod faults;
 mod outage;
 mod processes;
-#[path = "../support/proxy.rs"]
-mod proxy;
 mod slices;
-#[path = "../support/mod.rs"]
-mod support;
 mod wire;
 
 use std::{collections::HashMap, convert::Infallible, time::Duration};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::support::Server;
+use crate::support::{Server, until};
 
 const PROCESSES: usize = 3;
 const THREADS: usize = 3;
@@ -38,7 +38,7 @@ fn reads_in_batches() {
     };
     let mut direct = connect();
     redis::cmd("INCR").arg("ready").exec(&mut direct).unwrap();
-    support::until(|| {
+    until(|| {
         let ready: usize = redis::cmd("GET")
             .arg("ready")
             .query(&mut connect())
@@ -84,7 +84,11 @@ fn every_record_is_loaded_once_among_the_batches_of_several_processes() {
     let children: Vec<_> = (0..PROCESSES)
         .map(|number| {
             Command::new(env::current_exe().unwrap())
-                .args(["--ignored", "--exact", "processes::reads_in_batches"])
+                .args([
+                    "--ignored",
+                    "--exact",
+                    "batches::processes::reads_in_batches",
+                ])
                 .envs(
                     TOLD.into_iter()
                         .zip([server.url(), server.admin_url(), number.to_string()]),

@@ -4,10 +4,10 @@ use std::{collections::HashMap, convert::Infallible, thread, time::Duration};
 
 use cache_aside::{Cache, Memory, Source, TtlRemaining};
 
+use super::{MS, get, load, near, settle, warm};
 use crate::{
-    MS, get, listeners, load, near, settle,
+    listeners,
     support::{Server, load_nothing, until},
-    warm,
 };
 
 /// How often the server was asked what, heartbeats and looks like this one aside.

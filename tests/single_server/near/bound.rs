@@ -12,11 +12,11 @@ use std::{
 
 use cache_aside::{Cache, Source};
 
-use crate::{
+use super::{
     MS, load, near_within, number, settle,
-    support::Server,
     wire::{Weather, Wire},
 };
+use crate::support::Server;
 
 /// What a run came to.
 #[derive(Debug, Default)]

@@ -11,10 +11,10 @@ use cache_aside::{
     store::{Acquire, Keys, Token},
 };
 
+use super::{MS, get, near, near_within, settle, warm};
 use crate::{
-    MS, get, listeners, near, near_within, settle,
+    listeners,
     support::{Server, load_loaf, until},
-    warm,
 };
 
 #[test]

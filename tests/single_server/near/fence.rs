@@ -15,7 +15,8 @@ use cache_aside::{
     store::{Ear, Entry, Failure, Store, Tracking},
 };
 
-use crate::{MS, get, load, near, pass_on::pass_on, warm};
+use super::{MS, get, load, near, warm};
+use crate::pass_on::pass_on;
 
 /// The store in memory, whose next answer to a read is on its way for as long as the test wants.
 struct Slow {

@@ -9,11 +9,8 @@ use std::{
 
 use cache_aside::{Backend, Cache, Memory, Record, Redis, Source};
 
-use crate::{
-    MS, get, load, near, number, settle,
-    support::{Server, until},
-    version, warm,
-};
+use super::{MS, get, load, near, number, settle, version, warm};
+use crate::support::{Server, until};
 
 /// A Redis, and a store in memory.
 fn on_both(test: impl Fn(&Backend)) {

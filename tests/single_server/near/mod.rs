@@ -6,18 +6,12 @@ mod bound;
 mod faults;
 mod fence;
 mod fresh;
-#[path = "../support/listeners.rs"]
-mod listeners;
-#[path = "../support/pass_on.rs"]
-mod pass_on;
-#[path = "../support/mod.rs"]
-mod support;
 mod wire;
 
 use std::{convert::Infallible, time::Duration};
 
+use crate::support::until;
 use cache_aside::{Backend, Cache, Lookup, Record, Source};
-use support::until;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 

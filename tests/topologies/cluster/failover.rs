@@ -11,12 +11,12 @@ use std::{
 
 use cache_aside::{Cache, Source};
 
-use crate::{
+use super::{
     DATA, ID,
     cluster::{self, Cluster},
     one_of_each,
-    support::{Server, load_loaf, loaf, until},
 };
+use crate::support::{Server, load_loaf, loaf, until};
 
 #[test]
 fn while_a_master_is_down_the_others_records_are_hits_and_its_own_are_loaded() {

@@ -1,9 +1,7 @@
 //! The cache on a Redis Cluster: routing, redirections, moves of slots, failovers.
 
-#[path = "../support/cluster.rs"]
+#[path = "../../support/cluster.rs"]
 mod cluster;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod calls;
 mod failover;
@@ -14,9 +12,9 @@ mod start;
 
 use std::convert::Infallible;
 
+use crate::support::loaf;
 use cache_aside::Record;
 use cluster::Cluster;
-use support::loaf;
 
 /// A record of a cache with the prefix `test:`, and its key.
 const ID: &str = "p-001";

@@ -4,13 +4,12 @@ use std::convert::Infallible;
 
 use cache_aside::{Cache, Record, Source, store::Keys};
 
-use crate::{
+use super::{
     DATA, ID,
     cluster::{Cluster, ask, cluster as order},
-    load,
-    support::{load_loaf, loaf},
-    version,
+    load, version,
 };
+use crate::support::{load_loaf, loaf};
 
 /// A cluster of two masters, the slot of [`DATA`], the node that has it and the other one.
 fn ground() -> (Cluster, u16, usize, usize) {

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use cache_aside::{Cache, Source};
 
-use crate::{
+use super::{
     DATA, ID,
     cluster::{self, Cluster},
     load,
-    support::until,
 };
+use crate::support::until;
 
 fn near(cluster: &Cluster) -> Cache {
     let cache: Cache = cluster.builder().near_cache(1_000).build().unwrap();

@@ -4,12 +4,12 @@ use std::convert::Infallible;
 
 use cache_aside::{Cache, Record, store::Keys};
 
-use crate::{
+use super::{
     DATA, ID,
     cluster::{self, Cluster},
     load,
-    support::{load_loaf, loaf, until},
 };
+use crate::support::{load_loaf, loaf, until};
 
 fn waiting(cluster: &Cluster) -> Cache {
     let redis = cluster.redis().wait_for_replicas(1).build().unwrap();

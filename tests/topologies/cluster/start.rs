@@ -2,7 +2,8 @@
 
 use cache_aside::{Cache, Record, Source};
 
-use crate::{cluster::Cluster, one_of_each, support::load_loaf};
+use super::{cluster::Cluster, one_of_each};
+use crate::support::load_loaf;
 
 #[test]
 fn a_process_starts_while_a_master_is_down() {

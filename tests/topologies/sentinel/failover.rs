@@ -7,9 +7,9 @@ use std::{
 
 use cache_aside::{Cache, Source};
 
+use super::load::{Load, Seen};
 use crate::{
     listeners,
-    load::{Load, Seen},
     sentinel_set::{NAME, SentinelSet},
     support::{load_loaf, until},
 };
