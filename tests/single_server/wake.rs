@@ -43,19 +43,30 @@ fn scripts_called(server: &Server) -> u64 {
     calls.map_or(0, |calls| calls.parse().unwrap())
 }
 
-/// One loads `k` for so long; the others come while it does, and say when they had their answers after its end.
+/// One loads `k`, for this long after the others have missed it. Says how long after its end the others answered, and with
+/// what.
 fn stampede(
     leader: &Cache,
     waiters: &[Cache],
     time: Duration,
     outcome: fn() -> Option<Record>,
 ) -> Vec<(Duration, Source)> {
+    let misses = |waiter: &Cache| waiter.stats().misses;
+    let before: Vec<_> = waiters.iter().map(misses).collect();
+    let all_have_missed = || {
+        waiters
+            .iter()
+            .map(misses)
+            .zip(&before)
+            .all(|(now, before)| now > *before)
+    };
     let loads = Barrier::new(waiters.len() + 1);
     let ended = Mutex::new(Instant::now());
     thread::scope(|scope| {
         let lead = scope.spawn(|| {
             leader.get("k", |_| {
                 loads.wait();
+                until(all_have_missed);
                 thread::sleep(time);
                 *ended.lock().unwrap() = Instant::now();
                 Ok::<_, Infallible>(outcome())
@@ -216,7 +227,7 @@ fn it_is_the_same_in_memory() {
     });
     for _ in 0..50 {
         leader.invalidate("k").unwrap();
-        let answers = stampede(&leader, std::slice::from_ref(&waiter), MS(5), || {
+        let answers = stampede(&leader, std::slice::from_ref(&waiter), MS(20), || {
             Some(loaf())
         });
         assert_eq!(answers[0].1, Source::Waited);
