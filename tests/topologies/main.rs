@@ -18,3 +18,6 @@ mod secure;
 mod sentinel_set;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "cluster")]
+#[path = "../support/cluster.rs"]
+mod test_cluster;

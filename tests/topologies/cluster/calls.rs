@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, convert::Infallible};
 
 use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 
-use super::cluster::Cluster;
 use crate::support::{Server, alone, load_loaf, loaf};
+use crate::test_cluster::Cluster;
 
 /// So many that every master has some.
 fn ids() -> Vec<String> {

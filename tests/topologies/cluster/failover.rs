@@ -11,12 +11,9 @@ use std::{
 
 use cache_aside::{Cache, Source};
 
-use super::{
-    DATA, ID,
-    cluster::{self, Cluster},
-    one_of_each,
-};
+use super::{DATA, ID, one_of_each};
 use crate::support::{Server, load_loaf, loaf, until};
+use crate::test_cluster::{self as cluster, Cluster};
 
 #[test]
 fn while_a_master_is_down_the_others_records_are_hits_and_its_own_are_loaded() {

@@ -1,8 +1,5 @@
 //! The cache on a Redis Cluster: routing, redirections, moves of slots, failovers.
 
-#[path = "../../support/cluster.rs"]
-mod cluster;
-
 mod calls;
 mod failover;
 mod moves;
@@ -13,8 +10,8 @@ mod start;
 use std::convert::Infallible;
 
 use crate::support::loaf;
+use crate::test_cluster::Cluster;
 use cache_aside::Record;
-use cluster::Cluster;
 
 /// A record of a cache with the prefix `test:`, and its key.
 const ID: &str = "p-001";

@@ -4,12 +4,9 @@ use std::convert::Infallible;
 
 use cache_aside::{Cache, Record, Source, store::Keys};
 
-use super::{
-    DATA, ID,
-    cluster::{Cluster, ask, cluster as order},
-    load, version,
-};
+use super::{DATA, ID, load, version};
 use crate::support::{load_loaf, loaf};
+use crate::test_cluster::{Cluster, ask, cluster as order};
 
 /// A cluster of two masters, the slot of [`DATA`], the node that has it and the other one.
 fn ground() -> (Cluster, u16, usize, usize) {

@@ -4,12 +4,9 @@ use std::time::{Duration, Instant};
 
 use cache_aside::{Cache, Source};
 
-use super::{
-    DATA, ID,
-    cluster::{self, Cluster},
-    load,
-};
+use super::{DATA, ID, load};
 use crate::support::until;
+use crate::test_cluster::{self as cluster, Cluster};
 
 fn near(cluster: &Cluster) -> Cache {
     let cache: Cache = cluster.builder().near_cache(1_000).build().unwrap();

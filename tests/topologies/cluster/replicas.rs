@@ -4,12 +4,9 @@ use std::convert::Infallible;
 
 use cache_aside::{Cache, Record, store::Keys};
 
-use super::{
-    DATA, ID,
-    cluster::{self, Cluster},
-    load,
-};
+use super::{DATA, ID, load};
 use crate::support::{load_loaf, loaf, until};
+use crate::test_cluster::{self as cluster, Cluster};
 
 fn waiting(cluster: &Cluster) -> Cache {
     let redis = cluster.redis().wait_for_replicas(1).build().unwrap();

@@ -2,8 +2,9 @@
 
 use cache_aside::{Cache, Record, Source};
 
-use super::{cluster::Cluster, one_of_each};
+use super::one_of_each;
 use crate::support::load_loaf;
+use crate::test_cluster::Cluster;
 
 #[test]
 fn a_process_starts_while_a_master_is_down() {
