@@ -1,0 +1,70 @@
+//! Runs of the history checker, and what they must say.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::example::{self, Run};
+
+/// Longer than any of these runs may take on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) struct Checked(pub(crate) Run);
+
+pub(crate) fn history(args: &[&str]) -> Checked {
+    // Each run has as many threads as a small machine can bear.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    Checked(example::run("history", args, PATIENCE))
+}
+
+impl Checked {
+    pub(crate) fn says(&self, label: &str) -> &str {
+        self.0.says(label)
+    }
+
+    /// The number at the beginning of what it says.
+    pub(crate) fn counts(&self, label: &str) -> u64 {
+        let first = self.says(label).split_whitespace().next();
+        first.and_then(|word| word.parse().ok()).expect("a number")
+    }
+
+    pub(crate) fn finds_nothing(&self) {
+        assert!(
+            self.0.status.success(),
+            "{}{}",
+            self.0.stdout,
+            self.0.stderr
+        );
+        assert_eq!(self.says("Violations"), "none");
+        // Without these the run would have shown nothing.
+        for label in ["  hit", "  loaded", "  waited", "Writes", "Refused fills"] {
+            assert!(self.counts(label) > 0, "{label} in:\n{}", self.0.stdout);
+        }
+    }
+}
+
+/// Ends as soon as it is found: within seconds, mostly.
+pub(crate) fn is_found(rule: &[&str]) {
+    let bound = ["--seconds", "60", "--operations", "10000000"];
+    let run = history(&[&["--break"], rule, &bound].concat());
+    assert_eq!(
+        run.0.status.code(),
+        Some(1),
+        "{}{}",
+        run.0.stdout,
+        run.0.stderr
+    );
+    let violations = [
+        "older than a write whose invalidation had returned",
+        "older than what may be read near",
+        // A part of a record, which an update set in the place of one that had gone.
+        "a record that never was",
+    ];
+    assert!(
+        violations.contains(&run.says("Violation")),
+        "{}",
+        run.0.stdout
+    );
+}

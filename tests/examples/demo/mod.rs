@@ -1,0 +1,39 @@
+//! The demo server: every row of its table, what it refuses, and the program around it.
+
+mod answers;
+mod command;
+mod many;
+mod metrics;
+mod refusals;
+mod switches;
+
+use crate::demo_server::{self, Demo};
+use crate::support::Server;
+use serde_json::Value;
+
+/// A demo on a Redis of its own, whose primary takes 20 ms.
+fn start() -> (Server, Demo) {
+    start_with(&["--primary-latency-ms", "20"])
+}
+
+fn start_with(args: &[&str]) -> (Server, Demo) {
+    let redis = Server::start();
+    let demo = Demo::start(&redis.url(), args);
+    (redis, demo)
+}
+
+/// On each of the two stores, whose primary takes 20 ms.
+fn on_both(test: impl Fn(&Demo)) {
+    let (_redis, demo) = start();
+    test(&demo);
+    let mut memory = demo_server::command();
+    memory.args(["--port", "0", "--store", "memory"]);
+    test(&Demo::start_command(
+        memory.args(["--primary-latency-ms", "20"]),
+    ));
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    let object = object.as_object().expect("an object");
+    object.keys().map(String::as_str).collect()
+}

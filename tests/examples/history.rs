@@ -1,0 +1,84 @@
+//! The history checker: that it finds nothing where the protocol is kept, and finds each rule that is broken.
+//!
+//! Short forms of what `cargo run --release --example history` does at length.
+
+use crate::checker::{history, is_found};
+
+#[test]
+fn no_lookup_returns_what_was_there_before_a_write_that_had_ended() {
+    history(&["--calm", "--seconds", "3"]).finds_nothing();
+}
+
+#[test]
+fn no_lookup_does_so_where_requests_are_lost_and_late_and_the_server_comes_and_goes() {
+    let run = history(&["--seconds", "5"]);
+    run.finds_nothing();
+    assert!(run.counts("  degraded") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn with_near_caches_nothing_is_older_than_the_bound_nor_than_what_its_process_wrote() {
+    let run = history(&["--near", "--seconds", "5"]);
+    run.finds_nothing();
+    assert!(run.counts("  near") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn with_grace_nothing_that_is_served_is_from_before_a_write_that_had_ended() {
+    let run = history(&["--grace", "--seconds", "5"]);
+    run.finds_nothing();
+    assert!(run.counts("  stale") > 0, "{}", run.0.stdout);
+    assert!(run.counts("  refreshed") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn with_all_of_it_neither() {
+    history(&["--grace", "--near", "--seconds", "5"]).finds_nothing();
+}
+
+#[test]
+fn a_near_cache_that_is_not_told_what_changes_is_found() {
+    is_found(&["push"]);
+}
+
+#[test]
+fn a_fill_that_does_not_look_at_its_token_is_found() {
+    is_found(&["fill"]);
+}
+
+#[test]
+fn a_load_that_is_shared_by_its_key_is_found() {
+    is_found(&["flights"]);
+}
+
+#[test]
+fn a_guard_that_keeps_its_nonce_is_found() {
+    // Where many threads of one process meet at the same guards it takes the fewest turns.
+    is_found(&["nonce", "--calm", "--processes", "1", "--threads", "24"]);
+}
+
+#[test]
+fn an_update_that_is_not_watched_is_found() {
+    is_found(&["watch"]);
+}
+
+#[cfg(not(feature = "cluster"))]
+#[test]
+fn a_cluster_without_its_feature_is_refused_in_one_line() {
+    let run = history(&["--cluster"]);
+    assert_eq!(run.0.status.code(), Some(2));
+    assert_eq!(
+        run.0.stderr,
+        "history: for `--cluster`, build with `--features cluster`\n"
+    );
+}
+
+#[test]
+fn a_wrong_flag_is_refused_in_one_line() {
+    let run = history(&["--process", "5"]);
+    assert_eq!(run.0.status.code(), Some(2));
+    assert_eq!(
+        run.0.stderr,
+        "history: unexpected argument '--process' found (try --help)\n"
+    );
+}

@@ -1,0 +1,16 @@
+//! The examples, run as a person would run them: the demo server and its page, and the harnesses.
+
+mod demo;
+mod expiry;
+mod harness;
+mod history;
+#[cfg(feature = "cluster")]
+mod history_cluster;
+mod page;
+mod sqlite;
+
+mod checker;
+mod demo_server;
+mod example;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,180 @@
+//! Who looks at the page: on a phone, by keyboard, with a screen reader, in the README.
+
+use std::{collections::BTreeSet, env, fs};
+
+use super::{
+    browser::{ENTER, TAB},
+    open, open_on,
+};
+use crate::support::Server;
+
+#[test]
+fn a_phone_needs_no_sideways_scrolling() {
+    let page = open(20);
+    page.read("MISS");
+    page.browser.fill("#value", &"wide".repeat(40));
+    page.browser.click("#field option:nth-child(3)");
+    page.browser.click("#update");
+    page.browser
+        .until("document.getElementById('update-note').textContent");
+    page.read("MISS");
+    page.stampede("p-001", 200);
+    page.browser.click("#watch");
+    // More than fit.
+    page.browser
+        .run("for (let n = 0; n < 300; n += 1) watched.push({ source: 'hit', time: 1 })");
+    page.until_bars("hit");
+    page.browser.click("#watch");
+    page.browser.click("#read-many");
+    page.browser
+        .until("!document.getElementById('many').hidden");
+    page.browser
+        .run("for (const each of document.querySelectorAll('details')) each.open = true");
+    for width in [360, 320, 700, 900, 1200] {
+        page.browser.resize(width, 740);
+        page.browser.until(&format!("innerWidth === {width}"));
+        // The drawings are made anew for the new width.
+        for drawing in ["timeline", "watch-line"] {
+            page.browser.until(&format!(
+                "Math.abs(document.getElementById('{drawing}').viewBox.baseVal.width
+                    - document.getElementById('{drawing}').clientWidth) <= 1"
+            ));
+        }
+        let needs = page
+            .browser
+            .run("return document.documentElement.scrollWidth");
+        assert_eq!(needs, width);
+    }
+}
+
+#[test]
+fn every_control_has_a_name_and_is_reached_by_keyboard() {
+    let page = open(20);
+    let browser = &page.browser;
+    page.stampede("p-001", 5);
+    page.read("HIT");
+    page.watch_until("hit");
+    browser.click("#read-many");
+    browser.until("!document.getElementById('many').hidden");
+    browser.run(
+        "for (const each of document.querySelectorAll('details')) each.open = true;
+         let number = 0;
+         const controls = 'button, input, select, summary, [tabindex]';
+         for (const each of document.querySelectorAll(controls)) each.dataset.control = ++number;
+         document.activeElement.blur(); scrollTo(0, 0)",
+    );
+    let controls = browser.count("[data-control]");
+    for control in 1..=controls {
+        let name = browser.accessible_name(&format!("[data-control='{control}']"));
+        assert!(!name.is_empty(), "control {control} has no name");
+    }
+    for drawing in [
+        "#timeline",
+        "#watch-line",
+        "#reads",
+        "#many-table",
+        "#record",
+        "#ttl",
+    ] {
+        assert!(!browser.accessible_name(drawing).is_empty(), "{drawing}");
+    }
+
+    // Of a group of radio buttons the Tab key reaches one, arrow keys the others.
+    let expected: BTreeSet<u64> = (1..=controls)
+        .filter(|control| {
+            browser.count(&format!(
+                "[data-control='{control}']:not([type=radio]:not(:checked))"
+            )) == 1
+        })
+        .collect();
+    browser.run("document.activeElement.blur()");
+    let mut reached = BTreeSet::new();
+    for _ in 0..controls + 5 {
+        browser.press(TAB);
+        let at = browser.run("return Number(document.activeElement.dataset.control ?? 0)");
+        reached.extend(at.as_u64().filter(|at| *at > 0));
+        if reached == expected {
+            break;
+        }
+    }
+    assert_eq!(reached, expected);
+
+    // And the keyboard is enough to use it.
+    browser.run("document.querySelector('#products input').focus()");
+    browser.press("\u{e014}");
+    browser.until("document.querySelector('#products input:checked').value === 'p-002'");
+    browser.press(ENTER);
+    browser.until_text("#record [data-field=id] td", "p-002");
+    browser.run("document.getElementById('invalidate').focus()");
+    browser.press(ENTER);
+    browser.until_text("#read-note", "Invalidated p-002. The next read is a miss.");
+    browser.until("document.activeElement.id === 'invalidate'");
+}
+
+#[test]
+fn who_prefers_less_motion_sees_none() {
+    let page = open(20);
+    // A timeline that grows, to begin with: else nothing would be tested.
+    page.stampede("p-001", 5);
+    let animations =
+        "return document.getElementById('timeline').getAnimations({ subtree: true }).length";
+    let drawn_anew = format!("drawTimeline(true); {animations}");
+    assert_eq!(page.browser.run(&drawn_anew), 5);
+    page.browser.prefer("prefers-reduced-motion", "reduce");
+    assert_eq!(page.browser.run(&drawn_anew), 0);
+}
+
+/// `SCREENSHOT=examples/server/screenshot.png cargo test --test examples page::` takes the picture anew, `SCREENSHOT_WIDTH`
+/// and `SCREENSHOT_SCHEME=dark` show the page to other people.
+#[test]
+fn a_full_page_can_be_pictured() {
+    // The defaults of the demo, on a server as most people have it.
+    let page = open_on(Server::start_on_port, 150, 30);
+    let browser = &page.browser;
+    if let Ok(scheme) = env::var("SCREENSHOT_SCHEME") {
+        browser.prefer("prefers-color-scheme", &scheme);
+    }
+    browser.click("#watch");
+    page.until_bars("hit");
+    page.switch("near_cache", "Another cache");
+    page.until_bars("near");
+    page.switch("grace", "Another cache");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 12");
+    browser.click("#expire");
+    page.until_bars("refreshed");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 25");
+    page.switch("primary_fails", "The primary fails");
+    browser.click("#expire");
+    page.until_bars("stale");
+    browser.click("#invalidate");
+    page.until_bars("failed");
+    page.switch("primary_fails", "The primary works");
+    browser.until("document.querySelectorAll('#watch-line .near').length > 50");
+    browser.click("#watch");
+    browser.click("#read-many");
+    // Whether each is a hit depends on how fast this goes, and does not matter here.
+    let read = |product: u32, times: u32| {
+        browser.click(&format!("#products label:nth-child({product})"));
+        for _ in 0..times {
+            browser.click("#read");
+            browser.until("!document.getElementById('read').disabled");
+        }
+    };
+    read(1, 3);
+    read(2, 4);
+    read(3, 3);
+    read(1, 1);
+    browser.click("#update");
+    browser.until("document.getElementById('update-note').textContent");
+    read(1, 4);
+    page.stampede("p-001", 50);
+    read(1, 5);
+    // The bars have grown by then.
+    browser.until("document.getAnimations().length === 0");
+    let width = env::var("SCREENSHOT_WIDTH").map_or(1200, |width| width.parse().unwrap());
+    let png = browser.screenshot(width);
+    assert!(png.starts_with(b"\x89PNG"));
+    if let Ok(file) = env::var("SCREENSHOT") {
+        fs::write(file, png).unwrap();
+    }
+}

@@ -1,0 +1,227 @@
+//! The switches, the reads over time, and the read of all products.
+
+use super::{Page, open, open_with};
+
+impl Page {
+    /// Turns a switch, and waits until the page says what that did.
+    pub(crate) fn switch(&self, name: &str, says: &str) {
+        self.browser
+            .run("document.getElementById('settings-note').textContent = ''");
+        self.browser.click(&format!("#{name}"));
+        self.browser.until(&format!(
+            "document.getElementById('settings-note').textContent.startsWith('{says}')"
+        ));
+    }
+
+    /// Waits until the reads over time show bars of this kind.
+    pub(crate) fn until_bars(&self, source: &str) {
+        self.browser
+            .until(&format!("document.querySelector('#watch-line .{source}')"));
+    }
+
+    /// Reads over time, until there are bars of this kind.
+    pub(crate) fn watch_until(&self, source: &str) {
+        self.browser.click("#watch");
+        self.until_bars(source);
+        self.browser.click("#watch");
+    }
+}
+
+#[test]
+fn all_switches_are_off_at_first() {
+    let page = open(5);
+    assert_eq!(page.browser.count("#switches input"), 5);
+    assert_eq!(page.browser.count("#switches input:checked"), 0);
+    assert_eq!(page.browser.count("#tiles > div"), 5);
+    assert_eq!(page.browser.count("#watched[hidden]"), 1);
+}
+
+#[test]
+fn a_near_hit_has_a_colour_and_a_counter_of_its_own() {
+    let page = open(20);
+    let browser = &page.browser;
+    page.read("MISS");
+    page.read("HIT");
+    let colour = "return getComputedStyle(document.getElementById('verdict-word')).color";
+    let of_a_hit = browser.run(colour);
+    page.switch(
+        "near_cache",
+        "Another cache on the same store, with a near cache: its counters begin anew.",
+    );
+    assert_eq!(page.stat("misses"), "0");
+    browser.until(
+        "(document.getElementById('refresh').click(),
+          document.getElementById('near-what').textContent === 'listening to changes')",
+    );
+    // This one brings it near.
+    page.read("HIT");
+    page.read("NEAR HIT");
+    assert_eq!(browser.count("#reads tr.near .bar i"), 1);
+    assert_eq!(browser.count("#reads-key .near"), 1);
+    assert_ne!(browser.run(colour), of_a_hit);
+    assert_eq!(page.stat("near_hits"), "1");
+    assert!((1..=120).contains(&page.ttl()));
+
+    page.switch(
+        "near_cache",
+        "Another cache on the same store, without a near cache: ",
+    );
+    assert_eq!(browser.count("[data-stat=near_hits]"), 0);
+    page.read("HIT");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn a_primary_that_fails_is_an_error_without_grace_and_a_stale_record_with_it() {
+    let page = open(20);
+    let browser = &page.browser;
+    page.switch("primary_fails", "The primary fails from now on.");
+    browser.click("#read");
+    let why = "The loader failed: the primary store is down.";
+    browser.until_text("#read-note.bad", why);
+    page.switch("primary_fails", "The primary works again.");
+
+    page.switch("grace", "Another cache on the same store, with grace: ");
+    page.read("MISS");
+    page.switch("primary_fails", "The primary fails from now on.");
+    page.read("HIT");
+    browser.click("#expire");
+    browser.until_text(
+        "#read-note",
+        "p-001 is stale. The next read loads it anew, and until that is done the others get it as it is.",
+    );
+    assert_eq!(browser.text("#ttl-unit"), "s grace");
+    page.read("STALE");
+    assert_eq!(
+        browser.text("#verdict-text"),
+        "Past its TTL, and served because the loader failed: the primary store is down."
+    );
+    assert_eq!(page.field("name"), "Sourdough Loaf");
+    assert_eq!(
+        ["stale_hits", "refresh_errors"].map(|name| page.stat(name)),
+        ["1", "1"]
+    );
+
+    page.switch("primary_fails", "The primary works again.");
+    // Nobody asks for as long as a lease lasts: two seconds.
+    page.watch_until("refreshed");
+    assert_eq!(page.stat("refreshes"), "1");
+}
+
+#[test]
+fn without_grace_to_expire_is_to_invalidate() {
+    let page = open(20);
+    page.browser.click("#expire");
+    page.browser
+        .until_text("#read-note", "There was nothing cached of p-001.");
+    page.read("MISS");
+    page.browser.click("#expire");
+    page.browser.until_text(
+        "#read-note",
+        "Without grace to expire is to invalidate: the next read of p-001 is a miss.",
+    );
+    assert_eq!(page.browser.text("#ttl-unit"), "uncached");
+    page.read("MISS");
+}
+
+#[test]
+fn a_clear_says_how_many_records_there_were() {
+    let page = open(5);
+    page.browser.click("#clear");
+    page.browser
+        .until_text("#read-note", "There was nothing cached.");
+    page.demo.read("p-002");
+    page.read("MISS");
+    page.browser.click("#clear");
+    page.browser.until_text("#read-note", "Cleared 2 records.");
+    assert_eq!(page.browser.text("#ttl-unit"), "uncached");
+}
+
+#[test]
+fn reads_over_time_become_bars_with_a_legend() {
+    let page = open_with(150, 2);
+    let browser = &page.browser;
+    browser.click("#watch");
+    page.until_bars("hit");
+    // A miss, hits, and when two seconds are over the next miss.
+    browser.until("document.querySelectorAll('#watch-line .loaded').length >= 2");
+    let stands_out = "const height = (source) =>
+            document.querySelector(`#watch-line .${source}`).getBoundingClientRect().height;
+        return height('loaded') > height('hit')";
+    assert_eq!(browser.run(stands_out), true);
+
+    page.switch(
+        "early_refresh",
+        "Another cache on the same store, with early refresh: its counters begin anew.",
+    );
+    page.until_bars("refreshed");
+    page.switch("primary_fails", "The primary fails from now on.");
+    page.until_bars("failed");
+    browser.until_text(
+        "#watch-note.bad",
+        "The loader failed: the primary store is down.",
+    );
+    page.switch("primary_fails", "The primary works again.");
+    page.switch("grace", "Another cache on the same store, with grace: ");
+    // What the cache before this one filled has no grace. So on with a hit on what this one loaded.
+    for counter in ["loads", "hits"] {
+        browser.click("#reset");
+        browser.until(&format!(
+            "(document.getElementById('refresh').click(),
+              Number(document.querySelector('[data-stat={counter}]').textContent) > 0)"
+        ));
+    }
+    page.switch("primary_fails", "The primary fails from now on.");
+    page.until_bars("stale");
+    browser.until_text(
+        "#watch-note",
+        "Served all the same: the loader failed: the primary store is down.",
+    );
+    browser.click("#watch");
+    let name = browser.accessible_name("#watch-line");
+    for kind in ["hit", "stale", "refreshed", "loaded", "failed"] {
+        assert!(name.contains(&format!(" {kind}")), "{name}");
+        assert_eq!(browser.count(&format!("#watch-key .{kind}")), 1, "{kind}");
+    }
+}
+
+#[test]
+fn reads_over_time_end_with_the_server() {
+    let mut page = open(5);
+    page.browser.click("#watch");
+    page.until_bars("hit");
+    page.demo.interrupt();
+    page.demo.wait();
+    page.browser.until_text(
+        "#watch-note.bad",
+        "The server does not answer. Is it still running?",
+    );
+    page.browser
+        .until("!document.getElementById('watch').checked");
+}
+
+#[test]
+fn a_read_of_all_products_says_what_it_cost() {
+    let page = open(20);
+    let browser = &page.browser;
+    browser.click("#read-many");
+    browser.until("!document.getElementById('many').hidden");
+    let summary = browser.text("#many-summary");
+    assert!(summary.starts_with("4 products in "), "{summary}");
+    assert!(
+        summary.ends_with(" ms: 3 round trips and 1 read of the primary."),
+        "{summary}"
+    );
+    assert_eq!(
+        browser.text("#many-more"),
+        "One by one: 12 round trips and 4 reads of the primary."
+    );
+    assert_eq!(browser.count("#many-table tr.loaded"), 4);
+
+    browser.click("#read-many");
+    browser.until("document.querySelectorAll('#many-table tr.hit').length === 4");
+    assert_eq!(
+        browser.text("#many-more"),
+        "One by one: 4 round trips and 0 reads of the primary."
+    );
+}

@@ -1,0 +1,318 @@
+//! Redis fails, and the loader answers.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{Server, free_port, load_loaf, loaf, until};
+use cache_aside::{Cache, Error, Redis, RedisBuilder, Source, TtlRemaining};
+
+/// Short enough for a test, long enough for a server that works.
+const TIMEOUT: Duration = Duration::from_millis(200);
+
+fn impatient(url: &str) -> RedisBuilder {
+    Redis::builder(url)
+        .checkout_timeout(TIMEOUT)
+        .connect_timeout(TIMEOUT)
+        .io_timeout(TIMEOUT)
+}
+
+fn cache(server: RedisBuilder) -> Cache {
+    Cache::builder(server).prefix("test:").build().unwrap()
+}
+
+fn assert_degraded(cache: &Cache) {
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Degraded);
+    assert_eq!(**found.record().unwrap(), loaf());
+    assert!(matches!(found.degraded_by(), Some(Error::Redis { .. })));
+}
+
+#[test]
+fn a_lookup_without_redis_is_answered_by_the_loader_and_says_so() {
+    let cache = cache(impatient(&format!("redis://127.0.0.1:{}", free_port())).lazy());
+    assert_degraded(&cache);
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.degraded, stats.loads), (1, 1, 1));
+    assert_eq!(stats.redis_errors, 1);
+}
+
+#[test]
+fn a_refused_connection_delays_a_lookup_by_a_moment_only() {
+    let patient = Redis::builder(format!("redis://127.0.0.1:{}", free_port()));
+    let cache = cache(patient.checkout_timeout(Duration::from_secs(20)).lazy());
+    let began = Instant::now();
+    assert_degraded(&cache);
+    assert_degraded(&cache);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_invalidation_that_does_not_reach_redis_is_an_error() {
+    let cache = cache(impatient(&format!("redis://127.0.0.1:{}", free_port())).lazy());
+    let error = cache.invalidate("p-001").unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Redis {
+            request: "invalidate",
+            ..
+        }
+    ));
+    assert!(error.to_string().contains("refused"), "{error}");
+    assert!(cache.update_field("p-001", "stock", "1").is_err());
+    assert!(cache.update("p-001", |_| None).is_err());
+    assert!(cache.ttl_remaining("p-001").is_err());
+}
+
+#[test]
+fn a_server_that_dies_in_mid_load_costs_only_the_fill() {
+    let server = std::cell::RefCell::new(Server::start());
+    let cache = cache(impatient(&server.borrow().url()));
+    let found = cache
+        .get("p-001", |id| {
+            server.borrow_mut().kill();
+            load_loaf(id)
+        })
+        .unwrap();
+    assert_eq!(found.source(), Source::Loaded);
+    assert_eq!(**found.record().unwrap(), loaf());
+    server.borrow_mut().start_again();
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Loaded
+    );
+    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn after_a_restart_of_the_server_no_lookup_is_degraded() {
+    let mut server = Server::start();
+    let cache = cache(impatient(&server.url()));
+    // Several pooled connections, all of which the restart breaks.
+    thread::scope(|scope| {
+        for id in 0..8 {
+            let cache = &cache;
+            scope.spawn(move || {
+                cache.get(&id.to_string(), |id| {
+                    thread::sleep(Duration::from_millis(20));
+                    load_loaf(id)
+                })
+            });
+        }
+    });
+    server.kill();
+    server.start_again();
+    for id in 0..8 {
+        let found = cache.get(&id.to_string(), load_loaf).unwrap();
+        assert_eq!(found.source(), Source::Loaded);
+    }
+    assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_server_that_does_not_answer_delays_a_lookup_by_no_more_than_the_timeouts() {
+    let server = Server::start();
+    let cache = cache(impatient(&server.url()));
+    cache.get("p-001", load_loaf).unwrap();
+    server.freeze();
+    let began = Instant::now();
+    assert_degraded(&cache);
+    let took = began.elapsed();
+    assert!(took >= TIMEOUT && took < 5 * TIMEOUT, "{took:?}");
+    server.thaw();
+    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+}
+
+/// A server that answers the first request too late. What it sends then must not answer the second.
+#[test]
+fn a_connection_on_which_a_request_timed_out_is_not_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let mut request = [0; 4096];
+        let (mut first, _) = listener.accept().unwrap();
+        assert!(first.read(&mut request).unwrap() > 0);
+        thread::sleep(2 * TIMEOUT);
+        // The late reply. The client has hung up by then, or ought to have.
+        let _ = first.write_all(b"*2\r\n$4\r\nname\r\n$10\r\nlate reply\r\n");
+        let (mut second, _) = listener.accept().unwrap();
+        assert!(second.read(&mut request).unwrap() > 0);
+        second
+            .write_all(b"*2\r\n$4\r\nname\r\n$11\r\nright reply\r\n")
+            .unwrap();
+        // Open until the client has read it.
+        let _ = second.read(&mut request);
+    });
+    let cache = cache(impatient(&url).lazy().pool_size(1));
+    assert_degraded(&cache);
+    thread::sleep(2 * TIMEOUT);
+    let found = cache.get("p-001", load_loaf).unwrap();
+    assert!(found.is_hit());
+    assert_eq!(found.record().unwrap().get("name"), Some("right reply"));
+    drop(cache);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_pool_without_a_free_connection_degrades_the_lookup() {
+    let server = Server::start();
+    let cache = cache(impatient(&server.url()).pool_size(1));
+    cache.get("p-001", load_loaf).unwrap();
+    // An update holds the one connection while its closure runs.
+    cache
+        .update("p-001", |_| {
+            assert_degraded(&cache);
+            let error = cache.invalidate("p-001").unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "Redis failed at `invalidate`: none of the pool's connections (1) was free in time"
+            );
+            None
+        })
+        .unwrap();
+    // The invalidation is made good when the connection is free again.
+    until(|| cache.stats().invalidations_pending == 0);
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Loaded
+    );
+}
+
+/// A connection that comes back broken opens no new one by itself; those who wait must ask for it.
+#[test]
+fn who_waits_for_a_connection_gets_a_new_one_when_the_old_one_breaks() {
+    let server = Server::start();
+    let patient = Redis::builder(server.url()).pool_size(1);
+    let cache = cache(patient.checkout_timeout(Duration::from_secs(60)));
+    cache.get("p-001", load_loaf).unwrap();
+    let held = std::sync::Barrier::new(2);
+    thread::scope(|scope| {
+        let panicking = scope.spawn(|| {
+            cache.update("p-001", |_| {
+                held.wait();
+                // Until the other one waits for the connection.
+                thread::sleep(Duration::from_millis(300));
+                panic!("the closure's own")
+            })
+        });
+        held.wait();
+        let began = Instant::now();
+        assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+        // The panic itself may take a busy machine seconds, to print where it was.
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert!(panicking.join().is_err());
+    });
+}
+
+#[test]
+fn a_loader_that_hangs_without_redis_holds_up_the_others_for_a_while_only() {
+    let refused = Redis::builder(format!("redis://127.0.0.1:{}", free_port())).lazy();
+    let wait = Duration::from_millis(200);
+    let cache: Cache = Cache::builder(refused)
+        .prefix("test:")
+        .wait_timeout(wait)
+        .build()
+        .unwrap();
+    let hanging = std::sync::Barrier::new(2);
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    thread::scope(|scope| {
+        // Dropped here, also by a panic: then the loader goes on.
+        let end = end;
+        let (cache, hanging) = (&cache, &hanging);
+        scope.spawn(move || {
+            cache.get("p-001", |id| {
+                hanging.wait();
+                let _ = ended.recv();
+                load_loaf(id)
+            })
+        });
+        hanging.wait();
+        let began = Instant::now();
+        assert_degraded(cache);
+        assert!(began.elapsed() >= wait);
+        // Who comes later need not find that out again.
+        let began = Instant::now();
+        assert_degraded(cache);
+        assert!(began.elapsed() < wait);
+        drop(end);
+    });
+}
+
+#[test]
+fn a_record_that_cannot_be_stored_is_returned_without_redis_too() {
+    let cache = cache(impatient(&format!("redis://127.0.0.1:{}", free_port())).lazy());
+    let found = cache.get("p-001", |_| {
+        Ok::<_, std::convert::Infallible>(Some(cache_aside::Record::new()))
+    });
+    let found = found.unwrap();
+    assert_eq!(found.source(), Source::Degraded);
+    assert!(found.record().unwrap().is_empty());
+}
+
+#[test]
+fn a_full_server_costs_only_the_fill_and_leaves_no_key_without_a_ttl() {
+    let server = Server::start();
+    let cache = cache(impatient(&server.url()));
+    cache.get("p-001", load_loaf).unwrap();
+    let mut direct = server.connect();
+    for (name, value) in [("maxmemory-policy", "noeviction"), ("maxmemory", "1")] {
+        let set = redis::cmd("CONFIG")
+            .arg("SET")
+            .arg(name)
+            .arg(value)
+            .exec(&mut direct);
+        set.unwrap();
+    }
+    // What is there can be read and invalidated, what is not there is loaded.
+    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+    assert!(cache.invalidate("p-001").unwrap());
+    assert_degraded(&cache);
+    assert_eq!(
+        cache.ttl_remaining("p-001").unwrap(),
+        TtlRemaining::NoSuchKey
+    );
+}
+
+#[test]
+fn a_wrong_password_is_refused_at_the_start() {
+    let server = Server::start_with(&["--requirepass", "right"]);
+    let wrong = format!("{}?pass=wrong", server.admin_url());
+    for url in [server.admin_url(), wrong] {
+        let error = Redis::builder(url).build().unwrap_err();
+        assert!(matches!(
+            error,
+            Error::Redis {
+                request: "connect",
+                ..
+            }
+        ));
+        let message = error.to_string();
+        assert!(message.to_lowercase().contains("auth"), "{message}");
+        assert!(!message.contains("pass="), "{message}");
+    }
+    let right = format!("{}?pass=right", server.admin_url());
+    assert!(Redis::builder(right).build().is_ok());
+}
+
+#[test]
+fn a_user_who_may_not_run_scripts_is_refused_at_the_start() {
+    let server = Server::start();
+    server.expect_denials();
+    let added = redis::cmd("ACL")
+        .arg("SETUSER")
+        .arg(&["reader", "on", ">secret", "~*", "+@read"])
+        .exec(&mut server.connect());
+    added.unwrap();
+    let url = format!("{}?user=reader&pass=secret", server.admin_url());
+    let error = Redis::builder(url).build().unwrap_err();
+    let message = error.to_string();
+    // From 7.0 it says `script|load`.
+    assert!(
+        message.contains("no permissions to run the 'script"),
+        "{message}"
+    );
+    assert_eq!(message.matches("'script").count(), 1, "{message}");
+}

@@ -1,0 +1,196 @@
+//! Rows: connections are cut, and replies lost or never finished.
+
+use super::{
+    table::{
+        AT_ONCE,
+        Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded, NoRecord},
+        PATIENCE, Row, SILENCE,
+    },
+    world::{Wire, World},
+};
+use crate::proxy::{Harm, Which};
+
+/// What a client makes of a connection that is cut.
+const CUT: &str = "unexpected end of file|Connection reset|Broken pipe";
+
+#[test]
+fn a_connection_that_is_cut_before_the_request_is_opened_again() {
+    Row {
+        fault: "cut before the request, once",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Nth(1), Harm::CutBefore),
+        ends: World::spare,
+        answers: [Hit, Loaded, Done, Done, NoRecord],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn connections_that_are_cut_before_each_request_are_done_without() {
+    Row {
+        fault: "cut before each request",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Each, Harm::CutBefore),
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: CUT,
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_connection_that_is_cut_in_the_request_is_opened_again() {
+    Row {
+        fault: "cut in the middle of the request, once",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Nth(1), Harm::CutInRequest),
+        ends: World::spare,
+        answers: [Hit, Loaded, Done, Done, NoRecord],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn connections_that_are_cut_in_each_request_are_done_without() {
+    Row {
+        fault: "cut in the middle of each request",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Each, Harm::CutInRequest),
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: CUT,
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_reply_that_is_lost_is_asked_for_again() {
+    Row {
+        fault: "the first reply is lost",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Nth(1), Harm::CutBeforeReply),
+        ends: World::spare,
+        answers: [Hit, Loaded, NoRecord, Done, NoRecord],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_second_reply_that_is_lost_costs_only_a_lease() {
+    Row {
+        fault: "the second reply is lost",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Nth(2), Harm::CutBeforeReply),
+        ends: World::spare,
+        answers: [Hit, Degraded, Done, Done, NoRecord],
+        because: CUT,
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_third_reply_that_is_lost_costs_nothing() {
+    Row {
+        fault: "the third reply is lost",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Nth(3), Harm::CutBeforeReply),
+        ends: World::spare,
+        answers: [Hit, Loaded, Done, Done, Done],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn replies_that_are_all_lost_are_done_without() {
+    Row {
+        fault: "each reply is lost",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Each, Harm::CutBeforeReply),
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: CUT,
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_connection_that_is_cut_in_the_reply_is_opened_again() {
+    Row {
+        fault: "cut in the middle of the reply, once",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Nth(1), Harm::CutInReply),
+        ends: World::spare,
+        answers: [Hit, Loaded, NoRecord, Done, NoRecord],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn connections_that_are_cut_in_each_reply_are_done_without() {
+    Row {
+        fault: "cut in the middle of each reply",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Each, Harm::CutInReply),
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: CUT,
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn replies_that_lack_their_last_byte_are_done_without() {
+    Row {
+        fault: "cut before the last byte of each reply",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Each, Harm::CutAtLastByte),
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: CUT,
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_reply_that_is_never_finished_costs_no_more_than_the_timeout() {
+    Row {
+        fault: "the first reply is never finished",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Nth(1), Harm::StallInReply),
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Done, NoRecord],
+        because: SILENCE,
+        within: PATIENCE,
+    }
+    .holds();
+}
+
+#[test]
+fn replies_that_are_never_finished_cost_no_more_than_the_timeouts() {
+    Row {
+        fault: "no reply is ever finished",
+        wire: Wire::Proxied,
+        begins: |world| world.harm(Which::Each, Harm::StallInReply),
+        ends: World::spare,
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: SILENCE,
+        within: PATIENCE,
+    }
+    .holds();
+}

@@ -1,0 +1,247 @@
+//! A row of the table: a fault, and what each call makes of it.
+//!
+//! All five calls are made at once while the fault is on, each by a thread of its own. What is asserted of
+//! every one of them, besides its answer and the time it took, is in [`Row::holds`].
+
+use std::{
+    fmt,
+    sync::Once,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Error, Lookup, Source};
+
+use super::world::{Call, Cell, Loaf, NAME, NEVER, TIMEOUT, Wire, World};
+use crate::support::until;
+
+/// How long a request takes at most that waits for a connection and then for an answer.
+pub(crate) const PATIENCE: Duration = TIMEOUT.saturating_add(TIMEOUT);
+
+/// How long one takes at most that fails as soon as it is sent.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// What a caller is told where nothing came back in that time.
+pub(crate) const SILENCE: &str = "no answer within 300ms";
+
+/// What a busy machine may add to a call.
+const ROOM: Duration = Duration::from_secs(2);
+
+/// What a call came to. The words of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A lookup's record stood in Redis.
+    Hit,
+    /// The loader brought it.
+    Loaded,
+    /// The loader brought it without Redis.
+    Degraded,
+    /// A write was done, and a record was cached before.
+    Done,
+    /// A write was done, and no record was cached before, or none is left.
+    NoRecord,
+    /// One of the two; which one depends on the server's version.
+    DoneOrNoRecord,
+    /// The primary has been changed, and Redis will be told.
+    Deferred,
+    /// An error says that Redis has not been told, and it will be.
+    Failed,
+}
+
+impl Answer {
+    fn is(self, expected: Answer) -> bool {
+        match expected {
+            Answer::DoneOrNoRecord => matches!(self, Answer::Done | Answer::NoRecord),
+            expected => self == expected,
+        }
+    }
+}
+
+pub(crate) struct Row {
+    pub(crate) fault: &'static str,
+    pub(crate) wire: Wire,
+    pub(crate) begins: fn(&mut World),
+    pub(crate) ends: fn(&mut World),
+    /// A lookup of a cached record, a lookup of one that isn't, `invalidate`, `write`, `update_field`.
+    pub(crate) answers: [Answer; 5],
+    /// Every error that a caller sees holds one of these, parted by `|`.
+    pub(crate) because: &'static str,
+    /// How long a request may take that fails.
+    pub(crate) within: Duration,
+}
+
+/// What was seen of one call.
+struct Seen {
+    answer: Answer,
+    why: Option<Error>,
+    took: Duration,
+}
+
+impl Row {
+    /// Makes the five calls. Asserts:
+    ///
+    /// - the answer, its reason, and the time it took;
+    /// - while the fault is on, the next lookup of the same cache gets what the primary holds;
+    /// - when it is over, so does another cache, and every key has a TTL;
+    /// - then all goes on as if nothing had been.
+    pub(crate) fn holds(self) {
+        let waits = self.within == PATIENCE;
+        let mut world = World::new(self.wire, if waits { TIMEOUT } else { NEVER });
+        (self.begins)(&mut world);
+        let seen = together(&world, |cell| {
+            let seen = call(cell);
+            assert_current(cell, &cell.get());
+            seen
+        });
+        (self.ends)(&mut world);
+        together(&world, |cell| {
+            cell.wait_until_all_is_well();
+            assert_current(cell, &cell.strangers_get());
+            assert_current(cell, &cell.get());
+            assert_current(cell, &cell.strangers_get());
+        });
+        world.server.assert_every_key_expires();
+        together(&world, works);
+        self.print(&seen);
+        for (cell, (seen, answer)) in world.cells.iter().zip(seen.iter().zip(self.answers)) {
+            let call = cell.call;
+            let why = seen.why.as_ref().map(ToString::to_string);
+            assert!(
+                seen.answer.is(answer),
+                "{call:?}: {:?}, not {answer:?}: {why:?}",
+                seen.answer
+            );
+            if let Some(why) = why {
+                let mut reasons = self.because.split('|');
+                let is_known = reasons.any(|reason| why.contains(reason));
+                assert!(is_known, "{call:?}: {why}");
+                assert!(!why.contains(NAME), "a record's contents: {why}");
+            }
+            let most = self.within * requests(call) + ROOM;
+            assert!(seen.took < most, "{call:?} took {:?}", seen.took);
+        }
+    }
+
+    /// As a row of Markdown.
+    fn print(&self, seen: &[Seen]) {
+        static HEAD: Once = Once::new();
+        HEAD.call_once(|| {
+            println!(
+                "| fault | `get`, cached | `get`, not cached | `invalidate` | `write` | `update_field` | slowest |"
+            );
+            println!("|---|---|---|---|---|---|---|");
+        });
+        let answers: Vec<_> = seen.iter().map(|seen| seen.answer.to_string()).collect();
+        let slowest = seen.iter().map(|seen| seen.took).max().unwrap_or_default();
+        println!(
+            "| {} | {} | {} ms |",
+            self.fault,
+            answers.join(" | "),
+            slowest.as_millis()
+        );
+        for seen in seen.iter().filter_map(|seen| seen.why.as_ref()) {
+            println!("    {seen}");
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Answer::Hit => "hit",
+            Answer::Loaded => "loaded",
+            Answer::Degraded => "degraded",
+            Answer::Done => "done",
+            Answer::NoRecord => "done, no record",
+            Answer::DoneOrNoRecord => "done, or no record",
+            Answer::Deferred => "deferred",
+            Answer::Failed => "error, deferred",
+        })
+    }
+}
+
+/// The requests of a call, each of which may fail.
+fn requests(call: Call) -> u32 {
+    match call {
+        Call::GetHit | Call::Invalidate => 1,
+        // Before and after; the update, and the invalidation in its place.
+        Call::Write | Call::UpdateField => 2,
+        // The read, the lease, the fill.
+        Call::GetMiss => 3,
+    }
+}
+
+fn together<T: Send>(world: &World, act: impl Fn(&Cell) -> T + Sync) -> Vec<T> {
+    let act = &act;
+    thread::scope(|scope| {
+        let all: Vec<_> = world
+            .cells
+            .iter()
+            .map(|cell| scope.spawn(move || act(cell)))
+            .collect();
+        let joined = all.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .collect::<Result<_, _>>()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Makes the call of this cell.
+fn call(cell: &Cell) -> Seen {
+    let (id, cache) = (&cell.id, &cell.cache);
+    let update = |version: u64| cache.update_field(id, "version", version.to_string());
+    let version = match cell.call {
+        Call::Invalidate | Call::UpdateField => cell.commit(),
+        _ => cell.version(),
+    };
+    let began = Instant::now();
+    let (answer, why) = match cell.call {
+        Call::GetHit | Call::GetMiss => {
+            let found = cell.get();
+            assert_current(cell, &found);
+            let found = found.unwrap();
+            let answer = match found.source() {
+                Source::Hit => Answer::Hit,
+                Source::Loaded => Answer::Loaded,
+                Source::Degraded => Answer::Degraded,
+                other => panic!("{other}, where nobody else loads"),
+            };
+            (answer, found.degraded_by().cloned())
+        }
+        Call::Invalidate => written(cache.invalidate(id)),
+        Call::UpdateField => written(update(version)),
+        Call::Write => {
+            let written = cache.write(id, || Ok::<_, Error>(cell.commit())).unwrap();
+            match written.deferred_by() {
+                None => (Answer::Done, None),
+                Some(why) => (Answer::Deferred, Some(why.clone())),
+            }
+        }
+    };
+    let took = began.elapsed();
+    Seen { answer, why, took }
+}
+
+fn written(outcome: Result<bool, Error>) -> (Answer, Option<Error>) {
+    match outcome {
+        Ok(true) => (Answer::Done, None),
+        Ok(false) => (Answer::NoRecord, None),
+        Err(why) => (Answer::Failed, Some(why)),
+    }
+}
+
+fn assert_current(cell: &Cell, found: &Result<Lookup<Loaf>, Error>) {
+    let record = found.as_ref().map(Lookup::record);
+    let version = record.unwrap().map(|record| record.version);
+    assert_eq!(version, Some(cell.version()), "{found:?}");
+}
+
+/// The cache hits, ends, loads and hits again.
+fn works(cell: &Cell) {
+    let source = || cell.get().unwrap().source();
+    // A guard or lease of which the cache lost sight stands until it lapses.
+    until(|| source() == Source::Hit);
+    assert!(cell.cache.invalidate(&cell.id).unwrap());
+    assert_eq!(source(), Source::Loaded);
+    assert_eq!(source(), Source::Hit);
+}

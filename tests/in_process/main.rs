@@ -1,0 +1,11 @@
+//! What needs no server: the store in memory, stores of a user's own, settings, and options of one lookup.
+
+mod memory;
+mod options;
+mod own_store;
+mod settings;
+
+#[path = "../support/pass_on.rs"]
+mod pass_on;
+#[path = "../support/mod.rs"]
+mod support;

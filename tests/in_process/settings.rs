@@ -1,0 +1,140 @@
+//! Settings that make no sense are refused before anything is sent, by name.
+
+use std::time::Duration;
+
+use crate::support::free_port;
+use cache_aside::{Cache, CacheBuilder, Error, Record, Redis};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// The message with which `build` refuses the settings. Nobody listens at the address: were it asked, the
+/// error would be another one.
+fn refusal(set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> String {
+    let address = format!("redis://127.0.0.1:{}", free_port());
+    let builder = Cache::builder(address).prefix("cache:");
+    let error = set(builder).build::<Record>().unwrap_err();
+    assert!(matches!(error, Error::Setting { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn nonsense_is_refused_by_the_name_of_the_setting() {
+    assert_eq!(
+        refusal(|cache| cache.prefix("")),
+        "setting `prefix`: it must not be empty; set one that ends with a separator, like `cache:product:`"
+    );
+    assert_eq!(
+        refusal(|cache| cache.prefix("lock:")),
+        "setting `prefix`: keys that begin with `lock:` are the leases"
+    );
+    assert_eq!(
+        refusal(|cache| cache.prefix("{{")),
+        "setting `prefix`: it must hold something besides `{`"
+    );
+    assert_eq!(
+        refusal(|cache| cache.ttl(Duration::ZERO)),
+        "setting `ttl`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.ttl(Duration::MAX)),
+        "setting `ttl`: 18446744073709551615.999999999s is too long, it must be at most ten years"
+    );
+    assert_eq!(
+        refusal(|cache| cache.lease_ttl(MS(1))),
+        "setting `lease_ttl`: 1ms is too short, it must be at least 10ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.poll(Duration::ZERO)),
+        "setting `poll`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.max_load_time(MS(1999))),
+        "setting `max_load_time`: 1.999s is shorter than one `lease_ttl` of 2s"
+    );
+    assert_eq!(
+        refusal(|cache| cache.wait_timeout(MS(24))),
+        "setting `wait_timeout`: 24ms is shorter than one `poll` of 25ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.ttl(MS(1000)).negative_ttl(MS(2000))),
+        "setting `negative_ttl`: 2s is longer than the `ttl` of 1s"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_cache(0)),
+        "setting `near_cache`: it must have room for one record at least"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_cache(usize::MAX)),
+        "setting `near_cache`: it must be at most 100,000,000"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_ttl(Duration::from_secs(1))),
+        "setting `near_ttl`: there is no `near_cache`"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_ttl(Duration::ZERO)),
+        "setting `near_ttl`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_staleness(MS(19))),
+        "setting `near_staleness`: 19ms is too short, it must be at least 20ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.near_staleness(MS(60_001))),
+        "setting `near_staleness`: 60.001s is too long, it must be at most 60s"
+    );
+}
+
+#[test]
+fn nonsense_in_a_pool_is_refused_too() {
+    let message = |redis: cache_aside::RedisBuilder| redis.build().unwrap_err().to_string();
+    let redis = || Redis::builder(format!("redis://127.0.0.1:{}", free_port()));
+    assert_eq!(
+        message(redis().pool_size(0)),
+        "setting `pool_size`: it must be at least 1"
+    );
+    assert_eq!(
+        message(redis().pool_size(u32::MAX)),
+        "setting `pool_size`: it must be at most 10,000"
+    );
+    assert_eq!(
+        message(redis().io_timeout(Duration::ZERO)),
+        "setting `io_timeout`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        message(redis().connect_timeout(Duration::ZERO)),
+        "setting `connect_timeout`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        message(redis().checkout_timeout(Duration::ZERO)),
+        "setting `checkout_timeout`: 0ns is too short, it must be at least 1ms"
+    );
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_and_not_repeated() {
+    for address in [
+        "",
+        "localhost",
+        "http://user:secret@localhost",
+        "redis://user:secret@/x/y",
+    ] {
+        let error = Redis::builder(address).build().unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with("setting `address`: "), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_an_error_of_build() {
+    let server = format!("127.0.0.1:{}", free_port());
+    let error = Cache::builder(format!("redis://user:secret@{server}"))
+        .prefix("cache:")
+        .build::<Record>()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("Redis failed at `connect`: {server}: Connection refused (os error 111)")
+    );
+}

@@ -1,0 +1,28 @@
+//! One test in a process of its own.
+
+use std::{env, process::Command};
+
+/// Tells the child that it is one.
+const CHILD: &str = "CACHE_ASIDE_TEST_CHILD";
+
+/// Runs the test in a child, and returns true. In the child, returns false.
+///
+/// `here` is the path of an item in the test, which names the test to the child.
+pub(crate) fn has_run(here: &str) -> bool {
+    if env::var_os(CHILD).is_some() {
+        return false;
+    }
+    let (_crate, path) = here.split_once("::").expect("a path in this crate");
+    let (test, _here) = path.rsplit_once("::").expect("a path in a test");
+    let child = Command::new(env::current_exe().expect("a test is a program"))
+        .args(["--exact", test, "--include-ignored", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .expect("a test can be started");
+    let said = String::from_utf8_lossy(&child.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&child.stderr));
+    // With a wrong name the child would run nothing, and succeed.
+    assert!(said.contains("running 1 test\n"), "no test is named {test}");
+    assert!(child.status.success(), "{test} failed in its own process");
+    true
+}

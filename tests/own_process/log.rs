@@ -1,0 +1,80 @@
+//! What is said through the `log` facade.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::support::{Server, load_loaf, until};
+use cache_aside::{Cache, Redis};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+struct Lines(Mutex<Vec<(Level, String)>>);
+
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        metadata.target().starts_with("cache_aside")
+    }
+
+    fn log(&self, record: &Record) {
+        if self.enabled(record.metadata()) {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.push((record.level(), record.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn said(level: Level, what: &str) -> bool {
+    let lines = LINES.0.lock().unwrap_or_else(PoisonError::into_inner);
+    lines
+        .iter()
+        .any(|line| line.0 == level && line.1.contains(what))
+}
+
+#[test]
+fn an_outage_is_told_from_its_first_failure_to_its_end_and_no_line_twice() {
+    own_process!();
+    log::set_logger(&LINES).unwrap();
+    log::set_max_level(LevelFilter::Info);
+    let server = Server::start();
+    let redis = Redis::builder(server.url())
+        .io_timeout(Duration::from_millis(50))
+        .probe_interval(Duration::from_millis(50));
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    server.freeze();
+    for id in ["p-001", "p-002", "p-003"] {
+        assert!(cache.invalidate(id).is_err());
+    }
+    for _ in 0..5 {
+        cache.get("p-004", load_loaf).unwrap();
+    }
+    assert!(said(
+        Level::Warn,
+        "Redis failed at `invalidate`: no answer within 50ms"
+    ));
+    assert!(said(
+        Level::Warn,
+        "an invalidation did not reach Redis, and will be replayed"
+    ));
+    assert!(said(
+        Level::Warn,
+        "Redis is asked no more until it answers a probe"
+    ));
+    server.thaw();
+    until(|| said(Level::Info, "Redis answers, and is asked again"));
+    assert!(said(
+        Level::Info,
+        "3 invalidations that had not reached Redis have been replayed"
+    ));
+
+    let lines = LINES.0.lock().unwrap();
+    for (at, line) in lines.iter().enumerate() {
+        assert!(!lines[..at].contains(line), "{lines:?}");
+        assert!(!line.1.contains("Sourdough"), "{line:?}");
+    }
+}

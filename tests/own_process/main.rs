@@ -1,0 +1,32 @@
+//! Tests that share no process with others: they count threads and files, or listen to all that is logged.
+//!
+//! Each begins with `own_process!()`, which starts this program again for that test alone.
+
+/// Ends the test here if a child has run it. In the child, the test goes on.
+macro_rules! own_process {
+    () => {{
+        fn here() {}
+        if crate::child::has_run(std::any::type_name_of_val(&here)) {
+            return;
+        }
+    }};
+}
+
+mod child;
+#[cfg(target_os = "linux")]
+mod drop;
+mod leaks;
+#[cfg(feature = "tracing")]
+mod lines;
+#[cfg(not(feature = "tracing"))]
+mod log;
+mod secrets;
+#[cfg(feature = "tracing")]
+mod servers;
+#[cfg(feature = "tracing")]
+mod tracing;
+#[cfg(feature = "tracing")]
+mod unstorable_rows;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,255 @@
+//! Servers that are older than they should be, have had commands taken away, or are something else than their address
+//! says: each is found out by `build`, which refuses it or says once what falls away.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::lines;
+use crate::support::{Server, acl, free_port, load_loaf, until};
+use cache_aside::{Cache, Redis, Source};
+
+/// A server that has had this command taken away.
+fn without(command: &str) -> Server {
+    Server::start_with(&["--rename-command", command, ""])
+}
+
+fn refusal(url: impl Into<String>) -> String {
+    Redis::builder(url).build().unwrap_err().to_string()
+}
+
+/// The address as it stands in messages.
+fn name(server: &Server) -> String {
+    let url = server.admin_url();
+    url.split_once("://").unwrap().1.to_owned()
+}
+
+/// All that a cache without tracking is for.
+fn works(server: &Server) {
+    let cache = server.cache();
+    let source = || cache.get("p-001", load_loaf).unwrap().source();
+    assert_eq!((source(), source()), (Source::Loaded, Source::Hit));
+    assert!(cache.update_field("p-001", "stock", "1").unwrap());
+    assert!(cache.invalidate("p-001").unwrap());
+    assert_eq!(source(), Source::Loaded);
+    assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_server_is_told_by_name_and_version() {
+    own_process!();
+    lines::listen();
+    let server = Server::start();
+    works(&server);
+    let said = lines::with(&name(&server));
+    assert_eq!(said.len(), 1, "{said:?}");
+    let is = ["redis", "valkey"].map(|kind| format!("INFO {} is {kind} ", name(&server)));
+    assert!(is.iter().any(|is| said[0].starts_with(is)), "{said:?}");
+}
+
+#[test]
+fn one_that_does_not_know_hello_does_all_but_push() {
+    own_process!();
+    lines::listen();
+    let server = without("HELLO");
+    works(&server);
+    let near = Cache::builder(server.url()).prefix("a:").near_cache(10);
+    let near: Cache = near.build().unwrap();
+    until(|| !lines::with("cache `a:`").is_empty());
+    near.get("k", load_loaf).unwrap();
+    assert_eq!(near.get("k", load_loaf).unwrap().source(), Source::Hit);
+    assert_eq!(
+        lines::with("cache `a:`"),
+        [
+            "WARN changes of the cache `a:` are not heard, so nothing near is used and waiters poll: the server doesn't know \
+             HELLO, and so no RESP3, which Redis has from 6.0 on"
+        ]
+    );
+    let refusal = refusal(server.url_with("protocol=resp3"));
+    assert!(refusal.contains("doesn't know HELLO"), "{refusal}");
+}
+
+#[test]
+fn one_without_scripts_is_refused_and_the_command_named() {
+    own_process!();
+    for command in ["SCRIPT", "EVALSHA"] {
+        let server = without(command);
+        let refusal = refusal(server.url());
+        let expected = format!(
+            "Redis failed at `connect`: {}: a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them",
+            name(&server)
+        );
+        assert!(refusal.starts_with(&expected), "{refusal}");
+        // Nobody looks.
+        let redis = Redis::builder(server.url()).lazy();
+        let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+        let found = cache.get("p-001", load_loaf).unwrap();
+        assert_eq!(found.source(), Source::Degraded);
+    }
+}
+
+#[test]
+fn where_nothing_can_be_tracked_that_is_said_once_and_waiters_poll() {
+    own_process!();
+    lines::listen();
+    let server = without("CLIENT");
+    works(&server);
+    let one = |near: usize| {
+        let redis = Redis::builder(server.url()).build().unwrap();
+        let cache = Cache::builder(redis)
+            .prefix("b:")
+            .poll(Duration::from_millis(5));
+        let cache = if near > 0 {
+            cache.near_cache(near)
+        } else {
+            cache
+        };
+        cache.build().unwrap()
+    };
+    let (leader, waiter): (Cache, Cache) = (one(0), one(10));
+    let (loads, it_loads) = std::sync::mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            leader.get("k", |id| {
+                loads.send(()).unwrap();
+                until(|| waiter.stats().misses > 0);
+                // So that the other one asks for the lease meanwhile.
+                thread::sleep(Duration::from_millis(50));
+                load_loaf(id)
+            })
+        });
+        it_loads.recv_timeout(Duration::from_secs(20)).unwrap();
+        let found = waiter.get("k", load_loaf).unwrap();
+        assert_eq!(found.source(), Source::Waited);
+    });
+    assert!(!waiter.stats().listening);
+    let said = lines::with("cache `b:`");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains("nothing near is used and waiters poll"),
+        "{said:?}"
+    );
+    assert!(
+        said[0].to_lowercase().contains("unknown command"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_replica_is_warned_of() {
+    own_process!();
+    lines::listen();
+    let server = Server::start();
+    let master = free_port().to_string();
+    redis::cmd("REPLICAOF")
+        .arg(&["127.0.0.1", &master])
+        .exec(&mut server.connect())
+        .unwrap();
+    let cache = server.cache();
+    assert_eq!(
+        cache.get("p-001", load_loaf).unwrap().source(),
+        Source::Degraded
+    );
+    let said = lines::with(&name(&server));
+    let warning = format!("WARN {} is a replica: ", name(&server));
+    assert_eq!(
+        said.iter()
+            .filter(|line| line.starts_with(&warning))
+            .count(),
+        1,
+        "{said:?}"
+    );
+}
+
+#[test]
+fn fewer_replicas_than_are_to_be_waited_for_are_warned_of() {
+    own_process!();
+    lines::listen();
+    let server = Server::start();
+    server.allow(&[acl::REPLICAS_RULE]);
+    Redis::builder(server.url())
+        .wait_for_replicas(2)
+        .build()
+        .unwrap();
+    let said = lines::with(&name(&server)).join("\n");
+    let warning = format!("WARN {} has 0 replicas, and 2 are", name(&server));
+    assert!(said.contains(&warning), "{said}");
+}
+
+#[test]
+fn a_node_of_a_cluster_is_refused_and_the_right_address_named() {
+    own_process!();
+    let server = Server::start_on_port_with(&["--cluster-enabled", "yes"]);
+    let refusal = refusal(server.url());
+    assert!(
+        refusal.contains("write `redis+cluster://host:port`"),
+        "{refusal}"
+    );
+}
+
+/// A Sentinel that watches nobody.
+struct Sentinel {
+    child: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Sentinel {
+    fn start() -> Sentinel {
+        let port = free_port();
+        let folder = std::env::temp_dir().join(format!("cache-aside-sentinel-{port}"));
+        fs::create_dir_all(&folder).unwrap();
+        // It writes into its settings.
+        let settings = folder.join("sentinel.conf");
+        fs::write(&settings, format!("port {port}\nbind 127.0.0.1\n")).unwrap();
+        let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let mut command = Command::new(binary);
+        command
+            .arg(&settings)
+            .arg("--sentinel")
+            .current_dir(&folder);
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+        until(|| client.get_connection().is_ok());
+        Sentinel {
+            child,
+            folder,
+            port,
+        }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn a_sentinel_is_refused_and_the_right_address_named() {
+    own_process!();
+    let sentinel = Sentinel::start();
+    let refusal = refusal(format!("redis://127.0.0.1:{}", sentinel.port));
+    assert!(
+        refusal.contains("write `redis+sentinel://host:port/NAME`"),
+        "{refusal}"
+    );
+}
+
+#[test]
+#[ignore = "for `tests/run --server redis-5.0`, which alone it is about"]
+fn one_from_before_6_0_9_is_refused() {
+    own_process!();
+    let server = Server::start();
+    let refusal = refusal(server.url());
+    assert!(
+        refusal.contains("this is Redis 5.0.6, and a cache needs 6.0.9 or later"),
+        "{refusal}"
+    );
+}

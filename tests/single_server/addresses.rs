@@ -1,0 +1,90 @@
+//! What may stand in an address: a user, a database, a protocol.
+
+use std::{convert::Infallible, thread, time::Duration};
+
+use crate::support::{Server, acl, load_loaf, until};
+use cache_aside::{Cache, Record, Source};
+use redis::{Commands, cmd};
+
+/// The address of this server on this port for a user of its own, with a password that an address can't hold as it is.
+fn url_of_somebody(server: &Server, end: &str) -> String {
+    let mut rules = acl::words(&["test:"]);
+    rules.extend(["on", ">p@ss/word", "+select"].map(str::to_owned));
+    let mut command = cmd("ACL");
+    command.arg("SETUSER").arg("somebody").arg(rules);
+    command.exec(&mut server.connect()).unwrap();
+    format!(
+        "redis://somebody:p%40ss%2Fword@127.0.0.1:{}{end}",
+        server.port()
+    )
+}
+
+#[test]
+fn a_user_reads_and_writes_another_database_and_hears_of_its_changes() {
+    let server = Server::start_on_port();
+    for end in ["/3", "/3?protocol=resp3"] {
+        let url = url_of_somebody(&server, end);
+        let cache = || Cache::builder(&*url).prefix("test:");
+        let near: Cache = cache().near_cache(10).build().unwrap();
+        let other: Cache = cache().build().unwrap();
+        until(|| near.stats().listening);
+        for price in ["1", "2", "3"] {
+            let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("price", price)])));
+            // What was near before may still be, until the push has come.
+            until(|| {
+                let found = near.get("p", load).unwrap();
+                let is_new = found.record().unwrap().get("price") == Some(price);
+                found.source() == Source::Near && is_new
+            });
+            let mut direct = server.connect();
+            cmd("SELECT").arg(3).exec(&mut direct).unwrap();
+            assert!(direct.exists::<_, bool>("test:p").unwrap());
+            assert!(!server.connect().exists::<_, bool>("test:p").unwrap());
+            assert!(other.invalidate("p").unwrap());
+            until(|| other.peek("p").unwrap().is_none() && near.peek("p").unwrap().is_none());
+        }
+    }
+}
+
+/// Redis pushes the names of keys, whatever database they are in: what is near goes once too often.
+#[test]
+fn a_change_in_another_database_is_heard_and_does_no_harm() {
+    let server = Server::start_on_port();
+    let third = url_of_somebody(&server, "/3");
+    let near = Cache::builder(third).prefix("test:").near_cache(10);
+    let near: Cache = near.build().unwrap();
+    until(|| near.get("p", load_loaf).unwrap().source() == Source::Near);
+    let _: () = server.connect().set("test:p", "of another").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(
+        near.get("p", load_loaf)
+            .unwrap()
+            .record()
+            .unwrap()
+            .get("stock"),
+        Some("42")
+    );
+}
+
+#[test]
+fn a_wrong_password_is_told_at_the_start_and_not_repeated() {
+    let server = Server::start_on_port();
+    let url = url_of_somebody(&server, "").replace("word@", "wort@");
+    let error = Cache::builder(url).prefix("test:").build::<Record>();
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("authentication failed"), "{error}");
+    assert!(!error.contains("wort"), "{error}");
+}
+
+#[test]
+fn a_server_that_knows_resp2_only_does_without_pushes() {
+    let server = Server::start_with(&["--rename-command", "HELLO", ""]);
+    let cache: Cache = server.builder().tracking(true).build().unwrap();
+    cache.get("p", load_loaf).unwrap();
+    assert!(cache.get("p", load_loaf).unwrap().is_hit());
+    assert!(cache.invalidate("p").unwrap());
+    let url = server.url_with("protocol=resp3");
+    let error = Cache::builder(url).prefix("test:").build::<Record>();
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("HELLO"), "{error}");
+}

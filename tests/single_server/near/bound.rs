@@ -1,0 +1,182 @@
+//! The bound: a lookup that begins so long after another process's write returned never returns what was there before it,
+//! whatever the wire does to pushes. The writer has a wire of its own, on which all is well.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Source};
+
+use super::{
+    MS, load, near_within, number, settle,
+    wire::{Weather, Wire},
+};
+use crate::support::Server;
+
+/// What a run came to.
+#[derive(Debug, Default)]
+struct Seen {
+    near: u64,
+    /// Near, and older than a write that had returned.
+    stale: u64,
+    /// How old the worst of those was.
+    worst: Duration,
+}
+
+/// Reads near while another cache writes a version every few milliseconds and the wire is as it is told to be.
+fn run(bound: Duration, weather: impl FnOnce(&Wire)) -> Seen {
+    let server = Server::start_on_port();
+    let wire = Wire::before(server.port());
+    let cache = near_within(wire.url(), bound);
+    let writer = server.cache();
+    let primary = AtomicU64::new(1);
+    // Each version with the instant at which its write had returned.
+    let written = Mutex::new(vec![Instant::now(); 2]);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                let version = primary.fetch_add(1, SeqCst) + 1;
+                writer.invalidate("k").unwrap();
+                written.lock().unwrap().push(Instant::now());
+                assert_eq!(written.lock().unwrap().len() as u64, version + 1);
+                thread::sleep(MS(7));
+            }
+        });
+        let reader = scope.spawn(|| read(&cache, &primary, &written, &stop));
+        weather(&wire);
+        stop.store(true, SeqCst);
+        reader.join().unwrap()
+    })
+}
+
+fn read(
+    cache: &Cache,
+    primary: &AtomicU64,
+    written: &Mutex<Vec<Instant>>,
+    stop: &AtomicBool,
+) -> Seen {
+    let mut seen = Seen::default();
+    while !stop.load(SeqCst) {
+        let began = Instant::now();
+        let found = cache.get("k", |id| load(primary.load(SeqCst))(id)).unwrap();
+        if found.source() != Source::Near {
+            continue;
+        }
+        seen.near += 1;
+        // What ended what was found is the write of the next version.
+        let next = written
+            .lock()
+            .unwrap()
+            .get(usize::try_from(number(&found)).unwrap() + 1)
+            .copied();
+        if let Some(ended) = next
+            && began > ended
+        {
+            seen.stale += 1;
+            seen.worst = seen.worst.max(began - ended);
+        }
+    }
+    seen
+}
+
+#[test]
+fn where_all_is_well_hardly_anything_is_stale() {
+    let bound = MS(400);
+    let seen = run(bound, |_| thread::sleep(MS(1000)));
+    assert!(seen.near > 0 && seen.worst < bound, "{seen:?}");
+}
+
+/// A partition between the server and the listener, but for what others write.
+#[test]
+fn where_pushes_are_held_back_nothing_is_older_than_the_bound() {
+    let bound = MS(200);
+    let seen = run(bound, |wire| {
+        for _ in 0..4 {
+            thread::sleep(MS(100));
+            wire.turn(Weather::Held);
+            thread::sleep(MS(500));
+            wire.turn(Weather::Calm);
+        }
+    });
+    assert!(seen.stale > 0, "the wire did nothing: {seen:?}");
+    assert!(seen.worst < bound, "{seen:?}");
+}
+
+/// The answers to heartbeats are late as well, and it counts when those were sent: PING — write — push, on its way — an
+/// answer to a PING from before the write — and nothing more.
+#[test]
+fn where_pushes_are_late_and_then_held_back_nothing_is_older_than_the_bound() {
+    // Less than a period of the heartbeat, so that this goes on.
+    let (bound, late) = (MS(400), MS(80));
+    let server = Server::start_on_port();
+    let wire = Wire::before(server.port());
+    let cache = near_within(wire.url(), bound);
+    let writer = server.cache();
+    let mut was_near = 0;
+    for version in 0..8 {
+        wire.turn(Weather::Calm);
+        writer.invalidate("k").unwrap();
+        settle(&cache, version);
+        wire.turn(Weather::Late(late));
+        thread::sleep(3 * late);
+        writer.invalidate("k").unwrap();
+        let written = Instant::now();
+        // The push is on its way for longer than this.
+        thread::sleep(late / 6 * 5);
+        wire.turn(Weather::Held);
+        while written.elapsed() < 2 * bound {
+            let began = Instant::now();
+            let found = cache.get("k", load(version + 1)).unwrap();
+            if number(&found) == version {
+                was_near += 1;
+                assert!(began < written + bound, "{:?}", began - written);
+            }
+        }
+    }
+    assert!(was_near > 0, "the wire did nothing");
+}
+
+/// Later than the bound: then nothing near is used at all.
+#[test]
+fn where_pushes_are_later_than_the_bound_nothing_near_is_used() {
+    let bound = MS(100);
+    let seen = run(bound, |wire| {
+        wire.turn(Weather::Late(MS(300)));
+        thread::sleep(MS(1500));
+    });
+    assert!(seen.worst < bound, "{seen:?}");
+}
+
+/// Pauses in mid-push, longer than a read waits: what came of it before is not lost.
+#[test]
+fn a_push_that_comes_in_pieces_is_heard() {
+    let bound = MS(400);
+    for size in [1, 2, 5, 13] {
+        let server = Server::start_on_port();
+        let wire = Wire::before(server.port());
+        let cache = near_within(wire.url(), bound);
+        let writer = server.cache();
+        for version in 0..3 {
+            wire.turn(Weather::Calm);
+            crate::support::until(|| {
+                cache.get("k", load(version)).unwrap().source() == Source::Near
+            });
+            // A quarter of the bound is what a read waits for.
+            wire.turn(Weather::Pieces(size, bound / 4 + MS(5)));
+            writer.invalidate("k").unwrap();
+            let written = Instant::now();
+            while written.elapsed() < 2 * bound {
+                let began = Instant::now();
+                let found = cache.get("k", load(version + 1)).unwrap();
+                let is_old = number(&found) == version;
+                assert!(!is_old || began < written + bound, "{size} {version}");
+            }
+        }
+    }
+}

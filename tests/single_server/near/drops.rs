@@ -1,0 +1,211 @@
+//! Records whose drop uses the cache, kept near: wherever one is dropped, nobody waits for a lock that he holds himself.
+
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+};
+
+use cache_aside::{Backend, Cache, Memory, Redis, Source};
+use serde::{Deserialize, Serialize};
+
+use super::MS;
+use crate::support::{Server, until};
+
+/// Of one test. Its cache lives as long as the process: to drop one that waits for itself would be to wait for it.
+struct Test {
+    cache: &'static Cache<Thing>,
+    /// How many drops have used the cache, and returned.
+    used: AtomicU32,
+}
+
+static TESTS: Mutex<Option<HashMap<String, Arc<Test>>>> = Mutex::new(None);
+
+/// A record that uses the cache of its test when it is dropped.
+#[derive(Serialize, Deserialize)]
+struct Thing {
+    test: String,
+}
+
+thread_local! {
+    /// What a drop loads is dropped as well, and needs not do the same.
+    static IS_DROPPING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Drop for Thing {
+    fn drop(&mut self) {
+        let tests = TESTS.lock().unwrap();
+        let Some(test) = tests.as_ref().and_then(|all| all.get(&self.test).cloned()) else {
+            return;
+        };
+        drop(tests);
+        if IS_DROPPING.replace(true) {
+            return;
+        }
+        let cache = test.cache;
+        // In all parts of the near cache, so that also the one that may be locked is met.
+        for id in 0..16 {
+            let _ = cache.get(&id.to_string(), |_| Err::<Option<Thing>, _>("no"));
+        }
+        let _ = cache.invalidate("another");
+        IS_DROPPING.set(false);
+        test.used.fetch_add(1, SeqCst);
+    }
+}
+
+impl Test {
+    /// A cache with 64 records in it, of which as many as fit are near.
+    fn new(name: &str, backend: impl Into<Backend>, capacity: usize) -> Arc<Test> {
+        let builder = Cache::builder(backend).prefix("test:");
+        let builder = builder.near_cache(capacity);
+        let cache: Cache<Thing> = builder.build().unwrap();
+        let cache: &'static Cache<Thing> = Box::leak(Box::new(cache));
+        until(|| cache.stats().listening);
+        let test = Arc::new(Test {
+            cache,
+            used: AtomicU32::new(0),
+        });
+        if capacity >= 64 {
+            for id in 0..64 {
+                // The push of its own fill may be under way still.
+                until(|| test.get(name, id) == Source::Near);
+            }
+        }
+        let mut tests = TESTS.lock().unwrap();
+        let tests = tests.get_or_insert_default();
+        tests.insert(name.to_owned(), Arc::clone(&test));
+        test
+    }
+
+    fn get(&self, name: &str, id: u32) -> Source {
+        let test = name.to_owned();
+        let load = |_: &str| Ok::<_, &str>(Some(Thing { test }));
+        self.cache.get(&id.to_string(), load).unwrap().source()
+    }
+
+    /// Does this, and waits until a record has been dropped by it. A deadlock is a failure.
+    fn drops_by(self: &Arc<Test>, run: impl FnOnce(&Test) + Send + 'static) {
+        let (done, is_done) = mpsc::channel();
+        let test = Arc::clone(self);
+        let used = test.used.load(SeqCst);
+        thread::spawn(move || {
+            run(&test);
+            until(|| test.used.load(SeqCst) > used);
+            // And all is well afterwards.
+            let listens = || test.cache.stats().listening;
+            until(listens);
+            done.send(()).unwrap();
+        });
+        let waited = is_done.recv_timeout(MS(50_000));
+        waited.expect("it ends, and doesn't wait for itself");
+    }
+}
+
+fn redis(server: &Server) -> Redis {
+    Redis::builder(server.url()).build().unwrap()
+}
+
+fn all(server: &Server, command: &str, args: &[&str]) {
+    let mut direct = server.connect();
+    redis::cmd(command).arg(args).exec(&mut direct).unwrap();
+}
+
+#[test]
+fn when_the_store_is_emptied() {
+    let server = Arc::new(Server::start());
+    let test = Test::new("emptied", redis(&server), 1000);
+    let emptied = Arc::clone(&server);
+    test.drops_by(move |_| all(&emptied, "FLUSHALL", &[]));
+}
+
+#[test]
+fn when_the_listener_is_lost() {
+    let server = Arc::new(Server::start());
+    let test = Test::new("lost", redis(&server), 1000);
+    let killer = Arc::clone(&server);
+    test.drops_by(move |_| all(&killer, "CLIENT", &["KILL", "TYPE", "normal"]));
+}
+
+#[test]
+fn when_the_cache_is_cleared() {
+    let server = Server::start();
+    for (name, backend) in [
+        ("cleared", Backend::from(redis(&server))),
+        // Which has no room for most of what is near.
+        ("cleared in memory", Backend::from(Memory::new(32))),
+    ] {
+        let test = Test::new(name, backend, 1000);
+        test.drops_by(|test| {
+            test.cache.clear(|_| {}).unwrap();
+        });
+    }
+}
+
+#[test]
+fn when_there_is_no_room() {
+    let server = Server::start();
+    let test = Test::new("room", redis(&server), 8);
+    test.drops_by(|test| {
+        for _ in 0..20 {
+            for id in 0..64 {
+                test.get("room", id);
+            }
+        }
+    });
+}
+
+#[test]
+fn when_this_process_ends_the_record() {
+    let server = Server::start();
+    let test = Test::new("ended", redis(&server), 1000);
+    test.drops_by(|test| {
+        for id in 0..32 {
+            test.cache.invalidate(&id.to_string()).unwrap();
+        }
+        let ids: Vec<_> = (32..64).map(|id| id.to_string()).collect();
+        test.cache.invalidate_many(&ids).unwrap();
+    });
+}
+
+#[test]
+fn when_another_process_ends_the_record() {
+    let server = Arc::new(Server::start());
+    let test = Test::new("pushed", redis(&server), 1000);
+    let other = Arc::clone(&server);
+    test.drops_by(move |_| {
+        for id in 0..64 {
+            all(&other, "DEL", &[&format!("test:{id}")]);
+        }
+    });
+}
+
+#[test]
+fn when_the_entry_is_over() {
+    let server = Server::start();
+    let cache = Cache::builder(redis(&server)).prefix("test:");
+    let cache: Cache<Thing> = cache.near_cache(100).near_ttl(MS(20)).build().unwrap();
+    let cache: &'static Cache<Thing> = Box::leak(Box::new(cache));
+    let test = Arc::new(Test {
+        cache,
+        used: AtomicU32::new(0),
+    });
+    let shared = Arc::clone(&test);
+    TESTS
+        .lock()
+        .unwrap()
+        .get_or_insert_default()
+        .insert("over".to_owned(), shared);
+    test.drops_by(|test| {
+        until(|| {
+            for id in 0..16 {
+                test.get("over", id);
+            }
+            test.used.load(SeqCst) > 0
+        });
+    });
+}

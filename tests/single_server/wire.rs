@@ -1,0 +1,194 @@
+//! What goes over the wire, as `MONITOR` shows it.
+
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use crate::support::{Server, load_loaf};
+use cache_aside::{Cache, Record, Redis};
+
+/// Every command that clients sent while `work` ran, in lower case, without logins and what scripts ran.
+fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
+    let mut monitor = server.connect();
+    monitor
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    monitor
+        .send_packed_command(&redis::cmd("MONITOR").get_packed_command())
+        .unwrap();
+    monitor.recv_response().unwrap();
+    work();
+    redis::cmd("ECHO")
+        .arg("the end")
+        .exec(&mut server.connect())
+        .unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let line: String = redis::from_redis_value(monitor.recv_response().unwrap()).unwrap();
+        if line.contains("the end") {
+            return seen;
+        }
+        let from_a_script = line.split(']').next().unwrap().ends_with(" lua");
+        if !from_a_script {
+            let command = line.split('"').nth(1).unwrap();
+            seen.push(command.to_lowercase());
+            seen.retain(|command| command != "auth");
+        }
+    }
+}
+
+/// A cache whose one connection is open already.
+fn warm(server: &Server) -> Cache {
+    let cache = server.cache();
+    cache.ttl_remaining("warm").unwrap();
+    cache
+}
+
+#[test]
+fn a_hit_is_one_command() {
+    let server = Server::start();
+    let cache = warm(&server);
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        for _ in 0..3 {
+            assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+        }
+    });
+    assert_eq!(seen, ["hgetall"; 3]);
+}
+
+#[test]
+fn a_cold_miss_is_a_read_an_acquire_and_a_fill() {
+    let server = Server::start();
+    let cache = warm(&server);
+    let seen = commands(&server, || {
+        cache.get("p-001", load_loaf).unwrap();
+    });
+    assert_eq!(seen, ["hgetall", "evalsha", "evalsha"]);
+}
+
+#[test]
+fn a_miss_without_a_record_is_a_read_an_acquire_and_a_fill_of_nothing() {
+    let server = Server::start();
+    let cache = warm(&server);
+    let seen = commands(&server, || {
+        cache
+            .get("p-001", |_| Ok::<_, Infallible>(None::<Record>))
+            .unwrap();
+    });
+    assert_eq!(seen, ["hgetall", "evalsha", "evalsha"]);
+}
+
+#[test]
+fn with_grace_a_hit_is_one_round_trip_and_a_refresh_three() {
+    let server = Server::start();
+    warm(&server);
+    let grace = std::time::Duration::from_secs(600);
+    let cache: Cache = server.builder().grace(grace).build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        cache.get("p-001", load_loaf).unwrap();
+    });
+    assert_eq!(seen, ["pttl", "hgetall"]);
+    let seen = commands(&server, || {
+        cache.expire("p-001").unwrap();
+    });
+    assert_eq!(seen, ["evalsha"]);
+    let seen = commands(&server, || {
+        cache.get("p-001", load_loaf).unwrap();
+    });
+    assert_eq!(seen, ["pttl", "hgetall", "evalsha", "evalsha"]);
+}
+
+#[test]
+fn an_invalidation_is_one_command_and_an_update_two_or_three_round_trips() {
+    let server = Server::start();
+    let cache = warm(&server);
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        cache.update_field("p-001", "stock", "41").unwrap();
+    });
+    assert_eq!(
+        seen,
+        ["type", "type", "watch", "type", "multi", "evalsha", "exec"]
+    );
+    let seen = commands(&server, || {
+        cache.invalidate("p-001").unwrap();
+    });
+    assert_eq!(seen, ["evalsha"]);
+    cache.get("p-001", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        cache
+            .update("p-001", |record| Some(record.clone()))
+            .unwrap();
+    });
+    assert_eq!(
+        seen,
+        [
+            "type", "type", "watch", "type", "hgetall", "multi", "del", "pexpire", "exec"
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_sent_to_test_a_connection() {
+    let server = Server::start();
+    let seen = commands(&server, || {
+        let cache = server.cache();
+        for _ in 0..5 {
+            cache.get("p-001", load_loaf).unwrap();
+        }
+    });
+    assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
+    // `build` asks who is there, tells the scripts, and whether they can be called.
+    let build = [&["hello"][..], &["script"; 12], &["evalsha"]].concat();
+    let one_load = ["hgetall", "evalsha", "evalsha"];
+    let expected = [&build[..], &one_load, &["hgetall"; 4]].concat();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_server_that_forgot_the_scripts_is_told_again() {
+    let server = Server::start();
+    let cache = warm(&server);
+    let flush = || {
+        let flushed = redis::cmd("SCRIPT")
+            .arg("FLUSH")
+            .exec(&mut server.connect());
+        flushed.unwrap();
+    };
+    flush();
+    cache.get("p-001", load_loaf).unwrap();
+    flush();
+    assert!(cache.update_field("p-001", "stock", "41").unwrap());
+    flush();
+    assert!(cache.invalidate("p-001").unwrap());
+    assert_eq!(cache.stats().redis_errors, 0);
+}
+
+#[test]
+fn a_closure_that_panics_in_an_update_leaves_no_watched_connection_behind() {
+    let server = Server::start();
+    let redis = Redis::builder(server.url()).pool_size(1);
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        cache.update("p-001", |_| panic!("the closure's own"))
+    }));
+    assert!(panicked.is_err());
+    // On a connection that still watched, this would be the transaction that fails.
+    let bump = |record: &Record| {
+        let mut record = record.clone();
+        record.set("stock", "1");
+        Some(record)
+    };
+    server.cache().update_field("p-001", "stock", "3").unwrap();
+    assert!(cache.update("p-001", bump).unwrap());
+    let clients: String = redis::cmd("CLIENT")
+        .arg("LIST")
+        .query(&mut server.connect())
+        .unwrap();
+    assert!(!clients.contains("watch=2"), "{clients}");
+}

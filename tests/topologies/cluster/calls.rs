@@ -1,0 +1,144 @@
+//! Every call of a cache does on a cluster what it does on one server.
+
+use std::{collections::BTreeSet, convert::Infallible};
+
+use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
+
+use crate::support::{Server, alone, load_loaf, loaf};
+use crate::test_cluster::Cluster;
+
+/// So many that every master has some.
+fn ids() -> Vec<String> {
+    (0..50).map(|id| format!("p-{id}")).collect()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a loader may fail")]
+fn load_all(ids: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
+    Ok(ids.iter().map(|id| ((*id).to_owned(), loaf())).collect())
+}
+
+fn whose(cluster: &Cluster, ids: &[String]) -> BTreeSet<usize> {
+    let owner = |id: &String| cluster.owner_of(&format!("test:{id}"));
+    ids.iter().filter_map(owner).collect()
+}
+
+#[test]
+fn records_of_all_masters_are_read_filled_and_ended() {
+    let cluster = Cluster::start(3, 0);
+    let cache: Cache = cluster.builder().build().unwrap();
+    assert_eq!(whose(&cluster, &ids()).len(), 3);
+    for id in &ids() {
+        assert!(!cache.get(id, load_loaf).unwrap().is_hit());
+        assert!(cache.get(id, load_loaf).unwrap().is_hit());
+        assert!(cache.update_field(id, "stock", "41").unwrap());
+        let sold = |record: &Record| {
+            let mut sold = record.clone();
+            sold.set("stock", "40");
+            Some(sold)
+        };
+        assert!(cache.update(id, sold).unwrap());
+        let record = cache.get(id, load_loaf).unwrap().into_record().unwrap();
+        assert_eq!(record.get("stock"), Some("40"));
+        assert!(cache.ttl_remaining(id).unwrap().left().is_some());
+        assert!(cache.invalidate(id).unwrap());
+        assert!(!cache.invalidate(id).unwrap());
+        let written = cache.write(id, || Ok::<_, Infallible>(())).unwrap();
+        assert!(written.unguarded_by().is_none() && written.deferred_by().is_none());
+    }
+    cluster.assert_every_key_expires();
+}
+
+#[test]
+fn many_records_are_read_and_ended_with_one_request_to_each_master() {
+    let cluster = Cluster::start(3, 0);
+    let cache: Cache = cluster.builder().build().unwrap();
+    let ids = ids();
+    let first = cache.get_many(&ids, load_all).unwrap();
+    assert_eq!(first.len(), ids.len());
+    assert!(first.iter().all(|lookup| lookup.source() == Source::Loaded));
+    let second = cache.get_many(&ids, load_all).unwrap();
+    assert!(second.iter().all(Lookup::is_hit));
+    assert_eq!(cache.invalidate_many(&ids).unwrap(), 50);
+    let third = cache.get_many(&ids, load_all).unwrap();
+    assert!(third.iter().all(|lookup| lookup.source() == Source::Loaded));
+    cluster.assert_every_key_expires();
+}
+
+#[test]
+fn a_cache_is_cleared_on_all_masters() {
+    let cluster = Cluster::start(3, 0);
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get_many(ids(), load_all).unwrap();
+    let mut shares = Vec::new();
+    let ended = cache.clear(|cleared| shares.push(cleared.share)).unwrap();
+    assert_eq!(ended, 50);
+    assert!(shares.is_sorted());
+    assert!(
+        shares
+            .last()
+            .is_some_and(|share| (share - 1.0).abs() < 1e-9)
+    );
+    for id in &ids() {
+        assert!(!cache.get(id, load_loaf).unwrap().is_hit());
+    }
+}
+
+#[test]
+fn a_slot_is_computed_as_redis_does_and_a_lease_lies_in_that_of_its_record() {
+    let cluster = Cluster::start(1, 0);
+    for data in [
+        "p",
+        "cache:product:p-001",
+        "a{b}c",
+        "{a}b}",
+        "{",
+        "ü{é}",
+        "{{a}}",
+        "a{",
+        "{}",
+    ] {
+        let keys = Keys::of(data.to_owned());
+        if data == "{}" {
+            assert_ne!(cluster.slot_of(&keys.lease), cluster.slot_of(data));
+        } else {
+            assert_eq!(
+                cluster.slot_of(&keys.lease),
+                cluster.slot_of(data),
+                "{data}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_id_whose_lease_would_have_another_slot_is_refused() {
+    let cluster = Cluster::start(1, 0);
+    let cache: Cache = cluster.builder().build().unwrap();
+    for id in ["a}b", "{}", "}"] {
+        let refused = cache.get(id, load_loaf).unwrap_err();
+        assert!(matches!(refused, Error::Id { .. }), "{refused}");
+        assert!(matches!(cache.invalidate(id), Err(Error::Id { .. })));
+    }
+    assert!(!cache.get("{a}b}", load_loaf).unwrap().is_hit());
+    assert!(cache.get("{a}b}", load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn a_server_that_is_no_cluster_is_refused() {
+    let without = ["--rename-command", "CLUSTER", ""];
+    for args in [&[][..], &without] {
+        let single = [&alone::NONE[..], args].concat();
+        let server = Server::start_on_port_with(&single);
+        let url = server.admin_url().replace("redis://", "redis+cluster://");
+        let refused = Cache::builder(url)
+            .prefix("test:")
+            .build::<Record>()
+            .unwrap_err();
+        let refused = refused.to_string();
+        assert_eq!(
+            refused,
+            "setting `address`: that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
+             `redis+sentinel://host:26379/NAME`"
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! Slots that are moved while their records are read, written and ended.
+
+use std::convert::Infallible;
+
+use cache_aside::{Cache, Record, Source, store::Keys};
+
+use super::{DATA, ID, load, version};
+use crate::support::{load_loaf, loaf};
+use crate::test_cluster::{Cluster, ask, cluster as order};
+
+/// A cluster of two masters, the slot of [`DATA`], the node that has it and the other one.
+fn ground() -> (Cluster, u16, usize, usize) {
+    let cluster = Cluster::start(2, 0);
+    let slot = cluster.slot_of(DATA);
+    let from = cluster.owner_of(DATA).unwrap();
+    (cluster, slot, from, 1 - from)
+}
+
+fn stands(cluster: &Cluster, node: usize) -> bool {
+    let slot = cluster.slot_of(DATA);
+    let here: Vec<String> = ask(
+        &cluster.nodes[node],
+        order("GETKEYSINSLOT").arg(slot).arg(10),
+    );
+    here.contains(&DATA.to_owned())
+}
+
+#[test]
+fn a_slot_that_has_been_moved_is_followed_by_every_call() {
+    let (cluster, slot, from, to) = ground();
+    let (mut here, mut there) = (from, to);
+    let cache: Cache = cluster.builder().build().unwrap();
+    let mut moved = || {
+        cluster.move_slot(slot, here, there);
+        std::mem::swap(&mut here, &mut there);
+    };
+    cache.get(ID, load_loaf).unwrap();
+    moved();
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    moved();
+    assert!(cache.update_field(ID, "stock", "1").unwrap());
+    moved();
+    assert!(cache.update(ID, |_: &Record| Some(version(2))).unwrap());
+    moved();
+    assert!(
+        cache
+            .get_many([ID], |ids: &[&str]| {
+                Ok::<_, Infallible>(
+                    ids.iter()
+                        .map(|id| ((*id).to_owned(), loaf()))
+                        .collect::<Vec<_>>(),
+                )
+            })
+            .unwrap()[0]
+            .is_hit()
+    );
+    moved();
+    assert!(cache.invalidate(ID).unwrap());
+    moved();
+    // The look at the record, the question for the lease, and the fill.
+    let loader = |_: &str| {
+        moved();
+        load_loaf(ID)
+    };
+    assert_eq!(cache.get(ID, loader).unwrap().source(), Source::Loaded);
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    assert_eq!(cache.invalidate_many([ID]).unwrap(), 1);
+    assert_eq!(cache.stats().invalidations_pending, 0);
+}
+
+#[test]
+fn a_record_whose_slot_is_being_moved_is_a_hit_before_and_after_it_was_handed_over() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load_loaf).unwrap();
+    cluster.begin_move(slot, from, to);
+    assert!(stands(&cluster, from));
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    assert!(cache.ttl_remaining(ID).unwrap().left().is_some());
+    cluster.hand_over(slot, from, to);
+    assert!(!stands(&cluster, from) && stands(&cluster, to));
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    assert!(cache.ttl_remaining(ID).unwrap().left().is_some());
+    cluster.end_move(slot, to);
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn a_record_whose_slot_is_being_moved_is_ended_wherever_it_is() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    for has_been_handed_over in [false, true] {
+        cache.get(ID, load(1)).unwrap();
+        cluster.begin_move(slot, from, to);
+        if has_been_handed_over {
+            cluster.hand_over(slot, from, to);
+        }
+        assert!(cache.get(ID, load(2)).unwrap().is_hit());
+        assert!(cache.invalidate(ID).unwrap());
+        let next = cache.get(ID, load(3)).unwrap();
+        assert_eq!(next.record().unwrap().get("version"), Some("3"));
+        assert!(!cache.invalidate(ID).unwrap());
+        assert_eq!(cache.stats().invalidations_pending, 0);
+        cluster.end_move(slot, to);
+        cluster.move_slot(slot, to, from);
+    }
+}
+
+#[test]
+fn a_load_from_before_an_invalidation_is_not_filled_though_its_slot_was_moved_in_between() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    let writer: Cache = cluster.builder().build().unwrap();
+    let loader = |_: &str| {
+        // There is a lease now, and no record.
+        cluster.begin_move(slot, from, to);
+        writer.invalidate(ID).unwrap();
+        cluster.hand_over(slot, from, to);
+        cluster.end_move(slot, to);
+        Ok::<_, Infallible>(Some(version(1)))
+    };
+    assert_eq!(cache.get(ID, loader).unwrap().source(), Source::Loaded);
+    let next = cache.get(ID, load(2)).unwrap();
+    assert_eq!(next.record().unwrap().get("version"), Some("2"));
+}
+
+/// As a handing over leaves it that timed out when the new node had the key already.
+#[test]
+fn what_stands_at_both_nodes_is_ended_at_both() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load(1)).unwrap();
+    cluster.begin_move(slot, from, to);
+    cluster.copy(DATA, from, to);
+    assert!(stands(&cluster, from) && stands(&cluster, to));
+    assert!(cache.invalidate(ID).unwrap());
+    assert!(!stands(&cluster, from) && !stands(&cluster, to));
+    cluster.end_move(slot, to);
+    let next = cache.get(ID, load(2)).unwrap();
+    assert_eq!(next.record().unwrap().get("version"), Some("2"));
+}
+
+#[test]
+fn a_load_whose_lease_stands_at_both_nodes_is_not_filled_after_an_invalidation() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    let writer: Cache = cluster.builder().build().unwrap();
+    let loader = |_: &str| {
+        cluster.begin_move(slot, from, to);
+        cluster.copy(&Keys::of(DATA.to_owned()).lease, from, to);
+        writer.invalidate(ID).unwrap();
+        cluster.end_move(slot, to);
+        Ok::<_, Infallible>(Some(version(1)))
+    };
+    assert_eq!(cache.get(ID, loader).unwrap().source(), Source::Loaded);
+    let next = cache.get(ID, load(2)).unwrap();
+    assert_eq!(next.record().unwrap().get("version"), Some("2"));
+}
+
+#[test]
+fn a_write_whose_slot_is_being_moved_ends_the_record_and_what_was_read_meanwhile_is_not_kept() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    let reader: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load(1)).unwrap();
+    // Guarded before it begins to move, and ended while it does.
+    cache
+        .write(ID, || {
+            cluster.begin_move(slot, from, to);
+            let meanwhile = reader.get(ID, load(1)).unwrap();
+            assert!(!meanwhile.is_hit());
+            cluster.hand_over(slot, from, to);
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+    let next = reader.get(ID, load(2)).unwrap();
+    assert_eq!(next.record().unwrap().get("version"), Some("2"));
+    // Begun while it moves.
+    let written = cache.write(ID, || Ok::<_, Infallible>(())).unwrap();
+    assert!(written.unguarded_by().is_some() && written.deferred_by().is_none());
+    cluster.end_move(slot, to);
+    let next = reader.get(ID, load(3)).unwrap();
+    assert_eq!(next.record().unwrap().get("version"), Some("3"));
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    cluster.assert_every_key_expires();
+}
+
+#[test]
+fn an_update_whose_slot_is_being_moved_becomes_an_invalidation() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load(1)).unwrap();
+    cluster.begin_move(slot, from, to);
+    assert!(!cache.update_field(ID, "version", "2").unwrap());
+    assert!(!stands(&cluster, from) && !stands(&cluster, to));
+    cluster.end_move(slot, to);
+    let next = cache.get(ID, load(2)).unwrap();
+    assert_eq!(next.source(), Source::Loaded);
+}
+
+#[test]
+fn while_a_slot_is_being_moved_a_cache_is_not_cleared_and_says_so() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load_loaf).unwrap();
+    cluster.begin_move(slot, from, to);
+    let refused = cache.clear(|_| ()).unwrap_err().to_string();
+    let moved = format!("slot {slot} of the cluster is being moved");
+    assert!(refused.contains(&moved), "{refused}");
+    // Nor is the record read, which should have been ended.
+    assert!(!cache.get(ID, load_loaf).unwrap().is_hit());
+    cluster.end_move(slot, to);
+    cache.clear(|_| ()).unwrap();
+    assert_eq!(cache.get(ID, load_loaf).unwrap().source(), Source::Loaded);
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+}
+
+/// Redis 7.0 keeps the mark of a move at the node that had the slot, where that hears only from the other that it is over.
+#[test]
+fn a_cache_is_cleared_though_a_node_is_marked_as_moving_a_slot_it_no_longer_has() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    cache.get(ID, load_loaf).unwrap();
+    cluster.begin_move(slot, from, to);
+    let there = &cluster.nodes[to];
+    let new: String = ask(there, &order("MYID"));
+    let () = ask(there, order("SETSLOT").arg(slot).arg("NODE").arg(new));
+    // What stands there goes with the slot.
+    Cluster::until("all nodes know of the move", || !stands(&cluster, from));
+    cache.clear(|_| ()).unwrap();
+    assert_eq!(cache.get(ID, load_loaf).unwrap().source(), Source::Loaded);
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn a_clear_during_which_a_slot_is_moved_fails_also_where_it_is_moved_back() {
+    for back in [false, true] {
+        let (cluster, slot, from, to) = ground();
+        let cache: Cache = cluster.builder().build().unwrap();
+        cache.get(ID, load_loaf).unwrap();
+        let mut is_moved = false;
+        let refused = cache.clear(|_| {
+            if !std::mem::replace(&mut is_moved, true) {
+                cluster.move_slot(slot, from, to);
+                if back {
+                    cluster.move_slot(slot, to, from);
+                }
+            }
+        });
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("slots of the cluster were moved"),
+            "{refused}"
+        );
+    }
+}

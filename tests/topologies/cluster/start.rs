@@ -1,0 +1,48 @@
+//! What `build` does where not all is well.
+
+use cache_aside::{Cache, Record, Source};
+
+use super::one_of_each;
+use crate::support::load_loaf;
+use crate::test_cluster::Cluster;
+
+#[test]
+fn a_process_starts_while_a_master_is_down() {
+    let mut cluster = Cluster::start_with(3, 0, &["--cluster-require-full-coverage", "no"]);
+    let ids = one_of_each(&cluster, 3);
+    cluster.nodes[0].kill();
+    let cache: Cache = cluster.builder().build().unwrap();
+    let source = |id: &str| cache.get(id, load_loaf).unwrap().source();
+    assert_eq!(source(&ids[0]), Source::Degraded);
+    for id in &ids[1..] {
+        assert_eq!((source(id), source(id)), (Source::Loaded, Source::Hit));
+    }
+    for node in &mut cluster.nodes[1..] {
+        node.kill();
+    }
+    let refused = cluster.redis().build().unwrap_err().to_string();
+    assert!(refused.contains("Connection refused"), "{refused}");
+}
+
+/// Those of a container, for one.
+#[test]
+fn where_nobody_is_at_the_addresses_that_nodes_announce_build_says_whose_they_are() {
+    let nowhere = ["--cluster-announce-port", "1"];
+    let cluster = Cluster::start_with(1, 0, &nowhere);
+    let refused = cluster.redis().build().unwrap_err().to_string();
+    assert!(refused.contains("127.0.0.1:1: "), "{refused}");
+    assert!(refused.contains("`cluster-announce-port`"), "{refused}");
+}
+
+#[test]
+fn a_wrong_password_is_told_though_another_node_is_away() {
+    let cluster = Cluster::start(1, 0);
+    let port = cluster.nodes[0].port();
+    let url = format!("redis+cluster://me:wrong@127.0.0.1:1,127.0.0.1:{port}");
+    let refused = Cache::builder(url).prefix("test:").build::<Record>();
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("Password authentication failed"),
+        "{refused}"
+    );
+}

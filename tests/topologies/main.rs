@@ -1,0 +1,23 @@
+//! More than one plain server: clusters, sentinels, and connections by TLS.
+
+#[cfg(feature = "cluster")]
+mod cluster;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+#[cfg(feature = "tls")]
+mod tls;
+
+#[cfg(feature = "sentinel")]
+#[path = "../support/listeners.rs"]
+mod listeners;
+#[cfg(feature = "tls")]
+#[path = "../support/secure.rs"]
+mod secure;
+#[cfg(feature = "sentinel")]
+#[path = "../support/sentinel_set.rs"]
+mod sentinel_set;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(feature = "cluster")]
+#[path = "../support/cluster.rs"]
+mod test_cluster;
