@@ -50,6 +50,12 @@ impl<E> Lifecycle<String, E> for DropUnlocked {
     }
 }
 
+/// Drops what was evicted. A panic of that goes no further: it would end the thread that hears of changes, or, in a call
+/// that is unwinding already, the process; and it would keep others from being dropped.
+pub(crate) fn drop_contained<T>(evicted: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(evicted)));
+}
+
 /// Records that were taken out all at once.
 pub(crate) struct Discarded<R>(Arc<Mutex<Vec<Arc<R>>>>);
 
@@ -72,10 +78,7 @@ impl<R: Send + Sync + 'static> Discarded<R> {
         // program's code as well.
         let _ = thread.spawn(move || {
             let records = mem::take(&mut *left.lock());
-            for record in records {
-                // One that panics doesn't keep the others from being dropped.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(record)));
-            }
+            records.into_iter().for_each(drop_contained);
         });
     }
 }

@@ -23,7 +23,7 @@ use quick_cache::{
 };
 
 use crate::{
-    discarded::{Discarded, DropUnlocked},
+    discarded::{Discarded, DropUnlocked, drop_contained},
     listening::Listening,
 };
 
@@ -129,7 +129,7 @@ impl<R> Near<R> {
     /// Takes away what is here under this id, and the seat of whoever reads it right now. Drops the record: not to be
     /// called under a lock.
     pub(crate) fn evict(&self, id: &str) {
-        self.kept.remove(id);
+        drop_contained(self.kept.remove(id));
     }
 
     /// Frees all there is. What makes it unusable is the next epoch, and it refuses what comes to the seats of now.

@@ -209,3 +209,44 @@ fn when_the_entry_is_over() {
         });
     });
 }
+
+/// A record that panics when a thread of the cache drops it.
+#[derive(Serialize, Deserialize)]
+struct Panics {
+    id: u8,
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        let thread = thread::current();
+        let is_ours = thread
+            .name()
+            .is_some_and(|name| name.starts_with("cache-aside"));
+        assert!(!is_ours, "the record's own");
+    }
+}
+
+#[test]
+fn a_record_that_panics_when_it_is_dropped_does_not_end_the_listener() {
+    let server = Server::start();
+    let cache = Cache::builder(redis(&server)).prefix("test:");
+    let cache: Cache<Panics> = cache
+        .near_cache(100)
+        .near_staleness(MS(200))
+        .build()
+        .unwrap();
+    let is_near = || {
+        let load = |_: &str| Ok::<_, &str>(Some(Panics { id: 1 }));
+        cache.get("k", load).unwrap().source() == Source::Near
+    };
+    for (command, args) in [
+        ("DEL", &["test:k"][..]),
+        ("FLUSHALL", &[]),
+        ("DEL", &["test:k"]),
+    ] {
+        until(is_near);
+        all(&server, command, args);
+        until(|| !is_near());
+    }
+    until(is_near);
+}
