@@ -40,6 +40,7 @@ pub enum Error {
     /// | an answer that makes no sense | degraded | this error | counts |
     /// | `READONLY`, `MISCONF`, `NOPERM` | a hit is a hit, a miss is degraded | this error | doesn't |
     /// | `OOM` | a hit is a hit, a miss is degraded | an update becomes an invalidation, which works | doesn't |
+    /// | the server hangs up on a large record (`proto-max-bulk-len`) | loaded, and not cached | an update becomes an invalidation | doesn't |
     /// | no free connection in the pool | degraded | this error | doesn't |
     /// | one node of a cluster doesn't answer | degraded | this error | that of the node |
     /// | the record's slot is being moved to another node | a hit is a hit, a miss is degraded | an invalidation works, an update becomes one | doesn't |

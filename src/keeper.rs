@@ -7,7 +7,7 @@
 //!
 //! The thread is started by the first load and sleeps while none is under way. It knows the link to the store, and
 //! nothing of flights and records. It also gives back leases for which nobody wants to wait: those of which
-//! only the reply was lost.
+//! only the reply was lost, and those whose fill failed.
 
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     error::Error,
+    fields::Fields,
     key::Keys,
     link::Link,
     reporter::Reporter,
@@ -46,12 +47,28 @@ struct Shared {
 struct State {
     kept: HashMap<Token, Kept>,
     /// Leases to give back, soon.
-    returned: Vec<(Keys, Token)>,
+    returned: Vec<Returned>,
     /// True while the thread sleeps without an end: only then must a new lease wake it. A thread that
     /// sleeps until some lease is due wakes early enough for a newer one, since all wait equally long.
     idle: bool,
     stopped: bool,
     thread: Option<JoinHandle<()>>,
+}
+
+struct Returned {
+    keys: Keys,
+    token: Token,
+    ends_entry: bool,
+}
+
+impl Returned {
+    fn end<'a>(&self, nothing: &'a Fields) -> End<'a> {
+        if self.ends_entry {
+            End::Fill(Duration::ZERO, nothing)
+        } else {
+            End::Release
+        }
+    }
 }
 
 struct Kept {
@@ -68,6 +85,7 @@ pub(crate) struct Keeping<'a> {
     keeper: &'a Keeper,
     token: Token,
     ended: bool,
+    ends_entry: bool,
 }
 
 impl Keeper {
@@ -98,13 +116,18 @@ impl Keeper {
             keeper: self,
             token,
             ended: false,
+            ends_entry: false,
         }
     }
 
     /// Gives the lease back, without letting the caller wait for it.
     pub(crate) fn give_back(&self, keys: Keys, token: Token) {
         self.tell(|state| {
-            state.returned.push((keys, token));
+            state.returned.push(Returned {
+                keys,
+                token,
+                ends_entry: false,
+            });
             true
         });
     }
@@ -177,7 +200,7 @@ impl Shared {
     /// Sends what is to be sent; returns the leases that are ours no longer. Renews first, for that can come too late. Where
     /// that fails nothing is given back, which would wait as long for the same answer: a lease that isn't given back lapses,
     /// and one that isn't renewed is due again in time.
-    fn tend(&self, returned: &[(Keys, Token)], due: &[(Keys, Token)]) -> Vec<Token> {
+    fn tend(&self, returned: &[Returned], due: &[(Keys, Token)]) -> Vec<Token> {
         let mut lost = Vec::new();
         if !due.is_empty() {
             let Ok(renewed) = self.ask("renew", |store| store.renew_all(due, self.lease_ttl))
@@ -192,18 +215,22 @@ impl Shared {
     }
 
     /// Gives leases back: one, or in one round trip as many as a batch had.
-    fn release(&self, returned: &[(Keys, Token)]) {
-        if let [(keys, token)] = returned {
+    fn release(&self, returned: &[Returned]) {
+        let nothing = Fields::new();
+        if let [one] = returned {
             // If it fails, the lease lapses.
-            let _ = self.ask("release", |store| store.release(keys, *token));
+            let _ = self.ask("release", |store| match one.end(&nothing) {
+                End::Fill(ttl, nothing) => store.fill(&one.keys, one.token, ttl, nothing),
+                _ => store.release(&one.keys, one.token),
+            });
             return;
         }
         let loads: Vec<_> = returned
             .iter()
-            .map(|(keys, token)| Finish {
-                keys,
-                token: *token,
-                end: End::Release,
+            .map(|one| Finish {
+                keys: &one.keys,
+                token: one.token,
+                end: one.end(&nothing),
             })
             .collect();
         let (link, reporter) = (&self.link, &self.reporter);
@@ -229,6 +256,12 @@ impl Keeping<'_> {
     pub(crate) fn end(mut self) {
         self.ended = true;
     }
+
+    /// The fill failed. The lease is given back, so that nobody waits until it lapses, and the entry goes: what was loaded
+    /// is newer. Tried once, by the thread, since the caller has waited enough. If the fill was done after all, its token is gone.
+    pub(crate) fn fill_failed(mut self) {
+        self.ends_entry = true;
+    }
 }
 
 impl Drop for Keeping<'_> {
@@ -238,9 +271,11 @@ impl Drop for Keeping<'_> {
             if self.ended {
                 return false;
             }
-            state
-                .returned
-                .extend(kept.map(|kept| (kept.keys, self.token)));
+            state.returned.extend(kept.map(|kept| Returned {
+                keys: kept.keys,
+                token: self.token,
+                ends_entry: self.ends_entry,
+            }));
             true
         });
     }

@@ -364,6 +364,8 @@ struct Told<'a>(&'a Server);
 impl Check for Told<'_> {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, field: Option<&str>) {
         lines::listen();
+        // The other tests of this process are heard as well.
+        let prefix = &*format!("told:{prefix}");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&heard);
         let builder = builder(self.0, prefix).observer(move |cache: &str, event: &Event<'_>| {

@@ -57,17 +57,27 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         };
         leader.land(outcome.clone());
 
-        let ended = match (&ran, back_off) {
-            (Ok(ran), _) => self.fill(keys, token, ran),
-            (Err(_), Some(pause)) => {
-                inner.ask("back_off", |store| store.back_off(keys, token, pause))
+        // A failure here costs the next caller a load and this one nothing.
+        match (&ran, back_off) {
+            (Ok(ran), _) => match self.fill(keys, token, ran) {
+                Ok(is_filled) => {
+                    keeping.end();
+                    if !is_filled && ran.entry.is_some() {
+                        self.report(&Event::FillRefused { id: self.id });
+                    }
+                }
+                Err(_) => keeping.fill_failed(),
+            },
+            (Err(_), back_off) => {
+                // If this fails, the lease lapses.
+                let _ = match back_off {
+                    Some(pause) => {
+                        inner.ask("back_off", |store| store.back_off(keys, token, pause))
+                    }
+                    None => inner.ask("release", |store| store.release(keys, token)),
+                };
+                keeping.end();
             }
-            (Err(_), None) => inner.ask("release", |store| store.release(keys, token)),
-        };
-        keeping.end();
-        // A failure here costs the next caller a load and this one nothing: the lease lapses.
-        if let (Ok(false), Ok(Ran { entry: Some(_), .. })) = (ended, ran) {
-            self.report(&Event::FillRefused { id: self.id });
         }
         outcome
     }

@@ -53,6 +53,18 @@ pub(super) fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
+/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
+/// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
+pub(super) fn is_lost(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_timeout()
+}
+
+/// Whether it is the server's last reply before it closes the connection.
+pub(super) fn is_protocol_error(error: &RedisError) -> bool {
+    let says = |detail: &str| detail.starts_with("Protocol error");
+    is_refusal(error) && error.detail().is_some_and(says)
+}
+
 /// The failure of a request.
 pub(super) fn failure(error: RedisError, within: Duration) -> Failure {
     Failure {

@@ -24,7 +24,7 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use super::{
     Failure, Symptom,
-    cause::{NoneFree, Silent, failure, is_refusal},
+    cause::{NoneFree, Silent, failure, is_lost, is_refusal},
     source::Source,
     timeouts::Timeouts,
 };
@@ -144,12 +144,6 @@ impl fmt::Display for Moved {
 }
 
 impl StdError for Moved {}
-
-/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
-/// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
-fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() && !error.is_timeout()
-}
 
 impl Connections {
     /// A pool of at most `size` connections. Opens none.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::Duration,
@@ -27,6 +27,8 @@ pub(crate) struct Faulty {
     pub(crate) panics: AtomicBool,
     /// The reply to the next refresh is lost.
     pub(crate) loses: AtomicBool,
+    /// No record is stored, for this reason.
+    pub(crate) fills_nothing: Mutex<Option<Symptom>>,
 }
 
 impl Faulty {
@@ -37,6 +39,7 @@ impl Faulty {
             silent: AtomicBool::new(false),
             panics: AtomicBool::new(false),
             loses: AtomicBool::new(false),
+            fills_nothing: Mutex::new(None),
         })
     }
 
@@ -77,6 +80,10 @@ impl Store for Faulty {
         record: &Fields,
     ) -> Result<bool, Failure> {
         self.answer()?;
+        let fails = *self.fills_nothing.lock().unwrap();
+        if let Some(symptom) = fails.filter(|_| !record.is_empty()) {
+            return Err(Failure::new(symptom, "the record was not stored"));
+        }
         self.within.fill(keys, token, ttl, record)
     }
 

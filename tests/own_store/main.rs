@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, Event, Source};
+use cache_aside::{Cache, Event, Source, store::Symptom};
 
 use bypass::{brief, version};
 use faulty::{Faulty, backend};
@@ -187,4 +187,39 @@ fn a_refresh_whose_reply_is_lost_serves_the_stale_record_and_leaves_no_lease() {
     assert!(served.is_stale() && served.refresh_failed_by().is_none());
     assert_eq!(cache.stats().redis_errors, 1);
     until(|| cache.get("p-001", load_loaf).unwrap().source() == Source::Refreshed);
+}
+
+#[test]
+fn a_fill_that_fails_gives_its_lease_back_and_ends_what_it_should_have_replaced() {
+    for symptom in [Symptom::Refused, Symptom::Silent, Symptom::Crowded] {
+        let store = Faulty::new();
+        let cache: Cache = Cache::builder(backend(&store))
+            .prefix("test:")
+            .ttl(MS(20))
+            .grace(MS(60_000))
+            .lease_ttl(MS(60_000))
+            .max_load_time(MS(60_000))
+            .build()
+            .unwrap();
+        let load = |ids: &[&str]| {
+            let row = |id: &&str| ((*id).to_owned(), support::loaf());
+            Ok::<_, Infallible>(ids.iter().map(row).collect::<Vec<_>>())
+        };
+        cache.get_many(["stale", "stale too"], load).unwrap();
+        thread::sleep(MS(25));
+        *store.fills_nothing.lock().unwrap() = Some(symptom);
+        cache.get("stale", load_loaf).unwrap();
+        cache.get("absent", load_loaf).unwrap();
+        cache.get_many(["stale too", "absent too"], load).unwrap();
+        *store.fills_nothing.lock().unwrap() = None;
+        for id in ["stale", "stale too"] {
+            until(|| cache.peek(id).unwrap().is_none());
+        }
+        // Who would wait for the lapse of a lease would wait for a minute.
+        let ids = ["stale", "stale too", "absent", "absent too"];
+        let found = cache.get_many(ids, load).unwrap();
+        assert!(found.iter().all(|found| found.source() == Source::Loaded));
+        let is_cached = |id: &str| cache.peek(id).unwrap().is_some();
+        assert!(ids.into_iter().all(is_cached));
+    }
 }

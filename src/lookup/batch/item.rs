@@ -242,22 +242,33 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
         Ok(())
     }
 
-    /// Its load has ended, and so has its lease.
-    pub(super) fn loaded(&mut self, ran: Result<Ran<R>, Error>) -> Result<(), Error> {
+    /// Its load has ended, and so has its lease, unless the fill failed.
+    pub(super) fn loaded(
+        &mut self,
+        ran: Result<Ran<R>, Error>,
+        fill_failed: bool,
+    ) -> Result<(), Error> {
         let stand = mem::replace(&mut self.stand, Stand::Asks { look: true });
         let Stand::Leads(right) = stand else {
             unreachable!("only they load");
         };
         let outcome = ran.map(|ran| ran.record);
+        let ended = |keeping: Keeping<'_>| {
+            if fill_failed {
+                keeping.fill_failed();
+            } else {
+                keeping.end();
+            }
+        };
         let (source, degraded_by) = match right {
             Right::Refresh(leader, keeping, cached) => {
-                keeping.end();
+                ended(keeping);
                 drop(leader);
                 self.stand = Stand::Done(self.asking.refreshed(outcome, cached));
                 return Ok(());
             }
             Right::Lease(leader, keeping) => {
-                keeping.end();
+                ended(keeping);
                 drop(leader);
                 (Source::Loaded, None)
             }

@@ -238,40 +238,43 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
                 led.push(Led { item, ran });
             }
         }
-        Self::finish(self.inner, &led);
+        let fill_failed = Self::finish(self.inner, &led);
         let mut error = None;
-        for Led { item, ran } in led {
-            error = item.loaded(ran).err().or(error);
+        for (Led { item, ran }, fill_failed) in led.into_iter().zip(fill_failed) {
+            error = item.loaded(ran, fill_failed).err().or(error);
         }
         error.map_or(Ok(()), Err)
     }
 
-    /// Fills what was loaded under a lease, and gives the others back.
-    fn finish(inner: &Inner<R>, led: &[Led<'_, '_, R>]) {
+    /// Fills what was loaded under a lease, and gives the others back. Says of each whether its fill failed.
+    fn finish(inner: &Inner<R>, led: &[Led<'_, '_, R>]) -> Vec<bool> {
         let nothing = Fields::new();
-        let leases = led.iter().filter_map(|Led { item, ran }| {
-            let (leader, back_off) = match &item.stand {
-                Stand::Leads(Right::Lease(leader, _)) => (leader, None),
-                Stand::Leads(Right::Refresh(leader, ..)) => {
-                    (leader, Some(inner.settings.lease_ttl))
-                }
-                _ => return None,
-            };
-            let finish = Finish {
-                keys: item.keys(),
-                token: *leader.key(),
-                end: match (ran, back_off) {
-                    (Ok(ran), _) => {
-                        let (stay, fields) = ran.stored(&nothing);
-                        End::Fill(stay, fields)
+        let leases = led
+            .iter()
+            .enumerate()
+            .filter_map(|(at, Led { item, ran })| {
+                let (leader, back_off) = match &item.stand {
+                    Stand::Leads(Right::Lease(leader, _)) => (leader, None),
+                    Stand::Leads(Right::Refresh(leader, ..)) => {
+                        (leader, Some(inner.settings.lease_ttl))
                     }
-                    (Err(_), None) => End::Release,
-                    (Err(_), Some(pause)) => End::BackOff(pause),
-                },
-            };
-            Some((item, finish))
-        });
-        let (items, loads): (Vec<_>, Vec<_>) = leases.unzip();
+                    _ => return None,
+                };
+                let finish = Finish {
+                    keys: item.keys(),
+                    token: *leader.key(),
+                    end: match (ran, back_off) {
+                        (Ok(ran), _) => {
+                            let (stay, fields) = ran.stored(&nothing);
+                            End::Fill(stay, fields)
+                        }
+                        (Err(_), None) => End::Release,
+                        (Err(_), Some(pause)) => End::BackOff(pause),
+                    },
+                };
+                Some((at, finish))
+            });
+        let (places, loads): (Vec<_>, Vec<_>) = leases.unzip();
         let mut fills = false;
         for load in &loads {
             if let End::Fill(stay, _) = load.end {
@@ -281,16 +284,22 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         }
         let request = if fills { "fill" } else { "release" };
         let finished = inner.ask_all(request, loads.len(), |store| store.finish_all(&loads));
-        // A failure here costs the next caller a load and this one nothing: the lease lapses.
-        for ((item, load), finished) in items.iter().zip(&loads).zip(finished) {
-            if let Ok(false) = finished
-                && let End::Fill(_, record) = load.end
-                && !record.is_empty()
-            {
-                let id = item.asking.id;
-                item.asking.report(&Event::FillRefused { id });
+        // A failure here costs the next caller a load and this one nothing. Where a release fails, the lease lapses.
+        let mut fill_failed = vec![false; led.len()];
+        for ((place, load), finished) in places.into_iter().zip(&loads).zip(finished) {
+            let End::Fill(_, record) = load.end else {
+                continue;
+            };
+            match finished {
+                Ok(false) if !record.is_empty() => {
+                    let asking = &led[place].item.asking;
+                    asking.report(&Event::FillRefused { id: asking.id });
+                }
+                Ok(_) => {}
+                Err(_) => fill_failed[place] = true,
             }
         }
+        fill_failed
     }
 
     /// How long to pause before it asks again for leases of other processes: until the first of them may have lapsed,

@@ -87,7 +87,7 @@ impl RedisStore {
         })
     }
 
-    pub(super) fn finish_many(&self, loads: &[Finish<'_>]) -> Each<bool> {
+    pub(super) fn finish_together(&self, loads: &[Finish<'_>]) -> Each<bool> {
         let Scripts {
             fill,
             release,

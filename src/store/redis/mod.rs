@@ -5,6 +5,7 @@
 
 mod check;
 mod crowd;
+mod large;
 mod many;
 mod question;
 mod replicated;
@@ -100,7 +101,7 @@ impl Store for RedisStore {
         ttl: Duration,
         record: &Fields,
     ) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.send_fill(record, |connection| {
             self.scripts.fill.call(connection, keys, |request| {
                 request.arg(token.as_bytes()).arg(millis(ttl));
                 for (name, value) in record {

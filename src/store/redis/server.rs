@@ -2,7 +2,7 @@
 
 use redis::{Connection, RedisResult};
 
-use super::question::Crowds;
+use super::{large::RefusedLength, question::Crowds};
 #[cfg(feature = "sentinel")]
 use crate::store::end::Handle;
 use crate::store::{
@@ -18,6 +18,7 @@ pub(crate) struct RedisStore {
     pub(super) connections: Connections,
     pub(in crate::store) scripts: Scripts,
     pub(super) crowds: Crowds,
+    pub(super) refused_length: RefusedLength,
     /// How many of them must have what was ended before it counts.
     pub(super) replicas: u32,
     /// Who asks the sentinels.
@@ -43,6 +44,7 @@ impl RedisStore {
             connections: Connections::new(source, pool_size, timeouts),
             scripts: Scripts::new(),
             crowds: Crowds::default(),
+            refused_length: RefusedLength::default(),
             replicas,
         }
     }
