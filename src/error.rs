@@ -71,9 +71,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// What the caller handed over cannot be stored in a flat hash. Nothing was written. Returned by `update` and
-    /// `update_field` only: a loaded record that cannot be stored is returned and not cached, see
-    /// [`Event::Unstorable`](crate::Event::Unstorable).
+    /// What the caller handed over cannot be stored in a flat hash. Nothing was written. Returned
+    /// by `update` and `update_field` only: a loaded record that cannot be stored is returned and
+    /// not cached, see [`Event::Unstorable`](crate::Event::Unstorable).
     Record {
         /// The field at fault, where it is one field's fault.
         field: Option<String>,

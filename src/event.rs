@@ -120,14 +120,16 @@ pub enum Event<'a> {
         /// Of the record.
         id: &'a str,
     },
-    /// A record was loaded and returned, but it cannot be cached. Whatever the cache held for this id is removed. Not
-    /// reported where nothing was to be cached: without Redis, during a write, or with a TTL of zero.
+    /// A record was loaded and returned, but it cannot be cached. Whatever the cache held for this
+    /// id is removed. Not reported where nothing was to be cached: without Redis, during a write,
+    /// or with a TTL of zero.
     Unstorable {
         /// Of the record.
         id: &'a str,
         /// The name of the field at fault, cut to 64 bytes; `None` where no single field is.
         field: Option<&'a str>,
-        /// What is wrong with it. Never a value, unless the type's own `Serialize` fails and says one.
+        /// What is wrong with it. Never a value, unless the type's own `Serialize` fails and says
+        /// one.
         reason: &'a str,
     },
     /// An entry is no hash, or does not decode into the record type.

@@ -2,8 +2,7 @@
 //!
 //! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends or has
 //! taken `max_load_time`; so one renewal may fail before it lapses. All leases that are due are renewed in one
-//! round trip, however many there are. A process that dies renews nothing, and
-//! its leases lapse by themselves.
+//! round trip, however many there are. A process that dies renews nothing, and its leases lapse.
 //!
 //! The thread is started by the first load and sleeps while none is under way. It knows the link to the store, and
 //! nothing of flights and records. It also gives back leases for which nobody wants to wait: those of which
@@ -257,8 +256,9 @@ impl Keeping<'_> {
         self.ended = true;
     }
 
-    /// The fill failed. The lease is given back, so that nobody waits until it lapses, and the entry goes: what was loaded
-    /// is newer. Tried once, by the thread, since the caller has waited enough. If the fill was done after all, its token is gone.
+    /// The fill failed. The lease is given back, so that nobody waits until it lapses, and the
+    /// entry goes: what was loaded is newer. Tried once, by the thread, since the caller has waited
+    /// enough. If the fill was done after all, its token is gone.
     pub(crate) fn fill_failed(mut self) {
         self.ends_entry = true;
     }

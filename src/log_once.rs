@@ -6,7 +6,8 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-/// More fields than a record type has. A map's keys may be without end; nobody reads the hundredth line about them.
+/// More fields than a record type has. A map's keys may be without end; nobody reads the hundredth
+/// line about them.
 const MOST: usize = 100;
 
 /// The fields that have been logged; `None` stands for the record as a whole.

@@ -68,8 +68,8 @@ impl Reporter {
         }
     }
 
-    /// Says that a loaded record cannot be cached. Logged once for each field and not at intervals: the type
-    /// must change before that stops, and every load of such a record would say it again.
+    /// Says that a loaded record cannot be cached. Logged once for each field and not at intervals:
+    /// the type must change before that stops, and every load of such a record would say it again.
     pub(crate) fn unstorable(&self, id: &str, why: Unstorable) {
         let Unstorable { field, reason } = &why;
         let field = field.as_deref();

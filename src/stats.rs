@@ -38,8 +38,8 @@ pub struct Stats {
     /// invalidation came in between, or the lease lapsed. Or the fill was sent again, since its connection
     /// broke, and had been done the first time.
     pub refused_fills: u64,
-    /// Records that were loaded and returned, but cannot be cached: they have no field, or one that does not
-    /// come back as it was. See [`Event::Unstorable`](crate::Event::Unstorable).
+    /// Records that were loaded and returned, but cannot be cached: they have no field, or one that
+    /// does not come back as it was. See [`Event::Unstorable`](crate::Event::Unstorable).
     pub unstorable_records: u64,
     /// Lookups that went on without Redis, because it failed or because a wait took too long.
     pub degraded: u64,

@@ -1,4 +1,5 @@
-//! JSON that its type reads back as something else is not stored, and what is only in another order is not.
+//! JSON that its type reads back as something else is not stored, and what is only in another order
+//! is not.
 
 #![cfg(feature = "json")]
 

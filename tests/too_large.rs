@@ -1,5 +1,6 @@
-//! Rows that the cache would store and the server refuses: it hangs up in the middle of a value that is longer than its
-//! `proto-max-bulk-len`. Nobody waits for that, and the rows beside them are cached.
+//! Rows that the cache would store and the server refuses: it hangs up in the middle of a value
+//! that is longer than its `proto-max-bulk-len`. Nobody waits for that, and the rows beside them
+//! are cached.
 
 mod support;
 

@@ -1,7 +1,8 @@
-//! Records that a flat hash can't hold: for each the cache names the field and the reason, and writes nothing.
+//! Records that a flat hash can't hold: for each the cache names the field and the reason, and
+//! writes nothing.
 //!
-//! What would come back changed is one of them: nobody would notice it. That such a record is returned all the same is
-//! the subject of `unstorable_rows.rs`.
+//! What would come back changed is one of them: nobody would notice it. That such a record is
+//! returned all the same is the subject of `unstorable_rows.rs`.
 
 #[path = "support/reasons.rs"]
 mod reasons;

@@ -22,7 +22,8 @@ use cache_aside::{
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 use support::{Server, free_port, until};
 
-/// What a test needs of a record's type. Records are compared by their `Debug` text, as NaN differs from itself.
+/// What a test needs of a record's type. Records are compared by their `Debug` text, as NaN differs
+/// from itself.
 trait Row: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
 impl<R: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Row for R {}
 
@@ -55,7 +56,8 @@ enum TextOrNumber {
     Text(String),
 }
 
-/// Checks one situation with each kind of row: a good one, a bad one, and the field that the cache must name.
+/// Checks one situation with each kind of row: a good one, a bad one, and the field that the cache
+/// must name.
 macro_rules! for_each_kind_of_row {
     ($check:expr) => {{
         let check = &$check;
@@ -336,7 +338,8 @@ struct Early<'a>(&'a Server);
 
 impl Check for Early<'_> {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, _: Option<&str>) {
-        // By the setting a load takes longer than the record lives, so that nine of ten lookups load it early.
+        // By the setting a load takes longer than the record lives, so that nine of ten lookups
+        // load it early.
         let builder = builder(self.0, prefix).ttl(Duration::from_secs(2));
         let cache: Cache<R> = builder.early_refresh(1_000.0).build().unwrap();
         let slow = |_: &str| {

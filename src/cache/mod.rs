@@ -37,14 +37,17 @@ use crate::{
 /// | a newtype, `Box<T>`, `Cow<T>` | as what is in it |
 /// | a list, tuple, map, struct or enum with contents in a field, or any other type as a record | not cached; with the feature `json`, `Json<R>` stores the whole record as one field |
 ///
-/// What is loaded is read back from its fields before it is stored. It is not cached where it would come back as
+/// What is loaded is read back from its fields before it is stored. It is not cached where it would
+/// come back as
 /// something else: numbers in what is `untagged`, `flatten`ed or an enum with a `tag`, since a hash doesn't tell numbers
-/// from texts; `None` in a map, or where a `default` would take its place; `Some(None)`; two fields of one name. Nor is
-/// a record without any field, or with a field name that begins with `__cache_aside`.
+/// from texts; `None` in a map, or where a `default` would take its place; `Some(None)`; two fields
+/// of one name. Nor is a record without any field, or with a field name that begins with
+/// `__cache_aside`.
 ///
 /// A record that cannot be cached is returned as the loader gave it, each time by a load.
-/// [`unstorable_records`](Stats::unstorable_records) counts it, [`Event::Unstorable`](crate::Event::Unstorable) names
-/// the field and the reason, and the log does so once for each field.
+/// [`unstorable_records`](Stats::unstorable_records) counts it,
+/// [`Event::Unstorable`](crate::Event::Unstorable) names the field and the reason, and the log does
+/// so once for each field.
 ///
 /// ```no_run
 /// use std::convert::Infallible;

@@ -146,7 +146,8 @@ impl<R> Cache<R> {
     ///
     /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; that is remembered, as
     ///   with [`invalidate`](Cache::invalidate). Where only the update failed, there is no record left, and the result is false.
-    /// - [`Error::Record`]: the field's name is one of the cache's own, or the value is longer than 512 MiB.
+    /// - [`Error::Record`]: the field's name is one of the cache's own, or the value is longer than
+    ///   512 MiB.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn update_field(
         &self,
@@ -189,7 +190,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Contended`]: each attempt was overtaken. The record has been invalidated instead.
-    /// - [`Error::Record`]: what `change` returned cannot be cached. The cached one stays as it was.
+    /// - [`Error::Record`]: what `change` returned cannot be cached. The cached record stays as it
+    ///   was.
     /// - [`Error::Redis`]: neither the update nor the invalidation in its place worked; that is remembered, as
     ///   with [`invalidate`](Cache::invalidate). Where only the update failed, there is no record left, and the result is false.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.

@@ -23,7 +23,8 @@ pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 ///
 /// # Errors
 ///
-/// [`Unstorable`] for what is no flat record (nested or sequence values, no field at all), for what would
+/// [`Unstorable`] for what is no flat record (nested or sequence values, no field at all), for what
+/// would
 /// come back other than it is, and for a name that is the cache's own.
 pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Unstorable> {
     let parts = ser::take_apart(record)?;

@@ -74,9 +74,11 @@ use faithful::to_text;
 ///
 /// What went in, numbers to the last bit, or it is not cached: `get` returns it and counts it in
 /// [`unstorable_records`](crate::Stats::unstorable_records), and `update` fails with
-/// [`Error::Record`](crate::Error::Record). The reason names the place in the value of: NaN and infinities, which JSON would turn into `null`; what is `null` within a
+/// [`Error::Record`](crate::Error::Record). The reason names the place in the value of: NaN and
+/// infinities, which JSON would turn into `null`; what is `null` within a
 /// `Some`, as in `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
-/// number; nesting deeper than 127. Not cached as a whole: what its type reads back as something else, so that it
+/// number; nesting deeper than 127. Not cached as a whole: what its type reads back as something
+/// else, so that it
 /// would write another JSON (in whatever order). That is what a `default` replaces though it was skipped, what fits
 /// an earlier variant of an `untagged` enum, a map with a key twice, and a text that a type writes otherwise each
 /// time. What isn't in the JSON can't be seen: `#[serde(skip)]`, a value that is skipped as its `default` is, or

@@ -82,8 +82,9 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         outcome
     }
 
-    /// Puts there what the primary says. With no record, or one that cannot be stored, that is nothing: what stood there
-    /// is older than this load, and must not be served any longer. The same request gives the lease back.
+    /// Puts there what the primary says. With no record, or one that cannot be stored, that is
+    /// nothing: what stood there is older than this load, and must not be served any longer. The
+    /// same request gives the lease back.
     fn fill(&self, keys: &Keys, token: Token, ran: &Ran<R>) -> Result<bool, Error> {
         let inner = self.inner;
         let nothing = Fields::new();
@@ -174,7 +175,8 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     }
 
     /// What of a load is stored, and how long it stays. A TTL that the loader chose is kept to; those of the settings
-    /// are jittered. `None`: nothing is stored, because that is wanted or because the record cannot be.
+    /// are jittered. `None`: nothing is stored, because that is wanted or because the record cannot
+    /// be.
     fn entry(&self, record: Option<&R>, chosen: Option<Duration>) -> Option<(Duration, Fields)> {
         let Settings {
             negative_ttl,

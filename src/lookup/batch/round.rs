@@ -246,7 +246,8 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         error.map_or(Ok(()), Err)
     }
 
-    /// Fills what was loaded under a lease, and gives the others back. Says of each whether its fill failed.
+    /// Fills what was loaded under a lease, and gives the others back. Says of each whether its
+    /// fill failed.
     fn finish(inner: &Inner<R>, led: &[Led<'_, '_, R>]) -> Vec<bool> {
         let nothing = Fields::new();
         let leases = led
@@ -284,7 +285,8 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         }
         let request = if fills { "fill" } else { "release" };
         let finished = inner.ask_all(request, loads.len(), |store| store.finish_all(&loads));
-        // A failure here costs the next caller a load and this one nothing. Where a release fails, the lease lapses.
+        // A failure here costs the next caller a load and this one nothing. Where a release fails,
+        // the lease lapses.
         let mut fill_failed = vec![false; led.len()];
         for ((place, load), finished) in places.into_iter().zip(&loads).zip(finished) {
             let End::Fill(_, record) = load.end else {

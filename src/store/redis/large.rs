@@ -1,9 +1,10 @@
 //! Fills so large that a server may hang up instead of answering.
 //!
-//! A server closes the connection in the middle of a value that is longer than its `proto-max-bulk-len`; a managed
-//! service or a proxy may have a limit of its own. To the client that looks like a lost server. This file tells the two
-//! apart, so that such a record opens no breaker, and is not sent again and again: each time costs the pool its
-//! connections. The limit itself cannot be asked for, since a cache may be denied `CONFIG`.
+//! A server closes the connection in the middle of a value that is longer than its
+//! `proto-max-bulk-len`; a managed service or a proxy may have a limit of its own. To the client
+//! that looks like a lost server. This file tells the two apart, so that such a record opens no
+//! breaker, and is not sent again and again: each time costs the pool its connections. The limit
+//! itself cannot be asked for, since a cache may be denied `CONFIG`.
 
 use std::{
     fmt,
@@ -27,7 +28,8 @@ use crate::{
 /// No server takes less: the smallest `proto-max-bulk-len` that Redis accepts.
 const ALWAYS_TAKEN: usize = 1 << 20;
 
-/// How long a refusal is remembered. The limit can be raised at any time, and one connection a minute costs little.
+/// How long a refusal is remembered. The limit can be raised at any time, and one connection a
+/// minute costs little.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// The length of the shortest value of late at which the server hung up, and when that was.
@@ -86,7 +88,8 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server answers a third one, it is there, and it hung up on this request.
+        // The connection was lost twice. If the server answers a third one, it is there, and it
+        // hung up on this request.
         match self.ping() {
             Err(silent) if silent.symptom != Symptom::Refused => Err(failure),
             _ => {
@@ -96,8 +99,8 @@ impl RedisStore {
         }
     }
 
-    /// Ends many loads. A large record is sent in a request of its own: where the server hangs up on it, what stands behind
-    /// it in a pipeline would be lost as well.
+    /// Ends many loads. A large record is sent in a request of its own: where the server hangs up
+    /// on it, what stands behind it in a pipeline would be lost as well.
     pub(super) fn finish_many(&self, loads: &[Finish<'_>]) -> Each<bool> {
         if !loads.iter().any(is_large) {
             return self.finish_together(loads);
