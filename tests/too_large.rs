@@ -40,11 +40,13 @@ fn row_of(bytes: usize) -> Record {
     Record::from([("photo", "x".repeat(bytes))])
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a loader returns a result")]
 fn load_large(_: &str) -> Result<Option<Record>, Infallible> {
     Ok(Some(row_of(3 * LIMIT)))
 }
 
 /// Large rows have an id that says so.
+#[expect(clippy::unnecessary_wraps, reason = "a loader returns a result")]
 fn load_many(ids: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
     let row = |id: &&str| {
         let bytes = if id.starts_with("large") {
@@ -87,16 +89,16 @@ fn a_fill_that_the_server_refuses_gives_its_lease_back() {
 fn a_cache_elsewhere_that_waits_for_such_a_fill_is_freed_at_once() {
     let server = server();
     let (cache, other) = (cache(&server), cache(&server));
-    let (begun, has_begun) = mpsc::channel();
+    let (loading, is_loading) = mpsc::channel();
     thread::scope(|scope| {
         let leader = scope.spawn(|| {
             cache.get("large", |id| {
-                begun.send(()).unwrap();
+                loading.send(()).unwrap();
                 until(|| other.stats().misses == 1);
                 load_large(id)
             })
         });
-        has_begun.recv().unwrap();
+        is_loading.recv().unwrap();
         let began = Instant::now();
         let found = other.get("large", load_loaf).unwrap();
         assert!(began.elapsed() < LEASE_TTL / 4);

@@ -370,12 +370,12 @@ impl Check for Told<'_> {
         // The other tests of this process are heard as well.
         let prefix = &*format!("told:{prefix}");
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let hears = Arc::clone(&heard);
+        let notes = Arc::clone(&heard);
         let builder = builder(self.0, prefix).observer(move |cache: &str, event: &Event<'_>| {
             if let Event::Unstorable { id, field, reason } = event {
                 assert!(!reason.is_empty());
                 let field = field.map(str::to_owned);
-                hears.lock().unwrap().push((format!("{cache}{id}"), field));
+                notes.lock().unwrap().push((format!("{cache}{id}"), field));
             }
         });
         let cache: Cache<R> = builder.build().unwrap();
@@ -501,9 +501,9 @@ fn a_cache_elsewhere_that_waits_for_such_a_load_is_freed_at_once() {
     for (tracking, in_a_batch) in [(false, false), (false, true), (true, false), (true, true)] {
         let (cache, other) = (build(tracking), build(tracking));
         until(|| other.stats().listening == tracking);
-        let (begun, has_begun) = mpsc::channel();
+        let (loading, is_loading) = mpsc::channel();
         let row = || {
-            begun.send(()).unwrap();
+            loading.send(()).unwrap();
             until(|| other.stats().misses == 1);
             Record::new()
         };
@@ -517,7 +517,7 @@ fn a_cache_elsewhere_that_waits_for_such_a_load_is_freed_at_once() {
                     cache.get("r", load).unwrap()
                 }
             });
-            has_begun.recv().unwrap();
+            is_loading.recv().unwrap();
             let began = Instant::now();
             let found = other.get("r", support::load_loaf).unwrap();
             assert!(began.elapsed() < lease_ttl / 4);
