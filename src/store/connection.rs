@@ -24,7 +24,7 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use super::{
     Failure, Symptom,
-    cause::{NoneFree, Silent, failure, is_lost, is_protocol_error, is_refusal},
+    cause::{NoneFree, Silent, failure, is_lost, is_refusal},
     source::Source,
     timeouts::Timeouts,
 };
@@ -231,7 +231,7 @@ impl Connections {
             Err(error) if self.source.is_deposed(error) => true,
             // The server's own refusal is a whole reply. After anything else, what comes next on this
             // wire may belong to this request.
-            Err(error) => !is_refusal(error) || is_protocol_error(error),
+            Err(error) => !is_refusal(error),
         };
         let is_gone =
             |error: &RedisError| error.is_connection_dropped() || self.source.is_deposed(error);
