@@ -8,8 +8,6 @@
 //! Nothing is sent to test a connection, not at checkout and not when idle.
 
 use std::{
-    error::Error as StdError,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,14 +17,16 @@ use std::{
 
 use parking_lot::Mutex;
 use r2d2::{ManageConnection, Pool, PooledConnection};
-use redis::{Connection, ErrorKind, RedisError, RedisResult};
-use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
+use redis::{Connection, ErrorKind, RedisResult};
 
 use super::{
     Failure, Symptom,
-    cause::{NoneFree, Silent, failure, is_refusal},
+    cause::{NoneFree, Silent, failure, is_lost, is_refusal},
+    other_server::{Moved, is_read_only},
+    server_identity::Role,
     source::Source,
     timeouts::Timeouts,
+    workers::workers,
 };
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -35,9 +35,6 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 /// How long r2d2 pauses between attempts to connect: from 200 ms, doubled up to half of this. So a server that
 /// comes back is found within half a second.
 const RECONNECT: Duration = Duration::from_secs(1);
-
-/// How many connections are opened at the same time. Three, as in r2d2: one that hangs doesn't hold up the rest.
-const CONNECTING: usize = 3;
 
 /// What a request leaves behind when its reply is lost. It may have been done, or be done later still, when
 /// something on the way lets go of it.
@@ -75,14 +72,23 @@ struct Wire {
     connection: Connection,
     /// `Seen::losses` before it was opened.
     born: u64,
-    /// Of the source, when it was opened.
-    term: u64,
+    /// Of the source, when it was opened. With another one it leads to a former server.
+    epoch: u64,
+    /// What that called itself.
+    role: Option<Role>,
     /// True from before a request is sent until its reply has been read whole.
     unfit: bool,
 }
 
 /// A connection that goes back to its pool when it is dropped.
 pub(crate) struct Lent(PooledConnection<Manager>);
+
+impl Lent {
+    /// What the server called itself when it was opened.
+    pub(super) fn role(&self) -> Option<Role> {
+        self.0.role
+    }
+}
 
 impl ManageConnection for Manager {
     type Connection = Wire;
@@ -92,10 +98,11 @@ impl ManageConnection for Manager {
         let born = self.seen.losses.load(Ordering::Acquire);
         let opened = self.source.open(self.timeouts, None);
         *self.seen.refusal.lock() = opened.as_ref().err().cloned();
-        opened.map(|(connection, term)| Wire {
-            connection,
+        opened.map(|opened| Wire {
+            connection: opened.connection,
             born,
-            term,
+            epoch: opened.epoch,
+            role: opened.role,
             unfit: false,
         })
     }
@@ -103,7 +110,7 @@ impl ManageConnection for Manager {
     /// Asked at every checkout, so it looks and sends nothing.
     fn is_valid(&self, wire: &mut Wire) -> Result<(), Failure> {
         let is_of_now = wire.born == self.seen.losses.load(Ordering::Acquire);
-        if is_of_now && wire.term == self.source.term() {
+        if is_of_now && wire.epoch == self.source.epoch().current() {
             return Ok(());
         }
         Err(Failure::new(Symptom::Silent, Moved))
@@ -114,16 +121,6 @@ impl ManageConnection for Manager {
     }
 }
 
-/// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would make stay for
-/// half a minute after the pool is gone, because the next look for idle connections is due then.
-fn workers() -> ScheduledThreadPool {
-    ScheduledThreadPool::builder()
-        .num_threads(CONNECTING)
-        .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
-        .thread_name_pattern("cache-aside-connect")
-        .build()
-}
-
 /// A pool of connections to one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
@@ -131,24 +128,6 @@ pub(crate) struct Connections {
     source: Source,
     timeouts: Timeouts,
     seen: Arc<Seen>,
-}
-
-/// The server isn't the one that it was.
-#[derive(Debug)]
-pub(super) struct Moved;
-
-impl fmt::Display for Moved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is from before the server was lost, or another became it")
-    }
-}
-
-impl StdError for Moved {}
-
-/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
-/// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
-fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() && !error.is_timeout()
 }
 
 impl Connections {
@@ -206,45 +185,61 @@ impl Connections {
         &self,
         wire: Lent,
         conduct: Conduct,
-        mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
+        run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let mut outcome = self.run_once(wire, conduct, &mut run);
-        let is_worth_repeating =
-            |error: &RedisError| is_lost(error) || self.source.is_deposed(error);
-        if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(is_worth_repeating) {
-            let wire = self.checkout(self.timeouts.checkout)?;
-            outcome = self.run_once(wire, conduct, &mut run);
-        }
-        outcome.map_err(|error| failure(error, self.timeouts.io))
+        self.run_in_epoch(wire, conduct, run).map(|(_, done)| done)
     }
 
+    /// The same, with the epoch of the connection on which it was done: what was done in the same one was done by one server.
+    pub(crate) fn run_in_epoch<T>(
+        &self,
+        wire: Lent,
+        conduct: Conduct,
+        mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
+    ) -> Result<(u64, T), Failure> {
+        let mut epoch = wire.0.epoch;
+        let (mut outcome, is_lost) = self.run_once(wire, conduct, &mut run);
+        if conduct == Conduct::Repeatable && is_lost {
+            let wire = self.checkout(self.timeouts.checkout)?;
+            epoch = wire.0.epoch;
+            (outcome, _) = self.run_once(wire, conduct, &mut run);
+        }
+        match outcome {
+            Ok(done) => Ok((epoch, done)),
+            Err(error) => Err(failure(error, self.timeouts.io)),
+        }
+    }
+
+    /// And whether that may go better on a new connection.
     fn run_once<T>(
         &self,
         Lent(mut wire): Lent,
         conduct: Conduct,
         run: &mut impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> RedisResult<T> {
+    ) -> (RedisResult<T>, bool) {
         // Unfit until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
         let mut outcome = run(&mut wire.connection);
-        if outcome.is_ok() && wire.term != self.source.term() {
-            // Somebody else is the server by now. What this one has read may be old, and what it was told is told to nobody.
+        let epoch = self.source.epoch();
+        if outcome.is_ok() && wire.epoch != epoch.current() {
+            // Another one is the server by now. What this one has read may be old, and what it was told is told to nobody.
             outcome = Err((ErrorKind::Io, "another server has taken over meanwhile").into());
         }
-        wire.unfit = match &outcome {
-            Ok(_) => false,
-            Err(_) if conduct == Conduct::Transaction => true,
-            Err(error) if self.source.is_deposed(error) => true,
-            // The server's own refusal is a whole reply. After anything else, what comes next on this
-            // wire may belong to this request.
-            Err(error) => !is_refusal(error),
+        let Err(error) = &outcome else {
+            wire.unfit = false;
+            return (outcome, false);
         };
-        let is_gone =
-            |error: &RedisError| error.is_connection_dropped() || self.source.is_deposed(error);
-        if outcome.as_ref().is_err_and(is_gone) {
+        // The server's own refusal is a whole reply. After anything else, what comes next on this wire may belong to this
+        // request.
+        wire.unfit = conduct == Conduct::Transaction || !is_refusal(error);
+        let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
+        if is_demoted {
+            epoch.retire(wire.epoch);
+        } else if error.is_connection_dropped() {
             self.seen.losses.fetch_add(1, Ordering::AcqRel);
         }
-        outcome
+        let is_lost = is_demoted || is_lost(error);
+        (outcome, is_lost)
     }
 
     /// A free connection.
@@ -274,6 +269,12 @@ impl Connections {
             }
             step = (2 * step).min(left);
         }
+    }
+
+    /// How many connections are open, and how many of them are free.
+    pub(super) fn count(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.connections, state.idle_connections)
     }
 
     /// Why nobody had a connection to lend in time.

@@ -2,7 +2,8 @@
 //!
 //! It carries whole requests, one at a time on a connection, each with its whole reply, whatever the pieces
 //! in which they come: so a harm hits exactly what it names. A request is what the client sends before it
-//! waits: one command or a pipeline.
+//! waits: one command or a pipeline. A greeting, of a new connection, is harmed only where that is named: connections are also
+//! opened beside the calls of a test, to look whether the address leads to another server.
 
 #![allow(dead_code, reason = "each user takes its own part")]
 
@@ -46,9 +47,9 @@ pub(crate) enum Harm {
 /// Which requests are harmed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which {
-    /// All, until the proxy is told to stop.
+    /// All but greetings, until the proxy is told to stop.
     Each,
-    /// One: the first, the second, and so on, from now on.
+    /// One: the first, the second, and so on, from now on, without greetings.
     Nth(usize),
     /// One: the next that contains these bytes.
     With(&'static [u8]),
@@ -136,7 +137,9 @@ impl Shared {
     fn harm_to(&self, request: &[u8]) -> Option<Harm> {
         let mut orders = self.orders.lock().unwrap();
         let (which, harm) = (*orders)?;
+        let is_greeting = request.starts_with(b"*2\r\n$5\r\nHELLO\r\n");
         let (hit, next) = match which {
+            Which::Each | Which::Nth(_) if is_greeting => return None,
             Which::Each => (true, Some(which)),
             Which::Nth(1) => (true, None),
             Which::Nth(n) => (false, Some(Which::Nth(n - 1))),

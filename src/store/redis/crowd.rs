@@ -116,7 +116,9 @@ impl RedisStore {
                 return Ok(());
             };
             party.answer(match answer {
-                Err(error) if !is_refusal(&error) => return Err(error),
+                Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {
+                    return Err(error);
+                }
                 Err(refusal) => Err(cause::failure(refusal, io)),
                 Ok(answer) => Ok(answer),
             });
