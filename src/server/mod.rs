@@ -118,7 +118,8 @@ impl Redis {
 }
 
 impl RedisBuilder {
-    /// Sets how many connections are opened at most, to each node of a cluster. They are opened when needed and closed after ten idle
+    /// Sets how many connections are opened at most, to each node of a cluster. (While some are open, a pool of one server opens
+    /// one more each second, for a moment, to see whether the address leads to another server.) They are opened when needed and closed after ten idle
     /// minutes. No connection is held while a loader runs, and lookups that find none free share the next one: all who wait
     /// are asked for in one pipeline. So far fewer are needed than there are threads. 1 to 10,000.
     ///
@@ -252,8 +253,9 @@ impl RedisBuilder {
     ///
     /// # Cost
     ///
-    /// One connection, closed again, and one round trip, a second one where the server doesn't know `HELLO`; on a cluster one to
-    /// each master, and another that asks for them. None when [`lazy`](RedisBuilder::lazy), which finds none of this out.
+    /// One connection, closed again, and two round trips: one asks the server who it is, one tells it the scripts. A third one
+    /// where the server doesn't know `HELLO`. On a cluster the same for each master, and another connection that asks for them.
+    /// None when [`lazy`](RedisBuilder::lazy), which finds none of this out.
     ///
     /// # Errors
     ///

@@ -185,29 +185,32 @@ impl Connections {
         &self,
         wire: Lent,
         conduct: Conduct,
-        run: impl FnMut(&mut Connection) -> RedisResult<T>,
+        mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        self.run_in_epoch(wire, conduct, run).map(|(_, done)| done)
+        self.run_in_epoch(wire, conduct, |connection, _| run(connection))
     }
 
-    /// The same, with the epoch of the connection on which it was done: what was done in the same one was done by one server.
+    /// The same for a request that is told the epoch of its connection: what was done in one epoch was done by one server.
     pub(crate) fn run_in_epoch<T>(
         &self,
         wire: Lent,
         conduct: Conduct,
-        mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> Result<(u64, T), Failure> {
-        let mut epoch = wire.0.epoch;
+        mut run: impl FnMut(&mut Connection, u64) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
         let (mut outcome, is_lost) = self.run_once(wire, conduct, &mut run);
         if conduct == Conduct::Repeatable && is_lost {
             let wire = self.checkout(self.timeouts.checkout)?;
-            epoch = wire.0.epoch;
             (outcome, _) = self.run_once(wire, conduct, &mut run);
         }
-        match outcome {
-            Ok(done) => Ok((epoch, done)),
-            Err(error) => Err(failure(error, self.timeouts.io)),
+        outcome.map_err(|error| failure(error, self.timeouts.io))
+    }
+
+    /// Fails where another server has taken over since this epoch. Then what was read may be old, and nobody may be told it.
+    pub(crate) fn still_in(&self, epoch: u64) -> RedisResult<()> {
+        if epoch == self.source.epoch().current() {
+            return Ok(());
         }
+        Err((ErrorKind::Io, "another server has taken over meanwhile").into())
     }
 
     /// And whether that may go better on a new connection.
@@ -215,16 +218,13 @@ impl Connections {
         &self,
         Lent(mut wire): Lent,
         conduct: Conduct,
-        run: &mut impl FnMut(&mut Connection) -> RedisResult<T>,
+        run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> (RedisResult<T>, bool) {
         // Unfit until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
-        let mut outcome = run(&mut wire.connection);
-        let epoch = self.source.epoch();
-        if outcome.is_ok() && wire.epoch != epoch.current() {
-            // Another one is the server by now. What this one has read may be old, and what it was told is told to nobody.
-            outcome = Err((ErrorKind::Io, "another server has taken over meanwhile").into());
-        }
+        let epoch = wire.epoch;
+        let done = run(&mut wire.connection, epoch);
+        let outcome = done.and_then(|done| self.still_in(epoch).map(|()| done));
         let Err(error) = &outcome else {
             wire.unfit = false;
             return (outcome, false);
@@ -234,11 +234,13 @@ impl Connections {
         wire.unfit = conduct == Conduct::Transaction || !is_refusal(error);
         let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
-            epoch.retire(wire.epoch);
+            self.source.epoch().retire(epoch);
         } else if error.is_connection_dropped() {
             self.seen.losses.fetch_add(1, Ordering::AcqRel);
         }
-        let is_lost = is_demoted || is_lost(error);
+        // What a former server refuses, the present one may do.
+        let is_former = is_refusal(error) && self.still_in(epoch).is_err();
+        let is_lost = is_demoted || is_former || is_lost(error);
         (outcome, is_lost)
     }
 

@@ -74,7 +74,7 @@ fn ask_for_role(connections: &Connections, wire: Lent) -> Result<(), Failure> {
     let was = wire.role();
     let (source, _) = connections.terms();
     let protocol = source.info().redis_settings().protocol();
-    let ask = |connection: &mut Connection| hello(protocol).query(connection);
+    let ask = |connection: &mut Connection, epoch| Ok((epoch, hello(protocol).query(connection)?));
     // Once: on a new connection it would be the role of another server.
     let (epoch, said) = connections.run_in_epoch(wire, Conduct::Once, ask)?;
     let role = Greeting::of_hello(&said).and_then(|said| said.identity().role);

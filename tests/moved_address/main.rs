@@ -4,6 +4,8 @@
 #[path = "../support/listeners.rs"]
 mod listeners;
 mod pair;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/relay.rs"]
 mod relay;
 #[path = "../support/mod.rs"]

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Source};
+use cache_aside::{Cache, Redis, Source};
 
 use crate::{
     MS, SEEN_WITHIN, listeners, load, number,
     pair::{Former, Pair},
-    support::until,
+    proxy::{Harm, Proxy, Which},
+    support::{Server, until},
 };
 
 /// A cache that hits version 1 of `x`, and whose connections live long.
@@ -41,6 +42,47 @@ fn a_reader_is_right_again_within_a_second() {
         assert!(took < SEEN_WITHIN, "{former:?}: {took:?}");
         assert_eq!(reader.stats().degraded, 0, "{former:?}");
     }
+}
+
+/// Answers on a shared connection are handed out one by one. Those of the former server are not.
+#[test]
+fn those_who_share_a_connection_get_nothing_that_the_former_server_says_after_the_move() {
+    const READERS: usize = 8;
+    let servers = [(); 2].map(|()| Server::start_on_port());
+    for (number, server) in ["1", "2"].into_iter().zip(&servers) {
+        for id in (0..READERS)
+            .map(|id| id.to_string())
+            .chain(["first".to_owned()])
+        {
+            let mut put = redis::cmd("HSET");
+            put.arg(format!("test:{id}")).arg(&["version", number]);
+            put.exec(&mut server.connect()).unwrap();
+        }
+    }
+    let proxy = Proxy::before(servers[0].port());
+    let redis = Redis::builder(proxy.url()).pool_size(1);
+    let redis = redis.io_timeout(MS(20_000)).checkout_timeout(MS(20_000));
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    let read = |id: &str| number(cache.get(id, load(9)).unwrap().record());
+    assert_eq!(read("first"), 1);
+    // The first has the one connection until the others have come.
+    proxy.harm(Which::With(b"test:first"), Harm::Delay(MS(150)));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| read("first"));
+        until(|| proxy.has_harmed());
+        let ids = (0..READERS).map(|id| id.to_string());
+        let others: Vec<_> = ids.map(|id| scope.spawn(move || read(&id))).collect();
+        // What they ask for together is answered when the address has been moved, and that was noticed.
+        proxy.harm(Which::With(b"test:"), Harm::Delay(SEEN_WITHIN));
+        assert_eq!(first.join().unwrap(), 1);
+        until(|| proxy.has_harmed());
+        proxy.move_to(servers[1].port());
+        let seen: Vec<_> = others
+            .into_iter()
+            .map(|other| other.join().unwrap())
+            .collect();
+        assert_eq!(seen, [2; READERS]);
+    });
 }
 
 /// Its connections lay idle when the address was moved.

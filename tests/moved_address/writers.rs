@@ -100,6 +100,19 @@ fn a_writer_gets_over_readonly_without_an_error() {
     assert_eq!((stats.redis_errors, stats.degraded), (0, 0), "{stats:?}");
 }
 
+/// It is no request that may be repeated.
+#[test]
+fn an_update_that_the_former_master_refuses_becomes_an_invalidation() {
+    let pair = Pair::start();
+    let redis = pair.redis().io_timeout(Duration::from_secs(10));
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    until(|| cache.get("a", load(1)).unwrap().is_hit());
+    pair.move_to(1, Former::Replica);
+    assert!(!cache.update_field("a", "version", "2").unwrap());
+    assert_eq!(cache.get("a", load(3)).unwrap().source(), Source::Loaded);
+    assert!(cache.update_field("a", "version", "4").unwrap());
+}
+
 /// The load began on the former master, and its lease is on the new one.
 #[test]
 fn a_load_that_began_before_is_filled_after() {

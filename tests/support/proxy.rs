@@ -10,7 +10,10 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering::SeqCst},
+    },
     thread,
     time::Duration,
 };
@@ -63,6 +66,8 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Shared {
+    /// The port that new connections lead to.
+    server: AtomicU16,
     orders: Mutex<Option<(Which, Harm)>>,
     /// In the order in which they came.
     held: Mutex<Vec<Held>>,
@@ -84,11 +89,15 @@ impl Proxy {
         if crate::support::alone::is_on() {
             crate::support::alone::announce(server, port).unwrap();
         }
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            server: AtomicU16::new(server),
+            ..Shared::default()
+        });
         let for_all = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&for_all);
+                let server = shared.server.load(SeqCst);
                 // Where the server is away, the client is cut off.
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", server)) {
                     thread::spawn(move || carry(client, server, &shared));
@@ -100,6 +109,11 @@ impl Proxy {
 
     pub(crate) fn url(&self) -> String {
         crate::support::acl::url_at(self.port)
+    }
+
+    /// New connections lead to this server, and open ones where they did.
+    pub(crate) fn move_to(&self, server: u16) {
+        self.shared.server.store(server, SeqCst);
     }
 
     /// From now on harms these requests, and no others.

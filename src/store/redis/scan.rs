@@ -45,15 +45,15 @@ impl RedisStore {
         let wire = self
             .connections
             .checkout(self.connections.timeouts().checkout)?;
-        let scan = |connection: &mut Connection| {
+        let scan = |connection: &mut Connection, epoch| {
             let mut scan = cmd("SCAN");
             scan.arg(place).arg("MATCH").arg(&pattern);
-            scan.arg("COUNT").arg(PLACES).query(connection)
+            let reply: (u64, Vec<Vec<u8>>) = scan.arg("COUNT").arg(PLACES).query(connection)?;
+            Ok((epoch, reply))
         };
-        let scanned = self
-            .connections
-            .run_in_epoch(wire, Conduct::Repeatable, scan)?;
-        let (epoch, (next, names)): (u64, (u64, Vec<Vec<u8>>)) = scanned;
+        let (epoch, (next, names)) =
+            self.connections
+                .run_in_epoch(wire, Conduct::Repeatable, scan)?;
         // An id is text, so what is none cannot be of this cache.
         let names = names
             .into_iter()
