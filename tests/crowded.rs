@@ -124,7 +124,8 @@ impl World {
     }
 }
 
-/// So many looks, so many times the server has read from a socket, and so many connections that it was opened.
+/// So many looks, so many times the server has read from a socket, and so many connections that it
+/// was opened.
 fn asked(redis: &mut redis::Connection) -> [u64; 3] {
     let all: String = redis::cmd("INFO").arg("all").query(redis).unwrap();
     let number = |name| {

@@ -41,7 +41,8 @@ fn with_all_of_it_neither() {
     history(&["--grace", "--near", "--seconds", "5"]).finds_nothing();
 }
 
-/// Without this bound, a process that only looks at what is cached would be late for as long as a record lives.
+/// Without this bound, a process that only looks at what is cached would be late for as long as a
+/// record lives.
 #[test]
 fn with_an_address_that_is_moved_nothing_is_older_than_the_second_in_which_that_is_noticed() {
     for flags in [&["--moving-address"][..], &["--moving-address", "--near"]] {

@@ -11,14 +11,16 @@ use std::{
 use cache_aside::{Cache, Record, Redis};
 use support::{Server, load_loaf};
 
-/// Every command that clients sent while `work` ran, in lower case, without what opens a connection and what scripts ran.
+/// Every command that clients sent while `work` ran, in lower case, without what opens a connection
+/// and what scripts ran.
 fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
     let mut seen = all_commands(server, work);
     seen.retain(|command| !["hello", "info"].contains(&&**command));
     seen
 }
 
-/// The same, with the greetings of new connections. One is opened each second while a pool is in use.
+/// The same, with the greetings of new connections. One is opened each second while a pool is in
+/// use.
 fn all_commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
     let mut monitor = server.connect();
     monitor

@@ -33,7 +33,9 @@ pub(crate) mod support;
 /// Short, so that records expire; many round trips.
 const LIFE: Duration = Duration::from_millis(200);
 
-/// A former master should still have, a second later, what another process ended on the new one. And on a cluster a replica takes over some 2 s after its master's death. What it has then should still be there.
+/// A former master should still have, a second later, what another process ended on the new one.
+/// And on a cluster a replica takes over some 2 s after its master's death. What it has then should
+/// still be there.
 const LONG_LIFE: Duration = Duration::from_secs(4);
 
 /// Dropped, the servers are ended.
@@ -210,7 +212,8 @@ fn proxies_before(
         .map_err(|error| format!("a proxy does not start: {error}"))
 }
 
-/// For how long after a move a process may not have noticed it: a near cache has its own bound besides.
+/// For how long after a move a process may not have noticed it: a near cache has its own bound
+/// besides.
 fn may_be_late(args: &Args) -> Option<Duration> {
     let near = if args.near() {
         NEAR_STALENESS

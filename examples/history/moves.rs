@@ -1,8 +1,10 @@
-//! A fixed address that is moved between two servers, which swap their roles: what a careful operator does.
+//! A fixed address that is moved between two servers, which swap their roles: what a careful
+//! operator does.
 //!
-//! No write is acknowledged that the new master lacks: writes are paused until it has all. So no answer may be stale but
-//! those that the documentation allows, of processes that have not noticed yet. The former master stays up, and so do the
-//! connections to it. Every other time it is cut off from the new one for a while, so that it keeps what it has.
+//! No write is acknowledged that the new master lacks: writes are paused until it has all. So no
+//! answer may be stale but those that the documentation allows, of processes that have not noticed
+//! yet. The former master stays up, and so do the connections to it. Every other time it is cut off
+//! from the new one for a while, so that it keeps what it has.
 
 use std::{
     sync::{
@@ -94,7 +96,8 @@ impl Pair {
         look_for_eternal_keys(&mut connect(&master.admin_url())?, chronicle)
     }
 
-    /// Makes the replica the master and the master its replica, at once or after it was cut off for so long.
+    /// Makes the replica the master and the master its replica, at once or after it was cut off for
+    /// so long.
     fn swap(
         &mut self,
         cut_off: Option<Duration>,

@@ -29,10 +29,11 @@ pub(crate) struct Plan {
     pub(crate) replicas: u32,
     /// Whether a stale answer is reported and doesn't end the run: a failover may explain it.
     pub(crate) may_be_stale: bool,
-    /// For how long an answer may lack what another process wrote, where the address is moved. It is reported then, and the
-    /// parent looks whether there was a move.
+    /// For how long an answer may lack what another process wrote, where the address is moved. It
+    /// is reported then, and the parent looks whether there was a move.
     pub(crate) may_be_late: Option<Duration>,
-    /// It looks at what is cached, and does nothing else: no refused write ever tells it that the address was moved.
+    /// It looks at what is cached, and does nothing else: no refused write ever tells it that the
+    /// address was moved.
     pub(crate) only_peeks: bool,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,

@@ -53,8 +53,9 @@ pub(super) fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where this process was
-/// stopped while it waited, and goes on (by a debugger, a shell, or a lid that was closed).
+/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where
+/// this process was stopped while it waited, and goes on (by a debugger, a shell, or a lid that was
+/// closed).
 pub(super) fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
 }

@@ -176,8 +176,7 @@ impl Connections {
         conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let wire = self.checkout(self.timeouts.checkout)?;
-        self.run_on(wire, conduct, run)
+        self.run_on(self.checkout(self.timeouts.checkout)?, conduct, run)
     }
 
     /// The same on a connection that has been checked out.
@@ -190,7 +189,8 @@ impl Connections {
         self.run_in_epoch(wire, conduct, |connection, _| run(connection))
     }
 
-    /// The same for a request that is told the epoch of its connection: what was done in one epoch was done by one server.
+    /// The same for a request that is told the epoch of its connection: what was done in one epoch
+    /// was done by one server.
     pub(crate) fn run_in_epoch<T>(
         &self,
         wire: Lent,
@@ -205,7 +205,8 @@ impl Connections {
         outcome.map_err(|error| failure(error, self.timeouts.io))
     }
 
-    /// Fails where another server has taken over since this epoch. Then what was read may be old, and nobody may be told it.
+    /// Fails where another server has taken over since this epoch. Then what was read may be old,
+    /// and nobody may be told it.
     pub(crate) fn still_in(&self, epoch: u64) -> RedisResult<()> {
         if epoch == self.source.epoch().current() {
             return Ok(());
@@ -225,12 +226,11 @@ impl Connections {
         let epoch = wire.epoch;
         let done = run(&mut wire.connection, epoch);
         let outcome = done.and_then(|done| self.still_in(epoch).map(|()| done));
+        wire.unfit = false;
         let Err(error) = &outcome else {
-            wire.unfit = false;
             return (outcome, false);
         };
-        // The server's own refusal is a whole reply. After anything else, what comes next on this wire may belong to this
-        // request.
+        // A refusal is a whole reply. After anything else, a late reply may still come.
         wire.unfit = conduct == Conduct::Transaction || !is_refusal(error);
         let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
@@ -240,8 +240,8 @@ impl Connections {
         }
         // What a former server refuses, the present one may do.
         let is_former = is_refusal(error) && self.still_in(epoch).is_err();
-        let is_lost = is_demoted || is_former || is_lost(error);
-        (outcome, is_lost)
+        let may_repeat = is_demoted || is_former || is_lost(error);
+        (outcome, may_repeat)
     }
 
     /// A free connection.

@@ -1,7 +1,8 @@
-//! Who a server is, in its own words: what it answers to `HELLO` and `INFO`; and what follows for a cache.
+//! Who a server is, in its own words: what it answers to `HELLO` and `INFO`; and what follows for a
+//! cache.
 //!
-//! `HELLO` is allowed to every user, whatever an ACL says, and is there from Redis 6.0 on. It tells everything but the
-//! `run_id`, which `INFO` does. Pure: sends nothing.
+//! `HELLO` is allowed to every user, whatever an ACL says, and is there from Redis 6.0 on. It tells
+//! everything but the `run_id`, which `INFO` does. Pure: sends nothing.
 
 use std::fmt;
 
@@ -66,7 +67,8 @@ pub(crate) enum Kin {
     Node,
 }
 
-/// Asks who is there, in the protocol that the connection speaks. (A bare `HELLO` is not known to 6.0.)
+/// Asks who is there, in the protocol that the connection speaks. (A bare `HELLO` is not known to
+/// 6.0.)
 pub(super) fn hello(protocol: ProtocolVersion) -> Cmd {
     let version = match protocol {
         ProtocolVersion::RESP3 => 3,

@@ -1,10 +1,12 @@
-//! The thread that notices that a fixed address leads to another server by now: a name or a virtual IP that was moved.
+//! The thread that notices that a fixed address leads to another server by now: a name or a virtual
+//! IP that was moved.
 //!
-//! Connections to the former server stay open, and who only reads on them is never told `READONLY`. So while a pool has
-//! connections, or a listener is there, this thread opens a connection every [`PERIOD`], name lookup included, and greets the
-//! server: [opening](super::source::Source::open) one has the [epoch](super::server_epoch) end where that is another server. Where no
-//! connection can be opened, or the server doesn't tell its `run_id`, idle connections of the pool are asked for the role of
-//! theirs.
+//! Connections to the former server stay open, and who only reads on them is never told `READONLY`.
+//! So while a pool has connections, or a listener is there, this thread opens a connection every
+//! [`PERIOD`], name lookup included, and greets the server: [opening](super::source::Source::open)
+//! one has the [epoch](super::server_epoch) end where that is another server. Where no connection
+//! can be opened, or the server doesn't tell its `run_id`, idle connections of the pool are asked
+//! for the role of theirs.
 //!
 //! It costs a lookup nothing: it neither waits for this thread nor tells it anything.
 
@@ -21,7 +23,8 @@ use super::{
 };
 use crate::{dice::shortened, trace};
 
-/// A tenth less than the second that the documentation promises, which is left for opening the connection.
+/// A tenth less than the second that the documentation promises, which is left for opening the
+/// connection.
 const PERIOD: Duration = Duration::from_millis(900);
 
 /// Goes on until what this returns is dropped.

@@ -38,8 +38,8 @@ pub(super) struct Greeted {
     pub(super) denies_run_id: bool,
 }
 
-/// Opens a connection to a server and asks who that is, in one round trip, with which TLS ends its handshake. Fails only
-/// where the connection does: what the server refuses to say, it doesn't say.
+/// Opens a connection to a server and asks who that is, in one round trip, with which TLS ends its
+/// handshake. Fails only where the connection does: what the server refuses to say, it doesn't say.
 pub(super) fn open_and_greet(
     info: &ConnectionInfo,
     timeouts: Timeouts,

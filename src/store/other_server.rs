@@ -4,8 +4,8 @@ use std::{error::Error as StdError, fmt};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-/// Whether the server is a replica, which takes no writes. Before 7.0 the error of a script has no code of its own, and
-/// quotes this one.
+/// Whether the server is a replica, which takes no writes. Before 7.0 the error of a script has no
+/// code of its own, and quotes this one.
 pub(super) fn is_read_only(error: &RedisError) -> bool {
     let quotes = |detail: &str| detail.contains(": -READONLY ");
     error.code() == Some("READONLY")

@@ -1,14 +1,17 @@
-//! Which server the connections of one pool lead to: the rule that a connection leads to a former one.
+//! Which server the connections of one pool lead to: the rule that a connection leads to a former
+//! one.
 //!
-//! Guarantees that all connections with the current epoch lead to the same server. Pools and listeners compare epochs: what
-//! has another one is closed, and what a request on it answered counts as lost. An epoch ends when
+//! Guarantees that all connections with the current epoch lead to the same server. Pools and
+//! listeners compare epochs: what has another one is closed, and what a request on it answered
+//! counts as lost. An epoch ends when
 //!
-//! - a connection that was opened after the current server became known leads to another: the address decides;
+//! - a connection that was opened after the current server became known leads to another: the
+//!   address decides;
 //! - a server that was a master says that it is none (`READONLY`, or its role);
 //! - sentinels name another master.
 //!
-//! Replicas are not told apart. They take no writes, so no acknowledged write can be missing from the next one, and
-//! addresses that lead to replicas in turn are common.
+//! Replicas are not told apart. They take no writes, so no acknowledged write can be missing from
+//! the next one, and addresses that lead to replicas in turn are common.
 //!
 //! Opens no connection. Its lock is held while nothing is sent.
 
@@ -24,8 +27,9 @@ use super::{
     server_identity::{Role, ServerIdentity},
 };
 
-/// A server that was left becomes the current one again after this time at the earliest. So an address that leads to several
-/// masters in turn has each of them used once in this time, and not once for each connection.
+/// A server that was left becomes the current one again after this time at the earliest. So an
+/// address that leads to several masters in turn has each of them used once in this time, and not
+/// once for each connection.
 const RETURNS_AFTER: Duration = Duration::from_secs(1);
 
 /// The epoch of a connection that must not be used.
@@ -70,7 +74,7 @@ impl Default for ServerEpoch {
 }
 
 impl ServerEpoch {
-    /// What this one isn't, is of a former server. Never 0.
+    /// A connection with another epoch leads to a former server. Never 0.
     pub(super) fn current(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
@@ -81,12 +85,13 @@ impl ServerEpoch {
         Opening { changes }
     }
 
-    /// The epoch of a connection that has been opened and leads to this server; fails where the address leads to several
-    /// servers in turn.
+    /// The epoch of a connection that has been opened and leads to this server; fails where the
+    /// address leads to several servers in turn.
     ///
-    /// Of two connections that were opened at the same time and lead to different servers, nobody can say which one looked up
-    /// the address later. So only one that began after the current server became known can end the epoch. An earlier one
-    /// that leads elsewhere gets an epoch that is never current.
+    /// Of two connections that were opened at the same time and lead to different servers, nobody
+    /// can say which one looked up the address later. So only one that began after the current
+    /// server became known can end the epoch. An earlier one that leads elsewhere gets an epoch
+    /// that is never current.
     pub(super) fn admit(
         &self,
         opening: Opening,
@@ -94,15 +99,28 @@ impl ServerEpoch {
     ) -> Result<u64, ServersInTurn> {
         let mut state = self.state.lock();
         let is_other = state.known.as_ref().map(|known| server.is_other(known));
-        match is_other {
-            Some(false) => state.learn(server),
-            _ if opening.changes != state.changes => return Ok(NEVER),
-            None => state.become_known(server),
-            Some(true) => {
-                state.leave_for(server)?;
-                self.end_epoch();
-            }
+        if is_other == Some(false) {
+            state.learn(server);
+            return Ok(self.current());
         }
+        if opening.changes != state.changes {
+            return Ok(NEVER);
+        }
+        state.check_return(&server)?;
+        let former = state.forget();
+        let was_master = former
+            .as_ref()
+            .is_some_and(|former| former.role == Some(Role::Master));
+        if let Some(former) = former {
+            state.left.push((former, Instant::now()));
+            self.end_epoch();
+        }
+        if was_master && server.role == Some(Role::Replica) {
+            // A failover is under way. The address may lead to the new master by now, which only
+            // the next connection shows.
+            return Ok(NEVER);
+        }
+        state.known = Some(server);
         Ok(self.current())
     }
 
@@ -118,8 +136,7 @@ impl ServerEpoch {
     /// Whether the current server is a replica, which therefore has always answered `READONLY`.
     pub(super) fn is_replica(&self) -> bool {
         let state = self.state.lock();
-        let known = state.known.as_ref();
-        known.is_some_and(|known| known.role == Some(Role::Replica))
+        (state.known.as_ref()).is_some_and(|known| known.role == Some(Role::Replica))
     }
 
     /// With the lock of `state` held.
@@ -154,27 +171,19 @@ impl State {
         }
     }
 
-    fn leave_for(&mut self, server: ServerIdentity) -> Result<(), ServersInTurn> {
-        let now = Instant::now();
-        let is_recent = |at: &Instant| now.duration_since(*at) < RETURNS_AFTER;
-        self.left.retain(|(_, at)| is_recent(at));
+    /// Fails where this server was left a moment ago.
+    fn check_return(&mut self, server: &ServerIdentity) -> Result<(), ServersInTurn> {
+        self.left.retain(|(_, at)| at.elapsed() < RETURNS_AFTER);
         if self.left.iter().any(|(left, _)| !server.is_other(left)) {
             return Err(ServersInTurn);
         }
-        self.left
-            .extend(self.known.take().map(|known| (known, now)));
-        self.become_known(server);
         Ok(())
     }
 
-    fn become_known(&mut self, server: ServerIdentity) {
-        self.known = Some(server);
+    /// Openings from before this one do not decide which server is the current one.
+    fn forget(&mut self) -> Option<ServerIdentity> {
         self.changes += 1;
-    }
-
-    fn forget(&mut self) {
-        self.known = None;
-        self.changes += 1;
+        self.known.take()
     }
 }
 
@@ -191,10 +200,8 @@ mod tests {
     use super::*;
 
     fn server(role: Role, run_id: Option<&str>) -> ServerIdentity {
-        ServerIdentity {
-            role: Some(role),
-            run_id: run_id.map(str::to_owned),
-        }
+        let (role, run_id) = (Some(role), run_id.map(str::to_owned));
+        ServerIdentity { role, run_id }
     }
 
     fn master(run_id: &str) -> ServerIdentity {
@@ -251,8 +258,11 @@ mod tests {
     fn a_master_that_has_become_a_replica_is_another_server() {
         let servers = ServerEpoch::default();
         let first = open(&servers, master("a"));
+        // The next one shows whether the address still leads there.
+        assert_eq!(open(&servers, replica("a")), NEVER);
+        assert_eq!(servers.current(), first + 1);
         assert!(!servers.is_replica());
-        assert_ne!(open(&servers, replica("a")), first);
+        assert_eq!(open(&servers, replica("a")), first + 1);
         assert!(servers.is_replica());
     }
 
@@ -272,7 +282,8 @@ mod tests {
         assert_eq!(open(&servers, server(Role::Master, None)), first);
         let second = open(&servers, master("b"));
         assert_ne!(second, first);
-        assert_ne!(open(&servers, server(Role::Replica, None)), second);
+        assert_eq!(open(&servers, server(Role::Replica, None)), NEVER);
+        assert_eq!(servers.current(), second + 1);
     }
 
     #[test]

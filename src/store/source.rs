@@ -88,8 +88,8 @@ impl Source {
         }
     }
 
-    /// Whether the server refuses a write because it is a master no more. One that was a replica all the time always
-    /// refused.
+    /// Whether the server refuses a write because it is a master no more. One that was a replica
+    /// all the time always refused.
     pub(super) fn is_demoted(&self, error: &RedisError) -> bool {
         is_read_only(error) && !self.epoch.is_replica()
     }
@@ -143,8 +143,8 @@ impl Source {
     }
 }
 
-/// Opens a connection to the server at an address, greets it, and has that decide which server is the current one, if it is
-/// one to be taken.
+/// Opens a connection to the server at an address, greets it, and has that decide which server is
+/// the current one, if it is one to be taken.
 pub(super) fn open_at(
     (info, epoch, opening): (&ConnectionInfo, &ServerEpoch, Opening),
     timeouts: Timeouts,

@@ -2,11 +2,13 @@
 
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-/// How many connections are opened at the same time. Three, as in r2d2: one that hangs doesn't hold up the rest.
+/// How many connections are opened at the same time. Three, as in r2d2: one that hangs doesn't hold
+/// up the rest.
 const CONNECTING: usize = 3;
 
-/// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would make stay for
-/// half a minute after the pool is gone, because the next look for idle connections is due then.
+/// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would
+/// make stay for half a minute after the pool is gone, because the next look for idle connections
+/// is due then.
 pub(super) fn workers() -> ScheduledThreadPool {
     ScheduledThreadPool::builder()
         .num_threads(CONNECTING)

@@ -33,7 +33,8 @@ fn a_clear_fails_where_the_address_is_moved_meanwhile() {
     fails_if_the_address_is_moved_at(0.6);
 }
 
-/// Leases are looked for on the one, and records on the other: a load with a lease of before would fill behind its back.
+/// Leases are looked for on the one, and records on the other: a load with a lease of before would
+/// fill behind its back.
 #[test]
 fn a_clear_fails_where_the_address_is_moved_between_leases_and_records() {
     fails_if_the_address_is_moved_at(0.5);

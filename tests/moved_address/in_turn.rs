@@ -67,7 +67,8 @@ fn a_replica_behind_a_fixed_address_goes_on_serving_hits() {
     assert!(opened <= looks + 4, "{opened}");
 }
 
-/// None of them takes writes, so that nothing is acknowledged on one that the next could have missed.
+/// None of them takes writes, so that nothing is acknowledged on one that the next could have
+/// missed.
 #[test]
 fn replicas_behind_one_address_are_read_in_turn() {
     let pair = Pair::start();
@@ -91,7 +92,8 @@ fn replicas_behind_one_address_are_read_in_turn() {
     assert!(opened < 30, "{opened}");
 }
 
-/// That is no setup for a cache: what is written on one is old on the other. It is bounded what it costs.
+/// That is no setup for a cache: what is written on one is old on the other. It is bounded what it
+/// costs.
 #[test]
 fn masters_behind_one_address_are_changed_once_a_second() {
     let servers = [(); 2].map(|()| Server::start_on_port());

@@ -1,5 +1,5 @@
-//! A fixed address that leads to another server by now, as after a failover by DNS or by a virtual IP. Connections to the
-//! former server stay open. Real servers, and a relay for the address.
+//! A fixed address that leads to another server by now, as after a failover by DNS or by a virtual
+//! IP. Connections to the former server stay open. Real servers, and a relay for the address.
 
 #[path = "../support/listeners.rs"]
 mod listeners;

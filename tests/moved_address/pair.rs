@@ -50,7 +50,8 @@ impl Pair {
         self.builder().build().unwrap()
     }
 
-    /// Moves the address to server `to` as a careful operator does: no write is acknowledged that the new master lacks.
+    /// Moves the address to server `to` as a careful operator does: no write is acknowledged that
+    /// the new master lacks.
     pub(crate) fn move_to(&self, to: usize, former: Former) {
         let (new, old) = (&self.servers[to], &self.servers[1 - to]);
         let mut direct = old.connect();

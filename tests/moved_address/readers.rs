@@ -72,7 +72,8 @@ fn those_who_share_a_connection_get_nothing_that_the_former_server_says_after_th
         until(|| proxy.has_harmed());
         let ids = (0..READERS).map(|id| id.to_string());
         let others: Vec<_> = ids.map(|id| scope.spawn(move || read(&id))).collect();
-        // What they ask for together is answered when the address has been moved, and that was noticed.
+        // What they ask for together is answered when the address has been moved, and that was
+        // noticed.
         proxy.harm(Which::With(b"test:"), Harm::Delay(SEEN_WITHIN));
         assert_eq!(first.join().unwrap(), 1);
         until(|| proxy.has_harmed());
@@ -128,7 +129,8 @@ fn near_hits_are_right_again_a_second_and_their_bound_later() {
     }
 }
 
-/// A near cache that is never asked for anything else has no pooled connection after ten minutes; it has a listener.
+/// A near cache that is never asked for anything else has no pooled connection after ten minutes;
+/// it has a listener.
 #[test]
 fn a_listener_leaves_a_former_master_that_nobody_asks_for_anything() {
     let pair = Pair::start();

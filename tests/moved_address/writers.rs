@@ -64,7 +64,8 @@ fn where_the_former_is_a_replica_no_get_returns_what_an_invalidation_before_it_e
     no_get_returns_what_an_invalidation_before_it_ended(Former::ReplicaCutOff);
 }
 
-/// `READONLY` comes from the former master, and the caller hears nothing of it: what may be repeated is.
+/// `READONLY` comes from the former master, and the caller hears nothing of it: what may be
+/// repeated is.
 #[test]
 fn a_writer_gets_over_readonly_without_an_error() {
     let pair = Pair::start();

@@ -1,9 +1,11 @@
-//! A proxy on the wire between a cache and its server, which harms the requests and replies it is told to harm.
+//! A proxy on the wire between a cache and its server, which harms the requests and replies it is
+//! told to harm.
 //!
-//! It carries whole requests, one at a time on a connection, each with its whole reply, whatever the pieces
-//! in which they come: so a harm hits exactly what it names. A request is what the client sends before it
-//! waits: one command or a pipeline. A greeting, of a new connection, is harmed only where that is named: connections are also
-//! opened beside the calls of a test, to look whether the address leads to another server.
+//! It carries whole requests, one at a time on a connection, each with its whole reply, whatever
+//! the pieces in which they come: so a harm hits exactly what it names. A request is what the
+//! client sends before it waits: one command or a pipeline. A greeting, of a new connection, is
+//! harmed only where that is named: connections are also opened beside the calls of a test, to look
+//! whether the address leads to another server.
 
 #![allow(dead_code, reason = "each user takes its own part")]
 

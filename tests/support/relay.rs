@@ -1,4 +1,5 @@
-//! A fixed address that leads to another server from now on, as a DNS name or a virtual IP does after a failover.
+//! A fixed address that leads to another server from now on, as a DNS name or a virtual IP does
+//! after a failover.
 //!
 //! It passes bytes on, whatever the protocol. A connection stays with the server it was opened to.
 

@@ -49,8 +49,8 @@ impl ClusterStore {
         })
     }
 
-    /// A number for who has which slots, by which failover or move, if none is under way, and for the servers behind their
-    /// addresses. Never 0.
+    /// A number for who has which slots, by which failover or move, if none is under way, and for
+    /// the servers behind their addresses. Never 0.
     fn settled(&self) -> Result<u64, Failure> {
         self.atlas.survey()?;
         let map = self.atlas.map();

@@ -182,8 +182,8 @@ impl RedisStore {
         })
     }
 
-    /// Each with its own refusal; or what fails all of them: also that the server is a master no more, which has them sent to
-    /// the present one.
+    /// Each with its own refusal; or what fails all of them: also that the server is a master no
+    /// more, which has them sent to the present one.
     fn sorted<T>(
         &self,
         each: impl Iterator<Item = RedisResult<T>>,

@@ -12,7 +12,8 @@ use crate::{
 const PLACES: u32 = 1_000;
 
 impl RedisStore {
-    /// One step, of a scan that goes on where the cursor says. Another server has its keys in other places: there, it fails.
+    /// One step, of a scan that goes on where the cursor says. Another server has its keys in other
+    /// places: there, it fails.
     pub(super) fn scan_step(
         &self,
         prefix: &str,

@@ -41,8 +41,8 @@ impl RedisStore {
         }
     }
 
-    /// With a thread that notices when another server takes over, though nothing says so on the connections to this one. The
-    /// nodes of a cluster don't need it: they redirect.
+    /// With a thread that notices when another server takes over, though nothing says so on the
+    /// connections to this one. The nodes of a cluster don't need it: they redirect.
     pub(crate) fn watched(self) -> RedisStore {
         #[cfg(feature = "sentinel")]
         if let Some(followed) = self.terms().0.followed() {

@@ -1,15 +1,17 @@
 //! The server that sentinels call the master, through failovers.
 //!
-//! Guarantees that a connection leads to a server which called itself the master when it was opened; and, by a thread that
-//! asks all sentinels every [`PERIOD`], that soon after one of them knows another master, nothing that was opened before is
-//! used any more, also where the former one still lives and takes itself for the master. Where no sentinel answers, the
-//! master that was known last goes on being it, as long as it says so itself.
+//! Guarantees that a connection leads to a server which called itself the master when it was
+//! opened; and, by a thread that asks all sentinels every [`PERIOD`], that soon after one of them
+//! knows another master, nothing that was opened before is used any more, also where the former one
+//! still lives and takes itself for the master. Where no sentinel answers, the master that was
+//! known last goes on being it, as long as it says so itself.
 //!
 //! Knows nothing of pools and listeners: they compare [epochs](ServerEpoch).
 //!
 //! # Lock order
 //!
-//! `round`, then `known`, then that of the epoch. While the first is held the sentinels are asked; nothing is while the others are.
+//! `round`, then `known`, then that of the epoch. While the first is held the sentinels are asked;
+//! nothing is while the others are.
 
 mod asked;
 mod verdict;
@@ -220,7 +222,8 @@ impl Followed {
                 before.host,
                 before.port
             );
-            // Before the other one is known: who takes its address from here on opens in the next epoch.
+            // Before the other one is known: who takes its address from here on opens in the next
+            // epoch.
             self.epoch.retire(self.epoch.current());
         }
         *known = Some(master);
