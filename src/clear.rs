@@ -47,11 +47,22 @@ pub(crate) fn clear<R>(inner: &Inner<R>, mut progress: impl FnMut(Cleared)) -> R
         ended: 0,
         share: 0.0,
     };
+    // Both scans must be of the same server.
+    let mut server = Cursor::default().of;
     for (kind, before) in [(Kind::Leases, 0.0), (Kind::Records, 0.5)] {
-        let mut cursor = Some(Cursor::default());
+        let mut cursor = Some(Cursor {
+            of: server,
+            ..Cursor::default()
+        });
         while let Some(at) = cursor {
-            let Scanned { met, next, share } =
-                inner.ask("scan", |store| store.scan(prefix, kind, at))?;
+            let scanned = inner.ask("scan", |store| store.scan(prefix, kind, at))?;
+            let Scanned {
+                met,
+                of,
+                next,
+                share,
+            } = scanned;
+            server = of;
             let met: Vec<_> = met.iter().collect();
             for some in met.chunks(AT_ONCE) {
                 cleared.ended += inner.link.invalidate_all(&inner.reporter, some)?;

@@ -21,6 +21,11 @@ With `--cluster` the cache's store is a private cluster of three masters and the
 where they are, so there are no proxies; masters are killed, stopped and replaced, and slots are moved. Redis may
 lose in a failover what it had acknowledged: a stale answer after one is counted. With `--wait` none is allowed.
 
+With `--moving-address` two servers swap their roles every few seconds, and the address that all processes use is moved to
+the new master. The former one stays up, and so do the connections to it. Writes are paused until the new one has all. A
+process must be right at once about what it wrote itself, and about everything within one second after the move: stale answers
+of other processes within that second are counted, and any other is a violation.
+
 Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
 
 Examples, each behind `cargo run --release --example history --`:
@@ -29,6 +34,7 @@ Examples, each behind `cargo run --release --example history --`:
   --break fill                                      what it finds where the protocol is broken
   --near                                            with near caches
   --grace                                           with grace and early refresh
+  --moving-address --operations 100000              with an address that leads to another server by and by
   --cluster --wait --seconds 60                     on a cluster (cargo run --features cluster …)"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags are")]
@@ -68,6 +74,10 @@ pub(crate) struct Args {
     /// Keep records near in every process; what is read there may be late by 50 ms, but for what its process wrote
     #[arg(long)]
     near: bool,
+
+    /// Move the address between two servers every few seconds
+    #[arg(long, conflicts_with_all = ["cluster", "broken"])]
+    pub(crate) moving_address: bool,
 
     /// On a Redis Cluster (needs the feature `cluster`)
     #[arg(long)]

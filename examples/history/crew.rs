@@ -56,9 +56,15 @@ pub(crate) struct Row {
     pub(crate) owed: AtomicU64,
     /// The newest version whose invalidation by this process has returned.
     pub(crate) own: AtomicU64,
-    /// What was settled at which instant, as lookups of this process have learned it.
-    learned: Mutex<VecDeque<(Instant, u64)>>,
+    /// For lookups that are answered near.
+    pub(crate) near: Learned,
+    /// For those that a move of the address may have made late.
+    pub(crate) late: Learned,
 }
+
+/// What was settled at which instant, as lookups of this process have learned it.
+#[derive(Default)]
+pub(crate) struct Learned(Mutex<VecDeque<(Instant, u64)>>);
 
 /// Who writes a record.
 pub(crate) enum Writers {
@@ -186,7 +192,9 @@ impl Crew {
 impl Row {
     /// Every other record has one writing process, in turn.
     fn new(key: u32, plan: &Plan) -> Row {
-        let writers = if key % 2 == 1 {
+        let writers = if plan.only_peeks {
+            Writers::Elsewhere
+        } else if key % 2 == 1 {
             Writers::All
         } else if key / 2 % plan.processes == plan.process {
             Writers::Here(Mutex::new(()))
@@ -198,21 +206,21 @@ impl Row {
             writers,
             owed: AtomicU64::new(0),
             own: AtomicU64::new(0),
-            learned: Mutex::default(),
+            near: Learned::default(),
+            late: Learned::default(),
         }
     }
 }
 
-impl Row {
-    /// Learns what is settled now, and says what this process may not be older than near: what it wrote itself, and what was
-    /// settled the bound ago.
-    pub(crate) fn learn(&self, settled: u64) -> u64 {
-        let mut learned = self.learned.lock();
+impl Learned {
+    /// Learns what is settled now, and says what was settled so long ago.
+    pub(crate) fn learn(&self, settled: u64, bound: Duration) -> u64 {
+        let mut learned = self.0.lock();
         // Under the lock, so that they come in order.
         let now = Instant::now();
         learned.push_back((now, settled));
         // The latest that is old enough stays in front, with the newest version of those before it.
-        let is_old = |(instant, _): &(Instant, u64)| *instant + NEAR_STALENESS <= now;
+        let is_old = |(instant, _): &(Instant, u64)| *instant + bound <= now;
         while learned.get(1).is_some_and(is_old) {
             let (_, passed) = learned.pop_front().unwrap_or((now, 0));
             if let Some((_, first)) = learned.front_mut() {
@@ -228,6 +236,10 @@ impl Worker<'_> {
     /// One lookup, or now and then a write.
     fn operate(&mut self) {
         let rows = &self.crew.rows;
+        if self.crew.plan.only_peeks {
+            let row = self.dice.index(rows.len());
+            return self.peek(&rows[row]);
+        }
         if !self.dice.one_in(8) {
             let row = self.dice.index(rows.len());
             if self.dice.one_in(6) {

@@ -1,8 +1,10 @@
-//! The failovers that a cluster went through, and the stale answers that they explain.
+//! The failovers that a cluster went through, or the moves of an address, and the stale answers
+//! that they explain.
 //!
-//! Redis acknowledges a write before its replicas have it, so a replica that takes over may have a record that had
-//! been ended; and a master in whose place another one has come may answer until it hears of that. Both end with the
-//! life of the record. The weather looks at the cluster now and then; what happened between two looks is known at the second one.
+//! Redis acknowledges a write before its replicas have it, so a replica that takes over may have a
+//! record that had been ended; and a master in whose place another one has come may answer until it
+//! hears of that. Both end with the life of the record. The weather looks at the cluster now and
+//! then; what happened between two looks is known at the second one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,9 +14,11 @@ use crate::plan::{Instant, Violation};
 
 /// For how long after a failover an answer may be stale, beyond the life of a record: what is on its way, and
 /// a busy machine.
-const SLACK: Duration = Duration::from_secs(1);
+pub(crate) const SLACK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Failovers {
+    /// How long after a failover an answer may begin that it explains.
+    lasts: Duration,
     state: Mutex<State>,
 }
 
@@ -51,8 +55,9 @@ pub(crate) struct Stale {
 }
 
 impl Failovers {
-    pub(crate) fn new() -> Failovers {
+    pub(crate) fn new(lasts: Duration) -> Failovers {
         Failovers {
+            lasts,
             state: Mutex::new(State {
                 looked: Instant::now(),
                 periods: Vec::new(),
@@ -61,7 +66,6 @@ impl Failovers {
     }
 
     /// Called after a look at all nodes, with what has happened since the look before if there are other masters now.
-    #[cfg_attr(not(feature = "cluster"), expect(dead_code))]
     pub(crate) fn looked(&self, took_over: Option<&'static str>) {
         let mut state = self.state.lock();
         let ended = Instant::now();
@@ -76,9 +80,9 @@ impl Failovers {
     }
 
     /// The failover that explains this answer.
-    fn explains(&self, answer: &Violation, life: Duration) -> Option<Period> {
+    fn explains(&self, answer: &Violation) -> Option<Period> {
         let explains = |period: &&Period| {
-            period.began <= answer.ended && answer.began <= period.ended.after(life + SLACK)
+            period.began <= answer.ended && answer.began <= period.ended.after(self.lasts)
         };
         let state = self.state.lock();
         state.periods.iter().rev().find(explains).copied()
@@ -96,14 +100,14 @@ impl Staleness {
     }
 
     /// Judges what can be judged by now. `Some`: one that no failover explains.
-    pub(crate) fn judge(&mut self, failovers: &Failovers, life: Duration) -> Option<Violation> {
+    pub(crate) fn judge(&mut self, failovers: &Failovers) -> Option<Violation> {
         let (known, unknown) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|answer| failovers.knows(answer));
         self.waiting = unknown;
         let known: Vec<Violation> = known;
         for answer in known {
-            let Some(failover) = failovers.explains(&answer, life) else {
+            let Some(failover) = failovers.explains(&answer) else {
                 return Some(answer);
             };
             let stale = self.stale.entry(failover.why).or_default();

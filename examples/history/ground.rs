@@ -3,7 +3,10 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -11,9 +14,12 @@ use crossbeam::channel::Receiver;
 
 use crate::{
     args::Args,
+    broken::Swap,
+    crew::NEAR_STALENESS,
     dice::Dice,
-    failovers::Failovers,
-    plan::Plan,
+    failovers::{Failovers, SLACK},
+    moves::{NOTICED_WITHIN, Pair},
+    plan::{Plan, TIMEOUT},
     plates::Plates,
     primary::Primary,
     proxy::Proxy,
@@ -27,8 +33,10 @@ pub(crate) mod support;
 /// Short, so that records expire; many round trips.
 const LIFE: Duration = Duration::from_millis(200);
 
-/// A replica takes over some 2 s after its master's death. What it has then should still be there.
-const LIFE_ON_A_CLUSTER: Duration = Duration::from_secs(4);
+/// A former master should still have, a second later, what another process ended on the new one.
+/// And on a cluster a replica takes over some 2 s after its master's death. What it has then should
+/// still be there.
+const LONG_LIFE: Duration = Duration::from_secs(4);
 
 /// Dropped, the servers are ended.
 pub(crate) struct Ground {
@@ -48,6 +56,10 @@ enum Site {
         skies: Vec<Arc<Sky>>,
     },
     Cluster(Plates),
+    Moving {
+        pair: Pair,
+        proxies: Vec<Proxy>,
+    },
 }
 
 impl Ground {
@@ -56,15 +68,22 @@ impl Ground {
         let log = Arc::new(Log::new());
         let (site, life) = if args.cluster {
             let plates = Plates::start(args, seed)?;
-            (Site::Cluster(plates), LIFE_ON_A_CLUSTER)
+            (Site::Cluster(plates), LONG_LIFE)
+        } else if args.moving_address {
+            (Site::moving(args, seed, &log)?, LONG_LIFE)
         } else {
             (Site::server(args, seed, &log)?, LIFE)
+        };
+        // What is on its way when a process notices, it asks once more for.
+        let explains = match may_be_late(args) {
+            Some(late) => late + TIMEOUT,
+            None => life + SLACK,
         };
         Ok(Ground {
             site,
             primary: support::Server::try_start_on_port_with(&support::alone::NONE)?,
             log,
-            failovers: Arc::new(Failovers::new()),
+            failovers: Arc::new(Failovers::new(explains)),
             life,
             seed,
         })
@@ -87,6 +106,8 @@ impl Ground {
                 life: self.life,
                 replicas: args.confirming(),
                 may_be_stale: args.may_be_stale(),
+                may_be_late: may_be_late(args),
+                only_peeks: args.moving_address && process > 0 && process + 1 == args.processes,
                 operations: share + u64::from(u64::from(process) < rest),
                 longest: args.seconds.map(Duration::from_secs),
                 seed: self.seed,
@@ -105,6 +126,10 @@ impl Ground {
             Site::Cluster(plates) => {
                 plates.shake(args, self.seed, &self.failovers, interrupted, over)
             }
+            Site::Moving { pair, .. } => {
+                let dice = Dice::new(self.seed, u64::MAX);
+                pair.blow(args.faults(), dice, &self.failovers, interrupted, &over)
+            }
             Site::Server { server, skies, .. } => {
                 let weather = Weather {
                     server,
@@ -117,6 +142,11 @@ impl Ground {
                 weather.blow()
             }
         }
+    }
+
+    /// Whether the address is moved, which processes may notice late.
+    pub(crate) fn is_moving(&self) -> bool {
+        matches!(self.site, Site::Moving { .. })
     }
 
     pub(crate) fn primary(&self) -> Result<Primary, String> {
@@ -138,12 +168,8 @@ impl Site {
         let skies: Vec<_> = (0..args.processes as usize)
             .map(|process| Arc::new(Sky::new(process, Arc::clone(log))))
             .collect();
-        let proxies = skies
-            .iter()
-            .zip(1_u64..)
-            .map(|(sky, number)| Proxy::before(server.port(), sky, &swaps, seed ^ (number << 48)))
-            .collect::<io::Result<_>>()
-            .map_err(|error| format!("a proxy does not start: {error}"))?;
+        let address = Arc::new(AtomicU16::new(server.port()));
+        let proxies = proxies_before(&address, &skies, &swaps, seed)?;
         Ok(Site::Server {
             server,
             proxies,
@@ -151,13 +177,50 @@ impl Site {
         })
     }
 
+    /// Two servers. Nothing happens on the wire.
+    fn moving(args: &Args, seed: u64, log: &Arc<Log>) -> Result<Site, String> {
+        let pair = Pair::start()?;
+        let skies = (0..args.processes as usize).map(|process| Sky::new(process, Arc::clone(log)));
+        let skies: Vec<_> = skies.map(Arc::new).collect();
+        let proxies = proxies_before(pair.address(), &skies, &[], seed)?;
+        Ok(Site::Moving { pair, proxies })
+    }
+
     /// For the caches of a process.
     fn url(&self, process: u32) -> String {
         match self {
-            Site::Server { proxies, .. } => proxies[process as usize].url(),
+            Site::Server { proxies, .. } | Site::Moving { proxies, .. } => {
+                proxies[process as usize].url()
+            }
             Site::Cluster(plates) => plates.url(),
         }
     }
+}
+
+/// One for each process.
+fn proxies_before(
+    address: &Arc<AtomicU16>,
+    skies: &[Arc<Sky>],
+    swaps: &[Swap],
+    seed: u64,
+) -> Result<Vec<Proxy>, String> {
+    skies
+        .iter()
+        .zip(1_u64..)
+        .map(|(sky, number)| Proxy::before(address, sky, swaps, seed ^ (number << 48)))
+        .collect::<io::Result<_>>()
+        .map_err(|error| format!("a proxy does not start: {error}"))
+}
+
+/// For how long after a move a process may not have noticed it: a near cache has its own bound
+/// besides.
+fn may_be_late(args: &Args) -> Option<Duration> {
+    let near = if args.near() {
+        NEAR_STALENESS
+    } else {
+        Duration::ZERO
+    };
+    args.moving_address.then_some(NOTICED_WITHIN + near)
 }
 
 /// Short enough to be typed.

@@ -9,7 +9,7 @@
 //! `writer` (what they do), `primary` (what is true), `weather` (when faults happen), `sky`, `proxy` and `wire` (what
 //! they do to bytes), `broken` (protocols that must be found out), `dice`, and `print` (what came of it).
 //!
-//! On a cluster `plates` in the place of servers and proxies, `burst` and `quake` (what happens to them), `probe` (for
+//! With an address that is moved, `moves` does that. On a cluster `plates` in the place of servers and proxies, `burst` and `quake` (what happens to them), `probe` (for
 //! how long that shows), and `failovers` (which stale answers they explain).
 
 mod args;
@@ -26,6 +26,7 @@ mod crew;
 mod dice;
 mod failovers;
 mod ground;
+mod moves;
 #[path = "../support/page.rs"]
 mod page;
 mod plan;

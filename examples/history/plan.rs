@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One process's part of a run.
+#[expect(clippy::struct_excessive_bools, reason = "flags are")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Of the proxy in front of the cache's server, or of the nodes of the cluster.
@@ -28,6 +29,12 @@ pub(crate) struct Plan {
     pub(crate) replicas: u32,
     /// Whether a stale answer is reported and doesn't end the run: a failover may explain it.
     pub(crate) may_be_stale: bool,
+    /// For how long an answer may lack what another process wrote, where the address is moved. It
+    /// is reported then, and the parent looks whether there was a move.
+    pub(crate) may_be_late: Option<Duration>,
+    /// It looks at what is cached, and does nothing else: no refused write ever tells it that the
+    /// address was moved.
+    pub(crate) only_peeks: bool,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,

@@ -1,7 +1,10 @@
 //! The private cluster of a run: who is master of what, and whether all is well.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -62,7 +65,7 @@ impl Plates {
             node.set_user(&["+@all"]);
             let swaps = rule.load(&mut node.connect())?;
             let sky = Sky::new(number, Log::new().into()).into();
-            let proxy = Proxy::before(node.port(), &sky, &swaps, seed)
+            let proxy = Proxy::before(&Arc::new(AtomicU16::new(node.port())), &sky, &swaps, seed)
                 .map_err(|error| format!("a proxy does not start: {error}"))?;
             let mut announce = cmd("CONFIG");
             announce.arg("SET").arg("cluster-announce-port");

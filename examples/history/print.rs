@@ -32,6 +32,9 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
             &format!("3 masters; replicas of each {replicas}, of which confirm {confirming}"),
         );
     }
+    if args.moving_address {
+        page.row("Address", "moved between two servers");
+    }
     if args.near() {
         page.row("Near caches", &format!("within {NEAR_STALENESS:?}"));
     }
@@ -58,7 +61,12 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
     recoveries(&mut page, outcome);
     let failovers = ground.failovers.count();
     if failovers > 0 {
-        page.row("Failovers", &failovers.to_string());
+        let label = if ground.is_moving() {
+            "Moves"
+        } else {
+            "Failovers"
+        };
+        page.row(label, &failovers.to_string());
     }
     match &outcome.end {
         End::Clean(tally) => {
@@ -74,7 +82,7 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
                 },
             );
             page.row("Still to be replayed", &tally.pending.to_string());
-            stale(&mut page, outcome, tally);
+            stale(&mut page, outcome, tally, ground);
             page.row("Violations", "none");
         }
         End::Violation(violation) => {
@@ -99,17 +107,19 @@ fn recoveries(page: &mut Page, outcome: &Outcome) {
     }
 }
 
-/// Answers that were stale, all after failovers.
-fn stale(page: &mut Page, outcome: &Outcome, tally: &Tally) {
+/// Answers that were stale, all after failovers or moves.
+fn stale(page: &mut Page, outcome: &Outcome, tally: &Tally, ground: &Ground) {
     let staleness = &outcome.staleness;
-    if staleness.stale.is_empty() {
+    if staleness.stale.is_empty() && !ground.is_moving() {
         return;
     }
     let (stale, lookups) = (staleness.lookups(), tally.lookups());
-    page.row(
-        "Stale after failovers",
-        &format!("{stale} of {lookups} lookups"),
-    );
+    let label = if ground.is_moving() {
+        "Late after moves"
+    } else {
+        "Stale after failovers"
+    };
+    page.row(label, &format!("{stale} of {lookups} lookups"));
     for (why, stale) in &staleness.stale {
         let (longest, latest) = (duration(stale.longest), duration(stale.latest));
         let count = stale.lookups;

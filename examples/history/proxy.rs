@@ -6,7 +6,10 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::SeqCst},
+    },
     thread,
 };
 
@@ -24,18 +27,20 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
+    /// A new connection leads to the port that the address is then; an open one stays where it is.
     pub(crate) fn before(
-        server: u16,
+        address: &Arc<AtomicU16>,
         sky: &Arc<Sky>,
         swaps: &[Swap],
         seed: u64,
     ) -> io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        let (sky, swaps) = (Arc::clone(sky), swaps.to_vec());
+        let (address, sky, swaps) = (Arc::clone(address), Arc::clone(sky), swaps.to_vec());
         thread::Builder::new().spawn(move || {
             let clients = listener.incoming().map_while(Result::ok);
             for (client, number) in clients.zip(0_u64..) {
+                let server = address.load(SeqCst);
                 // What can't be carried is dropped, and so the client hears of it.
                 let _ = carry(client, server, &sky, &swaps, seed.wrapping_add(number));
             }

@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 use cache_aside::{Error, Lookup, Record, Source};
 
 use crate::{
-    crew::{LEASE_TTL, Row, Worker},
+    crew::{LEASE_TTL, NEAR_STALENESS, Row, Worker},
     dice::Dice,
     plan::{Instant, Violation},
     primary::{Primary, is_deletion, last_deletion, next_deletion},
@@ -20,6 +20,8 @@ struct Before {
     owed: u64,
     /// What may not be read near any more.
     near: u64,
+    /// What may not be read any more by a process that hasn't noticed a move.
+    late: Option<u64>,
     began: Instant,
 }
 
@@ -27,6 +29,8 @@ struct Before {
 enum Fault {
     /// It is too old. So it may be where Redis has lost what it had acknowledged.
     Stale(&'static str),
+    /// It is too old, and so it may be for a while after the address was moved.
+    Late(&'static str),
     Other(String),
 }
 
@@ -47,7 +51,15 @@ impl Worker<'_> {
         self.check(row, &before, &answer);
     }
 
-    /// The same for some at once, each of another record.
+    /// Looks at what is cached. Where that is nothing, or Redis can't be asked, nothing is said.
+    pub(crate) fn peek(&mut self, row: &Row) {
+        let before = self.before(row);
+        if let Ok(Some(found)) = self.crew.cache.peek(&row.id) {
+            self.check(row, &before, &Ok(found));
+        }
+    }
+
+    /// Reads some at once, each of another record.
     pub(crate) fn read_some(&mut self, rows: &[&Row]) {
         let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
         let ids = rows.iter().map(|row| row.id.as_str());
@@ -73,10 +85,15 @@ impl Worker<'_> {
             owed,
             settled,
             near: if self.crew.plan.near {
-                row.learn(settled).max(own)
+                row.near.learn(settled, NEAR_STALENESS).max(own)
             } else {
                 0
             },
+            late: self
+                .crew
+                .plan
+                .may_be_late
+                .map(|bound| row.late.learn(settled, bound).max(own)),
             began: Instant::now(),
         }
     }
@@ -115,19 +132,25 @@ impl Worker<'_> {
             None => next_deletion(floor) > self.primary.newest(&row.id),
         };
         tally.absent += u64::from(seen.version.is_none());
-        if found.source() == Source::Near {
-            if wrong(before.near) {
-                return Some(Fault::Stale("older than what may be read near"));
-            }
-        } else if wrong(before.settled) {
-            return Some(Fault::Stale(
-                "older than a write whose invalidation had returned",
-            ));
-        }
         if wrong(before.owed) {
             return Some(Fault::Stale(
                 "older than a write of this process whose invalidation had failed",
             ));
+        }
+        let (floor, what) = match found.source() {
+            Source::Near => (before.near, "older than what may be read near"),
+            _ => (
+                before.settled,
+                "older than a write whose invalidation had returned",
+            ),
+        };
+        if wrong(floor) {
+            let is_late = before.late.is_some_and(|floor| !wrong(floor));
+            return Some(if is_late {
+                Fault::Late(what)
+            } else {
+                Fault::Stale(what)
+            });
         }
         if seen.version.is_some_and(is_deletion) || seen.id.is_some_and(|id| id != row.id) {
             return Some(Fault::Other("a record that never was".to_owned()));
@@ -156,6 +179,7 @@ impl Worker<'_> {
             .and_then(|found| Seen::of(found).version);
         let (what, may_be_lost) = match fault {
             Fault::Stale(what) => (what.to_owned(), self.crew.plan.may_be_stale),
+            Fault::Late(what) => (what.to_owned(), true),
             Fault::Other(what) => (what, false),
         };
         let stale_since = if may_be_lost {

@@ -58,7 +58,6 @@ pub(crate) fn run(
         interrupted,
         done: vec![0; args.processes as usize],
         failovers: &failovers,
-        life: ground.life,
         staleness: Staleness::default(),
     };
     talk.all(|message| matches!(message, Message::Connected), |_| ())?;
@@ -92,7 +91,6 @@ struct Talk<'a> {
     /// Operations that each child has done.
     done: Vec<u64>,
     failovers: &'a Failovers,
-    life: Duration,
     staleness: Staleness,
 }
 
@@ -159,7 +157,7 @@ impl Talk<'_> {
 
     /// A stale answer that no failover explains.
     fn unexplained(&mut self) -> Option<Box<Violation>> {
-        let found = self.staleness.judge(self.failovers, self.life);
+        let found = self.staleness.judge(self.failovers);
         found.map(Box::new)
     }
 

@@ -118,9 +118,12 @@ impl Redis {
 }
 
 impl RedisBuilder {
-    /// Sets how many connections are opened at most, to each node of a cluster. They are opened when needed and closed after ten idle
-    /// minutes. No connection is held while a loader runs, and lookups that find none free share the next one: all who wait
-    /// are asked for in one pipeline. So far fewer are needed than there are threads. 1 to 10,000.
+    /// Sets how many connections are opened at most, to each node of a cluster. (While some are
+    /// open, a pool of one server opens one more each second, for a moment, to see whether the
+    /// address leads to another server.) They are opened when needed and closed after ten idle
+    /// minutes. No connection is held while a loader runs, and lookups that find none free share
+    /// the next one: all who wait are asked for in one pipeline. So far fewer are needed than there
+    /// are threads. 1 to 10,000.
     ///
     /// Defaults to 16: one for each thread of a small server; on two cores four are as fast.
     pub fn pool_size(mut self, connections: u32) -> RedisBuilder {
@@ -247,20 +250,23 @@ impl RedisBuilder {
     ///
     /// Its name and version are logged, and so is that it is a replica. What it may do without is
     /// found out by those who want it: where it can't push what changes, a cache with
-    /// [`near_cache`](crate::CacheBuilder::near_cache) or [`tracking`](crate::CacheBuilder::tracking) logs that, reads from
-    /// Redis, and polls.
+    /// [`near_cache`](crate::CacheBuilder::near_cache) or
+    /// [`tracking`](crate::CacheBuilder::tracking) logs that, reads from Redis, and polls.
     ///
     /// # Cost
     ///
-    /// One connection, closed again, and one round trip, a second one where the server doesn't know `HELLO`; on a cluster one to
-    /// each master, and another that asks for them. None when [`lazy`](RedisBuilder::lazy), which finds none of this out.
+    /// One connection, closed again, and two round trips: one asks the server who it is, one tells
+    /// it the scripts. A third one where the server doesn't know `HELLO`. On a cluster the same for
+    /// each master, and another connection that asks for them. None when
+    /// [`lazy`](RedisBuilder::lazy), which finds none of this out.
     ///
     /// # Errors
     ///
     /// - [`Error::Setting`] names the setting that makes no sense.
-    /// - [`Error::Redis`]: the server could not be reached, or of a cluster no master; or it refused the user, the password or a
-    ///   command; in its own words, where the client library passes them on. Or it is a Redis before 6.0.9, has no
-    ///   scripts, or is a node of a cluster or a Sentinel where the address says otherwise; the message says what to do.
+    /// - [`Error::Redis`]: the server could not be reached, or of a cluster no master; or it
+    ///   refused the user, the password or a command; in its own words, where the client library
+    ///   passes them on. Or it is a Redis before 6.0.9, has no scripts, or is a node of a cluster
+    ///   or a Sentinel where the address says otherwise; the message says what to do.
     pub fn build(self) -> Result<Redis, Error> {
         if self.pool_size == 0 {
             return refuse("pool_size", "it must be at least 1");

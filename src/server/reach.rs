@@ -38,7 +38,7 @@ impl RedisBuilder {
             Address::Sentinel { sentinels, name } => {
                 let login = self.sentinel_login.as_ref();
                 let followed = Followed::new(sentinels, name, login, self.timeouts);
-                self.server(Source::Followed(followed))
+                self.server(followed.into())
             }
             #[cfg(not(feature = "sentinel"))]
             Address::Sentinel { .. } => refuse(
@@ -53,7 +53,7 @@ impl RedisBuilder {
         if !self.lazy {
             store.check(Kin::Single).map_err(unreached)?;
         }
-        Ok(Arc::new(store))
+        Ok(Arc::new(store.watched()))
     }
 
     #[cfg(feature = "cluster")]

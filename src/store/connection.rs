@@ -8,8 +8,6 @@
 //! Nothing is sent to test a connection, not at checkout and not when idle.
 
 use std::{
-    error::Error as StdError,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,14 +17,16 @@ use std::{
 
 use parking_lot::Mutex;
 use r2d2::{ManageConnection, Pool, PooledConnection};
-use redis::{Connection, ErrorKind, RedisError, RedisResult};
-use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
+use redis::{Connection, ErrorKind, RedisResult};
 
 use super::{
     Failure, Symptom,
     cause::{NoneFree, Silent, failure, is_lost, is_refusal},
+    other_server::{Moved, is_read_only},
+    server_identity::Role,
     source::Source,
     timeouts::Timeouts,
+    workers::workers,
 };
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
@@ -35,9 +35,6 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 /// How long r2d2 pauses between attempts to connect: from 200 ms, doubled up to half of this. So a server that
 /// comes back is found within half a second.
 const RECONNECT: Duration = Duration::from_secs(1);
-
-/// How many connections are opened at the same time. Three, as in r2d2: one that hangs doesn't hold up the rest.
-const CONNECTING: usize = 3;
 
 /// What a request leaves behind when its reply is lost. It may have been done, or be done later still, when
 /// something on the way lets go of it.
@@ -75,14 +72,23 @@ struct Wire {
     connection: Connection,
     /// `Seen::losses` before it was opened.
     born: u64,
-    /// Of the source, when it was opened.
-    term: u64,
+    /// Of the source, when it was opened. With another one it leads to a former server.
+    epoch: u64,
+    /// What that called itself.
+    role: Option<Role>,
     /// True from before a request is sent until its reply has been read whole.
     unfit: bool,
 }
 
 /// A connection that goes back to its pool when it is dropped.
 pub(crate) struct Lent(PooledConnection<Manager>);
+
+impl Lent {
+    /// What the server called itself when it was opened.
+    pub(super) fn role(&self) -> Option<Role> {
+        self.0.role
+    }
+}
 
 impl ManageConnection for Manager {
     type Connection = Wire;
@@ -92,10 +98,11 @@ impl ManageConnection for Manager {
         let born = self.seen.losses.load(Ordering::Acquire);
         let opened = self.source.open(self.timeouts, None);
         *self.seen.refusal.lock() = opened.as_ref().err().cloned();
-        opened.map(|(connection, term)| Wire {
-            connection,
+        opened.map(|opened| Wire {
+            connection: opened.connection,
             born,
-            term,
+            epoch: opened.epoch,
+            role: opened.role,
             unfit: false,
         })
     }
@@ -103,7 +110,7 @@ impl ManageConnection for Manager {
     /// Asked at every checkout, so it looks and sends nothing.
     fn is_valid(&self, wire: &mut Wire) -> Result<(), Failure> {
         let is_of_now = wire.born == self.seen.losses.load(Ordering::Acquire);
-        if is_of_now && wire.term == self.source.term() {
+        if is_of_now && wire.epoch == self.source.epoch().current() {
             return Ok(());
         }
         Err(Failure::new(Symptom::Silent, Moved))
@@ -114,16 +121,6 @@ impl ManageConnection for Manager {
     }
 }
 
-/// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would make stay for
-/// half a minute after the pool is gone, because the next look for idle connections is due then.
-fn workers() -> ScheduledThreadPool {
-    ScheduledThreadPool::builder()
-        .num_threads(CONNECTING)
-        .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
-        .thread_name_pattern("cache-aside-connect")
-        .build()
-}
-
 /// A pool of connections to one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
@@ -132,18 +129,6 @@ pub(crate) struct Connections {
     timeouts: Timeouts,
     seen: Arc<Seen>,
 }
-
-/// The server isn't the one that it was.
-#[derive(Debug)]
-pub(super) struct Moved;
-
-impl fmt::Display for Moved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is from before the server was lost, or another became it")
-    }
-}
-
-impl StdError for Moved {}
 
 impl Connections {
     /// A pool of at most `size` connections. Opens none.
@@ -191,8 +176,7 @@ impl Connections {
         conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let wire = self.checkout(self.timeouts.checkout)?;
-        self.run_on(wire, conduct, run)
+        self.run_on(self.checkout(self.timeouts.checkout)?, conduct, run)
     }
 
     /// The same on a connection that has been checked out.
@@ -202,43 +186,62 @@ impl Connections {
         conduct: Conduct,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let mut outcome = self.run_once(wire, conduct, &mut run);
-        let is_worth_repeating =
-            |error: &RedisError| is_lost(error) || self.source.is_deposed(error);
-        if conduct == Conduct::Repeatable && outcome.as_ref().is_err_and(is_worth_repeating) {
+        self.run_in_epoch(wire, conduct, |connection, _| run(connection))
+    }
+
+    /// The same for a request that is told the epoch of its connection: what was done in one epoch
+    /// was done by one server.
+    pub(crate) fn run_in_epoch<T>(
+        &self,
+        wire: Lent,
+        conduct: Conduct,
+        mut run: impl FnMut(&mut Connection, u64) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
+        let (mut outcome, is_lost) = self.run_once(wire, conduct, &mut run);
+        if conduct == Conduct::Repeatable && is_lost {
             let wire = self.checkout(self.timeouts.checkout)?;
-            outcome = self.run_once(wire, conduct, &mut run);
+            (outcome, _) = self.run_once(wire, conduct, &mut run);
         }
         outcome.map_err(|error| failure(error, self.timeouts.io))
     }
 
+    /// Fails where another server has taken over since this epoch. Then what was read may be old,
+    /// and nobody may be told it.
+    pub(crate) fn still_in(&self, epoch: u64) -> RedisResult<()> {
+        if epoch == self.source.epoch().current() {
+            return Ok(());
+        }
+        Err((ErrorKind::Io, "another server has taken over meanwhile").into())
+    }
+
+    /// And whether that may go better on a new connection.
     fn run_once<T>(
         &self,
         Lent(mut wire): Lent,
         conduct: Conduct,
-        run: &mut impl FnMut(&mut Connection) -> RedisResult<T>,
-    ) -> RedisResult<T> {
+        run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
+    ) -> (RedisResult<T>, bool) {
         // Unfit until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
-        let mut outcome = run(&mut wire.connection);
-        if outcome.is_ok() && wire.term != self.source.term() {
-            // Somebody else is the server by now. What this one has read may be old, and what it was told is told to nobody.
-            outcome = Err((ErrorKind::Io, "another server has taken over meanwhile").into());
-        }
-        wire.unfit = match &outcome {
-            Ok(_) => false,
-            Err(_) if conduct == Conduct::Transaction => true,
-            Err(error) if self.source.is_deposed(error) => true,
-            // The server's own refusal is a whole reply. After anything else, what comes next on this
-            // wire may belong to this request.
-            Err(error) => !is_refusal(error),
+        let epoch = wire.epoch;
+        let done = run(&mut wire.connection, epoch);
+        let outcome = done.and_then(|done| self.still_in(epoch).map(|()| done));
+        wire.unfit = false;
+        let Err(error) = &outcome else {
+            return (outcome, false);
         };
-        let is_gone =
-            |error: &RedisError| error.is_connection_dropped() || self.source.is_deposed(error);
-        if outcome.as_ref().is_err_and(is_gone) {
+        // A refusal is a whole reply. After anything else, a late reply may still come.
+        wire.unfit = conduct == Conduct::Transaction || !is_refusal(error);
+        let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
+        if is_demoted {
+            self.source.epoch().retire(epoch);
+        } else if error.is_connection_dropped() {
             self.seen.losses.fetch_add(1, Ordering::AcqRel);
         }
-        outcome
+        // What a former server refuses, the present one may do.
+        let is_former = is_refusal(error) && self.still_in(epoch).is_err();
+        let may_repeat = is_demoted || is_former || is_lost(error);
+        (outcome, may_repeat)
     }
 
     /// A free connection.
@@ -268,6 +271,12 @@ impl Connections {
             }
             step = (2 * step).min(left);
         }
+    }
+
+    /// How many connections are open, and how many of them are free.
+    pub(super) fn count(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.connections, state.idle_connections)
     }
 
     /// Why nobody had a connection to lend in time.

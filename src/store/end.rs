@@ -26,7 +26,11 @@ impl End {
 
     /// Pauses, not quite so long. True: it is to end.
     pub(super) fn is_near_within(&self, pause: Duration) -> bool {
-        let until = Instant::now() + shortened(pause);
+        self.is_near_by(Instant::now() + shortened(pause))
+    }
+
+    /// Pauses until then. True: it is to end.
+    pub(super) fn is_near_by(&self, until: Instant) -> bool {
         let mut is_near = self.is_near.lock();
         // No wake-up is lost: the flag is set under the lock.
         while !*is_near && !self.wake.wait_until(&mut is_near, until).timed_out() {}

@@ -1,15 +1,21 @@
-//! Who a server is, in its own words: what it answers to `HELLO`, or to `INFO` where it doesn't know that; and what follows
-//! for a cache.
+//! Who a server is, in its own words: what it answers to `HELLO` and `INFO`; and what follows for a
+//! cache.
 //!
-//! `HELLO` is allowed to every user, whatever an ACL says, and is there from Redis 6.0 on. Pure: sends nothing.
+//! `HELLO` is allowed to every user, whatever an ACL says, and is there from Redis 6.0 on. It tells
+//! everything but the `run_id`, which `INFO` does. Pure: sends nothing.
 
-use std::{error::Error as StdError, fmt};
+use std::fmt;
 
-use redis::{Cmd, Value, cmd};
+use redis::{Cmd, ProtocolVersion, Value, cmd};
+
+use super::{
+    server_identity::{Role, ServerIdentity},
+    unfit::Unfit,
+};
 
 /// The oldest Redis on which every promise holds: before, `EXEC` doesn't mind that a watched record has lapsed, and an
 /// update of one would leave a part of it, without a TTL.
-const OLDEST: Version = Version(6, 0, 9);
+pub(super) const OLDEST: Version = Version(6, 0, 9);
 
 /// In the order of their age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +40,7 @@ impl fmt::Display for Version {
 }
 
 /// What a server says of itself. What it doesn't say is taken for well.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Greeting {
     /// `redis`, `valkey`, or another's.
     name: String,
@@ -44,6 +50,8 @@ pub(super) struct Greeting {
     mode: String,
     /// `master`, or, by either name, a replica.
     role: String,
+    /// Of this run of the server. Empty where it isn't told.
+    run_id: String,
 }
 
 /// What kind of server somebody takes it for.
@@ -59,14 +67,19 @@ pub(crate) enum Kin {
     Node,
 }
 
-/// Asks who is there, in a protocol that every connection reads. (A bare `HELLO` is not known to 6.0.)
-pub(super) fn hello() -> Cmd {
-    cmd("HELLO").arg(2).take()
+/// Asks who is there, in the protocol that the connection speaks. (A bare `HELLO` is not known to
+/// 6.0.)
+pub(super) fn hello(protocol: ProtocolVersion) -> Cmd {
+    let version = match protocol {
+        ProtocolVersion::RESP3 => 3,
+        _ => 2,
+    };
+    cmd("HELLO").arg(version).take()
 }
 
-/// Asks the same of a server from before `HELLO`.
+/// Asks for the `run_id`, and a server from before `HELLO` for its version.
 pub(super) fn info() -> Cmd {
-    cmd("INFO").take()
+    cmd("INFO").arg("server").take()
 }
 
 impl Greeting {
@@ -90,6 +103,26 @@ impl Greeting {
         greeting.version.is_some().then_some(greeting)
     }
 
+    /// What the one says, and of the other what that leaves out.
+    pub(super) fn of_both(hello: Option<Greeting>, info: Option<Greeting>) -> Option<Greeting> {
+        let (Some(hello), Some(info)) = (&hello, &info) else {
+            return hello.or(info);
+        };
+        Some(Greeting {
+            run_id: info.run_id.clone(),
+            ..hello.clone()
+        })
+    }
+
+    /// Which server that is.
+    pub(super) fn identity(&self) -> ServerIdentity {
+        let run_id = (!self.run_id.is_empty()).then(|| self.run_id.clone());
+        ServerIdentity {
+            role: Role::named(&self.role),
+            run_id,
+        }
+    }
+
     fn of<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Greeting {
         let mut greeting = Greeting::default();
         for (name, value) in said {
@@ -99,6 +132,7 @@ impl Greeting {
                 "version" | "redis_version" => greeting.version = Version::parse(value),
                 "mode" | "redis_mode" => value.clone_into(&mut greeting.mode),
                 "role" => value.clone_into(&mut greeting.role),
+                "run_id" => value.clone_into(&mut greeting.run_id),
                 _ => {}
             }
         }
@@ -115,11 +149,6 @@ impl Greeting {
             (_, _, Some(version)) if is_redis && version < OLDEST => Some(Unfit::TooOld(version)),
             _ => None,
         }
-    }
-
-    /// Whether it is another's copy, which takes no writes.
-    pub(super) fn is_replica(&self) -> bool {
-        ["replica", "slave"].contains(&&*self.role)
     }
 }
 
@@ -142,36 +171,6 @@ fn text(value: &Value) -> Option<&str> {
         _ => None,
     }
 }
-
-/// Why there can be no cache on a server, and what to do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
-    TooOld(Version),
-    Cluster,
-    Sentinel,
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unfit::TooOld(version) => write!(
-                f,
-                "this is Redis {version}, and a cache needs {OLDEST} or later: before, EXEC doesn't mind that a watched \
-                 record has lapsed, and an update would leave a part of it"
-            ),
-            Unfit::Cluster => f.write_str(
-                "this is a node of a Redis Cluster, which has only a part of the keys: write \
-                 `redis+cluster://host:port`, with the feature `cluster`",
-            ),
-            Unfit::Sentinel => f.write_str(
-                "this is a Sentinel, which has no keys: write `redis+sentinel://host:port/NAME`, with the feature \
-                 `sentinel` and the name of the master it watches",
-            ),
-        }
-    }
-}
-
-impl StdError for Unfit {}
 
 #[cfg(test)]
 mod tests {
@@ -207,7 +206,7 @@ mod tests {
             assert_eq!(greeting.name, "redis");
             assert_eq!(greeting.version, Some(Version(7, 0, 15)));
             assert_eq!(greeting.unfit(Kin::Single), None);
-            assert!(!greeting.is_replica());
+            assert_eq!(greeting.identity().role, Some(Role::Master));
         }
     }
 
@@ -220,7 +219,7 @@ mod tests {
             greeting.unfit(Kin::Single),
             Some(Unfit::TooOld(Version(5, 0, 6)))
         );
-        assert!(greeting.is_replica());
+        assert_eq!(greeting.identity().role, Some(Role::Replica));
         assert_eq!(Greeting::of_info(&Value::Okay), None);
         assert_eq!(Greeting::of_info(&Value::BulkString(b"no".to_vec())), None);
     }
@@ -273,8 +272,24 @@ mod tests {
     #[test]
     fn a_replica_is_known_by_both_its_names() {
         for role in ["replica", "slave"] {
-            let greeting = hello(&[("server", "redis"), ("role", role)]);
-            assert!(greeting.unwrap().is_replica());
+            let greeting = hello(&[("server", "redis"), ("role", role)]).unwrap();
+            assert_eq!(greeting.identity().role, Some(Role::Replica));
         }
+    }
+
+    #[test]
+    fn hello_tells_the_role_and_info_the_run_id() {
+        let said = hello(&[
+            ("server", "redis"),
+            ("version", "7.0.15"),
+            ("role", "master"),
+        ]);
+        let info = "redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:4f2a\r\n";
+        let told = Greeting::of_info(&Value::BulkString(info.as_bytes().to_vec()));
+        let both = Greeting::of_both(said.clone(), told.clone()).unwrap();
+        assert_eq!(both.identity().role, Some(Role::Master));
+        assert_eq!(both.identity().run_id.as_deref(), Some("4f2a"));
+        assert_eq!(Greeting::of_both(said.clone(), None), said);
+        assert_eq!(Greeting::of_both(None, told.clone()), told);
     }
 }

@@ -62,7 +62,8 @@ pub enum Kind {
     Records,
 }
 
-/// Where a [`Store::scan`](super::Store::scan) has come, as each of its steps tells the next. All 0 to begin with.
+/// Where a [`Store::scan`](super::Store::scan) has come, as each of its steps tells the next. All 0
+/// to begin with; or, to begin where another scan of the same store has ended, all but `of`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// Which of the parts that are gone through one after the other: the nodes of a cluster.
@@ -78,6 +79,9 @@ pub struct Cursor {
 pub struct Scanned {
     /// Of which records. One may come in several steps.
     pub met: Vec<Keys>,
+    /// Whose places it went through: the [`of`](Cursor::of) of the cursor that goes on here. 0
+    /// where there is only one store.
+    pub of: u64,
     /// Where to go on; `None` at the end.
     pub next: Option<Cursor>,
     /// How much of the store has been gone through by now, from 0 to 1. It only grows.

@@ -32,7 +32,9 @@ mod failure;
 pub(crate) mod greeting;
 mod many;
 pub(crate) mod memory;
+mod moved_address;
 mod open;
+mod other_server;
 mod pipeline;
 mod pulse;
 mod redact;
@@ -40,9 +42,13 @@ pub(crate) mod redis;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;
+mod server_epoch;
+mod server_identity;
 pub(crate) mod source;
 pub(crate) mod timeouts;
 mod tracking;
+mod unfit;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 

@@ -7,64 +7,107 @@ use redis::{Client, Connection, ConnectionInfo, ProtocolVersion, RedisError, Red
 #[cfg(feature = "sentinel")]
 use super::sentinel::Followed;
 use super::{
-    Failure,
+    Failure, Symptom,
     cause::{AtServer, failure, hint, unopened},
-    open::open,
+    greeting::Greeting,
+    open::{Greeted, open_and_greet},
+    other_server::is_read_only,
+    server_epoch::{Opening, ServerEpoch},
+    server_identity::Role,
     timeouts::Timeouts,
 };
+use crate::trace;
 
 /// A server to connect to.
 #[derive(Debug, Clone)]
-pub(crate) enum Source {
-    /// The one at an address.
+pub(crate) struct Source {
+    route: Route,
+    epoch: Arc<ServerEpoch>,
+}
+
+/// How it is found.
+#[derive(Debug, Clone)]
+enum Route {
+    /// At an address.
     Fixed(Arc<Client>),
-    /// Whichever the sentinels say.
+    /// The sentinels say where.
     #[cfg(feature = "sentinel")]
     Followed(Arc<Followed>),
 }
 
+/// A new connection.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// The current one when it was opened, unless it leads to a former server already.
+    pub(super) epoch: u64,
+    /// What the server called itself.
+    pub(super) role: Option<Role>,
+    pub(super) greeting: Option<Greeting>,
+}
+
 impl From<Client> for Source {
     fn from(client: Client) -> Source {
-        Source::Fixed(Arc::new(client))
+        Source {
+            route: Route::Fixed(Arc::new(client)),
+            epoch: Arc::default(),
+        }
+    }
+}
+
+#[cfg(feature = "sentinel")]
+impl From<Arc<Followed>> for Source {
+    fn from(followed: Arc<Followed>) -> Source {
+        Source {
+            epoch: Arc::clone(followed.epoch()),
+            route: Route::Followed(followed),
+        }
     }
 }
 
 impl Source {
     /// The login; and the address, where that is fixed.
     pub(super) fn info(&self) -> &ConnectionInfo {
-        match self {
-            Source::Fixed(client) => client.get_connection_info(),
+        match &self.route {
+            Route::Fixed(client) => client.get_connection_info(),
             #[cfg(feature = "sentinel")]
-            Source::Followed(followed) => followed.login(),
+            Route::Followed(followed) => followed.login(),
         }
     }
 
-    /// Counts the servers that it has been. What was opened in another term leads to one that it is no more.
-    pub(super) fn term(&self) -> u64 {
-        match self {
-            Source::Fixed(_) => 0,
-            #[cfg(feature = "sentinel")]
-            Source::Followed(followed) => followed.term(),
+    /// By which a connection is known that leads to a former server.
+    pub(super) fn epoch(&self) -> &ServerEpoch {
+        &self.epoch
+    }
+
+    /// The sentinels that are to be asked where the server is.
+    #[cfg(feature = "sentinel")]
+    pub(super) fn followed(&self) -> Option<&Arc<Followed>> {
+        match &self.route {
+            Route::Fixed(_) => None,
+            Route::Followed(followed) => Some(followed),
         }
     }
 
-    /// Whether the server says that it isn't the one it was.
-    pub(super) fn is_deposed(&self, error: &RedisError) -> bool {
-        !matches!(self, Source::Fixed(_)) && error.code() == Some("READONLY")
+    /// Whether the server refuses a write because it is a master no more. One that was a replica
+    /// all the time always refused.
+    pub(super) fn is_demoted(&self, error: &RedisError) -> bool {
+        is_read_only(error) && !self.epoch.is_replica()
     }
 
-    /// Opens a connection, and says in which term.
+    /// Opens a connection.
     pub(super) fn open(
         &self,
         timeouts: Timeouts,
         protocol: Option<ProtocolVersion>,
-    ) -> Result<(Connection, u64), Failure> {
-        match self {
-            Source::Fixed(client) => open(client.get_connection_info(), timeouts, protocol)
-                .map(|connection| (connection, 0))
-                .map_err(|error| unopened(error, timeouts.connect)),
+    ) -> Result<Opened, Failure> {
+        match &self.route {
+            Route::Fixed(client) => {
+                let opening = self.epoch.opening();
+                let at = (client.get_connection_info(), &*self.epoch, opening);
+                open_at(at, timeouts, protocol, |_| Ok(()))
+            }
             #[cfg(feature = "sentinel")]
-            Source::Followed(followed) => followed.open(timeouts, protocol),
+            Route::Followed(followed) => followed.open(timeouts, protocol),
         }
     }
 
@@ -73,12 +116,11 @@ impl Source {
     pub(super) fn run_alone<T>(
         &self,
         timeouts: Timeouts,
-        run: impl FnOnce(&mut Connection) -> RedisResult<T>,
+        run: impl FnOnce(&mut Opened) -> RedisResult<T>,
     ) -> Result<T, Failure> {
         let opened = self.open(timeouts, None);
-        let done = opened.and_then(|(mut connection, _)| {
-            run(&mut connection).map_err(|error| failure(error, timeouts.io))
-        });
+        let done = opened
+            .and_then(|mut opened| run(&mut opened).map_err(|error| failure(error, timeouts.io)));
         done.map_err(|failure| self.at_server(failure))
     }
 
@@ -93,10 +135,45 @@ impl Source {
     }
 
     pub(super) fn name(&self) -> String {
-        match self {
-            Source::Fixed(client) => client.get_connection_info().addr().to_string(),
+        match &self.route {
+            Route::Fixed(client) => client.get_connection_info().addr().to_string(),
             #[cfg(feature = "sentinel")]
-            Source::Followed(followed) => followed.to_string(),
+            Route::Followed(followed) => followed.to_string(),
         }
     }
+}
+
+/// Opens a connection to the server at an address, greets it, and has that decide which server is
+/// the current one, if it is one to be taken.
+pub(super) fn open_at(
+    (info, epoch, opening): (&ConnectionInfo, &ServerEpoch, Opening),
+    timeouts: Timeouts,
+    protocol: Option<ProtocolVersion>,
+    take: impl FnOnce(Option<Role>) -> Result<(), Failure>,
+) -> Result<Opened, Failure> {
+    let opened = open_and_greet(info, timeouts, protocol, epoch.asks_for_run_id());
+    let (connection, greeted) = opened.map_err(|error| unopened(error, timeouts.connect))?;
+    let Greeted {
+        greeting,
+        identity,
+        denies_run_id,
+    } = greeted;
+    if denies_run_id {
+        epoch.run_id_is_denied();
+    }
+    let role = identity.role;
+    take(role)?;
+    let in_turn = |error| Failure::new(Symptom::Silent, error);
+    let before = epoch.current();
+    let epoch = epoch.admit(opening, identity).map_err(in_turn)?;
+    if epoch > before {
+        let address = info.addr();
+        trace::info!("{address} leads to another server now; connections to the former are closed");
+    }
+    Ok(Opened {
+        connection,
+        epoch,
+        role,
+        greeting,
+    })
 }

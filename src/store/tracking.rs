@@ -16,9 +16,9 @@ use redis::{Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Valu
 
 use super::{
     Failure, Symptom, Tracking, cause,
-    connection::Moved,
     ear::SharedEar,
     end::{End, Handle},
+    other_server::Moved,
     pulse::Pulse,
     source::Source,
     timeouts::Timeouts,
@@ -96,6 +96,7 @@ enum Told {
 
 impl Listener {
     fn run(self, end: &End) {
+        let _listening = self.source.epoch().listen();
         let mut pause = FIRST_PAUSE;
         let mut told = Told::Nothing;
         let mut complained: Option<Instant> = None;
@@ -140,13 +141,14 @@ impl Listener {
         let opened = self
             .source
             .open(self.timeouts, Some(ProtocolVersion::RESP3));
-        let (mut connection, term) = opened.map_err(|failure| {
+        let opened = opened.map_err(|failure| {
             if cause::is_without_resp3(&failure) {
                 let symptom = Symptom::Refused;
                 return Failure { symptom, ..failure };
             }
             failure
         })?;
+        let (mut connection, epoch) = (opened.connection, opened.epoch);
         self.begin(&mut connection)
             .map_err(|error| discharged(error, self.timeouts.io))?;
         // What is read from here on is tracked, so nothing of it can have changed unheard.
@@ -155,7 +157,7 @@ impl Listener {
         if std::mem::replace(told, Told::Nothing) == Told::Lost {
             trace::info!("changes of the cache `{}` are heard again", self.prefix);
         }
-        self.hear(end, &mut connection, term)
+        self.hear(end, &mut connection, epoch)
     }
 
     /// Asks for pushes, and whether the node is one to be heard.
@@ -181,14 +183,14 @@ impl Listener {
         connection.set_read_timeout(Some(self.period))
     }
 
-    fn hear(&self, end: &End, connection: &mut Connection, term: u64) -> Result<(), Failure> {
+    fn hear(&self, end: &End, connection: &mut Connection, epoch: u64) -> Result<(), Failure> {
         let failed = |error| cause::failure(error, self.bound);
         let mut pulse = Pulse::new(self.period, Instant::now());
         if let Some(charge) = &self.charge {
             pulse = pulse.asking(cmd("PTTL").arg(charge).get_packed_command());
         }
         while !end.is_near() {
-            if self.source.term() != term {
+            if self.source.epoch().current() != epoch {
                 return Err(Failure::new(Symptom::Silent, Moved));
             }
             let now = Instant::now();

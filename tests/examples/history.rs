@@ -36,6 +36,19 @@ fn with_all_of_it_neither() {
     history(&["--grace", "--near", "--seconds", "5"]).finds_nothing();
 }
 
+/// Without this bound, a process that only looks at what is cached would be late for as long as a
+/// record lives.
+#[test]
+fn with_an_address_that_is_moved_nothing_is_older_than_the_second_in_which_that_is_noticed() {
+    for flags in [&["--moving-address"][..], &["--moving-address", "--near"]] {
+        let run = history(&[flags, &["--seconds", "8"]].concat());
+        run.finds_nothing();
+        assert!(run.counts("Moves") > 0, "{}", run.0.stdout);
+        // How many there were depends on the moment of each move.
+        run.counts("Late after moves");
+    }
+}
+
 #[test]
 fn a_near_cache_that_is_not_told_what_changes_is_found() {
     is_found(&["push"]);

@@ -120,16 +120,20 @@ impl World {
     }
 }
 
-/// So many looks, and so many times the server has read from a socket.
-fn asked(redis: &mut redis::Connection) -> (u64, u64) {
+/// So many looks, so many times the server has read from a socket, and so many connections that it
+/// was opened.
+fn asked(redis: &mut redis::Connection) -> [u64; 3] {
     let all: String = redis::cmd("INFO").arg("all").query(redis).unwrap();
     let number = |name| {
         let rest = all.split(name).nth(1).expect("it is counted");
         let digits = rest.split(|end: char| !end.is_ascii_digit()).next();
         digits.unwrap().parse().unwrap()
     };
-    let looks = number("cmdstat_hgetall:calls=");
-    (looks, number("total_reads_processed:"))
+    [
+        number("cmdstat_hgetall:calls="),
+        number("total_reads_processed:"),
+        number("total_connections_received:"),
+    ]
 }
 
 fn count(waited: &[Waited], source: Source) -> usize {
@@ -141,13 +145,19 @@ fn count(waited: &[Waited], source: Source) -> usize {
 fn those_who_wait_for_a_connection_share_one_request() {
     let (world, cache) = World::new();
     let mut redis = world.server.connect();
-    let (looks, reads) = asked(&mut redis);
-    let waited = world.wait_together(&cache, None);
-    assert_eq!(count(&waited, Source::Hit), READERS);
-    let (looks_then, reads_then) = asked(&mut redis);
-    assert_eq!(looks_then - looks, READERS as u64 + 1);
+    let mut once = || {
+        let before = asked(&mut redis);
+        let waited = world.wait_together(&cache, None);
+        assert_eq!(count(&waited, Source::Hit), READERS);
+        let after = asked(&mut redis);
+        [0, 1, 2].map(|what| after[what] - before[what])
+    };
+    // Now and then one connection more is opened, to see where the address leads.
+    let alone = (0..20).map(|_| once()).find(|[.., opened]| *opened == 0);
+    let [looks, reads, _] = alone.expect("most of them are undisturbed");
+    assert_eq!(looks, READERS as u64 + 1);
     // One for who took the connection, one for all the others, and this one.
-    assert_eq!(reads_then - reads, 3);
+    assert_eq!(reads, 3);
 }
 
 #[test]
@@ -344,10 +354,10 @@ fn whoever_gets_no_connection_in_time_goes_without_and_all_at_once() {
     }
     let world = World { server, proxy };
     let mut redis = world.server.connect();
-    let (looks, _) = asked(&mut redis);
+    let [looks, ..] = asked(&mut redis);
     let waited = world.wait_together(&cache, None);
     // Nobody asks for those who have left.
-    assert_eq!(asked(&mut redis).0, looks + 1);
+    assert_eq!(asked(&mut redis)[0], looks + 1);
     for Waited { found, took } in &waited {
         let why = found.degraded_by().expect("it was taken for longer");
         let why = why.to_string();

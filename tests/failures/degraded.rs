@@ -133,12 +133,20 @@ fn a_connection_on_which_a_request_timed_out_is_not_used_again() {
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let server = thread::spawn(move || {
         let mut request = [0; 4096];
-        let (mut first, _) = listener.accept().unwrap();
+        let greeted = || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut greeting = [0; 4096];
+            assert!(client.read(&mut greeting).unwrap() > 0);
+            // It doesn't say who it is.
+            client.write_all(b"*0\r\n$-1\r\n").unwrap();
+            client
+        };
+        let mut first = greeted();
         assert!(first.read(&mut request).unwrap() > 0);
         thread::sleep(2 * TIMEOUT);
         // The late reply. The client has hung up by then, or ought to have.
         let _ = first.write_all(b"*2\r\n$4\r\nname\r\n$10\r\nlate reply\r\n");
-        let (mut second, _) = listener.accept().unwrap();
+        let mut second = greeted();
         assert!(second.read(&mut request).unwrap() > 0);
         second
             .write_all(b"*2\r\n$4\r\nname\r\n$11\r\nright reply\r\n")

@@ -9,8 +9,17 @@ use std::{
 use crate::support::{Server, load_loaf};
 use cache_aside::{Cache, Record, Redis};
 
-/// Every command that clients sent while `work` ran, in lower case, without logins and what scripts ran.
+/// Every command that clients sent while `work` ran, in lower case, without what opens a connection
+/// and what scripts ran.
 fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
+    let mut seen = all_commands(server, work);
+    seen.retain(|command| !["hello", "info"].contains(&&**command));
+    seen
+}
+
+/// The same, with the greetings of new connections. One is opened each second while a pool is in
+/// use.
+fn all_commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
     let mut monitor = server.connect();
     monitor
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -142,11 +151,51 @@ fn nothing_is_sent_to_test_a_connection() {
         }
     });
     assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
-    // `build` asks who is there, tells the scripts, and whether they can be called.
-    let build = [&["hello"][..], &["script"; 12], &["evalsha"]].concat();
+    // `build` tells the scripts, and whether they can be called.
+    let build = [&["script"; 12][..], &["evalsha"]].concat();
     let one_load = ["hgetall", "evalsha", "evalsha"];
     let expected = [&build[..], &one_load, &["hgetall"; 4]].concat();
     assert_eq!(seen, expected);
+}
+
+/// Who is there, in one round trip. No user, no password and no database: nothing else is sent.
+#[test]
+fn a_new_connection_is_greeted_and_no_other() {
+    let server = Server::start();
+    let opened = || {
+        let mut info = redis::cmd("INFO");
+        let stats: String = info.arg("stats").query(&mut server.connect()).unwrap();
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let mut connections = 0;
+    let seen = all_commands(&server, || {
+        let before = opened();
+        let cache = server.cache();
+        for _ in 0..5 {
+            cache.get("p-001", load_loaf).unwrap();
+        }
+        connections = opened() - before - 1;
+    });
+    // Ours to ask how many there are; what opens after the second of them may be seen or not.
+    let greetings = seen
+        .windows(2)
+        .filter(|two| *two == ["hello", "info"])
+        .count();
+    assert!(
+        greetings >= connections && connections >= 2,
+        "{connections}: {seen:?}"
+    );
+    assert_eq!(
+        seen.iter().filter(|command| *command == "hello").count(),
+        greetings
+    );
+    assert_eq!(
+        seen.iter().filter(|command| *command == "info").count(),
+        greetings + 2
+    );
 }
 
 #[test]

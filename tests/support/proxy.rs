@@ -1,15 +1,21 @@
-//! A proxy on the wire between a cache and its server, which harms the requests and replies it is told to harm.
+//! A proxy on the wire between a cache and its server, which harms the requests and replies it is
+//! told to harm.
 //!
-//! It carries whole requests, one at a time on a connection, each with its whole reply, whatever the pieces
-//! in which they come: so a harm hits exactly what it names. A request is what the client sends before it
-//! waits: one command or a pipeline.
+//! It carries whole requests, one at a time on a connection, each with its whole reply, whatever
+//! the pieces in which they come: so a harm hits exactly what it names. A request is what the
+//! client sends before it waits: one command or a pipeline. A greeting, of a new connection, is
+//! harmed only where that is named: connections are also opened beside the calls of a test, to look
+//! whether the address leads to another server.
 
 #![allow(dead_code, reason = "each user takes its own part")]
 
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering::SeqCst},
+    },
     thread,
     time::Duration,
 };
@@ -46,9 +52,9 @@ pub(crate) enum Harm {
 /// Which requests are harmed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which {
-    /// All, until the proxy is told to stop.
+    /// All but greetings, until the proxy is told to stop.
     Each,
-    /// One: the first, the second, and so on, from now on.
+    /// One: the first, the second, and so on, from now on, without greetings.
     Nth(usize),
     /// One: the next that contains these bytes.
     With(&'static [u8]),
@@ -62,6 +68,8 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Shared {
+    /// The port that new connections lead to.
+    server: AtomicU16,
     orders: Mutex<Option<(Which, Harm)>>,
     /// In the order in which they came.
     held: Mutex<Vec<Held>>,
@@ -83,11 +91,15 @@ impl Proxy {
         if crate::support::alone::is_on() {
             crate::support::alone::announce(server, port).unwrap();
         }
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            server: AtomicU16::new(server),
+            ..Shared::default()
+        });
         let for_all = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&for_all);
+                let server = shared.server.load(SeqCst);
                 // Where the server is away, the client is cut off.
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", server)) {
                     thread::spawn(move || carry(client, server, &shared));
@@ -99,6 +111,11 @@ impl Proxy {
 
     pub(crate) fn url(&self) -> String {
         crate::support::acl::url_at(self.port)
+    }
+
+    /// New connections lead to this server, and open ones where they did.
+    pub(crate) fn move_to(&self, server: u16) {
+        self.shared.server.store(server, SeqCst);
     }
 
     /// From now on harms these requests, and no others.
@@ -136,7 +153,9 @@ impl Shared {
     fn harm_to(&self, request: &[u8]) -> Option<Harm> {
         let mut orders = self.orders.lock().unwrap();
         let (which, harm) = (*orders)?;
+        let is_greeting = request.starts_with(b"*2\r\n$5\r\nHELLO\r\n");
         let (hit, next) = match which {
+            Which::Each | Which::Nth(_) if is_greeting => return None,
             Which::Each => (true, Some(which)),
             Which::Nth(1) => (true, None),
             Which::Nth(n) => (false, Some(Which::Nth(n - 1))),

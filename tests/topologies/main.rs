@@ -2,14 +2,18 @@
 
 #[cfg(feature = "cluster")]
 mod cluster;
+mod moved_address;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 
-#[cfg(feature = "sentinel")]
 #[path = "../support/listeners.rs"]
 mod listeners;
+#[path = "../support/proxy.rs"]
+mod proxy;
+#[path = "../support/relay.rs"]
+mod relay;
 #[cfg(feature = "tls")]
 #[path = "../support/secure.rs"]
 mod secure;

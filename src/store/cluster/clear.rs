@@ -16,7 +16,7 @@ use redis::cmd;
 
 use super::{ClusterStore, map::Map, node::Node, slots::Holding};
 use crate::store::{
-    Cursor, Failure, Kind, Scanned, Store, Symptom, cause, connection::Conduct, script::nonsense,
+    Cursor, Failure, Kind, Scanned, Symptom, cause, connection::Conduct, script::nonsense,
 };
 
 impl ClusterStore {
@@ -26,17 +26,15 @@ impl ClusterStore {
         kind: Kind,
         cursor: Cursor,
     ) -> Result<Scanned, Failure> {
-        let is_first = cursor == Cursor::default();
-        let of = if is_first { self.settled()? } else { cursor.of };
+        let of = match cursor.of {
+            0 => self.settled()?,
+            of => of,
+        };
         let map = self.atlas.map();
         let masters = in_order(&map);
         let at = usize::try_from(cursor.part).unwrap_or(usize::MAX);
         let master = masters.get(at).ok_or_else(unsettled)?;
-        let there = Cursor {
-            place: cursor.place,
-            ..Cursor::default()
-        };
-        let step = self.ask(master, |store| store.scan(prefix, kind, there))?;
+        let (_, step) = self.ask(master, |store| store.scan_at(prefix, kind, cursor.place))?;
         let (part, place) = match step.next {
             Some(next) => (cursor.part, next.place),
             None => (cursor.part + 1, 0),
@@ -48,12 +46,14 @@ impl ClusterStore {
         }
         Ok(Scanned {
             met: step.met,
+            of,
             next,
             share: share(cursor.part, step.next.map_or(1.0, |_| step.share), count),
         })
     }
 
-    /// A number for who has which slots, by which failover or move, if none is under way. Never 0.
+    /// A number for who has which slots, by which failover or move, if none is under way, and for
+    /// the servers behind their addresses. Never 0.
     fn settled(&self) -> Result<u64, Failure> {
         self.atlas.survey()?;
         let map = self.atlas.map();
@@ -69,7 +69,8 @@ impl ClusterStore {
                 let why = format!("slot {slot} of the cluster is being moved, says {place}");
                 return Err(Failure::new(Symptom::Refused, why + LATER));
             }
-            (&master.place, holding.epoch, holding.slots).hash(&mut hasher);
+            let epoch = master.store.terms().0.epoch().current();
+            (&master.place, epoch, holding.epoch, holding.slots).hash(&mut hasher);
         }
         Ok(hasher.finish().max(1))
     }

@@ -181,8 +181,8 @@ impl Node {
 /// its pool are in use.
 pub(super) fn slots_by(source: &Source, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
     let said_by = place_of(source.info());
-    source.run_alone(timeouts, |connection| {
-        let said: Value = cmd("CLUSTER").arg("SLOTS").query(connection)?;
+    source.run_alone(timeouts, |opened| {
+        let said: Value = cmd("CLUSTER").arg("SLOTS").query(&mut opened.connection)?;
         said_by
             .as_ref()
             .and_then(|said_by| ranges(said, said_by))

@@ -315,6 +315,7 @@ impl Store for MemoryStore {
     fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
         let mut scanned = Scanned {
             met: Vec::new(),
+            of: 0,
             next: None,
             share: 1.0,
         };

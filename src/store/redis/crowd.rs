@@ -82,8 +82,11 @@ impl RedisStore {
         mut party: Party<Q, Answer<Q>>,
         until: Instant,
     ) -> Answer<Q> {
-        let run = |connection: &mut Connection| self.fetch(connection, &mut party, until);
-        if let Err(failure) = self.connections.run_on(wire, Q::CONDUCT, run) {
+        let run = |connection: &mut Connection, epoch| {
+            let is_of_now = || self.connections.still_in(epoch);
+            self.fetch(connection, &mut party, until, is_of_now)
+        };
+        if let Err(failure) = self.connections.run_in_epoch(wire, Q::CONDUCT, run) {
             // One connection failed, so one of them tells the breaker.
             let shared = Failure {
                 symptom: Symptom::Crowded,
@@ -100,6 +103,7 @@ impl RedisStore {
         connection: &mut Connection,
         party: &mut Party<Q, Answer<Q>>,
         until: Instant,
+        is_of_now: impl Fn() -> RedisResult<()>,
     ) -> RedisResult<()> {
         let questions = party.questions();
         let commands = questions.flat_map(|question| question.commands(&self.scripts));
@@ -115,8 +119,12 @@ impl RedisStore {
             else {
                 return Ok(());
             };
+            // Before each is handed out: who hears it may have written to another server meanwhile.
+            is_of_now()?;
             party.answer(match answer {
-                Err(error) if !is_refusal(&error) => return Err(error),
+                Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {
+                    return Err(error);
+                }
                 Err(refusal) => Err(cause::failure(refusal, io)),
                 Ok(answer) => Ok(answer),
             });

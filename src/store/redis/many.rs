@@ -182,14 +182,15 @@ impl RedisStore {
         })
     }
 
-    /// Each with its own refusal; or what fails all of them.
+    /// Each with its own refusal; or what fails all of them: also that the server is a master no
+    /// more, which has them sent to the present one.
     fn sorted<T>(
         &self,
         each: impl Iterator<Item = RedisResult<T>>,
     ) -> RedisResult<Vec<Result<T, Failure>>> {
         let refused = |error| cause::failure(error, self.connections.timeouts().io);
         each.map(|read| match read {
-            Err(error) if !is_refusal(&error) => Err(error),
+            Err(error) if !is_refusal(&error) || self.is_demoted(&error) => Err(error),
             read => Ok(read.map_err(refused)),
         })
         .collect()

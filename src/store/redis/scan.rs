@@ -1,6 +1,6 @@
 //! Going through the keys of a Redis server.
 
-use redis::cmd;
+use redis::{Connection, cmd};
 
 use super::server::RedisStore;
 use crate::{
@@ -12,30 +12,49 @@ use crate::{
 const PLACES: u32 = 1_000;
 
 impl RedisStore {
+    /// One step, of a scan that goes on where the cursor says. Another server has its keys in other
+    /// places: there, it fails.
     pub(super) fn scan_step(
         &self,
         prefix: &str,
         kind: Kind,
         cursor: Cursor,
     ) -> Result<Scanned, Failure> {
-        // A master that has taken over has its keys in other places.
-        let term = || self.terms().0.term();
-        let of = if cursor.place == 0 { term() } else { cursor.of };
+        let (of, step) = self.scan_at(prefix, kind, cursor.place)?;
+        // 0: the scan begins here, on whichever server.
+        if ![0, of].contains(&cursor.of) {
+            let other = "another server has taken over meanwhile, whose keys are in other places; try again";
+            return Err(Failure::new(Symptom::Refused, other));
+        }
+        let next = step.next.map(|next| Cursor { of, ..next });
+        Ok(Scanned { of, next, ..step })
+    }
+
+    /// What the server has from this place on, and the epoch in which it said so.
+    pub(in crate::store) fn scan_at(
+        &self,
+        prefix: &str,
+        kind: Kind,
+        place: u64,
+    ) -> Result<(u64, Scanned), Failure> {
         let literal = escaped(prefix);
         let pattern = match kind {
             // `lock:{prefix…}` and `lock:prefix…{tag}…`, in one go; what else this matches is sorted out here.
             Kind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
             Kind::Records => format!("{literal}*"),
         };
-        let (next, names): (u64, Vec<Vec<u8>>) = self.run(Conduct::Repeatable, |connection| {
+        let wire = self
+            .connections
+            .checkout(self.connections.timeouts().checkout)?;
+        let scan = |connection: &mut Connection, epoch| {
             let mut scan = cmd("SCAN");
-            scan.arg(cursor.place).arg("MATCH").arg(&pattern);
-            scan.arg("COUNT").arg(PLACES).query(connection)
-        })?;
-        if of != term() {
-            let other = "another server has taken over meanwhile, whose keys are in other places; try again";
-            return Err(Failure::new(Symptom::Refused, other));
-        }
+            scan.arg(place).arg("MATCH").arg(&pattern);
+            let reply: (u64, Vec<Vec<u8>>) = scan.arg("COUNT").arg(PLACES).query(connection)?;
+            Ok((epoch, reply))
+        };
+        let (epoch, (next, names)) =
+            self.connections
+                .run_in_epoch(wire, Conduct::Repeatable, scan)?;
         // An id is text, so what is none cannot be of this cache.
         let names = names
             .into_iter()
@@ -44,15 +63,16 @@ impl RedisStore {
             Kind::Leases => Keys::of_lease(&name, prefix),
             Kind::Records => Some(Keys::of(name)),
         });
-        Ok(Scanned {
+        let step = Scanned {
             met: met.collect(),
+            of: 0,
             next: (next != 0).then_some(Cursor {
                 place: next,
-                of,
-                ..cursor
+                ..Cursor::default()
             }),
             share: share(next),
-        })
+        };
+        Ok((epoch, step))
     }
 }
 

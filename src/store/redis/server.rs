@@ -1,13 +1,13 @@
 //! One server: the connections to it, and the scripts it is told.
 
-use redis::{Connection, RedisResult};
+use redis::{Connection, RedisError, RedisResult};
 
 use super::{large::RefusedLength, question::Crowds};
-#[cfg(feature = "sentinel")]
-use crate::store::end::Handle;
 use crate::store::{
     Failure,
     connection::{Conduct, Connections},
+    end::Handle,
+    moved_address,
     script::Scripts,
     source::Source,
     timeouts::Timeouts,
@@ -21,8 +21,7 @@ pub(crate) struct RedisStore {
     pub(super) refused_length: RefusedLength,
     /// How many of them must have what was ended before it counts.
     pub(super) replicas: u32,
-    /// Who asks the sentinels.
-    #[cfg(feature = "sentinel")]
+    /// Notices that another server has taken over.
     _watch: Option<Handle>,
 }
 
@@ -34,24 +33,43 @@ impl RedisStore {
         timeouts: Timeouts,
         replicas: u32,
     ) -> RedisStore {
-        let source = source.into();
         RedisStore {
-            #[cfg(feature = "sentinel")]
-            _watch: match &source {
-                Source::Fixed(_) => None,
-                Source::Followed(followed) => followed.watch(),
-            },
-            connections: Connections::new(source, pool_size, timeouts),
+            connections: Connections::new(source.into(), pool_size, timeouts),
             scripts: Scripts::new(),
             crowds: Crowds::default(),
             refused_length: RefusedLength::default(),
             replicas,
+            _watch: None,
+        }
+    }
+
+    /// With a thread that notices when another server takes over, though nothing says so on the
+    /// connections to this one. The nodes of a cluster don't need it: they redirect.
+    pub(crate) fn watched(self) -> RedisStore {
+        #[cfg(feature = "sentinel")]
+        if let Some(followed) = self.terms().0.followed() {
+            let watch = followed.watch();
+            return self.with(watch);
+        }
+        let watch = moved_address::watch(self.connections.clone());
+        self.with(watch)
+    }
+
+    fn with(self, watch: Option<Handle>) -> RedisStore {
+        RedisStore {
+            _watch: watch,
+            ..self
         }
     }
 
     /// What a connection outside the pool is made of.
     pub(in crate::store) fn terms(&self) -> (&Source, Timeouts) {
         self.connections.terms()
+    }
+
+    /// Whether it refused a write because another server is the master by now.
+    pub(super) fn is_demoted(&self, error: &RedisError) -> bool {
+        self.terms().0.is_demoted(error)
     }
 
     pub(in crate::store) fn run<T>(

@@ -67,7 +67,7 @@ impl Sentinel {
         } else {
             // It has no more to do for its answer than for the connection.
             let io = timeouts.connect;
-            open(&self.info, Timeouts { io, ..timeouts }, None)?
+            open(&self.info, Timeouts { io, ..timeouts })?
         };
         let address: Option<(String, u16)> = cmd("SENTINEL")
             .arg("get-master-addr-by-name")

@@ -1,42 +1,43 @@
 //! The server that sentinels call the master, through failovers.
 //!
-//! Guarantees that a connection leads to a server which called itself the master when it was opened; and, by a thread that
-//! asks all sentinels every [`PERIOD`], that soon after one of them knows another master, nothing that was opened before is
-//! used any more, also where the former one still lives and takes itself for the master. Where no sentinel answers, the
-//! master that was known last goes on being it, as long as it says so itself.
+//! Guarantees that a connection leads to a server which called itself the master when it was
+//! opened; and, by a thread that asks all sentinels every [`PERIOD`], that soon after one of them
+//! knows another master, nothing that was opened before is used any more, also where the former one
+//! still lives and takes itself for the master. Where no sentinel answers, the master that was
+//! known last goes on being it, as long as it says so itself.
 //!
-//! Knows nothing of pools and listeners: they compare [terms](Followed::term).
+//! Knows nothing of pools and listeners: they compare [epochs](ServerEpoch).
 //!
 //! # Lock order
 //!
-//! `round`, then `known`. While the first is held the sentinels are asked; nothing is while the second is.
+//! `round`, then `known`, then that of the epoch. While the first is held the sentinels are asked;
+//! nothing is while the others are.
 
 mod asked;
 mod verdict;
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use redis::{
-    Connection, ConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
-    Value, cmd,
-};
+use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use asked::Sentinel;
 use verdict::{Master, verdict};
 
 use super::{
-    Failure, Symptom, cause,
+    Failure, Symptom,
     end::{End, Handle},
-    open::{elsewhere, open},
+    open::elsewhere,
+    server_epoch::{Opening, ServerEpoch},
+    server_identity::Role,
+    source::{Opened, open_at},
     timeouts::Timeouts,
 };
 use crate::trace;
@@ -54,8 +55,7 @@ pub(crate) struct Followed {
     timeouts: Timeouts,
     round: Mutex<Round>,
     known: Mutex<Option<Master>>,
-    /// Changed under the lock of `known`.
-    term: AtomicU64,
+    epoch: Arc<ServerEpoch>,
     /// Whether it was logged that no sentinel answers.
     is_blind: AtomicBool,
 }
@@ -100,7 +100,7 @@ impl Followed {
                 outcome: Ok(()),
             }),
             known: Mutex::default(),
-            term: AtomicU64::new(0),
+            epoch: Arc::default(),
             is_blind: AtomicBool::new(false),
         })
     }
@@ -109,8 +109,8 @@ impl Followed {
         &self.login
     }
 
-    pub(super) fn term(&self) -> u64 {
-        self.term.load(Ordering::Acquire)
+    pub(super) fn epoch(&self) -> &Arc<ServerEpoch> {
+        &self.epoch
     }
 
     /// Goes on asking, until what this returns is dropped.
@@ -131,23 +131,24 @@ impl Followed {
         &self,
         timeouts: Timeouts,
         protocol: Option<ProtocolVersion>,
-    ) -> Result<(Connection, u64), Failure> {
-        let (master, term) = if let Some(known) = self.known() {
+    ) -> Result<Opened, Failure> {
+        let opening = self.epoch.opening();
+        let known = if let Some(known) = self.known() {
             known
         } else {
             self.ask_round(Until::All)?;
             self.known().ok_or_else(|| Followed::nobody(&[]))?
         };
-        let refused = match self.open_at(&master, timeouts, protocol) {
-            Ok(connection) => return Ok((connection, term)),
+        let refused = match self.open_at(&known, opening, timeouts, protocol) {
+            Ok(opened) => return Ok(opened),
             Err(refused) => refused,
         };
         // Where no sentinel answers, that is no news.
         let _ = self.ask_round(Until::News);
+        let opening = self.epoch.opening();
         match self.known() {
-            Some((master, later)) if later != term => {
-                let connection = self.open_at(&master, timeouts, protocol)?;
-                Ok((connection, later))
+            Some(master) if !master.is_at(&known) => {
+                self.open_at(&master, opening, timeouts, protocol)
             }
             _ => Err(refused),
         }
@@ -156,28 +157,23 @@ impl Followed {
     fn open_at(
         &self,
         master: &Master,
+        opening: Opening,
         timeouts: Timeouts,
         protocol: Option<ProtocolVersion>,
-    ) -> Result<Connection, Failure> {
+    ) -> Result<Opened, Failure> {
         let (host, port) = (master.host.clone(), master.port);
         let address = elsewhere(self.login.addr(), host, port);
         let info = self.login.clone().set_addr(address);
-        let unopened = |error| cause::unopened(error, timeouts.connect);
-        let mut connection = open(&info, timeouts, protocol).map_err(unopened)?;
-        match is_master(&mut connection) {
-            Ok(true) => Ok(connection),
-            Ok(false) => Err(Failure::new(Symptom::Silent, NoMaster)),
-            Err(error) => Err(Failure {
-                symptom: Symptom::Silent,
-                ..cause::failure(error, timeouts.io)
-            }),
-        }
+        let at = (&info, &*self.epoch, opening);
+        open_at(at, timeouts, protocol, |role| match role {
+            Some(Role::Master) => Ok(()),
+            Some(Role::Replica) => Err(Failure::new(Symptom::Silent, REPLICA)),
+            None => Err(Failure::new(Symptom::Silent, NO_ROLE)),
+        })
     }
 
-    fn known(&self) -> Option<(Master, u64)> {
-        let known = self.known.lock();
-        let master = known.clone()?;
-        Some((master, self.term.load(Ordering::Acquire)))
+    fn known(&self) -> Option<Master> {
+        self.known.lock().clone()
     }
 
     /// Asks the sentinels, or waits for somebody who does. Fails where none of them names a master.
@@ -217,18 +213,18 @@ impl Followed {
             return false;
         };
         let is_other = known.as_ref().is_none_or(|known| !known.is_at(&master));
-        if is_other {
-            if let Some(before) = &*known {
-                trace::info!(
-                    "the master `{}` is at {}:{} now; it was at {}:{}",
-                    self.name,
-                    master.host,
-                    master.port,
-                    before.host,
-                    before.port
-                );
-            }
-            self.term.fetch_add(1, Ordering::AcqRel);
+        if is_other && let Some(before) = &*known {
+            trace::info!(
+                "the master `{}` is at {}:{} now; it was at {}:{}",
+                self.name,
+                master.host,
+                master.port,
+                before.host,
+                before.port
+            );
+            // Before the other one is known: who takes its address from here on opens in the next
+            // epoch.
+            self.epoch.retire(self.epoch.current());
         }
         *known = Some(master);
         is_other
@@ -263,37 +259,6 @@ impl fmt::Display for Followed {
     }
 }
 
-/// Whether the server is a master, as it sees it. `HELLO` says so and is denied to no user; servers before 6.0 don't know it.
-fn is_master(connection: &mut Connection) -> RedisResult<bool> {
-    match cmd("HELLO").query::<HashMap<String, Value>>(connection) {
-        Ok(hello) => {
-            let role = hello.get("role").cloned().unwrap_or(Value::Nil);
-            let role: Option<String> = redis::from_redis_value(role)?;
-            Ok(role.is_some_and(|role| role == "master"))
-        }
-        Err(error) if is_unknown(&error) => {
-            let state: Vec<Value> = cmd("ROLE").query(connection)?;
-            let role = state.into_iter().next().unwrap_or(Value::Nil);
-            let role: Option<String> = redis::from_redis_value(role)?;
-            Ok(role.is_some_and(|role| role == "master"))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The plain `ERR`, of a command that isn't known.
-fn is_unknown(error: &RedisError) -> bool {
-    error.code() == Some("ERR")
-}
-
-/// It is a replica of another.
-#[derive(Debug)]
-struct NoMaster;
-
-impl fmt::Display for NoMaster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it calls itself a replica, and no sentinel knows another master yet")
-    }
-}
-
-impl std::error::Error for NoMaster {}
+/// Why a server is not used that sentinels call the master.
+const REPLICA: &str = "it calls itself a replica, and no sentinel knows another master yet";
+const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";

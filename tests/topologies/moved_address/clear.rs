@@ -1,0 +1,54 @@
+//! The places of a scan of one server mean nothing to another.
+
+use cache_aside::Cleared;
+
+use super::pair::{Former, Pair};
+
+/// Moves the address when this much has been gone through.
+fn fails_if_the_address_is_moved_at(share: f64) {
+    let pair = Pair::start();
+    let fill =
+        redis::Script::new("for i = 1, 10000 do redis.call('SET', 'test:' .. i, i, 'EX', 600) end");
+    fill.invoke::<()>(&mut pair.servers[0].connect()).unwrap();
+    let cache = pair.cache();
+    let mut is_moved = false;
+    let cleared = cache.clear(|cleared: Cleared| {
+        if !is_moved && cleared.share >= share {
+            is_moved = true;
+            pair.move_to(1, Former::Replica);
+            // Who is told `READONLY` has moved, and with it the whole pool.
+            cache.invalidate("p").unwrap();
+        }
+    });
+    assert!(is_moved);
+    let refused = cleared.unwrap_err().to_string();
+    assert!(refused.contains("another server"), "{refused}");
+    // The next one has one server.
+    cache.clear(|_| {}).unwrap();
+}
+
+#[test]
+fn a_clear_fails_where_the_address_is_moved_meanwhile() {
+    fails_if_the_address_is_moved_at(0.1);
+    fails_if_the_address_is_moved_at(0.6);
+}
+
+/// Leases are looked for on the one, and records on the other: a load with a lease of before would
+/// fill behind its back.
+#[test]
+fn a_clear_fails_where_the_address_is_moved_between_leases_and_records() {
+    fails_if_the_address_is_moved_at(0.5);
+}
+
+/// Nothing has been gone through yet.
+#[test]
+fn a_clear_begins_on_the_server_that_it_finds() {
+    let pair = Pair::start();
+    let cache = pair.cache();
+    for id in ["a", "b"] {
+        cache.get(id, super::load(1)).unwrap();
+    }
+    pair.move_to(1, Former::Replica);
+    cache.invalidate("a").unwrap();
+    assert_eq!(cache.clear(|_| {}).unwrap(), 1);
+}

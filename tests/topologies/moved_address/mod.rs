@@ -1,0 +1,31 @@
+//! A fixed address that leads to another server by now, as after a failover by DNS or by a virtual
+//! IP. Connections to the former server stay open. Real servers, and a relay for the address.
+
+mod clear;
+mod in_turn;
+mod pair;
+mod permissions;
+mod readers;
+mod writers;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use cache_aside::Record;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// The documented second, and what a busy machine may add.
+const SEEN_WITHIN: Duration = Duration::from_millis(1_500);
+
+fn version(number: u64) -> Record {
+    Record::from([("version", number.to_string())])
+}
+
+/// A loader that finds this version.
+fn load(number: u64) -> impl Fn(&str) -> Result<Option<Record>, Infallible> {
+    move |_| Ok(Some(version(number)))
+}
+
+fn number(record: Option<&Arc<Record>>) -> u64 {
+    record.unwrap().get("version").unwrap().parse().unwrap()
+}

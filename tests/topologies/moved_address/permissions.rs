@@ -1,0 +1,84 @@
+//! A user without `+info` is told the role, and no `run_id`.
+
+use std::{
+    sync::atomic::Ordering::SeqCst,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Redis, Source};
+use redis::cmd;
+
+use super::{
+    SEEN_WITHIN, load, number,
+    pair::{Former, Pair, add_user},
+};
+use crate::support::{Server, until};
+
+fn cache_at(url: &str) -> Cache {
+    let redis = Redis::builder(url).io_timeout(Duration::from_secs(10));
+    Cache::builder(redis).prefix("test:").build().unwrap()
+}
+
+/// How often `INFO` was denied, and what else was.
+fn denied(server: &Server) -> (u64, Vec<String>) {
+    let log: redis::Value = cmd("ACL").arg("LOG").query(&mut server.connect()).unwrap();
+    let lines: Vec<std::collections::HashMap<String, redis::Value>> =
+        redis::from_redis_value(log).unwrap();
+    let mut info = 0;
+    let mut others = Vec::new();
+    for line in lines {
+        let object: String = redis::from_redis_value(line["object"].clone()).unwrap();
+        if object.starts_with("info") {
+            info += redis::from_redis_value::<u64>(line["count"].clone()).unwrap();
+        } else {
+            others.push(object);
+        }
+    }
+    (info, others)
+}
+
+/// A refusal is no failure, shifts no reply, and is asked for once.
+#[test]
+fn a_user_who_may_not_ask_for_info_is_served_as_others_are() {
+    let pair = Pair::start();
+    let cache = cache_at(&add_user(&pair, "no-info", &["+info"]));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for id in ["a", "b", "c", "d"] {
+            let (cache, is_over) = (&cache, &is_over);
+            scope.spawn(move || {
+                let mine = id.bytes().next().unwrap().into();
+                while !is_over.load(SeqCst) {
+                    let found = cache.get(id, load(mine)).unwrap();
+                    assert_eq!(number(found.record()), mine);
+                }
+            });
+        }
+        // Some connections, and some looks at the address.
+        thread::sleep(Duration::from_millis(2_500));
+        is_over.store(true, SeqCst);
+    });
+    assert!(cache.invalidate("a").unwrap());
+    let stats = cache.stats();
+    assert_eq!((stats.redis_errors, stats.degraded), (0, 0), "{stats:?}");
+    assert_eq!(denied(&pair.servers[0]), (1, vec![]));
+}
+
+#[test]
+fn without_info_a_former_master_is_left_by_its_role() {
+    let pair = Pair::start();
+    let url = add_user(&pair, "no-info", &["+info"]);
+    let (reader, writer) = (cache_at(&url), cache_at(&url));
+    for cache in [&reader, &writer] {
+        until(|| cache.get("x", load(1)).unwrap().is_hit());
+    }
+    pair.move_to(1, Former::ReplicaCutOff);
+    assert!(writer.invalidate("x").unwrap());
+    assert_eq!(writer.get("x", load(2)).unwrap().source(), Source::Loaded);
+    let began = Instant::now();
+    until(|| number(reader.get("x", load(2)).unwrap().record()) == 2);
+    assert!(began.elapsed() < SEEN_WITHIN, "{:?}", began.elapsed());
+    let stats = writer.stats();
+    assert_eq!((stats.redis_errors, stats.degraded), (0, 0), "{stats:?}");
+}
