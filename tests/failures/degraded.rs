@@ -222,7 +222,7 @@ fn a_loader_that_hangs_without_redis_holds_up_the_others_for_a_while_only() {
         // Dropped here, also by a panic: then the loader goes on.
         let end = end;
         let (cache, hanging) = (&cache, &hanging);
-        // The wait is counted from the begin of the load.
+        // A follower waits for this long from the start of the load, not of its own lookup.
         let began = Instant::now();
         scope.spawn(move || {
             cache.get("p-001", |id| {

@@ -106,7 +106,8 @@ impl Cluster {
                 meet.arg("127.0.0.1").arg(first.port()).arg(bus_port(first));
                 tell(node, &meet)?;
             }
-            // On a busy machine a node gives up a handshake, after the node timeout, and does not repeat it.
+            // A node drops a handshake after the node timeout, and does not repeat it. On a busy
+            // machine that happens.
             let pause = Instant::now() + 3 * NODE_TIMEOUT;
             while Instant::now() < pause {
                 if self.nodes.iter().all(knows_all) {
