@@ -1,7 +1,7 @@
 //! The regression guard: ratios of ours to bare in the same run, each against a recorded bound.
 //!
-//! `cargo run --release -p guard` takes a few seconds, and ends with 1 where a bound is exceeded three times in a row. Never
-//! absolute times: those are the machine's.
+//! `cargo run --release -p guard` takes a few seconds. Its status is 1 if a bound is exceeded three
+//! times in a row. It never judges absolute times, which depend on the machine.
 //!
 //! A file each: `calls` (hits, misses, invalidations), `near`, `batch` and `crowd` measure; here are the bounds and the
 //! verdict.

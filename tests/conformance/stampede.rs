@@ -110,7 +110,7 @@ fn of_all_who_wait_for_another_process_one_asks(ground: &Ground) {
 }
 
 fn a_record_that_does_not_exist_is_looked_for_once(ground: &Ground) {
-    const LATENCY: Duration = Duration::from_millis(300);
+    const LATENCY: Duration = Duration::from_secs(1);
     let cache = ground.cache();
     let loads = AtomicU32::new(0);
     let began = Instant::now();

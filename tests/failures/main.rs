@@ -1,4 +1,5 @@
-//! Redis fails: it is away, silent, full or refuses, requests and replies are lost, and connections run out.
+//! Redis fails: it is away, silent, full or refuses. Requests and replies are lost, and connections
+//! run out.
 
 mod crowded;
 mod crowded_beside;

@@ -1,4 +1,4 @@
-//! What needs no server: the store in memory, stores of a user's own, settings, and options of one lookup.
+//! Tests without a server: the store in memory, custom stores, settings, and options of one lookup.
 
 mod memory;
 mod options;

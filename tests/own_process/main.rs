@@ -1,4 +1,4 @@
-//! Tests that share no process with others: they count threads and files, or listen to all that is logged.
+//! Tests that need a process of their own: they count threads and files, or install a logger.
 //!
 //! Each begins with `own_process!()`, which starts this program again for that test alone.
 

@@ -43,8 +43,8 @@ fn scripts_called(server: &Server) -> u64 {
     calls.map_or(0, |calls| calls.parse().unwrap())
 }
 
-/// One loads `k`, for this long after the others have missed it. Says how long after its end the others answered, and with
-/// what.
+/// One cache loads `k` until this long after the others have missed it. Returns how long after the
+/// end of the load each of them answered, and its source.
 fn stampede(
     leader: &Cache,
     waiters: &[Cache],

@@ -70,19 +70,7 @@ impl Cluster {
             let slots: Vec<_> = (edge(at)..edge(at + 1)).collect();
             tell(master, cluster("ADDSLOTS").arg(slots))?;
         }
-        let first = &self.nodes[0];
-        for node in &self.nodes[1..] {
-            let mut meet = cluster("MEET");
-            meet.arg("127.0.0.1").arg(first.port()).arg(bus_port(first));
-            tell(node, &meet)?;
-        }
-        let all = self.nodes.len();
-        Cluster::try_until("all nodes know each other", || {
-            self.nodes.iter().all(|node| {
-                lines(node).len() == all
-                    && lines(node).iter().all(|line| !line.contains("handshake"))
-            })
-        })?;
+        self.introduce_nodes()?;
         for (at, replica) in self.replicas().iter().enumerate() {
             let master = id(&self.nodes[at % self.masters]);
             Cluster::try_until("a replica follows", || {
@@ -102,6 +90,36 @@ impl Cluster {
                 replicas == self.replicas
             })
         })
+    }
+
+    fn introduce_nodes(&self) -> Result<(), String> {
+        let first = &self.nodes[0];
+        let knows_all = |node: &Server| {
+            let lines = lines(node);
+            let is_known = |line: &String| !line.contains("handshake");
+            lines.len() == self.nodes.len() && lines.iter().all(is_known)
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            for node in self.nodes[1..].iter().filter(|node| !knows_all(node)) {
+                let mut meet = cluster("MEET");
+                meet.arg("127.0.0.1").arg(first.port()).arg(bus_port(first));
+                tell(node, &meet)?;
+            }
+            // A node drops a handshake after the node timeout, and does not repeat it. On a busy
+            // machine that happens.
+            let pause = Instant::now() + 3 * NODE_TIMEOUT;
+            while Instant::now() < pause {
+                if self.nodes.iter().all(knows_all) {
+                    return Ok(());
+                }
+                // Nothing tells but asking.
+                thread::sleep(Duration::from_millis(10));
+            }
+            if Instant::now() > deadline {
+                return Err("waited 30 s until all nodes know each other".to_owned());
+            }
+        }
     }
 
     /// The masters as they were at the start.
