@@ -10,7 +10,7 @@ use crate::{
     store::Store,
 };
 
-/// What a [`Cache`](crate::Cache) keeps its records in. Made from an address, a [`Redis`], a [`RedisBuilder`], a
+/// What a [`Cache`](crate::cache::Cache) keeps its records in. Made from an address, a [`Redis`], a [`RedisBuilder`], a
 /// [`Memory`], or from a [`Store`] of your own.
 #[derive(Debug, Clone)]
 pub struct Backend(Origin);

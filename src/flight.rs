@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::sync::{Condvar, Instant, Mutex, ThreadId, thread};
+use crate::util::sync::{Condvar, Instant, Mutex, ThreadId, thread};
 
 /// More shards than any machine has cores that would all miss in the same microsecond.
 const SHARDS: usize = 16;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{dice, setting::LONGEST};
+use crate::util::{limits::LONGEST, random};
 
 /// The rules of one cache.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +45,7 @@ impl Freshness {
         if self.ttl_jitter == 0.0 {
             return ttl;
         }
-        ttl.mul_f64(1.0 - self.ttl_jitter * dice::fraction())
+        ttl.mul_f64(1.0 - self.ttl_jitter * random::fraction())
     }
 
     /// How long a record with this TTL stays in the store.
@@ -65,7 +65,7 @@ impl Freshness {
         match self.early_refresh {
             None => fresh,
             Some(beta) => {
-                let early = load_time.mul_f64(beta * -dice::fraction().ln());
+                let early = load_time.mul_f64(beta * -random::fraction().ln());
                 fresh.saturating_sub(early)
             }
         }
@@ -85,7 +85,7 @@ impl Freshness {
         let left = left.saturating_sub(self.grace).as_secs_f64();
         let scale = load_time.as_secs_f64() * beta;
         // Looked at first, so that most hits throw no dice.
-        if left <= scale * MOST && left <= scale * -dice::fraction().ln() {
+        if left <= scale * MOST && left <= scale * -random::fraction().ln() {
             State::Due
         } else {
             State::Fresh

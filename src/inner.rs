@@ -21,11 +21,11 @@ use crate::{
     link::Link,
     near::Near,
     reporter::Reporter,
-    setting::{millis, refuse},
     stats::Stats,
     store::{Each, Ear, Entry, Failure, Store, Tracking},
     token::Token,
     tracked::Tracked,
+    util::limits::{millis, refuse},
 };
 
 /// Longer than any name, and short enough that a key, which is sent several times, costs little beside its

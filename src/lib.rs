@@ -51,11 +51,9 @@ mod address;
 mod answer;
 mod backend;
 mod bells;
-mod breaker;
 mod builder;
 mod cache;
 mod clear;
-mod dice;
 mod discarded;
 mod error;
 mod event;
@@ -73,7 +71,6 @@ mod loaded;
 mod log_once;
 mod lookup;
 mod memory;
-mod mender;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod near;
@@ -83,34 +80,33 @@ mod record;
 mod remembered;
 mod reporter;
 mod server;
-mod setting;
 mod shards;
 mod stats;
 pub mod store;
-mod sync;
 #[cfg(feature = "tls")]
 mod tls;
 mod token;
 mod trace;
 mod tracked;
+mod util;
 mod write;
 
-pub use answer::{Lookup, Source, Written};
-pub use backend::Backend;
-pub use builder::CacheBuilder;
-pub use cache::Cache;
-pub use clear::Cleared;
-pub use error::{Error, WriteError};
-pub use event::{Event, Load, Miss, Observer, Write};
+pub use crate::answer::{Lookup, Source, Written};
+pub use crate::backend::Backend;
+pub use crate::builder::CacheBuilder;
+pub use crate::cache::Cache;
+pub use crate::clear::Cleared;
+pub use crate::error::{Error, WriteError};
+pub use crate::event::{Event, Load, Miss, Observer, Write};
 #[cfg(feature = "json")]
-pub use json::Json;
-pub use loaded::Loaded;
-pub use memory::Memory;
-pub use options::LookupOptions;
-pub use record::Record;
-pub use server::{Redis, RedisBuilder};
-pub use stats::Stats;
-pub use store::TtlRemaining;
+pub use crate::json::Json;
+pub use crate::loaded::Loaded;
+pub use crate::memory::Memory;
+pub use crate::options::LookupOptions;
+pub use crate::record::Record;
+pub use crate::server::{Redis, RedisBuilder};
+pub use crate::stats::Stats;
+pub use crate::store::TtlRemaining;
 
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///

@@ -10,7 +10,7 @@ use crate::{
     inner::Inner,
     loaded::Loaded,
     lookup::{self, Wishes},
-    setting::LONGEST,
+    util::limits::LONGEST,
 };
 
 /// A lookup with options of its own. Made by [`Cache::options`](crate::Cache::options); what is not set is as the

@@ -16,7 +16,7 @@ const MANY: usize = 32;
 /// A record of named strings that keeps the order of its fields: what a Redis hash is, as Rust.
 ///
 /// Any other flat type that serde can take apart does as well, a `struct Product { … }` of your own or a
-/// `HashMap<String, String>`; see [`Cache`](crate::Cache).
+/// `HashMap<String, String>`; see [`Cache`](crate::cache::Cache).
 ///
 /// Redis itself keeps the order of small hashes only (by default up to 128 fields, none longer than 64
 /// bytes). What comes back from a larger one has the same fields in another order, and so `==` looks at

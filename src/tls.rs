@@ -15,7 +15,7 @@ use rustls::{
 
 use crate::{
     error::Error,
-    setting::{failed, refuse},
+    util::limits::{failed, refuse},
 };
 
 const ROOT: &str = "tls_root_certificate";

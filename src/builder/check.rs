@@ -7,7 +7,7 @@ use crate::{
     freshness::Freshness,
     inner::Settings,
     key::LEASE_PREFIX,
-    setting::{between, refuse},
+    util::limits::{between, refuse},
 };
 
 /// More than this refreshes all the time, for all we know by mistake.

@@ -1,6 +1,6 @@
 //! Every setting of a cache, and its default.
 
-mod check;
+pub(crate) mod check;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -21,8 +21,8 @@ pub struct CacheBuilder {
 
 impl Cache<Record> {
     /// Begins a cache. `backend` is an address (`redis://user:password@host:port/db`, `redis+cluster://host:port,host:port`, and
-    /// [others](crate::Redis::builder)), a [`Redis`](crate::Redis) that several caches share, a [`RedisBuilder`](crate::RedisBuilder) with settings of its
-    /// own, a [`Memory`](crate::Memory) in this process, or a [`Backend`] over any other store.
+    /// [others](crate::Redis::builder)), a [`Redis`](crate::server::Redis) that several caches share, a [`RedisBuilder`](crate::server::RedisBuilder) with settings of its
+    /// own, a [`Memory`](crate::memory::Memory) in this process, or a [`Backend`] over any other store.
     ///
     /// The record type is chosen by [`build`](CacheBuilder::build), not here: annotate what you assign it to.
     pub fn builder(backend: impl Into<Backend>) -> CacheBuilder {
@@ -193,7 +193,7 @@ impl CacheBuilder {
     ///
     /// Redis pushes to this process what changes under the prefix, and that is evicted. **A lookup answered from here is never
     /// older than [`near_staleness`](CacheBuilder::near_staleness)**, however long pushes take and whether they come at all;
-    /// and never older than what any cache on the same [`Redis`](crate::Redis) or [`Backend`] has written. While changes
+    /// and never older than what any cache on the same [`Redis`](crate::server::Redis) or [`Backend`] has written. While changes
     /// can't be heard, nothing here is used. Only what was read from Redis enters, once it is read again after its load.
     ///
     /// It takes a connection and a thread of its own, which connect after `build` has returned and close with the last handle
@@ -251,7 +251,7 @@ impl CacheBuilder {
     ///
     /// # Cost
     ///
-    /// With an address or a [`RedisBuilder`](crate::RedisBuilder), one connection and one round trip, unless it is
+    /// With an address or a [`RedisBuilder`](crate::server::RedisBuilder), one connection and one round trip, unless it is
     /// [`lazy`](crate::RedisBuilder::lazy). With what is shared, none.
     ///
     /// # Errors

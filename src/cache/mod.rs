@@ -1,7 +1,7 @@
 //! `Cache`: the handle a program holds.
 
-mod many;
-mod writes;
+pub(crate) mod many;
+pub(crate) mod writes;
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -196,7 +196,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 
 impl<R> Cache<R> {
     /// Begins a lookup that wants something otherwise than this cache: another TTL or wait timeout, to skip the
-    /// cache, or a loader that says [how long](crate::Loaded) what it returns is kept.
+    /// cache, or a loader that says [how long](crate::loaded::Loaded) what it returns is kept.
     ///
     /// ```
     /// # use std::{convert::Infallible, time::Duration};

@@ -3,18 +3,18 @@
 //! Knows serde and nothing of Redis. Scalars are text, in Rust's shortest form that reads back to the last
 //! bit; bytes are themselves; `None` leaves its field out.
 
-mod de;
-mod proof;
-mod scalar;
-mod ser;
-mod unordered;
+pub(crate) mod de;
+pub(crate) mod proof;
+pub(crate) mod scalar;
+pub(crate) mod ser;
+pub(crate) mod unordered;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use de::{Undecodable, from_fields};
+pub(crate) use self::de::{Undecodable, from_fields};
 #[cfg(feature = "json")]
-pub(crate) use scalar::JSON;
-pub(crate) use scalar::Unstorable;
+pub(crate) use self::scalar::JSON;
+pub(crate) use self::scalar::Unstorable;
 
 /// Names and values, in order. Both are binary safe.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;

@@ -2,7 +2,7 @@
 //!
 //! Knows serde alone: to the rest of the crate it is a struct with one field of text, which is proved to come back.
 
-mod faithful;
+pub(crate) mod faithful;
 
 use std::{
     fmt,
@@ -16,8 +16,8 @@ use serde::{
     ser::{self, SerializeStruct},
 };
 
+use self::faithful::to_text;
 use crate::fields::JSON;
-use faithful::to_text;
 
 /// A record of any shape, nested ones too: stored as JSON text in the one field `json`.
 ///

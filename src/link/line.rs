@@ -11,7 +11,6 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    breaker::Breaker,
     error::Error,
     event::Event,
     neighbours::Neighbours,
@@ -19,6 +18,7 @@ use crate::{
     reporter::Reporter,
     store::{Failure, Store, Symptom},
     trace,
+    util::breaker::Breaker,
 };
 
 /// How many invalidations are replayed in one request: it takes the server about a millisecond.

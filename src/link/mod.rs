@@ -6,9 +6,9 @@
 //!
 //! Knows the store; nothing of lookups, flights and record types.
 
-mod line;
-mod many;
-mod unwind;
+pub(crate) mod line;
+pub(crate) mod many;
+pub(crate) mod unwind;
 
 use std::{
     fmt,
@@ -18,19 +18,17 @@ use std::{
 
 use parking_lot::Mutex;
 
-use line::Line;
-
+use self::line::Line;
 use crate::{
-    breaker::Breaker,
     error::{Cause, Error},
     event::Event,
     key::Keys,
-    mender::Mender,
     neighbours::Neighbours,
     remembered::{Memory, Remembered},
     reporter::Reporter,
     store::{Ear, Failure, Store, Symptom},
     trace,
+    util::{breaker::Breaker, retry::Mender},
 };
 
 /// How many failures in a row open the breaker, where nobody says: one lost connection is none, and five callers

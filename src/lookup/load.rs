@@ -19,9 +19,9 @@ use crate::{
     key::Keys,
     loaded::Loaded,
     reporter::Reporter,
-    setting::LONGEST,
     token::Token,
     trace,
+    util::limits::LONGEST,
 };
 
 impl<R: Serialize + DeserializeOwned> Asking<'_, R> {

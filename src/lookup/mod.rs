@@ -27,14 +27,14 @@
 //! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1), the shared flight is
 //! Go's `singleflight`.
 
-mod asking;
-mod batch;
-mod bell;
-mod load;
-mod missed;
-mod near;
-mod refresh;
-mod told;
+pub(crate) mod asking;
+pub(crate) mod batch;
+pub(crate) mod bell;
+pub(crate) mod load;
+pub(crate) mod missed;
+pub(crate) mod near;
+pub(crate) mod refresh;
+pub(crate) mod told;
 
 use std::{
     error::Error as StdError,
@@ -44,12 +44,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use asking::Asking;
-use refresh::Cached;
-
-pub(crate) use asking::Wishes;
-pub(crate) use batch::{get_many, skip_many};
-
+use self::{asking::Asking, refresh::Cached};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
@@ -63,6 +58,9 @@ use crate::{
     store::Entry,
     trace,
 };
+
+pub(crate) use self::asking::Wishes;
+pub(crate) use self::batch::{get_many, skip_many};
 
 /// See [`Cache::get`](crate::Cache::get). `wishes` is not called where what is kept near answers.
 pub(crate) fn get<R, L, E, F>(

@@ -1,6 +1,6 @@
 //! A server as a program names it: the handle, every setting of it, its default and its check.
 
-mod reach;
+pub(crate) mod reach;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,8 +12,8 @@ use crate::tls::Certificates;
 use crate::{
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
-    setting::{between, refuse},
     store::{Store, timeouts::Timeouts},
+    util::limits::{between, refuse},
 };
 
 /// More than Redis itself admits by default.

@@ -15,8 +15,8 @@ use crate::store::{
 use crate::{
     address::Address,
     error::Error,
-    setting::{failed, refuse},
     store::{Failure, Store, greeting::Kin, redis::RedisStore, source::Source},
+    util::limits::{failed, refuse},
 };
 
 impl RedisBuilder {

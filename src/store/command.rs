@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{Connection, RedisResult, Value, cmd};
 
 use super::{Change, Diff, Entry, NewTtl, TtlRemaining, Update, pipeline, script};
-use crate::{key::Keys, setting::millis, token::Token};
+use crate::{key::Keys, token::Token, util::limits::millis};
 
 /// What is there.
 pub(super) fn read(connection: &mut Connection, data: &str) -> RedisResult<Entry> {

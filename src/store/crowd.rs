@@ -29,7 +29,7 @@ use std::{
     },
 };
 
-use crate::sync::{Condvar, Instant, Mutex};
+use crate::util::sync::{Condvar, Instant, Mutex};
 
 /// How many are taken along, at most, whatever they ask.
 const ALL: usize = 128;

@@ -89,7 +89,7 @@ pub struct Scanned {
 }
 
 /// Does a step for each. The first silence ends it: the next step would wait as long for the same answer.
-pub(super) fn one_by_one<I, T>(
+pub(crate) fn one_by_one<I, T>(
     all: &[I],
     mut step: impl FnMut(&I) -> Result<T, Failure>,
 ) -> Each<T> {

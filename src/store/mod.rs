@@ -1,7 +1,7 @@
 //! The place where records and leases live, and what the protocol asks of it: for those who put the cache on a
 //! store of their own, or look at the one it is on.
 //!
-//! [`Redis`](crate::Redis) and [`Memory`](crate::Memory) are such stores. Any other that keeps the promises of
+//! [`Redis`](crate::server::Redis) and [`Memory`](crate::memory::Memory) are such stores. Any other that keeps the promises of
 //! [`Store`] does as well:
 //!
 //! ```
@@ -19,43 +19,42 @@
 //!
 //! The steps are told one by one in `lua/README.md`, with why each is as it is.
 
-mod answer;
+pub(crate) mod answer;
 pub(crate) mod cause;
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;
-mod command;
+pub(crate) mod command;
 pub(crate) mod connection;
-mod crowd;
-mod ear;
-mod end;
-mod failure;
+pub(crate) mod crowd;
+pub(crate) mod ear;
+pub(crate) mod failure;
 pub(crate) mod greeting;
-mod many;
+pub(crate) mod many;
 pub(crate) mod memory;
-mod moved_address;
-mod open;
-mod other_server;
-mod pipeline;
-mod pulse;
-mod redact;
+pub(crate) mod moved_address;
+pub(crate) mod open;
+pub(crate) mod other_server;
+pub(crate) mod pipeline;
+pub(crate) mod pulse;
+pub(crate) mod redact;
 pub(crate) mod redis;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;
-mod server_epoch;
-mod server_identity;
+pub(crate) mod server_epoch;
+pub(crate) mod server_identity;
 pub(crate) mod source;
 pub(crate) mod timeouts;
-mod tracking;
-mod unfit;
-mod workers;
+pub(crate) mod tracking;
+pub(crate) mod unfit;
+pub(crate) mod workers;
 
 use std::{sync::Arc, time::Duration};
 
-pub use answer::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
-pub use ear::{Ear, Tracking};
-pub use failure::{Failure, Symptom};
-pub use many::{Cursor, Due, Each, End, Finish, Kind, Question, Scanned};
+pub use self::answer::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
+pub use self::ear::{Ear, Tracking};
+pub use self::failure::{Failure, Symptom};
+pub use self::many::{Cursor, Due, Each, End, Finish, Kind, Question, Scanned};
 
 pub use crate::{fields::Fields, key::Keys, token::Token};
 

@@ -17,11 +17,16 @@ use redis::Connection;
 use super::{
     Failure,
     connection::{Conduct, Connections, Lent},
-    end::{End, Handle},
     greeting::{Greeting, hello},
     server_identity::Role,
 };
-use crate::{dice::shortened, trace};
+use crate::{
+    trace,
+    util::{
+        random::shortened,
+        worker::{End, Handle},
+    },
+};
 
 /// A tenth less than the second that the documentation promises, which is left for opening the
 /// connection.

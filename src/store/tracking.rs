@@ -15,15 +15,14 @@ use std::{
 use redis::{Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd};
 
 use super::{
-    Failure, Symptom, Tracking, cause,
-    ear::SharedEar,
-    end::{End, Handle},
-    other_server::Moved,
-    pulse::Pulse,
-    source::Source,
-    timeouts::Timeouts,
+    Failure, Symptom, Tracking, cause, ear::SharedEar, other_server::Moved, pulse::Pulse,
+    source::Source, timeouts::Timeouts,
 };
-use crate::{key::LEASE_PREFIX, trace};
+use crate::{
+    key::LEASE_PREFIX,
+    trace,
+    util::worker::{End, Handle},
+};
 
 /// The longest pause between two heartbeats. It is also how long a read waits, and so how long the end of a cache may
 /// take: a moment to a person, and eight small commands a second to a server.

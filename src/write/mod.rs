@@ -1,6 +1,6 @@
 //! The write paths: what a program calls after it has changed the primary.
 
-mod update;
+pub(crate) mod update;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,7 +19,7 @@ use crate::{
     trace,
 };
 
-pub(crate) use update::{update, update_field};
+pub(crate) use self::update::{update, update_field};
 
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
 pub(crate) fn invalidate<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {

@@ -12,4 +12,9 @@ mod crowd;
 mod flight;
 mod flights;
 mod line;
+/// What the files of `src` know as `util::sync`.
+mod util {
+    pub(crate) use crate::sync;
+}
+
 mod sync;

@@ -1,4 +1,4 @@
-//! What `src/sync.rs` names, on `shuttle`: threads whose every step the test chooses, and a clock that moves
+//! What `src/util/sync.rs` names, on `shuttle`: threads whose every step the test chooses, and a clock that moves
 //! only when a wait times out.
 
 use std::{

@@ -15,10 +15,10 @@
 //! and fills before it waits for anybody; and the watches it keeps for others while it waits (of leases of other
 //! processes) it goes on polling itself, in pauses that are no longer for the flights it follows meanwhile.
 
-mod item;
-mod round;
-mod stand;
-mod wait;
+pub(crate) mod item;
+pub(crate) mod round;
+pub(crate) mod stand;
+pub(crate) mod wait;
 
 use std::{
     collections::HashMap,

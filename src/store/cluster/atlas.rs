@@ -25,10 +25,10 @@ use super::{
     together::at_the_same_time,
 };
 use crate::{
-    mender::Mender,
     store::{Failure, Symptom, cause, source::Source},
     token::Token,
     trace,
+    util::retry::Mender,
 };
 
 pub(super) struct Atlas {

@@ -8,18 +8,18 @@
 //! server. A node refuses what concerns a slot that isn't its own (any more), whoever was told so or not; that is what the promises
 //! rest on here, and not on what this process believes. While a slot is being moved, see `apart.rs`.
 
-mod apart;
-mod atlas;
-mod check;
-mod choir;
-mod clear;
-mod many;
-mod map;
+pub(crate) mod apart;
+pub(crate) mod atlas;
+pub(crate) mod check;
+pub(crate) mod choir;
+pub(crate) mod clear;
+pub(crate) mod many;
+pub(crate) mod map;
 pub(crate) mod node;
 pub(crate) mod redirect;
-mod slot;
-mod slots;
-mod together;
+pub(crate) mod slot;
+pub(crate) mod slots;
+pub(crate) mod together;
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -36,7 +36,7 @@ use super::{
     Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
     Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, redis::RedisStore,
 };
-use crate::{dice::shortened, fields::Fields, key::Keys, token::Token};
+use crate::{fields::Fields, key::Keys, token::Token, util::random::shortened};
 
 /// How often a request is redirected at most: once by an old map, once by a slot that is being moved, and as often again
 /// because that was just then.

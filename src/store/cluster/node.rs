@@ -15,7 +15,6 @@ use redis::{
 
 use super::slots::{Place, Range, ranges};
 use crate::{
-    breaker::Breaker,
     store::{
         Failure, Symptom,
         cause::{AtServer, Silent},
@@ -26,6 +25,7 @@ use crate::{
         source::Source,
         timeouts::Timeouts,
     },
+    util::breaker::Breaker,
 };
 
 /// What all nodes have in common.

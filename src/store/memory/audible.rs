@@ -17,12 +17,12 @@ use super::MemoryStore;
 use crate::{
     fields::Fields,
     key::Keys,
-    setting::LONGEST,
     store::{
         Acquire, Change, Cursor, Ear, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
         Tracking, TtlRemaining, Update, ear::SharedEar,
     },
     token::Token,
+    util::limits::LONGEST,
 };
 
 pub(crate) struct Audible {

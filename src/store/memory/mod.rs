@@ -8,10 +8,10 @@
 //!
 //! A stripe, then what the records lock inside. Nothing of the user's runs under either.
 
-mod audible;
-mod hash;
-mod leases;
-mod records;
+pub(crate) mod audible;
+pub(crate) mod hash;
+pub(crate) mod leases;
+pub(crate) mod records;
 
 use std::{
     hash::{BuildHasher, RandomState},

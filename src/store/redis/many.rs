@@ -9,7 +9,6 @@ use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
 use super::server::RedisStore;
 use crate::{
     key::Keys,
-    setting::millis,
     store::{
         Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, TtlRemaining,
         cause::{self, is_refusal},
@@ -19,6 +18,7 @@ use crate::{
         script::{self, Script, Scripts, call_all},
     },
     token::Token,
+    util::limits::millis,
 };
 
 impl RedisStore {

@@ -3,14 +3,14 @@
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
 //! Knows nothing of flights, loaders or record types.
 
-mod check;
-mod crowd;
-mod large;
-mod many;
-mod question;
-mod replicated;
-mod scan;
-mod server;
+pub(crate) mod check;
+pub(crate) mod crowd;
+pub(crate) mod large;
+pub(crate) mod many;
+pub(crate) mod question;
+pub(crate) mod replicated;
+pub(crate) mod scan;
+pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use super::{
     script,
     tracking::{self, Task},
 };
-use crate::{fields::Fields, key::Keys, setting::millis, token::Token};
+use crate::{fields::Fields, key::Keys, token::Token, util::limits::millis};
 
 impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {

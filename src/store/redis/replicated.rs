@@ -15,14 +15,14 @@ use redis::{Connection, RedisResult, cmd};
 
 use super::server::RedisStore;
 use crate::{
-    setting::millis,
     store::{Failure, Symptom, connection::Conduct},
+    util::limits::millis,
 };
 
 impl RedisStore {
     /// Runs a step until the replicas have what it changed, and what others did before. It must change something in any
     /// case: see [`tells`](RedisStore::tells).
-    pub(in crate::store) fn run_replicated<T>(
+    pub(crate) fn run_replicated<T>(
         &self,
         conduct: Conduct,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
@@ -51,7 +51,7 @@ impl RedisStore {
     }
 
     /// The word for scripts that are to change something in any case.
-    pub(in crate::store) fn tells(&self) -> u8 {
+    pub(crate) fn tells(&self) -> u8 {
         u8::from(self.replicas > 0)
     }
 }

@@ -31,7 +31,7 @@ impl RedisStore {
     }
 
     /// What the server has from this place on, and the epoch in which it said so.
-    pub(in crate::store) fn scan_at(
+    pub(crate) fn scan_at(
         &self,
         prefix: &str,
         kind: Kind,

@@ -3,20 +3,22 @@
 use redis::{Connection, RedisError, RedisResult};
 
 use super::{large::RefusedLength, question::Crowds};
-use crate::store::{
-    Failure,
-    connection::{Conduct, Connections},
-    end::Handle,
-    moved_address,
-    script::Scripts,
-    source::Source,
-    timeouts::Timeouts,
+use crate::{
+    store::{
+        Failure,
+        connection::{Conduct, Connections},
+        moved_address,
+        script::Scripts,
+        source::Source,
+        timeouts::Timeouts,
+    },
+    util::worker::Handle,
 };
 
 /// What is known of it, and how it is asked.
 pub(crate) struct RedisStore {
     pub(super) connections: Connections,
-    pub(in crate::store) scripts: Scripts,
+    pub(crate) scripts: Scripts,
     pub(super) crowds: Crowds,
     pub(super) refused_length: RefusedLength,
     /// How many of them must have what was ended before it counts.
@@ -63,7 +65,7 @@ impl RedisStore {
     }
 
     /// What a connection outside the pool is made of.
-    pub(in crate::store) fn terms(&self) -> (&Source, Timeouts) {
+    pub(crate) fn terms(&self) -> (&Source, Timeouts) {
         self.connections.terms()
     }
 
@@ -72,7 +74,7 @@ impl RedisStore {
         self.terms().0.is_demoted(error)
     }
 
-    pub(in crate::store) fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         conduct: Conduct,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,

@@ -13,8 +13,8 @@
 //! `round`, then `known`, then that of the epoch. While the first is held the sentinels are asked;
 //! nothing is while the others are.
 
-mod asked;
-mod verdict;
+pub(crate) mod asked;
+pub(crate) mod verdict;
 
 use std::{
     fmt,
@@ -28,19 +28,22 @@ use std::{
 use parking_lot::Mutex;
 use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-use asked::Sentinel;
-use verdict::{Master, verdict};
-
+use self::{
+    asked::Sentinel,
+    verdict::{Master, verdict},
+};
 use super::{
     Failure, Symptom,
-    end::{End, Handle},
     open::elsewhere,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     source::{Opened, open_at},
     timeouts::Timeouts,
 };
-use crate::trace;
+use crate::{
+    trace,
+    util::worker::{End, Handle},
+};
 
 /// The longest pause between two rounds of questions. What a change is seen late by at most; a failover takes sentinels
 /// seconds anyway, and they are asked two small questions each in that time.

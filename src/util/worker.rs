@@ -9,28 +9,28 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::dice::shortened;
+use super::random::shortened;
 
 /// Whether a thread is to end.
 #[derive(Debug, Default)]
-pub(super) struct End {
+pub(crate) struct End {
     is_near: Mutex<bool>,
     /// Notified, under no lock, after it was set.
     wake: Condvar,
 }
 
 impl End {
-    pub(super) fn is_near(&self) -> bool {
+    pub(crate) fn is_near(&self) -> bool {
         *self.is_near.lock()
     }
 
     /// Pauses, not quite so long. True: it is to end.
-    pub(super) fn is_near_within(&self, pause: Duration) -> bool {
+    pub(crate) fn is_near_within(&self, pause: Duration) -> bool {
         self.is_near_by(Instant::now() + shortened(pause))
     }
 
     /// Pauses until then. True: it is to end.
-    pub(super) fn is_near_by(&self, until: Instant) -> bool {
+    pub(crate) fn is_near_by(&self, until: Instant) -> bool {
         let mut is_near = self.is_near.lock();
         // No wake-up is lost: the flag is set under the lock.
         while !*is_near && !self.wake.wait_until(&mut is_near, until).timed_out() {}
@@ -40,14 +40,14 @@ impl End {
 
 /// Dropped, it stops the thread and joins it.
 #[derive(Debug)]
-pub(super) struct Handle {
+pub(crate) struct Handle {
     end: Arc<End>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Handle {
     /// Starts a thread.
-    pub(super) fn start(name: &str, run: impl FnOnce(&End) + Send + 'static) -> io::Result<Handle> {
+    pub(crate) fn start(name: &str, run: impl FnOnce(&End) + Send + 'static) -> io::Result<Handle> {
         let end = Arc::<End>::default();
         let told = Arc::clone(&end);
         let thread = thread::Builder::new().name(name.to_owned());

@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::dice::shortened;
+use super::random::shortened;
 
 /// The pause before the first try. What was a hiccup is over by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

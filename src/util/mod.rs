@@ -1,0 +1,8 @@
+//! Tools that know nothing of caches: threads, retries, a breaker, random numbers, locks.
+
+pub(crate) mod breaker;
+pub(crate) mod limits;
+pub(crate) mod random;
+pub(crate) mod retry;
+pub(crate) mod sync;
+pub(crate) mod worker;
