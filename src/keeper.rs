@@ -20,9 +20,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     error::Error,
-    fields::Fields,
     key::Keys,
     link::Link,
+    record::fields::Fields,
     reporter::Reporter,
     store::{End, Failure, Finish, Store},
     token::Token,

@@ -57,12 +57,9 @@ mod clear;
 mod discarded;
 mod error;
 mod event;
-mod fields;
 mod flight;
 mod freshness;
 mod inner;
-#[cfg(feature = "json")]
-mod json;
 mod keeper;
 mod key;
 mod link;
@@ -98,12 +95,12 @@ pub use crate::cache::Cache;
 pub use crate::clear::Cleared;
 pub use crate::error::{Error, WriteError};
 pub use crate::event::{Event, Load, Miss, Observer, Write};
-#[cfg(feature = "json")]
-pub use crate::json::Json;
 pub use crate::loaded::Loaded;
 pub use crate::memory::Memory;
 pub use crate::options::LookupOptions;
 pub use crate::record::Record;
+#[cfg(feature = "json")]
+pub use crate::record::json::Json;
 pub use crate::server::{Redis, RedisBuilder};
 pub use crate::stats::Stats;
 pub use crate::store::TtlRemaining;

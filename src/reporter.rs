@@ -13,8 +13,8 @@ use crate::{
     answer::Source,
     error::Error,
     event::{Event, Observer},
-    fields::Unstorable,
     log_once::LogOnce,
+    record::fields::Unstorable,
     stats::Counters,
     trace,
 };

@@ -49,12 +49,12 @@ use crate::{
     answer::{Lookup, Source},
     error::Error,
     event::{Event, Miss},
-    fields::from_fields,
     freshness::State,
     inner::{Inner, Look},
     key::Keys,
     loaded::Loaded,
     near::Seat,
+    record::fields::from_fields,
     store::Entry,
     trace,
 };

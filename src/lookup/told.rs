@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::asking::{Asking, Lead};
 use crate::{
-    fields::{Undecodable, from_fields},
     flight::Flight,
     inner::Outcome,
+    record::fields::{Undecodable, from_fields},
     store::Acquire,
     token::Token,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{fields::Fields, token::Token};
+use crate::{record::fields::Fields, token::Token};
 
 /// What stands at a data key.
 #[derive(Debug, Clone, PartialEq, Eq)]

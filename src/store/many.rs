@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Failure, Symptom};
-use crate::{fields::Fields, key::Keys, token::Token};
+use crate::{key::Keys, record::fields::Fields, token::Token};
 
 /// What came of a step for each of several records, in the order in which they were given. Each may fail by itself;
 /// where the whole fails, the store did not answer, and nobody knows which were done.

@@ -56,7 +56,7 @@ pub use self::ear::{Ear, Tracking};
 pub use self::failure::{Failure, Symptom};
 pub use self::many::{Cursor, Due, Each, End, Finish, Kind, Question, Scanned};
 
-pub use crate::{fields::Fields, key::Keys, token::Token};
+pub use crate::{key::Keys, record::fields::Fields, token::Token};
 
 /// A change of a record, given its fields: what to do, or `None` to leave it as it is.
 pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;

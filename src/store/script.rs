@@ -11,7 +11,7 @@ use redis::{
 };
 
 use super::{Acquire, Refresh, pipeline};
-use crate::{fields::Fields, key::Keys, token::Token, util::limits::millis};
+use crate::{key::Keys, record::fields::Fields, token::Token, util::limits::millis};
 
 /// Declares each script as a public text that shows its source, and the set of all.
 macro_rules! scripts {

@@ -6,9 +6,11 @@ use super::Wrote;
 use crate::{
     error::Error,
     event::{Event, Write},
-    fields::{Fields, Undecodable, check_length, check_name, from_fields, names, to_fields},
     inner::{Inner, Settings},
     key::Keys,
+    record::fields::{
+        Fields, Undecodable, check_length, check_name, from_fields, names, to_fields,
+    },
     store::{Diff, NewTtl, Update},
 };
 

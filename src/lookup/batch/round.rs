@@ -16,11 +16,11 @@ use crate::{
     answer::Lookup,
     error::{Cause, Error},
     event::Event,
-    fields::Fields,
     inner::Inner,
     loaded::Loaded,
     lookup::{Seen, asking::Wishes, load::Ran, near},
     near::Seat,
+    record::fields::Fields,
     store::{Due, End, Finish, Question},
 };
 

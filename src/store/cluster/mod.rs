@@ -36,7 +36,7 @@ use super::{
     Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
     Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, redis::RedisStore,
 };
-use crate::{fields::Fields, key::Keys, token::Token, util::random::shortened};
+use crate::{key::Keys, record::fields::Fields, token::Token, util::random::shortened};
 
 /// How often a request is redirected at most: once by an old map, once by a slot that is being moved, and as often again
 /// because that was just then.

@@ -15,8 +15,8 @@ use parking_lot::RwLock;
 
 use super::MemoryStore;
 use crate::{
-    fields::Fields,
     key::Keys,
+    record::fields::Fields,
     store::{
         Acquire, Change, Cursor, Ear, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
         Tracking, TtlRemaining, Update, ear::SharedEar,

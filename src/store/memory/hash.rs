@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::fields::Fields;
+use crate::record::fields::Fields;
 
 /// Sets fields. One that is there keeps its place, a new one goes behind the others, and of one that comes twice the
 /// last value counts.

@@ -29,7 +29,7 @@ use super::{
     Acquire, Change, Cursor, Diff, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
     TtlRemaining, Update,
 };
-use crate::{fields::Fields, key::Keys, token::Token};
+use crate::{key::Keys, record::fields::Fields, token::Token};
 
 pub(crate) use self::{audible::Audible, records::Bound};
 

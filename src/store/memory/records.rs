@@ -12,7 +12,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::fields::{Fields, NOT_FOUND};
+use crate::record::fields::{Fields, NOT_FOUND};
 
 /// Into how many parts the records are divided, each with its own lock and its share of the bound. Few, because a
 /// record that is larger than a part cannot be kept.

@@ -16,7 +16,7 @@ use redis::{Connection, RedisError, RedisResult};
 
 use super::server::RedisStore;
 use crate::{
-    fields::Fields,
+    record::fields::Fields,
     store::{
         Each, End, Failure, Finish, Store, Symptom,
         cause::{is_lost, is_protocol_error},

@@ -25,7 +25,7 @@ use super::{
     script,
     tracking::{self, Task},
 };
-use crate::{fields::Fields, key::Keys, token::Token, util::limits::millis};
+use crate::{key::Keys, record::fields::Fields, token::Token, util::limits::millis};
 
 impl Store for RedisStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {

@@ -12,8 +12,8 @@ use std::{
 use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
 
 use crate::{
-    fields::Fields,
     key::Keys,
+    record::fields::Fields,
     store::{
         Acquire, Entry, Failure, TtlRemaining,
         command::{entry, entry_with_ttl},

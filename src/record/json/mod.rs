@@ -17,7 +17,7 @@ use serde::{
 };
 
 use self::faithful::to_text;
-use crate::fields::JSON;
+use super::fields::JSON;
 
 /// A record of any shape, nested ones too: stored as JSON text in the one field `json`.
 ///

@@ -1,5 +1,9 @@
 //! The default record type: named strings, in order.
 
+pub(crate) mod fields;
+#[cfg(feature = "json")]
+pub(crate) mod json;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt,
