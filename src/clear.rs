@@ -16,9 +16,9 @@
 
 use crate::{
     error::Error,
-    event::Write,
     inner::Inner,
     store::{Cursor, Kind, Scanned},
+    telemetry::event::Write,
     write::Wrote,
 };
 

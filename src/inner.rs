@@ -12,7 +12,6 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     error::Error,
-    event::{Event, Observer},
     flight::Flights,
     freshness::{Freshness, LoadTime},
     keeper::{Keeper, Keeping},
@@ -20,9 +19,12 @@ use crate::{
     link::Link,
     near::Near,
     record::fields::{Fields, Undecodable, from_fields},
-    reporter::Reporter,
-    stats::Stats,
     store::{Each, Ear, Entry, Failure, Store, Tracking},
+    telemetry::{
+        event::{Event, Observer},
+        reporter::Reporter,
+        stats::Stats,
+    },
     token::Token,
     tracked::Tracked,
     util::limits::{millis, refuse},

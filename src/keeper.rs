@@ -23,8 +23,8 @@ use crate::{
     key::Keys,
     link::Link,
     record::fields::Fields,
-    reporter::Reporter,
     store::{End, Failure, Finish, Store},
+    telemetry::reporter::Reporter,
     token::Token,
 };
 

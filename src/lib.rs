@@ -56,7 +56,6 @@ mod cache;
 mod clear;
 mod discarded;
 mod error;
-mod event;
 mod flight;
 mod freshness;
 mod inner;
@@ -65,25 +64,19 @@ mod key;
 mod link;
 mod listening;
 mod loaded;
-mod log_once;
 mod lookup;
 mod memory;
-#[cfg(feature = "metrics")]
-mod metrics;
 mod near;
 mod neighbours;
 mod options;
 mod record;
 mod remembered;
-mod reporter;
 mod server;
-mod shards;
-mod stats;
 pub mod store;
+mod telemetry;
 #[cfg(feature = "tls")]
 mod tls;
 mod token;
-mod trace;
 mod tracked;
 mod util;
 mod write;
@@ -94,7 +87,6 @@ pub use crate::builder::CacheBuilder;
 pub use crate::cache::Cache;
 pub use crate::clear::Cleared;
 pub use crate::error::{Error, WriteError};
-pub use crate::event::{Event, Load, Miss, Observer, Write};
 pub use crate::loaded::Loaded;
 pub use crate::memory::Memory;
 pub use crate::options::LookupOptions;
@@ -102,8 +94,9 @@ pub use crate::record::Record;
 #[cfg(feature = "json")]
 pub use crate::record::json::Json;
 pub use crate::server::{Redis, RedisBuilder};
-pub use crate::stats::Stats;
 pub use crate::store::TtlRemaining;
+pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
+pub use crate::telemetry::stats::Stats;
 
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///

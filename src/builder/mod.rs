@@ -7,8 +7,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    backend::Backend, cache::Cache, error::Error, event::Observer, freshness::Freshness,
-    inner::Settings, record::Record,
+    backend::Backend, cache::Cache, error::Error, freshness::Freshness, inner::Settings,
+    record::Record, telemetry::event::Observer,
 };
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].

@@ -10,14 +10,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::Lookup,
     error::Error,
-    event::Observer,
     inner::{Inner, Settings},
     link::Link,
     lookup::{self, Wishes},
     options::LookupOptions,
     record::Record,
-    stats::Stats,
     store::TtlRemaining,
+    telemetry::{event::Observer, stats::Stats},
 };
 
 /// A cache in front of a slow primary store, for records of one type.

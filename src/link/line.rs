@@ -12,12 +12,10 @@ use parking_lot::Mutex;
 
 use crate::{
     error::Error,
-    event::Event,
     neighbours::Neighbours,
     remembered::{Remembered, Replay},
-    reporter::Reporter,
     store::{Failure, Store, Symptom},
-    trace,
+    telemetry::{event::Event, reporter::Reporter, trace},
     util::breaker::Breaker,
 };
 

@@ -5,11 +5,9 @@ use std::{sync::Arc, time::Instant};
 use super::Link;
 use crate::{
     error::Error,
-    event::Event,
     key::Keys,
-    reporter::Reporter,
     store::{Each, Failure, Store, Symptom},
-    trace,
+    telemetry::{event::Event, reporter::Reporter, trace},
 };
 
 /// How many records are invalidated in one request.

@@ -21,13 +21,11 @@ use parking_lot::Mutex;
 use self::line::Line;
 use crate::{
     error::{Cause, Error},
-    event::Event,
     key::Keys,
     neighbours::Neighbours,
     remembered::{Memory, Remembered},
-    reporter::Reporter,
     store::{Ear, Failure, Store, Symptom},
-    trace,
+    telemetry::{event::Event, reporter::Reporter, trace},
     util::{breaker::Breaker, retry::Mender},
 };
 

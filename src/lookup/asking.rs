@@ -8,11 +8,10 @@ use std::{
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    event::Event,
     flight::{Arrival, Flight, Leader},
     inner::{Inner, Outcome, Settings},
+    telemetry::{event::Event, trace},
     token::Token,
-    trace,
 };
 
 /// Who ends a flight that is found by a token.

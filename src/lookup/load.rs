@@ -12,15 +12,17 @@ use super::asking::{Asking, Lead, follow};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    event::{self, Event},
     flight::Leader,
     inner::{Inner, Outcome, Settings},
     key::Keys,
     loaded::Loaded,
     record::fields::{Fields, not_found, to_fields},
-    reporter::Reporter,
+    telemetry::{
+        event::{self, Event},
+        reporter::Reporter,
+        trace,
+    },
     token::Token,
-    trace,
     util::limits::LONGEST,
 };
 

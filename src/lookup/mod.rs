@@ -48,7 +48,6 @@ use self::{asking::Asking, refresh::Cached};
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    event::{Event, Miss},
     freshness::State,
     inner::{Inner, Look},
     key::Keys,
@@ -56,7 +55,10 @@ use crate::{
     near::Seat,
     record::fields::from_fields,
     store::Entry,
-    trace,
+    telemetry::{
+        event::{Event, Miss},
+        trace,
+    },
 };
 
 pub(crate) use self::asking::Wishes;

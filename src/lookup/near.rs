@@ -11,7 +11,7 @@ use crate::{
     answer::{Lookup, Source},
     inner::Inner,
     near::Seat,
-    trace,
+    telemetry::trace,
 };
 
 /// What is kept near under this id; or else a seat for what is going to be read, if there is to be one.

@@ -12,14 +12,13 @@ use super::asking::Asking;
 use crate::{
     answer::{Lookup, Source},
     error::Error,
-    event::Event,
     freshness::State,
     inner::Outcome,
     key::Keys,
     loaded::Loaded,
     store::Refresh,
+    telemetry::{event::Event, trace},
     token::Token,
-    trace,
 };
 
 /// What is there.

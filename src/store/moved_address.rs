@@ -21,7 +21,7 @@ use super::{
     server_identity::Role,
 };
 use crate::{
-    trace,
+    telemetry::trace,
     util::{
         random::shortened,
         worker::{End, Handle},

@@ -16,7 +16,7 @@ use super::{
     server_identity::Role,
     timeouts::Timeouts,
 };
-use crate::trace;
+use crate::telemetry::trace;
 
 /// A server to connect to.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     key::LEASE_PREFIX,
-    trace,
+    telemetry::trace,
     util::worker::{End, Handle},
 };
 

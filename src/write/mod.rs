@@ -10,13 +10,15 @@ use std::{
 use crate::{
     answer::Written,
     error::{Error, WriteError},
-    event::{Event, Write},
     inner::Inner,
     keeper::Keeping,
     key::Keys,
     store::Store,
+    telemetry::{
+        event::{Event, Write},
+        trace,
+    },
     token::Token,
-    trace,
 };
 
 pub(crate) use self::update::{update, update_field};

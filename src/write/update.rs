@@ -5,13 +5,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Wrote;
 use crate::{
     error::Error,
-    event::{Event, Write},
     inner::{Inner, Settings},
     key::Keys,
     record::fields::{
         Fields, Undecodable, check_length, check_name, from_fields, names, to_fields,
     },
     store::{Diff, NewTtl, Update},
+    telemetry::event::{Event, Write},
 };
 
 /// How often an update tries. Each failure means that another client's change got through, so sixteen in a

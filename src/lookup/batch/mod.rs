@@ -38,7 +38,7 @@ use crate::{
     answer::{Lookup, Source},
     error::Error,
     inner::Inner,
-    trace,
+    telemetry::trace,
 };
 
 /// How many ids are looked up together. The requests of so many take a server some ten milliseconds, and a loader

@@ -15,13 +15,13 @@ use super::{
 use crate::{
     answer::Lookup,
     error::{Cause, Error},
-    event::Event,
     inner::Inner,
     loaded::Loaded,
     lookup::{Seen, asking::Wishes, load::Ran, near},
     near::Seat,
     record::fields::Fields,
     store::{Due, End, Finish, Question},
+    telemetry::event::Event,
 };
 
 /// How many leases are asked for in one request: few enough that the first are being kept long before they lapse, however

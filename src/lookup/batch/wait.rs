@@ -8,7 +8,7 @@ use super::{
     Item,
     stand::{Degraded, Right, Stand},
 };
-use crate::{answer::Source, error::Error, event::Event, flight::Arrival};
+use crate::{answer::Source, error::Error, flight::Arrival, telemetry::event::Event};
 
 impl<R: Serialize + DeserializeOwned> Item<'_, R> {
     /// Whether it waits for a flight of this process.

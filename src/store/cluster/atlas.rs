@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     store::{Failure, Symptom, cause, source::Source},
+    telemetry::trace,
     token::Token,
-    trace,
     util::retry::Mender,
 };
 

@@ -3,7 +3,7 @@
 use super::{ClusterStore, redirect::Announced, together::at_the_same_time};
 use crate::{
     store::{Failure, cause::is_away, greeting::Kin},
-    trace,
+    telemetry::trace,
 };
 
 impl ClusterStore {

@@ -18,7 +18,7 @@ use crate::{
         script,
         server_identity::Role,
     },
-    trace,
+    telemetry::trace,
 };
 
 impl RedisStore {

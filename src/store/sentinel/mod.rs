@@ -41,7 +41,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
-    trace,
+    telemetry::trace,
     util::worker::{End, Handle},
 };
 

@@ -8,16 +8,14 @@ use std::{
 };
 
 #[cfg(feature = "metrics")]
-use crate::metrics::Metrics;
-use crate::{
-    answer::Source,
-    error::Error,
+use super::metrics::Metrics;
+use super::{
     event::{Event, Observer},
     log_once::LogOnce,
-    record::fields::Unstorable,
     stats::Counters,
     trace,
 };
+use crate::{answer::Source, error::Error, record::fields::Unstorable};
 
 /// Of one cache.
 pub(crate) struct Reporter {

@@ -9,7 +9,8 @@ use metrics::{
     describe_gauge, describe_histogram, gauge, histogram, with_recorder,
 };
 
-use crate::{answer::Source, event::Event};
+use super::event::Event;
+use crate::answer::Source;
 
 const LOOKUPS: &str = "cache_aside_lookups_total";
 const LOOKUP_ERRORS: &str = "cache_aside_lookup_errors_total";

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{
-    answer::Source,
+use super::{
     event::{Event, Load},
     shards::Shards,
 };
+use crate::answer::Source;
 
 /// What a cache has done since it was built or since [`Cache::reset_stats`](crate::Cache::reset_stats).
 ///

@@ -1,0 +1,10 @@
+//! What a cache reports: events, counters, metrics, log messages and spans.
+
+pub(crate) mod event;
+pub(crate) mod log_once;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
+pub(crate) mod reporter;
+pub(crate) mod shards;
+pub(crate) mod stats;
+pub(crate) mod trace;
