@@ -2,7 +2,7 @@
 --
 -- For a cluster that is moving the record's slot, where nothing can be done with both
 -- keys in one step. The caller ends the lease first, and the record after that: see
--- `src/store/cluster/apart.rs`.
+-- `src/redis/cluster/migrating.rs`.
 --
 -- KEYS[1]  the lease key, or the data key
 -- ARGV[1]  for a lease key a new nonce, for a write guard; for a data key ''

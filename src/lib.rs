@@ -47,7 +47,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod address;
 mod answer;
 mod backend;
 mod bells;
@@ -70,12 +69,11 @@ mod near;
 mod neighbours;
 mod options;
 mod record;
+mod redis;
 mod remembered;
 mod server;
 pub mod store;
 mod telemetry;
-#[cfg(feature = "tls")]
-mod tls;
 mod token;
 mod tracked;
 mod util;
@@ -103,7 +101,7 @@ pub use crate::telemetry::stats::Stats;
 /// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step; but for
 /// [`END_ALONE`](scripts::END_ALONE), which touches one of them.
 pub mod scripts {
-    pub use crate::store::script::{
+    pub use crate::redis::script::{
         ACQUIRE, BACK_OFF, END_ALONE, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
         UNGUARD, UPDATE_FIELD,
     };

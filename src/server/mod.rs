@@ -8,11 +8,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use redis::RedisConnectionInfo;
 
 #[cfg(feature = "tls")]
-use crate::tls::Certificates;
+use crate::redis::tls::Certificates;
 use crate::{
     error::Error,
     link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
-    store::{Store, timeouts::Timeouts},
+    redis::timeouts::Timeouts,
+    store::Store,
     util::limits::{between, refuse},
 };
 

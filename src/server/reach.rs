@@ -6,16 +6,16 @@ use redis::{Client, ConnectionInfo};
 
 use super::RedisBuilder;
 #[cfg(feature = "sentinel")]
-use crate::store::sentinel::Followed;
+use crate::redis::sentinel::Followed;
 #[cfg(feature = "cluster")]
-use crate::store::{
-    cause::is_in_no_cluster,
+use crate::redis::{
     cluster::{ClusterStore, node::Terms},
+    error::is_in_no_cluster,
 };
 use crate::{
-    address::Address,
     error::Error,
-    store::{Failure, Store, greeting::Kin, redis::RedisStore, source::Source},
+    redis::{endpoint::Source, server_info::Kin, single::RedisStore, url::Address},
+    store::{Failure, Store},
     util::limits::{failed, refuse},
 };
 

@@ -20,34 +20,10 @@
 //! The steps are told one by one in `lua/README.md`, with why each is as it is.
 
 pub(crate) mod answer;
-pub(crate) mod cause;
-#[cfg(feature = "cluster")]
-pub(crate) mod cluster;
-pub(crate) mod command;
-pub(crate) mod connection;
-pub(crate) mod crowd;
 pub(crate) mod ear;
 pub(crate) mod failure;
-pub(crate) mod greeting;
 pub(crate) mod many;
 pub(crate) mod memory;
-pub(crate) mod moved_address;
-pub(crate) mod open;
-pub(crate) mod other_server;
-pub(crate) mod pipeline;
-pub(crate) mod pulse;
-pub(crate) mod redact;
-pub(crate) mod redis;
-pub(crate) mod script;
-#[cfg(feature = "sentinel")]
-pub(crate) mod sentinel;
-pub(crate) mod server_epoch;
-pub(crate) mod server_identity;
-pub(crate) mod source;
-pub(crate) mod timeouts;
-pub(crate) mod tracking;
-pub(crate) mod unfit;
-pub(crate) mod workers;
 
 use std::{sync::Arc, time::Duration};
 

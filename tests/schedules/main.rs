@@ -5,7 +5,7 @@
 //! random. A lost wake-up leaves a thread waiting for ever, which `shuttle` reports as a deadlock.
 
 #[expect(dead_code, reason = "the store uses the rest")]
-#[path = "../../src/store/crowd.rs"]
+#[path = "../../src/redis/request_batcher.rs"]
 mod crowd;
 #[expect(dead_code, reason = "the read path uses the rest")]
 #[path = "../../src/flight.rs"]

@@ -1,0 +1,38 @@
+//! The look at a cluster before anything is built on it.
+
+use super::{ClusterStore, parallel::at_the_same_time, redirect::Announced};
+use crate::{
+    redis::{error::is_away, server_info::Kin},
+    store::Failure,
+    telemetry::trace,
+};
+
+impl ClusterStore {
+    /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong with the address, the
+    /// password or the permissions shows here. One that is away may come back, or be replaced, if others are there.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.atlas.survey()?;
+        let map = self.atlas.map();
+        let masters = map.masters();
+        let checked = at_the_same_time(&masters, |master| master.store.check(Kin::Node));
+        let mut away = Vec::new();
+        for failure in checked.into_iter().filter_map(Result::err) {
+            if !is_away(&failure) {
+                return Err(failure);
+            }
+            away.push(failure);
+        }
+        if away.len() == masters.len()
+            && let Some(first) = away.first()
+        {
+            return Err(Announced::failure(first));
+        }
+        for failure in away {
+            trace::warn!("a master of the cluster is away: {failure}");
+        }
+        if !map.is_whole() {
+            trace::warn!("some slots of the cluster are on no node");
+        }
+        Ok(())
+    }
+}

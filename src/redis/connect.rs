@@ -1,0 +1,149 @@
+//! How a connection is opened, and its server greeted.
+//!
+//! Guarantees that what is opened can be asked, and that each step of that ends with `connect_timeout`: redis-rs leaves the
+//! handshake of TLS to the first request.
+
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+use redis::ConnectionAddr;
+use redis::{
+    Client, Connection, ConnectionInfo, ProtocolVersion, RedisError, RedisResult, Value, cmd,
+};
+
+use super::{
+    error,
+    pipeline::{self, LARGE_REPLIES},
+    server_identity::{Role, ServerIdentity},
+    server_info::{Greeting, hello, info},
+    timeouts::Timeouts,
+};
+
+/// Opens a connection to a server, which may be a sentinel.
+#[cfg(feature = "sentinel")]
+pub(crate) fn open(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
+    let mut connection = connect(info, timeouts)?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        shake_hands(&mut connection)?;
+    }
+    connection.set_read_timeout(Some(timeouts.io))?;
+    connection.set_write_timeout(Some(timeouts.io))?;
+    Ok(connection)
+}
+
+/// What a server said when a connection to it was opened.
+pub(crate) struct Greeted {
+    /// `None`: nothing that is understood.
+    pub(crate) greeting: Option<Greeting>,
+    pub(crate) identity: ServerIdentity,
+    /// The user may not be told the `run_id`, or there is none.
+    pub(crate) denies_run_id: bool,
+}
+
+/// Opens a connection to a server and asks who that is, in one round trip, with which TLS ends its
+/// handshake. Fails only where the connection does: what the server refuses to say, it doesn't say.
+pub(crate) fn open_and_greet(
+    info: &ConnectionInfo,
+    timeouts: Timeouts,
+    protocol: Option<ProtocolVersion>,
+    asks_for_run_id: bool,
+) -> RedisResult<(Connection, Greeted)> {
+    let mut info = info.clone();
+    if let Some(protocol) = protocol {
+        let login = info.redis_settings().clone();
+        info = info.set_redis_settings(login.set_protocol(protocol));
+    }
+    let mut connection = connect(&info, timeouts)?;
+    let protocol = info.redis_settings().protocol();
+    let greeted = greet(&mut connection, protocol, asks_for_run_id)?;
+    connection.set_read_timeout(Some(timeouts.io))?;
+    connection.set_write_timeout(Some(timeouts.io))?;
+    Ok((connection, greeted))
+}
+
+/// Each request on it ends with `connect_timeout`.
+fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
+    let client = Client::open(info.clone())?;
+    let connection = client.get_connection_with_timeout(timeouts.connect)?;
+    connection.set_read_timeout(Some(timeouts.connect))?;
+    connection.set_write_timeout(Some(timeouts.connect))?;
+    Ok(connection)
+}
+
+fn greet(
+    connection: &mut Connection,
+    protocol: ProtocolVersion,
+    asks_for_run_id: bool,
+) -> RedisResult<Greeted> {
+    let requests = [Some(hello(protocol)), asks_for_run_id.then(info)];
+    let replies = pipeline::stream(connection, LARGE_REPLIES, requests.into_iter().flatten())?;
+    let (said, told) = (replies.first(), replies.get(1));
+    let greeting = Greeting::of_both(
+        said.and_then(Greeting::of_hello),
+        told.and_then(Greeting::of_info),
+    );
+    let mut identity = greeting
+        .as_ref()
+        .map(Greeting::identity)
+        .unwrap_or_default();
+    if said.is_some_and(is_unknown_command) {
+        // Somebody has renamed it: one round trip more.
+        identity.role = role(connection)?;
+    }
+    let is_denied = |reply: &Value| {
+        is_unknown_command(reply) || error(reply).is_some_and(|it| it.code() == Some("NOPERM"))
+    };
+    Ok(Greeted {
+        denies_run_id: told.is_some_and(is_denied),
+        greeting,
+        identity,
+    })
+}
+
+/// The role by the other command for it, which a user may be denied.
+fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
+    let state: Vec<Value> = match cmd("ROLE").query(connection) {
+        Err(error) if error::is_refusal(&error) => return Ok(None),
+        state => state?,
+    };
+    let role = state.into_iter().next().unwrap_or(Value::Nil);
+    let role: Option<String> = redis::from_redis_value(role)?;
+    Ok(role.and_then(|role| Role::named(&role)))
+}
+
+fn is_unknown_command(reply: &Value) -> bool {
+    error(reply).is_some_and(|error| error::is_unknown_command(&error))
+}
+
+pub(crate) fn error(reply: &Value) -> Option<RedisError> {
+    match reply {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
+    }
+}
+
+/// The address of another host, which is spoken to like this one.
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+pub(crate) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    match address.clone() {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure,
+            tls_params,
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+/// Has both sides agree on keys, and the server on our certificate, of which it tells behind the handshake.
+#[cfg(feature = "sentinel")]
+fn shake_hands(connection: &mut Connection) -> RedisResult<()> {
+    match cmd("PING").exec(connection) {
+        // Whatever it says, it has come through.
+        Err(error) if error.code().is_some() => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,181 @@
+//! Where connections come from: a server at an address, or whichever the sentinels say.
+
+use std::sync::Arc;
+
+use redis::{Client, Connection, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
+
+#[cfg(feature = "sentinel")]
+use super::sentinel::Followed;
+use super::{
+    connect::{Greeted, open_and_greet},
+    error::{AtServer, failure, hint, unopened},
+    other_server::is_read_only,
+    server_epoch::{Opening, ServerEpoch},
+    server_identity::Role,
+    server_info::Greeting,
+    timeouts::Timeouts,
+};
+use crate::{
+    store::{Failure, Symptom},
+    telemetry::trace,
+};
+
+/// A server to connect to.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    route: Route,
+    epoch: Arc<ServerEpoch>,
+}
+
+/// How it is found.
+#[derive(Debug, Clone)]
+enum Route {
+    /// At an address.
+    Fixed(Arc<Client>),
+    /// The sentinels say where.
+    #[cfg(feature = "sentinel")]
+    Followed(Arc<Followed>),
+}
+
+/// A new connection.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    /// The current one when it was opened, unless it leads to a former server already.
+    pub(crate) epoch: u64,
+    /// What the server called itself.
+    pub(crate) role: Option<Role>,
+    pub(crate) greeting: Option<Greeting>,
+}
+
+impl From<Client> for Source {
+    fn from(client: Client) -> Source {
+        Source {
+            route: Route::Fixed(Arc::new(client)),
+            epoch: Arc::default(),
+        }
+    }
+}
+
+#[cfg(feature = "sentinel")]
+impl From<Arc<Followed>> for Source {
+    fn from(followed: Arc<Followed>) -> Source {
+        Source {
+            epoch: Arc::clone(followed.epoch()),
+            route: Route::Followed(followed),
+        }
+    }
+}
+
+impl Source {
+    /// The login; and the address, where that is fixed.
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        match &self.route {
+            Route::Fixed(client) => client.get_connection_info(),
+            #[cfg(feature = "sentinel")]
+            Route::Followed(followed) => followed.login(),
+        }
+    }
+
+    /// By which a connection is known that leads to a former server.
+    pub(crate) fn epoch(&self) -> &ServerEpoch {
+        &self.epoch
+    }
+
+    /// The sentinels that are to be asked where the server is.
+    #[cfg(feature = "sentinel")]
+    pub(crate) fn followed(&self) -> Option<&Arc<Followed>> {
+        match &self.route {
+            Route::Fixed(_) => None,
+            Route::Followed(followed) => Some(followed),
+        }
+    }
+
+    /// Whether the server refuses a write because it is a master no more. One that was a replica
+    /// all the time always refused.
+    pub(crate) fn is_demoted(&self, error: &RedisError) -> bool {
+        is_read_only(error) && !self.epoch.is_replica()
+    }
+
+    /// Opens a connection.
+    pub(crate) fn open(
+        &self,
+        timeouts: Timeouts,
+        protocol: Option<ProtocolVersion>,
+    ) -> Result<Opened, Failure> {
+        match &self.route {
+            Route::Fixed(client) => {
+                let opening = self.epoch.opening();
+                let at = (client.get_connection_info(), &*self.epoch, opening);
+                open_at(at, timeouts, protocol, |_| Ok(()))
+            }
+            #[cfg(feature = "sentinel")]
+            Route::Followed(followed) => followed.open(timeouts, protocol),
+        }
+    }
+
+    /// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at once, in the server's
+    /// words, and with its address.
+    pub(crate) fn run_alone<T>(
+        &self,
+        timeouts: Timeouts,
+        run: impl FnOnce(&mut Opened) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
+        let opened = self.open(timeouts, None);
+        let done = opened
+            .and_then(|mut opened| run(&mut opened).map_err(|error| failure(error, timeouts.io)));
+        done.map_err(|failure| self.at_server(failure))
+    }
+
+    /// A failure with the address of the server it came from.
+    pub(crate) fn at_server(&self, Failure { symptom, cause }: Failure) -> Failure {
+        let cause = Arc::new(AtServer {
+            address: self.name(),
+            hint: hint(self.info().addr(), &*cause),
+            cause,
+        });
+        Failure { symptom, cause }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        match &self.route {
+            Route::Fixed(client) => client.get_connection_info().addr().to_string(),
+            #[cfg(feature = "sentinel")]
+            Route::Followed(followed) => followed.to_string(),
+        }
+    }
+}
+
+/// Opens a connection to the server at an address, greets it, and has that decide which server is
+/// the current one, if it is one to be taken.
+pub(crate) fn open_at(
+    (info, epoch, opening): (&ConnectionInfo, &ServerEpoch, Opening),
+    timeouts: Timeouts,
+    protocol: Option<ProtocolVersion>,
+    take: impl FnOnce(Option<Role>) -> Result<(), Failure>,
+) -> Result<Opened, Failure> {
+    let opened = open_and_greet(info, timeouts, protocol, epoch.asks_for_run_id());
+    let (connection, greeted) = opened.map_err(|error| unopened(error, timeouts.connect))?;
+    let Greeted {
+        greeting,
+        identity,
+        denies_run_id,
+    } = greeted;
+    if denies_run_id {
+        epoch.run_id_is_denied();
+    }
+    let role = identity.role;
+    take(role)?;
+    let in_turn = |error| Failure::new(Symptom::Silent, error);
+    let before = epoch.current();
+    let epoch = epoch.admit(opening, identity).map_err(in_turn)?;
+    if epoch > before {
+        let address = info.addr();
+        trace::info!("{address} leads to another server now; connections to the former are closed");
+    }
+    Ok(Opened {
+        connection,
+        epoch,
+        role,
+        greeting,
+    })
+}

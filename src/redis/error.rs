@@ -1,0 +1,312 @@
+//! Why a request to a server failed: in words for people, and as what it says about the server.
+//!
+//! Every error of the client library comes in through [`failure`], [`unopened`] or [`no_scripts`], which take away what
+//! it repeats of the request.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use redis::{ConnectionAddr, ErrorKind, RedisError, ServerErrorKind};
+
+use super::redact::without_arguments;
+use crate::{
+    error::Cause,
+    store::{Failure, Symptom},
+};
+
+/// An error with the server it came from: its host and port or its socket, and not the password.
+#[derive(Debug)]
+pub(crate) struct AtServer {
+    pub(crate) address: String,
+    pub(crate) cause: Cause,
+    pub(crate) hint: Option<&'static str>,
+}
+
+impl fmt::Display for AtServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.cause)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+impl StdError for AtServer {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// What else may be wrong where the first request failed. A server that waits for a handshake cuts off who asks without
+/// one; one that knows none waits for the end of what it takes for a command.
+pub(crate) fn hint(
+    address: &ConnectionAddr,
+    cause: &(dyn StdError + Send + Sync + 'static),
+) -> Option<&'static str> {
+    let is_cut = cause.downcast_ref().is_some_and(|error: &RedisError| {
+        error.is_connection_dropped() && !error.is_connection_refusal()
+    });
+    match address {
+        ConnectionAddr::Tcp(..) if is_cut || cause.is::<Nonsense>() => {
+            Some("if it speaks TLS, its address begins with `rediss://`")
+        }
+        ConnectionAddr::TcpTls { .. } if is_cut || cause.is::<Silent>() => {
+            Some("if it speaks no TLS, its address begins with `redis://`")
+        }
+        _ => None,
+    }
+}
+
+/// Whether it is the server's own refusal, which is a whole reply.
+pub(crate) fn is_refusal(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
+/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where
+/// this process was stopped while it waited, and goes on (by a debugger, a shell, or a lid that was
+/// closed).
+pub(crate) fn is_lost(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_timeout()
+}
+
+/// Whether it is the server's last reply before it closes the connection.
+pub(crate) fn is_protocol_error(error: &RedisError) -> bool {
+    let says = |detail: &str| detail.starts_with("Protocol error");
+    is_refusal(error) && error.detail().is_some_and(says)
+}
+
+/// The failure of a request.
+pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
+    let error = without_arguments(error);
+    Failure {
+        symptom: symptom(&error),
+        cause: told(error, within),
+    }
+}
+
+/// No connection could be opened, for whatever reason: without one, nothing is answered.
+pub(crate) fn unopened(error: RedisError, within: Duration) -> Failure {
+    let error = without_arguments(error);
+    let cause: Cause = if knows_no_resp3(&error) {
+        Arc::new(NoResp3(error))
+    } else {
+        told(error, within)
+    };
+    let symptom = Symptom::Silent;
+    Failure { symptom, cause }
+}
+
+/// The cause as callers are told it: what redis-rs says of a timeout means something else to a person.
+fn told(cause: RedisError, within: Duration) -> Cause {
+    if cause.is_timeout() {
+        let cause = Some(cause);
+        Arc::new(Silent { within, cause })
+    } else if let Some(words) = explained(&cause) {
+        Arc::new(Handshake { words, cause })
+    } else if is_nonsense(&cause) {
+        Arc::new(Nonsense)
+    } else {
+        Arc::new(cause)
+    }
+}
+
+/// Whether the server could not be reached, or is not ready; and not that it would have nothing to do with us.
+#[cfg(feature = "cluster")]
+pub(crate) fn is_away(failure: &Failure) -> bool {
+    let at_server: Option<&AtServer> = failure.cause.downcast_ref();
+    let cause = at_server.map_or(&failure.cause, |at| &at.cause);
+    let error: Option<&RedisError> = cause.downcast_ref();
+    cause.is::<Silent>()
+        || error.is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
+}
+
+/// Whether the server, or what stands before it, doesn't know the command. There is no code for that.
+pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
+    let says = |detail: &str| detail.to_lowercase().contains("unknown command");
+    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
+        && error.detail().is_some_and(says)
+}
+
+/// Whether a server that was asked as the node of a cluster is in none. A Sentinel doesn't even know what it was asked.
+#[cfg(feature = "cluster")]
+pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
+    let at_server: Option<&AtServer> = failure.cause.downcast_ref();
+    let error: Option<&RedisError> = at_server.and_then(|at| at.cause.downcast_ref());
+    let says = |detail: &str| detail.contains("cluster support disabled");
+    error.is_some_and(|error| is_unknown_command(error) || error.detail().is_some_and(says))
+}
+
+/// Whether a connection could not be opened because the server knows no RESP3: of what is sent then, `HELLO` alone may be
+/// unknown. The client library has an error for that, but not for each wording.
+fn knows_no_resp3(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::RESP3NotSupported || is_unknown_command(error)
+}
+
+/// Whether that is why.
+pub(crate) fn is_without_resp3(failure: &Failure) -> bool {
+    failure.cause.is::<NoResp3>()
+}
+
+#[derive(Debug)]
+struct NoResp3(RedisError);
+
+impl fmt::Display for NoResp3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on")
+    }
+}
+
+impl StdError for NoResp3 {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// The server doesn't know the commands that load and call scripts.
+pub(crate) fn no_scripts(error: RedisError) -> Failure {
+    Failure::new(Symptom::Refused, NoScripts(without_arguments(error)))
+}
+
+#[derive(Debug)]
+struct NoScripts(RedisError);
+
+impl fmt::Display for NoScripts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them: they are disabled or \
+             renamed there (`rename-command`), or something stands before it that has none",
+        )
+    }
+}
+
+impl StdError for NoScripts {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[cfg(feature = "tls")]
+use super::tls::explained;
+
+#[cfg(not(feature = "tls"))]
+fn explained(_: &RedisError) -> Option<String> {
+    None
+}
+
+/// The two sides did not come to terms.
+#[derive(Debug)]
+struct Handshake {
+    words: String,
+    cause: RedisError,
+}
+
+impl fmt::Display for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl StdError for Handshake {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// Nothing came back in time.
+#[derive(Debug)]
+pub(crate) struct Silent {
+    pub(crate) within: Duration,
+    pub(crate) cause: Option<RedisError>,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {:?}", self.within)
+    }
+}
+
+impl StdError for Silent {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}
+
+/// What came back is no answer to what was asked. Keeps no cause: redis-rs quotes the reply in its own, and for all
+/// we know that is a record.
+#[derive(Debug)]
+struct Nonsense;
+
+fn is_nonsense(error: &RedisError) -> bool {
+    let is_unreadable = matches!(
+        error.kind(),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType
+    );
+    is_unreadable || redirects_nowhere(error)
+}
+
+#[cfg(feature = "cluster")]
+use super::cluster::redirect::redirects_nowhere;
+
+#[cfg(not(feature = "cluster"))]
+fn redirects_nowhere(_: &RedisError) -> bool {
+    false
+}
+
+impl fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer makes no sense; is that a Redis server?")
+    }
+}
+
+impl StdError for Nonsense {}
+
+/// All connections were in use, or none could be opened.
+#[derive(Debug)]
+pub(crate) struct NoneFree {
+    pub(crate) connections: u32,
+}
+
+impl fmt::Display for NoneFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoneFree { connections } = self;
+        write!(
+            f,
+            "none of the pool's connections ({connections}) was free in time"
+        )
+    }
+}
+
+impl StdError for NoneFree {}
+
+/// A request was sent together with others, whose replies took too long.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    pub(crate) within: Duration,
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Behind { within } = self;
+        write!(
+            f,
+            "no answer within {within:?}, behind others on a shared connection"
+        )
+    }
+}
+
+impl StdError for Behind {}
+
+/// What the failure of a request says about the server.
+fn symptom(error: &RedisError) -> Symptom {
+    match (error.kind(), error.code()) {
+        // Of a cluster that serves the other slots.
+        (_, Some("CLUSTERDOWN")) if error.detail() == Some("Hash slot not served") => {
+            Symptom::Refused
+        }
+        // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
+        // not know us: it will say so to every request.
+        (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
+            Symptom::Silent
+        }
+        _ if is_nonsense(error) => Symptom::Silent,
+        (ErrorKind::Server(_) | ErrorKind::Extension, _) => Symptom::Refused,
+        _ => Symptom::Silent,
+    }
+}

@@ -1,0 +1,28 @@
+//! All that speaks to a Redis server: connections, requests, scripts, clusters, Sentinel, TLS.
+
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
+pub(crate) mod command;
+pub(crate) mod connect;
+pub(crate) mod connect_threads;
+pub(crate) mod endpoint;
+pub(crate) mod error;
+pub(crate) mod moved_address;
+pub(crate) mod other_server;
+pub(crate) mod pipeline;
+pub(crate) mod pool;
+pub(crate) mod redact;
+pub(crate) mod request_batcher;
+pub(crate) mod script;
+#[cfg(feature = "sentinel")]
+pub(crate) mod sentinel;
+pub(crate) mod server_epoch;
+pub(crate) mod server_identity;
+pub(crate) mod server_info;
+pub(crate) mod single;
+pub(crate) mod timeouts;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+pub(crate) mod tracking;
+pub(crate) mod unsupported_server;
+pub(crate) mod url;

@@ -1,0 +1,64 @@
+//! How it shows that another server has taken over, and what that is called in words for people.
+
+use std::{error::Error as StdError, fmt};
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Whether the server is a replica, which takes no writes. Before 7.0 the error of a script has no
+/// code of its own, and quotes this one.
+pub(crate) fn is_read_only(error: &RedisError) -> bool {
+    let quotes = |detail: &str| detail.contains(": -READONLY ");
+    error.code() == Some("READONLY")
+        || error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
+            && error.detail().is_some_and(quotes)
+}
+
+/// The server isn't the one that it was.
+#[derive(Debug)]
+pub(crate) struct Moved;
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is from before the server was lost, or another became it")
+    }
+}
+
+impl StdError for Moved {}
+
+/// The address leads back to a server that was left a moment ago.
+#[derive(Debug)]
+pub(crate) struct ServersInTurn;
+
+impl fmt::Display for ServersInTurn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the address leads to several servers in turn, of which each is used for a second; give the address of one",
+        )
+    }
+}
+
+impl StdError for ServersInTurn {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_a_replica_refuses_says_so_in_each_version() {
+        let said = |kind, detail: &str| RedisError::from((kind, "refused", detail.to_owned()));
+        let plain = ErrorKind::Server(ServerErrorKind::ReadOnly);
+        assert!(is_read_only(&said(
+            plain,
+            "You can't write against a read only replica."
+        )));
+        // As Redis 6.2 has it.
+        let quoted = "Error running script (call to f_59282dc4): @user_script:20: @user_script: 20: -READONLY You can't \
+                      write against a read only replica.";
+        let script = ErrorKind::Server(ServerErrorKind::ResponseError);
+        assert!(is_read_only(&said(script, quoted)));
+        assert!(!is_read_only(&said(
+            script,
+            "Error running script: wrong number of arguments"
+        )));
+    }
+}

@@ -1,0 +1,253 @@
+//! The scripts of the protocol: their sources, how they are called, what their replies mean.
+//!
+//! The only file that names a script. Each text has the name of its file in `lua/` and of the
+//! `Store` method it serves.
+
+use std::{time::Duration, vec};
+
+use redis::{
+    Cmd, Connection, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
+    Value,
+};
+
+use super::pipeline;
+use crate::{
+    key::Keys,
+    record::fields::Fields,
+    store::{Acquire, Refresh},
+    token::Token,
+    util::limits::millis,
+};
+
+/// Declares each script as a public text that shows its source, and the set of all.
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
+        $(
+            $(#[$doc])*
+            #[doc = ""]
+            #[doc = concat!("```lua\n", include_str!(concat!("../../lua/", stringify!($name), ".lua")), "\n```")]
+            pub static $constant: &str =
+                include_str!(concat!("../../lua/", stringify!($name), ".lua"));
+        )+
+
+        /// All scripts with their hashes, computed once.
+        #[derive(Debug)]
+        pub(crate) struct Scripts {
+            $(pub(crate) $name: Script,)+
+        }
+
+        impl Scripts {
+            pub(crate) fn new() -> Scripts {
+                Scripts { $($name: Script { script: redis::Script::new($constant), source: $constant },)+ }
+            }
+
+            /// The requests that tell the server all scripts.
+            pub(crate) fn loads(&self) -> impl Iterator<Item = Cmd> {
+                [$(&self.$name),+].into_iter().map(Script::to_load)
+            }
+        }
+    };
+}
+
+scripts! {
+    /// Asks for the lease on one key.
+    ACQUIRE acquire;
+    /// Asks for the lease of a record that is there, in order to load it anew.
+    REFRESH refresh;
+    /// Writes a loaded record and ends the lease.
+    FILL fill;
+    /// Gives a lease back unfilled.
+    RELEASE release;
+    /// Gives back the lease of a refresh that failed, and has nobody try again for a while.
+    BACK_OFF back_off;
+    /// Keeps a lease alive while its loader still runs.
+    RENEW renew;
+    /// Ends the record and every load of it that is under way.
+    INVALIDATE invalidate;
+    /// Ends what stands at one of the two keys of a record.
+    END_ALONE end_alone;
+    /// Has a record count as stale, and ends every load of it that is under way.
+    EXPIRE expire;
+    /// Begins a write: no fill until it has ended.
+    GUARD guard;
+    /// Ends a write.
+    UNGUARD unguard;
+    /// Sets one field of a record that is cached.
+    UPDATE_FIELD update_field;
+}
+
+/// Whether the server doesn't know the script, and so has done nothing.
+pub(crate) fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+/// One script. Called by its hash; the server is told the source when it doesn't know it (any more).
+#[derive(Debug)]
+pub(crate) struct Script {
+    script: redis::Script,
+    source: &'static str,
+}
+
+impl Script {
+    /// Calls the script on both keys of a record. The arguments go from `write_args` straight into the
+    /// request, so that a large record is copied once.
+    pub(crate) fn call<T: FromRedisValue>(
+        &self,
+        connection: &mut Connection,
+        keys: &Keys,
+        write_args: impl FnOnce(&mut Cmd),
+    ) -> RedisResult<T> {
+        let mut request = self.request(keys);
+        write_args(&mut request);
+        match request.query(connection) {
+            Err(error) if is_unknown(&error) => {
+                self.script.load(connection)?;
+                request.query(connection)
+            }
+            answered => answered,
+        }
+    }
+}
+
+impl Script {
+    /// Calls the script on both keys of a record, which are being watched, if nobody has changed them since. `None`:
+    /// somebody has, or the server didn't know the script; watch and call again.
+    pub(crate) fn call_watched<T: FromRedisValue>(
+        &self,
+        connection: &mut Connection,
+        keys: &Keys,
+        write_args: impl FnOnce(&mut Pipeline),
+    ) -> RedisResult<Option<T>> {
+        let mut transaction = redis::pipe();
+        transaction.atomic().cmd("EVALSHA");
+        transaction.arg(self.script.get_hash()).arg(2);
+        transaction.arg(&keys.data).arg(&keys.lease);
+        write_args(&mut transaction);
+        let done: Option<(T,)> = match pipeline::query(&transaction, connection) {
+            Err(error) if is_unknown(&error) => {
+                self.script.load(connection)?;
+                None
+            }
+            answered => answered?,
+        };
+        Ok(done.map(|(done,)| done))
+    }
+
+    /// The request that tells a server this script.
+    fn to_load(&self) -> Cmd {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.source);
+        load
+    }
+
+    /// Tells the server this script.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
+        self.script.load(connection).map(drop)
+    }
+
+    /// A call of a script on one key, without its arguments.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn request_on(&self, key: &str) -> Cmd {
+        let mut request = redis::cmd("EVALSHA");
+        request.arg(self.script.get_hash()).arg(1).arg(key);
+        request
+    }
+
+    /// A call of the script on both keys of a record, without its arguments.
+    pub(crate) fn request(&self, keys: &Keys) -> Cmd {
+        let mut request = redis::cmd("EVALSHA");
+        request.arg(self.script.get_hash()).arg(2);
+        request.arg(&keys.data).arg(&keys.lease);
+        request
+    }
+}
+
+/// Sends calls of these scripts in one go, and returns the replies to each, errors among them.
+pub(crate) fn call_all(
+    connection: &mut Connection,
+    window: usize,
+    scripts: &[&Script],
+    calls: impl Iterator<Item = Cmd>,
+) -> RedisResult<Vec<Value>> {
+    // What was sent cannot be taken back, so the server must know the scripts before.
+    let told = scripts.iter().map(|script| script.to_load());
+    let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
+    Ok(replies.split_off(scripts.len()))
+}
+
+/// The arguments of `acquire.lua`.
+pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, look: bool) {
+    request.arg(token.as_bytes()).arg(millis(lease_ttl));
+    request.arg(if look { "look" } else { "skip" });
+}
+
+/// What `acquire.lua` answered.
+pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
+    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+        b"acquired" => Some(Acquire::Acquired),
+        b"record" => fields(parts).map(Acquire::Record),
+        b"held" => held(parts),
+        b"guarded" => guarded(parts),
+        _ => None,
+    });
+    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
+}
+
+/// What `refresh.lua` answered.
+pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
+    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+        b"acquired" => Some(Refresh::Acquired),
+        b"record" => fields(parts).map(Refresh::Record),
+        b"taken" => Some(Refresh::Taken),
+        _ => None,
+    });
+    answer.ok_or_else(|| nonsense("refresh answers with a record, `acquired` or `taken`"))
+}
+
+/// The word with which an answer begins, and the rest.
+fn told(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
+    let Value::Array(parts) = reply else {
+        return None;
+    };
+    let mut parts = parts.into_iter();
+    match parts.next() {
+        Some(Value::BulkString(kind)) => Some((kind, parts)),
+        _ => None,
+    }
+}
+
+fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
+    let (Value::BulkString(holder), Value::Int(left)) = (parts.next()?, parts.next()?) else {
+        return None;
+    };
+    Some(Acquire::Held {
+        by: Token::parse(&holder),
+        // Negative where another program left a lock without a TTL; then there is no end to wait for.
+        left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
+    })
+}
+
+fn guarded(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
+    match parts.next()? {
+        Value::BulkString(nonce) => Token::parse(&nonce).map(|nonce| Acquire::Guarded { nonce }),
+        _ => None,
+    }
+}
+
+/// Names and values from the flat list in which Redis sends a hash.
+pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<Fields> {
+    let mut fields = Vec::with_capacity(list.len() / 2);
+    while let Some(name) = list.next() {
+        match (name, list.next()?) {
+            (Value::BulkString(name), Value::BulkString(value)) => fields.push((name, value)),
+            _ => return None,
+        }
+    }
+    Some(fields)
+}
+
+/// A reply that no server of this protocol gives.
+pub(crate) fn nonsense(what: &'static str) -> RedisError {
+    (ErrorKind::UnexpectedReturnType, what).into()
+}

@@ -1,0 +1,98 @@
+//! One sentinel, and what it is asked. redis-rs has a client for that, which connects without any timeout.
+
+use std::{collections::HashMap, fmt};
+
+use redis::{Connection, ConnectionInfo, ErrorKind, RedisError, RedisResult, cmd};
+
+use super::election::Master;
+use crate::redis::{connect::open, error, timeouts::Timeouts};
+
+pub(super) struct Sentinel {
+    info: ConnectionInfo,
+    /// Kept for the next question, after one that was answered.
+    connection: Option<Connection>,
+    /// Whether the latest question was not answered.
+    pub(super) is_silent: bool,
+}
+
+impl fmt::Debug for Sentinel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.info.addr().to_string())
+    }
+}
+
+impl Sentinel {
+    pub(super) fn new(info: ConnectionInfo) -> Sentinel {
+        Sentinel {
+            info,
+            connection: None,
+            is_silent: false,
+        }
+    }
+
+    /// Whom it takes for the master of this name; or why it doesn't say, with its address.
+    pub(super) fn ask(&mut self, name: &str, timeouts: Timeouts) -> Result<Master, String> {
+        let was_open = self.connection.is_some();
+        let mut said = self.ask_once(name, timeouts);
+        // It has been restarted, or has closed what was idle.
+        if was_open && said.as_ref().is_err_and(RedisError::is_connection_dropped) {
+            said = self.ask_once(name, timeouts);
+        }
+        self.is_silent = said.is_err();
+        let complaint = match said {
+            Ok(Some(master)) => return Ok(master),
+            Ok(None) => format!("it knows no master with the name `{name}`"),
+            Err(error) => {
+                let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
+                    || error.kind() == ErrorKind::AuthenticationFailed;
+                let is_none = error::is_unknown_command(&error);
+                let failure = error::failure(error, timeouts.connect);
+                let hint = if is_login {
+                    Some("see `sentinel_login`")
+                } else if is_none {
+                    Some("it is no Sentinel; the address of a server begins with `redis://`")
+                } else {
+                    error::hint(self.info.addr(), &*failure.cause)
+                };
+                let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
+                format!("{failure}{hint}")
+            }
+        };
+        Err(format!("{}: {complaint}", self.info.addr()))
+    }
+
+    fn ask_once(&mut self, name: &str, timeouts: Timeouts) -> RedisResult<Option<Master>> {
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            // It has no more to do for its answer than for the connection.
+            let io = timeouts.connect;
+            open(&self.info, Timeouts { io, ..timeouts })?
+        };
+        let address: Option<(String, u16)> = cmd("SENTINEL")
+            .arg("get-master-addr-by-name")
+            .arg(name)
+            .query(&mut connection)?;
+        let master = match address {
+            Some((host, port)) => {
+                let epoch = epoch(&mut connection, name)?;
+                Some(Master { host, port, epoch })
+            }
+            None => None,
+        };
+        self.connection = Some(connection);
+        Ok(master)
+    }
+}
+
+/// The number of the failover that made it the master. 0 for a user who may not ask: then it is as good as any other.
+fn epoch(connection: &mut Connection, name: &str) -> RedisResult<u64> {
+    let mut question = cmd("SENTINEL");
+    question.arg("MASTER").arg(name);
+    let state: HashMap<String, String> = match question.query(connection) {
+        Err(error) if error.code().is_some() => return Ok(0),
+        answered => answered?,
+    };
+    let epoch = state.get("config-epoch");
+    Ok(epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0))
+}

@@ -1,0 +1,267 @@
+//! The server that sentinels call the master, through failovers.
+//!
+//! Guarantees that a connection leads to a server which called itself the master when it was
+//! opened; and, by a thread that asks all sentinels every [`PERIOD`], that soon after one of them
+//! knows another master, nothing that was opened before is used any more, also where the former one
+//! still lives and takes itself for the master. Where no sentinel answers, the master that was
+//! known last goes on being it, as long as it says so itself.
+//!
+//! Knows nothing of pools and listeners: they compare [epochs](ServerEpoch).
+//!
+//! # Lock order
+//!
+//! `round`, then `known`, then that of the epoch. While the first is held the sentinels are asked;
+//! nothing is while the others are.
+
+pub(crate) mod client;
+pub(crate) mod election;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+
+use self::{
+    client::Sentinel,
+    election::{Master, verdict},
+};
+use super::{
+    connect::elsewhere,
+    endpoint::{Opened, open_at},
+    server_epoch::{Opening, ServerEpoch},
+    server_identity::Role,
+    timeouts::Timeouts,
+};
+use crate::{
+    store::{Failure, Symptom},
+    telemetry::trace,
+    util::worker::{End, Handle},
+};
+
+/// The longest pause between two rounds of questions. What a change is seen late by at most; a failover takes sentinels
+/// seconds anyway, and they are asked two small questions each in that time.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// A server that has a name.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    name: String,
+    /// How to log in to the server; the address in it is a sentinel's.
+    login: ConnectionInfo,
+    timeouts: Timeouts,
+    round: Mutex<Round>,
+    known: Mutex<Option<Master>>,
+    epoch: Arc<ServerEpoch>,
+    /// Whether it was logged that no sentinel answers.
+    is_blind: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Round {
+    /// Those who answered last come first.
+    sentinels: Vec<Sentinel>,
+    /// Of the latest questions.
+    outcome: Result<(), Failure>,
+}
+
+/// How long to ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// One of them knows of another master: who asks waits for that.
+    News,
+    /// All have been asked.
+    All,
+}
+
+impl Followed {
+    /// Asks nobody yet. All the addresses have the login of the server, whose name the sentinels know; that of the sentinels
+    /// is another, if they have one.
+    pub(crate) fn new(
+        sentinels: Vec<ConnectionInfo>,
+        name: String,
+        sentinel_login: Option<&RedisConnectionInfo>,
+        timeouts: Timeouts,
+    ) -> Arc<Followed> {
+        // An address names one at least.
+        let login = sentinels[0].clone();
+        let own = sentinel_login.cloned().unwrap_or_default();
+        let own = own.set_skip_set_lib_name();
+        let sentinel = |info: ConnectionInfo| Sentinel::new(info.set_redis_settings(own.clone()));
+        Arc::new(Followed {
+            name,
+            login,
+            timeouts,
+            round: Mutex::new(Round {
+                sentinels: sentinels.into_iter().map(sentinel).collect(),
+                outcome: Ok(()),
+            }),
+            known: Mutex::default(),
+            epoch: Arc::default(),
+            is_blind: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn login(&self) -> &ConnectionInfo {
+        &self.login
+    }
+
+    pub(crate) fn epoch(&self) -> &Arc<ServerEpoch> {
+        &self.epoch
+    }
+
+    /// Goes on asking, until what this returns is dropped.
+    pub(crate) fn watch(self: &Arc<Followed>) -> Option<Handle> {
+        let followed = Arc::clone(self);
+        let run = move |end: &End| {
+            while !end.is_near_within(PERIOD) {
+                let _ = followed.ask_round(Until::All);
+            }
+        };
+        Handle::start("cache-aside-sentinel", run)
+            .inspect_err(|error| trace::error!("there is no thread to ask sentinels with: {error}"))
+            .ok()
+    }
+
+    /// Connects to the master; and where the one that was known is gone, or is none, to who is it now.
+    pub(crate) fn open(
+        &self,
+        timeouts: Timeouts,
+        protocol: Option<ProtocolVersion>,
+    ) -> Result<Opened, Failure> {
+        let opening = self.epoch.opening();
+        let known = if let Some(known) = self.known() {
+            known
+        } else {
+            self.ask_round(Until::All)?;
+            self.known().ok_or_else(|| Followed::nobody(&[]))?
+        };
+        let refused = match self.open_at(&known, opening, timeouts, protocol) {
+            Ok(opened) => return Ok(opened),
+            Err(refused) => refused,
+        };
+        // Where no sentinel answers, that is no news.
+        let _ = self.ask_round(Until::News);
+        let opening = self.epoch.opening();
+        match self.known() {
+            Some(master) if !master.is_at(&known) => {
+                self.open_at(&master, opening, timeouts, protocol)
+            }
+            _ => Err(refused),
+        }
+    }
+
+    fn open_at(
+        &self,
+        master: &Master,
+        opening: Opening,
+        timeouts: Timeouts,
+        protocol: Option<ProtocolVersion>,
+    ) -> Result<Opened, Failure> {
+        let (host, port) = (master.host.clone(), master.port);
+        let address = elsewhere(self.login.addr(), host, port);
+        let info = self.login.clone().set_addr(address);
+        let at = (&info, &*self.epoch, opening);
+        open_at(at, timeouts, protocol, |role| match role {
+            Some(Role::Master) => Ok(()),
+            Some(Role::Replica) => Err(Failure::new(Symptom::Silent, REPLICA)),
+            None => Err(Failure::new(Symptom::Silent, NO_ROLE)),
+        })
+    }
+
+    fn known(&self) -> Option<Master> {
+        self.known.lock().clone()
+    }
+
+    /// Asks the sentinels, or waits for somebody who does. Fails where none of them names a master.
+    fn ask_round(&self, until: Until) -> Result<(), Failure> {
+        let Some(mut round) = self.round.try_lock() else {
+            // What somebody else hears now is as new.
+            return self.round.lock().outcome.clone();
+        };
+        let mut said = Vec::new();
+        let mut complaints = Vec::new();
+        for sentinel in &mut round.sentinels {
+            match sentinel.ask(&self.name, self.timeouts) {
+                Ok(master) => said.push(master),
+                Err(complaint) => complaints.push(complaint),
+            }
+            if self.heed(&said, false) && until == Until::News {
+                break;
+            }
+        }
+        if said.len() == round.sentinels.len() {
+            self.heed(&said, true);
+        }
+        round.sentinels.sort_by_key(|sentinel| sentinel.is_silent);
+        round.outcome = if said.is_empty() {
+            Err(Followed::nobody(&complaints))
+        } else {
+            Ok(())
+        };
+        self.complain(&round.outcome);
+        round.outcome.clone()
+    }
+
+    /// Follows who is the master by what was said. True: another than before.
+    fn heed(&self, said: &[Master], is_all: bool) -> bool {
+        let mut known = self.known.lock();
+        let Some(master) = verdict(known.as_ref(), said, is_all) else {
+            return false;
+        };
+        let is_other = known.as_ref().is_none_or(|known| !known.is_at(&master));
+        if is_other && let Some(before) = &*known {
+            trace::info!(
+                "the master `{}` is at {}:{} now; it was at {}:{}",
+                self.name,
+                master.host,
+                master.port,
+                before.host,
+                before.port
+            );
+            // Before the other one is known: who takes its address from here on opens in the next
+            // epoch.
+            self.epoch.retire(self.epoch.current());
+        }
+        *known = Some(master);
+        is_other
+    }
+
+    fn complain(&self, outcome: &Result<(), Failure>) {
+        let was_blind = self.is_blind.swap(outcome.is_err(), Ordering::Relaxed);
+        match outcome {
+            // Without one there is nothing to be noticed yet.
+            Err(failure) if !was_blind && self.known.lock().is_some() => {
+                trace::warn!("a failover would not be noticed: {failure}");
+            }
+            Ok(()) if was_blind => trace::info!("sentinels answer again"),
+            _ => {}
+        }
+    }
+
+    fn nobody(complaints: &[String]) -> Failure {
+        let complaints = complaints.join("; ");
+        let words = format!("no sentinel says where the master is: {complaints}");
+        Failure::new(Symptom::Silent, words)
+    }
+}
+
+impl fmt::Display for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "master `{}`", self.name)?;
+        match &*self.known.lock() {
+            Some(Master { host, port, .. }) => write!(f, " at {host}:{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a server is not used that sentinels call the master.
+const REPLICA: &str = "it calls itself a replica, and no sentinel knows another master yet";
+const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";

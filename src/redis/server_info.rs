@@ -1,0 +1,295 @@
+//! Who a server is, in its own words: what it answers to `HELLO` and `INFO`; and what follows for a
+//! cache.
+//!
+//! `HELLO` is allowed to every user, whatever an ACL says, and is there from Redis 6.0 on. It tells
+//! everything but the `run_id`, which `INFO` does. Pure: sends nothing.
+
+use std::fmt;
+
+use redis::{Cmd, ProtocolVersion, Value, cmd};
+
+use super::{
+    server_identity::{Role, ServerIdentity},
+    unsupported_server::Unfit,
+};
+
+/// The oldest Redis on which every promise holds: before, `EXEC` doesn't mind that a watched record has lapsed, and an
+/// update of one would leave a part of it, without a TTL.
+pub(crate) const OLDEST: Version = Version(6, 0, 9);
+
+/// In the order of their age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version(u32, u32, u32);
+
+impl Version {
+    /// Of `7.4.0-v1`, what is a number. What says nothing of a patch is its first.
+    fn parse(text: &str) -> Option<Version> {
+        let mut parts = text.splitn(3, '.').map(|part| {
+            let end = part.find(|c: char| !c.is_ascii_digit());
+            part[..end.unwrap_or(part.len())].parse().ok()
+        });
+        let (major, minor) = (parts.next()??, parts.next()??);
+        Some(Version(major, minor, parts.next().flatten().unwrap_or(0)))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// What a server says of itself. What it doesn't say is taken for well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Greeting {
+    /// `redis`, `valkey`, or another's.
+    name: String,
+    /// Where it can be read.
+    version: Option<Version>,
+    /// `standalone`, `cluster` or `sentinel`.
+    mode: String,
+    /// `master`, or, by either name, a replica.
+    role: String,
+    /// Of this run of the server. Empty where it isn't told.
+    run_id: String,
+}
+
+/// What kind of server somebody takes it for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kin {
+    /// One that has all keys.
+    Single,
+    /// A node of a cluster.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        allow(dead_code, reason = "there is no cluster")
+    )]
+    Node,
+}
+
+/// Asks who is there, in the protocol that the connection speaks. (A bare `HELLO` is not known to
+/// 6.0.)
+pub(crate) fn hello(protocol: ProtocolVersion) -> Cmd {
+    let version = match protocol {
+        ProtocolVersion::RESP3 => 3,
+        _ => 2,
+    };
+    cmd("HELLO").arg(version).take()
+}
+
+/// Asks for the `run_id`, and a server from before `HELLO` for its version.
+pub(crate) fn info() -> Cmd {
+    cmd("INFO").arg("server").take()
+}
+
+impl Greeting {
+    /// From the names and values that answer `HELLO`. `None`: that is no such answer.
+    pub(crate) fn of_hello(reply: &Value) -> Option<Greeting> {
+        let pairs: Vec<(&Value, &Value)> = match reply {
+            Value::Array(list) => list.chunks_exact(2).map(|two| (&two[0], &two[1])).collect(),
+            Value::Map(pairs) => pairs.iter().map(|(name, value)| (name, value)).collect(),
+            _ => return None,
+        };
+        let texts = pairs.into_iter();
+        let texts = texts.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        let greeting = Greeting::of(texts);
+        (!greeting.name.is_empty()).then_some(greeting)
+    }
+
+    /// From the lines that answer `INFO`.
+    pub(crate) fn of_info(reply: &Value) -> Option<Greeting> {
+        let lines = text(reply)?.lines();
+        let greeting = Greeting::of(lines.filter_map(|line| line.split_once(':')));
+        greeting.version.is_some().then_some(greeting)
+    }
+
+    /// What the one says, and of the other what that leaves out.
+    pub(crate) fn of_both(hello: Option<Greeting>, info: Option<Greeting>) -> Option<Greeting> {
+        let (Some(hello), Some(info)) = (&hello, &info) else {
+            return hello.or(info);
+        };
+        Some(Greeting {
+            run_id: info.run_id.clone(),
+            ..hello.clone()
+        })
+    }
+
+    /// Which server that is.
+    pub(crate) fn identity(&self) -> ServerIdentity {
+        let run_id = (!self.run_id.is_empty()).then(|| self.run_id.clone());
+        ServerIdentity {
+            role: Role::named(&self.role),
+            run_id,
+        }
+    }
+
+    fn of<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Greeting {
+        let mut greeting = Greeting::default();
+        for (name, value) in said {
+            match name {
+                "server" | "server_name" => value.clone_into(&mut greeting.name),
+                // Another's `redis_version` says what it is like.
+                "version" | "redis_version" => greeting.version = Version::parse(value),
+                "mode" | "redis_mode" => value.clone_into(&mut greeting.mode),
+                "role" => value.clone_into(&mut greeting.role),
+                "run_id" => value.clone_into(&mut greeting.run_id),
+                _ => {}
+            }
+        }
+        greeting
+    }
+
+    /// Why there can be no cache on it, whose address was given as that of this.
+    pub(crate) fn unfit(&self, as_what: Kin) -> Option<Unfit> {
+        // Others count otherwise.
+        let is_redis = ["redis", ""].contains(&&*self.name);
+        match (&*self.mode, as_what, self.version) {
+            ("sentinel", ..) => Some(Unfit::Sentinel),
+            ("cluster", Kin::Single, _) => Some(Unfit::Cluster),
+            (_, _, Some(version)) if is_redis && version < OLDEST => Some(Unfit::TooOld(version)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Greeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.name.is_empty() {
+            "redis"
+        } else {
+            &self.name
+        })?;
+        self.version
+            .map_or(Ok(()), |version| write!(f, " {version}"))
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(pairs: &[(&str, &str)]) -> Option<Greeting> {
+        let words = pairs.iter().flat_map(|(name, value)| [name, value]);
+        let words = words.map(|word| Value::BulkString(word.as_bytes().to_vec()));
+        Greeting::of_hello(&Value::Array(words.collect()))
+    }
+
+    fn redis(version: &str) -> Greeting {
+        hello(&[("server", "redis"), ("version", version)]).unwrap()
+    }
+
+    #[test]
+    fn a_server_is_known_by_its_answer_to_hello() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        // As Redis 7.0 sends it in either protocol.
+        let pairs = [
+            (text("server"), text("redis")),
+            (text("version"), text("7.0.15")),
+            (text("proto"), Value::Int(2)),
+            (text("id"), Value::Int(3)),
+            (text("mode"), text("standalone")),
+            (text("role"), text("master")),
+            (text("modules"), Value::Array(Vec::new())),
+        ];
+        let list = pairs.iter().cloned();
+        let list = list.flat_map(|(name, value)| [name, value]).collect();
+        for reply in [Value::Array(list), Value::Map(pairs.to_vec())] {
+            let greeting = Greeting::of_hello(&reply).unwrap();
+            assert_eq!(greeting.name, "redis");
+            assert_eq!(greeting.version, Some(Version(7, 0, 15)));
+            assert_eq!(greeting.unfit(Kin::Single), None);
+            assert_eq!(greeting.identity().role, Some(Role::Master));
+        }
+    }
+
+    #[test]
+    fn a_server_from_before_hello_is_known_by_its_info() {
+        let info = "# Server\r\nredis_version:5.0.6\r\nredis_mode:standalone\r\n\r\n# Replication\r\nrole:slave\r\n";
+        let info = Value::BulkString(info.as_bytes().to_vec());
+        let greeting = Greeting::of_info(&info).unwrap();
+        assert_eq!(
+            greeting.unfit(Kin::Single),
+            Some(Unfit::TooOld(Version(5, 0, 6)))
+        );
+        assert_eq!(greeting.identity().role, Some(Role::Replica));
+        assert_eq!(Greeting::of_info(&Value::Okay), None);
+        assert_eq!(Greeting::of_info(&Value::BulkString(b"no".to_vec())), None);
+    }
+
+    #[test]
+    fn what_is_no_answer_says_nothing() {
+        assert_eq!(hello(&[]), None);
+        assert_eq!(hello(&[("flavour", "vanilla")]), None);
+        assert_eq!(Greeting::of_hello(&Value::Nil), None);
+    }
+
+    #[test]
+    fn only_a_redis_can_be_too_old() {
+        for version in ["2.8.24", "5.0.14", "6.0.8", "6.0"] {
+            assert!(matches!(
+                redis(version).unfit(Kin::Single),
+                Some(Unfit::TooOld(_))
+            ));
+        }
+        for version in [
+            "6.0.9", "6.0.16", "6.2.14", "8.2.3", "10.0.0", "7.4.0-v1", "unstable",
+        ] {
+            assert_eq!(redis(version).unfit(Kin::Single), None, "{version}");
+        }
+        let other = hello(&[("server", "garnet"), ("version", "1.0.65")]);
+        assert_eq!(other.unwrap().unfit(Kin::Single), None);
+    }
+
+    #[test]
+    fn where_there_are_no_keys_or_not_all_the_right_address_is_named() {
+        let node = |mode| hello(&[("server", "valkey"), ("mode", mode)]).unwrap();
+        let said = |mode| node(mode).unfit(Kin::Single).unwrap().to_string();
+        assert!(said("cluster").contains("`redis+cluster://host:port`"));
+        assert!(said("sentinel").contains("`redis+sentinel://host:port/NAME`"));
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_is_one_where_that_is_wanted() {
+        let node = hello(&[("server", "redis"), ("mode", "cluster")]).unwrap();
+        assert_eq!(node.unfit(Kin::Node), None);
+        let old = hello(&[
+            ("server", "redis"),
+            ("version", "6.0.3"),
+            ("mode", "cluster"),
+        ])
+        .unwrap();
+        assert!(matches!(old.unfit(Kin::Node), Some(Unfit::TooOld(_))));
+    }
+
+    #[test]
+    fn a_replica_is_known_by_both_its_names() {
+        for role in ["replica", "slave"] {
+            let greeting = hello(&[("server", "redis"), ("role", role)]).unwrap();
+            assert_eq!(greeting.identity().role, Some(Role::Replica));
+        }
+    }
+
+    #[test]
+    fn hello_tells_the_role_and_info_the_run_id() {
+        let said = hello(&[
+            ("server", "redis"),
+            ("version", "7.0.15"),
+            ("role", "master"),
+        ]);
+        let info = "redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:4f2a\r\n";
+        let told = Greeting::of_info(&Value::BulkString(info.as_bytes().to_vec()));
+        let both = Greeting::of_both(said.clone(), told.clone()).unwrap();
+        assert_eq!(both.identity().role, Some(Role::Master));
+        assert_eq!(both.identity().run_id.as_deref(), Some("4f2a"));
+        assert_eq!(Greeting::of_both(said.clone(), None), said);
+        assert_eq!(Greeting::of_both(None, told.clone()), told);
+    }
+}

@@ -1,0 +1,100 @@
+//! The look at a server before anything is built on it: whether it can be reached, who it is, and whether it has what a
+//! cache needs.
+//!
+//! Who it is, and what there is against it that a cache can live with, is logged. That it pushes no changes is the
+//! [listener](crate::redis::tracking)'s to say: only some caches want them.
+
+use std::iter::once;
+
+use redis::{Cmd, RedisError, Value, cmd};
+
+use super::store::RedisStore;
+use crate::{
+    redis::{
+        connect::error,
+        error,
+        pipeline::{self, LARGE_REPLIES},
+        script,
+        server_identity::Role,
+        server_info::{Greeting, Kin},
+    },
+    store::{Failure, Symptom},
+    telemetry::trace,
+};
+
+impl RedisStore {
+    /// Connects once and tells the server the scripts: whatever is wrong with the address, the password, the
+    /// permissions or the server shows here, and later no call finds a script missing.
+    pub(crate) fn check(&self, as_what: Kin) -> Result<(), Failure> {
+        let (source, timeouts) = self.terms();
+        let (greeting, role, refusal, waited) = source.run_alone(timeouts, |opened| {
+            let scripts = self.scripts.loads().chain(once(call_of_none()));
+            let wait = (self.replicas > 0).then(wait_for_none);
+            let requests = scripts.chain(wait);
+            let mut replies = pipeline::stream(&mut opened.connection, LARGE_REPLIES, requests)?;
+            let waited = (self.replicas > 0).then(|| replies.pop()).flatten();
+            let greeting = opened.greeting.take();
+            Ok((greeting, opened.role, first_refusal(&replies), waited))
+        })?;
+        let refused = |why| Err(source.at_server(why));
+        // Before what came of it: that a Sentinel knows no scripts.
+        if let Some(unfit) = greeting.as_ref().and_then(|it| it.unfit(as_what)) {
+            return refused(Failure::new(Symptom::Refused, unfit));
+        }
+        if let Some(refusal) = refusal {
+            let is_unknown = error::is_unknown_command(&refusal);
+            return refused(if is_unknown {
+                error::no_scripts(refusal)
+            } else {
+                error::failure(refusal, timeouts.io)
+            });
+        }
+        say(&source.name(), greeting.as_ref(), role);
+        // A replica can't wait, which is the least that is wrong with it.
+        let is_replica = role == Some(Role::Replica);
+        match waited {
+            Some(Value::Int(have)) if have < i64::from(self.replicas) => trace::warn!(
+                "{} has {have} replicas, and {} are to be waited for: until it has as many, every invalidation fails",
+                source.name(),
+                self.replicas
+            ),
+            Some(reply) if !is_replica => {
+                if let Some(refusal) = error(&reply) {
+                    return refused(error::failure(refusal, timeouts.io));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The call of a script that nobody has. It does nothing, where scripts are called at all.
+fn call_of_none() -> Cmd {
+    cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
+}
+
+/// Waits for no replica, and so tells at once how many there are. A user who may not ask would have every invalidation fail.
+fn wait_for_none() -> Cmd {
+    cmd("WAIT").arg(0).arg(0).take()
+}
+
+/// The first that was not done: a server that refuses one script refuses all, in the same words.
+fn first_refusal(replies: &[Value]) -> Option<RedisError> {
+    let mut errors = replies.iter().filter_map(error);
+    errors.find(|error| !script::is_unknown(error))
+}
+
+fn say(address: &str, greeting: Option<&Greeting>, role: Option<Role>) {
+    if let Some(greeting) = greeting {
+        trace::info!("{address} is {greeting}");
+    } else {
+        trace::info!("{address} doesn't say which server it is");
+    }
+    if role == Some(Role::Replica) {
+        trace::warn!(
+            "{address} is a replica: as long as it takes no writes, nothing is cached there and no invalidation is done; \
+             give the address of its master"
+        );
+    }
+}

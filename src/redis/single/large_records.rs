@@ -1,0 +1,172 @@
+//! Fills so large that a server may hang up instead of answering.
+//!
+//! A server closes the connection in the middle of a value that is longer than its
+//! `proto-max-bulk-len`; a managed service or a proxy may have a limit of its own. To the client
+//! that looks like a lost server. This file tells the two apart, so that such a record opens no
+//! breaker, and is not sent again and again: each time costs the pool its connections. The limit
+//! itself cannot be asked for, since a cache may be denied `CONFIG`.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use redis::{Connection, RedisError, RedisResult};
+
+use super::store::RedisStore;
+use crate::{
+    record::fields::Fields,
+    redis::{
+        error::{is_lost, is_protocol_error},
+        pool::Conduct,
+    },
+    store::{Each, End, Failure, Finish, Store, Symptom, many::one_by_one},
+};
+
+/// No server takes less: the smallest `proto-max-bulk-len` that Redis accepts.
+const ALWAYS_TAKEN: usize = 1 << 20;
+
+/// How long a refusal is remembered. The limit can be raised at any time, and one connection a
+/// minute costs little.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// The length of the shortest value of late at which the server hung up, and when that was.
+#[derive(Debug, Default)]
+pub(super) struct RefusedLength(Mutex<Option<(usize, Instant)>>);
+
+impl RefusedLength {
+    fn is_reached(&self, length: usize) -> bool {
+        let refused = *self.0.lock();
+        refused.is_some_and(|(refused, at)| length >= refused && at.elapsed() < REMEMBERED)
+    }
+
+    fn note(&self, length: usize) {
+        // A sum of short values says nothing about the length of one.
+        if length > ALWAYS_TAKEN && !self.is_reached(length) {
+            *self.0.lock() = Some((length, Instant::now()));
+        }
+    }
+}
+
+fn bytes(record: &Fields) -> usize {
+    record
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
+}
+
+fn longest(record: &Fields) -> usize {
+    let values = record
+        .iter()
+        .map(|(name, value)| name.len().max(value.len()));
+    values.max().unwrap_or_default()
+}
+
+fn is_large(load: &Finish<'_>) -> bool {
+    matches!(load.end, End::Fill(_, record) if bytes(record) > ALWAYS_TAKEN)
+}
+
+impl RedisStore {
+    /// Sends a fill with this record.
+    pub(super) fn send_fill(
+        &self,
+        record: &Fields,
+        send: impl FnMut(&mut Connection) -> RedisResult<bool>,
+    ) -> Result<bool, Failure> {
+        let bytes = bytes(record);
+        if bytes <= ALWAYS_TAKEN {
+            return self.run(Conduct::Repeatable, send);
+        }
+        let longest = longest(record);
+        let refused = || Failure::new(Symptom::Refused, TooLarge { bytes, longest });
+        if self.refused_length.is_reached(longest) {
+            return Err(refused());
+        }
+        let failure = match self.run(Conduct::Repeatable, send) {
+            Err(failure) if is_cut_off(&failure) => failure,
+            done => return done,
+        };
+        // The connection was lost twice. If the server answers a third one, it is there, and it
+        // hung up on this request.
+        match self.ping() {
+            Err(silent) if silent.symptom != Symptom::Refused => Err(failure),
+            _ => {
+                self.refused_length.note(longest);
+                Err(refused())
+            }
+        }
+    }
+
+    /// Ends many loads. A large record is sent in a request of its own: where the server hangs up
+    /// on it, what stands behind it in a pipeline would be lost as well.
+    pub(super) fn finish_many(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        if !loads.iter().any(is_large) {
+            return self.finish_together(loads);
+        }
+        let (large, small): (Vec<_>, Vec<_>) = loads.iter().copied().partition(is_large);
+        let small = if small.is_empty() {
+            Vec::new()
+        } else {
+            self.finish_together(&small)?
+        };
+        let large = one_by_one(&large, |load| match load.end {
+            End::Fill(ttl, record) => self.fill(load.keys, load.token, ttl, record),
+            End::Release | End::BackOff(_) => unreachable!("these are not large"),
+        })?;
+        let (mut small, mut large) = (small.into_iter(), large.into_iter());
+        let done = loads.iter().filter_map(|load| {
+            if is_large(load) {
+                large.next()
+            } else {
+                small.next()
+            }
+        });
+        Ok(done.collect())
+    }
+}
+
+/// Whether the connection was closed on this request, for whatever reason.
+fn is_cut_off(failure: &Failure) -> bool {
+    let error: Option<&RedisError> = failure.cause.downcast_ref();
+    error.is_some_and(|error| is_lost(error) || is_protocol_error(error))
+}
+
+/// The server, or what stands before it, does not take the record.
+#[derive(Debug)]
+struct TooLarge {
+    bytes: usize,
+    longest: usize,
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooLarge { bytes, longest } = self;
+        write!(
+            f,
+            "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \
+             see `proto-max-bulk-len`, or the limits of your service"
+        )
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_refused_length_is_remembered_and_short_values_never_are() {
+        let refused = RefusedLength::default();
+        assert!(!refused.is_reached(usize::MAX));
+        refused.note(ALWAYS_TAKEN);
+        assert!(!refused.is_reached(usize::MAX));
+        refused.note(3 * ALWAYS_TAKEN);
+        refused.note(4 * ALWAYS_TAKEN);
+        assert!(refused.is_reached(3 * ALWAYS_TAKEN));
+        assert!(!refused.is_reached(3 * ALWAYS_TAKEN - 1));
+        refused.note(2 * ALWAYS_TAKEN);
+        assert!(refused.is_reached(2 * ALWAYS_TAKEN));
+    }
+}

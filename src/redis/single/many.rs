@@ -1,0 +1,202 @@
+//! The steps for many records on a Redis server, each kind in one go.
+//!
+//! Every one of them is a request of its own to the server, which does others in between.
+
+use std::{iter, time::Duration};
+
+use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
+
+use super::store::RedisStore;
+use crate::{
+    key::Keys,
+    redis::{
+        command::{entry, entry_with_ttl},
+        error::{self, is_refusal},
+        pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
+        pool::Conduct,
+        script::{self, Script, Scripts, call_all},
+    },
+    store::{Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, TtlRemaining},
+    token::Token,
+    util::limits::millis,
+};
+
+impl RedisStore {
+    pub(super) fn read_many(&self, all: &[&str]) -> Each<Entry> {
+        self.each(Conduct::Repeatable, entry, |connection| {
+            let look = |data: &&str| {
+                let mut look = cmd("HGETALL");
+                look.arg(data);
+                look
+            };
+            pipeline::stream(connection, LARGE_REPLIES, all.iter().map(look))
+        })
+    }
+
+    pub(super) fn read_many_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+        let look = |data: &&str| {
+            // In this order, as in `command.rs`.
+            ["PTTL", "HGETALL"].map(|name| {
+                let mut look = cmd(name);
+                look.arg(data);
+                look
+            })
+        };
+        self.run(Conduct::Repeatable, |connection| {
+            let replies = pipeline::stream(connection, LARGE_REPLIES, all.iter().flat_map(look))?;
+            let mut replies = replies.into_iter().map(Value::extract_error);
+            // Two for each: the stream ends well only with a reply to every command.
+            let pairs = iter::from_fn(|| replies.next().zip(replies.next()));
+            self.sorted(pairs.map(|(left, fields)| {
+                let left = left.and_then(|left| Ok(from_redis_value(left)?));
+                entry_with_ttl(left, fields)
+            }))
+        })
+    }
+
+    pub(super) fn acquire_many(
+        &self,
+        questions: &[Question<'_>],
+        lease_ttl: Duration,
+    ) -> Each<Acquire> {
+        let acquire = &self.scripts.acquire;
+        let ask = |question: &Question<'_>| {
+            let mut ask = acquire.request(question.keys);
+            script::write_acquire(&mut ask, question.token, lease_ttl, question.look);
+            ask
+        };
+        let acquired = |reply: RedisResult<Value>| script::acquired(reply?);
+        self.each(Conduct::Once, acquired, |connection| {
+            let asked = questions.iter().map(ask);
+            // A record comes back only where somebody has filled it meanwhile.
+            call_all(connection, SMALL_REPLIES, &[acquire], asked)
+        })
+    }
+
+    pub(super) fn refresh_many(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+        let refresh = &self.scripts.refresh;
+        let ask = |due: &Due<'_>| {
+            let mut ask = refresh.request(due.keys);
+            ask.arg(due.token.as_bytes());
+            ask.arg(millis(lease_ttl)).arg(millis(due.left));
+            ask
+        };
+        let refreshed = |reply: RedisResult<Value>| script::refreshed(reply?);
+        self.each(Conduct::Once, refreshed, |connection| {
+            call_all(connection, LARGE_REPLIES, &[refresh], all.iter().map(ask))
+        })
+    }
+
+    pub(super) fn finish_together(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        let Scripts {
+            fill,
+            release,
+            back_off,
+            ..
+        } = &self.scripts;
+        let finish = |load: &Finish<'_>| {
+            let request = |script: &Script| {
+                let mut request = script.request(load.keys);
+                request.arg(load.token.as_bytes());
+                request
+            };
+            match load.end {
+                End::Fill(ttl, record) => {
+                    let mut request = request(fill);
+                    request.arg(millis(ttl));
+                    for (name, value) in record {
+                        request.arg(name).arg(value);
+                    }
+                    request
+                }
+                End::Release => request(release),
+                End::BackOff(pause) => {
+                    let mut request = request(back_off);
+                    request.arg(millis(pause));
+                    request
+                }
+            }
+        };
+        let wants = |wanted: fn(&End<'_>) -> bool| loads.iter().any(|load| wanted(&load.end));
+        let scripts = [
+            (fill, wants(|end| matches!(end, End::Fill(..)))),
+            (release, wants(|end| matches!(end, End::Release))),
+            (back_off, wants(|end| matches!(end, End::BackOff(_)))),
+        ];
+        let wanted = scripts.into_iter().filter(|(_, is_wanted)| *is_wanted);
+        let scripts: Vec<_> = wanted.map(|(script, _)| script).collect();
+        self.each(Conduct::Repeatable, truth, |connection| {
+            let finished = loads.iter().map(finish);
+            call_all(connection, SMALL_REPLIES, &scripts, finished)
+        })
+    }
+
+    pub(super) fn renew_many(
+        &self,
+        leases: &[(Keys, Token)],
+        lease_ttl: Duration,
+    ) -> Result<Vec<bool>, Failure> {
+        let renew = &self.scripts.renew;
+        let request = |(keys, token): &(Keys, Token)| {
+            let mut request = renew.request(keys);
+            request.arg(token.as_bytes()).arg(millis(lease_ttl));
+            request
+        };
+        let renewed = self.each(Conduct::Repeatable, truth, |connection| {
+            call_all(
+                connection,
+                SMALL_REPLIES,
+                &[renew],
+                leases.iter().map(request),
+            )
+        });
+        renewed?.into_iter().collect()
+    }
+
+    pub(super) fn invalidate_many(&self, all: &[&Keys]) -> Each<bool> {
+        let invalidate = &self.scripts.invalidate;
+        let request = |keys: &&Keys| {
+            let mut request = invalidate.request(keys);
+            request.arg(Token::random().as_bytes()).arg(self.tells());
+            request
+        };
+        self.run_replicated(Conduct::Repeatable, |connection| {
+            let ended = all.iter().map(request);
+            let ended = call_all(connection, SMALL_REPLIES, &[invalidate], ended)?;
+            let ended = ended.into_iter().map(Value::extract_error);
+            self.sorted(ended.map(truth))
+        })
+    }
+
+    /// Sends requests, and reads what each reply means. A refusal concerns one request; what makes no sense concerns
+    /// all, for nobody knows what it is the reply to.
+    fn each<T>(
+        &self,
+        conduct: Conduct,
+        read: impl Fn(RedisResult<Value>) -> RedisResult<T>,
+        mut send: impl FnMut(&mut Connection) -> RedisResult<Vec<Value>>,
+    ) -> Each<T> {
+        self.run(conduct, |connection| {
+            let replies = send(connection)?.into_iter();
+            self.sorted(replies.map(|reply| read(reply.extract_error())))
+        })
+    }
+
+    /// Each with its own refusal; or what fails all of them: also that the server is a master no
+    /// more, which has them sent to the present one.
+    fn sorted<T>(
+        &self,
+        each: impl Iterator<Item = RedisResult<T>>,
+    ) -> RedisResult<Vec<Result<T, Failure>>> {
+        let refused = |error| error::failure(error, self.connections.timeouts().io);
+        each.map(|read| match read {
+            Err(error) if !is_refusal(&error) || self.is_demoted(&error) => Err(error),
+            read => Ok(read.map_err(refused)),
+        })
+        .collect()
+    }
+}
+
+fn truth(reply: RedisResult<Value>) -> RedisResult<bool> {
+    Ok(from_redis_value(reply?)?)
+}

@@ -1,0 +1,275 @@
+//! The store on a Redis server.
+//!
+//! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
+//! Knows nothing of flights, loaders or record types.
+
+pub(crate) mod check;
+pub(crate) mod large_records;
+pub(crate) mod many;
+pub(crate) mod requests;
+pub(crate) mod scan;
+pub(crate) mod shared_requests;
+pub(crate) mod store;
+pub(crate) mod wait_for_replicas;
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{Connection, cmd};
+
+use self::requests::{Lease, Look};
+pub(crate) use self::store::RedisStore;
+use super::{
+    command,
+    pool::Conduct,
+    script,
+    tracking::{self, Task},
+};
+use crate::{
+    key::Keys,
+    record::fields::Fields,
+    store::{
+        Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
+        Refresh, Scanned, Store, Tracking, TtlRemaining, Update,
+    },
+    token::Token,
+    util::limits::millis,
+};
+
+impl Store for RedisStore {
+    fn read(&self, data: &str) -> Result<Entry, Failure> {
+        let with_ttl = false;
+        let seen = self.ask(
+            |connection| Ok((command::read(connection, data)?, TtlRemaining::NoTtl)),
+            || Look {
+                data: data.to_owned(),
+                with_ttl,
+            },
+        );
+        seen.map(|(entry, _)| entry)
+    }
+
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        let with_ttl = true;
+        self.ask(
+            |connection| command::read_with_ttl(connection, data),
+            || Look {
+                data: data.to_owned(),
+                with_ttl,
+            },
+        )
+    }
+
+    fn acquire(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        look: bool,
+    ) -> Result<Acquire, Failure> {
+        let ask = |connection: &mut Connection| {
+            let reply = self.scripts.acquire.call(connection, keys, |request| {
+                script::write_acquire(request, token, lease_ttl, look);
+            })?;
+            script::acquired(reply)
+        };
+        let alone = |connection: &mut Connection| ask(connection).map(Some);
+        let acquired = self.ask(alone, || Lease {
+            keys: keys.clone(),
+            token,
+            ttl: lease_ttl,
+            look,
+        });
+        match acquired? {
+            Some(acquired) => Ok(acquired),
+            // Nobody has been asked yet.
+            None => self.run(Conduct::Once, ask),
+        }
+    }
+
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        self.run(Conduct::Once, |connection| {
+            let reply = self.scripts.refresh.call(connection, keys, |request| {
+                request.arg(token.as_bytes());
+                request.arg(millis(lease_ttl)).arg(millis(left));
+            })?;
+            script::refreshed(reply)
+        })
+    }
+
+    fn fill(
+        &self,
+        keys: &Keys,
+        token: Token,
+        ttl: Duration,
+        record: &Fields,
+    ) -> Result<bool, Failure> {
+        self.send_fill(record, |connection| {
+            self.scripts.fill.call(connection, keys, |request| {
+                request.arg(token.as_bytes()).arg(millis(ttl));
+                for (name, value) in record {
+                    request.arg(name).arg(value);
+                }
+            })
+        })
+    }
+
+    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            self.scripts.release.call(connection, keys, |request| {
+                request.arg(token.as_bytes());
+            })
+        })
+    }
+
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            self.scripts.back_off.call(connection, keys, |request| {
+                request.arg(token.as_bytes()).arg(millis(pause));
+            })
+        })
+    }
+
+    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            self.scripts.renew.call(connection, keys, |request| {
+                request.arg(token.as_bytes()).arg(millis(lease_ttl));
+            })
+        })
+    }
+
+    fn renew_all(
+        &self,
+        leases: &[(Keys, Token)],
+        lease_ttl: Duration,
+    ) -> Result<Vec<bool>, Failure> {
+        self.renew_many(leases, lease_ttl)
+    }
+
+    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
+        self.run_replicated(Conduct::Repeatable, |connection| {
+            self.scripts.invalidate.call(connection, keys, |request| {
+                request.arg(Token::random().as_bytes()).arg(self.tells());
+            })
+        })
+    }
+
+    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+        self.invalidate_many(all)
+    }
+
+    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+        self.read_many(all)
+    }
+
+    fn read_all_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+        self.read_many_with_ttl(all)
+    }
+
+    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
+        self.acquire_many(questions, lease_ttl)
+    }
+
+    fn refresh_all(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+        self.refresh_many(all, lease_ttl)
+    }
+
+    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
+        self.finish_many(loads)
+    }
+
+    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
+        self.scan_step(prefix, kind, cursor)
+    }
+
+    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+        self.run_replicated(Conduct::Repeatable, |connection| {
+            self.scripts.expire.call(connection, keys, |request| {
+                request.arg(Token::random().as_bytes());
+                request.arg(millis(stay)).arg(self.tells());
+            })
+        })
+    }
+
+    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            self.scripts.guard.call(connection, keys, |request| {
+                request.arg(writer.as_bytes());
+                request.arg(Token::random().as_bytes());
+                request.arg(millis(guard_ttl));
+            })
+        })
+    }
+
+    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
+        self.run_replicated(Conduct::Repeatable, |connection| {
+            self.scripts.unguard.call(connection, keys, |request| {
+                request.arg(writer.as_bytes());
+                request.arg(Token::random().as_bytes()).arg(self.tells());
+            })
+        })
+    }
+
+    fn update_field(
+        &self,
+        keys: &Keys,
+        field: &str,
+        value: &[u8],
+        ttl: Option<NewTtl>,
+    ) -> Result<Update, Failure> {
+        let done = self.run_replicated(Conduct::Transaction, |connection| {
+            command::watch(connection, keys)?;
+            let update_field = &self.scripts.update_field;
+            update_field.call_watched(connection, keys, |request| {
+                let (ttl, if_over) =
+                    ttl.map_or((0, 0), |new| (millis(new.ttl), millis(new.if_over)));
+                request.arg(field).arg(value).arg(ttl);
+                request.arg(Token::random().as_bytes());
+                request.arg(if_over).arg(self.tells());
+            })
+        })?;
+        Ok(match done {
+            Some(true) => Update::Changed,
+            Some(false) => Update::Unchanged,
+            None => Update::Overtaken,
+        })
+    }
+
+    fn update(
+        &self,
+        keys: &Keys,
+        ttl: Option<NewTtl>,
+        change: Change<'_>,
+    ) -> Result<Update, Failure> {
+        self.run_replicated(Conduct::Transaction, |connection| {
+            command::update(connection, keys, ttl, self.replicas > 0, change)
+        })
+    }
+
+    fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            command::ttl(connection, data)
+        })
+    }
+
+    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
+        let (source, timeouts) = self.terms();
+        let task = Task {
+            prefix: prefix.to_owned(),
+            bound,
+            charge: None,
+        };
+        Some(tracking::track(source, timeouts, task, ear))
+    }
+
+    fn ping(&self) -> Result<(), Failure> {
+        self.run(Conduct::Repeatable, |connection| {
+            cmd("PING").exec(connection)
+        })
+    }
+}

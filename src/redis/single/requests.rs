@@ -1,0 +1,181 @@
+//! The questions that many ask a server at once when nothing is wrong, so that one asks for all: the first look, and the
+//! question for a lease.
+//!
+//! Knows the commands and what their replies mean; nothing of connections.
+
+use std::{
+    iter,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
+
+use crate::{
+    key::Keys,
+    record::fields::Fields,
+    redis::{
+        command::{entry, entry_with_ttl},
+        pool::Conduct,
+        request_batcher::Crowd,
+        script::{self, Scripts},
+    },
+    store::{Acquire, Entry, Failure, TtlRemaining},
+    token::Token,
+};
+
+/// How many questions are asked at once, at most.
+const MOST: usize = 64;
+
+/// And how many bytes their answers should have. More than that takes longer than a round trip, and who hands out the answers
+/// would be kept for the others' sake, while another connection may be free.
+const SHARED_BYTES: usize = 256 << 10;
+
+/// How large a record is taken to be, before one was seen.
+const RECORD_BYTES: usize = 16 << 10;
+
+/// Those who wait for a connection.
+pub(super) struct Crowds {
+    looks: Crowd<Look, Answer<Look>>,
+    leases: Crowd<Lease, Answer<Lease>>,
+    /// How large the largest record of late was; an estimate, which sinks with each smaller one.
+    record_bytes: AtomicUsize,
+}
+
+impl Default for Crowds {
+    fn default() -> Crowds {
+        Crowds {
+            looks: Crowd::default(),
+            leases: Crowd::default(),
+            record_bytes: AtomicUsize::new(RECORD_BYTES),
+        }
+    }
+}
+
+/// A question that can be asked for somebody else.
+pub(super) trait Ask: Sized {
+    type Answer: Clone;
+    const CONDUCT: Conduct;
+
+    /// Those who have the same kind of question.
+    fn crowd(crowds: &Crowds) -> &Crowd<Self, Answer<Self>>;
+
+    /// Whether one answer does for both.
+    fn is_same(&self, other: &Self) -> bool;
+
+    fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd>;
+
+    /// What the replies to these commands mean, once all are there.
+    fn answer(
+        &self,
+        replies: &mut Vec<RedisResult<Value>>,
+        crowds: &Crowds,
+    ) -> Option<RedisResult<Self::Answer>>;
+}
+
+pub(super) type Answer<Q> = Result<<Q as Ask>::Answer, Failure>;
+
+impl Crowds {
+    pub(super) fn most(&self) -> usize {
+        // Relaxed: it is an estimate.
+        let bytes = self.record_bytes.load(Relaxed);
+        (SHARED_BYTES / bytes.max(1)).clamp(1, MOST)
+    }
+
+    fn met(&self, record: &Fields) {
+        let field = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len();
+        let bytes: usize = record.iter().map(field).sum();
+        let largest = self.record_bytes.load(Relaxed);
+        let sunk = largest - largest / 16;
+        self.record_bytes.store(bytes.max(sunk), Relaxed);
+    }
+}
+
+/// What stands at a data key, and for how long; `NoTtl` where that is not asked.
+pub(super) struct Look {
+    pub(super) data: String,
+    pub(super) with_ttl: bool,
+}
+
+impl Ask for Look {
+    type Answer = (Entry, TtlRemaining);
+    const CONDUCT: Conduct = Conduct::Repeatable;
+
+    fn crowd(crowds: &Crowds) -> &Crowd<Look, Answer<Look>> {
+        &crowds.looks
+    }
+
+    fn is_same(&self, other: &Look) -> bool {
+        self.with_ttl == other.with_ttl && self.data == other.data
+    }
+
+    /// In this order, as in `command.rs`.
+    fn commands(&self, _: &Scripts) -> impl Iterator<Item = Cmd> {
+        let ttl = self.with_ttl.then_some("PTTL");
+        ttl.into_iter().chain(["HGETALL"]).map(|name| {
+            let mut look = cmd(name);
+            look.arg(&self.data);
+            look
+        })
+    }
+
+    fn answer(
+        &self,
+        replies: &mut Vec<RedisResult<Value>>,
+        crowds: &Crowds,
+    ) -> Option<RedisResult<Self::Answer>> {
+        if self.with_ttl && replies.len() < 2 {
+            return None;
+        }
+        let fields = replies.pop()?;
+        let seen = match replies.pop() {
+            Some(left) => entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), fields),
+            None => entry(fields).map(|entry| (entry, TtlRemaining::NoTtl)),
+        };
+        if let Ok((Entry::Record(fields), _)) = &seen {
+            crowds.met(fields);
+        }
+        Some(seen)
+    }
+}
+
+/// The right to fill a record.
+pub(super) struct Lease {
+    pub(super) keys: Keys,
+    pub(super) token: Token,
+    pub(super) ttl: Duration,
+    pub(super) look: bool,
+}
+
+impl Ask for Lease {
+    /// `None`: the server doesn't know the script (any more).
+    type Answer = Option<Acquire>;
+    const CONDUCT: Conduct = Conduct::Once;
+
+    fn crowd(crowds: &Crowds) -> &Crowd<Lease, Answer<Lease>> {
+        &crowds.leases
+    }
+
+    /// Each has a token of its own.
+    fn is_same(&self, _: &Lease) -> bool {
+        false
+    }
+
+    fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd> {
+        let mut ask = scripts.acquire.request(&self.keys);
+        script::write_acquire(&mut ask, self.token, self.ttl, self.look);
+        iter::once(ask)
+    }
+
+    fn answer(
+        &self,
+        replies: &mut Vec<RedisResult<Value>>,
+        _: &Crowds,
+    ) -> Option<RedisResult<Self::Answer>> {
+        Some(match replies.pop()? {
+            Ok(reply) => script::acquired(reply).map(Some),
+            Err(error) if script::is_unknown(&error) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Going through the keys of a Redis server.
+
+use redis::{Connection, cmd};
+
+use super::store::RedisStore;
+use crate::{
+    key::{Keys, LEASE_PREFIX},
+    redis::pool::Conduct,
+    store::{Cursor, Failure, Kind, Scanned, Symptom},
+};
+
+/// How many places of its table the server looks at in one step, which takes it well under a millisecond.
+const PLACES: u32 = 1_000;
+
+impl RedisStore {
+    /// One step, of a scan that goes on where the cursor says. Another server has its keys in other
+    /// places: there, it fails.
+    pub(super) fn scan_step(
+        &self,
+        prefix: &str,
+        kind: Kind,
+        cursor: Cursor,
+    ) -> Result<Scanned, Failure> {
+        let (of, step) = self.scan_at(prefix, kind, cursor.place)?;
+        // 0: the scan begins here, on whichever server.
+        if ![0, of].contains(&cursor.of) {
+            let other = "another server has taken over meanwhile, whose keys are in other places; try again";
+            return Err(Failure::new(Symptom::Refused, other));
+        }
+        let next = step.next.map(|next| Cursor { of, ..next });
+        Ok(Scanned { of, next, ..step })
+    }
+
+    /// What the server has from this place on, and the epoch in which it said so.
+    pub(crate) fn scan_at(
+        &self,
+        prefix: &str,
+        kind: Kind,
+        place: u64,
+    ) -> Result<(u64, Scanned), Failure> {
+        let literal = escaped(prefix);
+        let pattern = match kind {
+            // `lock:{prefix…}` and `lock:prefix…{tag}…`, in one go; what else this matches is sorted out here.
+            Kind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
+            Kind::Records => format!("{literal}*"),
+        };
+        let wire = self
+            .connections
+            .checkout(self.connections.timeouts().checkout)?;
+        let scan = |connection: &mut Connection, epoch| {
+            let mut scan = cmd("SCAN");
+            scan.arg(place).arg("MATCH").arg(&pattern);
+            let reply: (u64, Vec<Vec<u8>>) = scan.arg("COUNT").arg(PLACES).query(connection)?;
+            Ok((epoch, reply))
+        };
+        let (epoch, (next, names)) =
+            self.connections
+                .run_in_epoch(wire, Conduct::Repeatable, scan)?;
+        // An id is text, so what is none cannot be of this cache.
+        let names = names
+            .into_iter()
+            .filter_map(|name| String::from_utf8(name).ok());
+        let met = names.filter_map(|name| match kind {
+            Kind::Leases => Keys::of_lease(&name, prefix),
+            Kind::Records => Some(Keys::of(name)),
+        });
+        let step = Scanned {
+            met: met.collect(),
+            of: 0,
+            next: (next != 0).then_some(Cursor {
+                place: next,
+                ..Cursor::default()
+            }),
+            share: share(next),
+        };
+        Ok((epoch, step))
+    }
+}
+
+/// A text that a pattern of Redis matches, and nothing else: without what has a meaning there.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+/// How much of the table has been gone through. Redis counts with the bits of the cursor in reverse, the highest bit
+/// of the table's size first, so that it can grow or shrink meanwhile: reversed, it is the share.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share for people needs no 53rd bit"
+)]
+fn share(cursor: u64) -> f64 {
+    match cursor {
+        0 => 1.0,
+        cursor => cursor.reverse_bits() as f64 / u64::MAX as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_matched_as_it_is_written() {
+        assert_eq!(escaped("cache:*?[a]\\^-ü:"), "cache:\\*\\?\\[a\\]\\\\^-ü:");
+    }
+
+    #[test]
+    fn a_cursor_is_a_share() {
+        // As a table of eight places is gone through.
+        let cursors = [4, 2, 6, 1, 5, 3, 7, 0];
+        let shares = cursors.map(|cursor| share(cursor) * 8.0);
+        for (at, share) in shares.into_iter().enumerate() {
+            let expected = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0][at];
+            assert!((share - expected).abs() < 1e-9, "{share}");
+        }
+    }
+}
