@@ -15,17 +15,19 @@ use crate::{
     flight::Flights,
     freshness::{Freshness, LoadTime},
     keeper::{Keeper, Keeping},
-    key::{Keys, has_one_slot},
     link::Link,
     near::Near,
     record::fields::{Fields, Undecodable, from_fields},
-    store::{Each, Ear, Entry, Failure, Store, Tracking},
+    store::{
+        Each, Ear, Entry, Failure, Store, Tracking,
+        keys::{Keys, has_one_slot},
+        token::Token,
+    },
     telemetry::{
         event::{Event, Observer},
         reporter::Reporter,
         stats::Stats,
     },
-    token::Token,
     tracked::Tracked,
     util::limits::{millis, refuse},
 };

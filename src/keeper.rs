@@ -20,12 +20,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     error::Error,
-    key::Keys,
     link::Link,
     record::fields::Fields,
-    store::{End, Failure, Finish, Store},
+    store::{End, Failure, Finish, Store, keys::Keys, token::Token},
     telemetry::reporter::Reporter,
-    token::Token,
 };
 
 /// The handle on the thread. Dropped, it stops and joins it.

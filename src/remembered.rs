@@ -19,7 +19,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{key::Keys, telemetry::reporter::Reporter};
+use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
 /// More than a process writes while it notices an outage, few enough to be replayed within a second.
 const MOST: usize = 10_000;

@@ -5,7 +5,12 @@
 
 use std::time::Instant;
 
-use crate::{bells::Bells, key::Keys, listening::Listening, near::Near, store::Ear};
+use crate::{
+    bells::Bells,
+    listening::Listening,
+    near::Near,
+    store::{Ear, keys::Keys},
+};
 
 pub(crate) struct Tracked<R> {
     prefix: String,

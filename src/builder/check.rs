@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     freshness::Freshness,
     inner::Settings,
-    key::LEASE_PREFIX,
+    store::keys::LEASE_PREFIX,
     util::limits::{between, refuse},
 };
 

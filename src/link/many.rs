@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::Link;
 use crate::{
     error::Error,
-    key::Keys,
-    store::{Each, Failure, Store, Symptom},
+    store::{Each, Failure, Store, Symptom, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
 };
 

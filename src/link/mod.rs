@@ -21,10 +21,9 @@ use parking_lot::Mutex;
 use self::line::Line;
 use crate::{
     error::{Cause, Error},
-    key::Keys,
     neighbours::Neighbours,
     remembered::{Memory, Remembered},
-    store::{Ear, Failure, Store, Symptom},
+    store::{Ear, Failure, Store, Symptom, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
     util::{breaker::Breaker, retry::Mender},
 };

@@ -7,7 +7,7 @@
 use std::{cell::Cell, fmt, sync::Arc};
 
 use super::Link;
-use crate::{error::Error, key::Keys, telemetry::reporter::Reporter};
+use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
 
 /// Records whose invalidation is under way. Dropped by a panic, it remembers those that are left.
 pub(crate) struct RememberOnDrop<'a> {

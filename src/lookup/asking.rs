@@ -10,8 +10,8 @@ use crate::{
     error::Error,
     flight::{Arrival, Flight, Leader},
     inner::{Inner, Outcome, Settings},
+    store::token::Token,
     telemetry::{event::Event, trace},
-    token::Token,
 };
 
 /// Who ends a flight that is found by a token.

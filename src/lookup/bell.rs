@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{bells::Listener, inner::Inner, key::Keys, tracked::Tracked};
+use crate::{bells::Listener, inner::Inner, store::keys::Keys, tracked::Tracked};
 
 pub(super) struct Bell<'a, R> {
     tracked: &'a Tracked<R>,

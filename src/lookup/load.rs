@@ -14,15 +14,14 @@ use crate::{
     error::Error,
     flight::Leader,
     inner::{Inner, Outcome, Settings},
-    key::Keys,
     loaded::Loaded,
     record::fields::{Fields, not_found, to_fields},
+    store::{keys::Keys, token::Token},
     telemetry::{
         event::{self, Event},
         reporter::Reporter,
         trace,
     },
-    token::Token,
     util::limits::LONGEST,
 };
 

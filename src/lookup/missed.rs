@@ -16,9 +16,8 @@ use crate::{
     answer::{Lookup, Source},
     error::Error,
     inner::Outcome,
-    key::Keys,
     loaded::Loaded,
-    token::Token,
+    store::{keys::Keys, token::Token},
 };
 
 impl<R: Serialize + DeserializeOwned> Asking<'_, R> {

@@ -50,11 +50,10 @@ use crate::{
     error::Error,
     freshness::State,
     inner::{Inner, Look},
-    key::Keys,
     loaded::Loaded,
     near::Seat,
     record::fields::from_fields,
-    store::Entry,
+    store::{Entry, keys::Keys},
     telemetry::{
         event::{Event, Miss},
         trace,

@@ -14,11 +14,9 @@ use crate::{
     error::Error,
     freshness::State,
     inner::Outcome,
-    key::Keys,
     loaded::Loaded,
-    store::Refresh,
+    store::{Refresh, keys::Keys, token::Token},
     telemetry::{event::Event, trace},
-    token::Token,
 };
 
 /// What is there.

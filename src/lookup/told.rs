@@ -9,8 +9,7 @@ use crate::{
     flight::Flight,
     inner::Outcome,
     record::fields::{Undecodable, from_fields},
-    store::Acquire,
-    token::Token,
+    store::{Acquire, token::Token},
 };
 
 /// What follows from an answer.

@@ -6,9 +6,7 @@ use redis::{Connection, RedisResult, Value, cmd};
 
 use super::{pipeline, script};
 use crate::{
-    key::Keys,
-    store::{Change, Diff, Entry, NewTtl, TtlRemaining, Update},
-    token::Token,
+    store::{Change, Diff, Entry, NewTtl, TtlRemaining, Update, keys::Keys, token::Token},
     util::limits::millis,
 };
 

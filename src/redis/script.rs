@@ -12,10 +12,8 @@ use redis::{
 
 use super::pipeline;
 use crate::{
-    key::Keys,
     record::fields::Fields,
-    store::{Acquire, Refresh},
-    token::Token,
+    store::{Acquire, Refresh, keys::Keys, token::Token},
     util::limits::millis,
 };
 

@@ -19,20 +19,23 @@
 //!
 //! The steps are told one by one in `lua/README.md`, with why each is as it is.
 
-pub(crate) mod answer;
-pub(crate) mod ear;
+pub(crate) mod batch;
 pub(crate) mod failure;
-pub(crate) mod many;
+pub(crate) mod keys;
 pub(crate) mod memory;
+pub(crate) mod reply;
+pub(crate) mod token;
+pub(crate) mod tracking;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::answer::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
-pub use self::ear::{Ear, Tracking};
+pub use self::batch::{Cursor, Due, Each, End, Finish, Kind, Question, Scanned};
 pub use self::failure::{Failure, Symptom};
-pub use self::many::{Cursor, Due, Each, End, Finish, Kind, Question, Scanned};
+pub use self::reply::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
+pub use self::tracking::{Ear, Tracking};
 
-pub use crate::{key::Keys, record::fields::Fields, token::Token};
+pub use self::{keys::Keys, token::Token};
+pub use crate::record::fields::Fields;
 
 /// A change of a record, given its fields: what to do, or `None` to leave it as it is.
 pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
@@ -171,7 +174,7 @@ pub trait Store: Send + Sync {
     ///
     /// See [`Each`].
     fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
-        many::one_by_one(all, |keys| self.invalidate(keys))
+        batch::one_by_one(all, |keys| self.invalidate(keys))
     }
 
     /// The first look of many lookups: [`read`](Store::read) for each, all in one round trip where the store can do
@@ -181,7 +184,7 @@ pub trait Store: Send + Sync {
     ///
     /// See [`Each`].
     fn read_all(&self, all: &[&str]) -> Each<Entry> {
-        many::one_by_one(all, |data| self.read(data))
+        batch::one_by_one(all, |data| self.read(data))
     }
 
     /// The same, and how long each still lives: [`read_with_ttl`](Store::read_with_ttl).
@@ -190,7 +193,7 @@ pub trait Store: Send + Sync {
     ///
     /// See [`Each`].
     fn read_all_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
-        many::one_by_one(all, |data| self.read_with_ttl(data))
+        batch::one_by_one(all, |data| self.read_with_ttl(data))
     }
 
     /// [`acquire`](Store::acquire) for each, all in one round trip where the store can do that. It must not repeat
@@ -200,7 +203,7 @@ pub trait Store: Send + Sync {
     ///
     /// See [`Each`].
     fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
-        many::one_by_one(questions, |&Question { keys, token, look }| {
+        batch::one_by_one(questions, |&Question { keys, token, look }| {
             self.acquire(keys, token, lease_ttl, look)
         })
     }
@@ -212,7 +215,7 @@ pub trait Store: Send + Sync {
     ///
     /// See [`Each`].
     fn refresh_all(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
-        many::one_by_one(all, |due| {
+        batch::one_by_one(all, |due| {
             self.refresh(due.keys, due.token, lease_ttl, due.left)
         })
     }
@@ -224,7 +227,7 @@ pub trait Store: Send + Sync {
     ///
     /// See [`Each`].
     fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
-        many::one_by_one(loads, |&Finish { keys, token, end }| match end {
+        batch::one_by_one(loads, |&Finish { keys, token, end }| match end {
             End::Fill(ttl, record) => self.fill(keys, token, ttl, record),
             End::Release => self.release(keys, token),
             End::BackOff(pause) => self.back_off(keys, token, pause),

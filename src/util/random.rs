@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::token::Token;
+use crate::store::token::Token;
 
 /// A number from above 0 to 1, all equally likely, to 53 bits.
 ///

@@ -12,13 +12,11 @@ use crate::{
     error::{Error, WriteError},
     inner::Inner,
     keeper::Keeping,
-    key::Keys,
-    store::Store,
+    store::{Store, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Write},
         trace,
     },
-    token::Token,
 };
 
 pub(crate) use self::update::{update, update_field};

@@ -6,11 +6,10 @@ use super::Wrote;
 use crate::{
     error::Error,
     inner::{Inner, Settings},
-    key::Keys,
     record::fields::{
         Fields, Undecodable, check_length, check_name, from_fields, names, to_fields,
     },
-    store::{Diff, NewTtl, Update},
+    store::{Diff, NewTtl, Update, keys::Keys},
     telemetry::event::{Event, Write},
 };
 

@@ -15,14 +15,12 @@ use crate::{
     error::Error,
     inner::Outcome,
     keeper::Keeping,
-    key::Keys,
     lookup::{
         asking::{Asking, Lead, others},
         load::Ran,
         told::Told,
     },
-    store::{Acquire, Refresh},
-    token::Token,
+    store::{Acquire, Refresh, keys::Keys, token::Token},
 };
 
 /// One lookup of a batch.

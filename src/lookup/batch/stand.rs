@@ -12,7 +12,7 @@ use crate::{
     inner::Outcome,
     keeper::Keeping,
     lookup::{asking::Lead, refresh::Cached},
-    token::Token,
+    store::token::Token,
 };
 
 /// Where a lookup stands.

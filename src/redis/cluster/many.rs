@@ -10,13 +10,11 @@ use super::{
     slots::slot_of,
 };
 use crate::{
-    key::Keys,
     redis::single::RedisStore,
     store::{
         Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, Store, Symptom,
-        TtlRemaining,
+        TtlRemaining, keys::Keys, token::Token,
     },
-    token::Token,
 };
 
 /// Those of the items that one node has, with their places among all.

@@ -20,15 +20,13 @@ use redis::{RedisResult, Value, cmd};
 
 use super::ClusterStore;
 use crate::{
-    key::Keys,
     redis::{
         command::{entry, entry_with_ttl},
         pipeline,
         pool::Conduct,
         single::RedisStore,
     },
-    store::{Entry, Failure, TtlRemaining},
-    token::Token,
+    store::{Entry, Failure, TtlRemaining, keys::Keys, token::Token},
 };
 
 impl ClusterStore {

@@ -34,13 +34,11 @@ use self::{
 };
 use super::single::RedisStore;
 use crate::{
-    key::Keys,
     record::fields::Fields,
     store::{
         Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
-        Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update,
+        Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, keys::Keys, token::Token,
     },
-    token::Token,
     util::random::shortened,
 };
 

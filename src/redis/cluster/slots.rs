@@ -9,7 +9,7 @@ use crc16::{State, XMODEM};
 use redis::Value;
 
 pub(super) use super::slot::{SLOTS, Slot};
-use crate::key::hashed;
+use crate::store::keys::hashed;
 
 /// The slot of a key.
 pub(super) fn slot_of(key: &str) -> Slot {

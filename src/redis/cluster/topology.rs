@@ -26,9 +26,8 @@ use super::{
 };
 use crate::{
     redis::{endpoint::Source, error},
-    store::{Failure, Symptom},
+    store::{Failure, Symptom, token::Token},
     telemetry::trace,
-    token::Token,
     util::retry::Mender,
 };
 

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     redis::tracking::{self, Task},
-    store::{Ear, Tracking, ear::SharedEar},
+    store::{Ear, Tracking, tracking::SharedEar},
 };
 
 pub(super) struct Choir {

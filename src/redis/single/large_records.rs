@@ -21,7 +21,7 @@ use crate::{
         error::{is_lost, is_protocol_error},
         pool::Conduct,
     },
-    store::{Each, End, Failure, Finish, Store, Symptom, many::one_by_one},
+    store::{Each, End, Failure, Finish, Store, Symptom, batch::one_by_one},
 };
 
 /// No server takes less: the smallest `proto-max-bulk-len` that Redis accepts.

@@ -8,7 +8,6 @@ use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
 
 use super::store::RedisStore;
 use crate::{
-    key::Keys,
     redis::{
         command::{entry, entry_with_ttl},
         error::{self, is_refusal},
@@ -16,8 +15,10 @@ use crate::{
         pool::Conduct,
         script::{self, Script, Scripts, call_all},
     },
-    store::{Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, TtlRemaining},
-    token::Token,
+    store::{
+        Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, TtlRemaining,
+        keys::Keys, token::Token,
+    },
     util::limits::millis,
 };
 

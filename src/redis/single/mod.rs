@@ -25,13 +25,11 @@ use super::{
     tracking::{self, Task},
 };
 use crate::{
-    key::Keys,
     record::fields::Fields,
     store::{
         Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
-        Refresh, Scanned, Store, Tracking, TtlRemaining, Update,
+        Refresh, Scanned, Store, Tracking, TtlRemaining, Update, keys::Keys, token::Token,
     },
-    token::Token,
     util::limits::millis,
 };
 

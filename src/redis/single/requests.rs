@@ -12,7 +12,6 @@ use std::{
 use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
 
 use crate::{
-    key::Keys,
     record::fields::Fields,
     redis::{
         command::{entry, entry_with_ttl},
@@ -20,8 +19,7 @@ use crate::{
         request_batcher::Crowd,
         script::{self, Scripts},
     },
-    store::{Acquire, Entry, Failure, TtlRemaining},
-    token::Token,
+    store::{Acquire, Entry, Failure, TtlRemaining, keys::Keys, token::Token},
 };
 
 /// How many questions are asked at once, at most.

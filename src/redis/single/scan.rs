@@ -4,9 +4,11 @@ use redis::{Connection, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    key::{Keys, LEASE_PREFIX},
     redis::pool::Conduct,
-    store::{Cursor, Failure, Kind, Scanned, Symptom},
+    store::{
+        Cursor, Failure, Kind, Scanned, Symptom,
+        keys::{Keys, LEASE_PREFIX},
+    },
 };
 
 /// How many places of its table the server looks at in one step, which takes it well under a millisecond.

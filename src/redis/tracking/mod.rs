@@ -19,8 +19,7 @@ use redis::{Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Valu
 use self::heartbeat::Pulse;
 use super::{endpoint::Source, error, other_server::Moved, timeouts::Timeouts};
 use crate::{
-    key::LEASE_PREFIX,
-    store::{Failure, Symptom, Tracking, ear::SharedEar},
+    store::{Failure, Symptom, Tracking, keys::LEASE_PREFIX, tracking::SharedEar},
     telemetry::trace,
     util::worker::{End, Handle},
 };

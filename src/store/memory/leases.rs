@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use crate::token::Token;
+use crate::store::token::Token;
 
 /// Below this many, looking for lapsed ones costs more than they take up.
 const LEAST_SWEEP: usize = 64;

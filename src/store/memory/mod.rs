@@ -8,9 +8,9 @@
 //!
 //! A stripe, then what the records lock inside. Nothing of the user's runs under either.
 
-pub(crate) mod audible;
 pub(crate) mod hash;
 pub(crate) mod leases;
+pub(crate) mod notifying;
 pub(crate) mod records;
 
 use std::{
@@ -27,11 +27,11 @@ use self::{
 };
 use super::{
     Acquire, Change, Cursor, Diff, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
-    TtlRemaining, Update,
+    TtlRemaining, Update, keys::Keys, token::Token,
 };
-use crate::{key::Keys, record::fields::Fields, token::Token};
+use crate::record::fields::Fields;
 
-pub(crate) use self::{audible::Audible, records::Bound};
+pub(crate) use self::{notifying::Audible, records::Bound};
 
 /// More than any machine has cores that would all miss in the same microsecond.
 const STRIPES: usize = 16;

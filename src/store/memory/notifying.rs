@@ -15,13 +15,11 @@ use parking_lot::RwLock;
 
 use super::MemoryStore;
 use crate::{
-    key::Keys,
     record::fields::Fields,
     store::{
         Acquire, Change, Cursor, Ear, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
-        Tracking, TtlRemaining, Update, ear::SharedEar,
+        Tracking, TtlRemaining, Update, keys::Keys, token::Token, tracking::SharedEar,
     },
-    token::Token,
     util::limits::LONGEST,
 };
 

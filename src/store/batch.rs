@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Failure, Symptom};
-use crate::{key::Keys, record::fields::Fields, token::Token};
+use super::{Failure, Symptom, keys::Keys, token::Token};
+use crate::record::fields::Fields;
 
 /// What came of a step for each of several records, in the order in which they were given. Each may fail by itself;
 /// where the whole fails, the store did not answer, and nobody knows which were done.

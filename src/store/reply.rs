@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{record::fields::Fields, token::Token};
+use super::token::Token;
+use crate::record::fields::Fields;
 
 /// What stands at a data key.
 #[derive(Debug, Clone, PartialEq, Eq)]
