@@ -16,7 +16,7 @@ use crate::{
     freshness::{Freshness, LoadTime},
     keeper::{Keeper, Keeping},
     link::Link,
-    near::Near,
+    near::{Near, subscriber::Tracked},
     record::fields::{Fields, Undecodable, from_fields},
     store::{
         Each, Ear, Entry, Failure, Store, Tracking,
@@ -28,7 +28,6 @@ use crate::{
         reporter::Reporter,
         stats::Stats,
     },
-    tracked::Tracked,
     util::limits::{millis, refuse},
 };
 

@@ -49,23 +49,19 @@
 
 mod answer;
 mod backend;
-mod bells;
 mod builder;
 mod cache;
 mod clear;
-mod discarded;
 mod error;
 mod flight;
 mod freshness;
 mod inner;
 mod keeper;
 mod link;
-mod listening;
 mod loaded;
 mod lookup;
 mod memory;
 mod near;
-mod neighbours;
 mod options;
 mod record;
 mod redis;
@@ -73,7 +69,6 @@ mod remembered;
 mod server;
 pub mod store;
 mod telemetry;
-mod tracked;
 mod util;
 mod write;
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{
     error::Error,
-    neighbours::Neighbours,
+    near::siblings::Neighbours,
     remembered::{Remembered, Replay},
     store::{Failure, Store, Symptom},
     telemetry::{event::Event, reporter::Reporter, trace},

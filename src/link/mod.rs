@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use self::line::Line;
 use crate::{
     error::{Cause, Error},
-    neighbours::Neighbours,
+    near::siblings::Neighbours,
     remembered::{Memory, Remembered},
     store::{Ear, Failure, Store, Symptom, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},

@@ -6,7 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{bells::Listener, inner::Inner, store::keys::Keys, tracked::Tracked};
+use crate::{
+    inner::Inner,
+    near::{lease_waiters::Listener, subscriber::Tracked},
+    store::keys::Keys,
+};
 
 pub(super) struct Bell<'a, R> {
     tracked: &'a Tracked<R>,

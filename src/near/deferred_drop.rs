@@ -95,7 +95,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{listening::Listening, near::Near};
+    use crate::near::{Near, liveness::Listening};
 
     const LONG: Duration = Duration::from_secs(600);
 

@@ -12,6 +12,12 @@
 //! Drops no record under a lock; see `discarded.rs`. Knows no store. An entry ends with what was left of its time in the
 //! store, or with a shorter one.
 
+pub(crate) mod deferred_drop;
+pub(crate) mod lease_waiters;
+pub(crate) mod liveness;
+pub(crate) mod siblings;
+pub(crate) mod subscriber;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -22,9 +28,9 @@ use quick_cache::{
     sync::{Cache, GuardResult, PlaceholderGuard},
 };
 
-use crate::{
-    discarded::{Discarded, DropUnlocked, drop_contained},
-    listening::Listening,
+use self::{
+    deferred_drop::{Discarded, DropUnlocked, drop_contained},
+    liveness::Listening,
 };
 
 /// Into how many parts the entries are divided, each with its own lock: threads that meet at one wait some nanoseconds.

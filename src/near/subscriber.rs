@@ -5,12 +5,8 @@
 
 use std::time::Instant;
 
-use crate::{
-    bells::Bells,
-    listening::Listening,
-    near::Near,
-    store::{Ear, keys::Keys},
-};
+use super::{Near, lease_waiters::Bells, liveness::Listening};
+use crate::store::{Ear, keys::Keys};
 
 pub(crate) struct Tracked<R> {
     prefix: String,
