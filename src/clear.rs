@@ -15,8 +15,8 @@
 //! that.
 
 use crate::{
+    engine::Inner,
     error::Error,
-    inner::Inner,
     store::{Cursor, Kind, Scanned},
     telemetry::event::Write,
     write::Wrote,

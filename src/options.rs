@@ -6,8 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::Lookup,
+    engine::Inner,
     error::Error,
-    inner::Inner,
     loaded::Loaded,
     lookup::{self, Wishes},
     util::limits::LONGEST,

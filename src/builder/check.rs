@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::{
+    engine::{Settings, freshness::Freshness},
     error::Error,
-    freshness::Freshness,
-    inner::Settings,
     store::keys::LEASE_PREFIX,
     util::limits::{between, refuse},
 };

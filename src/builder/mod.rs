@@ -7,8 +7,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    backend::Backend, cache::Cache, error::Error, freshness::Freshness, inner::Settings,
-    record::Record, telemetry::event::Observer,
+    backend::Backend,
+    cache::Cache,
+    engine::{Settings, freshness::Freshness},
+    error::Error,
+    record::Record,
+    telemetry::event::Observer,
 };
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].

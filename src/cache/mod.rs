@@ -9,8 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::Lookup,
+    engine::{Inner, Settings},
     error::Error,
-    inner::{Inner, Settings},
     link::Link,
     lookup::{self, Wishes},
     options::LookupOptions,

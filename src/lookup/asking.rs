@@ -7,9 +7,11 @@ use std::{
 
 use crate::{
     answer::{Lookup, Source},
+    engine::{
+        Inner, Outcome, Settings,
+        single_flight::{Arrival, Flight, Leader},
+    },
     error::Error,
-    flight::{Arrival, Flight, Leader},
-    inner::{Inner, Outcome, Settings},
     store::token::Token,
     telemetry::{event::Event, trace},
 };

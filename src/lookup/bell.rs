@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    inner::Inner,
+    engine::Inner,
     near::{lease_waiters::Listener, subscriber::Tracked},
     store::keys::Keys,
 };

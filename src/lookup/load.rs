@@ -11,9 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::asking::{Asking, Lead, follow};
 use crate::{
     answer::{Lookup, Source},
+    engine::{Inner, Outcome, Settings, single_flight::Leader},
     error::Error,
-    flight::Leader,
-    inner::{Inner, Outcome, Settings},
     loaded::Loaded,
     record::fields::{Fields, not_found, to_fields},
     store::{keys::Keys, token::Token},

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     answer::{Lookup, Source},
+    engine::Outcome,
     error::Error,
-    inner::Outcome,
     loaded::Loaded,
     store::{keys::Keys, token::Token},
 };

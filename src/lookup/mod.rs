@@ -47,9 +47,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use self::{asking::Asking, refresh::Cached};
 use crate::{
     answer::{Lookup, Source},
+    engine::{Inner, Look, freshness::State},
     error::Error,
-    freshness::State,
-    inner::{Inner, Look},
     loaded::Loaded,
     near::Seat,
     record::fields::from_fields,

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     answer::{Lookup, Source},
-    inner::Inner,
+    engine::Inner,
     near::Seat,
     telemetry::trace,
 };

@@ -11,9 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::asking::Asking;
 use crate::{
     answer::{Lookup, Source},
+    engine::{Outcome, freshness::State},
     error::Error,
-    freshness::State,
-    inner::Outcome,
     loaded::Loaded,
     store::{Refresh, keys::Keys, token::Token},
     telemetry::{event::Event, trace},

@@ -6,8 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::asking::{Asking, Lead};
 use crate::{
-    flight::Flight,
-    inner::Outcome,
+    engine::{Outcome, single_flight::Flight},
     record::fields::{Undecodable, from_fields},
     store::{Acquire, token::Token},
 };

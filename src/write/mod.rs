@@ -9,9 +9,8 @@ use std::{
 
 use crate::{
     answer::Written,
+    engine::{Inner, lease_renewal::Keeping},
     error::{Error, WriteError},
-    inner::Inner,
-    keeper::Keeping,
     store::{Store, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Write},

@@ -4,8 +4,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Wrote;
 use crate::{
+    engine::{Inner, Settings},
     error::Error,
-    inner::{Inner, Settings},
     record::fields::{
         Fields, Undecodable, check_length, check_name, from_fields, names, to_fields,
     },

@@ -8,7 +8,7 @@
 #[path = "../../src/redis/request_batcher.rs"]
 mod crowd;
 #[expect(dead_code, reason = "the read path uses the rest")]
-#[path = "../../src/flight.rs"]
+#[path = "../../src/engine/single_flight.rs"]
 mod flight;
 mod flights;
 mod line;

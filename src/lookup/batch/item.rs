@@ -12,9 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::stand::{Degraded, Right, Stand};
 use crate::{
     answer::Source,
+    engine::{Outcome, lease_renewal::Keeping},
     error::Error,
-    inner::Outcome,
-    keeper::Keeping,
     lookup::{
         asking::{Asking, Lead, others},
         load::Ran,

@@ -36,8 +36,8 @@ use super::{
 };
 use crate::{
     answer::{Lookup, Source},
+    engine::Inner,
     error::Error,
-    inner::Inner,
     telemetry::trace,
 };
 

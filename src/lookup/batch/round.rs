@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     answer::Lookup,
+    engine::Inner,
     error::{Cause, Error},
-    inner::Inner,
     loaded::Loaded,
     lookup::{Seen, asking::Wishes, load::Ran, near},
     near::Seat,

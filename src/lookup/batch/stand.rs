@@ -7,10 +7,12 @@ use std::{
 
 use crate::{
     answer::Lookup,
+    engine::{
+        Outcome,
+        lease_renewal::Keeping,
+        single_flight::{Flight, Leader},
+    },
     error::Error,
-    flight::{Flight, Leader},
-    inner::Outcome,
-    keeper::Keeping,
     lookup::{asking::Lead, refresh::Cached},
     store::token::Token,
 };

@@ -8,7 +8,9 @@ use super::{
     Item,
     stand::{Degraded, Right, Stand},
 };
-use crate::{answer::Source, error::Error, flight::Arrival, telemetry::event::Event};
+use crate::{
+    answer::Source, engine::single_flight::Arrival, error::Error, telemetry::event::Event,
+};
 
 impl<R: Serialize + DeserializeOwned> Item<'_, R> {
     /// Whether it waits for a flight of this process.

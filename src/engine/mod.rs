@@ -1,5 +1,9 @@
 //! What one cache is made of. Shared by all its handles, used by the read path and the write paths.
 
+pub(crate) mod freshness;
+pub(crate) mod lease_renewal;
+pub(crate) mod single_flight;
+
 use std::{
     sync::{
         Arc,
@@ -10,11 +14,13 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+use self::{
+    freshness::{Freshness, LoadTime},
+    lease_renewal::{Keeper, Keeping},
+    single_flight::Flights,
+};
 use crate::{
     error::Error,
-    flight::Flights,
-    freshness::{Freshness, LoadTime},
-    keeper::{Keeper, Keeping},
     link::Link,
     near::{Near, subscriber::Tracked},
     record::fields::{Fields, Undecodable, from_fields},
