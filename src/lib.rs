@@ -51,7 +51,6 @@ mod answer;
 mod backend;
 mod builder;
 mod cache;
-mod clear;
 mod engine;
 mod error;
 mod link;
@@ -73,7 +72,6 @@ pub use crate::answer::{Lookup, Source, Written};
 pub use crate::backend::Backend;
 pub use crate::builder::CacheBuilder;
 pub use crate::cache::Cache;
-pub use crate::clear::Cleared;
 pub use crate::error::{Error, WriteError};
 pub use crate::loaded::Loaded;
 pub use crate::memory::Memory;
@@ -85,6 +83,7 @@ pub use crate::server::{Redis, RedisBuilder};
 pub use crate::store::TtlRemaining;
 pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
 pub use crate::telemetry::stats::Stats;
+pub use crate::write::clear::Cleared;
 
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///

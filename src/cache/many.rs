@@ -7,9 +7,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Cache;
 use crate::{
     answer::Lookup,
-    clear::{self, Cleared},
     error::Error,
-    write,
+    write::{
+        self,
+        clear::{self, Cleared},
+    },
 };
 
 impl<R: Serialize + DeserializeOwned> Cache<R> {

@@ -1,5 +1,6 @@
 //! The write paths: what a program calls after it has changed the primary.
 
+pub(crate) mod clear;
 pub(crate) mod update;
 
 use std::{

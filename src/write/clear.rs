@@ -14,12 +14,12 @@
 //! What is loaded by those who asked for their lease after `clear` was called may go or stay; it was read after
 //! that.
 
+use super::Wrote;
 use crate::{
     engine::Inner,
     error::Error,
     store::{Cursor, Kind, Scanned},
     telemetry::event::Write,
-    write::Wrote,
 };
 
 /// How far a [`Cache::clear`](crate::Cache::clear) has come.
