@@ -9,7 +9,7 @@ use crate::{
     engine::Inner,
     error::Error,
     loaded::Loaded,
-    lookup::{self, Wishes},
+    read::{self, Wishes},
     util::limits::LONGEST,
 };
 
@@ -96,9 +96,9 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnOnce(&str) -> Result<L, E>,
     {
         if self.skip_cache {
-            lookup::skip(self.inner, id, loader)
+            read::skip(self.inner, id, loader)
         } else {
-            lookup::get(self.inner, || self.wishes, id, loader)
+            read::get(self.inner, || self.wishes, id, loader)
         }
     }
 
@@ -124,9 +124,9 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnMut(&[&str]) -> Result<M, E>,
     {
         if self.skip_cache {
-            lookup::skip_many(self.inner, ids, loader)
+            read::skip_many(self.inner, ids, loader)
         } else {
-            lookup::get_many(self.inner, self.wishes, ids, loader)
+            read::get_many(self.inner, self.wishes, ids, loader)
         }
     }
 }

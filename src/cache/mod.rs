@@ -12,8 +12,8 @@ use crate::{
     engine::{Inner, Settings},
     error::Error,
     link::Link,
-    lookup::{self, Wishes},
     options::LookupOptions,
+    read::{self, Wishes},
     record::Record,
     store::TtlRemaining,
     telemetry::{event::Observer, stats::Stats},
@@ -174,7 +174,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         F: FnOnce(&str) -> Result<Option<R>, E>,
     {
         let wishes = || Wishes::of(&self.inner.settings);
-        lookup::get(&self.inner, wishes, id, loader)
+        read::get(&self.inner, wishes, id, loader)
     }
 
     /// Returns what is cached in Redis under this id, and never loads: `None` where nothing is, or nothing of this type. A
@@ -189,7 +189,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::Redis`]: it could not be asked, or what it holds may be out of date.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn peek(&self, id: &str) -> Result<Option<Lookup<R>>, Error> {
-        lookup::peek(&self.inner, id)
+        read::peek(&self.inner, id)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The read path of one caller, step by step, as in `src/lookup/`.
+//! The read path of one caller, step by step, as in `src/read/`.
 //!
 //! Three things are simpler than there, and none of them hides an interleaving:
 //!

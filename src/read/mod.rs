@@ -27,14 +27,14 @@
 //! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1), the shared flight is
 //! Go's `singleflight`.
 
-pub(crate) mod asking;
+pub(crate) mod acquired;
 pub(crate) mod batch;
-pub(crate) mod bell;
 pub(crate) mod load;
-pub(crate) mod missed;
-pub(crate) mod near;
+pub(crate) mod lookup;
+pub(crate) mod miss;
+pub(crate) mod near_hit;
 pub(crate) mod refresh;
-pub(crate) mod told;
+pub(crate) mod wait_for_lease;
 
 use std::{
     error::Error as StdError,
@@ -44,7 +44,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{asking::Asking, refresh::Cached};
+use self::{lookup::Asking, refresh::Cached};
 use crate::{
     answer::{Lookup, Source},
     engine::{Inner, Look, freshness::State},
@@ -59,8 +59,8 @@ use crate::{
     },
 };
 
-pub(crate) use self::asking::Wishes;
 pub(crate) use self::batch::{get_many, skip_many};
+pub(crate) use self::lookup::Wishes;
 
 /// See [`Cache::get`](crate::Cache::get). `wishes` is not called where what is kept near answers.
 pub(crate) fn get<R, L, E, F>(
@@ -77,8 +77,8 @@ where
 {
     let span = trace::lookup(&inner.settings.prefix, id);
     let began = Instant::now();
-    match near::look(inner, id, began) {
-        Ok(record) => Ok(near::found(inner, &span, id, record)),
+    match near_hit::look(inner, id, began) {
+        Ok(record) => Ok(near_hit::found(inner, &span, id, record)),
         Err(seat) => ask(inner, wishes(), id, loader, (span, began, seat)),
     }
 }

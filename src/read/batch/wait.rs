@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Item,
-    stand::{Degraded, Right, Stand},
+    state::{Degraded, Right, Stand},
 };
 use crate::{
     answer::Source, engine::single_flight::Arrival, error::Error, telemetry::event::Event,

@@ -8,9 +8,9 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    asking::{Asking, Lead, follow},
-    bell::Bell,
-    told::Told,
+    acquired::Told,
+    lookup::{Asking, Lead, follow},
+    wait_for_lease::Bell,
 };
 use crate::{
     answer::{Lookup, Source},

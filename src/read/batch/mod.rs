@@ -17,7 +17,7 @@
 
 pub(crate) mod item;
 pub(crate) mod round;
-pub(crate) mod stand;
+pub(crate) mod state;
 pub(crate) mod wait;
 
 use std::{
@@ -31,8 +31,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::{item::Item, round::Batch};
 use super::{
-    asking::{Asking, Wishes},
     load::run,
+    lookup::{Asking, Wishes},
 };
 use crate::{
     answer::{Lookup, Source},

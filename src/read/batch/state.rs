@@ -13,7 +13,7 @@ use crate::{
         single_flight::{Flight, Leader},
     },
     error::Error,
-    lookup::{asking::Lead, refresh::Cached},
+    read::{lookup::Lead, refresh::Cached},
     store::token::Token,
 };
 

@@ -10,15 +10,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Item, Load, Named, asking, run_for,
-    stand::{Right, Stand},
+    state::{Right, Stand},
 };
 use crate::{
     answer::Lookup,
     engine::Inner,
     error::{Cause, Error},
     loaded::Loaded,
-    lookup::{Seen, asking::Wishes, load::Ran, near},
     near::Seat,
+    read::{Seen, load::Ran, lookup::Wishes, near_hit},
     record::fields::Fields,
     store::{Due, End, Finish, Question},
     telemetry::event::Event,
@@ -58,7 +58,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
         let began = Instant::now();
         let places: Vec<_> = ids
             .iter()
-            .map(|(id, data)| match near::look(inner, id, began) {
+            .map(|(id, data)| match near_hit::look(inner, id, began) {
                 Ok(record) => Place::Near(record),
                 Err(seat) => match inner.link.bypass(data) {
                     Some(cause) => Place::Owed(cause),
@@ -78,7 +78,7 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             let asking = asking(inner, wishes, id, began, latency);
             let (look, seat) = match place {
                 Place::Near(record) => {
-                    let found = near::found(inner, &asking.span, id, record);
+                    let found = near_hit::found(inner, &asking.span, id, record);
                     return Item::new(asking, data, Stand::Done(found));
                 }
                 Place::Owed(cause) => {

@@ -9,15 +9,15 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::stand::{Degraded, Right, Stand};
+use super::state::{Degraded, Right, Stand};
 use crate::{
     answer::Source,
     engine::{Outcome, lease_renewal::Keeping},
     error::Error,
-    lookup::{
-        asking::{Asking, Lead, others},
+    read::{
+        acquired::Told,
         load::Ran,
-        told::Told,
+        lookup::{Asking, Lead, others},
     },
     store::{Acquire, Refresh, keys::Keys, token::Token},
 };

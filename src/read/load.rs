@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::asking::{Asking, Lead, follow};
+use super::lookup::{Asking, Lead, follow};
 use crate::{
     answer::{Lookup, Source},
     engine::{Inner, Outcome, Settings, single_flight::Leader},

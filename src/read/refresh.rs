@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::asking::Asking;
+use super::lookup::Asking;
 use crate::{
     answer::{Lookup, Source},
     engine::{Outcome, freshness::State},

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-use super::asking::{Asking, Lead};
+use super::lookup::{Asking, Lead};
 use crate::{
     engine::{Outcome, single_flight::Flight},
     record::fields::{Undecodable, from_fields},
