@@ -49,7 +49,6 @@
 
 mod answer;
 mod backend;
-mod builder;
 mod cache;
 mod engine;
 mod error;
@@ -57,7 +56,6 @@ mod link;
 mod loaded;
 mod memory;
 mod near;
-mod options;
 mod read;
 mod record;
 mod redis;
@@ -70,12 +68,12 @@ mod write;
 
 pub use crate::answer::{Lookup, Source, Written};
 pub use crate::backend::Backend;
-pub use crate::builder::CacheBuilder;
 pub use crate::cache::Cache;
+pub use crate::cache::builder::CacheBuilder;
+pub use crate::cache::options::LookupOptions;
 pub use crate::error::{Error, WriteError};
 pub use crate::loaded::Loaded;
 pub use crate::memory::Memory;
-pub use crate::options::LookupOptions;
 pub use crate::record::Record;
 #[cfg(feature = "json")]
 pub use crate::record::json::Json;

@@ -1,18 +1,21 @@
 //! `Cache`: the handle a program holds.
 
+pub(crate) mod builder;
 pub(crate) mod many;
+pub(crate) mod options;
+pub(crate) mod validate;
 pub(crate) mod writes;
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::options::LookupOptions;
 use crate::{
     answer::Lookup,
     engine::{Inner, Settings},
     error::Error,
     link::Link,
-    options::LookupOptions,
     read::{self, Wishes},
     record::Record,
     store::TtlRemaining,

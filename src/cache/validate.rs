@@ -18,7 +18,7 @@ const MOST_NEAR: usize = 100_000_000;
 /// Whoever can live with more can live with a `ttl`.
 const LONGEST_STALENESS: Duration = Duration::from_secs(60);
 
-pub(super) fn all(settings: &Settings) -> Result<(), Error> {
+pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
     let Settings {
         prefix,
         ttl,

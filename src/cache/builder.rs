@@ -1,14 +1,12 @@
 //! Every setting of a cache, and its default.
 
-pub(crate) mod check;
-
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::Cache;
 use crate::{
     backend::Backend,
-    cache::Cache,
     engine::{Settings, freshness::Freshness},
     error::Error,
     record::Record,
@@ -267,7 +265,7 @@ impl CacheBuilder {
     where
         R: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        check::all(&self.settings)?;
+        super::validate::all(&self.settings)?;
         let link = self.backend.link()?;
         Cache::new(self.settings, link, self.observer)
     }
