@@ -23,8 +23,8 @@ pub struct CacheBuilder {
 
 impl Cache<Record> {
     /// Begins a cache. `backend` is an address (`redis://user:password@host:port/db`, `redis+cluster://host:port,host:port`, and
-    /// [others](crate::Redis::builder)), a [`Redis`](crate::server::Redis) that several caches share, a [`RedisBuilder`](crate::server::RedisBuilder) with settings of its
-    /// own, a [`Memory`](crate::memory::Memory) in this process, or a [`Backend`] over any other store.
+    /// [others](crate::Redis::builder)), a [`Redis`](crate::backend::redis::Redis) that several caches share, a [`RedisBuilder`](crate::backend::redis::RedisBuilder) with settings of its
+    /// own, a [`Memory`](crate::backend::memory::Memory) in this process, or a [`Backend`] over any other store.
     ///
     /// The record type is chosen by [`build`](CacheBuilder::build), not here: annotate what you assign it to.
     pub fn builder(backend: impl Into<Backend>) -> CacheBuilder {
@@ -195,7 +195,7 @@ impl CacheBuilder {
     ///
     /// Redis pushes to this process what changes under the prefix, and that is evicted. **A lookup answered from here is never
     /// older than [`near_staleness`](CacheBuilder::near_staleness)**, however long pushes take and whether they come at all;
-    /// and never older than what any cache on the same [`Redis`](crate::server::Redis) or [`Backend`] has written. While changes
+    /// and never older than what any cache on the same [`Redis`](crate::backend::redis::Redis) or [`Backend`] has written. While changes
     /// can't be heard, nothing here is used. Only what was read from Redis enters, once it is read again after its load.
     ///
     /// It takes a connection and a thread of its own, which connect after `build` has returned and close with the last handle
@@ -253,7 +253,7 @@ impl CacheBuilder {
     ///
     /// # Cost
     ///
-    /// With an address or a [`RedisBuilder`](crate::server::RedisBuilder), one connection and one round trip, unless it is
+    /// With an address or a [`RedisBuilder`](crate::backend::redis::RedisBuilder), one connection and one round trip, unless it is
     /// [`lazy`](crate::RedisBuilder::lazy). With what is shared, none.
     ///
     /// # Errors

@@ -13,9 +13,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use self::options::LookupOptions;
 use crate::{
     answer::Lookup,
+    backend::client::Link,
     engine::{Inner, Settings},
     error::Error,
-    link::Link,
     read::{self, Wishes},
     record::Record,
     store::TtlRemaining,

@@ -19,8 +19,8 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
+    backend::client::Link,
     error::Error,
-    link::Link,
     record::fields::Fields,
     store::{End, Failure, Finish, Store, keys::Keys, token::Token},
     telemetry::reporter::Reporter,

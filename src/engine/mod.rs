@@ -20,8 +20,8 @@ use self::{
     single_flight::Flights,
 };
 use crate::{
+    backend::client::Link,
     error::Error,
-    link::Link,
     near::{Near, subscriber::Tracked},
     record::fields::{Fields, Undecodable, from_fields},
     store::{

@@ -1,7 +1,7 @@
 //! The place where records and leases live, and what the protocol asks of it: for those who put the cache on a
 //! store of their own, or look at the one it is on.
 //!
-//! [`Redis`](crate::server::Redis) and [`Memory`](crate::memory::Memory) are such stores. Any other that keeps the promises of
+//! [`Redis`](crate::backend::redis::Redis) and [`Memory`](crate::backend::memory::Memory) are such stores. Any other that keeps the promises of
 //! [`Store`] does as well:
 //!
 //! ```

@@ -6,8 +6,8 @@
 //!
 //! Knows the store; nothing of lookups, flights and record types.
 
-pub(crate) mod line;
-pub(crate) mod many;
+pub(crate) mod batch;
+pub(crate) mod recovery;
 pub(crate) mod unwind;
 
 use std::{
@@ -18,11 +18,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use self::line::Line;
+use self::recovery::Line;
+use super::pending::{Memory, Remembered};
 use crate::{
     error::{Cause, Error},
     near::siblings::Neighbours,
-    remembered::{Memory, Remembered},
     store::{Ear, Failure, Store, Symptom, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
     util::{breaker::Breaker, retry::Mender},

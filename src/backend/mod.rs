@@ -1,14 +1,18 @@
 //! What a cache is built on, as a program names it.
 
+pub(crate) mod client;
+pub(crate) mod memory;
+pub(crate) mod pending;
+pub(crate) mod redis;
+
 use std::{fmt, sync::Arc};
 
-use crate::{
-    error::Error,
-    link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
+use self::{
+    client::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     memory::Memory,
-    server::{Redis, RedisBuilder},
-    store::Store,
+    redis::{Redis, RedisBuilder},
 };
+use crate::{error::Error, store::Store};
 
 /// What a [`Cache`](crate::cache::Cache) keeps its records in. Made from an address, a [`Redis`], a [`RedisBuilder`], a
 /// [`Memory`], or from a [`Store`] of your own.

@@ -11,9 +11,9 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
+    backend::pending::{Remembered, Replay},
     error::Error,
     near::siblings::Neighbours,
-    remembered::{Remembered, Replay},
     store::{Failure, Store, Symptom},
     telemetry::{event::Event, reporter::Reporter, trace},
     util::breaker::Breaker,

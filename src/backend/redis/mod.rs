@@ -1,17 +1,17 @@
 //! A server as a program names it: the handle, every setting of it, its default and its check.
 
-pub(crate) mod reach;
+pub(crate) mod connect;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "sentinel")]
 use redis::RedisConnectionInfo;
 
+use super::client::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL};
 #[cfg(feature = "tls")]
 use crate::redis::tls::Certificates;
 use crate::{
     error::Error,
-    link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
     redis::timeouts::Timeouts,
     store::Store,
     util::limits::{between, refuse},

@@ -2,12 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{
-    link::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
-    store::{
-        Store,
-        memory::{Audible, Bound, MemoryStore},
-    },
+use super::client::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL};
+use crate::store::{
+    Store,
+    memory::{Audible, Bound, MemoryStore},
 };
 
 /// A store in this process, in the place of Redis: for programs that are one process, for tests of
