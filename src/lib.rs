@@ -47,13 +47,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod answer;
 mod backend;
 mod cache;
 mod engine;
 mod error;
 mod loaded;
 mod near;
+mod outcome;
 mod read;
 mod record;
 mod redis;
@@ -62,7 +62,6 @@ mod telemetry;
 mod util;
 mod write;
 
-pub use crate::answer::{Lookup, Source, Written};
 pub use crate::backend::Backend;
 pub use crate::backend::memory::Memory;
 pub use crate::backend::redis::{Redis, RedisBuilder};
@@ -71,6 +70,7 @@ pub use crate::cache::builder::CacheBuilder;
 pub use crate::cache::options::LookupOptions;
 pub use crate::error::{Error, WriteError};
 pub use crate::loaded::Loaded;
+pub use crate::outcome::{Lookup, Source, Written};
 pub use crate::record::Record;
 #[cfg(feature = "json")]
 pub use crate::record::json::Json;

@@ -6,8 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Cache;
 use crate::{
-    answer::Lookup,
     error::Error,
+    outcome::Lookup,
     write::{
         self,
         clear::{self, Cleared},

@@ -12,10 +12,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::options::LookupOptions;
 use crate::{
-    answer::Lookup,
     backend::client::Link,
     engine::{Inner, Settings},
     error::Error,
+    outcome::Lookup,
     read::{self, Wishes},
     record::Record,
     store::TtlRemaining,

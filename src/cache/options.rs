@@ -5,10 +5,10 @@ use std::{error::Error as StdError, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    answer::Lookup,
     engine::Inner,
     error::Error,
     loaded::Loaded,
+    outcome::Lookup,
     read::{self, Wishes},
     util::limits::LONGEST,
 };

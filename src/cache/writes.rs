@@ -4,8 +4,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Cache;
 use crate::{
-    answer::Written,
     error::{Error, WriteError},
+    outcome::Written,
     write,
 };
 

@@ -10,10 +10,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::lookup::{Asking, Lead, follow};
 use crate::{
-    answer::{Lookup, Source},
     engine::{Inner, Outcome, Settings, single_flight::Leader},
     error::Error,
     loaded::Loaded,
+    outcome::{Lookup, Source},
     record::fields::{Fields, not_found, to_fields},
     store::{keys::Keys, token::Token},
     telemetry::{

@@ -6,12 +6,12 @@ use std::{
 };
 
 use crate::{
-    answer::{Lookup, Source},
     engine::{
         Inner, Outcome, Settings,
         single_flight::{Arrival, Flight, Leader},
     },
     error::Error,
+    outcome::{Lookup, Source},
     store::token::Token,
     telemetry::{event::Event, trace},
 };

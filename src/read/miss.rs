@@ -13,10 +13,10 @@ use super::{
     wait_for_lease::Bell,
 };
 use crate::{
-    answer::{Lookup, Source},
     engine::Outcome,
     error::Error,
     loaded::Loaded,
+    outcome::{Lookup, Source},
     store::{keys::Keys, token::Token},
 };
 

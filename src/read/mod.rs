@@ -46,11 +46,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::{lookup::Asking, refresh::Cached};
 use crate::{
-    answer::{Lookup, Source},
     engine::{Inner, Look, freshness::State},
     error::Error,
     loaded::Loaded,
     near::Seat,
+    outcome::{Lookup, Source},
     record::fields::from_fields,
     store::{Entry, keys::Keys},
     telemetry::{

@@ -8,9 +8,9 @@ use std::{
 };
 
 use crate::{
-    answer::{Lookup, Source},
     engine::Inner,
     near::Seat,
+    outcome::{Lookup, Source},
     telemetry::trace,
 };
 

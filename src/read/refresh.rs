@@ -10,10 +10,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::lookup::Asking;
 use crate::{
-    answer::{Lookup, Source},
     engine::{Outcome, freshness::State},
     error::Error,
     loaded::Loaded,
+    outcome::{Lookup, Source},
     store::{Refresh, keys::Keys, token::Token},
     telemetry::{event::Event, trace},
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{answer::Source, error::Error};
+use crate::{error::Error, outcome::Source};
 
 /// Hears what happens in a cache, event by event. Set by
 /// [`CacheBuilder::observer`](crate::CacheBuilder::observer).

@@ -10,7 +10,7 @@ use metrics::{
 };
 
 use super::event::Event;
-use crate::answer::Source;
+use crate::outcome::Source;
 
 const LOOKUPS: &str = "cache_aside_lookups_total";
 const LOOKUP_ERRORS: &str = "cache_aside_lookup_errors_total";

@@ -15,7 +15,7 @@ use super::{
     stats::Counters,
     trace,
 };
-use crate::{answer::Source, error::Error, record::fields::Unstorable};
+use crate::{error::Error, outcome::Source, record::fields::Unstorable};
 
 /// Of one cache.
 pub(crate) struct Reporter {

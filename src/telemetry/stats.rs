@@ -6,7 +6,7 @@ use super::{
     event::{Event, Load},
     shards::Shards,
 };
-use crate::answer::Source;
+use crate::outcome::Source;
 
 /// What a cache has done since it was built or since [`Cache::reset_stats`](crate::Cache::reset_stats).
 ///

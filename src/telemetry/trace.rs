@@ -15,7 +15,7 @@ mod on {
 
     pub(crate) use tracing::span::EnteredSpan as Entered;
 
-    use crate::{answer::Source, error::Error, telemetry::event::Event};
+    use crate::{error::Error, outcome::Source, telemetry::event::Event};
 
     /// The span of a lookup. Its fields are filled in when they are known.
     pub(crate) struct Lookup(Entered);
@@ -96,7 +96,7 @@ mod on {
 
 #[cfg(not(feature = "tracing"))]
 mod off {
-    use crate::{answer::Source, error::Error, telemetry::event::Event};
+    use crate::{error::Error, outcome::Source, telemetry::event::Event};
 
     /// In the place of a span.
     pub(crate) struct Entered;

@@ -9,9 +9,9 @@ use std::{
 };
 
 use crate::{
-    answer::Written,
     engine::{Inner, lease_renewal::Keeping},
     error::{Error, WriteError},
+    outcome::Written,
     store::{Store, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Write},

@@ -11,9 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::state::{Degraded, Right, Stand};
 use crate::{
-    answer::Source,
     engine::{Outcome, lease_renewal::Keeping},
     error::Error,
+    outcome::Source,
     read::{
         acquired::Told,
         load::Ran,

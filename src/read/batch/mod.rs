@@ -35,9 +35,9 @@ use super::{
     lookup::{Asking, Wishes},
 };
 use crate::{
-    answer::{Lookup, Source},
     engine::Inner,
     error::Error,
+    outcome::{Lookup, Source},
     telemetry::trace,
 };
 

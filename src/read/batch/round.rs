@@ -13,11 +13,11 @@ use super::{
     state::{Right, Stand},
 };
 use crate::{
-    answer::Lookup,
     engine::Inner,
     error::{Cause, Error},
     loaded::Loaded,
     near::Seat,
+    outcome::Lookup,
     read::{Seen, load::Ran, lookup::Wishes, near_hit},
     record::fields::Fields,
     store::{Due, End, Finish, Question},

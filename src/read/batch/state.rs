@@ -6,13 +6,13 @@ use std::{
 };
 
 use crate::{
-    answer::Lookup,
     engine::{
         Outcome,
         lease_renewal::Keeping,
         single_flight::{Flight, Leader},
     },
     error::Error,
+    outcome::Lookup,
     read::{lookup::Lead, refresh::Cached},
     store::token::Token,
 };

@@ -9,7 +9,7 @@ use super::{
     state::{Degraded, Right, Stand},
 };
 use crate::{
-    answer::Source, engine::single_flight::Arrival, error::Error, telemetry::event::Event,
+    engine::single_flight::Arrival, error::Error, outcome::Source, telemetry::event::Event,
 };
 
 impl<R: Serialize + DeserializeOwned> Item<'_, R> {
