@@ -70,7 +70,7 @@ fn main() {
     let plain: Cache = builder().build().unwrap();
     let with_ttl: Cache = builder().early_refresh(1.0).build().unwrap();
     let near: Cache = builder().near_cache(10_000).build().unwrap();
-    until(|| near.stats().listening);
+    until(|| near.stats().tracking_live);
     let ids: Vec<_> = (0..MANY).map(|nth| format!("p-{nth:03}")).collect();
     let load_all = |missing: &[&str]| {
         let loaded = missing.iter().map(|id| ((*id).to_owned(), loaf()));

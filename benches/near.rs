@@ -31,7 +31,7 @@ fn cache(server: &Server, set: impl Fn(CacheBuilder) -> CacheBuilder) -> Cache {
 }
 
 fn listening(cache: Cache) -> Cache {
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     cache
 }
 
@@ -184,8 +184,8 @@ fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f6
         let all: Vec<_> = (0..threads).map(|_| scope.spawn(calls)).collect();
         all.into_iter().map(|each| each.join().unwrap()).max()
     });
-    let took = ended.unwrap() - *began.get().unwrap();
-    took.as_secs_f64() / f64::from(CALLS)
+    let elapsed = ended.unwrap() - *began.get().unwrap();
+    elapsed.as_secs_f64() / f64::from(CALLS)
 }
 
 /// One process loads for 20 ms, three wait.

@@ -4,7 +4,7 @@
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
--- ARGV[3]  'look': hand the record over if there is one; 'skip': do not look
+-- ARGV[3]  'recheck': hand the record over if there is one; 'skip': do not look
 --          (the caller has seen the record and cannot use it)
 --
 -- Returns  {'record', field, value, ...}      somebody filled it in the meantime
@@ -19,7 +19,7 @@
 -- not repeat the question with it, because the first one may still be on its
 -- way, and would set the lease again after an invalidation has ended it.
 
-if ARGV[3] == 'look' then
+if ARGV[3] == 'recheck' then
   -- pcall: a key of a foreign type counts as no record, and the fill replaces it
   local record = redis.pcall('HGETALL', KEYS[1])
   if not record.err and #record > 0 then

@@ -12,7 +12,7 @@ pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
 ///
 /// A failing Redis never makes [`get`](crate::Cache::get) fail: the lookup is then
 /// [degraded](crate::Source::Degraded) to the loader, and
-/// [`Lookup::degraded_by`](crate::Lookup::degraded_by) has the error.
+/// [`Lookup::degraded_cause`](crate::Lookup::degraded_cause) has the error.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {

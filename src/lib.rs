@@ -77,15 +77,15 @@ pub use crate::record::json::Json;
 pub use crate::store::TtlRemaining;
 pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
 pub use crate::telemetry::stats::Stats;
-pub use crate::write::clear::Cleared;
+pub use crate::write::clear::ClearProgress;
 
 /// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
 ///
 /// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step; but for
-/// [`END_ALONE`](scripts::END_ALONE), which touches one of them.
+/// [`DELETE_KEY`](scripts::DELETE_KEY), which touches one of them.
 pub mod scripts {
     pub use crate::redis::script::{
-        ACQUIRE, BACK_OFF, END_ALONE, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
+        ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
         UNGUARD, UPDATE_FIELD,
     };
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// let left = cache.ttl_remaining("/news")?.left().unwrap();
 /// assert!(left <= Duration::from_secs(5));
 ///
-/// cache.options().get("/now", |_| Ok::<_, Infallible>(page(60).not_stored()))?;
+/// cache.options().get("/now", |_| Ok::<_, Infallible>(page(60).no_store()))?;
 /// assert!(cache.peek("/now")?.is_none());
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
@@ -46,7 +46,7 @@ impl<R> Loaded<R> {
     }
 
     /// Has it returned, to all who waited for it, and not cached.
-    pub fn not_stored(self) -> Loaded<R> {
+    pub fn no_store(self) -> Loaded<R> {
         self.ttl(Duration::ZERO)
     }
 }

@@ -25,7 +25,7 @@ pub enum Source {
     Waited,
     /// A loader read it from the primary, without Redis: it failed, or what it holds may be out of date, or a
     /// wait took too long.
-    /// [`Lookup::degraded_by`] says which. The record was not cached.
+    /// [`Lookup::degraded_cause`] says which. The record was not cached.
     Degraded,
 }
 
@@ -92,7 +92,7 @@ impl<R> Lookup<R> {
         }
     }
 
-    pub(crate) fn because_of(self, cause: Error) -> Lookup<R> {
+    pub(crate) fn with_cause(self, cause: Error) -> Lookup<R> {
         Lookup {
             because: Some(Box::new(cause)),
             ..self
@@ -139,7 +139,7 @@ impl<R> Lookup<R> {
 
     /// Why the lookup went without Redis; `None` unless [`Source::Degraded`].
     #[must_use]
-    pub fn degraded_by(&self) -> Option<&Error> {
+    pub fn degraded_cause(&self) -> Option<&Error> {
         self.because.as_deref().filter(|_| !self.is_hit())
     }
 
@@ -155,20 +155,20 @@ impl<R> Lookup<R> {
 #[derive(Debug, Clone)]
 pub struct Written<T> {
     value: T,
-    unguarded_by: Option<Error>,
-    deferred_by: Option<Error>,
+    guard_error: Option<Error>,
+    invalidation_error: Option<Error>,
 }
 
 impl<T> Written<T> {
     pub(crate) fn new(
         value: T,
-        unguarded_by: Option<Error>,
-        deferred_by: Option<Error>,
+        guard_error: Option<Error>,
+        invalidation_error: Option<Error>,
     ) -> Written<T> {
         Written {
             value,
-            unguarded_by,
-            deferred_by,
+            guard_error,
+            invalidation_error,
         }
     }
 
@@ -187,15 +187,15 @@ impl<T> Written<T> {
     /// Why there was no guard; `None` if there was. Without one a crash in the midst of the write would have left the
     /// old record.
     #[must_use]
-    pub fn unguarded_by(&self) -> Option<&Error> {
-        self.unguarded_by.as_ref()
+    pub fn guard_error(&self) -> Option<&Error> {
+        self.guard_error.as_ref()
     }
 
     /// Why Redis has not been told yet; `None` if it has. The invalidation is remembered and will be replayed.
     /// Until then this process does not read the record from Redis; other processes may still find the old
     /// one there.
     #[must_use]
-    pub fn deferred_by(&self) -> Option<&Error> {
-        self.deferred_by.as_ref()
+    pub fn invalidation_error(&self) -> Option<&Error> {
+        self.invalidation_error.as_ref()
     }
 }

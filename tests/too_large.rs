@@ -36,7 +36,7 @@ fn builder(server: &Server) -> CacheBuilder {
 
 fn cache(server: &Server) -> Cache {
     let cache: Cache = builder(server).build().unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     cache
 }
 
@@ -82,7 +82,7 @@ fn a_fill_that_the_server_refuses_gives_its_lease_back() {
         let began = Instant::now();
         let found = cache.get("large", load_large).unwrap();
         assert_eq!(found.source(), Source::Loaded);
-        assert!(found.degraded_by().is_none());
+        assert!(found.degraded_cause().is_none());
         assert!(began.elapsed() < LEASE_TTL / 4);
         until(|| !is_held(&server, "large"));
     }

@@ -55,7 +55,11 @@ fn row(effort: Effort, count: u32, near: bool) -> [f64; 8] {
             caches.push(cache.build().unwrap());
         }
     });
-    until(|| caches.iter().all(|cache| cache.stats().listening == near));
+    until(|| {
+        caches
+            .iter()
+            .all(|cache| cache.stats().tracking_live == near)
+    });
     let get = |cache: &Cache, id: &str| {
         let found = cache.get(id, |_| Ok::<_, Infallible>(Some(loaf())));
         black_box(found).unwrap().is_hit()

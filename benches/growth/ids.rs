@@ -58,7 +58,7 @@ fn row(
     let plain_memory = grown(|| read_all(plain, count));
     let near = server.builder().ttl(HOUR).near_cache(CAPACITY);
     let near: Cache = near.build().unwrap();
-    until(|| near.stats().listening);
+    until(|| near.stats().tracking_live);
     let near_memory = grown(|| read_all(&near, count));
     let get = |cache: &Cache, id: &str| {
         let found = cache.get(id, |_| Ok::<_, Infallible>(Some(loaf())));

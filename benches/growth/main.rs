@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
     let page = format!(
         "# How cost grows\n\n\
-        By `cargo bench --bench growth`: medians of calls that took turns, over loopback TCP, \
+        By `cargo bench --bench growth`: medians of calls that elapsed turns, over loopback TCP, \
         beside the same commands by redis-rs on one held connection. {machine}.\n\n\
         An exponent of 0: it doesn't grow. Of 1: as much as what is varied. The first is fitted to all rows, the second \
         is that of the last step alone, where what a round trip costs in any case weighs least. The rows come one after \

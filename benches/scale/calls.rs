@@ -20,7 +20,7 @@ pub(crate) struct Cost {
     /// One caller.
     pub(crate) alone: f64,
     /// Sixteen.
-    pub(crate) crowd: f64,
+    pub(crate) loaded: f64,
     /// As the server counts for these commands alone, without the wire.
     pub(crate) inside: f64,
 }
@@ -66,7 +66,7 @@ pub(crate) fn spread(threads: usize, count: usize, call: &(dyn Fn(usize, usize) 
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-fn cost(step: &Step, count: usize, [alone, crowd]: &[Vec<Spent>; 2]) -> Cost {
+fn cost(step: &Step, count: usize, [alone, loaded]: &[Vec<Spent>; 2]) -> Cost {
     let middle = |spent: &[Spent], figure: &dyn Fn(&Spent) -> f64| {
         least(&spent.iter().map(figure).collect::<Vec<_>>())
     };
@@ -88,7 +88,7 @@ fn cost(step: &Step, count: usize, [alone, crowd]: &[Vec<Spent>; 2]) -> Cost {
         name: step.name,
         sends: step.sends,
         alone: middle(alone, &cpu),
-        crowd: middle(crowd, &cpu),
+        loaded: middle(loaded, &cpu),
         inside: middle(alone, &inside),
     }
 }

@@ -38,7 +38,7 @@ fn each_listener(all: &[Change], name: &str) -> f64 {
 
 impl Constants {
     pub(crate) fn of(measured: &Measured) -> Constants {
-        let crowd = |name| cost(&measured.calls, name).crowd;
+        let loaded = |name| cost(&measured.calls, name).loaded;
         let changes = &measured.changes;
         // A turn with one key, and a hundredth of one with a hundred.
         let (one, hundred) = (
@@ -49,17 +49,17 @@ impl Constants {
         let most = f64::from(PREFIXES[PREFIXES.len() - 1]);
         let slope = |figures: &[f64]| (figures[figures.len() - 1] - figures[1]) / (most - 1.0);
         Constants {
-            hit: crowd("hit"),
-            shared_hit: crowd("hit, 50 threads"),
-            near_miss: crowd("hit with the TTL"),
-            miss: crowd("miss"),
+            hit: loaded("hit"),
+            shared_hit: loaded("hit, 50 threads"),
+            near_miss: loaded("hit with the TTL"),
+            miss: loaded("miss"),
             steps_of_a_miss: ["hit", "`acquire`: acquired", "`fill`"]
-                .map(crowd)
+                .map(loaded)
                 .iter()
                 .sum(),
-            invalidate: crowd("`invalidate`"),
-            held: crowd("`acquire`: held"),
-            renew: crowd("`renew`"),
+            invalidate: loaded("`invalidate`"),
+            held: loaded("`acquire`: held"),
+            renew: loaded("`renew`"),
             turn: one - key,
             key,
             change: each_listener(changes, "`invalidate`") + each_listener(changes, "miss"),

@@ -7,11 +7,12 @@
 //! them a little dearer, and no longer.
 //!
 //! A file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process` and `waits` measure, with a `meter` on the
-//! server and `listeners`; `constants` takes what the formulas need, `reckoning` has them and the plan, `tables` and `plot`
+//! server and `listeners`; `constants` takes what the formulas need, `capacity_plan` has them and the plan, `tables` and `plot`
 //! show it.
 
 mod beside;
 mod calls;
+mod capacity_plan;
 mod constants;
 mod expiry;
 mod listeners;
@@ -28,7 +29,6 @@ mod process;
 #[path = "../../examples/support/progress.rs"]
 mod progress;
 mod pushes;
-mod reckoning;
 mod show;
 mod steps;
 #[path = "../../tests/support/mod.rs"]

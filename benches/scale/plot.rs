@@ -6,10 +6,10 @@ use plotters::{coord::Shift, prelude::*};
 
 use crate::{
     Measured,
+    capacity_plan::FLEETS,
     constants::Constants,
     paint::{BLUE, FAINT, GRID, INK, ORANGE, PAPER, font, power_of_ten},
     pushes::LISTENERS,
-    reckoning::FLEETS,
     show::plain,
 };
 

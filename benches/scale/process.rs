@@ -44,7 +44,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
         .near_cache(10_000)
         .build()
         .unwrap();
-    until(|| near.stats().listening);
+    until(|| near.stats().tracking_live);
     let mut all: [Vec<f64>; 4] = Default::default();
     for _ in 0..effort.rounds(5) {
         // What was pushed before is heard by then, or reading it again is no near hit.
@@ -128,7 +128,7 @@ pub(crate) fn heartbeat(effort: Effort, done: impl Fn()) -> Heartbeat {
     let all: Vec<Cache> = (0..count)
         .map(|_| patient::on(&redis).near_cache(10).build().unwrap())
         .collect();
-    until(|| all.iter().all(|cache| cache.stats().listening));
+    until(|| all.iter().all(|cache| cache.stats().tracking_live));
     let before = listeners_ran();
     let spent = meter.spent(|| thread::sleep(length));
     let process = listeners_ran() - before;

@@ -12,7 +12,7 @@ use crate::{
 
 /// A server that much is asked of deals with several requests in each turn of its event loop, and with a quick one while
 /// the next arrives; so a call costs it less than one that comes alone and wakes it.
-const CROWD: usize = 16;
+const THREADS: usize = 16;
 
 const LOOK: &[(&str, u8)] = &[("hgetall", 1)];
 const SCRIPT: &[(&str, u8)] = &[("evalsha", 1)];
@@ -40,7 +40,7 @@ pub(crate) struct Step {
     pub(crate) sends: &'static str,
     /// Those commands, and how often each call sends them; a script's own are within the script's.
     pub(crate) parts: &'static [(&'static str, u8)],
-    /// Of the crowd.
+    /// With all threads.
     pub(crate) threads: usize,
     /// The thread's number, and that of the call.
     pub(crate) run: Run,
@@ -58,7 +58,7 @@ const fn step(
         name,
         sends,
         parts,
-        threads: CROWD,
+        threads: THREADS,
         run,
     }
 }
@@ -130,10 +130,10 @@ pub(crate) const STEPS: &[Step] = &[
         },
     ),
     script("`acquire`: acquired", |on, thread, number| {
-        on.call(&on.acquire, &[TOKEN, "60000", "look"], thread, number);
+        on.call(&on.acquire, &[TOKEN, "60000", "recheck"], thread, number);
     }),
     script("`acquire`: held; a poll", |on, thread, number| {
-        on.call(&on.acquire, &[OTHER, "60000", "look"], thread, number);
+        on.call(&on.acquire, &[OTHER, "60000", "recheck"], thread, number);
     }),
     script("`renew`", |on, thread, number| {
         on.call(&on.renew, &[TOKEN, "60000"], thread, number);
@@ -160,7 +160,7 @@ pub(crate) struct Ground {
     plain: Cache,
     shared: Cache,
     with_ttl: Cache,
-    /// One for each thread of the crowd.
+    /// One for each of the threads.
     connections: Vec<Mutex<Connection>>,
     acquire: Script,
     renew: Script,
@@ -184,7 +184,7 @@ impl Ground {
             shared: patient::on(&few).build().unwrap(),
             // It asks for the TTL, and has no reason to refresh.
             with_ttl: patient::on(&all).early_refresh(0.001).build().unwrap(),
-            connections: (0..CROWD).map(|_| Mutex::new(server.connect())).collect(),
+            connections: (0..THREADS).map(|_| Mutex::new(server.connect())).collect(),
             acquire: script(scripts::ACQUIRE),
             renew: script(scripts::RENEW),
             fill: script(scripts::FILL),

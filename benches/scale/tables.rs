@@ -4,10 +4,10 @@ use std::iter;
 
 use crate::{
     Measured, beside,
+    capacity_plan::{FLEETS, figures},
     constants::Constants,
     prefixes::PREFIXES,
     pushes::LISTENERS,
-    reckoning::{FLEETS, figures},
     show::{micros, plain},
     waits::LOADS,
 };
@@ -55,7 +55,7 @@ fn calls(measured: &Measured) -> String {
     let head = ["", "sends", "16 callers", "1 caller", "the commands alone"];
     let rows = measured.calls.iter().map(|cost| {
         let names = [cost.name, cost.sends].map(str::to_owned).into_iter();
-        let costs = [cost.crowd, cost.alone, cost.inside].map(micros);
+        let costs = [cost.loaded, cost.alone, cost.inside].map(micros);
         names.chain(costs).collect()
     });
     table(&head.map(str::to_owned), rows)

@@ -33,7 +33,7 @@ pub(crate) fn waits(effort: Effort, done: impl Fn()) -> Waits {
         until(|| {
             caches
                 .iter()
-                .all(|cache| cache.stats().listening == tracking)
+                .all(|cache| cache.stats().tracking_live == tracking)
         });
         let rounds = effort.rounds(5);
         LOADS.map(|millis| {

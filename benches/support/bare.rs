@@ -50,7 +50,11 @@ impl Bare {
     pub(crate) fn miss(&mut self) {
         self.hgetall();
         let mut acquire = self.acquire.key(&self.key);
-        acquire.key(&self.lease).arg("token").arg(2000).arg("look");
+        acquire
+            .key(&self.lease)
+            .arg("token")
+            .arg(2000)
+            .arg("recheck");
         acquire.invoke::<()>(&mut self.connection).unwrap();
         let mut fill = self.fill.key(&self.key);
         fill.key(&self.lease).arg("token").arg(30_000);

@@ -6,7 +6,7 @@ use cache_aside::store::{Failure, Keys, Refresh, Store, Token};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::pass_on::pass_on;
+use crate::delegate::delegate;
 
 /// The rule that is broken: of all who ask to load a record anew, one may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -42,5 +42,5 @@ impl Store for Broken {
         }
     }
 
-    pass_on! { within: read read_with_ttl acquire fill release back_off renew invalidate expire guard unguard update_field update ttl ping }
+    delegate! { within: read read_with_ttl acquire fill release back_off renew invalidate expire guard unguard update_field update ttl ping }
 }

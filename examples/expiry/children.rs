@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     child::{lines_until_orphaned, say},
-    crew::Crew,
     instant::Instant,
     parent::{Processes, Talk, unexpected},
     plan::{Plan, Read},
+    workers::Workers,
 };
 
 /// What a child says.
@@ -85,9 +85,9 @@ pub(crate) fn live() -> Result<(), String> {
     let outcome = hear().and_then(|line| {
         let (plan, number): (Plan, _) = read(&line)?;
         let runs = plan.runs.len();
-        let crew = Crew::new(plan, number)?;
+        let workers = Workers::new(plan, number)?;
         for run in 0..runs {
-            let reads = crew.run(run, || {
+            let reads = workers.run(run, || {
                 tell(Message::Ready)?;
                 read(&hear()?)
             })?;

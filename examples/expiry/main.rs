@@ -4,7 +4,7 @@
 //! cargo run --release --example expiry
 //! ```
 //!
-//! A file each: `args` (the flags), `children` (the processes), `plan` (what processes tell each other), `crew` (the
+//! A file each: `args` (the flags), `children` (the processes), `plan` (what processes tell each other), `workers` (the
 //! readers of one), `broken` (a store that must be found out), `outcome` (the figures of a run), `promise` (what must
 //! hold in it), `print` and `plot` (what came of it).
 
@@ -15,9 +15,11 @@ mod child;
 mod children;
 #[path = "../support/args.rs"]
 mod command_line;
-mod crew;
+#[path = "../../tests/support/delegate.rs"]
+mod delegate;
 #[path = "../support/instant.rs"]
 mod instant;
+mod invariants;
 mod outcome;
 #[path = "../support/page.rs"]
 mod page;
@@ -25,16 +27,14 @@ mod page;
 mod paint;
 #[path = "../support/parent.rs"]
 mod parent;
-#[path = "../../tests/support/pass_on.rs"]
-mod pass_on;
-#[path = "../support/place.rs"]
-mod place;
 mod plan;
 mod plot;
 mod print;
 #[path = "../support/progress.rs"]
 mod progress;
-mod promise;
+#[path = "../support/run_server.rs"]
+mod run_server;
+mod workers;
 
 use std::{process::ExitCode, thread, time::Duration};
 
@@ -42,8 +42,8 @@ use crate::{
     args::Args,
     children::Children,
     outcome::Outcome,
-    place::Place,
     plan::{Plan, Run},
+    run_server::RunServer,
 };
 
 /// The runs could not be done, which says nothing about the cache.
@@ -73,7 +73,7 @@ fn show(args: &Args) -> Result<ExitCode, String> {
         return Err("--seconds: a run must be as long as two TTLs at least".to_owned());
     }
     let ids = (0..args.runs.len()).map(Run::id).collect();
-    let place = Place::prepare("expiry", args.redis_url.as_deref(), ids)?;
+    let place = RunServer::prepare("expiry", args.redis_url.as_deref(), ids)?;
     let plan = Plan {
         url: place.url.clone(),
         prefix: place.prefix.clone(),
@@ -92,7 +92,7 @@ fn show(args: &Args) -> Result<ExitCode, String> {
     let flaws: Vec<_> = outcomes
         .iter()
         .flat_map(|outcome| {
-            let flaws = promise::broken(&plan, outcome);
+            let flaws = invariants::broken(&plan, outcome);
             flaws.into_iter().map(|flaw| (outcome.run.title(), flaw))
         })
         .collect();
@@ -107,7 +107,7 @@ fn show(args: &Args) -> Result<ExitCode, String> {
 }
 
 /// One after the other.
-fn run_all(plan: &Plan, place: &Place) -> Result<Vec<Outcome>, String> {
+fn run_all(plan: &Plan, place: &RunServer) -> Result<Vec<Outcome>, String> {
     let mut children = Children::start(plan, |processes| place.keep(processes))?;
     let seconds = plan.time.as_secs();
     let bar = progress::bar("second", plan.runs.len() as u64 * seconds);

@@ -226,8 +226,8 @@ fn draw_loads(chart: &mut Chart<'_, '_>, outcome: &Outcome) -> Drawn<()> {
     let loads = outcome.reads().filter_map(|read| {
         let succeeded = read.load?.succeeded;
         let at = read.load?.began.since(outcome.start).as_secs_f64();
-        let took = read.took().as_secs_f64();
-        Some(Circle::new((at, took), 3, dot(succeeded)))
+        let elapsed = read.took().as_secs_f64();
+        Some(Circle::new((at, elapsed), 3, dot(succeeded)))
     });
     chart.draw_series(loads)?;
     Ok(())

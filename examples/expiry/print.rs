@@ -4,10 +4,10 @@ use indicatif::HumanCount;
 
 use crate::{
     args::Args,
+    invariants,
     outcome::Outcome,
     page::{Page, duration},
     plan::{How, Plan, Read},
-    promise,
 };
 
 /// As wide as the longest label and a gap.
@@ -86,7 +86,7 @@ fn counts(page: &mut Page, plan: &Plan, outcomes: &[Outcome]) {
         ratio(it.loads_per_ttl(plan))
     });
     row(page, outcomes, "    allowed", |it| {
-        ratio(promise::most_loads_per_ttl(plan, it))
+        ratio(invariants::most_loads_per_ttl(plan, it))
     });
     row(page, outcomes, "  at the same time", |it| {
         count(it.loads_at_once())

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use crate::{broken::Break, weather::Only};
+use crate::{broken::Break, fault_schedule::Only};
 
 /// Reads and writes a few records from many processes at once, and checks every lookup
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@ pub(crate) enum Break {
     /// A fill doesn't look whether its token still stands in the lease
     Fill,
     /// A load is shared by its key: whoever asks while it is under way joins it, also after an invalidation
-    Flights,
+    SingleFlight,
     /// The end of a write, its lapse, and an invalidation leave the nonce of a guard as it is
     Nonce,
     /// An update isn't watched: it is done when it comes late, though it has been given up
@@ -86,7 +86,7 @@ impl Break {
                     "if false then",
                 ),
             )],
-            Break::Flights => {
+            Break::SingleFlight => {
                 let ask = "if redis.call('SET', KEYS[2]";
                 let acquire = changed(ACQUIRE, ask, &format!("{JOIN}{ask}"));
                 let acquired = "return {'acquired'}";

@@ -8,8 +8,8 @@ use std::{
 use cache_aside::{Cache, Error, Redis, RedisBuilder};
 
 use crate::{
-    crew::{LEASE_TTL, NEAR_STALENESS},
     plan::{Plan, TIMEOUT},
+    workers::{LEASE_TTL, NEAR_STALENESS},
 };
 
 /// Nodes are asked one after the other, and each may be late on a machine that starts them all.

@@ -23,8 +23,8 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use crate::{
     child::{lines_until_orphaned, say},
-    crew::Crew,
     plan::{Message, Plan},
+    workers::Workers,
 };
 
 /// The parent's ends of the talk with all children. Dropped, they are ended.
@@ -125,15 +125,15 @@ pub(crate) fn live() -> Result<(), String> {
 
     let outcome = hear().and_then(|line| {
         let plan: Plan = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        let crew = Crew::new(plan)?;
+        let workers = Workers::new(plan)?;
         say(&Message::Connected)?;
         hear()?;
-        match crew.work(say)? {
+        match workers.work(say)? {
             Some(violation) => say(&Message::Violation(Box::new(violation)))?,
             None => say(&Message::Done)?,
         }
         hear()?;
-        say(&Message::Ended(Box::new(crew.end())))
+        say(&Message::Ended(Box::new(workers.end())))
     });
     // The parent says what failed, to its user.
     outcome.or_else(|why| say(&Message::Failed(why)))

@@ -4,46 +4,46 @@
 //! cargo run --release --example history -- --processes 4 --threads 8 --operations 1000000
 //! ```
 //!
-//! A file each: `args` (the flags), `ground` (servers and proxies), `run` (one run), `children` (the processes),
-//! `plan` (what processes tell each other), `crew` (the threads of one), `caches` (what they use), `reader` and
-//! `writer` (what they do), `primary` (what is true), `weather` (when faults happen), `sky`, `proxy` and `wire` (what
-//! they do to bytes), `broken` (protocols that must be found out), `dice`, and `print` (what came of it).
+//! A file each: `args` (the flags), `environment` (servers and proxies), `run` (one run), `children` (the processes),
+//! `plan` (what processes tell each other), `workers` (the threads of one), `caches` (what they use), `reader` and
+//! `writer` (what they do), `primary` (what is true), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (what
+//! they do to bytes), `broken` (protocols that must be found out), `random`, and `print` (what came of it).
 //!
-//! With an address that is moved, `moves` does that. On a cluster `plates` in the place of servers and proxies, `burst` and `quake` (what happens to them), `probe` (for
+//! With an address that is moved, `moves` does that. On a cluster `test_cluster` in the place of servers and proxies, `burst` and `cluster_faults` (what happens to them), `probe` (for
 //! how long that shows), and `failovers` (which stale answers they explain).
 
 mod args;
 mod broken;
-#[cfg(feature = "cluster")]
-mod burst;
 mod caches;
 #[path = "../support/child.rs"]
 mod child;
 mod children;
+#[cfg(feature = "cluster")]
+mod cluster_fault;
+#[cfg(feature = "cluster")]
+mod cluster_faults;
 #[path = "../support/args.rs"]
 mod command_line;
-mod crew;
-mod dice;
+mod environment;
 mod failovers;
-mod ground;
+mod fault_injector;
+mod fault_schedule;
 mod moves;
 #[path = "../support/page.rs"]
 mod page;
 mod plan;
-#[cfg_attr(not(feature = "cluster"), path = "no_plates.rs")]
-mod plates;
 mod primary;
 mod print;
 #[cfg(feature = "cluster")]
 mod probe;
 mod proxy;
-#[cfg(feature = "cluster")]
-mod quake;
+mod random;
 mod reader;
 mod run;
-mod sky;
-mod weather;
+#[cfg_attr(not(feature = "cluster"), path = "no_test_cluster.rs")]
+mod test_cluster;
 mod wire;
+mod workers;
 mod writer;
 
 use std::{
@@ -55,8 +55,8 @@ use std::{
 };
 
 #[cfg(feature = "cluster")]
-use crate::ground::support;
-use crate::{args::Args, ground::Ground, run::End};
+use crate::environment::support;
+use crate::{args::Args, environment::Environment, run::End};
 
 /// The run could not be done, which says nothing about the cache.
 const TROUBLE: u8 = 2;
@@ -82,10 +82,10 @@ fn check(args: &Args) -> Result<ExitCode, String> {
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, SeqCst)).map_err(|error| error.to_string())?;
 
-    let mut ground = Ground::prepare(args)?;
-    print::heading(args, ground.seed).print()?;
-    let outcome = run::run(args, &mut ground, &interrupted)?;
-    print::report(&outcome, &ground)?.print()?;
+    let mut environment = Environment::prepare(args)?;
+    print::heading(args, environment.seed).print()?;
+    let outcome = run::run(args, &mut environment, &interrupted)?;
+    print::report(&outcome, &environment)?.print()?;
     let is_clean = match &outcome.end {
         End::Clean(tally) => tally.pending == 0 && outcome.chronicle.eternal.is_empty(),
         End::Violation(_) => false,

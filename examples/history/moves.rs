@@ -19,10 +19,10 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use redis::{RedisResult, cmd};
 
 use crate::{
-    dice::Dice,
+    environment::support::Server,
     failovers::Failovers,
-    ground::support::Server,
-    weather::{Chronicle, LOOK_EVERY, connect, look_for_eternal_keys},
+    fault_schedule::{FaultReport, LOOK_EVERY, connect, look_for_eternal_keys},
+    random::Random,
 };
 
 /// Within this time processes notice a move, as the documentation promises.
@@ -62,24 +62,24 @@ impl Pair {
     }
 
     /// Moves the address every few seconds, unless that is not wanted.
-    pub(crate) fn blow(
+    pub(crate) fn run_faults(
         &mut self,
         moves: bool,
-        mut dice: Dice,
+        mut random: Random,
         failovers: &Failovers,
         interrupted: &AtomicBool,
         over: &Receiver<()>,
-    ) -> Result<Chronicle, String> {
-        let mut chronicle = Chronicle::default();
-        let mut next_move = Instant::now() + dice.millis(500, 1500);
+    ) -> Result<FaultReport, String> {
+        let mut chronicle = FaultReport::default();
+        let mut next_move = Instant::now() + random.millis(500, 1500);
         loop {
             let is_over = over.recv_timeout(LOOK_EVERY / 4) != Err(RecvTimeoutError::Timeout);
             let done = self.look(&mut chronicle, failovers).and_then(|()| {
                 if moves && !is_over && Instant::now() >= next_move {
-                    let cut_off = dice.one_in(2).then(|| dice.millis(500, 2000));
+                    let cut_off = random.one_in(2).then(|| random.millis(500, 2000));
                     let name = self.swap(cut_off, failovers)?;
                     *chronicle.bursts.entry(name).or_default() += 1;
-                    next_move = Instant::now() + dice.millis(1000, 3000);
+                    next_move = Instant::now() + random.millis(1000, 3000);
                 }
                 Ok(())
             });
@@ -90,7 +90,7 @@ impl Pair {
         }
     }
 
-    fn look(&self, chronicle: &mut Chronicle, failovers: &Failovers) -> RedisResult<()> {
+    fn look(&self, chronicle: &mut FaultReport, failovers: &Failovers) -> RedisResult<()> {
         failovers.looked(None);
         let master = &self.servers[self.master];
         look_for_eternal_keys(&mut connect(&master.admin_url())?, chronicle)

@@ -2,11 +2,11 @@
 
 use crate::{
     args::Args,
-    crew::NEAR_STALENESS,
-    ground::Ground,
+    environment::Environment,
     page::{Page, duration},
     plan::{Tally, Violation},
     run::{End, Outcome},
+    workers::NEAR_STALENESS,
 };
 
 /// As wide as the longest label and a gap.
@@ -47,7 +47,7 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
 }
 
 /// What has happened.
-pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String> {
+pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Page, String> {
     let mut page = Page::new(LABEL);
     page.line("");
     let seconds = outcome.time.as_secs_f64();
@@ -59,9 +59,9 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
         page.row(label, &format!("{times:>4} {name}"));
     }
     recoveries(&mut page, outcome);
-    let failovers = ground.failovers.count();
+    let failovers = environment.failovers.count();
     if failovers > 0 {
-        let label = if ground.is_moving() {
+        let label = if environment.is_moving() {
             "Moves"
         } else {
             "Failovers"
@@ -82,12 +82,12 @@ pub(crate) fn report(outcome: &Outcome, ground: &Ground) -> Result<Page, String>
                 },
             );
             page.row("Still to be replayed", &tally.pending.to_string());
-            stale(&mut page, outcome, tally, ground);
+            stale(&mut page, outcome, tally, environment);
             page.row("Violations", "none");
         }
         End::Violation(violation) => {
             page.line("");
-            violated(&mut page, violation, ground)?;
+            violated(&mut page, violation, environment)?;
         }
     }
     Ok(page)
@@ -108,13 +108,13 @@ fn recoveries(page: &mut Page, outcome: &Outcome) {
 }
 
 /// Answers that were stale, all after failovers or moves.
-fn stale(page: &mut Page, outcome: &Outcome, tally: &Tally, ground: &Ground) {
+fn stale(page: &mut Page, outcome: &Outcome, tally: &Tally, environment: &Environment) {
     let staleness = &outcome.staleness;
-    if staleness.stale.is_empty() && !ground.is_moving() {
+    if staleness.stale.is_empty() && !environment.is_moving() {
         return;
     }
     let (stale, lookups) = (staleness.lookups(), tally.lookups());
-    let label = if ground.is_moving() {
+    let label = if environment.is_moving() {
         "Late after moves"
     } else {
         "Stale after failovers"
@@ -164,7 +164,11 @@ fn figures(page: &mut Page, tally: &Tally) {
     );
 }
 
-fn violated(page: &mut Page, violation: &Violation, ground: &Ground) -> Result<(), String> {
+fn violated(
+    page: &mut Page,
+    violation: &Violation,
+    environment: &Environment,
+) -> Result<(), String> {
     let Violation {
         what,
         key,
@@ -192,10 +196,10 @@ fn violated(page: &mut Page, violation: &Violation, ground: &Ground) -> Result<(
         &format!("by thread {thread} of process {process}"),
     );
     page.row("", &format!("began {}", began.relative_to(*ended)));
-    page.row("Seed", &ground.seed.to_string());
+    page.row("Seed", &environment.seed.to_string());
     page.line("");
     page.line("What happened to this record, in milliseconds before the lookup ended:");
-    let writes = ground.primary()?.trail(key).into_iter().map(|event| {
+    let writes = environment.primary()?.trail(key).into_iter().map(|event| {
         let text = format!(
             "version {} by thread {} of process {}, begun {}: {}",
             event.version,
@@ -206,7 +210,7 @@ fn violated(page: &mut Page, violation: &Violation, ground: &Ground) -> Result<(
         );
         (event.ended, text)
     });
-    let mut events: Vec<_> = writes.chain(ground.log.about(key)).collect();
+    let mut events: Vec<_> = writes.chain(environment.log.about(key)).collect();
     events.sort();
     for (instant, text) in &events[events.len().saturating_sub(60)..] {
         page.line(&format!("{:>14}  {text}", instant.relative_to(*ended)));

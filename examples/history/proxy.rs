@@ -15,9 +15,9 @@ use std::{
 
 use crate::{
     broken::Swap,
-    dice::Dice,
-    ground::support::acl::url_at,
-    sky::{Direction, Fault, Sky},
+    environment::support::acl::url_at,
+    fault_injector::{Direction, Fault, FaultInjector},
+    random::Random,
     wire::Rewriter,
 };
 
@@ -30,19 +30,29 @@ impl Proxy {
     /// A new connection leads to the port that the address is then; an open one stays where it is.
     pub(crate) fn before(
         address: &Arc<AtomicU16>,
-        sky: &Arc<Sky>,
+        fault_injector: &Arc<FaultInjector>,
         swaps: &[Swap],
         seed: u64,
     ) -> io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        let (address, sky, swaps) = (Arc::clone(address), Arc::clone(sky), swaps.to_vec());
+        let (address, fault_injector, swaps) = (
+            Arc::clone(address),
+            Arc::clone(fault_injector),
+            swaps.to_vec(),
+        );
         thread::Builder::new().spawn(move || {
             let clients = listener.incoming().map_while(Result::ok);
             for (client, number) in clients.zip(0_u64..) {
                 let server = address.load(SeqCst);
                 // What can't be carried is dropped, and so the client hears of it.
-                let _ = carry(client, server, &sky, &swaps, seed.wrapping_add(number));
+                let _ = carry(
+                    client,
+                    server,
+                    &fault_injector,
+                    &swaps,
+                    seed.wrapping_add(number),
+                );
             }
         })?;
         Ok(Proxy { port })
@@ -62,7 +72,7 @@ impl Proxy {
 fn carry(
     client: TcpStream,
     server: u16,
-    sky: &Arc<Sky>,
+    fault_injector: &Arc<FaultInjector>,
     swaps: &[Swap],
     seed: u64,
 ) -> io::Result<()> {
@@ -73,17 +83,17 @@ fn carry(
         from: client.try_clone()?,
         to: server.try_clone()?,
         direction: Direction::Request,
-        sky: Arc::clone(sky),
+        fault_injector: Arc::clone(fault_injector),
         rewriter: Rewriter::new(swaps.to_vec()),
-        dice: Dice::new(seed, 1),
+        random: Random::new(seed, 1),
     };
     let replies = Lane {
         from: server,
         to: client,
         direction: Direction::Reply,
-        sky: Arc::clone(sky),
+        fault_injector: Arc::clone(fault_injector),
         rewriter: Rewriter::new(Vec::new()),
-        dice: Dice::new(seed, 2),
+        random: Random::new(seed, 2),
     };
     for mut lane in [requests, replies] {
         thread::Builder::new().spawn(move || {
@@ -99,9 +109,9 @@ struct Lane {
     from: TcpStream,
     to: TcpStream,
     direction: Direction,
-    sky: Arc<Sky>,
+    fault_injector: Arc<FaultInjector>,
     rewriter: Rewriter,
-    dice: Dice,
+    random: Random,
 }
 
 impl Lane {
@@ -116,9 +126,9 @@ impl Lane {
                     Direction::Reply => self.cut(),
                 };
             }
-            let fault = self
-                .sky
-                .fault(self.direction, &buffer[..length], &mut self.dice);
+            let fault =
+                self.fault_injector
+                    .fault(self.direction, &buffer[..length], &mut self.random);
             let piece = self.rewriter.pass(&buffer[..length]);
             let passed = match fault {
                 None => self.to.write_all(&piece),

@@ -8,10 +8,10 @@ use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 use cache_aside::{Error, Lookup, Record, Source};
 
 use crate::{
-    crew::{LEASE_TTL, NEAR_STALENESS, Row, Worker},
-    dice::Dice,
     plan::{Instant, Violation},
     primary::{Primary, is_deletion, last_deletion, next_deletion},
+    random::Random,
+    workers::{LEASE_TTL, NEAR_STALENESS, Row, Worker},
 };
 
 /// What was known before a lookup began.
@@ -44,8 +44,8 @@ struct Seen {
 impl Worker<'_> {
     pub(crate) fn read(&mut self, row: &Row) {
         let before = self.before(row);
-        let answer = self.crew.cache.get(&row.id, |id| {
-            let read = load(&mut self.primary, &mut self.dice, &[id]);
+        let answer = self.workers.cache.get(&row.id, |id| {
+            let read = load(&mut self.primary, &mut self.random, &[id]);
             Ok::<_, Infallible>(record(id, read[0]))
         });
         self.check(row, &before, &answer);
@@ -54,7 +54,7 @@ impl Worker<'_> {
     /// Looks at what is cached. Where that is nothing, or Redis can't be asked, nothing is said.
     pub(crate) fn peek(&mut self, row: &Row) {
         let before = self.before(row);
-        if let Ok(Some(found)) = self.crew.cache.peek(&row.id) {
+        if let Ok(Some(found)) = self.workers.cache.peek(&row.id) {
             self.check(row, &before, &Ok(found));
         }
     }
@@ -63,8 +63,8 @@ impl Worker<'_> {
     pub(crate) fn read_some(&mut self, rows: &[&Row]) {
         let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
         let ids = rows.iter().map(|row| row.id.as_str());
-        let answers = self.crew.cache.get_many(ids, |ids| {
-            let read = load(&mut self.primary, &mut self.dice, ids);
+        let answers = self.workers.cache.get_many(ids, |ids| {
+            let read = load(&mut self.primary, &mut self.random, ids);
             let found = ids.iter().zip(read);
             let found = found.filter_map(|(&id, read)| Some((id.to_owned(), record(id, read)?)));
             Ok::<_, Infallible>(found.collect::<Vec<_>>())
@@ -84,13 +84,13 @@ impl Worker<'_> {
         Before {
             owed,
             settled,
-            near: if self.crew.plan.near {
+            near: if self.workers.plan.near {
                 row.near.learn(settled, NEAR_STALENESS).max(own)
             } else {
                 0
             },
             late: self
-                .crew
+                .workers
                 .plan
                 .may_be_late
                 .map(|bound| row.late.learn(settled, bound).max(own)),
@@ -167,7 +167,7 @@ impl Worker<'_> {
     ) {
         let ended = Instant::now();
         let source = match answer {
-            Ok(found) => match found.degraded_by() {
+            Ok(found) => match found.degraded_cause() {
                 Some(cause) => format!("{}: {cause}", found.source()),
                 None => found.source().to_string(),
             },
@@ -178,7 +178,7 @@ impl Worker<'_> {
             .ok()
             .and_then(|found| Seen::of(found).version);
         let (what, may_be_lost) = match fault {
-            Fault::Stale(what) => (what.to_owned(), self.crew.plan.may_be_stale),
+            Fault::Stale(what) => (what.to_owned(), self.workers.plan.may_be_stale),
             Fault::Late(what) => (what.to_owned(), true),
             Fault::Other(what) => (what, false),
         };
@@ -197,30 +197,30 @@ impl Worker<'_> {
             owed: before.owed,
             newest: self.primary.newest(&row.id),
             source,
-            process: self.crew.plan.process,
+            process: self.workers.plan.process,
             thread: self.thread,
             began: before.began,
             ended,
             stale_since,
         };
         if may_be_lost {
-            self.crew.was_stale(violation);
+            self.workers.was_stale(violation);
         } else {
-            self.crew.violated(violation);
+            self.workers.violated(violation);
         }
     }
 }
 
 /// What the primary holds, a while later.
-fn load(primary: &mut Primary, dice: &mut Dice, ids: &[&str]) -> Vec<u64> {
-    dice.pause(1);
+fn load(primary: &mut Primary, random: &mut Random, ids: &[&str]) -> Vec<u64> {
+    random.pause(1);
     let read = ids.iter().map(|id| primary.newest(id)).collect();
     // From here on it holds what may grow old.
-    if dice.one_in(24) {
+    if random.one_in(24) {
         let lease = u64::try_from(LEASE_TTL.as_millis()).expect("it is short");
-        std::thread::sleep(dice.millis(lease, 2 * lease));
+        std::thread::sleep(random.millis(lease, 2 * lease));
     } else {
-        dice.pause(2);
+        random.pause(2);
     }
     read
 }

@@ -1,4 +1,4 @@
-//! One run from its start to its end: children at work under changing weather.
+//! One run from its start to its end: children at work under changing fault_schedule.
 
 use std::{
     io::{self, IsTerminal},
@@ -16,10 +16,10 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use crate::{
     args::Args,
     children::Children,
+    environment::Environment,
     failovers::{Failovers, Staleness},
-    ground::Ground,
+    fault_schedule::FaultReport,
     plan::{Message, Tally, Violation},
-    weather::Chronicle,
 };
 
 /// A child that makes no progress for so long hangs: no wait in it is longer than a few seconds.
@@ -34,7 +34,7 @@ pub(crate) struct Outcome {
     pub(crate) operations: u64,
     pub(crate) time: Duration,
     pub(crate) end: End,
-    pub(crate) chronicle: Chronicle,
+    pub(crate) chronicle: FaultReport,
     /// Stale answers after failovers.
     pub(crate) staleness: Staleness,
 }
@@ -48,11 +48,11 @@ pub(crate) enum End {
 /// Runs. `Err`: it could not be done.
 pub(crate) fn run(
     args: &Args,
-    ground: &mut Ground,
+    environment: &mut Environment,
     interrupted: &AtomicBool,
 ) -> Result<Outcome, String> {
-    let mut children = Children::start(&ground.plans(args))?;
-    let failovers = Arc::clone(&ground.failovers);
+    let mut children = Children::start(&environment.plans(args))?;
+    let failovers = Arc::clone(&environment.failovers);
     let mut talk = Talk {
         children: &mut children,
         interrupted,
@@ -63,13 +63,15 @@ pub(crate) fn run(
     talk.all(|message| matches!(message, Message::Connected), |_| ())?;
     let (blowing, over) = channel::bounded(0);
     thread::scope(|scope| {
-        let weather = scope.spawn(|| ground.blow(args, interrupted, over));
+        let fault_schedule = scope.spawn(|| environment.run_faults(args, interrupted, over));
         let began = Instant::now();
         talk.children.tell_all("go")?;
         let found = talk.until_done(Bar::of(args));
         let time = began.elapsed();
         drop(blowing);
-        let chronicle = weather.join().map_err(|_| "the weather panicked")??;
+        let chronicle = fault_schedule
+            .join()
+            .map_err(|_| "the fault_schedule panicked")??;
         // By its last look all is known.
         let end = match found?.or_else(|| talk.unexplained()) {
             Some(violation) => End::Violation(violation),

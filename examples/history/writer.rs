@@ -8,10 +8,10 @@ use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 use cache_aside::{Cache, Error, Record};
 
 use crate::{
-    crew::{Row, Worker, Writers},
     plan::Instant,
     primary::Event,
     reader::record,
+    workers::{Row, Worker, Writers},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ impl Worker<'_> {
             Writers::Here(writer) => (Some(writer.lock()), &BY_ONE[..]),
             Writers::All | Writers::Elsewhere => (None, &BY_ALL[..]),
         };
-        let call = calls[self.dice.index(calls.len())];
+        let call = calls[self.random.index(calls.len())];
         let began = Instant::now();
         let (version, call, told) = match call {
             Call::Write => {
@@ -66,7 +66,7 @@ impl Worker<'_> {
         let event = Event {
             began,
             ended: Instant::now(),
-            process: self.crew.plan.process,
+            process: self.workers.plan.process,
             thread: self.thread,
             version,
             is_settled: settled > 0,
@@ -83,25 +83,25 @@ impl Worker<'_> {
 
     /// Commits within `write`.
     fn guarded(&mut self, row: &Row) -> (u64, Result<(), Error>) {
-        let (primary, dice) = (&mut self.primary, &mut self.dice);
-        let written = self.crew.cache.write(&row.id, || {
+        let (primary, random) = (&mut self.primary, &mut self.random);
+        let written = self.workers.cache.write(&row.id, || {
             // Now and then so long that many others read and write meanwhile, and longer than its guard lasts.
-            let longest = if dice.one_in(6) { 40 } else { 2 };
-            dice.pause(longest);
+            let longest = if random.one_in(6) { 40 } else { 2 };
+            random.pause(longest);
             let version = primary.commit(&row.id);
-            dice.pause(longest);
+            random.pause(longest);
             Ok::<_, Infallible>(version)
         });
         let written = written.expect("the id is a good one, and nothing in it fails");
-        let told = written.deferred_by().cloned().map_or(Ok(()), Err);
+        let told = written.invalidation_error().cloned().map_or(Ok(()), Err);
         (written.into_value(), told)
     }
 
     /// Commits, and tells the cache then. A version that deletes the record leaves nothing to update.
     fn committed_first(&mut self, row: &Row, call: Call) -> (u64, Call, Result<(), Error>) {
         let version = self.primary.commit(&row.id);
-        self.dice.pause(1);
-        let cache = &self.crew.cache;
+        self.random.pause(1);
+        let cache = &self.workers.cache;
         let new = record(&row.id, version);
         let (call, told) = match (call, new) {
             (Call::UpdateField, Some(_)) => {

@@ -50,7 +50,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 
 /// Why it was answered without Redis, or by what is there though it should have been loaded anew.
 fn why(found: &Lookup<Record>) -> Option<String> {
-    let cause = found.degraded_by().or(found.refresh_failed_by());
+    let cause = found.degraded_cause().or(found.refresh_failed_by());
     cause.map(ToString::to_string)
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    pub(crate) fn add_read(&mut self, how: How, took: Duration) {
-        self.reads.entry(how).or_default().add(took);
+    pub(crate) fn add_read(&mut self, how: How, elapsed: Duration) {
+        self.reads.entry(how).or_default().add(elapsed);
     }
 
     pub(crate) fn add_stale(&mut self, example: String) {
@@ -114,8 +114,8 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    pub(crate) fn add(&mut self, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    pub(crate) fn add(&mut self, elapsed: Duration) {
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         self.0.record(nanos).expect("it grows as needed");
     }
 

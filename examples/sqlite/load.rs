@@ -22,7 +22,7 @@ pub(crate) enum Operation {
 
 /// The operations of one thread, without end.
 pub(crate) struct Load {
-    dice: StdRng,
+    rng: StdRng,
     popularity: Zipf<f64>,
     /// Of an operation being a write.
     chance: f64,
@@ -32,7 +32,7 @@ impl Load {
     /// Each thread of a run has a load of its own.
     pub(crate) fn new(args: &Args, seed: u64, thread: u32) -> Load {
         Load {
-            dice: StdRng::seed_from_u64(seed.wrapping_add(thread.into())),
+            rng: StdRng::seed_from_u64(seed.wrapping_add(thread.into())),
             popularity: Zipf::new(args.rows.into(), args.skew)
                 .expect("there are rows, and the exponent is not negative"),
             chance: f64::from(args.writes) / 100.0,
@@ -41,7 +41,7 @@ impl Load {
 
     pub(crate) fn next(&mut self) -> Operation {
         let product = self.product();
-        if self.dice.random_bool(self.chance) {
+        if self.rng.random_bool(self.chance) {
             let change = self.change();
             Operation::Write { product, change }
         } else {
@@ -55,19 +55,19 @@ impl Load {
             clippy::cast_sign_loss,
             reason = "it is a whole number between 1 and the number of rows"
         )]
-        let number = self.dice.sample(self.popularity) as u32;
+        let number = self.rng.sample(self.popularity) as u32;
         number
     }
 
     fn change(&mut self) -> Change {
-        if self.dice.random() {
+        if self.rng.random() {
             Change::Price {
-                cents: self.dice.random_range(PRICES),
+                cents: self.rng.random_range(PRICES),
             }
         } else {
             Change::Rating {
-                customer: self.dice.random_range(1..=CUSTOMERS),
-                stars: self.dice.random_range(1..=5),
+                customer: self.rng.random_range(1..=CUSTOMERS),
+                stars: self.rng.random_range(1..=5),
             }
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn fill(
     transaction.execute_batch(include_str!("schema.sql"))?;
     let mut stock = Stock {
         transaction: &transaction,
-        dice: StdRng::seed_from_u64(1),
+        rng: StdRng::seed_from_u64(1),
         categories: products / IN_A_CATEGORY,
     };
     for category in 1..=stock.categories {
@@ -56,7 +56,7 @@ pub(crate) fn fill(
 
 struct Stock<'a> {
     transaction: &'a Transaction<'a>,
-    dice: StdRng,
+    rng: StdRng,
     categories: u32,
 }
 
@@ -70,9 +70,9 @@ impl Stock<'_> {
 
     /// With its ratings. Popular products, those with small numbers, stand in any category.
     fn add_product(&mut self, product: u32) -> rusqlite::Result<()> {
-        let dice = &mut self.dice;
-        let wood = WOODS.choose(dice).expect("there are some");
-        let thing = THINGS.choose(dice).expect("there are some");
+        let rng = &mut self.rng;
+        let wood = WOODS.choose(rng).expect("there are some");
+        let thing = THINGS.choose(rng).expect("there are some");
         self.transaction
             .prepare_cached(
                 "INSERT INTO product (id, category, name, price_cents, stock)
@@ -80,18 +80,18 @@ impl Stock<'_> {
             )?
             .execute(params![
                 product,
-                dice.random_range(1..=self.categories),
+                rng.random_range(1..=self.categories),
                 format!("{wood} {thing} {product}"),
-                dice.random_range(PRICES),
-                dice.random_range(0..100),
+                rng.random_range(PRICES),
+                rng.random_range(0..100),
             ])?;
         let mut add_rating = self.transaction.prepare_cached(
             // Nobody rates twice.
             "INSERT OR IGNORE INTO rating (product, customer, stars) VALUES (?1, ?2, ?3)",
         )?;
-        for _ in 0..dice.random_range(0..=RATINGS) {
-            let customer = dice.random_range(1..=CUSTOMERS);
-            let stars = dice.random_range(1..=5);
+        for _ in 0..rng.random_range(0..=RATINGS) {
+            let customer = rng.random_range(1..=CUSTOMERS);
+            let stars = rng.random_range(1..=5);
             add_rating.execute([product, customer, stars])?;
         }
         Ok(())

@@ -20,7 +20,7 @@ Examples, each behind `cargo run --release --example stampede --`:
   --processes 4 --threads 50                   one load for 200 readers
   --processes 4 --threads 50 --no-protection   what it is good for
   --processes 8 --threads 50 --tracking        woken at its end, instead of polling
-  --threads 1000 --load-ms 400                 a crowd in one process
+  --threads 1000 --load-ms 400                 many readers in one process
   --threads 50 --missing                       a record that does not exist"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]

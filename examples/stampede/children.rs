@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     child::{lines_until_orphaned, say},
-    crew::Crew,
     parent::{Processes, Talk, unexpected},
     plan::{Plan, Seen},
+    workers::Workers,
 };
 
 /// What a child says.
@@ -83,10 +83,10 @@ pub(crate) fn live() -> Result<(), String> {
     let outcome = hear().and_then(|line| {
         let plan: Plan = serde_json::from_str(&line).map_err(|error| error.to_string())?;
         let rounds = plan.rounds;
-        let crew = Crew::new(plan)?;
+        let workers = Workers::new(plan)?;
         tell(Message::Connected)?;
         for round in 0..rounds {
-            let seen = crew.round(round, || {
+            let seen = workers.round(round, || {
                 tell(Message::Ready)?;
                 hear().map(drop)
             })?;

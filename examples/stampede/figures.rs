@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    ground::Commands,
+    environment::Commands,
     instant::Instant,
     plan::{How, Plan, Reader, Seen},
 };

@@ -4,7 +4,7 @@
 //! cargo run --release --example stampede -- --processes 4 --threads 50
 //! ```
 //!
-//! A file each: `args` (the flags), `ground` (the server and its counters), `crew` (the readers of one process), `children`
+//! A file each: `args` (the flags), `environment` (the server and its counters), `workers` (the readers of one process), `children`
 //! (further processes), `plan` (what processes tell each other), `unprotected` (for comparison), `figures`,
 //! `print` and `histogram` (what came of it).
 
@@ -14,9 +14,8 @@ mod child;
 mod children;
 #[path = "../support/args.rs"]
 mod command_line;
-mod crew;
+mod environment;
 mod figures;
-mod ground;
 mod histogram;
 #[path = "../support/instant.rs"]
 mod instant;
@@ -24,23 +23,24 @@ mod instant;
 mod page;
 #[path = "../support/parent.rs"]
 mod parent;
-#[path = "../support/place.rs"]
-mod place;
 mod plan;
 mod print;
 #[path = "../support/progress.rs"]
 mod progress;
+#[path = "../support/run_server.rs"]
+mod run_server;
 mod unprotected;
+mod workers;
 
 use std::process::ExitCode;
 
 use crate::{
     args::Args,
     children::Children,
-    crew::Crew,
+    environment::Environment,
     figures::{Figures, Requests},
-    ground::Ground,
     plan::Seen,
+    workers::Workers,
 };
 
 fn main() -> ExitCode {
@@ -62,15 +62,15 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), String> {
-    let mut ground = Ground::prepare(args)?;
-    let plan = ground.plan.clone();
-    print::heading(&plan, ground.description()).print()?;
+    let mut environment = Environment::prepare(args)?;
+    let plan = environment.plan.clone();
+    print::heading(&plan, environment.description()).print()?;
 
-    let mut readers = Readers::prepare(&ground)?;
+    let mut readers = Readers::prepare(&environment)?;
     let mut figures = Figures::default();
     let progress = progress::bar("round", plan.rounds.into());
     // Connected, the processes send nothing but lookups from here on.
-    let before = ground.commands()?;
+    let before = environment.commands()?;
     for number in 0..plan.rounds {
         figures.add(readers.round(number)?);
         progress.inc(1);
@@ -78,8 +78,8 @@ fn run(args: &Args) -> Result<(), String> {
     drop(progress);
 
     // A server that was lost on the way is worth a report too.
-    let requests = ground.commands().map(|after| {
-        let spent = ground::difference(&before, &after);
+    let requests = environment.commands().map(|after| {
+        let spent = environment::difference(&before, &after);
         Requests::of(&plan, spent)
     });
     print::report(&plan, &figures, &requests).print()
@@ -88,25 +88,27 @@ fn run(args: &Args) -> Result<(), String> {
 /// Who reads.
 enum Readers {
     /// Threads of this process.
-    Here(Crew),
+    Here(Workers),
     /// Threads of further processes.
     Elsewhere(Children),
 }
 
 impl Readers {
-    fn prepare(ground: &Ground) -> Result<Readers, String> {
-        let plan = &ground.plan;
+    fn prepare(environment: &Environment) -> Result<Readers, String> {
+        let plan = &environment.plan;
         Ok(if plan.processes == 1 {
-            Readers::Here(Crew::new(plan.clone())?)
+            Readers::Here(Workers::new(plan.clone())?)
         } else {
-            Readers::Elsewhere(Children::start(plan, |processes| ground.keep(processes))?)
+            Readers::Elsewhere(Children::start(plan, |processes| {
+                environment.keep(processes)
+            })?)
         })
     }
 
     /// What they saw in this round, process by process.
     fn round(&mut self, round: u32) -> Result<Vec<Seen>, String> {
         match self {
-            Readers::Here(crew) => Ok(vec![crew.round(round, || Ok(()))?]),
+            Readers::Here(workers) => Ok(vec![workers.round(round, || Ok(()))?]),
             Readers::Elsewhere(children) => children.round(),
         }
     }

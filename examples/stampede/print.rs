@@ -1,8 +1,8 @@
 //! The figures as text.
 
 use crate::{
+    environment::Commands,
     figures::{Figures, Requests, Spread},
-    ground::Commands,
     histogram,
     page::{self, Page},
     plan::{How, Plan, Primary},

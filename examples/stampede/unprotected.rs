@@ -10,8 +10,8 @@ use crossbeam::channel::{self, Receiver, Sender};
 use redis::{Client, Connection, RedisResult};
 
 use crate::{
-    crew::Answer,
     plan::{How, Plan},
+    workers::Answer,
 };
 
 /// The default of the cache's own pool.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::client::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL};
+use super::client::{BREAKER_THRESHOLD, PROBE_INTERVAL, StoreClient};
 use crate::store::{
     Store,
     memory::{Audible, Bound, MemoryStore},
@@ -31,7 +31,7 @@ use crate::store::{
 /// ```
 #[derive(Clone)]
 pub struct Memory {
-    pub(crate) link: Arc<Link>,
+    pub(crate) client: Arc<StoreClient>,
 }
 
 impl Memory {
@@ -42,7 +42,7 @@ impl Memory {
     }
 
     /// A store for so many bytes at most: of keys, names and values, and about 160 a record and 64 a field for
-    /// keeping them. An estimate: what the process takes from the system may be a third more. A record that takes more than an eighth of it is not kept.
+    /// renewal them. An estimate: what the process takes from the system may be a third more. A record that takes more than an eighth of it is not kept.
     #[must_use]
     pub fn with_max_bytes(max_bytes: u64) -> Memory {
         Memory::bounded(Bound::Bytes(max_bytes))
@@ -50,16 +50,16 @@ impl Memory {
 
     fn bounded(bound: Bound) -> Memory {
         let store = Arc::new(Audible::new(MemoryStore::new(bound)));
-        let link = Link::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
+        let client = StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
         Memory {
-            link: Arc::new(link),
+            client: Arc::new(client),
         }
     }
 
     /// The store as the protocol sees it: to look at, or to build a [`Store`] of your own upon.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(self.link.store())
+        Arc::clone(self.client.store())
     }
 }
 

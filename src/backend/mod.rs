@@ -8,7 +8,7 @@ pub(crate) mod redis;
 use std::{fmt, sync::Arc};
 
 use self::{
-    client::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL},
+    client::{BREAKER_THRESHOLD, PROBE_INTERVAL, StoreClient},
     memory::Memory,
     redis::{Redis, RedisBuilder},
 };
@@ -21,7 +21,7 @@ pub struct Backend(Origin);
 
 #[derive(Clone)]
 enum Origin {
-    Shared(Arc<Link>),
+    Shared(Arc<StoreClient>),
     /// Boxed, because it is large and there for a moment only.
     Settings(Box<RedisBuilder>),
 }
@@ -31,14 +31,14 @@ impl Backend {
     /// prefix belong on clones of one `Backend`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Backend {
-        let link = Link::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
-        Backend(Origin::Shared(Arc::new(link)))
+        let client = StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
+        Backend(Origin::Shared(Arc::new(client)))
     }
 
-    pub(crate) fn link(self) -> Result<Arc<Link>, Error> {
+    pub(crate) fn client(self) -> Result<Arc<StoreClient>, Error> {
         match self.0 {
-            Origin::Shared(link) => Ok(link),
-            Origin::Settings(settings) => Ok(settings.build()?.link),
+            Origin::Shared(client) => Ok(client),
+            Origin::Settings(settings) => Ok(settings.build()?.client),
         }
     }
 }
@@ -78,7 +78,7 @@ impl From<RedisBuilder> for Backend {
 
 impl From<Redis> for Backend {
     fn from(redis: Redis) -> Backend {
-        Backend(Origin::Shared(redis.link))
+        Backend(Origin::Shared(redis.client))
     }
 }
 
@@ -96,7 +96,7 @@ impl From<&Backend> for Backend {
 
 impl From<Memory> for Backend {
     fn from(memory: Memory) -> Backend {
-        Backend(Origin::Shared(memory.link))
+        Backend(Origin::Shared(memory.client))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Invalidations that did not reach the store: remembered until they have been replayed.
 //!
-//! Guarantees that a key counts as [concerned](Remembered::concerns) from before the failed write returns until
+//! Guarantees that a key counts as [pending](PendingInvalidations::contains) from before the failed write returns until
 //! an invalidation that was sent after it has succeeded; meanwhile this process does not read that key from
-//! the store. Bounded: past the bound a whole prefix is concerned, for as long as an entry with it
+//! the store. Bounded: past the bound a whole prefix is pending, for as long as an entry with it
 //! could live that should be gone. Nothing is forgotten silently.
 //!
-//! `link.rs` fills the book and replays it. This file knows no store and no threads.
+//! `client.rs` fills the pending and replays it. This file knows no store and no threads.
 
 use std::{
     collections::HashMap,
@@ -22,37 +22,37 @@ use parking_lot::Mutex;
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
 /// More than a process writes while it notices an outage, few enough to be replayed within a second.
-const MOST: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 
 /// For very long ids: how many bytes of keys are remembered at most.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Default)]
-pub(crate) struct Remembered {
-    /// Whether any key is concerned: all that a lookup has to look at while all is well. Written under the
+pub(crate) struct PendingInvalidations {
+    /// Whether any key is pending: all that a lookup has to look at while all is well. Written under the
     /// lock.
     any: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<PendingState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PendingState {
     /// By data key.
-    debts: HashMap<String, Debt>,
-    /// Of the keys of all debts.
+    entries: HashMap<String, Pending>,
+    /// Of the keys of all entries.
     bytes: usize,
     /// Prefixes of which no key may be read, and until when.
     bypassed: HashMap<String, Instant>,
     /// By prefix: the longest time for which an entry that is there now, or is filled by a load under way, can
     /// stay. Of all caches that there are or were, because what they wrote outlives them.
-    lives: HashMap<String, Duration>,
-    /// Counts what was remembered: each debt has the number of the latest write it stands for.
-    turn: u64,
+    max_ttls: HashMap<String, Duration>,
+    /// Counts what was remembered: each entry has the number of the latest write it stands for.
+    sequence: u64,
 }
 
-struct Debt {
+struct Pending {
     keys: Keys,
-    turn: u64,
+    sequence: u64,
     /// Of the cache that remembers it.
     reporter: Arc<Reporter>,
 }
@@ -61,12 +61,12 @@ struct Debt {
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) keys: Keys,
-    turn: u64,
+    sequence: u64,
 }
 
 /// How it was remembered.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
+pub(crate) enum Recorded {
     /// By its key, and nothing else was.
     First,
     /// By its key.
@@ -79,9 +79,9 @@ pub(crate) enum Memory {
     PrefixKept,
 }
 
-impl Remembered {
+impl PendingInvalidations {
     /// Whether the store may hold something at this key that an invalidation should have ended.
-    pub(crate) fn concerns(&self, data: &str) -> bool {
+    pub(crate) fn contains(&self, data: &str) -> bool {
         // Acquire, with the Release in `remember`: who learned that a write had failed, from the thread that
         // wrote, sees what it remembered.
         if !self.any.load(Ordering::Acquire) {
@@ -89,14 +89,14 @@ impl Remembered {
         }
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
-        state.concerns(data)
+        state.contains(data)
     }
 
     /// A cache is about to write entries that can stay for so long. Called before it does: a bypass that stands is
     /// prolonged, for what is filled now may be from before the write it stands for.
-    pub(crate) fn will_live(&self, prefix: &str, life: Duration) {
+    pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
         let mut state = self.state.lock();
-        let known = state.lives.entry(prefix.to_owned()).or_default();
+        let known = state.max_ttls.entry(prefix.to_owned()).or_default();
         *known = life.max(*known);
         let until = Instant::now() + life;
         for (bypassed, end) in &mut state.bypassed {
@@ -107,30 +107,30 @@ impl Remembered {
     }
 
     /// Remembers an invalidation. Called before the write that failed returns.
-    pub(crate) fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>) -> Memory {
+    pub(crate) fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>) -> Recorded {
         let mut state = self.state.lock();
-        state.turn += 1;
-        let turn = state.turn;
-        let memory = if let Some(known) = state.debts.get_mut(&keys.data) {
-            known.turn = turn;
-            Memory::Again
+        state.sequence += 1;
+        let sequence = state.sequence;
+        let recorded = if let Some(known) = state.entries.get_mut(&keys.data) {
+            known.sequence = sequence;
+            Recorded::Again
         } else if state.has_room_for(keys) {
-            state.add(keys, turn, reporter)
+            state.add(keys, sequence, reporter)
         } else {
             state.bypass(&reporter.cache)
         };
         self.any.store(true, Ordering::Release);
-        memory
+        recorded
     }
 
     /// Bypasses a whole prefix, as of now. Returns for how long, unless it was bypassed before.
     pub(crate) fn bypass(&self, prefix: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
-        let memory = state.bypass(prefix);
+        let recorded = state.bypass(prefix);
         self.any.store(true, Ordering::Release);
-        match memory {
-            Memory::Prefix(lasts) => Some(lasts),
+        match recorded {
+            Recorded::Prefix(lasts) => Some(lasts),
             _ => None,
         }
     }
@@ -152,7 +152,7 @@ impl Remembered {
     /// How many invalidations wait to be replayed.
     pub(crate) fn len(&self) -> usize {
         if self.any.load(Ordering::Acquire) {
-            self.state.lock().debts.len()
+            self.state.lock().entries.len()
         } else {
             0
         }
@@ -161,79 +161,83 @@ impl Remembered {
     /// All that wait, to be replayed now.
     pub(crate) fn all(&self) -> Vec<Replay> {
         let state = self.state.lock();
-        state.debts.values().map(Debt::replay).collect()
+        state.entries.values().map(Pending::replay).collect()
     }
 
-    /// What an invalidation of this key, about to be sent, would settle.
+    /// What an invalidation of this key, about to be sent, would complete.
     pub(crate) fn of(&self, keys: &Keys) -> Option<Replay> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.state.lock().debts.get(&keys.data).map(Debt::replay)
+        self.state
+            .lock()
+            .entries
+            .get(&keys.data)
+            .map(Pending::replay)
     }
 
     /// An invalidation that was sent after `replay` was taken has succeeded. Whatever was remembered since
     /// stays. Returns whom to tell that nothing was.
-    pub(crate) fn settle(&self, replay: &Replay) -> Option<Arc<Reporter>> {
+    pub(crate) fn complete(&self, replay: &Replay) -> Option<Arc<Reporter>> {
         let mut state = self.state.lock();
         let data = &replay.keys.data;
-        let debt = state.debts.get(data);
-        let settled = if debt.is_some_and(|debt| debt.turn == replay.turn) {
+        let entry = state.entries.get(data);
+        let completed = if entry.is_some_and(|entry| entry.sequence == replay.sequence) {
             state.bytes -= data.len();
-            state.debts.remove(data)
+            state.entries.remove(data)
         } else {
             None
         };
         self.forget_what_is_over(&mut state);
-        settled.map(|debt| debt.reporter)
+        completed.map(|entry| entry.reporter)
     }
 
-    fn forget_what_is_over(&self, state: &mut State) {
+    fn forget_what_is_over(&self, state: &mut PendingState) {
         let now = Instant::now();
         state.bypassed.retain(|_, until| *until > now);
-        let any = !state.debts.is_empty() || !state.bypassed.is_empty();
+        let any = !state.entries.is_empty() || !state.bypassed.is_empty();
         self.any.store(any, Ordering::Release);
     }
 }
 
-impl State {
-    fn concerns(&self, data: &str) -> bool {
+impl PendingState {
+    fn contains(&self, data: &str) -> bool {
         let mut bypassed = self.bypassed.keys();
-        self.debts.contains_key(data) || bypassed.any(|prefix| data.starts_with(prefix.as_str()))
+        self.entries.contains_key(data) || bypassed.any(|prefix| data.starts_with(prefix.as_str()))
     }
 
     fn has_room_for(&self, keys: &Keys) -> bool {
-        self.debts.len() < MOST && self.bytes + keys.data.len() <= MOST_BYTES
+        self.entries.len() < MAX_KEYS && self.bytes + keys.data.len() <= MAX_BYTES
     }
 
     /// Until the last entry that some write should have ended is gone, whichever cache wrote it.
-    fn bypass(&mut self, prefix: &str) -> Memory {
-        let lives = self.lives.iter();
-        let lives = lives.filter(|(other, _)| overlap(other, prefix));
-        let life = lives.map(|(_, life)| *life).max().unwrap_or_default();
+    fn bypass(&mut self, prefix: &str) -> Recorded {
+        let max_ttls = self.max_ttls.iter();
+        let max_ttls = max_ttls.filter(|(other, _)| overlap(other, prefix));
+        let life = max_ttls.map(|(_, life)| *life).max().unwrap_or_default();
         let until = Instant::now() + life;
         if let Some(known) = self.bypassed.get_mut(prefix) {
             *known = until.max(*known);
-            Memory::PrefixKept
+            Recorded::PrefixKept
         } else {
             self.bypassed.insert(prefix.to_owned(), until);
-            Memory::Prefix(life)
+            Recorded::Prefix(life)
         }
     }
 
-    fn add(&mut self, keys: &Keys, turn: u64, reporter: &Arc<Reporter>) -> Memory {
-        let is_first = self.debts.is_empty();
+    fn add(&mut self, keys: &Keys, sequence: u64, reporter: &Arc<Reporter>) -> Recorded {
+        let is_first = self.entries.is_empty();
         self.bytes += keys.data.len();
-        let debt = Debt {
+        let entry = Pending {
             keys: keys.clone(),
-            turn,
+            sequence,
             reporter: Arc::clone(reporter),
         };
-        self.debts.insert(keys.data.clone(), debt);
+        self.entries.insert(keys.data.clone(), entry);
         if is_first {
-            Memory::First
+            Recorded::First
         } else {
-            Memory::Kept
+            Recorded::Kept
         }
     }
 }
@@ -243,20 +247,20 @@ fn overlap(one: &str, other: &str) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }
 
-impl Debt {
+impl Pending {
     fn replay(&self) -> Replay {
         Replay {
             keys: self.keys.clone(),
-            turn: self.turn,
+            sequence: self.sequence,
         }
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for PendingState {
     /// Without the keys: they may say more than a log should.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
-            .field("debts", &self.debts.len())
+        f.debug_struct("PendingState")
+            .field("entries", &self.entries.len())
             .field("bypassed", &self.bypassed)
             .finish_non_exhaustive()
     }
@@ -270,9 +274,9 @@ mod tests {
         Keys::of(data.to_owned())
     }
 
-    fn remember(book: &Remembered, data: &str) -> Memory {
-        book.will_live("cache:", Duration::from_millis(20));
-        book.remember(
+    fn remember(pending: &PendingInvalidations, data: &str) -> Recorded {
+        pending.record_max_ttl("cache:", Duration::from_millis(20));
+        pending.remember(
             &keys(data),
             &Arc::new(Reporter::new("cache:".to_owned(), None)),
         )
@@ -280,79 +284,79 @@ mod tests {
 
     #[test]
     fn a_key_is_concerned_until_it_is_settled() {
-        let book = Remembered::default();
-        assert_eq!(remember(&book, "cache:a"), Memory::First);
-        assert_eq!(remember(&book, "cache:b"), Memory::Kept);
-        assert!(book.concerns("cache:a") && !book.concerns("cache:c"));
-        book.settle(&book.of(&keys("cache:a")).unwrap());
-        assert!(!book.concerns("cache:a") && book.concerns("cache:b"));
-        assert_eq!(book.len(), 1);
+        let pending = PendingInvalidations::default();
+        assert_eq!(remember(&pending, "cache:a"), Recorded::First);
+        assert_eq!(remember(&pending, "cache:b"), Recorded::Kept);
+        assert!(pending.contains("cache:a") && !pending.contains("cache:c"));
+        pending.complete(&pending.of(&keys("cache:a")).unwrap());
+        assert!(!pending.contains("cache:a") && pending.contains("cache:b"));
+        assert_eq!(pending.len(), 1);
     }
 
-    /// The write that failed last is not settled by a request that was sent before it.
+    /// The write that failed last is not completed by a request that was sent before it.
     #[test]
     fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
-        let book = Remembered::default();
-        remember(&book, "cache:a");
-        let replay = book.all().remove(0);
-        remember(&book, "cache:a");
-        book.settle(&replay);
-        assert!(book.concerns("cache:a"));
+        let pending = PendingInvalidations::default();
+        remember(&pending, "cache:a");
+        let replay = pending.all().remove(0);
+        remember(&pending, "cache:a");
+        pending.complete(&replay);
+        assert!(pending.contains("cache:a"));
     }
 
     /// Of two caches with one prefix the entries of one live longer; or some that are filled while it lasts.
     #[test]
     fn a_bypass_lasts_as_long_as_what_any_cache_may_have_written() {
         for (sooner, later) in [(60_000, 1), (1, 60_000)] {
-            let book = Remembered::default();
-            let life = |millis| book.will_live("cache:", Duration::from_millis(millis));
+            let pending = PendingInvalidations::default();
+            let life = |millis| pending.record_max_ttl("cache:", Duration::from_millis(millis));
             life(sooner);
-            let overflow = remember(&book, &"x".repeat(MOST_BYTES + 1));
-            assert!(matches!(overflow, Memory::Prefix(_)));
+            let overflow = remember(&pending, &"x".repeat(MAX_BYTES + 1));
+            assert!(matches!(overflow, Recorded::Prefix(_)));
             life(later);
             std::thread::sleep(Duration::from_millis(25));
-            assert!(book.concerns("cache:a"));
+            assert!(pending.contains("cache:a"));
         }
     }
 
     #[test]
     fn a_prefix_that_is_bypassed_concerns_all_its_keys_for_as_long_as_an_entry_can_live() {
-        let book = Remembered::default();
-        book.will_live("cache:", Duration::from_millis(20));
-        assert_eq!(book.bypass("cache:"), Some(Duration::from_millis(20)));
-        assert_eq!(book.bypass("cache:"), None);
-        assert!(book.concerns("cache:a") && !book.concerns("other:a"));
+        let pending = PendingInvalidations::default();
+        pending.record_max_ttl("cache:", Duration::from_millis(20));
+        assert_eq!(pending.bypass("cache:"), Some(Duration::from_millis(20)));
+        assert_eq!(pending.bypass("cache:"), None);
+        assert!(pending.contains("cache:a") && !pending.contains("other:a"));
         std::thread::sleep(Duration::from_millis(25));
-        assert!(!book.concerns("cache:a"));
+        assert!(!pending.contains("cache:a"));
     }
 
     #[test]
     fn what_is_settled_leaves_room() {
-        let book = Remembered::default();
-        let long = "x".repeat(MOST_BYTES);
+        let pending = PendingInvalidations::default();
+        let long = "x".repeat(MAX_BYTES);
         for _ in 0..3 {
-            assert_eq!(remember(&book, &long), Memory::First);
-            book.settle(&book.all().remove(0));
+            assert_eq!(remember(&pending, &long), Recorded::First);
+            pending.complete(&pending.all().remove(0));
         }
     }
 
     #[test]
     fn past_its_bound_a_prefix_is_concerned_for_as_long_as_an_entry_can_live() {
-        let book = Remembered::default();
-        for id in 0..MOST {
-            remember(&book, &format!("cache:{id}"));
+        let pending = PendingInvalidations::default();
+        for id in 0..MAX_KEYS {
+            remember(&pending, &format!("cache:{id}"));
         }
-        assert_eq!(remember(&book, "cache:0"), Memory::Again);
+        assert_eq!(remember(&pending, "cache:0"), Recorded::Again);
         let life = Duration::from_millis(20);
-        assert_eq!(remember(&book, "cache:more"), Memory::Prefix(life));
-        assert_eq!(remember(&book, "cache:more"), Memory::PrefixKept);
-        assert!(book.concerns("cache:anything") && !book.concerns("another"));
-        let long = "x".repeat(MOST_BYTES + 1);
+        assert_eq!(remember(&pending, "cache:more"), Recorded::Prefix(life));
+        assert_eq!(remember(&pending, "cache:more"), Recorded::PrefixKept);
+        assert!(pending.contains("cache:anything") && !pending.contains("another"));
+        let long = "x".repeat(MAX_BYTES + 1);
         assert_eq!(
-            remember(&Remembered::default(), &long),
-            Memory::Prefix(life)
+            remember(&PendingInvalidations::default(), &long),
+            Recorded::Prefix(life)
         );
         std::thread::sleep(Duration::from_millis(25));
-        assert!(!book.concerns("cache:anything") && book.concerns("cache:0"));
+        assert!(!pending.contains("cache:anything") && pending.contains("cache:0"));
     }
 }

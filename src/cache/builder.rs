@@ -266,8 +266,8 @@ impl CacheBuilder {
         R: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         super::validate::all(&self.settings)?;
-        let link = self.backend.link()?;
-        Cache::new(self.settings, link, self.observer)
+        let client = self.backend.client()?;
+        Cache::new(self.settings, client, self.observer)
     }
 }
 

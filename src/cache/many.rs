@@ -10,7 +10,7 @@ use crate::{
     outcome::Lookup,
     write::{
         self,
-        clear::{self, Cleared},
+        clear::{self, ClearProgress},
     },
 };
 
@@ -122,7 +122,7 @@ impl<R> Cache<R> {
     ///
     /// When the operating system has no randomness.
     pub fn invalidate_many(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Result<u64, Error> {
-        write::invalidate_many(&self.inner, ids)
+        write::invalidate_many(&self.engine, ids)
     }
 
     /// Ends all cached records with this cache's prefix, and every load of them that is under way. Returns how many
@@ -165,7 +165,7 @@ impl<R> Cache<R> {
     /// # Panics
     ///
     /// When `progress` does, which has the effect of an error; and when the operating system has no randomness.
-    pub fn clear(&self, progress: impl FnMut(Cleared)) -> Result<u64, Error> {
-        clear::clear(&self.inner, progress)
+    pub fn clear(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
+        clear::clear(&self.engine, progress)
     }
 }

@@ -12,11 +12,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::options::LookupOptions;
 use crate::{
-    backend::client::Link,
-    engine::{Inner, Settings},
+    backend::client::StoreClient,
+    engine::{Engine, Settings},
     error::Error,
     outcome::Lookup,
-    read::{self, Wishes},
+    read::{self, LookupConfig},
     record::Record,
     store::TtlRemaining,
     telemetry::{event::Observer, stats::Stats},
@@ -77,20 +77,20 @@ use crate::{
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
 pub struct Cache<R = Record> {
-    inner: Arc<Inner<R>>,
+    engine: Arc<Engine<R>>,
 }
 
 impl<R> Cache<R> {
     pub(crate) fn new(
         settings: Settings,
-        link: Arc<Link>,
+        client: Arc<StoreClient>,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Cache<R>, Error>
     where
         R: Send + Sync + 'static,
     {
-        let inner = Arc::new(Inner::new(settings, link, observer)?);
-        Ok(Cache { inner })
+        let engine = Arc::new(Engine::new(settings, client, observer)?);
+        Ok(Cache { engine })
     }
 }
 
@@ -176,8 +176,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnOnce(&str) -> Result<Option<R>, E>,
     {
-        let wishes = || Wishes::of(&self.inner.settings);
-        read::get(&self.inner, wishes, id, loader)
+        let config = || LookupConfig::of(&self.engine.settings);
+        read::get(&self.engine, config, id, loader)
     }
 
     /// Returns what is cached in Redis under this id, and never loads: `None` where nothing is, or nothing of this type. A
@@ -192,7 +192,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::Redis`]: it could not be asked, or what it holds may be out of date.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn peek(&self, id: &str) -> Result<Option<Lookup<R>>, Error> {
-        read::peek(&self.inner, id)
+        read::peek(&self.engine, id)
     }
 }
 
@@ -209,13 +209,13 @@ impl<R> Cache<R> {
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     pub fn options(&self) -> LookupOptions<'_, R> {
-        LookupOptions::new(&self.inner)
+        LookupOptions::new(&self.engine)
     }
 
     /// How long a record is fresh, from its fill on: the [`ttl`](crate::CacheBuilder::ttl) setting.
     #[must_use]
     pub fn ttl(&self) -> Duration {
-        self.inner.settings.ttl
+        self.engine.settings.ttl
     }
 
     /// How long the cached record with this id still lives, to the millisecond, its
@@ -230,27 +230,27 @@ impl<R> Cache<R> {
     /// [`Error::Redis`], also where an invalidation of the record is remembered; and [`Error::Id`] for an id that is
     /// empty or too long.
     pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
-        let data = self.inner.data_key(id)?;
-        self.inner
-            .ask_unless_owed(&data, "ttl", |store| store.ttl(&data))
+        let data = self.engine.data_key(id)?;
+        self.engine
+            .ask_unless_pending(&data, "ttl", |store| store.ttl(&data))
     }
 
     /// What this cache, with all its clones, has done.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.inner.stats()
+        self.engine.stats()
     }
 
     /// Sets all counters to zero.
     pub fn reset_stats(&self) {
-        self.inner.reporter.counters.reset();
+        self.engine.reporter.counters.reset();
     }
 }
 
 impl<R> Clone for Cache<R> {
     fn clone(&self) -> Cache<R> {
         Cache {
-            inner: Arc::clone(&self.inner),
+            engine: Arc::clone(&self.engine),
         }
     }
 }
@@ -258,7 +258,7 @@ impl<R> Clone for Cache<R> {
 impl<R> fmt::Debug for Cache<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
-            .field("prefix", &self.inner.settings.prefix)
+            .field("prefix", &self.engine.settings.prefix)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

@@ -5,11 +5,11 @@ use std::{error::Error as StdError, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    engine::Inner,
+    engine::Engine,
     error::Error,
     loaded::Loaded,
     outcome::Lookup,
-    read::{self, Wishes},
+    read::{self, LookupConfig},
     util::limits::LONGEST,
 };
 
@@ -33,16 +33,16 @@ use crate::{
 /// ```
 #[must_use = "options do nothing before `get`"]
 pub struct LookupOptions<'a, R> {
-    inner: &'a Inner<R>,
-    wishes: Wishes,
+    engine: &'a Engine<R>,
+    config: LookupConfig,
     skip_cache: bool,
 }
 
 impl<'a, R> LookupOptions<'a, R> {
-    pub(crate) fn new(inner: &'a Inner<R>) -> LookupOptions<'a, R> {
+    pub(crate) fn new(engine: &'a Engine<R>) -> LookupOptions<'a, R> {
         LookupOptions {
-            inner,
-            wishes: Wishes::of(&inner.settings),
+            engine,
+            config: LookupConfig::of(&engine.settings),
             skip_cache: false,
         }
     }
@@ -54,7 +54,7 @@ impl<'a, R> LookupOptions<'a, R> {
     /// An `update` or `update_field` of the record starts the cache's own TTL, unless
     /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
     pub fn ttl(mut self, ttl: Duration) -> LookupOptions<'a, R> {
-        self.wishes.ttl = ttl;
+        self.config.ttl = ttl;
         self
     }
 
@@ -62,7 +62,7 @@ impl<'a, R> LookupOptions<'a, R> {
     /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it doesn't, and loads for itself. Ten
     /// years at most.
     pub fn wait_timeout(mut self, wait_timeout: Duration) -> LookupOptions<'a, R> {
-        self.wishes.wait_timeout = wait_timeout.min(LONGEST);
+        self.config.wait_timeout = wait_timeout.min(LONGEST);
         self
     }
 
@@ -96,9 +96,9 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnOnce(&str) -> Result<L, E>,
     {
         if self.skip_cache {
-            read::skip(self.inner, id, loader)
+            read::skip(self.engine, id, loader)
         } else {
-            read::get(self.inner, || self.wishes, id, loader)
+            read::get(self.engine, || self.config, id, loader)
         }
     }
 
@@ -124,9 +124,9 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnMut(&[&str]) -> Result<M, E>,
     {
         if self.skip_cache {
-            read::skip_many(self.inner, ids, loader)
+            read::skip_many(self.engine, ids, loader)
         } else {
-            read::get_many(self.inner, self.wishes, ids, loader)
+            read::get_many(self.engine, self.config, ids, loader)
         }
     }
 }
@@ -142,7 +142,7 @@ impl<R> Copy for LookupOptions<'_, R> {}
 impl<R> std::fmt::Debug for LookupOptions<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LookupOptions")
-            .field("wishes", &self.wishes)
+            .field("config", &self.config)
             .field("skip_cache", &self.skip_cache)
             .finish_non_exhaustive()
     }

@@ -29,7 +29,7 @@ impl<R> Cache<R> {
     ///   call that is repeated and succeeds settles it for all.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn invalidate(&self, id: &str) -> Result<bool, Error> {
-        write::invalidate(&self.inner, id)
+        write::invalidate(&self.engine, id)
     }
 
     /// Has the cached record count as stale from now on, and ends every load of it that is under way: a softer
@@ -65,7 +65,7 @@ impl<R> Cache<R> {
     /// Those of [`invalidate`](Cache::invalidate): one that does not reach Redis is remembered, and replayed as an
     /// invalidation.
     pub fn expire(&self, id: &str) -> Result<bool, Error> {
-        write::expire(&self.inner, id)
+        write::expire(&self.engine, id)
     }
 
     /// Changes the primary through `change`, and ends the cached record so that even a crash in between leaves
@@ -111,7 +111,7 @@ impl<R> Cache<R> {
     /// - [`WriteError::Cache`]: the id is empty or too long. `change` was not called.
     ///
     /// Redis is no reason for an error: the primary has been changed all the same.
-    /// [`Written::deferred_by`] says if Redis has not been told yet, [`Written::unguarded_by`] if a crash would not
+    /// [`Written::invalidation_error`] says if Redis has not been told yet, [`Written::guard_error`] if a crash would not
     /// have been safe.
     ///
     /// # Panics
@@ -121,7 +121,7 @@ impl<R> Cache<R> {
     where
         F: FnOnce() -> Result<T, E>,
     {
-        write::write(&self.inner, id, change)
+        write::write(&self.engine, id, change)
     }
 
     /// Sets one field of the cached record. Returns whether a record was cached; where none was, nothing is
@@ -155,7 +155,7 @@ impl<R> Cache<R> {
         field: &str,
         value: impl AsRef<[u8]>,
     ) -> Result<bool, Error> {
-        write::update_field(&self.inner, id, field, value.as_ref())
+        write::update_field(&self.engine, id, field, value.as_ref())
     }
 }
 
@@ -203,6 +203,6 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     where
         F: FnMut(&R) -> Option<R>,
     {
-        write::update(&self.inner, id, change)
+        write::update(&self.engine, id, change)
     }
 }

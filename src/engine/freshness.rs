@@ -1,4 +1,4 @@
-//! How long entries are fresh, how long they stay, and when to load them anew before they go.
+//! How long entries are fresh, how long they total_ttl, and when to load them anew before they go.
 //!
 //! Knows durations and chance, and neither store nor lookup. How old an entry is follows from what is left of its TTL, by
 //! the store's clock, so that nothing of this stands in the record.
@@ -49,7 +49,7 @@ impl Freshness {
     }
 
     /// How long a record with this TTL stays in the store.
-    pub(crate) fn stay(&self, ttl: Duration) -> Duration {
+    pub(crate) fn total_ttl(&self, ttl: Duration) -> Duration {
         ttl.min(LONGEST) + self.grace
     }
 
@@ -74,7 +74,7 @@ impl Freshness {
     /// What to do with a record that goes after `left`, where a load takes `load_time`. Chance decides whether it is
     /// due: the likelier, the nearer its end is.
     pub(crate) fn of(&self, left: Duration, load_time: Duration) -> State {
-        /// No smaller fraction comes out of the dice, so no greater number than this out of its logarithm.
+        /// No smaller fraction is ever drawn, so no greater number than this out of its logarithm.
         const MOST: f64 = 37.0;
         if self.is_stale(left) {
             return State::Stale;
@@ -84,7 +84,7 @@ impl Freshness {
         };
         let left = left.saturating_sub(self.grace).as_secs_f64();
         let scale = load_time.as_secs_f64() * beta;
-        // Looked at first, so that most hits throw no dice.
+        // Looked at first, so that most hits draw no random number.
         if left <= scale * MOST && left <= scale * -random::fraction().ln() {
             State::Due
         } else {
@@ -103,7 +103,7 @@ impl LoadTime {
     }
 
     /// One more load. Where two end at once, one may not be counted, which does the average no harm.
-    pub(crate) fn took(&self, time: Duration) {
+    pub(crate) fn record(&self, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
         let average = match self.0.load(Relaxed) {
             0 => time,
@@ -147,7 +147,7 @@ mod tests {
             grace: MINUTE,
             ..Freshness::default()
         };
-        assert_eq!(rules.stay(SECOND), MINUTE + SECOND);
+        assert_eq!(rules.total_ttl(SECOND), MINUTE + SECOND);
         assert_eq!(rules.of(MINUTE + SECOND, SECOND), State::Fresh);
         assert_eq!(rules.of(MINUTE, SECOND), State::Stale);
         assert_eq!(rules.of(Duration::ZERO, SECOND), State::Stale);
@@ -198,16 +198,16 @@ mod tests {
             rules.of(Duration::from_millis(1), loads.get()),
             State::Fresh
         );
-        loads.took(SECOND);
+        loads.record(SECOND);
         assert_eq!(loads.get(), SECOND);
     }
 
     #[test]
     fn a_primary_that_has_become_slow_is_known_to_be_after_a_few_loads() {
         let loads = LoadTime::default();
-        loads.took(SECOND);
+        loads.record(SECOND);
         for _ in 0..8 {
-            loads.took(10 * SECOND);
+            loads.record(10 * SECOND);
         }
         assert!(loads.get() > 9 * SECOND, "{:?}", loads.get());
     }

@@ -1,11 +1,11 @@
-//! The keeper: one thread that renews the leases of loads that take long.
+//! The lease_renewer: one thread that renews the leases of loads that take long.
 //!
 //! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends or has
 //! taken `max_load_time`; so one renewal may fail before it lapses. All leases that are due are renewed in one
 //! round trip, however many there are. A process that dies renews nothing, and its leases lapse.
 //!
-//! The thread is started by the first load and sleeps while none is under way. It knows the link to the store, and
-//! nothing of flights and records. It also gives back leases for which nobody wants to wait: those of which
+//! The thread is started by the first load and sleeps while none is under way. It knows the client to the store, and
+//! nothing of calls and records. It also gives back leases for which nobody wants to wait: those of which
 //! only the reply was lost, and those whose fill failed.
 
 use std::{
@@ -19,30 +19,30 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    backend::client::Link,
+    backend::client::StoreClient,
     error::Error,
     record::fields::Fields,
-    store::{End, Failure, Finish, Store, keys::Keys, token::Token},
+    store::{Completion, CompletionKind, Failure, Store, keys::Keys, token::Token},
     telemetry::reporter::Reporter,
 };
 
 /// The handle on the thread. Dropped, it stops and joins it.
-pub(crate) struct Keeper {
-    shared: Arc<Shared>,
+pub(crate) struct LeaseRenewer {
+    shared: Arc<RenewerShared>,
 }
 
-struct Shared {
-    link: Arc<Link>,
+struct RenewerShared {
+    client: Arc<StoreClient>,
     reporter: Arc<Reporter>,
     lease_ttl: Duration,
-    state: Mutex<State>,
+    state: Mutex<RenewerState>,
     /// Notified when the thread has something to do earlier than it thinks.
     wake: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    kept: HashMap<Token, Kept>,
+struct RenewerState {
+    leases: HashMap<Token, RenewedLease>,
     /// Leases to give back, soon.
     returned: Vec<Returned>,
     /// True while the thread sleeps without an end: only then must a new lease wake it. A thread that
@@ -59,16 +59,16 @@ struct Returned {
 }
 
 impl Returned {
-    fn end<'a>(&self, nothing: &'a Fields) -> End<'a> {
+    fn end<'a>(&self, nothing: &'a Fields) -> CompletionKind<'a> {
         if self.ends_entry {
-            End::Fill(Duration::ZERO, nothing)
+            CompletionKind::Fill(Duration::ZERO, nothing)
         } else {
-            End::Release
+            CompletionKind::Release
         }
     }
 }
 
-struct Kept {
+struct RenewedLease {
     keys: Keys,
     /// When to renew it next.
     due: Instant,
@@ -76,20 +76,24 @@ struct Kept {
     until: Instant,
 }
 
-/// A lease that is being kept, until its load has [ended](Keeping::end). Dropped before that, by a panic, the
+/// A lease that is being leases, until its load has [ended](RenewalGuard::end). Dropped before that, by a panic, the
 /// lease is given back.
-pub(crate) struct Keeping<'a> {
-    keeper: &'a Keeper,
+pub(crate) struct RenewalGuard<'a> {
+    lease_renewer: &'a LeaseRenewer,
     token: Token,
     ended: bool,
     ends_entry: bool,
 }
 
-impl Keeper {
-    pub(crate) fn new(link: Arc<Link>, reporter: Arc<Reporter>, lease_ttl: Duration) -> Keeper {
-        Keeper {
-            shared: Arc::new(Shared {
-                link,
+impl LeaseRenewer {
+    pub(crate) fn new(
+        client: Arc<StoreClient>,
+        reporter: Arc<Reporter>,
+        lease_ttl: Duration,
+    ) -> LeaseRenewer {
+        LeaseRenewer {
+            shared: Arc::new(RenewerShared {
+                client,
                 reporter,
                 lease_ttl,
                 state: Mutex::default(),
@@ -99,18 +103,18 @@ impl Keeper {
     }
 
     /// Renews the lease until `until`, or until the returned guard is told or dropped.
-    pub(crate) fn keep(&self, keys: &Keys, token: Token, until: Instant) -> Keeping<'_> {
-        let kept = Kept {
+    pub(crate) fn start(&self, keys: &Keys, token: Token, until: Instant) -> RenewalGuard<'_> {
+        let leases = RenewedLease {
             keys: keys.clone(),
             due: Instant::now() + self.shared.period(),
             until,
         };
-        self.tell(|state| {
-            state.kept.insert(token, kept);
+        self.update(|state| {
+            state.leases.insert(token, leases);
             std::mem::take(&mut state.idle)
         });
-        Keeping {
-            keeper: self,
+        RenewalGuard {
+            lease_renewer: self,
             token,
             ended: false,
             ends_entry: false,
@@ -119,7 +123,7 @@ impl Keeper {
 
     /// Gives the lease back, without letting the caller wait for it.
     pub(crate) fn give_back(&self, keys: Keys, token: Token) {
-        self.tell(|state| {
+        self.update(|state| {
             state.returned.push(Returned {
                 keys,
                 token,
@@ -130,7 +134,7 @@ impl Keeper {
     }
 
     /// Changes the state; `change` says whether the thread must hear of it at once.
-    fn tell(&self, change: impl FnOnce(&mut State) -> bool) {
+    fn update(&self, change: impl FnOnce(&mut RenewerState) -> bool) {
         let must_wake = {
             let mut state = self.shared.state.lock();
             let must_wake = change(&mut state);
@@ -139,7 +143,7 @@ impl Keeper {
                 // Without a thread leases are not renewed, and lapse: slow loads are then refused their
                 // fill, which is no reason to fail the lookup. The next load tries again.
                 state.thread = thread::Builder::new()
-                    .name("cache-aside-keeper".to_owned())
+                    .name("cache-aside-lease_renewer".to_owned())
                     .spawn(move || shared.run())
                     .ok();
             }
@@ -152,7 +156,7 @@ impl Keeper {
     }
 }
 
-impl Shared {
+impl RenewerShared {
     fn period(&self) -> Duration {
         self.lease_ttl / 3
     }
@@ -162,11 +166,11 @@ impl Shared {
         while !state.stopped {
             let now = Instant::now();
             let returned = std::mem::take(&mut state.returned);
-            state.kept.retain(|_, kept| kept.until > now);
-            let due = take_due(&mut state.kept, now, self.period());
+            state.leases.retain(|_, leases| leases.until > now);
+            let due = take_due(&mut state.leases, now, self.period());
 
             if returned.is_empty() && due.is_empty() {
-                if let Some(next) = state.kept.values().map(|kept| kept.due).min() {
+                if let Some(next) = state.leases.values().map(|leases| leases.due).min() {
                     self.wake.wait_until(&mut state, next);
                 } else {
                     state.idle = true;
@@ -177,11 +181,11 @@ impl Shared {
 
             drop(state);
             // A store of the user's that panics has renewed nothing; the next time it may.
-            let tend = AssertUnwindSafe(|| self.tend(&returned, &due));
-            let lost = catch_unwind(tend).unwrap_or_default();
+            let renew_due = AssertUnwindSafe(|| self.renew_due(&returned, &due));
+            let lost = catch_unwind(renew_due).unwrap_or_default();
             state = self.state.lock();
             for token in lost {
-                state.kept.remove(&token);
+                state.leases.remove(&token);
             }
         }
     }
@@ -191,13 +195,13 @@ impl Shared {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        self.link.ask(&self.reporter, request, ask)
+        self.client.ask(&self.reporter, request, ask)
     }
 
     /// Sends what is to be sent; returns the leases that are ours no longer. Renews first, for that can come too late. Where
     /// that fails nothing is given back, which would wait as long for the same answer: a lease that isn't given back lapses,
     /// and one that isn't renewed is due again in time.
-    fn tend(&self, returned: &[Returned], due: &[(Keys, Token)]) -> Vec<Token> {
+    fn renew_due(&self, returned: &[Returned], due: &[(Keys, Token)]) -> Vec<Token> {
         let mut lost = Vec::new();
         if !due.is_empty() {
             let Ok(renewed) = self.ask("renew", |store| store.renew_all(due, self.lease_ttl))
@@ -217,38 +221,45 @@ impl Shared {
         if let [one] = returned {
             // If it fails, the lease lapses.
             let _ = self.ask("release", |store| match one.end(&nothing) {
-                End::Fill(ttl, nothing) => store.fill(&one.keys, one.token, ttl, nothing),
+                CompletionKind::Fill(ttl, nothing) => {
+                    store.fill(&one.keys, one.token, ttl, nothing)
+                }
                 _ => store.release(&one.keys, one.token),
             });
             return;
         }
         let loads: Vec<_> = returned
             .iter()
-            .map(|one| Finish {
+            .map(|one| Completion {
                 keys: &one.keys,
                 token: one.token,
                 end: one.end(&nothing),
             })
             .collect();
-        let (link, reporter) = (&self.link, &self.reporter);
-        link.ask_all(reporter, "release", loads.len(), |store| {
+        let (client, reporter) = (&self.client, &self.reporter);
+        client.ask_all(reporter, "release", loads.len(), |store| {
             store.finish_all(&loads)
         });
     }
 }
 
 /// The leases that are due now, each due again a period later.
-fn take_due(kept: &mut HashMap<Token, Kept>, now: Instant, period: Duration) -> Vec<(Keys, Token)> {
-    kept.iter_mut()
-        .filter(|(_, kept)| kept.due <= now)
-        .map(|(token, kept)| {
-            kept.due = now + period;
-            (kept.keys.clone(), *token)
+fn take_due(
+    leases: &mut HashMap<Token, RenewedLease>,
+    now: Instant,
+    period: Duration,
+) -> Vec<(Keys, Token)> {
+    leases
+        .iter_mut()
+        .filter(|(_, leases)| leases.due <= now)
+        .map(|(token, leases)| {
+            leases.due = now + period;
+            (leases.keys.clone(), *token)
         })
         .collect()
 }
 
-impl Keeping<'_> {
+impl RenewalGuard<'_> {
     /// The load has ended, and so has the lease.
     pub(crate) fn end(mut self) {
         self.ended = true;
@@ -262,15 +273,15 @@ impl Keeping<'_> {
     }
 }
 
-impl Drop for Keeping<'_> {
+impl Drop for RenewalGuard<'_> {
     fn drop(&mut self) {
-        self.keeper.tell(|state| {
-            let kept = state.kept.remove(&self.token);
+        self.lease_renewer.update(|state| {
+            let leases = state.leases.remove(&self.token);
             if self.ended {
                 return false;
             }
-            state.returned.extend(kept.map(|kept| Returned {
-                keys: kept.keys,
+            state.returned.extend(leases.map(|leases| Returned {
+                keys: leases.keys,
                 token: self.token,
                 ends_entry: self.ends_entry,
             }));
@@ -279,7 +290,7 @@ impl Drop for Keeping<'_> {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for LeaseRenewer {
     fn drop(&mut self) {
         let thread = {
             let mut state = self.shared.state.lock();

@@ -16,16 +16,16 @@ use serde::de::DeserializeOwned;
 
 use self::{
     freshness::{Freshness, LoadTime},
-    lease_renewal::{Keeper, Keeping},
-    single_flight::Flights,
+    lease_renewal::{LeaseRenewer, RenewalGuard},
+    single_flight::SingleFlight,
 };
 use crate::{
-    backend::client::Link,
+    backend::client::StoreClient,
     error::Error,
-    near::{Near, subscriber::Tracked},
+    near::{Near, subscriber::ChangeSubscriber},
     record::fields::{Fields, Undecodable, from_fields},
     store::{
-        Each, Ear, Entry, Failure, Store, Tracking,
+        BatchResult, ChangeListener, Entry, Failure, Store, Subscription,
         keys::{Keys, has_one_slot},
         token::Token,
     },
@@ -66,56 +66,60 @@ pub(crate) struct Settings {
 pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 
 /// What a first look at a data key sees: what stands there, and for how long, where that matters.
-pub(crate) type Look = Result<(Entry, Option<Duration>), Error>;
+pub(crate) type FirstReadResult = Result<(Entry, Option<Duration>), Error>;
 
-pub(crate) struct Inner<R> {
+pub(crate) struct Engine<R> {
     /// First, and so ended first: whoever tells what changes.
-    _tracking: Option<Tracking>,
+    _tracking: Option<Subscription>,
     /// What hears it, where that is wanted.
-    pub(crate) tracked: Option<Arc<Tracked<R>>>,
+    pub(crate) subscriber: Option<Arc<ChangeSubscriber<R>>>,
     pub(crate) settings: Settings,
-    pub(crate) link: Arc<Link>,
+    pub(crate) client: Arc<StoreClient>,
     /// Both keys of a record must have one slot.
     is_cluster: bool,
     /// Loads under a lease, by its token.
-    pub(crate) flights: Flights<Token, Outcome<R>>,
+    pub(crate) calls: SingleFlight<Token, Outcome<R>>,
     /// Loads without Redis, by data key.
-    pub(crate) degraded: Flights<String, Outcome<R>>,
-    pub(crate) keeper: Keeper,
+    pub(crate) degraded: SingleFlight<String, Outcome<R>>,
+    pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
-    /// In milliseconds; more than the settings say only where a lookup or a loader wanted more. The link knows of it.
-    longest_stay: AtomicU64,
+    /// In milliseconds; more than the settings say only where a lookup or a loader wanted more. The client knows of it.
+    max_ttl: AtomicU64,
 }
 
-impl<R> Inner<R> {
+impl<R> Engine<R> {
     pub(crate) fn new(
         settings: Settings,
-        link: Arc<Link>,
+        client: Arc<StoreClient>,
         observer: Option<Arc<dyn Observer>>,
-    ) -> Result<Inner<R>, Error>
+    ) -> Result<Engine<R>, Error>
     where
         R: Send + Sync + 'static,
     {
-        let (tracked, tracking) = track(&settings, &link)?.unzip();
+        let (subscriber, tracking) = track(&settings, &client)?.unzip();
         let reporter = Arc::new(Reporter::new(settings.prefix.clone(), observer));
-        link.tell(&reporter);
-        let inner = Inner {
+        client.add_reporter(&reporter);
+        let engine = Engine {
             _tracking: tracking,
-            tracked,
-            keeper: Keeper::new(Arc::clone(&link), Arc::clone(&reporter), settings.lease_ttl),
+            subscriber,
+            lease_renewer: LeaseRenewer::new(
+                Arc::clone(&client),
+                Arc::clone(&reporter),
+                settings.lease_ttl,
+            ),
             settings,
-            is_cluster: link.store().is_cluster(),
-            link,
-            flights: Flights::new(),
-            degraded: Flights::new(),
+            is_cluster: client.store().is_cluster(),
+            client,
+            calls: SingleFlight::new(),
+            degraded: SingleFlight::new(),
             reporter,
             load_time: LoadTime::default(),
-            longest_stay: AtomicU64::new(0),
+            max_ttl: AtomicU64::new(0),
         };
-        let Settings { ttl, freshness, .. } = &inner.settings;
-        inner.will_stay(freshness.stay(*ttl));
-        Ok(inner)
+        let Settings { ttl, freshness, .. } = &engine.settings;
+        engine.record_max_ttl(freshness.total_ttl(*ttl));
+        Ok(engine)
     }
 
     /// The key of the record with this id.
@@ -166,12 +170,12 @@ impl<R> Inner<R> {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        self.link.ask(&self.reporter, request, ask)
+        self.client.ask(&self.reporter, request, ask)
     }
 
     /// What stands at a data key, and for how long, where that matters: to the settings, or to whoever asks.
-    pub(crate) fn first_look(&self, data: &str, with_ttl: bool) -> Look {
-        self.ask_unless_owed(data, "read", |store| {
+    pub(crate) fn first_read(&self, data: &str, with_ttl: bool) -> FirstReadResult {
+        self.ask_unless_pending(data, "read", |store| {
             if !with_ttl && self.settings.freshness.is_plain() {
                 return Ok((store.read(data)?, None));
             }
@@ -181,7 +185,7 @@ impl<R> Inner<R> {
     }
 
     /// The same, for many at once.
-    pub(crate) fn first_looks(&self, all: &[&str], with_ttl: bool) -> Vec<Look> {
+    pub(crate) fn first_reads(&self, all: &[&str], with_ttl: bool) -> Vec<FirstReadResult> {
         if !with_ttl && self.settings.freshness.is_plain() {
             let read = self.ask_all("read", all.len(), |store| store.read_all(all));
             return read.into_iter().map(|entry| Ok((entry?, None))).collect();
@@ -192,25 +196,25 @@ impl<R> Inner<R> {
             .collect()
     }
 
-    /// Asks the store about `count` records at once: see [`Link::ask_all`].
+    /// Asks the store about `count` records at once: see [`StoreClient::ask_all`].
     pub(crate) fn ask_all<T>(
         &self,
         request: &'static str,
         count: usize,
-        ask: impl FnOnce(&dyn Store) -> Each<T>,
+        ask: impl FnOnce(&dyn Store) -> BatchResult<T>,
     ) -> Vec<Result<T, Error>> {
-        self.link.ask_all(&self.reporter, request, count, ask)
+        self.client.ask_all(&self.reporter, request, count, ask)
     }
 
     /// Asks the store about a record, unless that may be one which an invalidation should have ended: it must not
     /// be read, and an update would keep it.
-    pub(crate) fn ask_unless_owed<T>(
+    pub(crate) fn ask_unless_pending<T>(
         &self,
         data: &str,
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        match self.link.bypass(data) {
+        match self.client.bypass(data) {
             None => self.ask(request, ask),
             Some(cause) => Err(Error::Redis { request, cause }),
         }
@@ -223,8 +227,8 @@ impl<R> Inner<R> {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let changed = self.ask_unless_owed(&keys.data, request, ask);
-        self.link.evict(&keys.data);
+        let changed = self.ask_unless_pending(&keys.data, request, ask);
+        self.client.evict(&keys.data);
         changed
     }
 
@@ -235,20 +239,20 @@ impl<R> Inner<R> {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        self.link.invalidate(&self.reporter, keys, request, ask)
+        self.client.invalidate(&self.reporter, keys, request, ask)
     }
 
     /// Has a lease of ours, or a writer's place in a guard, renewed for as long as a load may take.
-    pub(crate) fn keep(&self, keys: &Keys, token: Token) -> Keeping<'_> {
+    pub(crate) fn renew_lease(&self, keys: &Keys, token: Token) -> RenewalGuard<'_> {
         let until = Instant::now() + self.settings.max_load_time;
-        self.keeper.keep(keys, token, until)
+        self.lease_renewer.start(keys, token, until)
     }
 
     /// Called before a record is filled that stays for so long: should its invalidation have to be remembered by
     /// its prefix, that must last as long.
-    pub(crate) fn will_stay(&self, stay: Duration) {
+    pub(crate) fn record_max_ttl(&self, total_ttl: Duration) {
         // Acquire and Release: who finds it known does so after it has been made known.
-        if millis(stay) <= self.longest_stay.load(Ordering::Acquire) {
+        if millis(total_ttl) <= self.max_ttl.load(Ordering::Acquire) {
             return;
         }
         let Settings {
@@ -257,32 +261,32 @@ impl<R> Inner<R> {
             ..
         } = self.settings;
         // A load that is under way may fill until its lease ends.
-        self.link
-            .will_live(&self.settings.prefix, stay + max_load_time + lease_ttl);
-        self.longest_stay.fetch_max(millis(stay), Ordering::AcqRel);
+        self.client
+            .record_max_ttl(&self.settings.prefix, total_ttl + max_load_time + lease_ttl);
+        self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
     }
 
-    /// What this cache has done, and how the link to its store is.
+    /// What this cache has done, and how the client to its store is.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
-            invalidations_pending: u64::try_from(self.link.pending()).unwrap_or(u64::MAX),
-            breaker_open: self.link.is_broken(),
-            listening: self
-                .tracked
+            invalidations_pending: u64::try_from(self.client.pending()).unwrap_or(u64::MAX),
+            breaker_open: self.client.breaker_is_open(),
+            tracking_live: self
+                .subscriber
                 .as_ref()
-                .is_some_and(|tracked| tracked.is_listening()),
+                .is_some_and(|subscriber| subscriber.is_listening()),
             ..self.reporter.counters.snapshot()
         }
     }
 }
 
 /// What hears of changes, and what keeps it told.
-type Heard<R> = (Arc<Tracked<R>>, Tracking);
+type Heard<R> = (Arc<ChangeSubscriber<R>>, Subscription);
 
 /// Has the store tell what changes, where a setting wants that.
 fn track<R: Send + Sync + 'static>(
     settings: &Settings,
-    link: &Link,
+    client: &StoreClient,
 ) -> Result<Option<Heard<R>>, Error> {
     let Settings {
         prefix,
@@ -298,13 +302,13 @@ fn track<R: Send + Sync + 'static>(
     }
     let near = near_cache.map(|capacity| Near::new(capacity, near_ttl.unwrap_or(*ttl)));
     let keeps_near = near.is_some();
-    let tracked = Arc::new(Tracked::new(prefix.clone(), near));
-    let ear: Arc<dyn Ear> = Arc::clone(&tracked) as _;
+    let subscriber = Arc::new(ChangeSubscriber::new(prefix.clone(), near));
+    let listener: Arc<dyn ChangeListener> = Arc::clone(&subscriber) as _;
     if keeps_near {
-        link.keeps_near(Arc::downgrade(&ear));
+        client.add_sibling(Arc::downgrade(&listener));
     }
-    match link.store().track(prefix, *near_staleness, ear) {
-        Some(tracking) => Ok(Some((tracked, tracking))),
+    match client.store().track(prefix, *near_staleness, listener) {
+        Some(tracking) => Ok(Some((subscriber, tracking))),
         None => refuse(
             if keeps_near { "near_cache" } else { "tracking" },
             "this store does not tell what changes in it",

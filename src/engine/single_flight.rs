@@ -1,17 +1,17 @@
-//! Flights: the loads under way in this process, and who waits for them.
+//! SingleFlight: the loads under way in this process, and who waits for them.
 //!
-//! Guarantees that a flight ends in exactly one of two ways, it *lands* with an outcome or it is
+//! Guarantees that a call ends in exactly one of two ways, it *lands* with an outcome or it is
 //! *abandoned*, and that either wakes everyone who waits for it, also when its leader panics. Called by the
-//! read path. Knows nothing of Redis, leases or records: a flight is found under whatever key it was
-//! announced with.
+//! read path. Knows nothing of Redis, leases or records: a call is found under whatever key it was
+//! started with.
 //!
 //! The shape is that of Go's `singleflight`, with one difference that matters: there is no "join whatever
-//! flies for this key". The read path announces a flight under the *token of its lease*, and follows it only
+//! is pending for this key". The read path announces a call under the *token of its lease*, and follows it only
 //! when Redis named that token; see `lookup/`.
 //!
 //! # Lock order
 //!
-//! There are two kinds of locks, a shard of the table and the state of one flight. No thread ever holds two
+//! There are two kinds of locks, a shard of the table and the state of one call. No thread ever holds two
 //! locks of this file, and no lock is held while anything is loaded or sent.
 
 use std::{
@@ -25,132 +25,132 @@ use crate::util::sync::{Condvar, Instant, Mutex, ThreadId, thread};
 /// More shards than any machine has cores that would all miss in the same microsecond.
 const SHARDS: usize = 16;
 
-/// The flights of one cache, by key.
+/// The calls of one cache, by key.
 #[derive(Debug)]
-pub(crate) struct Flights<K, T> {
-    shards: [Mutex<HashMap<K, Arc<Flight<T>>>>; SHARDS],
+pub(crate) struct SingleFlight<K, T> {
+    shards: [Mutex<HashMap<K, Arc<Call<T>>>>; SHARDS],
     hasher: RandomState,
 }
 
 /// One load under way.
 #[derive(Debug)]
-pub(crate) struct Flight<T> {
+pub(crate) struct Call<T> {
     /// Taken before the loader runs: what was written before this instant, the load sees.
-    announced: Instant,
+    started: Instant,
     /// Whose loader it is.
     leader: ThreadId,
-    /// Left once, from `Airborne` to one of the others.
-    state: Mutex<State<T>>,
+    /// Left once, from `Pending` to one of the others.
+    state: Mutex<CallState<T>>,
     /// Notified, under no lock, after the state was left.
     ended: Condvar,
 }
 
 #[derive(Debug)]
-enum State<T> {
-    Airborne,
-    Landed(T),
+enum CallState<T> {
+    Pending,
+    Done(T),
     Abandoned,
 }
 
-/// How a wait for a flight ended.
+/// How a wait for a call ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Arrival<T> {
-    Landed(T),
+pub(crate) enum WaitOutcome<T> {
+    Done(T),
     /// The leader panicked, or got no lease.
     Abandoned,
     /// The deadline passed first.
     TimedOut,
 }
 
-/// The right and the duty to end a flight. Dropped before [`land`](Leader::land), it abandons the flight, so
-/// that a panic strands nobody. Dropped in any case, it takes the flight out of the table.
+/// The right and the duty to end a call. Dropped before [`land`](Leader::land), it abandons the call, so
+/// that a panic strands nobody. Dropped in any case, it takes the call out of the table.
 #[derive(Debug)]
 pub(crate) struct Leader<'a, K: Eq + Hash, T> {
-    table: &'a Flights<K, T>,
+    table: &'a SingleFlight<K, T>,
     key: K,
-    flight: Arc<Flight<T>>,
+    call: Arc<Call<T>>,
 }
 
-impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
-    pub(crate) fn new() -> Flights<K, T> {
-        Flights {
+impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
+    pub(crate) fn new() -> SingleFlight<K, T> {
+        SingleFlight {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
         }
     }
 
-    /// Announces a flight under a key nobody else uses.
-    pub(crate) fn announce(&self, key: K) -> Leader<'_, K, T> {
-        let flight = Arc::new(Flight::new());
+    /// Announces a call under a key nobody else uses.
+    pub(crate) fn start(&self, key: K) -> Leader<'_, K, T> {
+        let call = Arc::new(Call::new());
         let replaced = {
             let mut shard = self.shard(&key).lock();
-            shard.insert(key.clone(), Arc::clone(&flight))
+            shard.insert(key.clone(), Arc::clone(&call))
         };
-        // What a flight came to is dropped under no lock.
+        // What a call came to is dropped under no lock.
         drop(replaced);
         Leader {
             table: self,
             key,
-            flight,
+            call,
         }
     }
 
-    /// Announces a flight, unless one flies under this key already; then that one.
-    pub(crate) fn announce_or_find<Q>(&self, key: &Q) -> Result<Leader<'_, K, T>, Arc<Flight<T>>>
+    /// Announces a call, unless one is pending under this key already; then that one.
+    pub(crate) fn start_or_find<Q>(&self, key: &Q) -> Result<Leader<'_, K, T>, Arc<Call<T>>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let key = key.to_owned();
-        let flight = {
+        let call = {
             let mut shard = self.shard(&key).lock();
             match shard.entry(key.clone()) {
                 Entry::Occupied(found) => return Err(Arc::clone(found.get())),
-                Entry::Vacant(free) => Arc::clone(free.insert(Arc::new(Flight::new()))),
+                Entry::Vacant(free) => Arc::clone(free.insert(Arc::new(Call::new()))),
             }
         };
         Ok(Leader {
             table: self,
             key,
-            flight,
+            call,
         })
     }
 }
 
-impl<K: Eq + Hash, T> Flights<K, T> {
-    /// The flight under this key, if there is one.
-    pub(crate) fn find(&self, key: &K) -> Option<Arc<Flight<T>>> {
+impl<K: Eq + Hash, T> SingleFlight<K, T> {
+    /// The call under this key, if there is one.
+    pub(crate) fn find(&self, key: &K) -> Option<Arc<Call<T>>> {
         self.shard(key).lock().get(key).map(Arc::clone)
     }
 
-    fn shard(&self, key: &K) -> &Mutex<HashMap<K, Arc<Flight<T>>>> {
+    fn shard(&self, key: &K) -> &Mutex<HashMap<K, Arc<Call<T>>>> {
         let hash = self.hasher.hash_one(key);
         &self.shards[usize::from(hash.to_be_bytes()[0]) % SHARDS]
     }
 }
 
-impl<T> Flight<T> {
-    fn new() -> Flight<T> {
-        Flight {
-            announced: Instant::now(),
+impl<T> Call<T> {
+    fn new() -> Call<T> {
+        Call {
+            started: Instant::now(),
             leader: thread::current().id(),
-            state: Mutex::new(State::Airborne),
+            state: Mutex::new(CallState::Pending),
             ended: Condvar::new(),
         }
     }
 
-    pub(crate) fn announced(&self) -> Instant {
-        self.announced
+    pub(crate) fn started(&self) -> Instant {
+        self.started
     }
 
-    /// Whether waiting for this flight would be waiting for oneself.
+    /// Whether waiting for this call would be waiting for oneself.
     pub(crate) fn is_led_by_this_thread(&self) -> bool {
         self.leader == thread::current().id()
     }
 
-    fn end(&self, how: State<T>) {
+    fn end(&self, how: CallState<T>) {
         {
             let mut state = self.state.lock();
-            if !matches!(*state, State::Airborne) {
+            if !matches!(*state, CallState::Pending) {
                 return;
             }
             *state = how;
@@ -161,17 +161,17 @@ impl<T> Flight<T> {
     }
 }
 
-impl<T: Clone> Flight<T> {
-    /// Waits for the flight's end, until `deadline` at the latest. Doesn't wait when the flight has ended.
-    pub(crate) fn wait_until(&self, deadline: Instant) -> Arrival<T> {
+impl<T: Clone> Call<T> {
+    /// Waits for the call's end, until `deadline` at the latest. Doesn't wait when the call has ended.
+    pub(crate) fn wait_until(&self, deadline: Instant) -> WaitOutcome<T> {
         let mut state = self.state.lock();
         loop {
             match &*state {
-                State::Landed(outcome) => return Arrival::Landed(outcome.clone()),
-                State::Abandoned => return Arrival::Abandoned,
+                CallState::Done(outcome) => return WaitOutcome::Done(outcome.clone()),
+                CallState::Abandoned => return WaitOutcome::Abandoned,
                 // The loop is for wake-ups without a reason, and looks once more after the deadline.
-                State::Airborne if Instant::now() >= deadline => return Arrival::TimedOut,
-                State::Airborne => {
+                CallState::Pending if Instant::now() >= deadline => return WaitOutcome::TimedOut,
+                CallState::Pending => {
                     state = self.ended.wait_until(state, deadline);
                 }
             }
@@ -184,19 +184,19 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
         &self.key
     }
 
-    /// Hands the outcome to everyone who waits, and to whoever finds the flight in the table until the
+    /// Hands the outcome to everyone who waits, and to whoever finds the call in the table until the
     /// leader leaves it.
-    pub(crate) fn land(&self, outcome: T) {
-        self.flight.end(State::Landed(outcome));
+    pub(crate) fn complete(&self, outcome: T) {
+        self.call.end(CallState::Done(outcome));
     }
 
-    /// Takes the flight out of the table: nobody finds it any more, those who wait for it go on waiting.
-    pub(crate) fn leave(&self) {
+    /// Takes the call out of the table: nobody finds it any more, those who wait for it go on waiting.
+    pub(crate) fn unregister(&self) {
         let mut shard = self.table.shard(&self.key).lock();
-        // Having left before, another flight may fly under this key now.
+        // Having left before, another call may fly under this key now.
         if shard
             .get(&self.key)
-            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
+            .is_some_and(|call| Arc::ptr_eq(call, &self.call))
         {
             shard.remove(&self.key);
         }
@@ -205,8 +205,8 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
 
 impl<K: Eq + Hash, T> Drop for Leader<'_, K, T> {
     fn drop(&mut self) {
-        // Left first: a follower who is woken by the end must not find this flight once more.
-        self.leave();
-        self.flight.end(State::Abandoned);
+        // Left first: a follower who is woken by the end must not find this call once more.
+        self.unregister();
+        self.call.end(CallState::Abandoned);
     }
 }

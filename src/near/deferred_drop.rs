@@ -95,14 +95,14 @@ mod tests {
     };
 
     use super::*;
-    use crate::near::{Near, liveness::Listening};
+    use crate::near::{Near, liveness::StreamLiveness};
 
     const LONG: Duration = Duration::from_secs(600);
 
     /// A near cache whose records look into it when they are dropped.
     struct Both {
         near: Near<Looking>,
-        listening: Listening,
+        liveness: StreamLiveness,
         dropped: AtomicUsize,
     }
 
@@ -122,24 +122,24 @@ mod tests {
 
     impl Both {
         fn new(capacity: usize) -> Arc<Both> {
-            let listening = Listening::new();
-            listening.heard(Instant::now() + LONG);
+            let liveness = StreamLiveness::new();
+            liveness.confirm(Instant::now() + LONG);
             Arc::new(Both {
                 near: Near::new(capacity, LONG),
-                listening,
+                liveness,
                 dropped: AtomicUsize::new(0),
             })
         }
 
         fn find(&self, id: &str) -> bool {
-            let found = self.near.find(&self.listening, id, Instant::now());
+            let found = self.near.find(&self.liveness, id, Instant::now());
             found.is_ok()
         }
 
         fn put(self: &Arc<Both>, id: usize) {
             let (id, now) = (id.to_string(), Instant::now());
-            if let Err(Some(seat)) = self.near.find(&self.listening, &id, now) {
-                seat.fill(Some(Arc::new(Looking(Arc::downgrade(self)))), LONG);
+            if let Err(Some(placeholder)) = self.near.find(&self.liveness, &id, now) {
+                placeholder.fill(Some(Arc::new(Looking(Arc::downgrade(self)))), LONG);
             }
         }
     }
@@ -162,7 +162,7 @@ mod tests {
             (0..90).for_each(|id| both.put(id));
             let cleared = Arc::clone(&both);
             ends(move || {
-                cleared.listening.begin_anew();
+                cleared.liveness.start_epoch();
                 cleared.near.clear();
             });
             let deadline = Instant::now() + Duration::from_secs(20);

@@ -1,7 +1,7 @@
-//! Bells: those who wait for the end of a load in another process, woken when its lease changes.
+//! LeaseWaiters: those who wait for the end of a load in another process, woken when its lease changes.
 //!
-//! Guarantees that a ring which comes after [`listen`](Listener::listen) ends the next wait, also where it came before
-//! that wait began. A bell is there while somebody holds it, and no longer. Knows no store.
+//! Guarantees that a notify which comes after [`arm`](Waiter::arm) ends the next wait, also where it came before
+//! that wait began. A signal is there while somebody holds it, and no longer. Knows no store.
 
 use std::{
     collections::HashMap,
@@ -16,50 +16,50 @@ use parking_lot::{Condvar, Mutex};
 
 /// By lease key.
 #[derive(Default)]
-pub(crate) struct Bells {
-    /// How many there are: all that a ring has to look at where nobody waits. Written under the lock.
+pub(crate) struct LeaseWaiters {
+    /// How many there are: all that a notify has to look at where nobody waits. Written under the lock.
     count: AtomicUsize,
-    all: Mutex<HashMap<String, Hung>>,
+    all: Mutex<HashMap<String, Registration>>,
 }
 
-struct Hung {
-    bell: Arc<Bell>,
+struct Registration {
+    signal: Arc<Signal>,
     holders: usize,
 }
 
 #[derive(Default)]
-struct Bell {
-    rings: Mutex<u64>,
-    /// Notified, under no lock, after it rang.
-    rang: Condvar,
+struct Signal {
+    count: Mutex<u64>,
+    /// Notified, under no lock, after it notified.
+    notified: Condvar,
 }
 
 /// Somebody who may come to wait.
-pub(crate) struct Listener<'a> {
-    bells: &'a Bells,
+pub(crate) struct Waiter<'a> {
+    waiters: &'a LeaseWaiters,
     lease: String,
-    bell: Arc<Bell>,
+    signal: Arc<Signal>,
     /// Rings that are no news.
-    heard: u64,
+    seen: u64,
 }
 
-impl Bells {
-    /// Takes hold of the bell of a lease.
-    pub(crate) fn hold(&self, lease: &str) -> Listener<'_> {
+impl LeaseWaiters {
+    /// Takes register of the signal of a lease.
+    pub(crate) fn register(&self, lease: &str) -> Waiter<'_> {
         let mut all = self.all.lock();
-        let hung = all.entry(lease.to_owned()).or_insert_with(|| Hung {
-            bell: Arc::default(),
+        let registration = all.entry(lease.to_owned()).or_insert_with(|| Registration {
+            signal: Arc::default(),
             holders: 0,
         });
-        hung.holders += 1;
-        let bell = Arc::clone(&hung.bell);
+        registration.holders += 1;
+        let signal = Arc::clone(&registration.signal);
         // SeqCst: who asks the store after this is seen by whoever hears of a change from after that.
         self.count.store(all.len(), Ordering::SeqCst);
-        Listener {
-            bells: self,
+        Waiter {
+            waiters: self,
             lease: lease.to_owned(),
-            bell,
-            heard: 0,
+            signal,
+            seen: 0,
         }
     }
 
@@ -69,65 +69,73 @@ impl Bells {
     }
 
     /// Wakes those who wait for this lease.
-    pub(crate) fn ring(&self, lease: &str) {
+    pub(crate) fn notify(&self, lease: &str) {
         if self.any() {
-            let bell = self
+            let signal = self
                 .all
                 .lock()
                 .get(lease)
-                .map(|hung| Arc::clone(&hung.bell));
-            if let Some(bell) = bell {
-                bell.ring();
+                .map(|registration| Arc::clone(&registration.signal));
+            if let Some(signal) = signal {
+                signal.notify();
             }
         }
     }
 
     /// Wakes all.
-    pub(crate) fn ring_all(&self) {
+    pub(crate) fn notify_all(&self) {
         let all = self.all.lock();
-        let all: Vec<_> = all.values().map(|hung| Arc::clone(&hung.bell)).collect();
-        for bell in all {
-            bell.ring();
+        let all: Vec<_> = all
+            .values()
+            .map(|registration| Arc::clone(&registration.signal))
+            .collect();
+        for signal in all {
+            signal.notify();
         }
     }
 }
 
-impl Bell {
-    fn ring(&self) {
-        *self.rings.lock() += 1;
+impl Signal {
+    fn notify(&self) {
+        *self.count.lock() += 1;
         // No wake-up is lost: a waiter reads the number under the lock with which it goes to sleep.
-        self.rang.notify_all();
+        self.notified.notify_all();
     }
 }
 
-impl Listener<'_> {
-    /// What rang before is no news. To be called before the store is asked.
-    pub(crate) fn listen(&mut self) {
-        self.heard = *self.bell.rings.lock();
+impl Waiter<'_> {
+    /// What notified before is no news. To be called before the store is asked.
+    pub(crate) fn arm(&mut self) {
+        self.seen = *self.signal.count.lock();
     }
 
-    /// Waits until it rings, or has rung since it listened, until `deadline` at the latest. Whether it rang.
+    /// Waits until it count, or has rung since it armed, until `deadline` at the latest. Whether it notified.
     pub(crate) fn wait_until(&self, deadline: Instant) -> bool {
-        let mut rings = self.bell.rings.lock();
-        while *rings == self.heard {
-            if self.bell.rang.wait_until(&mut rings, deadline).timed_out() {
-                return *rings != self.heard;
+        let mut count = self.signal.count.lock();
+        while *count == self.seen {
+            if self
+                .signal
+                .notified
+                .wait_until(&mut count, deadline)
+                .timed_out()
+            {
+                return *count != self.seen;
             }
         }
         true
     }
 }
 
-impl Drop for Listener<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut all = self.bells.all.lock();
-        if let Some(hung) = all.get_mut(&self.lease) {
-            hung.holders -= 1;
-            if hung.holders == 0 {
+        let mut all = self.waiters.all.lock();
+        if let Some(registration) = all.get_mut(&self.lease) {
+            registration.holders -= 1;
+            if registration.holders == 0 {
                 all.remove(&self.lease);
             }
         }
-        self.bells.count.store(all.len(), Ordering::SeqCst);
+        self.waiters.count.store(all.len(), Ordering::SeqCst);
     }
 }
 
@@ -147,48 +155,48 @@ mod tests {
 
     #[test]
     fn a_ring_between_the_question_and_the_wait_is_not_lost() {
-        let bells = Bells::default();
-        let mut listener = bells.hold("lease");
-        bells.ring("lease");
-        listener.listen();
-        assert!(!listener.wait_until(soon()), "that was before");
-        bells.ring("lease");
-        bells.ring("lease");
-        assert!(listener.wait_until(late()));
-        listener.listen();
-        assert!(!listener.wait_until(soon()));
+        let waiters = LeaseWaiters::default();
+        let mut waiter = waiters.register("lease");
+        waiters.notify("lease");
+        waiter.arm();
+        assert!(!waiter.wait_until(soon()), "that was before");
+        waiters.notify("lease");
+        waiters.notify("lease");
+        assert!(waiter.wait_until(late()));
+        waiter.arm();
+        assert!(!waiter.wait_until(soon()));
     }
 
     #[test]
     fn a_ring_wakes_all_who_wait_for_its_lease_and_no_others() {
-        let bells = Bells::default();
-        let mut other = bells.hold("other");
-        other.listen();
+        let waiters = LeaseWaiters::default();
+        let mut other = waiters.register("other");
+        other.arm();
         thread::scope(|scope| {
             let waiting: Vec<_> = (0..4)
                 .map(|_| {
-                    let mut listener = bells.hold("lease");
-                    listener.listen();
-                    scope.spawn(move || listener.wait_until(late()))
+                    let mut waiter = waiters.register("lease");
+                    waiter.arm();
+                    scope.spawn(move || waiter.wait_until(late()))
                 })
                 .collect();
-            bells.ring("lease");
+            waiters.notify("lease");
             assert!(waiting.into_iter().all(|waiter| waiter.join().unwrap()));
         });
         assert!(!other.wait_until(soon()));
-        bells.ring_all();
+        waiters.notify_all();
         assert!(other.wait_until(late()));
     }
 
     #[test]
     fn a_bell_that_nobody_holds_is_gone() {
-        let bells = Bells::default();
-        let (one, two) = (bells.hold("a"), bells.hold("a"));
-        let three = bells.hold("b");
+        let waiters = LeaseWaiters::default();
+        let (one, two) = (waiters.register("a"), waiters.register("a"));
+        let three = waiters.register("b");
         drop((one, three));
-        assert_eq!(bells.all.lock().len(), 1);
+        assert_eq!(waiters.all.lock().len(), 1);
         drop(two);
-        assert!(!bells.any() && bells.all.lock().is_empty());
-        bells.ring("a");
+        assert!(!waiters.any() && waiters.all.lock().is_empty());
+        waiters.notify("a");
     }
 }

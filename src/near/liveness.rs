@@ -2,9 +2,9 @@
 //!
 //! Guarantees two things to whoever asks, and then looks at what was kept:
 //!
-//! - Where it [is listening](Listening::is_on) at an instant `now`, every change that was acknowledged `bound` or more
+//! - Where it [is liveness](StreamLiveness::is_live) at an instant `now`, every change that was acknowledged `bound` or more
 //!   before `now` has been heard, and what hearing it did is seen.
-//! - What was read within an *epoch*, that is from a look at [`epoch`](Listening::epoch) on, while it was listening, has
+//! - What was read within an *epoch*, that is from a look at [`epoch`](StreamLiveness::epoch) on, while it was liveness, has
 //!   changed unheard only if the epoch is another one by now. A loss begins one, and so does the end of it: what
 //!   was read in between belongs to neither.
 //!
@@ -22,7 +22,7 @@ use std::{
 };
 
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(crate) struct StreamLiveness {
     /// What nanoseconds are counted from.
     base: Instant,
     /// In nanoseconds; 0 where nothing is heard.
@@ -32,9 +32,9 @@ pub(crate) struct Listening {
     is_lost: AtomicBool,
 }
 
-impl Listening {
-    pub(crate) fn new() -> Listening {
-        Listening {
+impl StreamLiveness {
+    pub(crate) fn new() -> StreamLiveness {
+        StreamLiveness {
             base: Instant::now(),
             until: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
@@ -55,12 +55,12 @@ impl Listening {
     /// **before** what is kept is looked at: a lookup that is held up in between then judges by a clock that is too early, and
     /// sees at least what had been heard by then.
     #[inline]
-    pub(crate) fn is_on(&self, now: u64) -> bool {
+    pub(crate) fn is_live(&self, now: u64) -> bool {
         // Acquire, with the Release in `heard`: it brings what hearing the changes before did.
         now < self.until.load(Ordering::Acquire)
     }
 
-    /// To be asked after [`is_on`](Listening::is_on), which is what brings it.
+    /// To be asked after [`is_live`](StreamLiveness::is_live), which is what brings it.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
@@ -72,7 +72,7 @@ impl Listening {
     }
 
     /// Everything up to some instant has been heard, and may be relied on until then.
-    pub(crate) fn heard(&self, until: Instant) {
+    pub(crate) fn confirm(&self, until: Instant) {
         if self.is_lost.swap(false, Ordering::AcqRel) {
             // Before `until`, so that nothing from before the loss is taken for something from after it.
             self.epoch.fetch_add(1, Ordering::AcqRel);
@@ -81,14 +81,14 @@ impl Listening {
     }
 
     /// What was read until now must not be used any more.
-    pub(crate) fn begin_anew(&self) {
+    pub(crate) fn start_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(crate) fn lost(&self) {
+    pub(crate) fn disconnect(&self) {
         self.is_lost.store(true, Ordering::Release);
         self.until.store(0, Ordering::Release);
-        self.begin_anew();
+        self.start_epoch();
     }
 }
 
@@ -100,26 +100,26 @@ mod tests {
 
     #[test]
     fn it_listens_until_the_instant_it_was_told_and_not_before_it_was_told_any() {
-        let listening = Listening::new();
+        let liveness = StreamLiveness::new();
         let now = Instant::now();
-        assert!(!listening.is_on(listening.nanos(now)));
-        listening.heard(now + SECOND);
-        assert!(listening.is_on(listening.nanos(now)));
-        assert!(!listening.is_on(listening.nanos(now + SECOND)));
+        assert!(!liveness.is_live(liveness.nanos(now)));
+        liveness.confirm(now + SECOND);
+        assert!(liveness.is_live(liveness.nanos(now)));
+        assert!(!liveness.is_live(liveness.nanos(now + SECOND)));
     }
 
     /// Whoever reads between a loss and its end, and learns the epoch there, is in neither of the others.
     #[test]
     fn a_loss_begins_an_epoch_and_so_does_its_end() {
-        let listening = Listening::new();
-        listening.heard(Instant::now() + SECOND);
-        let before = listening.epoch();
-        listening.heard(Instant::now() + SECOND);
-        assert_eq!(listening.epoch(), before, "the same again");
-        listening.lost();
-        let between = listening.epoch();
-        assert!(!listening.is_on(0));
-        listening.heard(Instant::now() + SECOND);
-        assert!(listening.is_on(0) && before < between && between < listening.epoch());
+        let liveness = StreamLiveness::new();
+        liveness.confirm(Instant::now() + SECOND);
+        let before = liveness.epoch();
+        liveness.confirm(Instant::now() + SECOND);
+        assert_eq!(liveness.epoch(), before, "the same again");
+        liveness.disconnect();
+        let between = liveness.epoch();
+        assert!(!liveness.is_live(0));
+        liveness.confirm(Instant::now() + SECOND);
+        assert!(liveness.is_live(0) && before < between && between < liveness.epoch());
     }
 }

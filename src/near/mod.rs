@@ -3,10 +3,10 @@
 //! Guarantees that a lookup finds nothing here that was invalidated `bound` or more before it began, and nothing at all
 //! that was [evicted](Near::evict) before it began. Two rules do that:
 //!
-//! - An entry is used only while changes are being heard, and in the epoch in which it was read; see `listening.rs`.
+//! - An entry is used only while changes are being heard, and in the epoch in which it was read; see `liveness.rs`.
 //! - **The fence**: a record enters only where nothing was evicted under its id since before it was read. Whoever wants
-//!   to put one here takes a [`Seat`] for it *before* the request is sent. An eviction takes the seat away, and
-//!   what comes to a seat that was taken away is dropped. (It is a placeholder of `quick_cache`'s: `remove` removes those as well,
+//!   to put one here takes a [`Placeholder`] for it *before* the request is sent. An eviction takes the placeholder away, and
+//!   what comes to a placeholder that was taken away is dropped. (It is a placeholder of `quick_cache`'s: `remove` removes those as well,
 //!   and the insert of one that was removed fails. The first test below holds it to that.)
 //!
 //! Drops no record under a lock; see `discarded.rs`. Knows no store. An entry ends with what was left of its time in the
@@ -30,7 +30,7 @@ use quick_cache::{
 
 use self::{
     deferred_drop::{Discarded, DropUnlocked, drop_contained},
-    liveness::Listening,
+    liveness::StreamLiveness,
 };
 
 /// Into how many parts the entries are divided, each with its own lock: threads that meet at one wait some nanoseconds.
@@ -46,35 +46,35 @@ pub(crate) struct Near<R> {
     discarded: Discarded<R>,
 }
 
-type Kept<R> = Cache<String, Entry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
-type Place<'a, R> =
-    PlaceholderGuard<'a, String, Entry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
+type Kept<R> = Cache<String, NearEntry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
+type Reservation<'a, R> =
+    PlaceholderGuard<'a, String, NearEntry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
 
-struct Entry<R> {
+struct NearEntry<R> {
     epoch: u64,
-    /// In nanoseconds, as `listening.rs` counts them.
+    /// In nanoseconds, as `liveness.rs` counts them.
     until: u64,
     /// `None`: that there is no such record.
     record: Option<Arc<R>>,
 }
 
-impl<R> Clone for Entry<R> {
-    fn clone(&self) -> Entry<R> {
-        Entry {
+impl<R> Clone for NearEntry<R> {
+    fn clone(&self) -> NearEntry<R> {
+        NearEntry {
             record: self.record.clone(),
             ..*self
         }
     }
 }
 
-/// A place for what is about to be read.
-pub(crate) struct Seat<'a, R> {
-    place: Place<'a, R>,
+/// A reservation for what is about to be read.
+pub(crate) struct Placeholder<'a, R> {
+    reservation: Reservation<'a, R>,
     epoch: u64,
     /// Before the request was sent.
     began: Instant,
     longest: Duration,
-    listening: &'a Listening,
+    liveness: &'a StreamLiveness,
 }
 
 impl<R> Near<R> {
@@ -99,20 +99,20 @@ impl<R> Near<R> {
         }
     }
 
-    /// What is here under this id, for a lookup that began now; `Some(None)`: that there is no such record. Or else a seat for
+    /// What is here under this id, for a lookup that began now; `Some(None)`: that there is no such record. Or else a placeholder for
     /// what it is going to read, where it may have one.
     pub(crate) fn find<'a>(
         &'a self,
-        listening: &'a Listening,
+        liveness: &'a StreamLiveness,
         id: &str,
         began: Instant,
-    ) -> Result<Option<Arc<R>>, Option<Seat<'a, R>>> {
-        let now = listening.nanos(began);
-        if !listening.is_on(now) {
+    ) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
+        let now = liveness.nanos(began);
+        if !liveness.is_live(now) {
             return Err(None);
         }
-        let epoch = listening.epoch();
-        let is_good = |entry: &Entry<R>| entry.epoch == epoch && now < entry.until;
+        let epoch = liveness.epoch();
+        let is_good = |entry: &NearEntry<R>| entry.epoch == epoch && now < entry.until;
         match self.kept.get(id) {
             Some(entry) if is_good(&entry) => return Ok(entry.record),
             Some(_) => drop(self.kept.remove_if(id, |entry| !is_good(entry))),
@@ -120,25 +120,25 @@ impl<R> Near<R> {
         }
         // Without a wait: where another reads the same, that one puts it here.
         match self.kept.get_value_or_guard(id, Some(Duration::ZERO)) {
-            GuardResult::Guard(place) => Err(Some(Seat {
-                place,
+            GuardResult::Guard(reservation) => Err(Some(Placeholder {
+                reservation,
                 epoch,
                 began,
                 longest: self.longest,
-                listening,
+                liveness,
             })),
             // Came in this very moment: not for who looked before.
             GuardResult::Value(_) | GuardResult::Timeout => Err(None),
         }
     }
 
-    /// Takes away what is here under this id, and the seat of whoever reads it right now. Drops the record: not to be
+    /// Takes away what is here under this id, and the placeholder of whoever reads it right now. Drops the record: not to be
     /// called under a lock.
     pub(crate) fn evict(&self, id: &str) {
         drop_contained(self.kept.remove(id));
     }
 
-    /// Frees all there is. What makes it unusable is the next epoch, and it refuses what comes to the seats of now.
+    /// Frees all there is. What makes it unusable is the next epoch, and it refuses what comes to the placeholders of now.
     pub(crate) fn clear(&self)
     where
         R: Send + Sync + 'static,
@@ -151,21 +151,21 @@ impl<R> Near<R> {
     }
 }
 
-impl<R> Seat<'_, R> {
-    /// Puts there what was read, if the seat was not taken away. `left`: how much of its time it had in the store at that moment.
+impl<R> Placeholder<'_, R> {
+    /// Puts there what was read, if the placeholder was not taken away. `left`: how much of its time it had in the store at that moment.
     pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration) {
         // It would only be in the way: an entry of another epoch is not used.
-        if self.listening.epoch() != self.epoch {
+        if self.liveness.epoch() != self.epoch {
             return;
         }
         let end = self.began + left.min(self.longest);
-        let entry = Entry {
+        let entry = NearEntry {
             epoch: self.epoch,
-            until: self.listening.nanos(end),
+            until: self.liveness.nanos(end),
             record,
         };
         // Refused: it was evicted meanwhile, or had room no longer.
-        let _ = self.place.insert(entry);
+        let _ = self.reservation.insert(entry);
     }
 }
 
@@ -177,32 +177,32 @@ mod tests {
 
     struct Both {
         near: Near<u32>,
-        listening: Listening,
+        liveness: StreamLiveness,
     }
 
     fn both(capacity: usize, longest: Duration) -> Both {
-        let listening = Listening::new();
-        listening.heard(Instant::now() + LONG);
+        let liveness = StreamLiveness::new();
+        liveness.confirm(Instant::now() + LONG);
         let near = Near::new(capacity, longest);
-        Both { near, listening }
+        Both { near, liveness }
     }
 
     impl Both {
-        fn find(&self, id: &str) -> Result<u32, Option<Seat<'_, u32>>> {
-            let found = self.near.find(&self.listening, id, Instant::now());
+        fn find(&self, id: &str) -> Result<u32, Option<Placeholder<'_, u32>>> {
+            let found = self.near.find(&self.liveness, id, Instant::now());
             found.map(|record| *record.expect("a record"))
         }
 
-        fn seat(&self, id: &str) -> Option<Seat<'_, u32>> {
+        fn placeholder(&self, id: &str) -> Option<Placeholder<'_, u32>> {
             match self.find(id) {
                 Ok(there) => panic!("{there} is there"),
-                Err(seat) => seat,
+                Err(placeholder) => placeholder,
             }
         }
 
         fn put(&self, id: &str, record: u32) {
-            let seat = self.seat(id).expect("a free seat");
-            seat.fill(Some(Arc::new(record)), LONG);
+            let placeholder = self.placeholder(id).expect("a free placeholder");
+            placeholder.fill(Some(Arc::new(record)), LONG);
         }
 
         fn has(&self, id: &str) -> bool {
@@ -210,49 +210,49 @@ mod tests {
         }
     }
 
-    /// Reader: seat, read (old) — writer: evict — reader: fill.
+    /// Reader: placeholder, read (old) — writer: evict — reader: fill.
     #[test]
     fn what_was_read_before_an_eviction_does_not_enter_after_it() {
         let both = both(100, LONG);
-        let seat = both.seat("k").unwrap();
+        let placeholder = both.placeholder("k").unwrap();
         both.near.evict("k");
-        seat.fill(Some(Arc::new(1)), LONG);
+        placeholder.fill(Some(Arc::new(1)), LONG);
         assert!(!both.has("k"));
-        // Nor into the seat of one who reads after it.
-        let old = both.seat("k").unwrap();
+        // Nor into the placeholder of one who reads after it.
+        let old = both.placeholder("k").unwrap();
         both.near.evict("k");
-        let new = both.seat("k").unwrap();
+        let new = both.placeholder("k").unwrap();
         old.fill(Some(Arc::new(1)), LONG);
         assert!(!both.has("k"));
         new.fill(Some(Arc::new(2)), LONG);
         assert_eq!(both.find("k").ok(), Some(2));
     }
 
-    /// Reader: seat, read (old) — lost, and listening again, and what changed in between was not heard — reader: fill.
+    /// Reader: placeholder, read (old) — lost, and liveness again, and what changed in between was not heard — reader: fill.
     #[test]
     fn what_was_read_before_a_loss_is_not_used_after_it() {
         let both = both(100, LONG);
         both.put("there", 1);
-        let seat = both.seat("k").unwrap();
-        both.listening.lost();
+        let placeholder = both.placeholder("k").unwrap();
+        both.liveness.disconnect();
         assert!(!both.has("there"));
-        both.listening.heard(Instant::now() + LONG);
-        seat.fill(Some(Arc::new(1)), LONG);
+        both.liveness.confirm(Instant::now() + LONG);
+        placeholder.fill(Some(Arc::new(1)), LONG);
         assert!(!both.has("k") && !both.has("there"));
-        // And its place is free.
+        // And its reservation is free.
         both.put("k", 2);
         both.put("there", 2);
         assert!(both.has("k") && both.has("there"));
     }
 
-    /// The same, where the store was emptied, and seats and entries with it.
+    /// The same, where the store was emptied, and placeholders and entries with it.
     #[test]
     fn what_was_read_before_everything_went_is_not_used_after_it() {
         let both = both(100, LONG);
-        let seat = both.seat("k").unwrap();
-        both.listening.begin_anew();
+        let placeholder = both.placeholder("k").unwrap();
+        both.liveness.start_epoch();
         both.near.clear();
-        seat.fill(Some(Arc::new(1)), LONG);
+        placeholder.fill(Some(Arc::new(1)), LONG);
         assert!(!both.has("k"));
         both.put("k", 2);
         assert!(both.has("k"));
@@ -261,19 +261,19 @@ mod tests {
     #[test]
     fn there_is_no_seat_while_nothing_is_heard() {
         let both = both(100, LONG);
-        both.listening.lost();
-        assert!(both.seat("k").is_none());
-        both.listening.heard(Instant::now());
-        assert!(both.seat("k").is_none(), "that is over already");
+        both.liveness.disconnect();
+        assert!(both.placeholder("k").is_none());
+        both.liveness.confirm(Instant::now());
+        assert!(both.placeholder("k").is_none(), "that is over already");
     }
 
     #[test]
     fn a_second_reader_gets_no_seat_and_a_seat_that_is_left_is_free() {
         let both = both(100, LONG);
-        let seat = both.seat("k");
-        assert!(both.seat("k").is_none());
-        drop(seat);
-        assert!(both.seat("k").is_some());
+        let placeholder = both.placeholder("k");
+        assert!(both.placeholder("k").is_none());
+        drop(placeholder);
+        assert!(both.placeholder("k").is_some());
     }
 
     #[test]
@@ -281,12 +281,12 @@ mod tests {
         let both = both(100, Duration::from_secs(5));
         let began = Instant::now();
         for (id, left) in [("brief", Duration::from_secs(1)), ("long", LONG)] {
-            let seat = both.near.find(&both.listening, id, began).err().flatten();
-            seat.unwrap().fill(Some(Arc::new(1)), left);
+            let placeholder = both.near.find(&both.liveness, id, began).err().flatten();
+            placeholder.unwrap().fill(Some(Arc::new(1)), left);
         }
         let has = |id, after| {
             let at = began + Duration::from_millis(after);
-            both.near.find(&both.listening, id, at).is_ok()
+            both.near.find(&both.liveness, id, at).is_ok()
         };
         assert!(has("brief", 999) && !has("brief", 1000));
         assert!(has("long", 4999) && !has("long", 5000));

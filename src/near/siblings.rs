@@ -1,4 +1,4 @@
-//! The caches on one link that keep something near: what one of them changes, all of them hear, before the call that
+//! The caches on one client that keep something near: what one of them changes, all of them hear, before the call that
 //! changed it returns.
 
 use std::sync::{
@@ -8,43 +8,43 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use crate::store::Ear;
+use crate::store::ChangeListener;
 
 #[derive(Default)]
-pub(crate) struct Neighbours {
-    /// Whether there is any: all that a write has to look at where nothing is kept near. `SeqCst`: what a neighbour keeps, it
+pub(crate) struct SiblingCaches {
+    /// Whether there is any: all that a write has to look at where nothing is kept near. `SeqCst`: what a sibling keeps, it
     /// asked the store for after this was set; so who changed that in the store afterwards, sees it set.
     any: AtomicBool,
-    all: Mutex<Vec<Weak<dyn Ear>>>,
+    all: Mutex<Vec<Weak<dyn ChangeListener>>>,
 }
 
-impl Neighbours {
-    pub(crate) fn add(&self, ear: Weak<dyn Ear>) {
+impl SiblingCaches {
+    pub(crate) fn add(&self, listener: Weak<dyn ChangeListener>) {
         let mut all = self.all.lock();
         // Here, so that caches that come and go leave nothing behind.
-        all.retain(|ear| ear.strong_count() > 0);
-        all.push(ear);
+        all.retain(|listener| listener.strong_count() > 0);
+        all.push(listener);
         self.any.store(true, Ordering::SeqCst);
     }
 
     /// Tells them that the entry at this data key has changed.
     pub(crate) fn tell(&self, data: &str) {
-        self.each(|ear| ear.changed(data));
+        self.each(|listener| listener.on_change(data));
     }
 
     /// Tells them that everything has.
     pub(crate) fn tell_all(&self) {
-        self.each(|ear| ear.everything_changed());
+        self.each(|listener| listener.on_flush());
     }
 
     /// With no lock held.
-    fn each(&self, tell: impl Fn(&dyn Ear)) {
+    fn each(&self, tell: impl Fn(&dyn ChangeListener)) {
         if !self.any.load(Ordering::SeqCst) {
             return;
         }
         let all: Vec<_> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
-        for ear in all {
-            tell(&*ear);
+        for listener in all {
+            tell(&*listener);
         }
     }
 }

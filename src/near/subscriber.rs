@@ -1,43 +1,43 @@
 //! What a cache does about the changes that it hears of: it evicts, and it wakes.
 //!
-//! The ear of one cache. Its store speaks to it, and so does the link, for what the caches of this process change
-//! themselves. See `near.rs` and `bells.rs` for what either relies on.
+//! The listener of one cache. Its store speaks to it, and so does the client, for what the caches of this process change
+//! themselves. See `near.rs` and `lease_waiters.rs` for what either relies on.
 
 use std::time::Instant;
 
-use super::{Near, lease_waiters::Bells, liveness::Listening};
-use crate::store::{Ear, keys::Keys};
+use super::{Near, lease_waiters::LeaseWaiters, liveness::StreamLiveness};
+use crate::store::{ChangeListener, keys::Keys};
 
-pub(crate) struct Tracked<R> {
+pub(crate) struct ChangeSubscriber<R> {
     prefix: String,
-    pub(crate) listening: Listening,
+    pub(crate) liveness: StreamLiveness,
     /// `None`: only waiters are woken.
     pub(crate) near: Option<Near<R>>,
-    pub(crate) bells: Bells,
+    pub(crate) lease_waiters: LeaseWaiters,
 }
 
-impl<R> Tracked<R> {
-    pub(crate) fn new(prefix: String, near: Option<Near<R>>) -> Tracked<R> {
-        Tracked {
+impl<R> ChangeSubscriber<R> {
+    pub(crate) fn new(prefix: String, near: Option<Near<R>>) -> ChangeSubscriber<R> {
+        ChangeSubscriber {
             prefix,
-            listening: Listening::new(),
+            liveness: StreamLiveness::new(),
             near,
-            bells: Bells::default(),
+            lease_waiters: LeaseWaiters::default(),
         }
     }
 
     /// Whether changes are heard right now.
     pub(crate) fn is_listening(&self) -> bool {
-        self.listening.is_on(self.listening.nanos(Instant::now()))
+        self.liveness.is_live(self.liveness.nanos(Instant::now()))
     }
 }
 
-impl<R: Send + Sync + 'static> Ear for Tracked<R> {
-    fn listening(&self, until: Instant) {
-        self.listening.heard(until);
+impl<R: Send + Sync + 'static> ChangeListener for ChangeSubscriber<R> {
+    fn on_confirmed(&self, until: Instant) {
+        self.liveness.confirm(until);
     }
 
-    fn changed(&self, data: &str) {
+    fn on_change(&self, data: &str) {
         let Some(id) = data.strip_prefix(&self.prefix) else {
             return;
         };
@@ -45,29 +45,29 @@ impl<R: Send + Sync + 'static> Ear for Tracked<R> {
             near.evict(id);
         }
         // A program that knows no leases may have put a record there.
-        if self.bells.any() {
-            self.bells.ring(&Keys::of(data.to_owned()).lease);
+        if self.lease_waiters.any() {
+            self.lease_waiters.notify(&Keys::of(data.to_owned()).lease);
         }
     }
 
-    fn lease_changed(&self, lease: &str) {
-        self.bells.ring(lease);
+    fn on_lease_change(&self, lease: &str) {
+        self.lease_waiters.notify(lease);
     }
 
-    fn everything_changed(&self) {
-        self.listening.begin_anew();
+    fn on_flush(&self) {
+        self.liveness.start_epoch();
         if let Some(near) = &self.near {
             near.clear();
         }
-        self.bells.ring_all();
+        self.lease_waiters.notify_all();
     }
 
-    fn lost(&self) {
-        self.listening.lost();
+    fn on_disconnect(&self) {
+        self.liveness.disconnect();
         if let Some(near) = &self.near {
             near.clear();
         }
         // Whoever waits begins to poll.
-        self.bells.ring_all();
+        self.lease_waiters.notify_all();
     }
 }

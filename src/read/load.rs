@@ -8,9 +8,9 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::lookup::{Asking, Lead, follow};
+use super::lookup::{LeaseLeader, LookupContext, follow};
 use crate::{
-    engine::{Inner, Outcome, Settings, single_flight::Leader},
+    engine::{Engine, Outcome, Settings, single_flight::Leader},
     error::Error,
     loaded::Loaded,
     outcome::{Lookup, Source},
@@ -24,15 +24,15 @@ use crate::{
     util::limits::LONGEST,
 };
 
-impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
+impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// The lease is ours: load, tell the followers, then fill or release.
     ///
     /// The followers come first, so that they don't wait for a round trip that changes nothing for them.
-    /// Whoever is told the token after that finds the landed flight in the table, until the lease has ended.
+    /// Whoever is told the token after that finds the landed call in the table, until the lease has ended.
     pub(super) fn lead(
         &self,
         keys: &Keys,
-        leader: &Lead<'_, R>,
+        leader: &LeaseLeader<'_, R>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
         let outcome = self.load_and_fill(keys, leader, None, load);
@@ -43,40 +43,40 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     pub(super) fn load_and_fill(
         &self,
         keys: &Keys,
-        leader: &Lead<'_, R>,
+        leader: &LeaseLeader<'_, R>,
         back_off: Option<Duration>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Outcome<R> {
-        let inner = self.inner;
+        let engine = self.engine;
         let token = *leader.key();
-        let keeping = inner.keep(keys, token);
-        let ran = self.run(load).map(|loaded| self.ran(loaded));
-        let outcome = match &ran {
-            Ok(ran) => Ok(ran.record.clone()),
+        let renewal = engine.renew_lease(keys, token);
+        let entry = self.run(load).map(|loaded| self.loaded_entry(loaded));
+        let outcome = match &entry {
+            Ok(entry) => Ok(entry.record.clone()),
             Err(error) => Err(error.clone()),
         };
-        leader.land(outcome.clone());
+        leader.complete(outcome.clone());
 
         // A failure here costs the next caller a load and this one nothing.
-        match (&ran, back_off) {
-            (Ok(ran), _) => match self.fill(keys, token, ran) {
+        match (&entry, back_off) {
+            (Ok(entry), _) => match self.fill(keys, token, entry) {
                 Ok(is_filled) => {
-                    keeping.end();
-                    if !is_filled && ran.entry.is_some() {
+                    renewal.end();
+                    if !is_filled && entry.entry.is_some() {
                         self.report(&Event::FillRefused { id: self.id });
                     }
                 }
-                Err(_) => keeping.fill_failed(),
+                Err(_) => renewal.fill_failed(),
             },
             (Err(_), back_off) => {
                 // If this fails, the lease lapses.
                 let _ = match back_off {
                     Some(pause) => {
-                        inner.ask("back_off", |store| store.back_off(keys, token, pause))
+                        engine.ask("back_off", |store| store.back_off(keys, token, pause))
                     }
-                    None => inner.ask("release", |store| store.release(keys, token)),
+                    None => engine.ask("release", |store| store.release(keys, token)),
                 };
-                keeping.end();
+                renewal.end();
             }
         }
         outcome
@@ -85,12 +85,12 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     /// Puts there what the primary says. With no record, or one that cannot be stored, that is
     /// nothing: what stood there is older than this load, and must not be served any longer. The
     /// same request gives the lease back.
-    fn fill(&self, keys: &Keys, token: Token, ran: &Ran<R>) -> Result<bool, Error> {
-        let inner = self.inner;
+    fn fill(&self, keys: &Keys, token: Token, entry: &LoadedEntry<R>) -> Result<bool, Error> {
+        let engine = self.engine;
         let nothing = Fields::new();
-        let (stay, fields) = ran.stored(&nothing);
-        inner.will_stay(stay);
-        inner.ask("fill", |store| store.fill(keys, token, stay, fields))
+        let (total_ttl, fields) = entry.stored(&nothing);
+        engine.record_max_ttl(total_ttl);
+        engine.ask("fill", |store| store.fill(keys, token, total_ttl, fields))
     }
 
     /// Redis is no help: load without it, one load at a time for this key in this process.
@@ -103,21 +103,21 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
         cause: Error,
     ) -> Result<Lookup<R>, Error> {
-        let inner = self.inner;
-        self.degrades(&cause);
-        let deadline = self.patience_from(Instant::now());
+        let engine = self.engine;
+        self.report_degraded(&cause);
+        let deadline = self.wait_deadline(Instant::now());
         let outcome = loop {
-            match inner.degraded.announce_or_find(data) {
+            match engine.degraded.start_or_find(data) {
                 Ok(leader) => {
                     let found = self.load_alone(&leader, load, Source::Degraded)?;
-                    return Ok(found.because_of(cause));
+                    return Ok(found.with_cause(cause));
                 }
-                Err(flight) => {
+                Err(call) => {
                     // One that has been under way for so long has hung, for all we know. Who comes now need not
                     // find that out again.
-                    let deadline = deadline.min(self.patience_from(flight.announced()));
-                    let outcome = follow(&flight, deadline)?;
-                    if flight.announced() >= self.began
+                    let deadline = deadline.min(self.wait_deadline(call.started()));
+                    let outcome = follow(&call, deadline)?;
+                    if call.started() >= self.began
                         && let Some(outcome) = outcome
                     {
                         self.report(&Event::Shared { id: self.id });
@@ -126,7 +126,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                     if Instant::now() < deadline {
                         continue;
                     }
-                    if inner.settings.fail_on_wait_timeout {
+                    if engine.settings.fail_on_wait_timeout {
                         let waited = self.began.elapsed();
                         return Err(Error::WaitTimeout { waited });
                     }
@@ -135,7 +135,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 }
             }
         };
-        Ok(self.found(outcome?, Source::Degraded).because_of(cause))
+        Ok(self.found(outcome?, Source::Degraded).with_cause(cause))
     }
 
     /// Loads without filling: tells those who follow, and nobody who comes later.
@@ -147,14 +147,14 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     ) -> Result<Lookup<R>, Error> {
         let outcome = self.run_uncached(load);
         // Left first: who comes now must load anew.
-        leader.leave();
-        leader.land(outcome.clone());
+        leader.unregister();
+        leader.complete(outcome.clone());
         Ok(self.found(outcome?, source))
     }
 
     /// Runs the loader, and says how that went.
     fn run(&self, load: impl FnOnce() -> Result<Loaded<R>, Error>) -> Result<Loaded<R>, Error> {
-        run(self.inner, self.id, load, |loaded| loaded.record.is_some())
+        run(self.engine, self.id, load, |loaded| loaded.record.is_some())
     }
 
     /// The same, where nothing is to be cached.
@@ -162,15 +162,15 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         &self,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Outcome<R> {
-        Ok(Ran::uncached(self.run(load)?).record)
+        Ok(LoadedEntry::uncached(self.run(load)?).record)
     }
 
     /// What a load under a lease came to.
-    pub(super) fn ran(&self, loaded: Loaded<R>) -> Ran<R> {
+    pub(super) fn loaded_entry(&self, loaded: Loaded<R>) -> LoadedEntry<R> {
         let entry = self.entry(loaded.record.as_ref(), loaded.ttl);
-        Ran {
+        LoadedEntry {
             entry,
-            ..Ran::uncached(loaded)
+            ..LoadedEntry::uncached(loaded)
         }
     }
 
@@ -182,8 +182,8 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             negative_ttl,
             freshness,
             ..
-        } = &self.inner.settings;
-        let ttl = self.wishes.ttl;
+        } = &self.engine.settings;
+        let ttl = self.config.ttl;
         let by_default = match record {
             Some(_) => Some(ttl),
             None => negative_ttl.map(|negative_ttl| negative_ttl.min(ttl)),
@@ -197,10 +197,10 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             return Some((ttl.min(LONGEST), not_found()));
         };
         match to_fields(record) {
-            Ok(fields) => Some((freshness.stay(ttl), fields)),
+            Ok(fields) => Some((freshness.total_ttl(ttl), fields)),
             Err(why) => {
                 // The caller asked for the row, not for its place in the cache: this is no error.
-                self.inner.reporter.unstorable(self.id, why);
+                self.engine.reporter.unstorable(self.id, why);
                 None
             }
         }
@@ -208,24 +208,24 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
 }
 
 /// What a load came to: the record as callers get it, and what is to be stored, for how long.
-pub(super) struct Ran<R> {
+pub(super) struct LoadedEntry<R> {
     pub(super) record: Option<Arc<R>>,
     pub(super) entry: Option<(Duration, Fields)>,
 }
 
-impl<R> Ran<R> {
+impl<R> LoadedEntry<R> {
     /// What is returned and not stored. It is not serialized either.
-    pub(super) fn uncached(loaded: Loaded<R>) -> Ran<R> {
-        Ran {
+    pub(super) fn uncached(loaded: Loaded<R>) -> LoadedEntry<R> {
+        LoadedEntry {
             record: loaded.record.map(Arc::new),
             entry: None,
         }
     }
 
-    /// What is to stand there afterwards, and for how long.
+    /// What is to state there afterwards, and for how long.
     pub(super) fn stored<'a>(&'a self, nothing: &'a Fields) -> (Duration, &'a Fields) {
         match &self.entry {
-            Some((stay, fields)) => (*stay, fields),
+            Some((total_ttl, fields)) => (*total_ttl, fields),
             None => (Duration::ZERO, nothing),
         }
     }
@@ -233,18 +233,18 @@ impl<R> Ran<R> {
 
 /// Calls a loader, and says how that went. `id`: of what it loads, the first.
 pub(super) fn run<R, T>(
-    inner: &Inner<R>,
+    engine: &Engine<R>,
     id: &str,
     load: impl FnOnce() -> Result<T, Error>,
     found: impl FnOnce(&T) -> bool,
 ) -> Result<T, Error> {
-    let loading = Loading::begin(&inner.reporter, id);
+    let loading = Loading::begin(&engine.reporter, id);
     let loaded = {
         let _span = trace::load();
         load()
     };
     if loaded.is_ok() {
-        inner.load_time.took(loading.began.elapsed());
+        engine.load_time.record(loading.began.elapsed());
     }
     loading.end(match &loaded {
         Ok(loaded) if found(loaded) => event::Load::Found,
@@ -283,7 +283,7 @@ impl Drop for Loading<'_> {
         self.reporter.report(&Event::LoadEnded {
             id: self.id,
             outcome: self.outcome,
-            took: self.began.elapsed(),
+            elapsed: self.began.elapsed(),
         });
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     engine::{
-        Inner, Outcome, Settings,
-        single_flight::{Arrival, Flight, Leader},
+        Engine, Outcome, Settings,
+        single_flight::{Call, Leader, WaitOutcome},
     },
     error::Error,
     outcome::{Lookup, Source},
@@ -16,20 +16,20 @@ use crate::{
     telemetry::{event::Event, trace},
 };
 
-/// Who ends a flight that is found by a token.
-pub(super) type Lead<'a, R> = Leader<'a, Token, Outcome<R>>;
+/// Who ends a call that is found by a token.
+pub(super) type LeaseLeader<'a, R> = Leader<'a, Token, Outcome<R>>;
 
 /// What one lookup may want otherwise than its cache.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wishes {
+pub(crate) struct LookupConfig {
     /// Of what it loads.
     pub(crate) ttl: Duration,
     pub(crate) wait_timeout: Duration,
 }
 
-impl Wishes {
-    pub(crate) fn of(settings: &Settings) -> Wishes {
-        Wishes {
+impl LookupConfig {
+    pub(crate) fn of(settings: &Settings) -> LookupConfig {
+        LookupConfig {
             ttl: settings.ttl,
             wait_timeout: settings.wait_timeout,
         }
@@ -37,20 +37,20 @@ impl Wishes {
 }
 
 /// One lookup under way.
-pub(super) struct Asking<'a, R> {
-    pub(super) inner: &'a Inner<R>,
-    pub(super) wishes: Wishes,
+pub(super) struct LookupContext<'a, R> {
+    pub(super) engine: &'a Engine<R>,
+    pub(super) config: LookupConfig,
     pub(super) id: &'a str,
-    pub(super) span: trace::Lookup,
+    pub(super) span: trace::LookupSpan,
     /// Before the first look: what was invalidated before this instant must not be returned.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
 }
 
-impl<R> Asking<'_, R> {
+impl<R> LookupContext<'_, R> {
     /// When it stops waiting for a load that began then.
-    pub(super) fn patience_from(&self, began: Instant) -> Instant {
-        began + self.wishes.wait_timeout
+    pub(super) fn wait_deadline(&self, began: Instant) -> Instant {
+        began + self.config.wait_timeout
     }
 
     /// Somebody else's load answered this lookup.
@@ -65,27 +65,27 @@ impl<R> Asking<'_, R> {
 
     /// The first look found it.
     pub(super) fn hit(&self, record: Option<Arc<R>>) -> Lookup<R> {
-        self.first_look(record, Source::Hit)
+        self.answer_from_cache(record, Source::Hit)
     }
 
-    pub(super) fn first_look(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
+    pub(super) fn answer_from_cache(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
         self.answer(record, source, self.redis_latency)
     }
 
-    fn answer(&self, record: Option<Arc<R>>, source: Source, took: Duration) -> Lookup<R> {
+    fn answer(&self, record: Option<Arc<R>>, source: Source, elapsed: Duration) -> Lookup<R> {
         self.span.answered(source, record.is_some());
         self.report(&Event::Answered {
             id: self.id,
             source,
             found: record.is_some(),
-            took,
+            elapsed,
         });
         Lookup::new(record, source, self.redis_latency)
     }
 
     /// It goes on without Redis.
-    pub(super) fn degrades(&self, cause: &Error) {
-        self.span.degraded_by(cause);
+    pub(super) fn report_degraded(&self, cause: &Error) {
+        self.span.degraded_cause(cause);
         self.report(&Event::Degraded { id: self.id, cause });
     }
 
@@ -94,33 +94,33 @@ impl<R> Asking<'_, R> {
         self.report(&Event::Failed {
             id: self.id,
             error,
-            took: self.began.elapsed(),
+            elapsed: self.began.elapsed(),
         });
     }
 
     pub(super) fn report(&self, event: &Event<'_>) {
-        self.inner.reporter.report(event);
+        self.engine.reporter.report(event);
     }
 }
 
-/// Another's flight, for which one may wait.
-pub(super) fn others<R>(flight: Arc<Flight<Outcome<R>>>) -> Result<Arc<Flight<Outcome<R>>>, Error> {
-    if flight.is_led_by_this_thread() {
+/// Another's call, for which one may wait.
+pub(super) fn others<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome<R>>>, Error> {
+    if call.is_led_by_this_thread() {
         return Err(Error::Reentrant);
     }
-    Ok(flight)
+    Ok(call)
 }
 
-/// Waits for another's flight. `None`: it was abandoned, or the deadline has passed.
+/// Waits for another's call. `None`: it was abandoned, or the deadline has passed.
 pub(super) fn follow<R>(
-    flight: &Flight<Outcome<R>>,
+    call: &Call<Outcome<R>>,
     deadline: Instant,
 ) -> Result<Option<Outcome<R>>, Error> {
-    if flight.is_led_by_this_thread() {
+    if call.is_led_by_this_thread() {
         return Err(Error::Reentrant);
     }
-    Ok(match flight.wait_until(deadline) {
-        Arrival::Landed(outcome) => Some(outcome),
-        Arrival::Abandoned | Arrival::TimedOut => None,
+    Ok(match call.wait_until(deadline) {
+        WaitOutcome::Done(outcome) => Some(outcome),
+        WaitOutcome::Abandoned | WaitOutcome::TimedOut => None,
     })
 }

@@ -8,9 +8,9 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    acquired::Told,
-    lookup::{Asking, Lead, follow},
-    wait_for_lease::Bell,
+    acquired::AcquireOutcome,
+    lookup::{LeaseLeader, LookupContext, follow},
+    wait_for_lease::LeaseWait,
 };
 use crate::{
     engine::Outcome,
@@ -20,76 +20,76 @@ use crate::{
     store::{keys::Keys, token::Token},
 };
 
-impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
+impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// There is no usable record in Redis: load it under a lease, or get it from whoever does.
     pub(super) fn missed(
         &self,
         keys: &Keys,
-        mut look: bool,
+        mut recheck: bool,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Result<Lookup<R>, Error> {
-        let inner = self.inner;
-        let deadline = self.patience_from(self.began);
+        let engine = self.engine;
+        let deadline = self.wait_deadline(self.began);
         // In the table before Redis can name it: a follower may hear of the token before its owner does.
-        let leader = inner.flights.announce(Token::random());
+        let leader = engine.calls.start(Token::random());
         let token = *leader.key();
-        let mut watch: Option<Lead<'_, R>> = None;
+        let mut watch: Option<LeaseLeader<'_, R>> = None;
         let mut polls = 0;
-        let mut bell = Bell::hold(inner, keys);
+        let mut lease_wait = LeaseWait::register(engine, keys);
         loop {
-            if let Some(bell) = &mut bell {
-                bell.listen();
+            if let Some(lease_wait) = &mut lease_wait {
+                lease_wait.arm();
             }
-            let lease_ttl = inner.settings.lease_ttl;
-            let acquired = inner.ask("acquire", |store| {
-                store.acquire(keys, token, lease_ttl, look)
+            let lease_ttl = engine.settings.lease_ttl;
+            let acquired = engine.ask("acquire", |store| {
+                store.acquire(keys, token, lease_ttl, recheck)
             });
-            let told = match acquired {
-                Ok(answer) => self.told(answer, token),
+            let outcome = match acquired {
+                Ok(answer) => self.acquire_outcome(answer, token),
                 Err(failure) => {
                     // The lease may be ours: perhaps only the reply was lost.
-                    inner.keeper.give_back(keys.clone(), token);
-                    drop((watch, leader, bell));
+                    engine.lease_renewer.give_back(keys.clone(), token);
+                    drop((watch, leader, lease_wait));
                     return self.degraded(&keys.data, load, failure);
                 }
             };
-            match told {
-                Told::Acquired => {
-                    // Those who watched with us ask again, and are told our token.
-                    drop((watch, bell));
+            match outcome {
+                AcquireOutcome::Acquired => {
+                    // Those who watched with us ask again, and are outcome our token.
+                    drop((watch, lease_wait));
                     return self.lead(keys, &leader, load);
                 }
-                Told::Shared(outcome) => {
+                AcquireOutcome::Shared(outcome) => {
                     if let Some(watch) = watch {
-                        watch.land(outcome.clone());
+                        watch.complete(outcome.clone());
                     }
                     return self.waited(outcome);
                 }
-                Told::Unreadable => look = false,
-                Told::Alone(guarded) => {
-                    drop((watch, bell));
+                AcquireOutcome::Unreadable => recheck = false,
+                AcquireOutcome::Guarded(guarded) => {
+                    drop((watch, lease_wait));
                     let leader = guarded.unwrap_or(leader);
                     return self.load_alone(&leader, load, Source::Loaded);
                 }
-                Told::Follow(flight) => {
+                AcquireOutcome::Follow(call) => {
                     watch = None;
-                    if let Some(outcome) = follow(&flight, deadline)? {
+                    if let Some(outcome) = follow(&call, deadline)? {
                         return self.waited(outcome);
                     }
                     if Instant::now() >= deadline {
                         break;
                     }
                 }
-                Told::Held { by, left } => {
+                AcquireOutcome::Held { by, left } => {
                     if Instant::now() >= deadline {
                         break;
                     }
                     // What the holder fills is worth a look again.
-                    look = true;
+                    recheck = true;
                     polls += 1;
                     let pause = || {
-                        let rang = |bell: &Bell<'_, R>| bell.wait(left, deadline);
-                        if !bell.as_ref().is_some_and(rang) {
+                        let rang = |lease_wait: &LeaseWait<'_, R>| lease_wait.wait(left, deadline);
+                        if !lease_wait.as_ref().is_some_and(rang) {
                             thread::sleep(self.pause(token, polls, left, deadline));
                         }
                     };
@@ -99,24 +99,24 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
                 }
             }
         }
-        drop((watch, leader, bell));
+        drop((watch, leader, lease_wait));
         let waited = Error::WaitTimeout {
             waited: self.began.elapsed(),
         };
-        if inner.settings.fail_on_wait_timeout {
+        if engine.settings.fail_on_wait_timeout {
             return Err(waited);
         }
         self.degraded(&keys.data, load, waited)
     }
 
-    /// The lease is another's: follow the flight that is announced under its token in this process, whether
-    /// that loads or watches. If there is none, watch: announce one, and pause before asking again.
+    /// The lease is another's: follow the call that is announced under its token in this process, whether
+    /// that loads or watches. If there is none, watch: announce one, and pause before context again.
     ///
     /// `None`: ask again.
     fn wait<'a>(
         &'a self,
         holder: Option<Token>,
-        watch: &mut Option<Lead<'a, R>>,
+        watch: &mut Option<LeaseLeader<'a, R>>,
         pause: impl FnOnce(),
         deadline: Instant,
     ) -> Result<Option<Outcome<R>>, Error> {
@@ -124,8 +124,8 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         if holder.is_none() || holder != watch.as_ref().map(|watch| *watch.key()) {
             // Another holder than the one that was watched. Its followers must hear of it.
             *watch = None;
-            match holder.map(|token| self.inner.flights.announce_or_find(&token)) {
-                Some(Err(flight)) => return follow(&flight, deadline),
+            match holder.map(|token| self.engine.calls.start_or_find(&token)) {
+                Some(Err(call)) => return follow(&call, deadline),
                 announced => *watch = announced.and_then(Result::ok),
             }
         }
@@ -133,7 +133,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         Ok(None)
     }
 
-    /// How long to wait before asking again for a lease that another process holds, or a flight that ended
+    /// How long to wait before context again for a lease that another process holds, or a call that ended
     /// this very moment. It begins with a millisecond, for the latter, and doubles up to the `poll`
     /// setting, less up to half of it by chance, so that waiters don't ask in step. Never much beyond the
     /// lapse of the lease, never beyond the deadline.
@@ -144,7 +144,7 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         left: Duration,
         deadline: Instant,
     ) -> Duration {
-        let longest = self.inner.settings.poll;
+        let longest = self.engine.settings.poll;
         let pause = Duration::from_millis(1 << (polls - 1).min(10)).min(longest);
         let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
         pause

@@ -8,35 +8,35 @@ use std::{
 };
 
 use crate::{
-    engine::Inner,
-    near::Seat,
+    engine::Engine,
+    near::Placeholder,
     outcome::{Lookup, Source},
     telemetry::trace,
 };
 
-/// What is kept near under this id; or else a seat for what is going to be read, if there is to be one.
+/// What is kept near under this id; or else a placeholder for what is going to be read, if there is to be one.
 pub(super) fn look<'a, R>(
-    inner: &'a Inner<R>,
+    engine: &'a Engine<R>,
     id: &str,
     began: Instant,
-) -> Result<Option<Arc<R>>, Option<Seat<'a, R>>> {
-    let Some(tracked) = &inner.tracked else {
+) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
+    let Some(subscriber) = &engine.subscriber else {
         return Err(None);
     };
-    let Some(near) = &tracked.near else {
+    let Some(near) = &subscriber.near else {
         return Err(None);
     };
-    near.find(&tracked.listening, id, began)
+    near.find(&subscriber.liveness, id, began)
 }
 
 /// That is the answer.
 pub(super) fn found<R>(
-    inner: &Inner<R>,
-    span: &trace::Lookup,
+    engine: &Engine<R>,
+    span: &trace::LookupSpan,
     id: &str,
     record: Option<Arc<R>>,
 ) -> Lookup<R> {
     span.answered(Source::Near, record.is_some());
-    inner.reporter.near_hit(id, record.is_some());
+    engine.reporter.near_hit(id, record.is_some());
     Lookup::new(record, Source::Near, Duration::ZERO)
 }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::lookup::Asking;
+use super::lookup::LookupContext;
 use crate::{
     engine::{Outcome, freshness::State},
     error::Error,
@@ -40,7 +40,7 @@ impl<R> Cached<R> {
     }
 }
 
-impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
+impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// Loads it anew, or returns it.
     pub(super) fn refresh(
         &self,
@@ -48,12 +48,12 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
         cached: Cached<R>,
         load: impl FnOnce() -> Result<Loaded<R>, Error>,
     ) -> Lookup<R> {
-        let inner = self.inner;
-        let lease_ttl = inner.settings.lease_ttl;
+        let engine = self.engine;
+        let lease_ttl = engine.settings.lease_ttl;
         // Others may follow: those who come when the record has gone meanwhile.
-        let leader = inner.flights.announce(Token::random());
+        let leader = engine.calls.start(Token::random());
         let token = *leader.key();
-        let answer = inner.ask("refresh", |store| {
+        let answer = engine.ask("refresh", |store| {
             store.refresh(keys, token, lease_ttl, cached.left)
         });
         let cached = match self.may_refresh(keys, token, answer, cached) {
@@ -74,14 +74,14 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
     ) -> Result<Cached<R>, Lookup<R>> {
         match answer {
             Ok(Refresh::Acquired) => Ok(cached),
-            Ok(Refresh::Record(fields)) => match self.inner.decode(self.id, fields) {
+            Ok(Refresh::Record(fields)) => match self.engine.decode(self.id, fields) {
                 Ok(record) => Err(self.hit(record.map(Arc::new))),
                 Err(_) => Err(self.cached(cached)),
             },
             Ok(Refresh::Taken) => Err(self.cached(cached)),
             Err(_) => {
                 // The lease may be ours: perhaps only the reply was lost.
-                self.inner.keeper.give_back(keys.clone(), token);
+                self.engine.lease_renewer.give_back(keys.clone(), token);
                 Err(self.cached(cached))
             }
         }
@@ -98,15 +98,15 @@ impl<R: Serialize + DeserializeOwned> Asking<'_, R> {
             Err(error) => {
                 trace::warn!(
                     "a record of the cache `{}` could not be loaded anew and is served as it is: {error}",
-                    self.inner.settings.prefix
+                    self.engine.settings.prefix
                 );
                 self.report(&Event::RefreshFailed { id, error: &error });
-                self.cached(cached).because_of(error)
+                self.cached(cached).with_cause(error)
             }
         }
     }
 
     pub(super) fn cached(&self, cached: Cached<R>) -> Lookup<R> {
-        self.first_look(Some(cached.record), cached.source)
+        self.answer_from_cache(Some(cached.record), cached.source)
     }
 }

@@ -25,11 +25,11 @@ pub(crate) fn read_with_ttl(
     connection: &mut Connection,
     data: &str,
 ) -> RedisResult<(Entry, TtlRemaining)> {
-    let mut look = redis::pipe();
-    look.ignore_errors();
+    let mut request = redis::pipe();
+    request.ignore_errors();
     // In this order: of a record that is filled in between, the TTL is not its own, but no longer.
-    look.cmd("PTTL").arg(data).cmd("HGETALL").arg(data);
-    let (left, fields) = pipeline::query(&look, connection)?;
+    request.cmd("PTTL").arg(data).cmd("HGETALL").arg(data);
+    let (left, fields) = pipeline::query(&request, connection)?;
     entry_with_ttl(left, fields)
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
                 .into_iter(),
         ),
         Ok(_) => None,
-        Err(error) if error.code() == Some("WRONGTYPE") => return Ok(Entry::Foreign),
+        Err(error) if error.code() == Some("WRONGTYPE") => return Ok(Entry::WrongType),
         Err(error) => return Err(error),
     };
     match fields {
@@ -110,7 +110,7 @@ pub(crate) fn update(
     };
     let diff = match found {
         Entry::Record(fields) => change(fields),
-        Entry::Absent | Entry::Foreign => None,
+        Entry::Absent | Entry::WrongType => None,
     };
 
     let mut transaction = redis::pipe();
@@ -148,7 +148,7 @@ pub(crate) fn update(
     // Redis answers nil, and has done nothing, where a watched key changed.
     let done: Option<()> = pipeline::query(&transaction, connection)?;
     Ok(match (done, diff) {
-        (None, _) => Update::Overtaken,
+        (None, _) => Update::Conflict,
         (Some(()), Some(_)) => Update::Changed,
         (Some(()), None) => Update::Unchanged,
     })

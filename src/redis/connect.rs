@@ -13,7 +13,7 @@ use super::{
     error,
     pipeline::{self, LARGE_REPLIES},
     server_identity::{Role, ServerIdentity},
-    server_info::{Greeting, hello, info},
+    server_info::{ServerInfo, hello, info},
     timeouts::Timeouts,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn open(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Con
 /// What a server said when a connection to it was opened.
 pub(crate) struct Greeted {
     /// `None`: nothing that is understood.
-    pub(crate) greeting: Option<Greeting>,
+    pub(crate) greeting: Option<ServerInfo>,
     pub(crate) identity: ServerIdentity,
     /// The user may not be told the `run_id`, or there is none.
     pub(crate) denies_run_id: bool,
@@ -76,13 +76,13 @@ fn greet(
     let requests = [Some(hello(protocol)), asks_for_run_id.then(info)];
     let replies = pipeline::stream(connection, LARGE_REPLIES, requests.into_iter().flatten())?;
     let (said, told) = (replies.first(), replies.get(1));
-    let greeting = Greeting::of_both(
-        said.and_then(Greeting::of_hello),
-        told.and_then(Greeting::of_info),
+    let greeting = ServerInfo::of_both(
+        said.and_then(ServerInfo::of_hello),
+        told.and_then(ServerInfo::of_info),
     );
     let mut identity = greeting
         .as_ref()
-        .map(Greeting::identity)
+        .map(ServerInfo::identity)
         .unwrap_or_default();
     if said.is_some_and(is_unknown_command) {
         // Somebody has renamed it: one round trip more.

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use redis::{Client, Connection, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 
 #[cfg(feature = "sentinel")]
-use super::sentinel::Followed;
+use super::sentinel::SentinelMaster;
 use super::{
     connect::{Greeted, open_and_greet},
     error::{AtServer, failure, hint, unopened},
     other_server::is_read_only,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
-    server_info::Greeting,
+    server_info::ServerInfo,
     timeouts::Timeouts,
 };
 use crate::{
-    store::{Failure, Symptom},
+    store::{Failure, FailureKind},
     telemetry::trace,
 };
 
 /// A server to connect to.
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
+pub(crate) struct Endpoint {
     route: Route,
     epoch: Arc<ServerEpoch>,
 }
@@ -34,7 +34,7 @@ enum Route {
     Fixed(Arc<Client>),
     /// The sentinels say where.
     #[cfg(feature = "sentinel")]
-    Followed(Arc<Followed>),
+    SentinelMaster(Arc<SentinelMaster>),
 }
 
 /// A new connection.
@@ -44,12 +44,12 @@ pub(crate) struct Opened {
     pub(crate) epoch: u64,
     /// What the server called itself.
     pub(crate) role: Option<Role>,
-    pub(crate) greeting: Option<Greeting>,
+    pub(crate) greeting: Option<ServerInfo>,
 }
 
-impl From<Client> for Source {
-    fn from(client: Client) -> Source {
-        Source {
+impl From<Client> for Endpoint {
+    fn from(client: Client) -> Endpoint {
+        Endpoint {
             route: Route::Fixed(Arc::new(client)),
             epoch: Arc::default(),
         }
@@ -57,22 +57,22 @@ impl From<Client> for Source {
 }
 
 #[cfg(feature = "sentinel")]
-impl From<Arc<Followed>> for Source {
-    fn from(followed: Arc<Followed>) -> Source {
-        Source {
-            epoch: Arc::clone(followed.epoch()),
-            route: Route::Followed(followed),
+impl From<Arc<SentinelMaster>> for Endpoint {
+    fn from(sentinel_master: Arc<SentinelMaster>) -> Endpoint {
+        Endpoint {
+            epoch: Arc::clone(sentinel_master.epoch()),
+            route: Route::SentinelMaster(sentinel_master),
         }
     }
 }
 
-impl Source {
+impl Endpoint {
     /// The login; and the address, where that is fixed.
     pub(crate) fn info(&self) -> &ConnectionInfo {
         match &self.route {
             Route::Fixed(client) => client.get_connection_info(),
             #[cfg(feature = "sentinel")]
-            Route::Followed(followed) => followed.login(),
+            Route::SentinelMaster(sentinel_master) => sentinel_master.login(),
         }
     }
 
@@ -83,10 +83,10 @@ impl Source {
 
     /// The sentinels that are to be asked where the server is.
     #[cfg(feature = "sentinel")]
-    pub(crate) fn followed(&self) -> Option<&Arc<Followed>> {
+    pub(crate) fn sentinel_master(&self) -> Option<&Arc<SentinelMaster>> {
         match &self.route {
             Route::Fixed(_) => None,
-            Route::Followed(followed) => Some(followed),
+            Route::SentinelMaster(sentinel_master) => Some(sentinel_master),
         }
     }
 
@@ -109,7 +109,7 @@ impl Source {
                 open_at(at, timeouts, protocol, |_| Ok(()))
             }
             #[cfg(feature = "sentinel")]
-            Route::Followed(followed) => followed.open(timeouts, protocol),
+            Route::SentinelMaster(sentinel_master) => sentinel_master.open(timeouts, protocol),
         }
     }
 
@@ -127,20 +127,20 @@ impl Source {
     }
 
     /// A failure with the address of the server it came from.
-    pub(crate) fn at_server(&self, Failure { symptom, cause }: Failure) -> Failure {
+    pub(crate) fn at_server(&self, Failure { kind, cause }: Failure) -> Failure {
         let cause = Arc::new(AtServer {
             address: self.name(),
             hint: hint(self.info().addr(), &*cause),
             cause,
         });
-        Failure { symptom, cause }
+        Failure { kind, cause }
     }
 
     pub(crate) fn name(&self) -> String {
         match &self.route {
             Route::Fixed(client) => client.get_connection_info().addr().to_string(),
             #[cfg(feature = "sentinel")]
-            Route::Followed(followed) => followed.to_string(),
+            Route::SentinelMaster(sentinel_master) => sentinel_master.to_string(),
         }
     }
 }
@@ -165,7 +165,7 @@ pub(crate) fn open_at(
     }
     let role = identity.role;
     take(role)?;
-    let in_turn = |error| Failure::new(Symptom::Silent, error);
+    let in_turn = |error| Failure::new(FailureKind::Unavailable, error);
     let before = epoch.current();
     let epoch = epoch.admit(opening, identity).map_err(in_turn)?;
     if epoch > before {

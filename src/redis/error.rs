@@ -10,7 +10,7 @@ use redis::{ConnectionAddr, ErrorKind, RedisError, ServerErrorKind};
 use super::redact::without_arguments;
 use crate::{
     error::Cause,
-    store::{Failure, Symptom},
+    store::{Failure, FailureKind},
 };
 
 /// An error with the server it came from: its host and port or its socket, and not the password.
@@ -44,10 +44,10 @@ pub(crate) fn hint(
         error.is_connection_dropped() && !error.is_connection_refusal()
     });
     match address {
-        ConnectionAddr::Tcp(..) if is_cut || cause.is::<Nonsense>() => {
+        ConnectionAddr::Tcp(..) if is_cut || cause.is::<InvalidReply>() => {
             Some("if it speaks TLS, its address begins with `rediss://`")
         }
-        ConnectionAddr::TcpTls { .. } if is_cut || cause.is::<Silent>() => {
+        ConnectionAddr::TcpTls { .. } if is_cut || cause.is::<Timeout>() => {
             Some("if it speaks no TLS, its address begins with `redis://`")
         }
         _ => None,
@@ -76,7 +76,7 @@ pub(crate) fn is_protocol_error(error: &RedisError) -> bool {
 pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
     let error = without_arguments(error);
     Failure {
-        symptom: symptom(&error),
+        kind: kind(&error),
         cause: told(error, within),
     }
 }
@@ -89,19 +89,19 @@ pub(crate) fn unopened(error: RedisError, within: Duration) -> Failure {
     } else {
         told(error, within)
     };
-    let symptom = Symptom::Silent;
-    Failure { symptom, cause }
+    let kind = FailureKind::Unavailable;
+    Failure { kind, cause }
 }
 
 /// The cause as callers are told it: what redis-rs says of a timeout means something else to a person.
 fn told(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         let cause = Some(cause);
-        Arc::new(Silent { within, cause })
+        Arc::new(Timeout { within, cause })
     } else if let Some(words) = explained(&cause) {
         Arc::new(Handshake { words, cause })
-    } else if is_nonsense(&cause) {
-        Arc::new(Nonsense)
+    } else if is_invalid_reply(&cause) {
+        Arc::new(InvalidReply)
     } else {
         Arc::new(cause)
     }
@@ -113,7 +113,7 @@ pub(crate) fn is_away(failure: &Failure) -> bool {
     let at_server: Option<&AtServer> = failure.cause.downcast_ref();
     let cause = at_server.map_or(&failure.cause, |at| &at.cause);
     let error: Option<&RedisError> = cause.downcast_ref();
-    cause.is::<Silent>()
+    cause.is::<Timeout>()
         || error.is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
 }
 
@@ -161,7 +161,7 @@ impl StdError for NoResp3 {
 
 /// The server doesn't know the commands that load and call scripts.
 pub(crate) fn no_scripts(error: RedisError) -> Failure {
-    Failure::new(Symptom::Refused, NoScripts(without_arguments(error)))
+    Failure::new(FailureKind::Rejected, NoScripts(without_arguments(error)))
 }
 
 #[derive(Debug)]
@@ -211,18 +211,18 @@ impl StdError for Handshake {
 
 /// Nothing came back in time.
 #[derive(Debug)]
-pub(crate) struct Silent {
+pub(crate) struct Timeout {
     pub(crate) within: Duration,
     pub(crate) cause: Option<RedisError>,
 }
 
-impl fmt::Display for Silent {
+impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no answer within {:?}", self.within)
     }
 }
 
-impl StdError for Silent {
+impl StdError for Timeout {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.cause.as_ref().map(|cause| cause as _)
     }
@@ -231,9 +231,9 @@ impl StdError for Silent {
 /// What came back is no answer to what was asked. Keeps no cause: redis-rs quotes the reply in its own, and for all
 /// we know that is a record.
 #[derive(Debug)]
-struct Nonsense;
+struct InvalidReply;
 
-fn is_nonsense(error: &RedisError) -> bool {
+fn is_invalid_reply(error: &RedisError) -> bool {
     let is_unreadable = matches!(
         error.kind(),
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType
@@ -249,23 +249,23 @@ fn redirects_nowhere(_: &RedisError) -> bool {
     false
 }
 
-impl fmt::Display for Nonsense {
+impl fmt::Display for InvalidReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the answer makes no sense; is that a Redis server?")
     }
 }
 
-impl StdError for Nonsense {}
+impl StdError for InvalidReply {}
 
 /// All connections were in use, or none could be opened.
 #[derive(Debug)]
-pub(crate) struct NoneFree {
+pub(crate) struct PoolExhausted {
     pub(crate) connections: u32,
 }
 
-impl fmt::Display for NoneFree {
+impl fmt::Display for PoolExhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NoneFree { connections } = self;
+        let PoolExhausted { connections } = self;
         write!(
             f,
             "none of the pool's connections ({connections}) was free in time"
@@ -273,17 +273,17 @@ impl fmt::Display for NoneFree {
     }
 }
 
-impl StdError for NoneFree {}
+impl StdError for PoolExhausted {}
 
 /// A request was sent together with others, whose replies took too long.
 #[derive(Debug)]
-pub(crate) struct Behind {
+pub(crate) struct QueuedTimeout {
     pub(crate) within: Duration,
 }
 
-impl fmt::Display for Behind {
+impl fmt::Display for QueuedTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Behind { within } = self;
+        let QueuedTimeout { within } = self;
         write!(
             f,
             "no answer within {within:?}, behind others on a shared connection"
@@ -291,22 +291,22 @@ impl fmt::Display for Behind {
     }
 }
 
-impl StdError for Behind {}
+impl StdError for QueuedTimeout {}
 
 /// What the failure of a request says about the server.
-fn symptom(error: &RedisError) -> Symptom {
+fn kind(error: &RedisError) -> FailureKind {
     match (error.kind(), error.code()) {
         // Of a cluster that serves the other slots.
         (_, Some("CLUSTERDOWN")) if error.detail() == Some("Hash slot not served") => {
-            Symptom::Refused
+            FailureKind::Rejected
         }
         // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
         // not know us: it will say so to every request.
         (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
-            Symptom::Silent
+            FailureKind::Unavailable
         }
-        _ if is_nonsense(error) => Symptom::Silent,
-        (ErrorKind::Server(_) | ErrorKind::Extension, _) => Symptom::Refused,
-        _ => Symptom::Silent,
+        _ if is_invalid_reply(error) => FailureKind::Unavailable,
+        (ErrorKind::Server(_) | ErrorKind::Extension, _) => FailureKind::Rejected,
+        _ => FailureKind::Unavailable,
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn query<T: FromRedisValue>(
     pipeline: &Pipeline,
     connection: &mut Connection,
 ) -> RedisResult<T> {
-    let answered = pipeline.query(&mut Impatient(connection));
+    let answered = pipeline.query(&mut FailFast(connection));
     answered.map_err(first)
 }
 
@@ -122,9 +122,9 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
     }
 }
 
-struct Impatient<'a>(&'a mut Connection);
+struct FailFast<'a>(&'a mut Connection);
 
-impl ConnectionLike for Impatient<'_> {
+impl ConnectionLike for FailFast<'_> {
     /// `count` replies are wanted, after `offset` that say only whether a command was accepted.
     fn req_packed_commands(
         &mut self,

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that no request waits for a silent server without a bound, and that a connection on which a
 //! request timed out, failed on the wire or was cut short by a panic is closed instead of lent again: late
-//! bytes of its reply, or a command of which the server has seen only a part, would end up in somebody else's
+//! bytes of its reply, or a command of which the server has state only a part, would end up in somebody else's
 //! request. (What redis-rs itself calls open is still open then, so r2d2's stock manager would lend it.)
 //!
 //! Nothing is sent to test a connection, not at checkout and not when idle.
@@ -16,18 +16,18 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use r2d2::{ManageConnection, Pool, PooledConnection};
+use r2d2::{ManageConnection, Pool};
 use redis::{Connection, ErrorKind, RedisResult};
 
 use super::{
     connect_threads::workers,
-    endpoint::Source,
-    error::{NoneFree, Silent, failure, is_lost, is_refusal},
+    endpoint::Endpoint,
+    error::{PoolExhausted, Timeout, failure, is_lost, is_refusal},
     other_server::{Moved, is_read_only},
     server_identity::Role,
     timeouts::Timeouts,
 };
-use crate::store::{Failure, Symptom};
+use crate::store::{Failure, FailureKind};
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
@@ -39,11 +39,11 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// What a request leaves behind when its reply is lost. It may have been done, or be done later still, when
 /// something on the way lets go of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Conduct {
+pub(crate) enum RetryPolicy {
     /// Done twice, and late, it does no harm: it only looks, only deletes, or is fenced by a token.
-    Repeatable,
+    Idempotent,
     /// Done late it may do harm, which a second one would make likelier.
-    Once,
+    Never,
     /// The same, and until it has ended well the connection is in a state that others must not meet.
     Transaction,
 }
@@ -51,14 +51,14 @@ pub(crate) enum Conduct {
 /// Opens connections, and knows which ones not to lend again.
 #[derive(Debug)]
 struct Manager {
-    source: Source,
+    endpoint: Endpoint,
     timeouts: Timeouts,
-    seen: Arc<Seen>,
+    state: Arc<ServerState>,
 }
 
-/// What has been seen of the server.
+/// What has been state of the server.
 #[derive(Debug, Default)]
-struct Seen {
+struct ServerState {
     /// How often it dropped a connection. A connection that was opened before the latest time is taken for
     /// dropped as well, so that after a restart of the server one request fails and not one for each
     /// pooled connection.
@@ -68,9 +68,9 @@ struct Seen {
 }
 
 /// A connection, and whether it may be lent again.
-struct Wire {
+struct PooledConnection {
     connection: Connection,
-    /// `Seen::losses` before it was opened.
+    /// `ServerState::losses` before it was opened.
     born: u64,
     /// Of the source, when it was opened. With another one it leads to a former server.
     epoch: u64,
@@ -81,9 +81,9 @@ struct Wire {
 }
 
 /// A connection that goes back to its pool when it is dropped.
-pub(crate) struct Lent(PooledConnection<Manager>);
+pub(crate) struct ConnectionGuard(r2d2::PooledConnection<Manager>);
 
-impl Lent {
+impl ConnectionGuard {
     /// What the server called itself when it was opened.
     pub(crate) fn role(&self) -> Option<Role> {
         self.0.role
@@ -91,14 +91,14 @@ impl Lent {
 }
 
 impl ManageConnection for Manager {
-    type Connection = Wire;
+    type Connection = PooledConnection;
     type Error = Failure;
 
-    fn connect(&self) -> Result<Wire, Failure> {
-        let born = self.seen.losses.load(Ordering::Acquire);
-        let opened = self.source.open(self.timeouts, None);
-        *self.seen.refusal.lock() = opened.as_ref().err().cloned();
-        opened.map(|opened| Wire {
+    fn connect(&self) -> Result<PooledConnection, Failure> {
+        let born = self.state.losses.load(Ordering::Acquire);
+        let opened = self.endpoint.open(self.timeouts, None);
+        *self.state.refusal.lock() = opened.as_ref().err().cloned();
+        opened.map(|opened| PooledConnection {
             connection: opened.connection,
             born,
             epoch: opened.epoch,
@@ -108,15 +108,15 @@ impl ManageConnection for Manager {
     }
 
     /// Asked at every checkout, so it looks and sends nothing.
-    fn is_valid(&self, wire: &mut Wire) -> Result<(), Failure> {
-        let is_of_now = wire.born == self.seen.losses.load(Ordering::Acquire);
-        if is_of_now && wire.epoch == self.source.epoch().current() {
+    fn is_valid(&self, wire: &mut PooledConnection) -> Result<(), Failure> {
+        let is_of_now = wire.born == self.state.losses.load(Ordering::Acquire);
+        if is_of_now && wire.epoch == self.endpoint.epoch().current() {
             return Ok(());
         }
-        Err(Failure::new(Symptom::Silent, Moved))
+        Err(Failure::new(FailureKind::Unavailable, Moved))
     }
 
-    fn has_broken(&self, wire: &mut Wire) -> bool {
+    fn has_broken(&self, wire: &mut PooledConnection) -> bool {
         wire.unfit
     }
 }
@@ -125,19 +125,19 @@ impl ManageConnection for Manager {
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pool: Pool<Manager>,
-    source: Source,
+    endpoint: Endpoint,
     timeouts: Timeouts,
-    seen: Arc<Seen>,
+    state: Arc<ServerState>,
 }
 
 impl Connections {
     /// A pool of at most `size` connections. Opens none.
-    pub(crate) fn new(source: Source, size: u32, timeouts: Timeouts) -> Connections {
-        let seen = Arc::new(Seen::default());
+    pub(crate) fn new(endpoint: Endpoint, size: u32, timeouts: Timeouts) -> Connections {
+        let state = Arc::new(ServerState::default());
         let manager = Manager {
-            source: source.clone(),
+            endpoint: endpoint.clone(),
             timeouts,
-            seen: Arc::clone(&seen),
+            state: Arc::clone(&state),
         };
         let pool = Pool::builder()
             .max_size(size)
@@ -152,9 +152,9 @@ impl Connections {
             .build_unchecked(manager);
         Connections {
             pool,
-            source,
+            endpoint,
             timeouts,
-            seen,
+            state,
         }
     }
 
@@ -163,8 +163,8 @@ impl Connections {
     }
 
     /// What a connection outside the pool is made of.
-    pub(crate) fn terms(&self) -> (&Source, Timeouts) {
-        (&self.source, self.timeouts)
+    pub(crate) fn config(&self) -> (&Endpoint, Timeouts) {
+        (&self.endpoint, self.timeouts)
     }
 
     /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
@@ -173,34 +173,34 @@ impl Connections {
     /// A request that timed out is not repeated: the caller would wait twice as long as was promised.
     pub(crate) fn run<T>(
         &self,
-        conduct: Conduct,
+        retry_policy: RetryPolicy,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        self.run_on(self.checkout(self.timeouts.checkout)?, conduct, run)
+        self.run_on(self.checkout(self.timeouts.checkout)?, retry_policy, run)
     }
 
     /// The same on a connection that has been checked out.
     pub(crate) fn run_on<T>(
         &self,
-        wire: Lent,
-        conduct: Conduct,
+        wire: ConnectionGuard,
+        retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        self.run_in_epoch(wire, conduct, |connection, _| run(connection))
+        self.run_in_epoch(wire, retry_policy, |connection, _| run(connection))
     }
 
     /// The same for a request that is told the epoch of its connection: what was done in one epoch
     /// was done by one server.
     pub(crate) fn run_in_epoch<T>(
         &self,
-        wire: Lent,
-        conduct: Conduct,
+        wire: ConnectionGuard,
+        retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let (mut outcome, is_lost) = self.run_once(wire, conduct, &mut run);
-        if conduct == Conduct::Repeatable && is_lost {
+        let (mut outcome, is_lost) = self.run_once(wire, retry_policy, &mut run);
+        if retry_policy == RetryPolicy::Idempotent && is_lost {
             let wire = self.checkout(self.timeouts.checkout)?;
-            (outcome, _) = self.run_once(wire, conduct, &mut run);
+            (outcome, _) = self.run_once(wire, retry_policy, &mut run);
         }
         outcome.map_err(|error| failure(error, self.timeouts.io))
     }
@@ -208,7 +208,7 @@ impl Connections {
     /// Fails where another server has taken over since this epoch. Then what was read may be old,
     /// and nobody may be told it.
     pub(crate) fn still_in(&self, epoch: u64) -> RedisResult<()> {
-        if epoch == self.source.epoch().current() {
+        if epoch == self.endpoint.epoch().current() {
             return Ok(());
         }
         Err((ErrorKind::Io, "another server has taken over meanwhile").into())
@@ -217,11 +217,11 @@ impl Connections {
     /// And whether that may go better on a new connection.
     fn run_once<T>(
         &self,
-        Lent(mut wire): Lent,
-        conduct: Conduct,
+        ConnectionGuard(mut wire): ConnectionGuard,
+        retry_policy: RetryPolicy,
         run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> (RedisResult<T>, bool) {
-        // Unfit until the reply is there, so that a panic in between leaves it unfit.
+        // UnsupportedServer until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
         let epoch = wire.epoch;
         let done = run(&mut wire.connection, epoch);
@@ -231,12 +231,12 @@ impl Connections {
             return (outcome, false);
         };
         // A refusal is a whole reply. After anything else, a late reply may still come.
-        wire.unfit = conduct == Conduct::Transaction || !is_refusal(error);
+        wire.unfit = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
         let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
-            self.source.epoch().retire(epoch);
+            self.endpoint.epoch().retire(epoch);
         } else if error.is_connection_dropped() {
-            self.seen.losses.fetch_add(1, Ordering::AcqRel);
+            self.state.losses.fetch_add(1, Ordering::AcqRel);
         }
         // What a former server refuses, the present one may do.
         let is_former = is_refusal(error) && self.still_in(epoch).is_err();
@@ -245,8 +245,8 @@ impl Connections {
     }
 
     /// A free connection.
-    pub(crate) fn try_checkout(&self) -> Option<Lent> {
-        self.pool.try_get().map(Lent)
+    pub(crate) fn try_checkout(&self) -> Option<ConnectionGuard> {
+        self.pool.try_get().map(ConnectionGuard)
     }
 
     /// A free connection, or a new one, for a caller who waits no longer than this.
@@ -255,12 +255,12 @@ impl Connections {
     /// whose turn is lost with a broken connection would else find out at its deadline. And r2d2 goes on
     /// waiting where every attempt to connect is refused; without a single connection, and with a refusal,
     /// this does not.
-    pub(crate) fn checkout(&self, wait: Duration) -> Result<Lent, Failure> {
+    pub(crate) fn checkout(&self, wait: Duration) -> Result<ConnectionGuard, Failure> {
         let mut left = wait;
         let mut step = REFUSED_WITHIN.min(left);
         loop {
             if let Ok(wire) = self.pool.get_timeout(step) {
-                return Ok(Lent(wire));
+                return Ok(ConnectionGuard(wire));
             }
             left = left.saturating_sub(step);
             if self.pool.state().connections == 0 || left.is_zero() {
@@ -284,15 +284,15 @@ impl Connections {
         if self.pool.state().connections == 0 {
             // Nobody has one, so nobody is in the way: it is the server that is waited for.
             let (within, cause) = (self.timeouts.checkout, None);
-            return Failure::new(Symptom::Silent, Silent { within, cause });
+            return Failure::new(FailureKind::Unavailable, Timeout { within, cause });
         }
         let connections = self.pool.max_size();
-        Failure::new(Symptom::Crowded, NoneFree { connections })
+        Failure::new(FailureKind::Saturated, PoolExhausted { connections })
     }
 
     /// Fails where the latest attempt to connect did.
     fn refusal(&self) -> Result<(), Failure> {
-        match self.seen.refusal.lock().clone() {
+        match self.state.refusal.lock().clone() {
             Some(refusal) => Err(refusal),
             None => Ok(()),
         }

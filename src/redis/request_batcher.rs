@@ -1,24 +1,24 @@
 //! Callers who want a connection when none is free, and share the next one.
 //!
-//! The first of them becomes the *envoy*: it waits for a connection, and whoever comes meanwhile leaves a question in
-//! the line and sleeps. The envoy takes the line along, asks for all, and hands out the answers as they come. From
-//! that moment on the next who finds no free connection is the envoy of the next line. And whoever comes in the very moment in
-//! which a connection is free takes the line along as well: else those who share nothing, and come as often, would have
-//! all connections before an envoy, who is one of many that wait, has one. (The idea is *flat combining*: Hendler, Incze,
+//! The first of them becomes the *combiner*: it waits for a connection, and whoever comes meanwhile leaves a question in
+//! the queue and sleeps. The combiner takes the queue along, asks for all, and hands out the answers as they come. From
+//! that moment on the next who finds no free connection is the combiner of the next queue. And whoever comes in the very moment in
+//! which a connection is free takes the queue along as well: else those who share nothing, and come as often, would have
+//! all connections before an combiner, who is one of many that wait, has one. (The idea is *flat combining*: Hendler, Incze,
 //! Shavit and Tzafrir, SPAA 2010.)
 //!
 //! Guarantees that
 //!
-//! - where a question is in line, exactly one thread is the envoy, or has been called to be: one that gets no connection, or
+//! - where a question is in queue, exactly one thread is the combiner, or has been called to be: one that gets no connection, or
 //!   panics, calls the next;
 //! - what is asked for somebody is asked after it came, and once;
-//! - whoever waits does so until its own deadline and no longer, whatever becomes of the envoy.
+//! - whoever waits does so until its own deadline and no longer, whatever becomes of the combiner.
 //!
 //! Knows nothing of connections, questions and answers.
 //!
 //! # Lock order
 //!
-//! The line, then one place. Neither is held while anything is sent.
+//! The queue, then one request. Neither is held while anything is sent.
 
 use std::{
     collections::VecDeque,
@@ -36,35 +36,35 @@ const ALL: usize = 128;
 
 /// Those who wait for a connection to one store.
 #[derive(Debug)]
-pub(crate) struct Crowd<Q, A> {
-    /// Empty where there is no envoy, who isn't in it.
-    line: Mutex<Line<Q, A>>,
-    /// Changed by who has locked the line only. Others may look: who is told the wrong thing stands in line for nothing, or
+pub(crate) struct CombiningQueue<Q, A> {
+    /// Empty where there is no combiner, who isn't in it.
+    queue: Mutex<Queue<Q, A>>,
+    /// Changed by who has locked the queue only. Others may look: who is told the wrong thing stands in queue for nothing, or
     /// jumps it. So it is `Relaxed` everywhere; the lock orders the rest.
-    has_envoy: AtomicBool,
+    has_combiner: AtomicBool,
 }
 
-type Line<Q, A> = VecDeque<Arc<Place<Q, A>>>;
+type Queue<Q, A> = VecDeque<Arc<QueuedRequest<Q, A>>>;
 
 /// One who waits.
 #[derive(Debug)]
-struct Place<Q, A> {
+struct QueuedRequest<Q, A> {
     question: Q,
-    stand: Mutex<Stand<A>>,
+    state: Mutex<RequestState<A>>,
     /// Notified, under no lock, when it is called, answered or lost.
-    turn: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Debug)]
-enum Stand<A> {
-    /// In the line.
+enum RequestState<A> {
+    /// In the queue.
     Waiting,
-    /// An envoy has taken the question along.
+    /// An combiner has taken the question along.
     Taken,
-    /// It is the next envoy.
+    /// It is the next combiner.
     Called,
     Answered(A),
-    /// Its envoy came to nothing.
+    /// Its combiner came to nothing.
     Lost,
     /// Its time was over. Nobody is there any more.
     Left,
@@ -72,217 +72,232 @@ enum Stand<A> {
 
 /// Until when one waits.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct Deadlines {
     /// To be taken along.
-    pub(crate) in_line: Instant,
+    pub(crate) to_be_sent: Instant,
     /// To be answered.
-    pub(crate) in_all: Instant,
+    pub(crate) to_be_answered: Instant,
 }
 
 /// What the wait came to.
 #[derive(Debug)]
-pub(crate) enum Turn<'a, Q, A> {
+pub(crate) enum JoinOutcome<'a, Q, A> {
     /// Somebody asked.
     Answered(A),
     /// The caller is to ask, for itself and for all who come meanwhile.
-    Envoy(Envoy<'a, Q, A>),
+    Combiner(Combiner<'a, Q, A>),
     /// Nobody did in time.
     Late,
     /// Somebody did, or was about to, and there was no answer in time.
     Unanswered,
 }
 
-impl<Q, A> Default for Crowd<Q, A> {
-    fn default() -> Crowd<Q, A> {
-        Crowd {
-            line: Mutex::new(VecDeque::new()),
-            has_envoy: AtomicBool::new(false),
+impl<Q, A> Default for CombiningQueue<Q, A> {
+    fn default() -> CombiningQueue<Q, A> {
+        CombiningQueue {
+            queue: Mutex::new(VecDeque::new()),
+            has_combiner: AtomicBool::new(false),
         }
     }
 }
 
-impl<Q, A> Crowd<Q, A> {
+impl<Q, A> CombiningQueue<Q, A> {
     /// Whether somebody waits.
-    pub(crate) fn is_there(&self) -> bool {
-        self.has_envoy.load(Relaxed)
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.has_combiner.load(Relaxed)
     }
 
-    /// Gets in line. Returns at once where nobody waits yet.
-    pub(crate) fn join(&self, question: Q, patience: Patience) -> Turn<'_, Q, A> {
-        let place = Place::new(question, Stand::Waiting);
+    /// Gets in queue. Returns at once where nobody waits yet.
+    pub(crate) fn join(&self, question: Q, deadlines: Deadlines) -> JoinOutcome<'_, Q, A> {
+        let request = QueuedRequest::new(question, RequestState::Waiting);
         {
-            let mut line = self.line.lock();
-            if self.has_envoy.swap(true, Relaxed) {
-                line.push_back(Arc::clone(&place));
+            let mut queue = self.queue.lock();
+            if self.has_combiner.swap(true, Relaxed) {
+                queue.push_back(Arc::clone(&request));
             } else {
-                *place.stand.lock() = Stand::Called;
+                *request.state.lock() = RequestState::Called;
             }
         }
-        match place.wait(patience) {
-            Stand::Answered(answer) => Turn::Answered(answer),
-            Stand::Called => Turn::Envoy(Envoy { crowd: self, place }),
-            Stand::Taken | Stand::Lost => Turn::Unanswered,
-            Stand::Waiting | Stand::Left => Turn::Late,
+        match request.wait(deadlines) {
+            RequestState::Answered(answer) => JoinOutcome::Answered(answer),
+            RequestState::Called => JoinOutcome::Combiner(Combiner {
+                queue: self,
+                request,
+            }),
+            RequestState::Taken | RequestState::Lost => JoinOutcome::Unanswered,
+            RequestState::Waiting | RequestState::Left => JoinOutcome::Late,
         }
     }
 
-    /// Who has a connection takes along those who wait, as [`Envoy::take`] does.
+    /// Who has a connection takes along those who wait, as [`Combiner::take`] does.
     pub(crate) fn take(
         &self,
         question: Q,
         most: usize,
         same: impl Fn(&Q, &Q) -> bool,
-    ) -> Party<Q, A> {
-        self.party(Place::new(question, Stand::Taken), most, same)
+    ) -> Batch<Q, A> {
+        self.batch(
+            QueuedRequest::new(question, RequestState::Taken),
+            most,
+            same,
+        )
     }
 
-    fn party(
+    fn batch(
         &self,
-        own: Arc<Place<Q, A>>,
+        own: Arc<QueuedRequest<Q, A>>,
         most: usize,
         same: impl Fn(&Q, &Q) -> bool,
-    ) -> Party<Q, A> {
+    ) -> Batch<Q, A> {
         let waiting: Vec<_> = {
-            let mut line = self.line.lock();
-            let count = line.len().min(ALL);
-            line.drain(..count).collect()
+            let mut queue = self.queue.lock();
+            let count = queue.len().min(ALL);
+            queue.drain(..count).collect()
         };
         // Without that lock, which those who come wait for.
-        let envoy = Arc::clone(&own);
-        let mut asked = VecDeque::from([Asked::new(own)]);
+        let combiner = Arc::clone(&own);
+        let mut asked = VecDeque::from([BatchEntry::new(own)]);
         let mut left = Vec::new();
-        for place in waiting {
+        for request in waiting {
             let is_full = asked.len() >= most;
-            let twin = |asked: &&mut Asked<Q, A>| same(&asked.place.question, &place.question);
-            match asked.iter_mut().find(twin) {
+            let duplicate =
+                |asked: &&mut BatchEntry<Q, A>| same(&asked.request.question, &request.question);
+            match asked.iter_mut().find(duplicate) {
                 // Who leaves at this moment is not asked for.
-                Some(asked) if place.change(Stand::Taken) => asked.twins.push(place),
-                None if is_full => left.push(place),
-                None if place.change(Stand::Taken) => asked.push_back(Asked::new(place)),
+                Some(asked) if request.change(RequestState::Taken) => {
+                    asked.duplicates.push(request)
+                }
+                None if is_full => left.push(request),
+                None if request.change(RequestState::Taken) => {
+                    asked.push_back(BatchEntry::new(request))
+                }
                 _ => {}
             }
         }
         if !left.is_empty() {
-            let mut line = self.line.lock();
-            for place in left.into_iter().rev() {
-                line.push_front(place);
+            let mut queue = self.queue.lock();
+            for request in left.into_iter().rev() {
+                queue.push_front(request);
             }
-            // The envoy may have been here meanwhile, and seen nobody.
-            if !self.has_envoy.swap(true, Relaxed) {
-                self.call_next(&mut line);
+            // The combiner may have been here meanwhile, and seen nobody.
+            if !self.has_combiner.swap(true, Relaxed) {
+                self.call_next(&mut queue);
             }
         }
-        Party { envoy, asked }
+        Batch { combiner, asked }
     }
 
-    /// The envoy has gone, with whom it took: calls the next one, if there is one.
-    fn call_next(&self, line: &mut Line<Q, A>) {
-        while let Some(next) = line.pop_front() {
-            if next.change(Stand::Called) {
+    /// The combiner has gone, with whom it took: calls the next one, if there is one.
+    fn call_next(&self, queue: &mut Queue<Q, A>) {
+        while let Some(next) = queue.pop_front() {
+            if next.change(RequestState::Called) {
                 return;
             }
         }
-        self.has_envoy.store(false, Relaxed);
+        self.has_combiner.store(false, Relaxed);
     }
 }
 
-impl<Q, A> Place<Q, A> {
-    fn new(question: Q, stand: Stand<A>) -> Arc<Place<Q, A>> {
-        Arc::new(Place {
+impl<Q, A> QueuedRequest<Q, A> {
+    fn new(question: Q, state: RequestState<A>) -> Arc<QueuedRequest<Q, A>> {
+        Arc::new(QueuedRequest {
             question,
-            stand: Mutex::new(stand),
-            turn: Condvar::new(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
         })
     }
 
     /// Waits until somebody says something, or its time is over.
-    fn wait(&self, patience: Patience) -> Stand<A> {
-        let mut stand = self.stand.lock();
+    fn wait(&self, deadlines: Deadlines) -> RequestState<A> {
+        let mut state = self.state.lock();
         loop {
-            let until = match &*stand {
-                Stand::Waiting => patience.in_line,
-                Stand::Taken => patience.in_all,
-                Stand::Called => return Stand::Called,
+            let until = match &*state {
+                RequestState::Waiting => deadlines.to_be_sent,
+                RequestState::Taken => deadlines.to_be_answered,
+                RequestState::Called => return RequestState::Called,
                 // Whoever would take it along, call or answer it looks here first, under the lock.
-                _ => return mem::replace(&mut *stand, Stand::Left),
+                _ => return mem::replace(&mut *state, RequestState::Left),
             };
             if Instant::now() >= until {
-                return mem::replace(&mut *stand, Stand::Left);
+                return mem::replace(&mut *state, RequestState::Left);
             }
-            stand = self.turn.wait_until(stand, until);
+            state = self.changed.wait_until(state, until);
         }
     }
 
     /// False: there is nobody any more.
-    fn change(&self, to: Stand<A>) -> bool {
-        let is_news = !matches!(to, Stand::Taken);
+    fn change(&self, to: RequestState<A>) -> bool {
+        let is_news = !matches!(to, RequestState::Taken);
         {
-            let mut stand = self.stand.lock();
-            if matches!(*stand, Stand::Left) {
+            let mut state = self.state.lock();
+            if matches!(*state, RequestState::Left) {
                 return false;
             }
-            *stand = to;
+            *state = to;
         }
-        // Who sleeps looked at the stand under its lock, and fell asleep in the step that freed it.
+        // Who sleeps looked at the state under its lock, and fell asleep in the step that freed it.
         if is_news {
-            self.turn.notify_all();
+            self.changed.notify_all();
         }
         true
     }
 }
 
-/// The right and the duty to take the line along. Dropped before, it calls the next.
+/// The right and the duty to take the queue along. Dropped before, it calls the next.
 #[derive(Debug)]
-pub(crate) struct Envoy<'a, Q, A> {
-    crowd: &'a Crowd<Q, A>,
-    place: Arc<Place<Q, A>>,
+pub(crate) struct Combiner<'a, Q, A> {
+    queue: &'a CombiningQueue<Q, A>,
+    request: Arc<QueuedRequest<Q, A>>,
 }
 
-impl<Q, A> Envoy<'_, Q, A> {
-    /// Takes along those who are first in line, with `most` different questions, its own the first of them; who asks the same is
+impl<Q, A> Combiner<'_, Q, A> {
+    /// Takes along those who are first in queue, with `most` different questions, its own the first of them; who asks the same is
     /// answered the same. And calls the next of those who are left. To be called with a connection in hand, since what is asked
     /// must be asked after they came.
-    pub(crate) fn take(self, most: usize, same: impl Fn(&Q, &Q) -> bool) -> Party<Q, A> {
-        self.crowd.party(Arc::clone(&self.place), most, same)
+    pub(crate) fn take(self, most: usize, same: impl Fn(&Q, &Q) -> bool) -> Batch<Q, A> {
+        self.queue.batch(Arc::clone(&self.request), most, same)
     }
 }
 
-impl<Q, A> Drop for Envoy<'_, Q, A> {
+impl<Q, A> Drop for Combiner<'_, Q, A> {
     fn drop(&mut self) {
-        self.crowd.call_next(&mut self.crowd.line.lock());
+        self.queue.call_next(&mut self.queue.queue.lock());
     }
 }
 
-/// Those whom an envoy asks for, the envoy first, and who have no answer yet. Those who are left when it is dropped are told that
+/// Those whom an combiner asks for, the combiner first, and who have no answer yet. Those who are left when it is dropped are told that
 /// they are late.
 #[derive(Debug)]
-pub(crate) struct Party<Q, A> {
-    envoy: Arc<Place<Q, A>>,
-    asked: VecDeque<Asked<Q, A>>,
+pub(crate) struct Batch<Q, A> {
+    combiner: Arc<QueuedRequest<Q, A>>,
+    asked: VecDeque<BatchEntry<Q, A>>,
 }
 
 /// One whose question is asked, and those who ask the same.
 #[derive(Debug)]
-struct Asked<Q, A> {
-    place: Arc<Place<Q, A>>,
-    twins: Vec<Arc<Place<Q, A>>>,
+struct BatchEntry<Q, A> {
+    request: Arc<QueuedRequest<Q, A>>,
+    duplicates: Vec<Arc<QueuedRequest<Q, A>>>,
 }
 
-impl<Q, A> Asked<Q, A> {
-    fn new(place: Arc<Place<Q, A>>) -> Asked<Q, A> {
-        let twins = Vec::new();
-        Asked { place, twins }
+impl<Q, A> BatchEntry<Q, A> {
+    fn new(request: Arc<QueuedRequest<Q, A>>) -> BatchEntry<Q, A> {
+        let duplicates = Vec::new();
+        BatchEntry {
+            request,
+            duplicates,
+        }
     }
 
-    fn places(self) -> impl Iterator<Item = Arc<Place<Q, A>>> {
-        [self.place].into_iter().chain(self.twins)
+    fn requests(self) -> impl Iterator<Item = Arc<QueuedRequest<Q, A>>> {
+        [self.request].into_iter().chain(self.duplicates)
     }
 }
 
-impl<Q, A: Clone> Party<Q, A> {
+impl<Q, A: Clone> Batch<Q, A> {
     /// What is to be asked, in order.
     pub(crate) fn questions(&self) -> impl Iterator<Item = &Q> {
-        self.asked.iter().map(|asked| &asked.place.question)
+        self.asked.iter().map(|asked| &asked.request.question)
     }
 
     /// The first of them.
@@ -292,38 +307,42 @@ impl<Q, A: Clone> Party<Q, A> {
 
     /// Answers it.
     pub(crate) fn answer(&mut self, answer: A) {
-        if let Some(Asked { place, twins }) = self.asked.pop_front() {
-            for twin in twins {
-                twin.change(Stand::Answered(answer.clone()));
+        if let Some(BatchEntry {
+            request,
+            duplicates,
+        }) = self.asked.pop_front()
+        {
+            for duplicate in duplicates {
+                duplicate.change(RequestState::Answered(answer.clone()));
             }
-            place.change(Stand::Answered(answer));
+            request.change(RequestState::Answered(answer));
         }
     }
 
     /// Answers all who are left, the first of them with this one.
     pub(crate) fn answer_all(&mut self, first: A, others: impl Fn() -> A) {
         let mut first = Some(first);
-        for place in mem::take(&mut self.asked)
+        for request in mem::take(&mut self.asked)
             .into_iter()
-            .flat_map(Asked::places)
+            .flat_map(BatchEntry::requests)
         {
-            place.change(Stand::Answered(first.take().unwrap_or_else(&others)));
+            request.change(RequestState::Answered(first.take().unwrap_or_else(&others)));
         }
     }
 
-    /// The envoy's own answer.
+    /// The combiner's own answer.
     pub(crate) fn end(self) -> Option<A> {
-        match mem::replace(&mut *self.envoy.stand.lock(), Stand::Left) {
-            Stand::Answered(answer) => Some(answer),
+        match mem::replace(&mut *self.combiner.state.lock(), RequestState::Left) {
+            RequestState::Answered(answer) => Some(answer),
             _ => None,
         }
     }
 }
 
-impl<Q, A> Drop for Party<Q, A> {
+impl<Q, A> Drop for Batch<Q, A> {
     fn drop(&mut self) {
-        for place in self.asked.drain(..).flat_map(Asked::places) {
-            place.change(Stand::Lost);
+        for request in self.asked.drain(..).flat_map(BatchEntry::requests) {
+            request.change(RequestState::Lost);
         }
     }
 }

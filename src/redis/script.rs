@@ -63,7 +63,7 @@ scripts! {
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
     /// Ends what stands at one of the two keys of a record.
-    END_ALONE end_alone;
+    DELETE_KEY delete_key;
     /// Has a record count as stale, and ends every load of it that is under way.
     EXPIRE expire;
     /// Begins a write: no fill until it has ended.
@@ -175,9 +175,9 @@ pub(crate) fn call_all(
 }
 
 /// The arguments of `acquire.lua`.
-pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, look: bool) {
+pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, recheck: bool) {
     request.arg(token.as_bytes()).arg(millis(lease_ttl));
-    request.arg(if look { "look" } else { "skip" });
+    request.arg(if recheck { "recheck" } else { "skip" });
 }
 
 /// What `acquire.lua` answered.

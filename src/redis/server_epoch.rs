@@ -153,9 +153,9 @@ impl ServerEpoch {
     }
 
     /// Counts a listener until what this returns is dropped.
-    pub(crate) fn listen(&self) -> Listening<'_> {
+    pub(crate) fn listen(&self) -> StreamLiveness<'_> {
         self.listeners.fetch_add(1, Ordering::Relaxed);
-        Listening(self)
+        StreamLiveness(self)
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
@@ -187,9 +187,9 @@ impl State {
     }
 }
 
-pub(crate) struct Listening<'a>(&'a ServerEpoch);
+pub(crate) struct StreamLiveness<'a>(&'a ServerEpoch);
 
-impl Drop for Listening<'_> {
+impl Drop for StreamLiveness<'_> {
     fn drop(&mut self) {
         self.0.listeners.fetch_sub(1, Ordering::Relaxed);
     }

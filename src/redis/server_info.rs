@@ -10,7 +10,7 @@ use redis::{Cmd, ProtocolVersion, Value, cmd};
 
 use super::{
     server_identity::{Role, ServerIdentity},
-    unsupported_server::Unfit,
+    unsupported_server::UnsupportedServer,
 };
 
 /// The oldest Redis on which every promise holds: before, `EXEC` doesn't mind that a watched record has lapsed, and an
@@ -41,7 +41,7 @@ impl fmt::Display for Version {
 
 /// What a server says of itself. What it doesn't say is taken for well.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Greeting {
+pub(crate) struct ServerInfo {
     /// `redis`, `valkey`, or another's.
     name: String,
     /// Where it can be read.
@@ -56,7 +56,7 @@ pub(crate) struct Greeting {
 
 /// What kind of server somebody takes it for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kin {
+pub(crate) enum ServerMode {
     /// One that has all keys.
     Single,
     /// A node of a cluster.
@@ -82,9 +82,9 @@ pub(crate) fn info() -> Cmd {
     cmd("INFO").arg("server").take()
 }
 
-impl Greeting {
+impl ServerInfo {
     /// From the names and values that answer `HELLO`. `None`: that is no such answer.
-    pub(crate) fn of_hello(reply: &Value) -> Option<Greeting> {
+    pub(crate) fn of_hello(reply: &Value) -> Option<ServerInfo> {
         let pairs: Vec<(&Value, &Value)> = match reply {
             Value::Array(list) => list.chunks_exact(2).map(|two| (&two[0], &two[1])).collect(),
             Value::Map(pairs) => pairs.iter().map(|(name, value)| (name, value)).collect(),
@@ -92,23 +92,26 @@ impl Greeting {
         };
         let texts = pairs.into_iter();
         let texts = texts.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-        let greeting = Greeting::of(texts);
+        let greeting = ServerInfo::of(texts);
         (!greeting.name.is_empty()).then_some(greeting)
     }
 
     /// From the lines that answer `INFO`.
-    pub(crate) fn of_info(reply: &Value) -> Option<Greeting> {
+    pub(crate) fn of_info(reply: &Value) -> Option<ServerInfo> {
         let lines = text(reply)?.lines();
-        let greeting = Greeting::of(lines.filter_map(|line| line.split_once(':')));
+        let greeting = ServerInfo::of(lines.filter_map(|line| line.split_once(':')));
         greeting.version.is_some().then_some(greeting)
     }
 
     /// What the one says, and of the other what that leaves out.
-    pub(crate) fn of_both(hello: Option<Greeting>, info: Option<Greeting>) -> Option<Greeting> {
+    pub(crate) fn of_both(
+        hello: Option<ServerInfo>,
+        info: Option<ServerInfo>,
+    ) -> Option<ServerInfo> {
         let (Some(hello), Some(info)) = (&hello, &info) else {
             return hello.or(info);
         };
-        Some(Greeting {
+        Some(ServerInfo {
             run_id: info.run_id.clone(),
             ..hello.clone()
         })
@@ -123,8 +126,8 @@ impl Greeting {
         }
     }
 
-    fn of<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Greeting {
-        let mut greeting = Greeting::default();
+    fn of<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> ServerInfo {
+        let mut greeting = ServerInfo::default();
         for (name, value) in said {
             match name {
                 "server" | "server_name" => value.clone_into(&mut greeting.name),
@@ -140,19 +143,21 @@ impl Greeting {
     }
 
     /// Why there can be no cache on it, whose address was given as that of this.
-    pub(crate) fn unfit(&self, as_what: Kin) -> Option<Unfit> {
+    pub(crate) fn unsupported(&self, as_what: ServerMode) -> Option<UnsupportedServer> {
         // Others count otherwise.
         let is_redis = ["redis", ""].contains(&&*self.name);
         match (&*self.mode, as_what, self.version) {
-            ("sentinel", ..) => Some(Unfit::Sentinel),
-            ("cluster", Kin::Single, _) => Some(Unfit::Cluster),
-            (_, _, Some(version)) if is_redis && version < OLDEST => Some(Unfit::TooOld(version)),
+            ("sentinel", ..) => Some(UnsupportedServer::Sentinel),
+            ("cluster", ServerMode::Single, _) => Some(UnsupportedServer::Cluster),
+            (_, _, Some(version)) if is_redis && version < OLDEST => {
+                Some(UnsupportedServer::TooOld(version))
+            }
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Greeting {
+impl fmt::Display for ServerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.name.is_empty() {
             "redis"
@@ -176,13 +181,13 @@ fn text(value: &Value) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn hello(pairs: &[(&str, &str)]) -> Option<Greeting> {
+    fn hello(pairs: &[(&str, &str)]) -> Option<ServerInfo> {
         let words = pairs.iter().flat_map(|(name, value)| [name, value]);
         let words = words.map(|word| Value::BulkString(word.as_bytes().to_vec()));
-        Greeting::of_hello(&Value::Array(words.collect()))
+        ServerInfo::of_hello(&Value::Array(words.collect()))
     }
 
-    fn redis(version: &str) -> Greeting {
+    fn redis(version: &str) -> ServerInfo {
         hello(&[("server", "redis"), ("version", version)]).unwrap()
     }
 
@@ -202,10 +207,10 @@ mod tests {
         let list = pairs.iter().cloned();
         let list = list.flat_map(|(name, value)| [name, value]).collect();
         for reply in [Value::Array(list), Value::Map(pairs.to_vec())] {
-            let greeting = Greeting::of_hello(&reply).unwrap();
+            let greeting = ServerInfo::of_hello(&reply).unwrap();
             assert_eq!(greeting.name, "redis");
             assert_eq!(greeting.version, Some(Version(7, 0, 15)));
-            assert_eq!(greeting.unfit(Kin::Single), None);
+            assert_eq!(greeting.unsupported(ServerMode::Single), None);
             assert_eq!(greeting.identity().role, Some(Role::Master));
         }
     }
@@ -214,44 +219,56 @@ mod tests {
     fn a_server_from_before_hello_is_known_by_its_info() {
         let info = "# Server\r\nredis_version:5.0.6\r\nredis_mode:standalone\r\n\r\n# Replication\r\nrole:slave\r\n";
         let info = Value::BulkString(info.as_bytes().to_vec());
-        let greeting = Greeting::of_info(&info).unwrap();
+        let greeting = ServerInfo::of_info(&info).unwrap();
         assert_eq!(
-            greeting.unfit(Kin::Single),
-            Some(Unfit::TooOld(Version(5, 0, 6)))
+            greeting.unsupported(ServerMode::Single),
+            Some(UnsupportedServer::TooOld(Version(5, 0, 6)))
         );
         assert_eq!(greeting.identity().role, Some(Role::Replica));
-        assert_eq!(Greeting::of_info(&Value::Okay), None);
-        assert_eq!(Greeting::of_info(&Value::BulkString(b"no".to_vec())), None);
+        assert_eq!(ServerInfo::of_info(&Value::Okay), None);
+        assert_eq!(
+            ServerInfo::of_info(&Value::BulkString(b"no".to_vec())),
+            None
+        );
     }
 
     #[test]
     fn what_is_no_answer_says_nothing() {
         assert_eq!(hello(&[]), None);
         assert_eq!(hello(&[("flavour", "vanilla")]), None);
-        assert_eq!(Greeting::of_hello(&Value::Nil), None);
+        assert_eq!(ServerInfo::of_hello(&Value::Nil), None);
     }
 
     #[test]
     fn only_a_redis_can_be_too_old() {
         for version in ["2.8.24", "5.0.14", "6.0.8", "6.0"] {
             assert!(matches!(
-                redis(version).unfit(Kin::Single),
-                Some(Unfit::TooOld(_))
+                redis(version).unsupported(ServerMode::Single),
+                Some(UnsupportedServer::TooOld(_))
             ));
         }
         for version in [
             "6.0.9", "6.0.16", "6.2.14", "8.2.3", "10.0.0", "7.4.0-v1", "unstable",
         ] {
-            assert_eq!(redis(version).unfit(Kin::Single), None, "{version}");
+            assert_eq!(
+                redis(version).unsupported(ServerMode::Single),
+                None,
+                "{version}"
+            );
         }
         let other = hello(&[("server", "garnet"), ("version", "1.0.65")]);
-        assert_eq!(other.unwrap().unfit(Kin::Single), None);
+        assert_eq!(other.unwrap().unsupported(ServerMode::Single), None);
     }
 
     #[test]
     fn where_there_are_no_keys_or_not_all_the_right_address_is_named() {
         let node = |mode| hello(&[("server", "valkey"), ("mode", mode)]).unwrap();
-        let said = |mode| node(mode).unfit(Kin::Single).unwrap().to_string();
+        let said = |mode| {
+            node(mode)
+                .unsupported(ServerMode::Single)
+                .unwrap()
+                .to_string()
+        };
         assert!(said("cluster").contains("`redis+cluster://host:port`"));
         assert!(said("sentinel").contains("`redis+sentinel://host:port/NAME`"));
     }
@@ -259,14 +276,17 @@ mod tests {
     #[test]
     fn a_node_of_a_cluster_is_one_where_that_is_wanted() {
         let node = hello(&[("server", "redis"), ("mode", "cluster")]).unwrap();
-        assert_eq!(node.unfit(Kin::Node), None);
+        assert_eq!(node.unsupported(ServerMode::Node), None);
         let old = hello(&[
             ("server", "redis"),
             ("version", "6.0.3"),
             ("mode", "cluster"),
         ])
         .unwrap();
-        assert!(matches!(old.unfit(Kin::Node), Some(Unfit::TooOld(_))));
+        assert!(matches!(
+            old.unsupported(ServerMode::Node),
+            Some(UnsupportedServer::TooOld(_))
+        ));
     }
 
     #[test]
@@ -285,11 +305,11 @@ mod tests {
             ("role", "master"),
         ]);
         let info = "redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:4f2a\r\n";
-        let told = Greeting::of_info(&Value::BulkString(info.as_bytes().to_vec()));
-        let both = Greeting::of_both(said.clone(), told.clone()).unwrap();
+        let told = ServerInfo::of_info(&Value::BulkString(info.as_bytes().to_vec()));
+        let both = ServerInfo::of_both(said.clone(), told.clone()).unwrap();
         assert_eq!(both.identity().role, Some(Role::Master));
         assert_eq!(both.identity().run_id.as_deref(), Some("4f2a"));
-        assert_eq!(Greeting::of_both(said.clone(), None), said);
-        assert_eq!(Greeting::of_both(None, told.clone()), told);
+        assert_eq!(ServerInfo::of_both(said.clone(), None), said);
+        assert_eq!(ServerInfo::of_both(None, told.clone()), told);
     }
 }

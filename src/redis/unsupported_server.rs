@@ -6,25 +6,25 @@ use super::server_info::{OLDEST, Version};
 
 /// Why there can be no cache on a server, and what to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub(crate) enum UnsupportedServer {
     TooOld(Version),
     Cluster,
     Sentinel,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for UnsupportedServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unfit::TooOld(version) => write!(
+            UnsupportedServer::TooOld(version) => write!(
                 f,
                 "this is Redis {version}, and a cache needs {OLDEST} or later: before, EXEC doesn't mind that a watched \
                  record has lapsed, and an update would leave a part of it"
             ),
-            Unfit::Cluster => f.write_str(
+            UnsupportedServer::Cluster => f.write_str(
                 "this is a node of a Redis Cluster, which has only a part of the keys: write \
                  `redis+cluster://host:port`, with the feature `cluster`",
             ),
-            Unfit::Sentinel => f.write_str(
+            UnsupportedServer::Sentinel => f.write_str(
                 "this is a Sentinel, which has no keys: write `redis+sentinel://host:port/NAME`, with the feature \
                  `sentinel` and the name of the master it watches",
             ),
@@ -32,4 +32,4 @@ impl fmt::Display for Unfit {
     }
 }
 
-impl StdError for Unfit {}
+impl StdError for UnsupportedServer {}

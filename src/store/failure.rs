@@ -6,31 +6,31 @@ use crate::error::{Cause, Error};
 
 /// What a failure says about the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Symptom {
+pub enum FailureKind {
     /// It does not answer, or has nothing to answer with; the next request would fare no better. After several in a
     /// row the breaker opens.
-    Silent,
+    Unavailable,
     /// It answered, and would not do what it was asked.
-    Refused,
+    Rejected,
     /// A part of it does not answer: the next request, about another record, may fare better.
-    Partly,
+    Partial,
     /// Nothing: there are more callers than it takes at a time.
-    Crowded,
+    Saturated,
 }
 
 /// A step that a [`Store`](super::Store) did not do, or of which nobody knows whether it did.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    pub(crate) symptom: Symptom,
+    pub(crate) kind: FailureKind,
     pub(crate) cause: Cause,
 }
 
 impl Failure {
     /// A failure, with what it says about the store and its cause, which becomes the one of
     /// [`Error::Redis`](crate::Error::Redis).
-    pub fn new(symptom: Symptom, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
+    pub fn new(kind: FailureKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
         Failure {
-            symptom,
+            kind,
             cause: Arc::from(cause.into()),
         }
     }

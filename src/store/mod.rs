@@ -29,10 +29,13 @@ pub(crate) mod tracking;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::batch::{Cursor, Due, Each, End, Finish, Kind, Question, Scanned};
-pub use self::failure::{Failure, Symptom};
+pub use self::batch::{
+    AcquireRequest, BatchResult, Completion, CompletionKind, Cursor, KeyKind, RefreshRequest,
+    ScanPage,
+};
+pub use self::failure::{Failure, FailureKind};
 pub use self::reply::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
-pub use self::tracking::{Ear, Tracking};
+pub use self::tracking::{ChangeListener, Subscription};
 
 pub use self::{keys::Keys, token::Token};
 pub use crate::record::fields::Fields;
@@ -69,7 +72,7 @@ pub trait Store: Send + Sync {
         Ok((self.read(data)?, ttl))
     }
 
-    /// Asks for the lease. `look`: hand a record over if there is one by now.
+    /// Asks for the lease. `recheck`: hand a record over if there is one by now.
     ///
     /// The cache asks **once** with a token. Where the reply is lost, the question may still be on its way, and would
     /// set the lease again after an invalidation has ended it; so an implementation must not repeat it either.
@@ -87,7 +90,7 @@ pub trait Store: Send + Sync {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        look: bool,
+        recheck: bool,
     ) -> Result<Acquire, Failure>;
 
     /// Asks for the lease of a record that is there and was seen to live on for `left`, in order to load it anew.
@@ -173,7 +176,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// See [`Each`].
-    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+    fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
         batch::one_by_one(all, |keys| self.invalidate(keys))
     }
 
@@ -183,7 +186,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// See [`Each`].
-    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+    fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
         batch::one_by_one(all, |data| self.read(data))
     }
 
@@ -192,7 +195,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// See [`Each`].
-    fn read_all_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+    fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
         batch::one_by_one(all, |data| self.read_with_ttl(data))
     }
 
@@ -202,10 +205,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// See [`Each`].
-    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
-        batch::one_by_one(questions, |&Question { keys, token, look }| {
-            self.acquire(keys, token, lease_ttl, look)
-        })
+    fn acquire_all(
+        &self,
+        questions: &[AcquireRequest<'_>],
+        lease_ttl: Duration,
+    ) -> BatchResult<Acquire> {
+        batch::one_by_one(
+            questions,
+            |&AcquireRequest {
+                 keys,
+                 token,
+                 recheck,
+             }| { self.acquire(keys, token, lease_ttl, recheck) },
+        )
     }
 
     /// [`refresh`](Store::refresh) for each, all in one round trip where the store can do that. It must not repeat them
@@ -214,7 +226,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// See [`Each`].
-    fn refresh_all(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+    fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
         batch::one_by_one(all, |due| {
             self.refresh(due.keys, due.token, lease_ttl, due.left)
         })
@@ -226,11 +238,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// See [`Each`].
-    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
-        batch::one_by_one(loads, |&Finish { keys, token, end }| match end {
-            End::Fill(ttl, record) => self.fill(keys, token, ttl, record),
-            End::Release => self.release(keys, token),
-            End::BackOff(pause) => self.back_off(keys, token, pause),
+    fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
+        batch::one_by_one(loads, |&Completion { keys, token, end }| match end {
+            CompletionKind::Fill(ttl, record) => self.fill(keys, token, ttl, record),
+            CompletionKind::Release => self.release(keys, token),
+            CompletionKind::BackOff(pause) => self.back_off(keys, token, pause),
         })
     }
 
@@ -245,10 +257,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// See [`read`](Store::read).
-    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         let _ = (prefix, kind, cursor);
         let cannot = "this store cannot go through its records";
-        Err(Failure::new(Symptom::Refused, cannot))
+        Err(Failure::new(FailureKind::Rejected, cannot))
     }
 
     /// Has a record live for no longer than `stay`, and ends the lease, as [`invalidate`](Store::invalidate) does. An
@@ -259,7 +271,7 @@ pub trait Store: Send + Sync {
     /// See [`read`](Store::read).
     fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure>;
 
-    /// Begins a write: ends the record and the lease, and lets nobody fill until the write has ended, or the writer's
+    /// Begins a write: ends the record and the lease, and lets nobody fill until the write has removed, or the writer's
     /// place in the guard has lapsed because it wasn't renewed. The guard gets a new nonce. True: there was a
     /// record.
     ///
@@ -314,15 +326,20 @@ pub trait Store: Send + Sync {
     /// See [`read`](Store::read).
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
 
-    /// Tells `ear` of every change of an entry at a data key with this prefix, and of every change of such an entry's
+    /// Tells `listener` of every change of an entry at a data key with this prefix, and of every change of such an entry's
     /// lease key, until the returned guard is dropped; in time for whoever relies on it `bound` after a change was
-    /// acknowledged. Returns at once: until the ear hears that it is [listening](Ear::listening), nothing relies on it.
+    /// acknowledged. Returns at once: until the listener hears that it is [listening](ChangeListener::on_confirmed), nothing relies on it.
     /// What is told too much costs a read, what is told too little is stale. `None`: this store can't tell.
     ///
     /// It needs not say what went because its time was over. What went for want of room it must say; or say of each later
     /// invalidation, though nothing was there any more.
-    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        let _ = (prefix, bound, ear);
+    fn track(
+        &self,
+        prefix: &str,
+        bound: Duration,
+        listener: Arc<dyn ChangeListener>,
+    ) -> Option<Subscription> {
+        let _ = (prefix, bound, listener);
         None
     }
 

@@ -13,7 +13,7 @@ pub enum Entry {
     /// Nothing.
     Absent,
     /// Something that is no record, written by another program.
-    Foreign,
+    WrongType,
 }
 
 /// The answer to [`Store::acquire`](super::Store::acquire).
@@ -56,7 +56,7 @@ pub enum Update {
     /// None was cached, or it was to be left as it was.
     Unchanged,
     /// Somebody else changed the record or its lease in the meantime. Nothing was done.
-    Overtaken,
+    Conflict,
 }
 
 /// How long a cached record still lives.

@@ -69,7 +69,7 @@ pub enum Event<'a> {
         /// How it ended.
         outcome: Load,
         /// How long it took.
-        took: Duration,
+        elapsed: Duration,
     },
     /// A lookup goes on without Redis.
     Degraded {
@@ -87,7 +87,7 @@ pub enum Event<'a> {
         /// Whether there is a record.
         found: bool,
         /// How long the lookup took. Zero for a [near](Source::Near) hit: to time it would take longer.
-        took: Duration,
+        elapsed: Duration,
     },
     /// A lookup ends with an error, its loader's for the most part.
     Failed {
@@ -96,7 +96,7 @@ pub enum Event<'a> {
         /// Which error.
         error: &'a Error,
         /// How long the lookup took.
-        took: Duration,
+        elapsed: Duration,
     },
     /// Somebody else's load answers a lookup, with a record, with none or with an error: the primary is spared one.
     Shared {
@@ -144,7 +144,7 @@ pub enum Event<'a> {
         /// Which call.
         call: Write,
         /// How long it took, the closure included.
-        took: Duration,
+        elapsed: Duration,
     },
     /// A request to the store failed.
     StoreFailed {

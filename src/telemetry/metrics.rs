@@ -122,18 +122,20 @@ impl Metrics {
                 counter!(MISSES, self.with("reason", reason.name())).increment(1);
             }
             Event::LoadBegan { .. } => gauge!(LOADS_IN_FLIGHT, self.labels()).increment(1.0),
-            Event::LoadEnded { outcome, took, .. } => {
+            Event::LoadEnded {
+                outcome, elapsed, ..
+            } => {
                 gauge!(LOADS_IN_FLIGHT, self.labels()).decrement(1.0);
                 counter!(LOADS, self.with("outcome", outcome.name())).increment(1);
-                histogram!(LOAD_SECONDS, self.labels()).record(took.as_secs_f64());
+                histogram!(LOAD_SECONDS, self.labels()).record(elapsed.as_secs_f64());
             }
             Event::Answered {
                 source,
                 found,
-                took,
+                elapsed,
                 ..
             } => {
-                let seconds = took.as_secs_f64();
+                let seconds = elapsed.as_secs_f64();
                 match (source, found) {
                     (Source::Hit, true) => self.hit.record(seconds),
                     (Source::Hit, false) => self.negative_hit.record(seconds),
@@ -148,10 +150,10 @@ impl Metrics {
             Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
             Event::Unstorable { .. } => self.count(UNSTORABLE).increment(1),
             Event::Unreadable { .. } => self.count(UNREADABLE).increment(1),
-            Event::Wrote { call, took, .. } => {
+            Event::Wrote { call, elapsed, .. } => {
                 let labels = self.with("call", call.name());
                 counter!(WRITES, labels.clone()).increment(1);
-                histogram!(WRITE_SECONDS, labels).record(took.as_secs_f64());
+                histogram!(WRITE_SECONDS, labels).record(elapsed.as_secs_f64());
             }
             Event::StoreFailed { request, .. } => {
                 counter!(STORE_ERRORS, self.with("request", request)).increment(1);
@@ -214,7 +216,7 @@ fn describe() {
         LOOKUP_ERRORS,
         "Lookups that ended with an error, their loader's for the most part"
     );
-    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups took");
+    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups elapsed");
     describe_counter!(
         MISSES,
         "Lookups that found no usable record at the first look"
@@ -224,7 +226,7 @@ fn describe() {
         "Lookups that another caller's load answered: loads the primary was spared"
     );
     describe_counter!(LOADS, "Loads, by how they ended");
-    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads took");
+    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads elapsed");
     describe_gauge!(LOADS_IN_FLIGHT, "Loads under way in this process");
     describe_counter!(
         REFRESHES,
@@ -243,7 +245,7 @@ fn describe() {
     describe_histogram!(
         WRITE_SECONDS,
         Unit::Seconds,
-        "How long calls that write took"
+        "How long calls that write elapsed"
     );
     describe_counter!(STORE_ERRORS, "Requests to Redis that failed");
     describe_counter!(

@@ -61,7 +61,7 @@ impl Reporter {
                 id,
                 source: Source::Near,
                 found,
-                took: Duration::ZERO,
+                elapsed: Duration::ZERO,
             });
         }
     }

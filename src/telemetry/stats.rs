@@ -61,7 +61,7 @@ pub struct Stats {
     /// Whether changes in the store are being heard right now, where a
     /// [near cache](crate::CacheBuilder::near_cache) or [tracking](crate::CacheBuilder::tracking) is on. While they aren't, the
     /// near cache is not used, and waiters poll.
-    pub listening: bool,
+    pub tracking_live: bool,
 }
 
 impl Stats {
@@ -106,7 +106,7 @@ macro_rules! counters {
                     $((stringify!($name), self.$name),)+
                     ("invalidations_pending", self.invalidations_pending),
                     ("breaker_open", u64::from(self.breaker_open)),
-                    ("listening", u64::from(self.listening)),
+                    ("tracking_live", u64::from(self.tracking_live)),
                 ]
                 .into_iter()
             }

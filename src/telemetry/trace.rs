@@ -18,18 +18,18 @@ mod on {
     use crate::{error::Error, outcome::Source, telemetry::event::Event};
 
     /// The span of a lookup. Its fields are filled in when they are known.
-    pub(crate) struct Lookup(Entered);
+    pub(crate) struct LookupSpan(Entered);
 
-    pub(crate) fn lookup(cache: &str, id: &str) -> Lookup {
+    pub(crate) fn lookup(cache: &str, id: &str) -> LookupSpan {
         let span = debug_span!(
             "cache_aside::get",
             cache,
             id,
             source = Empty,
             found = Empty,
-            degraded_by = Empty
+            degraded_cause = Empty
         );
-        Lookup(span.entered())
+        LookupSpan(span.entered())
     }
 
     /// The span of many lookups. Each of them has none of its own.
@@ -37,10 +37,10 @@ mod on {
         debug_span!("cache_aside::get_many", cache, ids).entered()
     }
 
-    impl Lookup {
+    impl LookupSpan {
         /// One of many.
-        pub(crate) fn one_of_many() -> Lookup {
-            Lookup(Span::none().entered())
+        pub(crate) fn one_of_many() -> LookupSpan {
+            LookupSpan(Span::none().entered())
         }
 
         pub(crate) fn answered(&self, source: Source, found: bool) {
@@ -49,8 +49,8 @@ mod on {
                 .record("found", found);
         }
 
-        pub(crate) fn degraded_by(&self, cause: &Error) {
-            self.0.record("degraded_by", display(cause));
+        pub(crate) fn degraded_cause(&self, cause: &Error) {
+            self.0.record("degraded_cause", display(cause));
         }
     }
 
@@ -67,8 +67,10 @@ mod on {
     pub(crate) fn event(event: &Event<'_>) {
         match event {
             Event::Missed { reason, .. } => trace!(reason = reason.name(), "missed"),
-            Event::LoadEnded { outcome, took, .. } => {
-                debug!(outcome = outcome.name(), ?took, "loaded");
+            Event::LoadEnded {
+                outcome, elapsed, ..
+            } => {
+                debug!(outcome = outcome.name(), ?elapsed, "loaded");
             }
             Event::Failed { error, .. } => debug!(%error, "the lookup failed"),
             Event::Refreshed { id } => debug!(id, "refreshed"),
@@ -101,10 +103,10 @@ mod off {
     /// In the place of a span.
     pub(crate) struct Entered;
 
-    pub(crate) struct Lookup;
+    pub(crate) struct LookupSpan;
 
-    pub(crate) fn lookup(_cache: &str, _id: &str) -> Lookup {
-        Lookup
+    pub(crate) fn lookup(_cache: &str, _id: &str) -> LookupSpan {
+        LookupSpan
     }
 
     pub(crate) fn lookups(_cache: &str, _ids: usize) -> Entered {
@@ -112,14 +114,14 @@ mod off {
     }
 
     #[expect(clippy::unused_self, reason = "the other one has a use for it")]
-    impl Lookup {
-        pub(crate) fn one_of_many() -> Lookup {
-            Lookup
+    impl LookupSpan {
+        pub(crate) fn one_of_many() -> LookupSpan {
+            LookupSpan
         }
 
         pub(crate) fn answered(&self, _source: Source, _found: bool) {}
 
-        pub(crate) fn degraded_by(&self, _cause: &Error) {}
+        pub(crate) fn degraded_cause(&self, _cause: &Error) {}
     }
 
     pub(crate) fn load() -> Entered {
@@ -134,6 +136,6 @@ mod off {
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Entered, Lookup, event, load, lookup, lookups, write};
+pub(crate) use off::{Entered, LookupSpan, event, load, lookup, lookups, write};
 #[cfg(feature = "tracing")]
-pub(crate) use on::{Entered, Lookup, event, load, lookup, lookups, write};
+pub(crate) use on::{Entered, LookupSpan, event, load, lookup, lookups, write};

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that after so many failures *in a row* no request is sent until somebody has
 //! [closed](Breaker::close) the breaker. It counts and remembers, and knows nothing of servers, threads and
-//! probes; `link.rs` tells it how requests ended, and closes it. A request that the server answered with a
+//! probes; `client.rs` tells it how requests ended, and closes it. A request that the server answered with a
 //! refusal is no failure: it cost one round trip.
 //!
 //! The pattern is from M. Nygard, "Release It!", 2007.
@@ -157,12 +157,12 @@ mod tests {
 
     #[test]
     fn of_one_breaker_behind_another_only_the_last_reason_is_told() {
-        let (node, link) = (Breaker::new(1), Breaker::new(1));
+        let (node, client) = (Breaker::new(1), Breaker::new(1));
         node.failed(&failure());
         let cause = node.refusal().unwrap();
         let request = "look";
-        link.failed(&Error::Redis { request, cause });
-        let refusal = link.refusal().unwrap().to_string();
+        client.failed(&Error::Redis { request, cause });
+        let refusal = client.refusal().unwrap().to_string();
         assert_eq!(refusal.matches("not asked").count(), 1, "{refusal}");
         assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
     }

@@ -1,8 +1,8 @@
-//! The mender: one thread that repeats an errand until it succeeds.
+//! The retry worker: one thread that repeats a task until it succeeds.
 //!
-//! Guarantees that after a [call](Mender::call) the errand is run, again and again with growing pauses, until it
+//! Guarantees that after a [call](RetryWorker::call) the task is run, again and again with growing pauses, until it
 //! says that all is well; nobody waits for it meanwhile. The thread is started by the first call, sleeps
-//! while there is none, and is joined on drop. What the errand is, `link.rs` knows.
+//! while there is none, and is joined on drop. What the task is, `client.rs` knows.
 
 use std::{
     io,
@@ -20,35 +20,35 @@ use super::random::shortened;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Dropped, it stops the thread and joins it.
-pub(crate) struct Mender {
-    shared: Arc<Shared>,
+pub(crate) struct RetryWorker {
+    shared: Arc<RetryShared>,
 }
 
-struct Shared {
+struct RetryShared {
     /// True: all is well.
-    errand: Box<dyn Fn() -> bool + Send + Sync>,
+    task: Box<dyn Fn() -> bool + Send + Sync>,
     longest_pause: Duration,
-    state: Mutex<State>,
+    state: Mutex<RetryState>,
     /// Notified, under no lock, after the state was changed.
     wake: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct RetryState {
     /// Set after that which is to be mended.
     called: bool,
     stopped: bool,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Mender {
+impl RetryWorker {
     pub(crate) fn new(
         longest_pause: Duration,
-        errand: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Mender {
-        Mender {
-            shared: Arc::new(Shared {
-                errand: Box::new(errand),
+        task: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> RetryWorker {
+        RetryWorker {
+            shared: Arc::new(RetryShared {
+                task: Box::new(task),
                 longest_pause,
                 state: Mutex::default(),
                 wake: Condvar::new(),
@@ -63,7 +63,7 @@ impl Mender {
             state.called = true;
             if state.thread.is_none() {
                 let shared = Arc::clone(&self.shared);
-                let thread = thread::Builder::new().name("cache-aside-mender".to_owned());
+                let thread = thread::Builder::new().name("cache-aside-recovery".to_owned());
                 state.thread = Some(thread.spawn(move || shared.run())?);
             }
         }
@@ -73,14 +73,14 @@ impl Mender {
     }
 }
 
-impl Shared {
+impl RetryShared {
     fn run(&self) {
         let mut state = self.state.lock();
         loop {
             while !state.called && !state.stopped {
                 self.wake.wait(&mut state);
             }
-            // Before the errand: what is called for while that runs is called for anew.
+            // Before the task: what is called for while that runs is called for anew.
             state.called = false;
             let mut pause = FIRST_PAUSE.min(self.longest_pause);
             loop {
@@ -91,10 +91,9 @@ impl Shared {
                 }
                 drop(state);
                 // A store of the user's that panics is not well; the next try may find it so.
-                let all_is_well =
-                    catch_unwind(AssertUnwindSafe(|| (self.errand)())).unwrap_or(false);
+                let done = catch_unwind(AssertUnwindSafe(|| (self.task)())).unwrap_or(false);
                 state = self.state.lock();
-                if all_is_well {
+                if done {
                     break;
                 }
                 pause = (2 * pause).min(self.longest_pause);
@@ -103,7 +102,7 @@ impl Shared {
     }
 }
 
-impl Drop for Mender {
+impl Drop for RetryWorker {
     fn drop(&mut self) {
         let thread = {
             let mut state = self.shared.state.lock();

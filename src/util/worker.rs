@@ -11,55 +11,58 @@ use parking_lot::{Condvar, Mutex};
 
 use super::random::shortened;
 
-/// Whether a thread is to end.
+/// Whether a thread is to stop.
 #[derive(Debug, Default)]
-pub(crate) struct End {
-    is_near: Mutex<bool>,
+pub(crate) struct StopSignal {
+    is_stopping: Mutex<bool>,
     /// Notified, under no lock, after it was set.
     wake: Condvar,
 }
 
-impl End {
-    pub(crate) fn is_near(&self) -> bool {
-        *self.is_near.lock()
+impl StopSignal {
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.is_stopping.lock()
     }
 
-    /// Pauses, not quite so long. True: it is to end.
-    pub(crate) fn is_near_within(&self, pause: Duration) -> bool {
+    /// Pauses, not quite so long. True: it is to stop.
+    pub(crate) fn wait(&self, pause: Duration) -> bool {
         self.is_near_by(Instant::now() + shortened(pause))
     }
 
-    /// Pauses until then. True: it is to end.
+    /// Pauses until then. True: it is to stop.
     pub(crate) fn is_near_by(&self, until: Instant) -> bool {
-        let mut is_near = self.is_near.lock();
+        let mut is_stopping = self.is_stopping.lock();
         // No wake-up is lost: the flag is set under the lock.
-        while !*is_near && !self.wake.wait_until(&mut is_near, until).timed_out() {}
-        *is_near
+        while !*is_stopping && !self.wake.wait_until(&mut is_stopping, until).timed_out() {}
+        *is_stopping
     }
 }
 
 /// Dropped, it stops the thread and joins it.
 #[derive(Debug)]
-pub(crate) struct Handle {
-    end: Arc<End>,
+pub(crate) struct WorkerThread {
+    stop: Arc<StopSignal>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Handle {
+impl WorkerThread {
     /// Starts a thread.
-    pub(crate) fn start(name: &str, run: impl FnOnce(&End) + Send + 'static) -> io::Result<Handle> {
-        let end = Arc::<End>::default();
-        let told = Arc::clone(&end);
+    pub(crate) fn start(
+        name: &str,
+        run: impl FnOnce(&StopSignal) + Send + 'static,
+    ) -> io::Result<WorkerThread> {
+        let stop = Arc::<StopSignal>::default();
+        let told = Arc::clone(&stop);
         let thread = thread::Builder::new().name(name.to_owned());
         let thread = Some(thread.spawn(move || run(&told))?);
-        Ok(Handle { end, thread })
+        Ok(WorkerThread { stop, thread })
     }
 }
 
-impl Drop for Handle {
+impl Drop for WorkerThread {
     fn drop(&mut self) {
-        *self.end.is_near.lock() = true;
-        self.end.wake.notify_one();
+        *self.stop.is_stopping.lock() = true;
+        self.stop.wake.notify_one();
         if let Some(thread) = self.thread.take()
             // What is dropped by its own thread doesn't wait for it: that one ends after this.
             && thread.thread().id() != thread::current().id()

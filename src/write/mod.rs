@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    engine::{Inner, lease_renewal::Keeping},
+    engine::{Engine, lease_renewal::RenewalGuard},
     error::{Error, WriteError},
     outcome::Written,
     store::{Store, keys::Keys, token::Token},
@@ -22,18 +22,18 @@ use crate::{
 pub(crate) use self::update::{update, update_field};
 
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
-pub(crate) fn invalidate<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
-    let keys = inner.keys(id)?;
-    let _wrote = Wrote::begin(inner, id, Write::Invalidate);
-    inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))
+pub(crate) fn invalidate<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
+    let keys = engine.keys(id)?;
+    let _wrote = Wrote::begin(engine, id, Write::Invalidate);
+    engine.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))
 }
 
 /// See [`Cache::expire`](crate::Cache::expire).
-pub(crate) fn expire<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
-    let keys = inner.keys(id)?;
-    let grace = inner.settings.freshness.grace;
-    let _wrote = Wrote::begin(inner, id, Write::Expire);
-    inner.invalidate(&keys, "expire", |store| {
+pub(crate) fn expire<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
+    let keys = engine.keys(id)?;
+    let grace = engine.settings.freshness.grace;
+    let _wrote = Wrote::begin(engine, id, Write::Expire);
+    engine.invalidate(&keys, "expire", |store| {
         if grace.is_zero() {
             store.invalidate(&keys)
         } else {
@@ -44,34 +44,34 @@ pub(crate) fn expire<R>(inner: &Inner<R>, id: &str) -> Result<bool, Error> {
 
 /// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).
 pub(crate) fn invalidate_many<R>(
-    inner: &Inner<R>,
+    engine: &Engine<R>,
     ids: impl IntoIterator<Item: AsRef<str>>,
 ) -> Result<u64, Error> {
     let ids: Vec<_> = ids.into_iter().collect();
-    let keys = ids.iter().map(|id| inner.keys(id.as_ref()));
+    let keys = ids.iter().map(|id| engine.keys(id.as_ref()));
     // All of them before anything is sent.
     let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
     let Some(first) = ids.first() else {
         return Ok(0);
     };
-    let _wrote = Wrote::begin(inner, first.as_ref(), Write::InvalidateMany);
+    let _wrote = Wrote::begin(engine, first.as_ref(), Write::InvalidateMany);
     let keys: Vec<_> = keys.iter().collect();
-    inner.link.invalidate_all(&inner.reporter, &keys)
+    engine.client.invalidate_all(&engine.reporter, &keys)
 }
 
 /// See [`Cache::write`](crate::Cache::write).
 pub(crate) fn write<R, T, E>(
-    inner: &Inner<R>,
+    engine: &Engine<R>,
     id: &str,
     change: impl FnOnce() -> Result<T, E>,
 ) -> Result<Written<T>, WriteError<E>> {
-    let keys = inner.keys(id).map_err(WriteError::Cache)?;
-    let _wrote = Wrote::begin(inner, id, Write::Write);
-    let (writing, unguarded_by) = Writing::begin(inner, keys);
+    let keys = engine.keys(id).map_err(WriteError::Cache)?;
+    let _wrote = Wrote::begin(engine, id, Write::Write);
+    let (writing, guard_error) = Writing::begin(engine, keys);
     let changed = change();
-    let deferred_by = writing.end().err();
+    let invalidation_error = writing.end().err();
     match changed {
-        Ok(value) => Ok(Written::new(value, unguarded_by, deferred_by)),
+        Ok(value) => Ok(Written::new(value, guard_error, invalidation_error)),
         // Perhaps it was done all the same, a commit whose reply was lost: so it has been invalidated.
         Err(failure) => Err(WriteError::Primary(failure)),
     }
@@ -79,7 +79,7 @@ pub(crate) fn write<R, T, E>(
 
 /// A call that writes, under way. Dropped, it has ended.
 pub(crate) struct Wrote<'a, R> {
-    inner: &'a Inner<R>,
+    engine: &'a Engine<R>,
     id: &'a str,
     call: Write,
     began: Instant,
@@ -87,53 +87,53 @@ pub(crate) struct Wrote<'a, R> {
 }
 
 impl<'a, R> Wrote<'a, R> {
-    pub(crate) fn begin(inner: &'a Inner<R>, id: &'a str, call: Write) -> Wrote<'a, R> {
+    pub(crate) fn begin(engine: &'a Engine<R>, id: &'a str, call: Write) -> Wrote<'a, R> {
         Wrote {
-            inner,
+            engine,
             id,
             call,
             began: Instant::now(),
-            _span: trace::write(&inner.settings.prefix, id, call.name()),
+            _span: trace::write(&engine.settings.prefix, id, call.name()),
         }
     }
 }
 
 impl<R> Drop for Wrote<'_, R> {
     fn drop(&mut self) {
-        let (id, call, took) = (self.id, self.call, self.began.elapsed());
-        let event = Event::Wrote { id, call, took };
-        self.inner.reporter.report(&event);
+        let (id, call, elapsed) = (self.id, self.call, self.began.elapsed());
+        let event = Event::Wrote { id, call, elapsed };
+        self.engine.reporter.report(&event);
     }
 }
 
 /// A write under way, from before its guard is asked for. Dropped by a panic, it ends as well.
 struct Writing<'a, R> {
-    inner: &'a Inner<R>,
+    engine: &'a Engine<R>,
     keys: Keys,
     writer: Token,
     /// `None` where there is no guard to be kept.
-    keeping: Option<Keeping<'a>>,
+    renewal: Option<RenewalGuard<'a>>,
     ended: bool,
 }
 
 impl<'a, R> Writing<'a, R> {
     /// Puts the guard there. If that fails, here is why, and the write goes on: it is then as safe as an
     /// `invalidate` after it.
-    fn begin(inner: &'a Inner<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
+    fn begin(engine: &'a Engine<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
         let writer = Token::random();
-        let lease_ttl = inner.settings.lease_ttl;
+        let lease_ttl = engine.settings.lease_ttl;
         let mut writing = Writing {
-            inner,
+            engine,
             keys,
             writer,
-            keeping: None,
+            renewal: None,
             ended: false,
         };
         let keys = &writing.keys;
-        let guarded = inner.ask("guard", |store| store.guard(keys, writer, lease_ttl));
+        let guarded = engine.ask("guard", |store| store.guard(keys, writer, lease_ttl));
         // From here on who reads in this process loads, as everywhere.
-        inner.link.evict(&keys.data);
-        writing.keeping = guarded.is_ok().then(|| inner.keep(keys, writer));
+        engine.client.evict(&keys.data);
+        writing.renewal = guarded.is_ok().then(|| engine.renew_lease(keys, writer));
         (writing, guarded.err())
     }
 
@@ -143,12 +143,12 @@ impl<'a, R> Writing<'a, R> {
     }
 
     fn unguard(&mut self) -> Result<bool, Error> {
-        if let Some(keeping) = self.keeping.take() {
-            keeping.end();
+        if let Some(renewal) = self.renewal.take() {
+            renewal.end();
         }
         let (keys, writer) = (&self.keys, self.writer);
         let unguard = |store: &dyn Store| store.unguard(keys, writer);
-        self.inner.invalidate(keys, "unguard", unguard)
+        self.engine.invalidate(keys, "unguard", unguard)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Wrote;
 use crate::{
-    engine::{Inner, Settings},
+    engine::{Engine, Settings},
     error::Error,
     record::fields::{
         Fields, Undecodable, check_length, check_name, from_fields, names, to_fields,
@@ -19,25 +19,25 @@ const ATTEMPTS: u32 = 16;
 
 /// See [`Cache::update_field`](crate::Cache::update_field).
 pub(crate) fn update_field<R>(
-    inner: &Inner<R>,
+    engine: &Engine<R>,
     id: &str,
     field: &str,
     value: &[u8],
 ) -> Result<bool, Error> {
     check_name(field.as_bytes())?;
     check_length(field.as_bytes(), value)?;
-    let keys = inner.keys(id)?;
-    let _wrote = Wrote::begin(inner, id, Write::UpdateField);
+    let keys = engine.keys(id)?;
+    let _wrote = Wrote::begin(engine, id, Write::UpdateField);
     let all = [&keys];
-    let pending = inner
-        .link
-        .remember_on_drop(&inner.reporter, "update_field", &all);
+    let pending = engine
+        .client
+        .remember_on_drop(&engine.reporter, "update_field", &all);
     let updated = until_not_overtaken(|| {
-        inner.change(&keys, "update_field", |store| {
-            store.update_field(&keys, field, value, new_ttl(inner))
+        engine.change(&keys, "update_field", |store| {
+            store.update_field(&keys, field, value, new_ttl(engine))
         })
     });
-    let updated = or_invalidated(inner, &keys, updated);
+    let updated = or_invalidated(engine, &keys, updated);
     pending.returned();
     match updated {
         // Nothing is cached, and there is no closure that would want to know why.
@@ -47,15 +47,17 @@ pub(crate) fn update_field<R>(
 }
 
 /// See [`Cache::update`](crate::Cache::update).
-pub(crate) fn update<R, F>(inner: &Inner<R>, id: &str, mut change: F) -> Result<bool, Error>
+pub(crate) fn update<R, F>(engine: &Engine<R>, id: &str, mut change: F) -> Result<bool, Error>
 where
     R: Serialize + DeserializeOwned,
     F: FnMut(&R) -> Option<R>,
 {
-    let keys = inner.keys(id)?;
-    let _wrote = Wrote::begin(inner, id, Write::Update);
+    let keys = engine.keys(id)?;
+    let _wrote = Wrote::begin(engine, id, Write::Update);
     let all = [&keys];
-    let pending = inner.link.remember_on_drop(&inner.reporter, "update", &all);
+    let pending = engine
+        .client
+        .remember_on_drop(&engine.reporter, "update", &all);
     let (mut was_record, mut unmergeable) = (false, false);
     let (mut unreadable, mut unstorable) = (false, None);
     let mut diff = |fields: Fields| {
@@ -96,17 +98,17 @@ where
         Some(Diff { set, gone })
     };
     let updated = until_not_overtaken(|| {
-        inner.change(&keys, "update", |store| {
-            store.update(&keys, new_ttl(inner), &mut diff)
+        engine.change(&keys, "update", |store| {
+            store.update(&keys, new_ttl(engine), &mut diff)
         })
     });
     if unreadable {
         // Here, where no connection is held.
-        inner.reporter.report(&Event::Unreadable { id });
+        engine.reporter.report(&Event::Unreadable { id });
     }
-    let updated = or_invalidated(inner, &keys, updated).and_then(|updated| {
+    let updated = or_invalidated(engine, &keys, updated).and_then(|updated| {
         if unmergeable {
-            inner.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
+            engine.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
             return Ok(false);
         }
         unstorable.map_or(Ok(updated && was_record), |why| Err(Error::from(why)))
@@ -120,9 +122,9 @@ where
 fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new: &Fields) -> bool {
     let is_new = |name: &Vec<u8>| new.iter().any(|(new, _)| new == name);
     let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !known.contains(name) && !is_new(name);
-    let mut stay = fields.iter().filter(stays).peekable();
+    let mut rest = fields.iter().filter(stays).peekable();
     // Alone, they have been proved.
-    stay.peek().is_none() || from_fields::<R>(new.iter().chain(stay).cloned().collect()).is_ok()
+    rest.peek().is_none() || from_fields::<R>(new.iter().chain(rest).cloned().collect()).is_ok()
 }
 
 /// Tries until nobody else's change comes in between, a number of times. True: a record was changed.
@@ -131,7 +133,7 @@ fn until_not_overtaken(mut attempt: impl FnMut() -> Result<Update, Error>) -> Re
         match attempt()? {
             Update::Changed => return Ok(true),
             Update::Unchanged => return Ok(false),
-            Update::Overtaken => {}
+            Update::Conflict => {}
         }
     }
     Err(Error::Contended { attempts: ATTEMPTS })
@@ -140,7 +142,7 @@ fn until_not_overtaken(mut attempt: impl FnMut() -> Result<Update, Error>) -> Re
 /// An update that failed leaves a record in the cache that is older than the caller's. It must not stay. So
 /// the record is invalidated, and where that works nothing is cached, which is no failure.
 fn or_invalidated<R>(
-    inner: &Inner<R>,
+    engine: &Engine<R>,
     keys: &Keys,
     updated: Result<bool, Error>,
 ) -> Result<bool, Error> {
@@ -148,7 +150,7 @@ fn or_invalidated<R>(
         Err(failure @ (Error::Redis { .. } | Error::Contended { .. })) => failure,
         done => return done,
     };
-    inner.invalidate(keys, "invalidate", |store| store.invalidate(keys))?;
+    engine.invalidate(keys, "invalidate", |store| store.invalidate(keys))?;
     match failure {
         Error::Redis { .. } => Ok(false),
         contended => Err(contended),
@@ -157,15 +159,15 @@ fn or_invalidated<R>(
 
 /// The TTL an updated record gets; `None` to keep what it has. One that is stale stays so: what is new is one field of
 /// it.
-fn new_ttl<R>(inner: &Inner<R>) -> Option<NewTtl> {
+fn new_ttl<R>(engine: &Engine<R>) -> Option<NewTtl> {
     let Settings {
         ttl,
         keep_ttl_on_update,
         freshness,
         ..
-    } = &inner.settings;
+    } = &engine.settings;
     (!keep_ttl_on_update).then(|| NewTtl {
-        ttl: freshness.stay(freshness.jittered(*ttl)),
+        ttl: freshness.total_ttl(freshness.jittered(*ttl)),
         if_over: freshness.grace,
     })
 }

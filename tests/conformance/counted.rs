@@ -13,7 +13,7 @@ use cache_aside::{
     store::{Acquire, Failure, Keys, Store, Token},
 };
 
-use crate::{ground::Ground, pass_on::pass_on};
+use crate::{delegate::delegate, environment::Environment};
 
 pub(crate) struct Counted {
     store: Arc<dyn Store>,
@@ -21,9 +21,9 @@ pub(crate) struct Counted {
 }
 
 /// A cache that stands for another process, and what counts its questions.
-pub(crate) fn counted(ground: &Ground) -> (Cache, Arc<Counted>) {
+pub(crate) fn counted(environment: &Environment) -> (Cache, Arc<Counted>) {
     let counted = Arc::new(Counted {
-        store: Arc::clone(ground.store()),
+        store: Arc::clone(environment.store()),
         asked: AtomicU64::new(0),
     });
     let backend = Backend::new(Arc::<Counted>::clone(&counted));
@@ -44,12 +44,12 @@ impl Store for Counted {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        look: bool,
+        recheck: bool,
     ) -> Result<Acquire, Failure> {
-        let answer = self.store.acquire(keys, token, lease_ttl, look);
+        let answer = self.store.acquire(keys, token, lease_ttl, recheck);
         self.asked.fetch_add(1, SeqCst);
         answer
     }
 
-    pass_on! { store: read read_with_ttl refresh fill release back_off renew invalidate expire guard unguard update_field update ttl ping }
+    delegate! { store: read read_with_ttl refresh fill release back_off renew invalidate expire guard unguard update_field update ttl ping }
 }

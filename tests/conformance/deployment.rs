@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use cache_aside::{Cache, Source};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::ground::Ground;
+use crate::environment::Environment;
 
 /// What the first version keeps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,9 +45,11 @@ fn get<R: Clone + Serialize + DeserializeOwned>(cache: &Cache<R>, primary: R) ->
     (found.record().unwrap().as_ref().clone(), found.source())
 }
 
-fn an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled(ground: &Ground) {
-    let old: Cache<InCents> = ground.builder().build().unwrap();
-    let new: Cache<InEuros> = ground.builder().build().unwrap();
+fn an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled(
+    environment: &Environment,
+) {
+    let old: Cache<InCents> = environment.builder().build().unwrap();
+    let new: Cache<InEuros> = environment.builder().build().unwrap();
     assert_eq!(get(&old, in_cents(650)).1, Source::Loaded);
     assert_eq!(get(&old, in_cents(650)).1, Source::Hit);
 
@@ -65,9 +67,9 @@ fn an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled(g
 }
 
 /// Which is why a field with a new name must not be one.
-fn an_entry_without_an_optional_field_decodes(ground: &Ground) {
-    let old: Cache<InCents> = ground.builder().build().unwrap();
-    let new: Cache<Perhaps> = ground.builder().build().unwrap();
+fn an_entry_without_an_optional_field_decodes(environment: &Environment) {
+    let old: Cache<InCents> = environment.builder().build().unwrap();
+    let new: Cache<Perhaps> = environment.builder().build().unwrap();
     get(&old, in_cents(650));
     let perhaps = |price_euros| Perhaps {
         name: "Rye Loaf".to_owned(),

@@ -5,14 +5,14 @@ use std::{thread, time::Duration};
 use cache_aside::{Cache, Error, Loaded, Record, Source};
 
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, load_nothing, loaf},
 };
 
 /// A cache with a loaf in it that is loaded anew by nearly every lookup: it takes longer to load, by the setting, than
 /// it lives.
-fn nearly_over(ground: &Ground) -> Cache {
-    let cache: Cache = ground
+fn nearly_over(environment: &Environment) -> Cache {
+    let cache: Cache = environment
         .builder()
         .ttl(Duration::from_secs(2))
         .early_refresh(1_000.0)
@@ -50,8 +50,8 @@ where
     panic!("a hundred lookups, each with a chance of nine in ten");
 }
 
-fn one_loads_a_record_anew_before_its_end_and_the_others_hit(ground: &Ground) {
-    let cache = nearly_over(ground);
+fn one_loads_a_record_anew_before_its_end_and_the_others_hit(environment: &Environment) {
+    let cache = nearly_over(environment);
     let found = refreshed(&cache, |id| {
         for _ in 0..10 {
             let hit = thread::scope(|scope| {
@@ -67,8 +67,8 @@ fn one_loads_a_record_anew_before_its_end_and_the_others_hit(ground: &Ground) {
     assert_eq!(cache.stats().refreshes, 1);
 }
 
-fn a_failed_early_refresh_is_a_hit_that_says_so_and_nobody_tries_again(ground: &Ground) {
-    let cache = nearly_over(ground);
+fn a_failed_early_refresh_is_a_hit_that_says_so_and_nobody_tries_again(environment: &Environment) {
+    let cache = nearly_over(environment);
     let found = refreshed(&cache, |_| Err("no connection"));
     assert_eq!(found.source(), Source::Hit);
     assert_eq!(**found.record().unwrap(), loaf());
@@ -81,17 +81,23 @@ fn a_failed_early_refresh_is_a_hit_that_says_so_and_nobody_tries_again(ground: &
     }
 }
 
-fn a_record_that_has_long_to_live_is_left_alone(ground: &Ground) {
-    let cache: Cache = ground.builder().early_refresh(1.0).build().unwrap();
+fn a_record_that_has_long_to_live_is_left_alone(environment: &Environment) {
+    let cache: Cache = environment.builder().early_refresh(1.0).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     for _ in 0..200 {
         assert_eq!(cache.get("p-001", load_loaf).unwrap().source(), Source::Hit);
     }
 }
 
-fn jitter_shortens_every_ttl_by_up_to_its_fraction(ground: &Ground) {
+fn jitter_shortens_every_ttl_by_up_to_its_fraction(environment: &Environment) {
     let ttl = Duration::from_secs(1_000);
-    let builder = || ground.builder().ttl(ttl).negative_ttl(ttl).ttl_jitter(0.5);
+    let builder = || {
+        environment
+            .builder()
+            .ttl(ttl)
+            .negative_ttl(ttl)
+            .ttl_jitter(0.5)
+    };
     let cache: Cache = builder().build().unwrap();
     let ways: [Way; 4] = [
         ("loaded", |cache, id| drop(cache.get(id, load_loaf))),
@@ -127,9 +133,9 @@ fn jitter_shortens_every_ttl_by_up_to_its_fraction(ground: &Ground) {
     }
 }
 
-fn a_ttl_that_a_loader_chose_is_kept_to(ground: &Ground) {
+fn a_ttl_that_a_loader_chose_is_kept_to(environment: &Environment) {
     let ttl = Duration::from_secs(1_000);
-    let cache: Cache = ground.builder().ttl_jitter(0.9).build().unwrap();
+    let cache: Cache = environment.builder().ttl_jitter(0.9).build().unwrap();
     for id in 0..20 {
         let id = id.to_string();
         let loader = |_: &str| Ok::<_, Error>(Loaded::new(loaf()).ttl(ttl));

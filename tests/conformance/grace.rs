@@ -10,19 +10,19 @@ use std::{
 use cache_aside::{Cache, CacheBuilder, Error, Loaded, Record, Source};
 
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, load_nothing, loaf, until},
 };
 
 const GRACE: Duration = Duration::from_secs(600);
 
-fn builder(ground: &Ground) -> CacheBuilder {
-    ground.builder().grace(GRACE)
+fn builder(environment: &Environment) -> CacheBuilder {
+    environment.builder().grace(GRACE)
 }
 
 /// A cache with a loaf in it that is stale.
-fn stale(ground: &Ground) -> Cache {
-    let cache = builder(ground).build().unwrap();
+fn stale(environment: &Environment) -> Cache {
+    let cache = builder(environment).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     assert!(cache.expire("p-001").unwrap());
     cache
@@ -45,8 +45,11 @@ fn never(_: &str) -> Result<Option<Record>, &'static str> {
     panic!("nobody was to load");
 }
 
-fn while_one_loads_a_stale_record_anew_the_others_are_served_it(ground: &Ground) {
-    let (here, there) = (stale(ground), builder(ground).build::<Record>().unwrap());
+fn while_one_loads_a_stale_record_anew_the_others_are_served_it(environment: &Environment) {
+    let (here, there) = (
+        stale(environment),
+        builder(environment).build::<Record>().unwrap(),
+    );
     let refreshed = here.get("p-001", |id| {
         for cache in [&here, &there] {
             let served = thread::scope(|scope| scope.spawn(|| cache.get("p-001", never)).join());
@@ -70,10 +73,10 @@ fn while_one_loads_a_stale_record_anew_the_others_are_served_it(ground: &Ground)
 }
 
 /// Also where the loader is done before the others have asked for the lease.
-fn of_all_who_find_a_record_stale_at_once_one_loads(ground: &Ground) {
+fn of_all_who_find_a_record_stale_at_once_one_loads(environment: &Environment) {
     const READERS: usize = 8;
     for _ in 0..20 {
-        let cache = stale(ground);
+        let cache = stale(environment);
         let start = Barrier::new(READERS);
         thread::scope(|scope| {
             for _ in 0..READERS {
@@ -88,9 +91,9 @@ fn of_all_who_find_a_record_stale_at_once_one_loads(ground: &Ground) {
     }
 }
 
-fn a_record_is_stale_when_its_ttl_is_over(ground: &Ground) {
+fn a_record_is_stale_when_its_ttl_is_over(environment: &Environment) {
     let ttl = Duration::from_millis(300);
-    let cache: Cache = builder(ground).ttl(ttl).build().unwrap();
+    let cache: Cache = builder(environment).ttl(ttl).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     if cache.ttl_remaining("p-001").unwrap().left().unwrap() > GRACE + ttl / 2 {
         assert!(!cache.peek("p-001").unwrap().unwrap().is_stale());
@@ -102,8 +105,8 @@ fn a_record_is_stale_when_its_ttl_is_over(ground: &Ground) {
     );
 }
 
-fn a_loader_that_fails_serves_the_stale_record_and_says_so(ground: &Ground) {
-    let cache = stale(ground);
+fn a_loader_that_fails_serves_the_stale_record_and_says_so(environment: &Environment) {
+    let cache = stale(environment);
     let served = cache.get("p-001", down).unwrap();
     assert_eq!(served.source(), Source::Stale);
     assert_eq!(**served.record().unwrap(), loaf());
@@ -111,16 +114,16 @@ fn a_loader_that_fails_serves_the_stale_record_and_says_so(ground: &Ground) {
         panic!("the loader's own error: {:?}", served.refresh_failed_by());
     };
     assert_eq!(why.to_string(), "no connection");
-    assert!(served.degraded_by().is_none());
+    assert!(served.degraded_cause().is_none());
     let stats = cache.stats();
     assert_eq!((stats.refresh_errors, stats.load_errors), (1, 1));
 }
 
-fn after_a_failed_refresh_nobody_tries_again_for_one_lease(ground: &Ground) {
+fn after_a_failed_refresh_nobody_tries_again_for_one_lease(environment: &Environment) {
     let lease_ttl = Duration::from_millis(300);
-    let there: Cache = builder(ground).build().unwrap();
-    stale(ground);
-    let here: Cache = builder(ground).lease_ttl(lease_ttl).build().unwrap();
+    let there: Cache = builder(environment).build().unwrap();
+    stale(environment);
+    let here: Cache = builder(environment).lease_ttl(lease_ttl).build().unwrap();
     let failed = std::time::Instant::now();
     here.get("p-001", down).unwrap();
     for cache in [&here, &there] {
@@ -134,8 +137,8 @@ fn after_a_failed_refresh_nobody_tries_again_for_one_lease(ground: &Ground) {
     assert!(failed.elapsed() >= lease_ttl);
 }
 
-fn an_invalidation_ends_the_grace_and_the_back_off(ground: &Ground) {
-    let cache = stale(ground);
+fn an_invalidation_ends_the_grace_and_the_back_off(environment: &Environment) {
+    let cache = stale(environment);
     cache.get("p-001", down).unwrap();
     assert!(cache.invalidate("p-001").unwrap());
     assert!(matches!(cache.get("p-001", down), Err(Error::Loader(_))));
@@ -143,24 +146,24 @@ fn an_invalidation_ends_the_grace_and_the_back_off(ground: &Ground) {
     assert_eq!(loaded.source(), Source::Loaded);
 }
 
-fn a_refresh_that_finds_no_record_ends_it(ground: &Ground) {
-    let cache = stale(ground);
+fn a_refresh_that_finds_no_record_ends_it(environment: &Environment) {
+    let cache = stale(environment);
     let gone = cache.get("p-001", load_nothing).unwrap();
     assert_eq!(gone.source(), Source::Refreshed);
     assert!(gone.record().is_none());
     assert!(cache.peek("p-001").unwrap().is_none());
 }
 
-fn a_refresh_that_is_not_to_be_stored_ends_the_record(ground: &Ground) {
-    let cache = stale(ground);
-    let loader = |_: &str| Ok::<_, Error>(Loaded::new(rye()).not_stored());
+fn a_refresh_that_is_not_to_be_stored_ends_the_record(environment: &Environment) {
+    let cache = stale(environment);
+    let loader = |_: &str| Ok::<_, Error>(Loaded::new(rye()).no_store());
     let fresh = cache.options().get("p-001", loader).unwrap();
     assert_eq!(**fresh.record().unwrap(), rye());
     assert!(cache.peek("p-001").unwrap().is_none());
 }
 
-fn a_refresh_that_panics_leaves_the_record_and_the_next_one_tries(ground: &Ground) {
-    let cache = stale(ground);
+fn a_refresh_that_panics_leaves_the_record_and_the_next_one_tries(environment: &Environment) {
+    let cache = stale(environment);
     let panics = AssertUnwindSafe(|| {
         let loader = |_: &str| -> Result<Option<Record>, Error> { panic!("the loader's own") };
         let _ = cache.get("p-001", loader);
@@ -173,8 +176,8 @@ fn a_refresh_that_panics_leaves_the_record_and_the_next_one_tries(ground: &Groun
     });
 }
 
-fn a_refresh_that_a_write_overtakes_is_not_cached(ground: &Ground) {
-    let cache = stale(ground);
+fn a_refresh_that_a_write_overtakes_is_not_cached(environment: &Environment) {
+    let cache = stale(environment);
     let loaded = cache.get("p-001", |id| {
         assert!(cache.invalidate("p-001").unwrap());
         load_loaf(id)
@@ -185,8 +188,8 @@ fn a_refresh_that_a_write_overtakes_is_not_cached(ground: &Ground) {
     assert_eq!(next.source(), Source::Loaded);
 }
 
-fn an_update_leaves_a_stale_record_stale(ground: &Ground) {
-    let cache = stale(ground);
+fn an_update_leaves_a_stale_record_stale(environment: &Environment) {
+    let cache = stale(environment);
     assert!(cache.update_field("p-001", "stock", "7").unwrap());
     let changed = cache.update("p-001", |old| {
         let mut new = old.clone();
@@ -203,9 +206,9 @@ fn an_update_leaves_a_stale_record_stale(ground: &Ground) {
     );
 }
 
-fn an_update_of_a_fresh_record_starts_its_ttl_anew_with_its_grace(ground: &Ground) {
+fn an_update_of_a_fresh_record_starts_its_ttl_anew_with_its_grace(environment: &Environment) {
     let ttl = Duration::from_secs(100);
-    let cache: Cache = builder(ground).ttl(ttl).build().unwrap();
+    let cache: Cache = builder(environment).ttl(ttl).build().unwrap();
     let brief = |_: &str| Ok::<_, Error>(Loaded::new(loaf()).ttl(ttl / 2));
     cache.options().get("p-001", brief).unwrap();
     let left = || cache.ttl_remaining("p-001").unwrap().left().unwrap();
@@ -214,8 +217,8 @@ fn an_update_of_a_fresh_record_starts_its_ttl_anew_with_its_grace(ground: &Groun
     assert!(left() > GRACE + ttl / 2 && left() <= GRACE + ttl);
 }
 
-fn what_is_expired_while_it_is_loaded_is_not_cached(ground: &Ground) {
-    let cache: Cache = builder(ground).build().unwrap();
+fn what_is_expired_while_it_is_loaded_is_not_cached(environment: &Environment) {
+    let cache: Cache = builder(environment).build().unwrap();
     cache
         .get("p-001", |id| {
             cache.expire("p-001").unwrap();
@@ -226,17 +229,20 @@ fn what_is_expired_while_it_is_loaded_is_not_cached(ground: &Ground) {
     assert!(cache.peek("p-001").unwrap().is_none());
 }
 
-fn without_grace_expire_invalidates(ground: &Ground) {
-    let cache = ground.cache();
+fn without_grace_expire_invalidates(environment: &Environment) {
+    let cache = environment.cache();
     cache.get("p-001", load_loaf).unwrap();
     assert!(cache.expire("p-001").unwrap());
     assert!(cache.peek("p-001").unwrap().is_none());
     assert!(!cache.expire("p-001").unwrap());
 }
 
-fn that_there_is_no_record_has_no_grace(ground: &Ground) {
+fn that_there_is_no_record_has_no_grace(environment: &Environment) {
     let negative_ttl = Duration::from_secs(5);
-    let cache: Cache = builder(ground).negative_ttl(negative_ttl).build().unwrap();
+    let cache: Cache = builder(environment)
+        .negative_ttl(negative_ttl)
+        .build()
+        .unwrap();
     cache.get("nope", load_nothing).unwrap();
     let left = cache.ttl_remaining("nope").unwrap().left().unwrap();
     assert!(left <= negative_ttl);
@@ -246,9 +252,9 @@ fn that_there_is_no_record_has_no_grace(ground: &Ground) {
     assert!(cache.get("nope", load_loaf).unwrap().record().is_some());
 }
 
-fn who_misses_while_a_refresh_is_under_way_shares_it(ground: &Ground) {
+fn who_misses_while_a_refresh_is_under_way_shares_it(environment: &Environment) {
     let (ttl, grace) = (Duration::from_millis(1), Duration::from_secs(1));
-    let cache: Cache = ground.builder().ttl(ttl).grace(grace).build().unwrap();
+    let cache: Cache = environment.builder().ttl(ttl).grace(grace).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     until(|| cache.peek("p-001").unwrap().unwrap().is_stale());
     let (begun, begins) = mpsc::channel();

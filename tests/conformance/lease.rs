@@ -9,13 +9,13 @@ use std::{
 };
 
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, until},
 };
 use cache_aside::{Cache, Error, Record, Source, store::Acquire};
 
-fn short(ground: &Ground, max_load_time: Duration) -> Cache {
-    ground
+fn short(environment: &Environment, max_load_time: Duration) -> Cache {
+    environment
         .builder()
         .lease_ttl(Duration::from_millis(150))
         .max_load_time(max_load_time)
@@ -23,9 +23,9 @@ fn short(ground: &Ground, max_load_time: Duration) -> Cache {
         .unwrap()
 }
 
-fn a_lease_outlives_its_ttl_while_its_loader_runs(ground: &Ground) {
-    let cache = short(ground, Duration::from_secs(60));
-    let other = short(ground, Duration::from_secs(60));
+fn a_lease_outlives_its_ttl_while_its_loader_runs(environment: &Environment) {
+    let cache = short(environment, Duration::from_secs(60));
+    let other = short(environment, Duration::from_secs(60));
     thread::scope(|scope| {
         let slow = scope.spawn(|| {
             cache.get("p-001", |id| {
@@ -33,7 +33,7 @@ fn a_lease_outlives_its_ttl_while_its_loader_runs(ground: &Ground) {
                 load_loaf(id)
             })
         });
-        until(|| ground.is_held("p-001"));
+        until(|| environment.is_held("p-001"));
         let found = other.get("p-001", load_loaf).unwrap();
         assert_eq!(found.source(), Source::Waited);
         assert_eq!(slow.join().unwrap().unwrap().source(), Source::Loaded);
@@ -41,10 +41,10 @@ fn a_lease_outlives_its_ttl_while_its_loader_runs(ground: &Ground) {
     assert_eq!(cache.stats().refused_fills, 0);
 }
 
-fn a_hundred_slow_loads_keep_their_leases(ground: &Ground) {
+fn a_hundred_slow_loads_keep_their_leases(environment: &Environment) {
     // Longer than a busy machine keeps a thread waiting.
     let lease = Duration::from_millis(400);
-    let cache: Cache = ground.builder().lease_ttl(lease).build().unwrap();
+    let cache: Cache = environment.builder().lease_ttl(lease).build().unwrap();
     thread::scope(|scope| {
         for id in 0..100 {
             let cache = &cache;
@@ -60,11 +60,11 @@ fn a_hundred_slow_loads_keep_their_leases(ground: &Ground) {
     assert_eq!(cache.stats().refused_fills, 0);
 }
 
-fn a_lease_is_not_renewed_beyond_the_longest_load_time(ground: &Ground) {
-    let cache = short(ground, Duration::from_millis(300));
+fn a_lease_is_not_renewed_beyond_the_longest_load_time(environment: &Environment) {
+    let cache = short(environment, Duration::from_millis(300));
     let began = Instant::now();
     let found = cache.get("p-001", |id| {
-        until(|| !ground.is_held("p-001"));
+        until(|| !environment.is_held("p-001"));
         load_loaf(id)
     });
     assert_eq!(found.unwrap().source(), Source::Loaded);
@@ -72,11 +72,11 @@ fn a_lease_is_not_renewed_beyond_the_longest_load_time(ground: &Ground) {
     assert_eq!(cache.stats().refused_fills, 1);
 }
 
-fn a_lease_carries_the_lease_ttl(ground: &Ground) {
-    let cache = ground.cache();
+fn a_lease_carries_the_lease_ttl(environment: &Environment) {
+    let cache = environment.cache();
     cache
         .get("p-001", |id| {
-            let Acquire::Held { left, .. } = ground.holder(id) else {
+            let Acquire::Held { left, .. } = environment.holder(id) else {
                 panic!("a load is under way");
             };
             let setting = Duration::from_secs(2);
@@ -84,25 +84,25 @@ fn a_lease_carries_the_lease_ttl(ground: &Ground) {
             load_loaf(id)
         })
         .unwrap();
-    assert!(!ground.is_held("p-001"));
+    assert!(!environment.is_held("p-001"));
 }
 
-fn a_lease_is_given_back_when_there_is_no_record(ground: &Ground) {
-    let cache = ground.cache();
+fn a_lease_is_given_back_when_there_is_no_record(environment: &Environment) {
+    let cache = environment.cache();
     cache.get("p-001", |_| Ok::<_, Infallible>(None)).unwrap();
-    assert!(!ground.is_held("p-001"));
+    assert!(!environment.is_held("p-001"));
 }
 
-fn a_lease_is_given_back_when_the_loader_fails(ground: &Ground) {
-    let cache = ground.cache();
+fn a_lease_is_given_back_when_the_loader_fails(environment: &Environment) {
+    let cache = environment.cache();
     let failed = cache.get("p-001", |_| Err(io::Error::other("no")));
     assert!(matches!(failed, Err(Error::Loader(_))));
-    assert!(!ground.is_held("p-001"));
+    assert!(!environment.is_held("p-001"));
 }
 
-fn a_lease_is_given_back_when_the_loader_panics(ground: &Ground) {
+fn a_lease_is_given_back_when_the_loader_panics(environment: &Environment) {
     // Longer than `until` waits, so that it can't have lapsed.
-    let cache: Cache = ground
+    let cache: Cache = environment
         .builder()
         .lease_ttl(Duration::from_secs(60))
         .build()
@@ -113,21 +113,21 @@ fn a_lease_is_given_back_when_the_loader_panics(ground: &Ground) {
         })
     }));
     assert!(panicked.is_err());
-    until(|| !ground.is_held("p-001"));
+    until(|| !environment.is_held("p-001"));
     assert_eq!(
         cache.get("p-001", load_loaf).unwrap().source(),
         Source::Loaded
     );
 }
 
-fn a_lease_is_given_back_when_the_record_cannot_be_stored(ground: &Ground) {
-    let cache = ground.cache();
+fn a_lease_is_given_back_when_the_record_cannot_be_stored(environment: &Environment) {
+    let cache = environment.cache();
     let found = cache
         .get("p-001", |_| Ok::<_, Infallible>(Some(Record::new())))
         .unwrap();
     assert_eq!(found.source(), Source::Loaded);
     assert!(found.record().unwrap().is_empty());
-    assert!(!ground.is_held("p-001"));
+    assert!(!environment.is_held("p-001"));
 }
 
 on_both_stores! {

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, load_nothing},
 };
 use cache_aside::{Error, Record, Source, store::Entry};
@@ -12,8 +12,8 @@ fn never(_: &str) -> Result<Option<Record>, io::Error> {
     panic!("this lookup must not load")
 }
 
-fn a_miss_loads_and_the_next_lookup_hits(ground: &Ground) {
-    let cache = ground.cache();
+fn a_miss_loads_and_the_next_lookup_hits(environment: &Environment) {
+    let cache = environment.cache();
 
     let first = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(first.source(), Source::Loaded);
@@ -31,9 +31,9 @@ fn a_miss_loads_and_the_next_lookup_hits(ground: &Ground) {
     );
 }
 
-fn the_loader_gets_the_id_and_may_borrow(ground: &Ground) {
+fn the_loader_gets_the_id_and_may_borrow(environment: &Environment) {
     let asked = std::cell::RefCell::new(Vec::new());
-    ground
+    environment
         .cache()
         .get("p-001", |id| {
             asked.borrow_mut().push(id.to_owned());
@@ -43,16 +43,19 @@ fn the_loader_gets_the_id_and_may_borrow(ground: &Ground) {
     assert_eq!(*asked.borrow(), ["p-001"]);
 }
 
-fn no_record_is_an_answer_and_leaves_nothing_behind(ground: &Ground) {
-    let found = ground.cache().get("p-009", load_nothing).unwrap();
+fn no_record_is_an_answer_and_leaves_nothing_behind(environment: &Environment) {
+    let found = environment.cache().get("p-009", load_nothing).unwrap();
     assert!(found.record().is_none());
     assert_eq!(found.source(), Source::Loaded);
-    assert_eq!(ground.store().read("test:p-009").unwrap(), Entry::Absent);
-    assert!(!ground.is_held("p-009"));
+    assert_eq!(
+        environment.store().read("test:p-009").unwrap(),
+        Entry::Absent
+    );
+    assert!(!environment.is_held("p-009"));
 }
 
-fn a_fill_replaces_the_whole_record(ground: &Ground) {
-    let cache = ground.cache();
+fn a_fill_replaces_the_whole_record(environment: &Environment) {
+    let cache = environment.cache();
     cache.get("p-001", load_loaf).unwrap();
     cache.invalidate("p-001").unwrap();
     let smaller = Record::from([("id", "p-001")]);
@@ -62,8 +65,8 @@ fn a_fill_replaces_the_whole_record(ground: &Ground) {
     assert_eq!(**found.record().unwrap(), smaller);
 }
 
-fn an_empty_id_is_refused(ground: &Ground) {
-    let error = ground.cache().get("", never).unwrap_err();
+fn an_empty_id_is_refused(environment: &Environment) {
+    let error = environment.cache().get("", never).unwrap_err();
     assert!(matches!(error, Error::Id { .. }));
     assert_eq!(error.to_string(), "the id is unusable: it is empty");
 }

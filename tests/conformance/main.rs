@@ -1,6 +1,6 @@
 //! The protocol, on each store it can live on: one suite, run on Redis and in memory.
 //!
-//! A fact is a function that is given the [`Ground`](ground::Ground) to stand on. Each file lists its facts at the end,
+//! A fact is a function that is given the [`Environment`](environment::Environment) to stand on. Each file lists its facts at the end,
 //! and so makes each of them two tests; one that isn't listed is dead code, of which the compiler warns.
 //!
 //! What looks at Redis past the cache, or makes a server fail, is in files of its own beside this folder.
@@ -11,33 +11,33 @@ macro_rules! on_both_stores {
         mod on_redis {
             $(#[test]
             fn $fact() {
-                super::$fact(&crate::ground::Ground::redis());
+                super::$fact(&crate::environment::Environment::redis());
             })+
         }
 
         mod in_memory {
             $(#[test]
             fn $fact() {
-                super::$fact(&crate::ground::Ground::memory());
+                super::$fact(&crate::environment::Environment::memory());
             })+
         }
     };
 }
 
 mod counted;
+#[path = "../support/delegate.rs"]
+mod delegate;
 mod deployment;
 mod differential;
 mod early;
+mod environment;
 mod grace;
-mod ground;
 #[path = "../support/held.rs"]
 mod held;
 mod lease;
 mod lookup;
 mod many;
 mod negative;
-#[path = "../support/pass_on.rs"]
-mod pass_on;
 mod races;
 mod records;
 mod sizes;

@@ -3,7 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use crate::{
-    ground::{Ground, keys},
+    environment::{Environment, keys},
     support::{load_loaf, load_nothing, loaf, until},
 };
 use cache_aside::{
@@ -13,13 +13,13 @@ use cache_aside::{
 
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
-fn cache(ground: &Ground) -> Cache {
-    let builder = ground.builder().negative_ttl(NEGATIVE_TTL);
+fn cache(environment: &Environment) -> Cache {
+    let builder = environment.builder().negative_ttl(NEGATIVE_TTL);
     builder.build().unwrap()
 }
 
-fn a_record_that_is_not_there_is_asked_for_once(ground: &Ground) {
-    let cache = cache(ground);
+fn a_record_that_is_not_there_is_asked_for_once(environment: &Environment) {
+    let cache = cache(environment);
     let first = cache.get("nope", load_nothing).unwrap();
     assert_eq!(first.source(), Source::Loaded);
     assert!(first.record().is_none());
@@ -33,41 +33,41 @@ fn a_record_that_is_not_there_is_asked_for_once(ground: &Ground) {
     assert!(left <= NEGATIVE_TTL && left > NEGATIVE_TTL / 2, "{left:?}");
 }
 
-fn it_is_kept_as_one_field_that_says_so(ground: &Ground) {
-    cache(ground).get("nope", load_nothing).unwrap();
+fn it_is_kept_as_one_field_that_says_so(environment: &Environment) {
+    cache(environment).get("nope", load_nothing).unwrap();
     let field = ("__cache_aside_not_found".into(), "1".into());
-    let entry = ground.store().read("test:nope").unwrap();
+    let entry = environment.store().read("test:nope").unwrap();
     assert_eq!(entry, Entry::Record(vec![field]));
 }
 
-fn an_invalidation_after_an_insert_ends_it(ground: &Ground) {
-    let cache = cache(ground);
+fn an_invalidation_after_an_insert_ends_it(environment: &Environment) {
+    let cache = cache(environment);
     cache.get("p-001", load_nothing).unwrap();
     assert!(cache.invalidate("p-001").unwrap());
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(**found.record().unwrap(), loaf());
 }
 
-fn without_the_setting_nothing_is_kept_but_what_others_kept_is_read(ground: &Ground) {
-    let plain = ground.cache();
+fn without_the_setting_nothing_is_kept_but_what_others_kept_is_read(environment: &Environment) {
+    let plain = environment.cache();
     plain.get("nope", load_nothing).unwrap();
     assert_eq!(
         plain.ttl_remaining("nope").unwrap(),
         TtlRemaining::NoSuchKey
     );
-    cache(ground).get("nope", load_nothing).unwrap();
+    cache(environment).get("nope", load_nothing).unwrap();
     assert!(plain.get("nope", load_loaf).unwrap().is_hit());
 }
 
-fn a_loader_that_fails_is_not_taken_for_one_that_found_nothing(ground: &Ground) {
-    let cache = cache(ground);
+fn a_loader_that_fails_is_not_taken_for_one_that_found_nothing(environment: &Environment) {
+    let cache = cache(environment);
     let failed = cache.get("p-001", |_| Err::<Option<Record>, _>("no connection"));
     assert!(matches!(failed, Err(Error::Loader(_))));
     assert!(cache.get("p-001", load_loaf).unwrap().record().is_some());
 }
 
-fn those_who_wait_in_another_process_are_told_as_well(ground: &Ground) {
-    let (here, there) = (cache(ground), cache(ground));
+fn those_who_wait_in_another_process_are_told_as_well(environment: &Environment) {
+    let (here, there) = (cache(environment), cache(environment));
     std::thread::scope(|scope| {
         let waiting = Cell::new(None);
         here.get("nope", |id| {
@@ -84,8 +84,10 @@ fn those_who_wait_in_another_process_are_told_as_well(ground: &Ground) {
 }
 
 /// The update says that the primary has a record by now.
-fn an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record(ground: &Ground) {
-    let cache = cache(ground);
+fn an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record(
+    environment: &Environment,
+) {
+    let cache = cache(environment);
     let gone = || cache.ttl_remaining("p-001").unwrap() == TtlRemaining::NoSuchKey;
 
     cache.get("p-001", load_nothing).unwrap();
@@ -98,15 +100,18 @@ fn an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record(ground
     assert!(gone());
 }
 
-fn fields_that_somebody_added_to_it_make_it_unreadable(ground: &Ground) {
-    let cache = cache(ground);
+fn fields_that_somebody_added_to_it_make_it_unreadable(environment: &Environment) {
+    let cache = cache(environment);
     cache.get("p-001", load_nothing).unwrap();
     let add = &mut |_| {
         let set = vec![("stock".into(), "41".into())];
         let gone = Vec::new();
         Some(Diff { set, gone })
     };
-    let added = ground.store().update(&keys("p-001"), None, add).unwrap();
+    let added = environment
+        .store()
+        .update(&keys("p-001"), None, add)
+        .unwrap();
     assert_eq!(added, Update::Changed);
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Loaded);

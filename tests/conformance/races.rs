@@ -5,14 +5,14 @@
 use std::{convert::Infallible, thread, time::Duration};
 
 use crate::{
-    ground::Ground,
+    environment::Environment,
     held::{held, number, version},
     support::until,
 };
 use cache_aside::{Cache, Source};
 
-fn a_fill_after_an_invalidation_is_refused(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn a_fill_after_an_invalidation_is_refused(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     let found = cache
         .get("k", |_| {
             // The primary has been read as 1; now somebody changes it to 2.
@@ -25,8 +25,8 @@ fn a_fill_after_an_invalidation_is_refused(ground: &Ground) {
     assert_eq!(number(&cache, 2), ("2".into(), Source::Loaded));
 }
 
-fn a_fill_after_a_field_update_is_refused(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn a_fill_after_a_field_update_is_refused(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     cache
         .get("k", |_| {
             assert!(!writer.update_field("k", "version", "2").unwrap());
@@ -37,8 +37,8 @@ fn a_fill_after_a_field_update_is_refused(ground: &Ground) {
     assert_eq!(number(&cache, 2), ("2".into(), Source::Loaded));
 }
 
-fn a_fill_after_an_update_of_no_record_is_refused(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn a_fill_after_an_update_of_no_record_is_refused(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     cache
         .get("k", |_| {
             assert!(!writer.update("k", |_| Some(version(2))).unwrap());
@@ -49,8 +49,8 @@ fn a_fill_after_an_update_of_no_record_is_refused(ground: &Ground) {
     assert_eq!(number(&cache, 2), ("2".into(), Source::Loaded));
 }
 
-fn a_reader_after_an_invalidation_does_not_join_the_load_before_it(ground: &Ground) {
-    let cache = ground.cache();
+fn a_reader_after_an_invalidation_does_not_join_the_load_before_it(environment: &Environment) {
+    let cache = environment.cache();
     let (old, holder) = held();
     thread::scope(|scope| {
         let slow = scope.spawn(|| cache.get("k", old.load(1)).unwrap());
@@ -66,8 +66,8 @@ fn a_reader_after_an_invalidation_does_not_join_the_load_before_it(ground: &Grou
     assert_eq!(number(&cache, 3), ("2".into(), Source::Hit));
 }
 
-fn a_token_names_one_fill_and_not_a_client(ground: &Ground) {
-    let cache = ground.cache();
+fn a_token_names_one_fill_and_not_a_client(environment: &Environment) {
+    let cache = environment.cache();
     let (old, old_holder) = held();
     let (new, new_holder) = held();
     thread::scope(|scope| {
@@ -88,9 +88,9 @@ fn a_token_names_one_fill_and_not_a_client(ground: &Ground) {
 }
 
 fn followers_from_before_an_invalidation_may_share_the_old_load_and_it_is_not_cached(
-    ground: &Ground,
+    environment: &Environment,
 ) {
-    let cache = ground.cache();
+    let cache = environment.cache();
     let (old, holder) = held();
     thread::scope(|scope| {
         scope.spawn(|| cache.get("k", old.load(1)).unwrap());
@@ -107,10 +107,10 @@ fn followers_from_before_an_invalidation_may_share_the_old_load_and_it_is_not_ca
     assert_ne!(number(&cache, 2).0, "1");
 }
 
-fn a_lease_that_lapsed_does_not_fill(ground: &Ground) {
+fn a_lease_that_lapsed_does_not_fill(environment: &Environment) {
     let build = || -> Cache {
         let lease = Duration::from_millis(20);
-        let builder = ground.builder().lease_ttl(lease).max_load_time(lease);
+        let builder = environment.builder().lease_ttl(lease).max_load_time(lease);
         builder.build().unwrap()
     };
     let (cache, other) = (build(), build());
@@ -128,13 +128,15 @@ fn a_lease_that_lapsed_does_not_fill(ground: &Ground) {
 }
 
 /// The degraded load is that of a caller whose wait was over.
-fn a_load_after_a_wait_timeout_is_not_shared_with_a_later_lookup(ground: &Ground) {
-    let holder_process = ground.cache();
+fn a_load_after_a_wait_timeout_is_not_shared_with_a_later_lookup(environment: &Environment) {
+    let holder_process = environment.cache();
     let build = || -> Cache {
-        let builder = ground.builder().wait_timeout(Duration::from_millis(100));
+        let builder = environment
+            .builder()
+            .wait_timeout(Duration::from_millis(100));
         builder.build().unwrap()
     };
-    let (cache, writer) = (build(), ground.cache());
+    let (cache, writer) = (build(), environment.cache());
     let (first, first_holder) = held();
     let (second, second_holder) = held();
     let (third, third_holder) = held();

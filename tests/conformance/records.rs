@@ -6,7 +6,7 @@ use std::{
     fmt::Debug,
 };
 
-use crate::{ground::Ground, support::loaf};
+use crate::{environment::Environment, support::loaf};
 use cache_aside::{Cache, Record, store::Entry};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -14,11 +14,11 @@ use serde::{
 };
 
 /// Puts a record into Redis and reads it back from there.
-fn round_trip<R>(ground: &Ground, record: &R) -> R
+fn round_trip<R>(environment: &Environment, record: &R) -> R
 where
     R: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Debug + PartialEq,
 {
-    let cache: Cache<R> = ground.builder().build().unwrap();
+    let cache: Cache<R> = environment.builder().build().unwrap();
     cache.invalidate("r").unwrap();
     let load = || Ok::<_, Infallible>(Some(record.clone()));
     cache.get("r", |_| load()).unwrap();
@@ -68,11 +68,11 @@ fn product() -> Product {
     }
 }
 
-fn a_struct_comes_back_to_the_last_bit(ground: &Ground) {
-    assert_eq!(round_trip(ground, &product()), product());
+fn a_struct_comes_back_to_the_last_bit(environment: &Environment) {
+    assert_eq!(round_trip(environment, &product()), product());
     for weight in [f64::MAX, f64::MIN_POSITIVE, -0.0, f64::INFINITY, 1e-310] {
         let back = round_trip(
-            ground,
+            environment,
             &Product {
                 weight,
                 ..product()
@@ -82,9 +82,9 @@ fn a_struct_comes_back_to_the_last_bit(ground: &Ground) {
     }
 }
 
-fn a_struct_is_kept_as_text(ground: &Ground) {
-    round_trip(ground, &product());
-    let Entry::Record(fields) = ground.store().read("test:r").unwrap() else {
+fn a_struct_is_kept_as_text(environment: &Environment) {
+    round_trip(environment, &product());
+    let Entry::Record(fields) = environment.store().read("test:r").unwrap() else {
         panic!("it was just read");
     };
     let fields: HashMap<_, _> = fields.into_iter().collect();
@@ -99,26 +99,26 @@ fn a_struct_is_kept_as_text(ground: &Ground) {
     );
 }
 
-fn maps_and_records_are_records_too(ground: &Ground) {
+fn maps_and_records_are_records_too(environment: &Environment) {
     let pairs = || loaf().iter().map(own).collect::<Vec<_>>();
     let sorted: BTreeMap<String, String> = pairs().into_iter().collect();
-    assert_eq!(round_trip(ground, &sorted), sorted);
+    assert_eq!(round_trip(environment, &sorted), sorted);
     let hashed: HashMap<String, String> = pairs().into_iter().collect();
-    assert_eq!(round_trip(ground, &hashed), hashed);
+    assert_eq!(round_trip(environment, &hashed), hashed);
     let numbers = HashMap::from([(7_u8, 1.5_f64), (9, -2.0)]);
-    assert_eq!(round_trip(ground, &numbers), numbers);
-    assert_eq!(round_trip(ground, &loaf()), loaf());
+    assert_eq!(round_trip(environment, &numbers), numbers);
+    assert_eq!(round_trip(environment, &loaf()), loaf());
 }
 
 fn own((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn a_record_of_many_large_fields_passes(ground: &Ground) {
+fn a_record_of_many_large_fields_passes(environment: &Environment) {
     let many: Record = (0..20_000)
         .map(|field| (format!("field-{field}"), "x".repeat(field % 100)))
         .collect();
-    let cache: Cache = ground.builder().build().unwrap();
+    let cache: Cache = environment.builder().build().unwrap();
     cache
         .get("r", |_| Ok::<_, Infallible>(Some(many.clone())))
         .unwrap();
@@ -134,11 +134,11 @@ struct Narrow {
     color: Option<String>,
 }
 
-fn fields_that_the_type_does_not_know_are_passed_over(ground: &Ground) {
-    let wide: Cache = ground.builder().build().unwrap();
+fn fields_that_the_type_does_not_know_are_passed_over(environment: &Environment) {
+    let wide: Cache = environment.builder().build().unwrap();
     wide.get("r", |_| Ok::<_, Infallible>(Some(loaf())))
         .unwrap();
-    let narrow: Cache<Narrow> = ground.builder().build().unwrap();
+    let narrow: Cache<Narrow> = environment.builder().build().unwrap();
     let found = narrow.get("r", |_| Ok::<_, Infallible>(None)).unwrap();
     let expected = Narrow {
         stock: 42,
@@ -167,7 +167,9 @@ enum Untold {
 }
 
 /// Types that ask a field what it is, as texts are told.
-fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts(ground: &Ground) {
+fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts(
+    environment: &Environment,
+) {
     let renamed = Event::Renamed {
         to: "650".into(),
         by: Some(Shelf::Back),
@@ -177,7 +179,7 @@ fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts(gro
         ]),
     };
     for event in [Event::Opened, renamed] {
-        assert_eq!(round_trip(ground, &event), event);
+        assert_eq!(round_trip(environment, &event), event);
     }
 }
 
@@ -199,9 +201,9 @@ impl<'de> Deserialize<'de> for Decimal {
     }
 }
 
-fn a_number_that_reads_itself_from_a_text_comes_back(ground: &Ground) {
+fn a_number_that_reads_itself_from_a_text_comes_back(environment: &Environment) {
     let record = BTreeMap::from([("price".to_owned(), Decimal(650))]);
-    assert_eq!(round_trip(ground, &record), record);
+    assert_eq!(round_trip(environment, &record), record);
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,10 +213,10 @@ struct Twofold {
     note: Option<Option<String>>,
 }
 
-fn an_option_in_an_option_comes_back_where_it_holds_something(ground: &Ground) {
+fn an_option_in_an_option_comes_back_where_it_holds_something(environment: &Environment) {
     for note in [None, Some(Some(String::new()))] {
         let record = Twofold { id: 1, note };
-        assert_eq!(round_trip(ground, &record), record);
+        assert_eq!(round_trip(environment, &record), record);
     }
 }
 
@@ -235,10 +237,10 @@ fn split<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashSet<String>, 
     Ok(tags.split(',').map(ToOwned::to_owned).collect())
 }
 
-fn a_set_that_a_type_joins_to_a_text_comes_back(ground: &Ground) {
+fn a_set_that_a_type_joins_to_a_text_comes_back(environment: &Environment) {
     let tags = (0..20).map(|tag| tag.to_string()).collect();
     let record = Tagged { tags };
-    assert_eq!(round_trip(ground, &record), record);
+    assert_eq!(round_trip(environment, &record), record);
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -253,9 +255,9 @@ fn none_if_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<St
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-fn what_a_type_reads_from_a_text_is_its_own_affair(ground: &Ground) {
+fn what_a_type_reads_from_a_text_is_its_own_affair(environment: &Environment) {
     let note = Some(String::new());
-    let back = round_trip(ground, &Blank { id: 1, note });
+    let back = round_trip(environment, &Blank { id: 1, note });
     assert_eq!(back, Blank { id: 1, note: None });
 }
 

@@ -3,30 +3,30 @@
 use std::convert::Infallible;
 
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, loaf},
 };
 use cache_aside::{Cache, Record, Source, store::Entry};
 use serde::{Deserialize, Serialize};
 
 /// Through every call, and back.
-fn works(ground: &Ground, cache: &Cache, id: &str) {
+fn works(environment: &Environment, cache: &Cache, id: &str) {
     let shown: String = id.chars().take(40).collect();
     let found = cache.get(id, load_loaf).unwrap();
     assert_eq!(found.source(), Source::Loaded, "{shown:?}");
     assert!(cache.get(id, load_loaf).unwrap().is_hit(), "{shown:?}");
     // The key is the prefix and the id, nothing else.
-    let entry = ground.store().read(&format!("test:{id}")).unwrap();
+    let entry = environment.store().read(&format!("test:{id}")).unwrap();
     assert!(matches!(entry, Entry::Record(_)), "{shown:?}");
     assert!(cache.update_field(id, "stock", "41").unwrap(), "{shown:?}");
     let write = cache.write(id, || Ok::<_, Infallible>(()));
-    assert!(write.unwrap().deferred_by().is_none(), "{shown:?}");
+    assert!(write.unwrap().invalidation_error().is_none(), "{shown:?}");
     cache.get(id, load_loaf).unwrap();
     assert!(cache.invalidate(id).unwrap(), "{shown:?}");
 }
 
-fn ids_of_every_shape_name_a_record(ground: &Ground) {
-    let cache = ground.cache();
+fn ids_of_every_shape_name_a_record(environment: &Environment) {
+    let cache = environment.cache();
     let long = "x".repeat(64 << 10);
     let ids = [
         " ",
@@ -48,7 +48,7 @@ fn ids_of_every_shape_name_a_record(ground: &Ground) {
         &long,
     ];
     for id in ids {
-        works(ground, &cache, id);
+        works(environment, &cache, id);
     }
     assert_eq!(cache.stats().redis_errors, 0);
 }
@@ -59,8 +59,8 @@ struct Blob {
     bytes: Vec<u8>,
 }
 
-fn values_of_32_mib_pass(ground: &Ground) {
-    let cache: Cache<Blob> = ground.patient_builder().build().unwrap();
+fn values_of_32_mib_pass(environment: &Environment) {
+    let cache: Cache<Blob> = environment.patient_builder().build().unwrap();
     let bytes: Vec<u8> = (0..=255).cycle().take(32 << 20).collect();
     let load = |_: &str| {
         Ok::<_, Infallible>(Some(Blob {
@@ -75,8 +75,8 @@ fn values_of_32_mib_pass(ground: &Ground) {
     assert_eq!(cache.stats().redis_errors, 0);
 }
 
-fn a_record_of_twenty_thousand_fields_passes(ground: &Ground) {
-    let cache = ground.cache();
+fn a_record_of_twenty_thousand_fields_passes(environment: &Environment) {
+    let cache = environment.cache();
     let record: Record = (0..20_000)
         .map(|n| (format!("field {n}"), n.to_string()))
         .collect();

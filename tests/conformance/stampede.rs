@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     counted::counted,
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, loaf, until},
 };
 use cache_aside::{Cache, Error, Lookup, Record, Source};
@@ -50,8 +50,8 @@ where
     })
 }
 
-fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes(ground: &Ground) {
-    let (one, two) = (ground.cache(), ground.cache());
+fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes(environment: &Environment) {
+    let (one, two) = (environment.cache(), environment.cache());
     let loads = AtomicU32::new(0);
     let answers = stampede(&[&one, &two], 32, || {
         loads.fetch_add(1, SeqCst);
@@ -71,8 +71,8 @@ fn a_cold_key_is_loaded_once_among_all_threads_of_two_processes(ground: &Ground)
     assert_eq!(suppressed + hits, 63);
 }
 
-fn all_who_miss_but_one_are_spared_the_load(ground: &Ground) {
-    let cache = ground.cache();
+fn all_who_miss_but_one_are_spared_the_load(environment: &Environment) {
+    let cache = environment.cache();
     stampede(&[&cache], 8, || {
         until(|| cache.stats().misses == 8);
         load_loaf("")
@@ -81,10 +81,10 @@ fn all_who_miss_but_one_are_spared_the_load(ground: &Ground) {
     assert_eq!((stats.loads, stats.stampedes_suppressed), (1, 7));
 }
 
-fn of_all_who_wait_for_another_process_one_asks(ground: &Ground) {
+fn of_all_who_wait_for_another_process_one_asks(environment: &Environment) {
     const READERS: u64 = 30;
-    let holder = ground.cache();
-    let (cache, questions) = counted(ground);
+    let holder = environment.cache();
+    let (cache, questions) = counted(environment);
     let loading = Barrier::new(2);
     let (asked, answers) = thread::scope(|scope| {
         scope.spawn(|| {
@@ -109,9 +109,9 @@ fn of_all_who_wait_for_another_process_one_asks(ground: &Ground) {
     assert!(asked < 3 * READERS, "{asked}");
 }
 
-fn a_record_that_does_not_exist_is_looked_for_once(ground: &Ground) {
+fn a_record_that_does_not_exist_is_looked_for_once(environment: &Environment) {
     const LATENCY: Duration = Duration::from_secs(1);
-    let cache = ground.cache();
+    let cache = environment.cache();
     let loads = AtomicU32::new(0);
     let began = Instant::now();
     let answers = stampede(&[&cache], 50, || {
@@ -128,8 +128,8 @@ fn a_record_that_does_not_exist_is_looked_for_once(ground: &Ground) {
     );
 }
 
-fn followers_share_the_leaders_error(ground: &Ground) {
-    let cache = ground.cache();
+fn followers_share_the_leaders_error(environment: &Environment) {
+    let cache = environment.cache();
     let answers = stampede(&[&cache], 20, || {
         until(|| cache.stats().misses == 20);
         // Time for the last ones to ask for the lease; who is later loads, and fails, for itself.
@@ -151,8 +151,8 @@ fn followers_share_the_leaders_error(ground: &Ground) {
     }
 }
 
-fn a_leader_that_panics_frees_its_followers_and_one_of_them_loads(ground: &Ground) {
-    let (cache, other) = (ground.cache(), ground.cache());
+fn a_leader_that_panics_frees_its_followers_and_one_of_them_loads(environment: &Environment) {
+    let (cache, other) = (environment.cache(), environment.cache());
     let loads = AtomicU32::new(0);
     let start = Barrier::new(10);
     let (mut panicked, mut answered) = (0, 0);
@@ -188,8 +188,8 @@ fn a_leader_that_panics_frees_its_followers_and_one_of_them_loads(ground: &Groun
     assert_eq!(cache.stats().load_errors + other.stats().load_errors, 1);
 }
 
-fn a_loader_that_asks_for_its_own_record_gets_an_error_at_once(ground: &Ground) {
-    let cache = ground.cache();
+fn a_loader_that_asks_for_its_own_record_gets_an_error_at_once(environment: &Environment) {
+    let cache = environment.cache();
     let began = Instant::now();
     let found = cache.get("p-001", |id| {
         let inner = cache.get(id, load_loaf);
@@ -200,8 +200,8 @@ fn a_loader_that_asks_for_its_own_record_gets_an_error_at_once(ground: &Ground) 
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-fn a_loader_may_ask_for_another_record(ground: &Ground) {
-    let cache = ground.cache();
+fn a_loader_may_ask_for_another_record(environment: &Environment) {
+    let cache = environment.cache();
     let found = cache.get("p-001", |_| {
         let other = cache.get("p-002", load_loaf)?;
         Ok::<_, Error>(other.record().map(|record| (**record).clone()))
@@ -209,11 +209,11 @@ fn a_loader_may_ask_for_another_record(ground: &Ground) {
     assert_eq!(**found.unwrap().record().unwrap(), loaf());
 }
 
-fn who_waits_too_long_loads_without_the_cache(ground: &Ground) {
+fn who_waits_too_long_loads_without_the_cache(environment: &Environment) {
     let wait = Duration::from_millis(100);
     let (slow, cache) = (
-        ground.cache(),
-        ground
+        environment.cache(),
+        environment
             .builder()
             .wait_timeout(wait)
             .build::<Record>()
@@ -234,17 +234,17 @@ fn who_waits_too_long_loads_without_the_cache(ground: &Ground) {
         assert!(began.elapsed() >= wait);
         assert_eq!(found.source(), Source::Degraded);
         assert!(matches!(
-            found.degraded_by(),
+            found.degraded_cause(),
             Some(Error::WaitTimeout { .. })
         ));
         done.wait();
     });
 }
 
-fn who_waits_too_long_gets_an_error_where_that_is_set(ground: &Ground) {
+fn who_waits_too_long_gets_an_error_where_that_is_set(environment: &Environment) {
     let wait = Duration::from_millis(100);
     let build = || {
-        ground
+        environment
             .builder()
             .wait_timeout(wait)
             .fail_on_wait_timeout(true)

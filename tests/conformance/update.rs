@@ -9,14 +9,14 @@ use std::{
 };
 
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, loaf},
 };
 use cache_aside::{Cache, Error, Record, Source, TtlRemaining};
 use serde::{Deserialize, Serialize};
 
-fn cached(ground: &Ground) -> Cache {
-    let cache = ground.cache();
+fn cached(environment: &Environment) -> Cache {
+    let cache = environment.cache();
     cache.get("p-001", load_loaf).unwrap();
     cache
 }
@@ -28,9 +28,9 @@ fn stock(cache: &Cache) -> String {
 }
 
 /// Leaves the record five seconds.
-fn age(ground: &Ground) {
+fn age(environment: &Environment) {
     let brief = Duration::from_secs(5);
-    let aging: Cache = ground.builder().ttl(brief).build().unwrap();
+    let aging: Cache = environment.builder().ttl(brief).build().unwrap();
     assert!(
         aging
             .update("p-001", |record| Some(record.clone()))
@@ -45,8 +45,8 @@ fn left(cache: &Cache) -> Duration {
     }
 }
 
-fn an_invalidation_says_whether_there_was_a_record(ground: &Ground) {
-    let cache = cached(ground);
+fn an_invalidation_says_whether_there_was_a_record(environment: &Environment) {
+    let cache = cached(environment);
     assert!(cache.invalidate("p-001").unwrap());
     assert!(!cache.invalidate("p-001").unwrap());
     assert_eq!(
@@ -55,8 +55,8 @@ fn an_invalidation_says_whether_there_was_a_record(ground: &Ground) {
     );
 }
 
-fn a_field_is_updated_only_where_a_record_is_cached(ground: &Ground) {
-    let cache = ground.cache();
+fn a_field_is_updated_only_where_a_record_is_cached(environment: &Environment) {
+    let cache = environment.cache();
     assert!(!cache.update_field("p-001", "stock", "41").unwrap());
     assert_eq!(
         cache.ttl_remaining("p-001").unwrap(),
@@ -68,28 +68,32 @@ fn a_field_is_updated_only_where_a_record_is_cached(ground: &Ground) {
     assert_eq!(stock(&cache), "41");
 }
 
-fn an_update_starts_the_ttl_anew_unless_it_is_to_be_kept(ground: &Ground) {
-    let cache = cached(ground);
-    let keeping: Cache = ground.builder().keep_ttl_on_update(true).build().unwrap();
+fn an_update_starts_the_ttl_anew_unless_it_is_to_be_kept(environment: &Environment) {
+    let cache = cached(environment);
+    let keeping: Cache = environment
+        .builder()
+        .keep_ttl_on_update(true)
+        .build()
+        .unwrap();
     let change = |record: &Record| {
         let mut record = record.clone();
         record.set("stock", "40");
         Some(record)
     };
-    age(ground);
+    age(environment);
     keeping.update_field("p-001", "stock", "41").unwrap();
     assert!(left(&cache) <= Duration::from_secs(5));
     keeping.update("p-001", change).unwrap();
     assert!(left(&cache) <= Duration::from_secs(5));
     cache.update_field("p-001", "stock", "41").unwrap();
     assert!(left(&cache) > Duration::from_secs(5));
-    age(ground);
+    age(environment);
     cache.update("p-001", change).unwrap();
     assert!(left(&cache) > Duration::from_secs(5));
 }
 
-fn the_ttl_tells_what_is_left_from_no_record(ground: &Ground) {
-    let cache = cached(ground);
+fn the_ttl_tells_what_is_left_from_no_record(environment: &Environment) {
+    let cache = cached(environment);
     assert_eq!(cache.ttl(), Duration::from_secs(30));
     assert!(left(&cache) <= Duration::from_secs(30));
     assert!(left(&cache) > Duration::from_secs(25));
@@ -99,8 +103,8 @@ fn the_ttl_tells_what_is_left_from_no_record(ground: &Ground) {
     );
 }
 
-fn an_update_changes_adds_and_removes_fields(ground: &Ground) {
-    let cache = cached(ground);
+fn an_update_changes_adds_and_removes_fields(environment: &Environment) {
+    let cache = cached(environment);
     let changed = cache.update("p-001", |record| {
         let mut record = record.clone();
         record.set("stock", "41");
@@ -117,10 +121,10 @@ fn an_update_changes_adds_and_removes_fields(ground: &Ground) {
     assert_eq!(**found.record().unwrap(), expected);
 }
 
-fn an_update_leaves_the_fields_that_the_type_does_not_know(ground: &Ground) {
-    cached(ground);
-    let names: Cache<BTreeMap<String, String>> = ground.builder().build().unwrap();
-    let typed: Cache<Stock> = ground.builder().build().unwrap();
+fn an_update_leaves_the_fields_that_the_type_does_not_know(environment: &Environment) {
+    cached(environment);
+    let names: Cache<BTreeMap<String, String>> = environment.builder().build().unwrap();
+    let typed: Cache<Stock> = environment.builder().build().unwrap();
     let sold = |old: &Stock| {
         Some(Stock {
             stock: old.stock - 1,
@@ -137,8 +141,8 @@ struct Stock {
     stock: u32,
 }
 
-fn an_update_that_declines_or_finds_nothing_changes_nothing(ground: &Ground) {
-    let cache = cached(ground);
+fn an_update_that_declines_or_finds_nothing_changes_nothing(environment: &Environment) {
+    let cache = cached(environment);
     assert!(!cache.update("p-001", |_| None).unwrap());
     assert_eq!(stock(&cache), "42");
     assert!(
@@ -148,8 +152,8 @@ fn an_update_that_declines_or_finds_nothing_changes_nothing(ground: &Ground) {
     );
 }
 
-fn an_update_that_was_overtaken_sees_the_newer_record(ground: &Ground) {
-    let cache = cached(ground);
+fn an_update_that_was_overtaken_sees_the_newer_record(environment: &Environment) {
+    let cache = cached(environment);
     let calls = Cell::new(0);
     let changed = cache.update("p-001", |record| {
         calls.set(calls.get() + 1);
@@ -166,8 +170,8 @@ fn an_update_that_was_overtaken_sees_the_newer_record(ground: &Ground) {
     assert_eq!(stock(&cache), "6");
 }
 
-fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale(ground: &Ground) {
-    let cache = cached(ground);
+fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale(environment: &Environment) {
+    let cache = cached(environment);
     let calls = Cell::new(0);
     let error = cache
         .update("p-001", |record| {
@@ -188,8 +192,8 @@ fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale(ground: 
     );
 }
 
-fn an_update_to_no_record_is_refused_and_the_next_one_works(ground: &Ground) {
-    let cache = cached(ground);
+fn an_update_to_no_record_is_refused_and_the_next_one_works(environment: &Environment) {
+    let cache = cached(environment);
     let error = cache.update("p-001", |_| Some(Record::new())).unwrap_err();
     assert!(
         matches!(error, Error::Record { field: None, .. }),
@@ -201,15 +205,15 @@ fn an_update_to_no_record_is_refused_and_the_next_one_works(ground: &Ground) {
 }
 
 fn a_closure_that_panics_in_an_update_leaves_the_record_and_its_lease_to_the_others(
-    ground: &Ground,
+    environment: &Environment,
 ) {
-    let cache = cached(ground);
+    let cache = cached(environment);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         cache.update("p-001", |_| panic!("the closure's own"))
     }));
     assert!(panicked.is_err());
     assert_eq!(stock(&cache), "42");
-    let other = ground.cache();
+    let other = environment.cache();
     for cache in [&cache, &other] {
         assert!(cache.update_field("p-001", "stock", "3").unwrap());
         assert!(
@@ -221,8 +225,8 @@ fn a_closure_that_panics_in_an_update_leaves_the_record_and_its_lease_to_the_oth
     assert_eq!(stock(&cache), "3");
 }
 
-fn the_caches_own_field_names_are_refused(ground: &Ground) {
-    let cache = cached(ground);
+fn the_caches_own_field_names_are_refused(environment: &Environment) {
+    let cache = cached(environment);
     let error = cache
         .update_field("p-001", "__cache_aside_x", "1")
         .unwrap_err();
@@ -241,12 +245,14 @@ struct Renamed {
     name: String,
 }
 
-fn an_update_that_cannot_be_merged_with_the_fields_that_stay_ends_the_record(ground: &Ground) {
-    let old: Cache = ground.cache();
+fn an_update_that_cannot_be_merged_with_the_fields_that_stay_ends_the_record(
+    environment: &Environment,
+) {
+    let old: Cache = environment.cache();
     let record = Record::from([("old_name", "Rye"), ("foreign", "1")]);
     old.get("p-001", |_| Ok::<_, Infallible>(Some(record)))
         .unwrap();
-    let cache: Cache<Renamed> = ground.builder().build().unwrap();
+    let cache: Cache<Renamed> = environment.builder().build().unwrap();
     let rename = |name: &str| {
         let name = name.to_owned();
         cache.update("p-001", move |_| Some(Renamed { name: name.clone() }))

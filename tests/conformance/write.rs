@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     counted::counted,
-    ground::Ground,
+    environment::Environment,
     held::version,
     support::{load_loaf, until},
 };
@@ -41,8 +41,8 @@ impl Shop<'_> {
     }
 }
 
-fn a_write_gives_back_what_its_closure_returned_and_ends_the_record(ground: &Ground) {
-    let cache = ground.cache();
+fn a_write_gives_back_what_its_closure_returned_and_ends_the_record(environment: &Environment) {
+    let cache = environment.cache();
     let shop = Shop::new(&cache);
     assert_eq!(shop.read().0, 1);
     let written = cache.write("p-001", || {
@@ -51,7 +51,7 @@ fn a_write_gives_back_what_its_closure_returned_and_ends_the_record(ground: &Gro
     });
     let written = written.unwrap();
     assert_eq!(*written.value(), "seven");
-    assert!(written.deferred_by().is_none() && written.unguarded_by().is_none());
+    assert!(written.invalidation_error().is_none() && written.guard_error().is_none());
     assert_eq!(shop.read(), (2, Source::Loaded));
     assert_eq!(shop.read(), (2, Source::Hit));
 }
@@ -62,8 +62,8 @@ type Write<'a> = (&'a str, Box<dyn Fn() + 'a>);
 #[derive(Debug, PartialEq)]
 struct OutOfStock(u32);
 
-fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended(ground: &Ground) {
-    let cache = ground.cache();
+fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended(environment: &Environment) {
+    let cache = environment.cache();
     let shop = Shop::new(&cache);
     shop.read();
     let failed = cache.write("p-001", || {
@@ -73,11 +73,11 @@ fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended(ground: &
     });
     assert!(matches!(failed, Err(WriteError::Primary(OutOfStock(3)))));
     assert_eq!(shop.read(), (2, Source::Loaded));
-    assert!(!ground.is_held("p-001"));
+    assert!(!environment.is_held("p-001"));
 }
 
-fn a_panic_of_the_closure_ends_the_record_and_the_guard(ground: &Ground) {
-    let cache = ground.cache();
+fn a_panic_of_the_closure_ends_the_record_and_the_guard(environment: &Environment) {
+    let cache = environment.cache();
     let shop = Shop::new(&cache);
     shop.read();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
@@ -91,8 +91,8 @@ fn a_panic_of_the_closure_ends_the_record_and_the_guard(ground: &Ground) {
     assert_eq!(shop.read(), (2, Source::Hit));
 }
 
-fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached(ground: &Ground) {
-    let cache = ground.cache();
+fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached(environment: &Environment) {
+    let cache = environment.cache();
     let shop = Shop::new(&cache);
     shop.read();
     cache
@@ -111,8 +111,8 @@ fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached(ground: &Gr
     assert_eq!(shop.read(), (2, Source::Loaded));
 }
 
-fn readers_of_one_write_share_a_load(ground: &Ground) {
-    let (cache, questions) = counted(ground);
+fn readers_of_one_write_share_a_load(environment: &Environment) {
+    let (cache, questions) = counted(environment);
     let write = cache.write("p-001", || {
         thread::scope(|scope| {
             cache.get("p-001", |id| {
@@ -135,9 +135,9 @@ fn readers_of_one_write_share_a_load(ground: &Ground) {
 /// A load that began during a write, before its commit, is not shared with a lookup that comes after the
 /// write's end, though another writer's guard still stands there.
 fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guard_of_another(
-    ground: &Ground,
+    environment: &Environment,
 ) {
-    let cache = ground.cache();
+    let cache = environment.cache();
     let shop = Shop::new(&cache);
     let (read, go_on) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
@@ -158,7 +158,7 @@ fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guar
                     Ok::<_, Infallible>(slow)
                 });
                 let slow = slow.unwrap().into_value();
-                assert!(ground.nonce("p-001").is_some());
+                assert!(environment.nonce("p-001").is_some());
                 assert_eq!(shop.read(), (2, Source::Loaded));
                 go_on.wait();
                 slow.join().unwrap().unwrap();
@@ -166,13 +166,15 @@ fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guar
             })
             .unwrap();
     });
-    assert!(!ground.is_held("p-001"));
+    assert!(!environment.is_held("p-001"));
 }
 
-fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it(ground: &Ground) {
-    let (cache, other) = (ground.cache(), ground.cache());
+fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it(
+    environment: &Environment,
+) {
+    let (cache, other) = (environment.cache(), environment.cache());
     let shop = Shop::new(&cache);
-    let nonce = || ground.nonce("p-001").expect("a write is under way");
+    let nonce = || environment.nonce("p-001").expect("a write is under way");
     let writes: [Write; 3] = [
         ("invalidate", Box::new(|| drop(other.invalidate("p-001")))),
         (
@@ -199,8 +201,8 @@ fn an_invalidation_during_a_write_leaves_the_guard_and_ends_the_loads_under_it(g
     assert_eq!(other.stats().redis_errors + cache.stats().redis_errors, 0);
 }
 
-fn a_load_that_a_write_overtakes_is_not_cached(ground: &Ground) {
-    let (cache, other) = (ground.cache(), ground.cache());
+fn a_load_that_a_write_overtakes_is_not_cached(environment: &Environment) {
+    let (cache, other) = (environment.cache(), environment.cache());
     let shop = Shop::new(&cache);
     let found = cache.get("p-001", |id| {
         let old = shop.version.load(SeqCst);
@@ -216,14 +218,14 @@ fn a_load_that_a_write_overtakes_is_not_cached(ground: &Ground) {
     assert_eq!(shop.read(), (2, Source::Loaded));
 }
 
-fn a_guard_is_kept_while_its_write_takes_long(ground: &Ground) {
+fn a_guard_is_kept_while_its_write_takes_long(environment: &Environment) {
     let lease = Duration::from_millis(60);
-    let cache: Cache = ground.builder().lease_ttl(lease).build().unwrap();
+    let cache: Cache = environment.builder().lease_ttl(lease).build().unwrap();
     let shop = Shop::new(&cache);
     cache
         .write("p-001", || {
             thread::sleep(4 * lease);
-            assert!(ground.nonce("p-001").is_some());
+            assert!(environment.nonce("p-001").is_some());
             assert_eq!(shop.read(), (1, Source::Loaded));
             assert_eq!(shop.read(), (1, Source::Loaded));
             Ok::<_, Infallible>(())
@@ -232,8 +234,8 @@ fn a_guard_is_kept_while_its_write_takes_long(ground: &Ground) {
     assert_eq!(cache.stats().redis_errors, 0);
 }
 
-fn an_id_that_names_no_record_is_refused_before_the_closure_runs(ground: &Ground) {
-    let refused = ground
+fn an_id_that_names_no_record_is_refused_before_the_closure_runs(environment: &Environment) {
+    let refused = environment
         .cache()
         .write("", || -> Result<(), Infallible> { unreachable!() });
     let error = refused.unwrap_err();
@@ -244,8 +246,8 @@ fn an_id_that_names_no_record_is_refused_before_the_closure_runs(ground: &Ground
 }
 
 /// As most programs hand errors on.
-fn an_error_of_any_kind_can_be_handed_on(ground: &Ground) {
-    let cache = ground.cache();
+fn an_error_of_any_kind_can_be_handed_on(environment: &Environment) {
+    let cache = environment.cache();
     let write = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         cache.write("p-001", || {
             Err::<(), Box<dyn std::error::Error + Send + Sync>>("full".into())

@@ -28,7 +28,7 @@ fn assert_degraded(cache: &Cache) {
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Degraded);
     assert_eq!(**found.record().unwrap(), loaf());
-    assert!(matches!(found.degraded_by(), Some(Error::Redis { .. })));
+    assert!(matches!(found.degraded_cause(), Some(Error::Redis { .. })));
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn a_server_that_does_not_answer_delays_a_lookup_by_no_more_than_the_timeouts() 
     server.freeze();
     let began = Instant::now();
     assert_degraded(&cache);
-    let took = began.elapsed();
-    assert!(took >= TIMEOUT && took < 5 * TIMEOUT, "{took:?}");
+    let elapsed = began.elapsed();
+    assert!(elapsed >= TIMEOUT && elapsed < 5 * TIMEOUT, "{elapsed:?}");
     server.thaw();
     assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
 }

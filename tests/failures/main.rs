@@ -1,13 +1,13 @@
 //! Redis fails: it is away, silent, full or refuses. Requests and replies are lost, and connections
 //! run out.
 
-mod crowded;
-mod crowded_beside;
-mod cut_off;
 mod degraded;
 mod faults;
-mod lost;
+mod lost_requests;
 mod outage;
+mod partition;
+mod shared_connections;
+mod shared_connections_with_writers;
 mod too_large;
 
 #[path = "../support/held.rs"]

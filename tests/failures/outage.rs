@@ -58,12 +58,12 @@ fn a_silent_server_is_asked_no_more_after_a_few_failures_and_costs_nothing_then(
     open_the_breaker(&cache);
 
     let errors = cache.stats().redis_errors;
-    let mut took: Vec<Duration> = (0..101)
+    let mut elapsed: Vec<Duration> = (0..101)
         .map(|_| {
             let began = Instant::now();
             let found = cache.get("p-001", load_loaf).unwrap();
             assert_eq!(found.source(), Source::Degraded);
-            let why = found.degraded_by().unwrap().to_string();
+            let why = found.degraded_cause().unwrap().to_string();
             assert!(
                 why.contains("not asked, because 5 requests in a row failed"),
                 "{why}"
@@ -72,8 +72,8 @@ fn a_silent_server_is_asked_no_more_after_a_few_failures_and_costs_nothing_then(
             began.elapsed()
         })
         .collect();
-    took.sort();
-    assert!(took[50] < Duration::from_millis(1), "{took:?}");
+    elapsed.sort();
+    assert!(elapsed[50] < Duration::from_millis(1), "{elapsed:?}");
     assert_eq!(cache.stats().redis_errors, errors);
 
     server.thaw();
@@ -296,7 +296,7 @@ fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
     let found = cache.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
     assert_eq!(
-        found.degraded_by().unwrap().to_string(),
+        found.degraded_cause().unwrap().to_string(),
         "Redis failed at `read`: not asked, because an earlier invalidation of this record has not got there yet"
     );
     assert!(cache.get("p-002", load(2)).unwrap().is_hit());

@@ -1,11 +1,11 @@
 //! Tests without a server: the store in memory, custom stores, settings, and options of one lookup.
 
+mod custom_store;
 mod memory;
 mod options;
-mod own_store;
 mod settings;
 
-#[path = "../support/pass_on.rs"]
-mod pass_on;
+#[path = "../support/delegate.rs"]
+mod delegate;
 #[path = "../support/mod.rs"]
 mod support;

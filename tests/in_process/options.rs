@@ -110,7 +110,7 @@ fn a_lookup_may_wait_shorter_than_its_cache() {
             let found = options.get("p-001", load_loaf).unwrap();
             assert!(began.elapsed() >= wait);
             assert!(matches!(
-                found.degraded_by(),
+                found.degraded_cause(),
                 Some(Error::WaitTimeout { .. })
             ));
         }
@@ -181,7 +181,7 @@ fn what_a_loader_wants_not_stored_is_shared_and_not_stored() {
                 until(|| cache.stats().misses == 2);
                 // Time for the other to ask for the lease.
                 thread::sleep(Duration::from_millis(100));
-                Ok::<_, Infallible>(Loaded::new(loaf()).not_stored())
+                Ok::<_, Infallible>(Loaded::new(loaf()).no_store())
             })
         });
         loading.wait();

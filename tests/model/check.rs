@@ -36,7 +36,7 @@ impl Model for Protocol {
             return None;
         }
         assert!(
-            self.flaw.is_some() || next.steps_left() < state.steps_left(),
+            self.mutation.is_some() || next.steps_left() < state.steps_left(),
             "{action:?} comes no nearer to an end\nfrom {state:#?}\nto   {next:#?}"
         );
         Some(next)

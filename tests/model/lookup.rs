@@ -9,7 +9,7 @@
 //! - A question that brings nothing new leaves everything as it was, and is no step.
 
 use crate::{
-    flaw::Flaw,
+    mutation::Mutation,
     reader::{Reader, Step, Told},
     redis::{Acquire, Record, Token},
     state::{Protocol, READERS, State, process_of},
@@ -27,12 +27,12 @@ impl State {
                 self.look_for_flight(reader, floor, by);
             }
             (Reader::Relaying { floor, record, .. }, Step::HandOver) => {
-                self.land(reader, record);
+                self.complete(reader, record);
                 self.readers[reader] = Reader::given(floor, record);
             }
             (Reader::Refreshing, Step::AcquireToRefresh) => {
                 let own = Token::FRESH;
-                self.readers[reader] = match self.redis.acquire(own, protocol.flaw) {
+                self.readers[reader] = match self.redis.acquire(own, protocol.mutation) {
                     Acquire::Acquired => Reader::leading(Record::FIRST, own),
                     Acquire::Held(_) | Acquire::Guarded(_) => Reader::ENDED,
                 };
@@ -47,7 +47,7 @@ impl State {
                 self.readers[reader] = Reader::ENDED;
             }
             (Reader::Leading { token, .. }, Step::Renew) => {
-                self.redis.renew_lease(token, protocol.flaw);
+                self.redis.renew_lease(token, protocol.mutation);
             }
             (
                 Reader::Leading {
@@ -57,7 +57,7 @@ impl State {
                 },
                 Step::Fill,
             ) => {
-                self.redis.fill(token, record, protocol.flaw);
+                self.redis.fill(token, record, protocol.mutation);
                 self.readers[reader] = Reader::ENDED;
             }
             (Reader::Releasing { token }, Step::Release) => {
@@ -81,14 +81,14 @@ impl State {
             };
             return;
         }
-        if protocol.flaw == Some(Flaw::FlightsByKey)
+        if protocol.mutation == Some(Mutation::CallsByKey)
             && let Some(leader) = self.find_flight(reader, |_| true)
         {
             self.follow(reader, floor, leader);
             return;
         }
         let own = Token::FRESH;
-        self.readers[reader] = match self.redis.acquire(own, protocol.flaw) {
+        self.readers[reader] = match self.redis.acquire(own, protocol.mutation) {
             Acquire::Acquired => {
                 self.abandon(reader);
                 Reader::leading(floor, own)
@@ -151,7 +151,7 @@ impl State {
             // It has answered for what it returns.
             *floor = Record::FIRST;
         }
-        self.land(reader, record);
+        self.complete(reader, record);
     }
 
     fn follow(&mut self, reader: usize, floor: Record, leader: usize) {
@@ -172,7 +172,7 @@ impl State {
         })
     }
 
-    fn land(&mut self, leader: usize, record: Record) {
+    fn complete(&mut self, leader: usize, record: Record) {
         self.wake_followers(leader, |floor| Reader::given(floor, record));
     }
 

@@ -16,13 +16,13 @@
 //! one who loaded the old record, one who carries it on (who fills, leads or watches), one who gets it, the
 //! write it misses, and a guard or two: there are as many callers as that. More of them are not covered.
 //!
-//! The flaws of `flaw.rs` show that the model sees what it should. What is promised is in `check.rs`, and there
+//! The flaws of `mutation.rs` show that the model sees what it should. What is promised is in `check.rs`, and there
 //! also why every caller ends. The largest configuration takes minutes; `cargo test --release --test model --
 //! --ignored --nocapture` runs it.
 
 mod check;
-mod flaw;
 mod lookup;
+mod mutation;
 mod reader;
 mod redis;
 mod state;
@@ -30,7 +30,7 @@ mod write;
 
 use std::time::Instant;
 
-use flaw::Flaw;
+use mutation::Mutation;
 use state::{Action, Protocol, Write};
 use stateright::{Checker, HasDiscoveries, Model};
 use write::Kind;
@@ -43,7 +43,7 @@ const PLAIN: Protocol = Protocol {
     refresh: false,
     panic: false,
     not_found: false,
-    flaw: None,
+    mutation: None,
 };
 
 const INVALIDATE: Write = Write {
@@ -100,15 +100,15 @@ fn holds(protocol: Protocol) {
 }
 
 /// Returns the way to the violation, one of the shortest.
-fn is_caught(protocol: Protocol, flaw: Flaw, property: &'static str) -> Vec<Action> {
+fn is_caught(protocol: Protocol, mutation: Mutation, property: &'static str) -> Vec<Action> {
     let protocol = Protocol {
-        flaw: Some(flaw),
+        mutation: Some(mutation),
         ..protocol
     };
     let found = HasDiscoveries::AnyOf([property].into());
     let checker = protocol.checker().finish_when(found).spawn_bfs().join();
     let path = checker.assert_any_discovery(property);
-    println!("{flaw:?} breaks \"{property}\". {path}");
+    println!("{mutation:?} breaks \"{property}\". {path}");
     path.into_actions()
 }
 

@@ -3,7 +3,7 @@
 //! There is no clock. Whatever has a TTL may lapse at any moment, so that every timing is covered; a renewal
 //! that came in time is a lapse that did not happen yet.
 
-use crate::flaw::Flaw;
+use crate::mutation::Mutation;
 
 /// As many writers as any configuration has.
 pub(crate) const WRITERS: usize = 3;
@@ -82,15 +82,17 @@ pub(crate) enum Acquire {
 }
 
 impl Redis {
-    pub(crate) fn acquire(&mut self, own: Token, flaw: Option<Flaw>) -> Acquire {
+    pub(crate) fn acquire(&mut self, own: Token, mutation: Option<Mutation>) -> Acquire {
         match &mut self.lease {
-            Some(Lease::Fill { token, .. }) if flaw != Some(Flaw::AcquireOverwrites) => {
+            Some(Lease::Fill { token, .. }) if mutation != Some(Mutation::AcquireOverwrites) => {
                 Acquire::Held(*token)
             }
             Some(Lease::Guard { nonce, entries }) => {
                 // A writer that died is no longer waited for: what was loaded while its entry stood may be
                 // older than its commit, and must not be shared any more.
-                if flaw != Some(Flaw::LapseKeepsNonce) && entries.contains(&Some(Entry::Lapsed)) {
+                if mutation != Some(Mutation::LapseKeepsNonce)
+                    && entries.contains(&Some(Entry::Lapsed))
+                {
                     *entries = entries.map(|entry| entry.filter(|&entry| entry == Entry::Standing));
                     *nonce = own;
                 }
@@ -99,22 +101,22 @@ impl Redis {
             _ => {
                 self.lease = Some(Lease::Fill {
                     token: own,
-                    ttl: flaw != Some(Flaw::AcquireWithoutTtl),
+                    ttl: mutation != Some(Mutation::AcquireWithoutTtl),
                 });
                 Acquire::Acquired
             }
         }
     }
 
-    pub(crate) fn fill(&mut self, own: Token, record: Record, flaw: Option<Flaw>) {
+    pub(crate) fn fill(&mut self, own: Token, record: Record, mutation: Option<Mutation>) {
         if self.is_held_by(own) {
             self.lease = None;
-        } else if flaw != Some(Flaw::FillIgnoresToken) {
+        } else if mutation != Some(Mutation::FillIgnoresToken) {
             return;
         }
         self.data = Some(Data {
             record,
-            ttl: flaw != Some(Flaw::FillWithoutTtl),
+            ttl: mutation != Some(Mutation::FillWithoutTtl),
         });
     }
 
@@ -125,8 +127,8 @@ impl Redis {
     }
 
     /// `renew` of a fill's lease. Where the lease still stands it has nothing to show for it, without a clock.
-    pub(crate) fn renew_lease(&mut self, own: Token, flaw: Option<Flaw>) {
-        if flaw == Some(Flaw::RenewalRevives) && self.lease.is_none() {
+    pub(crate) fn renew_lease(&mut self, own: Token, mutation: Option<Mutation>) {
+        if mutation == Some(Mutation::RenewalRevives) && self.lease.is_none() {
             self.lease = Some(Lease::Fill {
                 token: own,
                 ttl: true,
@@ -145,14 +147,14 @@ impl Redis {
         false
     }
 
-    pub(crate) fn invalidate(&mut self, fresh: Token, flaw: Option<Flaw>) {
+    pub(crate) fn invalidate(&mut self, fresh: Token, mutation: Option<Mutation>) {
         self.data = None;
-        self.end_loads(fresh, flaw);
+        self.end_loads(fresh, mutation);
     }
 
     /// One half of an invalidation in two steps.
-    pub(crate) fn end_lease(&mut self, fresh: Token, flaw: Option<Flaw>) {
-        self.end_loads(fresh, flaw);
+    pub(crate) fn end_lease(&mut self, fresh: Token, mutation: Option<Mutation>) {
+        self.end_loads(fresh, mutation);
     }
 
     /// The other one.
@@ -160,10 +162,12 @@ impl Redis {
         self.data = None;
     }
 
-    pub(crate) fn guard(&mut self, writer: usize, fresh: Token, flaw: Option<Flaw>) {
+    pub(crate) fn guard(&mut self, writer: usize, fresh: Token, mutation: Option<Mutation>) {
         self.data = None;
         let mut entries = match self.lease {
-            Some(Lease::Guard { entries, .. }) if flaw != Some(Flaw::GuardHoldsOneWriter) => {
+            Some(Lease::Guard { entries, .. })
+                if mutation != Some(Mutation::GuardHoldsOneWriter) =>
+            {
                 entries
             }
             _ => [None; WRITERS],
@@ -175,13 +179,13 @@ impl Redis {
         });
     }
 
-    pub(crate) fn unguard(&mut self, writer: usize, fresh: Token, flaw: Option<Flaw>) {
+    pub(crate) fn unguard(&mut self, writer: usize, fresh: Token, mutation: Option<Mutation>) {
         self.data = None;
-        if flaw == Some(Flaw::GuardHoldsOneWriter) {
+        if mutation == Some(Mutation::GuardHoldsOneWriter) {
             self.lease = None;
             return;
         }
-        self.end_loads(fresh, flaw);
+        self.end_loads(fresh, mutation);
         if let Some(Lease::Guard { entries, .. }) = &mut self.lease {
             entries[writer] = None;
         }
@@ -193,15 +197,15 @@ impl Redis {
         version: u8,
         is_sentinel: impl Fn(Record) -> bool,
         fresh: Token,
-        flaw: Option<Flaw>,
+        mutation: Option<Mutation>,
     ) {
-        if flaw != Some(Flaw::UpdateLeavesLease) {
-            self.end_loads(fresh, flaw);
+        if mutation != Some(Mutation::UpdateLeavesLease) {
+            self.end_loads(fresh, mutation);
         }
         if let Some(data) = &mut self.data {
             if !is_sentinel(data.record) {
                 data.record.field = version;
-            } else if flaw != Some(Flaw::UpdateLeavesSentinel) {
+            } else if mutation != Some(Mutation::UpdateLeavesSentinel) {
                 self.data = None;
             }
         }
@@ -251,10 +255,10 @@ impl Redis {
     }
 
     /// Ends every load under way: a lease goes, a guard stays under another nonce.
-    fn end_loads(&mut self, fresh: Token, flaw: Option<Flaw>) {
+    fn end_loads(&mut self, fresh: Token, mutation: Option<Mutation>) {
         match &mut self.lease {
             Some(Lease::Guard { nonce, .. }) => {
-                if flaw != Some(Flaw::NonceKept) {
+                if mutation != Some(Mutation::NonceKept) {
                     *nonce = fresh;
                 }
             }

@@ -1,7 +1,7 @@
 //! The whole of it: one key in Redis, the primary, and the callers in their processes.
 
 use crate::{
-    flaw::Flaw,
+    mutation::Mutation,
     reader::{self, Reader},
     redis::{Data, Record, Redis, Token, WRITERS},
     write::{self, Kind, Writer},
@@ -29,7 +29,7 @@ pub(crate) struct Protocol {
     pub(crate) panic: bool,
     /// The primary has no record at first, and that is cached, too.
     pub(crate) not_found: bool,
-    pub(crate) flaw: Option<Flaw>,
+    pub(crate) mutation: Option<Mutation>,
 }
 
 /// One write, and the process that does it.

@@ -1,7 +1,7 @@
 //! The write paths, step by step: `invalidate`, `write` and `update_field`, each with its commit to the primary.
 
 use crate::{
-    flaw::Flaw,
+    mutation::Mutation,
     redis::{Record, Token},
     state::{Protocol, State},
 };
@@ -106,7 +106,7 @@ impl State {
         let kind = protocol.writers[writer].kind;
         match (self.writers[writer].phase, step) {
             (Phase::Idle, Step::Guard) => {
-                self.redis.guard(writer, Token::FRESH, protocol.flaw);
+                self.redis.guard(writer, Token::FRESH, protocol.mutation);
                 self.leases_end();
                 self.writers[writer].guarded = true;
                 self.writers[writer].phase = Phase::Guarding {
@@ -124,14 +124,20 @@ impl State {
                 },
                 Step::End,
             ) if protocol.writers[writer].apart => {
-                self.half_end(protocol, protocol.flaw != Some(Flaw::RecordEndsFirst));
+                self.half_end(
+                    protocol,
+                    protocol.mutation != Some(Mutation::RecordEndsFirst),
+                );
                 self.writers[writer].phase = Phase::HalfEnded {
                     version,
                     crash_safe,
                 };
             }
             (Phase::HalfEnded { version, .. }, Step::End) => {
-                self.half_end(protocol, protocol.flaw == Some(Flaw::RecordEndsFirst));
+                self.half_end(
+                    protocol,
+                    protocol.mutation == Some(Mutation::RecordEndsFirst),
+                );
                 self.promise(kind, version);
                 // Its place in the guard stands until it lapses.
                 self.writers[writer].renewable = false;
@@ -142,7 +148,7 @@ impl State {
                 self.promise(kind, version);
                 self.writers[writer] = Writer::ABSENT;
                 if protocol.writers[writer].repeats {
-                    let keeps = protocol.flaw == Some(Flaw::RepeatKeepsNonce);
+                    let keeps = protocol.mutation == Some(Mutation::RepeatKeepsNonce);
                     let nonce = keeps.then_some(Token::FRESH);
                     self.writers[writer].phase = Phase::Repeating { nonce };
                 }
@@ -171,12 +177,12 @@ impl State {
 
     fn send_end(&mut self, protocol: &Protocol, writer: usize, version: u8, nonce: Token) {
         match protocol.writers[writer].kind {
-            Kind::Invalidate => self.redis.invalidate(nonce, protocol.flaw),
-            Kind::Write => self.redis.unguard(writer, nonce, protocol.flaw),
+            Kind::Invalidate => self.redis.invalidate(nonce, protocol.mutation),
+            Kind::Write => self.redis.unguard(writer, nonce, protocol.mutation),
             Kind::UpdateField => {
                 let is_sentinel = |record| protocol.not_found && record == Record::FIRST;
                 self.redis
-                    .update_field(version, is_sentinel, nonce, protocol.flaw);
+                    .update_field(version, is_sentinel, nonce, protocol.mutation);
             }
         }
         self.leases_end();
@@ -185,7 +191,7 @@ impl State {
     /// Ends the loads, or the record.
     fn half_end(&mut self, protocol: &Protocol, loads: bool) {
         if loads {
-            self.redis.end_lease(Token::FRESH, protocol.flaw);
+            self.redis.end_lease(Token::FRESH, protocol.mutation);
             self.leases_end();
         } else {
             self.redis.unlink();

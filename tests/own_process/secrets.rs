@@ -200,7 +200,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         Ok::<_, Infallible>(rows.collect::<Vec<_>>())
     };
     let degraded = |place: &str, found: &cache_aside::Lookup<Record>| {
-        let errors = [found.degraded_by(), found.refresh_failed_by()];
+        let errors = [found.degraded_cause(), found.refresh_failed_by()];
         for error in errors.into_iter().flatten() {
             seen.error(place, error);
         }
@@ -230,7 +230,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         seen.outcome("invalidate_many", cache.invalidate_many([id, "c"]));
         let written = seen.outcome("write", cache.write(id, || Ok::<_, Infallible>(())));
         let written = written.unwrap();
-        for error in [written.unguarded_by(), written.deferred_by()]
+        for error in [written.guard_error(), written.invalidation_error()]
             .into_iter()
             .flatten()
         {

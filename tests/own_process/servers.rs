@@ -126,7 +126,7 @@ fn where_nothing_can_be_tracked_that_is_said_once_and_waiters_poll() {
         let found = waiter.get("k", load_loaf).unwrap();
         assert_eq!(found.source(), Source::Waited);
     });
-    assert!(!waiter.stats().listening);
+    assert!(!waiter.stats().tracking_live);
     let said = lines::with("cache `b:`");
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(

@@ -95,7 +95,7 @@ fn a_lookup_is_a_span_with_its_answer_and_the_load_one_within() {
     );
     assert_eq!(lines[2], "cache_aside::load");
     assert!(
-        lines[3].starts_with("DEBUG in cache_aside::get message=loaded outcome=\"found\" took="),
+        lines[3].starts_with("DEBUG in cache_aside::get message=loaded outcome=\"found\" elapsed="),
         "{lines:?}"
     );
     assert_eq!(
@@ -136,7 +136,7 @@ fn what_would_be_logged_is_an_event_and_a_lookup_says_why_it_is_degraded() {
     );
     let span = lines.last().unwrap();
     assert!(
-        span.contains("degraded_by=Redis failed at `read`: "),
+        span.contains("degraded_cause=Redis failed at `read`: "),
         "{span}"
     );
     assert!(span.ends_with("source=\"degraded\" found=true"), "{span}");

@@ -203,7 +203,7 @@ struct NotToBeCached<'a>(&'a Server);
 impl Check for NotToBeCached<'_> {
     fn run<R: Row>(&self, prefix: &str, _: R, bad: R, _: Option<&str>) {
         let cache: Cache<R> = builder(self.0, prefix).build().unwrap();
-        let unstored = |_: &str| Ok::<_, Infallible>(Loaded::new(bad.clone()).not_stored());
+        let unstored = |_: &str| Ok::<_, Infallible>(Loaded::new(bad.clone()).no_store());
         let loads = || Ok::<_, Infallible>(HashMap::from([("r".to_owned(), bad.clone())]));
         let zero = cache.options().ttl(Duration::ZERO);
         let skip = cache.options().skip_cache(true);
@@ -252,9 +252,9 @@ fn many<R: Row>(cache: &Cache<R>, good: &R, bad: &R) -> Vec<cache_aside::Lookup<
     found
 }
 
-struct Neighbours<'a>(&'a Server);
+struct OthersOfTheBatch<'a>(&'a Server);
 
-impl Check for Neighbours<'_> {
+impl Check for OthersOfTheBatch<'_> {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, _: Option<&str>) {
         let cache: Cache<R> = builder(self.0, prefix).build().unwrap();
         let sources = |found: Vec<cache_aside::Lookup<R>>| {
@@ -271,7 +271,7 @@ impl Check for Neighbours<'_> {
 
 #[test]
 fn the_neighbours_of_a_row_that_cannot_be_cached_are_cached() {
-    for_each_kind_of_row!(Neighbours(&Server::start()));
+    for_each_kind_of_row!(OthersOfTheBatch(&Server::start()));
 }
 
 struct Near<'a>(&'a Server);
@@ -279,7 +279,7 @@ struct Near<'a>(&'a Server);
 impl Check for Near<'_> {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, _: Option<&str>) {
         let cache: Cache<R> = builder(self.0, prefix).near_cache(100).build().unwrap();
-        until(|| cache.stats().listening);
+        until(|| cache.stats().tracking_live);
         for _ in 0..3 {
             let found = cache.get("r", finds(&bad)).unwrap();
             assert_eq!(found.source(), Source::Loaded, "{prefix}");
@@ -501,7 +501,7 @@ fn a_cache_elsewhere_that_waits_for_such_a_load_is_freed_at_once() {
     };
     for (tracking, in_a_batch) in [(false, false), (false, true), (true, false), (true, true)] {
         let (cache, other) = (build(tracking), build(tracking));
-        until(|| other.stats().listening == tracking);
+        until(|| other.stats().tracking_live == tracking);
         let (loading, is_loading) = mpsc::channel();
         let row = || {
             loading.send(()).unwrap();
@@ -522,7 +522,7 @@ fn a_cache_elsewhere_that_waits_for_such_a_load_is_freed_at_once() {
             let began = Instant::now();
             let found = other.get("r", crate::support::load_loaf).unwrap();
             assert!(began.elapsed() < lease_ttl / 4);
-            assert!(found.degraded_by().is_none());
+            assert!(found.degraded_cause().is_none());
             assert_eq!(found.source(), Source::Loaded);
             assert_same(&leader.join().unwrap(), &Record::new());
         });

@@ -27,7 +27,7 @@ fn a_user_reads_and_writes_another_database_and_hears_of_its_changes() {
         let cache = || Cache::builder(&*url).prefix("test:");
         let near: Cache = cache().near_cache(10).build().unwrap();
         let other: Cache = cache().build().unwrap();
-        until(|| near.stats().listening);
+        until(|| near.stats().tracking_live);
         for price in ["1", "2", "3"] {
             let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("price", price)])));
             // What was near before may still be, until the push has come.

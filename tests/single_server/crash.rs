@@ -163,7 +163,7 @@ fn a_writer_that_was_killed_stays_guarded_though_another_writer_begins_and_ends(
     let cache = cache(&server.url());
     let writer = start("commits_and_is_killed", &server);
     let other = cache.write("p-001", || Ok::<_, Infallible>(()));
-    assert!(other.unwrap().deferred_by().is_none());
+    assert!(other.unwrap().invalidation_error().is_none());
     // A reader from before the commit of the one that dies. It must not be able to fill.
     let found = cache.get("p-001", |id| {
         kill(writer);

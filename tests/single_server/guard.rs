@@ -70,7 +70,7 @@ fn without_redis_the_primary_is_changed_all_the_same_and_the_invalidation_is_rem
     let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
     let written = cache.write("p-001", || Ok::<_, Infallible>(7)).unwrap();
     assert_eq!(*written.value(), 7);
-    assert!(written.deferred_by().is_some() && written.unguarded_by().is_some());
+    assert!(written.invalidation_error().is_some() && written.guard_error().is_some());
     assert_eq!(cache.stats().invalidations_pending, 1);
 }
 
@@ -97,7 +97,7 @@ fn a_full_server_lets_a_write_end_and_an_invalidation_meet_a_guard() {
         assert_eq!(read(), "2");
         Ok::<_, Infallible>(())
     });
-    assert!(written.unwrap().deferred_by().is_none());
+    assert!(written.unwrap().invalidation_error().is_none());
     maxmemory("0");
     assert_eq!(read(), "2");
 }

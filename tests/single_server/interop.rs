@@ -196,7 +196,7 @@ fn a_record_and_its_lease_lie_in_one_slot() {
             found.source(),
             Source::Loaded,
             "{id}: {:?}",
-            found.degraded_by()
+            found.degraded_cause()
         );
         assert!(cache.get(id, load_loaf).unwrap().is_hit(), "{id}");
     }

@@ -28,7 +28,7 @@ fn reads() {
     let mut hits = 0;
     while !ended.is_finished() {
         let found = cache.get("p-001", load_loaf).unwrap();
-        assert_eq!(found.source(), Source::Hit, "{:?}", found.degraded_by());
+        assert_eq!(found.source(), Source::Hit, "{:?}", found.degraded_cause());
         hits += 1;
     }
     println!("{hits} hits");

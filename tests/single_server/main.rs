@@ -9,13 +9,13 @@ mod guard;
 mod interop;
 mod interrupted;
 mod near;
-mod wake;
+mod push_wakeup;
 mod wire;
 
+#[path = "../support/delegate.rs"]
+mod delegate;
 #[path = "../support/listeners.rs"]
 mod listeners;
-#[path = "../support/pass_on.rs"]
-mod pass_on;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/mod.rs"]

@@ -81,12 +81,12 @@ fn pass_on_both_ways(client: &TcpStream, server: &TcpStream) {
     for (from, to) in [(client, server), (server, client)] {
         from.set_nodelay(true).unwrap();
         let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-        thread::spawn(move || pass_on(from, to));
+        thread::spawn(move || delegate(from, to));
     }
 }
 
 /// Until either side hangs up, which the other then sees.
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+fn delegate(mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         if to.write_all(&buffer[..length]).is_err() {

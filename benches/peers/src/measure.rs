@@ -9,7 +9,7 @@ use crate::{
     plan::{self, Plan},
     prove::prove,
     record::Primary,
-    results::{Calls, Crowds, Results, Stampedes},
+    results::{Calls, ManyThreads, Results, Stampedes},
     rounds::bar,
     work::{calls, memory, stampede, threads},
 };
@@ -25,7 +25,7 @@ pub(crate) fn measure(url: &str, plan: Plan) -> Results {
         calls: measurement.calls(),
         near_bytes: measurement.memory(),
         stampedes: measurement.stampedes(),
-        crowds: measurement.crowds(),
+        many_threads: measurement.many_threads(),
     };
     measurement.progress.finish_and_clear();
     results
@@ -91,8 +91,8 @@ impl Measurement<'_> {
         }
     }
 
-    fn crowds(&self) -> Crowds {
-        // A hit of the helper is one of r2d2, the locker makes a crowd wait, and the others don't ask Redis.
+    fn many_threads(&self) -> ManyThreads {
+        // A hit of the helper is one of r2d2, the locker makes many threads wait, and the others don't ask Redis.
         let makers = all_but(&[HELPER, LOCKER, QUICK, MOKA]);
         let (few, many) = (plan::few(), plan::many());
         let turns = makers.len() * self.plan.thread_rounds;
@@ -110,7 +110,7 @@ impl Measurement<'_> {
             });
             figures.into()
         });
-        Crowds { makers, few, many }
+        ManyThreads { makers, few, many }
     }
 
     fn setup(&self) -> Setup<'_> {

@@ -14,7 +14,7 @@ pub(crate) struct Results {
     /// Of a record in the process, by peer, as in `calls`.
     pub(crate) near_bytes: Vec<Option<f64>>,
     pub(crate) stampedes: Stampedes,
-    pub(crate) crowds: Crowds,
+    pub(crate) many_threads: ManyThreads,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Stampedes {
 }
 
 #[derive(Debug)]
-pub(crate) struct Crowds {
+pub(crate) struct ManyThreads {
     pub(crate) makers: Makers,
     /// Over a few connections.
     pub(crate) few: Vec<threads::Figures>,

@@ -2,17 +2,17 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::Link;
+use super::StoreClient;
 use crate::{
     error::Error,
-    store::{Each, Failure, Store, Symptom, keys::Keys},
+    store::{BatchResult, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
 };
 
 /// How many records are invalidated in one request.
 const SLICE: usize = 10_000;
 
-impl Link {
+impl StoreClient {
     /// Asks the store about `count` records at once. Each has an answer or a failure; where the store is silent, all
     /// have the same one.
     pub(crate) fn ask_all<T>(
@@ -20,7 +20,7 @@ impl Link {
         reporter: &Reporter,
         request: &'static str,
         count: usize,
-        ask: impl FnOnce(&dyn Store) -> Each<T>,
+        ask: impl FnOnce(&dyn Store) -> BatchResult<T>,
     ) -> Vec<Result<T, Error>> {
         if count == 0 {
             return Vec::new();
@@ -29,11 +29,11 @@ impl Link {
             let each = ask(store)?;
             if each.len() != count {
                 let miscounted = format!("{} answers to {count} questions", each.len());
-                return Err(Failure::new(Symptom::Refused, miscounted));
+                return Err(Failure::new(FailureKind::Rejected, miscounted));
             }
             let mut failures = each.iter().filter_map(|answer| answer.as_ref().err());
             // What says so of one record would say it of all.
-            match failures.find(|failure| failure.symptom == Symptom::Silent) {
+            match failures.find(|failure| failure.kind == FailureKind::Unavailable) {
                 Some(silent) => Err(silent.clone()),
                 None => Ok(each),
             }
@@ -43,22 +43,22 @@ impl Link {
             Err(error) => return vec![error; count].into_iter().map(Err).collect(),
         };
         let mut is_reported = false;
-        let told = each.map(|answer| {
+        let reported = each.map(|answer| {
             answer.map_err(|failure| {
                 let error = failure.at(request);
                 // They were one request, so one failed.
                 if !std::mem::replace(&mut is_reported, true) {
                     let error = &error;
                     reporter.report(&Event::StoreFailed { request, error });
-                    self.line.complain(error);
+                    self.state.log_throttled(error);
                 }
                 error
             })
         });
-        told.collect()
+        reported.collect()
     }
 
-    /// Invalidates many records, and returns how many were cached. Those of which that fails are remembered,
+    /// Invalidates many records, and returns how many were cached. Those of which that fails are pending,
     /// before this returns; where a request panics, also those that were not sent yet.
     pub(crate) fn invalidate_all(
         &self,
@@ -67,7 +67,7 @@ impl Link {
     ) -> Result<u64, Error> {
         let pending = self.remember_on_drop(reporter, "invalidate", all);
         let mut ended = Ok(0);
-        // Also after one that failed: what fails is remembered, but some may work.
+        // Also after one that failed: what fails is pending, but some may work.
         for slice in all.chunks(SLICE) {
             for answer in self.invalidate_slice(reporter, slice) {
                 ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
@@ -82,15 +82,15 @@ impl Link {
         reporter: &Arc<Reporter>,
         all: &[&Keys],
     ) -> Vec<Result<bool, Error>> {
-        // Taken before the request is sent: it settles what was remembered until then, and no more.
-        let remembered = &self.line.remembered;
-        let settles: Vec<_> = all.iter().map(|keys| remembered.of(keys)).collect();
+        // Taken before the request is sent: it replays what was pending until then, and no more.
+        let pending = &self.state.pending;
+        let replays: Vec<_> = all.iter().map(|keys| pending.of(keys)).collect();
         let answers = self.ask_all(reporter, "invalidate", all.len(), |store| {
             store.invalidate_all(all)
         });
-        for ((keys, settles), answer) in all.iter().zip(settles).zip(&answers) {
-            match (answer, settles) {
-                (Ok(_), Some(settles)) => self.line.settle(&settles),
+        for ((keys, replays), answer) in all.iter().zip(replays).zip(&answers) {
+            match (answer, replays) {
+                (Ok(_), Some(replays)) => self.state.complete(&replays),
                 (Ok(_), None) => {}
                 (Err(failure), _) => self.remember(keys, reporter, failure),
             }
@@ -99,25 +99,25 @@ impl Link {
         answers
     }
 
-    /// Evicts all that caches on this link keep near, as [`evict`](Link::evict) does for one record.
+    /// Evicts all that caches on this client keep near, as [`evict`](StoreClient::evict) does for one record.
     pub(crate) fn evict_all(&self) {
-        self.line.neighbours.tell_all();
+        self.state.siblings.tell_all();
     }
 
     /// Until when no record with this prefix is read from the store.
     pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
-        self.line.remembered.bypassed_until(prefix)
+        self.state.pending.bypassed_until(prefix)
     }
 
     /// All that stood there then has been ended.
     pub(crate) fn lift_bypass(&self, prefix: &str, until: Option<Instant>) {
-        self.line.remembered.lift(prefix, until);
+        self.state.pending.lift(prefix, until);
     }
 
     /// Any record with the prefix of a cache may be one that should have been ended: none is read from the store until
     /// what can be there now is gone.
     pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
-        if let Some(lasts) = self.line.remembered.bypass(&reporter.cache) {
+        if let Some(lasts) = self.state.pending.bypass(&reporter.cache) {
             trace::error!(
                 "a `clear` did not reach its end: no record with the prefix `{}` is read from Redis for {lasts:?}",
                 reporter.cache

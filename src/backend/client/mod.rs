@@ -1,10 +1,10 @@
-//! The link to a store: what every request of every cache on it passes through.
+//! The client to a store: what every request of every cache on it passes through.
 //!
 //! Guarantees that a store which doesn't answer is asked no longer after a few failures in a row, until it
 //! does answer again, and that an invalidation which did not reach it is replayed when it does. A thread of the
-//! link probes and replays, the [mender](Mender); no caller pays for that, and it goes on where no caller comes.
+//! client probes and replays, the [recovery](RetryWorker); no caller pays for that, and it goes on where no caller comes.
 //!
-//! Knows the store; nothing of lookups, flights and record types.
+//! Knows the store; nothing of lookups, calls and record types.
 
 pub(crate) mod batch;
 pub(crate) mod recovery;
@@ -18,14 +18,14 @@ use std::{
 
 use parking_lot::Mutex;
 
-use self::recovery::Line;
-use super::pending::{Memory, Remembered};
+use self::recovery::ClientState;
+use super::pending::{PendingInvalidations, Recorded};
 use crate::{
     error::{Cause, Error},
-    near::siblings::Neighbours,
-    store::{Ear, Failure, Store, Symptom, keys::Keys},
+    near::siblings::SiblingCaches,
+    store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
-    util::{breaker::Breaker, retry::Mender},
+    util::{breaker::Breaker, retry::RetryWorker},
 };
 
 /// How many failures in a row open the breaker, where nobody says: one lost connection is none, and five callers
@@ -36,69 +36,73 @@ pub(crate) const BREAKER_THRESHOLD: u32 = 5;
 /// questions a second.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
-pub(crate) struct Link {
-    line: Arc<Line>,
-    mender: Mender,
+pub(crate) struct StoreClient {
+    state: Arc<ClientState>,
+    recovery: RetryWorker,
 }
 
-impl Link {
-    pub(crate) fn new(store: Arc<dyn Store>, threshold: u32, probe_interval: Duration) -> Link {
-        let line = Arc::new(Line {
+impl StoreClient {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        threshold: u32,
+        probe_interval: Duration,
+    ) -> StoreClient {
+        let state = Arc::new(ClientState {
             store,
             breaker: Breaker::new(threshold),
-            remembered: Remembered::default(),
-            complained: Mutex::new(None),
+            pending: PendingInvalidations::default(),
+            last_logged: Mutex::new(None),
             caches: Mutex::default(),
-            neighbours: Neighbours::default(),
-            told: Mutex::default(),
+            siblings: SiblingCaches::default(),
+            reported: Mutex::default(),
         });
-        let mended = Arc::clone(&line);
-        Link {
-            line,
-            mender: Mender::new(probe_interval, move || mended.is_mended()),
+        let recovered = Arc::clone(&state);
+        StoreClient {
+            state,
+            recovery: RetryWorker::new(probe_interval, move || recovered.try_recover()),
         }
     }
 
     /// Has a cache hear how the store is, from now on.
-    pub(crate) fn tell(&self, cache: &Arc<Reporter>) {
-        let before = self.line.breaker.latest_failure();
+    pub(crate) fn add_reporter(&self, cache: &Arc<Reporter>) {
+        let before = self.state.breaker.latest_failure();
         if let Some(error) = &before {
             cache.report(&Event::BreakerOpened { error });
         }
         {
-            let mut caches = self.line.caches.lock();
+            let mut caches = self.state.caches.lock();
             // Here, so that caches that come and go leave nothing behind.
             caches.retain(|cache| cache.strong_count() > 0);
             caches.push(Arc::downgrade(cache));
         }
-        // What changed in between may have been told to the others only. Told twice does no harm.
-        match (before, self.line.breaker.latest_failure()) {
+        // What changed in between may have been reported to the others only. ReportedState twice does no harm.
+        match (before, self.state.breaker.latest_failure()) {
             (None, Some(error)) => cache.report(&Event::BreakerOpened { error: &error }),
             (Some(_), None) => cache.report(&Event::BreakerClosed),
             _ => {}
         }
     }
 
-    /// Has what a cache keeps near be evicted, from now on, when any cache on this link changes it.
-    pub(crate) fn keeps_near(&self, ear: Weak<dyn Ear>) {
-        self.line.neighbours.add(ear);
+    /// Has what a cache keeps near be evicted, from now on, when any cache on this client changes it.
+    pub(crate) fn add_sibling(&self, listener: Weak<dyn ChangeListener>) {
+        self.state.siblings.add(listener);
     }
 
-    /// Evicts what any cache on this link keeps near of this record. To be called when a request that changed it has been
-    /// answered, before whoever asked for the change hears of that: a lookup that took its seat before has it taken away, and one that
+    /// Evicts what any cache on this client keeps near of this record. To be called when a request that changed it has been
+    /// answered, before whoever asked for the change hears of that: a lookup that took its placeholder before has it taken away, and one that
     /// takes it afterwards reads what the request left.
     pub(crate) fn evict(&self, data: &str) {
-        self.line.neighbours.tell(data);
+        self.state.siblings.tell(data);
     }
 
     /// Entries with this prefix are about to be written that can stay for so long.
-    pub(crate) fn will_live(&self, prefix: &str, life: Duration) {
-        self.line.remembered.will_live(prefix, life);
+    pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
+        self.state.pending.record_max_ttl(prefix, life);
     }
 
     /// The store itself.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
-        &self.line.store
+        &self.state.store
     }
 
     /// Asks the store, unless the breaker is open.
@@ -108,7 +112,7 @@ impl Link {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let Line { store, breaker, .. } = &*self.line;
+        let ClientState { store, breaker, .. } = &*self.state;
         if let Some(cause) = breaker.refusal() {
             return Err(Error::Redis { request, cause });
         }
@@ -119,40 +123,40 @@ impl Link {
             }
             Err(failure) => failure,
         };
-        let symptom = failure.symptom;
+        let kind = failure.kind;
         let error = failure.at(request);
         reporter.report(&Event::StoreFailed {
             request,
             error: &error,
         });
-        self.line.complain(&error);
-        match symptom {
-            Symptom::Silent if breaker.failed(&error) => {
+        self.state.log_throttled(&error);
+        match kind {
+            FailureKind::Unavailable if breaker.failed(&error) => {
                 trace::warn!(
                     "Redis is asked no more until it answers a probe; the latest of several failures: {error}"
                 );
-                self.line.tell_of_breaker();
-                self.call_mender();
+                self.state.report_breaker();
+                self.start_recovery();
             }
-            Symptom::Silent | Symptom::Partly | Symptom::Crowded => {}
-            Symptom::Refused => breaker.succeeded(),
+            FailureKind::Unavailable | FailureKind::Partial | FailureKind::Saturated => {}
+            FailureKind::Rejected => breaker.succeeded(),
         }
         Err(error)
     }
 
     /// Whether requests are turned away just now.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.line.breaker.is_open()
+    pub(crate) fn breaker_is_open(&self) -> bool {
+        self.state.breaker.is_open()
     }
 
     /// Why the record at this key must not be read from the store: it may be one that an invalidation, which
     /// did not get there, should have ended.
     pub(crate) fn bypass(&self, data: &str) -> Option<Cause> {
-        let concerned = self.line.remembered.concerns(data);
-        concerned.then(|| Arc::new(Owed) as Cause)
+        let concerned = self.state.pending.contains(data);
+        concerned.then(|| Arc::new(PendingError) as Cause)
     }
 
-    /// Sends a request that invalidates `keys`. If it fails or panics, the invalidation is remembered, before
+    /// Sends a request that invalidates `keys`. If it fails or panics, the invalidation is pending, before
     /// this returns or unwinds.
     pub(crate) fn invalidate<T>(
         &self,
@@ -161,34 +165,34 @@ impl Link {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        // Taken before the request is sent: it settles what was remembered until then, and no more.
-        let settles = self.line.remembered.of(keys);
+        // Taken before the request is sent: it replays what was pending until then, and no more.
+        let replays = self.state.pending.of(keys);
         let all = [keys];
         let pending = self.remember_on_drop(reporter, request, &all);
         let answer = self.ask(reporter, request, ask);
-        match (&answer, settles) {
-            (Ok(_), Some(settles)) => self.line.settle(&settles),
+        match (&answer, replays) {
+            (Ok(_), Some(replays)) => self.state.complete(&replays),
             (Ok(_), None) => {}
             (Err(failure), _) => self.remember(keys, reporter, failure),
         }
-        // After it was remembered: a lookup that takes its seat after this sees that, and does not read.
+        // After it was pending: a lookup that takes its placeholder after this sees that, and does not read.
         self.evict(&keys.data);
         pending.returned();
         answer
     }
 
     fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>, failure: &Error) {
-        let memory = self.line.remembered.remember(keys, reporter);
+        let memory = self.state.pending.remember(keys, reporter);
         reporter.report(&Event::InvalidationRemembered {
             id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
-            is_new: matches!(memory, Memory::First | Memory::Kept),
+            is_new: matches!(memory, Recorded::First | Recorded::Kept),
         });
         match memory {
-            Memory::First => trace::warn!(
+            Recorded::First => trace::warn!(
                 "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
             ),
-            Memory::Kept | Memory::Again | Memory::PrefixKept => {}
-            Memory::Prefix(lasts) => {
+            Recorded::Kept | Recorded::Again | Recorded::PrefixKept => {}
+            Recorded::Prefix(lasts) => {
                 trace::error!(
                     "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {lasts:?}",
                     reporter.cache
@@ -196,28 +200,28 @@ impl Link {
                 reporter.report(&Event::Bypassed { lasts });
             }
         }
-        self.call_mender();
+        self.start_recovery();
     }
 
     /// How many invalidations wait to be replayed.
     pub(crate) fn pending(&self) -> usize {
-        self.line.remembered.len()
+        self.state.pending.len()
     }
 
-    fn call_mender(&self) {
-        if let Err(error) = self.mender.call() {
+    fn start_recovery(&self) {
+        if let Err(error) = self.recovery.call() {
             trace::error!("there is no thread to probe Redis with: {error}");
-            // So requests must go on doing it. What is remembered waits for the next failure.
-            self.line.breaker.close();
+            // So requests must go on doing it. What is pending waits for the next failure.
+            self.state.breaker.close();
         }
     }
 }
 
 /// The cause of a lookup that did not read what may be out of date.
 #[derive(Debug)]
-struct Owed;
+struct PendingError;
 
-impl fmt::Display for Owed {
+impl fmt::Display for PendingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "not asked, because an earlier invalidation of this record has not got there yet",
@@ -225,4 +229,4 @@ impl fmt::Display for Owed {
     }
 }
 
-impl std::error::Error for Owed {}
+impl std::error::Error for PendingError {}

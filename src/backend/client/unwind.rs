@@ -1,25 +1,25 @@
 //! Invalidations whose request ends by a panic.
 //!
 //! Nobody knows what such a request did, and the primary may have changed before it. So its records count as not
-//! invalidated: they are remembered, as after a failure. The cause of the panic does not matter. It may be a store of
+//! invalidated: they are pending, as after a failure. The cause of the panic does not matter. It may be a store of
 //! the user's, a logger, or a defect of this crate.
 
 use std::{cell::Cell, fmt, sync::Arc};
 
-use super::Link;
+use super::StoreClient;
 use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
 
 /// Records whose invalidation is under way. Dropped by a panic, it remembers those that are left.
 pub(crate) struct RememberOnDrop<'a> {
-    link: &'a Link,
+    client: &'a StoreClient,
     reporter: &'a Arc<Reporter>,
     request: &'static str,
     /// Those of which it is not known yet how their request ended.
     left: Cell<&'a [&'a Keys]>,
 }
 
-impl Link {
-    /// Remembers these records unless it is told that their request [returned](RememberOnDrop::returned).
+impl StoreClient {
+    /// Remembers these records unless it is reported that their request [returned](RememberOnDrop::returned).
     pub(crate) fn remember_on_drop<'a>(
         &'a self,
         reporter: &'a Arc<Reporter>,
@@ -27,7 +27,7 @@ impl Link {
         keys: &'a [&'a Keys],
     ) -> RememberOnDrop<'a> {
         RememberOnDrop {
-            link: self,
+            client: self,
             reporter,
             request,
             left: Cell::new(keys),
@@ -36,13 +36,13 @@ impl Link {
 }
 
 impl RememberOnDrop<'_> {
-    /// The request for the first `count` of those that are left has returned, and what failed is remembered.
+    /// The request for the first `count` of those that are left has returned, and what failed is pending.
     pub(super) fn returned_for(&self, count: usize) {
         let left = self.left.get();
         self.left.set(&left[count.min(left.len())..]);
     }
 
-    /// The request has returned, and what failed is remembered.
+    /// The request has returned, and what failed is pending.
     pub(crate) fn returned(self) {
         self.left.set(&[]);
     }
@@ -61,9 +61,9 @@ impl Drop for RememberOnDrop<'_> {
         for keys in self.left.get() {
             let (request, cause) = (self.request, Arc::new(Panicked));
             let failure = Error::Redis { request, cause };
-            self.link.remember(keys, self.reporter, &failure);
-            // In this order, as in `Link::invalidate`.
-            self.link.evict(&keys.data);
+            self.client.remember(keys, self.reporter, &failure);
+            // In this order, as in `StoreClient::invalidate`.
+            self.client.evict(&keys.data);
         }
     }
 }

@@ -6,15 +6,15 @@ use redis::{Client, ConnectionInfo};
 
 use super::RedisBuilder;
 #[cfg(feature = "sentinel")]
-use crate::redis::sentinel::Followed;
+use crate::redis::sentinel::SentinelMaster;
 #[cfg(feature = "cluster")]
 use crate::redis::{
-    cluster::{ClusterStore, node::Terms},
+    cluster::{ClusterStore, node::NodeConfig},
     error::is_in_no_cluster,
 };
 use crate::{
     error::Error,
-    redis::{endpoint::Source, server_info::Kin, single::RedisStore, url::Address},
+    redis::{endpoint::Endpoint, server_info::ServerMode, single::RedisStore, url::Address},
     store::{Failure, Store},
     util::limits::{failed, refuse},
 };
@@ -37,8 +37,8 @@ impl RedisBuilder {
             #[cfg(feature = "sentinel")]
             Address::Sentinel { sentinels, name } => {
                 let login = self.sentinel_login.as_ref();
-                let followed = Followed::new(sentinels, name, login, self.timeouts);
-                self.server(followed.into())
+                let sentinel_master = SentinelMaster::new(sentinels, name, login, self.timeouts);
+                self.server(sentinel_master.into())
             }
             #[cfg(not(feature = "sentinel"))]
             Address::Sentinel { .. } => refuse(
@@ -48,10 +48,10 @@ impl RedisBuilder {
         }
     }
 
-    fn server(&self, source: Source) -> Result<Arc<dyn Store>, Error> {
-        let store = RedisStore::new(source, self.pool_size, self.timeouts, self.replicas);
+    fn server(&self, endpoint: Endpoint) -> Result<Arc<dyn Store>, Error> {
+        let store = RedisStore::new(endpoint, self.pool_size, self.timeouts, self.replicas);
         if !self.lazy {
-            store.check(Kin::Single).map_err(unreached)?;
+            store.check(ServerMode::Single).map_err(unreached)?;
         }
         Ok(Arc::new(store.watched()))
     }
@@ -62,7 +62,7 @@ impl RedisBuilder {
             return refuse("address", "of a cluster there is database 0 only");
         }
         let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
-        let terms = Terms {
+        let terms = NodeConfig {
             pool_size: self.pool_size,
             timeouts: self.timeouts,
             breaker_threshold: self.breaker_threshold,

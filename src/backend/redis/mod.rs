@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 #[cfg(feature = "sentinel")]
 use redis::RedisConnectionInfo;
 
-use super::client::{BREAKER_THRESHOLD, Link, PROBE_INTERVAL};
+use super::client::{BREAKER_THRESHOLD, PROBE_INTERVAL, StoreClient};
 #[cfg(feature = "tls")]
 use crate::redis::tls::Certificates;
 use crate::{
@@ -37,7 +37,7 @@ const MOST_CONNECTIONS: u32 = 10_000;
 /// ```
 #[derive(Clone)]
 pub struct Redis {
-    pub(crate) link: Arc<Link>,
+    pub(crate) client: Arc<StoreClient>,
 }
 
 impl fmt::Debug for Redis {
@@ -114,7 +114,7 @@ impl Redis {
     /// [`Store`] of your own upon.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(self.link.store())
+        Arc::clone(self.client.store())
     }
 }
 
@@ -217,7 +217,7 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets the certificate that the server is shown, followed by those of who signed it, and its private key, each in
+    /// Sets the certificate that the server is shown, sentinel_master by those of who signed it, and its private key, each in
     /// PEM; for servers with `tls-auth-clients yes`, as Redis has it by default.
     ///
     /// Defaults to none.
@@ -284,9 +284,9 @@ impl RedisBuilder {
         }
         between("probe_interval", self.probe_interval, least)?;
         let store = self.store()?;
-        let link = Link::new(store, self.breaker_threshold, self.probe_interval);
+        let client = StoreClient::new(store, self.breaker_threshold, self.probe_interval);
         Ok(Redis {
-            link: Arc::new(link),
+            client: Arc::new(client),
         })
     }
 }

@@ -9,41 +9,45 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::state::{Degraded, Right, Stand};
+use super::state::{DegradedWait, ItemState, LoadPermit};
 use crate::{
-    engine::{Outcome, lease_renewal::Keeping},
+    engine::{Outcome, lease_renewal::RenewalGuard},
     error::Error,
     outcome::Source,
     read::{
-        acquired::Told,
-        load::Ran,
-        lookup::{Asking, Lead, others},
+        acquired::AcquireOutcome,
+        load::LoadedEntry,
+        lookup::{LeaseLeader, LookupContext, others},
     },
     store::{Acquire, Refresh, keys::Keys, token::Token},
 };
 
 /// One lookup of a batch.
 pub(super) struct Item<'a, R> {
-    pub(super) asking: Asking<'a, R>,
+    pub(super) context: LookupContext<'a, R>,
     data: &'a str,
     /// Made when they are needed: most lookups are hits, and have no use for a lease.
     keys: OnceCell<Keys>,
     /// Under the token with which it asks for the lease. In the table before Redis can name it.
-    leader: Option<Lead<'a, R>>,
+    leader: Option<LeaseLeader<'a, R>>,
     /// Under the token of a lease of another process, for which it polls.
-    watch: Option<Lead<'a, R>>,
-    pub(super) stand: Stand<'a, R>,
+    watch: Option<LeaseLeader<'a, R>>,
+    pub(super) state: ItemState<'a, R>,
 }
 
 impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
-    pub(super) fn new(asking: Asking<'a, R>, data: &'a str, stand: Stand<'a, R>) -> Item<'a, R> {
+    pub(super) fn new(
+        context: LookupContext<'a, R>,
+        data: &'a str,
+        state: ItemState<'a, R>,
+    ) -> Item<'a, R> {
         Item {
-            asking,
+            context,
             data,
             keys: OnceCell::new(),
             leader: None,
             watch: None,
-            stand,
+            state,
         }
     }
 
@@ -53,65 +57,68 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
 
     /// The token it asks with.
     pub(super) fn token(&mut self) -> Token {
-        let flights = &self.asking.inner.flights;
+        let calls = &self.context.engine.calls;
         *self
             .leader
-            .get_or_insert_with(|| flights.announce(Token::random()))
+            .get_or_insert_with(|| calls.start(Token::random()))
             .key()
     }
 
     fn deadline(&self) -> Instant {
-        self.asking.patience_from(self.asking.began)
+        self.context.wait_deadline(self.context.began)
     }
 
     /// Takes the answer to its question for the lease.
-    pub(super) fn told(&mut self, answer: Result<Acquire, Error>) -> Result<(), Error> {
-        let (inner, token) = (self.asking.inner, self.token());
+    pub(super) fn on_acquire_answer(
+        &mut self,
+        answer: Result<Acquire, Error>,
+    ) -> Result<(), Error> {
+        let (engine, token) = (self.context.engine, self.token());
         let told = match answer {
-            Ok(answer) => self.asking.told(answer, token),
+            Ok(answer) => self.context.acquire_outcome(answer, token),
             Err(failure) => {
                 // The lease may be ours: perhaps only the reply was lost.
-                inner.keeper.give_back(self.keys().clone(), token);
+                engine.lease_renewer.give_back(self.keys().clone(), token);
                 self.degrade(failure);
                 return Ok(());
             }
         };
         match told {
-            Told::Acquired => {
+            AcquireOutcome::Acquired => {
                 // Those who watched with us ask again, and are told our token.
                 self.watch = None;
-                let (leader, keeping) = self.leads();
-                self.stand = Stand::Leads(Right::Lease(leader, keeping));
+                let (leader, renewal) = self.take_lease();
+                self.state = ItemState::Loading(LoadPermit::Lease(leader, renewal));
             }
-            Told::Shared(outcome) => {
+            AcquireOutcome::Shared(outcome) => {
                 if let Some(watch) = self.watch.take() {
-                    watch.land(outcome.clone());
+                    watch.complete(outcome.clone());
                 }
-                self.shares(outcome)?;
+                self.complete_shared(outcome)?;
             }
-            Told::Unreadable => self.stand = Stand::Asks { look: false },
-            Told::Alone(guarded) => {
+            AcquireOutcome::Unreadable => self.state = ItemState::NeedsLease { recheck: false },
+            AcquireOutcome::Guarded(guarded) => {
                 self.watch = None;
                 let leader = guarded.or_else(|| self.leader.take());
                 let leader = leader.expect("it asked under its token");
                 self.leader = None;
-                self.stand = Stand::Leads(Right::Guard(leader));
+                self.state = ItemState::Loading(LoadPermit::Guard(leader));
             }
-            Told::Follow(flight) => {
+            AcquireOutcome::Follow(call) => {
                 self.watch = None;
-                self.stand = Stand::Follows(others(flight)?);
+                self.state = ItemState::Following(others(call)?);
             }
-            Told::Held { .. } if Instant::now() >= self.deadline() => self.times_out()?,
-            Told::Held { by, left } => {
+            AcquireOutcome::Held { .. } if Instant::now() >= self.deadline() => self.time_out()?,
+            AcquireOutcome::Held { by, left } => {
                 if by != self.watched() {
                     // Its followers must hear of it.
                     self.watch = None;
                 }
                 // Found now and followed later, when it may have left the table: who is told its token may share it.
-                let flight = by.filter(|_| self.watch.is_none());
-                self.stand = match flight.and_then(|token| inner.flights.find(&token)) {
-                    Some(flight) => Stand::Follows(others(flight)?),
-                    None => Stand::Held { by, left },
+                let call = by.filter(|_| self.watch.is_none());
+                self.state = match call.and_then(|token| engine.calls.find(&token)) {
+                    Some(call) => ItemState::Following(others(call)?),
+                    None => ItemState::Held { by, left },
                 };
             }
         }
@@ -119,17 +126,17 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
     }
 
     /// The lease is ours.
-    fn leads(&mut self) -> (Lead<'a, R>, Keeping<'a>) {
-        let inner = self.asking.inner;
+    fn take_lease(&mut self) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
+        let engine = self.context.engine;
         let leader = self.leader.take().expect("it asked under its token");
-        let keeping = inner.keep(self.keys(), *leader.key());
-        (leader, keeping)
+        let renewal = engine.renew_lease(self.keys(), *leader.key());
+        (leader, renewal)
     }
 
     /// How long the record lives on that it wants to load anew, if it does.
     pub(super) fn due(&self) -> Option<Duration> {
-        match &self.stand {
-            Stand::Due(cached) => Some(cached.left),
+        match &self.state {
+            ItemState::Due(cached) => Some(cached.left),
             _ => None,
         }
     }
@@ -137,28 +144,30 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
     /// Takes the answer to its question for the lease of a record that is there.
     pub(super) fn may_refresh(&mut self, answer: Result<Refresh, Error>) {
         let token = self.token();
-        let stand = mem::replace(&mut self.stand, Stand::Asks { look: true });
-        let Stand::Due(cached) = stand else {
+        let state = mem::replace(&mut self.state, ItemState::NeedsLease { recheck: true });
+        let ItemState::Due(cached) = state else {
             unreachable!("only they ask");
         };
-        let asking = &self.asking;
-        self.stand = match asking.may_refresh(self.keys(), token, answer, cached) {
+        let context = &self.context;
+        self.state = match context.may_refresh(self.keys(), token, answer, cached) {
             Ok(cached) => {
-                let (leader, keeping) = self.leads();
-                Stand::Leads(Right::Refresh(leader, keeping, cached))
+                let (leader, renewal) = self.take_lease();
+                ItemState::Loading(LoadPermit::Refresh(leader, renewal, cached))
             }
             Err(served) => {
                 self.leader = None;
-                Stand::Done(served)
+                ItemState::Done(served)
             }
         };
     }
 
     /// It gets what is there, which nobody could be asked to load anew.
-    pub(super) fn is_served(&mut self) {
+    pub(super) fn serve_cached(&mut self) {
         self.leader = None;
-        if let Stand::Due(cached) = mem::replace(&mut self.stand, Stand::Asks { look: true }) {
-            self.stand = Stand::Done(self.asking.cached(cached));
+        if let ItemState::Due(cached) =
+            mem::replace(&mut self.state, ItemState::NeedsLease { recheck: true })
+        {
+            self.state = ItemState::Done(self.context.cached(cached));
         }
     }
 
@@ -167,18 +176,18 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
     }
 
     /// The lease is another process's: watch it for all of this one, unless somebody does, who is then followed.
-    pub(super) fn watches(&mut self) -> Result<(), Error> {
-        let Stand::Held {
+    pub(super) fn start_watch(&mut self) -> Result<(), Error> {
+        let ItemState::Held {
             by: Some(token), ..
-        } = self.stand
+        } = self.state
         else {
             // Without a token, that is under another program's lock, everyone is on their own.
             return Ok(());
         };
         if self.watch.is_none() {
-            match self.asking.inner.flights.announce_or_find(&token) {
+            match self.context.engine.calls.start_or_find(&token) {
                 Ok(watch) => self.watch = Some(watch),
-                Err(flight) => self.stand = Stand::Follows(others(flight)?),
+                Err(call) => self.state = ItemState::Following(others(call)?),
             }
         }
         Ok(())
@@ -191,8 +200,8 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
 
     /// How long the lease of another process lasts, where it polls for one.
     pub(super) fn left(&self) -> Option<Duration> {
-        match self.stand {
-            Stand::Held { left, .. } => Some(left),
+        match self.state {
+            ItemState::Held { left, .. } => Some(left),
             _ => None,
         }
     }
@@ -200,79 +209,79 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
     /// How long to pause before it asks again.
     pub(super) fn pause(&mut self, polls: u32, left: Duration) -> Duration {
         let (token, deadline) = (self.token(), self.deadline());
-        self.asking.pause(token, polls, left, deadline)
+        self.context.pause(token, polls, left, deadline)
     }
 
     /// It goes on without Redis.
     pub(super) fn degrade(&mut self, cause: Error) {
         (self.leader, self.watch) = (None, None);
-        self.asking.degrades(&cause);
-        self.stand = Stand::Degraded(Degraded {
+        self.context.report_degraded(&cause);
+        self.state = ItemState::Degraded(DegradedWait {
             cause,
-            deadline: self.asking.patience_from(Instant::now()),
-            flight: None,
+            deadline: self.context.wait_deadline(Instant::now()),
+            call: None,
         });
     }
 
     /// Without Redis: leads, or finds whom to follow.
-    pub(super) fn goes_alone(&mut self) -> Result<(), Error> {
-        let Stand::Degraded(degraded) = &mut self.stand else {
+    pub(super) fn start_degraded(&mut self) -> Result<(), Error> {
+        let ItemState::Degraded(degraded) = &mut self.state else {
             return Ok(());
         };
-        if degraded.flight.is_some() {
+        if degraded.call.is_some() {
             return Ok(());
         }
-        match self.asking.inner.degraded.announce_or_find(self.data) {
+        match self.context.engine.degraded.start_or_find(self.data) {
             Ok(leader) => {
-                let right = Right::Without(Some(leader), degraded.cause.clone());
-                self.stand = Stand::Leads(right);
+                let permit = LoadPermit::Degraded(Some(leader), degraded.cause.clone());
+                self.state = ItemState::Loading(permit);
             }
-            Err(flight) => degraded.flight = Some(others(flight)?),
+            Err(call) => degraded.call = Some(others(call)?),
         }
         Ok(())
     }
 
     /// Somebody else's load answers it.
-    pub(super) fn shares(&mut self, outcome: Outcome<R>) -> Result<(), Error> {
+    pub(super) fn complete_shared(&mut self, outcome: Outcome<R>) -> Result<(), Error> {
         (self.leader, self.watch) = (None, None);
-        self.stand = Stand::Done(self.asking.waited(outcome)?);
+        self.state = ItemState::Done(self.context.waited(outcome)?);
         Ok(())
     }
 
     /// Its load has ended, and so has its lease, unless the fill failed.
     pub(super) fn loaded(
         &mut self,
-        ran: Result<Ran<R>, Error>,
+        entry: Result<LoadedEntry<R>, Error>,
         fill_failed: bool,
     ) -> Result<(), Error> {
-        let stand = mem::replace(&mut self.stand, Stand::Asks { look: true });
-        let Stand::Leads(right) = stand else {
+        let state = mem::replace(&mut self.state, ItemState::NeedsLease { recheck: true });
+        let ItemState::Loading(permit) = state else {
             unreachable!("only they load");
         };
-        let outcome = ran.map(|ran| ran.record);
-        let ended = |keeping: Keeping<'_>| {
+        let outcome = entry.map(|entry| entry.record);
+        let ended = |renewal: RenewalGuard<'_>| {
             if fill_failed {
-                keeping.fill_failed();
+                renewal.fill_failed();
             } else {
-                keeping.end();
+                renewal.end();
             }
         };
-        let (source, degraded_by) = match right {
-            Right::Refresh(leader, keeping, cached) => {
-                ended(keeping);
+        let (source, degraded_cause) = match permit {
+            LoadPermit::Refresh(leader, renewal, cached) => {
+                ended(renewal);
                 drop(leader);
-                self.stand = Stand::Done(self.asking.refreshed(outcome, cached));
+                self.state = ItemState::Done(self.context.refreshed(outcome, cached));
                 return Ok(());
             }
-            Right::Lease(leader, keeping) => {
-                ended(keeping);
+            LoadPermit::Lease(leader, renewal) => {
+                ended(renewal);
                 drop(leader);
                 (Source::Loaded, None)
             }
-            Right::Guard(_) => (Source::Loaded, None),
-            Right::Without(_, cause) => (Source::Degraded, Some(cause)),
+            LoadPermit::Guard(_) => (Source::Loaded, None),
+            LoadPermit::Degraded(_, cause) => (Source::Degraded, Some(cause)),
         };
-        self.answered(outcome?, source, degraded_by);
+        self.answered(outcome?, source, degraded_cause);
         Ok(())
     }
 
@@ -280,11 +289,11 @@ impl<'a, R: Serialize + DeserializeOwned> Item<'a, R> {
         &mut self,
         record: Option<Arc<R>>,
         source: Source,
-        degraded_by: Option<Error>,
+        degraded_cause: Option<Error>,
     ) {
-        let found = self.asking.found(record, source);
-        self.stand = Stand::Done(match degraded_by {
-            Some(cause) => found.because_of(cause),
+        let found = self.context.found(record, source);
+        self.state = ItemState::Done(match degraded_cause {
+            Some(cause) => found.with_cause(cause),
             None => found,
         });
     }

@@ -9,18 +9,18 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Item, Load, Named, asking, run_for,
-    state::{Right, Stand},
+    BatchLoader, Item, KeyedId, context, run_for,
+    state::{ItemState, LoadPermit},
 };
 use crate::{
-    engine::Inner,
+    engine::Engine,
     error::{Cause, Error},
     loaded::Loaded,
-    near::Seat,
+    near::Placeholder,
     outcome::Lookup,
-    read::{Seen, load::Ran, lookup::Wishes, near_hit},
+    read::{FirstRead, load::LoadedEntry, lookup::LookupConfig, near_hit},
     record::fields::Fields,
-    store::{Due, End, Finish, Question},
+    store::{AcquireRequest, Completion, CompletionKind, RefreshRequest},
     telemetry::event::Event,
 };
 
@@ -29,97 +29,109 @@ use crate::{
 const LEASES: usize = 1_000;
 
 /// Some lookups, each of another record.
-pub(super) struct Batch<'a, R> {
-    inner: &'a Inner<R>,
+pub(super) struct BatchLookup<'a, R> {
+    engine: &'a Engine<R>,
     items: Vec<Item<'a, R>>,
     /// How often it has paused.
     pauses: u32,
 }
 
 /// Where the first look at a record goes.
-enum Place<'a, R> {
+enum ReadFrom<'a, R> {
     /// Nowhere: here it is.
     Near(Option<Arc<R>>),
     /// Nowhere: the store must not be asked.
-    Owed(Cause),
+    Pending(Cause),
     /// To the store.
-    Far(Option<Seat<'a, R>>),
+    Store(Option<Placeholder<'a, R>>),
 }
 
 /// A lookup that has loaded, and what that came to.
-struct Led<'i, 'a, R> {
+struct LoadedItem<'i, 'a, R> {
     item: &'i mut Item<'a, R>,
-    ran: Result<Ran<R>, Error>,
+    entry: Result<LoadedEntry<R>, Error>,
 }
 
-impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
+impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
     /// The first look at all of them, in one request.
-    pub(super) fn look(inner: &'a Inner<R>, wishes: Wishes, ids: &'a [Named<'a>]) -> Batch<'a, R> {
+    pub(super) fn look(
+        engine: &'a Engine<R>,
+        config: LookupConfig,
+        ids: &'a [KeyedId<'a>],
+    ) -> BatchLookup<'a, R> {
         let began = Instant::now();
-        let places: Vec<_> = ids
+        let sources: Vec<_> = ids
             .iter()
-            .map(|(id, data)| match near_hit::look(inner, id, began) {
-                Ok(record) => Place::Near(record),
-                Err(seat) => match inner.link.bypass(data) {
-                    Some(cause) => Place::Owed(cause),
-                    None => Place::Far(seat),
+            .map(|(id, data)| match near_hit::look(engine, id, began) {
+                Ok(record) => ReadFrom::Near(record),
+                Err(placeholder) => match engine.client.bypass(data) {
+                    Some(cause) => ReadFrom::Pending(cause),
+                    None => ReadFrom::Store(placeholder),
                 },
             })
             .collect();
-        let far = ids.iter().zip(&places);
-        let far = far.filter(|(_, place)| matches!(place, Place::Far(_)));
+        let far = ids.iter().zip(&sources);
+        let far = far.filter(|(_, place)| matches!(place, ReadFrom::Store(_)));
         let asked: Vec<_> = far.map(|((_, data), _)| data.as_str()).collect();
-        let with_ttl = places
+        let with_ttl = sources
             .iter()
-            .any(|place| matches!(place, Place::Far(Some(_))));
-        let mut looks = inner.first_looks(&asked, with_ttl).into_iter();
+            .any(|place| matches!(place, ReadFrom::Store(Some(_))));
+        let mut looks = engine.first_reads(&asked, with_ttl).into_iter();
         let latency = began.elapsed();
-        let items = ids.iter().zip(places).map(|((id, data), place)| {
-            let asking = asking(inner, wishes, id, began, latency);
-            let (look, seat) = match place {
-                Place::Near(record) => {
-                    let found = near_hit::found(inner, &asking.span, id, record);
-                    return Item::new(asking, data, Stand::Done(found));
+        let items = ids.iter().zip(sources).map(|((id, data), place)| {
+            let context = context(engine, config, id, began, latency);
+            let (recheck, placeholder) = match place {
+                ReadFrom::Near(record) => {
+                    let found = near_hit::found(engine, &context.span, id, record);
+                    return Item::new(context, data, ItemState::Done(found));
                 }
-                Place::Owed(cause) => {
+                ReadFrom::Pending(cause) => {
                     let request = "read";
                     (Err(Error::Redis { request, cause }), None)
                 }
-                Place::Far(seat) => (looks.next().expect("an answer to each question"), seat),
+                ReadFrom::Store(placeholder) => (
+                    looks.next().expect("an answer to each question"),
+                    placeholder,
+                ),
             };
-            let (stand, failure) = match asking.seen(look, seat) {
-                Seen::Hit(found) => (Stand::Done(found), None),
-                Seen::Due(cached) => (Stand::Due(cached), None),
-                Seen::Missed { look } => (Stand::Asks { look }, None),
-                Seen::Unanswered(failure) => (Stand::Asks { look: true }, Some(failure)),
+            let (state, failure) = match context.first_read(recheck, placeholder) {
+                FirstRead::Hit(found) => (ItemState::Done(found), None),
+                FirstRead::Due(cached) => (ItemState::Due(cached), None),
+                FirstRead::Missed { recheck } => (ItemState::NeedsLease { recheck }, None),
+                FirstRead::Unanswered(failure) => {
+                    (ItemState::NeedsLease { recheck: true }, Some(failure))
+                }
             };
-            let mut item = Item::new(asking, data, stand);
+            let mut item = Item::new(context, data, state);
             if let Some(failure) = failure {
                 item.degrade(failure);
             }
             item
         });
-        Batch {
-            inner,
+        BatchLookup {
+            engine,
             items: items.collect(),
             pauses: 0,
         }
     }
 
     /// Goes on until each has its answer, or one an error.
-    pub(super) fn answers(mut self, load: &mut Load<'_, R>) -> Result<Vec<Lookup<R>>, Error> {
+    pub(super) fn answers(
+        mut self,
+        load: &mut BatchLoader<'_, R>,
+    ) -> Result<Vec<Lookup<R>>, Error> {
         while !self.is_done() {
             if let Err(error) = self.round(load) {
                 for item in &self.items {
-                    if !matches!(item.stand, Stand::Done(_)) {
-                        item.asking.failed(&error);
+                    if !matches!(item.state, ItemState::Done(_)) {
+                        item.context.failed(&error);
                     }
                 }
                 return Err(error);
             }
         }
-        let answers = self.items.into_iter().filter_map(|item| match item.stand {
-            Stand::Done(found) => Some(found),
+        let answers = self.items.into_iter().filter_map(|item| match item.state {
+            ItemState::Done(found) => Some(found),
             _ => None,
         });
         Ok(answers.collect())
@@ -127,13 +139,13 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
 
     fn is_done(&self) -> bool {
         let mut items = self.items.iter();
-        items.all(|item| matches!(item.stand, Stand::Done(_)))
+        items.all(|item| matches!(item.state, ItemState::Done(_)))
     }
 
-    fn round(&mut self, load: &mut Load<'_, R>) -> Result<(), Error> {
+    fn round(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
         self.refresh();
         self.ask()?;
-        self.items.iter_mut().try_for_each(Item::goes_alone)?;
+        self.items.iter_mut().try_for_each(Item::start_degraded)?;
         self.load(load)?;
         self.wait()
     }
@@ -145,23 +157,23 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             Some((item.token(), left, item))
         });
         let mut due: Vec<_> = due.collect();
-        let lease_ttl = self.inner.settings.lease_ttl;
+        let lease_ttl = self.engine.settings.lease_ttl;
         let mut failure = None;
         for some in due.chunks_mut(LEASES) {
             if failure.is_some() {
                 // They would wait as long for the same answer.
                 for (.., item) in some {
-                    item.is_served();
+                    item.serve_cached();
                 }
                 continue;
             }
-            let questions = some.iter().map(|(token, left, item)| Due {
+            let questions = some.iter().map(|(token, left, item)| RefreshRequest {
                 keys: item.keys(),
                 token: *token,
                 left: *left,
             });
             let questions: Vec<_> = questions.collect();
-            let answers = self.inner.ask_all("refresh", questions.len(), |store| {
+            let answers = self.engine.ask_all("refresh", questions.len(), |store| {
                 store.refresh_all(&questions, lease_ttl)
             });
             failure = common_failure(&answers);
@@ -173,14 +185,14 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
 
     /// Asks for the leases of those that want one.
     fn ask(&mut self) -> Result<(), Error> {
-        let asking = self.items.iter_mut().filter_map(|item| match item.stand {
-            Stand::Asks { look } => Some((item.token(), look, item)),
+        let context = self.items.iter_mut().filter_map(|item| match item.state {
+            ItemState::NeedsLease { recheck } => Some((item.token(), recheck, item)),
             _ => None,
         });
-        let mut asking: Vec<_> = asking.collect();
-        let lease_ttl = self.inner.settings.lease_ttl;
+        let mut context: Vec<_> = context.collect();
+        let lease_ttl = self.engine.settings.lease_ttl;
         let mut failure = None;
-        for some in asking.chunks_mut(LEASES) {
+        for some in context.chunks_mut(LEASES) {
             if let Some(failure) = &failure {
                 // They would wait as long for the same answer.
                 for (.., item) in some {
@@ -188,114 +200,116 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
                 }
                 continue;
             }
-            let questions = some.iter().map(|(token, look, item)| Question {
+            let questions = some.iter().map(|(token, recheck, item)| AcquireRequest {
                 keys: item.keys(),
                 token: *token,
-                look: *look,
+                recheck: *recheck,
             });
             let questions: Vec<_> = questions.collect();
-            let answers = self.inner.ask_all("acquire", questions.len(), |store| {
+            let answers = self.engine.ask_all("acquire", questions.len(), |store| {
                 store.acquire_all(&questions, lease_ttl)
             });
             failure = common_failure(&answers);
             let told = some.iter_mut().zip(answers);
             // All of them, also where one is told of an error: what is ours by now must be given back.
-            let told: Vec<_> = told.map(|((.., item), answer)| item.told(answer)).collect();
+            let told: Vec<_> = told
+                .map(|((.., item), answer)| item.on_acquire_answer(answer))
+                .collect();
             told.into_iter().collect::<Result<(), _>>()?;
         }
         Ok(())
     }
 
     /// Loads all that is to be loaded, in one call; tells the followers, then fills or releases.
-    fn load(&mut self, load: &mut Load<'_, R>) -> Result<(), Error> {
-        let leads = |item: &Item<'_, R>| matches!(item.stand, Stand::Leads(_));
+    fn load(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
+        let leads = |item: &Item<'_, R>| matches!(item.state, ItemState::Loading(_));
         if !self.items.iter().any(leads) {
             return Ok(());
         }
         // Others of this process would wait for our loader, and not for the lease we watch.
         self.items.iter_mut().for_each(Item::unwatch);
         let ids = self.items.iter().filter(|item| leads(item));
-        let ids: Vec<_> = ids.map(|item| item.asking.id).collect();
-        let mut loaded = run_for(self.inner, &ids, load);
+        let ids: Vec<_> = ids.map(|item| item.context.id).collect();
+        let mut loaded = run_for(self.engine, &ids, load);
 
         let mut led = Vec::with_capacity(ids.len());
         for item in &mut self.items {
-            if let Stand::Leads(right) = &item.stand {
-                right.leave();
-                let ran = match &mut loaded {
+            if let ItemState::Loading(permit) = &item.state {
+                permit.unregister();
+                let entry = match &mut loaded {
                     Ok(found) => {
-                        let loaded = Loaded::new(found.remove(item.asking.id));
-                        Ok(if right.is_to_fill() {
-                            item.asking.ran(loaded)
+                        let loaded = Loaded::new(found.remove(item.context.id));
+                        Ok(if permit.is_to_fill() {
+                            item.context.loaded_entry(loaded)
                         } else {
-                            Ran::uncached(loaded)
+                            LoadedEntry::uncached(loaded)
                         })
                     }
                     Err(error) => Err(error.clone()),
                 };
-                let outcome = ran.as_ref().map(|ran| ran.record.clone());
-                right.land(outcome.map_err(Clone::clone));
-                led.push(Led { item, ran });
+                let outcome = entry.as_ref().map(|entry| entry.record.clone());
+                permit.complete(outcome.map_err(Clone::clone));
+                led.push(LoadedItem { item, entry });
             }
         }
-        let fill_failed = Self::finish(self.inner, &led);
+        let fill_failed = Self::finish(self.engine, &led);
         let mut error = None;
-        for (Led { item, ran }, fill_failed) in led.into_iter().zip(fill_failed) {
-            error = item.loaded(ran, fill_failed).err().or(error);
+        for (LoadedItem { item, entry }, fill_failed) in led.into_iter().zip(fill_failed) {
+            error = item.loaded(entry, fill_failed).err().or(error);
         }
         error.map_or(Ok(()), Err)
     }
 
     /// Fills what was loaded under a lease, and gives the others back. Says of each whether its
     /// fill failed.
-    fn finish(inner: &Inner<R>, led: &[Led<'_, '_, R>]) -> Vec<bool> {
+    fn finish(engine: &Engine<R>, led: &[LoadedItem<'_, '_, R>]) -> Vec<bool> {
         let nothing = Fields::new();
         let leases = led
             .iter()
             .enumerate()
-            .filter_map(|(at, Led { item, ran })| {
-                let (leader, back_off) = match &item.stand {
-                    Stand::Leads(Right::Lease(leader, _)) => (leader, None),
-                    Stand::Leads(Right::Refresh(leader, ..)) => {
-                        (leader, Some(inner.settings.lease_ttl))
+            .filter_map(|(at, LoadedItem { item, entry })| {
+                let (leader, back_off) = match &item.state {
+                    ItemState::Loading(LoadPermit::Lease(leader, _)) => (leader, None),
+                    ItemState::Loading(LoadPermit::Refresh(leader, ..)) => {
+                        (leader, Some(engine.settings.lease_ttl))
                     }
                     _ => return None,
                 };
-                let finish = Finish {
+                let finish = Completion {
                     keys: item.keys(),
                     token: *leader.key(),
-                    end: match (ran, back_off) {
-                        (Ok(ran), _) => {
-                            let (stay, fields) = ran.stored(&nothing);
-                            End::Fill(stay, fields)
+                    end: match (entry, back_off) {
+                        (Ok(entry), _) => {
+                            let (total_ttl, fields) = entry.stored(&nothing);
+                            CompletionKind::Fill(total_ttl, fields)
                         }
-                        (Err(_), None) => End::Release,
-                        (Err(_), Some(pause)) => End::BackOff(pause),
+                        (Err(_), None) => CompletionKind::Release,
+                        (Err(_), Some(pause)) => CompletionKind::BackOff(pause),
                     },
                 };
                 Some((at, finish))
             });
-        let (places, loads): (Vec<_>, Vec<_>) = leases.unzip();
+        let (sources, loads): (Vec<_>, Vec<_>) = leases.unzip();
         let mut fills = false;
         for load in &loads {
-            if let End::Fill(stay, _) = load.end {
-                inner.will_stay(stay);
+            if let CompletionKind::Fill(total_ttl, _) = load.end {
+                engine.record_max_ttl(total_ttl);
                 fills = true;
             }
         }
         let request = if fills { "fill" } else { "release" };
-        let finished = inner.ask_all(request, loads.len(), |store| store.finish_all(&loads));
+        let finished = engine.ask_all(request, loads.len(), |store| store.finish_all(&loads));
         // A failure here costs the next caller a load and this one nothing. Where a release fails,
         // the lease lapses.
         let mut fill_failed = vec![false; led.len()];
-        for ((place, load), finished) in places.into_iter().zip(&loads).zip(finished) {
-            let End::Fill(_, record) = load.end else {
+        for ((place, load), finished) in sources.into_iter().zip(&loads).zip(finished) {
+            let CompletionKind::Fill(_, record) = load.end else {
                 continue;
             };
             match finished {
                 Ok(false) if !record.is_empty() => {
-                    let asking = &led[place].item.asking;
-                    asking.report(&Event::FillRefused { id: asking.id });
+                    let context = &led[place].item.context;
+                    context.report(&Event::FillRefused { id: context.id });
                 }
                 Ok(_) => {}
                 Err(_) => fill_failed[place] = true,
@@ -314,12 +328,12 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
 
     /// Waits for others, until it has something to do again. By now it leads nothing.
     fn wait(&mut self) -> Result<(), Error> {
-        self.items.iter_mut().try_for_each(Item::watches)?;
+        self.items.iter_mut().try_for_each(Item::start_watch)?;
         let polls = self.pauses + 1;
         let poll_at = self.pause(polls).map(|pause| Instant::now() + pause);
         // Of those that it follows, none must wait for another's end to be looked at.
         let follows = self.items.iter().filter(|item| item.is_following()).count();
-        let in_turn = Instant::now() + self.inner.settings.poll;
+        let in_turn = Instant::now() + self.engine.settings.poll;
         let mut until = poll_at.or((follows > 1).then_some(in_turn));
         let mut is_free = true;
         for item in &mut self.items {
@@ -335,9 +349,9 @@ impl<'a, R: Serialize + DeserializeOwned> Batch<'a, R> {
             }
             self.pauses = polls;
             for item in &mut self.items {
-                if let Stand::Held { .. } = item.stand {
+                if let ItemState::Held { .. } = item.state {
                     // What the holder fills is worth a look again.
-                    item.stand = Stand::Asks { look: true };
+                    item.state = ItemState::NeedsLease { recheck: true };
                 }
             }
         }

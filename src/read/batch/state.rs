@@ -1,4 +1,4 @@
-//! Where a lookup of a batch stands, and by what right it loads.
+//! Where a lookup of a batch stands, and by what permit it loads.
 
 use std::{
     sync::Arc,
@@ -8,20 +8,20 @@ use std::{
 use crate::{
     engine::{
         Outcome,
-        lease_renewal::Keeping,
-        single_flight::{Flight, Leader},
+        lease_renewal::RenewalGuard,
+        single_flight::{Call, Leader},
     },
     error::Error,
     outcome::Lookup,
-    read::{lookup::Lead, refresh::Cached},
+    read::{lookup::LeaseLeader, refresh::Cached},
     store::token::Token,
 };
 
 /// Where a lookup stands.
-pub(super) enum Stand<'a, R> {
+pub(super) enum ItemState<'a, R> {
     /// It is to ask for the lease.
-    Asks {
-        look: bool,
+    NeedsLease {
+        recheck: bool,
     },
     /// A record is there; it is to ask for the lease to load it anew.
     Due(Cached<R>),
@@ -30,58 +30,60 @@ pub(super) enum Stand<'a, R> {
         by: Option<Token>,
         left: Duration,
     },
-    /// The lease is another's of this process, who loads or watches.
-    Follows(Arc<Flight<Outcome<R>>>),
+    /// The lease is another's of this process, who loads or start_watch.
+    Following(Arc<Call<Outcome<R>>>),
     /// It goes without Redis.
-    Degraded(Degraded<R>),
+    Degraded(DegradedWait<R>),
     /// It is to load.
-    Leads(Right<'a, R>),
+    Loading(LoadPermit<'a, R>),
     Done(Lookup<R>),
 }
 
 /// A lookup that goes without Redis, and does not load.
-pub(super) struct Degraded<R> {
+pub(super) struct DegradedWait<R> {
     pub(super) cause: Error,
     pub(super) deadline: Instant,
     /// Whose load it waits for.
-    pub(super) flight: Option<Arc<Flight<Outcome<R>>>>,
+    pub(super) call: Option<Arc<Call<Outcome<R>>>>,
 }
 
-/// By what right it loads, and who is to be told.
-pub(super) enum Right<'a, R> {
+/// By what permit it loads, and who is to be told.
+pub(super) enum LoadPermit<'a, R> {
     /// A lease, under which it is filled.
-    Lease(Lead<'a, R>, Keeping<'a>),
+    Lease(LeaseLeader<'a, R>, RenewalGuard<'a>),
     /// The same, to load anew what is there.
-    Refresh(Lead<'a, R>, Keeping<'a>, Cached<R>),
+    Refresh(LeaseLeader<'a, R>, RenewalGuard<'a>, Cached<R>),
     /// A write is under way.
-    Guard(Lead<'a, R>),
+    Guard(LeaseLeader<'a, R>),
     /// Redis is no help. Nobody follows where another's load, under the same key, seems to hang.
-    Without(Option<Leader<'a, String, Outcome<R>>>, Error),
+    Degraded(Option<Leader<'a, String, Outcome<R>>>, Error),
 }
 
-impl<R> Right<'_, R> {
+impl<R> LoadPermit<'_, R> {
     /// Whether what it loads is to be cached.
     pub(super) fn is_to_fill(&self) -> bool {
-        matches!(self, Right::Lease(..) | Right::Refresh(..))
+        matches!(self, LoadPermit::Lease(..) | LoadPermit::Refresh(..))
     }
 
     /// Has nobody who comes from now on find a load that isn't filled.
-    pub(super) fn leave(&self) {
+    pub(super) fn unregister(&self) {
         match self {
-            Right::Guard(leader) => leader.leave(),
-            Right::Without(Some(leader), _) => leader.leave(),
-            Right::Lease(..) | Right::Refresh(..) | Right::Without(None, _) => {}
+            LoadPermit::Guard(leader) => leader.unregister(),
+            LoadPermit::Degraded(Some(leader), _) => leader.unregister(),
+            LoadPermit::Lease(..) | LoadPermit::Refresh(..) | LoadPermit::Degraded(None, _) => {}
         }
     }
 
     /// Tells those who follow.
-    pub(super) fn land(&self, outcome: Outcome<R>) {
+    pub(super) fn complete(&self, outcome: Outcome<R>) {
         match self {
-            Right::Lease(leader, _) | Right::Refresh(leader, ..) | Right::Guard(leader) => {
-                leader.land(outcome);
+            LoadPermit::Lease(leader, _)
+            | LoadPermit::Refresh(leader, ..)
+            | LoadPermit::Guard(leader) => {
+                leader.complete(outcome);
             }
-            Right::Without(Some(leader), _) => leader.land(outcome),
-            Right::Without(None, _) => {}
+            LoadPermit::Degraded(Some(leader), _) => leader.complete(outcome),
+            LoadPermit::Degraded(None, _) => {}
         }
     }
 }

@@ -6,81 +6,81 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Item,
-    state::{Degraded, Right, Stand},
+    state::{DegradedWait, ItemState, LoadPermit},
 };
 use crate::{
-    engine::single_flight::Arrival, error::Error, outcome::Source, telemetry::event::Event,
+    engine::single_flight::WaitOutcome, error::Error, outcome::Source, telemetry::event::Event,
 };
 
 impl<R: Serialize + DeserializeOwned> Item<'_, R> {
-    /// Whether it waits for a flight of this process.
+    /// Whether it waits for a call of this process.
     pub(super) fn is_following(&self) -> bool {
-        match &self.stand {
-            Stand::Follows(_) => true,
-            Stand::Degraded(degraded) => degraded.flight.is_some(),
+        match &self.state {
+            ItemState::Following(_) => true,
+            ItemState::Degraded(degraded) => degraded.call.is_some(),
             _ => false,
         }
     }
 
-    /// Waits for the flight that it follows, if it does, until then. True: it has something to do now.
+    /// Waits for the call that it follows, if it does, until then. True: it has something to do now.
     pub(super) fn follows(&mut self, until: Option<Instant>) -> Result<bool, Error> {
         let limit = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
-        match &mut self.stand {
-            Stand::Follows(flight) => {
-                let deadline = self.asking.patience_from(self.asking.began);
-                match flight.wait_until(limit(deadline)) {
-                    Arrival::Landed(outcome) => {
-                        self.shares(outcome)?;
+        match &mut self.state {
+            ItemState::Following(call) => {
+                let deadline = self.context.wait_deadline(self.context.began);
+                match call.wait_until(limit(deadline)) {
+                    WaitOutcome::Done(outcome) => {
+                        self.complete_shared(outcome)?;
                         return Ok(false);
                     }
-                    Arrival::Abandoned => self.stand = Stand::Asks { look: true },
-                    Arrival::TimedOut if Instant::now() < deadline => return Ok(false),
-                    Arrival::TimedOut => self.times_out()?,
+                    WaitOutcome::Abandoned => self.state = ItemState::NeedsLease { recheck: true },
+                    WaitOutcome::TimedOut if Instant::now() < deadline => return Ok(false),
+                    WaitOutcome::TimedOut => self.time_out()?,
                 }
                 Ok(true)
             }
-            Stand::Degraded(Degraded {
+            ItemState::Degraded(DegradedWait {
                 cause,
                 deadline,
-                flight: following,
+                call: following,
             }) => {
-                let Some(flight) = following else {
+                let Some(call) = following else {
                     return Ok(true);
                 };
                 // One that has been under way for so long has hung, for all we know.
-                let deadline = self.asking.patience_from(flight.announced()).min(*deadline);
-                match flight.wait_until(limit(deadline)) {
-                    Arrival::Landed(outcome) if flight.announced() >= self.asking.began => {
+                let deadline = self.context.wait_deadline(call.started()).min(*deadline);
+                match call.wait_until(limit(deadline)) {
+                    WaitOutcome::Done(outcome) if call.started() >= self.context.began => {
                         let cause = cause.clone();
-                        let id = self.asking.id;
-                        self.asking.report(&Event::Shared { id });
+                        let id = self.context.id;
+                        self.context.report(&Event::Shared { id });
                         self.answered(outcome?, Source::Degraded, Some(cause));
                         return Ok(false);
                     }
-                    Arrival::TimedOut if Instant::now() < deadline => return Ok(false),
+                    WaitOutcome::TimedOut if Instant::now() < deadline => return Ok(false),
                     _ if Instant::now() < deadline => *following = None,
-                    _ if self.asking.inner.settings.fail_on_wait_timeout => {
+                    _ if self.context.engine.settings.fail_on_wait_timeout => {
                         return Err(self.waited());
                     }
                     // Ours may not hang.
-                    _ => self.stand = Stand::Leads(Right::Without(None, cause.clone())),
+                    _ => self.state = ItemState::Loading(LoadPermit::Degraded(None, cause.clone())),
                 }
                 Ok(true)
             }
-            Stand::Asks { .. } | Stand::Due(_) | Stand::Leads(_) => Ok(true),
-            Stand::Held { .. } | Stand::Done(_) => Ok(false),
+            ItemState::NeedsLease { .. } | ItemState::Due(_) | ItemState::Loading(_) => Ok(true),
+            ItemState::Held { .. } | ItemState::Done(_) => Ok(false),
         }
     }
 
     pub(super) fn waited(&self) -> Error {
         Error::WaitTimeout {
-            waited: self.asking.began.elapsed(),
+            waited: self.context.began.elapsed(),
         }
     }
 
     /// It has waited long enough for others.
-    pub(super) fn times_out(&mut self) -> Result<(), Error> {
-        if self.asking.inner.settings.fail_on_wait_timeout {
+    pub(super) fn time_out(&mut self) -> Result<(), Error> {
+        if self.context.engine.settings.fail_on_wait_timeout {
             return Err(self.waited());
         }
         self.degrade(self.waited());

@@ -8,7 +8,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Fields, NOT_FOUND, is_own, scalar::Kind};
+use super::{Fields, NOT_FOUND, is_own, scalar::ScalarKind};
 
 /// An entry that is no record of the wanted type.
 #[derive(Debug)]
@@ -21,12 +21,15 @@ pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<Option<
         let alone = fields.len() == 1 && fields[0].0 == NOT_FOUND;
         return if alone { Ok(None) } else { Err(Undecodable) };
     }
-    put_together(fields, &[]).map(Some).map_err(|_| Undecodable)
+    deserialize(fields, &[]).map(Some).map_err(|_| Undecodable)
 }
 
 /// Puts a record together from fields that are all its own. `kinds`: what they were in Rust, where that is known;
 /// then one that was a number and is asked for as whatever it may be is refused.
-pub(super) fn put_together<R: DeserializeOwned>(fields: Fields, kinds: &[Kind]) -> Result<R, Stop> {
+pub(super) fn deserialize<R: DeserializeOwned>(
+    fields: Fields,
+    kinds: &[ScalarKind],
+) -> Result<R, Stop> {
     R::deserialize(Hash { fields, kinds })
 }
 
@@ -64,7 +67,7 @@ impl de::Error for Stop {
 /// The record itself.
 struct Hash<'k> {
     fields: Fields,
-    kinds: &'k [Kind],
+    kinds: &'k [ScalarKind],
 }
 
 impl<'de> Deserializer<'de> for Hash<'_> {
@@ -100,7 +103,7 @@ impl<'de> Deserializer<'de> for Hash<'_> {
 /// Name after name, value after value.
 struct Pairs<'k> {
     rest: vec::IntoIter<(Vec<u8>, Vec<u8>)>,
-    kinds: &'k [Kind],
+    kinds: &'k [ScalarKind],
     /// Of the name that was read last.
     value: Option<Vec<u8>>,
     /// How many names were read before that one.
@@ -128,7 +131,7 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
         self.count += 1;
         let text = Text {
             bytes: self.value.take().ok_or(Stop::At(nth))?,
-            number: (self.kinds.get(nth) == Some(&Kind::Number)).then_some(nth),
+            number: (self.kinds.get(nth) == Some(&ScalarKind::Number)).then_some(nth),
         };
         seed.deserialize(text).map_err(|stop| match stop {
             Stop::Asked(_) => stop,

@@ -4,10 +4,10 @@
 //! bit; bytes are themselves; `None` leaves its field out.
 
 pub(crate) mod de;
-pub(crate) mod proof;
+pub(crate) mod json_eq;
+pub(crate) mod round_trip;
 pub(crate) mod scalar;
 pub(crate) mod ser;
-pub(crate) mod unordered;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -27,7 +27,7 @@ pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 /// would
 /// come back other than it is, and for a name that is the cache's own.
 pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Unstorable> {
-    let parts = ser::take_apart(record)?;
+    let parts = ser::serialize(record)?;
     if parts.iter().all(|part| part.value.is_none()) {
         let empty = "it has no field, and Redis keeps no empty hash";
         return Err(Unstorable::new(empty));
@@ -36,7 +36,7 @@ pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<F
         check_name(&name.1)?;
         check_length(&name.1, value.as_ref().map_or(&[], |(_, value)| value))?;
     }
-    proof::check::<R>(&parts)?;
+    round_trip::check::<R>(&parts)?;
     let stored = parts.into_iter();
     Ok(stored
         .filter_map(|part| Some((part.name.1, part.value?.1)))
@@ -45,7 +45,7 @@ pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<F
 
 /// The names of the fields that a record has.
 pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Unstorable> {
-    let parts = ser::take_apart(record)?.into_iter();
+    let parts = ser::serialize(record)?.into_iter();
     Ok(parts
         .filter(|part| part.value.is_some())
         .map(|part| part.name.1)

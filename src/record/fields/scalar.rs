@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// What a value was in Rust. A hash doesn't say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum ScalarKind {
     Text,
     Bytes,
     /// Or a `bool`: written as text, and of use only to a type that knows it for a number.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 pub(crate) const JSON: &str = "$cache_aside::Json";
 
 /// A value as it is stored.
-pub(super) type Stored = (Kind, Vec<u8>);
+pub(super) type Stored = (ScalarKind, Vec<u8>);
 
 /// Takes one value; `None` where its field is to be left out.
 pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, Unstorable> {
@@ -99,7 +99,7 @@ pub(super) use refuse;
 macro_rules! as_text {
     ($($method:ident($scalar:ty) $kind:ident;)+) => {
         $(fn $method(self, value: $scalar) -> Result<Option<Stored>, Unstorable> {
-            Ok(Some((Kind::$kind, value.to_string().into_bytes())))
+            Ok(Some((ScalarKind::$kind, value.to_string().into_bytes())))
         })+
     };
 }
@@ -144,7 +144,7 @@ impl Serializer for Scalar {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<Self::Ok, Unstorable> {
-        Ok(Some((Kind::Bytes, value.to_vec())))
+        Ok(Some((ScalarKind::Bytes, value.to_vec())))
     }
 
     fn serialize_none(self) -> Result<Self::Ok, Unstorable> {
@@ -173,7 +173,7 @@ impl Serializer for Scalar {
         value: &T,
     ) -> Result<Self::Ok, Unstorable> {
         let stored = value.serialize(self)?;
-        let kind = |(kind, text)| (if name == JSON { Kind::Json } else { kind }, text);
+        let kind = |(kind, text)| (if name == JSON { ScalarKind::Json } else { kind }, text);
         Ok(stored.map(kind))
     }
 

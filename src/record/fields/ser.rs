@@ -5,7 +5,7 @@ use serde::{
     ser::{self, Impossible},
 };
 
-use super::scalar::{Kind, Stored, Unstorable, refuse, store};
+use super::scalar::{ScalarKind, Stored, Unstorable, refuse, store};
 
 /// A field of a record.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Part {
 }
 
 /// Takes a record apart.
-pub(super) fn take_apart<R: Serialize>(record: &R) -> Result<Vec<Part>, Unstorable> {
+pub(super) fn serialize<R: Serialize>(record: &R) -> Result<Vec<Part>, Unstorable> {
     record.serialize(Flat { parts: Vec::new() })
 }
 
@@ -118,7 +118,7 @@ impl ser::SerializeStruct for Flat {
         value: &T,
     ) -> Result<(), Unstorable> {
         let value = store(value).map_err(|error| error.at(name.as_bytes()))?;
-        let name = (Kind::Text, name.into());
+        let name = (ScalarKind::Text, name.into());
         self.parts.push(Part { name, value });
         Ok(())
     }

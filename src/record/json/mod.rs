@@ -2,7 +2,7 @@
 //!
 //! Knows serde alone: to the rest of the crate it is a struct with one field of text, which is proved to come back.
 
-pub(crate) mod faithful;
+pub(crate) mod lossless;
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use serde::{
     ser::{self, SerializeStruct},
 };
 
-use self::faithful::to_text;
+use self::lossless::to_text;
 use super::fields::JSON;
 
 /// A record of any shape, nested ones too: stored as JSON text in the one field `json`.

@@ -1,8 +1,8 @@
 //! The look at a cluster before anything is built on it.
 
-use super::{ClusterStore, parallel::at_the_same_time, redirect::Announced};
+use super::{ClusterStore, parallel::in_parallel, redirect::UnreachableAnnounced};
 use crate::{
-    redis::{error::is_away, server_info::Kin},
+    redis::{error::is_away, server_info::ServerMode},
     store::Failure,
     telemetry::trace,
 };
@@ -11,10 +11,10 @@ impl ClusterStore {
     /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong with the address, the
     /// password or the permissions shows here. One that is away may come back, or be replaced, if others are there.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.atlas.survey()?;
-        let map = self.atlas.map();
+        self.topology.discover()?;
+        let map = self.topology.map();
         let masters = map.masters();
-        let checked = at_the_same_time(&masters, |master| master.store.check(Kin::Node));
+        let checked = in_parallel(&masters, |master| master.store.check(ServerMode::Node));
         let mut away = Vec::new();
         for failure in checked.into_iter().filter_map(Result::err) {
             if !is_away(&failure) {
@@ -25,7 +25,7 @@ impl ClusterStore {
         if away.len() == masters.len()
             && let Some(first) = away.first()
         {
-            return Err(Announced::failure(first));
+            return Err(UnreachableAnnounced::failure(first));
         }
         for failure in away {
             trace::warn!("a master of the cluster is away: {failure}");

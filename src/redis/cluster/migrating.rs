@@ -23,22 +23,22 @@ use crate::{
     redis::{
         command::{entry, entry_with_ttl},
         pipeline,
-        pool::Conduct,
+        pool::RetryPolicy,
         single::RedisStore,
     },
     store::{Entry, Failure, TtlRemaining, keys::Keys, token::Token},
 };
 
 impl ClusterStore {
-    pub(super) fn invalidate_apart(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.end_wherever(&keys.lease, true)?;
-        self.end_wherever(&keys.data, false)
+    pub(super) fn invalidate_migrating(&self, keys: &Keys) -> Result<bool, Failure> {
+        self.delete_at_both_nodes(&keys.lease, true)?;
+        self.delete_at_both_nodes(&keys.data, false)
     }
 
     /// Ends a key at each of the two nodes: the old one sends to the new one only those who ask for what it hasn't, so that is
     /// asked again. True: at one of them something stood there.
-    fn end_wherever(&self, key: &str, is_lease: bool) -> Result<bool, Failure> {
-        let end = || self.at(key, |store, asking| store.end_alone(key, is_lease, asking));
+    fn delete_at_both_nodes(&self, key: &str, is_lease: bool) -> Result<bool, Failure> {
+        let end = || self.at(key, |store, asking| store.delete_key(key, is_lease, asking));
         let (here, there) = (end()?, end()?);
         Ok(here || there)
     }
@@ -48,13 +48,13 @@ impl ClusterStore {
 type Asked = (Value, RedisResult<i64>, Value, RedisResult<Value>);
 
 impl RedisStore {
-    fn end_alone(&self, key: &str, is_lease: bool, asking: bool) -> Result<bool, Failure> {
-        let end_alone = &self.scripts.end_alone;
-        self.run_replicated(Conduct::Repeatable, |connection| {
-            end_alone.load(connection)?;
+    fn delete_key(&self, key: &str, is_lease: bool, asking: bool) -> Result<bool, Failure> {
+        let delete_key = &self.scripts.delete_key;
+        self.run_replicated(RetryPolicy::Idempotent, |connection| {
+            delete_key.load(connection)?;
             let nonce = is_lease.then(Token::random);
             let nonce = nonce.as_ref().map_or(&[][..], |nonce| nonce.as_bytes());
-            let mut request = end_alone.request_on(key);
+            let mut request = delete_key.request_on(key);
             request.arg(nonce).arg(self.tells());
             if asking {
                 // The word that lets in who was sent here.
@@ -64,19 +64,19 @@ impl RedisStore {
         })
     }
 
-    /// The first look at a key that the node has not in its charge yet.
+    /// The first look at a key that the node has not in its probe_key yet.
     pub(super) fn read_asking(
         &self,
         data: &str,
         with_ttl: bool,
     ) -> Result<(Entry, TtlRemaining), Failure> {
-        self.run(Conduct::Repeatable, |connection| {
-            let mut look = redis::pipe();
-            look.ignore_errors();
+        self.run(RetryPolicy::Idempotent, |connection| {
+            let mut request = redis::pipe();
+            request.ignore_errors();
             // In this order, as in `command.rs`.
-            look.cmd("ASKING").cmd("PTTL").arg(data);
-            look.cmd("ASKING").cmd("HGETALL").arg(data);
-            let (_, left, _, fields): Asked = pipeline::query(&look, connection)?;
+            request.cmd("ASKING").cmd("PTTL").arg(data);
+            request.cmd("ASKING").cmd("HGETALL").arg(data);
+            let (_, left, _, fields): Asked = pipeline::query(&request, connection)?;
             if with_ttl {
                 entry_with_ttl(left, fields)
             } else {

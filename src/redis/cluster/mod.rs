@@ -26,18 +26,19 @@ use std::{sync::Arc, thread, time::Duration};
 use redis::Client;
 
 use self::{
-    node::{Node, Terms},
-    redirect::{Astray, Redirect, Torn},
+    node::{Node, NodeConfig},
+    redirect::{Redirect, SlotMigrating, TooManyRedirects},
     slots::slot_of,
-    topology::Atlas,
-    tracking::{Choir, Conducted},
+    topology::Topology,
+    tracking::{ClusterSubscription, SubscriptionHandle},
 };
 use super::single::RedisStore;
 use crate::{
     record::fields::Fields,
     store::{
-        Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
-        Refresh, Scanned, Store, Symptom, Tracking, TtlRemaining, Update, keys::Keys, token::Token,
+        Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, Cursor, Entry,
+        Failure, FailureKind, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store,
+        Subscription, TtlRemaining, Update, keys::Keys, token::Token,
     },
     util::random::shortened,
 };
@@ -46,19 +47,23 @@ use crate::{
 /// because that was just then.
 const MOST_REDIRECTS: u32 = 5;
 
-/// The pause before the third redirection is followed, doubled before each further one: 28 ms in all.
+/// The pause before the third redirection is sentinel_master, doubled before each further one: 28 ms in all.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 
 /// The nodes of a cluster, and what is known of who has which slot.
 pub(crate) struct ClusterStore {
-    atlas: Arc<Atlas>,
+    topology: Arc<Topology>,
 }
 
 impl ClusterStore {
     /// Opens no connection. Each seed leads to a port.
-    pub(crate) fn new(seeds: Vec<Client>, terms: Terms, probe_interval: Duration) -> ClusterStore {
+    pub(crate) fn new(
+        seeds: Vec<Client>,
+        terms: NodeConfig,
+        probe_interval: Duration,
+    ) -> ClusterStore {
         ClusterStore {
-            atlas: Atlas::new(seeds, terms, probe_interval),
+            topology: Topology::new(seeds, terms, probe_interval),
         }
     }
 
@@ -69,7 +74,7 @@ impl ClusterStore {
         key: &str,
         mut step: impl FnMut(&RedisStore, bool) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut node = self.atlas.owner(slot_of(key))?;
+        let mut node = self.topology.owner(slot_of(key))?;
         let mut asking = false;
         for redirects in 0..=MOST_REDIRECTS {
             // Once or twice is the way of clusters; more often, the nodes don't agree yet.
@@ -80,21 +85,24 @@ impl ClusterStore {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            match Redirect::of(&failure, &node.place) {
+            match Redirect::of(&failure, &node.address) {
                 Some(Redirect::Moved(slot, to)) => {
-                    node = self.atlas.moved(slot, &to)?;
+                    node = self.topology.moved(slot, &to)?;
                     asking = false;
                 }
                 Some(Redirect::Ask(to)) => {
-                    node = self.atlas.node(&to)?;
+                    node = self.topology.node(&to)?;
                     asking = true;
                 }
-                Some(Redirect::Torn) => return Err(Torn::failure()),
+                Some(Redirect::SlotMigrating) => return Err(SlotMigrating::failure()),
                 None => return Err(failure),
             }
         }
         let times = MOST_REDIRECTS + 1;
-        Err(Failure::new(Symptom::Partly, Astray { times }))
+        Err(Failure::new(
+            FailureKind::Partial,
+            TooManyRedirects { times },
+        ))
     }
 
     /// The same for a step with both keys of a record, which is refused where its slot is being moved.
@@ -105,7 +113,7 @@ impl ClusterStore {
     ) -> Result<T, Failure> {
         self.at(&keys.data, |store, asking| {
             if asking {
-                return Err(Torn::failure());
+                return Err(SlotMigrating::failure());
             }
             step(store)
         })
@@ -122,18 +130,18 @@ impl ClusterStore {
 
     /// What says nothing of the other nodes, if there are others that answer.
     fn partly(&self, failure: Failure) -> Failure {
-        if failure.symptom != Symptom::Silent {
+        if failure.kind != FailureKind::Unavailable {
             return failure;
         }
-        self.atlas.call_mender();
-        let map = self.atlas.map();
+        self.topology.start_recovery();
+        let map = self.topology.map();
         let is_all = map.nodes().len() < 2 || map.nodes().iter().all(|node| node.is_broken());
-        let symptom = if is_all {
-            Symptom::Silent
+        let kind = if is_all {
+            FailureKind::Unavailable
         } else {
-            Symptom::Partly
+            FailureKind::Partial
         };
-        Failure { symptom, ..failure }
+        Failure { kind, ..failure }
     }
 
     fn look(&self, data: &str, with_ttl: bool) -> Result<(Entry, TtlRemaining), Failure> {
@@ -163,9 +171,9 @@ impl Store for ClusterStore {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        look: bool,
+        recheck: bool,
     ) -> Result<Acquire, Failure> {
-        self.with(keys, |store| store.acquire(keys, token, lease_ttl, look))
+        self.with(keys, |store| store.acquire(keys, token, lease_ttl, recheck))
     }
 
     fn refresh(
@@ -190,7 +198,7 @@ impl Store for ClusterStore {
 
     /// Not asked of a node that is silent: a lease lapses, and whoever gives it back renews others.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
-        if self.atlas.owner(slot_of(&keys.data))?.is_silent() {
+        if self.topology.owner(slot_of(&keys.data))?.is_silent() {
             return Ok(false);
         }
         self.with(keys, |store| store.release(keys, token))
@@ -213,40 +221,44 @@ impl Store for ClusterStore {
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.or_apart(keys, self.with(keys, |store| store.invalidate(keys)))
+        self.or_migrating(keys, self.with(keys, |store| store.invalidate(keys)))
     }
 
-    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+    fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
         self.invalidate_many(all)
     }
 
-    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+    fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
         self.read_many(all)
     }
 
-    fn read_all_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+    fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
         self.read_many_with_ttl(all)
     }
 
-    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
+    fn acquire_all(
+        &self,
+        questions: &[AcquireRequest<'_>],
+        lease_ttl: Duration,
+    ) -> BatchResult<Acquire> {
         self.acquire_many(questions, lease_ttl)
     }
 
-    fn refresh_all(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+    fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
         self.refresh_many(all, lease_ttl)
     }
 
-    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
+    fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         self.finish_many(loads)
     }
 
-    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         self.scan_step(prefix, kind, cursor)
     }
 
     /// While the record's slot is being moved, it is ended, and doesn't keep its grace.
     fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
-        self.or_apart(keys, self.with(keys, |store| store.expire(keys, stay)))
+        self.or_migrating(keys, self.with(keys, |store| store.expire(keys, stay)))
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
@@ -255,7 +267,7 @@ impl Store for ClusterStore {
 
     /// While the record's slot is being moved, it is invalidated, and this writer's place in the guard lapses.
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
-        self.or_apart(keys, self.with(keys, |store| store.unguard(keys, writer)))
+        self.or_migrating(keys, self.with(keys, |store| store.unguard(keys, writer)))
     }
 
     fn update_field(
@@ -281,20 +293,25 @@ impl Store for ClusterStore {
         self.look(data, true).map(|(_, left)| left)
     }
 
-    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        let atlas = Arc::downgrade(&self.atlas);
-        let choir = Choir::new(prefix, bound, ear, move || {
-            if let Some(atlas) = atlas.upgrade() {
-                atlas.call_mender();
+    fn track(
+        &self,
+        prefix: &str,
+        bound: Duration,
+        listener: Arc<dyn ChangeListener>,
+    ) -> Option<Subscription> {
+        let topology = Arc::downgrade(&self.topology);
+        let subscription = ClusterSubscription::new(prefix, bound, listener, move || {
+            if let Some(topology) = topology.upgrade() {
+                topology.start_recovery();
             }
         });
-        self.atlas.tell(&choir);
-        Some(Tracking::new(Conducted(choir)))
+        self.topology.tell(&subscription);
+        Some(Subscription::new(SubscriptionHandle(subscription)))
     }
 
     /// Answered if any node answers.
     fn ping(&self) -> Result<(), Failure> {
-        let map = self.atlas.map();
+        let map = self.topology.map();
         let mut failure = None;
         for node in map.nodes() {
             match node.probe() {
@@ -302,7 +319,7 @@ impl Store for ClusterStore {
                 Err(silent) => failure = Some(silent),
             }
         }
-        self.atlas.call_mender();
+        self.topology.start_recovery();
         failure.map_or(Ok(()), Err)
     }
 

@@ -13,24 +13,24 @@ use redis::{
     Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value, cmd,
 };
 
-use super::slots::{Place, Range, ranges};
+use super::slots::{NodeAddress, Range, ranges};
 use crate::{
     redis::{
         connect::elsewhere,
-        endpoint::Source,
-        error::{AtServer, Silent},
-        pool::Conduct,
+        endpoint::Endpoint,
+        error::{AtServer, Timeout},
+        pool::RetryPolicy,
         script::nonsense,
         single::RedisStore,
         timeouts::Timeouts,
     },
-    store::{Failure, Symptom},
+    store::{Failure, FailureKind},
     util::breaker::Breaker,
 };
 
 /// What all nodes have in common.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct NodeConfig {
     /// To each node.
     pub(crate) pool_size: u32,
     pub(crate) timeouts: Timeouts,
@@ -44,9 +44,9 @@ pub(crate) struct Terms {
 const WITHOUT_SLOTS: Duration = Duration::from_secs(10);
 
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) address: NodeAddress,
     pub(super) store: RedisStore,
-    /// Turns away those who ask a node that is known not to answer. That of the link counts for all nodes together.
+    /// Turns away those who ask a node that is known not to answer. That of the client counts for all nodes together.
     breaker: Breaker,
     /// It has been waited for in vain, and has not answered since.
     is_silent: AtomicBool,
@@ -55,10 +55,14 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(source: impl Into<Source>, place: Place, terms: Terms) -> Node {
+    pub(super) fn new(
+        endpoint: impl Into<Endpoint>,
+        address: NodeAddress,
+        terms: NodeConfig,
+    ) -> Node {
         Node {
-            place,
-            store: RedisStore::new(source, terms.pool_size, terms.timeouts, terms.replicas),
+            address,
+            store: RedisStore::new(endpoint, terms.pool_size, terms.timeouts, terms.replicas),
             breaker: Breaker::new(terms.breaker_threshold),
             is_silent: AtomicBool::new(false),
             heard_of: Mutex::default(),
@@ -82,8 +86,8 @@ impl Node {
         step: impl FnOnce(&RedisStore) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         if let Some(cause) = self.breaker.refusal() {
-            let symptom = Symptom::Silent;
-            return Err(Failure { symptom, cause });
+            let kind = FailureKind::Unavailable;
+            return Err(Failure { kind, cause });
         }
         let failure = match step(&self.store) {
             Ok(answer) => {
@@ -92,20 +96,20 @@ impl Node {
             }
             Err(failure) => failure,
         };
-        match failure.symptom {
-            Symptom::Silent => {
-                if failure.cause.is::<Silent>() {
+        match failure.kind {
+            FailureKind::Unavailable => {
+                if failure.cause.is::<Timeout>() {
                     self.is_silent.store(true, Ordering::Relaxed);
                 }
                 let failure = self.named(failure);
                 self.breaker.failed(&failure.clone().at("request"));
                 Err(failure)
             }
-            Symptom::Refused => {
+            FailureKind::Rejected => {
                 self.answered();
                 Err(failure)
             }
-            Symptom::Crowded | Symptom::Partly => Err(failure),
+            FailureKind::Saturated | FailureKind::Partial => Err(failure),
         }
     }
 
@@ -118,14 +122,14 @@ impl Node {
     }
 
     /// With its address, since there are others.
-    pub(super) fn named(&self, Failure { symptom, cause }: Failure) -> Failure {
-        let address = self.place.to_string();
+    pub(super) fn named(&self, Failure { kind, cause }: Failure) -> Failure {
+        let address = self.address.to_string();
         let cause = Arc::new(AtServer {
             address,
             cause,
             hint: None,
         });
-        Failure { symptom, cause }
+        Failure { kind, cause }
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -147,7 +151,7 @@ impl Node {
         let mut probed = self.is_well();
         if probed
             .as_ref()
-            .is_err_and(|failure| failure.symptom == Symptom::Refused)
+            .is_err_and(|failure| failure.kind == FailureKind::Rejected)
         {
             // An answer, too: to a user who may not ask for the state of the cluster.
             probed = Ok(());
@@ -161,7 +165,7 @@ impl Node {
 
     /// Whether it does what it is asked. One that is cut off from the others answers a `PING`.
     fn is_well(&self) -> Result<(), Failure> {
-        let state: String = self.store.run(Conduct::Repeatable, |connection| {
+        let state: String = self.store.run(RetryPolicy::Idempotent, |connection| {
             cmd("CLUSTER").arg("INFO").query(connection)
         })?;
         if state.contains("cluster_state:fail") {
@@ -170,8 +174,8 @@ impl Node {
                 "the cluster is down",
             );
             let down = Arc::new(redis::RedisError::from(down));
-            let (symptom, cause) = (Symptom::Silent, down);
-            return Err(Failure { symptom, cause });
+            let (kind, cause) = (FailureKind::Unavailable, down);
+            return Err(Failure { kind, cause });
         }
         Ok(())
     }
@@ -179,30 +183,30 @@ impl Node {
 
 /// Which slots are whose, as the node at this address says it. On a connection of its own: that works also where all in
 /// its pool are in use.
-pub(super) fn slots_by(source: &Source, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
-    let said_by = place_of(source.info());
-    source.run_alone(timeouts, |opened| {
+pub(super) fn slots_by(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
+    let reported_by = address_of(endpoint.info());
+    endpoint.run_alone(timeouts, |opened| {
         let said: Value = cmd("CLUSTER").arg("SLOTS").query(&mut opened.connection)?;
-        said_by
+        reported_by
             .as_ref()
-            .and_then(|said_by| ranges(said, said_by))
+            .and_then(|reported_by| ranges(said, reported_by))
             .ok_or_else(|| nonsense("CLUSTER SLOTS answers with slots and their nodes"))
     })
 }
 
 /// Where an address leads; `None`: to no port.
-pub(super) fn place_of(info: &ConnectionInfo) -> Option<Place> {
+pub(super) fn address_of(info: &ConnectionInfo) -> Option<NodeAddress> {
     let (host, port) = match info.addr() {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
             (host.clone(), *port)
         }
         _ => return None,
     };
-    Some(Place { host, port })
+    Some(NodeAddress { host, port })
 }
 
 /// A client of another node: with the same login, by TLS if this one is.
-pub(super) fn client_of(info: &ConnectionInfo, place: &Place) -> RedisResult<Client> {
-    let (host, port) = (place.host.clone(), place.port);
+pub(super) fn client_of(info: &ConnectionInfo, address: &NodeAddress) -> RedisResult<Client> {
+    let (host, port) = (address.host.clone(), address.port);
     Client::open(info.clone().set_addr(elsewhere(info.addr(), host, port)))
 }

@@ -7,10 +7,7 @@ use std::{panic::resume_unwind, thread};
 const AT_ONCE: usize = 8;
 
 /// Each of them, on threads of their own where there are several.
-pub(super) fn at_the_same_time<S: Sync, T: Send>(
-    shares: &[S],
-    ask: impl Fn(&S) -> T + Sync,
-) -> Vec<T> {
+pub(super) fn in_parallel<S: Sync, T: Send>(shares: &[S], ask: impl Fn(&S) -> T + Sync) -> Vec<T> {
     let threads = shares.len().min(AT_ONCE);
     if threads < 2 {
         return shares.iter().map(ask).collect();
@@ -54,7 +51,7 @@ mod tests {
     fn what_is_asked_at_the_same_time_comes_back_in_order() {
         for count in [0, 1, 2, 7, 8, 9, 30] {
             let all: Vec<usize> = (0..count).collect();
-            assert_eq!(at_the_same_time(&all, |item| *item), all);
+            assert_eq!(in_parallel(&all, |item| *item), all);
         }
     }
 
@@ -65,7 +62,7 @@ mod tests {
             let ended = AtomicU32::new(0);
             let all: Vec<usize> = (0..8).collect();
             let asked = catch_unwind(AssertUnwindSafe(|| {
-                at_the_same_time(&all, |item| {
+                in_parallel(&all, |item| {
                     assert!(!panics.contains(item), "the node's own");
                     ended.fetch_add(1, SeqCst);
                 })

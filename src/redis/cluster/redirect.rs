@@ -4,32 +4,34 @@ use std::{error::Error as StdError, fmt};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::slots::{Place, Slot, host_and_port};
-use crate::store::{Failure, Symptom};
+use super::slots::{NodeAddress, Slot, host_and_port};
+use crate::store::{Failure, FailureKind};
 
 pub(super) enum Redirect {
     /// The slot is another node's.
-    Moved(Slot, Place),
+    Moved(Slot, NodeAddress),
     /// The slot is being moved to this one, and the key is there already, or would be. For this once.
-    Ask(Place),
+    Ask(NodeAddress),
     /// The slot is being moved, and one key is here and another there, as far as anybody knows.
-    Torn,
+    SlotMigrating,
 }
 
 impl Redirect {
     /// `None`: it failed for another reason. The request was not done.
-    pub(super) fn of(failure: &Failure, said_by: &Place) -> Option<Redirect> {
+    pub(super) fn of(failure: &Failure, reported_by: &NodeAddress) -> Option<Redirect> {
         let error = failure.cause.downcast_ref::<RedisError>()?;
         let to = || {
-            let (place, slot) = error.redirect_node()?;
-            Some((Slot::new(slot)?, Place::parse(place, said_by)?))
+            let (address, slot) = error.redirect_node()?;
+            Some((Slot::new(slot)?, NodeAddress::parse(address, reported_by)?))
         };
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => {
-                to().map(|(slot, place)| Redirect::Moved(slot, place))
+                to().map(|(slot, address)| Redirect::Moved(slot, address))
             }
-            ErrorKind::Server(ServerErrorKind::Ask) => to().map(|(_, place)| Redirect::Ask(place)),
-            ErrorKind::Server(ServerErrorKind::TryAgain) => Some(Redirect::Torn),
+            ErrorKind::Server(ServerErrorKind::Ask) => {
+                to().map(|(_, address)| Redirect::Ask(address))
+            }
+            ErrorKind::Server(ServerErrorKind::TryAgain) => Some(Redirect::SlotMigrating),
             _ => None,
         }
     }
@@ -41,45 +43,46 @@ pub(crate) fn redirects_nowhere(error: &RedisError) -> bool {
         return false;
     };
     let target = error.redirect_node();
-    target.is_none_or(|(place, slot)| Slot::new(slot).is_none() || host_and_port(place).is_none())
+    target
+        .is_none_or(|(address, slot)| Slot::new(slot).is_none() || host_and_port(address).is_none())
 }
 
 /// A slot is being moved. Both keys of a record are in it, and a cluster does nothing with two keys of which one may be there
 /// and the other here.
 #[derive(Debug)]
-pub(super) struct Torn;
+pub(super) struct SlotMigrating;
 
-impl Torn {
+impl SlotMigrating {
     pub(super) fn failure() -> Failure {
-        Failure::new(Symptom::Refused, Torn)
+        Failure::new(FailureKind::Rejected, SlotMigrating)
     }
 
     pub(super) fn is(failure: &Failure) -> bool {
-        failure.cause.is::<Torn>()
+        failure.cause.is::<SlotMigrating>()
     }
 }
 
-impl fmt::Display for Torn {
+impl fmt::Display for SlotMigrating {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the record's slot is being moved to another node of the cluster")
     }
 }
 
-impl StdError for Torn {}
+impl StdError for SlotMigrating {}
 
 /// Nobody is where the cluster says that its nodes are; others may be able to go there.
 #[derive(Debug)]
-pub(super) struct Announced(Failure);
+pub(super) struct UnreachableAnnounced(Failure);
 
-impl Announced {
+impl UnreachableAnnounced {
     pub(super) fn failure(away: &Failure) -> Failure {
-        Failure::new(away.symptom, Announced(away.clone()))
+        Failure::new(away.kind, UnreachableAnnounced(away.clone()))
     }
 }
 
-impl fmt::Display for Announced {
+impl fmt::Display for UnreachableAnnounced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Announced(away) = self;
+        let UnreachableAnnounced(away) = self;
         write!(
             f,
             "{away}; that address is what the cluster calls its node, which may be told another \
@@ -88,7 +91,7 @@ impl fmt::Display for Announced {
     }
 }
 
-impl StdError for Announced {
+impl StdError for UnreachableAnnounced {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.0)
     }
@@ -96,11 +99,11 @@ impl StdError for Announced {
 
 /// Nodes that send from one to the other.
 #[derive(Debug)]
-pub(super) struct Astray {
+pub(super) struct TooManyRedirects {
     pub(super) times: u32,
 }
 
-impl fmt::Display for Astray {
+impl fmt::Display for TooManyRedirects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -110,4 +113,4 @@ impl fmt::Display for Astray {
     }
 }
 
-impl StdError for Astray {}
+impl StdError for TooManyRedirects {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     node::Node,
-    slots::{Place, Range, SLOTS, Slot},
+    slots::{NodeAddress, Range, SLOTS, Slot},
 };
 use crate::store::Failure;
 
@@ -14,27 +14,27 @@ use crate::store::Failure;
 const NOBODY: u16 = u16::MAX;
 
 #[derive(Clone)]
-pub(super) struct Map {
+pub(super) struct SlotMap {
     /// No two at the same place.
     nodes: Vec<Arc<Node>>,
     /// For each slot, which of the nodes has it.
     owners: Box<[u16]>,
 }
 
-impl Map {
+impl SlotMap {
     /// Where nothing is known but some nodes.
-    pub(super) fn of(nodes: Vec<Arc<Node>>) -> Map {
+    pub(super) fn of(nodes: Vec<Arc<Node>>) -> SlotMap {
         let owners = vec![NOBODY; usize::from(SLOTS)].into();
-        Map { nodes, owners }
+        SlotMap { nodes, owners }
     }
 
     /// As a node tells it. Nodes that are known stay what they are, with their connections; the others are opened.
-    pub(super) fn drawn(
+    pub(super) fn rebuild(
         &self,
         ranges: &[Range],
-        open: impl Fn(&Place) -> Result<Arc<Node>, Failure>,
-    ) -> Result<Map, Failure> {
-        let mut map = Map::of(Vec::new());
+        open: impl Fn(&NodeAddress) -> Result<Arc<Node>, Failure>,
+    ) -> Result<SlotMap, Failure> {
+        let mut map = SlotMap::of(Vec::new());
         for range in ranges {
             let at = match (map.index(&range.master), self.at(&range.master)) {
                 (Some(at), _) => at,
@@ -44,7 +44,7 @@ impl Map {
             map.owners[range.first.index()..=range.last.index()].fill(at);
         }
         for node in &self.nodes {
-            if node.is_heard_of() && map.index(&node.place).is_none() {
+            if node.is_heard_of() && map.index(&node.address).is_none() {
                 map.add(Arc::clone(node));
             }
         }
@@ -58,21 +58,21 @@ impl Map {
     }
 
     /// The same with a node more.
-    pub(super) fn with(&self, node: Arc<Node>) -> Map {
+    pub(super) fn with(&self, node: Arc<Node>) -> SlotMap {
         let mut map = self.clone();
         map.add(node);
         map
     }
 
     /// The same with a slot at this place, whose node is known.
-    pub(super) fn moved(&self, slot: Slot, to: &Place) -> Map {
+    pub(super) fn moved(&self, slot: Slot, to: &NodeAddress) -> SlotMap {
         let mut map = self.clone();
         map.owners[slot.index()] = map.index(to).unwrap_or(NOBODY);
         map
     }
 
-    fn index(&self, place: &Place) -> Option<u16> {
-        let at = self.nodes.iter().position(|node| node.place == *place);
+    fn index(&self, address: &NodeAddress) -> Option<u16> {
+        let at = self.nodes.iter().position(|node| node.address == *address);
         at.and_then(|at| u16::try_from(at).ok())
     }
 
@@ -80,8 +80,8 @@ impl Map {
         &self.nodes
     }
 
-    pub(super) fn at(&self, place: &Place) -> Option<&Arc<Node>> {
-        self.nodes.iter().find(|node| node.place == *place)
+    pub(super) fn at(&self, address: &NodeAddress) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|node| node.address == *address)
     }
 
     /// Who has a slot; where nobody knows, somebody, who will say.
@@ -94,8 +94,8 @@ impl Map {
     }
 
     /// Whether this is the node of a slot.
-    pub(super) fn owns(&self, place: &Place, slot: Slot) -> bool {
-        self.index(place) == Some(self.owners[slot.index()])
+    pub(super) fn owns(&self, address: &NodeAddress, slot: Slot) -> bool {
+        self.index(address) == Some(self.owners[slot.index()])
     }
 
     /// Those that have any slots.

@@ -18,25 +18,25 @@ pub(super) fn slot_of(key: &str) -> Slot {
 
 /// Where a node listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct NodeAddress {
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-impl Place {
+impl NodeAddress {
     /// From `host:port`, as redirections have it.
-    pub(super) fn parse(text: &str, said_by: &Place) -> Option<Place> {
+    pub(super) fn parse(text: &str, reported_by: &NodeAddress) -> Option<NodeAddress> {
         let (host, port) = host_and_port(text)?;
-        Some(Place::of(host, port, said_by))
+        Some(NodeAddress::of(host, port, reported_by))
     }
 
     /// Of a node that doesn't know its own address, would not tell, or has no name where it is to have one: the host of the node
     /// that said so.
-    fn of(host: &str, port: u16, said_by: &Place) -> Place {
+    fn of(host: &str, port: u16, reported_by: &NodeAddress) -> NodeAddress {
         let is_known = !["", "?"].contains(&host);
-        let host = if is_known { host } else { &said_by.host };
+        let host = if is_known { host } else { &reported_by.host };
         let host = host.to_owned();
-        Place { host, port }
+        NodeAddress { host, port }
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok()?))
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
@@ -56,26 +56,29 @@ impl std::fmt::Display for Place {
 pub(super) struct Range {
     pub(super) first: Slot,
     pub(super) last: Slot,
-    pub(super) master: Place,
-    pub(super) replicas: Vec<Place>,
+    pub(super) master: NodeAddress,
+    pub(super) replicas: Vec<NodeAddress>,
 }
 
 /// What `CLUSTER SLOTS` says. `None`: nothing that makes sense.
-pub(super) fn ranges(reply: Value, said_by: &Place) -> Option<Vec<Range>> {
+pub(super) fn ranges(reply: Value, reported_by: &NodeAddress) -> Option<Vec<Range>> {
     let Value::Array(ranges) = reply else {
         return None;
     };
-    ranges.into_iter().map(|one| range(one, said_by)).collect()
+    ranges
+        .into_iter()
+        .map(|one| range(one, reported_by))
+        .collect()
 }
 
-fn range(reply: Value, said_by: &Place) -> Option<Range> {
+fn range(reply: Value, reported_by: &NodeAddress) -> Option<Range> {
     let Value::Array(parts) = reply else {
         return None;
     };
     let mut parts = parts.into_iter();
     let (first, last) = (number(&parts.next()?)?, number(&parts.next()?)?);
     let (first, last) = (Slot::new(first)?, Slot::new(last)?);
-    let mut nodes = parts.map(|node| place(node, said_by));
+    let mut nodes = parts.map(|node| node_address(node, reported_by));
     let master = nodes.next()??;
     let replicas = nodes.collect::<Option<_>>()?;
     (first <= last).then_some(Range {
@@ -86,7 +89,7 @@ fn range(reply: Value, said_by: &Place) -> Option<Range> {
     })
 }
 
-fn place(reply: Value, said_by: &Place) -> Option<Place> {
+fn node_address(reply: Value, reported_by: &NodeAddress) -> Option<NodeAddress> {
     let Value::Array(parts) = reply else {
         return None;
     };
@@ -100,7 +103,7 @@ fn place(reply: Value, said_by: &Place) -> Option<Place> {
     };
     // Behind its id stands the address of one that has no name.
     let address = (host == "?").then(|| address(parts.nth(1)?)).flatten();
-    Some(Place::of(&address.unwrap_or(host), port, said_by))
+    Some(NodeAddress::of(&address.unwrap_or(host), port, reported_by))
 }
 
 /// From names and values, of which one is the address.
@@ -119,7 +122,7 @@ fn number(value: &Value) -> Option<u16> {
 /// What a node has, as it says itself.
 ///
 /// In its answer to `CLUSTER NODES` its own line ends with its slots, `0-4 7 9`, and the marks of moves, `[7->-ID]` and `[8-<-ID]`.
-pub(super) struct Holding<'a> {
+pub(super) struct NodeSlots<'a> {
     /// Of the latest failover or move that gave it any.
     pub(super) epoch: &'a str,
     /// From the first to the last.
@@ -130,16 +133,16 @@ pub(super) struct Holding<'a> {
 /// A slot, and whether the node hands it over; else it is handed it.
 type Mark = (Slot, bool);
 
-impl<'a> Holding<'a> {
+impl<'a> NodeSlots<'a> {
     /// `None`: nothing that makes sense.
-    pub(super) fn of(nodes: &'a str) -> Option<Holding<'a>> {
+    pub(super) fn of(nodes: &'a str) -> Option<NodeSlots<'a>> {
         let own = nodes.lines().find(|line| line.contains("myself"))?;
-        // Id, address, flags, master, ping, pong, epoch, state of the link.
+        // Id, address, flags, master, ping, pong, epoch, state of the client.
         let mut parts = own.split(' ').skip(6);
         let epoch = parts.next()?;
         let parts = parts.skip(1).filter(|part| !part.is_empty());
         let (marks, slots): (Vec<_>, Vec<_>) = parts.partition(|part| part.starts_with('['));
-        Some(Holding {
+        Some(NodeSlots {
             epoch,
             slots: slots.into_iter().map(slots_from).collect::<Option<_>>()?,
             marks: marks.into_iter().map(mark_from).collect::<Option<_>>()?,
@@ -178,8 +181,8 @@ fn mark_from(text: &str) -> Option<Mark> {
 mod tests {
     use super::*;
 
-    fn here() -> Place {
-        Place {
+    fn here() -> NodeAddress {
+        NodeAddress {
             host: "here".to_owned(),
             port: 7000,
         }
@@ -197,13 +200,13 @@ mod tests {
 
     #[test]
     fn a_redirection_without_a_host_is_to_the_one_who_said_so() {
-        let place = |text| Place::parse(text, &here()).map(|place| place.to_string());
-        assert_eq!(place("10.0.0.1:7001").as_deref(), Some("10.0.0.1:7001"));
-        assert_eq!(place(":7001").as_deref(), Some("here:7001"));
+        let parsed = |text| NodeAddress::parse(text, &here()).map(|address| address.to_string());
+        assert_eq!(parsed("10.0.0.1:7001").as_deref(), Some("10.0.0.1:7001"));
+        assert_eq!(parsed(":7001").as_deref(), Some("here:7001"));
         // Of a node that is to have a name, and has none.
-        assert_eq!(place("?:7001").as_deref(), Some("here:7001"));
-        assert_eq!(place("::1:7001").as_deref(), Some("::1:7001"));
-        assert_eq!(place("nonsense"), None);
+        assert_eq!(parsed("?:7001").as_deref(), Some("here:7001"));
+        assert_eq!(parsed("::1:7001").as_deref(), Some("::1:7001"));
+        assert_eq!(parsed("nonsense"), None);
     }
 
     #[test]
@@ -222,7 +225,7 @@ mod tests {
         let ranges = |reply| ranges(reply, &here());
         let read = ranges(said).unwrap();
         let shown = |range: &Range| {
-            let replicas: Vec<_> = range.replicas.iter().map(Place::to_string).collect();
+            let replicas: Vec<_> = range.replicas.iter().map(NodeAddress::to_string).collect();
             let (first, last) = (range.first, range.last);
             format!("{first}-{last} {} [{}]", range.master, replicas.join(" "))
         };
@@ -257,9 +260,9 @@ mod tests {
             let other = "b 10.0.0.2:7000@17000 master - 0 0 2 connected 6 [6->-a]";
             let own = "a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected";
             let nodes = format!("{other}\n{own} {slots}\n");
-            let holding = Holding::of(&nodes).unwrap();
-            assert_eq!(holding.epoch, "1");
-            holding.being_moved().map(Slot::index)
+            let node_slots = NodeSlots::of(&nodes).unwrap();
+            assert_eq!(node_slots.epoch, "1");
+            node_slots.being_moved().map(Slot::index)
         };
         assert_eq!(of("0-4 7"), None);
         assert_eq!(of("0-4 7 [7->-b]"), Some(7));
@@ -268,10 +271,10 @@ mod tests {
         assert_eq!(of("0-4 7 [5->-b]"), None);
         assert_eq!(of("0-4 7 [3-<-b]"), None);
         assert_eq!(of("0-4 7 [5->-b] [3->-b]"), Some(3));
-        assert!(Holding::of("").is_none());
+        assert!(NodeSlots::of("").is_none());
         for wrong in ["0-16384", "16384", "5-4", "x", "0-4 [16384->-b]", "[x->-b]"] {
             let own = format!("a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected {wrong}");
-            assert!(Holding::of(&own).is_none(), "{wrong}");
+            assert!(NodeSlots::of(&own).is_none(), "{wrong}");
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What is known of a cluster, kept right: from what redirections say, and by asking its nodes.
 //!
-//! A redirection corrects one slot, before whoever was redirected goes on. And it calls the mender, which asks for all of
+//! A redirection corrects one slot, before whoever was redirected goes on. And it calls the recovery, which asks for all of
 //! them; so does a node that doesn't answer, until another has taken its place or it answers again. Nobody waits for that.
 //!
 //! # Locks
 //!
-//! `map` is held to take or replace the `Arc` in it, and not beyond; `drawing` by whoever replaces it, from before the new one
+//! `map` is held to take or replace the `Arc` in it, and not beyond; `rebuilding` by whoever replaces it, from before the new one
 //! is made until whoever listens has been told of it, so that they are told in the order in which the maps were drawn. First
-//! `drawing`, then `map`.
+//! `rebuilding`, then `map`.
 
 use std::{
     sync::{Arc, Weak},
@@ -18,93 +18,101 @@ use parking_lot::{Mutex, RwLock};
 use redis::Client;
 
 use super::{
-    node::{Node, Terms, client_of, place_of, slots_by},
-    parallel::at_the_same_time,
-    slot_map::Map,
-    slots::{Place, Range, Slot},
-    tracking::Choir,
+    node::{Node, NodeConfig, address_of, client_of, slots_by},
+    parallel::in_parallel,
+    slot_map::SlotMap,
+    slots::{NodeAddress, Range, Slot},
+    tracking::ClusterSubscription,
 };
 use crate::{
-    redis::{endpoint::Source, error},
-    store::{Failure, Symptom, token::Token},
+    redis::{endpoint::Endpoint, error},
+    store::{Failure, FailureKind, token::Token},
     telemetry::trace,
-    util::retry::Mender,
+    util::retry::RetryWorker,
 };
 
-pub(super) struct Atlas {
+pub(super) struct Topology {
     /// Those in the address. They are asked where no node that was heard of answers.
-    seeds: Vec<Source>,
-    terms: Terms,
-    map: RwLock<Arc<Map>>,
-    drawing: Mutex<()>,
+    seeds: Vec<Endpoint>,
+    terms: NodeConfig,
+    map: RwLock<Arc<SlotMap>>,
+    rebuilding: Mutex<()>,
     /// The replicas as they were told of last. Each may be a master by the time that no master answers any more.
-    replicas: Mutex<Vec<Place>>,
+    replicas: Mutex<Vec<NodeAddress>>,
     /// Those that listen to all masters.
-    choirs: Mutex<Vec<Weak<Choir>>>,
-    mender: Mender,
+    subscriptions: Mutex<Vec<Weak<ClusterSubscription>>>,
+    recovery: RetryWorker,
 }
 
-impl Atlas {
+impl Topology {
     /// One that knows nothing but these nodes. Connects to none.
-    pub(super) fn new(seeds: Vec<Client>, terms: Terms, probe_interval: Duration) -> Arc<Atlas> {
-        let seeds: Vec<_> = seeds.into_iter().map(Source::from).collect();
+    pub(super) fn new(
+        seeds: Vec<Client>,
+        terms: NodeConfig,
+        probe_interval: Duration,
+    ) -> Arc<Topology> {
+        let seeds: Vec<_> = seeds.into_iter().map(Endpoint::from).collect();
         let nodes = seeds.iter().filter_map(|seed| {
-            let place = place_of(seed.info())?;
-            Some(Arc::new(Node::new(seed.clone(), place, terms)))
+            let address = address_of(seed.info())?;
+            Some(Arc::new(Node::new(seed.clone(), address, terms)))
         });
-        let map = Map::of(nodes.collect());
-        Arc::new_cyclic(|atlas: &Weak<Atlas>| {
-            let atlas = Weak::clone(atlas);
-            Atlas {
+        let map = SlotMap::of(nodes.collect());
+        Arc::new_cyclic(|topology: &Weak<Topology>| {
+            let topology = Weak::clone(topology);
+            Topology {
                 seeds,
                 terms,
                 map: RwLock::new(Arc::new(map)),
-                drawing: Mutex::default(),
+                rebuilding: Mutex::default(),
                 replicas: Mutex::default(),
-                choirs: Mutex::default(),
+                subscriptions: Mutex::default(),
                 // One that is gone has nothing to mend.
-                mender: Mender::new(probe_interval, move || {
-                    atlas.upgrade().is_none_or(|atlas| atlas.is_mended())
+                recovery: RetryWorker::new(probe_interval, move || {
+                    topology
+                        .upgrade()
+                        .is_none_or(|topology| topology.try_recover())
                 }),
             }
         })
     }
 
-    pub(super) fn map(&self) -> Arc<Map> {
+    pub(super) fn map(&self) -> Arc<SlotMap> {
         Arc::clone(&self.map.read())
     }
 
     /// Who has this slot.
     pub(super) fn owner(&self, slot: Slot) -> Result<Arc<Node>, Failure> {
         let owner = self.map.read().owner(slot).cloned();
-        owner.ok_or_else(|| Failure::new(Symptom::Silent, "no node of the cluster is known"))
+        owner.ok_or_else(|| {
+            Failure::new(FailureKind::Unavailable, "no node of the cluster is known")
+        })
     }
 
     /// A node says that a slot is another's.
-    pub(super) fn moved(&self, slot: Slot, to: &Place) -> Result<Arc<Node>, Failure> {
+    pub(super) fn moved(&self, slot: Slot, to: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let node = self.node(to)?;
         {
-            let _drawing = self.drawing.lock();
+            let _drawing = self.rebuilding.lock();
             let map = self.map();
             if !map.owns(to, slot) {
                 self.replace(map.moved(slot, to));
             }
         }
-        self.call_mender();
+        self.start_recovery();
         Ok(node)
     }
 
     /// The node at a place that another one named.
-    pub(super) fn node(&self, place: &Place) -> Result<Arc<Node>, Failure> {
-        let _drawing = self.drawing.lock();
+    pub(super) fn node(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
+        let _drawing = self.rebuilding.lock();
         let map = self.map();
-        let known = map.at(place).cloned();
+        let known = map.at(address).cloned();
         let is_known = known.is_some();
-        let node = known.map_or_else(|| self.open(place), Ok)?;
+        let node = known.map_or_else(|| self.open(address), Ok)?;
         node.hear_of();
         // Before anybody can read from it: what is read there is not used near until it is listened to.
-        for choir in self.choirs() {
-            choir.expect(&node);
+        for subscription in self.subscriptions() {
+            subscription.expect(&node);
         }
         if !is_known {
             self.replace(map.with(Arc::clone(&node)));
@@ -112,41 +120,44 @@ impl Atlas {
         Ok(node)
     }
 
-    fn open(&self, place: &Place) -> Result<Arc<Node>, Failure> {
-        let source = self.source(place)?;
-        Ok(Arc::new(Node::new(source, place.clone(), self.terms)))
+    fn open(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
+        let endpoint = self.endpoint(address)?;
+        Ok(Arc::new(Node::new(endpoint, address.clone(), self.terms)))
     }
 
     /// A node at this place: with the same login as those in the address.
-    fn source(&self, place: &Place) -> Result<Source, Failure> {
+    fn endpoint(&self, address: &NodeAddress) -> Result<Endpoint, Failure> {
         let io = self.terms.timeouts.io;
         let seed = self.seeds.first().ok_or_else(|| {
-            Failure::new(Symptom::Silent, "the address of the cluster names no node")
+            Failure::new(
+                FailureKind::Unavailable,
+                "the address of the cluster names no node",
+            )
         })?;
-        let client = client_of(seed.info(), place).map_err(|error| error::failure(error, io))?;
+        let client = client_of(seed.info(), address).map_err(|error| error::failure(error, io))?;
         Ok(client.into())
     }
 
-    /// Under `drawing`.
-    fn replace(&self, map: Map) {
+    /// Under `rebuilding`.
+    fn replace(&self, map: SlotMap) {
         *self.map.write() = Arc::new(map);
     }
 
-    fn choirs(&self) -> Vec<Arc<Choir>> {
-        let mut choirs = self.choirs.lock();
-        choirs.retain(|choir| choir.strong_count() > 0);
-        choirs.iter().filter_map(Weak::upgrade).collect()
+    fn subscriptions(&self) -> Vec<Arc<ClusterSubscription>> {
+        let mut subscriptions = self.subscriptions.lock();
+        subscriptions.retain(|subscription| subscription.strong_count() > 0);
+        subscriptions.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Has somebody follow what is known, from now on.
-    pub(super) fn tell(&self, choir: &Arc<Choir>) {
-        let _drawing = self.drawing.lock();
-        self.choirs.lock().push(Arc::downgrade(choir));
-        choir.follow(&self.map());
+    pub(super) fn tell(&self, subscription: &Arc<ClusterSubscription>) {
+        let _drawing = self.rebuilding.lock();
+        self.subscriptions.lock().push(Arc::downgrade(subscription));
+        subscription.follow(&self.map());
     }
 
     /// Asks one node after the other which slots are whose, until one says.
-    pub(super) fn survey(&self) -> Result<(), Failure> {
+    pub(super) fn discover(&self) -> Result<(), Failure> {
         let map = self.map();
         let mut nodes: Vec<_> = map.nodes().iter().collect();
         // From anywhere, for the first may be one that has been left behind by the others.
@@ -156,9 +167,9 @@ impl Atlas {
             nodes.rotate_left(usize::try_from(first).unwrap_or_default());
         }
         nodes.sort_by_key(|node| node.is_broken());
-        let known = nodes.into_iter().map(|node| node.store.terms().0);
+        let known = nodes.into_iter().map(|node| node.store.config().0);
         let mut failure: Option<Failure> = None;
-        let mut said_by = |source: &Source| match slots_by(source, self.terms.timeouts) {
+        let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.terms.timeouts) {
             Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
             Err(refused) => {
                 // Rather why one would have nothing to do with us than that another one is away.
@@ -171,32 +182,34 @@ impl Atlas {
                 None
             }
         };
-        let mut ranges = known.chain(&self.seeds).find_map(&mut said_by);
+        let mut ranges = known.chain(&self.seeds).find_map(&mut reported_by);
         if ranges.is_none() {
             let replicas = self.replicas.lock().clone();
-            let mut sources = replicas.iter().filter_map(|place| self.source(place).ok());
-            ranges = sources.find_map(|source| said_by(&source));
+            let mut sources = replicas
+                .iter()
+                .filter_map(|address| self.endpoint(address).ok());
+            ranges = sources.find_map(|endpoint| reported_by(&endpoint));
         }
         match (ranges, failure) {
-            (Some(ranges), _) => self.draw(ranges),
+            (Some(ranges), _) => self.rebuild(ranges),
             (None, Some(failure)) => Err(failure),
             (None, None) => {
                 let nowhere = "no node of the cluster has any slots";
-                Err(Failure::new(Symptom::Silent, nowhere))
+                Err(Failure::new(FailureKind::Unavailable, nowhere))
             }
         }
     }
 
-    fn draw(&self, ranges: Vec<Range>) -> Result<(), Failure> {
-        let drawing = self.drawing.lock();
+    fn rebuild(&self, ranges: Vec<Range>) -> Result<(), Failure> {
+        let rebuilding = self.rebuilding.lock();
         let before = self.map();
-        let map = before.drawn(&ranges, |place| self.open(place))?;
+        let map = before.rebuild(&ranges, |address| self.open(address))?;
         let masters = map.masters();
         if masters
             .iter()
-            .any(|master| before.at(&master.place).is_none())
+            .any(|master| before.at(&master.address).is_none())
         {
-            let places: Vec<_> = masters.iter().map(|it| it.place.to_string()).collect();
+            let places: Vec<_> = masters.iter().map(|it| it.address.to_string()).collect();
             trace::info!("the masters of the cluster are {}", places.join(", "));
         }
         let mut replicas: Vec<_> = ranges
@@ -206,28 +219,31 @@ impl Atlas {
         replicas.sort();
         replicas.dedup();
         *self.replicas.lock() = replicas;
-        let choirs = self.choirs();
-        let gone: Vec<_> = choirs.iter().map(|choir| choir.follow(&map)).collect();
+        let subscriptions = self.subscriptions();
+        let gone: Vec<_> = subscriptions
+            .iter()
+            .map(|subscription| subscription.follow(&map))
+            .collect();
         self.replace(map);
-        drop(drawing);
+        drop(rebuilding);
         // Nobody is to wait for listeners that end.
         drop(gone);
         Ok(())
     }
 
     /// Something is not as it was.
-    pub(super) fn call_mender(&self) {
-        if let Err(error) = self.mender.call() {
+    pub(super) fn start_recovery(&self) {
+        if let Err(error) = self.recovery.call() {
             trace::error!("there is no thread to ask the nodes of the cluster with: {error}");
         }
     }
 
-    fn is_mended(&self) -> bool {
-        let surveyed = self.survey().is_ok();
+    fn try_recover(&self) -> bool {
+        let surveyed = self.discover().is_ok();
         let map = self.map();
         let suspect = map.nodes().iter().filter(|node| node.is_suspect());
         let suspect: Vec<_> = suspect.collect();
-        let probed = at_the_same_time(&suspect, |node| node.probe());
+        let probed = in_parallel(&suspect, |node| node.probe());
         surveyed && probed.iter().all(Result::is_ok)
     }
 }

@@ -21,7 +21,11 @@ impl Master {
 ///
 /// `is_all`: every sentinel has answered. Where all of them have lost count, because somebody has set them up anew, they are
 /// right nevertheless.
-pub(super) fn verdict(known: Option<&Master>, said: &[Master], is_all: bool) -> Option<Master> {
+pub(super) fn newest_master(
+    known: Option<&Master>,
+    said: &[Master],
+    is_all: bool,
+) -> Option<Master> {
     let latest = said.iter().map(|master| master.epoch).max()?;
     let mut best = said.iter().filter(|master| master.epoch == latest);
     let Some(known) = known else {
@@ -48,34 +52,43 @@ mod tests {
 
     #[test]
     fn the_first_answer_is_better_than_none() {
-        assert_eq!(verdict(None, &[], true), None);
-        assert_eq!(verdict(None, &[at(1, 0)], false), Some(at(1, 0)));
-        assert_eq!(verdict(None, &[at(1, 0), at(2, 3)], false), Some(at(2, 3)));
+        assert_eq!(newest_master(None, &[], true), None);
+        assert_eq!(newest_master(None, &[at(1, 0)], false), Some(at(1, 0)));
+        assert_eq!(
+            newest_master(None, &[at(1, 0), at(2, 3)], false),
+            Some(at(2, 3))
+        );
     }
 
     #[test]
     fn a_later_failover_prevails_whoever_tells_of_it() {
         let said = [at(1, 4), at(2, 5), at(1, 4)];
-        assert_eq!(verdict(Some(&at(1, 4)), &said, true), Some(at(2, 5)));
-        assert_eq!(verdict(Some(&at(1, 4)), &said[..2], false), Some(at(2, 5)));
+        assert_eq!(newest_master(Some(&at(1, 4)), &said, true), Some(at(2, 5)));
+        assert_eq!(
+            newest_master(Some(&at(1, 4)), &said[..2], false),
+            Some(at(2, 5))
+        );
     }
 
     #[test]
     fn a_sentinel_that_has_not_heard_of_it_changes_nothing() {
         let known = at(2, 5);
-        assert_eq!(verdict(Some(&known), &[at(1, 4)], false), None);
-        assert_eq!(verdict(Some(&known), &[at(1, 4), at(2, 5)], true), None);
-        assert_eq!(verdict(Some(&known), &[at(2, 5)], true), None);
+        assert_eq!(newest_master(Some(&known), &[at(1, 4)], false), None);
+        assert_eq!(
+            newest_master(Some(&known), &[at(1, 4), at(2, 5)], true),
+            None
+        );
+        assert_eq!(newest_master(Some(&known), &[at(2, 5)], true), None);
     }
 
     #[test]
     fn sentinels_that_were_all_set_up_anew_are_believed() {
         let known = at(2, 5);
         let said = [at(3, 0), at(3, 0)];
-        assert_eq!(verdict(Some(&known), &said, false), None);
-        assert_eq!(verdict(Some(&known), &said, true), Some(at(3, 0)));
+        assert_eq!(newest_master(Some(&known), &said, false), None);
+        assert_eq!(newest_master(Some(&known), &said, true), Some(at(3, 0)));
         assert_eq!(
-            verdict(Some(&known), &[at(3, 1), at(2, 1)], true),
+            newest_master(Some(&known), &[at(3, 1), at(2, 1)], true),
             Some(at(2, 1)),
             "of two that are as good, the one we have"
         );

@@ -30,7 +30,7 @@ use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use self::{
     client::Sentinel,
-    election::{Master, verdict},
+    election::{Master, newest_master},
 };
 use super::{
     connect::elsewhere,
@@ -40,9 +40,9 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
-    store::{Failure, Symptom},
+    store::{Failure, FailureKind},
     telemetry::trace,
-    util::worker::{End, Handle},
+    util::worker::{StopSignal, WorkerThread},
 };
 
 /// The longest pause between two rounds of questions. What a change is seen late by at most; a failover takes sentinels
@@ -51,7 +51,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// A server that has a name.
 #[derive(Debug)]
-pub(crate) struct Followed {
+pub(crate) struct SentinelMaster {
     name: String,
     /// How to log in to the server; the address in it is a sentinel's.
     login: ConnectionInfo,
@@ -80,7 +80,7 @@ enum Until {
     All,
 }
 
-impl Followed {
+impl SentinelMaster {
     /// Asks nobody yet. All the addresses have the login of the server, whose name the sentinels know; that of the sentinels
     /// is another, if they have one.
     pub(crate) fn new(
@@ -88,13 +88,13 @@ impl Followed {
         name: String,
         sentinel_login: Option<&RedisConnectionInfo>,
         timeouts: Timeouts,
-    ) -> Arc<Followed> {
+    ) -> Arc<SentinelMaster> {
         // An address names one at least.
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
         let own = own.set_skip_set_lib_name();
         let sentinel = |info: ConnectionInfo| Sentinel::new(info.set_redis_settings(own.clone()));
-        Arc::new(Followed {
+        Arc::new(SentinelMaster {
             name,
             login,
             timeouts,
@@ -117,14 +117,14 @@ impl Followed {
     }
 
     /// Goes on asking, until what this returns is dropped.
-    pub(crate) fn watch(self: &Arc<Followed>) -> Option<Handle> {
-        let followed = Arc::clone(self);
-        let run = move |end: &End| {
-            while !end.is_near_within(PERIOD) {
-                let _ = followed.ask_round(Until::All);
+    pub(crate) fn watch(self: &Arc<SentinelMaster>) -> Option<WorkerThread> {
+        let sentinel_master = Arc::clone(self);
+        let run = move |stop: &StopSignal| {
+            while !stop.wait(PERIOD) {
+                let _ = sentinel_master.ask_round(Until::All);
             }
         };
-        Handle::start("cache-aside-sentinel", run)
+        WorkerThread::start("cache-aside-sentinel", run)
             .inspect_err(|error| trace::error!("there is no thread to ask sentinels with: {error}"))
             .ok()
     }
@@ -140,7 +140,7 @@ impl Followed {
             known
         } else {
             self.ask_round(Until::All)?;
-            self.known().ok_or_else(|| Followed::nobody(&[]))?
+            self.known().ok_or_else(|| SentinelMaster::nobody(&[]))?
         };
         let refused = match self.open_at(&known, opening, timeouts, protocol) {
             Ok(opened) => return Ok(opened),
@@ -170,8 +170,8 @@ impl Followed {
         let at = (&info, &*self.epoch, opening);
         open_at(at, timeouts, protocol, |role| match role {
             Some(Role::Master) => Ok(()),
-            Some(Role::Replica) => Err(Failure::new(Symptom::Silent, REPLICA)),
-            None => Err(Failure::new(Symptom::Silent, NO_ROLE)),
+            Some(Role::Replica) => Err(Failure::new(FailureKind::Unavailable, REPLICA)),
+            None => Err(Failure::new(FailureKind::Unavailable, NO_ROLE)),
         })
     }
 
@@ -192,16 +192,16 @@ impl Followed {
                 Ok(master) => said.push(master),
                 Err(complaint) => complaints.push(complaint),
             }
-            if self.heed(&said, false) && until == Until::News {
+            if self.apply(&said, false) && until == Until::News {
                 break;
             }
         }
         if said.len() == round.sentinels.len() {
-            self.heed(&said, true);
+            self.apply(&said, true);
         }
         round.sentinels.sort_by_key(|sentinel| sentinel.is_silent);
         round.outcome = if said.is_empty() {
-            Err(Followed::nobody(&complaints))
+            Err(SentinelMaster::nobody(&complaints))
         } else {
             Ok(())
         };
@@ -210,9 +210,9 @@ impl Followed {
     }
 
     /// Follows who is the master by what was said. True: another than before.
-    fn heed(&self, said: &[Master], is_all: bool) -> bool {
+    fn apply(&self, said: &[Master], is_all: bool) -> bool {
         let mut known = self.known.lock();
-        let Some(master) = verdict(known.as_ref(), said, is_all) else {
+        let Some(master) = newest_master(known.as_ref(), said, is_all) else {
             return false;
         };
         let is_other = known.as_ref().is_none_or(|known| !known.is_at(&master));
@@ -248,11 +248,11 @@ impl Followed {
     fn nobody(complaints: &[String]) -> Failure {
         let complaints = complaints.join("; ");
         let words = format!("no sentinel says where the master is: {complaints}");
-        Failure::new(Symptom::Silent, words)
+        Failure::new(FailureKind::Unavailable, words)
     }
 }
 
-impl fmt::Display for Followed {
+impl fmt::Display for SentinelMaster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "master `{}`", self.name)?;
         match &*self.known.lock() {

@@ -16,18 +16,18 @@ use crate::{
         pipeline::{self, LARGE_REPLIES},
         script,
         server_identity::Role,
-        server_info::{Greeting, Kin},
+        server_info::{ServerInfo, ServerMode},
     },
-    store::{Failure, Symptom},
+    store::{Failure, FailureKind},
     telemetry::trace,
 };
 
 impl RedisStore {
     /// Connects once and tells the server the scripts: whatever is wrong with the address, the password, the
     /// permissions or the server shows here, and later no call finds a script missing.
-    pub(crate) fn check(&self, as_what: Kin) -> Result<(), Failure> {
-        let (source, timeouts) = self.terms();
-        let (greeting, role, refusal, waited) = source.run_alone(timeouts, |opened| {
+    pub(crate) fn check(&self, as_what: ServerMode) -> Result<(), Failure> {
+        let (endpoint, timeouts) = self.config();
+        let (greeting, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
             let scripts = self.scripts.loads().chain(once(call_of_none()));
             let wait = (self.replicas > 0).then(wait_for_none);
             let requests = scripts.chain(wait);
@@ -36,10 +36,10 @@ impl RedisStore {
             let greeting = opened.greeting.take();
             Ok((greeting, opened.role, first_refusal(&replies), waited))
         })?;
-        let refused = |why| Err(source.at_server(why));
+        let refused = |why| Err(endpoint.at_server(why));
         // Before what came of it: that a Sentinel knows no scripts.
-        if let Some(unfit) = greeting.as_ref().and_then(|it| it.unfit(as_what)) {
-            return refused(Failure::new(Symptom::Refused, unfit));
+        if let Some(unfit) = greeting.as_ref().and_then(|it| it.unsupported(as_what)) {
+            return refused(Failure::new(FailureKind::Rejected, unfit));
         }
         if let Some(refusal) = refusal {
             let is_unknown = error::is_unknown_command(&refusal);
@@ -49,13 +49,13 @@ impl RedisStore {
                 error::failure(refusal, timeouts.io)
             });
         }
-        say(&source.name(), greeting.as_ref(), role);
+        say(&endpoint.name(), greeting.as_ref(), role);
         // A replica can't wait, which is the least that is wrong with it.
         let is_replica = role == Some(Role::Replica);
         match waited {
             Some(Value::Int(have)) if have < i64::from(self.replicas) => trace::warn!(
                 "{} has {have} replicas, and {} are to be waited for: until it has as many, every invalidation fails",
-                source.name(),
+                endpoint.name(),
                 self.replicas
             ),
             Some(reply) if !is_replica => {
@@ -85,7 +85,7 @@ fn first_refusal(replies: &[Value]) -> Option<RedisError> {
     errors.find(|error| !script::is_unknown(error))
 }
 
-fn say(address: &str, greeting: Option<&Greeting>, role: Option<Role>) {
+fn say(address: &str, greeting: Option<&ServerInfo>, role: Option<Role>) {
     if let Some(greeting) = greeting {
         trace::info!("{address} is {greeting}");
     } else {

@@ -2,7 +2,7 @@
 //!
 //! A server closes the connection in the middle of a value that is longer than its
 //! `proto-max-bulk-len`; a managed service or a proxy may have a limit of its own. To the client
-//! that looks like a lost server. This file tells the two apart, so that such a record opens no
+//! that reads like a lost server. This file tells the two apart, so that such a record opens no
 //! breaker, and is not sent again and again: each time costs the pool its connections. The limit
 //! itself cannot be asked for, since a cache may be denied `CONFIG`.
 
@@ -19,9 +19,11 @@ use crate::{
     record::fields::Fields,
     redis::{
         error::{is_lost, is_protocol_error},
-        pool::Conduct,
+        pool::RetryPolicy,
     },
-    store::{Each, End, Failure, Finish, Store, Symptom, batch::one_by_one},
+    store::{
+        BatchResult, Completion, CompletionKind, Failure, FailureKind, Store, batch::one_by_one,
+    },
 };
 
 /// No server takes less: the smallest `proto-max-bulk-len` that Redis accepts.
@@ -63,8 +65,8 @@ fn longest(record: &Fields) -> usize {
     values.max().unwrap_or_default()
 }
 
-fn is_large(load: &Finish<'_>) -> bool {
-    matches!(load.end, End::Fill(_, record) if bytes(record) > ALWAYS_TAKEN)
+fn is_large(load: &Completion<'_>) -> bool {
+    matches!(load.end, CompletionKind::Fill(_, record) if bytes(record) > ALWAYS_TAKEN)
 }
 
 impl RedisStore {
@@ -76,21 +78,21 @@ impl RedisStore {
     ) -> Result<bool, Failure> {
         let bytes = bytes(record);
         if bytes <= ALWAYS_TAKEN {
-            return self.run(Conduct::Repeatable, send);
+            return self.run(RetryPolicy::Idempotent, send);
         }
         let longest = longest(record);
-        let refused = || Failure::new(Symptom::Refused, TooLarge { bytes, longest });
+        let refused = || Failure::new(FailureKind::Rejected, TooLarge { bytes, longest });
         if self.refused_length.is_reached(longest) {
             return Err(refused());
         }
-        let failure = match self.run(Conduct::Repeatable, send) {
+        let failure = match self.run(RetryPolicy::Idempotent, send) {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
         // The connection was lost twice. If the server answers a third one, it is there, and it
         // hung up on this request.
         match self.ping() {
-            Err(silent) if silent.symptom != Symptom::Refused => Err(failure),
+            Err(silent) if silent.kind != FailureKind::Rejected => Err(failure),
             _ => {
                 self.refused_length.note(longest);
                 Err(refused())
@@ -100,7 +102,7 @@ impl RedisStore {
 
     /// Ends many loads. A large record is sent in a request of its own: where the server hangs up
     /// on it, what stands behind it in a pipeline would be lost as well.
-    pub(super) fn finish_many(&self, loads: &[Finish<'_>]) -> Each<bool> {
+    pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         if !loads.iter().any(is_large) {
             return self.finish_together(loads);
         }
@@ -111,8 +113,10 @@ impl RedisStore {
             self.finish_together(&small)?
         };
         let large = one_by_one(&large, |load| match load.end {
-            End::Fill(ttl, record) => self.fill(load.keys, load.token, ttl, record),
-            End::Release | End::BackOff(_) => unreachable!("these are not large"),
+            CompletionKind::Fill(ttl, record) => self.fill(load.keys, load.token, ttl, record),
+            CompletionKind::Release | CompletionKind::BackOff(_) => {
+                unreachable!("these are not large")
+            }
         })?;
         let (mut small, mut large) = (small.into_iter(), large.into_iter());
         let done = loads.iter().filter_map(|load| {

@@ -12,39 +12,40 @@ use crate::{
         command::{entry, entry_with_ttl},
         error::{self, is_refusal},
         pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
-        pool::Conduct,
+        pool::RetryPolicy,
         script::{self, Script, Scripts, call_all},
     },
     store::{
-        Acquire, Due, Each, End, Entry, Failure, Finish, Question, Refresh, TtlRemaining,
-        keys::Keys, token::Token,
+        Acquire, AcquireRequest, BatchResult, Completion, CompletionKind, Entry, Failure, Refresh,
+        RefreshRequest, TtlRemaining, keys::Keys, token::Token,
     },
     util::limits::millis,
 };
 
 impl RedisStore {
-    pub(super) fn read_many(&self, all: &[&str]) -> Each<Entry> {
-        self.each(Conduct::Repeatable, entry, |connection| {
-            let look = |data: &&str| {
-                let mut look = cmd("HGETALL");
-                look.arg(data);
-                look
+    pub(super) fn read_many(&self, all: &[&str]) -> BatchResult<Entry> {
+        self.each(RetryPolicy::Idempotent, entry, |connection| {
+            let request = |data: &&str| {
+                let mut request = cmd("HGETALL");
+                request.arg(data);
+                request
             };
-            pipeline::stream(connection, LARGE_REPLIES, all.iter().map(look))
+            pipeline::stream(connection, LARGE_REPLIES, all.iter().map(request))
         })
     }
 
-    pub(super) fn read_many_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
-        let look = |data: &&str| {
+    pub(super) fn read_many_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
+        let request = |data: &&str| {
             // In this order, as in `command.rs`.
             ["PTTL", "HGETALL"].map(|name| {
-                let mut look = cmd(name);
-                look.arg(data);
-                look
+                let mut request = cmd(name);
+                request.arg(data);
+                request
             })
         };
-        self.run(Conduct::Repeatable, |connection| {
-            let replies = pipeline::stream(connection, LARGE_REPLIES, all.iter().flat_map(look))?;
+        self.run(RetryPolicy::Idempotent, |connection| {
+            let replies =
+                pipeline::stream(connection, LARGE_REPLIES, all.iter().flat_map(request))?;
             let mut replies = replies.into_iter().map(Value::extract_error);
             // Two for each: the stream ends well only with a reply to every command.
             let pairs = iter::from_fn(|| replies.next().zip(replies.next()));
@@ -57,52 +58,56 @@ impl RedisStore {
 
     pub(super) fn acquire_many(
         &self,
-        questions: &[Question<'_>],
+        questions: &[AcquireRequest<'_>],
         lease_ttl: Duration,
-    ) -> Each<Acquire> {
+    ) -> BatchResult<Acquire> {
         let acquire = &self.scripts.acquire;
-        let ask = |question: &Question<'_>| {
+        let ask = |question: &AcquireRequest<'_>| {
             let mut ask = acquire.request(question.keys);
-            script::write_acquire(&mut ask, question.token, lease_ttl, question.look);
+            script::write_acquire(&mut ask, question.token, lease_ttl, question.recheck);
             ask
         };
         let acquired = |reply: RedisResult<Value>| script::acquired(reply?);
-        self.each(Conduct::Once, acquired, |connection| {
+        self.each(RetryPolicy::Never, acquired, |connection| {
             let asked = questions.iter().map(ask);
             // A record comes back only where somebody has filled it meanwhile.
             call_all(connection, SMALL_REPLIES, &[acquire], asked)
         })
     }
 
-    pub(super) fn refresh_many(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+    pub(super) fn refresh_many(
+        &self,
+        all: &[RefreshRequest<'_>],
+        lease_ttl: Duration,
+    ) -> BatchResult<Refresh> {
         let refresh = &self.scripts.refresh;
-        let ask = |due: &Due<'_>| {
+        let ask = |due: &RefreshRequest<'_>| {
             let mut ask = refresh.request(due.keys);
             ask.arg(due.token.as_bytes());
             ask.arg(millis(lease_ttl)).arg(millis(due.left));
             ask
         };
         let refreshed = |reply: RedisResult<Value>| script::refreshed(reply?);
-        self.each(Conduct::Once, refreshed, |connection| {
+        self.each(RetryPolicy::Never, refreshed, |connection| {
             call_all(connection, LARGE_REPLIES, &[refresh], all.iter().map(ask))
         })
     }
 
-    pub(super) fn finish_together(&self, loads: &[Finish<'_>]) -> Each<bool> {
+    pub(super) fn finish_together(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         let Scripts {
             fill,
             release,
             back_off,
             ..
         } = &self.scripts;
-        let finish = |load: &Finish<'_>| {
+        let finish = |load: &Completion<'_>| {
             let request = |script: &Script| {
                 let mut request = script.request(load.keys);
                 request.arg(load.token.as_bytes());
                 request
             };
             match load.end {
-                End::Fill(ttl, record) => {
+                CompletionKind::Fill(ttl, record) => {
                     let mut request = request(fill);
                     request.arg(millis(ttl));
                     for (name, value) in record {
@@ -110,23 +115,27 @@ impl RedisStore {
                     }
                     request
                 }
-                End::Release => request(release),
-                End::BackOff(pause) => {
+                CompletionKind::Release => request(release),
+                CompletionKind::BackOff(pause) => {
                     let mut request = request(back_off);
                     request.arg(millis(pause));
                     request
                 }
             }
         };
-        let wants = |wanted: fn(&End<'_>) -> bool| loads.iter().any(|load| wanted(&load.end));
+        let wants =
+            |wanted: fn(&CompletionKind<'_>) -> bool| loads.iter().any(|load| wanted(&load.end));
         let scripts = [
-            (fill, wants(|end| matches!(end, End::Fill(..)))),
-            (release, wants(|end| matches!(end, End::Release))),
-            (back_off, wants(|end| matches!(end, End::BackOff(_)))),
+            (fill, wants(|end| matches!(end, CompletionKind::Fill(..)))),
+            (release, wants(|end| matches!(end, CompletionKind::Release))),
+            (
+                back_off,
+                wants(|end| matches!(end, CompletionKind::BackOff(_))),
+            ),
         ];
         let wanted = scripts.into_iter().filter(|(_, is_wanted)| *is_wanted);
         let scripts: Vec<_> = wanted.map(|(script, _)| script).collect();
-        self.each(Conduct::Repeatable, truth, |connection| {
+        self.each(RetryPolicy::Idempotent, truth, |connection| {
             let finished = loads.iter().map(finish);
             call_all(connection, SMALL_REPLIES, &scripts, finished)
         })
@@ -143,7 +152,7 @@ impl RedisStore {
             request.arg(token.as_bytes()).arg(millis(lease_ttl));
             request
         };
-        let renewed = self.each(Conduct::Repeatable, truth, |connection| {
+        let renewed = self.each(RetryPolicy::Idempotent, truth, |connection| {
             call_all(
                 connection,
                 SMALL_REPLIES,
@@ -154,14 +163,14 @@ impl RedisStore {
         renewed?.into_iter().collect()
     }
 
-    pub(super) fn invalidate_many(&self, all: &[&Keys]) -> Each<bool> {
+    pub(super) fn invalidate_many(&self, all: &[&Keys]) -> BatchResult<bool> {
         let invalidate = &self.scripts.invalidate;
         let request = |keys: &&Keys| {
             let mut request = invalidate.request(keys);
             request.arg(Token::random().as_bytes()).arg(self.tells());
             request
         };
-        self.run_replicated(Conduct::Repeatable, |connection| {
+        self.run_replicated(RetryPolicy::Idempotent, |connection| {
             let ended = all.iter().map(request);
             let ended = call_all(connection, SMALL_REPLIES, &[invalidate], ended)?;
             let ended = ended.into_iter().map(Value::extract_error);
@@ -173,11 +182,11 @@ impl RedisStore {
     /// all, for nobody knows what it is the reply to.
     fn each<T>(
         &self,
-        conduct: Conduct,
+        retry_policy: RetryPolicy,
         read: impl Fn(RedisResult<Value>) -> RedisResult<T>,
         mut send: impl FnMut(&mut Connection) -> RedisResult<Vec<Value>>,
-    ) -> Each<T> {
-        self.run(conduct, |connection| {
+    ) -> BatchResult<T> {
+        self.run(retry_policy, |connection| {
             let replies = send(connection)?.into_iter();
             self.sorted(replies.map(|reply| read(reply.extract_error())))
         })

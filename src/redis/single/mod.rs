@@ -1,7 +1,7 @@
 //! The store on a Redis server.
 //!
 //! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
-//! Knows nothing of flights, loaders or record types.
+//! Knows nothing of calls, loaders or record types.
 
 pub(crate) mod check;
 pub(crate) mod large_records;
@@ -16,19 +16,20 @@ use std::{sync::Arc, time::Duration};
 
 use redis::{Connection, cmd};
 
-use self::requests::{Lease, Look};
+use self::requests::{LeaseRequest, ReadRequest};
 pub(crate) use self::store::RedisStore;
 use super::{
     command,
-    pool::Conduct,
+    pool::RetryPolicy,
     script,
     tracking::{self, Task},
 };
 use crate::{
     record::fields::Fields,
     store::{
-        Acquire, Change, Cursor, Due, Each, Ear, Entry, Failure, Finish, Kind, NewTtl, Question,
-        Refresh, Scanned, Store, Tracking, TtlRemaining, Update, keys::Keys, token::Token,
+        Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, Cursor, Entry,
+        Failure, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store, Subscription,
+        TtlRemaining, Update, keys::Keys, token::Token,
     },
     util::limits::millis,
 };
@@ -38,7 +39,7 @@ impl Store for RedisStore {
         let with_ttl = false;
         let seen = self.ask(
             |connection| Ok((command::read(connection, data)?, TtlRemaining::NoTtl)),
-            || Look {
+            || ReadRequest {
                 data: data.to_owned(),
                 with_ttl,
             },
@@ -50,7 +51,7 @@ impl Store for RedisStore {
         let with_ttl = true;
         self.ask(
             |connection| command::read_with_ttl(connection, data),
-            || Look {
+            || ReadRequest {
                 data: data.to_owned(),
                 with_ttl,
             },
@@ -62,25 +63,25 @@ impl Store for RedisStore {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        look: bool,
+        recheck: bool,
     ) -> Result<Acquire, Failure> {
         let ask = |connection: &mut Connection| {
             let reply = self.scripts.acquire.call(connection, keys, |request| {
-                script::write_acquire(request, token, lease_ttl, look);
+                script::write_acquire(request, token, lease_ttl, recheck);
             })?;
             script::acquired(reply)
         };
         let alone = |connection: &mut Connection| ask(connection).map(Some);
-        let acquired = self.ask(alone, || Lease {
+        let acquired = self.ask(alone, || LeaseRequest {
             keys: keys.clone(),
             token,
             ttl: lease_ttl,
-            look,
+            recheck,
         });
         match acquired? {
             Some(acquired) => Ok(acquired),
             // Nobody has been asked yet.
-            None => self.run(Conduct::Once, ask),
+            None => self.run(RetryPolicy::Never, ask),
         }
     }
 
@@ -91,7 +92,7 @@ impl Store for RedisStore {
         lease_ttl: Duration,
         left: Duration,
     ) -> Result<Refresh, Failure> {
-        self.run(Conduct::Once, |connection| {
+        self.run(RetryPolicy::Never, |connection| {
             let reply = self.scripts.refresh.call(connection, keys, |request| {
                 request.arg(token.as_bytes());
                 request.arg(millis(lease_ttl)).arg(millis(left));
@@ -118,7 +119,7 @@ impl Store for RedisStore {
     }
 
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run(RetryPolicy::Idempotent, |connection| {
             self.scripts.release.call(connection, keys, |request| {
                 request.arg(token.as_bytes());
             })
@@ -126,7 +127,7 @@ impl Store for RedisStore {
     }
 
     fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run(RetryPolicy::Idempotent, |connection| {
             self.scripts.back_off.call(connection, keys, |request| {
                 request.arg(token.as_bytes()).arg(millis(pause));
             })
@@ -134,7 +135,7 @@ impl Store for RedisStore {
     }
 
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run(RetryPolicy::Idempotent, |connection| {
             self.scripts.renew.call(connection, keys, |request| {
                 request.arg(token.as_bytes()).arg(millis(lease_ttl));
             })
@@ -150,43 +151,47 @@ impl Store for RedisStore {
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.run_replicated(Conduct::Repeatable, |connection| {
+        self.run_replicated(RetryPolicy::Idempotent, |connection| {
             self.scripts.invalidate.call(connection, keys, |request| {
                 request.arg(Token::random().as_bytes()).arg(self.tells());
             })
         })
     }
 
-    fn invalidate_all(&self, all: &[&Keys]) -> Each<bool> {
+    fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
         self.invalidate_many(all)
     }
 
-    fn read_all(&self, all: &[&str]) -> Each<Entry> {
+    fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
         self.read_many(all)
     }
 
-    fn read_all_with_ttl(&self, all: &[&str]) -> Each<(Entry, TtlRemaining)> {
+    fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
         self.read_many_with_ttl(all)
     }
 
-    fn acquire_all(&self, questions: &[Question<'_>], lease_ttl: Duration) -> Each<Acquire> {
+    fn acquire_all(
+        &self,
+        questions: &[AcquireRequest<'_>],
+        lease_ttl: Duration,
+    ) -> BatchResult<Acquire> {
         self.acquire_many(questions, lease_ttl)
     }
 
-    fn refresh_all(&self, all: &[Due<'_>], lease_ttl: Duration) -> Each<Refresh> {
+    fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
         self.refresh_many(all, lease_ttl)
     }
 
-    fn finish_all(&self, loads: &[Finish<'_>]) -> Each<bool> {
+    fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         self.finish_many(loads)
     }
 
-    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         self.scan_step(prefix, kind, cursor)
     }
 
     fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
-        self.run_replicated(Conduct::Repeatable, |connection| {
+        self.run_replicated(RetryPolicy::Idempotent, |connection| {
             self.scripts.expire.call(connection, keys, |request| {
                 request.arg(Token::random().as_bytes());
                 request.arg(millis(stay)).arg(self.tells());
@@ -195,7 +200,7 @@ impl Store for RedisStore {
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run(RetryPolicy::Idempotent, |connection| {
             self.scripts.guard.call(connection, keys, |request| {
                 request.arg(writer.as_bytes());
                 request.arg(Token::random().as_bytes());
@@ -205,7 +210,7 @@ impl Store for RedisStore {
     }
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
-        self.run_replicated(Conduct::Repeatable, |connection| {
+        self.run_replicated(RetryPolicy::Idempotent, |connection| {
             self.scripts.unguard.call(connection, keys, |request| {
                 request.arg(writer.as_bytes());
                 request.arg(Token::random().as_bytes()).arg(self.tells());
@@ -220,7 +225,7 @@ impl Store for RedisStore {
         value: &[u8],
         ttl: Option<NewTtl>,
     ) -> Result<Update, Failure> {
-        let done = self.run_replicated(Conduct::Transaction, |connection| {
+        let done = self.run_replicated(RetryPolicy::Transaction, |connection| {
             command::watch(connection, keys)?;
             let update_field = &self.scripts.update_field;
             update_field.call_watched(connection, keys, |request| {
@@ -234,7 +239,7 @@ impl Store for RedisStore {
         Ok(match done {
             Some(true) => Update::Changed,
             Some(false) => Update::Unchanged,
-            None => Update::Overtaken,
+            None => Update::Conflict,
         })
     }
 
@@ -244,29 +249,34 @@ impl Store for RedisStore {
         ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
-        self.run_replicated(Conduct::Transaction, |connection| {
+        self.run_replicated(RetryPolicy::Transaction, |connection| {
             command::update(connection, keys, ttl, self.replicas > 0, change)
         })
     }
 
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run(RetryPolicy::Idempotent, |connection| {
             command::ttl(connection, data)
         })
     }
 
-    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        let (source, timeouts) = self.terms();
+    fn track(
+        &self,
+        prefix: &str,
+        bound: Duration,
+        listener: Arc<dyn ChangeListener>,
+    ) -> Option<Subscription> {
+        let (endpoint, timeouts) = self.config();
         let task = Task {
             prefix: prefix.to_owned(),
             bound,
-            charge: None,
+            probe_key: None,
         };
-        Some(tracking::track(source, timeouts, task, ear))
+        Some(tracking::track(endpoint, timeouts, task, listener))
     }
 
     fn ping(&self) -> Result<(), Failure> {
-        self.run(Conduct::Repeatable, |connection| {
+        self.run(RetryPolicy::Idempotent, |connection| {
             cmd("PING").exec(connection)
         })
     }

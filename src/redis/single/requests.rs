@@ -15,8 +15,8 @@ use crate::{
     record::fields::Fields,
     redis::{
         command::{entry, entry_with_ttl},
-        pool::Conduct,
-        request_batcher::Crowd,
+        pool::RetryPolicy,
+        request_batcher::CombiningQueue,
         script::{self, Scripts},
     },
     store::{Acquire, Entry, Failure, TtlRemaining, keys::Keys, token::Token},
@@ -33,18 +33,18 @@ const SHARED_BYTES: usize = 256 << 10;
 const RECORD_BYTES: usize = 16 << 10;
 
 /// Those who wait for a connection.
-pub(super) struct Crowds {
-    looks: Crowd<Look, Answer<Look>>,
-    leases: Crowd<Lease, Answer<Lease>>,
+pub(super) struct CombiningQueues {
+    reads: CombiningQueue<ReadRequest, Answer<ReadRequest>>,
+    leases: CombiningQueue<LeaseRequest, Answer<LeaseRequest>>,
     /// How large the largest record of late was; an estimate, which sinks with each smaller one.
     record_bytes: AtomicUsize,
 }
 
-impl Default for Crowds {
-    fn default() -> Crowds {
-        Crowds {
-            looks: Crowd::default(),
-            leases: Crowd::default(),
+impl Default for CombiningQueues {
+    fn default() -> CombiningQueues {
+        CombiningQueues {
+            reads: CombiningQueue::default(),
+            leases: CombiningQueue::default(),
             record_bytes: AtomicUsize::new(RECORD_BYTES),
         }
     }
@@ -53,10 +53,10 @@ impl Default for Crowds {
 /// A question that can be asked for somebody else.
 pub(super) trait Ask: Sized {
     type Answer: Clone;
-    const CONDUCT: Conduct;
+    const RETRY_POLICY: RetryPolicy;
 
     /// Those who have the same kind of question.
-    fn crowd(crowds: &Crowds) -> &Crowd<Self, Answer<Self>>;
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, Answer<Self>>;
 
     /// Whether one answer does for both.
     fn is_same(&self, other: &Self) -> bool;
@@ -67,13 +67,13 @@ pub(super) trait Ask: Sized {
     fn answer(
         &self,
         replies: &mut Vec<RedisResult<Value>>,
-        crowds: &Crowds,
+        queues: &CombiningQueues,
     ) -> Option<RedisResult<Self::Answer>>;
 }
 
 pub(super) type Answer<Q> = Result<<Q as Ask>::Answer, Failure>;
 
-impl Crowds {
+impl CombiningQueues {
     pub(super) fn most(&self) -> usize {
         // Relaxed: it is an estimate.
         let bytes = self.record_bytes.load(Relaxed);
@@ -90,20 +90,20 @@ impl Crowds {
 }
 
 /// What stands at a data key, and for how long; `NoTtl` where that is not asked.
-pub(super) struct Look {
+pub(super) struct ReadRequest {
     pub(super) data: String,
     pub(super) with_ttl: bool,
 }
 
-impl Ask for Look {
+impl Ask for ReadRequest {
     type Answer = (Entry, TtlRemaining);
-    const CONDUCT: Conduct = Conduct::Repeatable;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::Idempotent;
 
-    fn crowd(crowds: &Crowds) -> &Crowd<Look, Answer<Look>> {
-        &crowds.looks
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<ReadRequest, Answer<ReadRequest>> {
+        &queues.reads
     }
 
-    fn is_same(&self, other: &Look) -> bool {
+    fn is_same(&self, other: &ReadRequest) -> bool {
         self.with_ttl == other.with_ttl && self.data == other.data
     }
 
@@ -111,16 +111,16 @@ impl Ask for Look {
     fn commands(&self, _: &Scripts) -> impl Iterator<Item = Cmd> {
         let ttl = self.with_ttl.then_some("PTTL");
         ttl.into_iter().chain(["HGETALL"]).map(|name| {
-            let mut look = cmd(name);
-            look.arg(&self.data);
-            look
+            let mut command = cmd(name);
+            command.arg(&self.data);
+            command
         })
     }
 
     fn answer(
         &self,
         replies: &mut Vec<RedisResult<Value>>,
-        crowds: &Crowds,
+        queues: &CombiningQueues,
     ) -> Option<RedisResult<Self::Answer>> {
         if self.with_ttl && replies.len() < 2 {
             return None;
@@ -131,44 +131,44 @@ impl Ask for Look {
             None => entry(fields).map(|entry| (entry, TtlRemaining::NoTtl)),
         };
         if let Ok((Entry::Record(fields), _)) = &seen {
-            crowds.met(fields);
+            queues.met(fields);
         }
         Some(seen)
     }
 }
 
 /// The right to fill a record.
-pub(super) struct Lease {
+pub(super) struct LeaseRequest {
     pub(super) keys: Keys,
     pub(super) token: Token,
     pub(super) ttl: Duration,
-    pub(super) look: bool,
+    pub(super) recheck: bool,
 }
 
-impl Ask for Lease {
+impl Ask for LeaseRequest {
     /// `None`: the server doesn't know the script (any more).
     type Answer = Option<Acquire>;
-    const CONDUCT: Conduct = Conduct::Once;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::Never;
 
-    fn crowd(crowds: &Crowds) -> &Crowd<Lease, Answer<Lease>> {
-        &crowds.leases
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<LeaseRequest, Answer<LeaseRequest>> {
+        &queues.leases
     }
 
     /// Each has a token of its own.
-    fn is_same(&self, _: &Lease) -> bool {
+    fn is_same(&self, _: &LeaseRequest) -> bool {
         false
     }
 
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd> {
         let mut ask = scripts.acquire.request(&self.keys);
-        script::write_acquire(&mut ask, self.token, self.ttl, self.look);
+        script::write_acquire(&mut ask, self.token, self.ttl, self.recheck);
         iter::once(ask)
     }
 
     fn answer(
         &self,
         replies: &mut Vec<RedisResult<Value>>,
-        _: &Crowds,
+        _: &CombiningQueues,
     ) -> Option<RedisResult<Self::Answer>> {
         Some(match replies.pop()? {
             Ok(reply) => script::acquired(reply).map(Some),

@@ -4,14 +4,14 @@ use redis::{Connection, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    redis::pool::Conduct,
+    redis::pool::RetryPolicy,
     store::{
-        Cursor, Failure, Kind, Scanned, Symptom,
+        Cursor, Failure, FailureKind, KeyKind, ScanPage,
         keys::{Keys, LEASE_PREFIX},
     },
 };
 
-/// How many places of its table the server looks at in one step, which takes it well under a millisecond.
+/// How many places of its table the server reads at in one step, which takes it well under a millisecond.
 const PLACES: u32 = 1_000;
 
 impl RedisStore {
@@ -20,31 +20,35 @@ impl RedisStore {
     pub(super) fn scan_step(
         &self,
         prefix: &str,
-        kind: Kind,
+        kind: KeyKind,
         cursor: Cursor,
-    ) -> Result<Scanned, Failure> {
-        let (of, step) = self.scan_at(prefix, kind, cursor.place)?;
+    ) -> Result<ScanPage, Failure> {
+        let (epoch, step) = self.scan_at(prefix, kind, cursor.position)?;
         // 0: the scan begins here, on whichever server.
-        if ![0, of].contains(&cursor.of) {
+        if ![0, epoch].contains(&cursor.epoch) {
             let other = "another server has taken over meanwhile, whose keys are in other places; try again";
-            return Err(Failure::new(Symptom::Refused, other));
+            return Err(Failure::new(FailureKind::Rejected, other));
         }
-        let next = step.next.map(|next| Cursor { of, ..next });
-        Ok(Scanned { of, next, ..step })
+        let next = step.next.map(|next| Cursor { epoch, ..next });
+        Ok(ScanPage {
+            epoch,
+            next,
+            ..step
+        })
     }
 
     /// What the server has from this place on, and the epoch in which it said so.
     pub(crate) fn scan_at(
         &self,
         prefix: &str,
-        kind: Kind,
+        kind: KeyKind,
         place: u64,
-    ) -> Result<(u64, Scanned), Failure> {
+    ) -> Result<(u64, ScanPage), Failure> {
         let literal = escaped(prefix);
         let pattern = match kind {
             // `lock:{prefix…}` and `lock:prefix…{tag}…`, in one go; what else this matches is sorted out here.
-            Kind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
-            Kind::Records => format!("{literal}*"),
+            KeyKind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
+            KeyKind::Records => format!("{literal}*"),
         };
         let wire = self
             .connections
@@ -57,23 +61,23 @@ impl RedisStore {
         };
         let (epoch, (next, names)) =
             self.connections
-                .run_in_epoch(wire, Conduct::Repeatable, scan)?;
+                .run_in_epoch(wire, RetryPolicy::Idempotent, scan)?;
         // An id is text, so what is none cannot be of this cache.
         let names = names
             .into_iter()
             .filter_map(|name| String::from_utf8(name).ok());
-        let met = names.filter_map(|name| match kind {
-            Kind::Leases => Keys::of_lease(&name, prefix),
-            Kind::Records => Some(Keys::of(name)),
+        let keys = names.filter_map(|name| match kind {
+            KeyKind::Leases => Keys::of_lease(&name, prefix),
+            KeyKind::Records => Some(Keys::of(name)),
         });
-        let step = Scanned {
-            met: met.collect(),
-            of: 0,
+        let step = ScanPage {
+            keys: keys.collect(),
+            epoch: 0,
             next: (next != 0).then_some(Cursor {
-                place: next,
+                position: next,
                 ..Cursor::default()
             }),
-            share: share(next),
+            fraction: fraction(next),
         };
         Ok((epoch, step))
     }
@@ -95,9 +99,9 @@ fn escaped(text: &str) -> String {
 /// of the table's size first, so that it can grow or shrink meanwhile: reversed, it is the share.
 #[expect(
     clippy::cast_precision_loss,
-    reason = "a share for people needs no 53rd bit"
+    reason = "a fraction for people needs no 53rd bit"
 )]
-fn share(cursor: u64) -> f64 {
+fn fraction(cursor: u64) -> f64 {
     match cursor {
         0 => 1.0,
         cursor => cursor.reverse_bits() as f64 / u64::MAX as f64,
@@ -117,10 +121,10 @@ mod tests {
     fn a_cursor_is_a_share() {
         // As a table of eight places is gone through.
         let cursors = [4, 2, 6, 1, 5, 3, 7, 0];
-        let shares = cursors.map(|cursor| share(cursor) * 8.0);
-        for (at, share) in shares.into_iter().enumerate() {
+        let shares = cursors.map(|cursor| fraction(cursor) * 8.0);
+        for (at, fraction) in shares.into_iter().enumerate() {
             let expected = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0][at];
-            assert!((share - expected).abs() < 1e-9, "{share}");
+            assert!((fraction - expected).abs() < 1e-9, "{fraction}");
         }
     }
 }

@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{
     redis::{
-        error::{self, Behind, is_refusal},
+        error::{self, QueuedTimeout, is_refusal},
         pipeline::{self, LARGE_REPLIES},
-        pool::Lent,
-        request_batcher::{Envoy, Party, Patience, Turn},
+        pool::ConnectionGuard,
+        request_batcher::{Batch, Combiner, Deadlines, JoinOutcome},
         timeouts::Timeouts,
     },
-    store::{Failure, Symptom},
+    store::{Failure, FailureKind},
 };
 
 impl RedisStore {
@@ -27,51 +27,56 @@ impl RedisStore {
         alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
         question: impl FnOnce() -> Q,
     ) -> Answer<Q> {
-        let crowd = Q::crowd(&self.crowds);
+        let queue = Q::queue(&self.queues);
         let free = self.connections.try_checkout();
         if let Some(wire) = free {
-            if !crowd.is_there() {
-                return self.connections.run_on(wire, Q::CONDUCT, alone);
+            if !queue.has_waiters() {
+                return self.connections.run_on(wire, Q::RETRY_POLICY, alone);
             }
-            let party = crowd.take(question(), self.crowds.most(), Q::is_same);
-            return self.ask_for_all(wire, party, self.patience().in_all);
+            let batch = queue.take(question(), self.queues.most(), Q::is_same);
+            return self.ask_for_all(wire, batch, self.deadlines().to_be_answered);
         }
-        let patience = self.patience();
-        match crowd.join(question(), patience) {
-            Turn::Answered(answer) => answer,
-            Turn::Late => Err(self.connections.late()),
-            Turn::Unanswered => Err(self.unanswered()),
-            Turn::Envoy(envoy) => self.go(envoy, patience),
+        let deadlines = self.deadlines();
+        match queue.join(question(), deadlines) {
+            JoinOutcome::Answered(answer) => answer,
+            JoinOutcome::Late => Err(self.connections.late()),
+            JoinOutcome::Unanswered => Err(self.unanswered()),
+            JoinOutcome::Combiner(combiner) => self.go(combiner, deadlines),
         }
     }
 
-    fn patience(&self) -> Patience {
+    fn deadlines(&self) -> Deadlines {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
-        let in_line = Instant::now() + checkout;
-        let in_all = in_line + io;
-        Patience { in_line, in_all }
+        let to_be_sent = Instant::now() + checkout;
+        let to_be_answered = to_be_sent + io;
+        Deadlines {
+            to_be_sent,
+            to_be_answered,
+        }
     }
 
     /// Why one whose question was taken along has no answer: it was somewhere behind others.
     fn unanswered(&self) -> Failure {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let within = checkout + io;
-        Failure::new(Symptom::Crowded, Behind { within })
+        Failure::new(FailureKind::Saturated, QueuedTimeout { within })
     }
 
     /// Waits for a connection, and takes along all who have come meanwhile.
-    fn go<Q: Ask>(&self, envoy: Envoy<'_, Q, Answer<Q>>, patience: Patience) -> Answer<Q> {
-        let wait = patience.in_line.saturating_duration_since(Instant::now());
+    fn go<Q: Ask>(&self, combiner: Combiner<'_, Q, Answer<Q>>, deadlines: Deadlines) -> Answer<Q> {
+        let wait = deadlines
+            .to_be_sent
+            .saturating_duration_since(Instant::now());
         match self.connections.checkout(wait) {
             Ok(wire) => {
-                let party = envoy.take(self.crowds.most(), Q::is_same);
-                self.ask_for_all(wire, party, patience.in_all)
+                let batch = combiner.take(self.queues.most(), Q::is_same);
+                self.ask_for_all(wire, batch, deadlines.to_be_answered)
             }
             Err(failure) => {
-                if failure.symptom == Symptom::Silent {
+                if failure.kind == FailureKind::Unavailable {
                     // There is none to be had, by nobody.
-                    let mut party = envoy.take(usize::MAX, Q::is_same);
-                    party.answer_all(Err(failure.clone()), || Err(failure.clone()));
+                    let mut batch = combiner.take(usize::MAX, Q::is_same);
+                    batch.answer_all(Err(failure.clone()), || Err(failure.clone()));
                 }
                 Err(failure)
             }
@@ -80,34 +85,34 @@ impl RedisStore {
 
     fn ask_for_all<Q: Ask>(
         &self,
-        wire: Lent,
-        mut party: Party<Q, Answer<Q>>,
+        wire: ConnectionGuard,
+        mut batch: Batch<Q, Answer<Q>>,
         until: Instant,
     ) -> Answer<Q> {
         let run = |connection: &mut Connection, epoch| {
             let is_of_now = || self.connections.still_in(epoch);
-            self.fetch(connection, &mut party, until, is_of_now)
+            self.fetch(connection, &mut batch, until, is_of_now)
         };
-        if let Err(failure) = self.connections.run_in_epoch(wire, Q::CONDUCT, run) {
+        if let Err(failure) = self.connections.run_in_epoch(wire, Q::RETRY_POLICY, run) {
             // One connection failed, so one of them tells the breaker.
             let shared = Failure {
-                symptom: Symptom::Crowded,
+                kind: FailureKind::Saturated,
                 cause: Arc::clone(&failure.cause),
             };
-            party.answer_all(Err(failure), || Err(shared.clone()));
+            batch.answer_all(Err(failure), || Err(shared.clone()));
         }
-        party.end().unwrap_or_else(|| Err(self.unanswered()))
+        batch.end().unwrap_or_else(|| Err(self.unanswered()))
     }
 
     /// Asks for all who have no answer yet, and hands out what comes. The caller, who is the first of them, does so until then.
     fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
-        party: &mut Party<Q, Answer<Q>>,
+        batch: &mut Batch<Q, Answer<Q>>,
         until: Instant,
         is_of_now: impl Fn() -> RedisResult<()>,
     ) -> RedisResult<()> {
-        let questions = party.questions();
+        let questions = batch.questions();
         let commands = questions.flat_map(|question| question.commands(&self.scripts));
         // Made before the first is sent, since whoever is answered goes.
         let commands: Vec<_> = commands.collect();
@@ -115,23 +120,23 @@ impl RedisStore {
         let mut replies = Vec::with_capacity(2);
         let hand_out = |reply: Value| {
             replies.push(reply.extract_error());
-            let Some(answer) = party
+            let Some(answer) = batch
                 .first()
-                .and_then(|first| first.answer(&mut replies, &self.crowds))
+                .and_then(|first| first.answer(&mut replies, &self.queues))
             else {
                 return Ok(());
             };
             // Before each is handed out: who hears it may have written to another server meanwhile.
             is_of_now()?;
-            party.answer(match answer {
+            batch.answer(match answer {
                 Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {
                     return Err(error);
                 }
                 Err(refusal) => Err(error::failure(refusal, io)),
                 Ok(answer) => Ok(answer),
             });
-            if party.first().is_some() && Instant::now() >= until {
-                party.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
+            if batch.first().is_some() && Instant::now() >= until {
+                batch.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
                 return Err((ErrorKind::Client, "replies that nobody waits for").into());
             }
             Ok(())

@@ -2,43 +2,43 @@
 
 use redis::{Connection, RedisError, RedisResult};
 
-use super::{large_records::RefusedLength, requests::Crowds};
+use super::{large_records::RefusedLength, requests::CombiningQueues};
 use crate::{
     redis::{
-        endpoint::Source,
+        endpoint::Endpoint,
         moved_address,
-        pool::{Conduct, Connections},
+        pool::{Connections, RetryPolicy},
         script::Scripts,
         timeouts::Timeouts,
     },
     store::Failure,
-    util::worker::Handle,
+    util::worker::WorkerThread,
 };
 
 /// What is known of it, and how it is asked.
 pub(crate) struct RedisStore {
     pub(super) connections: Connections,
     pub(crate) scripts: Scripts,
-    pub(super) crowds: Crowds,
+    pub(super) queues: CombiningQueues,
     pub(super) refused_length: RefusedLength,
     /// How many of them must have what was ended before it counts.
     pub(super) replicas: u32,
     /// Notices that another server has taken over.
-    _watch: Option<Handle>,
+    _watch: Option<WorkerThread>,
 }
 
 impl RedisStore {
     /// Opens no connection.
     pub(crate) fn new(
-        source: impl Into<Source>,
+        endpoint: impl Into<Endpoint>,
         pool_size: u32,
         timeouts: Timeouts,
         replicas: u32,
     ) -> RedisStore {
         RedisStore {
-            connections: Connections::new(source.into(), pool_size, timeouts),
+            connections: Connections::new(endpoint.into(), pool_size, timeouts),
             scripts: Scripts::new(),
-            crowds: Crowds::default(),
+            queues: CombiningQueues::default(),
             refused_length: RefusedLength::default(),
             replicas,
             _watch: None,
@@ -49,15 +49,15 @@ impl RedisStore {
     /// connections to this one. The nodes of a cluster don't need it: they redirect.
     pub(crate) fn watched(self) -> RedisStore {
         #[cfg(feature = "sentinel")]
-        if let Some(followed) = self.terms().0.followed() {
-            let watch = followed.watch();
+        if let Some(sentinel_master) = self.config().0.sentinel_master() {
+            let watch = sentinel_master.watch();
             return self.with(watch);
         }
         let watch = moved_address::watch(self.connections.clone());
         self.with(watch)
     }
 
-    fn with(self, watch: Option<Handle>) -> RedisStore {
+    fn with(self, watch: Option<WorkerThread>) -> RedisStore {
         RedisStore {
             _watch: watch,
             ..self
@@ -65,20 +65,20 @@ impl RedisStore {
     }
 
     /// What a connection outside the pool is made of.
-    pub(crate) fn terms(&self) -> (&Source, Timeouts) {
-        self.connections.terms()
+    pub(crate) fn config(&self) -> (&Endpoint, Timeouts) {
+        self.connections.config()
     }
 
     /// Whether it refused a write because another server is the master by now.
     pub(super) fn is_demoted(&self, error: &RedisError) -> bool {
-        self.terms().0.is_demoted(error)
+        self.config().0.is_demoted(error)
     }
 
     pub(crate) fn run<T>(
         &self,
-        conduct: Conduct,
+        retry_policy: RetryPolicy,
         run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        self.connections.run(conduct, run)
+        self.connections.run(retry_policy, run)
     }
 }

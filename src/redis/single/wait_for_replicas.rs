@@ -15,8 +15,8 @@ use redis::{Connection, RedisResult, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    redis::pool::Conduct,
-    store::{Failure, Symptom},
+    redis::pool::RetryPolicy,
+    store::{Failure, FailureKind},
     util::limits::millis,
 };
 
@@ -25,28 +25,28 @@ impl RedisStore {
     /// case: see [`tells`](RedisStore::tells).
     pub(crate) fn run_replicated<T>(
         &self,
-        conduct: Conduct,
+        retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
         let wanted = self.replicas;
         if wanted == 0 {
-            return self.run(conduct, run);
+            return self.run(retry_policy, run);
         }
         // The wire is silent meanwhile.
         let within = self.connections.timeouts().io / 2;
-        let (done, have) = self.run(conduct, |connection| {
+        let (done, have) = self.run(retry_policy, |connection| {
             let done = run(connection)?;
             let mut wait = cmd("WAIT");
             let have: u32 = wait.arg(wanted).arg(millis(within)).query(connection)?;
             Ok((done, have))
         })?;
         if have < wanted {
-            let behind = Behind {
+            let behind = ReplicasBehind {
                 have,
                 wanted,
                 within,
             };
-            return Err(Failure::new(Symptom::Refused, behind));
+            return Err(Failure::new(FailureKind::Rejected, behind));
         }
         Ok(done)
     }
@@ -59,15 +59,15 @@ impl RedisStore {
 
 /// It was done, and may be lost with the server that did it.
 #[derive(Debug)]
-struct Behind {
+struct ReplicasBehind {
     have: u32,
     wanted: u32,
     within: Duration,
 }
 
-impl fmt::Display for Behind {
+impl fmt::Display for ReplicasBehind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Behind {
+        let ReplicasBehind {
             have,
             wanted,
             within,
@@ -79,4 +79,4 @@ impl fmt::Display for Behind {
     }
 }
 
-impl StdError for Behind {}
+impl StdError for ReplicasBehind {}

@@ -23,7 +23,7 @@ use std::{
 
 use redis::{Value, cmd};
 
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     period: Duration,
     /// When to send the next.
     due: Instant,
@@ -33,23 +33,23 @@ pub(crate) struct Pulse {
     skips: u64,
     /// When the latest one that has been answered was sent.
     answered: Instant,
-    under_way: VecDeque<Beat>,
+    under_way: VecDeque<PendingPing>,
     /// Sent before each `PING`.
     question: Vec<u8>,
 }
 
 /// A `PING` on its way.
-struct Beat {
+struct PendingPing {
     number: u64,
     sent: Instant,
     /// What had been done by then has been heard when the answer comes.
-    vouches_for: Instant,
+    confirms_up_to: Instant,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Due at once. What changes from now on is pushed.
-    pub(crate) fn new(period: Duration, now: Instant) -> Pulse {
-        Pulse {
+    pub(crate) fn new(period: Duration, now: Instant) -> Heartbeat {
+        Heartbeat {
             period,
             due: now,
             sent: 0,
@@ -62,24 +62,24 @@ impl Pulse {
 
     /// With another question before each `PING`. Its answer comes before that to the `PING`, also where redis-rs drops some:
     /// it never drops as many as are sent.
-    pub(crate) fn asking(self, question: Vec<u8>) -> Pulse {
-        Pulse { question, ..self }
+    pub(crate) fn asking(self, question: Vec<u8>) -> Heartbeat {
+        Heartbeat { question, ..self }
     }
 
     /// What is to be sent now, if anything is.
-    pub(crate) fn beat(&mut self, now: Instant) -> Option<Vec<u8>> {
+    pub(crate) fn next_request(&mut self, now: Instant) -> Option<Vec<u8>> {
         if now < self.due {
             return None;
         }
         self.due = now + self.period;
-        let vouches_for = self.answered;
+        let confirms_up_to = self.answered;
         let mut request = Vec::new();
         while (self.under_way.len() as u64) <= self.skips {
             self.sent += 1;
-            self.under_way.push_back(Beat {
+            self.under_way.push_back(PendingPing {
                 number: self.sent,
                 sent: now,
-                vouches_for,
+                confirms_up_to,
             });
             request.extend_from_slice(&self.question);
             request.extend(cmd("PING").arg(self.sent).get_packed_command());
@@ -102,17 +102,17 @@ impl Pulse {
         let place = self
             .under_way
             .iter()
-            .position(|beat| beat.number == number)?;
+            .position(|ping| ping.number == number)?;
         let answered = self.under_way.drain(..=place).next_back()?;
         // Whatever was to be dropped came before this.
         self.skips = 0;
         self.answered = answered.sent;
-        Some(answered.vouches_for)
+        Some(answered.confirms_up_to)
     }
 
     /// When the first of those on their way was sent.
     pub(crate) fn unanswered_since(&self) -> Option<Instant> {
-        self.under_way.front().map(|beat| beat.sent)
+        self.under_way.front().map(|ping| ping.sent)
     }
 }
 
@@ -135,30 +135,33 @@ mod tests {
     #[test]
     fn an_answer_vouches_for_what_was_before_the_ping_before_was_sent() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(PERIOD, start);
-        assert_eq!(pings(pulse.beat(start).as_ref()), 1);
-        assert_eq!(pulse.unanswered_since(), Some(start));
-        assert!(pulse.beat(start).is_none(), "not due yet");
-        assert_eq!(pulse.answered(&pong(1)), Some(start));
-        assert_eq!(pulse.unanswered_since(), None);
-        pulse.beat(start + PERIOD);
-        assert_eq!(pulse.answered(&pong(2)), Some(start));
-        pulse.beat(start + 2 * PERIOD);
-        assert_eq!(pulse.answered(&pong(3)), Some(start + PERIOD));
+        let mut heartbeat = Heartbeat::new(PERIOD, start);
+        assert_eq!(pings(heartbeat.next_request(start).as_ref()), 1);
+        assert_eq!(heartbeat.unanswered_since(), Some(start));
+        assert!(heartbeat.next_request(start).is_none(), "not due yet");
+        assert_eq!(heartbeat.answered(&pong(1)), Some(start));
+        assert_eq!(heartbeat.unanswered_since(), None);
+        heartbeat.next_request(start + PERIOD);
+        assert_eq!(heartbeat.answered(&pong(2)), Some(start));
+        heartbeat.next_request(start + 2 * PERIOD);
+        assert_eq!(heartbeat.answered(&pong(3)), Some(start + PERIOD));
     }
 
     #[test]
     fn after_reads_that_timed_out_so_many_more_are_sent() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(PERIOD, start);
-        pulse.beat(start);
-        pulse.answered(&pong(1));
-        pulse.timed_out();
-        pulse.timed_out();
+        let mut heartbeat = Heartbeat::new(PERIOD, start);
+        heartbeat.next_request(start);
+        heartbeat.answered(&pong(1));
+        heartbeat.timed_out();
+        heartbeat.timed_out();
         // The replies to 2 and 3 are dropped.
-        assert_eq!(pings(pulse.beat(start + PERIOD).as_ref()), 3);
-        assert_eq!(pulse.answered(&pong(4)), Some(start));
-        assert_eq!(pings(pulse.beat(start + 2 * PERIOD).as_ref()), 1);
+        assert_eq!(pings(heartbeat.next_request(start + PERIOD).as_ref()), 3);
+        assert_eq!(heartbeat.answered(&pong(4)), Some(start));
+        assert_eq!(
+            pings(heartbeat.next_request(start + 2 * PERIOD).as_ref()),
+            1
+        );
     }
 
     /// Server: [1 read] [a change, acknowledged] — client: 2 sent — server: [2 read, in the same turn] [the turn ends, and
@@ -166,22 +169,25 @@ mod tests {
     #[test]
     fn a_ping_behind_another_vouches_for_no_more_than_that() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(PERIOD, start);
-        pulse.beat(start);
-        pulse.timed_out();
-        assert_eq!(pings(pulse.beat(start + PERIOD).as_ref()), 1);
-        assert_eq!(pulse.answered(&pong(2)), Some(start));
+        let mut heartbeat = Heartbeat::new(PERIOD, start);
+        heartbeat.next_request(start);
+        heartbeat.timed_out();
+        assert_eq!(pings(heartbeat.next_request(start + PERIOD).as_ref()), 1);
+        assert_eq!(heartbeat.answered(&pong(2)), Some(start));
         // All have been answered: from here on they count again.
-        pulse.beat(start + 2 * PERIOD);
-        assert_eq!(pulse.answered(&pong(3)), Some(start + PERIOD));
+        heartbeat.next_request(start + 2 * PERIOD);
+        assert_eq!(heartbeat.answered(&pong(3)), Some(start + PERIOD));
     }
 
     #[test]
     fn what_is_no_answer_to_a_ping_vouches_for_nothing() {
-        let mut pulse = Pulse::new(PERIOD, Instant::now());
-        pulse.beat(Instant::now());
-        assert_eq!(pulse.answered(&pong(7)), None);
-        assert_eq!(pulse.answered(&Value::Okay), None);
-        assert_eq!(pulse.answered(&Value::BulkString(b"BUSY".to_vec())), None);
+        let mut heartbeat = Heartbeat::new(PERIOD, Instant::now());
+        heartbeat.next_request(Instant::now());
+        assert_eq!(heartbeat.answered(&pong(7)), None);
+        assert_eq!(heartbeat.answered(&Value::Okay), None);
+        assert_eq!(
+            heartbeat.answered(&Value::BulkString(b"BUSY".to_vec())),
+            None
+        );
     }
 }

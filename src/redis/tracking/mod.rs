@@ -1,11 +1,11 @@
 //! The listener: one thread on one connection of its own, to which Redis pushes what changes.
 //!
-//! Guarantees what [`Ear`] says, by `CLIENT TRACKING ON BCAST` and a [heartbeat](Pulse) on the same connection: however
+//! Guarantees what [`ChangeListener`] says, by `CLIENT TRACKING ON BCAST` and a [heartbeat](Heartbeat) on the same connection: however
 //! pushes are held up, by the network, by a server that was stopped or by this process having been, no answer to a `PING`
-//! overtakes them, and without answers the ear is told nothing that lets it rely on what it has. Where the connection
+//! overtakes them, and without answers the listener is logged nothing that lets it rely on what it has. Where the connection
 //! is lost or refused, the thread says so and tries again, with growing pauses; it logs that once.
 //!
-//! Knows no cache. It is ended by the drop of the [`Tracking`] that stands for it.
+//! Knows no cache. It is ended by the drop of the [`Subscription`] that stands for it.
 
 pub(crate) mod heartbeat;
 
@@ -16,12 +16,12 @@ use std::{
 
 use redis::{Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd};
 
-use self::heartbeat::Pulse;
-use super::{endpoint::Source, error, other_server::Moved, timeouts::Timeouts};
+use self::heartbeat::Heartbeat;
+use super::{endpoint::Endpoint, error, other_server::Moved, timeouts::Timeouts};
 use crate::{
-    store::{Failure, Symptom, Tracking, keys::LEASE_PREFIX, tracking::SharedEar},
+    store::{Failure, FailureKind, Subscription, keys::LEASE_PREFIX, tracking::SharedListener},
     telemetry::trace,
-    util::worker::{End, Handle},
+    util::worker::{StopSignal, WorkerThread},
 };
 
 /// The longest pause between two heartbeats. It is also how long a read waits, and so how long the end of a cache may
@@ -48,78 +48,83 @@ pub(crate) struct Task {
     pub(crate) prefix: String,
     /// In time for whoever relies on it so long after a change was acknowledged.
     pub(crate) bound: Duration,
-    /// Of a cluster: a key that the server must have in its charge. Where it hasn't, it is heard no longer.
-    pub(crate) charge: Option<String>,
+    /// Of a cluster: a key that the server must have in its probe_key. Where it hasn't, it is heard no longer.
+    pub(crate) probe_key: Option<String>,
 }
 
 /// Begins to listen, in a thread of its own.
-pub(crate) fn track(source: &Source, timeouts: Timeouts, task: Task, ear: SharedEar) -> Tracking {
+pub(crate) fn track(
+    endpoint: &Endpoint,
+    timeouts: Timeouts,
+    task: Task,
+    listener: SharedListener,
+) -> Subscription {
     let Task {
         prefix,
         bound,
-        charge,
+        probe_key,
     } = task;
-    let listener = Listener {
-        source: source.clone(),
+    let listener = PushListener {
+        endpoint: endpoint.clone(),
         timeouts,
         prefix,
-        charge,
+        probe_key,
         bound,
         period: (bound / 4).min(LONGEST_PERIOD),
-        ear,
+        listener,
     };
     // It ends after the read it is at.
-    let handle = Handle::start("cache-aside-listener", move |end| listener.run(end));
+    let handle = WorkerThread::start("cache-aside-listener", move |stop| listener.run(stop));
     if let Err(error) = &handle {
         trace::error!("there is no thread to hear of changes in Redis with: {error}");
     }
-    Tracking::new(handle.ok())
+    Subscription::new(handle.ok())
 }
 
-struct Listener {
-    source: Source,
+struct PushListener {
+    endpoint: Endpoint,
     timeouts: Timeouts,
     prefix: String,
-    charge: Option<String>,
+    probe_key: Option<String>,
     bound: Duration,
     period: Duration,
-    ear: SharedEar,
+    listener: SharedListener,
 }
 
 /// How it goes, as it was logged last.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum LoggedState {
     Nothing,
     Lost,
 }
 
-impl Listener {
-    fn run(self, end: &End) {
-        let _listening = self.source.epoch().listen();
+impl PushListener {
+    fn run(self, stop: &StopSignal) {
+        let _listening = self.endpoint.epoch().listen();
         let mut pause = FIRST_PAUSE;
-        let mut told = Told::Nothing;
+        let mut logged = LoggedState::Nothing;
         let mut complained: Option<Instant> = None;
         loop {
             let mut listened_since = None;
-            let failure = match self.listen(end, &mut listened_since, &mut told) {
+            let failure = match self.listen(stop, &mut listened_since, &mut logged) {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
             // Each time: on a cluster it has the nodes asked whether this is one still.
-            self.ear.lost();
+            self.listener.on_disconnect();
             if listened_since.is_some_and(|since: Instant| since.elapsed() >= STEADY) {
                 pause = FIRST_PAUSE;
             }
             let is_news = complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL);
-            if told == Told::Nothing && is_news {
-                (told, complained) = (Told::Lost, Some(Instant::now()));
+            if logged == LoggedState::Nothing && is_news {
+                (logged, complained) = (LoggedState::Lost, Some(Instant::now()));
                 trace::warn!(
                     "changes of the cache `{}` are not heard, so nothing near is used and waiters poll: {failure}",
                     self.prefix
                 );
             }
-            let is_refusal = failure.symptom == Symptom::Refused;
-            if end.is_near_within(if is_refusal {
+            let is_refusal = failure.kind == FailureKind::Rejected;
+            if stop.wait(if is_refusal {
                 PAUSE_AFTER_REFUSAL
             } else {
                 pause
@@ -133,30 +138,30 @@ impl Listener {
     /// Listens until the end is near, or the connection is lost.
     fn listen(
         &self,
-        end: &End,
+        stop: &StopSignal,
         listened_since: &mut Option<Instant>,
-        told: &mut Told,
+        logged: &mut LoggedState,
     ) -> Result<(), Failure> {
         let opened = self
-            .source
+            .endpoint
             .open(self.timeouts, Some(ProtocolVersion::RESP3));
         let opened = opened.map_err(|failure| {
             if error::is_without_resp3(&failure) {
-                let symptom = Symptom::Refused;
-                return Failure { symptom, ..failure };
+                let kind = FailureKind::Rejected;
+                return Failure { kind, ..failure };
             }
             failure
         })?;
         let (mut connection, epoch) = (opened.connection, opened.epoch);
         self.begin(&mut connection)
-            .map_err(|error| discharged(error, self.timeouts.io))?;
-        // What is read from here on is tracked, so nothing of it can have changed unheard.
-        self.ear.listening(Instant::now() + self.bound);
+            .map_err(|error| probe_failure(error, self.timeouts.io))?;
+        // What is read from here on is subscriber, so nothing of it can have changed unheard.
+        self.listener.on_confirmed(Instant::now() + self.bound);
         *listened_since = Some(Instant::now());
-        if std::mem::replace(told, Told::Nothing) == Told::Lost {
+        if std::mem::replace(logged, LoggedState::Nothing) == LoggedState::Lost {
             trace::info!("changes of the cache `{}` are heard again", self.prefix);
         }
-        self.hear(end, &mut connection, epoch)
+        self.hear(stop, &mut connection, epoch)
     }
 
     /// Asks for pushes, and whether the node is one to be heard.
@@ -172,36 +177,41 @@ impl Listener {
         );
         request.arg("PREFIX").arg(whole).arg("PREFIX").arg(tagged);
         request.exec(connection)?;
-        if let Some(charge) = &self.charge {
+        if let Some(probe_key) = &self.probe_key {
             let mut question = cmd("PTTL");
-            match question.arg(charge).exec(connection) {
-                Err(error) if is_still_in_charge(error.code()) => {}
+            match question.arg(probe_key).exec(connection) {
+                Err(error) if is_still_owner(error.code()) => {}
                 answered => answered?,
             }
         }
         connection.set_read_timeout(Some(self.period))
     }
 
-    fn hear(&self, end: &End, connection: &mut Connection, epoch: u64) -> Result<(), Failure> {
+    fn hear(
+        &self,
+        stop: &StopSignal,
+        connection: &mut Connection,
+        epoch: u64,
+    ) -> Result<(), Failure> {
         let failed = |error| error::failure(error, self.bound);
-        let mut pulse = Pulse::new(self.period, Instant::now());
-        if let Some(charge) = &self.charge {
-            pulse = pulse.asking(cmd("PTTL").arg(charge).get_packed_command());
+        let mut heartbeat = Heartbeat::new(self.period, Instant::now());
+        if let Some(probe_key) = &self.probe_key {
+            heartbeat = heartbeat.asking(cmd("PTTL").arg(probe_key).get_packed_command());
         }
-        while !end.is_near() {
-            if self.source.epoch().current() != epoch {
-                return Err(Failure::new(Symptom::Silent, Moved));
+        while !stop.is_stopping() {
+            if self.endpoint.epoch().current() != epoch {
+                return Err(Failure::new(FailureKind::Unavailable, Moved));
             }
             let now = Instant::now();
-            let unanswered = pulse.unanswered_since();
+            let unanswered = heartbeat.unanswered_since();
             if unanswered.is_some_and(|since| now.duration_since(since) >= self.bound) {
                 let (within, cause) = (self.bound, None);
                 return Err(Failure::new(
-                    Symptom::Silent,
-                    error::Silent { within, cause },
+                    FailureKind::Unavailable,
+                    error::Timeout { within, cause },
                 ));
             }
-            if let Some(request) = pulse.beat(now) {
+            if let Some(request) = heartbeat.next_request(now) {
                 connection.send_packed_command(&request).map_err(failed)?;
             }
             match connection.recv_response() {
@@ -210,17 +220,19 @@ impl Listener {
                         self.tell(&data);
                     }
                 }
-                // It has the key in its charge.
-                Ok(Value::Int(_)) if self.charge.is_some() => {}
+                // It has the key in its probe_key.
+                Ok(Value::Int(_)) if self.probe_key.is_some() => {}
                 Ok(Value::ServerError(error))
-                    if self.charge.is_some() && is_still_in_charge(Some(error.code())) => {}
+                    if self.probe_key.is_some() && is_still_owner(Some(error.code())) => {}
                 // Perhaps to somebody who may not ping.
-                Ok(Value::ServerError(error)) => return Err(discharged(error.into(), self.bound)),
-                Ok(reply) => match pulse.answered(&reply) {
-                    Some(up_to) => self.ear.listening(up_to + self.bound),
-                    None => return Err(Failure::new(Symptom::Silent, Unexpected)),
+                Ok(Value::ServerError(error)) => {
+                    return Err(probe_failure(error.into(), self.bound));
+                }
+                Ok(reply) => match heartbeat.answered(&reply) {
+                    Some(up_to) => self.listener.on_confirmed(up_to + self.bound),
+                    None => return Err(Failure::new(FailureKind::Unavailable, Unexpected)),
                 },
-                Err(error) if is_only_late(&error) => pulse.timed_out(),
+                Err(error) if is_only_late(&error) => heartbeat.timed_out(),
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -231,7 +243,7 @@ impl Listener {
     fn tell(&self, push: &[Value]) {
         let Some(Value::Array(keys)) = push.first() else {
             // Nil: all of them.
-            return self.ear.everything_changed();
+            return self.listener.on_flush();
         };
         for key in keys {
             let Value::BulkString(key) = key else {
@@ -241,24 +253,24 @@ impl Listener {
                 continue;
             };
             if key.starts_with(&self.prefix) {
-                self.ear.changed(key);
+                self.listener.on_change(key);
             } else {
-                self.ear.lease_changed(key);
+                self.listener.on_lease_change(key);
             }
         }
     }
 }
 
 /// While a slot is being moved, the node that has it sends those who ask for a key that isn't there to the other.
-fn is_still_in_charge(code: Option<&str>) -> bool {
+fn is_still_owner(code: Option<&str>) -> bool {
     code == Some("ASK")
 }
 
-/// Why the node wouldn't say that it has the key in its charge.
-fn discharged(error: RedisError, within: Duration) -> Failure {
+/// Why the node wouldn't say that it has the key in its probe_key.
+fn probe_failure(error: RedisError, within: Duration) -> Failure {
     if error.code() == Some("MOVED") {
         return Failure::new(
-            Symptom::Silent,
+            FailureKind::Unavailable,
             "slots of the node are another's by now, which is listened to instead",
         );
     }

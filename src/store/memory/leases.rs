@@ -57,7 +57,7 @@ impl Leases {
         matches!(self.live(lease), Some(Held::Lease { token, .. }) if *token == ours)
     }
 
-    /// Ends a lease. A guard stays, for its writers have not ended, under another nonce: who comes after this
+    /// Ends a lease. A guard stays, for its writers have not removed, under another nonce: who comes after this
     /// shares no load from before it.
     pub(super) fn end(&mut self, lease: &str) {
         match self.live(lease) {

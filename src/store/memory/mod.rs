@@ -23,10 +23,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::{
     leases::{Held, Leases},
-    records::{Records, Stored},
+    records::{Records, StoredRecord},
 };
 use super::{
-    Acquire, Change, Cursor, Diff, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
+    Acquire, Change, Cursor, Diff, Entry, Failure, KeyKind, NewTtl, Refresh, ScanPage, Store,
     TtlRemaining, Update, keys::Keys, token::Token,
 };
 use crate::record::fields::Fields;
@@ -59,7 +59,7 @@ impl MemoryStore {
     }
 
     /// Changes a record. Called under the lock of its leases.
-    fn change(&self, keys: &Keys, old: &Stored, diff: &Diff, ttl: Option<NewTtl>) {
+    fn change(&self, keys: &Keys, old: &StoredRecord, diff: &Diff, ttl: Option<NewTtl>) {
         let mut fields = old.fields.clone();
         hash::set(&mut fields, &diff.set);
         hash::remove(&mut fields, &diff.gone);
@@ -93,10 +93,10 @@ impl Store for MemoryStore {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        look: bool,
+        recheck: bool,
     ) -> Result<Acquire, Failure> {
         let mut leases = self.lock(keys);
-        if look && let Some(stored) = self.records.live(&keys.data) {
+        if recheck && let Some(stored) = self.records.live(&keys.data) {
             return Ok(Acquire::Record(stored.fields.clone()));
         }
         let now = Instant::now();
@@ -292,7 +292,7 @@ impl Store for MemoryStore {
             _ => false,
         };
         if !is_same || leases.live(&keys.lease).cloned() != held {
-            return Ok(Update::Overtaken);
+            return Ok(Update::Conflict);
         }
         leases.end(&keys.lease);
         Ok(match (stored, diff) {
@@ -312,34 +312,34 @@ impl Store for MemoryStore {
     }
 
     /// A stripe of the leases in each step, or all records in one.
-    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
-        let mut scanned = Scanned {
-            met: Vec::new(),
-            of: 0,
+    fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
+        let mut scanned = ScanPage {
+            keys: Vec::new(),
+            epoch: 0,
             next: None,
-            share: 1.0,
+            fraction: 1.0,
         };
         match kind {
-            Kind::Records => {
+            KeyKind::Records => {
                 let data = self.records.keys();
                 let ours = data.filter(|data| data.starts_with(prefix));
-                scanned.met.extend(ours.map(Keys::of));
+                scanned.keys.extend(ours.map(Keys::of));
             }
-            Kind::Leases => {
-                let stripe = usize::try_from(cursor.place).unwrap_or(STRIPES);
+            KeyKind::Leases => {
+                let stripe = usize::try_from(cursor.position).unwrap_or(STRIPES);
                 if let Some(leases) = self.stripes.get(stripe) {
                     let leases = leases.lock();
                     let ours = leases
                         .keys()
                         .filter_map(|lease| Keys::of_lease(lease, prefix));
-                    scanned.met.extend(ours);
+                    scanned.keys.extend(ours);
                 }
                 if stripe + 1 < STRIPES {
                     scanned.next = Some(Cursor {
-                        place: cursor.place + 1,
+                        position: cursor.position + 1,
                         ..cursor
                     });
-                    scanned.share = share(stripe + 1, STRIPES);
+                    scanned.fraction = fraction(stripe + 1, STRIPES);
                 }
             }
         }
@@ -352,6 +352,6 @@ impl Store for MemoryStore {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "both are small")]
-fn share(done: usize, all: usize) -> f64 {
+fn fraction(done: usize, all: usize) -> f64 {
     done as f64 / all as f64
 }

@@ -1,6 +1,6 @@
-//! The store in this process with ears: each step, and then, with no lock held, whoever hears of it.
+//! The store in this process with listeners: each step, and then, with no lock held, whoever hears of it.
 //!
-//! Guarantees that when a step has returned, every ear has been told. Where there is none, a step costs one atomic
+//! Guarantees that when a step has returned, every listener has been told. Where there is none, a step costs one atomic
 //! load more. Knows which step changes what, and nothing of how.
 
 use std::{
@@ -17,67 +17,70 @@ use super::MemoryStore;
 use crate::{
     record::fields::Fields,
     store::{
-        Acquire, Change, Cursor, Ear, Entry, Failure, Kind, NewTtl, Refresh, Scanned, Store,
-        Tracking, TtlRemaining, Update, keys::Keys, token::Token, tracking::SharedEar,
+        Acquire, Change, ChangeListener, Cursor, Entry, Failure, KeyKind, NewTtl, Refresh,
+        ScanPage, Store, Subscription, TtlRemaining, Update, keys::Keys, token::Token,
+        tracking::SharedListener,
     },
     util::limits::LONGEST,
 };
 
 pub(crate) struct Audible {
     store: MemoryStore,
-    ears: Arc<Ears>,
+    listeners: Arc<Listeners>,
 }
 
 #[derive(Default)]
-struct Ears {
+struct Listeners {
     /// Whether there is any. Relaxed is enough: who has read a record since it was set did so under the lock of that record,
     /// which who changes it takes afterwards.
     any: AtomicBool,
     /// By prefix. Replaced as a whole, so that nobody is told anything under the lock.
-    all: RwLock<Arc<[(String, SharedEar)]>>,
+    all: RwLock<Arc<[(String, SharedListener)]>>,
 }
 
-/// One ear among them, until it is dropped.
-struct Place {
-    ears: Arc<Ears>,
-    ear: SharedEar,
+/// One listener among them, until it is dropped.
+struct ListenerHandle {
+    listeners: Arc<Listeners>,
+    listener: SharedListener,
 }
 
-impl Drop for Place {
+impl Drop for ListenerHandle {
     fn drop(&mut self) {
-        let mut all = self.ears.all.write();
-        let others = all.iter().filter(|(_, ear)| !Arc::ptr_eq(ear, &self.ear));
+        let mut all = self.listeners.all.write();
+        let others = all
+            .iter()
+            .filter(|(_, listener)| !Arc::ptr_eq(listener, &self.listener));
         *all = others.cloned().collect();
-        self.ears.any.store(!all.is_empty(), Ordering::Relaxed);
+        self.listeners.any.store(!all.is_empty(), Ordering::Relaxed);
     }
 }
 
 impl Audible {
     pub(crate) fn new(store: MemoryStore) -> Audible {
-        let ears = Arc::default();
-        Audible { store, ears }
+        let listeners = Arc::default();
+        Audible { store, listeners }
     }
 
     /// Tells those who hear this record what has changed: the record, its lease.
     fn tell(&self, keys: &Keys, (record, lease): (bool, bool)) {
-        if !self.ears.any.load(Ordering::Relaxed) {
+        if !self.listeners.any.load(Ordering::Relaxed) {
             return;
         }
-        let all = Arc::clone(&self.ears.all.read());
-        for (prefix, ear) in &*all {
+        let all = Arc::clone(&self.listeners.all.read());
+        for (prefix, listener) in &*all {
             if keys.data.starts_with(prefix) {
                 if record {
-                    ear.changed(&keys.data);
+                    listener.on_change(&keys.data);
                 }
                 if lease {
-                    ear.lease_changed(&keys.lease);
+                    listener.on_lease_change(&keys.lease);
                 }
             }
         }
     }
 
     fn updated(&self, keys: &Keys, update: Update) -> Update {
-        let done = update != Update::Overtaken;
+        let done = update != Update::Conflict;
         // Where nothing was changed, what said that there is no record may have gone.
         self.tell(keys, (done, done));
         update
@@ -98,9 +101,9 @@ impl Store for Audible {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        look: bool,
+        recheck: bool,
     ) -> Result<Acquire, Failure> {
-        let acquired = self.store.acquire(keys, token, lease_ttl, look)?;
+        let acquired = self.store.acquire(keys, token, lease_ttl, recheck)?;
         let changed = match acquired {
             Acquire::Acquired => true,
             // A writer's place lapsed.
@@ -166,7 +169,7 @@ impl Store for Audible {
         Ok(was_there)
     }
 
-    fn scan(&self, prefix: &str, kind: Kind, cursor: Cursor) -> Result<Scanned, Failure> {
+    fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         self.store.scan(prefix, kind, cursor)
     }
 
@@ -213,16 +216,24 @@ impl Store for Audible {
         self.store.ping()
     }
 
-    fn track(&self, prefix: &str, _bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
+    fn track(
+        &self,
+        prefix: &str,
+        _bound: Duration,
+        listener: Arc<dyn ChangeListener>,
+    ) -> Option<Subscription> {
         {
-            let mut all = self.ears.all.write();
-            let place = (prefix.to_owned(), Arc::clone(&ear));
+            let mut all = self.listeners.all.write();
+            let place = (prefix.to_owned(), Arc::clone(&listener));
             *all = all.iter().cloned().chain([place]).collect();
-            self.ears.any.store(true, Ordering::Relaxed);
+            self.listeners.any.store(true, Ordering::Relaxed);
         }
         // It is told within each step, as long as this process lives.
-        ear.listening(Instant::now() + LONGEST);
-        let ears = Arc::clone(&self.ears);
-        Some(Tracking::new(Place { ears, ear }))
+        listener.on_confirmed(Instant::now() + LONGEST);
+        let listeners = Arc::clone(&self.listeners);
+        Some(Subscription::new(ListenerHandle {
+            listeners,
+            listener,
+        }))
     }
 }

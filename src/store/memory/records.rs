@@ -27,15 +27,15 @@ pub(crate) enum Bound {
 }
 
 /// Records by their data keys.
-pub(super) struct Records(Cache<String, Arc<Stored>, Weigh>);
+pub(super) struct Records(Cache<String, Arc<StoredRecord>, Weigh>);
 
 /// A record, never changed in place.
-pub(super) struct Stored {
+pub(super) struct StoredRecord {
     pub(super) fields: Fields,
     pub(super) until: Instant,
 }
 
-impl Stored {
+impl StoredRecord {
     pub(super) fn left(&self, now: Instant) -> Duration {
         self.until.saturating_duration_since(now)
     }
@@ -68,7 +68,7 @@ impl Records {
     }
 
     /// What stands at a data key, unless its time is over.
-    pub(super) fn live(&self, data: &str) -> Option<Arc<Stored>> {
+    pub(super) fn live(&self, data: &str) -> Option<Arc<StoredRecord>> {
         let stored = self.0.get(data)?;
         let now = Instant::now();
         if now < stored.until {
@@ -85,7 +85,7 @@ impl Records {
             self.0.remove(data);
             return;
         }
-        let stored = Arc::new(Stored { fields, until });
+        let stored = Arc::new(StoredRecord { fields, until });
         // Also where the new one is too large to be kept, this takes the old one away.
         self.0.insert(data.to_owned(), stored);
     }
@@ -106,8 +106,8 @@ impl Records {
 #[derive(Clone)]
 struct Weigh(bool);
 
-impl Weighter<String, Arc<Stored>> for Weigh {
-    fn weight(&self, data: &String, stored: &Arc<Stored>) -> u64 {
+impl Weighter<String, Arc<StoredRecord>> for Weigh {
+    fn weight(&self, data: &String, stored: &Arc<StoredRecord>) -> u64 {
         /// The key's and the record's own allocations and their place in the cache.
         const ENTRY: usize = 160;
         /// Two headers of vectors, and what their allocations are rounded up by.

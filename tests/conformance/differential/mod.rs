@@ -15,7 +15,7 @@ use self::{
     side::Side,
     step::{Step, steps},
 };
-use crate::ground::Ground;
+use crate::environment::Environment;
 
 /// Some seconds of them.
 const CASES: u32 = 200;
@@ -47,7 +47,7 @@ fn difference(case: u64, sides: &mut [Side; 2], steps: &[Step]) -> Result<(), St
 
 #[test]
 fn any_sequence_of_steps_is_answered_the_same_by_both_stores() {
-    let (redis, memory) = (Ground::redis(), Ground::memory());
+    let (redis, memory) = (Environment::redis(), Environment::memory());
     let config = Config {
         cases: CASES,
         failure_persistence: None,

@@ -12,7 +12,7 @@ use cache_aside::{
 };
 
 use super::step::{At, Pairs, Seen, Step, Ttl, Who};
-use crate::ground::{Ground, keys};
+use crate::environment::{Environment, keys};
 
 const LONG: Duration = Duration::from_secs(1_000);
 const LONGER: Duration = Duration::from_secs(100_000);
@@ -31,10 +31,10 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn on(ground: &Ground) -> Side {
+    pub(super) fn on(environment: &Environment) -> Side {
         let token = Token::parse(&[b'0'; 32]).unwrap();
         Side {
-            store: Arc::clone(ground.store()),
+            store: Arc::clone(environment.store()),
             keys: [keys("0"), keys("1")],
             callers: [token; 3],
             names: HashMap::new(),
@@ -86,8 +86,8 @@ impl Side {
         match step {
             Step::Read(at) => told_entry(store.read(&keys[*at].data).unwrap()),
             Step::Left(at) => told_ttl(store.ttl(&keys[*at].data).unwrap()),
-            Step::Acquire(at, who, ttl, look) => {
-                self.acquire(&keys[*at], self.token(*who), *ttl, *look)
+            Step::Acquire(at, who, ttl, recheck) => {
+                self.acquire(&keys[*at], self.token(*who), *ttl, *recheck)
             }
             Step::Refresh(at, who, ttl, left) => {
                 let (token, left) = (self.token(*who), seen(*left));
@@ -152,8 +152,8 @@ impl Side {
         }
     }
 
-    fn acquire(&mut self, keys: &Keys, token: Token, ttl: Ttl, look: bool) -> String {
-        match self.store.acquire(keys, token, time(ttl), look).unwrap() {
+    fn acquire(&mut self, keys: &Keys, token: Token, ttl: Ttl, recheck: bool) -> String {
+        match self.store.acquire(keys, token, time(ttl), recheck).unwrap() {
             Acquire::Record(fields) => told_entry(Entry::Record(fields)),
             Acquire::Acquired => "Acquired".to_owned(),
             Acquire::Held { by, left } => {
@@ -236,7 +236,7 @@ impl Side {
             "UpdateField Unchanged",
             "Update Changed",
             "Update Unchanged",
-            "Update Overtaken",
+            "Update Conflict",
         ];
         for kind in all {
             assert!(

@@ -6,12 +6,12 @@ use cache_aside::{Cache, Error};
 
 use super::*;
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, loaf},
 };
 
-fn a_batch_is_loaded_once_and_hit_from_then_on(ground: &Ground) {
-    let cache = ground.cache();
+fn a_batch_is_loaded_once_and_hit_from_then_on(environment: &Environment) {
+    let cache = environment.cache();
     let calls = Mutex::new(Vec::new());
     let load = |missing: &[&str]| {
         calls.lock().unwrap().push(missing.join(" "));
@@ -35,14 +35,16 @@ fn a_batch_is_loaded_once_and_hit_from_then_on(ground: &Ground) {
     assert!(cache.get("d", load_loaf).unwrap().is_hit());
 }
 
-fn a_batch_of_none_asks_nobody(ground: &Ground) {
-    let cache = ground.cache();
+fn a_batch_of_none_asks_nobody(environment: &Environment) {
+    let cache = environment.cache();
     assert!(cache.get_many([""; 0], never).unwrap().is_empty());
-    assert_eq!(cache.stats(), ground.cache().stats());
+    assert_eq!(cache.stats(), environment.cache().stats());
 }
 
-fn an_id_that_comes_twice_is_one_question_and_has_its_answer_in_each_place(ground: &Ground) {
-    let cache = ground.cache();
+fn an_id_that_comes_twice_is_one_question_and_has_its_answer_in_each_place(
+    environment: &Environment,
+) {
+    let cache = environment.cache();
     let load = |missing: &[&str]| {
         assert_eq!(missing, ["a", "b"]);
         rows("1")(missing)
@@ -55,8 +57,8 @@ fn an_id_that_comes_twice_is_one_question_and_has_its_answer_in_each_place(groun
     assert_eq!((stats.hits, stats.misses, stats.loads), (1, 2, 1));
 }
 
-fn an_id_that_cannot_be_one_is_refused_before_anything_is_loaded(ground: &Ground) {
-    let cache = ground.cache();
+fn an_id_that_cannot_be_one_is_refused_before_anything_is_loaded(environment: &Environment) {
+    let cache = environment.cache();
     let long = "x".repeat((64 << 10) + 1);
     for bad in ["", &long] {
         let refused = cache.get_many(["a", bad], never);
@@ -65,18 +67,18 @@ fn an_id_that_cannot_be_one_is_refused_before_anything_is_loaded(ground: &Ground
     assert_eq!(cache.stats().misses, 0);
 }
 
-fn what_the_loader_leaves_out_has_no_record_and_what_it_adds_is_ignored(ground: &Ground) {
-    let cache = ground.cache();
+fn what_the_loader_leaves_out_has_no_record_and_what_it_adds_is_ignored(environment: &Environment) {
+    let cache = environment.cache();
     let load = |_: &[&str]| rows("1")(&["b", "more"]);
     let found = cache.get_many(["a", "b"], load).unwrap();
     assert!(found[0].record().is_none() && found[1].record().is_some());
     assert!(cache.peek("more").unwrap().is_none());
-    assert!(!ground.is_held("a"), "its lease is given back");
+    assert!(!environment.is_held("a"), "its lease is given back");
     // It is asked for again.
     let found = cache.get_many(["a", "b"], rows("2")).unwrap();
     assert_eq!(versions(&found), ["2", "1"]);
 
-    let cache = ground.builder().negative_ttl(Duration::from_secs(5));
+    let cache = environment.builder().negative_ttl(Duration::from_secs(5));
     let cache: Cache = cache.build().unwrap();
     let nothing = |_: &[&str]| Ok::<_, Infallible>(Rows::new());
     cache.get_many(["x", "y"], nothing).unwrap();
@@ -89,8 +91,8 @@ fn what_the_loader_leaves_out_has_no_record_and_what_it_adds_is_ignored(ground: 
     assert_eq!(cache.stats().negative_hits, 2);
 }
 
-fn pairs_of_any_kind_are_records(ground: &Ground) {
-    let cache = ground.cache();
+fn pairs_of_any_kind_are_records(environment: &Environment) {
+    let cache = environment.cache();
     let load = |missing: &[&str]| {
         let pairs = missing.iter().map(|id| (id.to_string(), row(id, "1")));
         Ok::<_, Infallible>(pairs.collect::<Vec<_>>())
@@ -107,8 +109,8 @@ fn pairs_of_any_kind_are_records(ground: &Ground) {
     assert!(left <= Duration::from_secs(3));
 }
 
-fn a_batch_that_skips_the_cache_neither_reads_nor_writes_it(ground: &Ground) {
-    let cache = ground.cache();
+fn a_batch_that_skips_the_cache_neither_reads_nor_writes_it(environment: &Environment) {
+    let cache = environment.cache();
     cache.get_many(["a"], rows("1")).unwrap();
     let skipping = cache.options().skip_cache(true);
     let found = skipping.get_many(["a", "b", "a"], rows("2")).unwrap();
@@ -118,16 +120,16 @@ fn a_batch_that_skips_the_cache_neither_reads_nor_writes_it(ground: &Ground) {
     assert!(skipping.get_many([""; 0], never).unwrap().is_empty());
 }
 
-fn what_cannot_be_read_is_loaded_and_replaced(ground: &Ground) {
+fn what_cannot_be_read_is_loaded_and_replaced(environment: &Environment) {
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Counted {
         version: u32,
     }
-    let cache = ground.cache();
+    let cache = environment.cache();
     cache
         .get("a", |_| Ok::<_, Infallible>(Some(row("a", "one"))))
         .unwrap();
-    let typed: Cache<Counted> = ground.builder().build().unwrap();
+    let typed: Cache<Counted> = environment.builder().build().unwrap();
     let load = |missing: &[&str]| {
         let version = |id: &&str| (id.to_string(), Counted { version: 7 });
         Ok::<_, Infallible>(missing.iter().map(version).collect::<HashMap<_, _>>())
@@ -143,8 +145,8 @@ fn what_cannot_be_read_is_loaded_and_replaced(ground: &Ground) {
     typed.get_many(["a", "b"], again).unwrap();
 }
 
-fn a_loaf_is_a_loaf(ground: &Ground) {
-    let cache = ground.cache();
+fn a_loaf_is_a_loaf(environment: &Environment) {
+    let cache = environment.cache();
     let load = |_: &[&str]| Ok::<_, Infallible>([("p-001", loaf())]);
     let found = cache.get_many(["p-001"], load).unwrap();
     assert_eq!(**found[0].record().unwrap(), loaf());

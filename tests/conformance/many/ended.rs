@@ -7,24 +7,24 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, Cleared, Error};
+use cache_aside::{Cache, ClearProgress, Error};
 
 use super::*;
-use crate::ground::Ground;
+use crate::environment::Environment;
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("{id}")).collect()
 }
 
 /// A cache whose leases and records outlast what a busy machine takes.
-fn patient(ground: &Ground, prefix: &str) -> Cache {
+fn patient(environment: &Environment, prefix: &str) -> Cache {
     let long = Duration::from_secs(600);
-    let builder = ground.patient_builder().prefix(prefix).ttl(long);
+    let builder = environment.patient_builder().prefix(prefix).ttl(long);
     builder.lease_ttl(long / 20).build().unwrap()
 }
 
-fn many_are_ended_and_counted(ground: &Ground) {
-    let cache = ground.cache();
+fn many_are_ended_and_counted(environment: &Environment) {
+    let cache = environment.cache();
     cache.get_many(names(20), rows("1")).unwrap();
     let some = ["3", "7", "no such record", "7"];
     assert_eq!(cache.invalidate_many(some).unwrap(), 2);
@@ -38,8 +38,8 @@ fn many_are_ended_and_counted(ground: &Ground) {
     assert_eq!(new, expected);
 }
 
-fn an_id_that_cannot_be_one_is_refused_before_anything_is_ended(ground: &Ground) {
-    let cache = ground.cache();
+fn an_id_that_cannot_be_one_is_refused_before_anything_is_ended(environment: &Environment) {
+    let cache = environment.cache();
     cache.get_many(["a"], rows("1")).unwrap();
     assert!(matches!(
         cache.invalidate_many(["a", ""]),
@@ -48,14 +48,14 @@ fn an_id_that_cannot_be_one_is_refused_before_anything_is_ended(ground: &Ground)
     assert!(cache.peek("a").unwrap().is_some());
 }
 
-fn many_are_ended_by_slices(ground: &Ground) {
-    let cache = ground.cache();
+fn many_are_ended_by_slices(environment: &Environment) {
+    let cache = environment.cache();
     cache.get_many(["24999", "0"], rows("1")).unwrap();
     assert_eq!(cache.invalidate_many(names(25_000)).unwrap(), 2);
 }
 
 /// Leads a load of both records, and does this while they are loaded.
-fn while_loading(cache: &Cache, deed: impl FnOnce()) {
+fn while_loading(cache: &Cache, operation: impl FnOnce()) {
     let (has_read, let_go) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
         let slow = scope.spawn(|| {
@@ -67,14 +67,14 @@ fn while_loading(cache: &Cache, deed: impl FnOnce()) {
             })
         });
         has_read.wait();
-        deed();
+        operation();
         let_go.wait();
         assert_eq!(versions(&slow.join().unwrap().unwrap()), ["old"; 2]);
     });
 }
 
-fn loads_under_way_are_ended_with_their_records(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn loads_under_way_are_ended_with_their_records(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     while_loading(&cache, || {
         assert_eq!(writer.invalidate_many(["b", "a"]).unwrap(), 0);
         let found = cache.get_many(["a"], rows("new")).unwrap();
@@ -87,8 +87,11 @@ fn loads_under_way_are_ended_with_their_records(ground: &Ground) {
     );
 }
 
-fn a_cache_is_cleared_and_no_other(ground: &Ground) {
-    let (cache, others) = (patient(ground, "test:"), patient(ground, "others:"));
+fn a_cache_is_cleared_and_no_other(environment: &Environment) {
+    let (cache, others) = (
+        patient(environment, "test:"),
+        patient(environment, "others:"),
+    );
     let odd = [
         "{shop}:1",
         "}",
@@ -104,9 +107,9 @@ fn a_cache_is_cleared_and_no_other(ground: &Ground) {
         cache.get_many(&all, rows("1")).unwrap();
     }
     let mut seen = Vec::new();
-    let ended = cache.clear(|so_far| seen.push(so_far)).unwrap();
-    assert_eq!(ended, all.len() as u64);
-    assert_grows(&seen, ended);
+    let removed = cache.clear(|so_far| seen.push(so_far)).unwrap();
+    assert_eq!(removed, all.len() as u64);
+    assert_grows(&seen, removed);
     for id in &all {
         assert!(cache.peek(id).unwrap().is_none(), "{id}");
         assert!(others.peek(id).unwrap().is_some(), "{id}");
@@ -115,18 +118,20 @@ fn a_cache_is_cleared_and_no_other(ground: &Ground) {
     assert_eq!(versions(&cache.get_many(["1"], rows("2")).unwrap()), ["2"]);
 }
 
-fn assert_grows(seen: &[Cleared], ended: u64) {
-    let grow = |pair: &[Cleared]| pair[0].share <= pair[1].share && pair[0].ended <= pair[1].ended;
+fn assert_grows(seen: &[ClearProgress], removed: u64) {
+    let grow = |pair: &[ClearProgress]| {
+        pair[0].fraction <= pair[1].fraction && pair[0].removed <= pair[1].removed
+    };
     assert!(seen.windows(2).all(grow), "{seen:?}");
-    assert!(seen.iter().all(|so_far| so_far.share > 0.0));
+    assert!(seen.iter().all(|so_far| so_far.fraction > 0.0));
     let last = seen.last().unwrap();
-    assert!((last.share - 1.0).abs() < f64::EPSILON, "{last:?}");
-    assert_eq!(last.ended, ended);
+    assert!((last.fraction - 1.0).abs() < f64::EPSILON, "{last:?}");
+    assert_eq!(last.removed, removed);
 }
 
 /// G1 for all of a cache.
-fn loads_under_way_are_ended_with_their_cache(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn loads_under_way_are_ended_with_their_cache(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     while_loading(&cache, || {
         assert_eq!(writer.clear(|_| {}).unwrap(), 0);
         for cache in [&cache, &writer] {
@@ -141,8 +146,8 @@ fn loads_under_way_are_ended_with_their_cache(ground: &Ground) {
 
 /// The scan of the records is over for one part of the store when a load that was under way fills there: it must have
 /// lost its lease by then.
-fn a_load_that_ends_while_a_cache_is_cleared_brings_nothing_back(ground: &Ground) {
-    let (cache, writer) = (patient(ground, "test:"), patient(ground, "test:"));
+fn a_load_that_ends_while_a_cache_is_cleared_brings_nothing_back(environment: &Environment) {
+    let (cache, writer) = (patient(environment, "test:"), patient(environment, "test:"));
     let all: Vec<_> = (0..200).map(|id| format!("slow {id}")).collect();
     for first in [0, 3] {
         // So many that there are many steps.
@@ -163,7 +168,7 @@ fn a_load_that_ends_while_a_cache_is_cleared_brings_nothing_back(ground: &Ground
             let mut steps = 0;
             writer
                 .clear(|so_far| {
-                    let is_last = (so_far.share - 1.0).abs() < f64::EPSILON;
+                    let is_last = (so_far.fraction - 1.0).abs() < f64::EPSILON;
                     if steps == first || (is_last && steps < first) {
                         let_go.wait();
                         filled.wait();
@@ -182,28 +187,28 @@ fn a_load_that_ends_while_a_cache_is_cleared_brings_nothing_back(ground: &Ground
     }
 }
 
-fn a_write_under_way_keeps_its_guard_when_its_cache_is_cleared(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn a_write_under_way_keeps_its_guard_when_its_cache_is_cleared(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     let written = writer.write("a", || {
-        let before = ground.nonce("a");
+        let before = environment.nonce("a");
         cache.clear(|_| {}).unwrap();
-        let after = ground.nonce("a");
+        let after = environment.nonce("a");
         assert!(before.is_some() && after.is_some() && before != after);
         Ok::<_, Infallible>(())
     });
-    assert!(written.unwrap().deferred_by().is_none());
-    assert!(!ground.is_held("a"));
+    assert!(written.unwrap().invalidation_error().is_none());
+    assert!(!environment.is_held("a"));
 }
 
 /// What it should have ended may still be there.
-fn a_clear_that_does_not_come_to_its_end_leaves_nothing_to_be_read(ground: &Ground) {
-    let cache: Cache = ground
+fn a_clear_that_does_not_come_to_its_end_leaves_nothing_to_be_read(environment: &Environment) {
+    let cache: Cache = environment
         .builder()
         .ttl(Duration::from_secs(5))
         .build()
         .unwrap();
     cache.get_many(["a", "b"], rows("old")).unwrap();
-    let stops = |_: Cleared| panic!("the caller's own");
+    let stops = |_: ClearProgress| panic!("the caller's own");
     assert!(catch_unwind(AssertUnwindSafe(|| cache.clear(stops))).is_err());
     let found = cache.get_many(["a", "b"], rows("new")).unwrap();
     assert_eq!(versions(&found), ["new"; 2]);

@@ -5,13 +5,13 @@ use std::{thread, time::Duration};
 use cache_aside::{Cache, Error};
 
 use super::*;
-use crate::{ground::Ground, support::until};
+use crate::{environment::Environment, support::until};
 
 const GRACE: Duration = Duration::from_secs(600);
 
 /// A cache with these records, of which the first two are stale.
-fn stale(ground: &Ground) -> Cache {
-    let cache: Cache = ground.builder().grace(GRACE).build().unwrap();
+fn stale(environment: &Environment) -> Cache {
+    let cache: Cache = environment.builder().grace(GRACE).build().unwrap();
     cache.get_many(["a", "b", "c"], rows("old")).unwrap();
     assert!(cache.expire("a").unwrap() && cache.expire("b").unwrap());
     cache
@@ -21,8 +21,8 @@ fn down(_: &[&str]) -> Result<Rows, &'static str> {
     Err("no connection")
 }
 
-fn what_is_stale_is_loaded_anew_together_with_what_is_missing(ground: &Ground) {
-    let cache = stale(ground);
+fn what_is_stale_is_loaded_anew_together_with_what_is_missing(environment: &Environment) {
+    let cache = stale(environment);
     let mut calls = Vec::new();
     let found = cache.get_many(["a", "b", "c", "d"], |ids| {
         calls.push(ids.join(" "));
@@ -43,8 +43,8 @@ fn what_is_stale_is_loaded_anew_together_with_what_is_missing(ground: &Ground) {
     assert_eq!(cache.stats().refreshes, 2);
 }
 
-fn while_a_batch_loads_what_is_stale_others_are_served_it(ground: &Ground) {
-    let cache = stale(ground);
+fn while_a_batch_loads_what_is_stale_others_are_served_it(environment: &Environment) {
+    let cache = stale(environment);
     let refreshed = cache.get_many(["a", "b"], |ids| {
         thread::scope(|scope| {
             let served = scope.spawn(|| cache.get_many(["b", "a"], never)).join();
@@ -62,8 +62,8 @@ fn while_a_batch_loads_what_is_stale_others_are_served_it(ground: &Ground) {
     assert_eq!(sources(&refreshed.unwrap()), [Source::Refreshed; 2]);
 }
 
-fn a_batch_of_stale_records_survives_a_loader_that_fails(ground: &Ground) {
-    let cache = stale(ground);
+fn a_batch_of_stale_records_survives_a_loader_that_fails(environment: &Environment) {
+    let cache = stale(environment);
     let found = cache.get_many(["a", "b", "c"], down).unwrap();
     assert_eq!(sources(&found), [Source::Stale, Source::Stale, Source::Hit]);
     assert_eq!(versions(&found), ["old"; 3]);
@@ -77,26 +77,26 @@ fn a_batch_of_stale_records_survives_a_loader_that_fails(ground: &Ground) {
     assert_eq!(sources(&again), [Source::Stale; 2]);
 }
 
-fn where_something_is_missing_as_well_the_error_is_the_batchs(ground: &Ground) {
-    let cache = stale(ground);
+fn where_something_is_missing_as_well_the_error_is_the_batchs(environment: &Environment) {
+    let cache = stale(environment);
     let failed = cache.get_many(["a", "d"], down);
     assert!(matches!(failed, Err(Error::Loader(_))), "{failed:?}");
-    assert!(!ground.is_held("d"));
+    assert!(!environment.is_held("d"));
     assert!(cache.peek("a").unwrap().unwrap().is_stale());
 }
 
-fn what_a_refresh_does_not_find_is_ended(ground: &Ground) {
-    let cache = stale(ground);
+fn what_a_refresh_does_not_find_is_ended(environment: &Environment) {
+    let cache = stale(environment);
     let none = |_: &[&str]| Ok::<_, Error>(Rows::new());
     let found = cache.get_many(["a", "b", "c"], none).unwrap();
     assert!(found[0].record().is_none() && found[1].record().is_none());
     assert!(cache.peek("a").unwrap().is_none());
-    assert!(!ground.is_held("a"));
+    assert!(!environment.is_held("a"));
 }
 
-fn what_is_near_is_not_asked_for(ground: &Ground) {
-    let cache: Cache = ground.builder().near_cache(100).build().unwrap();
-    until(|| cache.stats().listening);
+fn what_is_near_is_not_asked_for(environment: &Environment) {
+    let cache: Cache = environment.builder().near_cache(100).build().unwrap();
+    until(|| cache.stats().tracking_live);
     cache.get_many(["a", "b", "c"], rows("old")).unwrap();
     // What was filled comes near when it is read: by a batch as well.
     until(|| {
@@ -108,13 +108,13 @@ fn what_is_near_is_not_asked_for(ground: &Ground) {
     assert_eq!(versions(&mixed), ["old", "old", "new"]);
 }
 
-fn what_a_call_for_many_ends_is_near_no_longer(ground: &Ground) {
+fn what_a_call_for_many_ends_is_near_no_longer(environment: &Environment) {
     let ways: [fn(&Cache); 2] = [
         |cache| assert_eq!(cache.invalidate_many(["a", "b"]).unwrap(), 2),
         |cache| assert_eq!(cache.clear(|_| {}).unwrap(), 2),
     ];
-    let here: Cache = ground.builder().near_cache(100).build().unwrap();
-    until(|| here.stats().listening);
+    let here: Cache = environment.builder().near_cache(100).build().unwrap();
+    until(|| here.stats().tracking_live);
     for end in ways {
         here.get_many(["a", "b"], rows("old")).unwrap();
         until(|| {
@@ -129,13 +129,13 @@ fn what_a_call_for_many_ends_is_near_no_longer(ground: &Ground) {
 }
 
 /// The copy ends when the record is stale, and not when its grace is over.
-fn what_is_stale_is_near_no_longer(ground: &Ground) {
-    let builder = ground
+fn what_is_stale_is_near_no_longer(environment: &Environment) {
+    let builder = environment
         .builder()
         .grace(GRACE)
         .ttl(Duration::from_millis(300));
     let cache: Cache = builder.near_cache(100).near_ttl(GRACE).build().unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     let find = || cache.get_many(["a"], rows("old")).unwrap()[0].source();
     until(|| find() == Source::Near);
     until(|| find() == Source::Refreshed);

@@ -10,12 +10,12 @@ use cache_aside::Error;
 
 use super::*;
 use crate::{
-    ground::Ground,
+    environment::Environment,
     support::{load_loaf, until},
 };
 
-fn a_loader_that_fails_is_the_error_and_frees_what_it_held(ground: &Ground) {
-    let cache = ground.cache();
+fn a_loader_that_fails_is_the_error_and_frees_what_it_held(environment: &Environment) {
+    let cache = environment.cache();
     cache.get_many(["a"], rows("1")).unwrap();
     let fail = |_: &[&str]| Err::<Rows, _>(io::Error::other("the primary is away"));
     let failed = cache.get_many(["a", "b", "c"], fail);
@@ -26,17 +26,17 @@ fn a_loader_that_fails_is_the_error_and_frees_what_it_held(ground: &Ground) {
         cause.downcast_ref::<io::Error>().unwrap().to_string(),
         "the primary is away"
     );
-    assert!(!ground.is_held("b") && !ground.is_held("c"));
+    assert!(!environment.is_held("b") && !environment.is_held("c"));
     assert_eq!(cache.stats().load_errors, 1);
     cache.get_many(["a", "b", "c"], rows("2")).unwrap();
 }
 
-fn a_loader_that_panics_frees_what_it_held(ground: &Ground) {
-    let cache = ground.cache();
+fn a_loader_that_panics_frees_what_it_held(environment: &Environment) {
+    let cache = environment.cache();
     let panics = |_: &[&str]| -> Result<Rows, Infallible> { panic!("the loader's own") };
     let panicked = catch_unwind(AssertUnwindSafe(|| cache.get_many(["a", "b"], panics)));
     assert!(panicked.is_err());
-    until(|| !ground.is_held("a") && !ground.is_held("b"));
+    until(|| !environment.is_held("a") && !environment.is_held("b"));
     assert_eq!(cache.stats().load_errors, 1);
     let began = Instant::now();
     cache.get_many(["a", "b"], rows("2")).unwrap();
@@ -44,8 +44,8 @@ fn a_loader_that_panics_frees_what_it_held(ground: &Ground) {
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
-fn a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached(ground: &Ground) {
-    let cache = ground.cache();
+fn a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached(environment: &Environment) {
+    let cache = environment.cache();
     let load = |missing: &[&str]| {
         let mut found = rows("1")(missing)?;
         found.insert("b".to_owned(), Record::from([("__cache_aside_x", "1")]));
@@ -55,19 +55,19 @@ fn a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached(ground: 
     assert!(found.iter().all(|found| found.record().is_some()));
     assert!(cache.peek("b").unwrap().is_none());
     assert!(cache.peek("a").unwrap().is_some() && cache.peek("c").unwrap().is_some());
-    assert!(!ground.is_held("b"));
+    assert!(!environment.is_held("b"));
 }
 
 /// A loader's own record.
-fn a_loader_that_asks_for_what_it_loads_is_told_so(ground: &Ground) {
-    let cache = ground.cache();
+fn a_loader_that_asks_for_what_it_loads_is_told_so(environment: &Environment) {
+    let cache = environment.cache();
     let load = |missing: &[&str]| {
         let within = cache.get("b", load_loaf);
         assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
         let within = cache.get_many(["z", "a"], rows("1"));
         assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
         // Given back, soon.
-        until(|| !ground.is_held("z"));
+        until(|| !environment.is_held("z"));
         rows("1")(missing)
     };
     cache.get_many(["a", "b"], load).unwrap();

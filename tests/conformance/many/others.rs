@@ -18,15 +18,15 @@ use cache_aside::{
 
 use super::*;
 use crate::{
-    ground::{Ground, keys},
+    environment::{Environment, keys},
     support::until,
 };
 
-fn a_batch_shares_what_another_caller_loads(ground: &Ground) {
+fn a_batch_shares_what_another_caller_loads(environment: &Environment) {
     for other_process in [false, true] {
-        let cache = ground.cache();
+        let cache = environment.cache();
         let other = if other_process {
-            ground.cache()
+            environment.cache()
         } else {
             cache.clone()
         };
@@ -54,11 +54,11 @@ fn a_batch_shares_what_another_caller_loads(ground: &Ground) {
     }
 }
 
-fn a_single_lookup_shares_what_a_batch_loads(ground: &Ground) {
+fn a_single_lookup_shares_what_a_batch_loads(environment: &Environment) {
     for other_process in [false, true] {
-        let cache = ground.cache();
+        let cache = environment.cache();
         let other = if other_process {
-            ground.cache()
+            environment.cache()
         } else {
             cache.clone()
         };
@@ -90,12 +90,12 @@ fn a_single_lookup_shares_what_a_batch_loads(ground: &Ground) {
 }
 
 /// Each has what the other wants next, and loads it before it waits.
-fn batches_that_wait_for_each_other_both_end(ground: &Ground) {
+fn batches_that_wait_for_each_other_both_end(environment: &Environment) {
     for other_process in [false, true] {
         for round in 0..30 {
-            let one = ground.cache();
+            let one = environment.cache();
             let two = if other_process {
-                ground.cache()
+                environment.cache()
             } else {
                 one.clone()
             };
@@ -125,18 +125,18 @@ fn batches_that_wait_for_each_other_both_end(ground: &Ground) {
 
 /// Each comes to hold one of two records and to wait for the other, as often as not: had they not loaded what is their
 /// own by then, they would wait for each other.
-fn batches_that_each_want_what_the_other_holds_both_end(ground: &Ground) {
+fn batches_that_each_want_what_the_other_holds_both_end(environment: &Environment) {
     let long = Duration::from_secs(600);
     for round in 0..20 {
-        let one = ground.cache();
+        let one = environment.cache();
         let two = if round % 2 == 0 {
             one.clone()
         } else {
-            ground.cache()
+            environment.cache()
         };
         let (a, b) = (format!("{round} a"), format!("{round} b"));
         let (stranger, lock) = (Token::random(), keys(&b));
-        let store = ground.store();
+        let store = environment.store();
         let held = store.acquire(&lock, stranger, long, false).unwrap();
         assert_eq!(held, Acquire::Acquired);
         let loads = AtomicU32::new(0);
@@ -147,7 +147,7 @@ fn batches_that_each_want_what_the_other_holds_both_end(ground: &Ground) {
         let began = Instant::now();
         thread::scope(|scope| {
             scope.spawn(|| one.get_many([&a, &b], load).unwrap());
-            until(|| ground.is_held(&a) || one.peek(&a).unwrap().is_some());
+            until(|| environment.is_held(&a) || one.peek(&a).unwrap().is_some());
             scope.spawn(|| two.get_many([&b, &a], load).unwrap());
             let looked = || one.stats().misses + two.stats().misses + two.stats().hits;
             until(|| looked() >= 3);
@@ -160,11 +160,11 @@ fn batches_that_each_want_what_the_other_holds_both_end(ground: &Ground) {
     }
 }
 
-/// A crowd of batches of overlapping ids, with single lookups among them.
-fn every_record_is_loaded_once_among_overlapping_batches(ground: &Ground) {
+/// Many batches of overlapping ids, with single lookups among them.
+fn every_record_is_loaded_once_among_overlapping_batches(environment: &Environment) {
     const THREADS: usize = 8;
     const IDS: usize = 60;
-    let caches = [ground.cache(), ground.cache()];
+    let caches = [environment.cache(), environment.cache()];
     let loads = Mutex::new(HashMap::<String, u32>::new());
     let load = |missing: &[&str]| {
         for id in missing {
@@ -204,11 +204,11 @@ fn every_record_is_loaded_once_among_overlapping_batches(ground: &Ground) {
 }
 
 /// What its holder gives up is loaded in another call.
-fn what_others_give_up_is_loaded_in_a_later_call(ground: &Ground) {
+fn what_others_give_up_is_loaded_in_a_later_call(environment: &Environment) {
     for other_process in [false, true] {
-        let cache = ground.cache();
+        let cache = environment.cache();
         let other = if other_process {
-            ground.cache()
+            environment.cache()
         } else {
             cache.clone()
         };
@@ -239,8 +239,10 @@ fn what_others_give_up_is_loaded_in_a_later_call(ground: &Ground) {
 }
 
 /// Two loads of others under way: the batch must not sit out the one that goes on.
-fn of_two_loads_that_a_batch_waits_for_it_takes_over_the_one_that_is_given_up(ground: &Ground) {
-    let cache = ground.cache();
+fn of_two_loads_that_a_batch_waits_for_it_takes_over_the_one_that_is_given_up(
+    environment: &Environment,
+) {
+    let cache = environment.cache();
     let begun = Barrier::new(3);
     let (taken_over, is_taken_over) = mpsc::channel();
     thread::scope(|scope| {

@@ -9,13 +9,17 @@ use std::{
 use cache_aside::{Cache, Error};
 
 use super::*;
-use crate::{ground::Ground, support::until};
+use crate::{environment::Environment, support::until};
 
-fn after_wait_timeout_the_rest_is_loaded_without_the_cache(ground: &Ground) {
-    let holder = ground.cache();
+fn after_wait_timeout_the_rest_is_loaded_without_the_cache(environment: &Environment) {
+    let holder = environment.cache();
     let patience = Duration::from_millis(100);
-    let cache: Cache = ground.builder().wait_timeout(patience).build().unwrap();
-    let strict = ground.builder().wait_timeout(patience);
+    let cache: Cache = environment
+        .builder()
+        .wait_timeout(patience)
+        .build()
+        .unwrap();
+    let strict = environment.builder().wait_timeout(patience);
     let strict: Cache = strict.fail_on_wait_timeout(true).build().unwrap();
     let (began, ended) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
@@ -37,7 +41,7 @@ fn after_wait_timeout_the_rest_is_loaded_without_the_cache(ground: &Ground) {
             sources(&found),
             [Source::Degraded, Source::Loaded, Source::Degraded]
         );
-        let why = found[0].degraded_by();
+        let why = found[0].degraded_cause();
         assert!(matches!(why, Some(Error::WaitTimeout { .. })), "{why:?}");
         assert_eq!(*calls.lock().unwrap(), ["own", "a b"]);
         let failed = strict.get_many(["a", "own 2"], rows("2"));
@@ -50,8 +54,8 @@ fn after_wait_timeout_the_rest_is_loaded_without_the_cache(ground: &Ground) {
     );
 }
 
-fn a_batch_during_a_write_loads_and_does_not_fill(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn a_batch_during_a_write_loads_and_does_not_fill(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     writer
         .write("a", || {
             let found = cache.get_many(["a", "b"], |missing| {
@@ -67,8 +71,8 @@ fn a_batch_during_a_write_loads_and_does_not_fill(ground: &Ground) {
 }
 
 /// G1 for a batch.
-fn a_batch_that_was_loading_does_not_bring_back_what_was_invalidated(ground: &Ground) {
-    let (cache, writer) = (ground.cache(), ground.cache());
+fn a_batch_that_was_loading_does_not_bring_back_what_was_invalidated(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
     let (has_read, let_go) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
         let slow = scope.spawn(|| {
@@ -95,9 +99,9 @@ fn a_batch_that_was_loading_does_not_bring_back_what_was_invalidated(ground: &Gr
     assert_eq!(versions(&found), ["new", "old"]);
 }
 
-fn a_batch_that_takes_longer_than_its_leases_keeps_them(ground: &Ground) {
+fn a_batch_that_takes_longer_than_its_leases_keeps_them(environment: &Environment) {
     let lease = Duration::from_millis(300);
-    let cache: Cache = ground.builder().lease_ttl(lease).build().unwrap();
+    let cache: Cache = environment.builder().lease_ttl(lease).build().unwrap();
     let names: Vec<_> = (0..50).map(|id| format!("{id}")).collect();
     let load = |missing: &[&str]| {
         thread::sleep(4 * lease);

@@ -2,214 +2,221 @@
 
 use super::*;
 
-fn a_guard_ends_the_record_and_the_lease_and_nobody_fills_under_it(ground: &Ground) {
-    let spot = Spot::filled(ground, "k");
-    let (old, writer, asker) = (spot.leased(), Token::random(), Token::random());
-    assert!(spot.guard(writer, LONG), "there was a record");
-    assert!(!spot.is_there());
-    assert!(!spot.guard(writer, LONG), "there was none any more");
+fn a_guard_ends_the_record_and_the_lease_and_nobody_fills_under_it(environment: &Environment) {
+    let position = Position::filled(environment, "k");
+    let (old, writer, asker) = (position.leased(), Token::random(), Token::random());
+    assert!(position.guard(writer, LONG), "there was a record");
+    assert!(!position.is_there());
+    assert!(!position.guard(writer, LONG), "there was none any more");
 
-    let nonce = spot.nonce();
-    assert_eq!(spot.acquire(asker), Acquire::Guarded { nonce });
+    let nonce = position.nonce();
+    assert_eq!(position.acquire(asker), Acquire::Guarded { nonce });
     for token in [old, writer, asker, nonce] {
-        assert!(!spot.fill(token));
-        assert!(!spot.release(token));
+        assert!(!position.fill(token));
+        assert!(!position.release(token));
     }
-    assert!(!spot.is_there());
-    assert_eq!(spot.nonce(), nonce, "all are told the same");
+    assert!(!position.is_there());
+    assert_eq!(position.nonce(), nonce, "all are told the same");
     assert!(![old, writer, asker].contains(&nonce));
 }
 
-fn a_guard_ends_with_its_last_writer(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_guard_ends_with_its_last_writer(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let (one, two) = (Token::random(), Token::random());
-    spot.guard(one, LONG);
-    spot.guard(two, LONG);
-    assert!(!spot.unguard(one));
-    assert!(!spot.is_free());
-    assert!(!spot.unguard(one));
-    assert!(!spot.is_free());
-    assert!(!spot.unguard(two));
-    assert!(spot.is_free());
+    position.guard(one, LONG);
+    position.guard(two, LONG);
+    assert!(!position.unguard(one));
+    assert!(!position.is_free());
+    assert!(!position.unguard(one));
+    assert!(!position.is_free());
+    assert!(!position.unguard(two));
+    assert!(position.is_free());
 }
 
-fn a_writer_has_one_place_however_often_it_asks(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_writer_has_one_place_however_often_it_asks(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let writer = Token::random();
-    spot.guard(writer, LONG);
-    spot.guard(writer, LONG);
-    spot.unguard(writer);
-    assert!(spot.is_free());
+    position.guard(writer, LONG);
+    position.guard(writer, LONG);
+    position.unguard(writer);
+    assert!(position.is_free());
 }
 
 /// The third rule: who comes after such a step shares no load from before it.
-fn whatever_ends_under_a_guard_gives_it_a_new_nonce(ground: &Ground) {
-    let endings: [Deed; 8] = [
-        ("invalidate", |spot, _| assert!(!spot.invalidate())),
-        ("invalidate_all", |spot, _| {
-            spot.store.invalidate_all(&[&spot.keys]).unwrap();
+fn whatever_ends_under_a_guard_gives_it_a_new_nonce(environment: &Environment) {
+    let endings: [Operation; 8] = [
+        ("invalidate", |position, _| assert!(!position.invalidate())),
+        ("invalidate_all", |position, _| {
+            position.store.invalidate_all(&[&position.keys]).unwrap();
         }),
-        ("update_field", |spot, _| {
-            assert_eq!(spot.update_field("version", "2"), Update::Unchanged);
+        ("update_field", |position, _| {
+            assert_eq!(position.update_field("version", "2"), Update::Unchanged);
         }),
-        ("update", |spot, _| {
+        ("update", |position, _| {
             let change = |_| panic!("nothing is cached");
-            assert_eq!(spot.update(change), Update::Unchanged);
+            assert_eq!(position.update(change), Update::Unchanged);
         }),
-        ("another writer begins", |spot, _| {
-            spot.guard(Token::random(), LONG);
+        ("another writer begins", |position, _| {
+            position.guard(Token::random(), LONG);
         }),
-        ("the same one begins again", |spot, writer| {
-            spot.guard(writer, LONG);
+        ("the same one begins again", |position, writer| {
+            position.guard(writer, LONG);
         }),
-        ("another writer ends", |spot, _| {
+        ("another writer ends", |position, _| {
             let other = Token::random();
-            spot.guard(other, LONG);
-            let before = spot.nonce();
-            spot.unguard(other);
-            assert_ne!(spot.nonce(), before);
+            position.guard(other, LONG);
+            let before = position.nonce();
+            position.unguard(other);
+            assert_ne!(position.nonce(), before);
         }),
-        ("one ends that had no place", |spot, _| {
-            spot.unguard(Token::random());
+        ("one ends that had no place", |position, _| {
+            position.unguard(Token::random());
         }),
     ];
     for (name, end) in endings {
-        let spot = Spot::on(ground, name);
+        let position = Position::on(environment, name);
         let writer = Token::random();
-        spot.guard(writer, LONG);
-        let before = spot.nonce();
-        end(&spot, writer);
-        assert_ne!(spot.nonce(), before, "{name}");
-        assert!(spot.renew(writer, LONG), "{name}: the writer has its place");
+        position.guard(writer, LONG);
+        let before = position.nonce();
+        end(&position, writer);
+        assert_ne!(position.nonce(), before, "{name}");
+        assert!(
+            position.renew(writer, LONG),
+            "{name}: the writer has its place"
+        );
     }
 }
 
-fn what_ends_nothing_leaves_the_nonce(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn what_ends_nothing_leaves_the_nonce(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let writer = Token::random();
-    spot.guard(writer, LONG);
-    let nonce = spot.nonce();
-    assert!(!spot.fill(Token::random()));
-    assert!(!spot.release(writer));
-    assert!(spot.renew(writer, LONG));
-    assert!(!spot.renew(Token::random(), LONG));
-    assert!(!spot.is_there());
-    assert_eq!(spot.nonce(), nonce);
+    position.guard(writer, LONG);
+    let nonce = position.nonce();
+    assert!(!position.fill(Token::random()));
+    assert!(!position.release(writer));
+    assert!(position.renew(writer, LONG));
+    assert!(!position.renew(Token::random(), LONG));
+    assert!(!position.is_there());
+    assert_eq!(position.nonce(), nonce);
 }
 
-fn a_guard_lasts_as_long_as_its_writers_place_to_the_millisecond(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_guard_lasts_as_long_as_its_writers_place_to_the_millisecond(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let guard = || {
-        spot.guard(Token::random(), BRIEF);
+        position.guard(Token::random(), BRIEF);
     };
-    lasts(BRIEF, guard, || !spot.is_free());
+    lasts(BRIEF, guard, || !position.is_free());
 }
 
-fn a_writers_place_is_renewed_from_then_on(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_writers_place_is_renewed_from_then_on(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let writer = Token::random();
-    spot.guard(writer, LONG);
-    let renew = || assert!(spot.renew(writer, BRIEF));
-    lasts(BRIEF, renew, || !spot.is_free());
-    assert!(!spot.renew(writer, LONG), "it has lapsed");
+    position.guard(writer, LONG);
+    let renew = || assert!(position.renew(writer, BRIEF));
+    lasts(BRIEF, renew, || !position.is_free());
+    assert!(!position.renew(writer, LONG), "it has lapsed");
 
     // Again, where the machine was so slow that the place had lapsed.
     loop {
-        spot.guard(writer, BRIEF);
-        if spot.renew(writer, LONG) {
+        position.guard(writer, BRIEF);
+        if position.renew(writer, LONG) {
             break;
         }
     }
     wait_out(BRIEF);
-    assert!(!spot.is_free());
+    assert!(!position.is_free());
 }
 
-fn a_guard_that_lapsed_is_not_renewed(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_guard_that_lapsed_is_not_renewed(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let writer = Token::random();
-    spot.guard(writer, BRIEF);
+    position.guard(writer, BRIEF);
     wait_out(BRIEF);
-    assert!(!spot.renew(writer, LONG));
-    let again = spot.store.renew_all(&[(spot.keys.clone(), writer)], LONG);
+    assert!(!position.renew(writer, LONG));
+    let again = position
+        .store
+        .renew_all(&[(position.keys.clone(), writer)], LONG);
     assert_eq!(again.unwrap(), [false]);
-    assert!(spot.is_free());
+    assert!(position.is_free());
 }
 
 /// A writer that was only slow protects its write again, where another one has kept the guard up, and nobody has
 /// been told yet that this one is gone.
-fn a_place_that_lapsed_is_lost_to_the_first_who_asks(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_place_that_lapsed_is_lost_to_the_first_who_asks(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let (slow, other) = (Token::random(), Token::random());
-    spot.guard(other, LONG);
-    let before = spot.nonce();
-    spot.guard(slow, BRIEF);
+    position.guard(other, LONG);
+    let before = position.nonce();
+    position.guard(slow, BRIEF);
     wait_out(BRIEF);
-    assert!(spot.renew(slow, LONG));
-    let nonce = spot.nonce();
+    assert!(position.renew(slow, LONG));
+    let nonce = position.nonce();
     assert_ne!(nonce, before);
-    assert_eq!(spot.nonce(), nonce, "nobody died");
+    assert_eq!(position.nonce(), nonce, "nobody died");
 
-    assert!(spot.renew(slow, BRIEF));
+    assert!(position.renew(slow, BRIEF));
     wait_out(BRIEF);
-    spot.ask();
-    assert!(!spot.renew(slow, LONG));
-    assert!(spot.renew(other, LONG));
+    position.ask();
+    assert!(!position.renew(slow, LONG));
+    assert!(position.renew(other, LONG));
 }
 
 /// It died, perhaps after its commit, which a load under the nonce may have missed.
-fn a_writer_that_lapses_loses_its_place_and_the_nonce_becomes_the_askers_token(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_writer_that_lapses_loses_its_place_and_the_nonce_becomes_the_askers_token(
+    environment: &Environment,
+) {
+    let position = Position::on(environment, "k");
     let (dead, alive) = (Token::random(), Token::random());
-    spot.guard(alive, LONG);
-    spot.guard(dead, LONG);
-    let before = spot.nonce();
-    assert!(spot.renew(dead, BRIEF));
+    position.guard(alive, LONG);
+    position.guard(dead, LONG);
+    let before = position.nonce();
+    assert!(position.renew(dead, BRIEF));
     wait_out(BRIEF);
     let (asker, next) = (Token::random(), Token::random());
-    assert_eq!(spot.acquire(asker), Acquire::Guarded { nonce: asker });
-    assert_eq!(spot.acquire(next), Acquire::Guarded { nonce: asker });
+    assert_eq!(position.acquire(asker), Acquire::Guarded { nonce: asker });
+    assert_eq!(position.acquire(next), Acquire::Guarded { nonce: asker });
     assert_ne!(before, asker);
-    assert!(!spot.fill(asker), "it is no lease");
-    assert!(!spot.renew(dead, LONG));
-    assert!(spot.renew(alive, LONG));
-    spot.unguard(alive);
-    assert!(spot.is_free());
+    assert!(!position.fill(asker), "it is no lease");
+    assert!(!position.renew(dead, LONG));
+    assert!(position.renew(alive, LONG));
+    position.unguard(alive);
+    assert!(position.is_free());
 }
 
-fn a_guard_lasts_no_longer_than_the_place_of_the_writer_that_is_left(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn a_guard_lasts_no_longer_than_the_place_of_the_writer_that_is_left(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let (brief, long) = (Token::random(), Token::random());
     let guard = || {
-        spot.guard(brief, BRIEF);
-        spot.guard(long, LONG);
-        spot.unguard(long);
+        position.guard(brief, BRIEF);
+        position.guard(long, LONG);
+        position.unguard(long);
     };
-    lasts(BRIEF, guard, || !spot.is_free());
+    lasts(BRIEF, guard, || !position.is_free());
 }
 
-fn a_brief_place_does_not_cut_a_long_one_short(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
-    spot.guard(Token::random(), LONG);
-    spot.guard(Token::random(), BRIEF);
+fn a_brief_place_does_not_cut_a_long_one_short(environment: &Environment) {
+    let position = Position::on(environment, "k");
+    position.guard(Token::random(), LONG);
+    position.guard(Token::random(), BRIEF);
     wait_out(BRIEF);
-    assert!(!spot.is_free());
+    assert!(!position.is_free());
 }
 
-fn the_end_of_a_write_ends_what_took_the_place_of_its_guard(ground: &Ground) {
-    let spot = Spot::on(ground, "k");
+fn the_end_of_a_write_ends_what_took_the_place_of_its_guard(environment: &Environment) {
+    let position = Position::on(environment, "k");
     let writer = Token::random();
     // Its guard lapsed, and somebody loads what was there before the commit, or has done so.
-    spot.guard(writer, LONG);
-    assert!(spot.renew(writer, BRIEF));
+    position.guard(writer, LONG);
+    assert!(position.renew(writer, BRIEF));
     wait_out(BRIEF);
-    let token = spot.leased();
-    assert!(!spot.unguard(writer));
-    assert!(!spot.fill(token));
+    let token = position.leased();
+    assert!(!position.unguard(writer));
+    assert!(!position.fill(token));
 
-    spot.put(&record("old"), LONG);
-    assert!(spot.unguard(writer), "there was a record");
-    assert!(!spot.is_there());
-    assert!(spot.is_free());
+    position.put(&record("old"), LONG);
+    assert!(position.unguard(writer), "there was a record");
+    assert!(!position.is_there());
+    assert!(position.is_free());
 }
 
 on_both_stores! {

@@ -1,28 +1,31 @@
 //! The steps for many records at once: the same as one by one.
 
 use super::*;
-use cache_aside::store::{Due, End, Finish, Question};
+use cache_aside::store::{AcquireRequest, Completion, CompletionKind, RefreshRequest};
 
-fn each_of_many_reads_is_a_read_of_its_own(ground: &Ground) {
+fn each_of_many_reads_is_a_read_of_its_own(environment: &Environment) {
     let ids = ["filled", "absent", "negative", "{tag}", "filled again"];
-    let spots = ids.map(|id| Spot::on(ground, id));
+    let spots = ids.map(|id| Position::on(environment, id));
     spots[0].put(&record("0"), LONG);
     spots[2].put(&fields(&[("__cache_aside_not_found", "1")]), LONG);
     spots[3].put(&record("3"), LONG);
     spots[4].put(&record("4"), LONG);
-    let data: Vec<_> = spots.iter().map(|spot| spot.keys.data.as_str()).collect();
-    let read = ground.store().read_all(&data).unwrap();
+    let data: Vec<_> = spots
+        .iter()
+        .map(|position| position.keys.data.as_str())
+        .collect();
+    let read = environment.store().read_all(&data).unwrap();
     let read: Vec<_> = read.into_iter().map(Result::unwrap).collect();
-    let alone: Vec<_> = spots.iter().map(Spot::read).collect();
+    let alone: Vec<_> = spots.iter().map(Position::read).collect();
     assert_eq!(read, alone);
     assert_eq!(read[0], Entry::Record(record("0")));
     assert_eq!(read[1], Entry::Absent);
-    assert!(ground.store().read_all(&[]).unwrap().is_empty());
+    assert!(environment.store().read_all(&[]).unwrap().is_empty());
 }
 
-fn each_of_many_questions_is_answered_by_itself(ground: &Ground) {
-    let ids = ["free", "filled", "filled, no look", "held", "guarded"];
-    let spots = ids.map(|id| Spot::on(ground, id));
+fn each_of_many_questions_is_answered_by_itself(environment: &Environment) {
+    let ids = ["free", "filled", "filled, no recheck", "held", "guarded"];
+    let spots = ids.map(|id| Position::on(environment, id));
     spots[1].put(&record("1"), LONG);
     spots[2].put(&record("2"), LONG);
     let holder = spots[3].leased();
@@ -30,7 +33,7 @@ fn each_of_many_questions_is_answered_by_itself(ground: &Ground) {
     let nonce = spots[4].nonce();
     let tokens = ids.map(|_| Token::random());
     let questions = ask(&spots, &tokens, |at| at != 2);
-    let answers = ground.store().acquire_all(&questions, LONG).unwrap();
+    let answers = environment.store().acquire_all(&questions, LONG).unwrap();
     let mut answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     let Acquire::Held { by, left } = answers.remove(3) else {
         panic!("the lease is taken");
@@ -45,47 +48,53 @@ fn each_of_many_questions_is_answered_by_itself(ground: &Ground) {
     ];
     assert_eq!(answers, expected);
     assert!(spots[0].fill(tokens[0]) && spots[2].fill(tokens[2]));
-    assert!(ground.store().acquire_all(&[], LONG).unwrap().is_empty());
+    assert!(
+        environment
+            .store()
+            .acquire_all(&[], LONG)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 fn ask<'a>(
-    spots: &'a [Spot],
+    spots: &'a [Position],
     tokens: &'a [Token],
-    look: impl Fn(usize) -> bool,
-) -> Vec<Question<'a>> {
+    recheck: impl Fn(usize) -> bool,
+) -> Vec<AcquireRequest<'a>> {
     let each = spots.iter().zip(tokens).enumerate();
-    each.map(|(at, (spot, &token))| Question {
-        keys: &spot.keys,
+    each.map(|(at, (position, &token))| AcquireRequest {
+        keys: &position.keys,
         token,
-        look: look(at),
+        recheck: recheck(at),
     })
     .collect()
 }
 
-fn each_of_many_loads_is_finished_under_its_own_token(ground: &Ground) {
+fn each_of_many_loads_is_finished_under_its_own_token(environment: &Environment) {
     let ids = ["filled", "released", "ended", "another's", "not mine"];
-    let spots = ids.map(|id| Spot::filled(ground, id));
+    let spots = ids.map(|id| Position::filled(environment, id));
     let mut tokens = [0, 1, 2, 3, 4].map(|at| spots[at].leased());
     assert!(spots[2].invalidate());
     tokens[3] = Token::random();
     tokens[4] = Token::random();
     let filled = record("filled");
     let end = |at| match at {
-        0 | 2 | 3 => End::Fill(LONG, &filled),
-        _ => End::Release,
+        0 | 2 | 3 => CompletionKind::Fill(LONG, &filled),
+        _ => CompletionKind::Release,
     };
     let loads: Vec<_> = (0..5)
-        .map(|at| Finish {
+        .map(|at| Completion {
             keys: &spots[at].keys,
             token: tokens[at],
             end: end(at),
         })
         .collect();
-    let finished = ground.store().finish_all(&loads).unwrap();
+    let finished = environment.store().finish_all(&loads).unwrap();
     let finished: Vec<_> = finished.into_iter().map(Result::unwrap).collect();
     assert_eq!(finished, [true, true, false, false, false]);
     let old = || Entry::Record(record("first"));
-    let read: Vec<_> = spots.iter().map(Spot::read).collect();
+    let read: Vec<_> = spots.iter().map(Position::read).collect();
     let expected = [
         Entry::Record(filled.clone()),
         old(),
@@ -95,28 +104,31 @@ fn each_of_many_loads_is_finished_under_its_own_token(ground: &Ground) {
     ];
     assert_eq!(read, expected);
     assert!(spots[0].left() > LONG / 2);
-    let free: Vec<_> = spots.iter().map(Spot::is_free).collect();
+    let free: Vec<_> = spots.iter().map(Position::is_free).collect();
     assert_eq!(free, [true, true, true, false, false]);
-    assert!(ground.store().finish_all(&[]).unwrap().is_empty());
+    assert!(environment.store().finish_all(&[]).unwrap().is_empty());
 }
 
-fn many_invalidations_say_of_each_whether_there_was_a_record(ground: &Ground) {
-    let spots = ["filled", "absent", "filled too"].map(|id| Spot::on(ground, id));
+fn many_invalidations_say_of_each_whether_there_was_a_record(environment: &Environment) {
+    let spots = ["filled", "absent", "filled too"].map(|id| Position::on(environment, id));
     spots[0].put(&record("0"), LONG);
     spots[2].put(&record("2"), LONG);
-    let keys: Vec<_> = spots.iter().map(|spot| &spot.keys).collect();
-    let done = ground.store().invalidate_all(&keys).unwrap();
+    let keys: Vec<_> = spots.iter().map(|position| &position.keys).collect();
+    let done = environment.store().invalidate_all(&keys).unwrap();
     let done: Vec<_> = done.into_iter().map(Result::unwrap).collect();
     assert_eq!(done, [true, false, true]);
-    assert!(spots.iter().all(|spot| !spot.is_there()));
+    assert!(spots.iter().all(|position| !position.is_there()));
 }
 
-fn each_of_many_looks_says_how_long_its_record_lives(ground: &Ground) {
-    let spots = ["long", "none", "longer"].map(|id| Spot::on(ground, id));
+fn each_of_many_looks_says_how_long_its_record_lives(environment: &Environment) {
+    let spots = ["long", "none", "longer"].map(|id| Position::on(environment, id));
     spots[0].put(&record("long"), LONG);
     spots[2].put(&record("longer"), 3 * LONG);
-    let data: Vec<_> = spots.iter().map(|spot| spot.keys.data.as_str()).collect();
-    let looks = ground.store().read_all_with_ttl(&data).unwrap();
+    let data: Vec<_> = spots
+        .iter()
+        .map(|position| position.keys.data.as_str())
+        .collect();
+    let looks = environment.store().read_all_with_ttl(&data).unwrap();
     let looks: Vec<_> = looks.into_iter().map(Result::unwrap).collect();
     let entries: Vec<_> = looks.iter().map(|(entry, _)| entry.clone()).collect();
     let there = |version| Entry::Record(record(version));
@@ -124,21 +136,30 @@ fn each_of_many_looks_says_how_long_its_record_lives(ground: &Ground) {
     let left = |at: usize| looks[at].1.left();
     assert!(left(0).unwrap() <= LONG && left(2).unwrap() > 2 * LONG);
     assert_eq!(left(1), None);
-    assert!(ground.store().read_all_with_ttl(&[]).unwrap().is_empty());
+    assert!(
+        environment
+            .store()
+            .read_all_with_ttl(&[])
+            .unwrap()
+            .is_empty()
+    );
 }
 
-fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(ground: &Ground) {
-    let spots = ["due", "filled anew", "taken"].map(|id| Spot::filled(ground, id));
+fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(environment: &Environment) {
+    let spots = ["due", "filled anew", "taken"].map(|id| Position::filled(environment, id));
     spots[1].put(&record("new"), 3 * LONG);
     spots[2].leased();
     let tokens = [(); 3].map(|()| Token::random());
-    let due = spots.iter().zip(tokens).map(|(spot, token)| Due {
-        keys: &spot.keys,
-        token,
-        left: LONG,
-    });
+    let due = spots
+        .iter()
+        .zip(tokens)
+        .map(|(position, token)| RefreshRequest {
+            keys: &position.keys,
+            token,
+            left: LONG,
+        });
     let due: Vec<_> = due.collect();
-    let answers = ground.store().refresh_all(&due, LONG).unwrap();
+    let answers = environment.store().refresh_all(&due, LONG).unwrap();
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     let expected = [
         Refresh::Acquired,
@@ -147,13 +168,16 @@ fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(ground: 
     ];
     assert_eq!(answers, expected);
 
-    let loads = spots.iter().zip(tokens).map(|(spot, token)| Finish {
-        keys: &spot.keys,
-        token,
-        end: End::BackOff(LONG),
-    });
+    let loads = spots
+        .iter()
+        .zip(tokens)
+        .map(|(position, token)| Completion {
+            keys: &position.keys,
+            token,
+            end: CompletionKind::BackOff(LONG),
+        });
     let loads: Vec<_> = loads.collect();
-    let finished = ground.store().finish_all(&loads).unwrap();
+    let finished = environment.store().finish_all(&loads).unwrap();
     let finished: Vec<_> = finished.into_iter().map(Result::unwrap).collect();
     assert_eq!(finished, [true, false, false]);
     let again = spots[0].refresh(Token::random(), LONG);
@@ -161,10 +185,10 @@ fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(ground: 
 }
 
 /// More than any buffer between the two takes, in both directions.
-fn many_large_records_pass(ground: &Ground) {
+fn many_large_records_pass(environment: &Environment) {
     const COUNT: usize = 600;
     let spots: Vec<_> = (0..COUNT)
-        .map(|id| Spot::on(ground, &format!("{id}")))
+        .map(|id| Position::on(environment, &format!("{id}")))
         .collect();
     let large = |at: usize| {
         let byte = u8::try_from(at % 251).unwrap();
@@ -172,7 +196,7 @@ fn many_large_records_pass(ground: &Ground) {
     };
     let records: Vec<_> = (0..COUNT).map(large).collect();
     let tokens: Vec<_> = spots.iter().map(|_| Token::random()).collect();
-    let store = ground.store();
+    let store = environment.store();
     let questions = ask(&spots, &tokens, |_| true);
     let answers = store.acquire_all(&questions, LONG).unwrap();
     assert!(
@@ -181,15 +205,18 @@ fn many_large_records_pass(ground: &Ground) {
             .all(|answer| answer.unwrap() == Acquire::Acquired)
     );
     let loads: Vec<_> = (0..COUNT)
-        .map(|at| Finish {
+        .map(|at| Completion {
             keys: &spots[at].keys,
             token: tokens[at],
-            end: End::Fill(LONG, &records[at]),
+            end: CompletionKind::Fill(LONG, &records[at]),
         })
         .collect();
     let finished = store.finish_all(&loads).unwrap();
     assert!(finished.into_iter().all(Result::unwrap));
-    let data: Vec<_> = spots.iter().map(|spot| spot.keys.data.as_str()).collect();
+    let data: Vec<_> = spots
+        .iter()
+        .map(|position| position.keys.data.as_str())
+        .collect();
     let read = store.read_all(&data).unwrap();
     for (at, entry) in read.into_iter().enumerate() {
         assert!(entry.unwrap() == Entry::Record(large(at)), "{at}");

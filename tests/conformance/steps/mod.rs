@@ -18,7 +18,7 @@ use cache_aside::{
     store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Refresh, Store, Token, Update},
 };
 
-use crate::ground::{Ground, keys};
+use crate::environment::{Environment, keys};
 
 /// Nothing lapses by itself while a test runs.
 const LONG: Duration = Duration::from_secs(600);
@@ -27,28 +27,28 @@ const LONG: Duration = Duration::from_secs(600);
 const BRIEF: Duration = Duration::from_millis(50);
 
 /// What somebody does, and its name.
-type Deed = (&'static str, fn(&Spot, Token));
+type Operation = (&'static str, fn(&Position, Token));
 
 /// One record, and the steps that are about it.
 #[derive(Clone)]
-struct Spot {
+struct Position {
     store: Arc<dyn Store>,
     keys: Keys,
 }
 
-impl Spot {
-    fn on(ground: &Ground, id: &str) -> Spot {
-        Spot {
-            store: Arc::clone(ground.store()),
+impl Position {
+    fn on(environment: &Environment, id: &str) -> Position {
+        Position {
+            store: Arc::clone(environment.store()),
             keys: keys(id),
         }
     }
 
     /// One with a record.
-    fn filled(ground: &Ground, id: &str) -> Spot {
-        let spot = Spot::on(ground, id);
-        spot.put(&record("first"), LONG);
-        spot
+    fn filled(environment: &Environment, id: &str) -> Position {
+        let position = Position::on(environment, id);
+        position.put(&record("first"), LONG);
+        position
     }
 
     /// Loads a record.
@@ -68,8 +68,8 @@ impl Spot {
         token
     }
 
-    fn acquire_for(&self, token: Token, ttl: Duration, look: bool) -> Acquire {
-        self.store.acquire(&self.keys, token, ttl, look).unwrap()
+    fn acquire_for(&self, token: Token, ttl: Duration, recheck: bool) -> Acquire {
+        self.store.acquire(&self.keys, token, ttl, recheck).unwrap()
     }
 
     /// Asks for the lease, unless there is a record.

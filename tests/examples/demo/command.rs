@@ -164,9 +164,9 @@ fn ctrl_c_lets_requests_finish_and_ends_with_status_0() {
         demo.interrupt();
         assert_eq!(read.join().unwrap()["source"], "loaded");
     });
-    let (status, took) = demo.wait();
+    let (status, elapsed) = demo.wait();
     assert_eq!(status, Some(0));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
     assert_eq!(demo.next_line(), "Stopped.");
 }
 

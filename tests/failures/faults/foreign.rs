@@ -1,12 +1,12 @@
 //! Rows: another program has put something where a record or a lease belongs.
 
 use super::{
+    environment::{Call, Cell, Environment, Wire},
     table::{
         AT_ONCE,
         Answer::{Done, Hit, Loaded, NoRecord},
         Row,
     },
-    world::{Call, Cell, Wire, World},
 };
 
 #[test]
@@ -14,7 +14,7 @@ fn a_string_at_the_data_key_is_a_miss() {
     Row {
         fault: "a string at the data key",
         wire: Wire::Direct,
-        begins: |world| world.tell_for_each(&["SET DATA foreign EX 60"]),
+        begins: |environment| environment.tell_for_each(&["SET DATA foreign EX 60"]),
         ends: |_| {},
         answers: [Loaded, Loaded, Done, Done, NoRecord],
         because: "",
@@ -28,8 +28,8 @@ fn a_list_at_the_data_key_is_a_miss() {
     Row {
         fault: "a list at the data key",
         wire: Wire::Direct,
-        begins: |world| {
-            world.tell_for_each(&["DEL DATA", "RPUSH DATA foreign", "EXPIRE DATA 60"]);
+        begins: |environment| {
+            environment.tell_for_each(&["DEL DATA", "RPUSH DATA foreign", "EXPIRE DATA 60"]);
         },
         ends: |_| {},
         answers: [Loaded, Loaded, Done, Done, NoRecord],
@@ -44,8 +44,8 @@ fn an_entry_that_does_not_decode_is_a_miss() {
     Row {
         fault: "an entry that does not decode",
         wire: Wire::Direct,
-        begins: |world| {
-            world.tell_for_each(&["HSET DATA version many name Loaf", "EXPIRE DATA 60"]);
+        begins: |environment| {
+            environment.tell_for_each(&["HSET DATA version many name Loaf", "EXPIRE DATA 60"]);
         },
         ends: |_| {},
         answers: [Loaded, Loaded, Done, Done, Done],
@@ -60,9 +60,9 @@ fn fields_beside_those_of_the_record_are_passed_over() {
     Row {
         fault: "further fields in the entry",
         wire: Wire::Direct,
-        begins: |world| {
+        begins: |environment| {
             let fields = "HSET DATA version 1 name Loaf shelf 7";
-            world.tell_for_each(&[fields, "EXPIRE DATA 60"]);
+            environment.tell_for_each(&[fields, "EXPIRE DATA 60"]);
         },
         ends: |_| {},
         // The record is there, so it is cached in the second column, too.
@@ -78,9 +78,9 @@ fn fields_that_were_added_to_the_sign_of_an_absent_record_make_none() {
     Row {
         fault: "fields added to an entry that says “no record”",
         wire: Wire::Direct,
-        begins: |world| {
+        begins: |environment| {
             let fields = "HSET DATA __cache_aside_not_found 1 version 0 name Loaf";
-            world.tell_for_each(&["DEL DATA", fields, "EXPIRE DATA 60"]);
+            environment.tell_for_each(&["DEL DATA", fields, "EXPIRE DATA 60"]);
         },
         ends: |_| {},
         answers: [Loaded, Loaded, Done, Done, NoRecord],
@@ -95,7 +95,9 @@ fn a_list_at_the_lease_key_is_taken_away() {
     Row {
         fault: "a list at the lease key",
         wire: Wire::Direct,
-        begins: |world| world.tell_for_each(&["RPUSH LEASE foreign", "EXPIRE LEASE 60"]),
+        begins: |environment| {
+            environment.tell_for_each(&["RPUSH LEASE foreign", "EXPIRE LEASE 60"])
+        },
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, Done],
         because: "",
@@ -109,7 +111,9 @@ fn a_hash_at_the_lease_key_is_taken_away() {
     Row {
         fault: "a hash at the lease key",
         wire: Wire::Direct,
-        begins: |world| world.tell_for_each(&["HSET LEASE a foreign", "EXPIRE LEASE 60"]),
+        begins: |environment| {
+            environment.tell_for_each(&["HSET LEASE a foreign", "EXPIRE LEASE 60"])
+        },
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, Done],
         because: "",
@@ -124,10 +128,10 @@ fn a_hash_that_looks_like_a_guard_is_taken_away() {
         fault: "a hash at the lease key that looks like ours",
         wire: Wire::Direct,
         // All it lacks is an end.
-        begins: |world| {
+        begins: |environment| {
             let nonce = "0123456789abcdef0123456789abcdef";
             lay_lock(
-                world,
+                environment,
                 &format!("HSET LEASE nonce {nonce} writer 9999999999999"),
             );
         },
@@ -144,7 +148,7 @@ fn a_lock_without_an_end_gets_one() {
     Row {
         fault: "a string without a TTL at the lease key",
         wire: Wire::Direct,
-        begins: |world| lay_lock(world, "SET LEASE foreign"),
+        begins: |environment| lay_lock(environment, "SET LEASE foreign"),
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, Done],
         because: "",
@@ -154,16 +158,16 @@ fn a_lock_without_an_end_gets_one() {
 }
 
 /// Without a TTL. Not where the record stays cached: there nobody looks at the lease, and it would stay.
-fn lay_lock(world: &mut World, command: &str) {
-    world.tell_for_each(&[command]);
+fn lay_lock(environment: &mut Environment, command: &str) {
+    environment.tell_for_each(&[command]);
     let cached = |cell: &&Cell| matches!(cell.call, Call::GetHit | Call::UpdateField);
-    let unseen: Vec<_> = world
+    let unseen: Vec<_> = environment
         .cells
         .iter()
         .filter(cached)
         .map(Cell::lease_key)
         .collect();
     for lease in unseen {
-        world.tell(&["DEL", &lease]);
+        environment.tell(&["DEL", &lease]);
     }
 }

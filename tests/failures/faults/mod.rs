@@ -7,6 +7,7 @@
 //! prints the table as Markdown. Each row is a test.
 
 mod cut;
+mod environment;
 mod foreign;
 mod late;
 mod refusals;
@@ -14,4 +15,3 @@ mod server;
 mod stuck;
 mod table;
 mod wire;
-mod world;

@@ -1,12 +1,12 @@
 //! Rows: the server answers, and will not do what it is asked.
 
 use super::{
+    environment::Wire,
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, DoneOrNoRecord, Failed, Hit},
         Row,
     },
-    world::Wire,
 };
 use crate::support::{Server, free_port, until};
 
@@ -15,8 +15,8 @@ fn a_full_server_is_read_and_invalidated() {
     Row {
         fault: "full (`maxmemory`, `noeviction`)",
         wire: Wire::Direct,
-        begins: |world| world.tell(&["CONFIG", "SET", "maxmemory", "1"]),
-        ends: |world| world.tell(&["CONFIG", "SET", "maxmemory", "0"]),
+        begins: |environment| environment.tell(&["CONFIG", "SET", "maxmemory", "1"]),
+        ends: |environment| environment.tell(&["CONFIG", "SET", "maxmemory", "0"]),
         // Redis 7.0 won't have a script in a transaction. 8.2 will, and lets a script that has deleted something write.
         answers: [Hit, Degraded, Done, Done, DoneOrNoRecord],
         because: "OOM",
@@ -30,11 +30,11 @@ fn a_replica_of_a_lost_server_is_read() {
     Row {
         fault: "read-only replica, its master away",
         wire: Wire::Direct,
-        begins: |world| {
+        begins: |environment| {
             let nobody = free_port().to_string();
-            world.tell(&["REPLICAOF", "127.0.0.1", &nobody]);
+            environment.tell(&["REPLICAOF", "127.0.0.1", &nobody]);
         },
-        ends: |world| world.tell(&["REPLICAOF", "NO", "ONE"]),
+        ends: |environment| environment.tell(&["REPLICAOF", "NO", "ONE"]),
         answers: [Hit, Degraded, Failed, Deferred, Failed],
         because: "You can't write against a read only replica",
         within: AT_ONCE,
@@ -47,7 +47,7 @@ fn a_replica_of_another_server_is_read() {
     Row {
         fault: "read-only replica of another server",
         wire: Wire::Direct,
-        begins: |world| {
+        begins: |environment| {
             let master = Server::start_on_port();
             let mut direct = master.connect();
             let at_once = ["SET", "repl-diskless-sync-delay", "0"];
@@ -55,18 +55,18 @@ fn a_replica_of_another_server_is_read() {
                 .arg(&at_once)
                 .exec(&mut direct)
                 .unwrap();
-            world.tell(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+            environment.tell(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
             until(|| {
-                let mut direct = world.server.connect();
+                let mut direct = environment.server.connect();
                 let state: String = redis::cmd("INFO")
                     .arg("replication")
                     .query(&mut direct)
                     .unwrap();
                 state.contains("master_link_status:up")
             });
-            world.other = Some(master);
+            environment.other = Some(master);
         },
-        ends: |world| world.tell(&["REPLICAOF", "NO", "ONE"]),
+        ends: |environment| environment.tell(&["REPLICAOF", "NO", "ONE"]),
         // The other server holds no records.
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: "You can't write against a read only replica",
@@ -80,11 +80,11 @@ fn a_server_that_wants_a_password_all_of_a_sudden_is_done_without() {
     Row {
         fault: "a password is wanted (`NOAUTH`)",
         wire: Wire::Nameless,
-        begins: |world| {
-            world.set_user(&["resetpass", ">new"]);
-            world.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+        begins: |environment| {
+            environment.set_user(&["resetpass", ">new"]);
+            environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
         },
-        ends: |world| world.set_user(&["nopass"]),
+        ends: |environment| environment.set_user(&["nopass"]),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: "NOAUTH",
         within: AT_ONCE,
@@ -97,11 +97,11 @@ fn a_server_whose_password_was_changed_is_done_without() {
     Row {
         fault: "the password was changed (`WRONGPASS`)",
         wire: Wire::Password,
-        begins: |world| {
-            world.set_user(&["resetpass", ">new"]);
-            world.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+        begins: |environment| {
+            environment.set_user(&["resetpass", ">new"]);
+            environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
         },
-        ends: |world| world.set_user(&["resetpass", ">secret"]),
+        ends: |environment| environment.set_user(&["resetpass", ">secret"]),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: "assword",
         within: AT_ONCE,
@@ -114,8 +114,8 @@ fn a_user_who_may_run_scripts_no_more_reads() {
     Row {
         fault: "no permission to write (`NOPERM`)",
         wire: Wire::Direct,
-        begins: |world| world.set_user(&["-evalsha"]),
-        ends: |world| world.set_user(&["+evalsha"]),
+        begins: |environment| environment.set_user(&["-evalsha"]),
+        ends: |environment| environment.set_user(&["+evalsha"]),
         answers: [Hit, Degraded, Failed, Deferred, Failed],
         because: "no permissions to run the 'evalsha' command",
         within: AT_ONCE,
@@ -128,8 +128,8 @@ fn a_user_who_may_read_no_more_invalidates() {
     Row {
         fault: "no permission to read (`NOPERM`)",
         wire: Wire::Direct,
-        begins: |world| world.set_user(&["-hgetall"]),
-        ends: |world| world.set_user(&["+hgetall"]),
+        begins: |environment| environment.set_user(&["-hgetall"]),
+        ends: |environment| environment.set_user(&["+hgetall"]),
         answers: [Degraded, Degraded, Done, Done, Done],
         because: "no permissions to run the 'hgetall' command",
         within: AT_ONCE,
@@ -142,11 +142,11 @@ fn a_server_that_has_too_many_clients_is_done_without() {
     Row {
         fault: "too many clients",
         wire: Wire::Direct,
-        begins: |world| {
-            world.tell(&["CONFIG", "SET", "maxclients", "1"]);
-            world.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+        begins: |environment| {
+            environment.tell(&["CONFIG", "SET", "maxclients", "1"]);
+            environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
         },
-        ends: |world| world.tell(&["CONFIG", "SET", "maxclients", "1000"]),
+        ends: |environment| environment.tell(&["CONFIG", "SET", "maxclients", "1000"]),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         // The second: redis-rs says so of every login that a server refuses, whatever its words.
         because: "max number of clients reached|Password authentication failed|Connection reset|unexpected end of file|Broken pipe",

@@ -1,12 +1,12 @@
 //! Rows: the server dies, stops, forgets.
 
 use super::{
+    environment::{Environment, Wire},
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded, NoRecord},
         PATIENCE, Row, SILENCE,
     },
-    world::{Wire, World},
 };
 use crate::support::until;
 
@@ -15,9 +15,9 @@ fn a_server_that_was_killed_and_restarted_empty_is_asked_again_without_an_error(
     Row {
         fault: "killed, and restarted empty",
         wire: Wire::Direct,
-        begins: |world| {
-            world.server.kill();
-            world.server.start_again();
+        begins: |environment| {
+            environment.server.kill();
+            environment.server.start_again();
         },
         ends: |_| {},
         answers: [Loaded, Loaded, NoRecord, Done, NoRecord],
@@ -32,8 +32,8 @@ fn a_server_that_was_killed_and_is_away_costs_a_moment() {
     Row {
         fault: "killed, and away",
         wire: Wire::Direct,
-        begins: |world| world.server.kill(),
-        ends: |world| world.server.start_again(),
+        begins: |environment| environment.server.kill(),
+        ends: |environment| environment.server.start_again(),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: "Connection refused",
         within: AT_ONCE,
@@ -46,8 +46,8 @@ fn a_server_that_is_stopped_costs_no_more_than_the_timeouts() {
     Row {
         fault: "stopped (`SIGSTOP`), then continued",
         wire: Wire::Direct,
-        begins: |world| world.server.freeze(),
-        ends: |world| world.server.thaw(),
+        begins: |environment| environment.server.freeze(),
+        ends: |environment| environment.server.thaw(),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: SILENCE,
         within: PATIENCE,
@@ -60,11 +60,11 @@ fn a_server_that_is_stopped_while_connections_log_in_costs_no_more_than_the_time
     Row {
         fault: "stopped, and new connections log in",
         wire: Wire::Password,
-        begins: |world| {
-            world.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
-            world.server.freeze();
+        begins: |environment| {
+            environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+            environment.server.freeze();
         },
-        ends: |world| world.server.thaw(),
+        ends: |environment| environment.server.thaw(),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: SILENCE,
         within: PATIENCE,
@@ -78,8 +78,8 @@ fn a_server_that_is_paused_costs_no_more_than_the_timeouts() {
         fault: "`CLIENT PAUSE`",
         wire: Wire::Direct,
         // It can't be ended before its time: that command would have to wait as well.
-        begins: |world| world.tell(&["CLIENT", "PAUSE", "2000"]),
-        ends: |world| world.tell(&["PING"]),
+        begins: |environment| environment.tell(&["CLIENT", "PAUSE", "2000"]),
+        ends: |environment| environment.tell(&["PING"]),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: SILENCE,
         within: PATIENCE,
@@ -92,8 +92,8 @@ fn a_server_that_is_paused_for_writes_is_read() {
     Row {
         fault: "`CLIENT PAUSE … WRITE`",
         wire: Wire::Direct,
-        begins: |world| world.tell(&["CLIENT", "PAUSE", "60000", "WRITE"]),
-        ends: |world| world.tell(&["CLIENT", "UNPAUSE"]),
+        begins: |environment| environment.tell(&["CLIENT", "PAUSE", "60000", "WRITE"]),
+        ends: |environment| environment.tell(&["CLIENT", "UNPAUSE"]),
         answers: [Hit, Degraded, Failed, Deferred, Failed],
         because: SILENCE,
         within: PATIENCE,
@@ -106,24 +106,24 @@ fn a_server_that_loads_its_snapshot_is_done_without() {
     Row {
         fault: "loading its snapshot (`LOADING`)",
         wire: Wire::Direct,
-        begins: |world| {
+        begins: |environment| {
             // 500 keys of 2 KiB, 20 ms for each, and a look at the wire after each.
             let value = "x".repeat(2048);
             for key in 0..500 {
-                world.tell(&["SET", &format!("ballast:{key}"), &value, "EX", "60"]);
+                environment.tell(&["SET", &format!("ballast:{key}"), &value, "EX", "60"]);
             }
-            world.tell(&["CONFIG", "SET", "rdbcompression", "no"]);
-            world.tell(&["SAVE"]);
-            world.server.kill();
+            environment.tell(&["CONFIG", "SET", "rdbcompression", "no"]);
+            environment.tell(&["SAVE"]);
+            environment.server.kill();
             let delay = ["--key-load-delay", "20000"];
             let look = ["--loading-process-events-interval-bytes", "1024"];
-            world.server.start_again_with(&[delay, look].concat());
+            environment.server.start_again_with(&[delay, look].concat());
         },
-        ends: |world| {
-            world.admin = world.server.connect();
-            world.tell(&["CONFIG", "SET", "key-load-delay", "0"]);
+        ends: |environment| {
+            environment.admin = environment.server.connect();
+            environment.tell(&["CONFIG", "SET", "key-load-delay", "0"]);
             until(|| {
-                let mut direct = world.server.connect();
+                let mut direct = environment.server.connect();
                 redis::cmd("KEYS").arg("*").exec(&mut direct).is_ok()
             });
         },
@@ -139,7 +139,7 @@ fn connections_that_the_server_closed_are_opened_again() {
     Row {
         fault: "idle connections closed",
         wire: Wire::Direct,
-        begins: |world| world.tell(&["CLIENT", "KILL", "TYPE", "normal"]),
+        begins: |environment| environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]),
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, NoRecord],
         because: "",
@@ -153,7 +153,7 @@ fn scripts_that_the_server_forgot_are_told_again() {
     Row {
         fault: "`SCRIPT FLUSH`",
         wire: Wire::Direct,
-        begins: |world| world.tell(&["SCRIPT", "FLUSH"]),
+        begins: |environment| environment.tell(&["SCRIPT", "FLUSH"]),
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, Done],
         because: "",
@@ -167,7 +167,7 @@ fn records_that_the_server_forgot_are_loaded_again() {
     Row {
         fault: "`FLUSHALL`",
         wire: Wire::Direct,
-        begins: |world| world.tell(&["FLUSHALL"]),
+        begins: |environment| environment.tell(&["FLUSHALL"]),
         ends: |_| {},
         answers: [Loaded, Loaded, NoRecord, Done, NoRecord],
         because: "",
@@ -181,8 +181,8 @@ fn a_pool_whose_connections_are_all_in_use_costs_no_more_than_the_timeout() {
     Row {
         fault: "pool exhausted",
         wire: Wire::Single,
-        begins: World::hold_connections,
-        ends: World::release_connections,
+        begins: Environment::hold_connections,
+        ends: Environment::release_connections,
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: "none of the pool's connections (1) was free in time",
         within: PATIENCE,

@@ -9,7 +9,7 @@ use std::{
 use cache_aside::{Cache, Record, Redis, Source};
 use redis::Connection;
 
-use super::{table::SILENCE, world::TIMEOUT};
+use super::{environment::TIMEOUT, table::SILENCE};
 use crate::support::{Server, free_port, load_loaf, loaf, until};
 
 fn cache(server: &Server, pool_size: u32, io_timeout: Duration) -> Cache {

@@ -12,7 +12,7 @@ use std::{
 
 use cache_aside::{Error, Lookup, Source};
 
-use super::world::{Call, Cell, Loaf, NAME, NEVER, TIMEOUT, Wire, World};
+use super::environment::{Call, Cell, Environment, Loaf, NAME, NEVER, TIMEOUT, Wire};
 use crate::support::until;
 
 /// How long a request takes at most that waits for a connection and then for an answer.
@@ -60,8 +60,8 @@ impl Answer {
 pub(crate) struct Row {
     pub(crate) fault: &'static str,
     pub(crate) wire: Wire,
-    pub(crate) begins: fn(&mut World),
-    pub(crate) ends: fn(&mut World),
+    pub(crate) begins: fn(&mut Environment),
+    pub(crate) ends: fn(&mut Environment),
     /// A lookup of a cached record, a lookup of one that isn't, `invalidate`, `write`, `update_field`.
     pub(crate) answers: [Answer; 5],
     /// Every error that a caller sees holds one of these, parted by `|`.
@@ -74,7 +74,7 @@ pub(crate) struct Row {
 struct Seen {
     answer: Answer,
     why: Option<Error>,
-    took: Duration,
+    elapsed: Duration,
 }
 
 impl Row {
@@ -86,24 +86,24 @@ impl Row {
     /// - then all goes on as if nothing had been.
     pub(crate) fn holds(self) {
         let waits = self.within == PATIENCE;
-        let mut world = World::new(self.wire, if waits { TIMEOUT } else { NEVER });
-        (self.begins)(&mut world);
-        let seen = together(&world, |cell| {
+        let mut environment = Environment::new(self.wire, if waits { TIMEOUT } else { NEVER });
+        (self.begins)(&mut environment);
+        let seen = together(&environment, |cell| {
             let seen = call(cell);
             assert_current(cell, &cell.get());
             seen
         });
-        (self.ends)(&mut world);
-        together(&world, |cell| {
+        (self.ends)(&mut environment);
+        together(&environment, |cell| {
             cell.wait_until_all_is_well();
             assert_current(cell, &cell.strangers_get());
             assert_current(cell, &cell.get());
             assert_current(cell, &cell.strangers_get());
         });
-        world.server.assert_every_key_expires();
-        together(&world, works);
+        environment.server.assert_every_key_expires();
+        together(&environment, works);
         self.print(&seen);
-        for (cell, (seen, answer)) in world.cells.iter().zip(seen.iter().zip(self.answers)) {
+        for (cell, (seen, answer)) in environment.cells.iter().zip(seen.iter().zip(self.answers)) {
             let call = cell.call;
             let why = seen.why.as_ref().map(ToString::to_string);
             assert!(
@@ -118,7 +118,7 @@ impl Row {
                 assert!(!why.contains(NAME), "a record's contents: {why}");
             }
             let most = self.within * requests(call) + ROOM;
-            assert!(seen.took < most, "{call:?} took {:?}", seen.took);
+            assert!(seen.elapsed < most, "{call:?} elapsed {:?}", seen.elapsed);
         }
     }
 
@@ -132,7 +132,11 @@ impl Row {
             println!("|---|---|---|---|---|---|---|");
         });
         let answers: Vec<_> = seen.iter().map(|seen| seen.answer.to_string()).collect();
-        let slowest = seen.iter().map(|seen| seen.took).max().unwrap_or_default();
+        let slowest = seen
+            .iter()
+            .map(|seen| seen.elapsed)
+            .max()
+            .unwrap_or_default();
         println!(
             "| {} | {} | {} ms |",
             self.fault,
@@ -171,10 +175,10 @@ fn requests(call: Call) -> u32 {
     }
 }
 
-fn together<T: Send>(world: &World, act: impl Fn(&Cell) -> T + Sync) -> Vec<T> {
+fn together<T: Send>(environment: &Environment, act: impl Fn(&Cell) -> T + Sync) -> Vec<T> {
     let act = &act;
     thread::scope(|scope| {
-        let all: Vec<_> = world
+        let all: Vec<_> = environment
             .cells
             .iter()
             .map(|cell| scope.spawn(move || act(cell)))
@@ -206,20 +210,24 @@ fn call(cell: &Cell) -> Seen {
                 Source::Degraded => Answer::Degraded,
                 other => panic!("{other}, where nobody else loads"),
             };
-            (answer, found.degraded_by().cloned())
+            (answer, found.degraded_cause().cloned())
         }
         Call::Invalidate => written(cache.invalidate(id)),
         Call::UpdateField => written(update(version)),
         Call::Write => {
             let written = cache.write(id, || Ok::<_, Error>(cell.commit())).unwrap();
-            match written.deferred_by() {
+            match written.invalidation_error() {
                 None => (Answer::Done, None),
                 Some(why) => (Answer::Deferred, Some(why.clone())),
             }
         }
     };
-    let took = began.elapsed();
-    Seen { answer, why, took }
+    let elapsed = began.elapsed();
+    Seen {
+        answer,
+        why,
+        elapsed,
+    }
 }
 
 fn written(outcome: Result<bool, Error>) -> (Answer, Option<Error>) {

@@ -52,7 +52,7 @@ fn a_memory_ends_with_the_last_who_holds_it() {
     assert!(store.upgrade().is_none());
 }
 
-/// The crowd waits for one load, though nothing is kept of it.
+/// All threads wait for one load, although nothing is kept of it.
 #[test]
 fn a_memory_that_keeps_nothing_still_lets_one_load_for_all() {
     const READERS: u64 = 8;
@@ -77,7 +77,7 @@ fn a_memory_that_keeps_nothing_still_lets_one_load_for_all() {
         assert!(!cache.update("1", change).unwrap());
         assert!(!cache.invalidate("1").unwrap());
         let written = cache.write("1", || Ok::<_, std::convert::Infallible>(()));
-        assert!(written.unwrap().deferred_by().is_none());
+        assert!(written.unwrap().invalidation_error().is_none());
         assert_eq!(cache.stats().refused_fills, 0);
     }
 }

@@ -239,7 +239,7 @@ fn write(stage: &Stage) -> Option<()> {
     let written = |cache: &Cache, change: &dyn Fn() -> Option<()>| {
         let change = || Ok::<_, Infallible>(change());
         let written = cache.write("p-001", change).ok()?;
-        holds(written.unguarded_by().is_none() && written.deferred_by().is_none())?;
+        holds(written.guard_error().is_none() && written.invalidation_error().is_none())?;
         written.into_value()
     };
     written(&cache, &|| {
@@ -281,10 +281,10 @@ fn near_cache(stage: &Stage) -> Option<()> {
     let bound = Duration::from_millis(20);
     let cache = stage.builder().near_cache(10).near_staleness(bound);
     let cache: Cache = cache.build().ok()?;
-    until(|| cache.stats().listening || !stage.denials().is_empty());
+    until(|| cache.stats().tracking_live || !stage.denials().is_empty());
     // So long that it must have been said again.
     std::thread::sleep(5 * bound);
-    until(|| cache.stats().listening || !stage.denials().is_empty());
+    until(|| cache.stats().tracking_live || !stage.denials().is_empty());
     stage.put_record("p-001");
     let source = || Some(cache.get("p-001", load_loaf).ok()?.source());
     until(|| source() == Some(Source::Near) || !stage.denials().is_empty());

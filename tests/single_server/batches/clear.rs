@@ -46,13 +46,13 @@ fn others_are_served_while_a_large_cache_is_cleared() {
     fill(&mut direct, "test:", RECORDS);
     fill(&mut direct, "others:", 20_000);
     let cache = server.cache();
-    let ended = AtomicBool::new(false);
+    let removed = AtomicBool::new(false);
     let mut seen = Vec::new();
     let (mut latencies, count) = thread::scope(|scope| {
         let pings = scope.spawn(|| {
             let mut direct = server.connect();
             let mut latencies = Vec::new();
-            while !ended.load(SeqCst) {
+            while !removed.load(SeqCst) {
                 let began = Instant::now();
                 redis::cmd("PING").exec(&mut direct).unwrap();
                 latencies.push(began.elapsed());
@@ -61,7 +61,7 @@ fn others_are_served_while_a_large_cache_is_cleared() {
             latencies
         });
         let count = cache.clear(|so_far| seen.push(so_far));
-        ended.store(true, SeqCst);
+        removed.store(true, SeqCst);
         (pings.join().unwrap(), count.unwrap())
     });
     assert_eq!(count, u64::from(RECORDS));
@@ -73,11 +73,14 @@ fn others_are_served_while_a_large_cache_is_cleared() {
     assert!(p99 < Duration::from_millis(50), "{p99:?}");
     // Something for a progress bar.
     assert!(seen.len() > 200, "{}", seen.len());
-    assert!(seen.windows(2).all(|two| two[0].share <= two[1].share));
+    assert!(
+        seen.windows(2)
+            .all(|two| two[0].fraction <= two[1].fraction)
+    );
     // Even: not all in the last step.
-    let middle = seen[seen.len() / 2].share;
+    let middle = seen[seen.len() / 2].fraction;
     assert!((0.2..0.8).contains(&middle), "{middle}");
-    assert!((seen.last().unwrap().share - 1.0).abs() < f64::EPSILON);
+    assert!((seen.last().unwrap().fraction - 1.0).abs() < f64::EPSILON);
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn the_share_grows_while_the_table_grows_and_shrinks() {
     let mut grow = true;
     cache
         .clear(|so_far| {
-            shares.push(so_far.share);
+            shares.push(so_far.fraction);
             if shares.len() % 4 == 0 {
                 if grow {
                     fill(&mut direct, "others:", 60_000);
@@ -161,7 +164,7 @@ fn keys_of_other_programs_with_the_prefix_go_whatever_they_are() {
     assert_eq!(size(&mut direct), 2);
 }
 
-/// In a step of the leases, and in one of the records; the scan itself, and what ends what it has met.
+/// In a step of the leases, and in one of the records; the scan itself, and what ends what it has keys.
 #[test]
 fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
     for step in [1, 2, 5, 6] {
@@ -173,7 +176,7 @@ fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
         cache.ttl_remaining("warm").unwrap();
         proxy.harm(Which::Nth(step), Harm::StallInReply);
         let mut so_far = 0;
-        let failed = cache.clear(|cleared| so_far = cleared.ended);
+        let failed = cache.clear(|cleared| so_far = cleared.removed);
         assert!(failed.is_err(), "at step {step}");
         assert!(size(&mut direct) > 0);
         proxy.spare();
@@ -195,13 +198,13 @@ fn what_was_cleared_does_not_come_back() {
     let (writer, cache): (Cache, Cache) = (brief().build().unwrap(), brief().build().unwrap());
     fill(&mut server.connect(), "others:", 2_000);
     let primary = Mutex::new("0".to_owned());
-    let ended = AtomicBool::new(false);
+    let removed = AtomicBool::new(false);
     let ids = names(40);
     thread::scope(|scope| {
         for number in 0..3 {
-            let (cache, primary, ended, ids) = (&cache, &primary, &ended, &ids);
+            let (cache, primary, removed, ids) = (&cache, &primary, &removed, &ids);
             scope.spawn(move || {
-                while !ended.load(SeqCst) {
+                while !removed.load(SeqCst) {
                     let mut some = ids.clone();
                     some.rotate_left(number * 13);
                     let load = |missing: &[&str]| {
@@ -226,7 +229,7 @@ fn what_was_cleared_does_not_come_back() {
                 }
             }
         }));
-        ended.store(true, SeqCst);
+        removed.store(true, SeqCst);
         checked.unwrap();
     });
     assert_eq!(cache.stats().degraded + writer.stats().degraded, 0);

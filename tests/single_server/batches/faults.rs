@@ -123,10 +123,10 @@ fn a_server_that_is_stopped_while_a_batch_loads_costs_one_timeout() {
     };
     let ids = names(3_000);
     let found = cache.get_many(&ids, load).unwrap();
-    let took = stopped.unwrap().elapsed();
+    let elapsed = stopped.unwrap().elapsed();
     server.thaw();
     assert_are(&found, &ids);
-    assert!(took < 5 * TIMEOUT, "{took:?}");
+    assert!(elapsed < 5 * TIMEOUT, "{elapsed:?}");
 }
 
 /// Other programs' keys, and other programs' locks.

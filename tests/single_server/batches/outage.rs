@@ -11,7 +11,11 @@ use crate::support::{Server, until};
 const SOME: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// Reads them in several threads at once, each in another order.
-fn crowd(cache: &Cache, threads: usize, load: impl Fn(&[&str]) -> Result<Rows, Infallible> + Sync) {
+fn from_threads(
+    cache: &Cache,
+    threads: usize,
+    load: impl Fn(&[&str]) -> Result<Rows, Infallible> + Sync,
+) {
     let start = Barrier::new(threads);
     thread::scope(|scope| {
         for number in 0..threads {
@@ -22,7 +26,7 @@ fn crowd(cache: &Cache, threads: usize, load: impl Fn(&[&str]) -> Result<Rows, I
                 start.wait();
                 let found = cache.get_many(ids, load).unwrap();
                 assert_are(&found, &ids);
-                assert!(found.iter().all(|found| found.degraded_by().is_some()));
+                assert!(found.iter().all(|found| found.degraded_cause().is_some()));
             });
         }
     });
@@ -41,7 +45,7 @@ fn batches_that_meet_a_silent_server_together_load_each_record_once() {
     });
     server.freeze();
     let loads = Mutex::new(Vec::new());
-    crowd(&cache, THREADS, |missing| {
+    from_threads(&cache, THREADS, |missing| {
         let own = missing.iter().map(|id| (*id).to_owned());
         loads.lock().unwrap().extend(own);
         // All are there by now, and have begun before this was announced.
@@ -67,7 +71,7 @@ fn without_redis_a_record_is_loaded_by_one_batch_at_a_time() {
     });
     for _ in 0..50 {
         let running = Mutex::new(Vec::new());
-        crowd(&cache, 4, |missing| {
+        from_threads(&cache, 4, |missing| {
             let own = || missing.iter().map(|id| (*id).to_owned());
             {
                 let mut running = running.lock().unwrap();

@@ -43,7 +43,7 @@ fn what_was_loaded_is_a_hit_and_then_a_near_one() {
         stats.near_hits >= 2 && stats.hits > stats.near_hits,
         "{stats:?}"
     );
-    assert_eq!((stats.misses, stats.listening), (1, true));
+    assert_eq!((stats.misses, stats.tracking_live), (1, true));
     assert!(
         stats
             .iter()
@@ -74,7 +74,7 @@ fn without_it_nothing_is_kept_near_and_nobody_listens() {
     assert_eq!(get(&cache, 2), (1, Source::Hit));
     assert!(listeners::of(&mut server.connect()).is_empty());
     assert_eq!(commands(&server).get("pttl"), None);
-    assert!(!cache.stats().listening);
+    assert!(!cache.stats().tracking_live);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn that_there_is_no_record_is_kept_as_well() {
     let server = Server::start();
     let cache = server.builder().near_cache(10).negative_ttl(MS(20_000));
     let cache: Cache = cache.build().unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     until(|| cache.get("k", load_nothing).unwrap().source() == Source::Near);
     let found = cache.get("k", load(1)).unwrap();
     assert!(found.record().is_none() && found.is_hit());
@@ -124,7 +124,7 @@ fn an_entry_ends_with_the_records_time_or_with_near_ttl() {
             .ttl(MS(ttl))
             .near_ttl(MS(near_ttl));
         let cache: Cache = cache.build().unwrap();
-        until(|| cache.stats().listening);
+        until(|| cache.stats().tracking_live);
         cache.invalidate("k").unwrap();
         warm(&cache, 1);
         // It was put there before this.
@@ -151,7 +151,7 @@ fn who_skips_the_cache_or_peeks_does_not_look_near() {
 fn at_its_capacity_it_goes_on_with_what_is_asked_for() {
     let server = Server::start();
     let cache: Cache = server.builder().near_cache(8).build().unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     for round in 0..3 {
         for id in 0..100 {
             let found = cache.get(&id.to_string(), load(1)).unwrap();

@@ -14,7 +14,7 @@ use cache_aside::{Cache, Source};
 
 use super::{
     MS, load, near_within, number, settle,
-    wire::{Weather, Wire},
+    wire::{Delivery, Wire},
 };
 use crate::support::Server;
 
@@ -29,7 +29,7 @@ struct Seen {
 }
 
 /// Reads near while another cache writes a version every few milliseconds and the wire is as it is told to be.
-fn run(bound: Duration, weather: impl FnOnce(&Wire)) -> Seen {
+fn run(bound: Duration, delivery: impl FnOnce(&Wire)) -> Seen {
     let server = Server::start_on_port();
     let wire = Wire::before(server.port());
     let cache = near_within(wire.url(), bound);
@@ -49,7 +49,7 @@ fn run(bound: Duration, weather: impl FnOnce(&Wire)) -> Seen {
             }
         });
         let reader = scope.spawn(|| read(&cache, &primary, &written, &stop));
-        weather(&wire);
+        delivery(&wire);
         stop.store(true, SeqCst);
         reader.join().unwrap()
     })
@@ -99,9 +99,9 @@ fn where_pushes_are_held_back_nothing_is_older_than_the_bound() {
     let seen = run(bound, |wire| {
         for _ in 0..4 {
             thread::sleep(MS(100));
-            wire.turn(Weather::Held);
+            wire.turn(Delivery::Held);
             thread::sleep(MS(500));
-            wire.turn(Weather::Calm);
+            wire.turn(Delivery::Calm);
         }
     });
     assert!(seen.stale > 0, "the wire did nothing: {seen:?}");
@@ -120,16 +120,16 @@ fn where_pushes_are_late_and_then_held_back_nothing_is_older_than_the_bound() {
     let writer = server.cache();
     let mut was_near = 0;
     for version in 0..8 {
-        wire.turn(Weather::Calm);
+        wire.turn(Delivery::Calm);
         writer.invalidate("k").unwrap();
         settle(&cache, version);
-        wire.turn(Weather::Late(late));
+        wire.turn(Delivery::Late(late));
         thread::sleep(3 * late);
         writer.invalidate("k").unwrap();
         let written = Instant::now();
         // The push is on its way for longer than this.
         thread::sleep(late / 6 * 5);
-        wire.turn(Weather::Held);
+        wire.turn(Delivery::Held);
         while written.elapsed() < 2 * bound {
             let began = Instant::now();
             let found = cache.get("k", load(version + 1)).unwrap();
@@ -147,7 +147,7 @@ fn where_pushes_are_late_and_then_held_back_nothing_is_older_than_the_bound() {
 fn where_pushes_are_later_than_the_bound_nothing_near_is_used() {
     let bound = MS(100);
     let seen = run(bound, |wire| {
-        wire.turn(Weather::Late(MS(300)));
+        wire.turn(Delivery::Late(MS(300)));
         thread::sleep(MS(1500));
     });
     assert!(seen.worst < bound, "{seen:?}");
@@ -163,12 +163,12 @@ fn a_push_that_comes_in_pieces_is_heard() {
         let cache = near_within(wire.url(), bound);
         let writer = server.cache();
         for version in 0..3 {
-            wire.turn(Weather::Calm);
+            wire.turn(Delivery::Calm);
             crate::support::until(|| {
                 cache.get("k", load(version)).unwrap().source() == Source::Near
             });
             // A quarter of the bound is what a read waits for.
-            wire.turn(Weather::Pieces(size, bound / 4 + MS(5)));
+            wire.turn(Delivery::Pieces(size, bound / 4 + MS(5)));
             writer.invalidate("k").unwrap();
             let written = Instant::now();
             while written.elapsed() < 2 * bound {

@@ -48,7 +48,7 @@ impl Drop for Thing {
             return;
         }
         let cache = test.cache;
-        // In all parts of the near cache, so that also the one that may be locked is met.
+        // In all parts of the near cache, so that also the one that may be locked is keys.
         for id in 0..16 {
             let _ = cache.get(&id.to_string(), |_| Err::<Option<Thing>, _>("no"));
         }
@@ -65,7 +65,7 @@ impl Test {
         let builder = builder.near_cache(capacity);
         let cache: Cache<Thing> = builder.build().unwrap();
         let cache: &'static Cache<Thing> = Box::leak(Box::new(cache));
-        until(|| cache.stats().listening);
+        until(|| cache.stats().tracking_live);
         let test = Arc::new(Test {
             cache,
             used: AtomicU32::new(0),
@@ -97,7 +97,7 @@ impl Test {
             run(&test);
             until(|| test.used.load(SeqCst) > used);
             // And all is well afterwards.
-            let listens = || test.cache.stats().listening;
+            let listens = || test.cache.stats().tracking_live;
             until(listens);
             done.send(()).unwrap();
         });

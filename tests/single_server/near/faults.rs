@@ -34,7 +34,7 @@ fn a_listener_that_was_cut_off_comes_back_and_uses_nothing_from_before() {
             listeners::of(&mut server.connect())
                 .first()
                 .is_some_and(|id| *id != listener)
-                && cache.stats().listening
+                && cache.stats().tracking_live
         });
         assert_eq!(get(&cache, version + 1).0, version + 1);
     }
@@ -51,7 +51,7 @@ fn an_idle_listener_stays_on_its_connection() {
     // A connection on which nothing is answered is given up after the bound.
     thread::sleep(4 * bound);
     assert_eq!(listeners::of(&mut server.connect()), before);
-    assert!(cache.stats().listening);
+    assert!(cache.stats().tracking_live);
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn a_server_that_is_silent_ends_what_is_near_within_the_bound() {
         }
     }
     assert!(near_for < bound, "{near_for:?}");
-    assert!(!cache.stats().listening);
+    assert!(!cache.stats().tracking_live);
     server.thaw();
-    until(|| cache.stats().listening && !cache.stats().breaker_open);
+    until(|| cache.stats().tracking_live && !cache.stats().breaker_open);
     until(|| get(&cache, 3).1 == Source::Near);
 }
 
@@ -88,10 +88,10 @@ fn a_server_that_was_restarted_is_listened_to_again() {
     let cache = near_within(server.url(), MS(60_000));
     warm(&cache, 1);
     server.kill();
-    until(|| !cache.stats().listening);
+    until(|| !cache.stats().tracking_live);
     assert_eq!(get(&cache, 2), (2, Source::Degraded));
     server.start_again();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     assert_eq!(get(&cache, 3).0, 3);
     until(|| get(&cache, 3).1 == Source::Near);
 }
@@ -116,10 +116,10 @@ fn without_the_permission_to_track_everything_else_works() {
         assert_eq!(get(&cache, 2), (1, Source::Hit));
     }
     assert!(cache.invalidate("k").unwrap());
-    assert!(!cache.stats().listening && cache.stats().redis_errors == 0);
+    assert!(!cache.stats().tracking_live && cache.stats().redis_errors == 0);
     // It is asked again now and then.
     user(&["+client|tracking"]);
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     until(|| get(&cache, 3).1 == Source::Near);
 }
 
@@ -134,7 +134,7 @@ fn where_the_server_does_not_know_how_everything_else_works() {
         assert_eq!(get(&cache, 2), (1, Source::Hit));
         thread::sleep(MS(1));
     }
-    assert!(!cache.stats().listening);
+    assert!(!cache.stats().tracking_live);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_cache_that_is_built_before_its_server_is_there_listens_when_it_comes() {
         .unwrap();
     assert_eq!(get(&cache, 1), (1, Source::Degraded));
     server.start_again();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     until(|| get(&cache, 1).1 == Source::Near);
 }
 
@@ -175,7 +175,7 @@ fn leases_are_heard_under_both_their_names() {
     for prefix in ["test:", "test:{shop}:"] {
         let cache = Cache::builder(server.url()).prefix(prefix).tracking(true);
         let cache: Cache = cache.wait_timeout(2 * LONG).build().unwrap();
-        until(|| cache.stats().listening);
+        until(|| cache.stats().tracking_live);
         for id in ["k", "{tag}:k"] {
             let (keys, holder) = (Keys::of(format!("{prefix}{id}")), Token::random());
             let asked = store.acquire(&keys, holder, LONG, true).unwrap();
@@ -211,5 +211,5 @@ fn a_listener_that_is_cut_off_again_and_again_tries_again_with_growing_pauses() 
     }
     // 10 ms, 20, 40 and so on, each less up to a half.
     assert!(cuts <= 20, "{cuts} connections in a second");
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
 }

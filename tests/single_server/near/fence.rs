@@ -12,11 +12,11 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, Error, Memory, Source, TtlRemaining,
-    store::{Ear, Entry, Failure, Store, Tracking},
+    store::{ChangeListener, Entry, Failure, Store, Subscription},
 };
 
 use super::{MS, get, load, near, warm};
-use crate::pass_on::pass_on;
+use crate::delegate::delegate;
 
 /// The store in memory, whose next answer to a read is on its way for as long as the test wants.
 struct Slow {
@@ -42,11 +42,17 @@ impl Store for Slow {
         Ok(())
     }
 
-    fn track(&self, prefix: &str, bound: Duration, ear: Arc<dyn Ear>) -> Option<Tracking> {
-        self.tells.then(|| self.within.track(prefix, bound, ear))?
+    fn track(
+        &self,
+        prefix: &str,
+        bound: Duration,
+        listener: Arc<dyn ChangeListener>,
+    ) -> Option<Subscription> {
+        self.tells
+            .then(|| self.within.track(prefix, bound, listener))?
     }
 
-    pass_on! { within: read acquire refresh fill release back_off renew invalidate expire guard unguard update_field update ttl }
+    delegate! { within: read acquire refresh fill release back_off renew invalidate expire guard unguard update_field update ttl }
 }
 
 fn slow(memory: &Memory, tells: bool) -> Arc<Slow> {
@@ -62,7 +68,7 @@ fn after_a_read_during(meanwhile: impl Fn(&Cache, &Cache)) -> (u64, Source) {
     let memory = Memory::new(100);
     let store = slow(&memory, true);
     let cache = near(Backend::new(Arc::clone(&store) as _));
-    // Another link: the ear hears of it, and no neighbour.
+    // Another link: the listener hears of it, and no neighbour.
     let other: Cache = Cache::builder(&memory).prefix("test:").build().unwrap();
     cache.get("k", load(1)).unwrap();
     let (has_read, was_read) = mpsc::channel();

@@ -112,7 +112,7 @@ fn a_record_whose_invalidation_failed_is_not_read_near() {
         .near_staleness(MS(60_000))
         .build()
         .unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     until(|| cache.get("other", load(1)).unwrap().source() == Source::Near);
     settle(&cache, 1);
     server.freeze();

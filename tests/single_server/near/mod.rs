@@ -25,7 +25,7 @@ fn near_within(backend: impl Into<Backend>, bound: Duration) -> Cache {
     let cache = Cache::builder(backend).prefix("test:");
     let cache = cache.near_cache(1000).near_staleness(bound).build();
     let cache: Cache = cache.unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     cache
 }
 

@@ -16,7 +16,7 @@ use crate::support::acl::url_at;
 
 /// How it is.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Weather {
+pub(crate) enum Delivery {
     Calm,
     /// Everything arrives so much later.
     Late(Duration),
@@ -33,7 +33,7 @@ pub(crate) struct Wire {
 }
 
 struct Shared {
-    weather: Mutex<Weather>,
+    delivery: Mutex<Delivery>,
     changed: Condvar,
 }
 
@@ -42,7 +42,7 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
-            weather: Mutex::new(Weather::Calm),
+            delivery: Mutex::new(Delivery::Calm),
             changed: Condvar::new(),
         });
         let for_all = Arc::clone(&shared);
@@ -60,30 +60,30 @@ impl Wire {
         url_at(self.port)
     }
 
-    pub(crate) fn turn(&self, weather: Weather) {
-        *self.shared.weather.lock().unwrap() = weather;
+    pub(crate) fn turn(&self, delivery: Delivery) {
+        *self.shared.delivery.lock().unwrap() = delivery;
         self.shared.changed.notify_all();
     }
 }
 
 impl Shared {
-    fn weather(&self) -> Weather {
-        *self.weather.lock().unwrap()
+    fn delivery(&self) -> Delivery {
+        *self.delivery.lock().unwrap()
     }
 
     /// Waits until what came at this instant may arrive.
     fn wait(&self, came: Instant) {
-        let mut weather = self.weather.lock().unwrap();
+        let mut delivery = self.delivery.lock().unwrap();
         loop {
-            let left = match *weather {
-                Weather::Calm | Weather::Pieces(..) => return,
-                Weather::Late(by) => (came + by).saturating_duration_since(Instant::now()),
-                Weather::Held => Duration::from_secs(20),
+            let left = match *delivery {
+                Delivery::Calm | Delivery::Pieces(..) => return,
+                Delivery::Late(by) => (came + by).saturating_duration_since(Instant::now()),
+                Delivery::Held => Duration::from_secs(20),
             };
             if left.is_zero() {
                 return;
             }
-            weather = self.changed.wait_timeout(weather, left).unwrap().0;
+            delivery = self.changed.wait_timeout(delivery, left).unwrap().0;
         }
     }
 }
@@ -117,8 +117,8 @@ fn carry(client: &TcpStream, server: &TcpStream, shared: &Arc<Shared>) {
             if is_listener.load(SeqCst) {
                 shared.wait(came);
             }
-            let (size, pause) = match shared.weather() {
-                Weather::Pieces(size, pause) if is_listener.load(SeqCst) => (size, pause),
+            let (size, pause) = match shared.delivery() {
+                Delivery::Pieces(size, pause) if is_listener.load(SeqCst) => (size, pause),
                 _ => (piece.len(), Duration::ZERO),
             };
             for part in piece.chunks(size) {

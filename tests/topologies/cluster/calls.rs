@@ -43,7 +43,7 @@ fn records_of_all_masters_are_read_filled_and_ended() {
         assert!(cache.invalidate(id).unwrap());
         assert!(!cache.invalidate(id).unwrap());
         let written = cache.write(id, || Ok::<_, Infallible>(())).unwrap();
-        assert!(written.unguarded_by().is_none() && written.deferred_by().is_none());
+        assert!(written.guard_error().is_none() && written.invalidation_error().is_none());
     }
     cluster.assert_every_key_expires();
 }
@@ -70,13 +70,15 @@ fn a_cache_is_cleared_on_all_masters() {
     let cache: Cache = cluster.builder().build().unwrap();
     cache.get_many(ids(), load_all).unwrap();
     let mut shares = Vec::new();
-    let ended = cache.clear(|cleared| shares.push(cleared.share)).unwrap();
-    assert_eq!(ended, 50);
+    let removed = cache
+        .clear(|cleared| shares.push(cleared.fraction))
+        .unwrap();
+    assert_eq!(removed, 50);
     assert!(shares.is_sorted());
     assert!(
         shares
             .last()
-            .is_some_and(|share| (share - 1.0).abs() < 1e-9)
+            .is_some_and(|fraction| (fraction - 1.0).abs() < 1e-9)
     );
     for id in &ids() {
         assert!(!cache.get(id, load_loaf).unwrap().is_hit());

@@ -177,7 +177,7 @@ fn a_write_whose_slot_is_being_moved_ends_the_record_and_what_was_read_meanwhile
     assert_eq!(next.record().unwrap().get("version"), Some("2"));
     // Begun while it moves.
     let written = cache.write(ID, || Ok::<_, Infallible>(())).unwrap();
-    assert!(written.unguarded_by().is_some() && written.deferred_by().is_none());
+    assert!(written.guard_error().is_some() && written.invalidation_error().is_none());
     cluster.end_move(slot, to);
     let next = reader.get(ID, load(3)).unwrap();
     assert_eq!(next.record().unwrap().get("version"), Some("3"));

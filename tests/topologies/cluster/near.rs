@@ -10,7 +10,7 @@ use crate::test_cluster::{self as cluster, Cluster};
 
 fn near(cluster: &Cluster) -> Cache {
     let cache: Cache = cluster.builder().near_cache(1_000).build().unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     cache
 }
 
@@ -97,7 +97,7 @@ fn a_master_that_has_been_replaced_and_lives_is_relied_on_no_longer() {
     let bound = Duration::from_secs(1);
     std::thread::sleep(bound);
     assert_eq!(number(&cache, ID, 2).0, 2);
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     settle(&cache, ID, 2);
     other.invalidate(ID).unwrap();
     until(|| number(&cache, ID, 3).0 == 3);
@@ -111,12 +111,12 @@ fn when_a_replica_has_taken_over_what_is_read_from_it_is_near_soon() {
     let master = cluster.owner_of(DATA).unwrap();
     settle(&cache, ID, 1);
     cluster.nodes[master].kill();
-    until(|| !cache.stats().listening);
+    until(|| !cache.stats().tracking_live);
     Cluster::until("the replica has taken over", || {
         cluster.owner_of(DATA) == Some(3 + master)
     });
     // Though nothing is asked for that it had.
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     settle(&cache, ID, 1);
     // It hasn't noticed yet.
     until(|| other.invalidate(ID).is_ok());
@@ -134,11 +134,11 @@ fn a_master_that_is_cut_off_from_the_others_is_relied_on_no_longer() {
     for at in &others {
         cluster.nodes[*at].freeze();
     }
-    until(|| !cache.stats().listening);
+    until(|| !cache.stats().tracking_live);
     for at in &others {
         cluster.nodes[*at].thaw();
     }
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
 }
 
 #[test]
@@ -146,11 +146,11 @@ fn a_prefix_with_a_hash_tag_needs_one_master_only() {
     let mut cluster = Cluster::start_with(3, 0, &["--cluster-require-full-coverage", "no"]);
     let cache = cluster.builder().prefix("{test}:").near_cache(10);
     let cache: Cache = cache.build().unwrap();
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     let master = cluster.owner_of("{test}:1").unwrap();
     cluster.nodes[(master + 1) % 3].kill();
     std::thread::sleep(Duration::from_secs(2));
-    assert!(cache.stats().listening);
+    assert!(cache.stats().tracking_live);
     settle(&cache, ID, 1);
 }
 
@@ -159,7 +159,7 @@ fn a_prefix_with_a_hash_tag_needs_one_master_only() {
 fn what_is_near_stays_near_while_a_slot_of_others_is_being_moved() {
     let cluster = Cluster::start(2, 0);
     let cache = near(&cluster);
-    // The slots that are asked for, as `choir.rs` finds them.
+    // The slots that are asked for, as `src/redis/cluster/tracking.rs` finds them.
     let mut asked = [None; 2];
     for key in (0..50).map(|number| format!("test:{{{number}}}")) {
         let owner = cluster.owner_of(&key).unwrap();
@@ -173,12 +173,12 @@ fn what_is_near_stays_near_while_a_slot_of_others_is_being_moved() {
     cluster.begin_move(slot, from, to);
     let until_then = Instant::now() + Duration::from_secs(1);
     while Instant::now() < until_then {
-        assert!(cache.stats().listening);
+        assert!(cache.stats().tracking_live);
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(number(&cache, ID, 2), (1, Source::Near));
     cluster.end_move(slot, to);
     // Another slot is asked for.
-    until(|| cache.stats().listening);
+    until(|| cache.stats().tracking_live);
     settle(&cache, ID, 1);
 }

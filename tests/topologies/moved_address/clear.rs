@@ -1,19 +1,19 @@
 //! The places of a scan of one server mean nothing to another.
 
-use cache_aside::Cleared;
+use cache_aside::ClearProgress;
 
 use super::pair::{Former, Pair};
 
 /// Moves the address when this much has been gone through.
-fn fails_if_the_address_is_moved_at(share: f64) {
+fn fails_if_the_address_is_moved_at(fraction: f64) {
     let pair = Pair::start();
     let fill =
         redis::Script::new("for i = 1, 10000 do redis.call('SET', 'test:' .. i, i, 'EX', 600) end");
     fill.invoke::<()>(&mut pair.servers[0].connect()).unwrap();
     let cache = pair.cache();
     let mut is_moved = false;
-    let cleared = cache.clear(|cleared: Cleared| {
-        if !is_moved && cleared.share >= share {
+    let cleared = cache.clear(|cleared: ClearProgress| {
+        if !is_moved && cleared.fraction >= fraction {
             is_moved = true;
             pair.move_to(1, Former::Replica);
             // Who is told `READONLY` has moved, and with it the whole pool.

@@ -94,7 +94,7 @@ fn a_writer_gets_over_readonly_without_an_error() {
     fill(&["a"]);
     pair.move_to(1, Former::Replica);
     let written = cache.write("a", || Ok::<_, std::fmt::Error>(())).unwrap();
-    assert!(written.unguarded_by().is_none() && written.deferred_by().is_none());
+    assert!(written.guard_error().is_none() && written.invalidation_error().is_none());
     assert_eq!(cache.get("a", load(2)).unwrap().source(), Source::Loaded);
 
     let stats = cache.stats();

@@ -81,7 +81,7 @@ impl Failover {
         // By hand the former master is away for a while, and with it a replica that may be waited for.
         assert!(recovered.is_some() || !is_clean, "no server answered");
         println!(
-            "{what}: {} reads ({} degraded), {} writes ({} deferred), {stale} stale by what Redis lost{}; the sentinels took {:?}, a server had a record again after {:?}",
+            "{what}: {} reads ({} degraded), {} writes ({} deferred), {stale} stale by what Redis lost{}; the sentinels elapsed {:?}, a server had a record again after {:?}",
             seen.reads,
             seen.degraded,
             seen.writes,
@@ -250,7 +250,7 @@ fn the_former_master_comes_back_as_a_replica_and_is_left_alone() {
             found.is_hit(),
             "{round}: {:?} {:?}",
             found.source(),
-            found.degraded_by()
+            found.degraded_cause()
         );
         thread::sleep(MS(10));
     }

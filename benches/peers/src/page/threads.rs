@@ -11,12 +11,12 @@ use crate::{
 
 pub(super) fn section(results: &Results) -> String {
     let few = results
-        .crowds
+        .many_threads
         .few
         .first()
         .map_or(0, |figures| figures.cell.connections);
-    let crowded = part(results, &results.crowds.few);
-    let wide = part(results, &results.crowds.many);
+    let few_connections = part(results, &results.many_threads.few);
+    let many_connections = part(results, &results.many_threads.many);
     format!(
         "## Threads
 
@@ -25,10 +25,10 @@ pub(super) fn section(results: &Results) -> String {
 ![Hits a second by the number of threads](peers-threads.svg)
 ![The time within which 99 of 100 hits are answered, by the number of threads](peers-tail.svg)
 
-{crowded}
+{few_connections}
 ### On a pool as large as there are threads
 
-{wide}"
+{many_connections}"
     )
 }
 
@@ -40,7 +40,7 @@ fn part(results: &Results, cells: &[Figures]) -> String {
     let heads: Vec<_> = heads.collect();
     let mut per_second = Table::new(&heads);
     let mut quantiles = Table::new(&heads);
-    for (index, maker) in results.crowds.makers.iter().enumerate() {
+    for (index, maker) in results.many_threads.makers.iter().enumerate() {
         let hits = cells
             .iter()
             .map(|figures| Spread::of(&figures.per_second[index]));
@@ -74,7 +74,7 @@ fn standings(
 ) -> String {
     let lines = cells.iter().map(|figures| {
         let entries: Vec<_> = results
-            .crowds
+            .many_threads
             .makers
             .iter()
             .enumerate()

@@ -70,7 +70,7 @@ impl Peer for Ours {
 
     /// What was loaded enters the near cache when it is read again.
     fn warm(&self, ids: &[String], primary: &Arc<Primary>) {
-        until(|| self.near.stats().listening);
+        until(|| self.near.stats().tracking_live);
         for id in ids {
             get(&self.cache, id, primary);
             until(|| get(&self.near, id, primary) == Source::Near);

@@ -22,7 +22,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 pub(crate) fn draw(folder: &Path, results: &Results) -> Outcome {
     calls(&folder.join("peers-calls.svg"), results)?;
     let few = results
-        .crowds
+        .many_threads
         .few
         .first()
         .map_or(0, |figures| figures.cell.connections);
@@ -61,10 +61,10 @@ fn lines_of(
         };
         Line {
             name: maker.name,
-            points: results.crowds.few.iter().map(point).collect(),
+            points: results.many_threads.few.iter().map(point).collect(),
         }
     };
-    results.crowds.makers.iter().enumerate().map(line).collect()
+    results.many_threads.makers.iter().enumerate().map(line).collect()
 }
 
 fn calls(path: &Path, results: &Results) -> Outcome {

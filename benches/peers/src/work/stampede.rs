@@ -34,9 +34,9 @@ pub(crate) fn measure(
     let outcomes = rounds(how_many, peers, progress, |peer| stampede(&**peer, threads));
     let (mut loads, mut seconds) = (Vec::new(), Vec::new());
     for rounds in outcomes {
-        let (some, took): (Samples, Samples) = rounds.into_iter().unzip();
+        let (some, elapsed): (Samples, Samples) = rounds.into_iter().unzip();
         loads.push(some);
-        seconds.push(took);
+        seconds.push(elapsed);
     }
     Figures {
         threads,
@@ -70,9 +70,9 @@ fn stampede(peer: &dyn Peer, threads: u32) -> (f64, f64) {
     });
     let first = times.iter().map(|(began, _)| *began).min();
     let last = times.iter().map(|(_, ended)| *ended).max();
-    let took = last.zip(first).map(|(last, first)| last - first);
+    let elapsed = last.zip(first).map(|(last, first)| last - first);
     (
         primary.loads().into(),
-        took.unwrap_or_default().as_secs_f64(),
+        elapsed.unwrap_or_default().as_secs_f64(),
     )
 }

@@ -1,0 +1,163 @@
+//! The regression guard: ratios of ours to bare in the same run, each against a recorded bound.
+//!
+//! `cargo run --release -p guard` takes a few seconds. Its status is 1 if a bound is exceeded three
+//! times in a row. It never judges absolute times, which depend on the machine.
+//!
+//! A file each: `calls` (hits, misses, invalidations), `near`, `batch` and `shared_connections` measure; here are the bounds and the
+//! verdict.
+
+#[path = "../support/bare.rs"]
+mod bare;
+mod batch;
+mod calls;
+mod near;
+mod shared_connections;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "../support/times.rs"]
+mod times;
+
+use std::process::ExitCode;
+
+/// What is known of a ratio.
+struct Bound {
+    name: &'static str,
+    /// On two idle cores.
+    measured: f64,
+    limit: Limit,
+}
+
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+use Limit::{AtLeast, AtMost};
+
+/// Room for noise: a quarter or more of what was measured. One more round trip costs more than that: it adds 0.3 to a miss,
+/// and 1 to a hit or an invalidation. So does a sleep of any length.
+const HIT: Bound = Bound {
+    name: "hit, to a bare HGETALL",
+    measured: 1.0,
+    limit: AtMost(1.25),
+};
+const MISS: Bound = Bound {
+    name: "miss, to its three steps bare",
+    measured: 1.06,
+    limit: AtMost(1.4),
+};
+const INVALIDATE: Bound = Bound {
+    name: "invalidate, to a bare DEL",
+    measured: 1.11,
+    limit: AtMost(1.6),
+};
+/// Both from warm caches of the processor, and so farther apart than the bench `near` finds them between other work.
+const NEAR: Bound = Bound {
+    name: "near hit, to a bare get of `quick_cache` and a look at the clock",
+    measured: 1.74,
+    limit: AtMost(2.5),
+};
+const BATCH: Bound = Bound {
+    name: "100 gets, to one get_many of 100",
+    measured: 5.5,
+    limit: AtLeast(3.5),
+};
+const SHARED_CONNECTIONS: Bound = Bound {
+    name: "hits of 64 threads on 4 connections, to a plain pool",
+    measured: 4.42,
+    limit: AtLeast(2.2),
+};
+
+/// What measures, and the bounds of what it gives.
+type Measure = (fn(bool) -> Vec<f64>, &'static [Bound]);
+
+const MEASURES: [Measure; 4] = [
+    (calls::measure, &[HIT, MISS, INVALIDATE]),
+    (near::measure, &[NEAR]),
+    (batch::measure, &[BATCH]),
+    (shared_connections::measure, &[SHARED_CONNECTIONS]),
+];
+
+/// How often before it is taken for true.
+const TRIES: u32 = 3;
+
+fn main() -> ExitCode {
+    // With `--short` it shows that it runs, and judges nothing.
+    let in_earnest = !std::env::args().any(|arg| arg == "--short");
+    println!("| ratio | recorded | bound | now | |\n|---|---:|---:|---:|---|");
+    let exceeded = MEASURES
+        .iter()
+        .map(|(measure, bounds)| judge(in_earnest, *measure, bounds))
+        .sum::<usize>();
+    if exceeded > 0 && in_earnest {
+        eprintln!("guard: {exceeded} of the bounds exceeded, {TRIES} times each");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Of a measure's ratios the best in up to three tries; how many of them are beyond their bounds in each.
+fn judge(in_earnest: bool, measure: fn(bool) -> Vec<f64>, bounds: &[Bound]) -> usize {
+    let mut best: Option<Vec<f64>> = None;
+    for attempt in 1..=if in_earnest { TRIES } else { 1 } {
+        let now = measure(in_earnest);
+        let better = best.take().map(|best| {
+            let pairs = best.iter().zip(&now).zip(bounds);
+            pairs.map(|((a, b), bound)| bound.better(*a, *b)).collect()
+        });
+        let now = best.insert(better.unwrap_or(now));
+        let beyond = || {
+            bounds
+                .iter()
+                .zip(&*now)
+                .filter(|(bound, now)| bound.is_exceeded_by(**now))
+        };
+        if beyond().next().is_none() {
+            break;
+        }
+        for (bound, now) in beyond() {
+            eprintln!(
+                "guard: {}: {now:.2} after {attempt} of {TRIES} tries",
+                bound.name
+            );
+        }
+    }
+    let best = best.unwrap_or_default();
+    let rows = bounds.iter().zip(best);
+    rows.map(|(bound, now)| bound.show(now))
+        .filter(|exceeded| *exceeded)
+        .count()
+}
+
+impl Bound {
+    fn better(&self, a: f64, b: f64) -> f64 {
+        match self.limit {
+            AtMost(_) => a.min(b),
+            AtLeast(_) => a.max(b),
+        }
+    }
+
+    fn is_exceeded_by(&self, ratio: f64) -> bool {
+        match self.limit {
+            AtMost(most) => ratio > most,
+            AtLeast(least) => ratio < least,
+        }
+    }
+
+    /// Prints its row. Whether it is exceeded.
+    fn show(&self, now: f64) -> bool {
+        let (sign, limit) = match self.limit {
+            AtMost(limit) => ('≤', limit),
+            AtLeast(limit) => ('≥', limit),
+        };
+        let exceeded = self.is_exceeded_by(now);
+        let verdict = if exceeded {
+            format!("exceeded by {:.0} %", 100.0 * (now / limit - 1.0).abs())
+        } else {
+            String::new()
+        };
+        let (name, measured) = (self.name, self.measured);
+        println!("| {name} | {measured:.2} | {sign} {limit:.2} | {now:.2} | {verdict} |");
+        exceeded
+    }
+}

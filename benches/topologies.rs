@@ -1,0 +1,178 @@
+//! What the calls cost where the server is another one than a single one by TCP: by its socket, by TLS, behind sentinels, and
+//! a cluster, whose replicas are waited for or are not. (Replicas that share its cores with the server take their part of them.)
+//!
+//! `cargo bench --bench topologies --all-features` starts private servers on loopback ports and prints a table. The calls are
+//! interleaved, because a noisy machine shifts everything it runs in one second and nothing that it ran in the second before.
+
+#[path = "../tests/support/cluster.rs"]
+mod cluster;
+#[path = "../tests/support/secure.rs"]
+mod secure;
+#[path = "../tests/support/sentinel_set.rs"]
+mod sentinel_set;
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[path = "support/times.rs"]
+mod times;
+
+use std::{array, cell::RefCell, convert::Infallible, time::Duration};
+
+use cache_aside::{Backend, Cache, Record, Source};
+use cluster::Cluster;
+use redis::Connection;
+use secure::Secure;
+use sentinel_set::SentinelSet;
+use support::{Server, load_loaf, loaf};
+use times::{Call, in_turn, timed, timed_each};
+
+const IDS: usize = 100;
+const FEW: usize = 10;
+const ROUNDS: usize = 4_000;
+/// Of a batch, as long as a hundred of the others.
+const BATCH_ROUNDS: usize = 400;
+
+/// In the order of the table.
+const PLACES: [&str; 7] = [
+    "one server, TCP",
+    "… by its socket",
+    "… TLS",
+    "… with 2 replicas, by sentinels",
+    "cluster of 3",
+    "… with a replica each",
+    "… which is waited for",
+];
+
+struct Place {
+    cache: Cache,
+    /// To the server that has the record: how soon that answers has to do with the core that it happens to be on.
+    bare: RefCell<Connection>,
+}
+
+impl Place {
+    fn new(place: impl Into<Backend>, bare: Connection) -> Place {
+        let cache = Cache::builder(place).prefix("test:");
+        // Records outlive the measurement.
+        let cache = cache.ttl(Duration::from_secs(60 * 60));
+        Place {
+            cache: cache.build().unwrap(),
+            bare: RefCell::new(bare),
+        }
+    }
+}
+
+fn get(cache: &Cache, source: Source) -> Duration {
+    timed(|| assert_eq!(cache.get("p", load_loaf).unwrap().source(), source))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a loader's answer")]
+fn load(missing: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
+    let found = missing.iter().map(|id| ((*id).to_owned(), loaf()));
+    Ok(found.collect())
+}
+
+/// The medians of a call at each place.
+fn at_each(
+    places: &[Place; PLACES.len()],
+    rounds: usize,
+    call: impl Fn(&Place) -> Duration,
+) -> [f64; PLACES.len()] {
+    let call = &call;
+    let calls = places.each_ref();
+    in_turn(
+        rounds,
+        |_| {},
+        calls.map(|place| Box::new(move || call(place)) as Call<'_>),
+    )
+}
+
+/// The medians of hits, and of the same command bare: in turn, since servers move from core to core.
+fn hits_beside_bare(
+    places: &[Place; PLACES.len()],
+    rounds: usize,
+) -> ([f64; PLACES.len()], [f64; PLACES.len()]) {
+    const BOTH: usize = 2 * PLACES.len();
+    // Several in a row: the first may have to wake a server that slept while others were asked.
+    let calls: [Call<'_>; BOTH] = array::from_fn(|at| -> Call<'_> {
+        let place = &places[at / 2];
+        if at % 2 == 0 {
+            Box::new(|| timed_each(10, || _ = get(&place.cache, Source::Hit)))
+        } else {
+            Box::new(|| timed_each(10, || look(&mut place.bare.borrow_mut())))
+        }
+    });
+    let medians = in_turn(rounds, |_| {}, calls);
+    let of = |first| array::from_fn(|at| medians[2 * at + first]);
+    (of(0), of(1))
+}
+
+fn look(bare: &mut Connection) {
+    let look = redis::cmd("HGETALL").arg("test:p").take();
+    let found: Vec<(String, String)> = look.query(bare).unwrap();
+    assert!(!found.is_empty());
+}
+
+fn main() {
+    // `cargo test --benches` runs it, too.
+    let in_earnest = std::env::args().any(|arg| arg == "--bench");
+    let of = |rounds| if in_earnest { rounds } else { 2 };
+
+    eprintln!("places: starting 18 servers");
+    let (tcp, socket) = (Server::start_on_port(), Server::start());
+    let secure = Secure::start();
+    let sentinels = SentinelSet::start();
+    let cluster = Cluster::start(3, 0);
+    let with_replicas = Cluster::start(3, 1);
+    let of_nodes = |cluster: &Cluster| cluster.connect("test:p");
+    let waiting = with_replicas.redis().wait_for_replicas(1);
+    let places = [
+        Place::new(tcp.url(), tcp.connect()),
+        Place::new(socket.url(), socket.connect()),
+        Place::new(secure.redis(), secure.server.connect()),
+        Place::new(sentinels.redis(), sentinels.servers[0].connect()),
+        Place::new(cluster.redis(), of_nodes(&cluster)),
+        Place::new(with_replicas.redis(), of_nodes(&with_replicas)),
+        Place::new(waiting, of_nodes(&with_replicas)),
+    ];
+    let ids: Vec<_> = (0..IDS).map(|id| format!("p-{id:03}")).collect();
+
+    eprintln!("places: measuring, for about a minute");
+    let misses = at_each(&places, of(ROUNDS), |Place { cache, .. }| {
+        cache.invalidate("p").unwrap();
+        get(cache, Source::Loaded)
+    });
+    let (hits, bare) = hits_beside_bare(&places, of(ROUNDS));
+    let invalidations = at_each(&places, of(ROUNDS), |Place { cache, .. }| {
+        cache.get("p", load_loaf).unwrap();
+        timed(|| assert!(cache.invalidate("p").unwrap()))
+    });
+    let batch = |cache: &Cache, ids: &[String]| {
+        cache.get_many(ids, load).unwrap();
+        timed(|| {
+            let found = cache.get_many(ids, load).unwrap();
+            assert!(found.iter().all(|found| found.source() == Source::Hit));
+        })
+    };
+    let some = at_each(&places, of(ROUNDS), |place| {
+        batch(&place.cache, &ids[..FEW])
+    });
+    let many = at_each(&places, of(BATCH_ROUNDS), |place| batch(&place.cache, &ids));
+
+    println!(
+        "\ninterleaved, medians of {ROUNDS} calls, four-field record; a hit to a bare `HGETALL` on \
+         the same server, the others to the same call on one server by TCP:\n"
+    );
+    println!(
+        "| | hit | miss | `invalidate` | `get_many` of {FEW} hits | of {IDS} |\n|---|---:|---:|---:|---:|---:|"
+    );
+    let first = |row: [f64; PLACES.len()]| (row, [row[0]; PLACES.len()]);
+    let others = [misses, invalidations, some, many].map(first);
+    let [misses, invalidations, some, many] = others;
+    let rows = [(hits, bare), misses, invalidations, some, many];
+    for (at, place) in PLACES.iter().enumerate() {
+        let cells = rows.map(|(row, to)| {
+            let micros = 1e6 * row[at];
+            format!(" {:.2} ({micros:.0} µs) |", row[at] / to[at])
+        });
+        println!("| {place} |{}", cells.concat());
+    }
+}

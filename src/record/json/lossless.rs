@@ -1,0 +1,297 @@
+//! JSON that comes back as it went in, or not at all.
+//!
+//! A serializer around `serde_json`'s, which passes everything on and refuses what JSON would change silently:
+//! NaN and infinities become `null`, and so does what is nothing within a `Some`. It also says where in the value
+//! it stopped; names of types only, and no key of a map, which is content.
+
+use std::cell::RefCell;
+
+use serde::{Serialize, Serializer, ser};
+
+const NOT_FINITE: &str =
+    "NaN and infinities are no JSON and would become `null`; say it with an `Option` or an enum";
+const NULL_IN_SOME: &str = "`Some` of what is `null` in JSON would come back as `None`; \
+    make it one `Option`, or an enum";
+const DEEP: &str = "what is nested deeper than 127 is not read back; flatten it";
+
+/// As deep as `serde_json` reads.
+const DEEPEST: u8 = 127;
+
+/// The JSON of a value, or why there is none.
+pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String, String> {
+    let trail = RefCell::default();
+    let place = Place {
+        trail: &trail,
+        depth: 0,
+        in_some: false,
+    };
+    serde_json::to_string(&place.of(value)).map_err(|error| {
+        let trail = trail.borrow();
+        match trail.trim_start_matches('.') {
+            "" => error.to_string(),
+            place => format!("{error} (at `{place}`)"),
+        }
+    })
+}
+
+/// Where in the whole value the serializer is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The way to an error, put together from its end while the error goes up.
+    trail: &'a RefCell<String>,
+    depth: u8,
+    in_some: bool,
+}
+
+impl<'a> Place<'a> {
+    fn of<T: ?Sized>(self, value: &'a T) -> Faithful<'a, T> {
+        Faithful { value, place: self }
+    }
+
+    fn in_some(self) -> Place<'a> {
+        Place {
+            in_some: true,
+            ..self
+        }
+    }
+
+    fn below<E: ser::Error>(self, levels: u8) -> Result<Place<'a>, E> {
+        let depth = self.depth + levels;
+        if depth > DEEPEST {
+            return Err(E::custom(DEEP));
+        }
+        Ok(Place {
+            depth,
+            in_some: false,
+            ..self
+        })
+    }
+
+    /// Adds a step to the way to an error.
+    fn step<T, E>(self, done: Result<T, E>, step: impl FnOnce() -> String) -> Result<T, E> {
+        if done.is_err() {
+            self.trail.borrow_mut().insert_str(0, &step());
+        }
+        done
+    }
+}
+
+/// A value that is written faithfully.
+struct Faithful<'a, T: ?Sized> {
+    value: &'a T,
+    place: Place<'a>,
+}
+
+impl<T: Serialize + ?Sized> Serialize for Faithful<'_, T> {
+    fn serialize<S: Serializer>(&self, engine: S) -> Result<S::Ok, S::Error> {
+        let place = self.place;
+        self.value.serialize(Guarded { engine, place })
+    }
+}
+
+/// A serializer that is only asked for what it writes faithfully.
+struct Guarded<'a, S> {
+    engine: S,
+    place: Place<'a>,
+}
+
+macro_rules! pass_on {
+    ($($method:ident($($arg:ident: $type:ty),+);)+) => {
+        $(fn $method(self, $($arg: $type),+) -> Result<S::Ok, S::Error> {
+            self.engine.$method($($arg),+)
+        })+
+    };
+}
+
+macro_rules! finite {
+    ($($method:ident($type:ty);)+) => {
+        $(fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
+            if !value.is_finite() {
+                return Err(ser::Error::custom(NOT_FINITE));
+            }
+            self.engine.$method(value)
+        })+
+    };
+}
+
+macro_rules! null {
+    ($($method:ident($($arg:ident: $type:ty),*);)+) => {
+        $(fn $method(self, $($arg: $type),*) -> Result<S::Ok, S::Error> {
+            if self.place.in_some {
+                return Err(ser::Error::custom(NULL_IN_SOME));
+            }
+            self.engine.$method($($arg),*)
+        })+
+    };
+}
+
+/// Each with the levels of nesting it adds.
+macro_rules! open {
+    ($($levels:literal $method:ident($($arg:ident: $type:ty),*) -> $parts:ident;)+) => {
+        $(fn $method(self, $($arg: $type),*) -> Result<Self::$parts, S::Error> {
+            Ok(Parts {
+                place: self.place.below($levels)?,
+                engine: self.engine.$method($($arg),*)?,
+                count: 0,
+            })
+        })+
+    };
+}
+
+impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Parts<'a, S::SerializeSeq>;
+    type SerializeTuple = Parts<'a, S::SerializeTuple>;
+    type SerializeTupleStruct = Parts<'a, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Parts<'a, S::SerializeTupleVariant>;
+    type SerializeMap = Parts<'a, S::SerializeMap>;
+    type SerializeStruct = Parts<'a, S::SerializeStruct>;
+    type SerializeStructVariant = Parts<'a, S::SerializeStructVariant>;
+
+    pass_on! {
+        serialize_bool(value: bool);
+        serialize_i8(value: i8);
+        serialize_i16(value: i16);
+        serialize_i32(value: i32);
+        serialize_i64(value: i64);
+        serialize_i128(value: i128);
+        serialize_u8(value: u8);
+        serialize_u16(value: u16);
+        serialize_u32(value: u32);
+        serialize_u64(value: u64);
+        serialize_u128(value: u128);
+        serialize_char(value: char);
+        serialize_str(value: &str);
+        serialize_bytes(value: &[u8]);
+        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
+    }
+
+    finite! {
+        serialize_f32(f32);
+        serialize_f64(f64);
+    }
+
+    null! {
+        serialize_none();
+        serialize_unit();
+        serialize_unit_struct(name: &'static str);
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.engine.serialize_some(&self.place.in_some().of(value))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let value = self.place.of(value);
+        self.engine.serialize_newtype_struct(name, &value)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let place = self.place.below(1)?;
+        let value = place.of(value);
+        let done = self
+            .engine
+            .serialize_newtype_variant(name, index, variant, &value);
+        place.step(done, || format!(".{variant}"))
+    }
+
+    open! {
+        1 serialize_seq(len: Option<usize>) -> SerializeSeq;
+        1 serialize_tuple(len: usize) -> SerializeTuple;
+        1 serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct;
+        2 serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeTupleVariant;
+        1 serialize_map(len: Option<usize>) -> SerializeMap;
+        1 serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
+        2 serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeStructVariant;
+    }
+}
+
+/// A list, a map or a struct that is being written.
+struct Parts<'a, C> {
+    engine: C,
+    place: Place<'a>,
+    count: usize,
+}
+
+macro_rules! list {
+    ($($trait:ident $method:ident;)+) => {
+        $(impl<C: ser::$trait> ser::$trait for Parts<'_, C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+                let done = self.engine.$method(&self.place.of(value));
+                self.place.step(done, || format!("[{}]", self.count))?;
+                self.count += 1;
+                Ok(())
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.engine.end()
+            }
+        })+
+    };
+}
+
+list! {
+    SerializeSeq serialize_element;
+    SerializeTuple serialize_element;
+    SerializeTupleStruct serialize_field;
+    SerializeTupleVariant serialize_field;
+}
+
+macro_rules! structure {
+    ($($trait:ident)+) => {
+        $(impl<C: ser::$trait> ser::$trait for Parts<'_, C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), C::Error> {
+                let done = self.engine.serialize_field(name, &self.place.of(value));
+                self.place.step(done, || format!(".{name}"))
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.engine.end()
+            }
+        })+
+    };
+}
+
+structure! { SerializeStruct SerializeStructVariant }
+
+impl<C: ser::SerializeMap> ser::SerializeMap for Parts<'_, C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    /// Not guarded: `serde_json` writes keys as texts, and itself refuses what is none.
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
+        self.engine.serialize_key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        let done = self.engine.serialize_value(&self.place.of(value));
+        self.place.step(done, || "[…]".to_owned())
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.engine.end()
+    }
+}

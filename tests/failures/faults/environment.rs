@@ -1,0 +1,294 @@
+//! What a row of the table takes place in: a private server, and for each call a cache, a record and, where the
+//! wire is at fault, a proxy of its own.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use cache_aside::{Cache, Error, Lookup, Redis};
+use redis::Connection;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    proxy::{Harm, Proxy, Which},
+    support::{Server, acl, until},
+};
+
+/// Each of a cache's timeouts, where a row is about them: short enough for a test, long enough for a server that
+/// works.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(300);
+
+/// The same, where nothing should ever wait for one. Who does is found out.
+pub(crate) const NEVER: Duration = Duration::from_secs(5);
+
+/// Short, because after some faults a lease stands until it lapses.
+const LEASE_TTL: Duration = Duration::from_millis(300);
+
+const PREFIX: &str = "test:";
+
+/// What is in every record, and must not be in any message.
+pub(crate) const NAME: &str = "Sourdough";
+
+/// What the calls are made through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// A connection to the server.
+    Direct,
+    /// The same, that doesn't log in.
+    Nameless,
+    /// The same, in a pool of one.
+    Single,
+    /// A connection that logs in with a password.
+    Password,
+    /// A proxy.
+    Proxied,
+}
+
+/// The calls of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    GetHit,
+    GetMiss,
+    Invalidate,
+    Write,
+    UpdateField,
+}
+
+pub(crate) const CALLS: [Call; 5] = [
+    Call::GetHit,
+    Call::GetMiss,
+    Call::Invalidate,
+    Call::Write,
+    Call::UpdateField,
+];
+
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Loaf {
+    pub(crate) name: String,
+    pub(crate) version: u64,
+}
+
+pub(crate) struct Environment {
+    pub(crate) server: Server,
+    /// A connection from before the fault.
+    pub(crate) admin: Connection,
+    pub(crate) cells: Vec<Cell>,
+    /// Another server, for a fault in which two play a part.
+    pub(crate) other: Option<Server>,
+    /// Whom the caches log in as.
+    user: &'static str,
+    /// Threads that hold a connection until the sender is dropped.
+    held: Vec<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// One call, with all that it touches.
+pub(crate) struct Cell {
+    pub(crate) call: Call,
+    pub(crate) id: String,
+    pub(crate) cache: Cache<Loaf>,
+    /// Another process's cache, as it were: it has its own pool, and no proxy harms it.
+    pub(crate) stranger: Cache<Loaf>,
+    pub(crate) proxy: Option<Proxy>,
+    /// What the primary holds: the record's version.
+    primary: AtomicU64,
+}
+
+impl Environment {
+    pub(crate) fn new(wire: Wire, timeout: Duration) -> Environment {
+        let server = Server::start_on_port();
+        let mut admin = server.connect();
+        let (mut url, mut user) = (server.url(), acl::user());
+        if wire == Wire::Nameless {
+            (url, user) = (server.admin_url(), "default");
+        } else if wire == Wire::Password && user == "default" {
+            user = "shop";
+            let login = ["SETUSER", user, "on", ">secret", "~*", "+@all"];
+            redis::cmd("ACL").arg(&login).exec(&mut admin).unwrap();
+            url = format!("redis://{user}:secret@127.0.0.1:{}", server.port());
+        }
+        let cell = |call| Cell::new(call, &server, &url, wire, timeout);
+        Environment {
+            cells: CALLS.map(cell).into(),
+            server,
+            admin,
+            other: None,
+            user,
+            held: Vec::new(),
+        }
+    }
+
+    /// Sends a command over the connection from before the fault.
+    pub(crate) fn tell(&mut self, command: &[&str]) {
+        let (name, args) = command.split_first().unwrap();
+        let mut request = redis::cmd(name);
+        request.arg(args).exec(&mut self.admin).unwrap();
+    }
+
+    /// Changes what the user may do whom the caches log in as, or by what password.
+    pub(crate) fn set_user(&mut self, rules: &[&str]) {
+        self.server.expect_denials();
+        self.tell(&[&["ACL", "SETUSER", self.user], rules].concat());
+    }
+
+    /// Sends commands for each cell: words parted by spaces, in which `DATA` and `LEASE` stand for its keys.
+    pub(crate) fn tell_for_each(&mut self, commands: &[&str]) {
+        let keys = self
+            .cells
+            .iter()
+            .map(|cell| (cell.data_key(), cell.lease_key()));
+        for (data, lease) in keys.collect::<Vec<_>>() {
+            for command in commands {
+                let word = |word| match word {
+                    "DATA" => &*data,
+                    "LEASE" => &*lease,
+                    word => word,
+                };
+                let words: Vec<_> = command.split(' ').map(word).collect();
+                self.tell(&words);
+            }
+        }
+    }
+
+    /// Harms requests of each cell's own cache, until it is spared.
+    pub(crate) fn harm(&self, which: Which, harm: Harm) {
+        for cell in &self.cells {
+            cell.proxy().harm(which, harm);
+        }
+    }
+
+    pub(crate) fn spare(&mut self) {
+        for cell in &self.cells {
+            cell.proxy().spare();
+        }
+    }
+
+    /// When everybody has forgotten them, and another process has written and cached newer records, the held
+    /// requests arrive.
+    pub(crate) fn let_through_too_late(&mut self) {
+        self.spare();
+        for cell in &self.cells {
+            cell.wait_until_all_is_well();
+            let write = || Ok::<_, Infallible>(cell.commit());
+            let written = cell.stranger.write(&cell.id, write).unwrap();
+            assert!(written.invalidation_error().is_none());
+            cell.strangers_get().unwrap();
+            cell.proxy().let_through();
+        }
+    }
+
+    /// Takes a connection out of each pool: an update holds it while its closure runs.
+    pub(crate) fn hold_connections(&mut self) {
+        for cell in &self.cells {
+            let cache = cell.cache.clone();
+            let (end, until_end) = channel::<()>();
+            let (holds, until_it_holds) = channel();
+            let thread = thread::spawn(move || {
+                let held = cache.update("held", |_| {
+                    holds.send(()).unwrap();
+                    // An error when the sender is dropped.
+                    let _ = until_end.recv();
+                    None
+                });
+                assert!(!held.unwrap());
+            });
+            until_it_holds.recv().unwrap();
+            self.held.push((end, thread));
+        }
+    }
+
+    pub(crate) fn release_connections(&mut self) {
+        for (end, thread) in self.held.drain(..) {
+            drop(end);
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Cell {
+    fn new(call: Call, server: &Server, url: &str, wire: Wire, timeout: Duration) -> Cell {
+        let proxy = (wire == Wire::Proxied).then(|| Proxy::before(server.port()));
+        let through = proxy.as_ref().map_or_else(|| url.to_owned(), Proxy::url);
+        let redis = Redis::builder(through)
+            .checkout_timeout(timeout)
+            .connect_timeout(timeout)
+            .io_timeout(timeout)
+            // In some cells it opens.
+            .breaker_threshold(2)
+            // What comes back is found soon.
+            .probe_interval(Duration::from_millis(50))
+            .pool_size(if wire == Wire::Single { 1 } else { 4 });
+        let on = |redis| {
+            let cache = Cache::builder(redis).prefix(PREFIX).lease_ttl(LEASE_TTL);
+            cache.build().unwrap()
+        };
+        let this = Cell {
+            call,
+            id: format!("{call:?}"),
+            cache: on(redis),
+            stranger: on(Redis::builder(url)),
+            proxy,
+            primary: AtomicU64::new(1),
+        };
+        // All have a connection that is open, and a record that is cached.
+        this.load("held").unwrap();
+        if call != Call::GetMiss {
+            this.get().unwrap();
+        }
+        this
+    }
+
+    /// Commits a new version to the primary.
+    pub(crate) fn commit(&self) -> u64 {
+        self.primary.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.primary.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn get(&self) -> Result<Lookup<Loaf>, Error> {
+        self.load(&self.id)
+    }
+
+    fn load(&self, id: &str) -> Result<Lookup<Loaf>, Error> {
+        self.cache.get(id, |_| self.read_primary())
+    }
+
+    pub(crate) fn strangers_get(&self) -> Result<Lookup<Loaf>, Error> {
+        self.stranger.get(&self.id, |_| self.read_primary())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as a loader returns it")]
+    fn read_primary(&self) -> Result<Option<Loaf>, Infallible> {
+        Ok(Some(Loaf {
+            name: NAME.to_owned(),
+            version: self.version(),
+        }))
+    }
+
+    /// Until all that Redis has not been told has been made good.
+    pub(crate) fn wait_until_all_is_well(&self) {
+        until(|| {
+            let stats = self.cache.stats();
+            stats.invalidations_pending == 0 && !stats.breaker_open
+        });
+    }
+
+    pub(crate) fn data_key(&self) -> String {
+        format!("{PREFIX}{}", self.id)
+    }
+
+    pub(crate) fn lease_key(&self) -> String {
+        format!("lock:{{{}}}", self.data_key())
+    }
+
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("this environment is proxied")
+    }
+}

@@ -1,0 +1,169 @@
+//! The ways to get the protocol wrong that the model must be able to see, and that it sees them.
+
+use crate::{
+    INVALIDATE, INVALIDATE_APART, INVALIDATE_TWICE, OTHER_WRITE, PLAIN, UPDATE_FIELD, WRITE,
+    check::{ALL_END, FRESH, ONE_LEADER, TTLS},
+    holds, is_caught,
+    state::{Action, Protocol},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// A fill writes whether or not its token still stands.
+    FillIgnoresToken,
+    /// A fill writes a record that never expires.
+    FillWithoutTtl,
+    /// A lease is taken that never lapses.
+    AcquireWithoutTtl,
+    /// A lease is taken where another stands.
+    AcquireOverwrites,
+    /// A renewal sets a lease again that has lapsed or was ended.
+    RenewalRevives,
+    /// A caller that misses joins whatever flies for the key in its process.
+    CallsByKey,
+    /// A write that ends while another's guard stands leaves the nonce as it was.
+    NonceKept,
+    /// A request that is sent again brings the nonce it brought the first time.
+    RepeatKeepsNonce,
+    /// An entry that lapses while another's stands leaves the nonce as it was.
+    LapseKeepsNonce,
+    /// A second writer's guard replaces the first's, and its end deletes it.
+    GuardHoldsOneWriter,
+    /// A field update does not end the loads under way.
+    UpdateLeavesLease,
+    /// Of an invalidation in two steps the first ends the record, and the second the loads.
+    RecordEndsFirst,
+    /// A field update leaves a cached "not found" as it is.
+    UpdateLeavesSentinel,
+}
+
+#[test]
+fn a_fill_that_does_not_check_its_token_is_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::FillIgnoresToken, FRESH);
+}
+
+#[test]
+fn a_fill_without_ttl_is_caught() {
+    is_caught(PLAIN, Mutation::FillWithoutTtl, TTLS);
+}
+
+#[test]
+fn an_acquire_without_ttl_is_caught_and_strands_waiters() {
+    is_caught(PLAIN, Mutation::AcquireWithoutTtl, TTLS);
+    let way = is_caught(PLAIN, Mutation::AcquireWithoutTtl, ALL_END);
+    assert!(crashes(&way));
+}
+
+#[test]
+fn an_acquire_that_overwrites_a_lease_is_caught() {
+    is_caught(PLAIN, Mutation::AcquireOverwrites, ONE_LEADER);
+}
+
+#[test]
+fn a_renewal_that_revives_a_lease_is_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::RenewalRevives, FRESH);
+}
+
+#[test]
+fn flights_found_by_key_are_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::CallsByKey, FRESH);
+}
+
+#[test]
+fn a_guard_that_keeps_its_nonce_is_caught() {
+    let protocol = Protocol {
+        writers: &[WRITE, INVALIDATE],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::NonceKept, FRESH);
+    let protocol = Protocol {
+        writers: &[WRITE, OTHER_WRITE],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::NonceKept, FRESH);
+}
+
+#[test]
+fn an_invalidation_in_two_steps_that_ends_the_record_first_is_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE_APART],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::RecordEndsFirst, FRESH);
+}
+
+/// Set a second time, a nonce vouches for loads from before a write that ended in between.
+#[test]
+fn a_request_that_is_sent_again_with_its_nonce_is_caught() {
+    let protocol = Protocol {
+        readers: 2,
+        writers: &[WRITE, INVALIDATE_TWICE, INVALIDATE],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::RepeatKeepsNonce, FRESH);
+}
+
+/// A flight from before a writer's commit is found again after that writer died and its entry lapsed.
+#[test]
+fn a_lapse_under_another_writers_guard_that_keeps_the_nonce_is_caught() {
+    let protocol = Protocol {
+        readers: 2,
+        writers: &[WRITE, OTHER_WRITE],
+        crashes: &[1],
+        ..PLAIN
+    };
+    let way = is_caught(protocol, Mutation::LapseKeepsNonce, FRESH);
+    assert!(crashes(&way));
+}
+
+#[test]
+fn a_guard_that_holds_one_writer_only_is_caught_when_the_other_crashes() {
+    let protocol = Protocol {
+        readers: 2,
+        writers: &[WRITE, OTHER_WRITE],
+        ..PLAIN
+    };
+    let way = is_caught(protocol, Mutation::GuardHoldsOneWriter, FRESH);
+    assert!(crashes(&way));
+    // While both writers live it does no harm: each ends the leases itself.
+    holds(Protocol {
+        crashes: &[],
+        mutation: Some(Mutation::GuardHoldsOneWriter),
+        ..protocol
+    });
+}
+
+#[test]
+fn a_field_update_that_leaves_the_lease_is_caught() {
+    let protocol = Protocol {
+        writers: &[UPDATE_FIELD],
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::UpdateLeavesLease, FRESH);
+}
+
+#[test]
+fn a_field_update_that_leaves_a_not_found_is_caught() {
+    let protocol = Protocol {
+        writers: &[UPDATE_FIELD],
+        not_found: true,
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::UpdateLeavesSentinel, FRESH);
+}
+
+fn crashes(way: &[Action]) -> bool {
+    way.iter().any(|step| matches!(step, Action::Crash(_)))
+}

@@ -1,0 +1,210 @@
+//! The table of calls.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
+
+use shuttle::{check_dfs, check_pct, check_random};
+
+use crate::flight::{SingleFlight, WaitOutcome};
+use crate::sync::{Instant, thread};
+
+type Table = Arc<SingleFlight<&'static str, u32>>;
+
+fn table() -> Table {
+    Arc::new(SingleFlight::new())
+}
+
+/// As a lookup does: leads if nobody does, else waits; and begins again where the leader gave up. Returns what
+/// was loaded.
+fn look_up(table: &Table, loads: &AtomicU32) -> u32 {
+    loop {
+        let outcome = match table.start_or_find(&"key") {
+            Ok(leader) => {
+                let outcome = loads.fetch_add(1, SeqCst);
+                leader.unregister();
+                leader.complete(outcome);
+                return outcome;
+            }
+            Err(call) => call.wait_until(Instant::NEVER),
+        };
+        match outcome {
+            WaitOutcome::Done(outcome) => return outcome,
+            WaitOutcome::Abandoned => {}
+            WaitOutcome::TimedOut => unreachable!("there was no deadline"),
+        }
+    }
+}
+
+#[test]
+fn no_wake_up_is_lost_when_a_flight_lands() {
+    check_dfs(
+        || {
+            let table = table();
+            let leader = table.start("key");
+            let follower = {
+                let table = Arc::clone(&table);
+                thread::spawn(move || match table.start_or_find(&"key") {
+                    Ok(_) => None,
+                    Err(call) => Some(call.wait_until(Instant::NEVER)),
+                })
+            };
+            leader.complete(7);
+            drop(leader);
+            let arrival = follower.join().unwrap();
+            assert!(matches!(arrival, None | Some(WaitOutcome::Done(7))));
+            assert!(table.start_or_find(&"key").is_ok());
+        },
+        None,
+    );
+}
+
+#[test]
+fn no_wake_up_is_lost_when_a_leader_panics() {
+    check_dfs(
+        || {
+            let table = table();
+            let follower = {
+                let table = Arc::clone(&table);
+                thread::spawn(move || match table.start_or_find(&"key") {
+                    Ok(_) => None,
+                    Err(call) => Some(call.wait_until(Instant::NEVER)),
+                })
+            };
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                let _leader = table.start("key");
+                // As a loader's panic, without its message.
+                resume_unwind(Box::new("the loader's own"));
+            }));
+            assert!(panicked.is_err());
+            let arrival = follower.join().unwrap();
+            assert!(matches!(arrival, None | Some(WaitOutcome::Abandoned)));
+        },
+        None,
+    );
+}
+
+#[test]
+fn every_lookup_ends_whoever_leads() {
+    let queue = || {
+        let (table, loads) = (table(), Arc::new(AtomicU32::new(0)));
+        let lookups: Vec<_> = (0..3)
+            .map(|_| {
+                let (table, loads) = (Arc::clone(&table), Arc::clone(&loads));
+                thread::spawn(move || look_up(&table, &loads))
+            })
+            .collect();
+        for lookup in lookups {
+            assert!(lookup.join().unwrap() < loads.load(SeqCst));
+        }
+        assert!(table.start_or_find(&"key").is_ok());
+    };
+    check_random(queue, 2_000);
+    check_pct(queue, 2_000, 3);
+}
+
+#[test]
+fn those_whom_a_panic_left_behind_find_another_leader() {
+    let queue = || {
+        let (table, loads) = (table(), Arc::new(AtomicU32::new(0)));
+        let leader = table.start("key");
+        let lookups: Vec<_> = (0..3)
+            .map(|_| {
+                let (table, loads) = (Arc::clone(&table), Arc::clone(&loads));
+                thread::spawn(move || look_up(&table, &loads))
+            })
+            .collect();
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _leader = leader;
+            resume_unwind(Box::new("the loader's own"));
+        }));
+        assert!(panicked.is_err());
+        for lookup in lookups {
+            lookup.join().unwrap();
+        }
+        assert!(loads.load(SeqCst) >= 1);
+    };
+    check_random(queue, 2_000);
+    check_pct(queue, 2_000, 3);
+}
+
+/// Either is right, and nothing else is: neither is the result lost for the next who waits, nor does the one
+/// whose time is over wait on.
+#[test]
+fn a_follower_whose_time_is_over_while_the_result_arrives_gets_one_or_the_other() {
+    let (landed, timed_out) = (AtomicU32::new(0), AtomicU32::new(0));
+    let counts = Arc::new((landed, timed_out));
+    let for_all = Arc::clone(&counts);
+    let race = move || {
+        let table = table();
+        let leader = table.start("key");
+        let call = table.start_or_find(&"key").unwrap_err();
+        let hasty = {
+            let call = Arc::clone(&call);
+            thread::spawn(move || call.wait_until(Instant::soon()))
+        };
+        let patient = thread::spawn(move || call.wait_until(Instant::NEVER));
+        leader.complete(7);
+        drop(leader);
+        match hasty.join().unwrap() {
+            WaitOutcome::Done(7) => &for_all.0,
+            WaitOutcome::TimedOut => &for_all.1,
+            other => panic!("{other:?}"),
+        }
+        .fetch_add(1, SeqCst);
+        assert_eq!(patient.join().unwrap(), WaitOutcome::Done(7));
+    };
+    check_random(race, 4_000);
+    // Both happened, or nothing was shown.
+    assert!(counts.0.load(SeqCst) > 100 && counts.1.load(SeqCst) > 100);
+}
+
+#[test]
+fn a_landed_flight_serves_latecomers_until_its_leader_leaves() {
+    check_dfs(
+        || {
+            let table = table();
+            let leader = table.start("key");
+            leader.complete(7);
+            let late = {
+                let table = Arc::clone(&table);
+                thread::spawn(move || {
+                    let call = table.start_or_find(&"key").err()?;
+                    Some(call.wait_until(Instant::now()))
+                })
+            };
+            drop(leader);
+            let arrival = late.join().unwrap();
+            assert!(matches!(arrival, None | Some(WaitOutcome::Done(7))));
+        },
+        None,
+    );
+}
+
+#[test]
+fn one_of_many_announces_and_the_others_find_it() {
+    check_dfs(
+        || {
+            let table = table();
+            let other = {
+                let table = Arc::clone(&table);
+                thread::spawn(move || {
+                    let found = table.start_or_find(&"key");
+                    found.is_err_and(|call| !call.is_led_by_this_thread())
+                })
+            };
+            let leader = table.start_or_find(&"key");
+            let found = other.join().unwrap();
+            // The other one has come and gone, or found ours, or we found its.
+            match leader {
+                Ok(_) => {}
+                Err(call) => assert!(!found && !call.is_led_by_this_thread()),
+            }
+        },
+        None,
+    );
+}

@@ -1,0 +1,183 @@
+//! The queue before the connections.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
+
+use shuttle::{
+    check_pct, check_random,
+    rand::{Rng, thread_rng},
+};
+
+use crate::request_batcher::{CombiningQueue, Deadlines, JoinOutcome};
+use crate::sync::{Instant, thread};
+
+/// Questions are what their askers saw of the clock when they came, answers what the server said then.
+type Queue = CombiningQueue<u32, u32>;
+
+const FOR_EVER: Deadlines = Deadlines {
+    to_be_sent: Instant::NEVER,
+    to_be_answered: Instant::NEVER,
+};
+
+/// A server whose every answer is later than the one before.
+#[derive(Default)]
+struct Server {
+    queue: Queue,
+    now: AtomicU32,
+    tasks: AtomicU32,
+}
+
+/// What goes wrong with the task of this number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    /// There is no connection.
+    NoConnection(u32),
+    /// It panics when it has handed out one answer.
+    Panic(u32),
+    /// The same, and it returns.
+    GiveUp(u32),
+}
+
+impl Server {
+    /// Asks, alone or together, as `redis_crowd.rs` does. `None`: late, or not served.
+    fn ask(&self, deadlines: Deadlines, most: usize, fault: Fault) -> Option<u32> {
+        let came = self.now.fetch_add(1, SeqCst);
+        // Some ask the same.
+        let same = |one: &u32, other: &u32| one % 3 == other % 3;
+        // A connection is free in this moment.
+        let is_free = self.queue.has_waiters() && thread_rng().gen_bool(0.2);
+        let changed = if is_free {
+            Err(self.queue.take(came, most, same))
+        } else {
+            Ok(self.queue.join(came, deadlines))
+        };
+        let answer = match changed {
+            Ok(JoinOutcome::Answered(answer)) => Some(answer),
+            Ok(JoinOutcome::Late | JoinOutcome::Unanswered) => None,
+            changed @ (Ok(JoinOutcome::Combiner(_)) | Err(_)) => {
+                let task = self.tasks.fetch_add(1, SeqCst);
+                thread::yield_now();
+                if changed.is_ok() && fault == Fault::NoConnection(task) {
+                    return None;
+                }
+                let mut batch = match changed {
+                    Ok(JoinOutcome::Combiner(combiner)) => combiner.take(most, same),
+                    Err(batch) => batch,
+                    Ok(_) => unreachable!(),
+                };
+                let mut answered = 0;
+                while batch.first().is_some() {
+                    thread::yield_now();
+                    assert!(answered == 0 || fault != Fault::Panic(task));
+                    if answered > 0 && fault == Fault::GiveUp(task) {
+                        break;
+                    }
+                    batch.answer(self.now.fetch_add(1, SeqCst));
+                    answered += 1;
+                }
+                batch.end()
+            }
+        };
+        if let Some(said) = answer {
+            assert!(said > came, "answered {said} to one who came at {came}");
+        }
+        answer
+    }
+}
+
+/// So many threads ask once each.
+fn ask(threads: u32, deadlines: fn() -> Deadlines, most: usize, fault: Fault) -> Vec<Option<u32>> {
+    let server = Arc::new(Server::default());
+    let asking: Vec<_> = (0..threads)
+        .map(|_| {
+            let server = Arc::clone(&server);
+            thread::spawn(move || {
+                let looked = AssertUnwindSafe(|| server.ask(deadlines(), most, fault));
+                catch_unwind(looked).ok().flatten()
+            })
+        })
+        .collect();
+    let answers: Vec<_> = asking
+        .into_iter()
+        .map(|asks| asks.join().unwrap())
+        .collect();
+    // Whoever comes later finds nobody there, and is served.
+    assert!(!server.queue.has_waiters());
+    assert!(server.ask(FOR_EVER, most, Fault::None).is_some());
+    answers
+}
+
+fn served(answers: &[Option<u32>]) -> usize {
+    answers.iter().flatten().count()
+}
+
+#[test]
+fn everyone_is_answered_once_and_by_a_request_that_was_sent_after_it_came() {
+    check_pct(
+        || assert_eq!(served(&ask(3, || FOR_EVER, 1, Fault::None)), 3),
+        500,
+        3,
+    );
+    check_random(
+        || {
+            let answers = ask(5, || FOR_EVER, 3, Fault::None);
+            assert_eq!(served(&answers), 5);
+        },
+        500,
+    );
+}
+
+#[test]
+fn an_envoy_that_gets_no_connection_sends_the_next() {
+    for task in [0, 1] {
+        check_random(
+            move || {
+                let answers = ask(4, || FOR_EVER, 8, Fault::NoConnection(task));
+                assert!(served(&answers) >= 3);
+            },
+            500,
+        );
+    }
+}
+
+/// And whoever comes later finds a queue that works, which `ask` sees to.
+#[test]
+fn those_whose_envoy_panics_or_gives_up_are_told_at_once() {
+    for fault in [
+        Fault::Panic(0),
+        Fault::Panic(1),
+        Fault::GiveUp(0),
+        Fault::GiveUp(1),
+    ] {
+        check_pct(
+            move || {
+                ask(4, || FOR_EVER, 8, fault);
+            },
+            500,
+            3,
+        );
+    }
+}
+
+/// Also where an combiner is called, or its answer comes, in the moment in which its time is over.
+#[test]
+fn whoever_waits_too_long_leaves_and_strands_nobody() {
+    let soon = || Deadlines {
+        to_be_sent: Instant::soon(),
+        to_be_answered: Instant::soon(),
+    };
+    for fault in [Fault::None, Fault::NoConnection(0), Fault::GiveUp(0)] {
+        check_random(
+            move || {
+                ask(4, soon, 2, fault);
+            },
+            500,
+        );
+    }
+}
