@@ -39,7 +39,7 @@ pub(crate) struct ClusterFaults<'a> {
     pub(crate) may_forget: bool,
     pub(crate) failovers: &'a Failovers,
     pub(crate) interrupted: &'a AtomicBool,
-    /// Nothing is ever sent: closed, it says that the fault_schedule is to end.
+    /// Nothing is ever sent: closed, it says that the fault schedule is to end.
     pub(crate) over: Receiver<()>,
 }
 

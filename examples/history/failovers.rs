@@ -3,7 +3,7 @@
 //!
 //! Redis acknowledges a write before its replicas have it, so a replica that takes over may have a
 //! record that had been ended; and a master in whose place another one has come may answer until it
-//! hears of that. Both end with the life of the record. The fault_schedule looks at the cluster now and
+//! hears of that. Both end with the life of the record. The fault schedule looks at the cluster now and
 //! then; what happened between two looks is known at the second one.
 
 use std::{collections::BTreeMap, time::Duration};

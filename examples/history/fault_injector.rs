@@ -1,6 +1,6 @@
 //! What happens to the bytes between one process and the cache's server: nothing, most of the time.
 //!
-//! The fault_schedule changes it, the proxy asks it about each piece that passes. Keeps a log of what it did to
+//! The fault schedule changes it, the proxy asks it about each piece that passes. Keeps a log of what it did to
 //! requests, for a report.
 
 use std::{
@@ -22,7 +22,7 @@ use crate::{
     wire::find,
 };
 
-/// A wire_faults over one process.
+/// The faults on the wire of one process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct WireFaults {
     /// Pieces are delayed a little, split, and connections are cut.

@@ -25,11 +25,11 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) faults: bool,
     /// False where the server knows scripts that nobody would tell it again.
     pub(crate) may_forget_scripts: bool,
-    /// Nothing is ever sent: closed, it says that the fault_schedule is to end.
+    /// Nothing is ever sent: closed, it says that the fault schedule is to end.
     pub(crate) over: Receiver<()>,
 }
 
-/// What the fault_schedule was.
+/// What the fault schedule was.
 #[derive(Debug, Default)]
 pub(crate) struct FaultReport {
     /// How often there was what.

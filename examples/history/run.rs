@@ -1,4 +1,4 @@
-//! One run from its start to its end: children at work under changing fault_schedule.
+//! One run from its start to its end: children at work under changing fault schedule.
 
 use std::{
     io::{self, IsTerminal},

@@ -100,7 +100,7 @@ impl Readers {
             Readers::Here(Workers::new(plan.clone())?)
         } else {
             Readers::Elsewhere(Children::start(plan, |processes| {
-                environment.keep(processes)
+                environment.keep(processes);
             })?)
         })
     }

@@ -1,4 +1,4 @@
-//! How long entries are fresh, how long they total_ttl, and when to load them anew before they go.
+//! How long entries are fresh, how long they stay, and when to load them anew before they go.
 //!
 //! Knows durations and chance, and neither store nor lookup. How old an entry is follows from what is left of its TTL, by
 //! the store's clock, so that nothing of this stands in the record.

@@ -1,4 +1,4 @@
-//! The lease_renewer: one thread that renews the leases of loads that take long.
+//! The lease renewer: one thread that renews the leases of loads that take long.
 //!
 //! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends or has
 //! taken `max_load_time`; so one renewal may fail before it lapses. All leases that are due are renewed in one

@@ -1,4 +1,4 @@
-//! SingleFlight: the loads under way in this process, and who waits for them.
+//! The loads under way in this process, and the threads that wait for them.
 //!
 //! Guarantees that a call ends in exactly one of two ways, it *lands* with an outcome or it is
 //! *abandoned*, and that either wakes everyone who waits for it, also when its leader panics. Called by the
@@ -17,10 +17,14 @@
 use std::{
     collections::{HashMap, hash_map::Entry, hash_map::RandomState},
     hash::{BuildHasher, Hash},
+    mem,
     sync::Arc,
 };
 
-use crate::util::sync::{Condvar, Instant, Mutex, ThreadId, thread};
+use crate::util::{
+    sync::{Condvar, Instant, Mutex, ThreadId, thread},
+    wakeup::{Subscribers, Wakeup},
+};
 
 /// More shards than any machine has cores that would all miss in the same microsecond.
 const SHARDS: usize = 16;
@@ -47,7 +51,7 @@ pub(crate) struct Call<T> {
 
 #[derive(Debug)]
 enum CallState<T> {
-    Pending,
+    Pending(Subscribers),
     Done(T),
     Abandoned,
 }
@@ -133,7 +137,7 @@ impl<T> Call<T> {
         Call {
             started: Instant::now(),
             leader: thread::current().id(),
-            state: Mutex::new(CallState::Pending),
+            state: Mutex::new(CallState::Pending(Subscribers::default())),
             ended: Condvar::new(),
         }
     }
@@ -148,16 +152,31 @@ impl<T> Call<T> {
     }
 
     fn end(&self, how: CallState<T>) {
-        {
+        let subscribers = {
             let mut state = self.state.lock();
-            if !matches!(*state, CallState::Pending) {
+            let CallState::Pending(subscribers) = &mut *state else {
                 return;
-            }
+            };
+            let subscribers = mem::take(subscribers);
             *state = how;
-        }
+            subscribers
+        };
         // A waiter looks at the state under its lock and goes to sleep in the same step that frees the
         // lock. So it either saw the new state, or was asleep before the state changed and is woken here.
         self.ended.notify_all();
+        subscribers.notify();
+    }
+
+    /// Notifies `wakeup` with this number when the call ends: at once if it has ended already.
+    pub(crate) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
+        let mut state = self.state.lock();
+        // Under the lock: a call that ends after this sees the subscriber.
+        if let CallState::Pending(subscribers) = &mut *state {
+            subscribers.add(wakeup, number);
+        } else {
+            drop(state);
+            wakeup.notify(number);
+        }
     }
 }
 
@@ -170,8 +189,10 @@ impl<T: Clone> Call<T> {
                 CallState::Done(outcome) => return WaitOutcome::Done(outcome.clone()),
                 CallState::Abandoned => return WaitOutcome::Abandoned,
                 // The loop is for wake-ups without a reason, and looks once more after the deadline.
-                CallState::Pending if Instant::now() >= deadline => return WaitOutcome::TimedOut,
-                CallState::Pending => {
+                CallState::Pending(_) if Instant::now() >= deadline => {
+                    return WaitOutcome::TimedOut;
+                }
+                CallState::Pending(_) => {
                     state = self.ended.wait_until(state, deadline);
                 }
             }

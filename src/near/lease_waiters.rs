@@ -1,10 +1,12 @@
-//! LeaseWaiters: those who wait for the end of a load in another process, woken when its lease changes.
+//! Those who wait for the end of a load in another process, woken when its lease changes.
 //!
-//! Guarantees that a notify which comes after [`arm`](Waiter::arm) ends the next wait, also where it came before
-//! that wait began. A signal is there while somebody holds it, and no longer. Knows no store.
+//! Guarantees that a change that is notified after [`arm`](Waiter::arm) ends the next wait, also where it
+//! came before that wait began. A signal exists while somebody is registered for it, and no longer. Knows
+//! no store.
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,56 +16,68 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::util::wakeup::{Subscribers, Wakeup};
+
 /// By lease key.
 #[derive(Default)]
 pub(crate) struct LeaseWaiters {
-    /// How many there are: all that a notify has to look at where nobody waits. Written under the lock.
+    /// How many signals there are: all that a change has to read where nobody waits. Written under the
+    /// lock of `all`.
     count: AtomicUsize,
     all: Mutex<HashMap<String, Registration>>,
 }
 
 struct Registration {
     signal: Arc<Signal>,
-    holders: usize,
+    /// How many waiters share the signal.
+    waiters: usize,
 }
 
 #[derive(Default)]
 struct Signal {
-    count: Mutex<u64>,
-    /// Notified, under no lock, after it notified.
-    notified: Condvar,
+    state: Mutex<SignalState>,
+    /// Notified, under no lock, after `changes` has grown.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct SignalState {
+    /// How often the lease has changed since the signal exists.
+    changes: u64,
+    /// Threads that wait for this lease among others.
+    subscribers: Subscribers,
 }
 
 /// Somebody who may come to wait.
 pub(crate) struct Waiter<'a> {
-    waiters: &'a LeaseWaiters,
+    all: &'a LeaseWaiters,
     lease: String,
     signal: Arc<Signal>,
-    /// Rings that are no news.
+    /// The changes that are not news.
     seen: u64,
 }
 
 impl LeaseWaiters {
-    /// Takes register of the signal of a lease.
+    /// Registers somebody who may come to wait for this lease.
     pub(crate) fn register(&self, lease: &str) -> Waiter<'_> {
         let mut all = self.all.lock();
         let registration = all.entry(lease.to_owned()).or_insert_with(|| Registration {
             signal: Arc::default(),
-            holders: 0,
+            waiters: 0,
         });
-        registration.holders += 1;
+        registration.waiters += 1;
         let signal = Arc::clone(&registration.signal);
-        // SeqCst: who asks the store after this is seen by whoever hears of a change from after that.
+        // SeqCst: a thread that hears of a change which was made after this sees the count.
         self.count.store(all.len(), Ordering::SeqCst);
         Waiter {
-            waiters: self,
+            all: self,
             lease: lease.to_owned(),
             signal,
             seen: 0,
         }
     }
 
-    /// Whether anybody holds one.
+    /// Whether anybody is registered.
     pub(crate) fn any(&self) -> bool {
         self.count.load(Ordering::SeqCst) > 0
     }
@@ -82,14 +96,15 @@ impl LeaseWaiters {
         }
     }
 
-    /// Wakes all.
+    /// Wakes all who wait.
     pub(crate) fn notify_all(&self) {
-        let all = self.all.lock();
-        let all: Vec<_> = all
-            .values()
-            .map(|registration| Arc::clone(&registration.signal))
-            .collect();
-        for signal in all {
+        let signals: Vec<_> = {
+            let all = self.all.lock();
+            all.values()
+                .map(|registration| Arc::clone(&registration.signal))
+                .collect()
+        };
+        for signal in signals {
             signal.notify();
         }
     }
@@ -97,45 +112,65 @@ impl LeaseWaiters {
 
 impl Signal {
     fn notify(&self) {
-        *self.count.lock() += 1;
-        // No wake-up is lost: a waiter reads the number under the lock with which it goes to sleep.
-        self.notified.notify_all();
+        let subscribers = {
+            let mut state = self.state.lock();
+            state.changes += 1;
+            mem::take(&mut state.subscribers)
+        };
+        // No wake-up is lost: a waiter reads the number of changes under the lock with which it goes to
+        // sleep, and a subscriber is entered under it.
+        self.changed.notify_all();
+        subscribers.notify();
     }
 }
 
 impl Waiter<'_> {
-    /// What notified before is no news. To be called before the store is asked.
+    /// From now on a change is news. To be called before the store is asked.
     pub(crate) fn arm(&mut self) {
-        self.seen = *self.signal.count.lock();
+        self.seen = self.signal.state.lock().changes;
     }
 
-    /// Waits until it count, or has rung since it armed, until `deadline` at the latest. Whether it notified.
+    /// Whether the lease has changed since it was armed.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.signal.state.lock().changes != self.seen
+    }
+
+    /// Waits until the lease has changed since it was armed, until `deadline` at the latest. Returns
+    /// whether it has.
     pub(crate) fn wait_until(&self, deadline: Instant) -> bool {
-        let mut count = self.signal.count.lock();
-        while *count == self.seen {
-            if self
-                .signal
-                .notified
-                .wait_until(&mut count, deadline)
-                .timed_out()
-            {
-                return *count != self.seen;
+        let mut state = self.signal.state.lock();
+        while state.changes == self.seen {
+            let waited = self.signal.changed.wait_until(&mut state, deadline);
+            if waited.timed_out() {
+                return state.changes != self.seen;
             }
         }
         true
+    }
+
+    /// Notifies `wakeup` with this number, once, when the lease changes: at once if it has changed since
+    /// it was armed.
+    pub(crate) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
+        let mut state = self.signal.state.lock();
+        if state.changes == self.seen {
+            state.subscribers.add(wakeup, number);
+        } else {
+            drop(state);
+            wakeup.notify(number);
+        }
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut all = self.waiters.all.lock();
+        let mut all = self.all.all.lock();
         if let Some(registration) = all.get_mut(&self.lease) {
-            registration.holders -= 1;
-            if registration.holders == 0 {
+            registration.waiters -= 1;
+            if registration.waiters == 0 {
                 all.remove(&self.lease);
             }
         }
-        self.waiters.count.store(all.len(), Ordering::SeqCst);
+        self.all.count.store(all.len(), Ordering::SeqCst);
     }
 }
 
@@ -154,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_between_the_question_and_the_wait_is_not_lost() {
+    fn a_change_between_the_request_and_the_wait_is_not_lost() {
         let waiters = LeaseWaiters::default();
         let mut waiter = waiters.register("lease");
         waiters.notify("lease");
@@ -168,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_wakes_all_who_wait_for_its_lease_and_no_others() {
+    fn a_change_wakes_all_who_wait_for_its_lease_and_no_others() {
         let waiters = LeaseWaiters::default();
         let mut other = waiters.register("other");
         other.arm();
@@ -189,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_that_nobody_holds_is_gone() {
+    fn a_signal_that_nobody_is_registered_for_is_gone() {
         let waiters = LeaseWaiters::default();
         let (one, two) = (waiters.register("a"), waiters.register("a"));
         let three = waiters.register("b");
@@ -198,5 +233,26 @@ mod tests {
         drop(two);
         assert!(!waiters.any() && waiters.all.lock().is_empty());
         waiters.notify("a");
+    }
+
+    #[test]
+    fn one_thread_waits_for_several_leases() {
+        let (waiters, wakeup) = (LeaseWaiters::default(), Arc::new(Wakeup::new()));
+        let (mut one, mut two) = (waiters.register("one"), waiters.register("two"));
+        one.arm();
+        two.arm();
+        waiters.notify("one");
+        // The first has changed already, the second changes later.
+        one.subscribe(&wakeup, 1);
+        two.subscribe(&wakeup, 2);
+        assert_eq!(wakeup.wait_until(late()), [1].into());
+        thread::scope(|scope| {
+            scope.spawn(|| waiters.notify("two"));
+            assert_eq!(wakeup.wait_until(late()), [2].into());
+        });
+        assert!(one.has_changed() && two.has_changed());
+        // A subscription ends with the change.
+        waiters.notify("two");
+        assert!(wakeup.wait_until(soon()).is_empty());
     }
 }

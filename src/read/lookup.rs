@@ -1,4 +1,4 @@
-//! One lookup under way: what it knows from the start, and the two ways in which it ends.
+//! What a lookup knows from its start, and how it reports its end.
 
 use std::{
     sync::Arc,
@@ -8,7 +8,7 @@ use std::{
 use crate::{
     engine::{
         Engine, Outcome, Settings,
-        single_flight::{Call, Leader, WaitOutcome},
+        single_flight::{Call, Leader},
     },
     error::Error,
     outcome::{Lookup, Source},
@@ -16,13 +16,13 @@ use crate::{
     telemetry::{event::Event, trace},
 };
 
-/// Who ends a call that is found by a token.
+/// The leader of a call that is found by a token.
 pub(super) type LeaseLeader<'a, R> = Leader<'a, Token, Outcome<R>>;
 
-/// What one lookup may want otherwise than its cache.
+/// The settings that one lookup may override.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LookupConfig {
-    /// Of what it loads.
+    /// The TTL of what it loads.
     pub(crate) ttl: Duration,
     pub(crate) wait_timeout: Duration,
 }
@@ -36,24 +36,24 @@ impl LookupConfig {
     }
 }
 
-/// One lookup under way.
+/// A lookup.
 pub(super) struct LookupContext<'a, R> {
     pub(super) engine: &'a Engine<R>,
     pub(super) config: LookupConfig,
     pub(super) id: &'a str,
     pub(super) span: trace::LookupSpan,
-    /// Before the first look: what was invalidated before this instant must not be returned.
+    /// Before the first read: what was invalidated before this instant must not be returned.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
 }
 
 impl<R> LookupContext<'_, R> {
-    /// When it stops waiting for a load that began then.
+    /// When it stops waiting for a load that started then.
     pub(super) fn wait_deadline(&self, began: Instant) -> Instant {
         began + self.config.wait_timeout
     }
 
-    /// Somebody else's load answered this lookup.
+    /// The load of another caller answers it.
     pub(super) fn waited(&self, outcome: Outcome<R>) -> Result<Lookup<R>, Error> {
         self.report(&Event::Shared { id: self.id });
         Ok(self.found(outcome?, Source::Waited))
@@ -63,7 +63,7 @@ impl<R> LookupContext<'_, R> {
         self.answer(record, source, self.began.elapsed())
     }
 
-    /// The first look found it.
+    /// The first read is the answer.
     pub(super) fn hit(&self, record: Option<Arc<R>>) -> Lookup<R> {
         self.answer_from_cache(record, Source::Hit)
     }
@@ -103,24 +103,10 @@ impl<R> LookupContext<'_, R> {
     }
 }
 
-/// Another's call, for which one may wait.
-pub(super) fn others<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome<R>>>, Error> {
+/// The call of another thread, for which this one may wait.
+pub(super) fn not_own<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome<R>>>, Error> {
     if call.is_led_by_this_thread() {
         return Err(Error::Reentrant);
     }
     Ok(call)
-}
-
-/// Waits for another's call. `None`: it was abandoned, or the deadline has passed.
-pub(super) fn follow<R>(
-    call: &Call<Outcome<R>>,
-    deadline: Instant,
-) -> Result<Option<Outcome<R>>, Error> {
-    if call.is_led_by_this_thread() {
-        return Err(Error::Reentrant);
-    }
-    Ok(match call.wait_until(deadline) {
-        WaitOutcome::Done(outcome) => Some(outcome),
-        WaitOutcome::Abandoned | WaitOutcome::TimedOut => None,
-    })
 }

@@ -1,40 +1,57 @@
-//! The one read path.
+//! The one read path: lookups of one id and of many go through the same states.
 //!
 //! ```text
-//! get ─ read ─┬─ a record: hit; where its time is over, or nearly: refresh ─┬─ acquired: load, fill
-//!             │                                                           └─ taken: what is there
-//!             ├─ none: acquire ─┬─ a record: somebody filled it meanwhile
-//!             │        ↑        ├─ acquired: lead: load, tell the followers, fill or release
-//!             │        │        ├─ held by T: a call of this process? follow it : watch T, and wait
-//!             │        │        └─ guarded under N: a call of this process? follow it : load, and don't fill
-//!             │        └──── abandoned, or the pause is over ────┘
-//!             └─ Redis failed, here or above, or the wait took too long: degraded
+//! first read ─┬─ a record ──────────────▶ Done            (a hit)
+//!             ├─ stale, or nearly ──────▶ Due
+//!             ├─ no record ─────────────▶ NeedsLease
+//!             └─ Redis failed ──────────▶ Degraded
+//!
+//! Due         ─ refresh ─┬─ acquired ───▶ Loading
+//!                        └─ taken ──────▶ Done            (what is cached)
+//! NeedsLease  ─ acquire ─┬─ a record ───▶ Done            (another caller filled it)
+//!                        ├─ acquired ───▶ Loading
+//!                        ├─ guarded ────▶ Loading, without a fill; or Following
+//!                        ├─ held ───────▶ Following, if this process has a call under that token
+//!                        │                Held, if not
+//!                        └─ failed ─────▶ Degraded
+//! Held        ─ the lease changed ──────▶ NeedsLease
+//! Following   ─ the call ended ─────────▶ Done, or NeedsLease where its leader gave up
+//! Degraded    ─────────────────────────▶ Loading, or Done with the outcome of another call
+//! Loading     ─ the loader returned ────▶ Done
 //! ```
 //!
-//! Guarantees that a lookup which starts after an invalidation returned never gets what was there before:
+//! [`state`] has the states; [`machine`], [`waiting`] and [`loading`] have the transitions. Two drivers send
+//! the requests: [`single`] for one id, [`batch`] for many.
 //!
-//! - A call is found **by the token that Redis named**, never by the key. The invalidation ended the lease,
-//!   so who comes after it is told another token, or none.
-//!   A lease of another process has one *watcher* here: the first who hears of its token announces a call
-//!   under it and waits, the others follow that. What the watcher reads is right for all of them: each was
-//!   told the token after it began, and a token that has been ended never comes back.
+//! A lookup that starts after an invalidation returned never gets what was there before, because of three
+//! rules:
+//!
+//! - A call of this process is found **by the token that Redis named**, never by the key. The
+//!   invalidation ended the lease, so a later lookup is told another token, or none.
+//!   A lease of another process has one *watcher* here. The first lookup that is told its token registers a
+//!   call under it and waits, the others follow that call. What the watcher reads is right for all of them:
+//!   each was told the token after it began, and a token that has ended never comes back.
 //!   The same holds for the nonce of a write guard: every write that ends while the guard stands gives it
-//!   another one.
+//!   another nonce.
 //! - A fill is refused unless its token still stands in the lease key.
-//! - A load without Redis is shared only with lookups that began **before the load was announced**. No token
-//!   vouches for it, and another process may have invalidated through a connection that works.
+//! - A load without Redis is shared only with lookups that began **before it was registered**. No token
+//!   protects it, and another process may have invalidated through a connection that works.
 //!
-//! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1), the shared call is
-//! Go's `singleflight`.
+//! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call is
+//! that of Go's `singleflight`.
 
-pub(crate) mod acquired;
-pub(crate) mod batch;
-pub(crate) mod load;
-pub(crate) mod lookup;
-pub(crate) mod miss;
-pub(crate) mod near_hit;
-pub(crate) mod refresh;
-pub(crate) mod wait_for_lease;
+mod batch;
+mod first_read;
+mod load;
+mod loading;
+mod lookup;
+mod machine;
+mod near_hit;
+mod refresh;
+mod single;
+mod state;
+mod wait_for_lease;
+mod waiting;
 
 use std::{
     error::Error as StdError,
@@ -44,25 +61,22 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{lookup::LookupContext, refresh::Cached};
+use self::lookup::LookupContext;
 use crate::{
-    engine::{Engine, FirstReadResult, freshness::State},
+    engine::Engine,
     error::Error,
     loaded::Loaded,
     near::Placeholder,
     outcome::{Lookup, Source},
     record::fields::from_fields,
-    store::{Entry, keys::Keys},
-    telemetry::{
-        event::{Event, Miss},
-        trace,
-    },
+    store::Entry,
+    telemetry::trace,
 };
 
 pub(crate) use self::batch::{get_many, skip_many};
 pub(crate) use self::lookup::LookupConfig;
 
-/// See [`Cache::get`](crate::Cache::get). `config` is not called where what is kept near answers.
+/// See [`Cache::get`](crate::Cache::get). `config` is not called where the near cache answers.
 pub(crate) fn get<R, L, E, F>(
     engine: &Engine<R>,
     config: impl FnOnce() -> LookupConfig,
@@ -77,15 +91,17 @@ where
 {
     let span = trace::lookup(&engine.settings.prefix, id);
     let began = Instant::now();
-    match near_hit::look(engine, id, began) {
-        Ok(record) => Ok(near_hit::found(engine, &span, id, record)),
-        Err(placeholder) => ask(engine, config(), id, loader, (span, began, placeholder)),
+    match near_hit::find(engine, id, began) {
+        Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
+        Err(placeholder) => {
+            get_from_store(engine, config(), id, loader, (span, began, placeholder))
+        }
     }
 }
 
-/// The same, where nothing near answers. Apart, so that a near hit doesn't make room for all of this.
+/// Out of line, to keep the stack frame of a near hit small.
 #[inline(never)]
-fn ask<R, L, E, F>(
+fn get_from_store<R, L, E, F>(
     engine: &Engine<R>,
     config: LookupConfig,
     id: &str,
@@ -108,8 +124,7 @@ where
         began,
         redis_latency: began.elapsed(),
     };
-    let found = context.resolve(data, read, placeholder, loading(id, loader));
-    context.reported(found)
+    single::answer(context, &data, read, placeholder, loading(id, loader))
 }
 
 /// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache).
@@ -121,16 +136,10 @@ where
     F: FnOnce(&str) -> Result<L, E>,
 {
     engine.data_key(id)?;
-    let context = LookupContext {
-        engine,
-        config: LookupConfig::of(&engine.settings),
-        id,
-        span: trace::lookup(&engine.settings.prefix, id),
-        began: Instant::now(),
-        redis_latency: Duration::ZERO,
-    };
-    let record = context.run_uncached(loading(id, loader))?;
-    context.span.answered(Source::Loaded, record.is_some());
+    let span = trace::lookup(&engine.settings.prefix, id);
+    let record = load::run_one(engine, id, loading(id, loader))?.record;
+    span.answered(Source::Loaded, record.is_some());
+    let record = record.map(Arc::new);
     Ok(Lookup::new(record, Source::Loaded, Duration::ZERO))
 }
 
@@ -158,7 +167,7 @@ where
     Ok(Some(Lookup::new(record, source, redis_latency)))
 }
 
-/// The loader, whatever it returns, as it is called.
+/// The caller's loader with the types of this module.
 fn loading<R, L, E, F>(id: &str, loader: F) -> impl FnOnce() -> Result<Loaded<R>, Error>
 where
     L: Into<Loaded<R>>,
@@ -169,101 +178,4 @@ where
         let outcome = loader(id).map(L::into);
         outcome.map_err(|error| Error::Loader(Arc::from(error.into())))
     }
-}
-
-impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
-    /// The first look, and what follows from it.
-    fn resolve(
-        &self,
-        data: String,
-        read: FirstReadResult,
-        placeholder: Option<Placeholder<'_, R>>,
-        load: impl FnOnce() -> Result<Loaded<R>, Error>,
-    ) -> Result<Lookup<R>, Error> {
-        match self.first_read(read, placeholder) {
-            FirstRead::Hit(found) => Ok(found),
-            FirstRead::Due(cached) => Ok(self.refresh(&Keys::of(data), cached, load)),
-            FirstRead::Missed { recheck } => self.missed(&Keys::of(data), recheck, load),
-            FirstRead::Unanswered(failure) => self.degraded(&data, load, failure),
-        }
-    }
-
-    /// What the first look comes to. What is fresh takes the placeholder.
-    fn first_read(
-        &self,
-        read: FirstReadResult,
-        placeholder: Option<Placeholder<'_, R>>,
-    ) -> FirstRead<R> {
-        let missed = |reason| {
-            let id = self.id;
-            self.report(&Event::Missed { id, reason });
-        };
-        match read {
-            Ok((Entry::Record(fields), left)) => {
-                if let Ok(record) = self.engine.decode(self.id, fields) {
-                    return self.on_found(record.map(Arc::new), left, placeholder);
-                }
-                missed(Miss::Unreadable);
-                // No second look, it would find the same.
-                FirstRead::Missed { recheck: false }
-            }
-            Ok((Entry::Absent, _)) => {
-                missed(Miss::Absent);
-                FirstRead::Missed { recheck: true }
-            }
-            Ok((Entry::WrongType, _)) => {
-                self.report(&Event::Unreadable { id: self.id });
-                missed(Miss::Unreadable);
-                FirstRead::Missed { recheck: true }
-            }
-            Err(failure) => {
-                missed(Miss::Unanswered);
-                FirstRead::Unanswered(failure)
-            }
-        }
-    }
-
-    /// The first look found it: that is the answer, unless it should be loaded anew.
-    fn on_found(
-        &self,
-        record: Option<Arc<R>>,
-        left: Option<Duration>,
-        placeholder: Option<Placeholder<'_, R>>,
-    ) -> FirstRead<R> {
-        let Some(left) = left else {
-            return FirstRead::Hit(self.hit(record));
-        };
-        let (freshness, load_time) = (&self.engine.settings.freshness, self.engine.load_time.get());
-        // That there is none is fresh as long as it is there.
-        let mut fresh_for = left;
-        if let Some(record) = &record {
-            let state = freshness.of(left, load_time);
-            if state != State::Fresh {
-                return FirstRead::Due(Cached::new(Arc::clone(record), state, left));
-            }
-            fresh_for = freshness.fresh_for(left, load_time);
-        }
-        if let Some(placeholder) = placeholder {
-            placeholder.fill(record.clone(), fresh_for);
-        }
-        FirstRead::Hit(self.hit(record))
-    }
-
-    /// The same, and an error is reported.
-    fn reported(&self, found: Result<Lookup<R>, Error>) -> Result<Lookup<R>, Error> {
-        found.inspect_err(|error| self.failed(error))
-    }
-}
-
-/// What the first look came to.
-enum FirstRead<R> {
-    Hit(Lookup<R>),
-    /// It should be loaded anew.
-    Due(Cached<R>),
-    /// There is no usable record. `look`: it is worth a second look.
-    Missed {
-        recheck: bool,
-    },
-    /// Redis is no help.
-    Unanswered(Error),
 }

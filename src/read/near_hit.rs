@@ -1,6 +1,6 @@
-//! The look before the first one: into what this process keeps near.
+//! Reading the near cache, before anything is sent.
 //!
-//! It takes one look at the clock, and makes nothing: no key, no event's text, no span that nobody wants.
+//! Reads the clock once, and allocates nothing: no key, no text of an event, no unwanted span.
 
 use std::{
     sync::Arc,
@@ -14,8 +14,9 @@ use crate::{
     telemetry::trace,
 };
 
-/// What is kept near under this id; or else a placeholder for what is going to be read, if there is to be one.
-pub(super) fn look<'a, R>(
+/// What the near cache holds for this id; or else a placeholder for what is going to be read, where the
+/// near cache can take it.
+pub(super) fn find<'a, R>(
     engine: &'a Engine<R>,
     id: &str,
     began: Instant,
@@ -29,8 +30,8 @@ pub(super) fn look<'a, R>(
     near.find(&subscriber.liveness, id, began)
 }
 
-/// That is the answer.
-pub(super) fn found<R>(
+/// The near cache has the answer.
+pub(super) fn answer<R>(
     engine: &Engine<R>,
     span: &trace::LookupSpan,
     id: &str,

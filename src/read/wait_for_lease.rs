@@ -1,21 +1,22 @@
-//! How a lookup waits for a load of another process, where changes are heard: until the lease_wait of its lease rings.
+//! How a lookup waits for a load of another process where changes are pushed: until its lease changes.
 //!
-//! Guarantees that it comes back as soon as the lease has changed since it last [armed](LeaseWait::arm), and polls
-//! as ever where nobody can tell: whatever ends the liveness rings too, and a lease_wait that is armed to while nothing is
-//! heard is not waited for.
+//! Guarantees that the wait ends as soon as the lease has changed since it was last [armed](LeaseWait::arm).
+//! Where changes are not heard the lookup polls: whatever ends the stream of changes also notifies, and a
+//! wait that was armed while the stream was down is not [live](LeaseWait::is_live).
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     engine::Engine,
     near::{lease_waiters::Waiter, subscriber::ChangeSubscriber},
     store::keys::Keys,
+    util::wakeup::Wakeup,
 };
 
 pub(super) struct LeaseWait<'a, R> {
     subscriber: &'a ChangeSubscriber<R>,
     waiter: Waiter<'a>,
-    /// In which it listens; `None` where nothing is heard.
+    /// The epoch of the stream in which it was armed; `None` where the stream was down.
     epoch: Option<u64>,
 }
 
@@ -30,28 +31,42 @@ impl<'a, R> LeaseWait<'a, R> {
         })
     }
 
-    /// To be called before the store is asked: what it does not say yet, rings after this.
+    /// To be called before the store is asked: a change that its answer does not show is notified after
+    /// this.
     pub(super) fn arm(&mut self) {
         self.waiter.arm();
         let epoch = self.subscriber.liveness.epoch();
         self.epoch = self.subscriber.is_listening().then_some(epoch);
     }
 
-    /// Waits until it has rung, the lease lapses, or the deadline. False: there may be changes that are not heard.
-    pub(super) fn wait(&self, left: Duration, deadline: Instant) -> bool {
+    /// Whether every change since it was armed is notified.
+    pub(super) fn is_live(&self) -> bool {
         let liveness = &self.subscriber.liveness;
-        // Redis lets a lease go within a millisecond of its end.
-        let lapse = Instant::now().checked_add(left.saturating_add(Duration::from_millis(1)));
-        let end = lapse.map_or(deadline, |lapse| lapse.min(deadline));
-        loop {
-            let until = liveness.until();
-            if Instant::now() >= until || self.epoch != Some(liveness.epoch()) {
-                return false;
-            }
-            // What is relied on may be prolonged meanwhile, and then so is the wait.
-            if self.waiter.wait_until(until.min(end)) || Instant::now() >= end {
+        Instant::now() < liveness.until() && self.epoch == Some(liveness.epoch())
+    }
+
+    /// Until when that can be relied on, as far as is known. It is prolonged again and again.
+    pub(super) fn live_until(&self) -> Instant {
+        self.subscriber.liveness.until()
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        self.waiter.has_changed()
+    }
+
+    /// Notifies `wakeup` with this number when the lease changes, once.
+    pub(super) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
+        self.waiter.subscribe(wakeup, number);
+    }
+
+    /// Waits until the lease has changed, or until `end`. False: there may be changes that are not heard.
+    pub(super) fn wait(&self, end: Instant) -> bool {
+        while self.is_live() {
+            // The stream may be confirmed for longer meanwhile, and then the wait goes on.
+            if self.waiter.wait_until(self.live_until().min(end)) || Instant::now() >= end {
                 return true;
             }
         }
+        false
     }
 }

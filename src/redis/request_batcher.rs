@@ -165,11 +165,11 @@ impl<Q, A> CombiningQueue<Q, A> {
             match asked.iter_mut().find(duplicate) {
                 // Who leaves at this moment is not asked for.
                 Some(asked) if request.change(RequestState::Taken) => {
-                    asked.duplicates.push(request)
+                    asked.duplicates.push(request);
                 }
                 None if is_full => left.push(request),
                 None if request.change(RequestState::Taken) => {
-                    asked.push_back(BatchEntry::new(request))
+                    asked.push_back(BatchEntry::new(request));
                 }
                 _ => {}
             }

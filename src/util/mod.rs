@@ -5,4 +5,5 @@ pub(crate) mod limits;
 pub(crate) mod random;
 pub(crate) mod retry;
 pub(crate) mod sync;
+pub(crate) mod wakeup;
 pub(crate) mod worker;

@@ -10,8 +10,9 @@ use std::{
 
 use shuttle::{check_dfs, check_pct, check_random};
 
-use crate::flight::{SingleFlight, WaitOutcome};
+use crate::single_flight::{SingleFlight, WaitOutcome};
 use crate::sync::{Instant, thread};
+use crate::util::wakeup::Wakeup;
 
 type Table = Arc<SingleFlight<&'static str, u32>>;
 
@@ -204,6 +205,32 @@ fn one_of_many_announces_and_the_others_find_it() {
                 Ok(_) => {}
                 Err(call) => assert!(!found && !call.is_led_by_this_thread()),
             }
+        },
+        None,
+    );
+}
+
+/// Also where the call ends while the thread subscribes to it.
+#[test]
+fn a_thread_that_waits_for_several_calls_is_woken_by_the_end_of_each() {
+    check_dfs(
+        || {
+            let table = table();
+            let leader = table.start("key");
+            let call = table.start_or_find(&"key").unwrap_err();
+            let waiting = thread::spawn(move || {
+                let wakeup = Arc::new(Wakeup::new());
+                call.subscribe(&wakeup, 3);
+                (
+                    wakeup.wait_until(Instant::NEVER),
+                    call.wait_until(Instant::now()),
+                )
+            });
+            leader.complete(7);
+            drop(leader);
+            let (numbers, outcome) = waiting.join().unwrap();
+            assert_eq!(numbers, [3].into());
+            assert_eq!(outcome, WaitOutcome::Done(7));
         },
         None,
     );

@@ -4,7 +4,10 @@
 
 use std::{
     convert::Infallible,
-    sync::{Barrier, Mutex},
+    sync::{
+        Barrier, Mutex,
+        mpsc::{Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -126,8 +129,8 @@ fn a_lease_that_is_given_back_wakes_them_and_one_after_the_other_loads() {
 fn an_invalidation_in_mid_load_wakes_them() {
     let server = Server::start();
     let (leader, waiter) = (process(&server), process(&server));
-    let (has_read, was_read) = std::sync::mpsc::channel();
-    let (let_go, may_go) = std::sync::mpsc::channel();
+    let (has_read, was_read) = channel();
+    let (let_go, may_go) = channel();
     thread::scope(|scope| {
         scope.spawn(|| {
             leader.get("k", move |id| {
@@ -185,8 +188,8 @@ fn where_the_listener_is_lost_they_poll() {
         .build()
         .unwrap();
     until(|| waiter.stats().tracking_live);
-    let (has_read, was_read) = std::sync::mpsc::channel();
-    let (let_go, may_go) = std::sync::mpsc::channel();
+    let (has_read, was_read) = channel();
+    let (let_go, may_go) = channel();
     thread::scope(|scope| {
         scope.spawn(|| {
             leader.get("k", move |id| {
@@ -215,6 +218,91 @@ fn where_the_listener_is_lost_they_poll() {
         let_go.send(()).unwrap();
         assert_eq!(waiting.join().unwrap(), Source::Waited);
     });
+}
+
+/// A load of `id` that is under way until the returned sender is used.
+fn held_load<'scope, 'env>(
+    scope: &'scope thread::Scope<'scope, 'env>,
+    cache: &'env Cache,
+    id: &'static str,
+) -> Sender<()> {
+    let ((has_read, was_read), (let_go, may_go)) = (channel(), channel());
+    scope.spawn(move || {
+        cache.get(id, move |id| {
+            has_read.send(()).unwrap();
+            may_go.recv_timeout(NEVER).unwrap();
+            load_loaf(id)
+        })
+    });
+    was_read.recv_timeout(NEVER).unwrap();
+    let_go
+}
+
+/// Its loader gets what nobody loads.
+fn get_many(cache: &Cache, ids: [&str; 3]) -> Vec<Source> {
+    let load = |missing: &[&str]| {
+        assert_eq!(missing, ["own"]);
+        Ok::<_, Infallible>(vec![("own", loaf())])
+    };
+    let found = cache.get_many(ids, load).unwrap();
+    found.iter().map(cache_aside::Lookup::source).collect()
+}
+
+#[test]
+fn a_batch_is_woken_by_each_lease_that_it_waits_for_and_asks_nothing_meanwhile() {
+    let server = Server::start();
+    let (one, two, waiter) = (process(&server), process(&server), process(&server));
+    thread::scope(|scope| {
+        let let_go = [held_load(scope, &one, "a"), held_load(scope, &two, "b")];
+        let waiting = scope.spawn(|| get_many(&waiter, ["a", "own", "b"]));
+        // Its first read, and its own load.
+        until(|| waiter.stats().misses == 3 && waiter.stats().loads == 1);
+        // The pushes of its own fill may wake it once.
+        thread::sleep(MS(50));
+        let asked = scripts_called(&server);
+        thread::sleep(MS(300));
+        assert_eq!(scripts_called(&server), asked, "it waits to be woken");
+        let began = Instant::now();
+        for let_go in let_go {
+            let_go.send(()).unwrap();
+        }
+        let sources = waiting.join().unwrap();
+        assert_eq!(sources, [Source::Waited, Source::Loaded, Source::Waited]);
+        assert!(began.elapsed() < MS(2000), "{:?}", began.elapsed());
+        // Of each load its fill; of the batch a request or two for each of these.
+        let asked = scripts_called(&server) - asked;
+        assert!(asked <= 2 + 4, "{asked} requests");
+    });
+}
+
+#[test]
+fn a_batch_that_follows_a_load_of_its_process_is_woken_by_another_process_as_well() {
+    let server = Server::start();
+    let (other, cache) = (process(&server), process(&server));
+    for other_is_first in [true, false] {
+        cache.invalidate_many(["a", "b", "own"]).unwrap();
+        thread::scope(|scope| {
+            let of_other = held_load(scope, &other, "a");
+            let of_own = held_load(scope, &cache, "b");
+            let loads = cache.stats().loads;
+            let waiting = scope.spawn(|| get_many(&cache, ["a", "own", "b"]));
+            until(|| cache.stats().loads == loads + 1);
+            thread::sleep(MS(50));
+            let asked = scripts_called(&server);
+            let (first, second) = if other_is_first {
+                (of_other, of_own)
+            } else {
+                (of_own, of_other)
+            };
+            first.send(()).unwrap();
+            until(|| scripts_called(&server) > asked);
+            let began = Instant::now();
+            second.send(()).unwrap();
+            let sources = waiting.join().unwrap();
+            assert_eq!(sources, [Source::Waited, Source::Loaded, Source::Waited]);
+            assert!(began.elapsed() < MS(2000), "{:?}", began.elapsed());
+        });
+    }
 }
 
 /// In memory, caches on one store that share no loads are such processes.

@@ -43,7 +43,7 @@ impl StoreClient {
             Err(error) => return vec![error; count].into_iter().map(Err).collect(),
         };
         let mut is_reported = false;
-        let reported = each.map(|answer| {
+        let answers = each.map(|answer| {
             answer.map_err(|failure| {
                 let error = failure.at(request);
                 // They were one request, so one failed.
@@ -55,7 +55,7 @@ impl StoreClient {
                 error
             })
         });
-        reported.collect()
+        answers.collect()
     }
 
     /// Invalidates many records, and returns how many were cached. Those of which that fails are pending,

@@ -217,7 +217,7 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets the certificate that the server is shown, sentinel_master by those of who signed it, and its private key, each in
+    /// Sets the certificate that the server is shown, followed by those of who signed it, and its private key, each in
     /// PEM; for servers with `tls-auth-clients yes`, as Redis has it by default.
     ///
     /// Defaults to none.

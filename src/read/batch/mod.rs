@@ -1,39 +1,18 @@
-//! Many lookups at once: what [`get`](super::get) does for one record, for each of a batch, with one request for all
-//! at each step and one call of the loader.
+//! Lookups of many ids: what [`get`](super::get) does for one, with one request for all of the same state
+//! and one call of the loader.
 //!
-//! ```text
-//! look at all ─▶ ask for the leases of those that missed ─▶ load what is ours ─▶ tell, and fill
-//!                          ▲                                                          │
-//!                          └───── a pause, or till a call of this process ends ◀────┘ while others load the rest
-//! ```
-//!
-//! Guarantees for each record what a single lookup does, by the same steps (`told.rs`, `context.rs`, `load.rs`): a
-//! call is found by the token that Redis named, a fill is fenced by its own token, and a load without Redis is
-//! shared only with those who began before it.
-//!
-//! **No two batches wait for each other.** Nobody waits while others wait for it: what a batch leads, it loads, tells
-//! and fills before it waits for anybody; and the start_watch it keeps for others while it waits (of leases of other
-//! processes) it goes on polling itself, in pauses that are no longer for the calls it follows meanwhile.
+//! Each id goes through the states of [`read`](super). So all that a single lookup guarantees holds for
+//! each.
 
-pub(crate) mod item;
-pub(crate) mod round;
-pub(crate) mod state;
-pub(crate) mod wait;
+mod driver;
+mod first_reads;
 
-use std::{
-    collections::HashMap,
-    error::Error as StdError,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, error::Error as StdError, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{item::Item, round::BatchLookup};
-use super::{
-    load::run,
-    lookup::{LookupConfig, LookupContext},
-};
+use self::driver::BatchLookup;
+use super::{load::run, lookup::LookupConfig};
 use crate::{
     engine::Engine,
     error::Error,
@@ -41,11 +20,11 @@ use crate::{
     telemetry::trace,
 };
 
-/// How many ids are looked up together. The requests of so many take a server some ten milliseconds, and a loader
-/// asks its database for no more at a time.
+/// How many ids are looked up together. The requests of so many take a server some ten milliseconds, and a
+/// loader asks its database for no more at a time.
 const SLICE: usize = 10_000;
 
-/// The loader, as it is called.
+/// The caller's loader with the types of this module.
 type BatchLoader<'a, R> = dyn FnMut(&[&str]) -> Result<HashMap<String, R>, Error> + 'a;
 
 /// See [`Cache::get_many`](crate::Cache::get_many).
@@ -65,7 +44,7 @@ where
 {
     let mut load = loading(loader);
     each_once(engine, ids, |slice| {
-        BatchLookup::look(engine, config, slice).answers(&mut load)
+        BatchLookup::read(engine, config, slice).answers(&mut load)
     })
 }
 
@@ -98,7 +77,7 @@ where
 /// An id, and the key of its record.
 type KeyedId<'a> = (&'a str, String);
 
-/// Has each id looked up once, however often it comes, in slices; and answers in the order in which they came.
+/// Looks each id up once, however often it comes, in slices. Answers in the order of the ids.
 fn each_once<R, I>(
     engine: &Engine<R>,
     ids: I,
@@ -108,43 +87,25 @@ where
     I: IntoIterator<Item: AsRef<str>>,
 {
     let ids: Vec<_> = ids.into_iter().collect();
-    let (mut distinct, mut at, mut sources) = (Vec::new(), HashMap::new(), Vec::new());
-    // All of them before anything is sent.
+    let (mut distinct, mut at, mut places) = (Vec::new(), HashMap::new(), Vec::new());
+    // A bad id is an error before anything is sent.
     for id in &ids {
         let id = id.as_ref();
         let place = *at.entry(id).or_insert(distinct.len());
         if place == distinct.len() {
             distinct.push((id, engine.data_key(id)?));
         }
-        sources.push(place);
+        places.push(place);
     }
     let _span = trace::lookups(&engine.settings.prefix, distinct.len());
     let mut found = Vec::with_capacity(distinct.len());
     for slice in distinct.chunks(SLICE) {
         found.extend(look_up(slice)?);
     }
-    if distinct.len() == sources.len() {
+    if distinct.len() == places.len() {
         return Ok(found);
     }
-    Ok(sources.iter().map(|&place| found[place].clone()).collect())
-}
-
-/// One lookup of many.
-fn context<'a, R>(
-    engine: &'a Engine<R>,
-    config: LookupConfig,
-    id: &'a str,
-    began: Instant,
-    redis_latency: Duration,
-) -> LookupContext<'a, R> {
-    LookupContext {
-        engine,
-        config,
-        id,
-        span: trace::LookupSpan::one_of_many(),
-        began,
-        redis_latency,
-    }
+    Ok(places.iter().map(|&place| found[place].clone()).collect())
 }
 
 /// Runs the loader.
@@ -157,7 +118,7 @@ fn run_for<R>(
     run(engine, ids[0], || load(ids), found)
 }
 
-/// The loader, whatever it returns, as it is called.
+/// The caller's loader with the types of this module.
 fn loading<R, M, K, E, F>(mut loader: F) -> impl FnMut(&[&str]) -> Result<HashMap<String, R>, Error>
 where
     M: IntoIterator<Item = (K, R)>,

@@ -64,7 +64,7 @@ impl RedisStore {
         })
     }
 
-    /// The first look at a key that the node has not in its probe_key yet.
+    /// The first look at a key that the node has not in its charge yet.
     pub(super) fn read_asking(
         &self,
         data: &str,

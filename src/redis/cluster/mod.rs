@@ -47,7 +47,7 @@ use crate::{
 /// because that was just then.
 const MOST_REDIRECTS: u32 = 5;
 
-/// The pause before the third redirection is sentinel_master, doubled before each further one: 28 ms in all.
+/// The pause before the third redirection is followed, doubled before each further one: 28 ms in all.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 
 /// The nodes of a cluster, and what is known of who has which slot.

@@ -1,4 +1,4 @@
-//! StreamLiveness to a cluster: to every node from which records are read, with one listener each.
+//! Tracks changes on a cluster: one listener for each node from which records are read.
 //!
 //! A push comes from the node that made the change, and from no other. So an [`ChangeListener`] is told that it can rely on what it heard
 //! as long as *every* one of them is heard, and no longer than the one that was heard last the longest time ago.
@@ -11,7 +11,7 @@
 //!    from that node when it has been handed over, which is pushed.
 //! 3. Where another node takes over because this one is cut off from the rest of the cluster, this one doesn't know yet, and
 //!    would answer each `PING`. So with each goes a question for a key in one of its slots, which it refuses when the slot is another's
-//!    or the cluster is down for it: the [probe_key](probe_key_for) of its listener. A node refuses all keys after the node
+//!    or the cluster is down for it: the [probe key](probe_key_for) of its listener. A node refuses all keys after the node
 //!    timeout, and another takes its place no sooner.
 
 use std::{
@@ -50,7 +50,7 @@ struct SubscriptionState {
     number: u64,
     /// The listener relies on what it hears.
     is_on: bool,
-    /// Nobody is to be sentinel_master any more.
+    /// Nobody is to be followed any more.
     has_ended: bool,
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Task {
     pub(crate) prefix: String,
     /// In time for whoever relies on it so long after a change was acknowledged.
     pub(crate) bound: Duration,
-    /// Of a cluster: a key that the server must have in its probe_key. Where it hasn't, it is heard no longer.
+    /// Of a cluster: a key that the server must have in its charge. Where it hasn't, it is heard no longer.
     pub(crate) probe_key: Option<String>,
 }
 
@@ -220,7 +220,7 @@ impl PushListener {
                         self.tell(&data);
                     }
                 }
-                // It has the key in its probe_key.
+                // It has the key in its charge.
                 Ok(Value::Int(_)) if self.probe_key.is_some() => {}
                 Ok(Value::ServerError(error))
                     if self.probe_key.is_some() && is_still_owner(Some(error.code())) => {}
@@ -266,7 +266,7 @@ fn is_still_owner(code: Option<&str>) -> bool {
     code == Some("ASK")
 }
 
-/// Why the node wouldn't say that it has the key in its probe_key.
+/// Why the node wouldn't say that it has the key in its charge.
 fn probe_failure(error: RedisError, within: Duration) -> Failure {
     if error.code() == Some("MOVED") {
         return Failure::new(

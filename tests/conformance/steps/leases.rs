@@ -72,7 +72,7 @@ fn a_fill_without_the_lease_is_refused_and_changes_nothing(environment: &Environ
 fn whatever_makes_a_load_wrong_refuses_its_fill(environment: &Environment) {
     let endings: [Operation; 10] = [
         ("release", |position, token| {
-            assert!(position.release(token))
+            assert!(position.release(token));
         }),
         ("back_off", |position, token| {
             assert!(position.back_off(token, LONG));

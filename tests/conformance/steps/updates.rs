@@ -123,7 +123,7 @@ fn an_update_is_overtaken_by_a_change_of_the_record(environment: &Environment) {
             assert!(position.guard(Token::random(), LONG));
         }),
         ("unguard", |position, _| {
-            assert!(position.unguard(Token::random()))
+            assert!(position.unguard(Token::random()));
         }),
         ("update_field", |position, _| {
             // Even to the value it has.
@@ -152,10 +152,10 @@ fn an_update_is_overtaken_by_a_change_of_the_lease(environment: &Environment) {
     let deeds: [Operation; 4] = [
         ("fill", |position, token| assert!(position.fill(token))),
         ("release", |position, token| {
-            assert!(position.release(token))
+            assert!(position.release(token));
         }),
         ("renew", |position, token| {
-            assert!(position.renew(token, LONG))
+            assert!(position.renew(token, LONG));
         }),
         ("update that declines", |position, _| {
             assert_eq!(position.update(|_| None), Update::Unchanged);

@@ -96,7 +96,7 @@ fn a_list_at_the_lease_key_is_taken_away() {
         fault: "a list at the lease key",
         wire: Wire::Direct,
         begins: |environment| {
-            environment.tell_for_each(&["RPUSH LEASE foreign", "EXPIRE LEASE 60"])
+            environment.tell_for_each(&["RPUSH LEASE foreign", "EXPIRE LEASE 60"]);
         },
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, Done],
@@ -112,7 +112,7 @@ fn a_hash_at_the_lease_key_is_taken_away() {
         fault: "a hash at the lease key",
         wire: Wire::Direct,
         begins: |environment| {
-            environment.tell_for_each(&["HSET LEASE a foreign", "EXPIRE LEASE 60"])
+            environment.tell_for_each(&["HSET LEASE a foreign", "EXPIRE LEASE 60"]);
         },
         ends: |_| {},
         answers: [Hit, Loaded, Done, Done, Done],

@@ -1,0 +1,264 @@
+//! The driver for many ids: one request for all lookups of the same state, and one call of the loader.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{BatchLoader, KeyedId, first_reads::first_reads, run_for};
+use crate::{
+    engine::Engine,
+    error::Error,
+    loaded::Loaded,
+    outcome::Lookup,
+    read::{lookup::LookupConfig, machine::PendingLookup, state::LookupState},
+    store::{AcquireRequest, CompletionKind, RefreshRequest},
+    util::wakeup::Wakeup,
+};
+
+/// How many leases are asked for in one request: few enough that the first are renewed long before they
+/// lapse, however busy the server and this machine are.
+const LEASES: usize = 1_000;
+
+/// Some lookups, each of another record.
+pub(super) struct BatchLookup<'a, R> {
+    engine: &'a Engine<R>,
+    lookups: Vec<PendingLookup<'a, R>>,
+    /// Notified by whatever the lookups wait for, with their places in `lookups`.
+    wakeup: Arc<Wakeup>,
+}
+
+impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
+    /// The lookups of these ids, after a first read of all of them in one request.
+    pub(super) fn read(
+        engine: &'a Engine<R>,
+        config: LookupConfig,
+        ids: &'a [KeyedId<'a>],
+    ) -> BatchLookup<'a, R> {
+        BatchLookup {
+            engine,
+            lookups: first_reads(engine, config, ids),
+            wakeup: Arc::new(Wakeup::new()),
+        }
+    }
+
+    /// Goes on until each lookup has its answer, or one an error, which is reported for all that have none.
+    pub(super) fn answers(
+        mut self,
+        load: &mut BatchLoader<'_, R>,
+    ) -> Result<Vec<Lookup<R>>, Error> {
+        while self.lookups.iter().any(|lookup| !lookup.is_done()) {
+            if let Err(error) = self.round(load) {
+                for lookup in self.lookups.iter().filter(|lookup| !lookup.is_done()) {
+                    lookup.context.failed(&error);
+                }
+                return Err(error);
+            }
+        }
+        let answers = self.lookups.into_iter();
+        Ok(answers.filter_map(PendingLookup::into_answer).collect())
+    }
+
+    /// What a batch leads, it loads and fills before it waits for anybody. So no two batches wait for each
+    /// other.
+    fn round(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
+        self.refresh();
+        self.acquire()?;
+        let mut lookups = self.lookups.iter_mut();
+        lookups.try_for_each(PendingLookup::start_degraded)?;
+        self.load(load)?;
+        self.wait()
+    }
+
+    /// Asks for the leases of those whose record should be refreshed.
+    fn refresh(&mut self) {
+        let due = self.lookups.iter_mut().filter_map(|lookup| {
+            let LookupState::Due(cached) = &lookup.state else {
+                return None;
+            };
+            let left = cached.left;
+            Some((lookup.token(), left, lookup))
+        });
+        let mut due: Vec<_> = due.collect();
+        let lease_ttl = self.engine.settings.lease_ttl;
+        let mut failure = None;
+        for some in due.chunks_mut(LEASES) {
+            if failure.is_some() {
+                // They would wait as long for the same answer.
+                for (.., lookup) in some {
+                    lookup.serve_cached();
+                }
+                continue;
+            }
+            let requests = some.iter().map(|(token, left, lookup)| RefreshRequest {
+                keys: lookup.keys(),
+                token: *token,
+                left: *left,
+            });
+            let requests: Vec<_> = requests.collect();
+            let answers = self.engine.ask_all("refresh", requests.len(), |store| {
+                store.refresh_all(&requests, lease_ttl)
+            });
+            failure = common_failure(&answers);
+            for ((.., lookup), answer) in some.iter_mut().zip(answers) {
+                lookup.on_refresh(answer);
+            }
+        }
+    }
+
+    /// Asks for the leases of those that need one.
+    fn acquire(&mut self) -> Result<(), Error> {
+        let asking = self.lookups.iter_mut().filter_map(|lookup| {
+            let LookupState::NeedsLease { recheck } = lookup.state else {
+                return None;
+            };
+            lookup.arm();
+            Some((lookup.token(), recheck, lookup))
+        });
+        let mut asking: Vec<_> = asking.collect();
+        let lease_ttl = self.engine.settings.lease_ttl;
+        let mut failure = None;
+        for some in asking.chunks_mut(LEASES) {
+            if let Some(failure) = &failure {
+                // They would wait as long for the same answer.
+                for (.., lookup) in some {
+                    lookup.degrade(Error::clone(failure));
+                }
+                continue;
+            }
+            let requests = some.iter().map(|(token, recheck, lookup)| AcquireRequest {
+                keys: lookup.keys(),
+                token: *token,
+                recheck: *recheck,
+            });
+            let requests: Vec<_> = requests.collect();
+            let answers = self.engine.ask_all("acquire", requests.len(), |store| {
+                store.acquire_all(&requests, lease_ttl)
+            });
+            failure = common_failure(&answers);
+            let answers = some.iter_mut().zip(answers);
+            // All of them, also where one gets an error: what is ours by now must be given back.
+            let done: Vec<_> = answers
+                .map(|((.., lookup), answer)| lookup.on_acquire(answer))
+                .collect();
+            done.into_iter().collect::<Result<(), _>>()?;
+        }
+        Ok(())
+    }
+
+    /// Loads all that is to be loaded in one call, tells the followers, then ends the leases.
+    fn load(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
+        let loads = |lookup: &PendingLookup<'_, R>| matches!(lookup.state, LookupState::Loading(_));
+        if !self.lookups.iter().any(loads) {
+            return Ok(());
+        }
+        // Their followers would wait for our loader, and not for the lease that is watched.
+        for lookup in &mut self.lookups {
+            lookup.watch = None;
+        }
+        let ids = self.lookups.iter().filter(|lookup| loads(lookup));
+        let ids: Vec<_> = ids.map(|lookup| lookup.context.id).collect();
+        let mut records = run_for(self.engine, &ids, load);
+
+        let loaded = self.lookups.iter_mut().filter_map(|lookup| {
+            let LookupState::Loading(permit) = &lookup.state else {
+                return None;
+            };
+            let loaded = match &mut records {
+                Ok(found) => {
+                    let loaded = Loaded::new(found.remove(lookup.context.id));
+                    Ok(lookup.context.loaded_entry(loaded, permit.fills()))
+                }
+                Err(error) => Err(error.clone()),
+            };
+            Some((lookup, loaded))
+        });
+        let loaded: Vec<_> = loaded.collect();
+        let completions = loaded
+            .iter()
+            .map(|(lookup, loaded)| lookup.on_loaded(loaded));
+        let completions: Vec<_> = completions.collect();
+        let leased: Vec<_> = completions.iter().flatten().copied().collect();
+        let mut fills = false;
+        for completion in &leased {
+            if let CompletionKind::Fill(total_ttl, _) = completion.end {
+                self.engine.record_max_ttl(total_ttl);
+                fills = true;
+            }
+        }
+        let request = if fills { "fill" } else { "release" };
+        let mut ended = self
+            .engine
+            .ask_all(request, leased.len(), |store| store.finish_all(&leased))
+            .into_iter();
+        let ended: Vec<_> = completions
+            .iter()
+            .map(|completion| completion.and_then(|_| ended.next()))
+            .collect();
+        let mut error = None;
+        for ((lookup, loaded), ended) in loaded.into_iter().zip(ended) {
+            error = lookup.on_completed(loaded, ended).err().or(error);
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Waits until one of them has something to do again. By now none of them loads.
+    fn wait(&mut self) -> Result<(), Error> {
+        self.lookups
+            .iter_mut()
+            .try_for_each(PendingLookup::start_watch)?;
+        if self.lookups.iter().all(PendingLookup::is_done) {
+            return Ok(());
+        }
+        let poll_at = self.pause().map(|pause| Instant::now() + pause);
+        for (number, lookup) in self.lookups.iter().enumerate() {
+            lookup.subscribe(&self.wakeup, number);
+        }
+        // At first all of them, later those that were notified, or all where a time has come.
+        let mut notified: Option<HashSet<usize>> = None;
+        loop {
+            let mut is_ready = false;
+            for (number, lookup) in self.lookups.iter_mut().enumerate() {
+                if notified.as_ref().is_none_or(|all| all.contains(&number)) {
+                    is_ready |= lookup.check(poll_at)?;
+                }
+            }
+            if is_ready {
+                return Ok(());
+            }
+            let ends = self.lookups.iter().filter_map(|it| it.waits_until(poll_at));
+            let Some(end) = ends.min() else {
+                return Ok(());
+            };
+            let numbers = self.wakeup.wait_until(end);
+            notified = (!numbers.is_empty()).then_some(numbers);
+        }
+    }
+
+    /// How long to pause before it asks again for the leases whose changes are not pushed. `None`: there are
+    /// none.
+    fn pause(&mut self) -> Option<Duration> {
+        let polled = self
+            .lookups
+            .iter_mut()
+            .filter_map(|lookup| match lookup.state {
+                LookupState::Held { lapses_at, .. } if !lookup.is_pushed() => {
+                    Some((lookup, lapses_at))
+                }
+                _ => None,
+            });
+        let polled: Vec<_> = polled.collect();
+        let lapses_at = polled.iter().map(|(_, lapses_at)| *lapses_at).min()?;
+        let (first, _) = polled.into_iter().next()?;
+        Some(first.pause(lapses_at))
+    }
+}
+
+/// The failure that all answers share: the store does not answer, or rejects whatever it is asked.
+fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
+    let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
+    failures.nth(answers.len().saturating_sub(1)).cloned()
+}

@@ -1,0 +1,93 @@
+//! The transitions of a lookup that has run the loader.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    load::LoadedEntry,
+    machine::PendingLookup,
+    state::{LoadPermit, LookupState},
+};
+use crate::{
+    engine::lease_renewal::RenewalGuard,
+    error::Error,
+    outcome::Source,
+    store::{Completion, CompletionKind},
+    telemetry::event::Event,
+};
+
+impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+    /// The loader returned: tells the followers, before anything is sent. Returns how its lease ends, if it
+    /// has one.
+    pub(super) fn on_loaded<'s>(
+        &'s self,
+        loaded: &'s Result<LoadedEntry<R>, Error>,
+    ) -> Option<Completion<'s>> {
+        let LookupState::Loading(permit) = &self.state else {
+            unreachable!("only a lookup with a permit loads");
+        };
+        let outcome = loaded.as_ref().map(|entry| entry.record.clone());
+        permit.complete(outcome.map_err(Clone::clone));
+        let (leader, back_off) = match permit {
+            LoadPermit::Lease(leader, _) => (leader, None),
+            // Nobody tries again at once: what is cached is served meanwhile.
+            LoadPermit::Refresh(leader, ..) => {
+                (leader, Some(self.context.engine.settings.lease_ttl))
+            }
+            LoadPermit::Guard(_) | LoadPermit::Degraded(..) => return None,
+        };
+        Some(Completion {
+            keys: self.keys(),
+            token: *leader.key(),
+            end: match (loaded, back_off) {
+                (Ok(entry), _) => {
+                    let (total_ttl, fields) = entry.stored();
+                    CompletionKind::Fill(total_ttl, fields)
+                }
+                (Err(_), None) => CompletionKind::Release,
+                (Err(_), Some(pause)) => CompletionKind::BackOff(pause),
+            },
+        })
+    }
+
+    /// Its lease has ended, if it had one: the lookup has its answer.
+    pub(super) fn on_completed(
+        &mut self,
+        loaded: Result<LoadedEntry<R>, Error>,
+        ended: Option<Result<bool, Error>>,
+    ) -> Result<(), Error> {
+        let LookupState::Loading(permit) = self.take_state() else {
+            unreachable!("only a lookup with a permit loads");
+        };
+        // A failure here costs the next lookup a load, and this one nothing.
+        let fill_failed = loaded.is_ok() && matches!(ended, Some(Err(_)));
+        let end = |renewal: RenewalGuard<'_>| {
+            if fill_failed {
+                renewal.fill_failed();
+            } else {
+                // Where a release failed, the lease lapses.
+                renewal.end();
+            }
+        };
+        if let (Some(Ok(false)), Ok(LoadedEntry { entry: Some(_), .. })) = (ended, &loaded) {
+            let id = self.context.id;
+            self.context.report(&Event::FillRefused { id });
+        }
+        let outcome = loaded.map(|entry| entry.record);
+        self.state = LookupState::Done(match permit {
+            LoadPermit::Refresh(_leader, renewal, cached) => {
+                end(renewal);
+                self.context.refreshed(outcome, cached)
+            }
+            LoadPermit::Lease(_leader, renewal) => {
+                end(renewal);
+                self.context.found(outcome?, Source::Loaded)
+            }
+            LoadPermit::Guard(_) => self.context.found(outcome?, Source::Loaded),
+            LoadPermit::Degraded(_, cause) => {
+                let found = self.context.found(outcome?, Source::Degraded);
+                found.with_cause(cause)
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! The driver for one id: sends what its state asks for, and waits on the caller's thread.
+
+use std::thread;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    first_read::FirstRead, load, lookup::LookupContext, machine::PendingLookup, state::LookupState,
+    wait_for_lease::LeaseWait,
+};
+use crate::{
+    engine::{Engine, FirstReadResult},
+    error::Error,
+    loaded::Loaded,
+    near::Placeholder,
+    outcome::Lookup,
+    store::{Completion, CompletionKind},
+};
+
+/// Answers a lookup whose first read is done. An error is reported.
+pub(super) fn answer<R: Serialize + DeserializeOwned>(
+    context: LookupContext<'_, R>,
+    data: &str,
+    read: FirstReadResult,
+    placeholder: Option<Placeholder<'_, R>>,
+    load: impl FnOnce() -> Result<Loaded<R>, Error>,
+) -> Result<Lookup<R>, Error> {
+    match context.first_read(read, placeholder) {
+        FirstRead::Hit(found) => Ok(found),
+        read => {
+            let mut lookup = PendingLookup::new(context, data, read);
+            if let Err(error) = drive(&mut lookup, load) {
+                lookup.context.failed(&error);
+                return Err(error);
+            }
+            Ok(lookup.into_answer().expect("it is done"))
+        }
+    }
+}
+
+/// Goes on until the lookup has its answer.
+fn drive<R: Serialize + DeserializeOwned>(
+    lookup: &mut PendingLookup<'_, R>,
+    load: impl FnOnce() -> Result<Loaded<R>, Error>,
+) -> Result<(), Error> {
+    let engine = lookup.context.engine;
+    let lease_ttl = engine.settings.lease_ttl;
+    let mut load = Some(load);
+    loop {
+        match &lookup.state {
+            LookupState::Done(_) => return Ok(()),
+            &LookupState::NeedsLease { recheck } => {
+                lookup.arm();
+                let token = lookup.token();
+                let answer = engine.ask("acquire", |store| {
+                    store.acquire(lookup.keys(), token, lease_ttl, recheck)
+                });
+                lookup.on_acquire(answer)?;
+            }
+            LookupState::Due(cached) => {
+                let left = cached.left;
+                let token = lookup.token();
+                let answer = engine.ask("refresh", |store| {
+                    store.refresh(lookup.keys(), token, lease_ttl, left)
+                });
+                lookup.on_refresh(answer);
+            }
+            LookupState::Held { .. } => {
+                lookup.start_watch()?;
+                wait_for_lease(lookup);
+            }
+            LookupState::Following(_) => lookup.wait_for_call(None)?,
+            LookupState::Degraded(_) => {
+                lookup.start_degraded()?;
+                lookup.wait_for_call(None)?;
+            }
+            LookupState::Loading(permit) => {
+                let fills = permit.fills();
+                let load = load.take().expect("a lookup loads once");
+                let loaded = load::run_one(engine, lookup.context.id, load);
+                let loaded = loaded.map(|loaded| lookup.context.loaded_entry(loaded, fills));
+                let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
+                lookup.on_completed(loaded, ended)?;
+            }
+        }
+    }
+}
+
+/// Waits until the lease has changed, where that is pushed, else for a pause.
+fn wait_for_lease<R: Serialize + DeserializeOwned>(lookup: &mut PendingLookup<'_, R>) {
+    let LookupState::Held { lapses_at, .. } = lookup.state else {
+        return;
+    };
+    let end = lapses_at.min(lookup.deadline());
+    let was_pushed = |lease_wait: &LeaseWait<'_, R>| lease_wait.wait(end);
+    if !lookup.lease_wait.as_ref().is_some_and(was_pushed) {
+        thread::sleep(lookup.pause(lapses_at));
+    }
+    lookup.ask_again();
+}
+
+/// Ends a lease in one request.
+fn complete<R>(engine: &Engine<R>, completion: &Completion<'_>) -> Result<bool, Error> {
+    let &Completion { keys, token, end } = completion;
+    match end {
+        CompletionKind::Fill(total_ttl, fields) => {
+            engine.record_max_ttl(total_ttl);
+            engine.ask("fill", |store| store.fill(keys, token, total_ttl, fields))
+        }
+        CompletionKind::Release => engine.ask("release", |store| store.release(keys, token)),
+        CompletionKind::BackOff(pause) => {
+            engine.ask("back_off", |store| store.back_off(keys, token, pause))
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The transitions of a lookup that waits: for a lease of another process, or for a call of this one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    lookup::not_own,
+    machine::PendingLookup,
+    state::{DegradedWait, LoadPermit, LookupState},
+    wait_for_lease::LeaseWait,
+};
+use crate::{
+    engine::{
+        Outcome,
+        single_flight::{Call, WaitOutcome},
+    },
+    error::Error,
+    outcome::Source,
+    telemetry::event::Event,
+    util::wakeup::Wakeup,
+};
+
+impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+    /// Another process has the lease: waits for it on behalf of this process, unless another thread
+    /// does, which is then followed.
+    pub(super) fn start_watch(&mut self) -> Result<(), Error> {
+        // Without a token, under another program's lock, every lookup is on its own.
+        if let LookupState::Held {
+            by: Some(token), ..
+        } = self.state
+            && self.watch.is_none()
+        {
+            match self.context.engine.calls.start_or_find(&token) {
+                Ok(watch) => self.watch = Some(watch),
+                Err(call) => self.state = LookupState::Following(not_own(call)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Without Redis there is one load of a key at a time in this process: leads it, or finds it.
+    pub(super) fn start_degraded(&mut self) -> Result<(), Error> {
+        let LookupState::Degraded(degraded) = &mut self.state else {
+            return Ok(());
+        };
+        if degraded.call.is_some() {
+            return Ok(());
+        }
+        match self.context.engine.degraded.start_or_find(self.data) {
+            Ok(leader) => {
+                let permit = LoadPermit::Degraded(Some(leader), degraded.cause.clone());
+                self.state = LookupState::Loading(permit);
+            }
+            Err(call) => degraded.call = Some(not_own(call)?),
+        }
+        Ok(())
+    }
+
+    /// The call that it waits for, and until when.
+    pub(super) fn followed(&self) -> Option<(&Arc<Call<Outcome<R>>>, Instant)> {
+        match &self.state {
+            LookupState::Following(call) => Some((call, self.deadline())),
+            LookupState::Degraded(DegradedWait {
+                deadline,
+                call: Some(call),
+                ..
+            }) => {
+                // A load that has been under way for so long hangs, for all that is known. A lookup that
+                // comes now need not find that out again.
+                let hangs_at = self.context.wait_deadline(call.started());
+                Some((call, hangs_at.min(*deadline)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Waits for the call that it follows, until its deadline, or until `limit` where that is earlier.
+    pub(super) fn wait_for_call(&mut self, limit: Option<Instant>) -> Result<(), Error> {
+        let Some((call, deadline)) = self.followed() else {
+            return Ok(());
+        };
+        let started = call.started();
+        let outcome = call.wait_until(limit.map_or(deadline, |limit| limit.min(deadline)));
+        let has_time = Instant::now() < deadline;
+        match (&mut self.state, outcome) {
+            (_, WaitOutcome::TimedOut) if has_time => {}
+            (LookupState::Following(_), WaitOutcome::Done(outcome)) => self.on_shared(outcome)?,
+            (LookupState::Following(_), WaitOutcome::Abandoned) => {
+                self.state = LookupState::NeedsLease { recheck: true };
+            }
+            (LookupState::Following(_), WaitOutcome::TimedOut) => self.time_out()?,
+            // A load that began before this lookup may have read what was invalidated in between.
+            (LookupState::Degraded(degraded), WaitOutcome::Done(outcome))
+                if started >= self.context.began =>
+            {
+                let cause = degraded.cause.clone();
+                let id = self.context.id;
+                self.context.report(&Event::Shared { id });
+                let found = self.context.found(outcome?, Source::Degraded);
+                self.state = LookupState::Done(found.with_cause(cause));
+            }
+            (LookupState::Degraded(degraded), _) if has_time => degraded.call = None,
+            (LookupState::Degraded(degraded), _) => {
+                if self.context.engine.settings.fail_on_wait_timeout {
+                    return Err(self.waited());
+                }
+                // Loads by itself: ours may not hang.
+                let cause = degraded.cause.clone();
+                self.state = LookupState::Loading(LoadPermit::Degraded(None, cause));
+            }
+            _ => unreachable!("it follows no call"),
+        }
+        Ok(())
+    }
+
+    /// Notifies `wakeup` with this number when what it waits for has ended or changed.
+    pub(super) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
+        if let Some((call, _)) = self.followed() {
+            call.subscribe(wakeup, number);
+        } else if let (LookupState::Held { .. }, Some(lease_wait)) = (&self.state, &self.lease_wait)
+        {
+            lease_wait.subscribe(wakeup, number);
+        }
+    }
+
+    /// Looks, without waiting, whether its wait is over. `poll_at`: when those ask again that are not
+    /// pushed. Returns whether it has something to do.
+    pub(super) fn check(&mut self, poll_at: Option<Instant>) -> Result<bool, Error> {
+        let now = Instant::now();
+        if let LookupState::Held { lapses_at, .. } = self.state {
+            let has_changed = |lease_wait: &LeaseWait<'_, R>| lease_wait.has_changed();
+            let is_over = if self.is_pushed() {
+                self.lease_wait.as_ref().is_some_and(has_changed)
+            } else {
+                poll_at.is_none_or(|poll_at| now >= poll_at)
+            };
+            if is_over || now >= lapses_at.min(self.deadline()) {
+                self.ask_again();
+            }
+        } else {
+            self.wait_for_call(Some(now))?;
+        }
+        Ok(match &self.state {
+            LookupState::Done(_) | LookupState::Held { .. } | LookupState::Following(_) => false,
+            LookupState::Degraded(degraded) => degraded.call.is_none(),
+            LookupState::NeedsLease { .. } | LookupState::Due(_) | LookupState::Loading(_) => true,
+        })
+    }
+
+    /// Until when it waits at most. `None`: it does not wait.
+    pub(super) fn waits_until(&self, poll_at: Option<Instant>) -> Option<Instant> {
+        if let Some((_, deadline)) = self.followed() {
+            return Some(deadline);
+        }
+        let LookupState::Held { lapses_at, .. } = self.state else {
+            return None;
+        };
+        let end = lapses_at.min(self.deadline());
+        let pushed = self.lease_wait.as_ref().filter(|it| it.is_live());
+        Some(match pushed {
+            // The stream may be confirmed for longer meanwhile, and then the wait goes on.
+            Some(lease_wait) => end.min(lease_wait.live_until()),
+            None => poll_at.map_or(end, |poll_at| poll_at.min(end)),
+        })
+    }
+
+    /// Whether a change of the lease that it waits for is pushed to it.
+    pub(super) fn is_pushed(&self) -> bool {
+        self.lease_wait.as_ref().is_some_and(LeaseWait::is_live)
+    }
+
+    /// Its wait for the lease is over: it asks again. The holder may have filled the record.
+    pub(super) fn ask_again(&mut self) {
+        self.state = LookupState::NeedsLease { recheck: true };
+    }
+
+    /// How long to pause before it asks again for a lease that is held, where nothing is pushed.
+    ///
+    /// Starts with a millisecond, for a load that ends this very moment. Doubles up to the `poll` setting,
+    /// less up to half of it at random, so that waiters do not ask in step. Never beyond the lapse of the
+    /// lease or the deadline.
+    pub(super) fn pause(&mut self, lapses_at: Instant) -> Duration {
+        let (token, polls) = (self.token(), self.polls.max(1));
+        let longest = self.context.engine.settings.poll;
+        let pause = Duration::from_millis(1 << (polls - 1).min(10)).min(longest);
+        let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+        let end = lapses_at.min(self.deadline());
+        pause
+            .saturating_sub(Duration::from_micros(token.spread(polls, half)))
+            .min(end.saturating_duration_since(Instant::now()))
+    }
+
+    /// It has waited long enough for others.
+    pub(super) fn time_out(&mut self) -> Result<(), Error> {
+        if self.context.engine.settings.fail_on_wait_timeout {
+            return Err(self.waited());
+        }
+        self.degrade(self.waited());
+        Ok(())
+    }
+
+    fn waited(&self) -> Error {
+        Error::WaitTimeout {
+            waited: self.context.began.elapsed(),
+        }
+    }
+}
