@@ -79,7 +79,7 @@ pub struct Cursor {
 pub struct ScanPage {
     /// Of which records. One may come in several steps.
     pub keys: Vec<Keys>,
-    /// Whose places it went through: the [`of`](Cursor::of) of the cursor that goes on here. 0
+    /// Whose places it went through: the [`epoch`](Cursor::epoch) of the cursor that goes on here. 0
     /// where there is only one store.
     pub epoch: u64,
     /// Where to go on; `None` at the end.

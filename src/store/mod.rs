@@ -175,7 +175,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// See [`Each`].
+    /// See [`BatchResult`].
     fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
         batch::one_by_one(all, |keys| self.invalidate(keys))
     }
@@ -185,7 +185,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// See [`Each`].
+    /// See [`BatchResult`].
     fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
         batch::one_by_one(all, |data| self.read(data))
     }
@@ -194,7 +194,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// See [`Each`].
+    /// See [`BatchResult`].
     fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
         batch::one_by_one(all, |data| self.read_with_ttl(data))
     }
@@ -204,7 +204,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// See [`Each`].
+    /// See [`BatchResult`].
     fn acquire_all(
         &self,
         questions: &[AcquireRequest<'_>],
@@ -225,7 +225,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// See [`Each`].
+    /// See [`BatchResult`].
     fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
         batch::one_by_one(all, |due| {
             self.refresh(due.keys, due.token, lease_ttl, due.left)
@@ -237,7 +237,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// See [`Each`].
+    /// See [`BatchResult`].
     fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         batch::one_by_one(loads, |&Completion { keys, token, end }| match end {
             CompletionKind::Fill(ttl, record) => self.fill(keys, token, ttl, record),
