@@ -193,7 +193,7 @@ mod tests {
         let (both, most_at_once) = (Both::new(MOST), Arc::new(AtomicUsize::new(0)));
         let most = Arc::clone(&most_at_once);
         ends(move || {
-            for round in 0..20 {
+            for round in 0..4 {
                 // Full, and what was there before is remembered as gone.
                 for id in 0..2 * MOST {
                     both.put(id);
