@@ -1,5 +1,6 @@
 //! Tools that know nothing of caches: threads, retries, a breaker, random numbers, locks.
 
+pub(crate) mod backoff;
 pub(crate) mod breaker;
 pub(crate) mod limits;
 pub(crate) mod random;
