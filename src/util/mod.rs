@@ -3,6 +3,7 @@
 pub(crate) mod backoff;
 pub(crate) mod breaker;
 pub(crate) mod limits;
+pub(crate) mod log_throttle;
 pub(crate) mod random;
 pub(crate) mod retry;
 pub(crate) mod sync;
