@@ -1,22 +1,20 @@
 //! The lease renewer: one thread that renews the leases of loads that take long.
 //!
-//! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends or has
-//! taken `max_load_time`; so one renewal may fail before it lapses. All leases that are due are renewed in one
-//! round trip, however many there are. A process that dies renews nothing, and its leases lapse.
+//! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends
+//! or has taken `max_load_time`; so one renewal may fail before it lapses. All leases that are due
+//! are renewed in one round trip, however many there are. A process that dies renews nothing, and
+//! its leases lapse.
 //!
-//! The thread is started by the first load and sleeps while none is under way. It knows the client to the store, and
-//! nothing of calls and records. It also gives back leases for which nobody wants to wait: those of which
-//! only the reply was lost, and those whose fill failed.
+//! The first load starts the thread, which sleeps while none is under way. It knows the client to
+//! the store, and nothing of calls and records. It also gives back leases for which no caller wants
+//! to wait: those of which only the reply was lost, and those whose fill failed.
 
 use std::{
     collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
+    mem,
     sync::Arc,
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::{
     backend::client::StoreClient,
@@ -24,20 +22,20 @@ use crate::{
     record::fields::Fields,
     store::{Completion, CompletionKind, Failure, Store, keys::Keys, token::Token},
     telemetry::reporter::Reporter,
+    util::worker::{Next, Worker, WorkerContext, contain_panic},
 };
 
-/// The handle on the thread. Dropped, it stops and joins it.
+/// The handle of the thread. Its drop stops the thread and joins it.
 pub(crate) struct LeaseRenewer {
-    shared: Arc<RenewerShared>,
+    period: Duration,
+    worker: Worker<RenewerState>,
 }
 
-struct RenewerShared {
+/// What the thread sends requests with.
+struct Sender {
     client: Arc<StoreClient>,
     reporter: Arc<Reporter>,
     lease_ttl: Duration,
-    state: Mutex<RenewerState>,
-    /// Notified when the thread has something to do earlier than it thinks.
-    wake: Condvar,
 }
 
 #[derive(Default)]
@@ -45,11 +43,10 @@ struct RenewerState {
     leases: HashMap<Token, RenewedLease>,
     /// Leases to give back, soon.
     returned: Vec<Returned>,
-    /// True while the thread sleeps without an end: only then must a new lease wake it. A thread that
-    /// sleeps until some lease is due wakes early enough for a newer one, since all wait equally long.
-    idle: bool,
-    stopped: bool,
-    thread: Option<JoinHandle<()>>,
+    /// True while the thread sleeps without an end: only then must a new lease wake it. A thread
+    /// that sleeps until some lease is due wakes early enough for a newer one, since all leases have
+    /// the same period.
+    is_idle: bool,
 }
 
 struct Returned {
@@ -76,8 +73,14 @@ struct RenewedLease {
     until: Instant,
 }
 
-/// A lease that is being leases, until its load has [ended](RenewalGuard::end). Dropped before that, by a panic, the
-/// lease is given back.
+/// What the thread sends next.
+struct Requests {
+    returned: Vec<Returned>,
+    due: Vec<(Keys, Token)>,
+}
+
+/// A lease that is renewed until its load has [ended](RenewalGuard::end). Where a panic drops the
+/// guard before that, the lease is given back.
 pub(crate) struct RenewalGuard<'a> {
     lease_renewer: &'a LeaseRenewer,
     token: Token,
@@ -91,27 +94,39 @@ impl LeaseRenewer {
         reporter: Arc<Reporter>,
         lease_ttl: Duration,
     ) -> LeaseRenewer {
+        let period = lease_ttl / 3;
+        let sender = Sender {
+            client,
+            reporter,
+            lease_ttl,
+        };
+        let run = move |context: &WorkerContext<RenewerState>| {
+            while let Some(requests) = context.wait_for(|state| state.next(period)) {
+                // A store that panicked has renewed nothing; the leases are due again in time.
+                let lost = contain_panic(|| sender.send(&requests)).unwrap_or_default();
+                context.update(|state| {
+                    for token in lost {
+                        state.leases.remove(&token);
+                    }
+                });
+            }
+        };
         LeaseRenewer {
-            shared: Arc::new(RenewerShared {
-                client,
-                reporter,
-                lease_ttl,
-                state: Mutex::default(),
-                wake: Condvar::new(),
-            }),
+            period,
+            worker: Worker::new("cache-aside-lease-renewer", run),
         }
     }
 
-    /// Renews the lease until `until`, or until the returned guard is told or dropped.
+    /// Renews the lease until `until`, or until the returned guard is ended or dropped.
     pub(crate) fn start(&self, keys: &Keys, token: Token, until: Instant) -> RenewalGuard<'_> {
-        let leases = RenewedLease {
+        let lease = RenewedLease {
             keys: keys.clone(),
-            due: Instant::now() + self.shared.period(),
+            due: Instant::now() + self.period,
             until,
         };
         self.update(|state| {
-            state.leases.insert(token, leases);
-            std::mem::take(&mut state.idle)
+            state.leases.insert(token, lease);
+            mem::take(&mut state.is_idle)
         });
         RenewalGuard {
             lease_renewer: self,
@@ -133,63 +148,38 @@ impl LeaseRenewer {
         });
     }
 
-    /// Changes the state; `change` says whether the thread must hear of it at once.
+    /// Changes the state. `change` returns whether the thread has to see that at once.
     fn update(&self, change: impl FnOnce(&mut RenewerState) -> bool) {
-        let must_wake = {
-            let mut state = self.shared.state.lock();
-            let must_wake = change(&mut state);
-            if state.thread.is_none() {
-                let shared = Arc::clone(&self.shared);
-                // Without a thread leases are not renewed, and lapse: slow loads are then refused their
-                // fill, which is no reason to fail the lookup. The next load tries again.
-                state.thread = thread::Builder::new()
-                    .name("cache-aside-lease_renewer".to_owned())
-                    .spawn(move || shared.run())
-                    .ok();
-            }
-            must_wake
-        };
-        // No wake-up is lost: the thread sets `idle`, or reads the new state, under the same lock.
-        if must_wake {
-            self.shared.wake.notify_one();
-        }
+        // Without a thread leases are not renewed, and lapse. Slow loads are then refused their
+        // fill, which is no reason to fail the lookup. The next load tries to start the thread.
+        let _ = self.worker.update(change);
     }
 }
 
-impl RenewerShared {
-    fn period(&self) -> Duration {
-        self.lease_ttl / 3
-    }
-
-    fn run(&self) {
-        let mut state = self.state.lock();
-        while !state.stopped {
-            let now = Instant::now();
-            let returned = std::mem::take(&mut state.returned);
-            state.leases.retain(|_, leases| leases.until > now);
-            let due = take_due(&mut state.leases, now, self.period());
-
-            if returned.is_empty() && due.is_empty() {
-                if let Some(next) = state.leases.values().map(|leases| leases.due).min() {
-                    self.wake.wait_until(&mut state, next);
-                } else {
-                    state.idle = true;
-                    self.wake.wait(&mut state);
-                }
-                continue;
-            }
-
-            drop(state);
-            // A store of the user's that panics has renewed nothing; the next time it may.
-            let renew_due = AssertUnwindSafe(|| self.renew_due(&returned, &due));
-            let lost = catch_unwind(renew_due).unwrap_or_default();
-            state = self.state.lock();
-            for token in lost {
-                state.leases.remove(&token);
-            }
+impl RenewerState {
+    /// What to do now. A lease that is due now is due again a period later.
+    fn next(&mut self, period: Duration) -> Next<Requests> {
+        let now = Instant::now();
+        self.leases.retain(|_, lease| lease.until > now);
+        let is_due = |lease: &RenewedLease| lease.due <= now;
+        let mut due = Vec::new();
+        for (token, lease) in self.leases.iter_mut().filter(|(_, lease)| is_due(lease)) {
+            lease.due = now + period;
+            due.push((lease.keys.clone(), *token));
         }
+        let returned = mem::take(&mut self.returned);
+        if !returned.is_empty() || !due.is_empty() {
+            return Next::Run(Requests { returned, due });
+        }
+        if let Some(next) = self.leases.values().map(|lease| lease.due).min() {
+            return Next::WaitUntil(next);
+        }
+        self.is_idle = true;
+        Next::Wait
     }
+}
 
+impl Sender {
     fn ask<T>(
         &self,
         request: &'static str,
@@ -198,10 +188,12 @@ impl RenewerShared {
         self.client.ask(&self.reporter, request, ask)
     }
 
-    /// Sends what is to be sent; returns the leases that are ours no longer. Renews first, for that can come too late. Where
-    /// that fails nothing is given back, which would wait as long for the same answer: a lease that isn't given back lapses,
-    /// and one that isn't renewed is due again in time.
-    fn renew_due(&self, returned: &[Returned], due: &[(Keys, Token)]) -> Vec<Token> {
+    /// Returns the leases that are ours no longer.
+    ///
+    /// Renews first, because a renewal can be too late. Where that fails nothing is given back,
+    /// which would wait as long for the same answer: a lease that is not given back lapses, and one
+    /// that is not renewed is due again in time.
+    fn send(&self, Requests { returned, due }: &Requests) -> Vec<Token> {
         let mut lost = Vec::new();
         if !due.is_empty() {
             let Ok(renewed) = self.ask("renew", |store| store.renew_all(due, self.lease_ttl))
@@ -243,31 +235,15 @@ impl RenewerShared {
     }
 }
 
-/// The leases that are due now, each due again a period later.
-fn take_due(
-    leases: &mut HashMap<Token, RenewedLease>,
-    now: Instant,
-    period: Duration,
-) -> Vec<(Keys, Token)> {
-    leases
-        .iter_mut()
-        .filter(|(_, leases)| leases.due <= now)
-        .map(|(token, leases)| {
-            leases.due = now + period;
-            (leases.keys.clone(), *token)
-        })
-        .collect()
-}
-
 impl RenewalGuard<'_> {
     /// The load has ended, and so has the lease.
     pub(crate) fn end(mut self) {
         self.ended = true;
     }
 
-    /// The fill failed. The lease is given back, so that nobody waits until it lapses, and the
-    /// entry goes: what was loaded is newer. Tried once, by the thread, since the caller has waited
-    /// enough. If the fill was done after all, its token is gone.
+    /// The fill failed. The lease is given back, so that no lookup waits until it lapses, and the
+    /// entry is deleted, because the loaded record is newer. The thread tries that once: the caller
+    /// has waited enough. If the fill was done after all, its token is gone.
     pub(crate) fn fill_failed(mut self) {
         self.ends_entry = true;
     }
@@ -276,34 +252,16 @@ impl RenewalGuard<'_> {
 impl Drop for RenewalGuard<'_> {
     fn drop(&mut self) {
         self.lease_renewer.update(|state| {
-            let leases = state.leases.remove(&self.token);
+            let lease = state.leases.remove(&self.token);
             if self.ended {
                 return false;
             }
-            state.returned.extend(leases.map(|leases| Returned {
-                keys: leases.keys,
+            state.returned.extend(lease.map(|lease| Returned {
+                keys: lease.keys,
                 token: self.token,
                 ends_entry: self.ends_entry,
             }));
             true
         });
-    }
-}
-
-impl Drop for LeaseRenewer {
-    fn drop(&mut self) {
-        let thread = {
-            let mut state = self.shared.state.lock();
-            state.stopped = true;
-            state.thread.take()
-        };
-        self.shared.wake.notify_one();
-        if let Some(thread) = thread
-            // An observer that drops the last cache does so on this very thread, which ends after it.
-            && thread.thread().id() != thread::current().id()
-        {
-            // The thread ends after what it is sending. Had it panicked, there would be nobody to tell.
-            let _ = thread.join();
-        }
     }
 }

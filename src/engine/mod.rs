@@ -3,6 +3,7 @@
 pub(crate) mod freshness;
 pub(crate) mod lease_renewal;
 pub(crate) mod single_flight;
+mod subscribe;
 
 use std::{
     sync::{
@@ -18,14 +19,15 @@ use self::{
     freshness::{Freshness, LoadTime},
     lease_renewal::{LeaseRenewer, RenewalGuard},
     single_flight::SingleFlight,
+    subscribe::subscribe,
 };
 use crate::{
     backend::client::StoreClient,
     error::Error,
-    near::{Near, subscriber::ChangeSubscriber},
+    near::subscriber::ChangeSubscriber,
     record::fields::{Fields, Undecodable, from_fields},
     store::{
-        BatchResult, ChangeListener, Entry, Failure, Store, Subscription,
+        BatchResult, Entry, Failure, Store, Subscription,
         keys::{Keys, has_one_slot},
         token::Token,
     },
@@ -34,7 +36,7 @@ use crate::{
         reporter::Reporter,
         stats::Stats,
     },
-    util::limits::{millis, refuse},
+    util::limits::millis,
 };
 
 /// Longer than any name, and short enough that a key, which is sent several times, costs little beside its
@@ -69,9 +71,9 @@ pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 pub(crate) type FirstReadResult = Result<(Entry, Option<Duration>), Error>;
 
 pub(crate) struct Engine<R> {
-    /// First, and so ended first: whoever tells what changes.
-    _tracking: Option<Subscription>,
-    /// What hears it, where that is wanted.
+    /// The first field, so that it is dropped first: no change arrives while the rest is dropped.
+    _subscription: Option<Subscription>,
+    /// Receives the changes, where a setting needs them.
     pub(crate) subscriber: Option<Arc<ChangeSubscriber<R>>>,
     pub(crate) settings: Settings,
     pub(crate) client: Arc<StoreClient>,
@@ -97,11 +99,11 @@ impl<R> Engine<R> {
     where
         R: Send + Sync + 'static,
     {
-        let (subscriber, tracking) = track(&settings, &client)?.unzip();
+        let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
         let reporter = Arc::new(Reporter::new(settings.prefix.clone(), observer));
         client.add_reporter(&reporter);
         let engine = Engine {
-            _tracking: tracking,
+            _subscription: subscription,
             subscriber,
             lease_renewer: LeaseRenewer::new(
                 Arc::clone(&client),
@@ -277,41 +279,5 @@ impl<R> Engine<R> {
                 .is_some_and(|subscriber| subscriber.is_listening()),
             ..self.reporter.counters.snapshot()
         }
-    }
-}
-
-/// What hears of changes, and what keeps it told.
-type Heard<R> = (Arc<ChangeSubscriber<R>>, Subscription);
-
-/// Has the store tell what changes, where a setting wants that.
-fn track<R: Send + Sync + 'static>(
-    settings: &Settings,
-    client: &StoreClient,
-) -> Result<Option<Heard<R>>, Error> {
-    let Settings {
-        prefix,
-        ttl,
-        near_cache,
-        near_ttl,
-        near_staleness,
-        tracking,
-        ..
-    } = settings;
-    if near_cache.is_none() && !tracking {
-        return Ok(None);
-    }
-    let near = near_cache.map(|capacity| Near::new(capacity, near_ttl.unwrap_or(*ttl)));
-    let keeps_near = near.is_some();
-    let subscriber = Arc::new(ChangeSubscriber::new(prefix.clone(), near));
-    let listener: Arc<dyn ChangeListener> = Arc::clone(&subscriber) as _;
-    if keeps_near {
-        client.add_sibling(Arc::downgrade(&listener));
-    }
-    match client.store().track(prefix, *near_staleness, listener) {
-        Some(tracking) => Ok(Some((subscriber, tracking))),
-        None => refuse(
-            if keeps_near { "near_cache" } else { "tracking" },
-            "this store does not tell what changes in it",
-        ),
     }
 }

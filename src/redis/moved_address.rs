@@ -1,14 +1,14 @@
 //! The thread that notices that a fixed address leads to another server by now: a name or a virtual
 //! IP that was moved.
 //!
-//! Connections to the former server stay open, and who only reads on them is never told `READONLY`.
-//! So while a pool has connections, or a listener is there, this thread opens a connection every
-//! [`PERIOD`], name lookup included, and greets the server: [opening](super::endpoint::Endpoint::open)
-//! one has the [epoch](super::server_epoch) end where that is another server. Where no connection
-//! can be opened, or the server doesn't tell its `run_id`, idle connections of the pool are asked
-//! for the role of theirs.
+//! Connections to the former server stay open, and a client that only reads on them never gets the
+//! reply `READONLY`. So while a pool has connections, or a listener exists, this thread opens a
+//! connection every [`PERIOD`], name lookup included, and greets the server. If that is another
+//! server, [opening](super::endpoint::Endpoint::open) ends the [epoch](super::server_epoch). Where
+//! no connection can be opened, or the server does not report its `run_id`, the thread asks idle
+//! connections of the pool for the role of their server.
 //!
-//! It costs a lookup nothing: it neither waits for this thread nor tells it anything.
+//! It costs a lookup nothing: lookups and this thread share no state but the pool.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use crate::{
     telemetry::trace,
     util::{
         random::shortened,
-        worker::{StopSignal, WorkerThread},
+        worker::{Worker, WorkerContext},
     },
 };
 
@@ -32,19 +32,19 @@ use crate::{
 /// connection.
 const PERIOD: Duration = Duration::from_millis(900);
 
-/// Goes on until what this returns is dropped.
-pub(crate) fn watch(connections: Connections) -> Option<WorkerThread> {
-    let run = move |stop: &StopSignal| {
+/// Goes on until the returned worker is dropped.
+pub(crate) fn watch(connections: Connections) -> Option<Worker> {
+    let run = move |context: &WorkerContext| {
         // At another moment in each process of a fleet.
         let mut next = Instant::now() + shortened(PERIOD);
-        while !stop.is_near_by(next) {
+        while !context.pause_until(next) {
             next = Instant::now() + PERIOD;
             if are_in_use(&connections) {
                 look(&connections);
             }
         }
     };
-    WorkerThread::start("cache-aside-address", run)
+    Worker::start("cache-aside-address", run)
         .inspect_err(|error| {
             trace::error!("there is no thread to notice with that an address was moved: {error}");
         })
@@ -65,7 +65,7 @@ fn look(connections: &Connections) {
         return;
     }
     drop(opened);
-    // The one that has been idle for longest comes first, and goes behind the others.
+    // The pool lends the longest idle one first, and takes it back as the last.
     let (_, idle) = connections.count();
     for _ in 0..idle {
         let Some(wire) = connections.try_checkout() else {
@@ -83,7 +83,7 @@ fn ask_for_role(connections: &Connections, wire: ConnectionGuard) -> Result<(), 
     let (source, _) = connections.config();
     let protocol = source.info().redis_settings().protocol();
     let ask = |connection: &mut Connection, epoch| Ok((epoch, hello(protocol).query(connection)?));
-    // Once: on a new connection it would be the role of another server.
+    // Never repeated: a new connection would report the role of another server.
     let (epoch, said) = connections.run_in_epoch(wire, RetryPolicy::Never, ask)?;
     let role = ServerInfo::of_hello(&said).and_then(|said| said.identity().role);
     if (was, role) == (Some(Role::Master), Some(Role::Replica)) {

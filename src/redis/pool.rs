@@ -27,7 +27,10 @@ use super::{
     server_identity::Role,
     timeouts::Timeouts,
 };
-use crate::store::{Failure, FailureKind};
+use crate::{
+    store::{Failure, FailureKind},
+    util::backoff::Backoff,
+};
 
 /// A refused connection shows within this time: a hundred round trips of a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
@@ -249,27 +252,24 @@ impl Connections {
         self.pool.try_get().map(ConnectionGuard)
     }
 
-    /// A free connection, or a new one, for a caller who waits no longer than this.
-    ///
-    /// Waits in steps that double, because r2d2 opens a connection only when somebody begins to wait: a waiter
-    /// whose turn is lost with a broken connection would else find out at its deadline. And r2d2 goes on
-    /// waiting where every attempt to connect is refused; without a single connection, and with a refusal,
-    /// this does not.
+    /// A free connection, or a new one, for a caller that waits no longer than this.
     pub(crate) fn checkout(&self, wait: Duration) -> Result<ConnectionGuard, Failure> {
-        let mut left = wait;
-        let mut step = REFUSED_WITHIN.min(left);
+        // In steps that double: r2d2 opens a connection only when a wait begins. A waiter whose turn
+        // was lost with a broken connection would otherwise find that out only at its deadline.
+        let (mut left, mut steps) = (wait, Backoff::new(REFUSED_WITHIN, wait));
         loop {
+            let step = steps.next().min(left);
             if let Ok(wire) = self.pool.get_timeout(step) {
                 return Ok(ConnectionGuard(wire));
             }
             left = left.saturating_sub(step);
+            // r2d2 goes on waiting where every attempt to connect is refused.
             if self.pool.state().connections == 0 || left.is_zero() {
                 self.refusal()?;
             }
             if left.is_zero() {
                 return Err(self.late());
             }
-            step = (2 * step).min(left);
         }
     }
 

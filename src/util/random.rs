@@ -1,8 +1,6 @@
-//! Chance, for what would else happen everywhere at once.
+//! Random numbers that spread in time what many processes would otherwise do at once.
 
 use std::time::Duration;
-
-use crate::store::token::Token;
 
 /// A number from above 0 to 1, all equally likely, to 53 bits.
 ///
@@ -10,7 +8,7 @@ use crate::store::token::Token;
 ///
 /// When the operating system has no randomness to give.
 pub(crate) fn fraction() -> f64 {
-    /// So many bits a float holds.
+    /// The number of bits that a float holds.
     const BITS: u32 = 53;
     let word = getrandom::u64().expect("the operating system has randomness");
     #[expect(
@@ -23,10 +21,10 @@ pub(crate) fn fraction() -> f64 {
     steps / all
 }
 
-/// A pause, less up to half of it by chance, so that the processes of a fleet don't act in step.
+/// A pause that is shortened at random, by up to half of it, so that the processes of a fleet do not
+/// act in step.
 pub(crate) fn shortened(pause: Duration) -> Duration {
-    let half = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
-    pause.saturating_sub(Duration::from_micros(Token::random().spread(0, half)))
+    pause.mul_f64(1.0 - fraction() / 2.0)
 }
 
 #[cfg(test)]
@@ -51,5 +49,21 @@ mod tests {
             tenths.iter().all(|count| (800..1_200).contains(count)),
             "{tenths:?}"
         );
+    }
+
+    #[test]
+    fn a_pause_is_shortened_by_up_to_half() {
+        let pause = Duration::from_secs(1);
+        let mut below = 0;
+        for _ in 0..1_000 {
+            let shortened = shortened(pause);
+            assert!(shortened >= pause / 2 && shortened < pause, "{shortened:?}");
+            below += u32::from(shortened < pause * 3 / 4);
+        }
+        assert!(
+            (400..600).contains(&below),
+            "{below} of 1,000 in the lower half"
+        );
+        assert_eq!(super::shortened(Duration::ZERO), Duration::ZERO);
     }
 }

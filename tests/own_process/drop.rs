@@ -28,7 +28,7 @@ fn a_dropped_cache_leaves_no_thread_behind() {
     );
     cache.get("p-001", load_loaf).unwrap();
     cache.clone().get("p-002", load_loaf).unwrap();
-    // It gives itself its name.
+    // A new thread sets its own name, so it may take a moment to appear.
     until(|| threads("cache-aside-lea") == 1);
 
     assert_eq!(

@@ -25,7 +25,7 @@ use crate::{
     near::siblings::SiblingCaches,
     store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
-    util::{breaker::Breaker, retry::RetryWorker},
+    util::{breaker::Breaker, log_throttle::LogThrottle, retry::RetryWorker},
 };
 
 /// How many failures in a row open the breaker, where nobody says: one lost connection is none, and five callers
@@ -51,7 +51,7 @@ impl StoreClient {
             store,
             breaker: Breaker::new(threshold),
             pending: PendingInvalidations::default(),
-            last_logged: Mutex::new(None),
+            log_throttle: LogThrottle::default(),
             caches: Mutex::default(),
             siblings: SiblingCaches::default(),
             reported: Mutex::default(),

@@ -3,10 +3,7 @@
 //!
 //! Probes, replays, tells the caches, complains now and then. Starts no thread.
 
-use std::{
-    sync::{Arc, Weak},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -16,22 +13,19 @@ use crate::{
     near::siblings::SiblingCaches,
     store::{Failure, FailureKind, Store},
     telemetry::{event::Event, reporter::Reporter, trace},
-    util::breaker::Breaker,
+    util::{breaker::Breaker, log_throttle::LogThrottle},
 };
 
 /// How many invalidations are replayed in one request: it takes the server about a millisecond.
 const BATCH: usize = 500;
-
-/// Failures are logged no more often than this: a log that fills a disk helps nobody.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the recovery shares with the callers.
 pub(super) struct ClientState {
     pub(super) store: Arc<dyn Store>,
     pub(super) breaker: Breaker,
     pub(super) pending: PendingInvalidations,
-    /// When a failure was logged last.
-    pub(super) last_logged: Mutex<Option<Instant>>,
+    /// For failures, of which an outage has many.
+    pub(super) log_throttle: LogThrottle,
     /// Those that want to hear how the store is.
     pub(super) caches: Mutex<Vec<Weak<Reporter>>>,
     /// Those that keep something near.
@@ -91,16 +85,11 @@ impl ClientState {
         }
     }
 
-    /// Logs a failure, now and then.
+    /// Logs a failure, unless one was logged a short time ago.
     pub(super) fn log_throttled(&self, failure: &Error) {
-        {
-            let mut last_logged = self.last_logged.lock();
-            if last_logged.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
-                return;
-            }
-            *last_logged = Some(Instant::now());
+        if self.log_throttle.is_due() {
+            trace::warn!("{failure}");
         }
-        trace::warn!("{failure}");
     }
 
     /// Mends what it can. False: to be tried again.

@@ -40,15 +40,19 @@ use crate::{
         Failure, FailureKind, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store,
         Subscription, TtlRemaining, Update, keys::Keys, token::Token,
     },
-    util::random::shortened,
+    util::{backoff::Backoff, random::shortened},
 };
 
 /// How often a request is redirected at most: once by an old map, once by a slot that is being moved, and as often again
 /// because that was just then.
 const MOST_REDIRECTS: u32 = 5;
 
-/// The pause before the third redirection is followed, doubled before each further one: 28 ms in all.
+/// The pause before the third redirection is followed. The pause doubles before each further one:
+/// at most 28 ms in total.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
+
+/// The last of these pauses.
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// The nodes of a cluster, and what is known of who has which slot.
 pub(crate) struct ClusterStore {
@@ -76,10 +80,11 @@ impl ClusterStore {
     ) -> Result<T, Failure> {
         let mut node = self.topology.owner(slot_of(key))?;
         let mut asking = false;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         for redirects in 0..=MOST_REDIRECTS {
-            // Once or twice is the way of clusters; more often, the nodes don't agree yet.
+            // One or two redirections are normal. After more of them, the nodes do not agree yet.
             if redirects > 2 {
-                thread::sleep(shortened(FIRST_PAUSE * (1 << (redirects - 3))));
+                thread::sleep(shortened(backoff.next()));
             }
             let failure = match self.ask(&node, |store| step(store, asking)) {
                 Ok(answer) => return Ok(answer),

@@ -42,7 +42,7 @@ use super::{
 use crate::{
     store::{Failure, FailureKind},
     telemetry::trace,
-    util::worker::{StopSignal, WorkerThread},
+    util::worker::{Worker, WorkerContext},
 };
 
 /// The longest pause between two rounds of questions. What a change is seen late by at most; a failover takes sentinels
@@ -116,15 +116,15 @@ impl SentinelMaster {
         &self.epoch
     }
 
-    /// Goes on asking, until what this returns is dropped.
-    pub(crate) fn watch(self: &Arc<SentinelMaster>) -> Option<WorkerThread> {
+    /// Goes on asking, until the returned worker is dropped.
+    pub(crate) fn watch(self: &Arc<SentinelMaster>) -> Option<Worker> {
         let sentinel_master = Arc::clone(self);
-        let run = move |stop: &StopSignal| {
-            while !stop.wait(PERIOD) {
+        let run = move |context: &WorkerContext| {
+            while !context.pause(PERIOD) {
                 let _ = sentinel_master.ask_round(Until::All);
             }
         };
-        WorkerThread::start("cache-aside-sentinel", run)
+        Worker::start("cache-aside-sentinel", run)
             .inspect_err(|error| trace::error!("there is no thread to ask sentinels with: {error}"))
             .ok()
     }

@@ -12,7 +12,7 @@ use crate::{
         timeouts::Timeouts,
     },
     store::Failure,
-    util::worker::WorkerThread,
+    util::worker::Worker,
 };
 
 /// What is known of it, and how it is asked.
@@ -24,7 +24,7 @@ pub(crate) struct RedisStore {
     /// How many of them must have what was ended before it counts.
     pub(super) replicas: u32,
     /// Notices that another server has taken over.
-    _watch: Option<WorkerThread>,
+    _watch: Option<Worker>,
 }
 
 impl RedisStore {
@@ -57,7 +57,7 @@ impl RedisStore {
         self.with(watch)
     }
 
-    fn with(self, watch: Option<WorkerThread>) -> RedisStore {
+    fn with(self, watch: Option<Worker>) -> RedisStore {
         RedisStore {
             _watch: watch,
             ..self

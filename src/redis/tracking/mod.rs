@@ -10,7 +10,7 @@
 pub(crate) mod heartbeat;
 
 use std::{
-    fmt,
+    fmt, mem,
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,11 @@ use super::{endpoint::Endpoint, error, other_server::Moved, timeouts::Timeouts};
 use crate::{
     store::{Failure, FailureKind, Subscription, keys::LEASE_PREFIX, tracking::SharedListener},
     telemetry::trace,
-    util::worker::{StopSignal, WorkerThread},
+    util::{
+        backoff::Backoff,
+        log_throttle::LogThrottle,
+        worker::{Worker, WorkerContext},
+    },
 };
 
 /// The longest pause between two heartbeats. It is also how long a read waits, and so how long the end of a cache may
@@ -36,9 +40,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whoever has listened for so long was well. What is cut off sooner tries again with growing pauses.
 const STEADY: Duration = Duration::from_secs(5);
-
-/// A loss is logged no more often than this: a log that fills a disk helps nobody.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The pause where the server would not be listened to: somebody has to change that.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
@@ -73,12 +74,12 @@ pub(crate) fn track(
         period: (bound / 4).min(LONGEST_PERIOD),
         listener,
     };
-    // It ends after the read it is at.
-    let handle = WorkerThread::start("cache-aside-listener", move |stop| listener.run(stop));
-    if let Err(error) = &handle {
+    // It stops after its current read, which waits for no longer than the period.
+    let worker = Worker::start("cache-aside-listener", move |context| listener.run(context));
+    if let Err(error) = &worker {
         trace::error!("there is no thread to hear of changes in Redis with: {error}");
     }
-    Subscription::new(handle.ok())
+    Subscription::new(worker.ok())
 }
 
 struct PushListener {
@@ -91,57 +92,53 @@ struct PushListener {
     listener: SharedListener,
 }
 
-/// How it goes, as it was logged last.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LoggedState {
-    Nothing,
-    Lost,
+/// How the current connection came about, and what became of it.
+#[derive(Default)]
+struct Progress {
+    /// When it was confirmed that changes are pushed to it.
+    listening_since: Option<Instant>,
+    /// Whether the latest loss was logged. Then the recovery is logged as well.
+    is_loss_logged: bool,
 }
 
 impl PushListener {
-    fn run(self, stop: &StopSignal) {
+    fn run(&self, context: &WorkerContext) {
         let _listening = self.endpoint.epoch().listen();
-        let mut pause = FIRST_PAUSE;
-        let mut logged = LoggedState::Nothing;
-        let mut complained: Option<Instant> = None;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let throttle = LogThrottle::default();
+        let mut progress = Progress::default();
         loop {
-            let mut listened_since = None;
-            let failure = match self.listen(stop, &mut listened_since, &mut logged) {
-                Ok(()) => return,
-                Err(failure) => failure,
+            progress.listening_since = None;
+            let Err(failure) = self.listen(context, &mut progress) else {
+                return;
             };
             // Each time: on a cluster it has the nodes asked whether this is one still.
             self.listener.on_disconnect();
-            if listened_since.is_some_and(|since: Instant| since.elapsed() >= STEADY) {
-                pause = FIRST_PAUSE;
+            let since = progress.listening_since;
+            if since.is_some_and(|since| since.elapsed() >= STEADY) {
+                backoff.reset();
             }
-            let is_news = complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL);
-            if logged == LoggedState::Nothing && is_news {
-                (logged, complained) = (LoggedState::Lost, Some(Instant::now()));
+            if !progress.is_loss_logged && throttle.is_due() {
+                progress.is_loss_logged = true;
                 trace::warn!(
                     "changes of the cache `{}` are not heard, so nothing near is used and waiters poll: {failure}",
                     self.prefix
                 );
             }
+            let pause = backoff.next();
             let is_refusal = failure.kind == FailureKind::Rejected;
-            if stop.wait(if is_refusal {
+            if context.pause(if is_refusal {
                 PAUSE_AFTER_REFUSAL
             } else {
                 pause
             }) {
                 return;
             }
-            pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
 
-    /// Listens until the end is near, or the connection is lost.
-    fn listen(
-        &self,
-        stop: &StopSignal,
-        listened_since: &mut Option<Instant>,
-        logged: &mut LoggedState,
-    ) -> Result<(), Failure> {
+    /// Listens until the thread is to stop, or the connection is lost.
+    fn listen(&self, context: &WorkerContext, progress: &mut Progress) -> Result<(), Failure> {
         let opened = self
             .endpoint
             .open(self.timeouts, Some(ProtocolVersion::RESP3));
@@ -155,13 +152,13 @@ impl PushListener {
         let (mut connection, epoch) = (opened.connection, opened.epoch);
         self.begin(&mut connection)
             .map_err(|error| probe_failure(error, self.timeouts.io))?;
-        // What is read from here on is subscriber, so nothing of it can have changed unheard.
+        // From here on the server pushes every change of what this process reads.
         self.listener.on_confirmed(Instant::now() + self.bound);
-        *listened_since = Some(Instant::now());
-        if std::mem::replace(logged, LoggedState::Nothing) == LoggedState::Lost {
+        progress.listening_since = Some(Instant::now());
+        if mem::take(&mut progress.is_loss_logged) {
             trace::info!("changes of the cache `{}` are heard again", self.prefix);
         }
-        self.hear(stop, &mut connection, epoch)
+        self.hear(context, &mut connection, epoch)
     }
 
     /// Asks for pushes, and whether the node is one to be heard.
@@ -189,7 +186,7 @@ impl PushListener {
 
     fn hear(
         &self,
-        stop: &StopSignal,
+        context: &WorkerContext,
         connection: &mut Connection,
         epoch: u64,
     ) -> Result<(), Failure> {
@@ -198,7 +195,7 @@ impl PushListener {
         if let Some(probe_key) = &self.probe_key {
             heartbeat = heartbeat.asking(cmd("PTTL").arg(probe_key).get_packed_command());
         }
-        while !stop.is_stopping() {
+        while !context.is_stopping() {
             if self.endpoint.epoch().current() != epoch {
                 return Err(Failure::new(FailureKind::Unavailable, Moved));
             }

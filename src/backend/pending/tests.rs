@@ -1,0 +1,91 @@
+use super::*;
+
+fn keys(data: &str) -> Keys {
+    Keys::of(data.to_owned())
+}
+
+fn remember(pending: &PendingInvalidations, data: &str) -> Recorded {
+    pending.record_max_ttl("cache:", Duration::from_millis(20));
+    pending.remember(
+        &keys(data),
+        &Arc::new(Reporter::new("cache:".to_owned(), None)),
+    )
+}
+
+#[test]
+fn a_key_is_concerned_until_it_is_settled() {
+    let pending = PendingInvalidations::default();
+    assert_eq!(remember(&pending, "cache:a"), Recorded::First);
+    assert_eq!(remember(&pending, "cache:b"), Recorded::Kept);
+    assert!(pending.contains("cache:a") && !pending.contains("cache:c"));
+    pending.complete(&pending.of(&keys("cache:a")).unwrap());
+    assert!(!pending.contains("cache:a") && pending.contains("cache:b"));
+    assert_eq!(pending.len(), 1);
+}
+
+/// The write that failed last is not completed by a request that was sent before it.
+#[test]
+fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
+    let pending = PendingInvalidations::default();
+    remember(&pending, "cache:a");
+    let replay = pending.all().remove(0);
+    remember(&pending, "cache:a");
+    pending.complete(&replay);
+    assert!(pending.contains("cache:a"));
+}
+
+/// Of two caches with one prefix the entries of one live longer; or some that are filled while it lasts.
+#[test]
+fn a_bypass_lasts_as_long_as_what_any_cache_may_have_written() {
+    for (sooner, later) in [(60_000, 1), (1, 60_000)] {
+        let pending = PendingInvalidations::default();
+        let life = |millis| pending.record_max_ttl("cache:", Duration::from_millis(millis));
+        life(sooner);
+        let overflow = remember(&pending, &"x".repeat(MAX_BYTES + 1));
+        assert!(matches!(overflow, Recorded::Prefix(_)));
+        life(later);
+        std::thread::sleep(Duration::from_millis(25));
+        assert!(pending.contains("cache:a"));
+    }
+}
+
+#[test]
+fn a_prefix_that_is_bypassed_concerns_all_its_keys_for_as_long_as_an_entry_can_live() {
+    let pending = PendingInvalidations::default();
+    pending.record_max_ttl("cache:", Duration::from_millis(20));
+    assert_eq!(pending.bypass("cache:"), Some(Duration::from_millis(20)));
+    assert_eq!(pending.bypass("cache:"), None);
+    assert!(pending.contains("cache:a") && !pending.contains("other:a"));
+    std::thread::sleep(Duration::from_millis(25));
+    assert!(!pending.contains("cache:a"));
+}
+
+#[test]
+fn what_is_settled_leaves_room() {
+    let pending = PendingInvalidations::default();
+    let long = "x".repeat(MAX_BYTES);
+    for _ in 0..3 {
+        assert_eq!(remember(&pending, &long), Recorded::First);
+        pending.complete(&pending.all().remove(0));
+    }
+}
+
+#[test]
+fn past_its_bound_a_prefix_is_concerned_for_as_long_as_an_entry_can_live() {
+    let pending = PendingInvalidations::default();
+    for id in 0..MAX_KEYS {
+        remember(&pending, &format!("cache:{id}"));
+    }
+    assert_eq!(remember(&pending, "cache:0"), Recorded::Again);
+    let life = Duration::from_millis(20);
+    assert_eq!(remember(&pending, "cache:more"), Recorded::Prefix(life));
+    assert_eq!(remember(&pending, "cache:more"), Recorded::PrefixKept);
+    assert!(pending.contains("cache:anything") && !pending.contains("another"));
+    let long = "x".repeat(MAX_BYTES + 1);
+    assert_eq!(
+        remember(&PendingInvalidations::default(), &long),
+        Recorded::Prefix(life)
+    );
+    std::thread::sleep(Duration::from_millis(25));
+    assert!(!pending.contains("cache:anything") && pending.contains("cache:0"));
+}
