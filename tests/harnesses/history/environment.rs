@@ -27,7 +27,7 @@ use crate::{
     workers::NEAR_STALENESS,
 };
 
-#[path = "../../tests/support/mod.rs"]
+#[path = "../../support/mod.rs"]
 pub(crate) mod support;
 
 /// Short, so that records expire; many round trips.

@@ -12,20 +12,20 @@ mod args;
 #[path = "../support/child.rs"]
 mod child;
 mod children;
-#[path = "../support/args.rs"]
+#[path = "../../../examples/support/args.rs"]
 mod command_line;
 mod environment;
 mod figures;
 mod histogram;
 #[path = "../support/instant.rs"]
 mod instant;
-#[path = "../support/page.rs"]
+#[path = "../../../examples/support/page.rs"]
 mod page;
 #[path = "../support/parent.rs"]
 mod parent;
 mod plan;
 mod print;
-#[path = "../support/progress.rs"]
+#[path = "../../../examples/support/progress.rs"]
 mod progress;
 #[path = "../support/run_server.rs"]
 mod run_server;

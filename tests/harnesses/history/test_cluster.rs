@@ -25,7 +25,7 @@ use crate::{
     random::Random,
 };
 
-#[path = "../../tests/support/cluster.rs"]
+#[path = "../../support/cluster.rs"]
 pub(crate) mod cluster;
 
 pub(crate) const MASTERS: usize = 3;

@@ -15,7 +15,7 @@ use redis::Client;
 
 use crate::parent::Processes;
 
-#[path = "../../tests/support/mod.rs"]
+#[path = "../../support/mod.rs"]
 mod support;
 
 /// The server and the run's keys in it.

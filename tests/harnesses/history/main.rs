@@ -22,14 +22,14 @@ mod children;
 mod cluster_fault;
 #[cfg(feature = "cluster")]
 mod cluster_faults;
-#[path = "../support/args.rs"]
+#[path = "../../../examples/support/args.rs"]
 mod command_line;
 mod environment;
 mod failovers;
 mod fault_injector;
 mod fault_schedule;
 mod moves;
-#[path = "../support/page.rs"]
+#[path = "../../../examples/support/page.rs"]
 mod page;
 mod plan;
 mod primary;

@@ -13,24 +13,24 @@ mod broken;
 #[path = "../support/child.rs"]
 mod child;
 mod children;
-#[path = "../support/args.rs"]
+#[path = "../../../examples/support/args.rs"]
 mod command_line;
-#[path = "../../tests/support/delegate.rs"]
+#[path = "../../support/delegate.rs"]
 mod delegate;
 #[path = "../support/instant.rs"]
 mod instant;
 mod invariants;
 mod outcome;
-#[path = "../support/page.rs"]
+#[path = "../../../examples/support/page.rs"]
 mod page;
-#[path = "../support/paint.rs"]
+#[path = "../../../examples/support/paint.rs"]
 mod paint;
 #[path = "../support/parent.rs"]
 mod parent;
 mod plan;
 mod plot;
 mod print;
-#[path = "../support/progress.rs"]
+#[path = "../../../examples/support/progress.rs"]
 mod progress;
 #[path = "../support/run_server.rs"]
 mod run_server;
