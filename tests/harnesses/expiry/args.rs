@@ -6,7 +6,8 @@ use clap::Parser;
 
 use crate::{broken::Rule, plan::Run};
 
-/// Reads one hot record of a slow primary again and again, and shows what happens when its TTL is over
+/// A harness of this project's tests, not an example to copy. It reads one hot
+/// record of a slow primary again and again, and shows what happens when its TTL is over
 #[derive(Debug, Parser)]
 #[command(
     name = "expiry",
@@ -24,7 +25,7 @@ With it, keys of the run's own are used, and removed after the run.
 Ends with 0 if everything that is promised was kept, with 1 if it was not, and with 2 if the run could
 not be done.
 
-Examples, each behind `cargo run --release --example expiry --`:
+Command lines, each after `cargo run --release --example expiry --`:
   --seconds 60                 a long run
   --runs plain,early           two of them
   --ttl-ms 30000 --seconds 180 a TTL as in earnest: early refreshes hardly count"

@@ -30,8 +30,8 @@ enum Message {
 pub(crate) struct Children(Vec<Talk>);
 
 impl Children {
-    /// Starts as many as the plan says. The caller gets the processes before they can do anything that needs
-    /// tidying up.
+    /// Starts as many as the plan says. The caller gets the processes before they can do anything
+    /// that needs tidying up.
     pub(crate) fn start(plan: &Plan, keep: impl FnOnce(Processes)) -> Result<Children, String> {
         let (processes, mut talks) = Processes::start(plan.processes)?;
         keep(processes);
@@ -59,7 +59,8 @@ impl Children {
     /// Waits for its end. All reads, in no order.
     pub(crate) fn end(&mut self) -> Result<Vec<Read>, String> {
         let mut all = Vec::new();
-        // One after the other: a child whose line does not fit into the pipe waits, its run is over.
+        // One after the other: a child whose line does not fit into the pipe waits, its run is
+        // over.
         for talk in &mut self.0 {
             match talk.hear()? {
                 Message::Read(reads) => all.extend(reads),
@@ -76,7 +77,8 @@ fn json(told: &impl Serialize) -> String {
 
 /// The child's whole life.
 pub(crate) fn live() -> Result<(), String> {
-    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this one.
+    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this
+    // one.
     ctrlc::set_handler(|| {}).map_err(|error| error.to_string())?;
     let told = lines_until_orphaned();
     let hear = || told.recv().map_err(|error| error.to_string());

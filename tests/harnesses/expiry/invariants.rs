@@ -1,8 +1,9 @@
 //! What must hold in each run, whatever the machine does meanwhile.
 //!
-//! A machine with too much to do is late, and lateness proves nothing. So nothing here goes by how long a read took,
-//! but by what it was told, and by what came before what: a wait for a load is an answer of its own kind, not a
-//! late one. Where a process was stopped for as long as a lease lasts, others may load, and that is not held against it.
+//! A machine with too much to do is late, and lateness proves nothing. So nothing here goes by how
+//! long a read took, but by what it was told, and by what came before what: a wait for a load is an
+//! answer of its own kind, not a late one. Where a process was stopped for as long as a lease
+//! lasts, others may load, and that is not held against it.
 
 use std::time::Duration;
 
@@ -46,7 +47,8 @@ fn one_load_at_a_time(outcome: &Outcome) -> Option<String> {
     is_broken.then(|| format!("{} loads at the same time", outcome.loads_at_once()))
 }
 
-/// Whether this read, which loaded, may have lost its lease: it was stopped, and so was who renews it.
+/// Whether this read, which loaded, may have lost its lease: it was stopped, and so was who renews
+/// it.
 fn may_have_lapsed(read: &Read) -> bool {
     read.took() >= LEASE_TTL
 }
@@ -75,17 +77,18 @@ pub(crate) fn most_loads_per_ttl(plan: &Plan, outcome: &Outcome) -> Option<f64> 
     match outcome.run {
         Run::Plain | Run::Grace => Some(1.0),
         Run::Early => most_early_loads(plan, outcome),
-        // Where the primary fails they are tried again and again, or with pauses that a TTL has nothing to do with.
+        // Where the primary fails they are tried again and again, or with pauses that a TTL has
+        // nothing to do with.
         _ => None,
     }
 }
 
 /// As many as chance brings in one of a million runs.
 ///
-/// In units of the load time `δ`, each of `n` reads in a `δ` begins a load when `-ln(u)` exceeds the time that is
-/// left. So the first does so when a time is left that has Gumbel's distribution about `ln(n)`; and that the times
-/// of `k` such loads add up to more than `x` has, by Chernoff's bound with `e^(x/2)`, a chance of at most
-/// `Γ(½)^k e^((k ln(n) - x)/2)`.
+/// In units of the load time `δ`, each of `n` reads in a `δ` begins a load when `-ln(u)` exceeds
+/// the time that is left. So the first does so when a time is left that has Gumbel's distribution
+/// about `ln(n)`; and that the times of `k` such loads add up to more than `x` has, by Chernoff's
+/// bound with `e^(x/2)`, a chance of at most `Γ(½)^k e^((k ln(n) - x)/2)`.
 fn most_early_loads(plan: &Plan, outcome: &Outcome) -> Option<f64> {
     /// `2 ln(Γ(½))`
     const LN_PI: f64 = 1.144_729_885_849_400_2;
@@ -150,11 +153,12 @@ fn stale_only_while_one_loads(outcome: &Outcome) -> Option<String> {
     (without > 0).then(|| format!("{without} reads served what is stale while nobody loaded"))
 }
 
-/// Early refresh leaves it to chance whether a record is loaded anew in time. What chance can't explain is a flaw.
+/// Early refresh leaves it to chance whether a record is loaded anew in time. What chance can't
+/// explain is a flaw.
 ///
-/// Each hit that was answered in time had made its random choice, and had begun a load with a chance of `e^(-left/δ)`.
-/// If these chances add up to [`SURE`] and nobody did, something is wrong, unless one had begun in time and
-/// was still at it in the end, because the machine was late.
+/// Each hit that was answered in time had made its random choice, and had begun a load with a
+/// chance of `e^(-left/δ)`. If these chances add up to [`SURE`] and nobody did, something is wrong,
+/// unless one had begun in time and was still at it in the end, because the machine was late.
 fn refreshed_before_it_expires(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let loads = outcome.loads();
     let hits: Vec<_> = outcome.reads().filter(|read| read.has(How::Hit)).collect();

@@ -1,12 +1,16 @@
-//! What happens when the TTL of a hot record is over: everyone waits, or nobody does.
+//! A harness of this project's tests, not an example to copy.
+//!
+//! It shows what happens when the TTL of a hot record ends: all readers wait for one load, or with
+//! early refresh or grace none does.
 //!
 //! ```text
 //! cargo run --release --example expiry
 //! ```
 //!
-//! A file each: `args` (the flags), `children` (the processes), `plan` (what processes tell each other), `workers` (the
-//! readers of one), `broken` (a store that must be found out), `outcome` (the figures of a run), `promise` (what must
-//! hold in it), `print` and `plot` (what came of it).
+//! One file each: `args` (the flags), `children` (the processes), `plan` (what processes tell each
+//! other), `workers` (the readers of one process), `broken` (a store with a fault that must be
+//! found), `outcome` (the figures of a run), `invariants` (what must hold in it), `print` and
+//! `plot` (the report).
 
 mod args;
 mod broken;

@@ -43,7 +43,8 @@ impl Outcome {
         self.reads().filter(|read| is_counted(read)).count()
     }
 
-    /// Those who loaded, in the order of the loads' beginnings, and their loads. Also who fetched the record.
+    /// Those who loaded, in the order of the loads' beginnings, and their loads. Also who fetched
+    /// the record.
     pub(crate) fn loads(&self) -> Vec<(&Read, Load)> {
         let loads = self.all.iter().filter_map(|read| Some((read, read.load?)));
         let mut loads: Vec<_> = loads.collect();
@@ -51,7 +52,8 @@ impl Outcome {
         loads
     }
 
-    /// By how many TTLs two loads are apart, on average, the other way round. `None` where there is one only.
+    /// By how many TTLs two loads are apart, on average, the other way round. `None` where there is
+    /// one only.
     pub(crate) fn loads_per_ttl(&self, plan: &Plan) -> Option<f64> {
         let loads = self.loads();
         let (first, last) = (loads.first()?.1, loads.last()?.1);

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{broken::Rule, instant::Instant};
 
-/// Of every cache here: the library's default. So long nobody tries again when a refresh has failed.
+/// Of every cache here: the library's default. So long nobody tries again when a refresh has
+/// failed.
 pub(crate) const LEASE_TTL: Duration = Duration::from_secs(2);
 
 /// What one process needs to know of all runs.

@@ -233,7 +233,8 @@ fn draw_loads(chart: &mut Chart<'_, '_>, outcome: &Outcome) -> Drawn<()> {
     Ok(())
 }
 
-/// Up to the next eighth of a power of ten, which is two pixels: equal heights take no room in the file.
+/// Up to the next eighth of a power of ten, which is two pixels: equal heights take no room in the
+/// file.
 fn rounded(seconds: f64) -> f64 {
     10_f64.powf((seconds.log10() * 8.0).ceil() / 8.0)
 }

@@ -1,4 +1,5 @@
-//! The readers of one process: its threads and its caches. Called by each child; knows nothing of other processes.
+//! The readers of one process: its threads and its caches. Called by each child; knows nothing of
+//! other processes.
 
 use std::{cell::Cell, io, sync::Arc, thread, time::Duration};
 

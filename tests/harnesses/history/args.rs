@@ -4,7 +4,8 @@ use clap::Parser;
 
 use crate::{broken::Break, fault_schedule::Only};
 
-/// Reads and writes a few records from many processes at once, and checks every lookup
+/// A harness of this project's tests, not an example to copy. It reads and writes
+/// a few records from many processes at once, and checks every lookup
 #[derive(Debug, Parser)]
 #[command(
     name = "history",
@@ -28,7 +29,7 @@ of other processes within that second are counted, and any other is a violation.
 
 Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
 
-Examples, each behind `cargo run --release --example history --`:
+Command lines, each after `cargo run --release --example history --`:
   --processes 4 --threads 8 --operations 1000000    a long run
   --calm --seconds 5                                without faults
   --break fill                                      what it finds where the protocol is broken
@@ -71,7 +72,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) grace: bool,
 
-    /// Keep records near in every process; what is read there may be late by 50 ms, but for what its process wrote
+    /// Keep records near in every process; what is read there may be late by 50 ms, but for what
+    /// its process wrote
     #[arg(long)]
     near: bool,
 

@@ -1,8 +1,8 @@
 //! Protocols with one rule broken, to see that the checker finds it.
 //!
-//! The library is left as it is: the proxies put the hash of a broken script in the place of the right one's, or
-//! another command in the place of one.
-//! Each broken script is the right one with a few words changed, so that it follows it.
+//! The library is left as it is: the proxies put the hash of a broken script in the place of the
+//! right one's, or another command in the place of one. Each broken script is the right one with a
+//! few words changed, so that it follows it.
 
 use cache_aside::scripts::{ACQUIRE, FILL, INVALIDATE, RELEASE, UNGUARD};
 use clap::ValueEnum;
@@ -13,7 +13,8 @@ use redis::{Connection, Script};
 pub(crate) enum Break {
     /// A fill doesn't look whether its token still stands in the lease
     Fill,
-    /// A load is shared by its key: whoever asks while it is under way joins it, also after an invalidation
+    /// A load is shared by its key: whoever asks while it is under way joins it, also after an
+    /// invalidation
     SingleFlight,
     /// The end of a write, its lapse, and an invalidation leave the nonce of a guard as it is
     Nonce,
@@ -30,7 +31,8 @@ pub(crate) struct Swap {
     pub(crate) broken: String,
 }
 
-/// Where a load that is under way is remembered beside its lease, and for how long if its process is lost.
+/// Where a load that is under way is remembered beside its lease, and for how long if its process
+/// is lost.
 const REMEMBER: &str = "redis.call('SET', KEYS[2] .. ':flying', ARGV[1], 'PX', 1000)\n";
 const FORGET: &str = "\
 if redis.call('GET', KEYS[2] .. ':flying') == ARGV[1] then

@@ -48,9 +48,9 @@ fn redis(url: &str) -> RedisBuilder {
         .probe_interval(Duration::from_millis(50))
 }
 
-/// Times so short that everything runs out now and then. Processes differ: in every other one a lease is not
-/// renewed, and so lapses under a slow load, and threads share connections; in every third one an update leaves the TTL as
-/// it is.
+/// Times so short that everything runs out now and then. Processes differ: in every other one a
+/// lease is not renewed, and so lapses under a slow load, and threads share connections; in every
+/// third one an update leaves the TTL as it is.
 fn build(plan: &Plan) -> Result<Cache, Error> {
     let connections = match plan.process % 2 {
         0 => plan.threads.div_ceil(4),

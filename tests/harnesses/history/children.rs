@@ -118,7 +118,8 @@ fn lost() -> String {
 
 /// The child's whole life.
 pub(crate) fn live() -> Result<(), String> {
-    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this one.
+    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this
+    // one.
     ctrlc::set_handler(|| {}).map_err(|error| error.to_string())?;
     let told = lines_until_orphaned();
     let hear = || told.recv().map_err(|error| error.to_string());

@@ -77,7 +77,8 @@ impl ClusterFault {
         }
     }
 
-    /// Whether a master doesn't answer for a while. After the others a lookup does without Redis by chance only.
+    /// Whether a master doesn't answer for a while. After the others a lookup does without Redis by
+    /// chance only.
     pub(crate) fn is_outage(self) -> bool {
         !matches!(
             self,

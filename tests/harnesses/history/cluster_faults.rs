@@ -1,4 +1,5 @@
-//! What happens to a cluster: in bursts, with calm in between, and each only after the cluster is well again.
+//! What happens to a cluster: in bursts, with calm in between, and each only after the cluster is
+//! well again.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -45,7 +46,7 @@ pub(crate) struct ClusterFaults<'a> {
 
 impl ClusterFaults<'_> {
     pub(crate) fn run_faults(mut self) -> Result<FaultReport, String> {
-        let mut chronicle = FaultReport::default();
+        let mut fault_report = FaultReport::default();
         let mut masters = self.masters()?;
         loop {
             let calm = if self.faults {
@@ -54,13 +55,13 @@ impl ClusterFaults<'_> {
                 LOOK_EVERY
             };
             let is_over = self.is_over_within(calm);
-            self.look(&mut chronicle, &mut masters, "nothing was done")?;
+            self.look(&mut fault_report, &mut masters, "nothing was done")?;
             if is_over || self.interrupted.load(SeqCst) {
-                return Ok(chronicle);
+                return Ok(fault_report);
             }
             if self.faults {
-                let burst = self.one(&mut chronicle)?;
-                self.look(&mut chronicle, &mut masters, burst)?;
+                let burst = self.one(&mut fault_report)?;
+                self.look(&mut fault_report, &mut masters, burst)?;
             }
         }
     }
@@ -68,7 +69,7 @@ impl ClusterFaults<'_> {
     /// Waits until all is well, and looks at who is master and at every key.
     fn look(
         &mut self,
-        chronicle: &mut FaultReport,
+        fault_report: &mut FaultReport,
         masters: &mut Vec<usize>,
         happened: &'static str,
     ) -> Result<(), String> {
@@ -80,7 +81,7 @@ impl ClusterFaults<'_> {
         for &mut master in masters {
             let node = &self.test_cluster.cluster.nodes[master];
             let mut node = connect(&node.admin_url()).map_err(trouble)?;
-            look_for_eternal_keys(&mut node, chronicle).map_err(trouble)?;
+            look_for_eternal_keys(&mut node, fault_report).map_err(trouble)?;
         }
         Ok(())
     }
@@ -103,7 +104,7 @@ impl ClusterFaults<'_> {
     }
 
     /// One burst, and what a lookup of a record of that master noticed. Returns its name.
-    fn one(&mut self, chronicle: &mut FaultReport) -> Result<&'static str, String> {
+    fn one(&mut self, fault_report: &mut FaultReport) -> Result<&'static str, String> {
         let only = if self.may_forget {
             self.only
         } else {
@@ -123,9 +124,9 @@ impl ClusterFaults<'_> {
             .and_then(|()| self.test_cluster.until_well(self.interrupted));
         let recovery = probe.end().filter(|_| burst.is_outage());
         outcome.map_err(|error| format!("{}: {error}", burst.name()))?;
-        *chronicle.bursts.entry(burst.name()).or_default() += 1;
+        *fault_report.bursts.entry(burst.name()).or_default() += 1;
         if let Some(time) = recovery {
-            let times = chronicle.recoveries.entry(burst.name()).or_default();
+            let times = fault_report.recoveries.entry(burst.name()).or_default();
             times.push(time);
         }
         Ok(burst.name())

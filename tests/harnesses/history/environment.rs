@@ -1,5 +1,5 @@
-//! Where a run takes place: two private servers, and a proxy for each process in front of the cache's one. Or
-//! a cluster in the place of that one, without proxies.
+//! Where a run takes place: two private servers, and a proxy for each process in front of the
+//! cache's one. Or a cluster in the place of that one, without proxies.
 
 use std::{
     io,

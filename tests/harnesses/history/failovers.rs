@@ -3,8 +3,8 @@
 //!
 //! Redis acknowledges a write before its replicas have it, so a replica that takes over may have a
 //! record that had been ended; and a master in whose place another one has come may answer until it
-//! hears of that. Both end with the life of the record. The fault schedule looks at the cluster now and
-//! then; what happened between two looks is known at the second one.
+//! hears of that. Both end with the life of the record. The fault schedule looks at the cluster now
+//! and then; what happened between two looks is known at the second one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use crate::plan::{Instant, Violation};
 
-/// For how long after a failover an answer may be stale, beyond the life of a record: what is on its way, and
-/// a busy machine.
+/// For how long after a failover an answer may be stale, beyond the life of a record: what is on
+/// its way, and a busy machine.
 pub(crate) const SLACK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Failovers {
@@ -48,7 +48,8 @@ pub(crate) struct Staleness {
 #[derive(Debug, Default)]
 pub(crate) struct Stale {
     pub(crate) lookups: u64,
-    /// For how long at most something newer had been settled when the lookup began, where that is known.
+    /// For how long at most something newer had been settled when the lookup began, where that is
+    /// known.
     pub(crate) longest: Duration,
     /// How long after the beginning of its failover the latest lookup began.
     pub(crate) latest: Duration,
@@ -65,7 +66,8 @@ impl Failovers {
         }
     }
 
-    /// Called after a look at all nodes, with what has happened since the look before if there are other masters now.
+    /// Called after a look at all nodes, with what has happened since the look before if there are
+    /// other masters now.
     pub(crate) fn looked(&self, took_over: Option<&'static str>) {
         let mut state = self.state.lock();
         let ended = Instant::now();

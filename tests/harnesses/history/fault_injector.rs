@@ -1,7 +1,7 @@
 //! What happens to the bytes between one process and the cache's server: nothing, most of the time.
 //!
-//! The fault schedule changes it, the proxy asks it about each piece that passes. Keeps a log of what it did to
-//! requests, for a report.
+//! The fault schedule changes it, the proxy asks it about each piece that passes. Keeps a log of
+//! what it did to requests, for a report.
 
 use std::{
     collections::VecDeque,
@@ -72,7 +72,7 @@ pub(crate) enum Fault {
 
 pub(crate) struct FaultInjector {
     process: usize,
-    /// What all look at; the lock is for storms.
+    /// Whether there are no faults now, so that most pieces pass without the lock.
     is_calm: AtomicBool,
     wire_faults: Mutex<WireFaults>,
     log: Arc<Log>,
@@ -165,7 +165,7 @@ impl Log {
     }
 
     fn note(&self, process: usize, fault: &Fault, piece: &[u8]) {
-        // As many as the last seconds of a wire_faults bring.
+        // As many as the last seconds of a burst of wire faults bring.
         const LONGEST: usize = 2000;
         let how = match fault {
             Fault::Delay(delay) => format!("held back for {delay:.1?}"),

@@ -1,7 +1,9 @@
-//! When faults happen: in bursts, with calm in between, so that most operations meet a cache that works.
+//! When faults happen: in bursts, with calm in between, so that most operations meet a cache that
+//! works.
 //!
-//! Storms on the wire happen to some processes and not others; what happens to the server, happens to all. In calm
-//! moments, and once more at the end, every key of the cache is looked at: it must have a TTL.
+//! Faults on the wire happen to some processes and not to others. Faults of the server happen to
+//! all. Between bursts, and once more at the end, the schedule looks at every key: it must have a
+//! TTL.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -29,7 +31,7 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) over: Receiver<()>,
 }
 
-/// What the fault schedule was.
+/// What the fault schedule did.
 #[derive(Debug, Default)]
 pub(crate) struct FaultReport {
     /// How often there was what.
@@ -52,18 +54,18 @@ pub(crate) enum Only {
 
 impl FaultSchedule<'_> {
     pub(crate) fn run_faults(mut self) -> Result<FaultReport, String> {
-        let mut chronicle = FaultReport::default();
-        let outcome = self.all_kinds(&mut chronicle);
-        // Whatever happened: nobody is left in a wire_faults.
+        let mut fault_report = FaultReport::default();
+        let outcome = self.all_kinds(&mut fault_report);
+        // Whatever happened, no process keeps faults on its wire.
         for fault_injector in self.injectors {
             fault_injector.clear();
         }
         self.server.thaw();
         outcome.map_err(|error| format!("the fault_schedule: {error}"))?;
-        Ok(chronicle)
+        Ok(fault_report)
     }
 
-    fn all_kinds(&mut self, chronicle: &mut FaultReport) -> RedisResult<()> {
+    fn all_kinds(&mut self, fault_report: &mut FaultReport) -> RedisResult<()> {
         let mut server = connect(&self.server.admin_url())?;
         loop {
             let calm = if self.faults {
@@ -72,13 +74,13 @@ impl FaultSchedule<'_> {
                 LOOK_EVERY
             };
             let is_over = self.is_over_within(calm);
-            look_for_eternal_keys(&mut server, chronicle)?;
+            look_for_eternal_keys(&mut server, fault_report)?;
             if is_over {
                 return Ok(());
             }
             if self.faults {
                 let burst = self.burst(&mut server)?;
-                *chronicle.bursts.entry(burst).or_default() += 1;
+                *fault_report.bursts.entry(burst).or_default() += 1;
             }
         }
     }
@@ -189,7 +191,7 @@ pub(crate) fn connect(url: &str) -> RedisResult<Connection> {
 
 pub(crate) fn look_for_eternal_keys(
     server: &mut Connection,
-    chronicle: &mut FaultReport,
+    fault_report: &mut FaultReport,
 ) -> RedisResult<()> {
     let mut cursor = 0_u64;
     loop {
@@ -206,10 +208,10 @@ pub(crate) fn look_for_eternal_keys(
             0 => Vec::new(),
             _ => ttls.query(server)?,
         };
-        chronicle.looked_at += keys.len() as u64;
+        fault_report.looked_at += keys.len() as u64;
         // -2: it has gone since.
         let eternal = keys.into_iter().zip(ttls).filter(|(_, ttl)| *ttl == -1);
-        chronicle.eternal.extend(eternal.map(|(key, _)| key));
+        fault_report.eternal.extend(eternal.map(|(key, _)| key));
         cursor = next;
         if cursor == 0 {
             return Ok(());

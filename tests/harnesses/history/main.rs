@@ -1,16 +1,21 @@
-//! The history checker: no lookup returns what was there before a write that had ended.
+//! A harness of this project's tests, not an example to copy.
+//!
+//! It checks histories: no lookup returns what was there before a write that had ended.
 //!
 //! ```text
 //! cargo run --release --example history -- --processes 4 --threads 8 --operations 1000000
 //! ```
 //!
-//! A file each: `args` (the flags), `environment` (servers and proxies), `run` (one run), `children` (the processes),
-//! `plan` (what processes tell each other), `workers` (the threads of one), `caches` (what they use), `reader` and
-//! `writer` (what they do), `primary` (what is true), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (what
-//! they do to bytes), `broken` (protocols that must be found out), `random`, and `print` (what came of it).
+//! One file each: `args` (the flags), `environment` (servers and proxies), `run` (one run),
+//! `children` (the processes), `plan` (what processes tell each other), `workers` (the threads of
+//! one process), `caches` (what they use), `reader` and `writer` (what they do), `primary` (what is
+//! true), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (what they do
+//! to bytes), `broken` (protocols with a fault that must be found), `random`, and `print` (the
+//! report).
 //!
-//! With an address that is moved, `moves` does that. On a cluster `test_cluster` in the place of servers and proxies, `burst` and `cluster_faults` (what happens to them), `probe` (for
-//! how long that shows), and `failovers` (which stale answers they explain).
+//! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
+//! proxies, `cluster_fault` and `cluster_faults` are what happens to it, `probe` measures for how
+//! long lookups notice, and `failovers` has the stale answers that failovers and moves explain.
 
 mod args;
 mod broken;
@@ -87,7 +92,7 @@ fn check(args: &Args) -> Result<ExitCode, String> {
     let outcome = run::run(args, &mut environment, &interrupted)?;
     print::report(&outcome, &environment)?.print()?;
     let is_clean = match &outcome.end {
-        End::Clean(tally) => tally.pending == 0 && outcome.chronicle.eternal.is_empty(),
+        End::Clean(tally) => tally.pending == 0 && outcome.fault_report.eternal.is_empty(),
         End::Violation(_) => false,
     };
     Ok(if is_clean {

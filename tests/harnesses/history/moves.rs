@@ -70,30 +70,30 @@ impl Pair {
         interrupted: &AtomicBool,
         over: &Receiver<()>,
     ) -> Result<FaultReport, String> {
-        let mut chronicle = FaultReport::default();
+        let mut fault_report = FaultReport::default();
         let mut next_move = Instant::now() + random.millis(500, 1500);
         loop {
             let is_over = over.recv_timeout(LOOK_EVERY / 4) != Err(RecvTimeoutError::Timeout);
-            let done = self.look(&mut chronicle, failovers).and_then(|()| {
+            let done = self.look(&mut fault_report, failovers).and_then(|()| {
                 if moves && !is_over && Instant::now() >= next_move {
                     let cut_off = random.one_in(2).then(|| random.millis(500, 2000));
                     let name = self.swap(cut_off, failovers)?;
-                    *chronicle.bursts.entry(name).or_default() += 1;
+                    *fault_report.bursts.entry(name).or_default() += 1;
                     next_move = Instant::now() + random.millis(1000, 3000);
                 }
                 Ok(())
             });
             done.map_err(|error| format!("moving the address: {error}"))?;
             if is_over || interrupted.load(SeqCst) {
-                return Ok(chronicle);
+                return Ok(fault_report);
             }
         }
     }
 
-    fn look(&self, chronicle: &mut FaultReport, failovers: &Failovers) -> RedisResult<()> {
+    fn look(&self, fault_report: &mut FaultReport, failovers: &Failovers) -> RedisResult<()> {
         failovers.looked(None);
         let master = &self.servers[self.master];
-        look_for_eternal_keys(&mut connect(&master.admin_url())?, chronicle)
+        look_for_eternal_keys(&mut connect(&master.admin_url())?, fault_report)
     }
 
     /// Makes the replica the master and the master its replica, at once or after it was cut off for

@@ -1,4 +1,5 @@
-//! In the place of `test_cluster.rs` where the crate was built without clusters. There is never a value of this kind.
+//! In the place of `test_cluster.rs` where the crate was built without clusters. There is never a
+//! value of this kind.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,4 +1,5 @@
-//! What every process of a run is told, and what it tells in return. All of it travels as lines of JSON.
+//! What every process of a run is told, and what it tells in return. All of it travels as lines of
+//! JSON.
 
 use std::time::{Duration, SystemTime};
 
@@ -159,9 +160,11 @@ pub(crate) struct Violation {
     pub(crate) stale_since: Option<Instant>,
 }
 
-/// An instant that means the same in all processes: microseconds since the epoch, by the system's clock.
+/// An instant that means the same in all processes: microseconds since the epoch, by the system's
+/// clock.
 ///
-/// Good for a report only: what came before what is decided by what threads knew, and not by clocks.
+/// Good for a report only: what came before what is decided by what threads knew, and not by
+/// clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Instant(u64);
 

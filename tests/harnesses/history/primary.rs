@@ -6,7 +6,8 @@
 //! trail:k     what the latest writes of it were, for a report, and for how long an answer was stale
 //! ```
 //!
-//! One connection a thread. If this store fails there is nothing to check against, so that is a panic.
+//! One connection a thread. If this store fails there is nothing to check against, so that is a
+//! panic.
 
 use redis::{Client, Connection, RedisResult, Script, cmd};
 use serde::{Deserialize, Serialize};
@@ -77,8 +78,8 @@ impl Primary {
         number.unwrap_or(0)
     }
 
-    /// A write has ended, and no lookup that starts from now on may find anything older; with `settled` 0, it
-    /// has ended and promises nothing.
+    /// A write has ended, and no lookup that starts from now on may find anything older; with
+    /// `settled` 0, it has ended and promises nothing.
     pub(crate) fn note(&mut self, key: &str, settled: u64, event: &Event) {
         let text = serde_json::to_string(event).expect("an event is plain data");
         let mut call = self.settle.prepare_invoke();
@@ -114,7 +115,8 @@ fn must<T>(answer: RedisResult<T>) -> T {
     answer.expect("the primary store answers")
 }
 
-/// Whether this version says that there is no such record. Version 0 is what was there before the first write.
+/// Whether this version says that there is no such record. Version 0 is what was there before the
+/// first write.
 pub(crate) fn is_deletion(version: u64) -> bool {
     version.is_multiple_of(DELETED_EVERY)
 }

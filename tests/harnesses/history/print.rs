@@ -53,7 +53,7 @@ pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Pag
     let seconds = outcome.time.as_secs_f64();
     let operations = outcome.operations;
     page.row("Operations", &format!("{operations} in {seconds:.1} s"));
-    let bursts = outcome.chronicle.bursts.iter();
+    let bursts = outcome.fault_report.bursts.iter();
     for (number, (name, times)) in bursts.enumerate() {
         let label = if number == 0 { "Bursts of faults" } else { "" };
         page.row(label, &format!("{times:>4} {name}"));
@@ -72,8 +72,8 @@ pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Pag
         End::Clean(tally) => {
             figures(&mut page, tally);
             page.line("");
-            let eternal = &outcome.chronicle.eternal;
-            let looked_at = outcome.chronicle.looked_at;
+            let eternal = &outcome.fault_report.eternal;
+            let looked_at = outcome.fault_report.looked_at;
             page.row(
                 "Keys without a TTL",
                 &match eternal.first() {
@@ -95,7 +95,7 @@ pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Pag
 
 /// For how long lookups did without Redis, by what had happened.
 fn recoveries(page: &mut Page, outcome: &Outcome) {
-    let recoveries = outcome.chronicle.recoveries.iter();
+    let recoveries = outcome.fault_report.recoveries.iter();
     for (number, (name, times)) in recoveries.enumerate() {
         let label = ["Redis was back after", "  median, at most"];
         let label = label.get(number).unwrap_or(&"");

@@ -31,7 +31,8 @@ impl Probe {
         Probe { stop, thread }
     }
 
-    /// From the start until the first lookup after the last one that did without Redis. `None`: none did.
+    /// From the start until the first lookup after the last one that did without Redis. `None`:
+    /// none did.
     pub(crate) fn end(self) -> Option<Duration> {
         self.stop.store(true, SeqCst);
         self.thread.join().ok().flatten()
@@ -41,7 +42,8 @@ impl Probe {
 fn read(cache: &Cache, id: &str, stop: &AtomicBool) -> Option<Duration> {
     let start = Instant::now();
     let (mut is_degraded, mut back) = (false, None);
-    // Never ended while it does without Redis: who ends it waits until the cluster is well, and that is to be seen.
+    // Never ended while it does without Redis: who ends it waits until the cluster is well, and
+    // that is to be seen.
     let patience = Duration::from_secs(30);
     while !stop.load(SeqCst) || (is_degraded && start.elapsed() < patience) {
         let lookup = cache.get(id, |id| {

@@ -1,7 +1,8 @@
 //! The wire between one process and the cache's server.
 //!
-//! A request that is held back still arrives, though its client has given up and closed: the server's end of the
-//! connection stays open until everything has been delivered, and the replies that nobody wants are read.
+//! A request that is held back still arrives, though its client has given up and closed: the
+//! server's end of the connection stays open until everything has been delivered, and the replies
+//! that nobody wants are read.
 
 use std::{
     io::{self, Read, Write},
@@ -135,7 +136,8 @@ impl Lane {
                 Some(fault) => self.suffer(&fault, &piece),
             };
             if let Err(failure) = passed {
-                // A client that is gone is no reason to disturb the server: what is on its way to it arrives.
+                // A client that is gone is no reason to disturb the server: what is on its way to
+                // it arrives.
                 if self.direction == Direction::Request {
                     self.cut()?;
                     return Err(failure);

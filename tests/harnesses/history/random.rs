@@ -1,11 +1,12 @@
 //! Numbers by chance, the same for the same seed.
 //!
-//! What threads make of them is up to the scheduler, so a seed repeats the choices of a run and not the run.
+//! What threads make of them is up to the scheduler, so a seed repeats the choices of a run and not
+//! the run.
 
 use std::{thread, time::Duration};
 
-/// `SplitMix64`, by G. Steele, D. Lea and C. Flood, "Fast Splittable Pseudorandom Number Generators",
-/// OOPSLA '14.
+/// `SplitMix64`, by G. Steele, D. Lea and C. Flood, "Fast Splittable Pseudorandom Number
+/// Generators", OOPSLA '14.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 

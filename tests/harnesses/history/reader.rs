@@ -1,7 +1,8 @@
 //! One lookup, and the check of its answer.
 //!
-//! What must not be older is asked for **before** the lookup begins. A record that is found carries its version.
-//! Where none is found, some version must say so that is not too old and had been committed by the end.
+//! What must not be older is asked for **before** the lookup begins. A record that is found carries
+//! its version. Where none is found, some version must say so that is not too old and had been
+//! committed by the end.
 
 use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 

@@ -1,4 +1,4 @@
-//! One run from its start to its end: children at work under changing fault schedule.
+//! One run from its start to its end: children at work under a fault schedule.
 
 use std::{
     io::{self, IsTerminal},
@@ -34,7 +34,7 @@ pub(crate) struct Outcome {
     pub(crate) operations: u64,
     pub(crate) time: Duration,
     pub(crate) end: End,
-    pub(crate) chronicle: FaultReport,
+    pub(crate) fault_report: FaultReport,
     /// Stale answers after failovers.
     pub(crate) staleness: Staleness,
 }
@@ -69,7 +69,7 @@ pub(crate) fn run(
         let found = talk.until_done(Bar::of(args));
         let time = began.elapsed();
         drop(blowing);
-        let chronicle = fault_schedule
+        let fault_report = fault_schedule
             .join()
             .map_err(|_| "the fault_schedule panicked")??;
         // By its last look all is known.
@@ -81,7 +81,7 @@ pub(crate) fn run(
             operations: talk.done.iter().sum(),
             time,
             end,
-            chronicle,
+            fault_report,
             staleness: talk.staleness,
         })
     })

@@ -5,8 +5,8 @@ use crate::broken::Swap;
 /// Rewrites one connection's requests, whatever the pieces in which they come.
 pub(crate) struct Rewriter {
     swaps: Vec<Swap>,
-    /// The end of what came, where one may have begun. A whole request ends with a line break, so nothing
-    /// is held back that the server waits for.
+    /// The end of what came, where one may have begun. A whole request ends with a line break, so
+    /// nothing is held back that the server waits for.
     held: Vec<u8>,
 }
 

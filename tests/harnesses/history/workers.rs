@@ -30,7 +30,8 @@ pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
 /// How often the parent hears of progress.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// How long invalidations may wait after the faults have ended: many times the longest pause between probes.
+/// How long invalidations may wait after the faults have ended: many times the longest pause
+/// between probes.
 const CALM_AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) struct Workers {
@@ -102,8 +103,8 @@ impl Workers {
         })
     }
 
-    /// Does this process's operations; `tell` hears now and then how many are done, and which answers were stale.
-    /// The first violation ends it.
+    /// Does this process's operations; `tell` hears now and then how many are done, and which
+    /// answers were stale. The first violation ends it.
     pub(crate) fn work(
         &self,
         tell: impl Fn(&Message) -> Result<(), String>,

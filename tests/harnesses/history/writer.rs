@@ -1,7 +1,8 @@
 //! One write: the commit, a pause, and what the cache is told.
 //!
-//! Once a call has succeeded, all versions up to the writer's own are settled: they were committed before it
-//! was sent. A call that failed settles nothing, but obliges this process not to read what it could not end.
+//! Once a call has succeeded, all versions up to the writer's own are settled: they were committed
+//! before it was sent. A call that failed settles nothing, but obliges this process not to read
+//! what it could not end.
 
 use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
@@ -22,7 +23,8 @@ enum Call {
     UpdateField,
 }
 
-/// Where there are writers in all processes, the same field may be set by two at once, so no `update_field`.
+/// Where there are writers in all processes, the same field may be set by two at once, so no
+/// `update_field`.
 const BY_ALL: [Call; 3] = [Call::Invalidate, Call::Write, Call::Update];
 const BY_ONE: [Call; 5] = [
     Call::Invalidate,
@@ -85,7 +87,8 @@ impl Worker<'_> {
     fn guarded(&mut self, row: &Row) -> (u64, Result<(), Error>) {
         let (primary, random) = (&mut self.primary, &mut self.random);
         let written = self.workers.cache.write(&row.id, || {
-            // Now and then so long that many others read and write meanwhile, and longer than its guard lasts.
+            // Now and then so long that many others read and write meanwhile, and longer than its
+            // guard lasts.
             let longest = if random.one_in(6) { 40 } else { 2 };
             random.pause(longest);
             let version = primary.commit(&row.id);
@@ -97,7 +100,8 @@ impl Worker<'_> {
         (written.into_value(), told)
     }
 
-    /// Commits, and tells the cache then. A version that deletes the record leaves nothing to update.
+    /// Commits, and tells the cache then. A version that deletes the record leaves nothing to
+    /// update.
     fn committed_first(&mut self, row: &Row, call: Call) -> (u64, Call, Result<(), Error>) {
         let version = self.primary.commit(&row.id);
         self.random.pause(1);

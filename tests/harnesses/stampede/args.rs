@@ -4,7 +4,8 @@ use clap::Parser;
 
 use crate::plan::Primary;
 
-/// Lets many readers ask for one cold record at the same moment, and measures what happens
+/// A harness of this project's tests, not an example to copy. It lets many readers
+/// ask for one cold record at the same moment, and measures what happens
 #[derive(Debug, Parser)]
 #[command(
     name = "stampede",
@@ -16,7 +17,7 @@ Instants of different processes are compared by the system's clock: don't set it
 Without --redis-url a private redis-server is started on a free port, and ended after the run.
 With it, keys of the run's own are used, and removed after the run.
 
-Examples, each behind `cargo run --release --example stampede --`:
+Command lines, each after `cargo run --release --example stampede --`:
   --processes 4 --threads 50                   one load for 200 readers
   --processes 4 --threads 50 --no-protection   what it is good for
   --processes 8 --threads 50 --tracking        woken at its end, instead of polling

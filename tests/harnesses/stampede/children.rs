@@ -31,8 +31,8 @@ enum Message {
 pub(crate) struct Children(Vec<Talk>);
 
 impl Children {
-    /// Starts as many as the plan says, and waits until all have connected. The caller gets the processes
-    /// before they can do anything that needs tidying up.
+    /// Starts as many as the plan says, and waits until all have connected. The caller gets the
+    /// processes before they can do anything that needs tidying up.
     pub(crate) fn start(plan: &Plan, keep: impl FnOnce(Processes)) -> Result<Children, String> {
         let plan_line = serde_json::to_string(plan).expect("a plan is plain data");
         let (processes, talks) = Processes::start(plan.processes)?;
@@ -61,7 +61,8 @@ impl Children {
         for talk in &mut self.0 {
             talk.tell("go")?;
         }
-        // One after the other: a child whose line does not fit into the pipe waits, its round is over.
+        // One after the other: a child whose line does not fit into the pipe waits, its round is
+        // over.
         self.0
             .iter_mut()
             .map(|talk| match talk.hear()? {
@@ -74,7 +75,8 @@ impl Children {
 
 /// The child's whole life.
 pub(crate) fn live() -> Result<(), String> {
-    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this one.
+    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this
+    // one.
     ctrlc::set_handler(|| {}).map_err(|error| error.to_string())?;
     let told = lines_until_orphaned();
     let hear = || told.recv().map_err(|error| error.to_string());

@@ -17,7 +17,8 @@ pub(crate) struct Figures {
     pub(crate) until_all_answered: Spread,
     /// Of each reader.
     pub(crate) answer: Spread,
-    /// From the end of a load to the answer of those who did not run it: in the process that loaded, …
+    /// From the end of a load to the answer of those who did not run it: in the process that
+    /// loaded, …
     pub(crate) wake_up_here: Spread,
     /// … and in the others.
     pub(crate) wake_up_elsewhere: Spread,
@@ -57,8 +58,8 @@ impl Figures {
         self.trouble = self.trouble.take().or(trouble);
     }
 
-    /// The delay of one reader: since its own load, or since the latest that ended before its answer. Where
-    /// each process loads in turn, that is its own process's.
+    /// The delay of one reader: since its own load, or since the latest that ended before its
+    /// answer. Where each process loads in turn, that is its own process's.
     fn add_delay(&mut self, process: usize, reader: &Reader, loads: &[(Instant, usize)]) {
         if let Some(ended) = reader.load_ended {
             self.fill.add(reader.answered.since(ended));

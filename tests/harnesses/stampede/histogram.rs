@@ -7,8 +7,8 @@ use crate::page::Page;
 /// With labels and counts, no wider than a terminal of 80 columns.
 const WIDEST: usize = 40;
 
-/// Bins that grow, up to 10, 20, 50, 100, 200, … µs: for delays that lie orders of magnitude apart. Those of
-/// the process that loaded are told from those of the others.
+/// Bins that grow, up to 10, 20, 50, 100, 200, … µs: for delays that lie orders of magnitude apart.
+/// Those of the process that loaded are told from those of the others.
 pub(crate) fn growing(page: &mut Page, here: &[Duration], elsewhere: &[Duration]) {
     bins(page, &steps().collect::<Vec<_>>(), here, elsewhere);
     if !elsewhere.is_empty() {

@@ -1,12 +1,14 @@
-//! The stampede harness: many readers, one cold key, and what it costs.
+//! A harness of this project's tests, not an example to copy.
+//!
+//! It lets many readers ask for one cold key at once, and measures what that costs.
 //!
 //! ```text
 //! cargo run --release --example stampede -- --processes 4 --threads 50
 //! ```
 //!
-//! A file each: `args` (the flags), `environment` (the server and its counters), `workers` (the readers of one process), `children`
-//! (further processes), `plan` (what processes tell each other), `unprotected` (for comparison), `figures`,
-//! `print` and `histogram` (what came of it).
+//! One file each: `args` (the flags), `environment` (the server and its counters), `workers` (the
+//! readers of one process), `children` (further processes), `plan` (what processes tell each
+//! other), `unprotected` (for comparison), `figures`, `print` and `histogram` (the report).
 
 mod args;
 #[path = "../support/child.rs"]

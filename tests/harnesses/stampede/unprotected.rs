@@ -1,7 +1,7 @@
 //! Cache-aside as it is often written: look, load on a miss, write back. Nothing stops a stampede.
 //!
-//! For comparison only. It has as many connections as the cache has by default, so that the difference lies
-//! in the protocol alone.
+//! For comparison only. It has as many connections as the cache has by default, so that the
+//! difference lies in the protocol alone.
 
 use std::io;
 

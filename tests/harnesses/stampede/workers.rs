@@ -1,7 +1,7 @@
 //! The readers of one process: its threads, its cache, and one round of them.
 //!
-//! All threads of a round wait at a gate before any of them asks, so that they miss together. Called by the
-//! only process of a run, or by each child. Knows nothing of other processes.
+//! All threads of a round wait at a gate before any of them asks, so that they miss together.
+//! Called by the only process of a run, or by each child. Knows nothing of other processes.
 
 use std::{cell::Cell, io, thread, time::Duration};
 
@@ -48,8 +48,8 @@ impl Workers {
         Ok(Workers { plan, way })
     }
 
-    /// Runs one round. `ready` is called when all readers stand at the gate, and the gate opens when it
-    /// returns.
+    /// Runs one round. `ready` is called when all readers stand at the gate, and the gate opens
+    /// when it returns.
     pub(crate) fn round(
         &self,
         round: u32,
@@ -57,8 +57,9 @@ impl Workers {
     ) -> Result<Seen, String> {
         let id = Plan::id(round);
         let trouble = Mutex::new(None);
-        // Nothing is ever sent: a thread gets through when the sender is gone. So the gate opens on every
-        // way out of the scope, also where a thread can't be started, and nobody stands there for ever.
+        // Nothing is ever sent: a thread gets through when the sender is gone. So the gate opens on
+        // every way out of the scope, also where a thread can't be started, and nobody stands there
+        // for ever.
         let (closed, gate) = channel::bounded::<()>(0);
         let readers = crossbeam::scope(|scope| {
             let closed = closed;
@@ -72,7 +73,8 @@ impl Workers {
                     drop(arrived);
                     let _ = gate.recv();
                     let read = self.read(id, trouble);
-                    // A thread that ends takes time from those that are still waking up, and in a server none does.
+                    // A thread that ends takes time from those that are still waking up, and in a
+                    // server none does.
                     answered.wait();
                     read
                 });

@@ -1,4 +1,5 @@
-//! A process and the parent it works for: lines on stdin from there, lines of JSON on stdout to there.
+//! A process and the parent it works for: lines on stdin from there, lines of JSON on stdout to
+//! there.
 
 use std::{
     io::{self, Write},

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the epoch, by the system's clock.
 ///
-/// [`std::time::Instant`] is steadier, but it can't leave its process. If somebody sets the clock during a
-/// run, that run's figures are wrong.
+/// [`std::time::Instant`] is steadier, but it can't leave its process. If somebody sets the clock
+/// during a run, that run's figures are wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Instant(u64);
 

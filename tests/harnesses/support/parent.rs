@@ -1,7 +1,8 @@
-//! A process and the further ones that work for it: the other side of what [`child`](crate::child) does.
+//! A process and the further ones that work for it: the other side of what [`child`](crate::child)
+//! does.
 //!
-//! Lines on their stdin, and on their stdout lines of JSON, each an `Ok` with a message or an `Err` that says why the
-//! child can't go on.
+//! Lines on their stdin, and on their stdout lines of JSON, each an `Ok` with a message or an `Err`
+//! that says why the child can't go on.
 
 use std::{
     env,

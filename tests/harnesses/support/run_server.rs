@@ -1,7 +1,7 @@
 //! Where a run takes place: a Redis server, private or given, and keys of the run's own.
 //!
-//! Guarantees that nothing stays behind, also after Ctrl-C: further processes are ended, then a private
-//! server too, or in a given one the keys are removed.
+//! Guarantees that nothing stays behind, also after Ctrl-C: further processes are ended, then a
+//! private server too, or in a given one the keys are removed.
 
 use std::{
     mem, process,
@@ -27,7 +27,7 @@ pub(crate) struct RunServer {
     /// For people.
     pub(crate) description: String,
     /// For whoever looks at the server from outside.
-    #[allow(dead_code, reason = "not every example does")]
+    #[allow(dead_code, reason = "not every harness does")]
     pub(crate) admin: Client,
     mess: Arc<Mutex<Option<Mess>>>,
 }
@@ -41,8 +41,8 @@ struct Mess {
 }
 
 impl RunServer {
-    /// Starts a private server, or connects to the one that was given. `name` begins the prefix; `ids`: what the run will
-    /// cache.
+    /// Starts a private server, or connects to the one that was given. `name` begins the prefix;
+    /// `ids`: what the run will cache.
     pub(crate) fn prepare(
         name: &str,
         given: Option<&str>,
