@@ -1,7 +1,7 @@
 //! What a lookup allocates, from the call to its return, beside the bare call of redis-rs.
 //!
-//! `cargo bench --bench allocations` prints it. Counted on the calling thread, as the median of some calls after others
-//! that warmed up: a buffer that grows once is not what a call costs.
+//! `cargo bench --bench allocations` prints it. Counted on the calling thread, as the median of
+//! some calls after others that warmed up: a buffer that grows once is not what a call costs.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -1,8 +1,10 @@
-//! What each call costs beside its bare counterpart: the same commands by redis-rs on one held connection.
+//! What each call costs beside its bare counterpart: the same commands by redis-rs on one held
+//! connection.
 //!
-//! `cargo bench` starts a private server on a loopback port, measures each pair with criterion, and ends with
-//! a table of ratios (`cargo bench --bench cost -- ratios`: the table alone). Those are taken from interleaved calls, because a noisy machine shifts everything it
-//! runs in one second and nothing that it ran in the second before.
+//! `cargo bench` starts a private server on a loopback port, measures each pair with criterion, and
+//! ends with a table of ratios (`cargo bench --bench cost -- ratios`: the table alone). Those are
+//! taken from interleaved calls, because a noisy machine shifts everything it runs in one second
+//! and nothing that it ran in the second before.
 
 #[path = "support/bare.rs"]
 mod bare;

@@ -1,9 +1,10 @@
-//! What a near hit costs, beside a bare `get` of the map it is kept in and beside a hit over the wire; how many of them two
-//! threads get; and how late those are who wait for a load of another process.
+//! What a near hit costs, beside a bare `get` of the map it is kept in and beside a hit over the
+//! wire; how many of them two threads get; and how late those are who wait for a load of another
+//! process.
 //!
-//! `cargo bench --bench near` prints all three. The calls take turns, since a noisy machine shifts everything it runs in one
-//! second and nothing that it ran in the second before; and those that are too short for a clock are timed a thousand at a
-//! time.
+//! `cargo bench --bench near` prints all three. The calls take turns, since a noisy machine shifts
+//! everything it runs in one second and nothing that it ran in the second before; and those that
+//! are too short for a clock are timed a thousand at a time.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -129,8 +130,8 @@ fn hits() {
     println!("\na near hit is {:.0} times as fast as a hit", hit / near);
 }
 
-/// What one thread gets out of it, and what two do at once. Of all rounds the fastest tenth: in the others one of the
-/// threads had no core of its own for some time, and so the other no company.
+/// What one thread gets out of it, and what two do at once. Of all rounds the fastest tenth: in the
+/// others one of the threads had no core of its own for some time, and so the other no company.
 fn threads() {
     const ROUNDS: usize = 2_000;
     let server = Server::start_on_port();
@@ -164,7 +165,8 @@ fn threads() {
     }
 }
 
-/// What a call takes when so many threads call at once, from when the last of them begins until the last has ended.
+/// What a call takes when so many threads call at once, from when the last of them begins until the
+/// last has ended.
 fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f64 {
     const CALLS: u16 = 3_000;
     let here = AtomicU32::new(0);

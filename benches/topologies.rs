@@ -1,8 +1,10 @@
-//! What the calls cost where the server is another one than a single one by TCP: by its socket, by TLS, behind sentinels, and
-//! a cluster, whose replicas are waited for or are not. (Replicas that share its cores with the server take their part of them.)
+//! What the calls cost where the server is another one than a single one by TCP: by its socket, by
+//! TLS, behind sentinels, and a cluster, whose replicas are waited for or are not. (Replicas that
+//! share its cores with the server take their part of them.)
 //!
-//! `cargo bench --bench topologies --all-features` starts private servers on loopback ports and prints a table. The calls are
-//! interleaved, because a noisy machine shifts everything it runs in one second and nothing that it ran in the second before.
+//! `cargo bench --bench topologies --all-features` starts private servers on loopback ports and
+//! prints a table. The calls are interleaved, because a noisy machine shifts everything it runs in
+//! one second and nothing that it ran in the second before.
 
 #[path = "../tests/support/cluster.rs"]
 mod cluster;
@@ -44,7 +46,8 @@ const PLACES: [&str; 7] = [
 
 struct Place {
     cache: Cache,
-    /// To the server that has the record: how soon that answers has to do with the core that it happens to be on.
+    /// To the server that has the record: how soon that answers has to do with the core that it
+    /// happens to be on.
     bare: RefCell<Connection>,
 }
 
@@ -85,7 +88,8 @@ fn at_each(
     )
 }
 
-/// The medians of hits, and of the same command bare: in turn, since servers move from core to core.
+/// The medians of hits, and of the same command bare: in turn, since servers move from core to
+/// core.
 fn hits_beside_bare(
     places: &[Place; PLACES.len()],
     rounds: usize,

@@ -1,8 +1,10 @@
-//! How cost grows: with the size of records, with the number of ids, and with the caches on one pool.
+//! How cost grows: with the size of records, with the number of ids, and with the caches on one
+//! pool.
 //!
-//! `cargo bench --bench growth` takes about two minutes. It prints a table for each, writes them to `benches/growth.md`, and
-//! draws `benches/growth.svg`. Under each column stands its exponent: 0 where a figure doesn't grow, 1 where it grows
-//! as what is varied does. Nothing may grow faster; where something does, this ends with 1.
+//! `cargo bench --bench growth` takes about two minutes. It prints a table for each, writes them to
+//! `benches/growth.md`, and draws `benches/growth.svg`. Under each column stands its exponent: 0
+//! where a figure doesn't grow, 1 where it grows as what is varied does. Nothing may grow faster;
+//! where something does, this ends with 1.
 //!
 //! A file each: `sizes`, `ids` and `caches` measure; `table` has the exponents, `plot` the picture.
 

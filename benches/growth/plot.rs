@@ -1,4 +1,5 @@
-//! The times as a picture: a panel for each table, all axes logarithmic, so that a power is a straight line.
+//! The times as a picture: a panel for each table, all axes logarithmic, so that a power is a
+//! straight line.
 
 use std::{error::Error, ops::Range, path::Path};
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-/// Noise, and memory that is farther from the processor, make a straight line steeper: the bare calls' too, to 1.12.
+/// Noise, and memory that is farther from the processor, make a straight line steeper: the bare
+/// calls' too, to 1.12.
 const LINEAR: f64 = 1.25;
 
 pub(crate) struct Table {

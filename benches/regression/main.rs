@@ -1,10 +1,12 @@
-//! The regression guard: ratios of ours to bare in the same run, each against a recorded bound.
+//! Regressions: ratios of this library to the same work without it, measured in one run, each
+//! against a recorded bound.
 //!
-//! `cargo run --release -p guard` takes a few seconds. Its status is 1 if a bound is exceeded three
-//! times in a row. It never judges absolute times, which depend on the machine.
+//! `cargo bench -p regression` takes a few seconds. So does `cargo bench --bench regression`, after
+//! a longer build. Its status is 1 if a bound is exceeded three times in a row. It judges no
+//! absolute times, because those depend on the machine.
 //!
-//! A file each: `calls` (hits, misses, invalidations), `near`, `batch` and `shared_connections` measure; here are the bounds and the
-//! verdict.
+//! `calls` (hits, misses, invalidations), `near`, `batch` and `shared_connections` measure. This
+//! file has the bounds and the verdict.
 
 #[path = "../support/bare.rs"]
 mod bare;
@@ -34,8 +36,8 @@ enum Limit {
 
 use Limit::{AtLeast, AtMost};
 
-/// Room for noise: a quarter or more of what was measured. One more round trip costs more than that: it adds 0.3 to a miss,
-/// and 1 to a hit or an invalidation. So does a sleep of any length.
+/// Room for noise: a quarter or more of what was measured. One more round trip costs more than
+/// that: it adds 0.3 to a miss, and 1 to a hit or an invalidation. So does a sleep of any length.
 const HIT: Bound = Bound {
     name: "hit, to a bare HGETALL",
     measured: 1.0,
@@ -51,7 +53,8 @@ const INVALIDATE: Bound = Bound {
     measured: 1.11,
     limit: AtMost(1.6),
 };
-/// Both from warm caches of the processor, and so farther apart than the bench `near` finds them between other work.
+/// Both from warm caches of the processor, and so farther apart than the bench `near` finds them
+/// between other work.
 const NEAR: Bound = Bound {
     name: "near hit, to a bare get of `quick_cache` and a look at the clock",
     measured: 1.74,
@@ -82,21 +85,22 @@ const MEASURES: [Measure; 4] = [
 const TRIES: u32 = 3;
 
 fn main() -> ExitCode {
-    // With `--short` it shows that it runs, and judges nothing.
-    let in_earnest = !std::env::args().any(|arg| arg == "--short");
+    // `cargo test --benches` runs it too. Then it measures little and judges nothing.
+    let in_earnest = std::env::args().any(|arg| arg == "--bench");
     println!("| ratio | recorded | bound | now | |\n|---|---:|---:|---:|---|");
     let exceeded = MEASURES
         .iter()
         .map(|(measure, bounds)| judge(in_earnest, *measure, bounds))
         .sum::<usize>();
     if exceeded > 0 && in_earnest {
-        eprintln!("guard: {exceeded} of the bounds exceeded, {TRIES} times each");
+        eprintln!("regression: {exceeded} of the bounds exceeded, {TRIES} times each");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
-/// Of a measure's ratios the best in up to three tries; how many of them are beyond their bounds in each.
+/// Of a measure's ratios the best in up to three tries; how many of them are beyond their bounds in
+/// each.
 fn judge(in_earnest: bool, measure: fn(bool) -> Vec<f64>, bounds: &[Bound]) -> usize {
     let mut best: Option<Vec<f64>> = None;
     for attempt in 1..=if in_earnest { TRIES } else { 1 } {
@@ -117,7 +121,7 @@ fn judge(in_earnest: bool, measure: fn(bool) -> Vec<f64>, bounds: &[Bound]) -> u
         }
         for (bound, now) in beyond() {
             eprintln!(
-                "guard: {}: {now:.2} after {attempt} of {TRIES} tries",
+                "regression: {}: {now:.2} after {attempt} of {TRIES} tries",
                 bound.name
             );
         }

@@ -1,5 +1,5 @@
-//! Near hits, beside a `get` of the map they are kept in and the one look at the clock that they take: what that costs is
-//! the machine's.
+//! Near hits, beside a `get` of the map they are kept in and the one look at the clock that they
+//! take: what that costs is the machine's.
 
 use std::{
     hint::black_box,

@@ -1,4 +1,5 @@
-//! What it costs the server when records expire by themselves, evenly over some seconds, with and without listeners.
+//! What it costs the server when records expire by themselves, evenly over some seconds, with and
+//! without listeners.
 
 use std::{thread, time::Duration};
 

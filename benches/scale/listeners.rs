@@ -1,4 +1,5 @@
-//! Connections that listen as a near cache's does, and a thread that reads what is pushed to them and counts it.
+//! Connections that listen as a near cache's does, and a thread that reads what is pushed to them
+//! and counts it.
 
 use std::{
     cell::Cell,
@@ -34,7 +35,8 @@ pub(crate) struct Heard {
     pub(crate) bytes: u64,
 }
 
-/// The three prefixes for which a cache asks: of its records, and of their leases, whichever hash tag those have.
+/// The three prefixes for which a cache asks: of its records, and of their leases, whichever hash
+/// tag those have.
 pub(crate) fn as_a_cache(prefix: &str) -> Vec<String> {
     vec![
         prefix.to_owned(),

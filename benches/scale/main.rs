@@ -1,14 +1,16 @@
-//! What grows with processes, keys and nodes: what each step costs a server and a process, and a plan past these machines.
+//! What grows with processes, keys and nodes: what each step costs a server and a process, and a
+//! plan past these machines.
 //!
-//! `cargo bench --bench scale` takes some four minutes. It measures on private servers, and writes `benches/scale.md`: the
-//! tables, and the arithmetic from there to a fleet, in the words of `scale/page.md`. It draws `benches/scale.svg`.
+//! `cargo bench --bench scale` takes some four minutes. It measures on private servers, and writes
+//! `benches/scale.md`: the tables, and the arithmetic from there to a fleet, in the words of
+//! `scale/page.md`. It draws `benches/scale.svg`.
 //!
-//! Costs are processor time, as the server and the kernel count it, and not the clock's: what else the machine does makes
-//! them a little dearer, and no longer.
+//! Costs are processor time, as the server and the kernel count it, and not the clock's: what else
+//! the machine does makes them a little dearer, and no longer.
 //!
-//! A file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process` and `waits` measure, with a `meter` on the
-//! server and `listeners`; `constants` takes what the formulas need, `capacity_plan` has them and the plan, `tables` and `plot`
-//! show it.
+//! A file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process`
+//! and `waits` measure, with a `meter` on the server and `listeners`; `constants` takes what the
+//! formulas need, `capacity_plan` has them and the plan, `tables` and `plot` show it.
 
 mod beside;
 mod calls;

@@ -59,7 +59,8 @@ pub(crate) fn sizes(effort: Effort, done: impl Fn()) -> Vec<Size> {
             Cmd::pexpire(key, 3_600_000),
         ]
     };
-    // As many as fill three quarters of a hash table, which is what it is filled to between two doublings.
+    // As many as fill three quarters of a hash table, which is what it is filled to between two
+    // doublings.
     measure("a record of 4 fields, 46 bytes", 98_304, &|n| {
         hash(&loaf, n)
     });

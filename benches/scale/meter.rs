@@ -1,8 +1,8 @@
-//! What work costs a server: its own account of the processor time of its main thread, which waits for nobody and which
-//! other work on the machine can only make a little dearer, not longer.
+//! What work costs a server: its own account of the processor time of its main thread, which waits
+//! for nobody and which other work on the machine can only make a little dearer, not longer.
 //!
-//! The main thread, because it is the one that saturates: whatever else a server has threads for, commands, expiry and pushes
-//! are its work alone.
+//! The main thread, because it is the one that saturates: whatever else a server has threads for,
+//! commands, expiry and pushes are its work alone.
 
 use std::{
     thread,
@@ -27,8 +27,8 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
-    /// How often this command was called, by clients and scripts, and the µs that the server counts for it, from when it
-    /// has read one until its reply is written down.
+    /// How often this command was called, by clients and scripts, and the µs that the server counts
+    /// for it, from when it has read one until its reply is written down.
     pub(crate) fn command(&self, name: &str) -> (f64, f64) {
         let mut all = self.commands.iter();
         let found = all.find(|(command, ..)| command == name);
@@ -116,8 +116,8 @@ fn of(info: &str, name: &str) -> Option<f64> {
     figure.trim().parse().ok()
 }
 
-/// The least of what rounds cost. Other work on the machine can only add to it: it empties the processor's caches, and has the
-/// server woken more often.
+/// The least of what rounds cost. Other work on the machine can only add to it: it empties the
+/// processor's caches, and has the server woken more often.
 pub(crate) fn least(rounds: &[f64]) -> f64 {
     rounds.iter().copied().fold(f64::INFINITY, f64::min)
 }

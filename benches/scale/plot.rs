@@ -1,4 +1,5 @@
-//! Two panels: what a change costs the server by the number of listeners, and from how many reads on a near cache pays.
+//! Two panels: what a change costs the server by the number of listeners, and from how many reads
+//! on a near cache pays.
 
 use std::{error::Error, ops::Range, path::Path};
 

@@ -1,5 +1,5 @@
-//! What prefixes cost that listeners have asked for, and of which one matches at most: for each key that changes, and at the
-//! end of each turn, Redis goes through all of them.
+//! What prefixes cost that listeners have asked for, and of which one matches at most: for each key
+//! that changes, and at the end of each turn, Redis goes through all of them.
 
 use cache_aside::{Cache, Source};
 

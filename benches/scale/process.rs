@@ -98,9 +98,9 @@ fn this_thread_ran() -> f64 {
     ran("/proc/thread-self")
 }
 
-/// What it costs the listener to hear that all these have changed, so many in a turn of the server's. Each was near, and
-/// all of a turn have been heard before the next: else a listener who was late would read several turns at once, for
-/// less.
+/// What it costs the listener to hear that all these have changed, so many in a turn of the
+/// server's. Each was near, and all of a turn have been heard before the next: else a listener who
+/// was late would read several turns at once, for less.
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
 fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection) -> f64 {
     let before = listeners_ran();
@@ -111,13 +111,15 @@ fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection
         }
         pipeline.exec(direct).unwrap();
         let last = ids.last().expect("a chunk is not empty");
-        // It was near, so it isn't until it has been evicted, which those before it in the push were by then, too.
+        // It was near, so it isn't until it has been evicted, which those before it in the push
+        // were by then, too.
         until(|| near.get(last, load_loaf).unwrap().source() == Source::Hit);
     }
     (listeners_ran() - before) / ids.len() as f64
 }
 
-/// Fifty near caches, of which each has a connection and a thread as if it were alone in its process.
+/// Fifty near caches, of which each has a connection and a thread as if it were alone in its
+/// process.
 pub(crate) fn heartbeat(effort: Effort, done: impl Fn()) -> Heartbeat {
     let count: u16 = if effort.in_earnest { 50 } else { 2 };
     let length = Duration::from_millis(if effort.in_earnest { 4_000 } else { 300 });

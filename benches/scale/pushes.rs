@@ -1,7 +1,8 @@
 //! What it costs the server to tell listeners what changed.
 //!
-//! Redis collects what changes in one turn of its event loop, and at the turn's end sends each listener one message for
-//! each of its prefixes under which something has. So it is turns that count, and keys much less.
+//! Redis collects what changes in one turn of its event loop, and at the turn's end sends each
+//! listener one message for each of its prefixes under which something has. So it is turns that
+//! count, and keys much less.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,5 @@
-//! The calls that are measured, and the steps of the protocol one by one, in an order in which each finds what it needs.
+//! The calls that are measured, and the steps of the protocol one by one, in an order in which each
+//! finds what it needs.
 
 use std::{convert::Infallible, sync::Mutex};
 
@@ -10,8 +11,9 @@ use crate::{
     support::{Server, load_loaf, load_nothing},
 };
 
-/// A server that much is asked of deals with several requests in each turn of its event loop, and with a quick one while
-/// the next arrives; so a call costs it less than one that comes alone and wakes it.
+/// A server that much is asked of deals with several requests in each turn of its event loop, and
+/// with a quick one while the next arrives; so a call costs it less than one that comes alone and
+/// wakes it.
 const THREADS: usize = 16;
 
 const LOOK: &[(&str, u8)] = &[("hgetall", 1)];

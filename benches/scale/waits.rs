@@ -26,7 +26,8 @@ pub(crate) fn waits(effort: Effort, done: impl Fn()) -> Waits {
     let [polling, woken] = [false, true].map(|tracking| {
         let server = Server::start_on_port();
         let mut meter = Meter::new(&server);
-        // Each on connections of its own, and so with flights of its own, as in a process of its own.
+        // Each on connections of its own, and so with flights of its own, as in a process of its
+        // own.
         let caches: Vec<Cache> = (0..=WAITERS)
             .map(|_| patient::cache(&server).tracking(tracking).build().unwrap())
             .collect();
@@ -45,7 +46,8 @@ pub(crate) fn waits(effort: Effort, done: impl Fn()) -> Waits {
     Waits { polling, woken }
 }
 
-/// Each round is one `invalidate`, one `acquire` and one `fill`, and the rest are the questions of those who wait.
+/// Each round is one `invalidate`, one `acquire` and one `fill`, and the rest are the questions of
+/// those who wait.
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
 fn questions(scripts: f64, rounds: usize) -> f64 {
     (scripts / rounds as f64 - 3.0) / WAITERS as f64

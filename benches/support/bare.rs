@@ -1,4 +1,5 @@
-//! The bare counterparts of our calls: the same commands by redis-rs on one held connection, with nothing around them.
+//! The bare counterparts of our calls: the same commands by redis-rs on one held connection, with
+//! nothing around them.
 
 #![allow(dead_code, reason = "each bench takes its own part")]
 

@@ -1,5 +1,5 @@
-//! Times of calls that take turns, because a noisy machine shifts everything it runs in one second and nothing that it ran
-//! in the second before.
+//! Times of calls that take turns, because a noisy machine shifts everything it runs in one second
+//! and nothing that it ran in the second before.
 
 #![allow(dead_code, reason = "each bench takes its own part")]
 
@@ -28,7 +28,8 @@ pub(crate) fn in_turn<const N: usize>(
     all_in_turn(rounds, begin, calls).map(|mut times| median(&mut times))
 }
 
-/// The tenth that was fastest, at its end. For what touches nothing but memory: others on the machine can only slow it down.
+/// The tenth that was fastest, at its end. For what touches nothing but memory: others on the
+/// machine can only slow it down.
 pub(crate) fn fastest_in_turn<const N: usize>(rounds: usize, calls: [Call<'_>; N]) -> [f64; N] {
     all_in_turn(rounds, |_| {}, calls).map(|mut times| {
         let tenth = times.len() / 10;

@@ -1,7 +1,7 @@
 //! Requests in, answers out: what `tiny_http` leaves to its user.
 //!
-//! Bounds every body, takes forms apart strictly, and ends each connection after its answer: a connection
-//! that is kept open holds a thread of `tiny_http` for as long as its client likes.
+//! Bounds every body, takes forms apart strictly, and ends each connection after its answer: a
+//! connection that is kept open holds a thread of `tiny_http` for as long as its client likes.
 
 use std::io::{self, Read, Write};
 
@@ -11,9 +11,9 @@ use tiny_http::{Method, Request, StatusCode};
 /// No form of the demo comes near it.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// Whether to forget a request, connection and all. One that is dropped allocates, in `tiny_http`, as much
-/// as its body claims to be long yet, and a claim beyond all memory would end the process. Up to a gigabyte the
-/// memory is only asked for and not used, and the answer is 413.
+/// Whether to forget a request, connection and all. One that is dropped allocates, in `tiny_http`,
+/// as much as its body claims to be long yet, and a claim beyond all memory would end the process.
+/// Up to a gigabyte the memory is only asked for and not used, and the answer is 413.
 pub(crate) fn is_absurd(request: &Request) -> bool {
     request
         .body_length()
@@ -58,7 +58,8 @@ impl Answer {
         self
     }
 
-    /// Sends it. Written out by hand, because a `tiny_http::Response` drops the `Connection` header.
+    /// Sends it. Written out by hand, because a `tiny_http::Response` drops the `Connection`
+    /// header.
     pub(crate) fn send(self, request: Request) -> io::Result<()> {
         let head_only = *request.method() == Method::Head;
         // Reads and drops what is left of the body.

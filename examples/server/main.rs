@@ -1,7 +1,7 @@
 //! A page that shows what `cache-aside` does: `cargo run --release --example server`.
 //!
-//! Threads that block, each answering one request at a time, as the services do for which the crate is
-//! made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
+//! Threads that block, each answering one request at a time, as the services do for which the crate
+//! is made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
 
 mod args;
 #[path = "../support/args.rs"]
@@ -101,7 +101,8 @@ fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {
     Ok((server, address))
 }
 
-/// Lets each worker finish what it is at and end. Whoever presses Ctrl-C again does not want to wait.
+/// Lets each worker finish what it is at and end. Whoever presses Ctrl-C again does not want to
+/// wait.
 fn stop_on_ctrl_c(
     args: &Args,
     server: &Arc<Server>,
@@ -110,7 +111,8 @@ fn stop_on_ctrl_c(
     let (server, stopping, workers) = (Arc::clone(server), Arc::clone(stopping), args.threads);
     ctrlc::set_handler(move || {
         if stopping.swap(true, Ordering::SeqCst) {
-            // What a shell reports of a program that Ctrl-C ended: 128 and the number of the signal.
+            // What a shell reports of a program that Ctrl-C ended: 128 and the number of the
+            // signal.
             process::exit(130);
         }
         unblock_all(&server, workers);
@@ -139,7 +141,8 @@ impl Workers {
             let workers: Vec<_> = (0..self.count)
                 .map(|_| scope.spawn(|| self.work()))
                 .collect();
-            // All are joined before any is judged: the scope would pass on the panic of one that is not.
+            // All are joined before any is judged: the scope would pass on the panic of one that is
+            // not.
             let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
             ended
                 .into_iter()

@@ -1,8 +1,8 @@
 //! `MockPrimaryStore`: the slow store that the cache stands in front of, a table of four products.
 //!
-//! Guarantees what a database with committed reads does: a read returns what stood when it began, however
-//! long it takes. So a read that an update overtakes brings back the old value, and the race that
-//! invalidation must win is real.
+//! Guarantees what a database with committed reads does: a read returns what stood when it began,
+//! however long it takes. So a read that an update overtakes brings back the old value, and the
+//! race that invalidation must win is real.
 
 use std::{
     collections::HashMap,
@@ -91,7 +91,8 @@ impl MockPrimaryStore {
         self.answer(snapshot)
     }
 
-    /// Reads many products, in the time of one: `SELECT … WHERE id IN (…)`. What does not exist is left out.
+    /// Reads many products, in the time of one: `SELECT … WHERE id IN (…)`. What does not exist is
+    /// left out.
     pub(crate) fn read_many(&self, ids: &[&str]) -> Result<Vec<(String, Record)>, Down> {
         let snapshot = {
             let mut table = self.table.lock();

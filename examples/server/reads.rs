@@ -27,7 +27,8 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         return Err(unknown_product(id));
     };
     let ttl = match found.source() {
-        // Not asked of a Redis that has just failed: it would cost another time-out. Nor where Redis is not needed.
+        // Not asked of a Redis that has just failed: it would cost another time-out. Nor where
+        // Redis is not needed.
         Source::Degraded | Source::Near => None,
         _ => cache.ttl_remaining(id).ok(),
     };
@@ -97,8 +98,8 @@ pub(crate) fn read_many(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// The round trips to Redis of lookups at once, by the steps that each had to take. `None` where some waited for others, or
-/// went without Redis: then it may be any number.
+/// The round trips to Redis of lookups at once, by the steps that each had to take. `None` where
+/// some waited for others, or went without Redis: then it may be any number.
 fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let any = |is: fn(&Lookup<Record>) -> bool| u64::from(found.iter().any(is));
     if found

@@ -1,7 +1,7 @@
 //! The switches of the page, and the cache that is in use.
 //!
-//! Settings belong to a cache, so a switch builds another one on the same store. Requests that are under way finish with the
-//! one they began with; what either writes, the other sees.
+//! Settings belong to a cache, so a switch builds another one on the same store. Requests that are
+//! under way finish with the one they began with; what either writes, the other sees.
 
 use std::{mem, time::Duration};
 
@@ -20,8 +20,8 @@ const NEAR_CAPACITY: usize = 1_000;
 /// What the library takes if it isn't told: said here because the page tells people.
 const NEAR_STALENESS: Duration = Duration::from_secs(1);
 
-/// 1 is best where many read. The page alone reads five times a second, and with 1 would meet every third expiry;
-/// with 4 it meets one in a hundred.
+/// 1 is best where many read. The page alone reads five times a second, and with 1 would meet every
+/// third expiry; with 4 it meets one in a hundred.
 const BETA: f64 = 4.0;
 
 /// Twice the default TTL: long enough to try things, short enough to see it end.
@@ -166,7 +166,8 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     Ok(Answer::json(&answer))
 }
 
-/// Ends all there is: what is fresh is told by what is left of the TTL, so with another grace it would be told wrong.
+/// Ends all there is: what is fresh is told by what is left of the TTL, so with another grace it
+/// would be told wrong.
 fn forget_all(shop: &Shop) {
     // A store that can't be told now will be; till then nothing is read from there.
     let _ = shop.in_use.cache().invalidate_many(shop.primary.ids());

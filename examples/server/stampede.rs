@@ -1,4 +1,5 @@
-//! The stampede: many readers of one record, all at the same time, right after it has been invalidated.
+//! The stampede: many readers of one record, all at the same time, right after it has been
+//! invalidated.
 
 use std::{
     sync::Barrier,
@@ -43,7 +44,8 @@ pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
             .collect::<Result<Vec<_>, _>>()
     })
     .expect("all readers were joined")?;
-    // The first to come out of the barrier. A clock outside it would tick at any time before or after.
+    // The first to come out of the barrier. A clock outside it would tick at any time before or
+    // after.
     let began = reads.iter().map(|read| read.started).min();
     let began = began.unwrap_or_else(Instant::now);
     let readers: Vec<_> = reads.into_iter().map(|read| read.since(began)).collect();

@@ -1,7 +1,7 @@
 //! What the threads ask for: by chance, and the same for the same seed.
 //!
-//! Product 1 is the most popular one, product 2 is asked for half as often, product 3 a third as often, and so on:
-//! Zipf's law, with the exponent 1. Reads and writes follow it alike.
+//! Product 1 is the most popular one, product 2 is asked for half as often, product 3 a third as
+//! often, and so on: Zipf's law, with the exponent 1. Reads and writes follow it alike.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rand_distr::Zipf;

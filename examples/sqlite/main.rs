@@ -1,16 +1,18 @@
-//! A cache on real work: a shop in SQLite, read and written with and without a cache in front of it.
+//! A cache on real work: a shop in SQLite, read and written with and without a cache in front of
+//! it.
 //!
 //! ```text
 //! cargo run --release --example sqlite
 //! ```
 //!
-//! What is cached is the page of a product, which takes SQLite a walk through the ratings of the whole category. A
-//! single row by its key would be quicker from SQLite than from any cache on another process; the report says how
-//! much quicker.
+//! What is cached is the page of a product, which takes SQLite a walk through the ratings of the
+//! whole category. A single row by its key would be quicker from SQLite than from any cache on
+//! another process; the report says how much quicker.
 //!
-//! A file each: `args` (the flags), `shop` and `stock` (the database file and what is in it), `primary` (how a
-//! product is read and changed), `load` (which one is next), `worker` (one thread: reads, writes and the check that
-//! no read was stale), `side` (all threads of one side), `figures` (latencies), `print` and `plot` (what came of it).
+//! A file each: `args` (the flags), `shop` and `stock` (the database file and what is in it),
+//! `primary` (how a product is read and changed), `load` (which one is next), `worker` (one thread:
+//! reads, writes and the check that no read was stale), `side` (all threads of one side), `figures`
+//! (latencies), `print` and `plot` (what came of it).
 
 mod args;
 #[path = "../support/args.rs"]
@@ -49,8 +51,8 @@ use crate::{args::Args, print::Comparison, side::Side};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Operations of a round, about. Short, so that noise hits both sides alike, and much longer than it takes to start
-/// the threads.
+/// Operations of a round, about. Short, so that noise hits both sides alike, and much longer than
+/// it takes to start the threads.
 const ROUND: u64 = 2000;
 
 /// Enough for a median.

@@ -116,8 +116,9 @@ fn draw_curves(area: &Area<'_>, curves: &[Curve; 2]) -> Outcome<()> {
     draw_medians(&mut chart, curves)
 }
 
-/// A dot and a figure on each curve. No curve gets in the way: above and to the left of the smaller median there is
-/// none, since all of them only rise, nor is there below and to the right of the larger one.
+/// A dot and a figure on each curve. No curve gets in the way: above and to the left of the smaller
+/// median there is none, since all of them only rise, nor is there below and to the right of the
+/// larger one.
 fn draw_medians(chart: &mut Chart<'_, '_>, curves: &[Curve; 2]) -> Outcome<()> {
     let mut medians = curves
         .each_ref()

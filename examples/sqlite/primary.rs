@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// What the page of a product shows, and what is cached: costly to find out, read often.
 ///
-/// What comes from the category's other products moves slowly, and may be as old as the TTL. What is the
-/// product's own is never stale.
+/// What comes from the category's other products moves slowly, and may be as old as the TTL. What
+/// is the product's own is never stale.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Product {
     name: String,
@@ -42,8 +42,8 @@ impl Primary {
     pub(crate) fn open(path: &Path) -> Result<Primary> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        // As fast as it gets: readers don't wait for the writer, a commit doesn't wait for the disk, and what
-        // the system has of the file in memory isn't copied.
+        // As fast as it gets: readers don't wait for the writer, a commit doesn't wait for the
+        // disk, and what the system has of the file in memory isn't copied.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "mmap_size", 1 << 30)?;

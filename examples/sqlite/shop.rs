@@ -1,7 +1,9 @@
-//! The file that holds the shop: made at the first start, under another name until it is whole, and kept.
+//! The file that holds the shop: made at the first start, under another name until it is whole, and
+//! kept.
 //!
-//! What is found at its place is looked at before it is used. A shop that is damaged, or was made by another version
-//! of this program, is made anew. A file that is no shop belongs to somebody, and stays as it is.
+//! What is found at its place is looked at before it is used. A shop that is damaged, or was made
+//! by another version of this program, is made anew. A file that is no shop belongs to somebody,
+//! and stays as it is.
 
 use std::{
     fs::{self, File},
@@ -71,8 +73,8 @@ fn look(path: &Path, rows: u32) -> io::Result<Found> {
     Ok(flaw.map_or(Found::Shop, Found::Flawed))
 }
 
-/// By the first bytes alone, so that one that is cut short or damaged is known as well. Where they are is told in
-/// <https://www.sqlite.org/fileformat2.html#the_database_header>.
+/// By the first bytes alone, so that one that is cut short or damaged is known as well. Where they
+/// are is told in <https://www.sqlite.org/fileformat2.html#the_database_header>.
 fn is_a_shop(path: &Path) -> io::Result<bool> {
     let mut header = Vec::new();
     File::open(path)?.take(72).read_to_end(&mut header)?;

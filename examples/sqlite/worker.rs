@@ -1,7 +1,7 @@
 //! One thread's work: reads and writes, each timed, each read checked.
 //!
-//! Whoever has written notes the new version once the write has returned. Whoever reads looks at that note
-//! **before** the read begins, and must not get anything older.
+//! Whoever has written notes the new version once the write has returned. Whoever reads looks at
+//! that note **before** the read begins, and must not get anything older.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},

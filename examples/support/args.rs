@@ -2,8 +2,8 @@
 
 use clap::Parser;
 
-/// The arguments of this process. `Err` says in one line what is wrong with them; asked for help, it is
-/// printed and the process ends.
+/// The arguments of this process. `Err` says in one line what is wrong with them; asked for help,
+/// it is printed and the process ends.
 pub(crate) fn read<A: Parser>() -> Result<A, String> {
     A::try_parse().map_err(|error| {
         if !error.use_stderr() {

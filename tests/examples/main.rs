@@ -7,6 +7,7 @@ mod history;
 #[cfg(feature = "cluster")]
 mod history_cluster;
 mod page;
+mod quickstart;
 mod sqlite;
 
 mod checker;

@@ -1,0 +1,64 @@
+//! The first example: what it prints, with both stores.
+
+use std::time::Duration;
+
+use crate::example::{self, Run};
+use crate::support::Server;
+
+/// Longer than any of these runs may take on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn run(args: &[&str]) -> Run {
+    example::run("quickstart", args, PATIENCE)
+}
+
+/// Checks what a run printed, without the times in brackets.
+fn shows_a_load_a_hit_and_the_new_record(run: &Run) {
+    assert!(run.status.success(), "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.stderr, "");
+    let lines: Vec<_> = run
+        .stdout
+        .lines()
+        .map(|line| line.split(" (").next().unwrap())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "loaded  Sourdough loaf, 749 cents",
+            "hit     Sourdough loaf, 749 cents",
+            "write   the new price is 699 cents",
+            "loaded  Sourdough loaf, 699 cents",
+        ]
+    );
+}
+
+#[test]
+fn without_arguments_it_needs_no_server() {
+    shows_a_load_a_hit_and_the_new_record(&run(&[]));
+}
+
+#[test]
+fn with_an_address_it_caches_in_redis_and_can_be_run_again() {
+    let server = Server::start_on_port();
+    let url = server.url();
+    shows_a_load_a_hit_and_the_new_record(&run(&[&url]));
+    let price: String = redis::cmd("HGET")
+        .arg("quickstart:product:p-001")
+        .arg("price_cents")
+        .query(&mut server.connect())
+        .unwrap();
+    assert_eq!(price, "699");
+
+    // The record of the first run is still there.
+    shows_a_load_a_hit_and_the_new_record(&run(&[&url]));
+    server.assert_every_key_expires();
+}
+
+#[test]
+fn an_address_where_no_server_answers_is_an_error() {
+    // No server listens on port 1.
+    let run = run(&["redis://127.0.0.1:1"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert_eq!(run.stdout, "");
+    assert!(run.stderr.contains("connect"), "{}", run.stderr);
+}

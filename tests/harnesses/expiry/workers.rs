@@ -1,0 +1,183 @@
+//! The readers of one process: its threads and its caches. Called by each child; knows nothing of
+//! other processes.
+
+use std::{cell::Cell, io, sync::Arc, thread, time::Duration};
+
+use cache_aside::{Backend, Cache, Error, Record, Redis};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use crate::{
+    broken::Broken,
+    instant::Instant,
+    plan::{How, LEASE_TTL, Load, Plan, Read, Run},
+};
+
+/// Longer than any run, so that no record goes in its grace.
+const GRACE: Duration = Duration::from_secs(3600);
+
+/// Long enough that a machine with more to do than it can isn't taken for a Redis that is silent.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One process's part of the runs.
+pub(crate) struct Workers {
+    plan: Plan,
+    /// The number of this process.
+    process: u64,
+    redis: Redis,
+}
+
+/// One process's part of one run.
+struct Hot<'a> {
+    plan: &'a Plan,
+    cache: Cache,
+    id: String,
+    /// When the primary fails.
+    outage: Option<(Instant, Instant)>,
+}
+
+impl Workers {
+    /// Connects.
+    pub(crate) fn new(plan: Plan, process: u64) -> Result<Workers, String> {
+        let redis = Redis::builder(&*plan.url)
+            .io_timeout(PATIENCE)
+            .checkout_timeout(PATIENCE)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Workers {
+            plan,
+            process,
+            redis,
+        })
+    }
+
+    /// Does one run. `ready` is called when this process could begin, and tells when all do.
+    pub(crate) fn run(
+        &self,
+        number: usize,
+        ready: impl FnOnce() -> Result<Instant, String>,
+    ) -> Result<Vec<Read>, String> {
+        let plan = &self.plan;
+        let run = plan.runs[number];
+        let mut hot = Hot {
+            plan,
+            cache: self.cache(run)?,
+            id: Run::id(number),
+            outage: None,
+        };
+        // How long a load takes is known by those who have seen one, of whatever record.
+        let apart = hot.cache.options().skip_cache(true);
+        apart
+            .get("another", |_| hot.load())
+            .map_err(|error| error.to_string())?;
+        let mut all = vec![hot.read()?];
+
+        let start = ready()?;
+        if run.is_failing() {
+            let (from, to) = plan.outage();
+            hot.outage = Some((start.after(from), start.after(to)));
+        }
+        let end = start.after(plan.time);
+        let hot = &hot;
+        let read_by_all = crossbeam::scope(|scope| {
+            let threads: Result<Vec<_>, _> = (0..plan.threads)
+                .map(|thread| {
+                    let seed = self.process << 32 | u64::from(thread);
+                    let rng = StdRng::seed_from_u64(seed);
+                    scope.builder().spawn(move |_| hot.read_until(end, rng))
+                })
+                .collect();
+            let threads = threads.map_err(|error| format!("a thread does not start: {error}"))?;
+            threads
+                .into_iter()
+                .map(|thread| thread.join().map_err(|_| "a reader panicked".to_owned())?)
+                .collect::<Result<Vec<_>, String>>()
+        })
+        // Each thread was joined, or an error is on its way already.
+        .unwrap_or_else(|_| Err("a reader panicked".to_owned()))?;
+        all.extend(read_by_all.into_iter().flatten());
+        Ok(all)
+    }
+
+    fn cache(&self, run: Run) -> Result<Cache, String> {
+        let backend = match self.plan.broken {
+            None => Backend::from(&self.redis),
+            Some(rule) => {
+                let within = self.redis.store();
+                Backend::new(Arc::new(Broken { within, rule }))
+            }
+        };
+        let builder = Cache::builder(backend)
+            .prefix(&self.plan.prefix)
+            .lease_ttl(LEASE_TTL)
+            .ttl(self.plan.ttl);
+        let builder = match run {
+            Run::Plain | Run::PlainFailing => builder,
+            Run::Early => builder.early_refresh(1.0),
+            Run::Grace | Run::GraceFailing => builder.grace(GRACE),
+        };
+        builder.build().map_err(|error| error.to_string())
+    }
+}
+
+impl Hot<'_> {
+    /// One reader.
+    fn read_until(&self, end: Instant, mut rng: StdRng) -> Result<Vec<Read>, String> {
+        let plan = self.plan;
+        // By chance, and on average so long that all together read as often as they should.
+        let longest = Duration::from_secs(2) * plan.readers() / plan.reads;
+        let mut reads = Vec::new();
+        loop {
+            thread::sleep(rng.random_range(Duration::ZERO..=longest));
+            if Instant::now() >= end {
+                return Ok(reads);
+            }
+            reads.push(self.read()?);
+        }
+    }
+
+    fn read(&self) -> Result<Read, String> {
+        let load = Cell::new(None);
+        let began = Instant::now();
+        let found = self.cache.get(&self.id, |_| {
+            let began = Instant::now();
+            let record = self.load();
+            load.set(Some(Load {
+                began,
+                ended: Instant::now(),
+                succeeded: record.is_ok(),
+            }));
+            record
+        });
+        let answered = Instant::now();
+        let how = match found {
+            Ok(found) => How::of(found.source()).ok_or_else(|| match found.degraded_cause() {
+                Some(why) => format!("a read was degraded: {why}"),
+                None => format!("a read was answered as {}", found.source()),
+            })?,
+            Err(Error::Loader(_)) => How::Failed,
+            Err(error) => return Err(error.to_string()),
+        };
+        Ok(Read {
+            began,
+            answered,
+            how,
+            load: load.get(),
+        })
+    }
+
+    /// The primary.
+    fn load(&self) -> io::Result<Option<Record>> {
+        let asked = Instant::now();
+        thread::sleep(self.plan.load);
+        match self.outage {
+            Some((from, to)) if (from..to).contains(&asked) => {
+                Err(io::Error::other("the primary is down"))
+            }
+            _ => Ok(Some(Record::from([
+                ("name", "Sourdough Loaf"),
+                ("price_cents", "650"),
+                ("stock", "42"),
+            ]))),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The command line: flags, defaults, help texts, and one clear line for a wrong flag.
+
+use clap::Parser;
+
+use crate::{broken::Break, fault_schedule::Only};
+
+/// A harness of this project's tests, not an example to copy. It reads and writes
+/// a few records from many processes at once, and checks every lookup
+#[derive(Debug, Parser)]
+#[command(
+    name = "history",
+    after_help = "\
+The promise: a lookup that starts after a write's invalidation returned never returns anything older than
+that write. A second Redis stands for the primary store; it counts versions, and remembers the newest one
+of each record whose invalidation has returned. Each lookup asks for that number before it begins.
+
+Both servers are private, started on free ports and ended after the run. Each process reaches the cache's
+one through a proxy that delays, splits, cuts and holds back what passes; the server itself is stopped,
+paused and emptied.
+
+With `--cluster` the cache's store is a private cluster of three masters and their replicas. Its nodes say themselves
+where they are, so there are no proxies; masters are killed, stopped and replaced, and slots are moved. Redis may
+lose in a failover what it had acknowledged: a stale answer after one is counted. With `--wait` none is allowed.
+
+With `--moving-address` two servers swap their roles every few seconds, and the address that all processes use is moved to
+the new master. The former one stays up, and so do the connections to it. Writes are paused until the new one has all. A
+process must be right at once about what it wrote itself, and about everything within one second after the move: stale answers
+of other processes within that second are counted, and any other is a violation.
+
+Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
+
+Command lines, each after `cargo run --release --example history --`:
+  --processes 4 --threads 8 --operations 1000000    a long run
+  --calm --seconds 5                                without faults
+  --break fill                                      what it finds where the protocol is broken
+  --near                                            with near caches
+  --grace                                           with grace and early refresh
+  --moving-address --operations 100000              with an address that leads to another server by and by
+  --cluster --wait --seconds 60                     on a cluster (cargo run --features cluster …)"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are")]
+pub(crate) struct Args {
+    /// Processes, each with a cache of its own
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub(crate) processes: u32,
+
+    /// Threads in each process
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) threads: u32,
+
+    /// Lookups and writes, all in all [default: 200000, or as many as there is time for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    operations: Option<u64>,
+
+    /// Records; the fewer, the more they are fought over
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(crate) keys: u32,
+
+    /// End after so many seconds
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+
+    /// Inject faults (the default)
+    #[arg(long, conflicts_with = "calm")]
+    faults: bool,
+
+    /// Inject no faults
+    #[arg(long)]
+    calm: bool,
+
+    /// Serve records past their TTL while one caller loads them anew, and load them anew early
+    #[arg(long)]
+    pub(crate) grace: bool,
+
+    /// Keep records near in every process; what is read there may be late by 50 ms, but for what
+    /// its process wrote
+    #[arg(long)]
+    near: bool,
+
+    /// Move the address between two servers every few seconds
+    #[arg(long, conflicts_with_all = ["cluster", "broken"])]
+    pub(crate) moving_address: bool,
+
+    /// On a Redis Cluster (needs the feature `cluster`)
+    #[arg(long)]
+    pub(crate) cluster: bool,
+
+    /// Replicas of each of its three masters
+    #[arg(long, value_name = "N", requires = "cluster", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3))]
+    pub(crate) replicas: u32,
+
+    /// Have so many of them confirm whatever ends a record, all unless a number is given
+    #[arg(long, value_name = "N", requires = "cluster", num_args = 0..=1, default_missing_value = "3")]
+    wait: Option<u32>,
+
+    /// Of the faults of a cluster only these
+    #[arg(
+        long,
+        value_name = "KIND",
+        requires = "cluster",
+        conflicts_with = "calm"
+    )]
+    pub(crate) only: Option<Only>,
+
+    /// Break one rule of the protocol, to see that it is found
+    #[arg(long = "break", value_name = "RULE")]
+    pub(crate) broken: Option<Break>,
+
+    /// Where the random choices start; another one each time unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Read the plan from stdin and take part in another process's run
+    #[arg(long, hide = true, exclusive = true)]
+    pub(crate) child: bool,
+}
+
+impl Args {
+    /// How many lookups and writes there are at most.
+    pub(crate) fn operations(&self) -> u64 {
+        let enough = if self.is_timed() { u64::MAX } else { 200_000 };
+        self.operations.unwrap_or(enough)
+    }
+
+    /// Whether time alone ends the run.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.operations.is_none() && self.seconds.is_some()
+    }
+
+    pub(crate) fn faults(&self) -> bool {
+        self.faults || !self.calm
+    }
+
+    /// Whether a failover may explain a stale answer.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.cluster && self.confirming() < self.replicas
+    }
+
+    /// How many replicas must have what was ended before it counts.
+    pub(crate) fn confirming(&self) -> u32 {
+        self.wait.unwrap_or(0).min(self.replicas)
+    }
+
+    pub(crate) fn near(&self) -> bool {
+        self.near || self.broken == Some(Break::Push)
+    }
+}

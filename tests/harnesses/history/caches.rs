@@ -1,0 +1,92 @@
+//! The caches of a run.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::{Cache, Error, Redis, RedisBuilder};
+
+use crate::{
+    plan::{Plan, TIMEOUT},
+    workers::{LEASE_TTL, NEAR_STALENESS},
+};
+
+/// Nodes are asked one after the other, and each may be late on a machine that starts them all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The one that is checked, of one process.
+pub(crate) fn checked(plan: &Plan) -> Result<Cache, String> {
+    patiently(|| build(plan))
+}
+
+/// One that looks on.
+#[cfg(feature = "cluster")]
+pub(crate) fn onlooker(url: &str) -> Result<Cache, String> {
+    patiently(|| {
+        let redis = redis(url).pool_size(2);
+        Cache::builder(redis).prefix("history:").build()
+    })
+}
+
+fn patiently(build: impl Fn() -> Result<Cache, Error>) -> Result<Cache, String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match build() {
+            Ok(cache) => return Ok(cache),
+            Err(error) if Instant::now() > deadline => return Err(error.to_string()),
+            Err(_) => thread::sleep(TIMEOUT),
+        }
+    }
+}
+
+fn redis(url: &str) -> RedisBuilder {
+    Redis::builder(url)
+        .checkout_timeout(TIMEOUT)
+        .connect_timeout(TIMEOUT)
+        .io_timeout(TIMEOUT)
+        .probe_interval(Duration::from_millis(50))
+}
+
+/// Times so short that everything runs out now and then. Processes differ: in every other one a
+/// lease is not renewed, and so lapses under a slow load, and threads share connections; in every
+/// third one an update leaves the TTL as it is.
+fn build(plan: &Plan) -> Result<Cache, Error> {
+    let connections = match plan.process % 2 {
+        0 => plan.threads.div_ceil(4),
+        _ => plan.threads,
+    };
+    let redis = redis(&plan.cache)
+        .pool_size(connections.min(16))
+        .wait_for_replicas(plan.replicas);
+    let max_load_time = match plan.process % 2 {
+        0 => LEASE_TTL,
+        _ => Duration::from_secs(1),
+    };
+    let cache = Cache::builder(redis)
+        .prefix("history:")
+        .ttl(plan.life)
+        .negative_ttl(plan.life / 2)
+        .lease_ttl(LEASE_TTL)
+        .max_load_time(max_load_time)
+        .wait_timeout(Duration::from_secs(1))
+        .poll(Duration::from_millis(5))
+        .keep_ttl_on_update(plan.process.is_multiple_of(3))
+        .near_staleness(NEAR_STALENESS);
+    let cache = if plan.near {
+        cache.near_cache(1000)
+    } else {
+        cache
+    };
+    if plan.grace {
+        let brief = Duration::from_millis(50);
+        cache
+            .ttl(brief)
+            .negative_ttl(brief)
+            .grace(plan.life.saturating_sub(brief))
+            .early_refresh(1.0)
+            .build()
+    } else {
+        cache.build()
+    }
+}

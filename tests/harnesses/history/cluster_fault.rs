@@ -1,0 +1,88 @@
+//! The kinds of faults of a cluster, and how often there are which.
+
+use crate::{fault_schedule::Only, random::Random};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ClusterFault {
+    /// A master dies, and its replica takes over.
+    Killed,
+    /// … which has not heard for a while what its master acknowledged.
+    KilledAlone,
+    /// A master dies and is there again, empty, perhaps before its replica takes over.
+    StartedAgain,
+    /// … and dies again, perhaps before its replica is empty, too.
+    KilledTwice,
+    StoppedBriefly,
+    /// A replica takes over, and the old master goes on.
+    Replaced,
+    ReplicaStopped,
+    HandedOver,
+    SlotMoved,
+    Emptied,
+    ClientsKilled,
+    ScriptsForgotten,
+    AllStartedAgain,
+}
+
+use ClusterFault::{
+    AllStartedAgain, ClientsKilled, Emptied, HandedOver, Killed, KilledAlone, KilledTwice,
+    Replaced, ReplicaStopped, ScriptsForgotten, SlotMoved, StartedAgain, StoppedBriefly,
+};
+
+/// The more often it stands here, the more often it happens.
+const ANY: [ClusterFault; 16] = [
+    Killed,
+    Killed,
+    KilledAlone,
+    StartedAgain,
+    KilledTwice,
+    StoppedBriefly,
+    Replaced,
+    Replaced,
+    ReplicaStopped,
+    HandedOver,
+    SlotMoved,
+    SlotMoved,
+    Emptied,
+    ClientsKilled,
+    ScriptsForgotten,
+    AllStartedAgain,
+];
+const FAILOVERS: [ClusterFault; 5] = [Killed, KilledAlone, KilledTwice, Replaced, HandedOver];
+
+impl ClusterFault {
+    pub(crate) fn some(only: Option<Only>, random: &mut Random) -> ClusterFault {
+        match only {
+            Some(Only::Moves) => SlotMoved,
+            Some(Only::Failovers) => FAILOVERS[random.index(FAILOVERS.len())],
+            None => ANY[random.index(ANY.len())],
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Killed => "master killed",
+            KilledAlone => "master killed, its replica behind",
+            StartedAgain => "master killed and started at once",
+            KilledTwice => "master killed, started and killed",
+            StoppedBriefly => "master stopped briefly",
+            Replaced => "master stopped until replaced",
+            ReplicaStopped => "replica stopped",
+            HandedOver => "failover by hand",
+            SlotMoved => "slot moved",
+            Emptied => "master emptied",
+            ClientsKilled => "clients killed",
+            ScriptsForgotten => "scripts forgotten",
+            AllStartedAgain => "all killed and started again",
+        }
+    }
+
+    /// Whether a master doesn't answer for a while. After the others a lookup does without Redis by
+    /// chance only.
+    pub(crate) fn is_outage(self) -> bool {
+        !matches!(
+            self,
+            ReplicaStopped | SlotMoved | Emptied | ClientsKilled | ScriptsForgotten
+        )
+    }
+}

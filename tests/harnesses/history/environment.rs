@@ -1,0 +1,237 @@
+//! Where a run takes place: two private servers, and a proxy for each process in front of the
+//! cache's one. Or a cluster in the place of that one, without proxies.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crossbeam::channel::Receiver;
+
+use crate::{
+    args::Args,
+    broken::Swap,
+    failovers::{Failovers, SLACK},
+    fault_injector::{FaultInjector, Log},
+    fault_schedule::{FaultReport, FaultSchedule},
+    moves::{NOTICED_WITHIN, Pair},
+    plan::{Plan, TIMEOUT},
+    primary::Primary,
+    proxy::Proxy,
+    random::Random,
+    test_cluster::TestCluster,
+    workers::NEAR_STALENESS,
+};
+
+#[path = "../../support/mod.rs"]
+pub(crate) mod support;
+
+/// Short, so that records expire; many round trips.
+const LIFE: Duration = Duration::from_millis(200);
+
+/// A former master should still have, a second later, what another process ended on the new one.
+/// And on a cluster a replica takes over some 2 s after its master's death. What it has then should
+/// still be there.
+const LONG_LIFE: Duration = Duration::from_secs(4);
+
+/// Dropped, the servers are ended.
+pub(crate) struct Environment {
+    site: Deployment,
+    primary: support::Server,
+    pub(crate) log: Arc<Log>,
+    pub(crate) failovers: Arc<Failovers>,
+    pub(crate) life: Duration,
+    pub(crate) seed: u64,
+}
+
+/// What the caches have for a store.
+enum Deployment {
+    Server {
+        server: support::Server,
+        proxies: Vec<Proxy>,
+        injectors: Vec<Arc<FaultInjector>>,
+    },
+    Cluster(TestCluster),
+    Moving {
+        pair: Pair,
+        proxies: Vec<Proxy>,
+    },
+}
+
+impl Environment {
+    pub(crate) fn prepare(args: &Args) -> Result<Environment, String> {
+        let seed = args.seed.unwrap_or_else(by_the_clock);
+        let log = Arc::new(Log::new());
+        let (site, life) = if args.cluster {
+            let test_cluster = TestCluster::start(args, seed)?;
+            (Deployment::Cluster(test_cluster), LONG_LIFE)
+        } else if args.moving_address {
+            (Deployment::moving(args, seed, &log)?, LONG_LIFE)
+        } else {
+            (Deployment::server(args, seed, &log)?, LIFE)
+        };
+        // What is on its way when a process notices, it asks once more for.
+        let explains = match may_be_late(args) {
+            Some(late) => late + TIMEOUT,
+            None => life + SLACK,
+        };
+        Ok(Environment {
+            site,
+            primary: support::Server::try_start_on_port_with(&support::alone::NONE)?,
+            log,
+            failovers: Arc::new(Failovers::new(explains)),
+            life,
+            seed,
+        })
+    }
+
+    /// What each process is told.
+    pub(crate) fn plans(&self, args: &Args) -> Vec<Plan> {
+        let processes = u64::from(args.processes);
+        let (share, rest) = (args.operations() / processes, args.operations() % processes);
+        (0..args.processes)
+            .map(|process| Plan {
+                cache: self.site.url(process),
+                primary: self.primary.admin_url(),
+                process,
+                processes: args.processes,
+                threads: args.threads,
+                keys: args.keys,
+                near: args.near(),
+                grace: args.grace,
+                life: self.life,
+                replicas: args.confirming(),
+                may_be_stale: args.may_be_stale(),
+                may_be_late: may_be_late(args),
+                only_peeks: args.moving_address && process > 0 && process + 1 == args.processes,
+                operations: share + u64::from(u64::from(process) < rest),
+                longest: args.seconds.map(Duration::from_secs),
+                seed: self.seed,
+            })
+            .collect()
+    }
+
+    /// Faults, until it is over.
+    pub(crate) fn run_faults(
+        &mut self,
+        args: &Args,
+        interrupted: &AtomicBool,
+        over: Receiver<()>,
+    ) -> Result<FaultReport, String> {
+        match &mut self.site {
+            Deployment::Cluster(test_cluster) => {
+                test_cluster.run_faults(args, self.seed, &self.failovers, interrupted, over)
+            }
+            Deployment::Moving { pair, .. } => {
+                let random = Random::new(self.seed, u64::MAX);
+                pair.run_faults(args.faults(), random, &self.failovers, interrupted, &over)
+            }
+            Deployment::Server {
+                server, injectors, ..
+            } => {
+                let fault_schedule = FaultSchedule {
+                    server,
+                    injectors,
+                    random: Random::new(self.seed, u64::MAX),
+                    faults: args.faults(),
+                    may_forget_scripts: args.broken.is_none(),
+                    over,
+                };
+                fault_schedule.run_faults()
+            }
+        }
+    }
+
+    /// Whether the address is moved, which processes may notice late.
+    pub(crate) fn is_moving(&self) -> bool {
+        matches!(self.site, Deployment::Moving { .. })
+    }
+
+    pub(crate) fn primary(&self) -> Result<Primary, String> {
+        Primary::connect(&self.primary.admin_url())
+    }
+}
+
+impl Deployment {
+    fn server(args: &Args, seed: u64, log: &Arc<Log>) -> Result<Deployment, String> {
+        let server = support::Server::try_start_on_port()?;
+        let swaps = match args.broken {
+            Some(rule) => {
+                // It may take commands that the protocol can do without.
+                server.set_user(&["+@all"]);
+                rule.load(&mut server.connect())?
+            }
+            None => Vec::new(),
+        };
+        let injectors: Vec<_> = (0..args.processes as usize)
+            .map(|process| Arc::new(FaultInjector::new(process, Arc::clone(log))))
+            .collect();
+        let address = Arc::new(AtomicU16::new(server.port()));
+        let proxies = proxies_before(&address, &injectors, &swaps, seed)?;
+        Ok(Deployment::Server {
+            server,
+            proxies,
+            injectors,
+        })
+    }
+
+    /// Two servers. Nothing happens on the wire.
+    fn moving(args: &Args, seed: u64, log: &Arc<Log>) -> Result<Deployment, String> {
+        let pair = Pair::start()?;
+        let injectors = (0..args.processes as usize)
+            .map(|process| FaultInjector::new(process, Arc::clone(log)));
+        let injectors: Vec<_> = injectors.map(Arc::new).collect();
+        let proxies = proxies_before(pair.address(), &injectors, &[], seed)?;
+        Ok(Deployment::Moving { pair, proxies })
+    }
+
+    /// For the caches of a process.
+    fn url(&self, process: u32) -> String {
+        match self {
+            Deployment::Server { proxies, .. } | Deployment::Moving { proxies, .. } => {
+                proxies[process as usize].url()
+            }
+            Deployment::Cluster(test_cluster) => test_cluster.url(),
+        }
+    }
+}
+
+/// One for each process.
+fn proxies_before(
+    address: &Arc<AtomicU16>,
+    injectors: &[Arc<FaultInjector>],
+    swaps: &[Swap],
+    seed: u64,
+) -> Result<Vec<Proxy>, String> {
+    injectors
+        .iter()
+        .zip(1_u64..)
+        .map(|(fault_injector, number)| {
+            Proxy::before(address, fault_injector, swaps, seed ^ (number << 48))
+        })
+        .collect::<io::Result<_>>()
+        .map_err(|error| format!("a proxy does not start: {error}"))
+}
+
+/// For how long after a move a process may not have noticed it: a near cache has its own bound
+/// besides.
+fn may_be_late(args: &Args) -> Option<Duration> {
+    let near = if args.near() {
+        NEAR_STALENESS
+    } else {
+        Duration::ZERO
+    };
+    args.moving_address.then_some(NOTICED_WITHIN + near)
+}
+
+/// Short enough to be typed.
+fn by_the_clock() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::from(now.subsec_nanos())
+}

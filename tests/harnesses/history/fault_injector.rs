@@ -1,0 +1,206 @@
+//! What happens to the bytes between one process and the cache's server: nothing, most of the time.
+//!
+//! The fault schedule changes it, the proxy asks it about each piece that passes. Keeps a log of
+//! what it did to requests, for a report.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use cache_aside::scripts;
+use parking_lot::Mutex;
+use redis::Script;
+
+use crate::{
+    plan::{Instant, TIMEOUT},
+    random::Random,
+    wire::find,
+};
+
+/// The faults on the wire of one process.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WireFaults {
+    /// Pieces are delayed a little, split, and connections are cut.
+    pub(crate) rough: bool,
+    /// Pieces are held back until long after their client has given up, and arrive then.
+    pub(crate) late: Option<Late>,
+}
+
+/// Which pieces are held back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Late {
+    /// Now and then any, of requests and of replies.
+    Any,
+    /// Most requests that call one of these scripts, by their places in [`NAMES`].
+    Calls([usize; 2]),
+}
+
+/// The scripts, as a report names them. The first does harm if it comes late and is done, the
+/// second prevents that.
+pub(crate) const NAMES: [(&str, &&str); 8] = [
+    ("update_field", &scripts::UPDATE_FIELD),
+    ("invalidate", &scripts::INVALIDATE),
+    ("acquire", &scripts::ACQUIRE),
+    ("fill", &scripts::FILL),
+    ("release", &scripts::RELEASE),
+    ("renew", &scripts::RENEW),
+    ("guard", &scripts::GUARD),
+    ("unguard", &scripts::UNGUARD),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Request,
+    Reply,
+}
+
+/// What happens to a piece.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It waits, and then passes.
+    Delay(Duration),
+    /// So many bytes pass at once, the others after a wait.
+    Split(usize, Duration),
+    /// So many bytes pass, and then the connection is gone.
+    Cut(usize),
+}
+
+pub(crate) struct FaultInjector {
+    process: usize,
+    /// Whether there are no faults now, so that most pieces pass without the lock.
+    is_calm: AtomicBool,
+    wire_faults: Mutex<WireFaults>,
+    log: Arc<Log>,
+}
+
+/// What was done to requests lately, in all processes.
+pub(crate) struct Log {
+    lines: Mutex<VecDeque<(Instant, String)>>,
+    /// Hashes and names of the scripts.
+    names: Vec<(String, &'static str)>,
+}
+
+impl FaultInjector {
+    pub(crate) fn new(process: usize, log: Arc<Log>) -> FaultInjector {
+        FaultInjector {
+            process,
+            is_calm: AtomicBool::new(true),
+            wire_faults: Mutex::default(),
+            log,
+        }
+    }
+
+    pub(crate) fn activate(&self, wire_faults: WireFaults) {
+        *self.wire_faults.lock() = wire_faults;
+        self.is_calm.store(false, SeqCst);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.is_calm.store(true, SeqCst);
+        *self.wire_faults.lock() = WireFaults::default();
+    }
+
+    /// What happens to this piece.
+    pub(crate) fn fault(
+        &self,
+        direction: Direction,
+        piece: &[u8],
+        random: &mut Random,
+    ) -> Option<Fault> {
+        if self.is_calm.load(SeqCst) {
+            return None;
+        }
+        let wire_faults = self.wire_faults.lock();
+        let fault = self
+            .late(*wire_faults, direction, piece, random)
+            .or_else(|| {
+                let rough = wire_faults.rough.then(|| random.below(48));
+                match rough? {
+                    0 => Some(Fault::Cut(random.index(piece.len() + 1))),
+                    1..=3 => Some(Fault::Split(random.index(piece.len()), random.millis(0, 5))),
+                    4..=7 => Some(Fault::Delay(random.millis(0, 20))),
+                    _ => None,
+                }
+            })?;
+        if direction == Direction::Request {
+            self.log.note(self.process, &fault, piece);
+        }
+        Some(fault)
+    }
+
+    fn late(
+        &self,
+        wire_faults: WireFaults,
+        direction: Direction,
+        piece: &[u8],
+        random: &mut Random,
+    ) -> Option<Fault> {
+        let is_late = match wire_faults.late? {
+            Late::Any => random.one_in(20),
+            Late::Calls(names) => {
+                direction == Direction::Request
+                    && names
+                        .iter()
+                        .any(|name| find(piece, self.log.names[*name].0.as_bytes()).is_some())
+                    && !random.one_in(4)
+            }
+        };
+        let timeout = u64::try_from(TIMEOUT.as_millis()).expect("it is short");
+        is_late.then(|| Fault::Delay(random.millis(timeout, 6 * timeout)))
+    }
+}
+
+impl Log {
+    pub(crate) fn new() -> Log {
+        let names = NAMES.map(|(name, text)| (Script::new(text).get_hash().to_owned(), name));
+        Log {
+            lines: Mutex::default(),
+            names: names.into(),
+        }
+    }
+
+    fn note(&self, process: usize, fault: &Fault, piece: &[u8]) {
+        // As many as the last seconds of a burst of wire faults bring.
+        const LONGEST: usize = 2000;
+        let how = match fault {
+            Fault::Delay(delay) => format!("held back for {delay:.1?}"),
+            Fault::Split(at, delay) => format!("held back after {at} bytes for {delay:.1?}"),
+            Fault::Cut(at) => format!("cut after {at} bytes"),
+        };
+        let text = String::from_utf8_lossy(piece);
+        // Of the wire's lines the words, without their lengths.
+        let words = text
+            .split("\r\n")
+            .filter(|line| !line.starts_with(['*', '$']));
+        let words = words.map(|word| {
+            let known = self.names.iter().find(|(hash, _)| hash == word);
+            known.map_or(word, |(_, name)| name)
+        });
+        let words: Vec<_> = words.collect();
+        let shown: String = words.join(" ").chars().take(200).collect();
+        let mut lines = self.lines.lock();
+        if lines.len() == LONGEST {
+            lines.pop_front();
+        }
+        lines.push_back((Instant::now(), format!("process {process}, {how}: {shown}")));
+    }
+
+    /// What was done to requests about this key.
+    pub(crate) fn about(&self, key: &str) -> Vec<(Instant, String)> {
+        let lines = self.lines.lock();
+        let key = format!(":{key}");
+        // `:k1` is not `:k12`.
+        let concerns = |line: &str| {
+            line.match_indices(&key).any(|(at, _)| {
+                !line[at + key.len()..].starts_with(|next: char| next.is_ascii_digit())
+            })
+        };
+        let concerned = lines.iter().filter(|(_, line)| concerns(line));
+        concerned.cloned().collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! When faults happen: in bursts, with calm in between, so that most operations meet a cache that
+//! works.
+//!
+//! Faults on the wire happen to some processes and not to others. Faults of the server happen to
+//! all. Between bursts, and once more at the end, the schedule looks at every key: it must have a
+//! TTL.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use clap::ValueEnum;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use redis::{Client, Connection, RedisResult, cmd};
+
+use crate::{
+    environment::support::Server,
+    fault_injector::{FaultInjector, Late, NAMES, WireFaults},
+    random::Random,
+};
+
+/// As long as a burst of faults and a calm, where there are no faults.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct FaultSchedule<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) injectors: &'a [Arc<FaultInjector>],
+    pub(crate) random: Random,
+    pub(crate) faults: bool,
+    /// False where the server knows scripts that nobody would tell it again.
+    pub(crate) may_forget_scripts: bool,
+    /// Nothing is ever sent: closed, it says that the fault schedule is to end.
+    pub(crate) over: Receiver<()>,
+}
+
+/// What the fault schedule did.
+#[derive(Debug, Default)]
+pub(crate) struct FaultReport {
+    /// How often there was what.
+    pub(crate) bursts: BTreeMap<&'static str, u64>,
+    /// Keys that were looked at, and those that have no TTL.
+    pub(crate) looked_at: u64,
+    pub(crate) eternal: Vec<String>,
+    /// After each burst that kept some lookups from Redis: for how long.
+    pub(crate) recoveries: BTreeMap<&'static str, Vec<Duration>>,
+}
+
+/// A part of the faults of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// Slots are moved from one master to another
+    Moves,
+    /// Replicas take over
+    Failovers,
+}
+
+impl FaultSchedule<'_> {
+    pub(crate) fn run_faults(mut self) -> Result<FaultReport, String> {
+        let mut fault_report = FaultReport::default();
+        let outcome = self.all_kinds(&mut fault_report);
+        // Whatever happened, no process keeps faults on its wire.
+        for fault_injector in self.injectors {
+            fault_injector.clear();
+        }
+        self.server.thaw();
+        outcome.map_err(|error| format!("the fault_schedule: {error}"))?;
+        Ok(fault_report)
+    }
+
+    fn all_kinds(&mut self, fault_report: &mut FaultReport) -> RedisResult<()> {
+        let mut server = connect(&self.server.admin_url())?;
+        loop {
+            let calm = if self.faults {
+                self.random.millis(200, 900)
+            } else {
+                LOOK_EVERY
+            };
+            let is_over = self.is_over_within(calm);
+            look_for_eternal_keys(&mut server, fault_report)?;
+            if is_over {
+                return Ok(());
+            }
+            if self.faults {
+                let burst = self.burst(&mut server)?;
+                *fault_report.bursts.entry(burst).or_default() += 1;
+            }
+        }
+    }
+
+    fn is_over_within(&self, time: Duration) -> bool {
+        self.over.recv_timeout(time) != Err(RecvTimeoutError::Timeout)
+    }
+
+    /// One burst of faults, and its name.
+    fn burst(&mut self, server: &mut Connection) -> RedisResult<&'static str> {
+        Ok(match self.random.below(12) {
+            0 | 1 => {
+                self.wire_faults(WireFaults {
+                    rough: true,
+                    late: None,
+                });
+                "rough wire"
+            }
+            2 => {
+                let rough = self.random.one_in(2);
+                let late = Some(Late::Any);
+                self.wire_faults(WireFaults { rough, late });
+                "late pieces"
+            }
+            3..=6 => {
+                let rough = self.random.one_in(2);
+                let late = Some(Late::Calls([self.some_call(0), self.some_call(1)]));
+                self.wire_faults(WireFaults { rough, late });
+                "late calls"
+            }
+            7 => {
+                self.server.freeze();
+                let time = self.random.millis(50, 800);
+                self.is_over_within(time);
+                self.server.thaw();
+                "server stopped"
+            }
+            8 => {
+                self.a_few_times(|| {
+                    cmd("CLIENT")
+                        .arg("KILL")
+                        .arg("TYPE")
+                        .arg("normal")
+                        .exec(server)
+                })?;
+                "clients killed"
+            }
+            9 => {
+                let time = u64::try_from(self.random.millis(20, 300).as_millis());
+                let time = time.expect("it is short");
+                cmd("CLIENT").arg("PAUSE").arg(time).exec(server)?;
+                self.is_over_within(Duration::from_millis(time));
+                "clients paused"
+            }
+            10 if self.may_forget_scripts => {
+                self.a_few_times(|| cmd("SCRIPT").arg("FLUSH").exec(server))?;
+                "scripts forgotten"
+            }
+            _ => {
+                cmd("FLUSHALL").exec(server)?;
+                "server emptied"
+            }
+        })
+    }
+
+    /// The place of some script, most often this one.
+    fn some_call(&mut self, favourite: usize) -> usize {
+        if self.random.one_in(2) {
+            favourite
+        } else {
+            self.random.index(NAMES.len())
+        }
+    }
+
+    /// Over some processes, at least one.
+    fn wire_faults(&mut self, wire_faults: WireFaults) {
+        let spared = self.random.index(self.injectors.len() + 1);
+        let victim = self.random.index(self.injectors.len());
+        for (number, fault_injector) in self.injectors.iter().enumerate() {
+            if number == victim || (number != spared && self.random.one_in(2)) {
+                fault_injector.activate(wire_faults);
+            }
+        }
+        let time = self.random.millis(50, 600);
+        self.is_over_within(time);
+        for fault_injector in self.injectors {
+            fault_injector.clear();
+        }
+    }
+
+    fn a_few_times(&mut self, mut fault: impl FnMut() -> RedisResult<()>) -> RedisResult<()> {
+        for _ in 0..=self.random.below(5) {
+            fault()?;
+            let time = self.random.millis(1, 40);
+            self.is_over_within(time);
+        }
+        Ok(())
+    }
+}
+
+/// Also for a server that has just been stopped.
+pub(crate) fn connect(url: &str) -> RedisResult<Connection> {
+    let patience = Duration::from_secs(10);
+    let connection = Client::open(url)?.get_connection_with_timeout(patience)?;
+    connection.set_read_timeout(Some(patience))?;
+    Ok(connection)
+}
+
+pub(crate) fn look_for_eternal_keys(
+    server: &mut Connection,
+    fault_report: &mut FaultReport,
+) -> RedisResult<()> {
+    let mut cursor = 0_u64;
+    loop {
+        let (next, keys): (u64, Vec<String>) = cmd("SCAN")
+            .arg(cursor)
+            .arg("COUNT")
+            .arg(500)
+            .query(server)?;
+        let mut ttls = redis::pipe();
+        for key in &keys {
+            ttls.cmd("PTTL").arg(key);
+        }
+        let ttls: Vec<i64> = match keys.len() {
+            0 => Vec::new(),
+            _ => ttls.query(server)?,
+        };
+        fault_report.looked_at += keys.len() as u64;
+        // -2: it has gone since.
+        let eternal = keys.into_iter().zip(ttls).filter(|(_, ttl)| *ttl == -1);
+        fault_report.eternal.extend(eternal.map(|(key, _)| key));
+        cursor = next;
+        if cursor == 0 {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A harness of this project's tests, not an example to copy.
+//!
+//! It checks histories: no lookup returns what was there before a write that had ended.
+//!
+//! ```text
+//! cargo run --release --example history -- --processes 4 --threads 8 --operations 1000000
+//! ```
+//!
+//! One file each: `args` (the flags), `environment` (servers and proxies), `run` (one run),
+//! `children` (the processes), `plan` (what processes tell each other), `workers` (the threads of
+//! one process), `caches` (what they use), `reader` and `writer` (what they do), `primary` (what is
+//! true), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (what they do
+//! to bytes), `broken` (protocols with a fault that must be found), `random`, and `print` (the
+//! report).
+//!
+//! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
+//! proxies, `cluster_fault` and `cluster_faults` are what happens to it, `probe` measures for how
+//! long lookups notice, and `failovers` has the stale answers that failovers and moves explain.
+
+mod args;
+mod broken;
+mod caches;
+#[path = "../support/child.rs"]
+mod child;
+mod children;
+#[cfg(feature = "cluster")]
+mod cluster_fault;
+#[cfg(feature = "cluster")]
+mod cluster_faults;
+#[path = "../../../examples/support/args.rs"]
+mod command_line;
+mod environment;
+mod failovers;
+mod fault_injector;
+mod fault_schedule;
+mod moves;
+#[path = "../../../examples/support/page.rs"]
+mod page;
+mod plan;
+mod primary;
+mod print;
+#[cfg(feature = "cluster")]
+mod probe;
+mod proxy;
+mod random;
+mod reader;
+mod run;
+#[cfg_attr(not(feature = "cluster"), path = "no_test_cluster.rs")]
+mod test_cluster;
+mod wire;
+mod workers;
+mod writer;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+#[cfg(feature = "cluster")]
+use crate::environment::support;
+use crate::{args::Args, environment::Environment, run::End};
+
+/// The run could not be done, which says nothing about the cache.
+const TROUBLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let outcome = command_line::read::<Args>().and_then(|args| {
+        if args.child {
+            children::live().map(|()| ExitCode::SUCCESS)
+        } else {
+            check(&args)
+        }
+    });
+    outcome.unwrap_or_else(|why| {
+        // A server's log, for one, has several lines.
+        eprintln!("history: {}", why.lines().collect::<Vec<_>>().join(" "));
+        ExitCode::from(TROUBLE)
+    })
+}
+
+fn check(args: &Args) -> Result<ExitCode, String> {
+    // Set first: private servers must not outlive an early Ctrl-C. Whoever waits looks at it often.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, SeqCst)).map_err(|error| error.to_string())?;
+
+    let mut environment = Environment::prepare(args)?;
+    print::heading(args, environment.seed).print()?;
+    let outcome = run::run(args, &mut environment, &interrupted)?;
+    print::report(&outcome, &environment)?.print()?;
+    let is_clean = match &outcome.end {
+        End::Clean(tally) => tally.pending == 0 && outcome.fault_report.eternal.is_empty(),
+        End::Violation(_) => false,
+    };
+    Ok(if is_clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,173 @@
+//! The wire between one process and the cache's server.
+//!
+//! A request that is held back still arrives, though its client has given up and closed: the
+//! server's end of the connection stays open until everything has been delivered, and the replies
+//! that nobody wants are read.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use crate::{
+    broken::Swap,
+    environment::support::acl::url_at,
+    fault_injector::{Direction, Fault, FaultInjector},
+    random::Random,
+    wire::Rewriter,
+};
+
+/// Listens until this process ends.
+pub(crate) struct Proxy {
+    port: u16,
+}
+
+impl Proxy {
+    /// A new connection leads to the port that the address is then; an open one stays where it is.
+    pub(crate) fn before(
+        address: &Arc<AtomicU16>,
+        fault_injector: &Arc<FaultInjector>,
+        swaps: &[Swap],
+        seed: u64,
+    ) -> io::Result<Proxy> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let (address, fault_injector, swaps) = (
+            Arc::clone(address),
+            Arc::clone(fault_injector),
+            swaps.to_vec(),
+        );
+        thread::Builder::new().spawn(move || {
+            let clients = listener.incoming().map_while(Result::ok);
+            for (client, number) in clients.zip(0_u64..) {
+                let server = address.load(SeqCst);
+                // What can't be carried is dropped, and so the client hears of it.
+                let _ = carry(
+                    client,
+                    server,
+                    &fault_injector,
+                    &swaps,
+                    seed.wrapping_add(number),
+                );
+            }
+        })?;
+        Ok(Proxy { port })
+    }
+
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code))]
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        url_at(self.port)
+    }
+}
+
+/// Carries one connection, in two threads.
+fn carry(
+    client: TcpStream,
+    server: u16,
+    fault_injector: &Arc<FaultInjector>,
+    swaps: &[Swap],
+    seed: u64,
+) -> io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", server))?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let requests = Lane {
+        from: client.try_clone()?,
+        to: server.try_clone()?,
+        direction: Direction::Request,
+        fault_injector: Arc::clone(fault_injector),
+        rewriter: Rewriter::new(swaps.to_vec()),
+        random: Random::new(seed, 1),
+    };
+    let replies = Lane {
+        from: server,
+        to: client,
+        direction: Direction::Reply,
+        fault_injector: Arc::clone(fault_injector),
+        rewriter: Rewriter::new(Vec::new()),
+        random: Random::new(seed, 2),
+    };
+    for mut lane in [requests, replies] {
+        thread::Builder::new().spawn(move || {
+            // Ended by either side, or by a cut: there is nobody to tell.
+            let _ = lane.run();
+        })?;
+    }
+    Ok(())
+}
+
+/// One direction of a connection.
+struct Lane {
+    from: TcpStream,
+    to: TcpStream,
+    direction: Direction,
+    fault_injector: Arc<FaultInjector>,
+    rewriter: Rewriter,
+    random: Random,
+}
+
+impl Lane {
+    fn run(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 1 << 14];
+        loop {
+            let length = self.from.read(&mut buffer)?;
+            if length == 0 {
+                // The server does what it got, and closes then; the client has nothing to expect.
+                return match self.direction {
+                    Direction::Request => self.to.shutdown(Shutdown::Write),
+                    Direction::Reply => self.cut(),
+                };
+            }
+            let fault =
+                self.fault_injector
+                    .fault(self.direction, &buffer[..length], &mut self.random);
+            let piece = self.rewriter.pass(&buffer[..length]);
+            let passed = match fault {
+                None => self.to.write_all(&piece),
+                Some(fault) => self.suffer(&fault, &piece),
+            };
+            if let Err(failure) = passed {
+                // A client that is gone is no reason to disturb the server: what is on its way to
+                // it arrives.
+                if self.direction == Direction::Request {
+                    self.cut()?;
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    fn suffer(&mut self, fault: &Fault, piece: &[u8]) -> io::Result<()> {
+        match *fault {
+            Fault::Delay(delay) => {
+                thread::sleep(delay);
+                self.to.write_all(piece)
+            }
+            Fault::Split(at, delay) => {
+                let (now, later) = piece.split_at(at.min(piece.len()));
+                self.to.write_all(now)?;
+                thread::sleep(delay);
+                self.to.write_all(later)
+            }
+            Fault::Cut(at) => {
+                let passed = self.to.write_all(&piece[..at.min(piece.len())]);
+                self.cut()?;
+                passed
+            }
+        }
+    }
+
+    fn cut(&self) -> io::Result<()> {
+        let from = self.from.shutdown(Shutdown::Both);
+        self.to.shutdown(Shutdown::Both).and(from)
+    }
+}

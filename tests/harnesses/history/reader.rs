@@ -1,0 +1,244 @@
+//! One lookup, and the check of its answer.
+//!
+//! What must not be older is asked for **before** the lookup begins. A record that is found carries
+//! its version. Where none is found, some version must say so that is not too old and had been
+//! committed by the end.
+
+use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
+
+use cache_aside::{Error, Lookup, Record, Source};
+
+use crate::{
+    plan::{Instant, Violation},
+    primary::{Primary, is_deletion, last_deletion, next_deletion},
+    random::Random,
+    workers::{LEASE_TTL, NEAR_STALENESS, Row, Worker},
+};
+
+/// What was known before a lookup began.
+struct Before {
+    settled: u64,
+    owed: u64,
+    /// What may not be read near any more.
+    near: u64,
+    /// What may not be read any more by a process that hasn't noticed a move.
+    late: Option<u64>,
+    began: Instant,
+}
+
+/// What is wrong with an answer.
+enum Fault {
+    /// It is too old. So it may be where Redis has lost what it had acknowledged.
+    Stale(&'static str),
+    /// It is too old, and so it may be for a while after the address was moved.
+    Late(&'static str),
+    Other(String),
+}
+
+/// An answer.
+struct Seen {
+    version: Option<u64>,
+    /// The record's own id.
+    id: Option<String>,
+}
+
+impl Worker<'_> {
+    pub(crate) fn read(&mut self, row: &Row) {
+        let before = self.before(row);
+        let answer = self.workers.cache.get(&row.id, |id| {
+            let read = load(&mut self.primary, &mut self.random, &[id]);
+            Ok::<_, Infallible>(record(id, read[0]))
+        });
+        self.check(row, &before, &answer);
+    }
+
+    /// Looks at what is cached. Where that is nothing, or Redis can't be asked, nothing is said.
+    pub(crate) fn peek(&mut self, row: &Row) {
+        let before = self.before(row);
+        if let Ok(Some(found)) = self.workers.cache.peek(&row.id) {
+            self.check(row, &before, &Ok(found));
+        }
+    }
+
+    /// Reads some at once, each of another record.
+    pub(crate) fn read_some(&mut self, rows: &[&Row]) {
+        let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
+        let ids = rows.iter().map(|row| row.id.as_str());
+        let answers = self.workers.cache.get_many(ids, |ids| {
+            let read = load(&mut self.primary, &mut self.random, ids);
+            let found = ids.iter().zip(read);
+            let found = found.filter_map(|(&id, read)| Some((id.to_owned(), record(id, read)?)));
+            Ok::<_, Infallible>(found.collect::<Vec<_>>())
+        });
+        let answers = match answers {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        for ((row, before), answer) in rows.iter().zip(&before).zip(&answers) {
+            self.check(row, before, answer);
+        }
+    }
+
+    fn before(&mut self, row: &Row) -> Before {
+        let (owed, own) = (row.owed.load(SeqCst), row.own.load(SeqCst));
+        let settled = self.primary.settled(&row.id);
+        Before {
+            owed,
+            settled,
+            near: if self.workers.plan.near {
+                row.near.learn(settled, NEAR_STALENESS).max(own)
+            } else {
+                0
+            },
+            late: self
+                .workers
+                .plan
+                .may_be_late
+                .map(|bound| row.late.learn(settled, bound).max(own)),
+            began: Instant::now(),
+        }
+    }
+
+    fn check(&mut self, row: &Row, before: &Before, answer: &Result<Lookup<Record>, Error>) {
+        let fault = match answer {
+            Ok(found) => self.count_and_check(row, before, found),
+            Err(error) => Some(Fault::Other(format!("a lookup failed: {error}"))),
+        };
+        if let Some(fault) = fault {
+            self.report(row, before, fault, answer);
+        }
+    }
+
+    /// What is wrong with this answer.
+    fn count_and_check(
+        &mut self,
+        row: &Row,
+        before: &Before,
+        found: &Lookup<Record>,
+    ) -> Option<Fault> {
+        let tally = &mut self.tally;
+        match found.source() {
+            Source::Hit => tally.hits += 1,
+            Source::Near => tally.near += 1,
+            Source::Loaded => tally.loaded += 1,
+            Source::Waited => tally.waited += 1,
+            Source::Stale => tally.stale += 1,
+            Source::Refreshed => tally.refreshed += 1,
+            _ => tally.degraded += 1,
+        }
+        let seen = Seen::of(found);
+        let mut wrong = |floor| match seen.version {
+            Some(version) => version < floor,
+            // Asked only where it matters, and late: the answer is right if it ever was.
+            None => next_deletion(floor) > self.primary.newest(&row.id),
+        };
+        tally.absent += u64::from(seen.version.is_none());
+        if wrong(before.owed) {
+            return Some(Fault::Stale(
+                "older than a write of this process whose invalidation had failed",
+            ));
+        }
+        let (floor, what) = match found.source() {
+            Source::Near => (before.near, "older than what may be read near"),
+            _ => (
+                before.settled,
+                "older than a write whose invalidation had returned",
+            ),
+        };
+        if wrong(floor) {
+            let is_late = before.late.is_some_and(|floor| !wrong(floor));
+            return Some(if is_late {
+                Fault::Late(what)
+            } else {
+                Fault::Stale(what)
+            });
+        }
+        if seen.version.is_some_and(is_deletion) || seen.id.is_some_and(|id| id != row.id) {
+            return Some(Fault::Other("a record that never was".to_owned()));
+        }
+        None
+    }
+
+    fn report(
+        &mut self,
+        row: &Row,
+        before: &Before,
+        fault: Fault,
+        answer: &Result<Lookup<Record>, Error>,
+    ) {
+        let ended = Instant::now();
+        let source = match answer {
+            Ok(found) => match found.degraded_cause() {
+                Some(cause) => format!("{}: {cause}", found.source()),
+                None => found.source().to_string(),
+            },
+            Err(_) => "none".to_owned(),
+        };
+        let seen = answer
+            .as_ref()
+            .ok()
+            .and_then(|found| Seen::of(found).version);
+        let (what, may_be_lost) = match fault {
+            Fault::Stale(what) => (what.to_owned(), self.workers.plan.may_be_stale),
+            Fault::Late(what) => (what.to_owned(), true),
+            Fault::Other(what) => (what, false),
+        };
+        let stale_since = if may_be_lost {
+            let floor = before.settled.max(before.owed);
+            let version = seen.unwrap_or_else(|| last_deletion(floor));
+            self.primary.stale_since(&row.id, version)
+        } else {
+            None
+        };
+        let violation = Violation {
+            what,
+            key: row.id.clone(),
+            seen,
+            settled: before.settled,
+            owed: before.owed,
+            newest: self.primary.newest(&row.id),
+            source,
+            process: self.workers.plan.process,
+            thread: self.thread,
+            began: before.began,
+            ended,
+            stale_since,
+        };
+        if may_be_lost {
+            self.workers.was_stale(violation);
+        } else {
+            self.workers.violated(violation);
+        }
+    }
+}
+
+/// What the primary holds, a while later.
+fn load(primary: &mut Primary, random: &mut Random, ids: &[&str]) -> Vec<u64> {
+    random.pause(1);
+    let read = ids.iter().map(|id| primary.newest(id)).collect();
+    // From here on it holds what may grow old.
+    if random.one_in(24) {
+        let lease = u64::try_from(LEASE_TTL.as_millis()).expect("it is short");
+        std::thread::sleep(random.millis(lease, 2 * lease));
+    } else {
+        random.pause(2);
+    }
+    read
+}
+
+impl Seen {
+    fn of(found: &Lookup<Record>) -> Seen {
+        let field = |name| Some(found.record()?.get(name).unwrap_or_default());
+        Seen {
+            // A record without a version is older than any.
+            version: field("version").map(|text| text.parse().unwrap_or(0)),
+            id: field("id").map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// The record of this version; `None` where the version is that there is none.
+pub(crate) fn record(id: &str, version: u64) -> Option<Record> {
+    let fields = [("id", id.to_owned()), ("version", version.to_string())];
+    (!is_deletion(version)).then(|| Record::from(fields))
+}

@@ -1,0 +1,266 @@
+//! The threads of one process, its cache, and what they share.
+//!
+//! Run by each child. Knows nothing of other processes, but that they are there.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cache_aside::Cache;
+use crossbeam::channel::{self, RecvTimeoutError};
+use parking_lot::Mutex;
+
+use crate::{
+    caches,
+    plan::{Message, Plan, Tally, Violation},
+    primary::Primary,
+    random::Random,
+};
+
+/// Short enough to lapse in mid-load.
+pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
+
+/// A quarter of a short TTL, so that what should have been evicted is found to be there; and many
+/// heartbeats are late for it.
+pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
+
+/// How often the parent hears of progress.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// How long invalidations may wait after the faults have ended: many times the longest pause
+/// between probes.
+const CALM_AGAIN_WITHIN: Duration = Duration::from_secs(20);
+
+pub(crate) struct Workers {
+    pub(crate) plan: Plan,
+    pub(crate) cache: Cache,
+    pub(crate) rows: Vec<Row>,
+    /// Operations that have been begun.
+    begun: AtomicU64,
+    done: AtomicU64,
+    stop: AtomicBool,
+    violation: Mutex<Option<Violation>>,
+    /// Stale answers of which the parent hasn't heard yet.
+    stale: Mutex<Vec<Violation>>,
+    tally: Mutex<Tally>,
+}
+
+/// One record, as this process sees it.
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) writers: Writers,
+    /// The newest version of which this process failed to tell Redis. Until it has been told, this
+    /// process must not read the record there.
+    pub(crate) owed: AtomicU64,
+    /// The newest version whose invalidation by this process has returned.
+    pub(crate) own: AtomicU64,
+    /// For lookups that are answered near.
+    pub(crate) near: Learned,
+    /// For those that a move of the address may have made late.
+    pub(crate) late: Learned,
+}
+
+/// What was settled at which instant, as lookups of this process have learned it.
+#[derive(Default)]
+pub(crate) struct Learned(Mutex<VecDeque<(Instant, u64)>>);
+
+/// Who writes a record.
+pub(crate) enum Writers {
+    /// Threads of all processes.
+    All,
+    /// Those of this process, one at a time, as `update_field` asks for.
+    Here(Mutex<()>),
+    /// Those of another process.
+    Elsewhere,
+}
+
+/// One thread of the workers.
+pub(crate) struct Worker<'a> {
+    pub(crate) workers: &'a Workers,
+    pub(crate) thread: u32,
+    pub(crate) primary: Primary,
+    pub(crate) random: Random,
+    pub(crate) tally: Tally,
+}
+
+impl Workers {
+    /// Connects.
+    pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
+        let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
+        Ok(Workers {
+            cache: caches::checked(&plan)?,
+            plan,
+            rows,
+            begun: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            violation: Mutex::new(None),
+            stale: Mutex::default(),
+            tally: Mutex::default(),
+        })
+    }
+
+    /// Does this process's operations; `tell` hears now and then how many are done, and which
+    /// answers were stale. The first violation ends it.
+    pub(crate) fn work(
+        &self,
+        tell: impl Fn(&Message) -> Result<(), String>,
+    ) -> Result<Option<Violation>, String> {
+        let end = self.plan.longest.map(|longest| Instant::now() + longest);
+        let workers = (0..self.plan.threads).map(|thread| self.worker(thread));
+        let workers = workers.collect::<Result<Vec<_>, _>>()?;
+        thread::scope(|scope| {
+            // Nothing is ever sent: the channel is closed when the last worker has ended.
+            let (working, ended) = channel::bounded::<()>(0);
+            for mut worker in workers {
+                let working = working.clone();
+                scope.spawn(move || {
+                    // Also when it panics.
+                    let _working = working;
+                    while worker.workers.may_begin(end) {
+                        worker.operate();
+                        worker.workers.done.fetch_add(1, SeqCst);
+                    }
+                    worker.workers.tally.lock().add(&worker.tally);
+                });
+            }
+            drop(working);
+            let news = || {
+                let stale = std::mem::take(&mut *self.stale.lock());
+                for stale in stale {
+                    tell(&Message::Stale(Box::new(stale)))?;
+                }
+                tell(&Message::Progress(self.done.load(SeqCst)))
+            };
+            while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+                news()?;
+            }
+            news()
+        })?;
+        Ok(self.violation.lock().take())
+    }
+
+    fn worker(&self, thread: u32) -> Result<Worker<'_>, String> {
+        let lane = u64::from(self.plan.process) << 32 | u64::from(thread);
+        Ok(Worker {
+            workers: self,
+            thread,
+            primary: Primary::connect(&self.plan.primary)?,
+            random: Random::new(self.plan.seed, lane),
+            tally: Tally::default(),
+        })
+    }
+
+    fn may_begin(&self, end: Option<Instant>) -> bool {
+        !self.stop.load(SeqCst)
+            && end.is_none_or(|end| Instant::now() < end)
+            && self.begun.fetch_add(1, SeqCst) < self.plan.operations
+    }
+
+    /// Reports an answer that a failover may explain.
+    pub(crate) fn was_stale(&self, violation: Violation) {
+        self.stale.lock().push(violation);
+    }
+
+    /// Keeps the first violation, and ends the run.
+    pub(crate) fn violated(&self, violation: Violation) {
+        self.violation.lock().get_or_insert(violation);
+        self.stop.store(true, SeqCst);
+    }
+
+    /// After the faults have ended: waits until all that had to be told has been told, and sums up.
+    pub(crate) fn end(&self) -> Tally {
+        let deadline = Instant::now() + CALM_AGAIN_WITHIN;
+        while self.cache.stats().invalidations_pending > 0 && Instant::now() < deadline {
+            // Nothing tells but the counter.
+            thread::sleep(Duration::from_millis(5));
+        }
+        let stats = self.cache.stats();
+        Tally {
+            refused_fills: stats.refused_fills,
+            redis_errors: stats.redis_errors,
+            remembered: stats.invalidations_remembered,
+            replayed: stats.invalidations_replayed,
+            pending: stats.invalidations_pending,
+            ..self.tally.lock().clone()
+        }
+    }
+}
+
+impl Row {
+    /// Every other record has one writing process, in turn.
+    fn new(key: u32, plan: &Plan) -> Row {
+        let writers = if plan.only_peeks {
+            Writers::Elsewhere
+        } else if key % 2 == 1 {
+            Writers::All
+        } else if key / 2 % plan.processes == plan.process {
+            Writers::Here(Mutex::new(()))
+        } else {
+            Writers::Elsewhere
+        };
+        Row {
+            id: format!("k{key}"),
+            writers,
+            owed: AtomicU64::new(0),
+            own: AtomicU64::new(0),
+            near: Learned::default(),
+            late: Learned::default(),
+        }
+    }
+}
+
+impl Learned {
+    /// Learns what is settled now, and says what was settled so long ago.
+    pub(crate) fn learn(&self, settled: u64, bound: Duration) -> u64 {
+        let mut learned = self.0.lock();
+        // Under the lock, so that they come in order.
+        let now = Instant::now();
+        learned.push_back((now, settled));
+        // The latest that is old enough stays in front, with the newest version of those before it.
+        let is_old = |(instant, _): &(Instant, u64)| *instant + bound <= now;
+        while learned.get(1).is_some_and(is_old) {
+            let (_, passed) = learned.pop_front().unwrap_or((now, 0));
+            if let Some((_, first)) = learned.front_mut() {
+                *first = passed.max(*first);
+            }
+        }
+        let long_ago = learned.front().filter(|first| is_old(first));
+        long_ago.map_or(0, |(_, settled)| *settled)
+    }
+}
+
+impl Worker<'_> {
+    /// One lookup, or now and then a write.
+    fn operate(&mut self) {
+        let rows = &self.workers.rows;
+        if self.workers.plan.only_peeks {
+            let row = self.random.index(rows.len());
+            return self.peek(&rows[row]);
+        }
+        if !self.random.one_in(8) {
+            let row = self.random.index(rows.len());
+            if self.random.one_in(6) {
+                let next = (row + 1) % rows.len();
+                return self.read_some(&[&rows[row], &rows[next]]);
+            }
+            return self.read(&rows[row]);
+        }
+        // Its own records and those of all get as many writes, though they are fewer.
+        let own = self.random.one_in(2);
+        let may_write = |row: &&Row| match row.writers {
+            Writers::Here(_) => own,
+            Writers::All => !own,
+            Writers::Elsewhere => false,
+        };
+        let choice: Vec<_> = rows.iter().filter(may_write).collect();
+        // With fewer records than processes some have none of their own.
+        if !choice.is_empty() {
+            let row = self.random.index(choice.len());
+            self.write(choice[row]);
+        }
+    }
+}

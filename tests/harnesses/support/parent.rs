@@ -1,0 +1,86 @@
+//! A process and the further ones that work for it: the other side of what [`child`](crate::child)
+//! does.
+//!
+//! Lines on their stdin, and on their stdout lines of JSON, each an `Ok` with a message or an `Err`
+//! that says why the child can't go on.
+
+use std::{
+    env,
+    fmt::Debug,
+    io::{self, BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde::de::DeserializeOwned;
+
+/// The processes themselves. Dropped, they are ended.
+#[derive(Default)]
+pub(crate) struct Processes(Vec<Child>);
+
+/// The parent's ends of the talk with one of them.
+pub(crate) struct Talk {
+    tell: ChildStdin,
+    heard: Lines<BufReader<ChildStdout>>,
+}
+
+impl Processes {
+    /// Starts so many of this very program, with the flag `--child`.
+    pub(crate) fn start(count: u32) -> Result<(Processes, Vec<Talk>), String> {
+        let mut processes = Processes::default();
+        let talks = (0..count)
+            .map(|_| processes.add())
+            .collect::<Result<_, _>>();
+        let talks = talks.map_err(|error| format!("a further process does not start: {error}"))?;
+        Ok((processes, talks))
+    }
+
+    fn add(&mut self) -> io::Result<Talk> {
+        let mut process = Command::new(env::current_exe()?)
+            .arg("--child")
+            // What it needs it is told, and `--child` stands alone.
+            .env_remove("REDIS_URL")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdin = process.stdin.take().expect("it is piped");
+        let stdout = process.stdout.take().expect("it is piped");
+        self.0.push(process);
+        Ok(Talk {
+            tell: stdin,
+            heard: BufReader::new(stdout).lines(),
+        })
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+impl Talk {
+    pub(crate) fn tell(&mut self, line: &str) -> Result<(), String> {
+        writeln!(self.tell, "{line}").map_err(|_| lost())
+    }
+
+    /// The next message.
+    pub(crate) fn hear<M: DeserializeOwned>(&mut self) -> Result<M, String> {
+        let Some(Ok(line)) = self.heard.next() else {
+            return Err(lost());
+        };
+        serde_json::from_str(&line)
+            .unwrap_or_else(|error| Err(format!("a child process said something else: {error}")))
+    }
+}
+
+/// A panic of the child has told its story on the stderr it shares with this process.
+fn lost() -> String {
+    "a child process ended early".to_owned()
+}
+
+pub(crate) fn unexpected(message: &impl Debug) -> String {
+    format!("a child process spoke out of turn: {message:?}")
+}
