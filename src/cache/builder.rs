@@ -92,8 +92,8 @@ impl CacheBuilder {
     }
 
     /// Shortens each TTL at random by up to this fraction. Records that were filled together then
-    /// do not all expire together. With 0.2, a `ttl` of 30 s becomes uniform from 24 s to 30 s. From
-    /// 0 to less than 1. It also applies to missing and updated records, but not to a TTL that a
+    /// do not all expire together. With 0.2, a `ttl` of 30 s becomes uniform from 24 s to 30 s.
+    /// From 0 to less than 1. It also applies to missing and updated records, but not to a TTL that a
     /// [loader chose](crate::Loaded::ttl).
     ///
     /// Defaults to 0: the TTL is exact.
@@ -178,7 +178,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets the longest pause between two polls of Redis while another process loads, at least 1 ms.
+    /// Sets the longest pause between two polls of Redis while another process loads: 1 ms or more.
     /// Pauses start at 1 ms and grow up to it. Each is shortened at random by up to a half.
     ///
     /// Defaults to 25 ms: 40 small requests a second for each waiter, and a delay that a user does
