@@ -102,7 +102,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn it_listens_until_the_instant_it_was_told_and_not_before_it_was_told_any() {
+    fn it_is_live_until_the_confirmed_instant_and_not_before_the_first() {
         let liveness = StreamLiveness::new();
         let now = Instant::now();
         assert!(!liveness.is_live(liveness.nanos(now)));

@@ -217,7 +217,7 @@ fn describe() {
         LOOKUP_ERRORS,
         "Lookups that ended with an error, their loader's for the most part"
     );
-    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups elapsed");
+    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups took");
     describe_counter!(
         MISSES,
         "Lookups that found no usable record at the first look"
@@ -227,7 +227,7 @@ fn describe() {
         "Lookups that another caller's load answered: loads the primary was spared"
     );
     describe_counter!(LOADS, "Loads, by how they ended");
-    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads elapsed");
+    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads took");
     describe_gauge!(LOADS_IN_FLIGHT, "Loads under way in this process");
     describe_counter!(
         REFRESHES,
@@ -246,7 +246,7 @@ fn describe() {
     describe_histogram!(
         WRITE_SECONDS,
         Unit::Seconds,
-        "How long calls that write elapsed"
+        "How long calls that write took"
     );
     describe_counter!(STORE_ERRORS, "Requests to Redis that failed");
     describe_counter!(

@@ -73,7 +73,7 @@ fn a_renewal_that_revives_a_lease_is_caught() {
 }
 
 #[test]
-fn flights_found_by_key_are_caught() {
+fn calls_found_by_key_are_caught() {
     let protocol = Protocol {
         writers: &[INVALIDATE],
         ..PLAIN

@@ -42,7 +42,7 @@ fn look_up(table: &Table, loads: &AtomicU32) -> u32 {
 }
 
 #[test]
-fn no_wake_up_is_lost_when_a_flight_lands() {
+fn no_wake_up_is_lost_when_a_call_ends() {
     check_dfs(
         || {
             let table = table();
@@ -165,7 +165,7 @@ fn a_follower_whose_time_is_over_while_the_result_arrives_gets_one_or_the_other(
 }
 
 #[test]
-fn a_landed_flight_serves_latecomers_until_its_leader_leaves() {
+fn a_finished_call_serves_late_followers_until_its_leader_unregisters() {
     check_dfs(
         || {
             let table = table();
@@ -187,7 +187,7 @@ fn a_landed_flight_serves_latecomers_until_its_leader_leaves() {
 }
 
 #[test]
-fn one_of_many_announces_and_the_others_find_it() {
+fn one_of_many_threads_starts_a_call_and_the_others_find_it() {
     check_dfs(
         || {
             let table = table();

@@ -118,7 +118,7 @@ fn served(answers: &[Option<u32>]) -> usize {
 }
 
 #[test]
-fn everyone_is_answered_once_and_by_a_request_that_was_sent_after_it_came() {
+fn every_caller_gets_one_answer_from_a_request_that_was_sent_after_it_came() {
     check_pct(
         || assert_eq!(served(&ask(3, || FOR_EVER, 1, Fault::None)), 3),
         500,
@@ -134,7 +134,7 @@ fn everyone_is_answered_once_and_by_a_request_that_was_sent_after_it_came() {
 }
 
 #[test]
-fn an_envoy_that_gets_no_connection_sends_the_next() {
+fn a_combiner_that_gets_no_connection_appoints_the_next() {
     for task in [0, 1] {
         check_random(
             move || {
@@ -148,7 +148,7 @@ fn an_envoy_that_gets_no_connection_sends_the_next() {
 
 /// And whoever comes later finds a queue that works, which `ask` sees to.
 #[test]
-fn those_whose_envoy_panics_or_gives_up_are_told_at_once() {
+fn callers_whose_combiner_panics_or_gives_up_return_at_once() {
     for fault in [
         Fault::Panic(0),
         Fault::Panic(1),
@@ -167,7 +167,7 @@ fn those_whose_envoy_panics_or_gives_up_are_told_at_once() {
 
 /// Also where an combiner is called, or its answer comes, in the moment in which its time is over.
 #[test]
-fn whoever_waits_too_long_leaves_and_strands_nobody() {
+fn a_caller_that_times_out_leaves_the_queue_and_strands_nobody() {
     let soon = || Deadlines {
         to_be_sent: Instant::soon(),
         to_be_answered: Instant::soon(),

@@ -59,7 +59,7 @@ fn a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached(environm
 }
 
 /// A loader's own record.
-fn a_loader_that_asks_for_what_it_loads_is_told_so(environment: &Environment) {
+fn a_loader_that_asks_for_what_it_loads_gets_reentrant(environment: &Environment) {
     let cache = environment.cache();
     let load = |missing: &[&str]| {
         let within = cache.get("b", load_loaf);
@@ -77,5 +77,5 @@ on_both_stores! {
     a_loader_that_fails_is_the_error_and_frees_what_it_held,
     a_loader_that_panics_frees_what_it_held,
     a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached,
-    a_loader_that_asks_for_what_it_loads_is_told_so,
+    a_loader_that_asks_for_what_it_loads_gets_reentrant,
 }
