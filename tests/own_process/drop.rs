@@ -22,23 +22,23 @@ fn a_dropped_cache_leaves_no_thread_behind() {
     let cache = cache_aside::Cache::builder(redis).prefix("test:");
     let cache = cache.build::<cache_aside::Record>().unwrap();
     assert_eq!(
-        threads("cache-aside-kee"),
+        threads("cache-aside-lea"),
         0,
         "there is none before the first load"
     );
     cache.get("p-001", load_loaf).unwrap();
     cache.clone().get("p-002", load_loaf).unwrap();
     // It gives itself its name.
-    until(|| threads("cache-aside-kee") == 1);
+    until(|| threads("cache-aside-lea") == 1);
 
     assert_eq!(
-        threads("cache-aside-men"),
+        threads("cache-aside-rec"),
         0,
         "nor before the first failure"
     );
     server.freeze();
     assert!(cache.invalidate("p-001").is_err());
-    until(|| threads("cache-aside-men") == 1);
+    until(|| threads("cache-aside-rec") == 1);
     server.thaw();
 
     drop(cache);

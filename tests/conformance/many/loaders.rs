@@ -58,7 +58,7 @@ fn a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached(environm
     assert!(!environment.is_held("b"));
 }
 
-/// A loader's own record.
+/// A loader that asks for its own record.
 fn a_loader_that_asks_for_what_it_loads_gets_reentrant(environment: &Environment) {
     let cache = environment.cache();
     let load = |missing: &[&str]| {
@@ -66,7 +66,7 @@ fn a_loader_that_asks_for_what_it_loads_gets_reentrant(environment: &Environment
         assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
         let within = cache.get_many(["z", "a"], rows("1"));
         assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
-        // Given back, soon.
+        // Released soon.
         until(|| !environment.is_held("z"));
         rows("1")(missing)
     };
