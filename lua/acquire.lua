@@ -1,13 +1,13 @@
--- acquire: asks for the lease on one key, after one more look at the record.
+-- acquire: asks for the lease on one key, after a second read of the record.
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
--- ARGV[3]  'recheck': hand the record over if there is one; 'skip': do not look
+-- ARGV[3]  'recheck': return the record if there is one; 'skip': do not read it
 --          (the caller has seen the record and cannot use it)
 --
--- Returns  {'record', field, value, ...}      somebody filled it in the meantime
+-- Returns  {'record', field, value, ...}      another caller filled it in the meantime
 --          {'acquired'}                       the caller may load and fill
 --          {'held', token, milliseconds}      another fill is under way
 --          {'guarded', nonce}                 a write is under way: load, and do not fill;
@@ -15,9 +15,9 @@
 --
 -- Invariant: the lease key is set only where no lease was, so one token at a
 -- time may fill. A writer's place in a guard that has lapsed ends here, and with it
--- the nonce under which loads were shared. A token is asked for once: a caller whose reply was lost must
--- not repeat the question with it, because the first one may still be on its
--- way, and would set the lease again after an invalidation has ended it.
+-- the nonce under which loads were shared. A token is used in one request only: a
+-- caller whose reply was lost must not send it again, because the first request may
+-- still be on its way, and would set the lease again after an invalidation ended it.
 
 if ARGV[3] == 'recheck' then
   -- pcall: a key of a foreign type counts as no record, and the fill replaces it
@@ -66,7 +66,7 @@ for i = 1, #guard, 2 do
 end
 if died then
   -- perhaps after its commit, which a load under the nonce may have missed: so
-  -- nobody shares such a load from here on (and a full server sets no field)
+  -- no reader shares such a load from here on (and a full server sets no field)
   nonce = ARGV[1]
   lives = lives and type(redis.pcall('HSET', KEYS[2], 'nonce', nonce)) ~= 'table'
 end

@@ -1,5 +1,5 @@
--- back_off: gives back the lease of a refresh that failed, and has nobody try again
--- for a while.
+-- back_off: releases the lease of a refresh that failed, and lets no caller retry for
+-- a while.
 --
 -- KEYS[1]  the data key (not touched)
 -- KEYS[2]  the lease key (same cluster slot)
@@ -9,9 +9,9 @@
 -- Returns  1  done
 --          0  the lease was no longer ours
 --
--- Invariant: nobody ends the lease of another fill. What stands there now is no
--- lease: `acquire` takes its place, so that a reader without a record doesn't wait
--- for it; only `refresh` minds it.
+-- Invariant: no caller ends the lease of another fill. The value set here is not a
+-- lease: `acquire` replaces it, so that a reader without a record does not wait for
+-- it. Only `refresh` respects it.
 
 -- pcall: a write guard is no string, and is not our token
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then

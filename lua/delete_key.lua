@@ -1,17 +1,17 @@
--- delete_key: ends what stands at one of the two keys of a record.
+-- delete_key: ends one of the two keys of a record.
 --
--- For a cluster that is moving the record's slot, where nothing can be done with both
--- keys in one step. The caller ends the lease first, and the record after that: see
+-- For a cluster that is migrating the record's slot, where no single step can use both
+-- keys. The caller ends the lease first, and the record after that: see
 -- `src/redis/cluster/migrating.rs`.
 --
 -- KEYS[1]  the lease key, or the data key
 -- ARGV[1]  for a lease key a new nonce, for a write guard; for a data key ''
 -- ARGV[2]  1: change something in any case, so that replicas can be waited for
 --
--- Returns  1  something stood there
---          0  nothing did
+-- Returns  1  the key existed
+--          0  it did not
 --
--- Invariant: no load whose lease stood there before this step can fill after it. A
+-- Invariant: no load whose lease was at the key before this step can fill after it. A
 -- guard stays, under another nonce.
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no

@@ -1,17 +1,16 @@
--- expire: has a record count as stale from now on, and ends every load of it that is
--- under way.
+-- expire: makes a record stale from now on, and ends every load of it in progress.
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  a new nonce, for a write guard
--- ARGV[2]  how long the record may still be served, in milliseconds
+-- ARGV[2]  how long the record may still be returned, in milliseconds
 -- ARGV[3]  1: change something in any case, so that replicas can be waited for
 --
 -- Returns  1  there was a record
 --          0  there was none
 --
 -- Invariant: no load that began before this step can fill after it. A record
--- never lives longer by it. What said that there is no record is gone.
+-- never lives longer by it. A cached "no such record" is removed.
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no
 -- field, but it deletes

@@ -10,8 +10,8 @@
 --          0  refused: the lease lapsed, or a write ended it
 --
 -- Invariant: a record enters the cache only under the token of a live lease,
--- whole, and with its TTL, in one step. Whatever stood at the data key, of
--- whatever type, is gone.
+-- whole, and with its TTL, in one step. The old value of the
+-- data key, of any type, is removed.
 
 -- pcall: a write guard is no string, and is not our token
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then

@@ -1,5 +1,5 @@
--- guard: begins a write: ends the record and every load of it that is under way,
--- and lets nobody fill before the write has ended or its writer has died.
+-- guard: begins a write: ends the record and every load of it in progress, and lets
+-- no caller fill before the write has ended or its writer has died.
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)

@@ -1,4 +1,4 @@
--- invalidate: ends the record and every load of it that is under way.
+-- invalidate: ends the record and every load of it in progress.
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
@@ -9,8 +9,8 @@
 --          0  there was none
 --
 -- Invariant: no load that began before this step can fill after it, because
--- its token stands in the lease key no longer; and nobody who comes after it shares
--- such a load. A guard stays, for its writer has not ended, under another nonce.
+-- the lease key no longer holds its token; and no reader that starts after it shares
+-- such a load. A guard stays, under another nonce, because its writer has not ended.
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no
 -- field, but it deletes
@@ -19,7 +19,7 @@ if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
   or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[1])) == 'table' then
   changed = redis.call('DEL', KEYS[2])
 end
--- not DEL: a large record is taken apart by another thread of the server
+-- not DEL: a large record is freed by another thread of the server
 local ended = redis.call('UNLINK', KEYS[1])
 if changed + ended == 0 and ARGV[2] == '1' then
   redis.call('SET', KEYS[2], '', 'PX', 1)

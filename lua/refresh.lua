@@ -1,18 +1,18 @@
--- refresh: asks for the lease of a record that is there, in order to load it anew.
+-- refresh: asks for the lease of a record that is cached, in order to reload it.
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
--- ARGV[3]  how long the record lived on, in milliseconds, when the caller saw it
+-- ARGV[3]  how long the record lived on, in milliseconds, when the caller read it
 --
--- Returns  {'record', field, value, ...}   somebody has filled it anew since
+-- Returns  {'record', field, value, ...}   another caller has filled it since
 --          {'acquired'}                    the caller may load and fill
---          {'taken'}                       somebody is at it, or a write is under way,
+--          {'taken'}                       another caller refreshes it, or a write is under way,
 --                                          or the latest refresh failed a moment ago
 --
 -- Invariant: as in acquire: the lease key is set only where it was absent, and a token
--- is asked for once. Nobody waits for a refresh, so a guard is not looked into.
+-- is used in one request only. No caller waits for a refresh, so a guard is not read.
 
 local left = redis.call('PTTL', KEYS[1])
 -- pcall: a key of a foreign type counts as no record, and the fill replaces it

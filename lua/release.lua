@@ -1,4 +1,4 @@
--- release: gives a lease back unfilled (no record, a failed or panicked loader).
+-- release: ends a lease without a fill (no record, a failed or panicked loader).
 --
 -- KEYS[1]  the data key (not touched)
 -- KEYS[2]  the lease key (same cluster slot)
@@ -7,7 +7,7 @@
 -- Returns  1  released
 --          0  the lease was no longer ours
 --
--- Invariant: nobody ends the lease of another fill.
+-- Invariant: no caller ends the lease of another fill.
 
 -- pcall: a write guard is no string, and is not our token
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then

@@ -14,7 +14,7 @@
 if redis.pcall('GET', KEYS[2]) == ARGV[1] then
   return redis.call('PEXPIRE', KEYS[2], ARGV[2])
 end
--- pcall: whatever else stands there, if it is no guard, has no such field
+-- pcall: a value that is not a guard has no such field
 if redis.pcall('HEXISTS', KEYS[2], ARGV[1]) ~= 1 then
   return 0
 end

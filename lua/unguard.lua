@@ -1,18 +1,18 @@
 -- unguard: ends a write: ends the record, this writer's place in the guard, and
--- every load of the record that is under way.
+-- every load of the record in progress.
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  the writer's token
--- ARGV[2]  a new nonce, for a guard in which other writers stand
+-- ARGV[2]  a new nonce, for a guard in which other writers have a place
 -- ARGV[3]  1: change something in any case, so that replicas can be waited for
 --
 -- Returns  1  there was a record
 --          0  there was none
 --
--- Invariant: the guard stands as long as one of its writers lives, and not longer
--- than the place of the last one lapses. Nobody who comes after this step shares
--- a load from before it: the guard has another nonce, or is gone. A lease that took
+-- Invariant: the guard exists as long as one of its writers lives, but ends when the
+-- place of the last one lapses. No reader that starts after this step shares a
+-- load from before it: the guard has another nonce, or is gone. A lease that took
 -- the guard's place, because the guard had lapsed, is gone too.
 
 local changed = 1

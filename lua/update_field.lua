@@ -10,15 +10,15 @@
 -- ARGV[6]  1: change something in any case, so that replicas can be waited for
 --
 -- Called within MULTI and EXEC, after a WATCH of both keys whose reply the caller
--- has waited for. So if it arrives late, when its caller has given it up and the
--- record has been ended and loaded anew, it is not done.
+-- has waited for. So if it arrives late, when its caller has given up and the
+-- record has been ended and loaded again, it is not done.
 --
 -- Returns  1  a record is cached and has the new value
 --          0  none is cached; nothing was written
 --
 -- Invariant: a partial record never appears. The lease ends in both cases,
 -- because a load under way may hold the field's old value; a guard stays, under
--- another nonce. What said that there is no record is gone.
+-- another nonce. A cached "no such record" is removed.
 
 -- pcall: a lease is no hash, and has no such field; and a full server changes no
 -- field, but it deletes

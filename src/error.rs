@@ -1,64 +1,72 @@
 //! The one error type of the crate.
 //!
-//! It can be cloned, because followers share the error of the leader they waited for, it keeps its
-//! causes, and it never prints what a record contains.
+//! It is `Clone` because followers share their leader's error. It keeps its causes. It never prints
+//! the contents of a record.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 /// A cause that several callers can share.
 pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
 
-/// What can go wrong, and what was done about it.
+/// What can go wrong, and how the cache handled it.
 ///
-/// A failing Redis never makes [`get`](crate::Cache::get) fail: the lookup is then
-/// [degraded](crate::Source::Degraded) to the loader, and
+/// A failing Redis never makes [`get`](crate::Cache::get) fail. The lookup is then
+/// [degraded](crate::Source::Degraded): it uses the loader, and
 /// [`Lookup::degraded_cause`](crate::Lookup::degraded_cause) has the error.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting makes no sense. Returned by `build`, before anything is sent.
+    /// A setting is invalid. Returned by `build`, before anything is sent.
     Setting {
         /// The builder method that set it.
         setting: &'static str,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and what is allowed.
         reason: String,
     },
-    /// Redis could not be reached, did not answer in time, or refused.
+    /// Redis could not be reached, did not answer in time, or rejected a request.
     ///
-    /// From `build`: it refused the connection, the password or the permission; the server's words are
-    /// in the message. Or there can be no cache on it, and the message says why. From a write (`invalidate`, `update_field`, `update`): **the cached record may
-    /// still be the old one**. The invalidation is remembered and replayed as soon as Redis answers; until then
-    /// this process doesn't read that record from Redis, but others may find the old one there.
+    /// From `build`: the server rejected the connection, the password or the permissions, or it
+    /// cannot hold a cache. The message says why, in the server's own words where there are any.
     ///
-    /// What each failure means to the calls:
+    /// From a write (`invalidate`, `update_field`, `update`): **the cached record may still be the
+    /// old one**. The invalidation is pending and is replayed as soon as Redis answers. Until then
+    /// this process does not read that record from Redis. Other processes may still read the old
+    /// one.
     ///
-    /// | failure | `get` | a write | the breaker |
+    /// The effect of each failure on the calls. The last column says whether the breaker counts it.
+    ///
+    /// | failure | `get` | a write | counted |
     /// |---|---|---|---|
-    /// | no connection, one that breaks, no answer in time | degraded; a read on a connection that broke is repeated once | this error; an `invalidate` on a connection that broke is repeated once | counts |
-    /// | `LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY` | degraded | this error | counts |
-    /// | `NOAUTH`, `WRONGPASS` | degraded | this error | counts |
-    /// | an answer that makes no sense | degraded | this error | counts |
-    /// | `READONLY`, `MISCONF`, `NOPERM` | a hit is a hit, a miss is degraded | this error | doesn't |
-    /// | `OOM` | a hit is a hit, a miss is degraded | an update becomes an invalidation, which works | doesn't |
-    /// | the server hangs up on a large record (`proto-max-bulk-len`) | loaded, and not cached | an update becomes an invalidation | doesn't |
-    /// | no free connection in the pool | degraded | this error | doesn't |
-    /// | one node of a cluster doesn't answer | degraded | this error | that of the node |
-    /// | the record's slot is being moved to another node | a hit is a hit, a miss is degraded | an invalidation works, an update becomes one | doesn't |
-    /// | too few replicas have an invalidation ([`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas)) | | this error | doesn't |
-    /// | the breaker is open | degraded, at once | this error, at once | |
-    /// | an invalidation of the record is remembered | degraded, at once | the write is tried | |
+    /// | no connection, a broken one, a timeout | degraded (1) | this error (1) | yes |
+    /// | `LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY` | degraded | this error | yes |
+    /// | `NOAUTH`, `WRONGPASS` | degraded | this error | yes |
+    /// | an invalid reply | degraded | this error | yes |
+    /// | `READONLY`, `MISCONF`, `NOPERM` | only a miss is degraded | this error | no |
+    /// | `OOM` | only a miss is degraded | an update invalidates (2) | no |
+    /// | the server rejects a large record (3) | loaded only | an update invalidates (2) | no |
+    /// | no free connection in the pool | degraded | this error | no |
+    /// | one node of a cluster does not answer | degraded | this error | for that node |
+    /// | the slot is migrating | only a miss is degraded | an update invalidates (2) | no |
+    /// | too few replicas have an invalidation (4) | not affected | this error | no |
+    /// | the breaker is open | degraded, at once | this error, at once | no |
+    /// | an invalidation of the record is pending | degraded, at once | is tried | no |
     ///
-    /// `WRONGTYPE`, and an entry that doesn't decode, are no errors: they are misses, and the next fill replaces
-    /// them.
+    /// 1. A read or an `invalidate` is repeated once where its connection broke.
+    /// 2. The update is replaced by an invalidation, which succeeds. So does an `invalidate`.
+    /// 3. The server closes the connection (`proto-max-bulk-len`).
+    /// 4. Only where [`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas) is set.
+    ///
+    /// `WRONGTYPE` and an entry that does not decode are not errors. They are misses, and the next
+    /// fill replaces the entry.
     Redis {
-        /// What was asked of it.
+        /// The request that failed.
         request: &'static str,
-        /// What the client library or the server said.
+        /// What the client library or the server reported.
         cause: Cause,
     },
     /// The loader returned an error. All callers that waited for this load get the same one.
     Loader(Cause),
-    /// A loader asked the cache for the very record it is loading, on its own thread. It would wait
+    /// A loader asked the cache for the record that it is loading, on its own thread. It would wait
     /// for itself.
     Reentrant,
     /// A wait for another caller's load took longer than `wait_timeout`.
@@ -66,24 +74,24 @@ pub enum Error {
         /// How long this caller had waited.
         waited: Duration,
     },
-    /// The id cannot name a record. Nothing was sent.
+    /// The id is not valid. Nothing was sent.
     Id {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// What the caller handed over cannot be stored in a flat hash. Nothing was written. Returned
-    /// by `update` and `update_field` only: a loaded record that cannot be stored is returned and
-    /// not cached, see [`Event::Unstorable`](crate::Event::Unstorable).
+    /// The record or field cannot be stored in a flat hash. Nothing was written. Only `update` and
+    /// `update_field` return this. A loaded record that cannot be stored is returned and not
+    /// cached: see [`Event::Unstorable`](crate::Event::Unstorable).
     Record {
-        /// The field at fault, where it is one field's fault.
+        /// The field at fault, if there is a single one.
         field: Option<String>,
         /// What is wrong with it. Never the field's value.
         reason: String,
     },
-    /// Other writers changed the record each time `update` tried to. The record has been invalidated,
-    /// so that nothing stale stays.
+    /// Other writers changed the record during every attempt of `update`. The record has been
+    /// invalidated, so nothing stale stays.
     Contended {
-        /// How often it tried.
+        /// How many attempts were made.
         attempts: u32,
     },
 }
@@ -126,14 +134,15 @@ impl StdError for Error {
     }
 }
 
-/// Why [`Cache::write`](crate::Cache::write) has not changed the primary, as far as anybody knows.
+/// Why [`Cache::write`](crate::Cache::write) failed. The primary has not been changed, as far as is
+/// known.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum WriteError<E> {
-    /// The closure's own error. The record has been invalidated, or will be: perhaps the change was made, and only
-    /// the word of it was lost.
+    /// The closure's own error. The record is invalidated all the same, at once or when Redis
+    /// answers: the change may have been made, and only the reply lost.
     Primary(E),
-    /// The id cannot name a record. The closure was not called.
+    /// The id is not valid. The closure was not called.
     Cache(Error),
 }
 
@@ -148,8 +157,8 @@ impl<E: fmt::Display> fmt::Display for WriteError<E> {
     }
 }
 
-/// For whatever can be shown, a boxed error as well, which is no `Error` itself; so the closure's own error is part
-/// of the message, and not a `source`.
+/// `E` may be anything that can be displayed, including a boxed error, which does not implement
+/// `Error`. So the closure's error is part of the message, not a `source`.
 impl<E: fmt::Debug + fmt::Display> StdError for WriteError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {

@@ -1,12 +1,12 @@
 //! Cache-aside on Redis for code that blocks.
 //!
-//! Read Redis first; on a miss read the slow primary store once, however many readers race, and write the
-//! record back with a TTL; on a write change the primary and [`invalidate`](Cache::invalidate). For
-//! thread-per-request servers, workers and command-line tools: there is no async runtime here, nor anywhere
-//! below.
+//! Cache-aside works like this. A read asks Redis first. On a miss it reads the slow primary store
+//! once, however many readers race, and caches the record with a TTL. A write changes the primary
+//! and then calls [`invalidate`](Cache::invalidate). The crate is for thread-per-request servers,
+//! workers and command-line tools: neither it nor its dependencies use an async runtime.
 //!
-//! The promise: **a read that starts after an invalidation never returns what was there before it**, in
-//! threads and in processes. How it is kept is told in the [scripts] and in `lua/README.md`.
+//! The promise: **a read that starts after an invalidation returned never returns a record from
+//! before it**. It holds across threads and processes. The [scripts] and `lua/README.md` show how.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -30,18 +30,25 @@
 //! # }
 //! ```
 //!
-//! Where to go from here: [`Cache`] has the calls, [`Redis`] the settings of a pool, [`Memory`] does without a
-//! server, [`CacheBuilder`] and [`RedisBuilder`] say each default and its reason, [`Error`] what each failure
-//! means, [`Stats`] and [`Event`] what can be watched, [`store`] what the protocol asks of a store.
+//! Where to go from here:
+//!
+//! - [`Cache`] has the calls.
+//! - [`Redis`] has the settings of a connection pool. [`Memory`] needs no server.
+//! - [`CacheBuilder`] and [`RedisBuilder`] state each default and its reason.
+//! - [`Error`] explains each failure.
+//! - [`Stats`] and [`Event`] are for monitoring.
+//! - [`store`] defines what the protocol requires of a store.
 //!
 //! # Features
 //!
-//! - `metrics` (on by default): counters and histograms through the [`metrics`](https://docs.rs/metrics) facade.
-//! - `tracing`: spans for lookups, loads and writes, and `tracing` events in the place of
+//! - `metrics` (on by default): counters and histograms through the
+//!   [`metrics`](https://docs.rs/metrics) facade.
+//! - `tracing`: spans for lookups, loads and writes, and `tracing` events instead of
 //!   [`log`](https://docs.rs/log) records.
-//! - `json`: `Json`, for records that are no flat hash.
+//! - `json`: `Json`, for records that are not a flat hash.
 //! - `cluster`: Redis Cluster, at `redis+cluster://host:port,host:port`.
-//! - `sentinel`: a server that sentinels know by a name, at `redis+sentinel://host:port,host:port/NAME`.
+//! - `sentinel`: a master that Sentinel finds by name, at
+//!   `redis+sentinel://host:port,host:port/NAME`.
 //! - `tls`: TLS, at `rediss://host` (and `rediss+cluster`, `rediss+sentinel`).
 
 #![forbid(unsafe_code)]
@@ -79,10 +86,10 @@ pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
 pub use crate::telemetry::stats::Stats;
 pub use crate::write::clear::ClearProgress;
 
-/// The Lua scripts that carry the protocol, as they are sent: to read, to audit, to load ahead of time.
+/// The Lua scripts of the protocol, as they are sent: to read, to audit, or to load in advance.
 ///
-/// Each touches two keys of one cluster slot, the record's and its lease's, and is one atomic step; but for
-/// [`DELETE_KEY`](scripts::DELETE_KEY), which touches one of them.
+/// Each script is one atomic step on two keys of one cluster slot: a record's and its lease's.
+/// Only [`DELETE_KEY`](scripts::DELETE_KEY) touches a single key.
 pub mod scripts {
     pub use crate::redis::script::{
         ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,

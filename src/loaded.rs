@@ -1,9 +1,9 @@
-//! What a loader may say about what it returns.
+//! What a loader may return besides a plain `Option`.
 
 use std::time::Duration;
 
-/// What a loader found, and for how long to cache it: in the place of a plain `Option`, for loaders of
-/// [`LookupOptions::get`](crate::LookupOptions::get).
+/// What a loader found, and how long to cache it. Loaders of
+/// [`LookupOptions::get`](crate::LookupOptions::get) may return it instead of a plain `Option`.
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -11,7 +11,8 @@ use std::time::Duration;
 /// use cache_aside::{Cache, Loaded, Memory, Record};
 ///
 /// let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:page:").build()?;
-/// let page = |max_age: u64| Loaded::new(Record::from([("title", "News")])).ttl(Duration::from_secs(max_age));
+/// let news = || Loaded::new(Record::from([("title", "News")]));
+/// let page = |max_age: u64| news().ttl(Duration::from_secs(max_age));
 ///
 /// cache.options().get("/news", |_| Ok::<_, Infallible>(page(5)))?;
 /// let left = cache.ttl_remaining("/news")?.left().unwrap();
@@ -25,12 +26,12 @@ use std::time::Duration;
 #[must_use]
 pub struct Loaded<R> {
     pub(crate) record: Option<R>,
-    /// `None`: what the lookup or the cache says.
+    /// `None`: the TTL of the lookup or the cache.
     pub(crate) ttl: Option<Duration>,
 }
 
 impl<R> Loaded<R> {
-    /// A record, or `None` where the primary has none, for as long as the cache keeps such.
+    /// A record, or `None` where the primary has none. Cached for the usual TTL.
     pub fn new(found: impl Into<Option<R>>) -> Loaded<R> {
         Loaded {
             record: found.into(),
@@ -38,20 +39,22 @@ impl<R> Loaded<R> {
         }
     }
 
-    /// Keeps it for this long, whatever the lookup and the cache say: also that there is no record, and also without
-    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl). Zero: not at all. Ten years at most.
+    /// Caches the result for this long, whatever the lookup and the cache are set to. This also
+    /// applies to a missing record, even without
+    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl). Zero: it is not cached. Ten years at
+    /// most.
     pub fn ttl(mut self, ttl: Duration) -> Loaded<R> {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Has it returned, to all who waited for it, and not cached.
+    /// Returns the result to every caller that waits for it, but does not cache it.
     pub fn no_store(self) -> Loaded<R> {
         self.ttl(Duration::ZERO)
     }
 }
 
-/// What most loaders return.
+/// Loaders that return a plain `Option` use the usual TTL.
 impl<R> From<Option<R>> for Loaded<R> {
     fn from(found: Option<R>) -> Loaded<R> {
         Loaded::new(found)

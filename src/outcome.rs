@@ -1,4 +1,4 @@
-//! What calls return: the record and where it came from, and what became of a write.
+//! What the calls return: a record with its source, or the result of a write.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,34 +8,35 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
-    /// It stood in Redis at the first look, or that there is none did.
+    /// The first read found the record in Redis, or a cached "no such record".
     Hit,
-    /// It stood in the [near cache](crate::CacheBuilder::near_cache) of this process, or that there is none did. Redis was
-    /// not asked.
+    /// The [near cache](crate::CacheBuilder::near_cache) of this process had the record, or a
+    /// cached "no such record". No request was sent to Redis.
     Near,
-    /// It stood in Redis, past its TTL and within its [grace](crate::CacheBuilder::grace): another caller loads it
-    /// anew, or that failed a moment ago. If it was this caller's own load, [`Lookup::refresh_failed_by`] says why.
+    /// Redis had the record past its TTL, but within its [grace](crate::CacheBuilder::grace).
+    /// Another caller is reloading it, or a reload failed a moment ago. If this caller's own reload
+    /// failed, [`Lookup::refresh_failed_by`] has the error.
     Stale,
-    /// It stood in Redis, past its TTL or [near its end](crate::CacheBuilder::early_refresh), and this caller's
-    /// loader read it anew.
+    /// Redis had the record past its TTL or [near its end](crate::CacheBuilder::early_refresh).
+    /// This caller's loader reloaded it.
     Refreshed,
-    /// This caller's loader read it from the primary.
+    /// This caller's loader read the record from the primary.
     Loaded,
-    /// Somebody else's loader did, in this process or another, while this caller waited.
+    /// Another caller's loader read it, in this process or another, while this caller waited.
     Waited,
-    /// A loader read it from the primary, without Redis: it failed, or what it holds may be out of date, or a
-    /// wait took too long.
-    /// [`Lookup::degraded_cause`] says which. The record was not cached.
+    /// A loader read it from the primary without Redis, and it was not cached. Redis failed, or may
+    /// hold an outdated record, or a wait took too long. [`Lookup::degraded_cause`] says which.
     Degraded,
 }
 
 impl Source {
-    /// Whether the answer stood in Redis at the first look, or near, and is returned as it was.
+    /// Whether the answer comes unchanged from the first read of Redis, or from the near cache.
     pub(crate) fn is_hit(self) -> bool {
         matches!(self, Source::Near | Source::Hit | Source::Stale)
     }
 
-    /// In one lower-case word: `near`, `hit`, `stale`, `refreshed`, `loaded`, `waited`, `degraded`.
+    /// The source as one lower-case word: `near`, `hit`, `stale`, `refreshed`, `loaded`, `waited`,
+    /// `degraded`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -50,20 +51,20 @@ impl Source {
     }
 }
 
-/// Its [name](Source::name).
+/// Prints the [name](Source::name).
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// What [`Cache::get`](crate::Cache::get) found, and how.
+/// What [`Cache::get`](crate::Cache::get) found, and where.
 #[derive(Debug)]
 pub struct Lookup<R> {
     record: Option<Arc<R>>,
     source: Source,
     redis_latency: Duration,
-    /// Boxed, since a lookup is moved from hand to hand, and hardly ever has one.
+    /// Boxed because a lookup is moved often and rarely has a cause.
     because: Option<Box<Error>>,
 }
 
@@ -99,20 +100,21 @@ impl<R> Lookup<R> {
         }
     }
 
-    /// The record; `None` where the primary has none. Together with a [hit](Lookup::is_hit), `None` says that
-    /// Redis knew that ([`negative_ttl`](crate::CacheBuilder::negative_ttl)).
+    /// The record; `None` where the primary has none. `None` with a [hit](Lookup::is_hit) means
+    /// that this was cached ([`negative_ttl`](crate::CacheBuilder::negative_ttl)).
     #[must_use]
     pub fn record(&self) -> Option<&Arc<R>> {
         self.record.as_ref()
     }
 
-    /// The record by value: shared with the callers that waited for the same load.
+    /// The record by value. It is shared with the callers that waited for the same load.
     #[must_use]
     pub fn into_record(self) -> Option<Arc<R>> {
         self.record
     }
 
-    /// Whether the answer stood in Redis at the first look, or near, and is returned as it was, [stale](Source::Stale) or not.
+    /// Whether the answer comes unchanged from the first read of Redis or from the near cache,
+    /// [stale](Source::Stale) or not.
     #[must_use]
     pub fn is_hit(&self) -> bool {
         self.source.is_hit()
@@ -130,28 +132,29 @@ impl<R> Lookup<R> {
         self.source
     }
 
-    /// How long the first look into Redis took, the wait for a free connection included, whether it
-    /// answered or failed. Zero where Redis was not asked.
+    /// How long the first read from Redis took, successful or not. It includes the wait for a free
+    /// connection. Zero where Redis was not asked.
     #[must_use]
     pub fn redis_latency(&self) -> Duration {
         self.redis_latency
     }
 
-    /// Why the lookup went without Redis; `None` unless [`Source::Degraded`].
+    /// Why the lookup went on without Redis; `None` unless the source is [`Source::Degraded`].
     #[must_use]
     pub fn degraded_cause(&self) -> Option<&Error> {
         self.because.as_deref().filter(|_| !self.is_hit())
     }
 
-    /// Why this caller's loader could not bring a record anew that is still there; `None` if it could, or did not run.
-    /// Nobody will try again for as long as a [lease](crate::CacheBuilder::lease_ttl) lasts.
+    /// Why this caller's loader failed to refresh a record that is still cached. `None` if it
+    /// succeeded or did not run. No caller retries for one
+    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl).
     #[must_use]
     pub fn refresh_failed_by(&self) -> Option<&Error> {
         self.because.as_deref().filter(|_| self.is_hit())
     }
 }
 
-/// What [`Cache::write`](crate::Cache::write) did: the primary has been changed.
+/// The result of a [`Cache::write`](crate::Cache::write) that changed the primary.
 #[derive(Debug, Clone)]
 pub struct Written<T> {
     value: T,
@@ -184,16 +187,16 @@ impl<T> Written<T> {
         self.value
     }
 
-    /// Why there was no guard; `None` if there was. Without one a crash in the midst of the write would have left the
-    /// old record.
+    /// Why no guard was set; `None` if one was. Without a guard, a crash in mid-write would have
+    /// left the old record in the cache.
     #[must_use]
     pub fn guard_error(&self) -> Option<&Error> {
         self.guard_error.as_ref()
     }
 
-    /// Why Redis has not been told yet; `None` if it has. The invalidation is remembered and will be replayed.
-    /// Until then this process does not read the record from Redis; other processes may still find the old
-    /// one there.
+    /// Why Redis has not been invalidated yet; `None` if it has. The invalidation is pending and
+    /// will be replayed. Until then this process does not read the record from Redis. Other
+    /// processes may still read the old one.
     #[must_use]
     pub fn invalidation_error(&self) -> Option<&Error> {
         self.invalidation_error.as_ref()

@@ -15,13 +15,13 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> Cache<R> {
-    /// Returns the records with these ids, in their order: from Redis, or else from the primary through `loader`, which
-    /// is asked for all that are missing at once.
+    /// Returns the records with these ids, in their order. Those that are not in Redis are loaded
+    /// from the primary, all in one call of `loader`.
     ///
-    /// `loader` gets the ids that it is to load and returns the records that there are, by id: a map, or anything else
-    /// that goes over such pairs. An id that it leaves out has no record; what else it returns is ignored. Each id is
-    /// looked up once, however often it comes. Everything that [`get`](Cache::get) promises of a lookup holds for
-    /// each.
+    /// `loader` gets the ids to load and returns the existing records by id: a map, or any other
+    /// iterable of such pairs. An id that it leaves out has no record. Other ids that it returns
+    /// are ignored. Each id is looked up once, even if it is given several times. All guarantees of
+    /// [`get`](Cache::get) hold for each id.
     ///
     /// ```
     /// use std::{collections::HashMap, convert::Infallible};
@@ -42,39 +42,43 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Concurrent calls
     ///
-    /// What others are loading, in `get` or here, in this process or another, is not loaded again: first this call
-    /// loads what is its own to load, in one call of `loader`, and tells those who wait for that; then it waits for the others. What
-    /// they give up, it loads in a later call of `loader`. So `loader` is called several times at most where others fail or die,
-    /// and two calls that want the same records never wait for each other.
+    /// A record that another caller is loading, with `get` or `get_many`, in this process or
+    /// another, is not loaded again. This call first loads all records whose lease it holds, in one
+    /// call of `loader`, and notifies their waiters. Only then does it wait for the others. If
+    /// another caller fails or dies, this call loads those records in a later call of `loader`. So
+    /// `loader` runs more than once only where others fail. Two calls for the same records never
+    /// wait for each other.
     ///
     /// # Cost
     ///
-    /// In round trips to Redis: none where all are near, one where all are hits, three where some are loaded (leases are
-    /// asked for a thousand at a time), one more where some are [refreshed](crate::Source::Refreshed) as well; and a poll
-    /// every [`poll`](crate::CacheBuilder::poll) while other processes load some. More than 10,000 ids are looked up in
-    /// slices of so many, one after the other, each with its own round trips, its own call of `loader` and its own
-    /// [`wait_timeout`](crate::CacheBuilder::wait_timeout).
+    /// In round trips to Redis: none if all records are near, one if all are hits, three if some
+    /// are loaded. Leases are requested a thousand at a time. Some records that are also
+    /// [refreshed](crate::Source::Refreshed) cost one more. While other processes load some of
+    /// them, one poll every [`poll`](crate::CacheBuilder::poll) is added. More than 10,000 ids are
+    /// looked up in slices of 10,000, one after another. Each slice has its own round trips, its
+    /// own call of `loader` and its own [`wait_timeout`](crate::CacheBuilder::wait_timeout).
     ///
-    /// In the counters each distinct id is a lookup, and each call of `loader` one load.
+    /// Each distinct id counts as one lookup, and each call of `loader` as one load.
     ///
     /// # Errors
     ///
-    /// One error ends the call; what it had loaded by then is cached.
+    /// One error ends the call. The records that it had loaded by then are cached.
     ///
-    /// - [`Error::Loader`]: this caller's loader failed, or one it waited for.
+    /// - [`Error::Loader`]: this caller's loader failed, or a loader that it waited for.
     /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
-    /// - [`Error::Reentrant`]: called from the loader of one of these records, on its thread and through this cache.
+    /// - [`Error::Reentrant`]: called from the loader of one of these records, on its thread and
+    ///   through this cache.
     /// - [`Error::WaitTimeout`]: only where
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
     ///
     /// A record that cannot be cached is no error: it is returned, and the others are cached.
     ///
-    /// Redis is no reason for an error: what it doesn't answer for is loaded, in one call, and those lookups are
-    /// [degraded](crate::Source::Degraded).
+    /// A failing Redis is not an error either. Where it does not answer, the records are loaded in
+    /// one call, and those lookups are [degraded](crate::Source::Degraded).
     ///
     /// # Panics
     ///
-    /// When `loader` does, and when the operating system has no randomness.
+    /// Where `loader` panics, and where the operating system has no randomness.
     pub fn get_many<I, M, K, E, F>(&self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -88,8 +92,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 }
 
 impl<R> Cache<R> {
-    /// Ends many cached records, and every load of them that is under way: [`invalidate`](Cache::invalidate) for each.
-    /// Returns how many records there were.
+    /// Invalidates many records, and every load of them in progress:
+    /// [`invalidate`](Cache::invalidate) for each. Returns how many records were cached.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -105,8 +109,8 @@ impl<R> Cache<R> {
     ///
     /// # Concurrent calls
     ///
-    /// Each record is ended in a step of its own, so a reader may meet the new one of some and the old one of others
-    /// while this runs; none when it has returned.
+    /// Each record is invalidated in a step of its own. During the call, a reader may get some new
+    /// records and some old ones. After it has returned, no reader gets an old one.
     ///
     /// # Cost
     ///
@@ -114,26 +118,26 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: some of the records may still be cached. Those that failed are remembered and replayed,
-    ///   each as by `invalidate`; the others have been ended.
+    /// - [`Error::Redis`]: some of the records may still be cached. The invalidations that failed
+    ///   are pending and replayed, each as by `invalidate`. The others succeeded.
     /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
     ///
     /// # Panics
     ///
-    /// When the operating system has no randomness.
+    /// Where the operating system has no randomness.
     pub fn invalidate_many(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Result<u64, Error> {
         write::invalidate_many(&self.engine, ids)
     }
 
-    /// Ends all cached records with this cache's prefix, and every load of them that is under way. Returns how many
-    /// records there were.
+    /// Removes all cached records with this cache's prefix, and every lease of a load in progress.
+    /// Returns how many records were cached.
     ///
-    /// **All keys with the prefix go**, those too that another program or another cache wrote: with the prefix
-    /// `cache:` also those of a cache with the prefix `cache:product:`. (Those whose name is no text stay.) Other keys
-    /// are left alone.
+    /// **All keys with the prefix are removed**, including those of other programs and caches. With
+    /// the prefix `cache:` this includes a cache with the prefix `cache:product:`. Keys that are
+    /// not valid UTF-8 stay. Other keys are left alone.
     ///
-    /// It goes through the whole server in small steps, in between which others are served. After each, `progress`
-    /// hears how far it has come.
+    /// It scans the whole server in small steps, so that other clients are served in between. After
+    /// each step it calls `progress`.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -141,30 +145,35 @@ impl<R> Cache<R> {
     /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
     /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
     /// # cache.get("p-001", read_row)?;
-    /// let ended = cache.clear(|so_far| println!("{:.0} %", 100.0 * so_far.share))?;
+    /// let ended = cache.clear(|so_far| println!("{:.0} %", 100.0 * so_far.fraction))?;
     /// assert_eq!(ended, 1);
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
     /// # Concurrent calls
     ///
-    /// A [`get`](Cache::get) that starts after this returned gets nothing that was there when it was called, and nothing of a
-    /// load that was under way then. What is loaded while it runs may go or stay.
+    /// A [`get`](Cache::get) that starts after this call returned gets nothing from before the
+    /// call, neither a record nor the result of a load in progress. Records that are loaded during
+    /// the call may be removed or stay.
     ///
     /// # Cost
     ///
-    /// In round trips: two for each 1,000 keys that the server holds, of whatever prefix, and one for each 1,000 that go.
+    /// Two round trips for each 1,000 keys on the server, of any prefix, and one for each 1,000
+    /// keys that are removed.
     ///
     /// # Errors
     ///
-    /// [`Error::Redis`]: it did not come to its end. Some records have been ended, others may still be cached, and so
-    /// this process reads no record with the prefix from Redis until none of those can be left: for the longest TTL
-    /// in use, [`max_load_time`](crate::CacheBuilder::max_load_time) and [`lease_ttl`](crate::CacheBuilder::lease_ttl). Other processes may. A
-    /// call that is repeated and succeeds ends them for all, and leaves that as it is.
+    /// [`Error::Redis`]: the call did not finish. Some records are removed, others may still be
+    /// cached. So this process does not read records with the prefix from Redis until all of them
+    /// must have expired. That is the longest TTL in use, plus
+    /// [`max_load_time`](crate::CacheBuilder::max_load_time) and
+    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl). Other processes may read them. A repeated
+    /// call that succeeds removes them for all processes, but does not shorten that period.
     ///
     /// # Panics
     ///
-    /// When `progress` does, which has the effect of an error; and when the operating system has no randomness.
+    /// Where `progress` panics, with the same effect as an error, and where the operating system
+    /// has no randomness.
     pub fn clear(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
         clear::clear(&self.engine, progress)
     }

@@ -1,4 +1,4 @@
-//! `Cache`: the handle a program holds.
+//! `Cache`: the handle that a program holds.
 
 pub(crate) mod builder;
 pub(crate) mod many;
@@ -24,32 +24,41 @@ use crate::{
 
 /// A cache in front of a slow primary store, for records of one type.
 ///
-/// Cheap to clone, and shared by clones: pool, loads under way, counters. Give each thread a clone or a
-/// reference.
+/// A clone is cheap and shares everything: pool, loads in progress, counters. Give each thread a
+/// clone or a reference.
 ///
-/// `R` is the type of the records: [`Record`], or any flat type of your own, struct or map, that implements serde's
-/// `Serialize` and `DeserializeOwned`:
+/// `R` is the type of the records: [`Record`], or any flat type of your own. It may be a struct or
+/// a map that implements serde's `Serialize` and `DeserializeOwned`:
 ///
 /// | in Rust | in the hash |
 /// |---|---|
-/// | `String` and the like, `char`, an enum without contents | its text, its variant's name |
-/// | integers, floats, `bool` | as Rust prints them: `-7`, `0.1`, `inf`, `true`; exact but for a NaN's sign and payload |
-/// | bytes, through `serde_bytes` | as they are |
-/// | `Option<T>` | as `T`; `None` leaves its field out |
-/// | a newtype, `Box<T>`, `Cow<T>` | as what is in it |
-/// | a list, tuple, map, struct or enum with contents in a field, or any other type as a record | not cached; with the feature `json`, `Json<R>` stores the whole record as one field |
+/// | `String` and similar types, `char` | the text |
+/// | an enum without contents | the name of its variant |
+/// | integers, floats, `bool` | as Rust prints them: `-7`, `0.1`, `inf`, `true` (1) |
+/// | bytes, through `serde_bytes` | the bytes |
+/// | `Option<T>` | as `T`; the field is left out for `None` |
+/// | a newtype, `Box<T>`, `Cow<T>` | as its content |
+/// | a list, tuple, map, struct or enum with contents in a field | not cached (2) |
+/// | any other type as a record | not cached (2) |
 ///
-/// What is loaded is read back from its fields before it is stored. It is not cached where it would
-/// come back as
-/// something else: numbers in what is `untagged`, `flatten`ed or an enum with a `tag`, since a hash doesn't tell numbers
-/// from texts; `None` in a map, or where a `default` would take its place; `Some(None)`; two fields
-/// of one name. Nor is a record without any field, or with a field name that begins with
+/// 1. Exact, except for the sign and payload of a NaN.
+/// 2. With the feature `json`, `Json<R>` stores the whole record as one field.
+///
+/// A loaded record is decoded again from its fields before it is stored. It is not cached if the
+/// result would differ:
+///
+/// - numbers in an `untagged` or `flatten`ed type, or in an enum with a `tag`: a hash does not
+///   distinguish numbers from text,
+/// - `None` in a map, or where a `default` would replace it; `Some(None)`,
+/// - two fields with one name.
+///
+/// A record without any field is not cached, nor one with a field name that begins with
 /// `__cache_aside`.
 ///
-/// A record that cannot be cached is returned as the loader gave it, each time by a load.
-/// [`unstorable_records`](Stats::unstorable_records) counts it,
-/// [`Event::Unstorable`](crate::Event::Unstorable) names the field and the reason, and the log does
-/// so once for each field.
+/// A record that cannot be cached is returned as the loader gave it, and is loaded each time.
+/// [`unstorable_records`](Stats::unstorable_records) counts it.
+/// [`Event::Unstorable`](crate::Event::Unstorable) names the field and the reason. The log has one
+/// line for each such field.
 ///
 /// ```no_run
 /// use std::convert::Infallible;
@@ -97,34 +106,38 @@ impl<R> Cache<R> {
 impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Returns the record with this id: from Redis, or else from the primary through `loader`.
     ///
-    /// `loader` gets the id and returns the record, `None` where the primary has none, or an error: any that
-    /// is `Into<Box<dyn Error + Send + Sync>>`. It runs on the calling thread, at most once, and may borrow what it needs. It should read
-    /// what is committed *now*: a loader that reads from a snapshot or a lagging replica can bring back
-    /// what an invalidation has ended.
+    /// `loader` gets the id and returns the record, `None` where the primary has none, or an error.
+    /// The error may be any type that is `Into<Box<dyn Error + Send + Sync>>`. `loader` runs on the
+    /// calling thread, at most once, and may borrow what it needs. It should read data that is
+    /// committed *now*. A loader that reads a snapshot or a lagging replica can bring back a record
+    /// from before an invalidation.
     ///
-    /// A lookup that starts after [`invalidate`](Cache::invalidate) returned never gets what was there
-    /// before it. (With a [near cache](crate::CacheBuilder::near_cache): after an `invalidate` of this process; after one of another
-    /// process, once [`near_staleness`](crate::CacheBuilder::near_staleness) has passed.)
+    /// A lookup that starts after [`invalidate`](Cache::invalidate) returned never gets a record
+    /// from before it. With a [near cache](crate::CacheBuilder::near_cache), this holds at once for
+    /// an `invalidate` of this process. For one of another process it holds after
+    /// [`near_staleness`](crate::CacheBuilder::near_staleness).
     ///
     /// ```no_run
     /// # use cache_aside::{Cache, Record};
     /// # fn read_row(_: &str) -> std::io::Result<Option<Record>> { Ok(None) }
-    /// # let cache: Cache = Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// # let cache: Cache =
+    /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
     /// let found = cache.get("p-001", |id| read_row(id))?;
     /// match found.record() {
-    ///     Some(record) => println!("{} ({:?})", record.get("name").unwrap_or("?"), found.source()),
+    ///     Some(record) => println!("{:?} ({:?})", record.get("name"), found.source()),
     ///     None => println!("no such product"),
     /// }
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
-    /// A closure that uses `?` must name its error once, and the caller gets that error back:
+    /// A closure that uses `?` must name its error type once. The caller gets that error back:
     ///
     /// ```no_run
     /// # use std::io;
     /// # use cache_aside::{Cache, Error, Record};
     /// # fn read_row(_: &str) -> io::Result<Record> { Err(io::ErrorKind::NotFound.into()) }
-    /// # let cache: Cache = Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// # let cache: Cache =
+    /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
     /// let found = cache.get("p-001", |id| {
     ///     let mut record = read_row(id)?;
     ///     record.remove("internal_note");
@@ -140,37 +153,45 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Concurrent calls
     ///
-    /// Of all callers that miss the same record at once, in all processes on this Redis, one runs its
-    /// loader. The others of its process wait for it and share its `Arc`, or its error; those of other
-    /// processes wait until the record is in Redis. Where there is no record, or the loader fails, the next
-    /// process tries. A loader that panics does so in its own thread; of those who waited, one loads.
+    /// Many callers may miss the same record at once, in all processes on this Redis. One of them
+    /// runs its loader. The others in its process wait for it and share its `Arc`, or its error.
+    /// Callers in other processes wait until the record is in Redis. Where there is no record, or
+    /// the loader fails, the next process tries. A panic of a loader stays in its own thread; one
+    /// of the waiters then loads.
     ///
     /// # Cost
     ///
-    /// In round trips to Redis: a near hit none, a hit one, a miss that loads three, one that waits for a load of its own
-    /// process two, for one of another process two and a poll every [`poll`](crate::CacheBuilder::poll), or with
-    /// [`tracking`](crate::CacheBuilder::tracking) one for each change of its lease.
+    /// In round trips to Redis:
+    ///
+    /// - a near hit: none,
+    /// - a hit: one,
+    /// - a miss that loads: three,
+    /// - a miss that waits for a load of its own process: two,
+    /// - a miss that waits for another process: two, and one poll every
+    ///   [`poll`](crate::CacheBuilder::poll); or with [`tracking`](crate::CacheBuilder::tracking),
+    ///   one for each change of the lease.
     ///
     /// # Errors
     ///
-    /// - [`Error::Loader`]: this caller's loader failed, or the one it waited for.
+    /// - [`Error::Loader`]: this caller's loader failed, or the loader that it waited for.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
-    /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through this cache. (Through
-    ///   another cache or thread, or crosswise by two records, the wait ends after `wait_timeout`.)
+    /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through
+    ///   this cache. Through another cache or thread, or where two loaders ask for each other's
+    ///   record, the wait ends after `wait_timeout`.
     /// - [`Error::WaitTimeout`]: only where
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
     ///
-    /// A record that cannot be cached is no error: it is returned.
+    /// A record that cannot be cached is not an error: it is returned.
     ///
-    /// Redis is no reason for an error: if it fails, the loader answers, later than it would without Redis by
-    /// [`checkout_timeout`](crate::RedisBuilder::checkout_timeout) and
-    /// [`io_timeout`](crate::RedisBuilder::io_timeout) at most, together 1.5 s by default, and not at all once the
-    /// [breaker](crate::RedisBuilder::breaker_threshold) is open. The lookup is
+    /// A failing Redis is not an error either: the loader answers. The call then takes longer by at
+    /// most [`checkout_timeout`](crate::RedisBuilder::checkout_timeout) and
+    /// [`io_timeout`](crate::RedisBuilder::io_timeout), together 1.5 s by default. Once the
+    /// [breaker](crate::RedisBuilder::breaker_threshold) is open there is no delay. The lookup is
     /// [degraded](crate::Source::Degraded).
     ///
     /// # Panics
     ///
-    /// When `loader` does, and when the operating system has no randomness.
+    /// Where `loader` panics, and where the operating system has no randomness.
     pub fn get<E, F>(&self, id: &str, loader: F) -> Result<Lookup<R>, Error>
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
@@ -180,8 +201,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         read::get(&self.engine, config, id, loader)
     }
 
-    /// Returns what is cached in Redis under this id, and never loads: `None` where nothing is, or nothing of this type. A
-    /// peek is no lookup, and not counted; what is kept near is neither looked at nor changed.
+    /// Returns the record that Redis has under this id, and never loads it. `None` if there is
+    /// none, or none of this type. A peek is not counted as a lookup. It neither reads nor changes
+    /// the near cache.
     ///
     /// # Cost
     ///
@@ -189,7 +211,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: it could not be asked, or what it holds may be out of date.
+    /// - [`Error::Redis`]: Redis did not answer, or may hold an outdated record.
     /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn peek(&self, id: &str) -> Result<Option<Lookup<R>>, Error> {
         read::peek(&self.engine, id)
@@ -197,8 +219,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 }
 
 impl<R> Cache<R> {
-    /// Begins a lookup that wants something otherwise than this cache: another TTL or wait timeout, to skip the
-    /// cache, or a loader that says [how long](crate::loaded::Loaded) what it returns is kept.
+    /// Starts a lookup with settings of its own: another TTL or wait timeout, or no cache at all.
+    /// Its loader may also choose [how long](crate::loaded::Loaded) the record is cached.
     ///
     /// ```
     /// # use std::{convert::Infallible, time::Duration};
@@ -212,14 +234,14 @@ impl<R> Cache<R> {
         LookupOptions::new(&self.engine)
     }
 
-    /// How long a record is fresh, from its fill on: the [`ttl`](crate::CacheBuilder::ttl) setting.
+    /// How long a record is fresh after its fill: the [`ttl`](crate::CacheBuilder::ttl) setting.
     #[must_use]
     pub fn ttl(&self) -> Duration {
         self.engine.settings.ttl
     }
 
-    /// How long the cached record with this id still lives, to the millisecond, its
-    /// [`grace`](crate::CacheBuilder::grace) included.
+    /// How long the cached record with this id still lives, in milliseconds, including its
+    /// [`grace`](crate::CacheBuilder::grace).
     ///
     /// # Cost
     ///
@@ -227,15 +249,15 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Redis`], also where an invalidation of the record is remembered; and [`Error::Id`] for an id that is
-    /// empty or too long.
+    /// - [`Error::Redis`]: Redis did not answer, or an invalidation of the record is pending.
+    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
     pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
         let data = self.engine.data_key(id)?;
         self.engine
             .ask_unless_pending(&data, "ttl", |store| store.ttl(&data))
     }
 
-    /// What this cache, with all its clones, has done.
+    /// The counters of this cache and all its clones.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()

@@ -1,4 +1,4 @@
-//! What one lookup wants otherwise than its cache.
+//! The settings that one lookup may override.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -13,8 +13,8 @@ use crate::{
     util::limits::LONGEST,
 };
 
-/// A lookup with options of its own. Made by [`Cache::options`](crate::Cache::options); what is not set is as the
-/// cache has it.
+/// A lookup with settings of its own. Made by [`Cache::options`](crate::Cache::options). The other
+/// settings are those of the cache.
 ///
 /// ```
 /// # use std::{convert::Infallible, time::Duration};
@@ -47,11 +47,11 @@ impl<'a, R> LookupOptions<'a, R> {
         }
     }
 
-    /// Sets how long what this lookup loads is cached, if it does load. That there is no record is kept for
-    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl), and no longer than this. Zero: it is not cached. Ten
-    /// years at most.
+    /// Sets how long a record that this lookup loads is cached. A missing record is cached for
+    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl), but no longer than this. Zero: it is
+    /// not cached. Ten years at most.
     ///
-    /// An `update` or `update_field` of the record starts the cache's own TTL, unless
+    /// An `update` or `update_field` of the record restarts the cache's own TTL, unless
     /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
     pub fn ttl(mut self, ttl: Duration) -> LookupOptions<'a, R> {
         self.config.ttl = ttl;
@@ -59,15 +59,15 @@ impl<'a, R> LookupOptions<'a, R> {
     }
 
     /// Sets how long this lookup waits for another caller's load: see
-    /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it doesn't, and loads for itself. Ten
-    /// years at most.
+    /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it loads for itself
+    /// at once. Ten years at most.
     pub fn wait_timeout(mut self, wait_timeout: Duration) -> LookupOptions<'a, R> {
         self.config.wait_timeout = wait_timeout.min(LONGEST);
         self
     }
 
-    /// Asks the primary, and has nothing to do with the cache: nothing is read from it, nothing written to it, no load
-    /// is shared, and it is no lookup in the counters. For whoever must see the truth now, and for a switch in a page's address.
+    /// Asks the primary only. The lookup neither reads nor writes the cache, shares no load, and is
+    /// not counted as a lookup. For callers that need the current data, or for a switch in a URL.
     pub fn skip_cache(mut self, skip: bool) -> LookupOptions<'a, R> {
         self.skip_cache = skip;
         self
@@ -75,8 +75,8 @@ impl<'a, R> LookupOptions<'a, R> {
 }
 
 impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
-    /// Returns the record with this id: see [`Cache::get`](crate::Cache::get). `loader` returns an `Option` of
-    /// the record, or a [`Loaded`] one.
+    /// Returns the record with this id: see [`Cache::get`](crate::Cache::get). `loader` returns an
+    /// `Option` of the record, or a [`Loaded`] one.
     ///
     /// # Cost
     ///
@@ -88,7 +88,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Panics
     ///
-    /// When `loader` does, and when the operating system has no randomness.
+    /// Where `loader` panics, and where the operating system has no randomness.
     pub fn get<L, E, F>(self, id: &str, loader: F) -> Result<Lookup<R>, Error>
     where
         L: Into<Loaded<R>>,
@@ -114,7 +114,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Panics
     ///
-    /// When `loader` does, and when the operating system has no randomness.
+    /// Where `loader` panics, and where the operating system has no randomness.
     pub fn get_many<I, M, K, E, F>(self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
     where
         I: IntoIterator<Item: AsRef<str>>,

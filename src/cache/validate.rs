@@ -1,4 +1,4 @@
-//! The settings that make no sense, refused by name.
+//! Rejects invalid settings by name.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::{
     util::limits::{between, refuse},
 };
 
-/// More than this refreshes all the time, for all we know by mistake.
+/// A larger value refreshes on nearly every hit: most likely a mistake.
 const MOST_BETA: f64 = 1_000.0;
 
-/// More than fit into the memory of most machines.
+/// More entries than fit into the memory of most machines.
 const MOST_NEAR: usize = 100_000_000;
 
-/// Whoever can live with more can live with a `ttl`.
+/// A cache that accepts more staleness than this only needs a `ttl`.
 const LONGEST_STALENESS: Duration = Duration::from_secs(60);
 
 pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
@@ -40,11 +40,11 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         );
     }
     if prefix.trim_start_matches('{').is_empty() {
-        // The lease of `{a` would be that of `{{a}`.
+        // The lease key of `{a` would be that of `{{a}`.
         return refuse("prefix", "it must hold something besides `{`");
     }
     if prefix.starts_with(LEASE_PREFIX) || LEASE_PREFIX.starts_with(prefix.as_str()) {
-        // With `lo`, the id `ck:{lofoo}` would be the lease of `foo`.
+        // With the prefix `lo`, the id `ck:{lofoo}` would be the lease key of `foo`.
         return refuse("prefix", "keys that begin with `lock:` are the leases");
     }
     between("ttl", *ttl, Duration::from_millis(1))?;

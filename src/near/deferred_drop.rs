@@ -1,11 +1,11 @@
-//! Records that leave the near cache are dropped here, under no lock.
+//! Drops records that leave the near cache, while no lock is held.
 //!
-//! The drop of a record is a program's own code, and may use the cache. Under the lock of a part of the near cache, or
-//! under a lock of whoever tells that changes are heard no longer, it would wait for itself. So it is put off:
+//! The `Drop` of a record is user code and may use the cache. Under a lock of the near cache, or of
+//! the thread that reports a lost change stream, it could wait for itself. So the drop is deferred:
 //!
-//! - What an insert makes room by is dropped by the thread that inserts, when the lock is free ([`Evicted`]).
-//! - What is taken out all at once is dropped by a thread of its own ([`Discarded`]): its callers hold locks, or are
-//!   the thread that hears of changes, which has to go on.
+//! - The inserting thread drops what its insert evicts, after the lock is released ([`Evicted`]).
+//! - A separate thread drops the records of a full clear ([`Discarded`]). The callers of `clear`
+//!   hold locks, or are the thread that reads changes, which must go on.
 
 use std::{
     mem,
@@ -17,13 +17,14 @@ use std::{
 use parking_lot::Mutex;
 use quick_cache::Lifecycle;
 
-/// Has the near cache keep what it evicts until its lock is free.
+/// Makes the near cache keep the evicted records until its lock is released.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DropUnlocked;
 
-/// What one insert has evicted. (The map's own default keeps two, and drops the others under its lock.)
+/// The records that one insert has evicted. The default of `quick_cache` keeps two, and drops the
+/// others under its lock.
 pub(crate) struct Evicted<E> {
-    /// Nearly always the only one, so that it needs no allocation.
+    /// Nearly always the only one, so it needs no allocation.
     first: Option<(String, E)>,
     others: Vec<(String, E)>,
 }
@@ -50,13 +51,14 @@ impl<E> Lifecycle<String, E> for DropUnlocked {
     }
 }
 
-/// Drops what was evicted. A panic of that goes no further: it would end the thread that hears of changes, or, in a call
-/// that is unwinding already, the process; and it would keep others from being dropped.
+/// Drops evicted records and catches a panic. An escaping panic would end the thread that reads
+/// changes. During an unwinding it would abort the process. It would also keep the other records
+/// from being dropped.
 pub(crate) fn drop_contained<T>(evicted: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(evicted)));
 }
 
-/// Records that were taken out all at once.
+/// Records that were removed all at once.
 pub(crate) struct Discarded<R>(Arc<Mutex<Vec<Arc<R>>>>);
 
 impl<R> Default for Discarded<R> {
@@ -66,7 +68,7 @@ impl<R> Default for Discarded<R> {
 }
 
 impl<R: Send + Sync + 'static> Discarded<R> {
-    /// Has these dropped. Runs none of the program's code: it may be called under a lock.
+    /// Drops these records later. Runs no user code, so it may be called under a lock.
     pub(crate) fn discard(&self, records: Vec<Arc<R>>) {
         if records.is_empty() {
             return;
@@ -74,8 +76,8 @@ impl<R: Send + Sync + 'static> Discarded<R> {
         self.0.lock().extend(records);
         let left = Arc::clone(&self.0);
         let thread = thread::Builder::new().name("cache-aside-discard".to_owned());
-        // Where there is no thread to be had, they stay, and go with the next ones. Not logged: a logger is the
-        // program's code as well.
+        // Without a thread the records stay, and are dropped with the next ones. Not logged: a
+        // logger is user code too.
         let _ = thread.spawn(move || {
             let records = mem::take(&mut *left.lock());
             records.into_iter().for_each(drop_contained);
@@ -99,7 +101,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// A near cache whose records look into it when they are dropped.
+    /// A near cache whose records read it when they are dropped.
     struct Both {
         near: Near<Looking>,
         liveness: StreamLiveness,
@@ -111,7 +113,7 @@ mod tests {
     impl Drop for Looking {
         fn drop(&mut self) {
             if let Some(both) = self.0.upgrade() {
-                // All parts, so that also the one whose lock may be held.
+                // Fills all shards, so also the one whose lock may be held.
                 for id in 0..32 {
                     both.find(&id.to_string());
                 }
@@ -144,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Runs this on a thread of its own; a deadlock is a failure.
+    /// Runs this on a thread of its own. A deadlock fails the test.
     fn ends(run: impl FnOnce() + Send + 'static) {
         let (done, is_done) = mpsc::channel();
         thread::spawn(move || {
@@ -185,8 +187,8 @@ mod tests {
         });
     }
 
-    /// Those that come back soon after they were evicted may be more than their share; when one of the others is wanted
-    /// again, many of them go at once.
+    /// Records that return soon after their eviction may exceed their share. When one of the others
+    /// is wanted again, one insert evicts many of them.
     #[test]
     fn of_many_that_one_insert_evicts_none_is_dropped_under_the_lock() {
         const MOST: usize = 1000;
@@ -194,7 +196,7 @@ mod tests {
         let most = Arc::clone(&most_at_once);
         ends(move || {
             for round in 0..4 {
-                // Full, and what was there before is remembered as gone.
+                // The cache is full, and has a memory of the earlier evictions.
                 for id in 0..2 * MOST {
                     both.put(id);
                 }

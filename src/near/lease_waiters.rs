@@ -1,8 +1,8 @@
-//! Those who wait for the end of a load in another process, woken when its lease changes.
+//! Waits for the end of a load in another process. A change of the lease notifies the waiters.
 //!
-//! Guarantees that a change that is notified after [`arm`](Waiter::arm) ends the next wait, also where it
-//! came before that wait began. A signal exists while somebody is registered for it, and no longer. Knows
-//! no store.
+//! Guarantees that a change notified after [`arm`](Waiter::arm) ends the next wait, even if it came
+//! before that wait began. A signal exists only while a waiter is registered for it. Knows no
+//! store.
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::util::wakeup::{Subscribers, Wakeup};
 
-/// By lease key.
+/// The signals by lease key.
 #[derive(Default)]
 pub(crate) struct LeaseWaiters {
-    /// How many signals there are: all that a change has to read where nobody waits. Written under the
-    /// lock of `all`.
+    /// The number of signals. A change reads only this where nobody waits. Written under the lock
+    /// of `all`.
     count: AtomicUsize,
     all: Mutex<HashMap<String, Registration>>,
 }
@@ -42,23 +42,23 @@ struct Signal {
 
 #[derive(Default)]
 struct SignalState {
-    /// How often the lease has changed since the signal exists.
+    /// How often the lease has changed since the signal was made.
     changes: u64,
     /// Threads that wait for this lease among others.
     subscribers: Subscribers,
 }
 
-/// Somebody who may come to wait.
+/// A thread that may wait for a lease.
 pub(crate) struct Waiter<'a> {
     all: &'a LeaseWaiters,
     lease: String,
     signal: Arc<Signal>,
-    /// The changes that are not news.
+    /// The number of changes when it was armed.
     seen: u64,
 }
 
 impl LeaseWaiters {
-    /// Registers somebody who may come to wait for this lease.
+    /// Registers a thread that may wait for this lease.
     pub(crate) fn register(&self, lease: &str) -> Waiter<'_> {
         let mut all = self.all.lock();
         let registration = all.entry(lease.to_owned()).or_insert_with(|| Registration {
@@ -67,7 +67,7 @@ impl LeaseWaiters {
         });
         registration.waiters += 1;
         let signal = Arc::clone(&registration.signal);
-        // SeqCst: a thread that hears of a change which was made after this sees the count.
+        // SeqCst: a thread that reports a later change sees this count.
         self.count.store(all.len(), Ordering::SeqCst);
         Waiter {
             all: self,
@@ -77,12 +77,12 @@ impl LeaseWaiters {
         }
     }
 
-    /// Whether anybody is registered.
+    /// Whether any waiter is registered.
     pub(crate) fn any(&self) -> bool {
         self.count.load(Ordering::SeqCst) > 0
     }
 
-    /// Wakes those who wait for this lease.
+    /// Notifies the waiters of this lease.
     pub(crate) fn notify(&self, lease: &str) {
         if self.any() {
             let signal = self
@@ -96,7 +96,7 @@ impl LeaseWaiters {
         }
     }
 
-    /// Wakes all who wait.
+    /// Notifies all waiters.
     pub(crate) fn notify_all(&self) {
         let signals: Vec<_> = {
             let all = self.all.lock();
@@ -117,15 +117,15 @@ impl Signal {
             state.changes += 1;
             mem::take(&mut state.subscribers)
         };
-        // No wake-up is lost: a waiter reads the number of changes under the lock with which it goes to
-        // sleep, and a subscriber is entered under it.
+        // No wake-up is lost: a waiter reads `changes` under the lock that its wait releases, and a
+        // subscriber is added under the same lock.
         self.changed.notify_all();
         subscribers.notify();
     }
 }
 
 impl Waiter<'_> {
-    /// From now on a change is news. To be called before the store is asked.
+    /// Starts to watch for changes. Call it before the request is sent to the store.
     pub(crate) fn arm(&mut self) {
         self.seen = self.signal.state.lock().changes;
     }
@@ -135,8 +135,8 @@ impl Waiter<'_> {
         self.signal.state.lock().changes != self.seen
     }
 
-    /// Waits until the lease has changed since it was armed, until `deadline` at the latest. Returns
-    /// whether it has.
+    /// Waits until the lease has changed since `arm`, but not beyond `deadline`. Returns whether it
+    /// has changed.
     pub(crate) fn wait_until(&self, deadline: Instant) -> bool {
         let mut state = self.signal.state.lock();
         while state.changes == self.seen {
@@ -148,8 +148,8 @@ impl Waiter<'_> {
         true
     }
 
-    /// Notifies `wakeup` with this number, once, when the lease changes: at once if it has changed since
-    /// it was armed.
+    /// Notifies `wakeup` with this number, once, when the lease changes; at once if it has changed
+    /// since `arm`.
     pub(crate) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
         let mut state = self.signal.state.lock();
         if state.changes == self.seen {
@@ -242,7 +242,7 @@ mod tests {
         one.arm();
         two.arm();
         waiters.notify("one");
-        // The first has changed already, the second changes later.
+        // The first has already changed. The second changes later.
         one.subscribe(&wakeup, 1);
         two.subscribe(&wakeup, 2);
         assert_eq!(wakeup.wait_until(late()), [1].into());

@@ -1,20 +1,21 @@
-//! Whether changes are being heard, and until when that can be relied on.
+//! Whether the change stream is live, and until when.
 //!
-//! Guarantees two things to whoever asks, and then looks at what was kept:
+//! It guarantees two things to a reader that calls [`is_live`](StreamLiveness::is_live) and then
+//! looks at a cached entry:
 //!
-//! - Where it [is liveness](StreamLiveness::is_live) at an instant `now`, every change that was acknowledged `bound` or more
-//!   before `now` has been heard, and what hearing it did is seen.
-//! - What was read within an *epoch*, that is from a look at [`epoch`](StreamLiveness::epoch) on, while it was liveness, has
-//!   changed unheard only if the epoch is another one by now. A loss begins one, and so does the end of it: what
-//!   was read in between belongs to neither.
+//! - If the stream is live at `now`, every change acknowledged `bound` or more before `now` has
+//!   been received. The reader sees its effects.
+//! - An entry read from the store in some *epoch*, while the stream was live, has missed no change
+//!   as long as the [`epoch`](StreamLiveness::epoch) is the same. A loss of the stream starts an
+//!   epoch, and so does its return. An entry that was read in between belongs to neither.
 //!
-//! The time is that of the precise clock, which is a third of a near hit. Linux's coarse one takes a seventh of that, and
-//! says what time it was when the kernel last looked. How long ago that is nobody knows: on a busy virtual machine that
-//! claims 4 ms it was mostly 4 to 8 ms, and 10 at times; and a host that takes away the core which keeps the time has it stand
-//! still meanwhile ("tick: Detect and fix jiffies update stall", Linux 5.18), though what is to be judged is just such a
-//! pause.
+//! It uses the precise clock, which takes a third of the time of a near hit. Linux's coarse clock
+//! takes a seventh of that, but only returns the time of the last tick. On a busy virtual machine
+//! with a tick of 4 ms, that was mostly 4 to 8 ms ago, at times 10 ms. Where the host suspends the
+//! core that keeps the time, the coarse clock stops ("tick: Detect and fix jiffies update stall",
+//! Linux 5.18). Such pauses are what this file must detect.
 //!
-//! Knows neither what is kept nor who speaks.
+//! It knows neither the entries nor the source of the stream.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -23,12 +24,12 @@ use std::{
 
 #[derive(Debug)]
 pub(crate) struct StreamLiveness {
-    /// What nanoseconds are counted from.
+    /// The origin of the nanoseconds.
     base: Instant,
-    /// In nanoseconds; 0 where nothing is heard.
+    /// In nanoseconds; 0 where the stream is down.
     until: AtomicU64,
     epoch: AtomicU64,
-    /// Whether the next word begins an epoch. Only whoever speaks looks at it.
+    /// Whether the next confirmation starts an epoch. Only the reader of the stream uses it.
     is_lost: AtomicBool,
 }
 
@@ -42,45 +43,47 @@ impl StreamLiveness {
         }
     }
 
-    /// An instant as it is compared here: so that an entry that carries one needs eight bytes for it.
+    /// An instant in nanoseconds. An entry then needs only eight bytes for it.
     #[inline]
     pub(crate) fn nanos(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.base);
-        // Enough for five hundred years; and a near hit has no time for 128 bits.
+        // Enough for five hundred years. A near hit has no time for 128 bits.
         let whole = since.as_secs().saturating_mul(1_000_000_000);
         whole.saturating_add(u64::from(since.subsec_nanos()))
     }
 
-    /// Whether what is kept may be used by a lookup that took this time. To be asked **after** the time was taken and
-    /// **before** what is kept is looked at: a lookup that is held up in between then judges by a clock that is too early, and
-    /// sees at least what had been heard by then.
+    /// Whether a lookup that read the clock at `now` may use a cached entry. Call it **after** the
+    /// clock was read and **before** the entry is looked at. A lookup that is delayed in between
+    /// then uses a time that is too early, and still sees every change received by then.
     #[inline]
     pub(crate) fn is_live(&self, now: u64) -> bool {
-        // Acquire, with the Release in `heard`: it brings what hearing the changes before did.
+        // Acquire, paired with the Release in `confirm`: it makes the effects of earlier changes
+        // visible.
         now < self.until.load(Ordering::Acquire)
     }
 
-    /// To be asked after [`is_live`](StreamLiveness::is_live), which is what brings it.
+    /// Call it after [`is_live`](StreamLiveness::is_live), whose Acquire makes the value current.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Until when it can be relied on, as far as is known.
+    /// Until when the stream is known to be live. Later confirmations extend it.
     pub(crate) fn until(&self) -> Instant {
         self.base + Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
 
-    /// Everything up to some instant has been heard, and may be relied on until then.
+    /// All changes up to some instant have been received. The stream counts as live until `until`.
     pub(crate) fn confirm(&self, until: Instant) {
         if self.is_lost.swap(false, Ordering::AcqRel) {
-            // Before `until`, so that nothing from before the loss is taken for something from after it.
+            // Before `until` is stored, so that an entry from before the loss is not taken for a
+            // later one.
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
         self.until.store(self.nanos(until), Ordering::Release);
     }
 
-    /// What was read until now must not be used any more.
+    /// Makes everything that was read until now unusable.
     pub(crate) fn start_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
@@ -99,7 +102,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn it_listens_until_the_instant_it_was_told_and_not_before_it_was_told_any() {
+    fn it_is_live_until_the_confirmed_instant_and_not_before_the_first() {
         let liveness = StreamLiveness::new();
         let now = Instant::now();
         assert!(!liveness.is_live(liveness.nanos(now)));
@@ -108,7 +111,8 @@ mod tests {
         assert!(!liveness.is_live(liveness.nanos(now + SECOND)));
     }
 
-    /// Whoever reads between a loss and its end, and learns the epoch there, is in neither of the others.
+    /// A reader that gets the epoch between a loss and its end belongs to neither neighbouring
+    /// epoch.
     #[test]
     fn a_loss_begins_an_epoch_and_so_does_its_end() {
         let liveness = StreamLiveness::new();

@@ -1,16 +1,19 @@
 //! The near cache: what this process has read of late, in front of the store.
 //!
-//! Guarantees that a lookup finds nothing here that was invalidated `bound` or more before it began, and nothing at all
-//! that was [evicted](Near::evict) before it began. Two rules do that:
+//! Guarantees two things to a lookup. It finds nothing here that was invalidated `bound` or more
+//! before it began. It finds nothing that was [evicted](Near::evict) before it began. Two rules do
+//! that:
 //!
-//! - An entry is used only while changes are being heard, and in the epoch in which it was read; see `liveness.rs`.
-//! - **The fence**: a record enters only where nothing was evicted under its id since before it was read. Whoever wants
-//!   to put one here takes a [`Placeholder`] for it *before* the request is sent. An eviction takes the placeholder away, and
-//!   what comes to a placeholder that was taken away is dropped. (It is a placeholder of `quick_cache`'s: `remove` removes those as well,
-//!   and the insert of one that was removed fails. The first test below holds it to that.)
+//! - An entry is used only while the change stream is live, and in the epoch in which it was read.
+//!   See `liveness.rs`.
+//! - **The fence**: a record is inserted only if nothing was evicted under its id since before it
+//!   was read. A reader takes a [`Placeholder`] *before* it sends its request. An eviction removes
+//!   the placeholder, and an insert into a removed placeholder is dropped. `quick_cache` does that:
+//!   `remove` also removes placeholders, and an insert through a removed one fails. The first test
+//!   below checks it.
 //!
-//! Drops no record under a lock; see `discarded.rs`. Knows no store. An entry ends with what was left of its time in the
-//! store, or with a shorter one.
+//! Drops no record under a lock: see `deferred_drop.rs`. Knows no store. An entry ends with its
+//! remaining time in the store, or earlier.
 
 pub(crate) mod deferred_drop;
 pub(crate) mod lease_waiters;
@@ -228,7 +231,8 @@ mod tests {
         assert_eq!(both.find("k").ok(), Some(2));
     }
 
-    /// Reader: placeholder, read (old) — lost, and liveness again, and what changed in between was not heard — reader: fill.
+    /// Reader: placeholder, read (old); stream lost and live again, a change in between not
+    /// received; reader: fill.
     #[test]
     fn what_was_read_before_a_loss_is_not_used_after_it() {
         let both = both(100, LONG);

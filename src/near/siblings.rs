@@ -1,5 +1,5 @@
-//! The caches on one client that keep something near: what one of them changes, all of them hear, before the call that
-//! changed it returns.
+//! The caches on one client that have a near cache. A change by one of them reaches all of them
+//! before its call returns.
 
 use std::sync::{
     Weak,
@@ -12,8 +12,9 @@ use crate::store::ChangeListener;
 
 #[derive(Default)]
 pub(crate) struct SiblingCaches {
-    /// Whether there is any: all that a write has to look at where nothing is kept near. `SeqCst`: what a sibling keeps, it
-    /// asked the store for after this was set; so who changed that in the store afterwards, sees it set.
+    /// Whether there is any: a write reads only this where there is no near cache. `SeqCst`: a
+    /// sibling asks the store for its entries after it has set this. So a later writer of such an
+    /// entry sees it set.
     any: AtomicBool,
     all: Mutex<Vec<Weak<dyn ChangeListener>>>,
 }
@@ -21,23 +22,23 @@ pub(crate) struct SiblingCaches {
 impl SiblingCaches {
     pub(crate) fn add(&self, listener: Weak<dyn ChangeListener>) {
         let mut all = self.all.lock();
-        // Here, so that caches that come and go leave nothing behind.
+        // Removed here, so that dropped caches leave nothing behind.
         all.retain(|listener| listener.strong_count() > 0);
         all.push(listener);
         self.any.store(true, Ordering::SeqCst);
     }
 
-    /// Tells them that the entry at this data key has changed.
+    /// Reports a change of the entry with this data key.
     pub(crate) fn tell(&self, data: &str) {
         self.each(|listener| listener.on_change(data));
     }
 
-    /// Tells them that everything has.
+    /// Reports that everything has changed.
     pub(crate) fn tell_all(&self) {
         self.each(|listener| listener.on_flush());
     }
 
-    /// With no lock held.
+    /// Calls each listener with no lock held.
     fn each(&self, tell: impl Fn(&dyn ChangeListener)) {
         if !self.any.load(Ordering::SeqCst) {
             return;

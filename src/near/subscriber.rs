@@ -1,7 +1,7 @@
-//! What a cache does about the changes that it hears of: it evicts, and it wakes.
+//! Handles the changes of one cache: evicts near entries and notifies waiters.
 //!
-//! The listener of one cache. Its store speaks to it, and so does the client, for what the caches of this process change
-//! themselves. See `near.rs` and `lease_waiters.rs` for what either relies on.
+//! The store calls it for changes that it pushes. The client calls it for changes made by the
+//! caches of this process. `near/mod.rs` and `lease_waiters.rs` state what they rely on.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::store::{ChangeListener, keys::Keys};
 pub(crate) struct ChangeSubscriber<R> {
     prefix: String,
     pub(crate) liveness: StreamLiveness,
-    /// `None`: only waiters are woken.
+    /// `None`: only waiters are notified.
     pub(crate) near: Option<Near<R>>,
     pub(crate) lease_waiters: LeaseWaiters,
 }
@@ -26,7 +26,7 @@ impl<R> ChangeSubscriber<R> {
         }
     }
 
-    /// Whether changes are heard right now.
+    /// Whether the change stream is live now.
     pub(crate) fn is_listening(&self) -> bool {
         self.liveness.is_live(self.liveness.nanos(Instant::now()))
     }
@@ -44,7 +44,7 @@ impl<R: Send + Sync + 'static> ChangeListener for ChangeSubscriber<R> {
         if let Some(near) = &self.near {
             near.evict(id);
         }
-        // A program that knows no leases may have put a record there.
+        // A program that does not use leases may have written a record.
         if self.lease_waiters.any() {
             self.lease_waiters.notify(&Keys::of(data.to_owned()).lease);
         }
@@ -67,7 +67,7 @@ impl<R: Send + Sync + 'static> ChangeListener for ChangeSubscriber<R> {
         if let Some(near) = &self.near {
             near.clear();
         }
-        // Whoever waits begins to poll.
+        // All waiters begin to poll.
         self.lease_waiters.notify_all();
     }
 }

@@ -1,4 +1,4 @@
-//! What follows from the first read of a record.
+//! What the first read of a record leads to.
 
 use std::{sync::Arc, time::Duration};
 

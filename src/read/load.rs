@@ -22,8 +22,8 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
-    /// What a load came to. `fills`: it holds a lease, and may be cached. Else the record is not even
-    /// serialized.
+    /// The result of a load. `fills`: it holds a lease, and may be cached. Otherwise the record is
+    /// not even serialized.
     pub(super) fn loaded_entry(&self, loaded: Loaded<R>, fills: bool) -> LoadedEntry<R> {
         let Loaded { record, ttl } = loaded;
         LoadedEntry {
@@ -32,8 +32,9 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         }
     }
 
-    /// What is cached of a load, and for how long. A TTL that the loader chose is kept; those of the
-    /// settings are jittered. `None`: nothing, because that is wanted or because the record cannot be stored.
+    /// What is cached of a load, and for how long. A TTL that the loader chose is exact; the TTLs
+    /// of the settings are jittered. `None`: nothing is cached, by choice or because the record
+    /// cannot be stored.
     fn entry(&self, record: Option<&R>, chosen: Option<Duration>) -> Option<(Duration, Fields)> {
         let Settings {
             negative_ttl,
@@ -50,13 +51,13 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             return None;
         }
         let Some(record) = record else {
-            // That there was none is of no use once it is stale.
+            // A cached "no such record" is of no use once it is stale.
             return Some((ttl.min(LONGEST), not_found()));
         };
         match to_fields(record) {
             Ok(fields) => Some((freshness.total_ttl(ttl), fields)),
             Err(why) => {
-                // The caller asked for the row, not for its place in the cache: this is no error.
+                // The caller asked for the row, not for a cached row: this is not an error.
                 self.engine.reporter.unstorable(self.id, why);
                 None
             }
@@ -64,20 +65,20 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     }
 }
 
-/// What a load came to: the record as callers get it, and what is to be cached, for how long.
+/// The result of a load: the record for the callers, and what is cached for how long.
 pub(super) struct LoadedEntry<R> {
     pub(super) record: Option<Arc<R>>,
     pub(super) entry: Option<(Duration, Fields)>,
 }
 
-/// What is filled where there is nothing to cache.
+/// Filled where there is nothing to cache.
 static NO_FIELDS: Fields = Fields::new();
 
 impl<R> LoadedEntry<R> {
-    /// What is to be at the key afterwards, and for how long.
+    /// The fields and TTL that the key has afterwards.
     ///
-    /// With no record, or one that cannot be stored, that is nothing: what was there is older than this
-    /// load, and must not be served any longer. The same request gives the lease back.
+    /// No fields where there is no record, or one that cannot be stored. Then the older record is
+    /// removed, because it must not be returned any longer. The same request releases the lease.
     pub(super) fn stored(&self) -> (Duration, &Fields) {
         match &self.entry {
             Some((total_ttl, fields)) => (*total_ttl, fields),
@@ -86,7 +87,7 @@ impl<R> LoadedEntry<R> {
     }
 }
 
-/// Calls the loader of one id, and reports how that went.
+/// Calls the loader of one id, and reports its outcome.
 pub(super) fn run_one<R>(
     engine: &Engine<R>,
     id: &str,
@@ -95,7 +96,7 @@ pub(super) fn run_one<R>(
     run(engine, id, load, |loaded| loaded.record.is_some())
 }
 
-/// Calls a loader, and reports how that went. `id`: the first of those that it loads.
+/// Calls a loader, and reports its outcome. `id`: the first of those that it loads.
 pub(super) fn run<R, T>(
     engine: &Engine<R>,
     id: &str,
@@ -118,7 +119,7 @@ pub(super) fn run<R, T>(
     loaded
 }
 
-/// A loader at work. Dropped before its [end](Loading::end), it has panicked.
+/// A running loader. If it is dropped before its [end](Loading::end), the loader has panicked.
 struct Loading<'a> {
     reporter: &'a Reporter,
     id: &'a str,

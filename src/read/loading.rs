@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
-    /// The loader returned: tells the followers, before anything is sent. Returns how its lease ends, if it
-    /// has one.
+    /// The loader returned: the followers get the outcome before anything is sent. Returns how its
+    /// lease ends, if it has one.
     pub(super) fn on_loaded<'s>(
         &'s self,
         loaded: &'s Result<LoadedEntry<R>, Error>,
@@ -29,7 +29,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         permit.complete(outcome.map_err(Clone::clone));
         let (leader, back_off) = match permit {
             LoadPermit::Lease(leader, _) => (leader, None),
-            // Nobody tries again at once: what is cached is served meanwhile.
+            // No caller retries at once: the cached record is returned meanwhile.
             LoadPermit::Refresh(leader, ..) => {
                 (leader, Some(self.context.engine.settings.lease_ttl))
             }
@@ -58,7 +58,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         let LookupState::Loading(permit) = self.take_state() else {
             unreachable!("only a lookup with a permit loads");
         };
-        // A failure here costs the next lookup a load, and this one nothing.
+        // A failure here costs the next lookup a load. It does not affect this one.
         let fill_failed = loaded.is_ok() && matches!(ended, Some(Err(_)));
         let end = |renewal: RenewalGuard<'_>| {
             if fill_failed {

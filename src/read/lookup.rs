@@ -42,7 +42,8 @@ pub(super) struct LookupContext<'a, R> {
     pub(super) config: LookupConfig,
     pub(super) id: &'a str,
     pub(super) span: trace::LookupSpan,
-    /// Before the first read: what was invalidated before this instant must not be returned.
+    /// Set before the first read: a record that was invalidated before this instant must not be
+    /// returned.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
 }

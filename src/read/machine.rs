@@ -1,8 +1,8 @@
 //! The transitions of a lookup: a pure function of its state and of what the store answered.
 //!
-//! Here are those that follow from the answers of the store. Those of lookups that wait are in
-//! [`waiting`](super::waiting), those of lookups that load in [`loading`](super::loading). They send nothing:
-//! the drivers do that, [`single`](super::single) and [`batch`](super::batch).
+//! This file has the transitions for answers of the store. Those of lookups that wait are in
+//! [`waiting`](super::waiting), those of lookups that load in [`loading`](super::loading). They
+//! send nothing. The drivers do that: [`single`](super::single) and [`batch`](super::batch).
 
 use std::{
     cell::OnceCell,
@@ -33,11 +33,11 @@ pub(super) struct PendingLookup<'a, R> {
     pub(super) data: &'a str,
     /// Made when they are needed: most lookups of a batch are hits and need no lease.
     keys: OnceCell<Keys>,
-    /// Registered under the token with which it asks for the lease, before Redis can name that token: a
-    /// follower may be told it before its owner is.
+    /// Registered under the token with which it asks for the lease, before Redis can name that
+    /// token: a follower may learn the token earlier than this lookup.
     leader: Option<LeaseLeader<'a, R>>,
-    /// Registered under the token of another process's lease, on which this lookup waits for all of this
-    /// process.
+    /// Registered under the token of another process's lease. This lookup waits for that lease on
+    /// behalf of its process.
     pub(super) watch: Option<LeaseLeader<'a, R>>,
     /// Where changes are pushed: how it learns that the lease has changed.
     pub(super) lease_wait: Option<LeaseWait<'a, R>>,
@@ -105,8 +105,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         self.context.wait_deadline(self.context.began)
     }
 
-    /// Prepares to be told of changes of the lease. To be called before it asks for the lease: a change
-    /// that the answer does not show comes after this.
+    /// Prepares for changes of the lease. Call it before it asks for the lease: any change that the
+    /// answer does not show comes later.
     pub(super) fn arm(&mut self) {
         if self.lease_wait.is_none() {
             self.lease_wait = LeaseWait::register(self.context.engine, self.keys());
@@ -167,12 +167,12 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             return self.time_out();
         }
         if by.is_none() || by != self.watch.as_ref().map(|watch| *watch.key()) {
-            // Another holder than the one it watched. The followers of that watch must hear of it.
+            // Another holder than the watched one. Dropping the watch tells its followers.
             self.watch = None;
         }
         self.polls += 1;
-        // Found now and followed later, when it may have left the table: a lookup that was told its token
-        // may share it.
+        // Found now and followed later, when it may have left the table. This is right: a lookup
+        // that was told the call's token may share it.
         let other = by.filter(|_| self.watch.is_none());
         let call = other.and_then(|token| self.context.engine.calls.find(&token));
         self.state = if let Some(call) = call {
@@ -223,7 +223,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         }
     }
 
-    /// Redis does not help: it goes on without.
+    /// Redis does not help: the lookup goes on without it.
     pub(super) fn degrade(&mut self, cause: Error) {
         self.leader = None;
         self.stop_waiting();
@@ -243,7 +243,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         Ok(())
     }
 
-    /// The lease is ours. Those who follow its watch ask again, and are told our token.
+    /// The lease is ours. The followers of its watch ask again and are told our token.
     fn take_lease(&mut self) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
         let leader = self.take_leader();
         let renewal = self.context.engine.renew_lease(self.keys(), *leader.key());

@@ -20,25 +20,24 @@
 //! Loading     ─ the loader returned ────▶ Done
 //! ```
 //!
-//! [`state`] has the states; [`machine`], [`waiting`] and [`loading`] have the transitions. Two drivers send
-//! the requests: [`single`] for one id, [`batch`] for many.
+//! [`state`] has the states. [`machine`], [`waiting`] and [`loading`] have the transitions. Two
+//! drivers send the requests: [`single`] for one id, [`batch`] for many.
 //!
-//! A lookup that starts after an invalidation returned never gets what was there before, because of three
-//! rules:
+//! A lookup that starts after an invalidation returned never gets a record from before it, because
+//! of three rules:
 //!
 //! - A call of this process is found **by the token that Redis named**, never by the key. The
-//!   invalidation ended the lease, so a later lookup is told another token, or none.
-//!   A lease of another process has one *watcher* here. The first lookup that is told its token registers a
-//!   call under it and waits, the others follow that call. What the watcher reads is right for all of them:
-//!   each was told the token after it began, and a token that has ended never comes back.
-//!   The same holds for the nonce of a write guard: every write that ends while the guard stands gives it
+//!   invalidation ended the lease, so a later lookup is told another token, or none. A lease of
+//!   another process has one *watcher* here. The first lookup that is told its token registers a
+//!   call under it and waits; the others follow that call. What the watcher reads is right for all
+//!   of them: each was told the token after it began, and an ended token never comes back. The same
+//!   holds for the nonce of a write guard: every write that ends while the guard exists gives it
 //!   another nonce.
-//! - A fill is refused unless its token still stands in the lease key.
-//! - A load without Redis is shared only with lookups that began **before it was registered**. No token
-//!   protects it, and another process may have invalidated through a connection that works.
-//!
-//! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call is
-//! that of Go's `singleflight`.
+//! - A fill is refused unless the lease key still holds its token.
+//! - A load without Redis is shared only with lookups that began **before it was registered**. No
+//!   token protects it, and another process may have invalidated through a connection that works.
+//! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared
+//! call is that of Go's `singleflight`.
 
 mod batch;
 mod first_read;

@@ -14,8 +14,8 @@ use crate::{
     telemetry::trace,
 };
 
-/// What the near cache holds for this id; or else a placeholder for what is going to be read, where the
-/// near cache can take it.
+/// The near cache's answer for this id. Otherwise a placeholder for the record that is about to be
+/// read, where the near cache gives one.
 pub(super) fn find<'a, R>(
     engine: &'a Engine<R>,
     id: &str,

@@ -1,8 +1,9 @@
 //! A cached record that should be refreshed: its TTL is over (grace), or nearly (early refresh).
 //!
-//! Only the caller who loads waits for that: of all who try, in all processes, one gets the lease, and the
-//! others are served what is cached. So is that one if its load fails, and for a while nobody tries again.
-//! What is served was read after the lookup began, so an invalidation before it has ended that record.
+//! Only the caller that loads waits for the load. Of all callers in all processes one gets the
+//! lease, and the others get the cached record. If the load fails, so does that caller, and no
+//! caller retries for a while. A cached record was read after the lookup began. An earlier
+//! invalidation would have removed it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::{
     telemetry::{event::Event, trace},
 };
 
-/// What is cached.
+/// The cached record.
 pub(super) struct Cached<R> {
     record: Arc<R>,
     source: Source,
@@ -36,7 +37,7 @@ impl<R> Cached<R> {
 }
 
 impl<R> LookupContext<'_, R> {
-    /// The answer of the lookup that has loaded.
+    /// The answer of a lookup that has loaded.
     pub(super) fn refreshed(&self, outcome: Outcome<R>, cached: Cached<R>) -> Lookup<R> {
         let id = self.id;
         match outcome {
@@ -55,7 +56,7 @@ impl<R> LookupContext<'_, R> {
         }
     }
 
-    /// What is cached is the answer.
+    /// The cached record is the answer.
     pub(super) fn cached(&self, cached: Cached<R>) -> Lookup<R> {
         self.answer_from_cache(Some(cached.record), cached.source)
     }

@@ -44,7 +44,7 @@ pub(super) struct DegradedWait<R> {
     pub(super) call: Option<Arc<Call<Outcome<R>>>>,
 }
 
-/// The right to load, and the followers who are told the outcome.
+/// The right to load, and the followers that get the outcome.
 pub(super) enum LoadPermit<'a, R> {
     /// A lease: the record is filled under it.
     Lease(LeaseLeader<'a, R>, RenewalGuard<'a>),
@@ -52,7 +52,7 @@ pub(super) enum LoadPermit<'a, R> {
     Refresh(LeaseLeader<'a, R>, RenewalGuard<'a>, Cached<R>),
     /// A write is under way: the record is not filled.
     Guard(LeaseLeader<'a, R>),
-    /// Redis does not help. `None`: nobody follows, because another load under this key seems to hang.
+    /// Redis does not help. `None`: no follower, because another load under this key seems to hang.
     Degraded(Option<Leader<'a, String, Outcome<R>>>, Error),
 }
 
@@ -64,8 +64,8 @@ impl<R> LoadPermit<'_, R> {
 
     /// Tells the followers the outcome.
     ///
-    /// A load that is not filled is unregistered first: a lookup that comes now must load anew. Under a
-    /// lease it stays registered until the lease has ended, for those who are told its token.
+    /// A load that is not filled is unregistered first: a new lookup must load again. Under a lease
+    /// it stays registered until the lease has ended, for lookups that are told its token.
     pub(super) fn complete(&self, outcome: Outcome<R>) {
         match self {
             LoadPermit::Lease(leader, _) | LoadPermit::Refresh(leader, ..) => {

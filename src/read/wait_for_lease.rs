@@ -1,8 +1,10 @@
-//! How a lookup waits for a load of another process where changes are pushed: until its lease changes.
+//! How a lookup waits for a load of another process where changes are pushed: until its lease
+//! changes.
 //!
-//! Guarantees that the wait ends as soon as the lease has changed since it was last [armed](LeaseWait::arm).
-//! Where changes are not heard the lookup polls: whatever ends the stream of changes also notifies, and a
-//! wait that was armed while the stream was down is not [live](LeaseWait::is_live).
+//! Guarantees that the wait ends as soon as the lease has changed since the last
+//! [`arm`](LeaseWait::arm). While the change stream is down the lookup polls. A loss of the stream
+//! also notifies, and a wait that was armed while the stream was down is not
+//! [live](LeaseWait::is_live).
 
 use std::{sync::Arc, time::Instant};
 
@@ -31,8 +33,8 @@ impl<'a, R> LeaseWait<'a, R> {
         })
     }
 
-    /// To be called before the store is asked: a change that its answer does not show is notified after
-    /// this.
+    /// Call it before the store is asked: any change that the answer does not show is notified
+    /// later.
     pub(super) fn arm(&mut self) {
         self.waiter.arm();
         let epoch = self.subscriber.liveness.epoch();
@@ -45,7 +47,7 @@ impl<'a, R> LeaseWait<'a, R> {
         Instant::now() < liveness.until() && self.epoch == Some(liveness.epoch())
     }
 
-    /// Until when that can be relied on, as far as is known. It is prolonged again and again.
+    /// Until when the stream is known to be live. Confirmations extend it again and again.
     pub(super) fn live_until(&self) -> Instant {
         self.subscriber.liveness.until()
     }
@@ -59,10 +61,11 @@ impl<'a, R> LeaseWait<'a, R> {
         self.waiter.subscribe(wakeup, number);
     }
 
-    /// Waits until the lease has changed, or until `end`. False: there may be changes that are not heard.
+    /// Waits until the lease has changed, or until `end`. False: the stream is down, and a change
+    /// may be missed.
     pub(super) fn wait(&self, end: Instant) -> bool {
         while self.is_live() {
-            // The stream may be confirmed for longer meanwhile, and then the wait goes on.
+            // The stream may be confirmed for longer meanwhile. Then the wait goes on.
             if self.waiter.wait_until(self.live_until().min(end)) || Instant::now() >= end {
                 return true;
             }

@@ -1,4 +1,4 @@
-//! The transitions of a lookup that waits: for a lease of another process, or for a call of this one.
+//! The transitions of a lookup that waits: for another process's lease, or a call of this process.
 
 use std::{
     sync::Arc,
@@ -25,10 +25,10 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
-    /// Another process has the lease: waits for it on behalf of this process, unless another thread
-    /// does, which is then followed.
+    /// Another process has the lease. Waits for it on behalf of this process, unless another thread
+    /// already does; then that one is followed.
     pub(super) fn start_watch(&mut self) -> Result<(), Error> {
-        // Without a token, under another program's lock, every lookup is on its own.
+        // Without a token, under another program's lock, every lookup waits for itself.
         if let LookupState::Held {
             by: Some(token), ..
         } = self.state
@@ -69,8 +69,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 call: Some(call),
                 ..
             }) => {
-                // A load that has been under way for so long hangs, for all that is known. A lookup that
-                // comes now need not find that out again.
+                // A load that runs for this long is assumed to hang. A new lookup need not wait to
+                // find that out again.
                 let hangs_at = self.context.wait_deadline(call.started());
                 Some((call, hangs_at.min(*deadline)))
             }
@@ -78,7 +78,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         }
     }
 
-    /// Waits for the call that it follows, until its deadline, or until `limit` where that is earlier.
+    /// Waits for the call that it follows, until its deadline or `limit`, whichever is earlier.
     pub(super) fn wait_for_call(&mut self, limit: Option<Instant>) -> Result<(), Error> {
         let Some((call, deadline)) = self.followed() else {
             return Ok(());
@@ -108,7 +108,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 if self.context.engine.settings.fail_on_wait_timeout {
                     return Err(self.waited());
                 }
-                // Loads by itself: ours may not hang.
+                // Loads for itself: ours may not hang.
                 let cause = degraded.cause.clone();
                 self.state = LookupState::Loading(LoadPermit::Degraded(None, cause));
             }
@@ -127,8 +127,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         }
     }
 
-    /// Looks, without waiting, whether its wait is over. `poll_at`: when those ask again that are not
-    /// pushed. Returns whether it has something to do.
+    /// Checks, without waiting, whether its wait is over. `poll_at`: when lookups without a live
+    /// change stream ask again. Returns whether it has something to do.
     pub(super) fn check(&mut self, poll_at: Option<Instant>) -> Result<bool, Error> {
         let now = Instant::now();
         if let LookupState::Held { lapses_at, .. } = self.state {
@@ -151,7 +151,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         })
     }
 
-    /// Until when it waits at most. `None`: it does not wait.
+    /// The latest end of its wait. `None`: it does not wait.
     pub(super) fn waits_until(&self, poll_at: Option<Instant>) -> Option<Instant> {
         if let Some((_, deadline)) = self.followed() {
             return Some(deadline);
@@ -162,13 +162,13 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         let end = lapses_at.min(self.deadline());
         let pushed = self.lease_wait.as_ref().filter(|it| it.is_live());
         Some(match pushed {
-            // The stream may be confirmed for longer meanwhile, and then the wait goes on.
+            // The stream may be confirmed for longer meanwhile. Then the wait goes on.
             Some(lease_wait) => end.min(lease_wait.live_until()),
             None => poll_at.map_or(end, |poll_at| poll_at.min(end)),
         })
     }
 
-    /// Whether a change of the lease that it waits for is pushed to it.
+    /// Whether the store pushes changes of the awaited lease to it.
     pub(super) fn is_pushed(&self) -> bool {
         self.lease_wait.as_ref().is_some_and(LeaseWait::is_live)
     }
@@ -178,11 +178,11 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         self.state = LookupState::NeedsLease { recheck: true };
     }
 
-    /// How long to pause before it asks again for a lease that is held, where nothing is pushed.
+    /// How long to pause before it asks again for a held lease, where changes are not pushed.
     ///
-    /// Starts with a millisecond, for a load that ends this very moment. Doubles up to the `poll` setting,
-    /// less up to half of it at random, so that waiters do not ask in step. Never beyond the lapse of the
-    /// lease or the deadline.
+    /// Starts with a millisecond, for a load that is about to end. Doubles up to the `poll`
+    /// setting, minus up to half of it at random, so that waiters do not ask in step. Never beyond
+    /// the lapse of the lease or the deadline.
     pub(super) fn pause(&mut self, lapses_at: Instant) -> Duration {
         let (token, polls) = (self.token(), self.polls.max(1));
         let longest = self.context.engine.settings.poll;

@@ -1,15 +1,15 @@
-//! What happens in a cache, said once, for whoever listens.
+//! The events of a cache, and the trait that receives them.
 
 use std::time::Duration;
 
 use crate::{error::Error, outcome::Source};
 
-/// Hears what happens in a cache, event by event. Set by
+/// Receives the events of a cache. Set by
 /// [`CacheBuilder::observer`](crate::CacheBuilder::observer).
 ///
-/// For counters and logs of your own; where the [`metrics`](https://docs.rs/metrics) facade or
-/// [`tracing`](https://docs.rs/tracing) will do, the features of these names need no observer. Any closure of this
-/// shape is one:
+/// It is for your own counters and logs. For the [`metrics`](https://docs.rs/metrics) facade and
+/// for [`tracing`](https://docs.rs/tracing), the features of the same names need no observer. Any
+/// closure with these parameters is an observer:
 ///
 /// ```
 /// use cache_aside::{Cache, Event, Memory};
@@ -25,11 +25,11 @@ use crate::{error::Error, outcome::Source};
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
 pub trait Observer: Send + Sync {
-    /// Takes note of an event. `cache` is the prefix of the cache.
+    /// Handles an event. `cache` is the prefix of the cache.
     ///
-    /// Called by the thread on which it happens, that of a caller or one of the cache's own, with no lock held. The
-    /// caller waits, so it should be quick. A panic in it is caught, and logged. An observer that holds the cache
-    /// itself keeps it alive for ever.
+    /// It runs on the thread where the event happens: a caller's or one of the cache's own. No lock
+    /// is held. The caller waits for it, so it should be quick. A panic in it is caught and logged.
+    /// An observer that holds the cache itself keeps it alive for ever.
     fn notice(&self, cache: &str, event: &Event<'_>);
 }
 
@@ -41,30 +41,35 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
 
 /// Something that happened in a cache.
 ///
-/// In the life of a lookup: first [`Missed`](Event::Missed), unless a record is there; [`Degraded`](Event::Degraded), if it goes
-/// on without Redis; then, if it loads,
-/// [`LoadBegan`](Event::LoadBegan) and [`LoadEnded`](Event::LoadEnded), or [`Shared`](Event::Shared) where it doesn't; at
-/// last [`Answered`](Event::Answered) or [`Failed`](Event::Failed). A panic of the loader ends it without the last.
-/// One that skips the cache is a load and nothing else. Of a batch each id is a lookup, and a call of its loader is one
-/// load, with the first of the ids that it is asked for.
+/// The events of a lookup come in this order:
+///
+/// 1. [`Missed`](Event::Missed), unless there is a record.
+/// 2. [`Degraded`](Event::Degraded), if it goes on without Redis.
+/// 3. [`LoadBegan`](Event::LoadBegan) and [`LoadEnded`](Event::LoadEnded) if it loads, or
+///    [`Shared`](Event::Shared) if it gets another caller's load.
+/// 4. [`Answered`](Event::Answered) or [`Failed`](Event::Failed). A panic of the loader skips this
+///    one.
+///
+/// A lookup that skips the cache has the events of its load only. In a batch each id is a lookup.
+/// Each call of the batch's loader is one load, reported under the first of its ids.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A lookup found no usable record at the first look.
+    /// The first read of a lookup found no usable record.
     Missed {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
         /// Why it found none.
         reason: Miss,
     },
     /// A loader is about to run.
     LoadBegan {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
     },
-    /// It has.
+    /// A loader has run.
     LoadEnded {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
         /// How it ended.
         outcome: Load,
@@ -73,73 +78,75 @@ pub enum Event<'a> {
     },
     /// A lookup goes on without Redis.
     Degraded {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
         /// Why it does.
         cause: &'a Error,
     },
     /// A lookup has its answer.
     Answered {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
         /// Where the answer came from.
         source: Source,
         /// Whether there is a record.
         found: bool,
-        /// How long the lookup took. Zero for a [near](Source::Near) hit: to time it would take longer.
+        /// How long the lookup took. Zero for a [near](Source::Near) hit: measuring it would take
+        /// longer than the hit.
         elapsed: Duration,
     },
-    /// A lookup ends with an error, its loader's for the most part.
+    /// A lookup ends with an error, in most cases the loader's.
     Failed {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
-        /// Which error.
+        /// The error.
         error: &'a Error,
         /// How long the lookup took.
         elapsed: Duration,
     },
-    /// Somebody else's load answers a lookup, with a record, with none or with an error: the primary is spared one.
+    /// Another caller's load answers a lookup, with a record, with none, or with an error. It saves
+    /// a load.
     Shared {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
     },
-    /// A record that was still there has been loaded anew.
+    /// A record that was still cached has been reloaded.
     Refreshed {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
     },
-    /// A record that is still there could not be loaded anew, and is served.
+    /// The reload of a cached record failed. The cached record is returned.
     RefreshFailed {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
-        /// What its loader said.
+        /// The error of its loader.
         error: &'a Error,
     },
-    /// A record was loaded and not cached, because its lease had ended before the fill.
+    /// A loaded record was not cached, because its lease had ended before the fill.
     FillRefused {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
     },
-    /// A record was loaded and returned, but it cannot be cached. Whatever the cache held for this
-    /// id is removed. Not reported where nothing was to be cached: without Redis, during a write,
+    /// A loaded record was returned, but cannot be cached. Any cached entry with this id is
+    /// removed. Not reported where nothing would be cached anyway: without Redis, during a write,
     /// or with a TTL of zero.
     Unstorable {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
-        /// The name of the field at fault, cut to 64 bytes; `None` where no single field is.
+        /// The name of the field at fault, cut to 64 bytes; `None` where it is not a single field.
         field: Option<&'a str>,
-        /// What is wrong with it. Never a value, unless the type's own `Serialize` fails and says
-        /// one.
+        /// What is wrong with it. It contains no value, unless an error of the type's own
+        /// `Serialize` does.
         reason: &'a str,
     },
-    /// An entry is no hash, or does not decode into the record type.
+    /// An entry is not a hash, or does not decode into the record type.
     Unreadable {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
     },
-    /// A call that writes has ended, in whatever way.
+    /// A call that writes has ended, with or without success.
     Wrote {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
         /// Which call.
         call: Write,
@@ -148,44 +155,45 @@ pub enum Event<'a> {
     },
     /// A request to the store failed.
     StoreFailed {
-        /// What was asked.
+        /// The request.
         request: &'static str,
-        /// What became of it.
+        /// Why it failed.
         error: &'a Error,
     },
-    /// An invalidation did not reach the store, and was remembered.
+    /// An invalidation did not reach the store, and is pending.
     InvalidationRemembered {
-        /// Of the record.
+        /// The record's id.
         id: &'a str,
-        /// Whether it waits now as one more; false where one of this record did already, or its whole prefix is
-        /// bypassed.
+        /// Whether this adds one pending invalidation. False where one of this record was already
+        /// pending, or its whole prefix is bypassed.
         is_new: bool,
     },
-    /// One that was remembered has been made good.
+    /// A pending invalidation succeeded.
     InvalidationReplayed,
-    /// So many wait that no record of this cache is read from the store.
+    /// Too many invalidations are pending: no record of this cache is read from the store.
     Bypassed {
-        /// From now on.
+        /// For how long from now.
         lasts: Duration,
     },
-    /// The store, having failed too often in a row, is asked no more until it answers a probe. Of each cache on it.
+    /// The breaker opened after too many failures in a row: the store is not asked until it answers
+    /// a probe. Each cache on the store reports it.
     BreakerOpened {
-        /// The latest failure.
+        /// The last failure.
         error: &'a Error,
     },
-    /// The store answers, and is asked again. Of each cache on it.
+    /// The store answers and is asked again. Each cache on the store reports it.
     BreakerClosed,
 }
 
-/// Why a lookup found no usable record at the first look.
+/// Why the first read of a lookup found no usable record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Miss {
-    /// Nothing was there.
+    /// There was no entry.
     Absent,
-    /// Something was, which is no record of the wanted type.
+    /// There was an entry, but not a record of this type.
     Unreadable,
-    /// The store could not be asked, or must not be.
+    /// The store did not answer, or may hold an outdated record.
     Unanswered,
 }
 
@@ -193,13 +201,13 @@ pub enum Miss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Load {
-    /// With a record.
+    /// The loader returned a record.
     Found,
-    /// Without: the primary has none.
+    /// The primary has no such record.
     NotFound,
-    /// With an error.
+    /// The loader returned an error.
     Failed,
-    /// With a panic.
+    /// The loader panicked.
     Panicked,
 }
 
@@ -223,11 +231,11 @@ pub enum Write {
     UpdateField,
 }
 
-/// In lower-case words, as the metrics have them.
+/// Names in lower-case words, as the metrics use them.
 macro_rules! named {
     ($type:ident: $($variant:ident $name:literal),+) => {
         impl $type {
-            /// In lower-case words, as the metrics have it.
+            /// The name in lower-case words, as the metrics use it.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)+ }

@@ -1,13 +1,13 @@
-//! Remembers what has been logged, so that it is logged once.
+//! Remembers the field names that have been logged, so that each is logged once.
 //!
-//! Guarantees bounded memory: when the bound is reached, new names are not logged any more.
+//! Guarantees bounded memory: after `MOST` names, new ones are not logged.
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-/// More fields than a record type has. A map's keys may be without end; nobody reads the hundredth
-/// line about them.
+/// More fields than a record type has. A map may have any number of keys, and nobody reads the
+/// hundredth line about them.
 const MOST: usize = 100;
 
 /// The fields that have been logged; `None` stands for the record as a whole.
@@ -15,7 +15,7 @@ const MOST: usize = 100;
 pub(crate) struct LogOnce(Mutex<HashSet<Option<String>>>);
 
 impl LogOnce {
-    /// Whether this one is to be logged. True once for each.
+    /// Whether this name should be logged: true once for each name.
     pub(crate) fn is_first(&self, field: Option<&str>) -> bool {
         let field = field.map(str::to_owned);
         let mut logged = self.0.lock();

@@ -1,6 +1,6 @@
-//! Events as metrics, through the `metrics` facade, by the conventions of Prometheus.
+//! Events as metrics, through the `metrics` facade, with Prometheus conventions.
 //!
-//! Each has the label `cache`, the prefix of the cache. What they mean is in the README.
+//! Each metric has the label `cache`, the prefix of the cache. The README explains the metrics.
 
 use std::sync::Arc;
 
@@ -39,8 +39,9 @@ const METADATA: Metadata<'static> =
 #[derive(Debug)]
 pub(crate) struct Metrics {
     cache: Label,
-    /// For what every lookup counts the names are made once, so that a hit allocates nothing. Not so the handles,
-    /// because a program may install its recorder later.
+    /// The names of the metrics that every lookup counts. They are built once, so that a hit
+    /// allocates nothing. The handles are not kept, because a program may install its recorder
+    /// later.
     hit: Names,
     negative_hit: Names,
     near: Names,
@@ -68,7 +69,7 @@ impl Metrics {
         metrics
     }
 
-    /// Says of what may not happen for long that it is there.
+    /// Registers the metrics of rare events, so that they exist from the start with the value zero.
     fn begin_at_zero(&self) {
         for quiet in [
             LOOKUP_ERRORS,
@@ -105,7 +106,7 @@ impl Metrics {
         counter!(REFRESHES, self.with("outcome", outcome))
     }
 
-    /// An answer from the near cache, which is not timed.
+    /// An answer from the near cache. It is not timed.
     #[inline]
     pub(crate) fn near_hit(&self, found: bool) {
         let names = if found {
@@ -170,14 +171,14 @@ impl Metrics {
             }
             Event::BreakerOpened { .. } => gauge!(BREAKER_OPEN, self.labels()).set(1.0),
             Event::BreakerClosed => gauge!(BREAKER_OPEN, self.labels()).set(0.0),
-            // The lookup is counted when it has its answer; a prefix that is bypassed is logged.
+            // `Answered` counts the lookup. A bypassed prefix is logged.
             Event::Degraded { .. } | Event::Bypassed { .. } => {}
         }
     }
 }
 
 impl Names {
-    /// What the answers from this source count as.
+    /// The metrics for answers from this source.
     fn of(cache: &Label, source: Source, found: bool) -> Names {
         let source = Label::from_static_parts("source", source.name());
         let found = Label::from_static_parts("found", if found { "true" } else { "false" });
@@ -188,7 +189,7 @@ impl Names {
         }
     }
 
-    /// One that was not timed.
+    /// Counts an answer that was not timed.
     fn count(&self) {
         let count = with_recorder(|recorder| recorder.register_counter(&self.count, &METADATA));
         count.increment(1);
@@ -206,7 +207,7 @@ impl Names {
     }
 }
 
-/// Tells the recorder, if there is one by now, what each metric means.
+/// Describes each metric to the recorder, if one is installed by now.
 fn describe() {
     describe_counter!(
         LOOKUPS,
@@ -216,7 +217,7 @@ fn describe() {
         LOOKUP_ERRORS,
         "Lookups that ended with an error, their loader's for the most part"
     );
-    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups elapsed");
+    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups took");
     describe_counter!(
         MISSES,
         "Lookups that found no usable record at the first look"
@@ -226,7 +227,7 @@ fn describe() {
         "Lookups that another caller's load answered: loads the primary was spared"
     );
     describe_counter!(LOADS, "Loads, by how they ended");
-    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads elapsed");
+    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads took");
     describe_gauge!(LOADS_IN_FLIGHT, "Loads under way in this process");
     describe_counter!(
         REFRESHES,
@@ -245,7 +246,7 @@ fn describe() {
     describe_histogram!(
         WRITE_SECONDS,
         Unit::Seconds,
-        "How long calls that write elapsed"
+        "How long calls that write took"
     );
     describe_counter!(STORE_ERRORS, "Requests to Redis that failed");
     describe_counter!(

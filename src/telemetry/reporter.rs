@@ -1,4 +1,4 @@
-//! The one place through which a cache says what happens in it: to its counters, and to all who listen.
+//! The single place where a cache reports an event: to its counters and all listeners.
 
 use std::{
     fmt,
@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{error::Error, outcome::Source, record::fields::Unstorable};
 
-/// Of one cache.
+/// The reporter of one cache.
 pub(crate) struct Reporter {
-    /// The cache's prefix, which is its name.
+    /// The cache's prefix, used as its name.
     pub(crate) cache: String,
     pub(crate) counters: Counters,
     observer: Option<Arc<dyn Observer>>,
-    /// Fields that could not be stored.
+    /// Fields that could not be stored, for the log.
     unstorable_fields: LogOnce,
     #[cfg(feature = "metrics")]
     metrics: Metrics,
@@ -41,7 +41,7 @@ impl Reporter {
         }
     }
 
-    /// Says that something happened. Called with no lock held: an observer may do what it likes.
+    /// Reports an event. Called with no lock held, because an observer may run any code.
     pub(crate) fn report(&self, event: &Event<'_>) {
         self.counters.count(event);
         trace::event(event);
@@ -50,7 +50,8 @@ impl Reporter {
         self.observe(event);
     }
 
-    /// The same for an answer from the near cache, which takes less time than to find out what kind of event it is.
+    /// Reports an answer from the near cache. It is separate, because a `match` on the event would
+    /// take longer than the near hit.
     #[inline]
     pub(crate) fn near_hit(&self, id: &str, found: bool) {
         self.counters.near_hit(found);
@@ -66,8 +67,8 @@ impl Reporter {
         }
     }
 
-    /// Says that a loaded record cannot be cached. Logged once for each field and not at intervals:
-    /// the type must change before that stops, and every load of such a record would say it again.
+    /// Reports that a loaded record cannot be cached. Logged once for each field, and not at
+    /// intervals: only a change of the type can end this, and every load would log it.
     pub(crate) fn unstorable(&self, id: &str, why: Unstorable) {
         let Unstorable { field, reason } = &why;
         let field = field.as_deref();
@@ -80,7 +81,8 @@ impl Reporter {
 
     fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            // It may be called while a panic of the user's unwinds, or on a thread that others rely on.
+            // Catches a panic: this may run while a panic of the user unwinds, or on a thread that
+            // others need.
             let noticed = catch_unwind(AssertUnwindSafe(|| observer.notice(&self.cache, event)));
             if noticed.is_err() {
                 trace::error!("the observer of the cache `{}` panicked", self.cache);

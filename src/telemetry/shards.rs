@@ -1,7 +1,7 @@
-//! One of a kind for each of several threads, so that what a thread counts costs the others nothing.
+//! One value for each of several threads, so that threads do not contend when they count.
 //!
-//! Guarantees only that: which thread has which is chance, and two may share one, so what is in them must be made for
-//! that. Knows nothing of what it holds.
+//! Which thread has which value is arbitrary, and two threads may share one. So `T` must be safe to
+//! share. This file knows nothing about `T`.
 
 use std::{
     cell::Cell,
@@ -11,18 +11,19 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 
-/// More than the cores of most machines, at 128 bytes each.
+/// More than the cores of most machines. Each takes 128 bytes.
 const MOST: usize = 64;
 
-/// For each core. With one, two threads out of eight that run on two cores would share it half the time.
+/// Shards for each core. With one for each core, two of eight threads that run on two cores would
+/// share a shard half the time.
 const FOR_EACH_CORE: usize = 4;
 
 thread_local! {
-    /// The threads are numbered as they come here. 0: not yet.
+    /// The threads are numbered at their first call. 0: no number yet.
     static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A power of two of them, each in cache lines of its own.
+/// A power of two of them, each in its own cache lines.
 #[derive(Debug)]
 pub(crate) struct Shards<T>(Box<[CachePadded<T>]>);
 
@@ -35,7 +36,7 @@ impl<T: Default> Default for Shards<T> {
 }
 
 impl<T> Shards<T> {
-    /// That of the calling thread.
+    /// The value of the calling thread.
     #[inline]
     pub(crate) fn own(&self) -> &T {
         let number = match NUMBER.get() {
@@ -78,7 +79,7 @@ mod tests {
             let (one, other) = (scope.spawn(own), scope.spawn(own));
             (one.join().unwrap(), other.join().unwrap())
         });
-        // Tests of other threads may come in between.
+        // Threads of other tests may take numbers in between.
         assert!(one == other || one.abs_diff(other) >= 64);
     }
 }

@@ -1,4 +1,4 @@
-//! Counters of one cache: lock-free, one relaxed addition an event, to a counter that few threads share.
+//! Counters of one cache. An event is one relaxed addition to a counter that few threads share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -8,64 +8,68 @@ use super::{
 };
 use crate::outcome::Source;
 
-/// What a cache has done since it was built or since [`Cache::reset_stats`](crate::Cache::reset_stats).
+/// The counters of a cache since it was built or since
+/// [`Cache::reset_stats`](crate::Cache::reset_stats).
 ///
-/// Each event is counted once; numbers read while other threads work may lie some events apart.
+/// Each event is counted once. Numbers that are read while other threads work may differ by a few
+/// events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Lookups answered by the record found in Redis at the first look, or near.
+    /// Lookups answered by the first read from Redis, or by the near cache.
     pub hits: u64,
-    /// Of the hits, those that the [near cache](crate::CacheBuilder::near_cache) answered.
+    /// Hits that the [near cache](crate::CacheBuilder::near_cache) answered.
     pub near_hits: u64,
-    /// Of the hits, those that found the primary to have no such record (`negative_ttl`).
+    /// Hits on a cached "no such record" (`negative_ttl`).
     pub negative_hits: u64,
-    /// Of the hits, those whose record was past its TTL (`grace`).
+    /// Hits whose record was past its TTL (`grace`).
     pub stale_hits: u64,
-    /// Lookups that found no usable record at the first look, for whatever reason.
+    /// Lookups whose first read found no usable record, for any reason.
     pub misses: u64,
-    /// Lookups that found a record past its TTL or near its end, and loaded it anew (`grace`, `early_refresh`).
+    /// Lookups that found a record past its TTL or near its end, and reloaded it (`grace`,
+    /// `early_refresh`).
     pub refreshes: u64,
-    /// Lookups that failed to do so, and are among the hits.
+    /// Lookups whose reload of such a record failed. They are also counted as hits.
     pub refresh_errors: u64,
-    /// Misses answered by somebody else's load, of this process or another: loads the primary was spared.
+    /// Misses answered by another caller's load, in this process or another. Each saved the primary
+    /// a load.
     pub stampedes_suppressed: u64,
     /// Calls of a loader, for one record or many.
     pub loads: u64,
     /// Loaders that returned an error or panicked.
     pub load_errors: u64,
-    /// Records that were loaded but not cached, because their lease had ended before the fill: an
-    /// invalidation came in between, or the lease lapsed. Or the fill was sent again, since its connection
-    /// broke, and had been done the first time.
+    /// Records that were loaded but not cached, because their lease had ended before the fill:
+    /// through an invalidation, or because it lapsed. Also fills that were sent twice because the
+    /// connection broke, where the first attempt had succeeded.
     pub refused_fills: u64,
     /// Records that were loaded and returned, but cannot be cached: they have no field, or one that
-    /// does not come back as it was. See [`Event::Unstorable`](crate::Event::Unstorable).
+    /// would decode differently. See [`Event::Unstorable`](crate::Event::Unstorable).
     pub unstorable_records: u64,
-    /// Lookups that went on without Redis, because it failed or because a wait took too long.
+    /// Lookups that went on without Redis, because it failed or a wait took too long.
     pub degraded: u64,
-    /// Lookups and updates that met an entry which is no hash, or does not decode into the record type. It is
-    /// taken for a miss.
+    /// Lookups and updates that found an entry that is not a hash, or does not decode into the
+    /// record type. They treat it as a miss.
     pub unreadable: u64,
-    /// Requests to Redis that failed, those of the thread that renews leases included. Requests that were not
-    /// sent, because the breaker is open, are none.
+    /// Requests to Redis that failed, including those of the lease renewal thread. Requests that an
+    /// open breaker stopped are not counted.
     pub redis_errors: u64,
-    /// Invalidations that did not reach Redis and were remembered.
+    /// Invalidations that did not reach Redis and became pending.
     pub invalidations_remembered: u64,
-    /// Records for which that has been made good.
+    /// Pending invalidations that later succeeded, counted by record.
     pub invalidations_replayed: u64,
-    /// Records, of all caches on this pool, for which it has not, right now. This process doesn't read them from
-    /// Redis.
+    /// Records with a pending invalidation now, in all caches on this pool. This process does not
+    /// read them from Redis.
     pub invalidations_pending: u64,
-    /// Whether Redis, having failed too often in a row, is not asked right now.
+    /// Whether the breaker is open now: after too many failures in a row, Redis is not asked.
     pub breaker_open: bool,
-    /// Whether changes in the store are being heard right now, where a
-    /// [near cache](crate::CacheBuilder::near_cache) or [tracking](crate::CacheBuilder::tracking) is on. While they aren't, the
-    /// near cache is not used, and waiters poll.
+    /// Whether the change stream is live now, where a [near cache](crate::CacheBuilder::near_cache)
+    /// or [tracking](crate::CacheBuilder::tracking) is on. While it is not, the near cache is not
+    /// used, and waiters poll.
     pub tracking_live: bool,
 }
 
 impl Stats {
-    /// Hits among all lookups, in per cent; 0 before the first lookup.
+    /// Hits among all lookups, in percent; 0 before the first lookup.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -80,7 +84,7 @@ impl Stats {
     }
 }
 
-/// One event counter, of the threads that have this shard.
+/// One event counter, for the threads of this shard.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -92,15 +96,15 @@ impl Counter {
     }
 }
 
-/// The living counters behind [`Stats`], one for each of its fields, and their names.
+/// The live counters behind [`Stats`], one for each of its fields, and their names.
 macro_rules! counters {
     ($($name:ident),+ $(,)?) => {
         #[derive(Debug, Default)]
         struct Shard { $($name: Counter,)+ }
 
         impl Stats {
-            /// Each number with its name, for whoever passes them on: those of later versions, too. A yes
-            /// is 1.
+            /// Each number with its name, for export. Later versions add numbers here. A boolean is
+            /// 0 or 1.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [
                     $((stringify!($name), self.$name),)+
@@ -144,7 +148,7 @@ counters! {
     invalidations_replayed,
 }
 
-/// Those of one cache.
+/// The counters of one cache.
 #[derive(Debug, Default)]
 pub(crate) struct Counters(Shards<Shard>);
 
@@ -152,7 +156,7 @@ impl Counters {
     pub(crate) fn snapshot(&self) -> Stats {
         let mut stats = Stats::default();
         self.0.iter().for_each(|shard| shard.add_to(&mut stats));
-        // Counted once, since a near hit has no time for twice.
+        // A near hit increments one counter only, to save time. The sum is made here.
         stats.hits += stats.near_hits;
         stats
     }
@@ -161,7 +165,7 @@ impl Counters {
         self.0.iter().for_each(Shard::reset);
     }
 
-    /// An answer from the near cache.
+    /// Counts an answer from the near cache.
     #[inline]
     pub(crate) fn near_hit(&self, found: bool) {
         self.0.own().near_hit(found);

@@ -1,4 +1,4 @@
-//! What people read: through `tracing` where that feature is on, else through `log`.
+//! Log messages and spans: through `tracing` where that feature is on, else through `log`.
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use log::{error, info, warn};
@@ -32,13 +32,13 @@ mod on {
         LookupSpan(span.entered())
     }
 
-    /// The span of many lookups. Each of them has none of its own.
+    /// The span of a batch. Its lookups have no spans of their own.
     pub(crate) fn lookups(cache: &str, ids: usize) -> Entered {
         debug_span!("cache_aside::get_many", cache, ids).entered()
     }
 
     impl LookupSpan {
-        /// One of many.
+        /// A lookup of a batch.
         pub(crate) fn one_of_many() -> LookupSpan {
             LookupSpan(Span::none().entered())
         }
@@ -54,7 +54,7 @@ mod on {
         }
     }
 
-    /// The span around a loader, so that what the primary's driver says stands below it.
+    /// The span around a loader. Spans of the primary's driver are its children.
     pub(crate) fn load() -> Entered {
         debug_span!("cache_aside::load").entered()
     }
@@ -80,7 +80,7 @@ mod on {
             }
             Event::Unreadable { id } => debug!(id, "the entry is no record of the wanted type"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
-            // Said where they happen, by all who log; or said by the spans.
+            // Reported elsewhere: logged where they happen, or shown by the spans.
             Event::LoadBegan { .. }
             | Event::Degraded { .. }
             | Event::Answered { .. }
@@ -100,7 +100,7 @@ mod on {
 mod off {
     use crate::{error::Error, outcome::Source, telemetry::event::Event};
 
-    /// In the place of a span.
+    /// Replaces a span.
     pub(crate) struct Entered;
 
     pub(crate) struct LookupSpan;

@@ -1,18 +1,23 @@
-//! Clearing a whole cache: all records with its prefix, and all loads of them that are under way.
+//! Clears a whole cache: all records with its prefix, and all loads of them in progress.
 //!
-//! Guarantees that a lookup which starts after it returned gets nothing that was there when it was called, and
-//! nothing of a load that was under way then.
+//! Guarantees that a lookup which starts after `clear` returned gets nothing from before the call,
+//! neither a record nor the result of a load in progress.
 //!
-//! **First the leases are gone through, then the records**, each from one end of the store to the other. That this is
-//! enough rests on what a scan promises: it meets what stands there from its start to its end. A load that was under way
-//! when `clear` was called holds a lease. Either that stands through the whole first scan, is keys, and is removed, so
-//! that the load's fill is refused; or it has ended before the first scan has, and if by a fill, its record stands
-//! there before the second scan begins. So when that begins, no old load can fill any more; and what is old stands
-//! from its start, until it is met and ended. The other way around, a load whose lease comes late in the scan of the
-//! leases could fill behind the back of a scan of the records that is over.
+//! **The leases are scanned first, then the records**, each in one full scan of the store. A scan
+//! finds every key that exists from its start to its end. A load that was in progress when `clear`
+//! was called holds a lease. There are two cases:
 //!
-//! What is loaded by those who asked for their lease after `clear` was called may go or stay; it was read after
-//! that.
+//! - The lease exists during the whole first scan. The scan finds and removes it, so the fill is
+//!   refused.
+//! - The lease ends before the first scan does. If a fill ended it, the record exists before the
+//!   second scan starts.
+//!
+//! So when the second scan starts, no old load can fill any more, and that scan finds every old
+//! record. In the other order this fails: a load whose lease is found late could fill after the
+//! scan of the records had passed.
+//!
+//! A load that asked for its lease after `clear` was called may be removed or stay. It read the
+//! primary after the call.
 
 use super::Wrote;
 use crate::{
@@ -22,18 +27,18 @@ use crate::{
     telemetry::event::Write,
 };
 
-/// How far a [`Cache::clear`](crate::Cache::clear) has come.
+/// The progress of a [`Cache::clear`](crate::Cache::clear).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ClearProgress {
-    /// How many records it has ended.
+    /// How many records it has removed.
     pub removed: u64,
-    /// How much of its way it has gone, from 0 to 1: of the way through all that the server holds, whatever its prefix.
-    /// It only grows, and is 1 in the end.
+    /// The fraction of the work that is done, from 0 to 1. It counts all keys of the server, of any
+    /// prefix. It never decreases, and ends at 1.
     pub fraction: f64,
 }
 
-/// How many records are ended in one request: it takes the server a few milliseconds, in between which it serves others.
+/// How many records one request removes. It occupies the server for a few milliseconds.
 const AT_ONCE: usize = 1_000;
 
 /// See [`Cache::clear`](crate::Cache::clear).
@@ -44,13 +49,13 @@ pub(crate) fn clear<R>(
     let _wrote = Wrote::begin(engine, "", Write::Clear);
     let clearing = Clearing(engine);
     let prefix = &engine.settings.prefix;
-    // Of a `clear` that failed, for one. What fails meanwhile prolongs it.
+    // An earlier `clear` that failed may have set it. A failure during this call extends it.
     let bypassed = engine.client.bypassed_until(prefix);
     let mut cleared = ClearProgress {
         removed: 0,
         fraction: 0.0,
     };
-    // Both scans must be of the same server.
+    // Both scans must read the same server.
     let mut server = Cursor::default().epoch;
     for (kind, before) in [(KeyKind::Leases, 0.0), (KeyKind::Records, 0.5)] {
         let mut cursor = Some(Cursor {
@@ -70,20 +75,21 @@ pub(crate) fn clear<R>(
             for some in keys.chunks(AT_ONCE) {
                 cleared.removed += engine.client.invalidate_all(&engine.reporter, some)?;
             }
-            // Of a store that counts otherwise, it would jump back.
+            // A store that computes the fraction in another way could make it decrease.
             cleared.fraction = cleared.fraction.max(before + fraction / 2.0);
             progress(cleared);
             cursor = next;
         }
     }
-    // Also what stands in the store no longer, because that had no room for it.
+    // The near cache may hold records that the store has already evicted.
     engine.client.evict_all();
     engine.client.lift_bypass(prefix, bypassed);
     std::mem::forget(clearing);
     Ok(cleared.removed)
 }
 
-/// Under way. Dropped, it has failed or panicked: then anything with the prefix may be what should have been ended.
+/// A `clear` in progress. If it is dropped early, it has failed or panicked, and old records may
+/// remain.
 struct Clearing<'a, R>(&'a Engine<R>);
 
 impl<R> Drop for Clearing<'_, R> {

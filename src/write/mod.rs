@@ -1,4 +1,4 @@
-//! The write paths: what a program calls after it has changed the primary.
+//! The write paths: for use after a change of the primary, or around it.
 
 pub(crate) mod clear;
 pub(crate) mod update;
@@ -49,7 +49,7 @@ pub(crate) fn invalidate_many<R>(
 ) -> Result<u64, Error> {
     let ids: Vec<_> = ids.into_iter().collect();
     let keys = ids.iter().map(|id| engine.keys(id.as_ref()));
-    // All of them before anything is sent.
+    // Check all ids before anything is sent.
     let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
     let Some(first) = ids.first() else {
         return Ok(0);
@@ -72,12 +72,13 @@ pub(crate) fn write<R, T, E>(
     let invalidation_error = writing.end().err();
     match changed {
         Ok(value) => Ok(Written::new(value, guard_error, invalidation_error)),
-        // Perhaps it was done all the same, a commit whose reply was lost: so it has been invalidated.
+        // The change may have been made and only its reply lost. So the record has been
+        // invalidated.
         Err(failure) => Err(WriteError::Primary(failure)),
     }
 }
 
-/// A call that writes, under way. Dropped, it has ended.
+/// A call that writes. It ends when this is dropped.
 pub(crate) struct Wrote<'a, R> {
     engine: &'a Engine<R>,
     id: &'a str,
@@ -106,19 +107,19 @@ impl<R> Drop for Wrote<'_, R> {
     }
 }
 
-/// A write under way, from before its guard is asked for. Dropped by a panic, it ends as well.
+/// A `write` in progress, from before it asks for its guard. A panic drops it, which also ends it.
 struct Writing<'a, R> {
     engine: &'a Engine<R>,
     keys: Keys,
     writer: Token,
-    /// `None` where there is no guard to be kept.
+    /// `None` where there is no guard to renew.
     renewal: Option<RenewalGuard<'a>>,
     ended: bool,
 }
 
 impl<'a, R> Writing<'a, R> {
-    /// Puts the guard there. If that fails, here is why, and the write goes on: it is then as safe as an
-    /// `invalidate` after it.
+    /// Sets the guard. If that fails, the error is returned and the write goes on. It is then as
+    /// safe as a change followed by `invalidate`.
     fn begin(engine: &'a Engine<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
         let writer = Token::random();
         let lease_ttl = engine.settings.lease_ttl;
@@ -131,7 +132,7 @@ impl<'a, R> Writing<'a, R> {
         };
         let keys = &writing.keys;
         let guarded = engine.ask("guard", |store| store.guard(keys, writer, lease_ttl));
-        // From here on who reads in this process loads, as everywhere.
+        // From here on, readers in this process load too.
         engine.client.evict(&keys.data);
         writing.renewal = guarded.is_ok().then(|| engine.renew_lease(keys, writer));
         (writing, guarded.err())
@@ -155,8 +156,8 @@ impl<'a, R> Writing<'a, R> {
 impl<R> Drop for Writing<'_, R> {
     fn drop(&mut self) {
         if !self.ended {
-            // Where it fails or panics, it is remembered. A panic goes no further: a second one that leaves a
-            // destructor would abort the process.
+            // A failure or panic leaves the invalidation pending. The panic is caught: a second one
+            // that leaves a destructor would abort the process.
             let _ = catch_unwind(AssertUnwindSafe(|| self.unguard()));
         }
     }

@@ -1,4 +1,4 @@
-//! The updates of a record that is cached: each done by nobody else in between, or else the record is ended.
+//! Updates of a cached record. Each is atomic, or else the record is invalidated.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -13,8 +13,8 @@ use crate::{
     telemetry::event::{Event, Write},
 };
 
-/// How often an update tries. Each failure means that another client's change got through, so sixteen in a
-/// row are sixteen changes of one record within as many round trips.
+/// How often an update tries. Each failure means that another client's change succeeded. Sixteen in
+/// a row are sixteen changes of one record within as many round trips.
 const ATTEMPTS: u32 = 16;
 
 /// See [`Cache::update_field`](crate::Cache::update_field).
@@ -40,7 +40,7 @@ pub(crate) fn update_field<R>(
     let updated = or_invalidated(engine, &keys, updated);
     pending.returned();
     match updated {
-        // Nothing is cached, and there is no closure that would want to know why.
+        // Nothing is cached now, and this call has no closure that needs the reason.
         Err(Error::Contended { .. }) => Ok(false),
         done => done,
     }
@@ -64,7 +64,7 @@ where
         (was_record, unmergeable, unstorable) = (false, false, None);
         let old = match from_fields(fields.clone()) {
             Ok(Some(old)) => old,
-            // The primary may have a record by now: what says that it has none goes.
+            // The primary may have a record by now, so a cached "no such record" is removed.
             Ok(None) => {
                 let gone = fields.into_iter().map(|(name, _)| name).collect();
                 let set = Fields::new();
@@ -77,7 +77,7 @@ where
         };
         was_record = true;
         let new = pending.suspended(|| change(&old))?;
-        // Fields that the type doesn't know are another program's, and stay.
+        // Fields that the type does not know belong to another program and stay.
         let (known, new) = match (names(&old), to_fields(&new)) {
             (Ok(known), Ok(new)) => (known, new),
             (Err(why), _) | (_, Err(why)) => {
@@ -103,7 +103,7 @@ where
         })
     });
     if unreadable {
-        // Here, where no connection is held.
+        // Reported here, where no connection is held.
         engine.reporter.report(&Event::Unreadable { id });
     }
     let updated = or_invalidated(engine, &keys, updated).and_then(|updated| {
@@ -117,17 +117,18 @@ where
     updated
 }
 
-/// Whether the new fields are still a record beside those that stay. They aren't where one that stays is the type's own
-/// by another name (`alias`): then it would be there twice.
+/// Whether the new fields and the remaining ones still decode together. They do not where a
+/// remaining field belongs to the type under another name (`alias`): it would exist twice.
 fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new: &Fields) -> bool {
     let is_new = |name: &Vec<u8>| new.iter().any(|(new, _)| new == name);
     let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !known.contains(name) && !is_new(name);
     let mut rest = fields.iter().filter(stays).peekable();
-    // Alone, they have been proved.
+    // The new fields alone have passed the round trip.
     rest.peek().is_none() || from_fields::<R>(new.iter().chain(rest).cloned().collect()).is_ok()
 }
 
-/// Tries until nobody else's change comes in between, a number of times. True: a record was changed.
+/// Retries, up to a limit, until no other client changes the record in between. True: a record was
+/// changed.
 fn until_not_overtaken(mut attempt: impl FnMut() -> Result<Update, Error>) -> Result<bool, Error> {
     for _ in 0..ATTEMPTS {
         match attempt()? {
@@ -139,8 +140,8 @@ fn until_not_overtaken(mut attempt: impl FnMut() -> Result<Update, Error>) -> Re
     Err(Error::Contended { attempts: ATTEMPTS })
 }
 
-/// An update that failed leaves a record in the cache that is older than the caller's. It must not stay. So
-/// the record is invalidated, and where that works nothing is cached, which is no failure.
+/// A failed update leaves an old record in the cache, which must not stay. So the record is
+/// invalidated. If that works, nothing is cached, and the call does not fail.
 fn or_invalidated<R>(
     engine: &Engine<R>,
     keys: &Keys,
@@ -157,8 +158,8 @@ fn or_invalidated<R>(
     }
 }
 
-/// The TTL an updated record gets; `None` to keep what it has. One that is stale stays so: what is new is one field of
-/// it.
+/// The TTL of an updated record; `None` keeps the remaining one. A stale record stays stale: only
+/// one of its fields is new.
 fn new_ttl<R>(engine: &Engine<R>) -> Option<NewTtl> {
     let Settings {
         ttl,

@@ -1,4 +1,4 @@
-//! A store that counts how often somebody asks for a lease, over the one it stands on.
+//! A store that counts the requests for a lease, over another store.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ pub(crate) struct Counted {
     asked: AtomicU64,
 }
 
-/// A cache that stands for another process, and what counts its questions.
+/// A cache that acts as another process, and the counter of its requests.
 pub(crate) fn counted(environment: &Environment) -> (Cache, Arc<Counted>) {
     let counted = Arc::new(Counted {
         store: Arc::clone(environment.store()),
@@ -32,7 +32,7 @@ pub(crate) fn counted(environment: &Environment) -> (Cache, Arc<Counted>) {
 }
 
 impl Counted {
-    /// How many questions for a lease have been answered.
+    /// How many requests for a lease have been answered.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(SeqCst)
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::environment::Environment;
 
-/// What the first version keeps.
+/// The record type of the first version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct InCents {
     name: String,
@@ -21,7 +21,7 @@ struct InEuros {
     price_euros: f64,
 }
 
-/// The same, where the new field needs not be there.
+/// The same, with an optional new field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Perhaps {
     name: String,
@@ -60,13 +60,13 @@ fn an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled(
     // The old program writes.
     assert!(old.invalidate("p-001").unwrap());
     assert_eq!(get(&new, in_euros(7.0)), (in_euros(7.0), Source::Loaded));
-    // And so does the new one.
+    // The new program writes too.
     assert_eq!(get(&old, in_cents(700)), (in_cents(700), Source::Loaded));
     assert!(new.invalidate("p-001").unwrap());
     assert_eq!(get(&old, in_cents(750)), (in_cents(750), Source::Loaded));
 }
 
-/// Which is why a field with a new name must not be one.
+/// This is why a field with a new name must not be optional.
 fn an_entry_without_an_optional_field_decodes(environment: &Environment) {
     let old: Cache<InCents> = environment.builder().build().unwrap();
     let new: Cache<Perhaps> = environment.builder().build().unwrap();

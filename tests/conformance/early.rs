@@ -1,4 +1,4 @@
-//! TTLs that differ by chance, and records that are loaded anew before theirs is over.
+//! TTLs with random jitter, and records that are reloaded before their TTL ends.
 
 use std::{thread, time::Duration};
 
@@ -9,8 +9,8 @@ use crate::{
     support::{load_loaf, load_nothing, loaf},
 };
 
-/// A cache with a loaf in it that is loaded anew by nearly every lookup: it takes longer to load, by the setting, than
-/// it lives.
+/// A cache with a record that nearly every lookup reloads: by the setting, its load takes longer
+/// than its life.
 fn nearly_over(environment: &Environment) -> Cache {
     let cache: Cache = environment
         .builder()
@@ -29,7 +29,7 @@ fn nearly_over(environment: &Environment) -> Cache {
 /// A way in which a record gets a TTL, and its name.
 type Way = (&'static str, fn(&Cache, &str));
 
-/// Looks until a lookup refreshes.
+/// Repeats lookups until one refreshes.
 fn refreshed<E>(
     cache: &Cache,
     mut loader: impl FnMut(&str) -> Result<Option<Record>, E>,
@@ -119,7 +119,7 @@ fn jitter_shortens_every_ttl_by_up_to_its_fraction(environment: &Environment) {
             cache.ttl_remaining(&id).unwrap().left().unwrap()
         });
         let left: Vec<_> = left.collect();
-        // A busy machine may have taken a while to ask.
+        // A busy machine may have been slow to ask.
         let all = ttl * 2 / 5..=ttl;
         assert!(
             left.iter().all(|left| all.contains(left)),

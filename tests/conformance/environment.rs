@@ -1,4 +1,4 @@
-//! What a fact stands on: a store, and caches on it that stand for processes.
+//! The environment of a fact: a store, and caches on it that act as processes.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -9,7 +9,7 @@ use cache_aside::{
 
 use crate::support::Server;
 
-/// A store of this test alone.
+/// A store for this test only.
 pub(crate) struct Environment {
     place: Place,
     store: Arc<dyn Store>,
@@ -23,7 +23,7 @@ enum Place {
 impl Environment {
     pub(crate) fn redis() -> Environment {
         let server = Server::start();
-        // Facts are about what a step does, not about how quick a busy machine is.
+        // Facts are about the effect of a step, not about the speed of a busy machine.
         let patient = Redis::builder(server.url()).io_timeout(Duration::from_secs(20));
         Environment {
             store: patient.build().expect("the private server answers").store(),
@@ -39,8 +39,8 @@ impl Environment {
         }
     }
 
-    /// A cache with the prefix `test:` that stands for another process: it shares the store with the others, and
-    /// nothing of what they know.
+    /// A cache with the prefix `test:` that acts as another process: it shares only the store with
+    /// the others.
     pub(crate) fn builder(&self) -> CacheBuilder {
         match &self.place {
             Place::Redis(server) => server.builder(),
@@ -53,17 +53,17 @@ impl Environment {
         Cache::builder(Backend::new(Arc::clone(&self.store))).prefix("test:")
     }
 
-    /// One of strings, with the defaults.
+    /// A cache of strings, with the defaults.
     pub(crate) fn cache(&self) -> Cache {
         self.builder().build().expect("the store answers")
     }
 
-    /// The store itself, past all caches.
+    /// The store itself, without a cache.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// Who may fill a record, as somebody is told who asks without wanting the lease.
+    /// Who may fill a record, as the store answers a request with a token that will not be used.
     pub(crate) fn holder(&self, id: &str) -> Acquire {
         let (keys, probe) = (keys(id), Token::random());
         let answer = self.store.acquire(&keys, probe, MOMENT, false).unwrap();
@@ -73,7 +73,7 @@ impl Environment {
         answer
     }
 
-    /// Whether somebody loads or writes a record.
+    /// Whether a caller loads or writes a record.
     pub(crate) fn is_held(&self, id: &str) -> bool {
         self.holder(id) != Acquire::Acquired
     }
@@ -87,7 +87,7 @@ impl Environment {
     }
 }
 
-/// Longer than a busy machine takes from one line to the next, for a lease that is given back at once.
+/// Longer than a busy machine takes between two lines, for a lease that is released at once.
 const MOMENT: Duration = Duration::from_secs(10);
 
 /// The keys of a record of a [`Environment`]'s caches.
@@ -96,7 +96,8 @@ pub(crate) fn keys(id: &str) -> Keys {
 }
 
 impl Drop for Environment {
-    /// Bounded staleness, after every test: nothing stands in Redis that wouldn't end by itself. In memory nothing can.
+    /// Bounded staleness, after every test: every key in Redis has a TTL. In memory this always
+    /// holds.
     fn drop(&mut self) {
         if let Place::Redis(server) = &self.place
             && !thread::panicking()

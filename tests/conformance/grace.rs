@@ -1,4 +1,4 @@
-//! Records that outlive their TTL: served to all but the one who loads them anew.
+//! Records that outlive their TTL: one caller reloads them, the others get the old record.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -72,7 +72,7 @@ fn while_one_loads_a_stale_record_anew_the_others_are_served_it(environment: &En
     assert_eq!((stats.misses, stats.loads), (1, 2), "of the first lookup");
 }
 
-/// Also where the loader is done before the others have asked for the lease.
+/// Also where the loader has returned before the others ask for the lease.
 fn of_all_who_find_a_record_stale_at_once_one_loads(environment: &Environment) {
     const READERS: usize = 8;
     for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! What a lookup returns and says about itself.
+//! What a lookup returns, and its source.
 
 use std::{io, time::Duration};
 

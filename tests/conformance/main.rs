@@ -1,9 +1,10 @@
-//! The protocol, on each store it can live on: one suite, run on Redis and in memory.
+//! The protocol on each store: one suite, run on Redis and in memory.
 //!
-//! A fact is a function that is given the [`Environment`](environment::Environment) to stand on. Each file lists its facts at the end,
-//! and so makes each of them two tests; one that isn't listed is dead code, of which the compiler warns.
+//! A fact is a function that takes an [`Environment`](environment::Environment). Each file lists
+//! its facts at the end, which makes each of them two tests. The compiler warns of an unlisted fact
+//! as dead code.
 //!
-//! What looks at Redis past the cache, or makes a server fail, is in files of its own beside this folder.
+//! Tests that look at Redis directly, or make a server fail, are in other suites.
 
 /// Makes each fact a test on Redis and a test in memory.
 macro_rules! on_both_stores {

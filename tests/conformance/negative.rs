@@ -1,4 +1,4 @@
-//! That there is no record is worth remembering too.
+//! Cached "no such record" entries.
 
 use std::{cell::Cell, time::Duration};
 
@@ -77,7 +77,7 @@ fn those_who_wait_in_another_process_are_told_as_well(environment: &Environment)
         })
         .unwrap();
         let waited = waiting.take().unwrap().join().unwrap().unwrap();
-        // Before or after the fill, it got the same: nothing.
+        // Before or after the fill it got the same answer: none.
         assert!(waited.record().is_none(), "{waited:?}");
     });
     assert_eq!(there.stats().loads, 0);

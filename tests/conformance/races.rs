@@ -1,6 +1,6 @@
-//! Named interleavings: each race that was thought of or found, played out step by step.
+//! Named interleavings: each known race, step by step.
 //!
-//! Two caches that were built one by one stand for two processes: they share the store and nothing else.
+//! Two separate caches act as two processes: they share only the store.
 
 use std::{convert::Infallible, thread, time::Duration};
 
@@ -15,7 +15,7 @@ fn a_fill_after_an_invalidation_is_refused(environment: &Environment) {
     let (cache, writer) = (environment.cache(), environment.cache());
     let found = cache
         .get("k", |_| {
-            // The primary has been read as 1; now somebody changes it to 2.
+            // The primary was read at version 1. Now another process changes it to 2.
             writer.invalidate("k").unwrap();
             Ok::<_, Infallible>(Some(version(1)))
         })
@@ -56,7 +56,7 @@ fn a_reader_after_an_invalidation_does_not_join_the_load_before_it(environment: 
         let slow = scope.spawn(|| cache.get("k", old.load(1)).unwrap());
         holder.has_read.recv().unwrap();
         cache.invalidate("k").unwrap();
-        // The old load is still under way in this very process.
+        // The old load is still in progress in this process.
         assert_eq!(number(&cache, 2), ("2".into(), Source::Loaded));
         holder.let_go.send(()).unwrap();
         let slow = slow.join().unwrap();
@@ -99,8 +99,8 @@ fn followers_from_before_an_invalidation_may_share_the_old_load_and_it_is_not_ca
         until(|| cache.stats().misses == 2);
         cache.invalidate("k").unwrap();
         holder.let_go.send(()).unwrap();
-        // It began before the invalidation returned; whether it heard of the old lease or was late and
-        // loaded for itself, what it has is not what stays.
+        // It began before the invalidation returned. It followed the old lease, or was late and
+        // loaded for itself. In both cases its record must not stay.
         let (seen, _) = follower.join().unwrap();
         assert!(seen == "1" || seen == "9", "{seen}");
     });
@@ -127,7 +127,7 @@ fn a_lease_that_lapsed_does_not_fill(environment: &Environment) {
     assert_eq!(number(&cache, 3), ("2".into(), Source::Hit));
 }
 
-/// The degraded load is that of a caller whose wait was over.
+/// The degraded load is that of a caller whose wait timed out.
 fn a_load_after_a_wait_timeout_is_not_shared_with_a_later_lookup(environment: &Environment) {
     let holder_process = environment.cache();
     let build = || -> Cache {
@@ -143,14 +143,14 @@ fn a_load_after_a_wait_timeout_is_not_shared_with_a_later_lookup(environment: &E
     thread::scope(|scope| {
         scope.spawn(|| holder_process.get("k", first.load(1)).unwrap());
         first_holder.has_read.recv().unwrap();
-        // Gives up waiting for the other process and loads by itself.
+        // Times out while it waits for the other process, and loads for itself.
         scope.spawn(|| cache.get("k", second.load(1)).unwrap());
         second_holder.has_read.recv().unwrap();
         writer.invalidate("k").unwrap();
-        // A load of the new version takes long, too, in another process…
+        // A load of the new version also takes long, in another process.
         scope.spawn(|| holder_process.get("k", third.load(2)).unwrap());
         third_holder.has_read.recv().unwrap();
-        // …so this reader's wait ends as well, while the load of the old version still flies.
+        // So this reader's wait also times out, while the load of the old version is in progress.
         let reader = scope.spawn(|| number(&cache, 2));
         until(|| cache.stats().degraded == 2);
         second_holder.let_go.send(()).unwrap();

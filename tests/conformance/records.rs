@@ -1,4 +1,4 @@
-//! Records of types of one's own.
+//! Records of user-defined types.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -166,7 +166,7 @@ enum Untold {
     Text(String),
 }
 
-/// Types that ask a field what it is, as texts are told.
+/// Types that inspect a field before they decode it, as text.
 fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts(
     environment: &Environment,
 ) {
@@ -183,7 +183,7 @@ fn enums_by_tag_or_by_fit_and_flattened_maps_come_back_where_they_hold_texts(
     }
 }
 
-/// A number that reads whatever it finds, as those of decimal crates do.
+/// A number that decodes from any text or number, like those of decimal crates.
 #[derive(Debug, Clone, PartialEq)]
 struct Decimal(u32);
 
@@ -220,7 +220,7 @@ fn an_option_in_an_option_comes_back_where_it_holds_something(environment: &Envi
     }
 }
 
-/// Written in another order each time.
+/// Serialized in another order each time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Tagged {
     #[serde(serialize_with = "join", deserialize_with = "split")]

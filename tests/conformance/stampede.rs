@@ -1,6 +1,6 @@
-//! One load for one key, however many ask, and nobody waits for nothing.
+//! One load for one key, whatever the number of callers, and no needless wait.
 //!
-//! Two caches that were built one by one stand for two processes; real processes are in `harness.rs`.
+//! Two separate caches act as two processes. Real processes are in `harness.rs`.
 
 use std::{
     convert::Infallible,
@@ -104,8 +104,8 @@ fn of_all_who_wait_for_another_process_one_asks(environment: &Environment) {
     for answer in answers {
         assert_eq!(answer.unwrap().source(), Source::Waited);
     }
-    // One question of each reader, and one pause after the other of 1, 2, 4, … 25 ms,
-    // none shorter than half of that. If each polled for itself it would be hundreds.
+    // One request of each reader, and pauses of 1, 2, 4, … 25 ms, each shortened by at most half.
+    // If each reader polled for itself, there would be hundreds.
     assert!(asked < 3 * READERS, "{asked}");
 }
 
@@ -132,7 +132,7 @@ fn followers_share_the_leaders_error(environment: &Environment) {
     let cache = environment.cache();
     let answers = stampede(&[&cache], 20, || {
         until(|| cache.stats().misses == 20);
-        // Time for the last ones to ask for the lease; who is later loads, and fails, for itself.
+        // Time for the last ones to ask for the lease. A later one loads, and fails, for itself.
         thread::sleep(Duration::from_millis(300));
         Err::<Option<Record>, _>(io::Error::other("the primary is on fire"))
     });
@@ -260,7 +260,7 @@ fn who_waits_too_long_gets_an_error_where_that_is_set(environment: &Environment)
             })
         });
         loading.wait();
-        // One of the same process, which follows, and one of another, which polls.
+        // One in the same process, which follows, and one in another, which polls.
         for reader in [&cache, &build().build().unwrap()] {
             let error = reader.get("p-001", load_loaf).unwrap_err();
             let Error::WaitTimeout { waited } = error else {

@@ -1,4 +1,4 @@
-//! Invalidations and updates of what is cached.
+//! Invalidations and updates of cached records.
 
 use std::{
     cell::Cell,

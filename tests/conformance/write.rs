@@ -1,4 +1,4 @@
-//! Writes under a guard: what `write` does to readers, to other writers, and when it goes wrong.
+//! Writes under a guard: the effect of `write` on readers and other writers, and its failures.
 
 use std::{
     convert::Infallible,
@@ -67,7 +67,7 @@ fn an_error_of_the_closure_comes_back_as_it_is_and_the_record_is_ended(environme
     let shop = Shop::new(&cache);
     shop.read();
     let failed = cache.write("p-001", || {
-        // Committed, and the reply was lost.
+        // Committed, but the reply was lost.
         shop.version.store(2, SeqCst);
         Err::<(), _>(OutOfStock(3))
     });
@@ -99,7 +99,7 @@ fn while_a_write_runs_readers_read_the_primary_and_nothing_is_cached(environment
         .write("p-001", || {
             assert_eq!(shop.read(), (1, Source::Loaded));
             shop.version.store(2, SeqCst);
-            // Not a moment later than the commit, though nothing has been invalidated yet.
+            // Right after the commit, although nothing has been invalidated yet.
             assert_eq!(shop.read(), (2, Source::Loaded));
             assert_eq!(
                 cache.ttl_remaining("p-001").unwrap(),
@@ -120,7 +120,7 @@ fn readers_of_one_write_share_a_load(environment: &Environment) {
                 for _ in 0..8 {
                     scope.spawn(|| cache.get("p-001", load_loaf).unwrap());
                 }
-                // Each has asked for the lease, and was told the nonce.
+                // Each has asked for the lease, and got the nonce.
                 until(|| questions.asked() == before + 8);
                 thread::sleep(Duration::from_millis(50));
                 load_loaf(id)
@@ -128,12 +128,12 @@ fn readers_of_one_write_share_a_load(environment: &Environment) {
         })
     });
     assert!(write.is_ok());
-    // One that was told the nonce but got no time to look for the flight would load once more.
+    // A reader that got the nonce but no time to look for the call would load once more.
     assert!(cache.stats().loads <= 2, "{:?}", cache.stats());
 }
 
-/// A load that began during a write, before its commit, is not shared with a lookup that comes after the
-/// write's end, though another writer's guard still stands there.
+/// A load that began during a write, before its commit, is not shared with a lookup that starts
+/// after the write's end, although another writer's guard still exists.
 fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guard_of_another(
     environment: &Environment,
 ) {
@@ -143,7 +143,7 @@ fn a_load_from_before_the_end_of_one_write_is_not_shared_after_it_under_the_guar
     thread::scope(|scope| {
         cache
             .write("p-001", || {
-                // Another writer of the same record, that begins later and ends earlier.
+                // Another writer of the same record begins later and ends earlier.
                 let slow = cache.write("p-001", || {
                     let slow = scope.spawn(|| {
                         cache.get("p-001", |_| {
@@ -245,7 +245,7 @@ fn an_id_that_names_no_record_is_refused_before_the_closure_runs(environment: &E
     );
 }
 
-/// As most programs hand errors on.
+/// As most programs propagate errors.
 fn an_error_of_any_kind_can_be_handed_on(environment: &Environment) {
     let cache = environment.cache();
     let write = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

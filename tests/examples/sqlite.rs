@@ -179,7 +179,7 @@ fn points(text: &str) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn stale_reads_are_found_where_the_cache_is_not_told_of_writes() {
+fn stale_reads_are_found_where_writes_do_not_invalidate() {
     let place = Place::new();
     let run = place.run(&["--operations", "1000", "--writes", "20", "--forget"]);
     assert_eq!(run.status.code(), Some(1), "{}{}", run.stdout, run.stderr);

@@ -142,7 +142,7 @@ fn count(waited: &[Waited], source: Source) -> usize {
 }
 
 #[test]
-fn those_who_wait_for_a_connection_share_one_request() {
+fn callers_that_wait_for_a_connection_share_one_request() {
     let (environment, cache) = Environment::new();
     let mut redis = environment.server.connect();
     let mut once = || {
@@ -161,7 +161,7 @@ fn those_who_wait_for_a_connection_share_one_request() {
 }
 
 #[test]
-fn of_those_who_share_a_request_one_that_meets_no_record_loads_it_and_the_others_hit() {
+fn of_callers_that_share_a_request_the_one_that_misses_loads_and_the_others_hit() {
     let (environment, cache) = Environment::new();
     let mut redis = environment.server.connect();
     let set = redis::cmd("SET")
@@ -180,7 +180,7 @@ fn of_those_who_share_a_request_one_that_meets_no_record_loads_it_and_the_others
 
 /// Two caches on one pool, of which one asks how long its records live.
 #[test]
-fn those_who_ask_different_questions_share_a_request() {
+fn callers_with_different_requests_share_a_round_trip() {
     let server = Server::start_on_port();
     let url = server.url();
     let pool = narrow(&url).build().unwrap();
@@ -238,7 +238,7 @@ fn leases_whose_connection_is_cut_under_those_who_ask_are_given_back_and_not_ask
 }
 
 #[test]
-fn a_server_that_forgot_the_scripts_is_told_again_by_those_who_share_a_question() {
+fn scripts_that_the_server_forgot_are_sent_again_for_a_shared_request() {
     let (environment, cache) = Environment::new();
     for number in 0..READERS {
         cache.invalidate(&id(number)).unwrap();
@@ -276,7 +276,7 @@ fn a_reply_that_never_ends_fails_those_behind_it_in_time_and_does_not_open_the_b
 }
 
 #[test]
-fn nonsense_fails_all_who_share_it_and_nobody_else() {
+fn an_invalid_reply_fails_all_callers_that_share_it_and_no_others() {
     let (environment, cache) = Environment::new();
     let nonsense = (Which::Nth(1), Harm::Replace(b":7\r\n"));
     let waited = environment.wait_together(&cache, Some(nonsense));
@@ -314,7 +314,7 @@ fn a_huge_record_of_one_holds_the_others_no_longer_than_their_time() {
 
 /// A refusal is a whole reply: the next one is the next one's.
 #[test]
-fn one_who_is_refused_shifts_nobodys_answer() {
+fn a_refused_caller_shifts_no_other_callers_answer() {
     let server = Server::start_on_port();
     server.expect_denials();
     let mut redis = server.connect();
@@ -346,7 +346,7 @@ fn one_who_is_refused_shifts_nobodys_answer() {
 }
 
 #[test]
-fn whoever_gets_no_connection_in_time_goes_without_and_all_at_once() {
+fn callers_that_get_no_connection_in_time_are_degraded_together() {
     let (server, brief) = (Server::start_on_port(), Duration::from_millis(100));
     let proxy = Proxy::before(server.port());
     let cache = cache(narrow(&proxy.url()).checkout_timeout(brief));

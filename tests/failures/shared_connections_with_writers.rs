@@ -31,7 +31,7 @@ fn cache(server: &Server) -> Cache {
 
 /// A plain pool lets readers do two thirds of what the writers do.
 #[test]
-fn writers_do_not_crowd_out_those_who_read_large_records() {
+fn writers_do_not_starve_readers_of_large_records() {
     const EACH: usize = 32;
     const BYTES: usize = 300 << 10;
     let server = Server::start_on_port();
@@ -64,7 +64,7 @@ fn writers_do_not_crowd_out_those_who_read_large_records() {
 
 /// The server makes all replies of a pipeline before it sends the first, and counts them towards its memory.
 #[test]
-fn a_crowd_that_reads_a_large_record_does_not_fill_the_server() {
+fn many_readers_of_a_large_record_do_not_fill_the_server() {
     const READERS: usize = 128;
     const BYTES: usize = 4 << 20;
     let server = Server::start_on_port();

@@ -18,7 +18,7 @@ fn refusal(set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> String {
 }
 
 #[test]
-fn nonsense_is_refused_by_the_name_of_the_setting() {
+fn invalid_settings_are_refused_by_name() {
     assert_eq!(
         refusal(|cache| cache.prefix("")),
         "setting `prefix`: it must not be empty; set one that ends with a separator, like `cache:product:`"
@@ -86,7 +86,7 @@ fn nonsense_is_refused_by_the_name_of_the_setting() {
 }
 
 #[test]
-fn nonsense_in_a_pool_is_refused_too() {
+fn invalid_pool_settings_are_refused_too() {
     let message = |redis: cache_aside::RedisBuilder| redis.build().unwrap_err().to_string();
     let redis = || Redis::builder(format!("redis://127.0.0.1:{}", free_port()));
     assert_eq!(

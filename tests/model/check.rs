@@ -1,4 +1,4 @@
-//! What the checker is told: the steps, the promises, and why every path ends.
+//! The input of the checker: the steps, the properties, and why every path ends.
 
 use stateright::{Model, Property};
 
@@ -14,7 +14,7 @@ pub(crate) const ONE_LEADER: &str = "G2: while its lease is live, a leader is th
 pub(crate) const TTLS: &str = "G6: whatever stands in Redis has a TTL";
 pub(crate) const ALL_END: &str = "where no step is left to take, every caller has ended";
 const GUARDED: &str = "G1c: nothing is cached while a guard stands";
-/// Not a promise: that the paths explored are the ones meant.
+/// Not a guarantee of the protocol: it shows that the explored paths are the intended ones.
 const FOLLOWED: &str = "a flight is followed";
 const REFUSED: &str = "a fill is about to be refused";
 
@@ -80,7 +80,7 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    /// Nobody may depend on a crash, or on a lost request that turns up.
+    /// No property may depend on a crash, or on a lost request that arrives late.
     fn is_final(&self, state: &State) -> bool {
         let mut actions = Vec::new();
         state.actions(self, &mut actions);
@@ -92,12 +92,13 @@ impl Protocol {
 }
 
 impl State {
-    /// A number that falls with every step; `next_state` asserts it on each one that is explored. So there
-    /// is no circle, every path is finite, and a caller that never ended would be found where a path ends.
+    /// A number that falls with every step. `next_state` asserts this for each explored step. So
+    /// there is no cycle, every path is finite, and a caller that never ends would be found at the
+    /// end of a path.
     ///
-    /// What changes Redis or gets a caller on counts most, and each such step at least one: there are only so
-    /// many of them, as every fill, lease and guard that can still lapse needs one that set it. A step of
-    /// waiting changes neither, and gets its caller nearer to where it rests until something does.
+    /// Steps that change Redis or advance a caller count most, each at least one. Their number is
+    /// bounded: every fill, lease and guard that can still lapse needs such a step to set it. A
+    /// waiting step changes neither, and brings its caller nearer to the point where it rests.
     fn steps_left(&self) -> usize {
         let mut changes = usize::from(self.redis.data.is_some());
         if let Some(Lease::Fill { .. }) = self.redis.lease {
@@ -114,7 +115,7 @@ impl State {
         changes * (READERS * 4 + 1) + unrest
     }
 
-    /// How far a waiting reader is from where it rests: watching or following what Redis names now.
+    /// How far a waiting reader is from rest: watching or following the token that Redis names now.
     fn unrest(&self, reader: Reader) -> usize {
         let gone = |token: Token| !self.redis.names(token);
         match reader {

@@ -1,12 +1,13 @@
 //! The read path of one caller, step by step, as in `src/read/`.
 //!
-//! Three things are simpler than there, and none of them hides an interleaving:
+//! Three simplifications, none of which hides an interleaving:
 //!
-//! - The first look (`HGETALL`) is one with the first `acquire`. A look that misses tells its caller nothing, so
-//!   that a lookup behaves like one that begins later, right before `acquire`, and has *more* to answer for.
-//! - A load and its landing are one. The outcome is settled when the primary has been read. Whoever finds the
-//!   flight after that gets the same, sooner or later.
-//! - A question that brings nothing new leaves everything as it was, and is no step.
+//! - The first read (`HGETALL`) and the first `acquire` are one step. A read that misses tells its
+//!   caller nothing. So the lookup behaves like one that begins later, right before `acquire`, for
+//!   which *more* is guaranteed.
+//! - A load and the completion of its call are one step. The outcome is settled when the primary
+//!   has been read. A follower that finds the call later gets the same, sooner or later.
+//! - A request without a new answer leaves everything as it was, and is no step.
 
 use crate::{
     mutation::Mutation,
@@ -93,7 +94,7 @@ impl State {
                 self.abandon(reader);
                 Reader::leading(floor, own)
             }
-            // Its own flight is in the table already.
+            // Its own call is in the table already.
             Acquire::Guarded(nonce) if nonce == own => {
                 self.abandon(reader);
                 Reader::bypassing(floor, nonce)
@@ -121,8 +122,8 @@ impl State {
         }
     }
 
-    /// Follows the flight under the token that Redis named. If there is none: watches, and under a guard
-    /// loads for itself.
+    /// Follows the call under the token that Redis named. If there is none, it watches. Under a
+    /// guard it loads for itself.
     fn look_for_flight(&mut self, reader: usize, floor: Record, by: Told) {
         // Its watch, if any, was for another token.
         self.abandon(reader);
@@ -148,7 +149,7 @@ impl State {
         {
             assert!(!record.is_older_than(*floor), "the primary forgets nothing");
             *loaded = Some(record);
-            // It has answered for what it returns.
+            // Its answer has been checked.
             *floor = Record::FIRST;
         }
         self.complete(reader, record);
@@ -163,7 +164,7 @@ impl State {
         };
     }
 
-    /// Another of this reader's process that flies under a token that will do.
+    /// Another reader of the same process whose call has an acceptable token.
     fn find_flight(&self, reader: usize, will_do: impl Fn(Token) -> bool) -> Option<usize> {
         (0..READERS).find(|&other| {
             other != reader

@@ -1,24 +1,31 @@
-//! A model of the lease protocol, every interleaving of which is explored.
+//! A model of the lease protocol. The checker explores every interleaving of it.
 //!
-//! **Modelled:** one key; three readers, two of them in one process and one in another; up to three writers with
-//! `invalidate`, `write` and `update_field`, the first two also with their ends in two steps, as while a slot is being moved, the last on a record, on none and on a cached "not found"; flights,
-//! watchers, refreshes, panicking loaders; a crash of a process at any step; lapse of leases, of guards and of
-//! records at any moment; renewals; a writer's last request done twice, the second time late.
+//! **Modelled:**
 //!
-//! **Not modelled:** lookups that Redis fails, which share nothing that a token would have to vouch for; wait
-//! deadlines, which only end a wait sooner; late requests of readers, all but `acquire` fenced by a token;
-//! `update`, which is a field update in one EXEC; two updates of one field at once, which is not promised.
+//! - one key; three readers, two of them in one process and one in another;
+//! - up to three writers with `invalidate`, `write` and `update_field`; the first two also with
+//!   their ends in two steps, as during a slot migration; the last on a record, on none and on a
+//!   cached "not found";
+//! - calls, watchers, refreshes, panicking loaders;
+//! - a crash of a process at any step; lapse of leases, guards and records at any moment; renewals;
+//!   a writer's last request done twice, the second time late.
 //!
-//! **Why it carries over:** what the callers have in common is Redis, which runs a script as one step, and the
-//! flights of their process, which are looked up under one lock. Each script is a method in `redis.rs` and each
-//! look at the flights a step of a caller, and between any two steps of one caller all others may go on. No
-//! clock is trusted, and so none is modelled: what can lapse may do so at once or never. A stale lookup takes
-//! one who loaded the old record, one who carries it on (who fills, leads or watches), one who gets it, the
-//! write it misses, and a guard or two: there are as many callers as that. More of them are not covered.
+//! **Not modelled:** degraded lookups, which share nothing that a token must protect; wait
+//! deadlines, which only end a wait sooner; late requests of readers, all fenced by a token except
+//! `acquire`; `update`, which is a field update in one EXEC; two updates of one field at once, for
+//! which nothing is guaranteed.
 //!
-//! The flaws of `mutation.rs` show that the model sees what it should. What is promised is in `check.rs`, and there
-//! also why every caller ends. The largest configuration takes minutes; `cargo test --release --test model --
-//! --ignored --nocapture` runs it.
+//! **Why the result applies to the code:** the callers share only Redis, which runs a script as one
+//! step, and the calls of their process, which are looked up under one lock. Each script is a
+//! method in `redis.rs`, and each lookup of a call is one step of a caller. All other callers may
+//! run between any two steps. No clock is trusted, so none is modelled: a thing that can lapse may
+//! lapse at once or never. A stale lookup needs a caller that loaded the old record, one that
+//! passes it on (fills, leads or watches), one that gets it, the write that it misses, and a guard
+//! or two. The model has that many callers. More are not covered.
+//!
+//! The mutations of `mutation.rs` show that the model finds what it should. The properties are in
+//! `check.rs`, with the reason why every caller ends. The largest configuration takes minutes;
+//! `cargo test --release --test model -- --ignored --nocapture` runs it.
 
 mod check;
 mod lookup;
@@ -35,7 +42,7 @@ use state::{Action, Protocol, Write};
 use stateright::{Checker, HasDiscoveries, Model};
 use write::Kind;
 
-/// Everybody reads and may crash, and nobody writes.
+/// All readers may read and crash. There is no writer.
 const PLAIN: Protocol = Protocol {
     readers: 3,
     writers: &[],
@@ -99,7 +106,7 @@ fn holds(protocol: Protocol) {
     );
 }
 
-/// Returns the way to the violation, one of the shortest.
+/// Returns a shortest path to the violation.
 fn is_caught(protocol: Protocol, mutation: Mutation, property: &'static str) -> Vec<Action> {
     let protocol = Protocol {
         mutation: Some(mutation),

@@ -1,4 +1,4 @@
-//! The ways to get the protocol wrong that the model must be able to see, and that it sees them.
+//! The ways to break the protocol that the model must find, with tests that it does.
 
 use crate::{
     INVALIDATE, INVALIDATE_APART, INVALIDATE_TWICE, OTHER_WRITE, PLAIN, UPDATE_FIELD, WRITE,
@@ -15,23 +15,23 @@ pub(crate) enum Mutation {
     FillWithoutTtl,
     /// A lease is taken that never lapses.
     AcquireWithoutTtl,
-    /// A lease is taken where another stands.
+    /// A lease is taken although another exists.
     AcquireOverwrites,
-    /// A renewal sets a lease again that has lapsed or was ended.
+    /// A renewal restores a lease that has lapsed or was ended.
     RenewalRevives,
-    /// A caller that misses joins whatever flies for the key in its process.
+    /// A caller that misses joins any call for the key in its process.
     CallsByKey,
-    /// A write that ends while another's guard stands leaves the nonce as it was.
+    /// A write that ends under another writer's guard keeps the nonce.
     NonceKept,
-    /// A request that is sent again brings the nonce it brought the first time.
+    /// A request that is sent again carries the nonce of the first attempt.
     RepeatKeepsNonce,
-    /// An entry that lapses while another's stands leaves the nonce as it was.
+    /// An entry that lapses while another remains keeps the nonce.
     LapseKeepsNonce,
     /// A second writer's guard replaces the first's, and its end deletes it.
     GuardHoldsOneWriter,
     /// A field update does not end the loads under way.
     UpdateLeavesLease,
-    /// Of an invalidation in two steps the first ends the record, and the second the loads.
+    /// An invalidation in two steps ends the record first, then the loads.
     RecordEndsFirst,
     /// A field update leaves a cached "not found" as it is.
     UpdateLeavesSentinel,
@@ -73,7 +73,7 @@ fn a_renewal_that_revives_a_lease_is_caught() {
 }
 
 #[test]
-fn flights_found_by_key_are_caught() {
+fn calls_found_by_key_are_caught() {
     let protocol = Protocol {
         writers: &[INVALIDATE],
         ..PLAIN
@@ -104,7 +104,7 @@ fn an_invalidation_in_two_steps_that_ends_the_record_first_is_caught() {
     is_caught(protocol, Mutation::RecordEndsFirst, FRESH);
 }
 
-/// Set a second time, a nonce vouches for loads from before a write that ended in between.
+/// Set a second time, a nonce admits loads from before a write that ended in between.
 #[test]
 fn a_request_that_is_sent_again_with_its_nonce_is_caught() {
     let protocol = Protocol {
@@ -115,7 +115,7 @@ fn a_request_that_is_sent_again_with_its_nonce_is_caught() {
     is_caught(protocol, Mutation::RepeatKeepsNonce, FRESH);
 }
 
-/// A flight from before a writer's commit is found again after that writer died and its entry lapsed.
+/// A call from before a writer's commit is found again after that writer died and its entry lapsed.
 #[test]
 fn a_lapse_under_another_writers_guard_that_keeps_the_nonce_is_caught() {
     let protocol = Protocol {

@@ -1,34 +1,34 @@
-//! Where one caller of the read path stands, and what it can do next.
+//! The state of one caller of the read path, and its possible steps.
 
 use crate::redis::{Record, Token};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
     Idle,
-    /// About to ask for the lease; before the first question, or after a pause. `watch`: the token of
-    /// another process's lease under which this caller has announced a flight.
+    /// About to ask for the lease: before the first request, or after a pause. `watch`: the token
+    /// of another process's lease under which this caller has started a call.
     Asking {
         floor: Record,
         watch: Option<Token>,
     },
-    /// Has been told who holds the lease, and has not looked for a flight yet.
+    /// Knows who holds the lease, and has not looked for a call yet.
     Told {
         floor: Record,
         by: Told,
         watch: Option<Token>,
     },
-    /// Waits for the flight of another reader of its process.
+    /// Waits for the call of another reader in its process.
     Following {
         floor: Record,
         flight: Token,
     },
-    /// A watcher that was handed a record, and its followers don't know yet.
+    /// A watcher that got a record which its followers do not have yet.
     Relaying {
         floor: Record,
         watch: Token,
         record: Record,
     },
-    /// Has returned what it hit, and goes on to refresh it.
+    /// Has returned its hit, and goes on to refresh it.
     Refreshing,
     /// Has acquired the lease. `live`: the lease has neither lapsed nor been ended by a write.
     Leading {
@@ -37,17 +37,17 @@ pub(crate) enum Reader {
         live: bool,
         loaded: Option<Record>,
     },
-    /// Its loader panicked: the flight is gone, the lease is not.
+    /// Its loader panicked: the call is gone, the lease is not.
     Releasing {
         token: Token,
     },
-    /// Loads while a write guard stands, for itself and for whoever is told the same nonce.
+    /// Loads during a write guard, for itself and for all readers that get the same nonce.
     Bypassing {
         floor: Record,
         nonce: Token,
         loaded: Option<Record>,
     },
-    /// `stale`: with something older than it may be.
+    /// `stale`: with an older record than allowed.
     Ended {
         stale: bool,
     },
@@ -135,8 +135,8 @@ impl Reader {
         }
     }
 
-    /// The token under which its flight is in its process's table. That a leader announces before it asks
-    /// shows only once it has acquired: nobody is told its token before.
+    /// The token under which its call is in the table of its process. A leader starts its call
+    /// before it asks. That is visible only once it has acquired: no caller gets its token earlier.
     pub(crate) fn flight(self) -> Option<Token> {
         match self {
             Reader::Leading { token, .. } => Some(token),

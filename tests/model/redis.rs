@@ -1,14 +1,15 @@
-//! What stands in Redis for one key, and the scripts: each method is one script, atomic as Redis runs it.
+//! The state of one key in Redis, and the scripts: each method is one script, atomic as in Redis.
 //!
-//! There is no clock. Whatever has a TTL may lapse at any moment, so that every timing is covered; a renewal
-//! that came in time is a lapse that did not happen yet.
+//! There is no clock. A thing with a TTL may lapse at any moment, so every timing is covered. A
+//! renewal in time is a lapse that has not happened yet.
 
 use crate::mutation::Mutation;
 
 /// As many writers as any configuration has.
 pub(crate) const WRITERS: usize = 3;
 
-/// A record as versions: the field that `update_field` sets, and the rest, which the other writers change.
+/// A record as versions: the field that `update_field` sets, and the rest, which other writers
+/// change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
     pub(crate) rest: u8,
@@ -16,7 +17,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Where the primary has no record yet, this is what the sentinel "not found" stands for.
+    /// Where the primary has no record yet, the cached "not found" stands for this.
     pub(crate) const FIRST: Record = Record { rest: 0, field: 0 };
 
     pub(crate) fn is_older_than(self, other: Record) -> bool {
@@ -31,15 +32,15 @@ impl Record {
     }
 }
 
-/// A token or a nonce. Random in the code; here they are numbered anew after each step, see
-/// [`State::renumber`]: all that counts of one is whether it is the same that somebody was told before.
+/// A token or a nonce. Random in the code. Here they are renumbered after each step, see
+/// [`State::renumber`]: only equality with an earlier one matters.
 ///
 /// [`State::renumber`]: crate::state::State::renumber
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Token(pub(crate) usize);
 
 impl Token {
-    /// The one that is drawn in this step, and equal to no other.
+    /// The one drawn in this step, equal to no other.
     pub(crate) const FRESH: Token = Token(usize::MAX);
 }
 
@@ -53,14 +54,14 @@ pub(crate) struct Data {
 pub(crate) enum Lease {
     /// The STRING: the lease of one fill.
     Fill { token: Token, ttl: bool },
-    /// The HASH: a write guard, with the entries of its writers. It expires with the last one to lapse.
+    /// The HASH: a write guard with the entries of its writers. It expires with the last of them.
     Guard {
         nonce: Token,
         entries: [Option<Entry>; WRITERS],
     },
 }
 
-/// What the instant in a guard's entry is to Redis's clock.
+/// The instant in a guard's entry relative to Redis's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Entry {
     Standing,
@@ -88,8 +89,8 @@ impl Redis {
                 Acquire::Held(*token)
             }
             Some(Lease::Guard { nonce, entries }) => {
-                // A writer that died is no longer waited for: what was loaded while its entry stood may be
-                // older than its commit, and must not be shared any more.
+                // A dead writer is no longer waited for. A load during its entry may be older than
+                // its commit, and must not be shared any more.
                 if mutation != Some(Mutation::LapseKeepsNonce)
                     && entries.contains(&Some(Entry::Lapsed))
                 {
@@ -126,7 +127,7 @@ impl Redis {
         }
     }
 
-    /// `renew` of a fill's lease. Where the lease still stands it has nothing to show for it, without a clock.
+    /// `renew` of a fill's lease. Without a clock it has no effect while the lease exists.
     pub(crate) fn renew_lease(&mut self, own: Token, mutation: Option<Mutation>) {
         if mutation == Some(Mutation::RenewalRevives) && self.lease.is_none() {
             self.lease = Some(Lease::Fill {
@@ -136,7 +137,7 @@ impl Redis {
         }
     }
 
-    /// `renew` of a writer's entry: also of one that has lapsed, as long as another keeps the guard up.
+    /// `renew` of a writer's entry, even of a lapsed one, as long as another entry keeps the guard.
     pub(crate) fn renew_entry(&mut self, writer: usize) -> bool {
         if let Some(Lease::Guard { entries, .. }) = &mut self.lease
             && let Some(entry) = &mut entries[writer]
@@ -249,12 +250,12 @@ impl Redis {
         }
     }
 
-    /// Whether a reader would be told this token or nonce.
+    /// Whether a reader would get this token or nonce.
     pub(crate) fn names(&self, name: Token) -> bool {
         matches!(self.lease, Some(Lease::Fill { token: it, .. } | Lease::Guard { nonce: it, .. }) if it == name)
     }
 
-    /// Ends every load under way: a lease goes, a guard stays under another nonce.
+    /// Ends every load in progress: a lease goes, a guard stays with another nonce.
     fn end_loads(&mut self, fresh: Token, mutation: Option<Mutation>) {
         match &mut self.lease {
             Some(Lease::Guard { nonce, .. }) => {

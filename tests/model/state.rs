@@ -1,4 +1,4 @@
-//! The whole of it: one key in Redis, the primary, and the callers in their processes.
+//! The whole state: one key in Redis, the primary, and the callers in their processes.
 
 use crate::{
     mutation::Mutation,
@@ -17,17 +17,17 @@ pub(crate) fn process_of(reader: usize) -> usize {
 /// One configuration of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol {
-    /// The first so many take part.
+    /// This many readers take part.
     pub(crate) readers: usize,
     /// [`WRITERS`] at most.
     pub(crate) writers: &'static [Write],
     /// Which processes may crash, each at any of its steps.
     pub(crate) crashes: &'static [usize],
-    /// Whoever hits may go on to refresh the record.
+    /// A reader that hits may go on to refresh the record.
     pub(crate) refresh: bool,
     /// Any loader may panic.
     pub(crate) panic: bool,
-    /// The primary has no record at first, and that is cached, too.
+    /// The primary has no record at first, and that may be cached.
     pub(crate) not_found: bool,
     pub(crate) mutation: Option<Mutation>,
 }
@@ -37,11 +37,13 @@ pub(crate) struct Protocol {
 pub(crate) struct Write {
     pub(crate) kind: Kind,
     pub(crate) process: usize,
-    /// Its guard may be renewed once, after a lapse. A renewal in time is a lapse that did not happen.
+    /// Its guard may be renewed once, after a lapse. A renewal in time is a lapse that did not
+    /// happen.
     pub(crate) renews: bool,
-    /// Its last step may be done twice, the second time late: it was sent again when the reply was lost.
+    /// Its last request may be done twice, the second time late: it was sent again after a lost
+    /// reply.
     pub(crate) repeats: bool,
-    /// Its last step is done as two: the record's slot in a cluster is being moved. Then its guard is left to lapse.
+    /// Its last step takes two, because the slot is migrating. Then its guard is left to lapse.
     pub(crate) apart: bool,
 }
 
@@ -49,7 +51,7 @@ pub(crate) struct Write {
 pub(crate) struct State {
     pub(crate) redis: Redis,
     pub(crate) primary: Record,
-    /// What a lookup that begins now must at least get.
+    /// The oldest record that a lookup which begins now may get.
     pub(crate) floor: Record,
     pub(crate) readers: [Reader; READERS],
     pub(crate) writers: [Writer; WRITERS],
@@ -94,7 +96,8 @@ impl State {
 
     pub(crate) fn actions(&self, protocol: &Protocol, actions: &mut Vec<Action>) {
         for (id, reader) in self.readers.iter().enumerate() {
-            // The readers of a process are alike: which of them begins first makes no difference.
+            // The readers of a process are alike, so the order in which they begin makes no
+            // difference.
             let waits_its_turn = *reader == Reader::Idle
                 && (0..id).any(|other| {
                     process_of(other) == process_of(id) && self.readers[other] == Reader::Idle
@@ -135,8 +138,8 @@ impl State {
         self
     }
 
-    /// Gives the tokens numbers in the order in which they stand, so that states that differ in nothing but
-    /// the tokens that were drawn are one.
+    /// Numbers the tokens in the order of their appearance, so that states which differ only in the
+    /// drawn tokens are equal.
     fn renumber(&mut self) {
         let mut before = [Token::FRESH; 2 * READERS + WRITERS + 1];
         let mut count = 0;
@@ -158,7 +161,8 @@ impl State {
         }
     }
 
-    /// The leases that stood until now have lapsed or were ended by a write, which their leaders don't know.
+    /// The leases that existed until now have lapsed or were ended by a write. Their leaders do not
+    /// know.
     pub(crate) fn leases_end(&mut self) {
         for reader in &mut self.readers {
             if let Reader::Leading { live, .. } = reader {
@@ -167,7 +171,7 @@ impl State {
         }
     }
 
-    /// Its callers and its flights are gone. What it set in Redis stands until it lapses.
+    /// Its callers and their calls are gone. Its keys in Redis stay until they lapse.
     fn crash(&mut self, protocol: &Protocol, process: usize) {
         for (id, reader) in self.readers.iter_mut().enumerate() {
             if process_of(id) == process && !reader.has_ended() {

@@ -1,4 +1,4 @@
-//! The write paths, step by step: `invalidate`, `write` and `update_field`, each with its commit to the primary.
+//! The write paths, step by step: `invalidate`, `write` and `update_field`, with their commits.
 
 use crate::{
     mutation::Mutation,
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Writer {
     pub(crate) phase: Phase,
-    /// Its guard entry's time is not over yet, whatever stands in Redis.
+    /// The time of its guard entry is not over, whatever is in Redis.
     pub(crate) guarded: bool,
     /// May renew once more.
     pub(crate) renewable: bool,
@@ -25,26 +25,26 @@ pub(crate) struct Writer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     Idle,
-    /// `without_lapse`: its guard has stood all the time so far.
+    /// `without_lapse`: its guard has existed all the time so far.
     Guarding {
         without_lapse: bool,
     },
-    /// `crash_safe`: its guard stood until the commit.
+    /// `crash_safe`: its guard existed until the commit.
     Committed {
         version: u8,
         crash_safe: bool,
     },
-    /// The first of the two steps that end it has been done.
+    /// The first of its two final steps has been done.
     HalfEnded {
         version: u8,
         crash_safe: bool,
     },
-    /// Died after a crash-safe commit, and its guard still stands.
+    /// Died after a crash-safe commit. Its guard still exists.
     Mourned {
         version: u8,
     },
-    /// Has returned, while the last request it sent is still on its way. `nonce`: what that brings, unless it
-    /// was drawn anew when the request was sent again.
+    /// Has returned, while its last request is still on its way. `nonce`: the one in that request,
+    /// unless a new one was drawn when it was sent again.
     Repeating {
         nonce: Option<Token>,
     },
@@ -139,7 +139,7 @@ impl State {
                     protocol.mutation == Some(Mutation::RecordEndsFirst),
                 );
                 self.promise(kind, version);
-                // Its place in the guard stands until it lapses.
+                // Its place in the guard stays until it lapses.
                 self.writers[writer].renewable = false;
                 self.writers[writer].phase = Phase::Ended;
             }
@@ -206,7 +206,7 @@ impl State {
         }
     }
 
-    /// A writer's guard entry lapses, be the writer dead or only slow.
+    /// A writer's guard entry lapses, whether the writer is dead or slow.
     pub(crate) fn lapse_guard(&mut self, writer: usize) {
         self.redis.lapse_entry(writer);
         let lapsing = &mut self.writers[writer];
@@ -225,7 +225,7 @@ impl State {
         }
     }
 
-    /// The writer's process dies. Its guard stands until it lapses.
+    /// The writer's process dies. Its guard stays until it lapses.
     pub(crate) fn crash_writer(&mut self, writer: usize) {
         let dying = &mut self.writers[writer];
         dying.renewable = false;
@@ -245,7 +245,7 @@ impl State {
         }
     }
 
-    /// From here on no lookup may begin and get anything older.
+    /// From here on no new lookup may get an older record.
     fn promise(&mut self, kind: Kind, version: u8) {
         let record = match kind {
             Kind::UpdateField => Record {

@@ -175,7 +175,7 @@ fn ten_thousand_failed_loads_leave_nothing_behind() {
 }
 
 #[test]
-fn loads_that_panic_leave_no_lease_and_no_flight() {
+fn loads_that_panic_leave_no_lease_and_no_call() {
     own_process!();
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let server = Server::start();

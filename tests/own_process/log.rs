@@ -36,7 +36,7 @@ fn said(level: Level, what: &str) -> bool {
 }
 
 #[test]
-fn an_outage_is_told_from_its_first_failure_to_its_end_and_no_line_twice() {
+fn an_outage_is_logged_from_its_first_failure_to_its_end_and_no_line_twice() {
     own_process!();
     log::set_logger(&LINES).unwrap();
     log::set_max_level(LevelFilter::Info);

@@ -40,7 +40,7 @@ fn works(server: &Server) {
 }
 
 #[test]
-fn a_server_is_told_by_name_and_version() {
+fn a_server_is_identified_by_name_and_version() {
     own_process!();
     lines::listen();
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! The table of calls.
+//! The table of calls in progress.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -20,8 +20,8 @@ fn table() -> Table {
     Arc::new(SingleFlight::new())
 }
 
-/// As a lookup does: leads if nobody does, else waits; and begins again where the leader gave up. Returns what
-/// was loaded.
+/// Works like a lookup: leads if no other thread does, else waits; starts again where the leader
+/// gave up. Returns the loaded value.
 fn look_up(table: &Table, loads: &AtomicU32) -> u32 {
     loop {
         let outcome = match table.start_or_find(&"key") {
@@ -42,7 +42,7 @@ fn look_up(table: &Table, loads: &AtomicU32) -> u32 {
 }
 
 #[test]
-fn no_wake_up_is_lost_when_a_flight_lands() {
+fn no_wake_up_is_lost_when_a_call_ends() {
     check_dfs(
         || {
             let table = table();
@@ -78,7 +78,7 @@ fn no_wake_up_is_lost_when_a_leader_panics() {
             };
             let panicked = catch_unwind(AssertUnwindSafe(|| {
                 let _leader = table.start("key");
-                // As a loader's panic, without its message.
+                // Like a loader's panic, without its message.
                 resume_unwind(Box::new("the loader's own"));
             }));
             assert!(panicked.is_err());
@@ -133,8 +133,8 @@ fn those_whom_a_panic_left_behind_find_another_leader() {
     check_pct(queue, 2_000, 3);
 }
 
-/// Either is right, and nothing else is: neither is the result lost for the next who waits, nor does the one
-/// whose time is over wait on.
+/// Either outcome is right, and no other: the result is not lost for the next waiter, and a waiter
+/// whose time is over does not wait on.
 #[test]
 fn a_follower_whose_time_is_over_while_the_result_arrives_gets_one_or_the_other() {
     let (landed, timed_out) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -160,12 +160,12 @@ fn a_follower_whose_time_is_over_while_the_result_arrives_gets_one_or_the_other(
         assert_eq!(patient.join().unwrap(), WaitOutcome::Done(7));
     };
     check_random(race, 4_000);
-    // Both happened, or nothing was shown.
+    // Both happened, or the test shows nothing.
     assert!(counts.0.load(SeqCst) > 100 && counts.1.load(SeqCst) > 100);
 }
 
 #[test]
-fn a_landed_flight_serves_latecomers_until_its_leader_leaves() {
+fn a_finished_call_serves_late_followers_until_its_leader_unregisters() {
     check_dfs(
         || {
             let table = table();
@@ -187,7 +187,7 @@ fn a_landed_flight_serves_latecomers_until_its_leader_leaves() {
 }
 
 #[test]
-fn one_of_many_announces_and_the_others_find_it() {
+fn one_of_many_threads_starts_a_call_and_the_others_find_it() {
     check_dfs(
         || {
             let table = table();

@@ -1,8 +1,9 @@
-//! What threads do with locks and wake-ups, under every schedule.
+//! Locks and wake-ups between threads, under every schedule.
 //!
-//! The files of `src` themselves, with `sync.rs` beside this file in place of the crate's. Where no time passes, all
-//! schedules of a few threads are tried, one by one; where waits may time out or threads are many, very many at
-//! random. A lost wake-up leaves a thread waiting for ever, which `shuttle` reports as a deadlock.
+//! Compiles the files of `src` with the `sync.rs` beside this file instead of the crate's. Where no
+//! time passes, all schedules of a few threads are tried. Where waits may time out, or threads are
+//! many, very many random schedules are tried. A lost wake-up leaves a thread waiting for ever,
+//! which `shuttle` reports as a deadlock.
 
 #[expect(dead_code, reason = "the store uses the rest")]
 #[path = "../../src/redis/request_batcher.rs"]
@@ -17,7 +18,7 @@ mod sync;
 #[path = "../../src/util/wakeup.rs"]
 mod wakeup;
 
-/// What the files of `src` know as `util`.
+/// The `util` module that the files of `src` import.
 mod util {
     pub(crate) use crate::{sync, wakeup};
 }

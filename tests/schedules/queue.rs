@@ -1,4 +1,4 @@
-//! The queue before the connections.
+//! The queue of requests that wait for a connection.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +16,7 @@ use shuttle::{
 use crate::request_batcher::{CombiningQueue, Deadlines, JoinOutcome};
 use crate::sync::{Instant, thread};
 
-/// Questions are what their askers saw of the clock when they came, answers what the server said then.
+/// A request is the clock that its caller read at its arrival. An answer is the server's clock.
 type Queue = CombiningQueue<u32, u32>;
 
 const FOR_EVER: Deadlines = Deadlines {
@@ -32,25 +32,26 @@ struct Server {
     tasks: AtomicU32,
 }
 
-/// What goes wrong with the task of this number.
+/// What fails in the task with this number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     None,
     /// There is no connection.
     NoConnection(u32),
-    /// It panics when it has handed out one answer.
+    /// It panics after its first answer.
     Panic(u32),
-    /// The same, and it returns.
+    /// It returns after its first answer.
     GiveUp(u32),
 }
 
 impl Server {
-    /// Asks, alone or together, as `redis_crowd.rs` does. `None`: late, or not served.
+    /// Asks, alone or in a batch, as `src/redis/single/shared_requests.rs` does. `None`: late, or
+    /// not answered.
     fn ask(&self, deadlines: Deadlines, most: usize, fault: Fault) -> Option<u32> {
         let came = self.now.fetch_add(1, SeqCst);
-        // Some ask the same.
+        // Some requests are equal.
         let same = |one: &u32, other: &u32| one % 3 == other % 3;
-        // A connection is free in this moment.
+        // A connection is free at this moment.
         let is_free = self.queue.has_waiters() && thread_rng().gen_bool(0.2);
         let changed = if is_free {
             Err(self.queue.take(came, most, same))
@@ -91,7 +92,7 @@ impl Server {
     }
 }
 
-/// So many threads ask once each.
+/// This many threads ask once each.
 fn ask(threads: u32, deadlines: fn() -> Deadlines, most: usize, fault: Fault) -> Vec<Option<u32>> {
     let server = Arc::new(Server::default());
     let asking: Vec<_> = (0..threads)
@@ -107,7 +108,7 @@ fn ask(threads: u32, deadlines: fn() -> Deadlines, most: usize, fault: Fault) ->
         .into_iter()
         .map(|asks| asks.join().unwrap())
         .collect();
-    // Whoever comes later finds nobody there, and is served.
+    // A later caller finds an empty queue, and gets an answer.
     assert!(!server.queue.has_waiters());
     assert!(server.ask(FOR_EVER, most, Fault::None).is_some());
     answers
@@ -118,7 +119,7 @@ fn served(answers: &[Option<u32>]) -> usize {
 }
 
 #[test]
-fn everyone_is_answered_once_and_by_a_request_that_was_sent_after_it_came() {
+fn every_caller_gets_one_answer_from_a_request_that_was_sent_after_it_came() {
     check_pct(
         || assert_eq!(served(&ask(3, || FOR_EVER, 1, Fault::None)), 3),
         500,
@@ -134,7 +135,7 @@ fn everyone_is_answered_once_and_by_a_request_that_was_sent_after_it_came() {
 }
 
 #[test]
-fn an_envoy_that_gets_no_connection_sends_the_next() {
+fn a_combiner_that_gets_no_connection_appoints_the_next() {
     for task in [0, 1] {
         check_random(
             move || {
@@ -146,9 +147,9 @@ fn an_envoy_that_gets_no_connection_sends_the_next() {
     }
 }
 
-/// And whoever comes later finds a queue that works, which `ask` sees to.
+/// A later caller finds a working queue: `ask` checks that.
 #[test]
-fn those_whose_envoy_panics_or_gives_up_are_told_at_once() {
+fn callers_whose_combiner_panics_or_gives_up_return_at_once() {
     for fault in [
         Fault::Panic(0),
         Fault::Panic(1),
@@ -165,9 +166,9 @@ fn those_whose_envoy_panics_or_gives_up_are_told_at_once() {
     }
 }
 
-/// Also where an combiner is called, or its answer comes, in the moment in which its time is over.
+/// Also where a combiner is appointed, or its answer comes, at the moment of its deadline.
 #[test]
-fn whoever_waits_too_long_leaves_and_strands_nobody() {
+fn a_caller_that_times_out_leaves_the_queue_and_strands_nobody() {
     let soon = || Deadlines {
         to_be_sent: Instant::soon(),
         to_be_answered: Instant::soon(),

@@ -1,5 +1,5 @@
-//! What `src/util/sync.rs` names, on `shuttle`: threads whose every step the test chooses, and a clock that moves
-//! only when a wait times out.
+//! The types of `src/util/sync.rs`, on `shuttle`: the test chooses every step of the threads, and
+//! the clock moves only when a wait times out.
 
 use std::{
     cell::Cell,
@@ -21,10 +21,11 @@ thread_local! {
 pub(crate) struct Instant(u64);
 
 impl Instant {
-    /// Never comes: who waits until then and isn't woken is stuck, and the schedule is reported.
+    /// Never comes: a thread that waits until then without a wake-up is stuck, which the test
+    /// reports.
     pub(crate) const NEVER: Instant = Instant(u64::MAX);
 
-    /// Comes during a wait, or doesn't: both are tried.
+    /// May come during a wait or not: both are tried.
     pub(crate) fn soon() -> Instant {
         Instant(CLOCK.get() + 1)
     }
@@ -50,7 +51,7 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard {
             mutex: self,
-            // As with the real one, there is no poison.
+            // As in `parking_lot`, there is no poisoning.
             guard: self.0.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
@@ -88,8 +89,8 @@ impl Condvar {
         self.0.notify_all();
     }
 
-    /// A wait with a deadline that can come may end by it, at any moment in which others run; and it may also be
-    /// late, and end by a notification only.
+    /// A wait with a deadline may time out at any moment in which other threads run. It may also be
+    /// late, and end only by a notification.
     pub(crate) fn wait_until<'a, T>(
         &self,
         MutexGuard { mutex, guard }: MutexGuard<'a, T>,

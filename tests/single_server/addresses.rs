@@ -67,7 +67,7 @@ fn a_change_in_another_database_is_heard_and_does_no_harm() {
 }
 
 #[test]
-fn a_wrong_password_is_told_at_the_start_and_not_repeated() {
+fn a_wrong_password_is_reported_at_the_start_and_not_repeated() {
     let server = Server::start_on_port();
     let url = url_of_somebody(&server, "").replace("word@", "wort@");
     let error = Cache::builder(url).prefix("test:").build::<Record>();

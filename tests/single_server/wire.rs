@@ -160,7 +160,7 @@ fn nothing_is_sent_to_test_a_connection() {
 
 /// Who is there, in one round trip. No user, no password and no database: nothing else is sent.
 #[test]
-fn a_new_connection_is_greeted_and_no_other() {
+fn only_a_new_connection_sends_hello_and_info() {
     let server = Server::start();
     let opened = || {
         let mut info = redis::cmd("INFO");
@@ -199,7 +199,7 @@ fn a_new_connection_is_greeted_and_no_other() {
 }
 
 #[test]
-fn a_server_that_forgot_the_scripts_is_told_again() {
+fn a_server_that_forgot_the_scripts_gets_them_again() {
     let server = Server::start();
     let cache = warm(&server);
     let flush = || {

@@ -1,7 +1,8 @@
-//! Least privilege: the rule that the README gives, and the user whom it makes of every cache in the tests.
+//! Least privilege: the ACL rule of the README, and the user with that rule for all caches in the
+//! tests.
 //!
-//! `CACHE_ASIDE_TEST_ACL=1 cargo test` runs them as that user. What the tests themselves do to a server, they do as
-//! the user `default`, who may do everything.
+//! `CACHE_ASIDE_TEST_ACL=1 cargo test` runs the tests as that user. What the tests themselves do to
+//! a server, they do as the user `default`, who may do everything.
 
 use std::{collections::HashMap, env, sync::atomic::Ordering, time::Duration};
 
@@ -15,13 +16,13 @@ pub const RULE: &str = include_str!("acl.txt");
 /// The prefix in the rule.
 pub const PREFIX: &str = "cache:product:";
 
-/// What it must allow besides, where it is one of a cluster.
+/// Additional permissions for a cache on a cluster.
 pub const CLUSTER_RULE: &str = "+cluster|slots +cluster|info +cluster|nodes +asking";
 
-/// What it must allow besides to a cache that waits for replicas.
+/// Additional permission for a cache that waits for replicas.
 pub const REPLICAS_RULE: &str = "+wait";
 
-/// What the caches of the tests, examples and benchmarks have instead.
+/// The prefixes of the caches in tests, examples and benchmarks.
 const PREFIXES: [&str; 12] = [
     PREFIX,
     "test:",
@@ -40,7 +41,7 @@ const PREFIXES: [&str; 12] = [
 const USER: &str = "cache-aside";
 const PASSWORD: &str = "secret";
 
-/// Whether the caches are a user who may do what the rule says and nothing more.
+/// Whether the caches log in as a user with only the rule's permissions.
 fn is_on() -> bool {
     env::var("CACHE_ASIDE_TEST_ACL").is_ok_and(|value| !value.is_empty())
 }
@@ -58,7 +59,7 @@ pub fn words(prefixes: &[&str]) -> Vec<String> {
     words
 }
 
-/// What a server is told at its start, so that nobody can connect before there is that user.
+/// The arguments of a server, so that the user exists before any client connects.
 pub(super) fn server_args(is_cluster: bool) -> Vec<String> {
     if !is_on() {
         return Vec::new();
@@ -86,7 +87,7 @@ pub fn url_at(port: u16) -> String {
     }
 }
 
-/// The user that caches are.
+/// The user name of the caches.
 pub fn user() -> &'static str {
     if is_on() { USER } else { "default" }
 }
@@ -113,7 +114,7 @@ impl Server {
         format!("{url}{joint}{parameter}")
     }
 
-    /// The address for whoever looks at the server, or harms it: the user `default`.
+    /// The address for tests that inspect or harm the server: the user `default`.
     pub fn admin_url(&self) -> String {
         match &self.address {
             Address::Socket(path) => format!("unix://{}", path.display()),
@@ -127,7 +128,7 @@ impl Server {
         self.allow(rules);
     }
 
-    /// Lets that user do more, which nobody may be denied from now on.
+    /// Gives that user more permissions, which must not be denied from now on.
     pub fn allow(&self, rules: &[&str]) {
         redis::cmd("ACL")
             .arg("SETUSER")
@@ -137,7 +138,7 @@ impl Server {
             .expect("the private server answers");
     }
 
-    /// From now on something may be denied, because the test is about that.
+    /// From now on denials are expected, because the test is about them.
     pub fn expect_denials(&self) {
         self.may_deny.store(true, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
-//! A server that is a cluster of its own: all slots, no other node. Whatever a test asks of a cache is then asked of one on a
-//! cluster, and whatever it does to the server works as it does on any.
+//! A server that is a cluster of its own: all slots, no other node. Tests then check a cache on a
+//! cluster, and what they do to the server works as on any server.
 //!
-//! `CACHE_ASIDE_TEST_CLUSTER=1 cargo test` runs them so.
+//! `CACHE_ASIDE_TEST_CLUSTER=1 cargo test` runs them like this.
 
 use std::{
     env, thread,
@@ -17,10 +17,10 @@ pub fn is_on() -> bool {
     env::var("CACHE_ASIDE_TEST_CLUSTER").is_ok_and(|value| !value.is_empty())
 }
 
-/// What a server is told that is none, whoever asks for clusters.
+/// The arguments of a server that must not be a cluster.
 pub const NONE: [&str; 2] = ["--cluster-enabled", "no"];
 
-/// What a server is told at its start. The last word counts where one is said twice.
+/// The arguments of a server. The last value of an option counts.
 pub(super) fn server_args(port: u16) -> Vec<String> {
     let (port, bus_port) = (port.to_string(), free_port().to_string());
     let words = [
@@ -34,7 +34,7 @@ pub(super) fn server_args(port: u16) -> Vec<String> {
     words.map(str::to_owned).into()
 }
 
-/// Gives the server all slots, and waits until it thinks that it is a cluster: it takes its time, 2 s.
+/// Assigns all slots to the server, and waits until it reports a working cluster, which takes 2 s.
 pub(super) fn wait_until_ready(server: &Server) -> Result<(), String> {
     if server.cluster_port.is_none() {
         return Ok(());
@@ -61,7 +61,7 @@ fn is_well(server: &Server) -> RedisResult<bool> {
     Ok(info.contains("cluster_state:ok"))
 }
 
-/// Has a server name this port in the place of its own: that of a proxy before it.
+/// Makes a server announce this port instead of its own: that of a proxy before it.
 pub fn announce(server: u16, port: u16) -> RedisResult<()> {
     let direct = redis::Client::open(format!("redis://127.0.0.1:{server}"))?;
     let mut set = cmd("CONFIG");

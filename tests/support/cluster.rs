@@ -15,12 +15,14 @@ use crate::support::{Server, acl};
 /// How many slots there are.
 pub(crate) const SLOTS: u16 = 16_384;
 
-/// How long a node may be silent before the others take it for gone. Redis itself waits 15 s.
+/// How long a node may be silent before the others consider it failed. The default of Redis is 15
+/// s.
 pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Masters, each with as many replicas, which end with this value.
+/// Masters, each with the same number of replicas. They end with this value.
 pub(crate) struct Cluster {
-    /// The masters as they were at the start, then the replicas: of the first one, of the second, and so on, and around again.
+    /// The masters as they were at the start, then the replicas: of the first, of the second, and
+    /// so on, in rounds.
     pub(crate) nodes: Vec<Server>,
     masters: usize,
     replicas: usize,
@@ -42,7 +44,7 @@ impl Cluster {
         well(Cluster::of(masters, 0, empty, &args))
     }
 
-    /// The same, for programs that want to say themselves what is missing.
+    /// The same, for programs that report themselves what is missing.
     pub(crate) fn try_start(masters: usize, replicas: usize) -> Result<Cluster, String> {
         Cluster::of(masters, masters * replicas, 0, &[])
     }
@@ -60,7 +62,7 @@ impl Cluster {
 
     fn join_nodes(&self) -> Result<(), String> {
         for (at, node) in self.nodes.iter().enumerate() {
-            // Different from the start, or they would settle first which is whose.
+            // Different from the start, or they would first settle their epochs.
             tell(node, cluster("SET-CONFIG-EPOCH").arg(at + 1))?;
         }
         let count = u16::try_from(self.masters).expect("a few masters");
@@ -153,7 +155,7 @@ impl Cluster {
         Cache::builder(self.url()).prefix("test:")
     }
 
-    /// Which of the nodes has this key by now; `None`: nobody says so.
+    /// The node that has this key now; `None`: no node says so.
     pub(crate) fn owner_of(&self, key: &str) -> Option<usize> {
         let owns = |node: &Server| try_ask::<i64>(node, cmd("EXISTS").arg(key)).is_ok();
         self.nodes.iter().position(owns)
@@ -170,9 +172,10 @@ impl Cluster {
         ask(&self.nodes[0], cluster("KEYSLOT").arg(key))
     }
 
-    /// Says that a slot is being moved, as `redis-cli --cluster reshard` does. Its keys stay where they are.
+    /// Marks a slot as migrating, as `redis-cli --cluster reshard` does. Its keys stay where they
+    /// are.
     pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
-        // A node that had it before may claim it for a moment more, by what it had sent.
+        // A node that had it earlier may claim it for a moment more, through messages it has sent.
         Cluster::until("a move can begin", || {
             self.try_begin_move(slot, from, to).is_ok()
         });
@@ -187,12 +190,12 @@ impl Cluster {
         tell(from, migrating.arg(slot).arg("MIGRATING").arg(ids.1))
     }
 
-    /// Hands over the keys of a slot, as many as there are now.
+    /// Migrates the keys of a slot that exist now.
     pub(crate) fn hand_over(&self, slot: u16, from: usize, to: usize) {
         while well(self.try_hand_over_one(slot, from, to)) {}
     }
 
-    /// Hands over one key of a slot. False: there is none.
+    /// Migrates one key of a slot. False: there is none.
     pub(crate) fn try_hand_over_one(
         &self,
         slot: u16,
@@ -209,7 +212,7 @@ impl Cluster {
         Ok(true)
     }
 
-    /// Hands over a key that then stands at both nodes.
+    /// Copies a key, so that both nodes have it.
     pub(crate) fn copy(&self, key: &str, from: usize, to: usize) {
         let node = &self.nodes[from];
         well(tell(node, self.migrate(key.as_bytes(), to).arg("COPY")));
@@ -222,10 +225,10 @@ impl Cluster {
         migrate
     }
 
-    /// The slot is the other's from now on.
+    /// Assigns the slot to the other node.
     pub(crate) fn end_move(&self, slot: u16, to: usize) {
         well(self.try_end_move(slot, to));
-        // A claim from before that is still under way could undo a move that comes right behind.
+        // An older claim that is still on its way could undo a move that follows immediately.
         let new = id(&self.nodes[to]);
         let epoch = |node: &Server| {
             let own = lines(node)
@@ -242,13 +245,13 @@ impl Cluster {
     pub(crate) fn try_end_move(&self, slot: u16, to: usize) -> Result<(), String> {
         let new = try_id(&self.nodes[to])?;
         for node in [&self.nodes[to]].into_iter().chain(&self.nodes) {
-            // One that is down hears of it from the others.
+            // A node that is down learns it from the others.
             let _ = try_ask::<()>(node, cluster("SETSLOT").arg(slot).arg("NODE").arg(&new));
         }
         Ok(())
     }
 
-    /// All of it.
+    /// The whole migration.
     pub(crate) fn move_slot(&self, slot: u16, from: usize, to: usize) {
         self.begin_move(slot, from, to);
         self.hand_over(slot, from, to);
@@ -310,20 +313,20 @@ pub(crate) fn try_ask<T: FromRedisValue>(node: &Server, request: &Cmd) -> RedisR
     request.query(&mut node.try_connect()?)
 }
 
-/// Orders a node.
+/// Sends a command to a node.
 fn tell(node: &Server, order: &Cmd) -> Result<(), String> {
     let done: RedisResult<Value> = try_ask(node, order);
     done.map(drop)
         .map_err(|error| format!("a node of the cluster: {error}"))
 }
 
-/// What a node says of all that it knows, a line each.
+/// The lines in which a node describes all nodes that it knows.
 fn lines(node: &Server) -> Vec<String> {
     let nodes: String = ask(node, &cluster("NODES"));
     nodes.lines().map(ToOwned::to_owned).collect()
 }
 
-/// Where it listens to other nodes, if nobody says otherwise; in Redis 6 nobody can.
+/// The port for other nodes, unless it is configured; Redis 6 cannot configure it.
 fn bus_port(node: &Server) -> u16 {
     node.port() + 10_000
 }

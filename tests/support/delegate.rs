@@ -1,4 +1,4 @@
-//! Stores that do one thing otherwise than the one they stand on: the steps they pass on to it, by name.
+//! Stores that change one step and delegate the others, by name, to another store.
 
 /// The steps named behind the field that holds the other store.
 macro_rules! delegate {
@@ -103,7 +103,7 @@ macro_rules! delegate {
             self.$within.ping()
         }
     };
-    // What is asked of the keys of a record, and answered with yes or no.
+    // Requests about the keys of a record, answered with yes or no.
     (@@ $within:ident $step:ident($($name:ident: $type:ty),*)) => {
         fn $step(
             &self,

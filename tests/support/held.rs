@@ -1,4 +1,4 @@
-//! Loads of numbered versions, and one that is held where the test wants it.
+//! Loads of numbered versions, and one that the test can hold.
 
 #![allow(unreachable_pub, reason = "shared by tests")]
 
@@ -18,7 +18,7 @@ pub fn load(number: u32) -> impl FnOnce(&str) -> Result<Option<Record>, Infallib
     move |_| Ok(Some(version(number)))
 }
 
-/// A load that has read the primary and does not return before it is let go.
+/// A load that has read the primary and does not return until it is released.
 pub struct Held {
     has_read: Sender<()>,
     let_go: Receiver<()>,

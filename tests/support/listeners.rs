@@ -1,4 +1,4 @@
-//! The connections on which a server pushes what changes.
+//! The connections on which a server pushes changes.
 
 #![allow(dead_code, unreachable_pub, reason = "shared by tests")]
 
@@ -11,7 +11,7 @@ pub fn of(server: &mut Connection) -> Vec<u64> {
         let mut words = line.split(' ');
         words.find_map(|word| word.strip_prefix(name).map(str::to_owned))
     };
-    // `B`: it is told of prefixes.
+    // `B`: broadcast mode.
     let lines = list.lines();
     let lines = lines.filter(|line| field(line, "flags=").is_some_and(|flags| flags.contains('B')));
     let ids = lines.map(|line| field(line, "id=").expect("each has one"));

@@ -38,7 +38,7 @@ pub struct Server {
     /// Where caches reach it, of one that is a cluster.
     cluster_port: Option<u16>,
     args: Vec<String>,
-    /// Whether a test is about denials, which are else a mistake.
+    /// Whether the test expects denials, which are otherwise an error.
     may_deny: AtomicBool,
 }
 
@@ -131,17 +131,17 @@ impl Server {
                         .query::<[String; 2]>(&mut direct)
                 });
             match answer {
-                // Another's, which was quicker to take the port; ours will say so.
+                // Another process was quicker to take the port; ours will report it.
                 Ok([_, dir]) if !self.is_at_home_in(&dir) => {
                     thread::sleep(Duration::from_millis(3));
                 }
                 Ok(_) => return alone::wait_until_ready(self),
-                // It answers, though with a refusal: that is what this test is about.
+                // It answers with an error, which the test is about.
                 Err(error) if error.code().is_some() => return Ok(()),
                 Err(error) if Instant::now() > deadline => {
                     return Err(format!("redis-server does not answer: {error}"));
                 }
-                // Nothing tells when another process is ready but asking it.
+                // The only way to learn that another process is ready is to ask it.
                 Err(_) => thread::sleep(Duration::from_millis(3)),
             }
         }
@@ -168,7 +168,7 @@ impl Server {
     /// The same, to one that may be away.
     pub fn try_connect(&self) -> redis::RedisResult<redis::Connection> {
         let info = self.admin_url().into_connection_info()?;
-        // Newer servers would count, and show, that the client library tells its name.
+        // Newer servers would count, and show, that the client library sends its name.
         let login = info.redis_settings().clone().set_skip_set_lib_name();
         let client = Client::open(info.set_redis_settings(login))?;
         client.get_connection_with_timeout(Duration::from_secs(5))
@@ -183,7 +183,7 @@ impl Server {
         Cache::builder(self.url()).prefix("test:")
     }
 
-    /// Ends the server at once, as `kill -9` does. What it held is gone.
+    /// Kills the server, as `kill -9` does. Its data is lost.
     pub fn kill(&mut self) {
         self.child.kill().expect("the server is ours");
         self.child.wait().expect("the server is ours");
@@ -200,7 +200,7 @@ impl Server {
             .unwrap_or_else(|failure| panic!("{failure}"));
     }
 
-    /// The same, for programs that want to try again: somebody else may have the port for a moment.
+    /// The same, for programs that retry: another process may have the port for a moment.
     pub fn try_start_again(&mut self) -> Result<(), String> {
         self.try_start_again_with(&[])
     }
@@ -215,7 +215,7 @@ impl Server {
         self.wait_until_ready()
     }
 
-    /// Bounded staleness: whatever stands in the server ends by itself.
+    /// Bounded staleness: every key in the server has a TTL.
     pub fn assert_every_key_expires(&self) {
         let mut direct = self.connect();
         let mut cursor = 0;
@@ -239,7 +239,7 @@ impl Server {
         }
     }
 
-    /// Stops the process without ending it: connections stay open and nobody answers.
+    /// Stops the process without ending it: connections stay open and get no answers.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
@@ -263,7 +263,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
-        // In a panic, that one is what went wrong.
+        // During a panic, the panic is the failure to report.
         assert!(
             denied.is_empty() || thread::panicking(),
             "denied to a cache: {denied:?}"
@@ -303,13 +303,14 @@ fn spawn(folder: &PathBuf, address: &Address, args: &[String]) -> Result<Child, 
         })
 }
 
-/// A port nobody listens on right now. Below those that systems give to outgoing connections, one of which could else take
-/// it before the server does, or while a server is away that is to come back.
+/// A port with no listener. It is below the range of outgoing connections: one of them could take
+/// the port before the server does, or while the server is down.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 12_000;
     static TAKEN: AtomicU32 = AtomicU32::new(0);
-    // Processes that run at the same time begin at different places; what they still both find free goes to whom is first.
+    // Processes that run at the same time start at different places. A port that two of them find
+    // free goes to the first.
     let start = process::id().wrapping_mul(97);
     let candidates = (0..COUNT).map(|_| {
         let place = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
@@ -348,7 +349,7 @@ pub fn load_nothing(_: &str) -> Result<Option<Record>, Infallible> {
     Ok(None)
 }
 
-/// Waits until another thread or process has come so far.
+/// Waits until another thread or process has reached this point.
 pub fn until(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {

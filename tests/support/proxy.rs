@@ -1,11 +1,10 @@
-//! A proxy on the wire between a cache and its server, which harms the requests and replies it is
-//! told to harm.
+//! A proxy between a cache and its server. It harms the requests and replies that the test names.
 //!
-//! It carries whole requests, one at a time on a connection, each with its whole reply, whatever
-//! the pieces in which they come: so a harm hits exactly what it names. A request is what the
-//! client sends before it waits: one command or a pipeline. A greeting, of a new connection, is
-//! harmed only where that is named: connections are also opened beside the calls of a test, to look
-//! whether the address leads to another server.
+//! It forwards whole requests, one at a time on a connection, each with its whole reply, however
+//! they are split. So a harm hits exactly what it names. A request is all that the client sends
+//! before it waits: one command or a pipeline. The first request of a new connection (HELLO) is
+//! harmed only where that is named: connections are also opened beside the calls of a test, to
+//! check whether the address leads to another server.
 
 #![allow(dead_code, reason = "each user takes its own part")]
 
@@ -37,11 +36,11 @@ pub(crate) enum Harm {
     StallInReply,
     /// The client is cut off, and the server gets the request when it is let through.
     CutAndHold,
-    /// The client hears nothing, and the server gets the request when it is let through.
+    /// The client gets nothing, and the server gets the request when it is let through.
     Hold,
     /// The server does the request, and the client gets this for each reply.
     Replace(&'static [u8]),
-    /// Request and reply are each under way for so long.
+    /// The request and the reply are each delayed by this time.
     Delay(Duration),
     /// Request and reply come in single bytes.
     Split,
@@ -52,9 +51,9 @@ pub(crate) enum Harm {
 /// Which requests are harmed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which {
-    /// All but greetings, until the proxy is told to stop.
+    /// All but those that open a connection, until the proxy is told to stop.
     Each,
-    /// One: the first, the second, and so on, from now on, without greetings.
+    /// One: the first, the second, and so on, from now on, without those that open a connection.
     Nth(usize),
     /// One: the next that contains these bytes.
     With(&'static [u8]),
@@ -73,7 +72,8 @@ struct Shared {
     orders: Mutex<Option<(Which, Harm)>>,
     /// In the order in which they came.
     held: Mutex<Vec<Held>>,
-    /// Clients that are to hear nothing more. They are kept, because a dropped stream hangs up.
+    /// Clients that get nothing more. They are kept, because a dropped stream closes the
+    /// connection.
     stalled: Mutex<Vec<TcpStream>>,
 }
 
@@ -113,7 +113,7 @@ impl Proxy {
         crate::support::acl::url_at(self.port)
     }
 
-    /// New connections lead to this server, and open ones where they did.
+    /// New connections lead to this server. Open ones stay with theirs.
     pub(crate) fn move_to(&self, server: u16) {
         self.shared.server.store(server, SeqCst);
     }
@@ -123,7 +123,7 @@ impl Proxy {
         *self.shared.orders.lock().unwrap() = Some((which, harm));
     }
 
-    /// From now on harms none. What is held stays held.
+    /// From now on harms none. A held request stays held.
     pub(crate) fn spare(&self) {
         *self.shared.orders.lock().unwrap() = None;
     }
@@ -133,8 +133,8 @@ impl Proxy {
         self.shared.orders.lock().unwrap().is_none()
     }
 
-    /// Lets the held requests through, in the order in which they came, and returns when the server has done
-    /// them. Returns how many there were.
+    /// Lets the held requests through, in the order of their arrival, and returns when the server
+    /// has done them. Returns their number.
     pub(crate) fn let_through(&self) -> usize {
         let held = std::mem::take(&mut *self.shared.held.lock().unwrap());
         let count = held.len();
@@ -169,8 +169,8 @@ impl Shared {
     }
 }
 
-/// Carries one client's requests, until either side hangs up. When it returns, both are cut off, but for
-/// those that are held or stalled.
+/// Forwards one client's requests until either side closes. Then both connections are closed,
+/// except those that are held or stalled.
 fn carry(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
     for stream in [&client, &server] {
         stream.set_nodelay(true).unwrap();
@@ -184,7 +184,7 @@ fn carry(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
                 return;
             }
             Some(Harm::CutAndHold | Harm::Hold) => {
-                // Under the lock, so that who has seen the cut finds the request held.
+                // Under the lock, so that a test that has seen the cut finds the request held.
                 let mut held = shared.held.lock().unwrap();
                 if matches!(harm, Some(Harm::CutAndHold)) {
                     let _ = client.shutdown(Shutdown::Both);
@@ -252,7 +252,7 @@ fn send(to: &mut TcpStream, bytes: &[u8], harm: Option<Harm>) -> Option<()> {
     pieces.try_for_each(|piece| to.write_all(piece)).ok()
 }
 
-/// Reads at least so many whole commands or replies; `None` if the other side hangs up before.
+/// Reads at least this many whole commands or replies; `None` if the other side closes before.
 fn whole(from: &mut TcpStream, least: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 1 << 16];
@@ -272,7 +272,7 @@ fn commands(request: &[u8]) -> usize {
     count(request).expect("a whole request")
 }
 
-/// How many commands or replies there are in these bytes of RESP2; `None` if the last one isn't whole.
+/// The number of commands or replies in these bytes of RESP2; `None` if the last one is incomplete.
 fn count(bytes: &[u8]) -> Option<usize> {
     let (mut rest, mut count, mut inner) = (bytes, 0, 0);
     while !rest.is_empty() {
@@ -282,7 +282,7 @@ fn count(bytes: &[u8]) -> Option<usize> {
         }
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
         let line = &rest[1..end];
-        // -1 stands for nothing.
+        // -1 means null.
         let number = || std::str::from_utf8(line).ok()?.parse::<usize>().ok();
         let mut length = end + 2;
         inner -= 1;

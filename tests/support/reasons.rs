@@ -1,4 +1,4 @@
-//! Why a cache did not store what was loaded, as its observer hears it.
+//! Why a cache did not store a loaded record, as its observer receives it.
 
 #![allow(dead_code, unreachable_pub, reason = "each user takes its own part")]
 
@@ -23,7 +23,7 @@ impl Reasons {
         }
     }
 
-    /// What was heard since this was asked last: nothing, or one reason.
+    /// The events since the last call: nothing, or one reason.
     pub fn take(&self) -> Result<(), Reason> {
         let mut heard = std::mem::take(&mut *self.0.lock().unwrap());
         assert!(heard.len() < 2, "{heard:?}");

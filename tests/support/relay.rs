@@ -1,7 +1,7 @@
-//! A fixed address that leads to another server from now on, as a DNS name or a virtual IP does
-//! after a failover.
+//! A fixed address that is moved to another server, as a DNS name or a virtual IP is after a
+//! failover.
 //!
-//! It passes bytes on, whatever the protocol. A connection stays with the server it was opened to.
+//! It forwards bytes of any protocol. A connection stays with the server to which it was opened.
 
 #![allow(dead_code, reason = "each user takes its own part")]
 
@@ -23,7 +23,7 @@ pub(crate) struct Relay {
 }
 
 struct Shared {
-    /// New connections are opened to these, one after the other. None: they are closed at once.
+    /// New connections are opened to these, in turn. None: they are closed at once.
     servers: Mutex<Vec<u16>>,
     opened: AtomicUsize,
 }
@@ -53,7 +53,7 @@ impl Relay {
         Relay { port, shared }
     }
 
-    /// New connections lead to this server, and open ones where they did.
+    /// New connections lead to this server. Open ones stay with theirs.
     pub(crate) fn move_to(&self, server: u16) {
         *self.shared.servers.lock() = vec![server];
     }
@@ -85,7 +85,7 @@ fn pass_on_both_ways(client: &TcpStream, server: &TcpStream) {
     }
 }
 
-/// Until either side hangs up, which the other then sees.
+/// Runs until either side closes. The other side then sees it.
 fn delegate(mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut buffer) {

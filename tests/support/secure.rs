@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::{Server, acl, free_port};
 
-/// Who signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
@@ -24,7 +24,7 @@ impl Authority {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        // As many as there are, none has the name of another.
+        // Its own name for each authority.
         let name = format!("authority {:?}", &key.public_key_raw()[..8]);
         params.distinguished_name.push(DnType::CommonName, name);
         Authority(CertifiedIssuer::self_signed(params, key).unwrap())
@@ -48,7 +48,7 @@ impl Authority {
     }
 }
 
-/// A server that speaks TLS on a port, and without it on a socket, for whoever looks at it.
+/// A server with TLS on a port, and without TLS on a socket for the tests.
 pub(crate) struct Secure {
     pub(crate) server: Server,
     pub(crate) authority: Authority,
@@ -93,7 +93,7 @@ impl Secure {
         }
     }
 
-    /// The lines for the configuration of another server that speaks TLS only.
+    /// The configuration lines of another server that only speaks TLS.
     pub(crate) fn config(&self, port: u16) -> String {
         let file = |name: &str| self.files.path().join(name).display().to_string();
         format!(
@@ -111,7 +111,8 @@ impl Secure {
     }
 
     pub(crate) fn redis(&self) -> RedisBuilder {
-        // Patient: without optimization a handshake takes a busy machine half a second now and then.
+        // Long timeouts: without optimization a handshake sometimes takes a busy machine half a
+        // second.
         Redis::builder(self.url_of("localhost"))
             .tls_root_certificate(self.authority.pem())
             .connect_timeout(Duration::from_secs(2))

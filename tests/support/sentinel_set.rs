@@ -17,16 +17,18 @@ use tempfile::TempDir;
 
 use crate::support::{Server, acl, free_port};
 
-/// What the sentinels call the master.
+/// The name of the master for the sentinels.
 pub(crate) const NAME: &str = "shop";
 
-/// How long a server may be silent before a sentinel takes it for gone. Redis itself waits 30 s.
+/// How long a server may be silent before a sentinel considers it down. The default of Redis is 30
+/// s.
 ///
-/// With no more than 1 s, by chance they take a new master for gone as well: a sentinel lets so much time pass between two tries to
-/// connect, and the last one may have been to the former master, just before.
+/// With 1 s or less, sentinels sometimes consider a new master down as well: a sentinel waits that
+/// long between two attempts to connect. The last attempt may have been to the former master, just
+/// before.
 pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(2);
 
-/// Ends with this value, all of it.
+/// The whole set ends with this value.
 pub(crate) struct SentinelSet {
     /// The master as it was at the start, and its replicas.
     pub(crate) servers: Vec<Server>,
@@ -52,7 +54,7 @@ impl Sentinel {
         panic!("a sentinel does not start");
     }
 
-    /// When it answers; `None` when it has ended, since the port is another's.
+    /// Returns when it answers; `None` when it has ended, because the port is taken.
     fn once_ready(mut self) -> Option<Sentinel> {
         let own = format!("config_file:{}", self.config().display());
         while let Ok(None) = self.child.try_wait() {
@@ -71,7 +73,7 @@ impl Sentinel {
         self.folder.path().join("sentinel.conf")
     }
 
-    /// Starts one with lines that say where it listens, and how many must agree.
+    /// Starts a sentinel with lines that say where it listens, and how many must agree.
     pub(crate) fn start_as(listens: &str, port: u16, master: u16, quorum: usize) -> Sentinel {
         let folder = tempfile::tempdir().expect("the folder for temporary files is writable");
         let path = folder.path().join("sentinel.conf");
@@ -106,7 +108,7 @@ impl Sentinel {
         self.child.wait().expect("the sentinel is ours");
     }
 
-    /// What it knows of the master. `None`: it doesn't answer yet.
+    /// The master's state as it sees it. `None`: it does not answer yet.
     fn state(&self) -> Option<HashMap<String, String>> {
         let mut direct = self.connect().ok()?;
         cmd("SENTINEL")
@@ -210,7 +212,7 @@ impl SentinelSet {
         self.builder().build().expect("the private servers answer")
     }
 
-    /// The server that the majority of those who answer calls the master.
+    /// The master according to the majority of the sentinels that answer.
     pub(crate) fn master(&self) -> usize {
         let ports = self
             .sentinels
@@ -229,7 +231,7 @@ impl SentinelSet {
             .expect("it is one of them")
     }
 
-    /// Who takes whom for what, for a test that waits in vain.
+    /// The view of each sentinel, for a test that waits in vain.
     pub(crate) fn describe(&self) -> String {
         let servers = self.servers.iter().map(|server| {
             let client = Client::open(format!("redis://127.0.0.1:{}", server.port()));
@@ -246,7 +248,7 @@ impl SentinelSet {
         servers.chain(sentinels).collect()
     }
 
-    /// How often a sentinel has seen another server become the master, all of them together.
+    /// How often a sentinel has seen a new master, summed over all of them.
     pub(crate) fn switches(&self) -> usize {
         let logs = self.sentinels.iter().map(|sentinel| {
             let log = fs::read_to_string(sentinel.folder.path().join("log"));
@@ -257,8 +259,8 @@ impl SentinelSet {
         logs.sum()
     }
 
-    /// Waits until every sentinel that answers has another master than this, and has done with the failover: a master that comes
-    /// back before that may become it again.
+    /// Waits until every sentinel that answers has another master than this one and has finished
+    /// the failover. A master that comes back earlier may become the master again.
     pub(crate) fn wait_for_failover(&self, from: usize) {
         let from = self.servers[from].port().to_string();
         wait("another is the master", || {
@@ -277,7 +279,7 @@ pub(crate) fn url_of(sentinels: impl Iterator<Item = u16>, name: &str) -> String
     format!("{}/{name}", all.replace("redis://", "redis+sentinel://"))
 }
 
-/// Patient: where the sentinels agree on nobody, they try again after some ten seconds.
+/// A long wait: sentinels that do not agree try again after some ten seconds.
 fn wait(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {

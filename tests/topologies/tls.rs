@@ -335,7 +335,7 @@ fn a_certificate_of_another_host_is_refused() {
 }
 
 #[test]
-fn one_side_without_tls_is_told_so() {
+fn one_side_without_tls_is_reported() {
     let secure = Secure::start();
     let plain = failure(Redis::builder(acl::url_at(secure.port)));
     println!("{plain}");

@@ -1,4 +1,4 @@
-//! The driver for many ids: one request for all lookups of the same state, and one call of the loader.
+//! The driver for many ids: one request for all lookups of the same state, and one loader call.
 
 use std::{
     collections::HashSet,
@@ -19,7 +19,7 @@ use crate::{
     util::wakeup::Wakeup,
 };
 
-/// How many leases are asked for in one request: few enough that the first are renewed long before they
+/// How many leases one request asks for. Few enough that the first are renewed long before they
 /// lapse, however busy the server and this machine are.
 const LEASES: usize = 1_000;
 
@@ -45,7 +45,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         }
     }
 
-    /// Goes on until each lookup has its answer, or one an error, which is reported for all that have none.
+    /// Goes on until each lookup has its answer, or one fails. The error is reported for all that
+    /// have none.
     pub(super) fn answers(
         mut self,
         load: &mut BatchLoader<'_, R>,
@@ -62,8 +63,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         Ok(answers.filter_map(PendingLookup::into_answer).collect())
     }
 
-    /// What a batch leads, it loads and fills before it waits for anybody. So no two batches wait for each
-    /// other.
+    /// A batch loads and fills all records that it leads before it waits for others. So no two
+    /// batches wait for each other.
     fn round(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
         self.refresh();
         self.acquire()?;
@@ -87,7 +88,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let mut failure = None;
         for some in due.chunks_mut(LEASES) {
             if failure.is_some() {
-                // They would wait as long for the same answer.
+                // The others would wait as long for the same answer.
                 for (.., lookup) in some {
                     lookup.serve_cached();
                 }
@@ -123,7 +124,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let mut failure = None;
         for some in asking.chunks_mut(LEASES) {
             if let Some(failure) = &failure {
-                // They would wait as long for the same answer.
+                // The others would wait as long for the same answer.
                 for (.., lookup) in some {
                     lookup.degrade(Error::clone(failure));
                 }
@@ -140,7 +141,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             });
             failure = common_failure(&answers);
             let answers = some.iter_mut().zip(answers);
-            // All of them, also where one gets an error: what is ours by now must be given back.
+            // All of them, even if one gets an error: leases that are already ours must be
+            // released.
             let done: Vec<_> = answers
                 .map(|((.., lookup), answer)| lookup.on_acquire(answer))
                 .collect();
@@ -155,7 +157,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         if !self.lookups.iter().any(loads) {
             return Ok(());
         }
-        // Their followers would wait for our loader, and not for the lease that is watched.
+        // Their followers would wait for our loader, and not for the watched lease.
         for lookup in &mut self.lookups {
             lookup.watch = None;
         }
@@ -205,7 +207,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         error.map_or(Ok(()), Err)
     }
 
-    /// Waits until one of them has something to do again. By now none of them loads.
+    /// Waits until one of them has something to do. By now none of them loads.
     fn wait(&mut self) -> Result<(), Error> {
         self.lookups
             .iter_mut()
@@ -217,7 +219,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         for (number, lookup) in self.lookups.iter().enumerate() {
             lookup.subscribe(&self.wakeup, number);
         }
-        // At first all of them, later those that were notified, or all where a time has come.
+        // At first all of them. Later those that were notified, or all of them when a time has
+        // come.
         let mut notified: Option<HashSet<usize>> = None;
         loop {
             let mut is_ready = false;
@@ -238,8 +241,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         }
     }
 
-    /// How long to pause before it asks again for the leases whose changes are not pushed. `None`: there are
-    /// none.
+    /// How long to pause before it asks again for the leases whose changes are not pushed. `None`:
+    /// there are no such leases.
     fn pause(&mut self) -> Option<Duration> {
         let polled = self
             .lookups

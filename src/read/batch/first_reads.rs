@@ -22,7 +22,7 @@ use crate::{
 enum ReadFrom<'a, R> {
     /// The near cache has it.
     Near(Option<Arc<R>>),
-    /// Nowhere: an invalidation is pending, and the store must not be asked.
+    /// From nowhere: an invalidation is pending, so the store must not be asked.
     Pending(Cause),
     Store(Option<Placeholder<'a, R>>),
 }

@@ -1,8 +1,8 @@
-//! Lookups of many ids: what [`get`](super::get) does for one, with one request for all of the same state
+//! Lookups of many ids: as [`get`](super::get) for one, with one request for all of the same state
 //! and one call of the loader.
 //!
-//! Each id goes through the states of [`read`](super). So all that a single lookup guarantees holds for
-//! each.
+//! Each id goes through the states of [`read`](super). So all guarantees of a single lookup hold
+//! for each.
 
 mod driver;
 mod first_reads;
@@ -20,7 +20,7 @@ use crate::{
     telemetry::trace,
 };
 
-/// How many ids are looked up together. The requests of so many take a server some ten milliseconds, and a
+/// How many ids are looked up together. Their requests take a server some ten milliseconds, and a
 /// loader asks its database for no more at a time.
 const SLICE: usize = 10_000;
 
@@ -77,7 +77,8 @@ where
 /// An id, and the key of its record.
 type KeyedId<'a> = (&'a str, String);
 
-/// Looks each id up once, however often it comes, in slices. Answers in the order of the ids.
+/// Looks each id up once, even if it is given several times, in slices. Answers in the order of the
+/// ids.
 fn each_once<R, I>(
     engine: &Engine<R>,
     ids: I,

@@ -1,8 +1,9 @@
-//! The two stores side by side: any sequence of steps is answered the same by both.
+//! Both stores side by side: they give the same answers to any sequence of steps.
 //!
-//! Redis with its scripts is the measure. What each store draws by itself, the nonces, is compared by the order
-//! in which it first shows; what is left of a time, by which of two far times it comes from. Times are either so long
-//! that nothing of them lapses, or so short that it has lapsed before the next step.
+//! Redis with its scripts is the reference. Nonces, which each store draws itself, are compared by
+//! the order of their first appearance. A remaining time is compared by which of two distant times
+//! it comes from. Times are so long that nothing lapses, or so short that they lapse before the
+//! next step.
 
 mod side;
 mod step;
@@ -17,7 +18,7 @@ use self::{
 };
 use crate::environment::Environment;
 
-/// Some seconds of them.
+/// They take some seconds.
 const CASES: u32 = 200;
 
 /// Plays the steps on both sides, and returns the first difference.
@@ -53,7 +54,7 @@ fn any_sequence_of_steps_is_answered_the_same_by_both_stores() {
         failure_persistence: None,
         ..Config::default()
     };
-    // Behind a cell each, since the runner takes a closure that changes nothing.
+    // In cells, because the runner takes a closure that cannot mutate.
     let sides = RefCell::new([Side::on(&redis), Side::on(&memory)]);
     let cases = RefCell::new(0..);
     let played = TestRunner::new(config).run(&steps(), |steps| {

@@ -1,4 +1,4 @@
-//! One of the two stores, and what it answers, put into words that can be compared.
+//! One of the two stores, with its answers as text that can be compared.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,7 +23,7 @@ pub(super) struct Side {
     store: Arc<dyn Store>,
     keys: [Keys; 2],
     callers: [Token; 3],
-    /// What tokens are called. Those that the store has drawn get their names as they show.
+    /// Names for tokens. Tokens that the store draws get a name at their first appearance.
     names: HashMap<Token, String>,
     last_nonce: Token,
     /// How often each kind of answer was given.
@@ -43,7 +43,7 @@ impl Side {
         }
     }
 
-    /// Turns to two records that nobody has used, and three callers.
+    /// Switches to two unused records and three callers.
     pub(super) fn begin(&mut self, case: u64) {
         self.keys = [0, 1].map(|at| keys(&format!("{case}.{at}")));
         self.names.clear();
@@ -70,7 +70,7 @@ impl Side {
         self.names.entry(token).or_insert(drawn).clone()
     }
 
-    /// Does a step, and says what came of it.
+    /// Does a step, and describes its result.
     pub(super) fn play(&mut self, at: usize, step: &Step) -> String {
         let answer = self.answer(at, step);
         let kind = answer.split(['(', ',']).next().unwrap_or_default();
@@ -168,8 +168,9 @@ impl Side {
         }
     }
 
-    /// A writer whose place lapses is a new one: a writer that shortens its own place, which no cache does, leaves a
-    /// guard on Redis that is seen to have lapsed only when somebody asks.
+    /// A writer whose place lapses is a new one. A writer that shortens its own place, which no
+    /// cache does, leaves a guard on Redis. That guard is seen to have lapsed only at the next
+    /// request.
     fn writer(&mut self, at: usize, who: Who, ttl: Ttl) -> Token {
         match ttl {
             Ttl::Brief => self.named(&format!("{at}: brief writer")),
@@ -177,7 +178,7 @@ impl Side {
         }
     }
 
-    /// So somebody asks after a renewal that shortens.
+    /// So this sends a request after a renewal that shortens.
     fn settle(&mut self, keys: &Keys, ttl: Ttl, answer: String) -> String {
         if !matches!(ttl, Ttl::Brief) {
             return answer;
@@ -189,7 +190,7 @@ impl Side {
         format!("{answer}, then {told}, {released}")
     }
 
-    /// All that can be seen.
+    /// The visible state.
     pub(super) fn look(&mut self) -> String {
         let keys = self.keys.clone();
         let looks = keys.iter().map(|keys| {
@@ -207,7 +208,7 @@ impl Side {
         looks.collect::<Vec<_>>().join("; ")
     }
 
-    /// That the sequences were not all about nothing.
+    /// Asserts that the sequences covered each kind of answer.
     pub(super) fn assert_all_was_seen(&self) {
         let all = [
             "Read Record",

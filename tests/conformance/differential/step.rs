@@ -10,7 +10,7 @@ pub(super) type At = usize;
 pub(super) enum Who {
     /// One of three.
     One(usize),
-    /// Whoever uses the nonce that was told last, which is nobody's token.
+    /// A caller that uses the last returned nonce, which is no caller's token.
     Nonce,
 }
 
@@ -23,11 +23,11 @@ pub(super) enum Ttl {
     Brief,
 }
 
-/// What is seen to be left, or is to be left, of a record's life.
+/// The remaining life of a record, as it was read or as it should be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Seen {
     Nothing,
-    /// More than what is long, less than what is longer.
+    /// More than the long time, less than the longer one.
     Much,
     More,
 }
@@ -43,7 +43,8 @@ pub(super) enum Step {
     Refresh(At, Who, Ttl, Seen),
     BackOff(At, Who, Ttl),
     Fill(At, Who, Ttl, Pairs),
-    /// Acquire and fill. By chance alone they would seldom meet, and there would hardly ever be a record.
+    /// Acquire and fill. Random steps alone would rarely form this pair, so there would be hardly
+    /// any record.
     Load(At, Who, Ttl, Pairs),
     Release(At, Who),
     Renew(At, Who, Ttl),
@@ -54,7 +55,8 @@ pub(super) enum Step {
     Guard(At, Who, Ttl),
     Unguard(At, Who),
     UpdateField(At, &'static str, &'static str, Option<(Ttl, Seen)>),
-    /// What is set and what goes, `None` to decline; and what somebody does while the closure runs.
+    /// The fields to set and to remove, `None` to decline; and a step of another caller while the
+    /// closure runs.
     Update(
         At,
         Option<(Pairs, Vec<&'static str>)>,
@@ -64,7 +66,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// Whether it is to be waited out.
+    /// Whether the test must wait until it has lapsed.
     pub(super) fn is_brief(&self) -> bool {
         match self {
             Step::Acquire(_, _, ttl, _)
@@ -85,7 +87,7 @@ impl Step {
 const NAMES: [&str; 4] = ["a", "b", "c", ""];
 const VALUES: [&str; 3] = ["1", "2", ""];
 
-/// Most often the first, so that much happens to it.
+/// Most often the first, so that it goes through many steps.
 fn record_at() -> impl Strategy<Value = At> {
     prop_oneof![3 => Just(0), 1 => Just(1)]
 }
@@ -109,7 +111,7 @@ fn long() -> impl Strategy<Value = Ttl> {
     prop_oneof![Just(Ttl::Long), Just(Ttl::Longer)]
 }
 
-/// Seldom one to be waited for.
+/// Rarely one that must be waited for.
 fn ttl() -> impl Strategy<Value = Ttl> {
     prop_oneof![9 => long(), 1 => Just(Ttl::Brief)]
 }
@@ -147,8 +149,8 @@ fn update() -> impl Strategy<Value = Step> {
         record_at(),
         proptest::option::weighted(0.8, diff),
         proptest::option::of((ttl(), seen())),
-        // Nothing of it lapses, and nothing comes back: a lease that is taken and ended again while the closure
-        // runs overtakes an update on Redis, needlessly, and in memory it doesn't.
+        // Nothing of it lapses or returns. A lease that is taken and ended while the closure runs
+        // makes an update on Redis retry without need, but not in memory.
         proptest::option::of(plain(long).prop_map(Box::new)),
     )
         .prop_map(|(at, diff, ttl, meanwhile)| Step::Update(at, diff, ttl, meanwhile))

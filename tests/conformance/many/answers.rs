@@ -1,4 +1,4 @@
-//! What a batch returns, and what it asks for.
+//! What a batch returns, and which requests it sends.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -31,7 +31,7 @@ fn a_batch_is_loaded_once_and_hit_from_then_on(environment: &Environment) {
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.loads), (4, 4, 2));
     assert_eq!((stats.refused_fills, stats.degraded), (0, 0));
-    // What a batch has cached is a hit for one.
+    // A record that a batch has cached is a hit for a single lookup.
     assert!(cache.get("d", load_loaf).unwrap().is_hit());
 }
 

@@ -1,4 +1,4 @@
-//! Many records ended at once: some by their ids, or all of a cache.
+//! Invalidations of many records: by id, or of a whole cache.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -129,7 +129,7 @@ fn assert_grows(seen: &[ClearProgress], removed: u64) {
     assert_eq!(last.removed, removed);
 }
 
-/// G1 for all of a cache.
+/// G1 for a whole cache.
 fn loads_under_way_are_ended_with_their_cache(environment: &Environment) {
     let (cache, writer) = (environment.cache(), environment.cache());
     while_loading(&cache, || {
@@ -144,13 +144,13 @@ fn loads_under_way_are_ended_with_their_cache(environment: &Environment) {
     assert_eq!(versions(&found), ["new"; 2]);
 }
 
-/// The scan of the records is over for one part of the store when a load that was under way fills there: it must have
-/// lost its lease by then.
+/// The scan of the records has passed a part of the store when an older load fills there. The load
+/// must have lost its lease by then.
 fn a_load_that_ends_while_a_cache_is_cleared_brings_nothing_back(environment: &Environment) {
     let (cache, writer) = (patient(environment, "test:"), patient(environment, "test:"));
     let all: Vec<_> = (0..200).map(|id| format!("slow {id}")).collect();
     for first in [0, 3] {
-        // So many that there are many steps.
+        // Enough records for many steps.
         writer.get_many(names(6_000), rows("1")).unwrap();
         let (has_read, let_go, filled) = (Barrier::new(2), Barrier::new(2), Barrier::new(2));
         thread::scope(|scope| {
@@ -200,7 +200,7 @@ fn a_write_under_way_keeps_its_guard_when_its_cache_is_cleared(environment: &Env
     assert!(!environment.is_held("a"));
 }
 
-/// What it should have ended may still be there.
+/// Records that should have been removed may still be there.
 fn a_clear_that_does_not_come_to_its_end_leaves_nothing_to_be_read(environment: &Environment) {
     let cache: Cache = environment
         .builder()

@@ -72,7 +72,7 @@ fn a_batch_of_stale_records_survives_a_loader_that_fails(environment: &Environme
         .map(|found| found.refresh_failed_by().is_some());
     assert_eq!(failed.collect::<Vec<_>>(), [true, true, false]);
     assert_eq!(cache.stats().refresh_errors, 2);
-    // And nobody tries again for a while.
+    // No caller retries for a while.
     let again = cache.get_many(["a", "b"], never).unwrap();
     assert_eq!(sources(&again), [Source::Stale; 2]);
 }
@@ -98,7 +98,7 @@ fn what_is_near_is_not_asked_for(environment: &Environment) {
     let cache: Cache = environment.builder().near_cache(100).build().unwrap();
     until(|| cache.stats().tracking_live);
     cache.get_many(["a", "b", "c"], rows("old")).unwrap();
-    // What was filled comes near when it is read: by a batch as well.
+    // A filled record enters the near cache at its next read, also by a batch.
     until(|| {
         let found = cache.get_many(["a", "b"], never).unwrap();
         sources(&found) == [Source::Near; 2]
@@ -128,7 +128,7 @@ fn what_a_call_for_many_ends_is_near_no_longer(environment: &Environment) {
     }
 }
 
-/// The copy ends when the record is stale, and not when its grace is over.
+/// The near copy ends when the record is stale, not when its grace is over.
 fn what_is_stale_is_near_no_longer(environment: &Environment) {
     let builder = environment
         .builder()

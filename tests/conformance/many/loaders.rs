@@ -58,15 +58,15 @@ fn a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached(environm
     assert!(!environment.is_held("b"));
 }
 
-/// A loader's own record.
-fn a_loader_that_asks_for_what_it_loads_is_told_so(environment: &Environment) {
+/// A loader that asks for its own record.
+fn a_loader_that_asks_for_what_it_loads_gets_reentrant(environment: &Environment) {
     let cache = environment.cache();
     let load = |missing: &[&str]| {
         let within = cache.get("b", load_loaf);
         assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
         let within = cache.get_many(["z", "a"], rows("1"));
         assert!(matches!(within, Err(Error::Reentrant)), "{within:?}");
-        // Given back, soon.
+        // Released soon.
         until(|| !environment.is_held("z"));
         rows("1")(missing)
     };
@@ -77,5 +77,5 @@ on_both_stores! {
     a_loader_that_fails_is_the_error_and_frees_what_it_held,
     a_loader_that_panics_frees_what_it_held,
     a_record_that_cannot_be_stored_is_returned_and_the_others_are_cached,
-    a_loader_that_asks_for_what_it_loads_is_told_so,
+    a_loader_that_asks_for_what_it_loads_gets_reentrant,
 }

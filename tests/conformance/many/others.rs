@@ -1,4 +1,4 @@
-//! Batches and others who want the same records: one load each, and nobody waits for ever.
+//! Batches and other callers that want the same records: one load each, and no endless wait.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -37,7 +37,7 @@ fn a_batch_shares_what_another_caller_loads(environment: &Environment) {
             scope.spawn(|| {
                 other.get(id, |id| {
                     began.wait();
-                    // The batch has loaded its own by then, and waits.
+                    // The batch has loaded its own records by then, and waits.
                     until(|| cache.peek(&own).unwrap().is_some());
                     Ok::<_, Infallible>(Some(row(id, "other")))
                 })
@@ -69,7 +69,7 @@ fn a_single_lookup_shares_what_a_batch_loads(environment: &Environment) {
             scope.spawn(|| {
                 cache.get_many(&ids, |missing| {
                     began.wait();
-                    // Its own are among them.
+                    // This batch's own records are among them.
                     let known = if other_process { 0 } else { 2 };
                     until(|| other.stats().misses > known);
                     misses.fetch_add(1, SeqCst);
@@ -89,7 +89,7 @@ fn a_single_lookup_shares_what_a_batch_loads(environment: &Environment) {
     }
 }
 
-/// Each has what the other wants next, and loads it before it waits.
+/// Each holds a record that the other wants next, and loads it before it waits.
 fn batches_that_wait_for_each_other_both_end(environment: &Environment) {
     for other_process in [false, true] {
         for round in 0..30 {
@@ -123,8 +123,8 @@ fn batches_that_wait_for_each_other_both_end(environment: &Environment) {
     }
 }
 
-/// Each comes to hold one of two records and to wait for the other, as often as not: had they not loaded what is their
-/// own by then, they would wait for each other.
+/// Each often holds one of two records and waits for the other. If they did not load their own
+/// records first, they would wait for each other.
 fn batches_that_each_want_what_the_other_holds_both_end(environment: &Environment) {
     let long = Duration::from_secs(600);
     for round in 0..20 {
@@ -151,7 +151,7 @@ fn batches_that_each_want_what_the_other_holds_both_end(environment: &Environmen
             scope.spawn(|| two.get_many([&b, &a], load).unwrap());
             let looked = || one.stats().misses + two.stats().misses + two.stats().hits;
             until(|| looked() >= 3);
-            // So that both have asked for what the stranger holds.
+            // So both have asked for the record that the stranger holds.
             thread::sleep(Duration::from_millis(5));
             assert!(store.release(&lock, stranger).unwrap());
         });
@@ -203,7 +203,7 @@ fn every_record_is_loaded_once_among_overlapping_batches(environment: &Environme
     }
 }
 
-/// What its holder gives up is loaded in another call.
+/// A record that its holder gives up is loaded in another call.
 fn what_others_give_up_is_loaded_in_a_later_call(environment: &Environment) {
     for other_process in [false, true] {
         let cache = environment.cache();
@@ -238,7 +238,7 @@ fn what_others_give_up_is_loaded_in_a_later_call(environment: &Environment) {
     }
 }
 
-/// Two loads of others under way: the batch must not sit out the one that goes on.
+/// Two loads of other callers are in progress. The batch must not wait for the one that goes on.
 fn of_two_loads_that_a_batch_waits_for_it_takes_over_the_one_that_is_given_up(
     environment: &Environment,
 ) {

@@ -1,4 +1,4 @@
-//! What is promised of a lookup, of each in a batch.
+//! The guarantees of a lookup hold for each id of a batch.
 
 use std::{
     sync::{Barrier, Mutex},
@@ -85,7 +85,7 @@ fn a_batch_that_was_loading_does_not_bring_back_what_was_invalidated(environment
         });
         has_read.wait();
         writer.invalidate("a").unwrap();
-        // Who comes now shares nothing with the load from before, in its process or another.
+        // A new lookup shares nothing with the earlier load, in its process or another.
         for cache in [&cache, &writer] {
             let found = cache.get_many(["a"], rows("new")).unwrap();
             assert_eq!(versions(&found), ["new"]);
@@ -107,7 +107,7 @@ fn a_batch_that_takes_longer_than_its_leases_keeps_them(environment: &Environmen
         thread::sleep(4 * lease);
         rows("1")(missing)
     };
-    // Again, where a busy machine was late; if nobody renewed, it would be so each time.
+    // Repeated where a busy machine was late. Without renewal it would fail each time.
     until(|| {
         cache.invalidate_many(&names).unwrap();
         let before = cache.stats().refused_fills;

@@ -1,4 +1,4 @@
-//! The guard of a write: guard, unguard, and what others do to it.
+//! The guard of a write: guard, unguard, and the effect of other steps on it.
 
 use super::*;
 
@@ -42,7 +42,7 @@ fn a_writer_has_one_place_however_often_it_asks(environment: &Environment) {
     assert!(position.is_free());
 }
 
-/// The third rule: who comes after such a step shares no load from before it.
+/// The third rule: a reader that starts after such a step shares no older load.
 fn whatever_ends_under_a_guard_gives_it_a_new_nonce(environment: &Environment) {
     let endings: [Operation; 8] = [
         ("invalidate", |position, _| assert!(!position.invalidate())),
@@ -116,7 +116,7 @@ fn a_writers_place_is_renewed_from_then_on(environment: &Environment) {
     lasts(BRIEF, renew, || !position.is_free());
     assert!(!position.renew(writer, LONG), "it has lapsed");
 
-    // Again, where the machine was so slow that the place had lapsed.
+    // Repeated where a slow machine let the place lapse.
     loop {
         position.guard(writer, BRIEF);
         if position.renew(writer, LONG) {
@@ -140,8 +140,8 @@ fn a_guard_that_lapsed_is_not_renewed(environment: &Environment) {
     assert!(position.is_free());
 }
 
-/// A writer that was only slow protects its write again, where another one has kept the guard up, and nobody has
-/// been told yet that this one is gone.
+/// A slow writer protects its write again, if another writer has kept the guard alive and no reader
+/// has yet been told that the first one is gone.
 fn a_place_that_lapsed_is_lost_to_the_first_who_asks(environment: &Environment) {
     let position = Position::on(environment, "k");
     let (slow, other) = (Token::random(), Token::random());
@@ -161,7 +161,7 @@ fn a_place_that_lapsed_is_lost_to_the_first_who_asks(environment: &Environment) 
     assert!(position.renew(other, LONG));
 }
 
-/// It died, perhaps after its commit, which a load under the nonce may have missed.
+/// The writer died, perhaps after its commit, which a load under the nonce may have missed.
 fn a_writer_that_lapses_loses_its_place_and_the_nonce_becomes_the_askers_token(
     environment: &Environment,
 ) {
@@ -205,7 +205,7 @@ fn a_brief_place_does_not_cut_a_long_one_short(environment: &Environment) {
 fn the_end_of_a_write_ends_what_took_the_place_of_its_guard(environment: &Environment) {
     let position = Position::on(environment, "k");
     let writer = Token::random();
-    // Its guard lapsed, and somebody loads what was there before the commit, or has done so.
+    // Its guard lapsed. Another caller loads the record from before the commit, or has done so.
     position.guard(writer, LONG);
     assert!(position.renew(writer, BRIEF));
     wait_out(BRIEF);

@@ -35,7 +35,7 @@ fn who_looks_is_handed_the_record_and_gets_no_lease(environment: &Environment) {
     let answer = position.acquire(Token::random());
     assert_eq!(answer, Acquire::Record(record("first")));
     assert!(position.is_free());
-    // Also while somebody loads.
+    // Also while another caller loads.
     let token = position.leased();
     let answer = position.acquire(Token::random());
     assert_eq!(answer, Acquire::Record(record("first")));
@@ -68,7 +68,7 @@ fn a_fill_without_the_lease_is_refused_and_changes_nothing(environment: &Environ
     assert!(position.fill(token), "nobody else ends it");
 }
 
-/// The second of the two rules that everything rests on.
+/// The second of the two basic rules.
 fn whatever_makes_a_load_wrong_refuses_its_fill(environment: &Environment) {
     let endings: [Operation; 10] = [
         ("release", |position, token| {
@@ -159,7 +159,7 @@ fn a_renewed_lease_lasts_from_then_on(environment: &Environment) {
     let renew = || assert!(position.renew(token, BRIEF));
     lasts(BRIEF, renew, || !position.is_free());
 
-    // Again, where the machine was so slow that the first lease had lapsed.
+    // Repeated where a slow machine let the first lease lapse.
     let token = loop {
         let token = position.leased_for(BRIEF);
         if position.renew(token, LONG) {

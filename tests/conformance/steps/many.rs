@@ -184,7 +184,7 @@ fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(environm
     assert_eq!(again, Refresh::Taken);
 }
 
-/// More than any buffer between the two takes, in both directions.
+/// More than the buffers between client and server hold, in both directions.
 fn many_large_records_pass(environment: &Environment) {
     const COUNT: usize = 600;
     let spots: Vec<_> = (0..COUNT)
@@ -221,7 +221,7 @@ fn many_large_records_pass(environment: &Environment) {
     for (at, entry) in read.into_iter().enumerate() {
         assert!(entry.unwrap() == Entry::Record(large(at)), "{at}");
     }
-    // And handed over by those who ask.
+    // Acquire returns them too.
     let again = store.acquire_all(&questions, LONG).unwrap();
     for (at, answer) in again.into_iter().enumerate() {
         assert!(answer.unwrap() == Acquire::Record(large(at)), "{at}");

@@ -26,7 +26,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// So short that a test may wait for it.
 const BRIEF: Duration = Duration::from_millis(50);
 
-/// What somebody does, and its name.
+/// A step of another caller, and its name.
 type Operation = (&'static str, fn(&Position, Token));
 
 /// One record, and the steps that are about it.
@@ -77,7 +77,7 @@ impl Position {
         self.acquire_for(token, LONG, true)
     }
 
-    /// What somebody is told who asks under a new token.
+    /// The answer to a request with a new token.
     fn ask(&self) -> Acquire {
         let token = Token::random();
         let answer = self.acquire_for(token, LONG, false);
@@ -106,7 +106,7 @@ impl Position {
         self.fill_for(token, &record("filled"), LONG)
     }
 
-    /// Asks for the lease of a record that was seen to live on for `left`.
+    /// Asks for the lease of a record that had `left` to live when it was read.
     fn refresh(&self, token: Token, left: Duration) -> Refresh {
         let store = &self.store;
         store.refresh(&self.keys, token, LONG, left).unwrap()
@@ -192,17 +192,17 @@ fn entry(pairs: &[(&str, &str)]) -> Entry {
     Entry::Record(fields(pairs))
 }
 
-/// Sets fields, and takes others away.
+/// Sets some fields and removes others.
 fn diff(set: &[(&str, &str)], gone: &[&str]) -> Diff {
     let set = fields(set);
     let gone = gone.iter().map(|&name| name.into()).collect();
     Diff { set, gone }
 }
 
-/// Sees that what `start` began, to last for `ttl`, is there until then and not longer: to the millisecond, as far
-/// as it can be told from outside, so that no machine is too slow for it.
+/// Checks that the thing that `start` sets exists for `ttl` and no longer. It is exact to the
+/// millisecond, as far as a client can tell, so no machine is too slow for it.
 fn lasts(ttl: Duration, start: impl FnOnce(), mut is_there: impl FnMut() -> bool) {
-    // What the store rounds to, on both ends, and by how much its clock may run otherwise than ours.
+    // The store's rounding at both ends, and the difference between its clock and ours.
     const SLACK: Duration = Duration::from_millis(3);
     let before = Instant::now();
     start();
@@ -219,7 +219,7 @@ fn lasts(ttl: Duration, start: impl FnOnce(), mut is_there: impl FnMut() -> bool
     }
 }
 
-/// Lets what was to last for `ttl` lapse.
+/// Waits until a time of `ttl` has lapsed.
 fn wait_out(ttl: Duration) {
     thread::sleep(ttl + Duration::from_millis(5));
 }

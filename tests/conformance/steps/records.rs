@@ -1,10 +1,10 @@
-//! The record: what is kept of it, and for how long.
+//! The record: which fields are kept, and for how long.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
-/// A way to see whether a record is there, and its name.
+/// A way to find out whether there is a record, and its name.
 type Look = (&'static str, fn(&Position) -> bool);
 
 fn a_record_lasts_its_ttl_to_the_millisecond(environment: &Environment) {
@@ -59,7 +59,7 @@ fn the_ttl_tells_what_is_left(environment: &Environment) {
     assert_eq!(position.ttl(), TtlRemaining::NoSuchKey);
 }
 
-/// The longest that the settings of a cache admit.
+/// The longest TTL that the settings of a cache allow.
 fn ten_years_are_a_ttl(environment: &Environment) {
     let position = Position::on(environment, "k");
     let years = Duration::from_secs(10 * 366 * 24 * 60 * 60);
@@ -78,7 +78,7 @@ fn a_fill_replaces_the_whole_record_and_its_ttl(environment: &Environment) {
     position.put(&fields(&[("b", "3"), ("c", "4")]), LONG);
     wait_out(BRIEF);
     assert_eq!(position.read(), entry(&[("b", "3"), ("c", "4")]));
-    // That there is none is a record, too.
+    // A cached "no such record" is a record, too.
     let none = fields(&[("__cache_aside_not_found", "1")]);
     position.put(&none, LONG);
     assert_eq!(position.read(), Entry::Record(none));
@@ -207,7 +207,7 @@ fn a_record_of_twenty_thousand_fields_is_filled_and_changed(environment: &Enviro
     assert_eq!(position.read(), entry(&[("field 0", "new")]));
 }
 
-/// A hash as large as that has no order.
+/// A hash of this size has no order.
 fn sorted(entry: Entry) -> BTreeMap<Vec<u8>, Vec<u8>> {
     match entry {
         Entry::Record(fields) => fields.into_iter().collect(),
@@ -237,7 +237,7 @@ fn values_of_a_mebibyte_pass(environment: &Environment) {
     assert!(position.acquire(Token::random()) == Acquire::Record(large(2)));
 }
 
-/// Each step is atomic for whoever reads.
+/// Each step is atomic for a reader.
 fn a_reader_never_finds_a_gap_or_a_part_while_a_record_changes(environment: &Environment) {
     const CHANGES: u32 = 2_000;
     let position = Position::on(environment, "k");

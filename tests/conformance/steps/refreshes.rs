@@ -1,4 +1,4 @@
-//! Loading anew what is there: refresh, back off, expire.
+//! Reloading a cached record: refresh, back off, expire.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn a_refresh_gets_the_lease_and_the_record_stays(environment: &Environment) {
     assert!(position.is_free());
 }
 
-/// Else each of those who saw the old one would load, one after the other.
+/// Otherwise each reader of the old record would load, one after another.
 fn who_comes_after_a_refresh_is_handed_its_record(environment: &Environment) {
     let position = Position::on(environment, "k");
     position.put(&record("old"), LONG / 2);
@@ -103,7 +103,7 @@ fn an_expired_record_stays_for_so_long_and_not_longer(environment: &Environment)
         || position.is_there(),
     );
     assert!(!position.expire(BRIEF));
-    // It prolongs nothing.
+    // It does not extend the TTL.
     position.put(&record("brief"), LONG);
     assert!(position.expire(3 * LONG));
     assert!(position.left() <= LONG);

@@ -115,7 +115,7 @@ fn a_change_keeps_the_ttl_or_starts_it_anew(environment: &Environment) {
     }
 }
 
-/// What somebody does while the closure runs, with the lease or without one.
+/// A step of another caller while the closure runs, with or without a lease.
 fn an_update_is_overtaken_by_a_change_of_the_record(environment: &Environment) {
     let deeds: [Operation; 6] = [
         ("invalidate", |position, _| assert!(position.invalidate())),
@@ -168,12 +168,12 @@ fn an_update_is_overtaken_by_a_change_of_the_lease(environment: &Environment) {
     }
 }
 
-/// Sees that an update during which this happens does nothing.
+/// Checks that an update during which this happens does nothing.
 fn is_overtaken(position: &Position, name: &str, happens: impl Fn()) {
     let mut meanwhile = None;
     let updated = position.update_for(Some((3 * LONG).into()), |_| {
         happens();
-        // Nobody may ask for the lease now, which would be a change of its own.
+        // No request for the lease now: it would itself change something.
         meanwhile = Some((position.read(), position.ttl()));
         Some(diff(&[("version", "mine")], &[]))
     });
@@ -225,7 +225,7 @@ fn an_update_is_overtaken_where_its_record_or_a_lease_lapses(environment: &Envir
                 wait_out(ttl);
                 Some(diff(&[("version", "mine")], &[]))
             });
-            // Again, where the machine was so slow that it had lapsed before.
+            // Repeated where a slow machine let it lapse before.
             if in_time {
                 assert_eq!(updated, Update::Conflict);
                 break;

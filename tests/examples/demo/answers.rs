@@ -208,7 +208,7 @@ fn fifty_readers_of_an_unknown_id_cost_one_read_too() {
 }
 
 #[test]
-fn a_stampede_has_twenty_readers_unless_told_otherwise() {
+fn a_stampede_has_twenty_readers_by_default() {
     let (_redis, demo) = start();
     assert_eq!(demo.post("/stampede", "id=p-001").1["concurrency"], 20);
     for wrong in ["1", "201", "-2", "2.5", "many", ""] {

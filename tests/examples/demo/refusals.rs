@@ -73,7 +73,7 @@ fn a_malformed_request_is_400() {
 }
 
 #[test]
-fn a_wrong_method_is_405_and_told_the_right_one() {
+fn a_wrong_method_is_405_and_names_the_right_one() {
     let (_redis, demo) = start();
     for (method, path, allowed) in [
         ("POST", "/read?id=p-001", "GET, HEAD"),

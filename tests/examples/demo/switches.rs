@@ -19,7 +19,7 @@ fn switch(demo: &Demo, form: &str) -> Value {
 /// Waits until the near cache is in use.
 fn until_listening(demo: &Demo) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while demo.get("/stats").1["listening"] != 1 {
+    while demo.get("/stats").1["tracking_live"] != 1 {
         assert!(Instant::now() < deadline, "it does not listen");
         // Nothing tells what goes on in another process but asking it.
         thread::sleep(Duration::from_millis(5));

@@ -149,7 +149,7 @@ fn connections_that_the_server_closed_are_opened_again() {
 }
 
 #[test]
-fn scripts_that_the_server_forgot_are_told_again() {
+fn scripts_that_the_server_forgot_are_sent_again() {
     Row {
         fault: "`SCRIPT FLUSH`",
         wire: Wire::Direct,

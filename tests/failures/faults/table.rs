@@ -118,7 +118,7 @@ impl Row {
                 assert!(!why.contains(NAME), "a record's contents: {why}");
             }
             let most = self.within * requests(call) + ROOM;
-            assert!(seen.elapsed < most, "{call:?} elapsed {:?}", seen.elapsed);
+            assert!(seen.elapsed < most, "{call:?} took {:?}", seen.elapsed);
         }
     }
 

@@ -50,7 +50,7 @@ fn a_batch_of_hits_is_one_round_trip_and_one_with_misses_is_three() {
 }
 
 #[test]
-fn a_server_that_forgot_the_scripts_is_told_again() {
+fn a_server_that_forgot_the_scripts_gets_them_again() {
     let server = Server::start();
     let cache = server.cache();
     let flush = || {

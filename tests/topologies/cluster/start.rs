@@ -35,7 +35,7 @@ fn where_nobody_is_at_the_addresses_that_nodes_announce_build_says_whose_they_ar
 }
 
 #[test]
-fn a_wrong_password_is_told_though_another_node_is_away() {
+fn a_wrong_password_is_reported_though_another_node_is_away() {
     let cluster = Cluster::start(1, 0);
     let port = cluster.nodes[0].port();
     let url = format!("redis+cluster://me:wrong@127.0.0.1:1,127.0.0.1:{port}");

@@ -22,7 +22,7 @@ fn failure(url: &str) -> String {
 }
 
 #[test]
-fn a_name_that_no_sentinel_knows_is_told() {
+fn a_name_that_no_sentinel_knows_is_reported() {
     let set = SentinelSet::start();
     let ports = set.sentinels.iter().map(|sentinel| sentinel.port);
     let error = failure(&url_of(ports, "shoop"));
@@ -54,7 +54,7 @@ fn sentinels_that_do_not_answer_are_named_without_the_password() {
 }
 
 #[test]
-fn a_master_that_is_gone_is_told_with_its_address() {
+fn a_master_that_is_gone_is_reported_with_its_address() {
     let mut set = SentinelSet::start();
     set.servers[0].kill();
     let port = set.servers[0].port();
@@ -86,7 +86,7 @@ fn a_master_that_has_been_demoted_by_hand_is_not_used() {
 }
 
 #[test]
-fn a_server_that_is_no_sentinel_is_told() {
+fn a_server_that_is_no_sentinel_is_reported() {
     let server = Server::start_on_port();
     let error = failure(&url_of([server.port()].into_iter(), NAME));
     println!("{error}");
