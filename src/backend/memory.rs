@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::client::{BREAKER_THRESHOLD, PROBE_INTERVAL, StoreClient};
 use crate::store::{
     Store,
-    memory::{Audible, Bound, MemoryStore},
+    memory::{Bound, MemoryStore},
 };
 
 /// A store in this process, in the place of Redis: for programs that are one process, for tests of
@@ -49,7 +49,7 @@ impl Memory {
     }
 
     fn bounded(bound: Bound) -> Memory {
-        let store = Arc::new(Audible::new(MemoryStore::new(bound)));
+        let store = Arc::new(MemoryStore::new(bound));
         let client = StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
         Memory {
             client: Arc::new(client),

@@ -1,24 +1,19 @@
-//! Where connections come from: a server at an address, or whichever the sentinels say.
+//! Where connections lead: to a server at an address, or to the master that the sentinels name.
 
 use std::sync::Arc;
 
-use redis::{Client, Connection, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
+use redis::{Client, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 
 #[cfg(feature = "sentinel")]
 use super::sentinel::SentinelMaster;
 use super::{
-    connect::{Greeted, open_and_greet},
-    error::{AtServer, failure, hint, unopened},
+    error::{AtServer, failure, hint},
+    opened::{Opened, open_at},
     other_server::is_read_only,
-    server_epoch::{Opening, ServerEpoch},
-    server_identity::Role,
-    server_info::ServerInfo,
+    server_epoch::ServerEpoch,
     timeouts::Timeouts,
 };
-use crate::{
-    store::{Failure, FailureKind},
-    telemetry::trace,
-};
+use crate::store::Failure;
 
 /// A server to connect to.
 #[derive(Debug, Clone)]
@@ -35,16 +30,6 @@ enum Route {
     /// The sentinels say where.
     #[cfg(feature = "sentinel")]
     SentinelMaster(Arc<SentinelMaster>),
-}
-
-/// A new connection.
-pub(crate) struct Opened {
-    pub(crate) connection: Connection,
-    /// The current one when it was opened, unless it leads to a former server already.
-    pub(crate) epoch: u64,
-    /// What the server called itself.
-    pub(crate) role: Option<Role>,
-    pub(crate) greeting: Option<ServerInfo>,
 }
 
 impl From<Client> for Endpoint {
@@ -143,39 +128,4 @@ impl Endpoint {
             Route::SentinelMaster(sentinel_master) => sentinel_master.to_string(),
         }
     }
-}
-
-/// Opens a connection to the server at an address, greets it, and has that decide which server is
-/// the current one, if it is one to be taken.
-pub(crate) fn open_at(
-    (info, epoch, opening): (&ConnectionInfo, &ServerEpoch, Opening),
-    timeouts: Timeouts,
-    protocol: Option<ProtocolVersion>,
-    take: impl FnOnce(Option<Role>) -> Result<(), Failure>,
-) -> Result<Opened, Failure> {
-    let opened = open_and_greet(info, timeouts, protocol, epoch.asks_for_run_id());
-    let (connection, greeted) = opened.map_err(|error| unopened(error, timeouts.connect))?;
-    let Greeted {
-        greeting,
-        identity,
-        denies_run_id,
-    } = greeted;
-    if denies_run_id {
-        epoch.run_id_is_denied();
-    }
-    let role = identity.role;
-    take(role)?;
-    let in_turn = |error| Failure::new(FailureKind::Unavailable, error);
-    let before = epoch.current();
-    let epoch = epoch.admit(opening, identity).map_err(in_turn)?;
-    if epoch > before {
-        let address = info.addr();
-        trace::info!("{address} leads to another server now; connections to the former are closed");
-    }
-    Ok(Opened {
-        connection,
-        epoch,
-        role,
-        greeting,
-    })
 }

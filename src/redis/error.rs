@@ -7,7 +7,10 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use redis::{ConnectionAddr, ErrorKind, RedisError, ServerErrorKind};
 
-use super::redact::without_arguments;
+use super::{
+    invalid_reply::{InvalidReply, is_invalid_reply},
+    redact::without_arguments,
+};
 use crate::{
     error::Cause,
     store::{Failure, FailureKind},
@@ -227,35 +230,6 @@ impl StdError for Timeout {
         self.cause.as_ref().map(|cause| cause as _)
     }
 }
-
-/// What came back is no answer to what was asked. Keeps no cause: redis-rs quotes the reply in its own, and for all
-/// we know that is a record.
-#[derive(Debug)]
-struct InvalidReply;
-
-fn is_invalid_reply(error: &RedisError) -> bool {
-    let is_unreadable = matches!(
-        error.kind(),
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType
-    );
-    is_unreadable || redirects_nowhere(error)
-}
-
-#[cfg(feature = "cluster")]
-use super::cluster::redirect::redirects_nowhere;
-
-#[cfg(not(feature = "cluster"))]
-fn redirects_nowhere(_: &RedisError) -> bool {
-    false
-}
-
-impl fmt::Display for InvalidReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer makes no sense; is that a Redis server?")
-    }
-}
-
-impl StdError for InvalidReply {}
 
 /// All connections were in use, or none could be opened.
 #[derive(Debug)]

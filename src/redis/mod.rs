@@ -7,7 +7,11 @@ pub(crate) mod connect;
 pub(crate) mod connect_threads;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+pub(crate) mod invalid_reply;
 pub(crate) mod moved_address;
+#[cfg(feature = "cluster")]
+pub(crate) mod node_address;
+pub(crate) mod opened;
 pub(crate) mod other_server;
 pub(crate) mod pipeline;
 pub(crate) mod pool;
@@ -20,9 +24,12 @@ pub(crate) mod server_epoch;
 pub(crate) mod server_identity;
 pub(crate) mod server_info;
 pub(crate) mod single;
+#[cfg(feature = "cluster")]
+pub(crate) mod slot;
 pub(crate) mod timeouts;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod tracking;
 pub(crate) mod unsupported_server;
 pub(crate) mod url;
+pub(crate) mod version;

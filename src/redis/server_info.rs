@@ -1,8 +1,7 @@
-//! Who a server is, in its own words: what it answers to `HELLO` and `INFO`; and what follows for a
-//! cache.
+//! What a server answers to `HELLO` and `INFO`, and whether a cache can use that server.
 //!
-//! `HELLO` is allowed to every user, whatever an ACL says, and is there from Redis 6.0 on. It tells
-//! everything but the `run_id`, which `INFO` does. Pure: sends nothing.
+//! Every user may send `HELLO`, whatever an ACL says; Redis has it from 6.0 on. It tells
+//! everything but the `run_id`, which `INFO` tells. Pure: sends nothing.
 
 use std::fmt;
 
@@ -11,35 +10,10 @@ use redis::{Cmd, ProtocolVersion, Value, cmd};
 use super::{
     server_identity::{Role, ServerIdentity},
     unsupported_server::UnsupportedServer,
+    version::{OLDEST, Version},
 };
 
-/// The oldest Redis on which every promise holds: before, `EXEC` doesn't mind that a watched record has lapsed, and an
-/// update of one would leave a part of it, without a TTL.
-pub(crate) const OLDEST: Version = Version(6, 0, 9);
-
-/// In the order of their age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Version(u32, u32, u32);
-
-impl Version {
-    /// Of `7.4.0-v1`, what is a number. What says nothing of a patch is its first.
-    fn parse(text: &str) -> Option<Version> {
-        let mut parts = text.splitn(3, '.').map(|part| {
-            let end = part.find(|c: char| !c.is_ascii_digit());
-            part[..end.unwrap_or(part.len())].parse().ok()
-        });
-        let (major, minor) = (parts.next()??, parts.next()??);
-        Some(Version(major, minor, parts.next().flatten().unwrap_or(0)))
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
-
-/// What a server says of itself. What it doesn't say is taken for well.
+/// What a server says of itself. What it leaves out counts as acceptable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
     /// `redis`, `valkey`, or another's.
@@ -209,7 +183,7 @@ mod tests {
         for reply in [Value::Array(list), Value::Map(pairs.to_vec())] {
             let greeting = ServerInfo::of_hello(&reply).unwrap();
             assert_eq!(greeting.name, "redis");
-            assert_eq!(greeting.version, Some(Version(7, 0, 15)));
+            assert_eq!(greeting.version, Version::parse("7.0.15"));
             assert_eq!(greeting.unsupported(ServerMode::Single), None);
             assert_eq!(greeting.identity().role, Some(Role::Master));
         }
@@ -222,7 +196,7 @@ mod tests {
         let greeting = ServerInfo::of_info(&info).unwrap();
         assert_eq!(
             greeting.unsupported(ServerMode::Single),
-            Some(UnsupportedServer::TooOld(Version(5, 0, 6)))
+            Version::parse("5.0.6").map(UnsupportedServer::TooOld)
         );
         assert_eq!(greeting.identity().role, Some(Role::Replica));
         assert_eq!(ServerInfo::of_info(&Value::Okay), None);

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use super::server_info::{OLDEST, Version};
+use super::version::{OLDEST, Version};
 
 /// Why there can be no cache on a server, and what to do.
 #[derive(Debug, PartialEq, Eq)]

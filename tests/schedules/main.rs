@@ -6,7 +6,7 @@
 //! which `shuttle` reports as a deadlock.
 
 #[expect(dead_code, reason = "the store uses the rest")]
-#[path = "../../src/redis/request_batcher.rs"]
+#[path = "../../src/redis/request_batcher/mod.rs"]
 mod request_batcher;
 #[expect(dead_code, reason = "the read path uses the rest")]
 #[path = "../../src/engine/single_flight.rs"]

@@ -15,7 +15,6 @@ pub(crate) mod migrating;
 pub(crate) mod node;
 pub(crate) mod parallel;
 pub(crate) mod redirect;
-pub(crate) mod slot;
 pub(crate) mod slot_map;
 pub(crate) mod slots;
 pub(crate) mod topology;

@@ -13,12 +13,13 @@ use redis::{
     Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value, cmd,
 };
 
-use super::slots::{NodeAddress, Range, ranges};
+use super::slots::{Range, ranges};
 use crate::{
     redis::{
         connect::elsewhere,
         endpoint::Endpoint,
         error::{AtServer, Timeout},
+        node_address::NodeAddress,
         pool::RetryPolicy,
         script::nonsense,
         single::RedisStore,

@@ -4,8 +4,10 @@ use std::{error::Error as StdError, fmt};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::slots::{NodeAddress, Slot, host_and_port};
-use crate::store::{Failure, FailureKind};
+use crate::{
+    redis::{node_address::NodeAddress, slot::Slot},
+    store::{Failure, FailureKind},
+};
 
 pub(super) enum Redirect {
     /// The slot is another node's.
@@ -35,16 +37,6 @@ impl Redirect {
             _ => None,
         }
     }
-}
-
-/// Whether it is a redirection to a slot or an address that there can't be. Then it is an invalid reply.
-pub(crate) fn redirects_nowhere(error: &RedisError) -> bool {
-    let ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) = error.kind() else {
-        return false;
-    };
-    let target = error.redirect_node();
-    target
-        .is_none_or(|(address, slot)| Slot::new(slot).is_none() || host_and_port(address).is_none())
 }
 
 /// A slot is being moved. Both keys of a record are in it, and a cluster does nothing with two keys of which one may be there

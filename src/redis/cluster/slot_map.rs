@@ -4,11 +4,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    node::Node,
-    slots::{NodeAddress, Range, SLOTS, Slot},
+use super::{node::Node, slots::Range};
+use crate::{
+    redis::{
+        node_address::NodeAddress,
+        slot::{SLOTS, Slot},
+    },
+    store::Failure,
 };
-use crate::store::Failure;
 
 /// No node is known for a slot.
 const NOBODY: u16 = u16::MAX;

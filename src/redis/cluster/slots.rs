@@ -8,47 +8,14 @@ use std::collections::HashMap;
 use crc16::{State, XMODEM};
 use redis::Value;
 
-pub(super) use super::slot::{SLOTS, Slot};
-use crate::store::keys::hashed;
+use crate::{
+    redis::{node_address::NodeAddress, slot::Slot},
+    store::keys::hashed,
+};
 
 /// The slot of a key.
 pub(super) fn slot_of(key: &str) -> Slot {
     Slot::of_hash(State::<XMODEM>::calculate(hashed(key).as_bytes()))
-}
-
-/// Where a node listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct NodeAddress {
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl NodeAddress {
-    /// From `host:port`, as redirections have it.
-    pub(super) fn parse(text: &str, reported_by: &NodeAddress) -> Option<NodeAddress> {
-        let (host, port) = host_and_port(text)?;
-        Some(NodeAddress::of(host, port, reported_by))
-    }
-
-    /// Of a node that doesn't know its own address, would not tell, or has no name where it is to have one: the host of the node
-    /// that said so.
-    fn of(host: &str, port: u16, reported_by: &NodeAddress) -> NodeAddress {
-        let is_known = !["", "?"].contains(&host);
-        let host = if is_known { host } else { &reported_by.host };
-        let host = host.to_owned();
-        NodeAddress { host, port }
-    }
-}
-
-pub(super) fn host_and_port(text: &str) -> Option<(&str, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    Some((host, port.parse().ok()?))
-}
-
-impl std::fmt::Display for NodeAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
 }
 
 /// Slots, from the first to the last, their master, and its replicas.

@@ -21,11 +21,11 @@ use super::{
     node::{Node, NodeConfig, address_of, client_of, slots_by},
     parallel::in_parallel,
     slot_map::SlotMap,
-    slots::{NodeAddress, Range, Slot},
+    slots::Range,
     tracking::ClusterSubscription,
 };
 use crate::{
-    redis::{endpoint::Endpoint, error},
+    redis::{endpoint::Endpoint, error, node_address::NodeAddress, slot::Slot},
     store::{Failure, FailureKind, token::Token},
     telemetry::trace,
     util::retry::RetryWorker,

@@ -23,13 +23,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    node::Node,
-    slot_map::SlotMap,
-    slots::{NodeAddress, slot_of},
-};
+use super::{node::Node, slot_map::SlotMap, slots::slot_of};
 use crate::{
-    redis::tracking::{self, Task},
+    redis::{
+        node_address::NodeAddress,
+        tracking::{self, Task},
+    },
     store::{ChangeListener, Subscription, tracking::SharedListener},
 };
 

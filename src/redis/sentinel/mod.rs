@@ -34,7 +34,7 @@ use self::{
 };
 use super::{
     connect::elsewhere,
-    endpoint::{Opened, open_at},
+    opened::{Opened, open_at},
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     timeouts::Timeouts,

@@ -2,19 +2,15 @@
 //!
 //! A server closes the connection in the middle of a value that is longer than its
 //! `proto-max-bulk-len`; a managed service or a proxy may have a limit of its own. To the client
-//! that reads like a lost server. This file tells the two apart, so that such a record opens no
-//! breaker, and is not sent again and again: each time costs the pool its connections. The limit
-//! itself cannot be asked for, since a cache may be denied `CONFIG`.
+//! that looks like a lost server. This file tells the two apart, so that such a record opens no
+//! breaker, and is not sent again and again: each attempt costs the pool its connections. The
+//! cache cannot ask for the limit itself, because an ACL may deny it `CONFIG`.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::fmt;
 
-use parking_lot::Mutex;
 use redis::{Connection, RedisError, RedisResult};
 
-use super::store::RedisStore;
+use super::{refused_length::ALWAYS_TAKEN, store::RedisStore};
 use crate::{
     record::fields::Fields,
     redis::{
@@ -25,31 +21,6 @@ use crate::{
         BatchResult, Completion, CompletionKind, Failure, FailureKind, Store, batch::one_by_one,
     },
 };
-
-/// No server takes less: the smallest `proto-max-bulk-len` that Redis accepts.
-const ALWAYS_TAKEN: usize = 1 << 20;
-
-/// How long a refusal is remembered. The limit can be raised at any time, and one connection a
-/// minute costs little.
-const REMEMBERED: Duration = Duration::from_secs(60);
-
-/// The length of the shortest value of late at which the server hung up, and when that was.
-#[derive(Debug, Default)]
-pub(super) struct RefusedLength(Mutex<Option<(usize, Instant)>>);
-
-impl RefusedLength {
-    fn is_reached(&self, length: usize) -> bool {
-        let refused = *self.0.lock();
-        refused.is_some_and(|(refused, at)| length >= refused && at.elapsed() < REMEMBERED)
-    }
-
-    fn note(&self, length: usize) {
-        // A sum of short values says nothing about the length of one.
-        if length > ALWAYS_TAKEN && !self.is_reached(length) {
-            *self.0.lock() = Some((length, Instant::now()));
-        }
-    }
-}
 
 fn bytes(record: &Fields) -> usize {
     record
@@ -155,22 +126,3 @@ impl fmt::Display for TooLarge {
 }
 
 impl std::error::Error for TooLarge {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shortest_refused_length_is_remembered_and_short_values_never_are() {
-        let refused = RefusedLength::default();
-        assert!(!refused.is_reached(usize::MAX));
-        refused.note(ALWAYS_TAKEN);
-        assert!(!refused.is_reached(usize::MAX));
-        refused.note(3 * ALWAYS_TAKEN);
-        refused.note(4 * ALWAYS_TAKEN);
-        assert!(refused.is_reached(3 * ALWAYS_TAKEN));
-        assert!(!refused.is_reached(3 * ALWAYS_TAKEN - 1));
-        refused.note(2 * ALWAYS_TAKEN);
-        assert!(refused.is_reached(2 * ALWAYS_TAKEN));
-    }
-}

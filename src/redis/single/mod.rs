@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod large_records;
 pub(crate) mod many;
+pub(crate) mod refused_length;
 pub(crate) mod requests;
 pub(crate) mod scan;
 pub(crate) mod shared_requests;

@@ -2,7 +2,7 @@
 
 use redis::{Connection, RedisError, RedisResult};
 
-use super::{large_records::RefusedLength, requests::CombiningQueues};
+use super::{refused_length::RefusedLength, requests::CombiningQueues};
 use crate::{
     redis::{
         endpoint::Endpoint,

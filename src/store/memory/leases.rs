@@ -1,17 +1,20 @@
-//! Leases and guards in this process.
+//! Leases and guards in this process: what each step of the protocol makes of a lease key.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
-use crate::store::token::Token;
+use crate::store::{Acquire, token::Token};
 
-/// Below this many, looking for lapsed ones costs more than they take up.
+/// Below this many, a sweep of lapsed ones costs more than the room they take.
 const LEAST_SWEEP: usize = 64;
 
 /// The leases and guards of some keys.
 #[derive(Default)]
 pub(super) struct Leases {
     held: HashMap<String, Held>,
-    /// At so many, those that lapsed are looked for.
+    /// At this many, lapsed ones are swept.
     sweep_at: usize,
 }
 
@@ -27,7 +30,7 @@ pub(super) enum Held {
         nonce: Token,
         writers: Vec<(Token, Instant)>,
     },
-    /// No lease: a refresh failed, and is not to be tried again before this.
+    /// No lease: a refresh failed, and must not be tried again before this.
     BackOff {
         until: Instant,
     },
@@ -43,7 +46,7 @@ impl Leases {
         self.held.get_mut(lease)
     }
 
-    pub(super) fn put(&mut self, lease: &str, held: Held) {
+    fn put(&mut self, lease: &str, held: Held) {
         if self.held.len() >= self.sweep_at.max(LEAST_SWEEP) {
             let now = Instant::now();
             self.held.retain(|_, held| !held.is_over(now));
@@ -53,12 +56,83 @@ impl Leases {
     }
 
     /// Whether the lease is held under this token.
-    pub(super) fn is_leased(&mut self, lease: &str, ours: Token) -> bool {
+    fn is_leased(&mut self, lease: &str, ours: Token) -> bool {
         matches!(self.live(lease), Some(Held::Lease { token, .. }) if *token == ours)
     }
 
-    /// Ends a lease. A guard stays, for its writers have not removed, under another nonce: who comes after this
-    /// shares no load from before it.
+    pub(super) fn acquire(&mut self, lease: &str, token: Token, ttl: Duration) -> Acquire {
+        let now = Instant::now();
+        match self.live(lease) {
+            // A caller that asks here has no record to fall back on.
+            None | Some(Held::BackOff { .. }) => {
+                let until = now + ttl;
+                self.put(lease, Held::Lease { token, until });
+                Acquire::Acquired
+            }
+            Some(Held::Lease { token, until }) => Acquire::Held {
+                by: Some(*token),
+                left: until.saturating_duration_since(now),
+            },
+            Some(Held::Guard { nonce, writers }) => {
+                let before = writers.len();
+                writers.retain(|(_, until)| *until > now);
+                if writers.len() < before {
+                    // A writer died, perhaps after its commit. A load under the old nonce may have
+                    // missed that commit.
+                    *nonce = token;
+                }
+                Acquire::Guarded { nonce: *nonce }
+            }
+        }
+    }
+
+    /// Takes the lease key if it is free. False: it is not.
+    pub(super) fn take(&mut self, lease: &str, token: Token, ttl: Duration) -> bool {
+        let is_free = self.live(lease).is_none();
+        if is_free {
+            let until = Instant::now() + ttl;
+            self.put(lease, Held::Lease { token, until });
+        }
+        is_free
+    }
+
+    /// Removes the lease. False: this token did not hold it.
+    pub(super) fn release(&mut self, lease: &str, token: Token) -> bool {
+        let is_ours = self.is_leased(lease, token);
+        if is_ours {
+            self.held.remove(lease);
+        }
+        is_ours
+    }
+
+    /// Replaces the lease by a back-off. False: this token did not hold it.
+    pub(super) fn back_off(&mut self, lease: &str, token: Token, pause: Duration) -> bool {
+        let is_ours = self.is_leased(lease, token);
+        if is_ours {
+            let until = Instant::now() + pause;
+            self.put(lease, Held::BackOff { until });
+        }
+        is_ours
+    }
+
+    /// Extends the lease, or the writer's place in the guard. False: this token has neither.
+    pub(super) fn renew(&mut self, lease: &str, ours: Token, ttl: Duration) -> bool {
+        let end = match self.live(lease) {
+            Some(Held::Lease { token, until }) if *token == ours => Some(until),
+            Some(Held::Guard { writers, .. }) => writers
+                .iter_mut()
+                .find_map(|(writer, until)| (*writer == ours).then_some(until)),
+            _ => None,
+        };
+        let is_ours = end.is_some();
+        if let Some(end) = end {
+            *end = Instant::now() + ttl;
+        }
+        is_ours
+    }
+
+    /// Ends a lease. A guard stays, because its writers have not ended, under a new nonce: a
+    /// lookup that starts later shares no load that began earlier.
     pub(super) fn end(&mut self, lease: &str) {
         match self.live(lease) {
             Some(Held::Guard { nonce, .. }) => *nonce = Token::random(),
@@ -67,13 +141,33 @@ impl Leases {
         }
     }
 
-    /// The lease keys, also of those whose time is over.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.held.keys().map(String::as_str)
+    /// Gives a writer a place in the guard, under a new nonce. Ends a lease.
+    pub(super) fn guard(&mut self, lease: &str, writer: Token, ttl: Duration) {
+        let place = (writer, Instant::now() + ttl);
+        let new = Token::random();
+        if let Some(Held::Guard { nonce, writers }) = self.live(lease) {
+            *nonce = new;
+            writers.retain(|(other, _)| *other != writer);
+            writers.push(place);
+        } else {
+            let (nonce, writers) = (new, vec![place]);
+            self.put(lease, Held::Guard { nonce, writers });
+        }
     }
 
-    pub(super) fn remove(&mut self, lease: &str) {
-        self.held.remove(lease);
+    /// Takes the writer's place in the guard away. Also ends a lease, which may have taken the
+    /// place of a lapsed guard.
+    pub(super) fn unguard(&mut self, lease: &str, writer: Token) {
+        if let Some(Held::Guard { writers, .. }) = self.live(lease) {
+            writers.retain(|(other, _)| *other != writer);
+        }
+        // A guard without a writer is over.
+        self.end(lease);
+    }
+
+    /// The lease keys, also those whose time is over.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.held.keys().map(String::as_str)
     }
 }
 

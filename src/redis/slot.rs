@@ -1,29 +1,29 @@
-//! The number of a slot. A server can say any number; what is one of these exists.
+//! The number of a slot. A server can say any number; a [`Slot`] is one that exists.
 
 use std::fmt;
 
 /// How many slots a cluster has.
-pub(super) const SLOTS: u16 = 16_384;
+pub(crate) const SLOTS: u16 = 16_384;
 
 /// A number below [`SLOTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Slot(u16);
+pub(crate) struct Slot(u16);
 
 impl Slot {
     /// `None`: no cluster has this slot.
-    pub(super) fn new(number: u16) -> Option<Slot> {
+    pub(crate) fn new(number: u16) -> Option<Slot> {
         (number < SLOTS).then_some(Slot(number))
     }
 
-    pub(super) fn of_hash(hash: u16) -> Slot {
+    pub(crate) fn of_hash(hash: u16) -> Slot {
         Slot(hash % SLOTS)
     }
 
-    pub(super) fn parse(text: &str) -> Option<Slot> {
+    pub(crate) fn parse(text: &str) -> Option<Slot> {
         Slot::new(text.parse().ok()?)
     }
 
-    pub(super) fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
 }

@@ -1,0 +1,132 @@
+use super::*;
+
+const LONG: Duration = Duration::from_secs(600);
+
+struct Both {
+    near: Near<u32>,
+    liveness: StreamLiveness,
+}
+
+fn both(capacity: usize, longest: Duration) -> Both {
+    let liveness = StreamLiveness::new();
+    liveness.confirm(Instant::now() + LONG);
+    let near = Near::new(capacity, longest);
+    Both { near, liveness }
+}
+
+impl Both {
+    fn find(&self, id: &str) -> Result<u32, Option<Placeholder<'_, u32>>> {
+        let found = self.near.find(&self.liveness, id, Instant::now());
+        found.map(|record| *record.expect("a record"))
+    }
+
+    fn placeholder(&self, id: &str) -> Option<Placeholder<'_, u32>> {
+        match self.find(id) {
+            Ok(there) => panic!("{there} is there"),
+            Err(placeholder) => placeholder,
+        }
+    }
+
+    fn put(&self, id: &str, record: u32) {
+        let placeholder = self.placeholder(id).expect("a free placeholder");
+        placeholder.fill(Some(Arc::new(record)), LONG);
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.find(id).is_ok()
+    }
+}
+
+/// Reader: placeholder, read (old) — writer: evict — reader: fill.
+#[test]
+fn what_was_read_before_an_eviction_does_not_enter_after_it() {
+    let both = both(100, LONG);
+    let placeholder = both.placeholder("k").unwrap();
+    both.near.evict("k");
+    placeholder.fill(Some(Arc::new(1)), LONG);
+    assert!(!both.has("k"));
+    // Nor into the placeholder of one who reads after it.
+    let old = both.placeholder("k").unwrap();
+    both.near.evict("k");
+    let new = both.placeholder("k").unwrap();
+    old.fill(Some(Arc::new(1)), LONG);
+    assert!(!both.has("k"));
+    new.fill(Some(Arc::new(2)), LONG);
+    assert_eq!(both.find("k").ok(), Some(2));
+}
+
+/// Reader: placeholder, read (old) — lost, and liveness again, and what changed in between was not heard — reader: fill.
+#[test]
+fn what_was_read_before_a_loss_is_not_used_after_it() {
+    let both = both(100, LONG);
+    both.put("there", 1);
+    let placeholder = both.placeholder("k").unwrap();
+    both.liveness.disconnect();
+    assert!(!both.has("there"));
+    both.liveness.confirm(Instant::now() + LONG);
+    placeholder.fill(Some(Arc::new(1)), LONG);
+    assert!(!both.has("k") && !both.has("there"));
+    // And its reservation is free.
+    both.put("k", 2);
+    both.put("there", 2);
+    assert!(both.has("k") && both.has("there"));
+}
+
+/// The same, where the store was emptied, and placeholders and entries with it.
+#[test]
+fn what_was_read_before_everything_went_is_not_used_after_it() {
+    let both = both(100, LONG);
+    let placeholder = both.placeholder("k").unwrap();
+    both.liveness.start_epoch();
+    both.near.clear();
+    placeholder.fill(Some(Arc::new(1)), LONG);
+    assert!(!both.has("k"));
+    both.put("k", 2);
+    assert!(both.has("k"));
+}
+
+#[test]
+fn there_is_no_seat_while_nothing_is_heard() {
+    let both = both(100, LONG);
+    both.liveness.disconnect();
+    assert!(both.placeholder("k").is_none());
+    both.liveness.confirm(Instant::now());
+    assert!(both.placeholder("k").is_none(), "that is over already");
+}
+
+#[test]
+fn a_second_reader_gets_no_seat_and_a_seat_that_is_left_is_free() {
+    let both = both(100, LONG);
+    let placeholder = both.placeholder("k");
+    assert!(both.placeholder("k").is_none());
+    drop(placeholder);
+    assert!(both.placeholder("k").is_some());
+}
+
+#[test]
+fn an_entry_ends_with_what_was_left_of_its_time_and_after_the_longest_at_the_latest() {
+    let both = both(100, Duration::from_secs(5));
+    let began = Instant::now();
+    for (id, left) in [("brief", Duration::from_secs(1)), ("long", LONG)] {
+        let placeholder = both.near.find(&both.liveness, id, began).err().flatten();
+        placeholder.unwrap().fill(Some(Arc::new(1)), left);
+    }
+    let has = |id, after| {
+        let at = began + Duration::from_millis(after);
+        both.near.find(&both.liveness, id, at).is_ok()
+    };
+    assert!(has("brief", 999) && !has("brief", 1000));
+    assert!(has("long", 4999) && !has("long", 5000));
+}
+
+#[test]
+fn it_holds_no_more_than_its_capacity_and_goes_on_taking() {
+    for capacity in [1, 10, 5000] {
+        let both = both(capacity, LONG);
+        for id in 0..3 * capacity {
+            both.put(&id.to_string(), 1);
+        }
+        assert!(both.near.kept.len() <= capacity);
+        assert!(both.near.kept.len() > capacity / 2);
+    }
+}

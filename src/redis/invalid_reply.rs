@@ -1,0 +1,47 @@
+//! Replies that no Redis server gives to what was asked.
+
+use std::{error::Error as StdError, fmt};
+
+#[cfg(feature = "cluster")]
+use redis::ServerErrorKind;
+use redis::{ErrorKind, RedisError};
+
+#[cfg(feature = "cluster")]
+use super::{node_address::host_and_port, slot::Slot};
+
+/// The reply does not answer the request. Keeps no cause: redis-rs quotes the reply in its error,
+/// and the reply may contain a record.
+#[derive(Debug)]
+pub(crate) struct InvalidReply;
+
+impl fmt::Display for InvalidReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer makes no sense; is that a Redis server?")
+    }
+}
+
+impl StdError for InvalidReply {}
+
+pub(crate) fn is_invalid_reply(error: &RedisError) -> bool {
+    let is_unreadable = matches!(
+        error.kind(),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType
+    );
+    is_unreadable || redirects_nowhere(error)
+}
+
+/// Whether it redirects to a slot or to an address that cannot exist.
+#[cfg(feature = "cluster")]
+fn redirects_nowhere(error: &RedisError) -> bool {
+    let ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) = error.kind() else {
+        return false;
+    };
+    let target = error.redirect_node();
+    target
+        .is_none_or(|(address, slot)| Slot::new(slot).is_none() || host_and_port(address).is_none())
+}
+
+#[cfg(not(feature = "cluster"))]
+fn redirects_nowhere(_: &RedisError) -> bool {
+    false
+}

@@ -1,0 +1,38 @@
+//! The address of a node of a cluster, as other nodes report it.
+
+use std::fmt;
+
+/// Where a node of a cluster listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeAddress {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl NodeAddress {
+    /// From `host:port`, as in a redirection.
+    pub(crate) fn parse(text: &str, reported_by: &NodeAddress) -> Option<NodeAddress> {
+        let (host, port) = host_and_port(text)?;
+        Some(NodeAddress::of(host, port, reported_by))
+    }
+
+    /// A node may not know its own address, not tell it, or have no name although the cluster
+    /// uses names. Then the host is that of the node that reported it.
+    pub(crate) fn of(host: &str, port: u16, reported_by: &NodeAddress) -> NodeAddress {
+        let is_known = !["", "?"].contains(&host);
+        let host = if is_known { host } else { &reported_by.host };
+        let host = host.to_owned();
+        NodeAddress { host, port }
+    }
+}
+
+pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    Some((host, port.parse().ok()?))
+}
+
+impl fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}

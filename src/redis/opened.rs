@@ -1,0 +1,64 @@
+//! A new connection to a server, with what is known of that server.
+//!
+//! Below `endpoint.rs` and `sentinel/`, which both open connections: the first to a fixed address,
+//! the second to the address that the sentinels name.
+
+use redis::{Connection, ConnectionInfo, ProtocolVersion};
+
+use super::{
+    connect::{Greeted, open_and_greet},
+    error::unopened,
+    server_epoch::{Opening, ServerEpoch},
+    server_identity::Role,
+    server_info::ServerInfo,
+    timeouts::Timeouts,
+};
+use crate::{
+    store::{Failure, FailureKind},
+    telemetry::trace,
+};
+
+/// A new connection.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    /// The epoch in which it was opened. An older one if it already leads to a former server.
+    pub(crate) epoch: u64,
+    /// What the server called itself.
+    pub(crate) role: Option<Role>,
+    pub(crate) greeting: Option<ServerInfo>,
+}
+
+/// Opens a connection to the server at an address and greets the server. If `take` accepts its
+/// role, the greeting decides which server is the current one.
+pub(crate) fn open_at(
+    (info, epoch, opening): (&ConnectionInfo, &ServerEpoch, Opening),
+    timeouts: Timeouts,
+    protocol: Option<ProtocolVersion>,
+    take: impl FnOnce(Option<Role>) -> Result<(), Failure>,
+) -> Result<Opened, Failure> {
+    let opened = open_and_greet(info, timeouts, protocol, epoch.asks_for_run_id());
+    let (connection, greeted) = opened.map_err(|error| unopened(error, timeouts.connect))?;
+    let Greeted {
+        greeting,
+        identity,
+        denies_run_id,
+    } = greeted;
+    if denies_run_id {
+        epoch.run_id_is_denied();
+    }
+    let role = identity.role;
+    take(role)?;
+    let in_turn = |error| Failure::new(FailureKind::Unavailable, error);
+    let before = epoch.current();
+    let epoch = epoch.admit(opening, identity).map_err(in_turn)?;
+    if epoch > before {
+        let address = info.addr();
+        trace::info!("{address} leads to another server now; connections to the former are closed");
+    }
+    Ok(Opened {
+        connection,
+        epoch,
+        role,
+        greeting,
+    })
+}

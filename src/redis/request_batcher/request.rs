@@ -1,0 +1,84 @@
+//! One queued request, and what its caller waits for.
+
+use std::{mem, sync::Arc};
+
+use crate::util::sync::{Condvar, Instant, Mutex};
+
+/// How long a caller waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    /// For its request to be sent.
+    pub(crate) to_be_sent: Instant,
+    /// For the reply.
+    pub(crate) to_be_answered: Instant,
+}
+
+/// A request whose caller waits.
+#[derive(Debug)]
+pub(super) struct QueuedRequest<Q, A> {
+    pub(super) question: Q,
+    pub(super) state: Mutex<RequestState<A>>,
+    /// Notified, under no lock, when the state becomes called, answered or lost.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+pub(super) enum RequestState<A> {
+    /// In the queue.
+    Waiting,
+    /// A combiner has taken the request.
+    Taken,
+    /// The caller is the next combiner.
+    Called,
+    Answered(A),
+    /// Its combiner got no reply for it.
+    Lost,
+    /// The caller's time was over: nobody waits any more.
+    Left,
+}
+
+impl<Q, A> QueuedRequest<Q, A> {
+    pub(super) fn new(question: Q, state: RequestState<A>) -> Arc<QueuedRequest<Q, A>> {
+        Arc::new(QueuedRequest {
+            question,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Waits until the state is final, or a deadline has passed.
+    pub(super) fn wait(&self, deadlines: Deadlines) -> RequestState<A> {
+        let mut state = self.state.lock();
+        loop {
+            let until = match &*state {
+                RequestState::Waiting => deadlines.to_be_sent,
+                RequestState::Taken => deadlines.to_be_answered,
+                RequestState::Called => return RequestState::Called,
+                // Each change of the state checks for `Left` first, under this lock.
+                _ => return mem::replace(&mut *state, RequestState::Left),
+            };
+            if Instant::now() >= until {
+                return mem::replace(&mut *state, RequestState::Left);
+            }
+            state = self.changed.wait_until(state, until);
+        }
+    }
+
+    /// Changes the state. False: the caller waits no longer.
+    pub(super) fn change(&self, to: RequestState<A>) -> bool {
+        let is_news = !matches!(to, RequestState::Taken);
+        {
+            let mut state = self.state.lock();
+            if matches!(*state, RequestState::Left) {
+                return false;
+            }
+            *state = to;
+        }
+        // No wake-up is lost: the caller read the state under its lock, and the wait that released
+        // the lock is what is notified here.
+        if is_news {
+            self.changed.notify_all();
+        }
+        true
+    }
+}

@@ -1,0 +1,236 @@
+//! The steps of the protocol on the store in this process.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{MemoryStore, hash, listeners::Changed};
+use crate::{
+    record::fields::Fields,
+    store::{
+        Acquire, Change, ChangeListener, Cursor, Diff, Entry, Failure, KeyKind, NewTtl, Refresh,
+        ScanPage, Store, Subscription, TtlRemaining, Update, keys::Keys, token::Token,
+    },
+    util::limits::LONGEST,
+};
+
+impl Store for MemoryStore {
+    fn read(&self, data: &str) -> Result<Entry, Failure> {
+        let stored = self.records.live(data);
+        Ok(stored.map_or(Entry::Absent, |stored| Entry::Record(stored.fields.clone())))
+    }
+
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        let stored = self.records.live(data);
+        Ok(
+            stored.map_or((Entry::Absent, TtlRemaining::NoSuchKey), |stored| {
+                let left = TtlRemaining::Left(stored.left(Instant::now()));
+                (Entry::Record(stored.fields.clone()), left)
+            }),
+        )
+    }
+
+    fn acquire(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        recheck: bool,
+    ) -> Result<Acquire, Failure> {
+        let acquired = {
+            let mut leases = self.lock(keys);
+            if recheck && let Some(stored) = self.records.live(&keys.data) {
+                return Ok(Acquire::Record(stored.fields.clone()));
+            }
+            leases.acquire(&keys.lease, token, lease_ttl)
+        };
+        let is_changed = match acquired {
+            Acquire::Acquired => true,
+            // A writer's place has lapsed.
+            Acquire::Guarded { nonce } => nonce == token,
+            Acquire::Record(_) | Acquire::Held { .. } => false,
+        };
+        if is_changed {
+            self.listeners.tell(keys, Changed::Lease);
+        }
+        Ok(acquired)
+    }
+
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        let mut filled = None;
+        let is_taken = self.change_lease(keys, |leases| {
+            let stored = self.records.live(&keys.data);
+            filled = stored.filter(|stored| stored.left(Instant::now()) > left);
+            filled.is_none() && leases.take(&keys.lease, token, lease_ttl)
+        });
+        Ok(match filled {
+            Some(stored) => Refresh::Record(stored.fields.clone()),
+            None if is_taken => Refresh::Acquired,
+            None => Refresh::Taken,
+        })
+    }
+
+    fn fill(
+        &self,
+        keys: &Keys,
+        token: Token,
+        ttl: Duration,
+        record: &Fields,
+    ) -> Result<bool, Failure> {
+        {
+            let mut leases = self.lock(keys);
+            if !leases.release(&keys.lease, token) {
+                return Ok(false);
+            }
+            let mut fields = Fields::with_capacity(record.len());
+            hash::set(&mut fields, record);
+            self.records.put(&keys.data, fields, Instant::now() + ttl);
+        }
+        self.listeners.tell(keys, Changed::RecordAndLease);
+        Ok(true)
+    }
+
+    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
+        Ok(self.change_lease(keys, |leases| leases.release(&keys.lease, token)))
+    }
+
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        Ok(self.change_lease(keys, |leases| leases.back_off(&keys.lease, token, pause)))
+    }
+
+    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
+        Ok(self.change_lease(keys, |leases| leases.renew(&keys.lease, token, lease_ttl)))
+    }
+
+    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
+        Ok(self.remove(keys, |leases| leases.end(&keys.lease)))
+    }
+
+    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+        let was_there = {
+            let mut leases = self.lock(keys);
+            leases.end(&keys.lease);
+            let stored = self.records.live(&keys.data);
+            let until = Instant::now() + stay;
+            if let Some(stored) = &stored {
+                if stored.says_there_is_none() {
+                    self.records.take(&keys.data);
+                } else if until < stored.until {
+                    self.records.put(&keys.data, stored.fields.clone(), until);
+                }
+            }
+            stored.is_some()
+        };
+        self.listeners.tell(keys, Changed::RecordAndLease);
+        Ok(was_there)
+    }
+
+    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
+        Ok(self.remove(keys, |leases| leases.guard(&keys.lease, writer, guard_ttl)))
+    }
+
+    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
+        Ok(self.remove(keys, |leases| leases.unguard(&keys.lease, writer)))
+    }
+
+    fn update_field(
+        &self,
+        keys: &Keys,
+        field: &str,
+        value: &[u8],
+        ttl: Option<NewTtl>,
+    ) -> Result<Update, Failure> {
+        let update = {
+            let mut leases = self.lock(keys);
+            leases.end(&keys.lease);
+            match self.records.live(&keys.data) {
+                Some(stored) if stored.says_there_is_none() => {
+                    self.records.take(&keys.data);
+                    Update::Unchanged
+                }
+                Some(stored) => {
+                    let set = vec![(field.into(), value.to_vec())];
+                    let gone = Vec::new();
+                    self.change(keys, &stored, &Diff { set, gone }, ttl);
+                    Update::Changed
+                }
+                None => Update::Unchanged,
+            }
+        };
+        // Also unchanged: an entry that said that there is no record may have gone.
+        self.listeners.tell(keys, Changed::RecordAndLease);
+        Ok(update)
+    }
+
+    fn update(
+        &self,
+        keys: &Keys,
+        ttl: Option<NewTtl>,
+        change: Change<'_>,
+    ) -> Result<Update, Failure> {
+        let held = {
+            let mut leases = self.lock(keys);
+            leases.live(&keys.lease).cloned()
+        };
+        let stored = self.records.live(&keys.data);
+        let diff = stored
+            .as_ref()
+            .and_then(|stored| change(stored.fields.clone()));
+
+        let update = {
+            let mut leases = self.lock(keys);
+            let is_same = match (&stored, self.records.live(&keys.data)) {
+                (Some(then), Some(now)) => Arc::ptr_eq(then, &now),
+                (None, None) => true,
+                _ => false,
+            };
+            if !is_same || leases.live(&keys.lease).cloned() != held {
+                return Ok(Update::Conflict);
+            }
+            leases.end(&keys.lease);
+            match (stored, diff) {
+                (Some(stored), Some(diff)) => {
+                    self.change(keys, &stored, &diff, ttl);
+                    Update::Changed
+                }
+                _ => Update::Unchanged,
+            }
+        };
+        self.listeners.tell(keys, Changed::RecordAndLease);
+        Ok(update)
+    }
+
+    fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
+        let stored = self.records.live(data);
+        Ok(stored.map_or(TtlRemaining::NoSuchKey, |stored| {
+            TtlRemaining::Left(stored.left(Instant::now()))
+        }))
+    }
+
+    fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
+        Ok(self.page(prefix, kind, cursor))
+    }
+
+    fn track(
+        &self,
+        prefix: &str,
+        _bound: Duration,
+        listener: Arc<dyn ChangeListener>,
+    ) -> Option<Subscription> {
+        let handle = self.listeners.add(prefix, Arc::clone(&listener));
+        // It is told within each step, as long as this process lives.
+        listener.on_confirmed(Instant::now() + LONGEST);
+        Some(Subscription::new(handle))
+    }
+
+    fn ping(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
