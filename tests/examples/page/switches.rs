@@ -134,7 +134,7 @@ fn a_clear_says_how_many_records_there_were() {
     page.read("MISS");
     page.browser.click("#clear");
     page.browser
-        .until_text("#read-note", "ClearProgress 2 records.");
+        .until_text("#read-note", "Cleared 2 records.");
     assert_eq!(page.browser.text("#ttl-unit"), "uncached");
 }
 
