@@ -61,7 +61,7 @@ fn a_fill_that_does_not_look_at_its_token_is_found() {
 
 #[test]
 fn a_load_that_is_shared_by_its_key_is_found() {
-    is_found(&["flights"]);
+    is_found(&["single-flight"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn switch(demo: &Demo, form: &str) -> Value {
 }
 
 /// Waits until the near cache is in use.
-fn until_listening(demo: &Demo) {
+fn until_tracking(demo: &Demo) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while demo.get("/stats").1["tracking_live"] != 1 {
         assert!(Instant::now() < deadline, "it does not listen");
@@ -86,7 +86,7 @@ fn another_cache_counts_anew_on_the_same_records() {
 fn a_near_hit_is_counted_and_a_write_ends_it() {
     on_both(|demo| {
         switch(demo, "near_cache=on");
-        until_listening(demo);
+        until_tracking(demo);
         let sources = [(); 4].map(|()| demo.read("p-001")["source"].clone());
         assert_eq!(sources, ["loaded", "hit", "near", "near"]);
         let near = demo.read("p-001");
