@@ -24,7 +24,7 @@ fn an_acquire_that_arrives_late_lets_no_old_record_in() {
     let (server, proxy, cache) = with_proxy();
     let writer = server.cache();
     // The last argument, which only this script has.
-    proxy.harm(Which::With(b"\r\nlook\r\n"), Harm::CutAndHold);
+    proxy.harm(Which::With(b"\r\nrecheck\r\n"), Harm::CutAndHold);
     cache
         .get("p-001", |_| {
             // The primary has been read as 1; somebody changes it to 2.
@@ -120,7 +120,7 @@ fn a_lease_of_which_only_the_reply_was_lost_is_given_back() {
     let builder = Cache::builder(proxy.url()).prefix("test:");
     let long = Duration::from_secs(60);
     let cache: Cache = builder.lease_ttl(long).build().unwrap();
-    proxy.harm(Which::With(b"\r\nlook\r\n"), Harm::CutBeforeReply);
+    proxy.harm(Which::With(b"\r\nrecheck\r\n"), Harm::CutBeforeReply);
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Degraded);
     until(|| {
