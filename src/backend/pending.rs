@@ -1,11 +1,13 @@
 //! Invalidations that did not reach the store: remembered until they have been replayed.
 //!
-//! Guarantees that a key counts as [pending](PendingInvalidations::contains) from before the failed write returns until
-//! an invalidation that was sent after it has succeeded; meanwhile this process does not read that key from
-//! the store. Bounded: past the bound a whole prefix is pending, for as long as an entry with it
-//! could live that should be gone. Nothing is forgotten silently.
+//! Guarantees that a key counts as [pending](PendingInvalidations::contains) from before the failed
+//! write returns until an invalidation that was sent later has succeeded. Meanwhile this process
+//! does not read that key from the store. Its memory is bounded: beyond the bound a whole prefix is
+//! pending, for as long as an outdated entry with that prefix can live. Nothing is forgotten
+//! silently.
 //!
-//! `client.rs` fills the pending and replays it. This file knows no store and no threads.
+//! The client to the store adds invalidations and replays them. This file knows no store and no
+//! threads.
 
 use std::{
     collections::HashMap,
@@ -21,7 +23,8 @@ use parking_lot::Mutex;
 
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
-/// More than a process writes while it notices an outage, few enough to be replayed within a second.
+/// More than a process writes before it notices an outage, and few enough to replay within a
+/// second.
 const MAX_KEYS: usize = 10_000;
 
 /// For very long ids: how many bytes of keys are remembered at most.
@@ -29,8 +32,8 @@ const MAX_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct PendingInvalidations {
-    /// Whether any key is pending: all that a lookup has to look at while all is well. Written under the
-    /// lock.
+    /// Whether any key is pending. While none is, a lookup reads nothing but this. Written under
+    /// the lock.
     any: AtomicBool,
     state: Mutex<PendingState>,
 }
@@ -41,19 +44,19 @@ struct PendingState {
     entries: HashMap<String, Pending>,
     /// Of the keys of all entries.
     bytes: usize,
-    /// Prefixes of which no key may be read, and until when.
+    /// Prefixes whose keys must not be read, and until when.
     bypassed: HashMap<String, Instant>,
-    /// By prefix: the longest time for which an entry that is there now, or is filled by a load under way, can
-    /// stay. Of all caches that there are or were, because what they wrote outlives them.
+    /// By prefix, the longest time for which an entry can stay that is stored now or is filled by a
+    /// load under way. Of all caches past and present, because their entries outlive them.
     max_ttls: HashMap<String, Duration>,
-    /// Counts what was remembered: each entry has the number of the latest write it stands for.
+    /// Numbers the failed writes. Each entry has the number of its latest one.
     sequence: u64,
 }
 
 struct Pending {
     keys: Keys,
     sequence: u64,
-    /// Of the cache that remembers it.
+    /// Of the cache whose write failed.
     reporter: Arc<Reporter>,
 }
 
@@ -64,26 +67,26 @@ pub(crate) struct Replay {
     sequence: u64,
 }
 
-/// How it was remembered.
+/// How an invalidation was recorded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recorded {
-    /// By its key, and nothing else was.
+    /// By its key, as the only one.
     First,
     /// By its key.
     Kept,
-    /// By its key, as it had been.
+    /// By its key, which had been recorded before.
     Again,
-    /// There is no room for the key: its whole prefix is bypassed, as of now, for so long.
+    /// There is no room for the key. From now on its whole prefix is bypassed, for so long.
     Prefix(Duration),
-    /// It has been before.
+    /// The same, and the prefix was bypassed before.
     PrefixKept,
 }
 
 impl PendingInvalidations {
-    /// Whether the store may hold something at this key that an invalidation should have ended.
+    /// Whether the store may hold an entry at this key that an invalidation should have deleted.
     pub(crate) fn contains(&self, data: &str) -> bool {
-        // Acquire, with the Release in `remember`: who learned that a write had failed, from the thread that
-        // wrote, sees what it remembered.
+        // Acquire, with the Release in `remember`: a thread that learned of a failed write from the
+        // thread that wrote also sees what that one recorded.
         if !self.any.load(Ordering::Acquire) {
             return false;
         }
@@ -92,8 +95,8 @@ impl PendingInvalidations {
         state.contains(data)
     }
 
-    /// A cache is about to write entries that can stay for so long. Called before it does: a bypass that stands is
-    /// prolonged, for what is filled now may be from before the write it stands for.
+    /// To be called before a cache writes entries that can stay for so long. Prolongs a bypass that
+    /// is in force, because a fill may have loaded its record before the write that failed.
     pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
         let mut state = self.state.lock();
         let known = state.max_ttls.entry(prefix.to_owned()).or_default();
@@ -106,7 +109,7 @@ impl PendingInvalidations {
         }
     }
 
-    /// Remembers an invalidation. Called before the write that failed returns.
+    /// Records an invalidation. To be called before the write that failed returns.
     pub(crate) fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>) -> Recorded {
         let mut state = self.state.lock();
         state.sequence += 1;
@@ -123,7 +126,7 @@ impl PendingInvalidations {
         recorded
     }
 
-    /// Bypasses a whole prefix, as of now. Returns for how long, unless it was bypassed before.
+    /// Bypasses a whole prefix from now on. Returns for how long, unless it was bypassed before.
     pub(crate) fn bypass(&self, prefix: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
@@ -140,7 +143,8 @@ impl PendingInvalidations {
         self.state.lock().bypassed.get(prefix).copied()
     }
 
-    /// Bypasses a prefix no longer, if that was not prolonged since: whatever it was for has been ended.
+    /// Ends the bypass of a prefix, because its outdated entries have been deleted. Does nothing if
+    /// the bypass was prolonged since.
     pub(crate) fn lift(&self, prefix: &str, until: Option<Instant>) {
         let mut state = self.state.lock();
         if until.is_some() && state.bypassed.get(prefix).copied() == until {
@@ -158,13 +162,14 @@ impl PendingInvalidations {
         }
     }
 
-    /// All that wait, to be replayed now.
+    /// All of them, to be replayed now.
     pub(crate) fn all(&self) -> Vec<Replay> {
         let state = self.state.lock();
         state.entries.values().map(Pending::replay).collect()
     }
 
-    /// What an invalidation of this key, about to be sent, would complete.
+    /// The pending invalidation that is complete when a request for this key, sent after this call,
+    /// succeeds.
     pub(crate) fn of(&self, keys: &Keys) -> Option<Replay> {
         if !self.any.load(Ordering::Acquire) {
             return None;
@@ -176,8 +181,8 @@ impl PendingInvalidations {
             .map(Pending::replay)
     }
 
-    /// An invalidation that was sent after `replay` was taken has succeeded. Whatever was remembered since
-    /// stays. Returns whom to tell that nothing was.
+    /// Removes a pending invalidation, because a request that was sent after `replay` was taken has
+    /// succeeded. Keeps it if another write failed since. Returns whom to tell that it is removed.
     pub(crate) fn complete(&self, replay: &Replay) -> Option<Arc<Reporter>> {
         let mut state = self.state.lock();
         let data = &replay.keys.data;
@@ -210,7 +215,7 @@ impl PendingState {
         self.entries.len() < MAX_KEYS && self.bytes + keys.data.len() <= MAX_BYTES
     }
 
-    /// Until the last entry that some write should have ended is gone, whichever cache wrote it.
+    /// Lasts until the last outdated entry is gone, whichever cache wrote it.
     fn bypass(&mut self, prefix: &str) -> Recorded {
         let max_ttls = self.max_ttls.iter();
         let max_ttls = max_ttls.filter(|(other, _)| overlap(other, prefix));
@@ -242,7 +247,7 @@ impl PendingState {
     }
 }
 
-/// Whether a key may begin with both.
+/// Whether some key may begin with both prefixes.
 fn overlap(one: &str, other: &str) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }

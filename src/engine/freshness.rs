@@ -1,10 +1,10 @@
-//! How long entries are fresh, how long they stay, and when to load them anew before they go.
+//! How long entries are fresh, how long they stay, and when to refresh them early.
 //!
-//! Knows durations and chance, and neither store nor lookup. How old an entry is follows from what is left of its TTL, by
-//! the store's clock, so that nothing of this stands in the record.
+//! Knows durations and random numbers, and neither store nor lookup. The age of an entry follows
+//! from the rest of its TTL, by the clock of the store. So the record itself holds no timestamps.
 //!
-//! Early refresh is `XFetch`, of A. Vattani, F. Chierichetti and K. Lowenstein, "Optimal Probabilistic Cache Stampede
-//! Prevention", VLDB 2015.
+//! Early refresh is `XFetch`, of A. Vattani, F. Chierichetti and K. Lowenstein, "Optimal
+//! Probabilistic Cache Stampede Prevention", VLDB 2015.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,7 +16,7 @@ use crate::util::{limits::LONGEST, random};
 /// The rules of one cache.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Freshness {
-    /// By how much of itself a TTL is shortened at most: from 0 to less than 1.
+    /// The largest fraction by which a TTL is shortened: from 0 to less than 1.
     pub(crate) ttl_jitter: f64,
     /// How long an entry stays after its TTL.
     pub(crate) grace: Duration,
@@ -24,23 +24,23 @@ pub(crate) struct Freshness {
     pub(crate) early_refresh: Option<f64>,
 }
 
-/// What to do with an entry that is there.
+/// What to do with an entry that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Fresh,
-    /// It is fresh, and its time is nearly over: whoever sees this should load it anew.
+    /// It is fresh, and soon will not be: the lookup should refresh it.
     Due,
-    /// Its time is over: the same.
+    /// It is not fresh any more: the lookup should refresh it.
     Stale,
 }
 
 impl Freshness {
-    /// Whether what is left of a TTL says nothing.
+    /// Whether the rest of a TTL does not matter.
     pub(crate) fn is_plain(&self) -> bool {
         self.grace.is_zero() && self.early_refresh.is_none()
     }
 
-    /// A TTL, shortened by chance.
+    /// A TTL, shortened at random.
     pub(crate) fn jittered(&self, ttl: Duration) -> Duration {
         if self.ttl_jitter == 0.0 {
             return ttl;
@@ -53,13 +53,13 @@ impl Freshness {
         ttl.min(LONGEST) + self.grace
     }
 
-    /// Whether a record is stale that goes after `left`.
+    /// Whether a record is stale that expires after `left`.
     pub(crate) fn is_stale(&self, left: Duration) -> bool {
         left <= self.grace && !self.grace.is_zero()
     }
 
-    /// For how long a copy may be used of a record that is fresh and goes after `left`: until it is stale, or, by the same
-    /// chance as in [`of`](Freshness::of), due.
+    /// How long a near copy of a fresh record that expires after `left` may be used: until the
+    /// record is stale or due. It is due with the same probability as in [`of`](Freshness::of).
     pub(crate) fn fresh_for(&self, left: Duration, load_time: Duration) -> Duration {
         let fresh = left.saturating_sub(self.grace);
         match self.early_refresh {
@@ -71,10 +71,10 @@ impl Freshness {
         }
     }
 
-    /// What to do with a record that goes after `left`, where a load takes `load_time`. Chance decides whether it is
-    /// due: the likelier, the nearer its end is.
+    /// What to do with a record that expires after `left`, if a load takes `load_time`. Whether it
+    /// is due is random: more probable, the sooner it expires.
     pub(crate) fn of(&self, left: Duration, load_time: Duration) -> State {
-        /// No smaller fraction is ever drawn, so no greater number than this out of its logarithm.
+        /// The logarithm of the smallest random fraction is not below minus this.
         const MOST: f64 = 37.0;
         if self.is_stale(left) {
             return State::Stale;
@@ -84,7 +84,7 @@ impl Freshness {
         };
         let left = left.saturating_sub(self.grace).as_secs_f64();
         let scale = load_time.as_secs_f64() * beta;
-        // Looked at first, so that most hits draw no random number.
+        // The first comparison spares most hits a random number.
         if left <= scale * MOST && left <= scale * -random::fraction().ln() {
             State::Due
         } else {
@@ -102,12 +102,13 @@ impl LoadTime {
         Duration::from_nanos(self.0.load(Relaxed))
     }
 
-    /// One more load. Where two end at once, one may not be counted, which does the average no harm.
+    /// Adds one load. Where two end at once, one may not count, which does the average no harm.
     pub(crate) fn record(&self, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
         let average = match self.0.load(Relaxed) {
             0 => time,
-            // The latest counts for a quarter: a primary that has become slow is known to be after a few loads.
+            // The latest load has a weight of a quarter, so a primary that becomes slow shows after
+            // a few loads.
             before => before - before / 4 + time / 4,
         };
         self.0.store(average, Relaxed);
@@ -172,7 +173,8 @@ mod tests {
         assert_eq!(rules.fresh_for(MINUTE, SECOND), Duration::ZERO);
     }
 
-    /// With β and the load time at one, the chance at `left` seconds before the end is e to the power of minus that.
+    /// With β and the load time at one, the chance at `left` seconds before the end is e to the
+    /// power of minus that.
     #[test]
     fn a_record_is_due_by_the_chance_of_the_paper() {
         let rules = Freshness {

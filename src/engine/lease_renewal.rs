@@ -1,9 +1,9 @@
 //! The lease renewer: one thread that renews the leases of loads that take long.
 //!
-//! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load ends
-//! or has taken `max_load_time`; so one renewal may fail before it lapses. All leases that are due
-//! are renewed in one round trip, however many there are. A process that dies renews nothing, and
-//! its leases lapse.
+//! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load
+//! ends or has taken `max_load_time`; so one renewal may fail before it lapses. All leases that are
+//! due are renewed in one round trip, however many there are. A process that dies renews nothing,
+//! and its leases lapse.
 //!
 //! The first load starts the thread, which sleeps while none is under way. It knows the client to
 //! the store, and nothing of calls and records. It also gives back leases for which no caller wants
@@ -44,8 +44,8 @@ struct RenewerState {
     /// Leases to give back, soon.
     returned: Vec<Returned>,
     /// True while the thread sleeps without an end: only then must a new lease wake it. A thread
-    /// that sleeps until some lease is due wakes early enough for a newer one, since all leases have
-    /// the same period.
+    /// that sleeps until some lease is due wakes early enough for a newer one, since all leases
+    /// have the same period.
     is_idle: bool,
 }
 

@@ -39,8 +39,8 @@ use crate::{
     util::limits::millis,
 };
 
-/// Longer than any name, and short enough that a key, which is sent several times, costs little beside its
-/// record.
+/// Longer than any name. And short enough that a key, which is sent several times, costs little
+/// compared with its record.
 const LONGEST_ID: usize = 64 << 10;
 
 /// The settings of a cache, checked by its builder, which documents them.
@@ -64,10 +64,10 @@ pub(crate) struct Settings {
     pub(crate) tracking: bool,
 }
 
-/// What a load comes to, as its leader and all its followers get it. `Ok(None)`: there is no such record.
+/// The outcome of a load, as its leader and all its followers get it. `Ok(None)`: no such record.
 pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 
-/// What a first look at a data key sees: what stands there, and for how long, where that matters.
+/// What the first read of a data key returns: the entry, and how long it stays, where that matters.
 pub(crate) type FirstReadResult = Result<(Entry, Option<Duration>), Error>;
 
 pub(crate) struct Engine<R> {
@@ -86,7 +86,8 @@ pub(crate) struct Engine<R> {
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
-    /// In milliseconds; more than the settings say only where a lookup or a loader wanted more. The client knows of it.
+    /// The longest time for which an entry of this cache stays, in milliseconds, as told to the
+    /// client. Longer than by the settings only after a lookup or a loader asked for that.
     max_ttl: AtomicU64,
 }
 
@@ -153,8 +154,8 @@ impl<R> Engine<R> {
         self.data_key(id).map(Keys::of)
     }
 
-    /// The record in an entry, `None` where the entry says that there is none. What is of another type is
-    /// reported.
+    /// The record in an entry; `None` if the entry says that there is none. An entry of another
+    /// type is reported.
     pub(crate) fn decode(&self, id: &str, fields: Fields) -> Result<Option<R>, Undecodable>
     where
         R: DeserializeOwned,
@@ -175,7 +176,7 @@ impl<R> Engine<R> {
         self.client.ask(&self.reporter, request, ask)
     }
 
-    /// What stands at a data key, and for how long, where that matters: to the settings, or to whoever asks.
+    /// The entry at a data key. Also how long it stays, where the settings or the caller need that.
     pub(crate) fn first_read(&self, data: &str, with_ttl: bool) -> FirstReadResult {
         self.ask_unless_pending(data, "read", |store| {
             if !with_ttl && self.settings.freshness.is_plain() {
@@ -208,8 +209,8 @@ impl<R> Engine<R> {
         self.client.ask_all(&self.reporter, request, count, ask)
     }
 
-    /// Asks the store about a record, unless that may be one which an invalidation should have ended: it must not
-    /// be read, and an update would keep it.
+    /// Asks the store about a record, unless an invalidation of it is pending. Such a record must
+    /// not be read, and an update would keep it.
     pub(crate) fn ask_unless_pending<T>(
         &self,
         data: &str,
@@ -222,7 +223,7 @@ impl<R> Engine<R> {
         }
     }
 
-    /// The same for a request that changes the record in its place. What is kept near of it goes.
+    /// The same for a request that changes the record in place. Evicts it from near caches.
     pub(crate) fn change<T>(
         &self,
         keys: &Keys,
@@ -234,7 +235,7 @@ impl<R> Engine<R> {
         changed
     }
 
-    /// Sends a request that invalidates, and is remembered if it fails.
+    /// Sends a request that invalidates. If it fails, the invalidation is recorded as pending.
     pub(crate) fn invalidate<T>(
         &self,
         keys: &Keys,
@@ -244,16 +245,16 @@ impl<R> Engine<R> {
         self.client.invalidate(&self.reporter, keys, request, ask)
     }
 
-    /// Has a lease of ours, or a writer's place in a guard, renewed for as long as a load may take.
+    /// Renews a lease of ours, or a writer's place in a guard, for as long as a load may take.
     pub(crate) fn renew_lease(&self, keys: &Keys, token: Token) -> RenewalGuard<'_> {
         let until = Instant::now() + self.settings.max_load_time;
         self.lease_renewer.start(keys, token, until)
     }
 
-    /// Called before a record is filled that stays for so long: should its invalidation have to be remembered by
-    /// its prefix, that must last as long.
+    /// To be called before a record is filled that stays for so long. If its invalidation has to be
+    /// recorded by its prefix, that bypass must last as long.
     pub(crate) fn record_max_ttl(&self, total_ttl: Duration) {
-        // Acquire and Release: who finds it known does so after it has been made known.
+        // Acquire and Release: a thread that finds the value here finds it in the client as well.
         if millis(total_ttl) <= self.max_ttl.load(Ordering::Acquire) {
             return;
         }
@@ -268,7 +269,7 @@ impl<R> Engine<R> {
         self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
     }
 
-    /// What this cache has done, and how the client to its store is.
+    /// What this cache has done, and the state of the client to its store.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             invalidations_pending: u64::try_from(self.client.pending()).unwrap_or(u64::MAX),

@@ -1,18 +1,18 @@
 //! The loads under way in this process, and the threads that wait for them.
 //!
-//! Guarantees that a call ends in exactly one of two ways, it *lands* with an outcome or it is
-//! *abandoned*, and that either wakes everyone who waits for it, also when its leader panics. Called by the
-//! read path. Knows nothing of Redis, leases or records: a call is found under whatever key it was
-//! started with.
+//! Guarantees that a call ends in exactly one of two ways: it is *done*, with an outcome, or it is
+//! *abandoned*. Both wake every thread that waits for it, also when its leader panics. The read
+//! path uses it. Knows nothing of Redis, leases or records: a call has the key with which it was
+//! started.
 //!
-//! The shape is that of Go's `singleflight`, with one difference that matters: there is no "join whatever
-//! is pending for this key". The read path announces a call under the *token of its lease*, and follows it only
-//! when Redis named that token; see `lookup/`.
+//! It resembles Go's `singleflight`, with one important difference: a lookup does not join whatever
+//! call is pending for its record. The read path starts a call under the *token of its lease*, and
+//! follows a call only when Redis named its token; see `read/`.
 //!
 //! # Lock order
 //!
-//! There are two kinds of locks, a shard of the table and the state of one call. No thread ever holds two
-//! locks of this file, and no lock is held while anything is loaded or sent.
+//! There are two kinds of locks, a shard of the table and the state of one call. No thread holds
+//! two locks of this file at once, and no lock is held while anything is loaded or sent.
 
 use std::{
     collections::{HashMap, hash_map::Entry, hash_map::RandomState},
@@ -41,11 +41,11 @@ pub(crate) struct SingleFlight<K, T> {
 pub(crate) struct Call<T> {
     /// Taken before the loader runs: what was written before this instant, the load sees.
     started: Instant,
-    /// Whose loader it is.
+    /// The thread that runs the loader.
     leader: ThreadId,
-    /// Left once, from `Pending` to one of the others.
+    /// Changes once, from `Pending` to one of the others.
     state: Mutex<CallState<T>>,
-    /// Notified, under no lock, after the state was left.
+    /// Notified, under no lock, after that change.
     ended: Condvar,
 }
 
@@ -66,8 +66,8 @@ pub(crate) enum WaitOutcome<T> {
     TimedOut,
 }
 
-/// The right and the duty to end a call. Dropped before [`land`](Leader::land), it abandons the call, so
-/// that a panic strands nobody. Dropped in any case, it takes the call out of the table.
+/// The right and the duty to end a call. Its drop takes the call out of the table. It also abandons
+/// the call if that is not [complete](Leader::complete), so that no thread waits on after a panic.
 #[derive(Debug)]
 pub(crate) struct Leader<'a, K: Eq + Hash, T> {
     table: &'a SingleFlight<K, T>,
@@ -83,14 +83,14 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         }
     }
 
-    /// Announces a call under a key nobody else uses.
+    /// Starts a call under a key that no other call has.
     pub(crate) fn start(&self, key: K) -> Leader<'_, K, T> {
         let call = Arc::new(Call::new());
         let replaced = {
             let mut shard = self.shard(&key).lock();
             shard.insert(key.clone(), Arc::clone(&call))
         };
-        // What a call came to is dropped under no lock.
+        // Dropped under no lock: the drop of an outcome is the program's own code.
         drop(replaced);
         Leader {
             table: self,
@@ -99,7 +99,7 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         }
     }
 
-    /// Announces a call, unless one is pending under this key already; then that one.
+    /// Starts a call. If one is pending under this key already, returns that one.
     pub(crate) fn start_or_find<Q>(&self, key: &Q) -> Result<Leader<'_, K, T>, Arc<Call<T>>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
@@ -146,7 +146,7 @@ impl<T> Call<T> {
         self.started
     }
 
-    /// Whether waiting for this call would be waiting for oneself.
+    /// Whether the calling thread would wait for itself if it waited for this call.
     pub(crate) fn is_led_by_this_thread(&self) -> bool {
         self.leader == thread::current().id()
     }
@@ -161,8 +161,9 @@ impl<T> Call<T> {
             *state = how;
             subscribers
         };
-        // A waiter looks at the state under its lock and goes to sleep in the same step that frees the
-        // lock. So it either saw the new state, or was asleep before the state changed and is woken here.
+        // No wake-up is lost: a waiter reads the state under its lock, and the wait frees the lock
+        // and begins in one step. So it either saw the new state, or waited before the state
+        // changed and is woken here.
         self.ended.notify_all();
         subscribers.notify();
     }
@@ -181,14 +182,16 @@ impl<T> Call<T> {
 }
 
 impl<T: Clone> Call<T> {
-    /// Waits for the call's end, until `deadline` at the latest. Doesn't wait when the call has ended.
+    /// Waits for the end of the call, until `deadline` at the latest. Returns at once if it has
+    /// ended.
     pub(crate) fn wait_until(&self, deadline: Instant) -> WaitOutcome<T> {
         let mut state = self.state.lock();
         loop {
             match &*state {
                 CallState::Done(outcome) => return WaitOutcome::Done(outcome.clone()),
                 CallState::Abandoned => return WaitOutcome::Abandoned,
-                // The loop is for wake-ups without a reason, and looks once more after the deadline.
+                // The loop handles wake-ups without a reason, and reads the state once more after
+                // the deadline.
                 CallState::Pending(_) if Instant::now() >= deadline => {
                     return WaitOutcome::TimedOut;
                 }
@@ -205,16 +208,17 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
         &self.key
     }
 
-    /// Hands the outcome to everyone who waits, and to whoever finds the call in the table until the
-    /// leader leaves it.
+    /// Gives the outcome to every thread that waits, and to those that find the call in the table
+    /// until it is [unregistered](Leader::unregister).
     pub(crate) fn complete(&self, outcome: T) {
         self.call.end(CallState::Done(outcome));
     }
 
-    /// Takes the call out of the table: nobody finds it any more, those who wait for it go on waiting.
+    /// Takes the call out of the table. No thread finds it any more; those that wait for it go on
+    /// waiting.
     pub(crate) fn unregister(&self) {
         let mut shard = self.table.shard(&self.key).lock();
-        // Having left before, another call may fly under this key now.
+        // After an earlier removal another call may have this key.
         if shard
             .get(&self.key)
             .is_some_and(|call| Arc::ptr_eq(call, &self.call))
@@ -226,7 +230,7 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
 
 impl<K: Eq + Hash, T> Drop for Leader<'_, K, T> {
     fn drop(&mut self) {
-        // Left first: a follower who is woken by the end must not find this call once more.
+        // Removed first: a follower that the end wakes must not find this call again.
         self.unregister();
         self.call.end(CallState::Abandoned);
     }

@@ -1,9 +1,9 @@
-//! The circuit breaker: spares callers the timeouts of a server that doesn't answer.
+//! The circuit breaker: saves callers the timeouts of a server that does not answer.
 //!
-//! Guarantees that after so many failures *in a row* no request is sent until somebody has
-//! [closed](Breaker::close) the breaker. It counts and remembers, and knows nothing of servers, threads and
-//! probes; `client.rs` tells it how requests ended, and closes it. A request that the server answered with a
-//! refusal is no failure: it cost one round trip.
+//! Guarantees that after a number of failures *in a row* requests are refused until the breaker is
+//! [closed](Breaker::close). It only counts, and knows nothing of servers, threads and probes. The
+//! client to a store, or to a node of a cluster, reports how requests ended, and closes the
+//! breaker. A request that the server refused is no failure: it cost one round trip.
 //!
 //! The pattern is from M. Nygard, "Release It!", 2007.
 
@@ -26,13 +26,13 @@ pub(crate) struct Breaker {
     threshold: u32,
     /// Failures since the last success.
     failures: AtomicU32,
-    /// Left by `close` only, so that the late success of a request which was sent before doesn't close it.
+    /// Only `close` clears it: a request that was sent before it opened may succeed late.
     open: AtomicBool,
-    /// Why it is open, for those who are turned away. Made once, and shared by all of them.
+    /// Why it is open. Made once, and shared by all requests that are refused.
     why: Mutex<Option<Arc<Open>>>,
 }
 
-/// The cause of an error that cost no request.
+/// The cause of an error for which no request was sent.
 #[derive(Debug)]
 pub(crate) struct Open {
     since: Instant,
@@ -60,7 +60,7 @@ impl Breaker {
         self.failures.load(Ordering::Relaxed) != 0 || self.is_open()
     }
 
-    /// Why requests are turned away; `None` if they aren't. One load where all is well.
+    /// Why requests are refused; `None` while it is closed, which costs one atomic load.
     pub(crate) fn refusal(&self) -> Option<Cause> {
         if !self.is_open() {
             return None;
@@ -75,14 +75,15 @@ impl Breaker {
         why.as_ref().map(|open| open.last.clone())
     }
 
-    /// The server answered. A load where all is well.
+    /// Records that the server answered. One atomic load where no failure came before.
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// It did not. True: that opened the breaker, and somebody must see to it that it is closed again.
+    /// Records a failure. Returns true if it opened the breaker; the caller must then schedule a
+    /// probe.
     pub(crate) fn failed(&self, failure: &Error) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures < self.threshold {
@@ -92,7 +93,7 @@ impl Breaker {
         if why.is_some() {
             return false;
         }
-        // Not that another breaker turned it away, but why that did.
+        // Where another breaker refused the request, the reason of that one.
         let behind = failure.source().and_then(|cause| cause.downcast_ref());
         *why = Some(Arc::new(Open {
             since: Instant::now(),
@@ -104,7 +105,7 @@ impl Breaker {
         true
     }
 
-    /// Lets requests pass again. True: it was open.
+    /// Lets requests pass again. Returns whether it was open.
     pub(crate) fn close(&self) -> bool {
         let mut why = self.why.lock();
         self.failures.store(0, Ordering::Relaxed);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// No duration setting is longer: Redis takes no expiry that overflows its clock, and a TTL of more than
-/// ten years is a mistake.
+/// The bound of every duration setting. Redis refuses an expiry that overflows its clock, and a TTL
+/// of more than ten years is a mistake.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Refuses a duration that is too short or beyond reason.
+/// Refuses a duration that is too short or too long.
 pub(crate) fn between(
     setting: &'static str,
     value: Duration,
@@ -37,7 +37,7 @@ pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Res
     })
 }
 
-/// What another library says against a setting, by its name.
+/// Refuses a setting by its name, with the error of another library as the reason.
 pub(crate) fn failed(setting: &'static str, reason: &impl ToString) -> Error {
     let reason = reason.to_string();
     Error::Setting { setting, reason }

@@ -21,8 +21,8 @@ pub(crate) fn fraction() -> f64 {
     steps / all
 }
 
-/// A pause that is shortened at random, by up to half of it, so that the processes of a fleet do not
-/// act in step.
+/// A pause that is shortened at random, by up to half of it, so that the processes of a fleet do
+/// not act in step.
 pub(crate) fn shortened(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - fraction() / 2.0)
 }

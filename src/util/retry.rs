@@ -1,9 +1,9 @@
 //! The retry worker: one thread that repeats a task until it succeeds.
 //!
 //! Guarantees that after a [call](RetryWorker::call) the task runs, again and again with growing
-//! pauses, until it reports success. No caller waits for it. The first call starts the thread, which
-//! sleeps while there is nothing to do. What the task is, its owner knows: the client to a store
-//! probes and replays, a cluster asks for its topology.
+//! pauses, until it reports success. No caller waits for it. The first call starts the thread,
+//! which sleeps while there is nothing to do. What the task is, its owner knows: the client to a
+//! store probes and replays, a cluster asks for its topology.
 
 use std::{io, mem, time::Duration};
 

@@ -1,9 +1,9 @@
-//! What threads use to wait for one another, where that is intricate. `tests/schedules` puts the same names there with other things
-//! behind them, and plays every schedule through.
+//! Locks and condition variables for code whose schedules are tested. `tests/schedules` replaces
+//! this file by one with the same names, and runs every schedule.
 //!
-//! The locks are the standard library's, since its `notify_all` wakes all who wait at once. That of `parking_lot` wakes
-//! one, who wakes the next when it lets go of the lock, and so on: of 1,000 followers on two cores the last comes twice as
-//! late.
+//! The locks are those of the standard library, because its `notify_all` wakes all waiters at once.
+//! That of `parking_lot` wakes one, which wakes the next when it unlocks, and so on. Of 1,000
+//! followers on two cores the last one then wakes twice as late.
 
 use std::sync::{self, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ pub(crate) use std::{
     time::Instant,
 };
 
-/// Without poison: nobody panics while holding one, and a leader's panic is told otherwise.
+/// Ignores poison: no code panics while it holds one, and a leader's panic is reported otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
@@ -38,7 +38,7 @@ impl Condvar {
         self.0.notify_all();
     }
 
-    /// May come back before, without a reason.
+    /// May return earlier, without a reason.
     pub(crate) fn wait_until<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,

@@ -1,7 +1,7 @@
 //! One thread that waits for any of several things, each known by a number.
 //!
-//! Guarantees that a notification is not lost: it is kept until the thread takes it. Knows nothing of
-//! what is waited for.
+//! Guarantees that a notification is not lost: it is kept until the thread takes it. Does not know
+//! what the thread waits for.
 
 use std::{collections::HashSet, mem, sync::Arc};
 
@@ -53,8 +53,8 @@ impl Wakeup {
         self.added.notify_all();
     }
 
-    /// Waits for a notification, until `deadline` at the latest, and takes all that there are. Empty:
-    /// the deadline passed first.
+    /// Waits for a notification, until `deadline` at the latest, and takes all of them. Returns an
+    /// empty set if the deadline passed first.
     pub(crate) fn wait_until(&self, deadline: Instant) -> HashSet<usize> {
         let mut ready = self.ready.lock();
         // The loop is for wake-ups without a reason.

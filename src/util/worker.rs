@@ -36,10 +36,10 @@ struct Shared<S> {
 
 /// What the thread sees of its worker.
 pub(crate) struct WorkerContext<S = ()> {
-    /// Invariant: whoever changes what the thread waits for holds this lock meanwhile, and notifies
-    /// `changed` afterwards.
+    /// Invariant: what the thread waits for changes only under this lock, and a notification of
+    /// `changed` follows each change that the thread has to see at once.
     locked: Mutex<Locked<S>>,
-    /// Notified, under no lock, after a change that the thread has to see at once.
+    /// Notified under no lock.
     changed: Condvar,
 }
 
@@ -158,7 +158,7 @@ impl<S> WorkerContext<S> {
         self.wait_for(next).is_none()
     }
 
-    /// The thread itself changes the state.
+    /// Changes the state, by the thread itself. So it wakes no thread.
     pub(crate) fn update(&self, change: impl FnOnce(&mut S)) {
         change(&mut self.locked.lock().state);
     }

@@ -13,8 +13,8 @@ use crate::{
 const SLICE: usize = 10_000;
 
 impl StoreClient {
-    /// Asks the store about `count` records at once. Each has an answer or a failure; where the store is silent, all
-    /// have the same one.
+    /// Asks the store about `count` records at once. Each has an answer or a failure. If the store
+    /// is unavailable, all have the same failure.
     pub(crate) fn ask_all<T>(
         &self,
         reporter: &Reporter,
@@ -32,7 +32,7 @@ impl StoreClient {
                 return Err(Failure::new(FailureKind::Rejected, miscounted));
             }
             let mut failures = each.iter().filter_map(|answer| answer.as_ref().err());
-            // What says so of one record would say it of all.
+            // A store that is unavailable for one record is unavailable for all.
             match failures.find(|failure| failure.kind == FailureKind::Unavailable) {
                 Some(silent) => Err(silent.clone()),
                 None => Ok(each),
@@ -46,7 +46,7 @@ impl StoreClient {
         let answers = each.map(|answer| {
             answer.map_err(|failure| {
                 let error = failure.at(request);
-                // They were one request, so one failed.
+                // They were one request, so one failure is reported.
                 if !std::mem::replace(&mut is_reported, true) {
                     let error = &error;
                     reporter.report(&Event::StoreFailed { request, error });
@@ -58,8 +58,9 @@ impl StoreClient {
         answers.collect()
     }
 
-    /// Invalidates many records, and returns how many were cached. Those of which that fails are pending,
-    /// before this returns; where a request panics, also those that were not sent yet.
+    /// Invalidates many records, and returns how many were cached. Where that fails for a record,
+    /// its invalidation is recorded as pending before this returns. Where a request panics, also
+    /// those that were not sent yet.
     pub(crate) fn invalidate_all(
         &self,
         reporter: &Arc<Reporter>,
@@ -67,7 +68,7 @@ impl StoreClient {
     ) -> Result<u64, Error> {
         let pending = self.remember_on_drop(reporter, "invalidate", all);
         let mut ended = Ok(0);
-        // Also after one that failed: what fails is pending, but some may work.
+        // Also after a failure, because other slices may succeed.
         for slice in all.chunks(SLICE) {
             for answer in self.invalidate_slice(reporter, slice) {
                 ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
@@ -82,7 +83,8 @@ impl StoreClient {
         reporter: &Arc<Reporter>,
         all: &[&Keys],
     ) -> Vec<Result<bool, Error>> {
-        // Taken before the request is sent: it replays what was pending until then, and no more.
+        // Taken before the request is sent: the request also does what was pending until then, and
+        // no more.
         let pending = &self.state.pending;
         let replays: Vec<_> = all.iter().map(|keys| pending.of(keys)).collect();
         let answers = self.ask_all(reporter, "invalidate", all.len(), |store| {
@@ -99,7 +101,8 @@ impl StoreClient {
         answers
     }
 
-    /// Evicts all that caches on this client keep near, as [`evict`](StoreClient::evict) does for one record.
+    /// Evicts all records from every near cache on this client, as [`evict`](StoreClient::evict)
+    /// does for one record.
     pub(crate) fn evict_all(&self) {
         self.state.siblings.tell_all();
     }
@@ -109,13 +112,13 @@ impl StoreClient {
         self.state.pending.bypassed_until(prefix)
     }
 
-    /// All that stood there then has been ended.
+    /// Ends that bypass: all entries that existed when it began have been deleted.
     pub(crate) fn lift_bypass(&self, prefix: &str, until: Option<Instant>) {
         self.state.pending.lift(prefix, until);
     }
 
-    /// Any record with the prefix of a cache may be one that should have been ended: none is read from the store until
-    /// what can be there now is gone.
+    /// Any entry with the prefix of this cache may be outdated. So none is read from the store
+    /// until all that can exist now have expired.
     pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
         if let Some(lasts) = self.state.pending.bypass(&reporter.cache) {
             trace::error!(

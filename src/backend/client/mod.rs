@@ -1,8 +1,8 @@
-//! The client to a store: what every request of every cache on it passes through.
+//! The client to a store. Every request of every cache on that store passes through it.
 //!
-//! Guarantees that a store which doesn't answer is asked no longer after a few failures in a row, until it
-//! does answer again, and that an invalidation which did not reach it is replayed when it does. A thread of the
-//! client probes and replays, the [recovery](RetryWorker); no caller pays for that, and it goes on where no caller comes.
+//! Guarantees that after a few failures in a row no request is sent to the store until it answers
+//! again, and that an invalidation which did not reach it is replayed then. A thread of the client,
+//! the [recovery](RetryWorker), probes and replays. It delays no caller and needs none to go on.
 //!
 //! Knows the store; nothing of lookups, calls and record types.
 
@@ -28,12 +28,12 @@ use crate::{
     util::{breaker::Breaker, log_throttle::LogThrottle, retry::RetryWorker},
 };
 
-/// How many failures in a row open the breaker, where nobody says: one lost connection is none, and five callers
-/// have waited for nothing.
+/// How many failures in a row open the breaker by default. One lost connection must not open it,
+/// and no more than five callers should wait in vain.
 pub(crate) const BREAKER_THRESHOLD: u32 = 5;
 
-/// The longest pause between two probes, where nobody says: what a recovery is late by at most, and two small
-/// questions a second.
+/// The longest pause between two probes by default. A recovery is noticed this much late at most,
+/// for two small requests a second.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(crate) struct StoreClient {
@@ -63,7 +63,7 @@ impl StoreClient {
         }
     }
 
-    /// Has a cache hear how the store is, from now on.
+    /// From now on the cache is told when the breaker opens and closes.
     pub(crate) fn add_reporter(&self, cache: &Arc<Reporter>) {
         let before = self.state.breaker.latest_failure();
         if let Some(error) = &before {
@@ -71,11 +71,12 @@ impl StoreClient {
         }
         {
             let mut caches = self.state.caches.lock();
-            // Here, so that caches that come and go leave nothing behind.
+            // Here, so that the list does not grow where caches are created and dropped.
             caches.retain(|cache| cache.strong_count() > 0);
             caches.push(Arc::downgrade(cache));
         }
-        // What changed in between may have been reported to the others only. ReportedState twice does no harm.
+        // A change in between may have been reported to the other caches only. A second report does
+        // no harm.
         match (before, self.state.breaker.latest_failure()) {
             (None, Some(error)) => cache.report(&Event::BreakerOpened { error: &error }),
             (Some(_), None) => cache.report(&Event::BreakerClosed),
@@ -83,19 +84,21 @@ impl StoreClient {
         }
     }
 
-    /// Has what a cache keeps near be evicted, from now on, when any cache on this client changes it.
+    /// From now on this near cache evicts what any cache on this client changes.
     pub(crate) fn add_sibling(&self, listener: Weak<dyn ChangeListener>) {
         self.state.siblings.add(listener);
     }
 
-    /// Evicts what any cache on this client keeps near of this record. To be called when a request that changed it has been
-    /// answered, before whoever asked for the change hears of that: a lookup that took its placeholder before has it taken away, and one that
-    /// takes it afterwards reads what the request left.
+    /// Evicts this record from every near cache on this client.
+    ///
+    /// To be called between the answer to a request that changed the record and the return to the
+    /// caller. A lookup that took its placeholder before this call loses it; one that takes it
+    /// later reads what the request left.
     pub(crate) fn evict(&self, data: &str) {
         self.state.siblings.tell(data);
     }
 
-    /// Entries with this prefix are about to be written that can stay for so long.
+    /// To be called before entries with this prefix are written that can stay for so long.
     pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
         self.state.pending.record_max_ttl(prefix, life);
     }
@@ -144,20 +147,20 @@ impl StoreClient {
         Err(error)
     }
 
-    /// Whether requests are turned away just now.
+    /// Whether requests are refused without being sent.
     pub(crate) fn breaker_is_open(&self) -> bool {
         self.state.breaker.is_open()
     }
 
-    /// Why the record at this key must not be read from the store: it may be one that an invalidation, which
-    /// did not get there, should have ended.
+    /// Why the record at this key must not be read from the store: an invalidation of it, which did
+    /// not reach the store, may still be pending.
     pub(crate) fn bypass(&self, data: &str) -> Option<Cause> {
         let concerned = self.state.pending.contains(data);
         concerned.then(|| Arc::new(PendingError) as Cause)
     }
 
-    /// Sends a request that invalidates `keys`. If it fails or panics, the invalidation is pending, before
-    /// this returns or unwinds.
+    /// Sends a request that invalidates `keys`. If it fails or panics, the invalidation is recorded
+    /// as pending before this returns or unwinds.
     pub(crate) fn invalidate<T>(
         &self,
         reporter: &Arc<Reporter>,
@@ -165,7 +168,8 @@ impl StoreClient {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        // Taken before the request is sent: it replays what was pending until then, and no more.
+        // Taken before the request is sent: the request also does what was pending until then, and
+        // no more.
         let replays = self.state.pending.of(keys);
         let all = [keys];
         let pending = self.remember_on_drop(reporter, request, &all);
@@ -175,7 +179,8 @@ impl StoreClient {
             (Ok(_), None) => {}
             (Err(failure), _) => self.remember(keys, reporter, failure),
         }
-        // After it was pending: a lookup that takes its placeholder after this sees that, and does not read.
+        // After it was recorded as pending: a lookup that takes its placeholder later sees that,
+        // and does not read.
         self.evict(&keys.data);
         pending.returned();
         answer
@@ -211,13 +216,14 @@ impl StoreClient {
     fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
             trace::error!("there is no thread to probe Redis with: {error}");
-            // So requests must go on doing it. What is pending waits for the next failure.
+            // So requests themselves must find out when it answers again. What is pending waits for
+            // the next failure.
             self.state.breaker.close();
         }
     }
 }
 
-/// The cause of a lookup that did not read what may be out of date.
+/// Why a lookup did not read a record that may be out of date.
 #[derive(Debug)]
 struct PendingError;
 

@@ -1,7 +1,7 @@
-//! What the callers of a client share with the thread that mends it: the store, what is known of how it is, and what it has
-//! still to be reported.
+//! What the callers of a client share with its recovery thread: the store, the breaker, and the
+//! invalidations that are pending.
 //!
-//! Probes, replays, tells the caches, complains now and then. Starts no thread.
+//! Probes, replays, reports to the caches, and logs failures at a limited rate. Starts no thread.
 
 use std::sync::{Arc, Weak};
 
@@ -26,18 +26,18 @@ pub(super) struct ClientState {
     pub(super) pending: PendingInvalidations,
     /// For failures, of which an outage has many.
     pub(super) log_throttle: LogThrottle,
-    /// Those that want to hear how the store is.
+    /// The caches to report to.
     pub(super) caches: Mutex<Vec<Weak<Reporter>>>,
-    /// Those that keep something near.
+    /// The caches with a near cache.
     pub(super) siblings: SiblingCaches,
     pub(super) reported: Mutex<ReportedState>,
 }
 
-/// What the caches have been reported of the breaker last.
+/// What was last reported to the caches about the breaker.
 #[derive(Default)]
 pub(super) struct ReportedState {
     pub(super) open: bool,
-    /// Somebody is telling them right now.
+    /// A thread is reporting right now.
     pub(super) in_progress: bool,
 }
 
@@ -48,9 +48,12 @@ impl ClientState {
         }
     }
 
-    /// Tells every cache whether the breaker is open, until what was reported last is so. One thread tells, with no lock
-    /// held; who comes meanwhile leaves it to that one. So nobody hears of a closing before the opening, and
-    /// one that is over before it could be reported is not reported.
+    /// Reports to every cache whether the breaker is open, and repeats that until the last report
+    /// is still true.
+    ///
+    /// One thread at a time reports, under no lock; other threads leave it to that one. So no cache
+    /// is told of a closing before the opening, and an opening that ends before its report is not
+    /// reported.
     pub(super) fn report_breaker(&self) {
         loop {
             let failure = {
@@ -73,7 +76,7 @@ impl ClientState {
         }
     }
 
-    /// Tells every cache on this store.
+    /// Reports an event to every cache on this store.
     fn report_to_all(&self, event: &Event<'_>) {
         let caches: Vec<_> = {
             let mut caches = self.caches.lock();
@@ -92,7 +95,7 @@ impl ClientState {
         }
     }
 
-    /// Mends what it can. False: to be tried again.
+    /// One attempt to recover. Returns false if it is to be repeated.
     pub(super) fn try_recover(&self) -> bool {
         let recovered = self.recover();
         if let Err(failure) = &recovered {
@@ -105,14 +108,15 @@ impl ClientState {
     fn recover(&self) -> Result<(), Error> {
         if self.breaker.is_open()
             && let Err(failure) = self.store.ping()
-            // A refusal is an answer, too: of a server that cannot save its snapshot, or to a user who may not ping.
+            // A refusal is an answer, too. A server that cannot save its snapshot refuses a ping,
+            // and so does one whose user has no permission for it.
             && failure.kind != FailureKind::Rejected
         {
             return Err(failure.at("ping"));
         }
         let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
-        // A server that answers is read, also where it refused some: a user may write some keys only. What it
-        // was not reported stays bypassed.
+        // Reads resume as soon as the server answers, also if it refused some invalidations, for a
+        // user that may write some keys only. Records whose invalidation is pending stay bypassed.
         if self.breaker.close() {
             trace::info!("Redis answers, and is asked again");
             self.report_breaker();
@@ -120,7 +124,7 @@ impl ClientState {
         refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
     }
 
-    /// Replays what is pending. `Some`: the store answered, and would not do all of it.
+    /// Replays what is pending. `Some`: the store answered, and refused a part of it.
     fn replay(&self) -> Result<Option<Failure>, Failure> {
         let (mut replayed, mut refused) = (0, None);
         for some in self.pending.all().chunks(BATCH) {

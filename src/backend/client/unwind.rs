@@ -1,25 +1,26 @@
 //! Invalidations whose request ends by a panic.
 //!
-//! Nobody knows what such a request did, and the primary may have changed before it. So its records count as not
-//! invalidated: they are pending, as after a failure. The cause of the panic does not matter. It may be a store of
-//! the user's, a logger, or a defect of this crate.
+//! It is unknown what such a request did, and the primary may have changed before it. So its
+//! records count as not invalidated: they are pending, as after a failure. The cause of the panic
+//! does not matter. It may be a store of the program's own, a logger, or a defect of this crate.
 
 use std::{cell::Cell, fmt, sync::Arc};
 
 use super::StoreClient;
 use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
 
-/// Records whose invalidation is under way. Dropped by a panic, it remembers those that are left.
+/// Records whose invalidation is under way. If a panic drops it, the rest are recorded as pending.
 pub(crate) struct RememberOnDrop<'a> {
     client: &'a StoreClient,
     reporter: &'a Arc<Reporter>,
     request: &'static str,
-    /// Those of which it is not known yet how their request ended.
+    /// Those whose request has not returned yet.
     left: Cell<&'a [&'a Keys]>,
 }
 
 impl StoreClient {
-    /// Remembers these records unless it is reported that their request [returned](RememberOnDrop::returned).
+    /// Records these as pending on drop, unless their request has
+    /// [returned](RememberOnDrop::returned).
     pub(crate) fn remember_on_drop<'a>(
         &'a self,
         reporter: &'a Arc<Reporter>,
@@ -36,7 +37,8 @@ impl StoreClient {
 }
 
 impl RememberOnDrop<'_> {
-    /// The request for the first `count` of those that are left has returned, and what failed is pending.
+    /// The request for the first `count` of those that are left has returned, and what failed is
+    /// pending.
     pub(super) fn returned_for(&self, count: usize) {
         let left = self.left.get();
         self.left.set(&left[count.min(left.len())..]);
@@ -47,7 +49,7 @@ impl RememberOnDrop<'_> {
         self.left.set(&[]);
     }
 
-    /// Calls a closure of the user's. Its own panic leaves the record as it is.
+    /// Calls a closure of the program's. A panic of that does not make the records pending.
     pub(crate) fn suspended<T>(&self, closure: impl FnOnce() -> T) -> T {
         let left = self.left.take();
         let value = closure();
@@ -68,7 +70,7 @@ impl Drop for RememberOnDrop<'_> {
     }
 }
 
-/// The cause of an invalidation that was not done, as far as anybody knows.
+/// The cause of an invalidation that may not have been done.
 #[derive(Debug)]
 struct Panicked;
 

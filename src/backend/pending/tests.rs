@@ -34,7 +34,8 @@ fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
     assert!(pending.contains("cache:a"));
 }
 
-/// Of two caches with one prefix the entries of one live longer; or some that are filled while it lasts.
+/// Of two caches with one prefix the entries of one live longer; or some that are filled while it
+/// lasts.
 #[test]
 fn a_bypass_lasts_as_long_as_what_any_cache_may_have_written() {
     for (sooner, later) in [(60_000, 1), (1, 60_000)] {

@@ -1,4 +1,5 @@
-//! One sentinel, and what it is asked. redis-rs has a client for that, which connects without any timeout.
+//! One sentinel, and the questions to it. redis-rs has a client for that, but it connects without
+//! any timeout.
 
 use std::{collections::HashMap, fmt};
 
@@ -9,7 +10,7 @@ use crate::redis::{connect::open, error, timeouts::Timeouts};
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,
-    /// Kept for the next question, after one that was answered.
+    /// Kept for the next question after one that was answered.
     connection: Option<Connection>,
     /// Whether the latest question was not answered.
     pub(super) is_silent: bool,
@@ -30,11 +31,11 @@ impl Sentinel {
         }
     }
 
-    /// Whom it takes for the master of this name; or why it doesn't say, with its address.
+    /// The master of this name; or why the sentinel does not name one, with its address.
     pub(super) fn ask(&mut self, name: &str, timeouts: Timeouts) -> Result<Master, String> {
         let was_open = self.connection.is_some();
         let mut said = self.ask_once(name, timeouts);
-        // It has been restarted, or has closed what was idle.
+        // The sentinel was restarted, or has closed an idle connection.
         if was_open && said.as_ref().is_err_and(RedisError::is_connection_dropped) {
             said = self.ask_once(name, timeouts);
         }
@@ -65,7 +66,7 @@ impl Sentinel {
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
-            // It has no more to do for its answer than for the connection.
+            // An answer takes a sentinel no longer than a new connection.
             let io = timeouts.connect;
             open(&self.info, Timeouts { io, ..timeouts })?
         };
@@ -85,7 +86,8 @@ impl Sentinel {
     }
 }
 
-/// The number of the failover that made it the master. 0 for a user who may not ask: then it is as good as any other.
+/// The number of the failover that made it the master. 0 where the user has no permission to ask:
+/// then all answers count the same.
 fn epoch(connection: &mut Connection, name: &str) -> RedisResult<u64> {
     let mut question = cmd("SENTINEL");
     question.arg("MASTER").arg(name);

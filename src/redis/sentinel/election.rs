@@ -1,9 +1,10 @@
-//! Who the master is, by what several sentinels say, of whom some may not have heard yet.
+//! Which server is the master, by the answers of several sentinels. Some may not know the latest
+//! failover yet.
 //!
-//! Each failover has a number, the *configuration epoch*, and later ones have larger numbers. So what a sentinel says which
-//! was cut off from the others doesn't prevail over what one has said that wasn't.
+//! Each failover has a number, the *configuration epoch*, and later ones have larger numbers. So
+//! the answer of a sentinel that was cut off from the others does not overrule a newer answer.
 
-/// What a sentinel takes for the master.
+/// The master, as one sentinel knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Master {
     pub(super) host: String,
@@ -17,10 +18,10 @@ impl Master {
     }
 }
 
-/// Whom to follow after these answers instead of whom we do; `None`: nobody else.
+/// The master to follow after these answers instead of the known one. `None`: it stays.
 ///
-/// `is_all`: every sentinel has answered. Where all of them have lost count, because somebody has set them up anew, they are
-/// right nevertheless.
+/// `is_all`: every sentinel has answered. After a new set-up all of them count from the beginning,
+/// and then smaller numbers are right.
 pub(super) fn newest_master(
     known: Option<&Master>,
     said: &[Master],

@@ -1,17 +1,17 @@
 //! The server that sentinels call the master, through failovers.
 //!
 //! Guarantees that a connection leads to a server which called itself the master when it was
-//! opened; and, by a thread that asks all sentinels every [`PERIOD`], that soon after one of them
-//! knows another master, nothing that was opened before is used any more, also where the former one
-//! still lives and takes itself for the master. Where no sentinel answers, the master that was
-//! known last goes on being it, as long as it says so itself.
+//! opened. A thread asks all sentinels every [`PERIOD`]. Soon after one of them knows another
+//! master, no earlier connection is used any more, also where the former master still runs and
+//! calls itself the master. Where no sentinel answers, the last known master stays the master, as
+//! long as it calls itself one.
 //!
 //! Knows nothing of pools and listeners: they compare [epochs](ServerEpoch).
 //!
 //! # Lock order
 //!
-//! `round`, then `known`, then that of the epoch. While the first is held the sentinels are asked;
-//! nothing is while the others are.
+//! `round`, then `known`, then that of the epoch. The sentinels are asked while the first one is
+//! held. Nothing is sent while the others are.
 
 pub(crate) mod client;
 pub(crate) mod election;
@@ -45,8 +45,8 @@ use crate::{
     util::worker::{Worker, WorkerContext},
 };
 
-/// The longest pause between two rounds of questions. What a change is seen late by at most; a failover takes sentinels
-/// seconds anyway, and they are asked two small questions each in that time.
+/// The longest pause between two rounds of questions. A change is noticed this much late at most; a
+/// failover takes seconds anyway. In each round a sentinel gets two small questions.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// A server that has a name.
@@ -65,7 +65,7 @@ pub(crate) struct SentinelMaster {
 
 #[derive(Debug)]
 struct Round {
-    /// Those who answered last come first.
+    /// Those that answered the latest question come first.
     sentinels: Vec<Sentinel>,
     /// Of the latest questions.
     outcome: Result<(), Failure>,
@@ -74,22 +74,22 @@ struct Round {
 /// How long to ask.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// One of them knows of another master: who asks waits for that.
+    /// Until one of them knows another master. A caller waits for that.
     News,
-    /// All have been asked.
+    /// Until all have been asked.
     All,
 }
 
 impl SentinelMaster {
-    /// Asks nobody yet. All the addresses have the login of the server, whose name the sentinels know; that of the sentinels
-    /// is another, if they have one.
+    /// Asks no sentinel yet. `name` is how the sentinels call the server. The addresses in
+    /// `sentinels` have the login of the server; the sentinels may have a login of their own.
     pub(crate) fn new(
         sentinels: Vec<ConnectionInfo>,
         name: String,
         sentinel_login: Option<&RedisConnectionInfo>,
         timeouts: Timeouts,
     ) -> Arc<SentinelMaster> {
-        // An address names one at least.
+        // An address names at least one.
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
         let own = own.set_skip_set_lib_name();
@@ -129,7 +129,7 @@ impl SentinelMaster {
             .ok()
     }
 
-    /// Connects to the master; and where the one that was known is gone, or is none, to who is it now.
+    /// Connects to the known master. If that fails, asks for the present one and connects to it.
     pub(crate) fn open(
         &self,
         timeouts: Timeouts,
@@ -146,7 +146,7 @@ impl SentinelMaster {
             Ok(opened) => return Ok(opened),
             Err(refused) => refused,
         };
-        // Where no sentinel answers, that is no news.
+        // If no sentinel answers, the known master stays the same, and the refusal is returned.
         let _ = self.ask_round(Until::News);
         let opening = self.epoch.opening();
         match self.known() {
@@ -179,10 +179,11 @@ impl SentinelMaster {
         self.known.lock().clone()
     }
 
-    /// Asks the sentinels, or waits for somebody who does. Fails where none of them names a master.
+    /// Asks the sentinels, or waits for another thread that does. Fails if none of them names a
+    /// master.
     fn ask_round(&self, until: Until) -> Result<(), Failure> {
         let Some(mut round) = self.round.try_lock() else {
-            // What somebody else hears now is as new.
+            // The answers that another thread gets now are as new.
             return self.round.lock().outcome.clone();
         };
         let mut said = Vec::new();
@@ -209,7 +210,7 @@ impl SentinelMaster {
         round.outcome.clone()
     }
 
-    /// Follows who is the master by what was said. True: another than before.
+    /// Applies what was said about the master. Returns whether that is another server than before.
     fn apply(&self, said: &[Master], is_all: bool) -> bool {
         let mut known = self.known.lock();
         let Some(master) = newest_master(known.as_ref(), said, is_all) else {
@@ -225,8 +226,8 @@ impl SentinelMaster {
                 before.host,
                 before.port
             );
-            // Before the other one is known: who takes its address from here on opens in the next
-            // epoch.
+            // Before the new master is visible: a thread that reads its address later opens a
+            // connection in the next epoch.
             self.epoch.retire(self.epoch.current());
         }
         *known = Some(master);
@@ -236,7 +237,7 @@ impl SentinelMaster {
     fn complain(&self, outcome: &Result<(), Failure>) {
         let was_blind = self.is_blind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            // Without one there is nothing to be noticed yet.
+            // Without a known master there is no failover to miss.
             Err(failure) if !was_blind && self.known.lock().is_some() => {
                 trace::warn!("a failover would not be noticed: {failure}");
             }
@@ -262,6 +263,6 @@ impl fmt::Display for SentinelMaster {
     }
 }
 
-/// Why a server is not used that sentinels call the master.
+/// Why a server that sentinels call the master is not used.
 const REPLICA: &str = "it calls itself a replica, and no sentinel knows another master yet";
 const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";

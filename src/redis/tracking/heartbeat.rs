@@ -1,20 +1,24 @@
-//! The heartbeat on a connection that else only hears: which `PING` was answered, and when it had been sent.
+//! The heartbeat on a connection that otherwise only receives: which `PING` was answered, and when
+//! it was sent.
 //!
-//! Every reply carries the number of its `PING`. That would be all, were it not for a habit of redis-rs: after a read that
-//! timed out it takes the next reply that is no push for the late answer to an earlier question, and drops it
-//! (`Connection::read`, `messages_to_skip`). So after `n` reads without anything to read, `n + 1` are sent, and the last
-//! one's reply is delivered.
+//! Every reply carries the number of its `PING`. One habit of redis-rs complicates that. After a
+//! read that timed out it takes the next reply that is not a push for the late answer to an earlier
+//! request, and drops it (`Connection::read`, `messages_to_skip`). So after `n` reads that timed
+//! out this sends `n + 1` `PING`s, and the reply to the last one is delivered.
 //!
 //! # What an answer proves
 //!
-//! That every change has been heard which the server had made before **the `PING` before** was sent: the latest that had
-//! been answered when this one was sent. Redis puts pushes into a listener's buffer at the end of each turn of its event
-//! loop (`trackingBroadcastInvalidationMessages` in `beforeSleep`), and replies to `PING`s as it comes to them; so of a
-//! change and a `PING` that are dealt with in the same turn, the answer to the `PING` comes first. But two `PING`s of which
-//! the second was sent when the first had been answered are dealt with in two turns. So what the server had done before
-//! it came to the first one was pushed at the end of that turn, or before, and so in front of the answer to the second.
-//! That holds with one thread for all connections, and where threads of their own read and write them (`io-threads`), by
-//! which a `PING` can come into a turn that has begun before it was sent.
+//! It proves that every change has been received that the server made before **the previous
+//! `PING`** was sent: the latest one that had been answered when this one was sent.
+//!
+//! Redis puts pushes into the buffer of a listener at the end of each turn of its event loop
+//! (`trackingBroadcastInvalidationMessages` in `beforeSleep`). It replies to a `PING` during the
+//! turn. So if a change and a `PING` fall into the same turn, the answer to the `PING` comes first.
+//!
+//! But two `PING`s fall into two turns if the second was sent after the first had been answered.
+//! Whatever the server did before the first one was pushed at the end of that turn at the latest,
+//! and so before the answer to the second. That holds for one thread for all connections. It also
+//! holds with `io-threads`, where a `PING` can enter a turn that began before it was sent.
 
 use std::{
     collections::VecDeque,
@@ -38,16 +42,16 @@ pub(crate) struct Heartbeat {
     question: Vec<u8>,
 }
 
-/// A `PING` on its way.
+/// A `PING` that has not been answered.
 struct PendingPing {
     number: u64,
     sent: Instant,
-    /// What had been done by then has been heard when the answer comes.
+    /// The answer proves that every change until then has been received.
     confirms_up_to: Instant,
 }
 
 impl Heartbeat {
-    /// Due at once. What changes from now on is pushed.
+    /// Due at once. To be called when every change from now on is pushed.
     pub(crate) fn new(period: Duration, now: Instant) -> Heartbeat {
         Heartbeat {
             period,
@@ -60,13 +64,13 @@ impl Heartbeat {
         }
     }
 
-    /// With another question before each `PING`. Its answer comes before that to the `PING`, also where redis-rs drops some:
-    /// it never drops as many as are sent.
+    /// Sends another request before each `PING`. Its answer arrives before that to the `PING`, also
+    /// where redis-rs drops replies: it always drops fewer than there are.
     pub(crate) fn asking(self, question: Vec<u8>) -> Heartbeat {
         Heartbeat { question, ..self }
     }
 
-    /// What is to be sent now, if anything is.
+    /// What to send now, if anything.
     pub(crate) fn next_request(&mut self, now: Instant) -> Option<Vec<u8>> {
         if now < self.due {
             return None;
@@ -92,8 +96,8 @@ impl Heartbeat {
         self.skips += 1;
     }
 
-    /// Something came that is no push. Returns the instant up to which every change has been heard; `None` where it is
-    /// no answer to a `PING`.
+    /// A reply came that is not a push. Returns the instant up to which every change has been
+    /// received, or `None` if it is not an answer to a `PING`.
     pub(crate) fn answered(&mut self, reply: &Value) -> Option<Instant> {
         let Value::BulkString(number) = reply else {
             return None;
@@ -104,13 +108,13 @@ impl Heartbeat {
             .iter()
             .position(|ping| ping.number == number)?;
         let answered = self.under_way.drain(..=place).next_back()?;
-        // Whatever was to be dropped came before this.
+        // All replies that were to be dropped came before this one.
         self.skips = 0;
         self.answered = answered.sent;
         Some(answered.confirms_up_to)
     }
 
-    /// When the first of those on their way was sent.
+    /// When the oldest unanswered `PING` was sent.
     pub(crate) fn unanswered_since(&self) -> Option<Instant> {
         self.under_way.front().map(|ping| ping.sent)
     }
@@ -164,8 +168,8 @@ mod tests {
         );
     }
 
-    /// Server: [1 read] [a change, acknowledged] — client: 2 sent — server: [2 read, in the same turn] [the turn ends, and
-    /// the change is pushed]. The answer to 2 comes before the push.
+    /// Server: [1 read] [a change, acknowledged] — client: 2 sent — server: [2 read, in the same
+    /// turn] [the turn ends, and the change is pushed]. The answer to 2 comes before the push.
     #[test]
     fn a_ping_behind_another_vouches_for_no_more_than_that() {
         let start = Instant::now();

@@ -1,11 +1,12 @@
-//! The listener: one thread on one connection of its own, to which Redis pushes what changes.
+//! The listener: one thread with a connection of its own, to which Redis pushes what changes.
 //!
-//! Guarantees what [`ChangeListener`] says, by `CLIENT TRACKING ON BCAST` and a [heartbeat](Heartbeat) on the same connection: however
-//! pushes are held up, by the network, by a server that was stopped or by this process having been, no answer to a `PING`
-//! overtakes them, and without answers the listener is logged nothing that lets it rely on what it has. Where the connection
-//! is lost or refused, the thread says so and tries again, with growing pauses; it logs that once.
+//! Guarantees what [`ChangeListener`] says, by `CLIENT TRACKING ON BCAST` and a
+//! [heartbeat](Heartbeat) on the same connection. Pushes may be delayed by the network, or because
+//! the server or this process was stopped for a while. No answer to a `PING` overtakes them, and
+//! without answers nothing is confirmed. Where the connection is lost or refused, the thread
+//! reports that, tries again with growing pauses, and logs the loss once.
 //!
-//! Knows no cache. It is ended by the drop of the [`Subscription`] that stands for it.
+//! Knows no cache. The drop of its [`Subscription`] ends it.
 
 pub(crate) mod heartbeat;
 
@@ -28,32 +29,35 @@ use crate::{
     },
 };
 
-/// The longest pause between two heartbeats. It is also how long a read waits, and so how long the end of a cache may
-/// take: a moment to a person, and eight small commands a second to a server.
+/// The longest pause between two heartbeats. It is also how long a read waits, and so how long the
+/// drop of a cache may take. That is short for a person, and costs a server eight small commands a
+/// second.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
-/// The pause after the first loss: what was a hiccup is over by then.
+/// The pause after the first loss. A brief disturbance is over by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause while the server can't be reached: what a recovery is late by at most.
+/// The longest pause while the server cannot be reached. A recovery is noticed this much late at
+/// most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Whoever has listened for so long was well. What is cut off sooner tries again with growing pauses.
+/// After a connection that lasted so long the pauses begin with the first one again.
 const STEADY: Duration = Duration::from_secs(5);
 
-/// The pause where the server would not be listened to: somebody has to change that.
+/// The pause after the server refused to push. Somebody has to change its settings first.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// What to listen to.
 pub(crate) struct Task {
     pub(crate) prefix: String,
-    /// In time for whoever relies on it so long after a change was acknowledged.
+    /// How long after a change was acknowledged a cache may still rely on what it has.
     pub(crate) bound: Duration,
-    /// Of a cluster: a key that the server must have in its charge. Where it hasn't, it is heard no longer.
+    /// In a cluster, a key whose slot the node must own. Where it does not, this stops listening to
+    /// it.
     pub(crate) probe_key: Option<String>,
 }
 
-/// Begins to listen, in a thread of its own.
+/// Starts a thread that listens.
 pub(crate) fn track(
     endpoint: &Endpoint,
     timeouts: Timeouts,
@@ -112,7 +116,8 @@ impl PushListener {
             let Err(failure) = self.listen(context, &mut progress) else {
                 return;
             };
-            // Each time: on a cluster it has the nodes asked whether this is one still.
+            // After each loss: on a cluster this makes it ask the nodes whether this one is still a
+            // member.
             self.listener.on_disconnect();
             let since = progress.listening_since;
             if since.is_some_and(|since| since.elapsed() >= STEADY) {
@@ -161,13 +166,13 @@ impl PushListener {
         self.hear(context, &mut connection, epoch)
     }
 
-    /// Asks for pushes, and whether the node is one to be heard.
+    /// Asks for pushes, and whether the node still owns the slot.
     fn begin(&self, connection: &mut Connection) -> RedisResult<()> {
         let prefix = &self.prefix;
         let mut request = cmd("CLIENT");
         request.arg("TRACKING").arg("ON").arg("BCAST");
         request.arg("PREFIX").arg(prefix);
-        // Their leases: with the data key as hash tag, and with a tag of its own.
+        // The leases: those with the data key as hash tag, and those whose key has its own tag.
         let (whole, tagged) = (
             format!("{LEASE_PREFIX}{{{prefix}"),
             format!("{LEASE_PREFIX}{prefix}"),
@@ -217,11 +222,11 @@ impl PushListener {
                         self.tell(&data);
                     }
                 }
-                // It has the key in its charge.
+                // It owns the slot of the key.
                 Ok(Value::Int(_)) if self.probe_key.is_some() => {}
                 Ok(Value::ServerError(error))
                     if self.probe_key.is_some() && is_still_owner(Some(error.code())) => {}
-                // Perhaps to somebody who may not ping.
+                // The user may have no permission to ping.
                 Ok(Value::ServerError(error)) => {
                     return Err(probe_failure(error.into(), self.bound));
                 }
@@ -236,10 +241,10 @@ impl PushListener {
         Ok(())
     }
 
-    /// Passes a push on. What is no UTF-8 is no key of ours.
+    /// Passes a push on. A key that is not UTF-8 is not ours.
     fn tell(&self, push: &[Value]) {
         let Some(Value::Array(keys)) = push.first() else {
-            // Nil: all of them.
+            // Nil: all keys.
             return self.listener.on_flush();
         };
         for key in keys {
@@ -258,12 +263,12 @@ impl PushListener {
     }
 }
 
-/// While a slot is being moved, the node that has it sends those who ask for a key that isn't there to the other.
+/// While a slot is being moved, its owner answers `ASK` for a key that it does not hold.
 fn is_still_owner(code: Option<&str>) -> bool {
     code == Some("ASK")
 }
 
-/// Why the node wouldn't say that it has the key in its charge.
+/// Why the node did not say that it owns the slot of the key.
 fn probe_failure(error: RedisError, within: Duration) -> Failure {
     if error.code() == Some("MOVED") {
         return Failure::new(
@@ -274,12 +279,12 @@ fn probe_failure(error: RedisError, within: Duration) -> Failure {
     error::failure(error, within)
 }
 
-/// Nothing to read in time, or a signal came in between: that of a process which was stopped and goes on.
+/// Nothing came in time, or a signal interrupted the read: this process was stopped and goes on.
 fn is_only_late(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_connection_dropped()
 }
 
-/// What came back answers no heartbeat.
+/// The reply is not an answer to a heartbeat.
 #[derive(Debug)]
 struct Unexpected;
 
