@@ -83,12 +83,7 @@ impl RedisStore {
         } else {
             self.finish_together(&small)?
         };
-        let large = one_by_one(&large, |load| match load.end {
-            CompletionKind::Fill(ttl, record) => self.fill(load.keys, load.token, ttl, record),
-            CompletionKind::Release | CompletionKind::BackOff(_) => {
-                unreachable!("these are not large")
-            }
-        })?;
+        let large = one_by_one(&large, |load| load.finish(self))?;
         let (mut small, mut large) = (small.into_iter(), large.into_iter());
         let done = loads.iter().filter_map(|load| {
             if is_large(load) {
