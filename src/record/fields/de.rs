@@ -1,6 +1,6 @@
 //! Fields → Rust type. Takes the fields by value: a string field moves into the record, it is not copied.
 
-use std::{error, fmt, vec};
+use std::{fmt, vec};
 
 use serde::{
     Deserializer,
@@ -35,7 +35,8 @@ pub(super) fn deserialize<R: DeserializeOwned>(
 
 /// Where the reading of a record stopped. Keeps no reason: serde's messages quote the value, and no message of
 /// ours may.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the entry is no record of the wanted type")]
 pub(super) enum Stop {
     /// At the field with this number.
     At(usize),
@@ -45,14 +46,6 @@ pub(super) enum Stop {
     Missing(&'static str),
     Somewhere,
 }
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the entry is no record of the wanted type")
-    }
-}
-
-impl error::Error for Stop {}
 
 impl de::Error for Stop {
     fn custom<T: fmt::Display>(_: T) -> Stop {

@@ -6,8 +6,6 @@
 //! breaker, and is not sent again and again: each attempt costs the pool its connections. The
 //! cache cannot ask for the limit itself, because an ACL may deny it `CONFIG`.
 
-use std::fmt;
-
 use redis::{Connection, RedisError, RedisResult};
 
 use super::{refused_length::ALWAYS_TAKEN, store::RedisStore};
@@ -103,21 +101,12 @@ fn is_cut_off(failure: &Failure) -> bool {
 }
 
 /// The server, or what stands before it, does not take the record.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \
+     see `proto-max-bulk-len`, or the limits of your service"
+)]
 struct TooLarge {
     bytes: usize,
     longest: usize,
 }
-
-impl fmt::Display for TooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TooLarge { bytes, longest } = self;
-        write!(
-            f,
-            "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \
-             see `proto-max-bulk-len`, or the limits of your service"
-        )
-    }
-}
-
-impl std::error::Error for TooLarge {}
