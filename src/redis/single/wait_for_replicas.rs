@@ -1,8 +1,8 @@
 //! Steps that end only when replicas have the change as well (`WAIT`).
 //!
 //! Redis acknowledges a change before its replicas have it. If the master is lost then, what it
-//! acknowledged is lost: an invalidation, too, and the replica that takes over still has the record.
-//! A step that waits until all replicas that may take over have its change loses none.
+//! acknowledged is lost: an invalidation, too, and the replica that takes over still has the
+//! record. A step that waits until all replicas that may take over have its change loses none.
 //!
 //! `WAIT` waits for the latest change *of its own connection*; some versions of Redis ignore what
 //! other connections did before. An invalidation that finds nothing changes nothing, but the
@@ -22,8 +22,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Runs a step, and waits until the replicas have its change and all earlier ones. The step must
-    /// always change something: see [`tells`](RedisStore::tells).
+    /// Runs a step, and waits until the replicas have its change and all earlier ones. The step
+    /// must always change something: see [`tells`](RedisStore::tells).
     pub(crate) fn run_replicated<T>(
         &self,
         retry_policy: RetryPolicy,
