@@ -1,7 +1,7 @@
 //! Why a request to a server failed: in words for people, and as what it says about the server.
 //!
-//! Every error of redis-rs comes in through [`failure`], [`unopened`] or [`no_scripts`], which remove
-//! what it repeats of the request.
+//! Every error of redis-rs comes in through [`failure`], [`unopened`] or [`no_scripts`], which
+//! remove what it repeats of the request.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -31,7 +31,8 @@ impl fmt::Display for AtServer {
     }
 }
 
-/// Not derived: the source is the cause itself, not the `Arc` around it, so that it can be downcast.
+/// Not derived: the source is the cause itself, not the `Arc` around it, so that it can be
+/// downcast.
 impl StdError for AtServer {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
@@ -39,7 +40,8 @@ impl StdError for AtServer {
 }
 
 /// What may be wrong if the first request failed. A server that expects a handshake closes a
-/// connection without one. A server that knows no TLS waits for the end of what looks like a command.
+/// connection without one. A server that knows no TLS waits for the end of what looks like a
+/// command.
 pub(crate) fn hint(
     address: &ConnectionAddr,
     cause: &(dyn StdError + Send + Sync + 'static),

@@ -80,16 +80,17 @@ pub enum KeyKind {
     Records,
 }
 
-/// The position of a [`Store::scan`](super::Store::scan), which each of its steps hands to the next.
-/// All 0 at first. To begin where another scan of the same store has ended, all 0 but `epoch`.
+/// The position of a [`Store::scan`](super::Store::scan), which each of its steps hands to the
+/// next. All 0 at first. To begin where another scan of the same store has ended, all 0 but
+/// `epoch`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// Which part of the store: the nodes of a cluster are scanned one after the other.
     pub node: u64,
     /// The position in that part.
     pub position: u64,
-    /// Identifies the server whose positions these are. The number changes when another server takes
-    /// its place, for which the positions mean nothing.
+    /// Identifies the server whose positions these are. The number changes when another server
+    /// takes its place, for which the positions mean nothing.
     pub epoch: u64,
 }
 

@@ -18,7 +18,8 @@ pub(super) enum ScalarKind {
     Bytes,
     /// Or a `bool`: written as text, and of use only to a type that knows it for a number.
     Number,
-    /// The text of a whole value. What comes back from it is compared too: here nothing else would see a change.
+    /// The text of a whole value. What comes back from it is compared too: here nothing else would
+    /// see a change.
     Json,
 }
 

@@ -43,7 +43,8 @@ use crate::{
 /// moved, and the same again if both change meanwhile.
 const MOST_REDIRECTS: u32 = 5;
 
-/// The pause before the third redirection is followed, doubled before each further one: 28 ms in all.
+/// The pause before the third redirection is followed, doubled before each further one: 28 ms in
+/// all.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 
 /// The nodes of a cluster, and what is known of which node has which slot.

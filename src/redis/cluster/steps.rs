@@ -74,8 +74,8 @@ impl Store for ClusterStore {
         self.with(keys, |store| store.renew(keys, token, lease_ttl))
     }
 
-    /// A lease on a node that does not answer counts as renewed, because it is not known to be lost.
-    /// A silent node is not asked: the leases on other nodes would lapse meanwhile.
+    /// A lease on a node that does not answer counts as renewed, because it is not known to be
+    /// lost. A silent node is not asked: the leases on other nodes would lapse meanwhile.
     fn renew_all(
         &self,
         leases: &[(Keys, Token)],
