@@ -1,4 +1,4 @@
-//! The embedded store as a program names it.
+//! The embedded store, as programs see it.
 
 use std::{fmt, sync::Arc};
 
@@ -8,13 +8,14 @@ use crate::store::{
     memory::{Bound, MemoryStore},
 };
 
-/// A store in this process, in the place of Redis: for programs that are one process, for tests of
-/// your own, and to start without a server. Cheap to clone; caches on clones of one `Memory` share its records and
-/// its bound.
+/// A store in this process, instead of Redis: for programs of one process, for tests, and to start
+/// without a server. Cheap to clone. Caches on clones of one `Memory` share its records and its
+/// bound.
 ///
-/// Everything is as on Redis: leases and guards, TTLs to the millisecond, negative entries, updates. Only that nobody else
-/// sees it, and that it ends with the process. Where it is full, records that were not read lately go first;
-/// one whose time is over takes up room until then, or until it is asked for.
+/// Everything works as on Redis: leases and guards, TTLs to the millisecond, negative entries,
+/// updates. But other processes do not see it, and it ends with the process. When it is full, it
+/// first evicts records that were not read lately. An expired record takes up room until then, or
+/// until it is read.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -35,14 +36,15 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A store for this many records at most. With 0 it keeps none, and every lookup loads.
+    /// A store for at most this many records. With 0 it keeps none, and every lookup loads.
     #[must_use]
     pub fn new(max_entries: usize) -> Memory {
         Memory::bounded(Bound::Entries(max_entries.try_into().unwrap_or(u64::MAX)))
     }
 
-    /// A store for so many bytes at most: of keys, names and values, and about 160 a record and 64 a field for
-    /// renewal them. An estimate: what the process takes from the system may be a third more. A record that takes more than an eighth of it is not kept.
+    /// A store for at most this many bytes: those of keys, names and values, and an overhead of
+    /// about 160 for each record and 64 for each field. An estimate: the process may take a third
+    /// more from the system. A record that takes more than an eighth of the bound is not kept.
     #[must_use]
     pub fn with_max_bytes(max_bytes: u64) -> Memory {
         Memory::bounded(Bound::Bytes(max_bytes))
@@ -56,7 +58,7 @@ impl Memory {
         }
     }
 
-    /// The store as the protocol sees it: to look at, or to build a [`Store`] of your own upon.
+    /// The store that the protocol uses: to inspect it, or to build your own [`Store`] on it.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(self.client.store())

@@ -1,4 +1,4 @@
-//! What a cache is built on, as a program names it.
+//! What a cache is built on, as programs see it.
 
 pub(crate) mod client;
 pub(crate) mod memory;
@@ -14,21 +14,21 @@ use self::{
 };
 use crate::{error::Error, store::Store};
 
-/// What a [`Cache`](crate::cache::Cache) keeps its records in. Made from an address, a [`Redis`], a [`RedisBuilder`], a
-/// [`Memory`], or from a [`Store`] of your own.
+/// Where a [`Cache`](crate::cache::Cache) keeps its records. Made from an address, a [`Redis`], a
+/// [`RedisBuilder`], a [`Memory`], or a [`Store`] of your own.
 #[derive(Debug, Clone)]
 pub struct Backend(Origin);
 
 #[derive(Clone)]
 enum Origin {
     Shared(Arc<StoreClient>),
-    /// Boxed, because it is large and there for a moment only.
+    /// Boxed, because it is large and short-lived.
     Settings(Box<RedisBuilder>),
 }
 
 impl Backend {
-    /// A store of your own. Clones share its circuit breaker and what it has not been told yet; so caches with one
-    /// prefix belong on clones of one `Backend`.
+    /// A store of your own. Clones share its circuit breaker and its pending invalidations. So
+    /// caches with the same prefix should use clones of one `Backend`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Backend {
         let client = StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);

@@ -1,19 +1,18 @@
-//! The near cache: what this process has read of late, in front of the store.
+//! The near cache: what this process has read recently, in front of the store.
 //!
-//! Guarantees two things to a lookup. It finds nothing here that was invalidated `bound` or more
-//! before it began. It finds nothing that was [evicted](Near::evict) before it began. Two rules do
-//! that:
+//! Guarantees that a lookup finds no entry here that was invalidated `bound` or more before the
+//! lookup began, and none that was [evicted](Near::evict) before it began. Two rules ensure that:
 //!
-//! - An entry is used only while the change stream is live, and in the epoch in which it was read.
-//!   See `liveness.rs`.
-//! - **The fence**: a record is inserted only if nothing was evicted under its id since before it
-//!   was read. A reader takes a [`Placeholder`] *before* it sends its request. An eviction removes
-//!   the placeholder, and an insert into a removed placeholder is dropped. `quick_cache` does that:
-//!   `remove` also removes placeholders, and an insert through a removed one fails. The first test
-//!   below checks it.
+//! - An entry is used only while the change stream is live, and in the epoch in which the entry was
+//!   read; see `liveness.rs`.
+//! - **The fence**: a record enters only if its id was not evicted since before the record was read.
+//!   A lookup takes a [`Placeholder`] *before* it sends its request. An eviction removes the
+//!   placeholder, and a record for a removed placeholder is dropped. (It is a placeholder of
+//!   `quick_cache`: its `remove` also removes those, and an insert into a removed one fails. The
+//!   first test checks that.)
 //!
-//! Drops no record under a lock: see `deferred_drop.rs`. Knows no store. An entry ends with its
-//! remaining time in the store, or earlier.
+//! Drops no record under a lock; see `deferred_drop.rs`. Knows no store. An entry lives as long as
+//! the TTL that was left in the store, or shorter.
 
 pub(crate) mod deferred_drop;
 pub(crate) mod lease_waiters;
@@ -36,13 +35,13 @@ use self::{
     liveness::StreamLiveness,
 };
 
-/// Into how many parts the entries are divided, each with its own lock: threads that meet at one wait some nanoseconds.
+/// The number of shards, each with its own lock. Threads that meet at one wait some nanoseconds.
 const PARTS: u64 = 16;
 
-/// Room is made ahead for no more than this.
+/// Room is allocated in advance for at most this many entries.
 const AHEAD: usize = 1 << 16;
 
-/// Records by their ids, so that a look needs no key.
+/// Records by their ids, so that a lookup builds no key.
 pub(crate) struct Near<R> {
     kept: Kept<R>,
     longest: Duration,
@@ -55,9 +54,9 @@ type Reservation<'a, R> =
 
 struct NearEntry<R> {
     epoch: u64,
-    /// In nanoseconds, as `liveness.rs` counts them.
+    /// In nanoseconds, on the clock of `liveness.rs`.
     until: u64,
-    /// `None`: that there is no such record.
+    /// `None`: the primary has no such record.
     record: Option<Arc<R>>,
 }
 
@@ -70,7 +69,7 @@ impl<R> Clone for NearEntry<R> {
     }
 }
 
-/// A reservation for what is about to be read.
+/// A reservation for a record that is about to be read.
 pub(crate) struct Placeholder<'a, R> {
     reservation: Reservation<'a, R>,
     epoch: u64,
@@ -81,14 +80,14 @@ pub(crate) struct Placeholder<'a, R> {
 }
 
 impl<R> Near<R> {
-    /// For this many entries at most, each for no longer than `longest`.
+    /// For at most this many entries, each for at most `longest`.
     pub(crate) fn new(capacity: usize, longest: Duration) -> Near<R> {
         let most = capacity as u64;
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
         let options = OptionsBuilder::new()
             .shards(usize::try_from(parts).unwrap_or(1))
             .estimated_items_capacity(capacity.min(AHEAD))
-            // Rounded down: the bound is a bound.
+            // Rounded down, so that the bound holds.
             .weight_capacity(most / parts * parts)
             .build()
             .expect("the two settings it wants are set");
@@ -102,8 +101,8 @@ impl<R> Near<R> {
         }
     }
 
-    /// What is here under this id, for a lookup that began now; `Some(None)`: that there is no such record. Or else a placeholder for
-    /// what it is going to read, where it may have one.
+    /// The entry of this id for a lookup that began at `began`; `Ok(None)`: the primary has no such
+    /// record. Else a placeholder for what the lookup is going to read, if it can have one.
     pub(crate) fn find<'a>(
         &'a self,
         liveness: &'a StreamLiveness,
@@ -121,7 +120,7 @@ impl<R> Near<R> {
             Some(_) => drop(self.kept.remove_if(id, |entry| !is_good(entry))),
             None => {}
         }
-        // Without a wait: where another reads the same, that one puts it here.
+        // Without a wait: if another lookup reads the same, that one fills the entry.
         match self.kept.get_value_or_guard(id, Some(Duration::ZERO)) {
             GuardResult::Guard(reservation) => Err(Some(Placeholder {
                 reservation,
@@ -130,23 +129,24 @@ impl<R> Near<R> {
                 longest: self.longest,
                 liveness,
             })),
-            // Came in this very moment: not for who looked before.
+            // It was filled after this lookup had looked, so it is not used.
             GuardResult::Value(_) | GuardResult::Timeout => Err(None),
         }
     }
 
-    /// Takes away what is here under this id, and the placeholder of whoever reads it right now. Drops the record: not to be
-    /// called under a lock.
+    /// Removes the entry of this id, and the placeholder of a lookup that reads it now. Drops the
+    /// record: do not call this under a lock.
     pub(crate) fn evict(&self, id: &str) {
         drop_contained(self.kept.remove(id));
     }
 
-    /// Frees all there is. What makes it unusable is the next epoch, and it refuses what comes to the placeholders of now.
+    /// Frees all entries. The next epoch, not this, makes them unusable and refuses the records for
+    /// the present placeholders.
     pub(crate) fn clear(&self)
     where
         R: Send + Sync + 'static,
     {
-        // While nothing is heard, this is called again and again.
+        // While the change stream is down, this is called repeatedly.
         if !self.kept.is_empty() {
             let records = self.kept.drain().filter_map(|(_, entry)| entry.record);
             self.discarded.discard(records.collect());
@@ -155,9 +155,10 @@ impl<R> Near<R> {
 }
 
 impl<R> Placeholder<'_, R> {
-    /// Puts there what was read, if the placeholder was not taken away. `left`: how much of its time it had in the store at that moment.
+    /// Inserts what was read, unless the placeholder was removed. `left`: the remaining TTL in the
+    /// store when it was read.
     pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration) {
-        // It would only be in the way: an entry of another epoch is not used.
+        // An entry of another epoch is not used, and would only take up room.
         if self.liveness.epoch() != self.epoch {
             return;
         }
@@ -167,7 +168,7 @@ impl<R> Placeholder<'_, R> {
             until: self.liveness.nanos(end),
             record,
         };
-        // Refused: it was evicted meanwhile, or had room no longer.
+        // Refused: the id was evicted meanwhile, or there was no room left.
         let _ = self.reservation.insert(entry);
     }
 }

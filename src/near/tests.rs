@@ -45,7 +45,7 @@ fn what_was_read_before_an_eviction_does_not_enter_after_it() {
     both.near.evict("k");
     placeholder.fill(Some(Arc::new(1)), LONG);
     assert!(!both.has("k"));
-    // Nor into the placeholder of one who reads after it.
+    // Nor into the placeholder of a later reader.
     let old = both.placeholder("k").unwrap();
     both.near.evict("k");
     let new = both.placeholder("k").unwrap();
@@ -55,7 +55,8 @@ fn what_was_read_before_an_eviction_does_not_enter_after_it() {
     assert_eq!(both.find("k").ok(), Some(2));
 }
 
-/// Reader: placeholder, read (old) — lost, and liveness again, and what changed in between was not heard — reader: fill.
+/// Reader: placeholder, read (old) — stream lost, then live again, changes in between missed —
+/// reader: fill.
 #[test]
 fn what_was_read_before_a_loss_is_not_used_after_it() {
     let both = both(100, LONG);
@@ -66,13 +67,13 @@ fn what_was_read_before_a_loss_is_not_used_after_it() {
     both.liveness.confirm(Instant::now() + LONG);
     placeholder.fill(Some(Arc::new(1)), LONG);
     assert!(!both.has("k") && !both.has("there"));
-    // And its reservation is free.
+    // And its reservation is free again.
     both.put("k", 2);
     both.put("there", 2);
     assert!(both.has("k") && both.has("there"));
 }
 
-/// The same, where the store was emptied, and placeholders and entries with it.
+/// The same when the store was flushed, and the placeholders and entries with it.
 #[test]
 fn what_was_read_before_everything_went_is_not_used_after_it() {
     let both = both(100, LONG);

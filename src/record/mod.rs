@@ -19,12 +19,12 @@ const MANY: usize = 32;
 
 /// A record of named strings that keeps the order of its fields: what a Redis hash is, as Rust.
 ///
-/// Any other flat type that serde can take apart does as well, a `struct Product { … }` of your own or a
-/// `HashMap<String, String>`; see [`Cache`](crate::cache::Cache).
+/// Any other flat type that serde can take apart does as well, a `struct Product { … }` of your own
+/// or a `HashMap<String, String>`; see [`Cache`](crate::cache::Cache).
 ///
-/// Redis itself keeps the order of small hashes only (by default up to 128 fields, none longer than 64
-/// bytes). What comes back from a larger one has the same fields in another order, and so `==` looks at
-/// the fields and not at their order.
+/// Redis itself keeps the order of small hashes only (by default up to 128 fields, none longer than
+/// 64 bytes). What comes back from a larger one has the same fields in another order, and so `==`
+/// looks at the fields and not at their order.
 ///
 /// ```
 /// use cache_aside::Record;
@@ -46,8 +46,8 @@ impl Record {
         Record::default()
     }
 
-    /// The value of a field, or `None` where the record has no such field. Looks at one field after the
-    /// other.
+    /// The value of a field, or `None` where the record has no such field. Looks at one field after
+    /// the other.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
@@ -163,8 +163,9 @@ impl<'de> Deserialize<'de> for Record {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-                // The names of a hash are distinct, so there is no need to look for each one first. Where they
-                // come twice, from another format, the record is refused when it is to be stored.
+                // The names of a hash are distinct, so there is no need to look for each one first.
+                // Where they come twice, from another format, the record is refused when it is to
+                // be stored.
                 let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);

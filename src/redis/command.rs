@@ -73,11 +73,11 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     }
 }
 
-/// From here to the next EXEC on this connection, nobody else's change of the record or its lease goes unnoticed.
-/// Returns the type of what stands in the lease's place: a guard is a hash.
+/// From here to the next EXEC on this connection, nobody else's change of the record or its lease
+/// goes unnoticed. Returns the type of what stands in the lease's place: a guard is a hash.
 ///
-/// Looks at both before. That takes away what has lapsed: in Redis 6 it would count as changed if it is watched, again and
-/// again where nobody looks at it.
+/// Looks at both before. That takes away what has lapsed: in Redis 6 it would count as changed if
+/// it is watched, again and again where nobody looks at it.
 pub(crate) fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<String> {
     let mut watch = redis::pipe();
     watch.cmd("TYPE").arg(&keys.data).ignore();
@@ -88,7 +88,8 @@ pub(crate) fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<Str
     Ok(lease)
 }
 
-/// One attempt at an optimistic update. `tells`: something changes in any case, so that replicas can be waited for.
+/// One attempt at an optimistic update. `tells`: something changes in any case, so that replicas
+/// can be waited for.
 pub(crate) fn update(
     connection: &mut Connection,
     keys: &Keys,
@@ -116,8 +117,8 @@ pub(crate) fn update(
     let mut transaction = redis::pipe();
     transaction.atomic();
     if lease == "hash" {
-        // A guard stays, for its writer has not ended, under another nonce: who comes after this shares no
-        // load from before it.
+        // A guard stays, for its writer has not ended, under another nonce: who comes after this
+        // shares no load from before it.
         let nonce = Token::random();
         transaction
             .hset(&keys.lease, "nonce", nonce.as_bytes())

@@ -1,7 +1,7 @@
 //! How a connection is opened, and its server greeted.
 //!
-//! Guarantees that what is opened can be asked, and that each step of that ends with `connect_timeout`: redis-rs leaves the
-//! handshake of TLS to the first request.
+//! Guarantees that what is opened can be asked, and that each step of that ends with
+//! `connect_timeout`: redis-rs leaves the handshake of TLS to the first request.
 
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 use redis::ConnectionAddr;
@@ -138,7 +138,8 @@ pub(crate) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> Co
     }
 }
 
-/// Has both sides agree on keys, and the server on our certificate, of which it tells behind the handshake.
+/// Has both sides agree on keys, and the server on our certificate, of which it tells behind the
+/// handshake.
 #[cfg(feature = "sentinel")]
 fn shake_hands(connection: &mut Connection) -> RedisResult<()> {
     match cmd("PING").exec(connection) {

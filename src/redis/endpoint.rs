@@ -98,8 +98,8 @@ impl Endpoint {
         }
     }
 
-    /// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at once, in the server's
-    /// words, and with its address.
+    /// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at
+    /// once, in the server's words, and with its address.
     pub(crate) fn run_alone<T>(
         &self,
         timeouts: Timeouts,

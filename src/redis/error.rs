@@ -1,7 +1,7 @@
 //! Why a request to a server failed: in words for people, and as what it says about the server.
 //!
-//! Every error of the client library comes in through [`failure`], [`unopened`] or [`no_scripts`], which take away what
-//! it repeats of the request.
+//! Every error of redis-rs comes in through [`failure`], [`unopened`] or [`no_scripts`], which
+//! remove what it repeats of the request.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -31,14 +31,17 @@ impl fmt::Display for AtServer {
     }
 }
 
+/// Not derived: the source is the cause itself, not the `Arc` around it, so that it can be
+/// downcast.
 impl StdError for AtServer {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
     }
 }
 
-/// What else may be wrong where the first request failed. A server that waits for a handshake cuts off who asks without
-/// one; one that knows none waits for the end of what it takes for a command.
+/// What may be wrong if the first request failed. A server that expects a handshake closes a
+/// connection without one. A server that knows no TLS waits for the end of what looks like a
+/// command.
 pub(crate) fn hint(
     address: &ConnectionAddr,
     cause: &(dyn StdError + Send + Sync + 'static),
@@ -62,9 +65,9 @@ pub(crate) fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether the wire failed otherwise than by silence: besides drops, that is an interruption, where
-/// this process was stopped while it waited, and goes on (by a debugger, a shell, or a lid that was
-/// closed).
+/// Whether the connection failed other than by a timeout: it was closed, or the wait was
+/// interrupted because this process was stopped and continued (by a debugger, a shell, or a closed
+/// lid).
 pub(crate) fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
 }
@@ -84,7 +87,7 @@ pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
     }
 }
 
-/// No connection could be opened, for whatever reason: without one, nothing is answered.
+/// No connection could be opened. Whatever the reason, the server is unavailable.
 pub(crate) fn unopened(error: RedisError, within: Duration) -> Failure {
     let error = without_arguments(error);
     let cause: Cause = if knows_no_resp3(&error) {
@@ -96,7 +99,7 @@ pub(crate) fn unopened(error: RedisError, within: Duration) -> Failure {
     Failure { kind, cause }
 }
 
-/// The cause as callers are told it: what redis-rs says of a timeout means something else to a person.
+/// The cause as callers get it: the words of redis-rs for a timeout mislead people.
 fn told(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         let cause = Some(cause);
@@ -110,7 +113,7 @@ fn told(cause: RedisError, within: Duration) -> Cause {
     }
 }
 
-/// Whether the server could not be reached, or is not ready; and not that it would have nothing to do with us.
+/// Whether the server could not be reached or is not ready. False if it rejected this client.
 #[cfg(feature = "cluster")]
 pub(crate) fn is_away(failure: &Failure) -> bool {
     let at_server: Option<&AtServer> = failure.cause.downcast_ref();
@@ -120,14 +123,15 @@ pub(crate) fn is_away(failure: &Failure) -> bool {
         || error.is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
 }
 
-/// Whether the server, or what stands before it, doesn't know the command. There is no code for that.
+/// Whether the server, or a proxy before it, doesn't know the command. There is no code for that.
 pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
     let says = |detail: &str| detail.to_lowercase().contains("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
         && error.detail().is_some_and(says)
 }
 
-/// Whether a server that was asked as the node of a cluster is in none. A Sentinel doesn't even know what it was asked.
+/// Whether a server that was taken for the node of a cluster is in none. A Sentinel does not even
+/// know the command.
 #[cfg(feature = "cluster")]
 pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
     let at_server: Option<&AtServer> = failure.cause.downcast_ref();
@@ -136,8 +140,8 @@ pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
     error.is_some_and(|error| is_unknown_command(error) || error.detail().is_some_and(says))
 }
 
-/// Whether a connection could not be opened because the server knows no RESP3: of what is sent then, `HELLO` alone may be
-/// unknown. The client library has an error for that, but not for each wording.
+/// Whether a connection could not be opened because the server knows no RESP3: of the commands sent
+/// then, only `HELLO` may be unknown. redis-rs has an error for that, but not for each wording.
 fn knows_no_resp3(error: &RedisError) -> bool {
     error.kind() == ErrorKind::RESP3NotSupported || is_unknown_command(error)
 }
@@ -147,43 +151,21 @@ pub(crate) fn is_without_resp3(failure: &Failure) -> bool {
     failure.cause.is::<NoResp3>()
 }
 
-#[derive(Debug)]
-struct NoResp3(RedisError);
-
-impl fmt::Display for NoResp3 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on")
-    }
-}
-
-impl StdError for NoResp3 {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
-    }
-}
+#[derive(Debug, thiserror::Error)]
+#[error("the server doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on")]
+struct NoResp3(#[source] RedisError);
 
 /// The server doesn't know the commands that load and call scripts.
 pub(crate) fn no_scripts(error: RedisError) -> Failure {
     Failure::new(FailureKind::Rejected, NoScripts(without_arguments(error)))
 }
 
-#[derive(Debug)]
-struct NoScripts(RedisError);
-
-impl fmt::Display for NoScripts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them: they are disabled or \
-             renamed there (`rename-command`), or something stands before it that has none",
-        )
-    }
-}
-
-impl StdError for NoScripts {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
-    }
-}
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them: they are \
+     disabled or renamed there (`rename-command`), or something stands before it that has none"
+)]
+struct NoScripts(#[source] RedisError);
 
 #[cfg(feature = "tls")]
 use super::tls::explained;
@@ -193,89 +175,47 @@ fn explained(_: &RedisError) -> Option<String> {
     None
 }
 
-/// The two sides did not come to terms.
-#[derive(Debug)]
+/// The TLS handshake failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
 struct Handshake {
     words: String,
+    #[source]
     cause: RedisError,
 }
 
-impl fmt::Display for Handshake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
-    }
-}
-
-impl StdError for Handshake {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.cause)
-    }
-}
-
 /// Nothing came back in time.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {within:?}")]
 pub(crate) struct Timeout {
     pub(crate) within: Duration,
+    #[source]
     pub(crate) cause: Option<RedisError>,
 }
 
-impl fmt::Display for Timeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {:?}", self.within)
-    }
-}
-
-impl StdError for Timeout {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.cause.as_ref().map(|cause| cause as _)
-    }
-}
-
 /// All connections were in use, or none could be opened.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("none of the pool's connections ({connections}) was free in time")]
 pub(crate) struct PoolExhausted {
     pub(crate) connections: u32,
 }
 
-impl fmt::Display for PoolExhausted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PoolExhausted { connections } = self;
-        write!(
-            f,
-            "none of the pool's connections ({connections}) was free in time"
-        )
-    }
-}
-
-impl StdError for PoolExhausted {}
-
 /// A request was sent together with others, whose replies took too long.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {within:?}, behind others on a shared connection")]
 pub(crate) struct QueuedTimeout {
     pub(crate) within: Duration,
 }
 
-impl fmt::Display for QueuedTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let QueuedTimeout { within } = self;
-        write!(
-            f,
-            "no answer within {within:?}, behind others on a shared connection"
-        )
-    }
-}
-
-impl StdError for QueuedTimeout {}
-
 /// What the failure of a request says about the server.
 fn kind(error: &RedisError) -> FailureKind {
     match (error.kind(), error.code()) {
-        // Of a cluster that serves the other slots.
+        // The cluster still serves the other slots.
         (_, Some("CLUSTERDOWN")) if error.detail() == Some("Hash slot not served") => {
             FailureKind::Rejected
         }
-        // It has lost its data, its cluster or its master, is busy with a script that doesn't end, or does
-        // not know us: it will say so to every request.
+        // It has lost its data, its cluster or its master, is busy with an endless script, or
+        // rejects the login: it will answer every request like this.
         (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
             FailureKind::Unavailable
         }

@@ -1,7 +1,5 @@
 //! Replies that no Redis server gives to what was asked.
 
-use std::{error::Error as StdError, fmt};
-
 #[cfg(feature = "cluster")]
 use redis::ServerErrorKind;
 use redis::{ErrorKind, RedisError};
@@ -11,16 +9,9 @@ use super::{node_address::host_and_port, slot::Slot};
 
 /// The reply does not answer the request. Keeps no cause: redis-rs quotes the reply in its error,
 /// and the reply may contain a record.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the answer makes no sense; is that a Redis server?")]
 pub(crate) struct InvalidReply;
-
-impl fmt::Display for InvalidReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer makes no sense; is that a Redis server?")
-    }
-}
-
-impl StdError for InvalidReply {}
 
 pub(crate) fn is_invalid_reply(error: &RedisError) -> bool {
     let is_unreadable = matches!(

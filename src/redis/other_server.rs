@@ -1,6 +1,4 @@
-//! How it shows that another server has taken over, and what that is called in words for people.
-
-use std::{error::Error as StdError, fmt};
+//! Signs that another server has taken over, and the errors for that.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -13,31 +11,18 @@ pub(crate) fn is_read_only(error: &RedisError) -> bool {
             && error.detail().is_some_and(quotes)
 }
 
-/// The server isn't the one that it was.
-#[derive(Debug)]
+/// The connection leads to a former server.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is from before the server was lost, or another became it")]
 pub(crate) struct Moved;
 
-impl fmt::Display for Moved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is from before the server was lost, or another became it")
-    }
-}
-
-impl StdError for Moved {}
-
-/// The address leads back to a server that was left a moment ago.
-#[derive(Debug)]
+/// The address leads back to a server that another one has just replaced.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the address leads to several servers in turn, of which each is used for a second; give the \
+     address of one"
+)]
 pub(crate) struct ServersInTurn;
-
-impl fmt::Display for ServersInTurn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the address leads to several servers in turn, of which each is used for a second; give the address of one",
-        )
-    }
-}
-
-impl StdError for ServersInTurn {}
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,9 @@
 //! Pipelines that end with the first silence.
 //!
-//! Guarantees that a pipeline which the server does not answer costs one timeout. redis-rs itself reads one
-//! reply for each command, however the read before it ended, and so would wait for each of them. And that one of any
-//! length fits into bounded buffers: redis-rs itself sends all of it before it reads anything.
+//! Guarantees that a pipeline which the server does not answer costs one timeout. redis-rs itself
+//! reads one reply for each command, however the read before it ended, and so would wait for each
+//! of them. And that one of any length fits into bounded buffers: redis-rs itself sends all of it
+//! before it reads anything.
 
 use std::collections::VecDeque;
 
@@ -19,7 +20,8 @@ pub(crate) fn query<T: FromRedisValue>(
     answered.map_err(first)
 }
 
-/// The first of a pipeline's errors: what a server has against one of its commands it has against all, as a rule.
+/// The first of a pipeline's errors: what a server has against one of its commands it has against
+/// all, as a rule.
 fn first(error: RedisError) -> RedisError {
     let all = error.clone().into_server_errors();
     match all.as_deref().and_then(|all| all.first()) {
@@ -28,12 +30,14 @@ fn first(error: RedisError) -> RedisError {
     }
 }
 
-/// How many bytes of requests may be without their replies, where these may be large. It fits into the buffers of a
-/// socket, so that writing it never waits for somebody who waits for us to read; and the server, which keeps what
-/// isn't read yet, is asked for no more than some hundred records ahead.
+/// How many bytes of requests may be without their replies, where these may be large. It fits into
+/// the buffers of a socket, so that writing it never waits for somebody who waits for us to read;
+/// and the server, which keeps what isn't read yet, is asked for no more than some hundred records
+/// ahead.
 pub(crate) const LARGE_REPLIES: usize = 64 << 10;
 
-/// The same, where a reply is a number or a few words, as a rule: so many fit into the buffers beside it.
+/// The same, where a reply is a number or a few words, as a rule: so many fit into the buffers
+/// beside it.
 pub(crate) const SMALL_REPLIES: usize = 256 << 10;
 
 /// Sends commands and returns their replies, errors among them.
@@ -50,9 +54,9 @@ pub(crate) fn stream(
     Ok(replies)
 }
 
-/// Sends commands and hands on their replies as they come, errors among them, until that fails. No more than `window`
-/// bytes are ever sent ahead of the replies, or one command that is larger. The wire is never idle meanwhile: while one
-/// half of the window is answered, the other is on its way.
+/// Sends commands and hands on their replies as they come, errors among them, until that fails. No
+/// more than `window` bytes are ever sent ahead of the replies, or one command that is larger. The
+/// wire is never idle meanwhile: while one half of the window is answered, the other is on its way.
 pub(crate) fn stream_to(
     connection: &mut Connection,
     window: usize,
@@ -136,7 +140,8 @@ impl ConnectionLike for FailFast<'_> {
         let mut refusal = None;
         let mut replies = Vec::with_capacity(offset + count);
         while replies.len() < offset + count {
-            // What the wire has lost, or never had, is not waited for again: the connection is unfit.
+            // What the wire has lost, or never had, is not waited for again: the connection is
+            // unfit.
             let reply = self.0.recv_response()?;
             match reply {
                 // RESP3: no reply to anything.

@@ -1,10 +1,12 @@
 //! What a server says of a request, without the arguments of the request that it repeats.
 //!
-//! "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'": the arguments of a command may
-//! be a password, or the fields of a record. An error must not show them, and neither must its sources.
+//! "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'": the
+//! arguments of a command may be a password, or the fields of a record. An error must not show
+//! them, and neither must its sources.
 //!
-//! The wording differs by server and version (quotes or backticks, commas or none). So the rule is about its shape: of
-//! what is quoted, only the first is kept. That is the name of the command, of a subcommand, or of an option.
+//! The wording differs by server and version (quotes or backticks, commas or none). So the rule is
+//! about its shape: of what is quoted, only the first is kept. That is the name of the command, of
+//! a subcommand, or of an option.
 
 use redis::{RedisError, Value, parse_redis_value};
 

@@ -62,7 +62,7 @@ scripts! {
     RENEW renew;
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
-    /// Ends what stands at one of the two keys of a record.
+    /// Ends what is at one of the two keys of a record.
     DELETE_KEY delete_key;
     /// Has a record count as stale, and ends every load of it that is under way.
     EXPIRE expire;
@@ -74,12 +74,12 @@ scripts! {
     UPDATE_FIELD update_field;
 }
 
-/// Whether the server doesn't know the script, and so has done nothing.
+/// Whether the server doesn't know the script. Then it has done nothing.
 pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-/// One script. Called by its hash; the server is told the source when it doesn't know it (any more).
+/// One script. Called by its hash; the source is sent to a server that does not know it.
 #[derive(Debug)]
 pub(crate) struct Script {
     script: redis::Script,
@@ -87,8 +87,8 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Calls the script on both keys of a record. The arguments go from `write_args` straight into the
-    /// request, so that a large record is copied once.
+    /// Calls the script on both keys of a record. The arguments go from `write_args` straight into
+    /// the request, so that a large record is copied once.
     pub(crate) fn call<T: FromRedisValue>(
         &self,
         connection: &mut Connection,
@@ -108,8 +108,9 @@ impl Script {
 }
 
 impl Script {
-    /// Calls the script on both keys of a record, which are being watched, if nobody has changed them since. `None`:
-    /// somebody has, or the server didn't know the script; watch and call again.
+    /// Calls the script on both keys of a record, which are watched, if nobody has changed them
+    /// since. `None`: they were changed, or the server didn't know the script. Watch and call
+    /// again.
     pub(crate) fn call_watched<T: FromRedisValue>(
         &self,
         connection: &mut Connection,
@@ -131,14 +132,14 @@ impl Script {
         Ok(done.map(|(done,)| done))
     }
 
-    /// The request that tells a server this script.
+    /// The request that loads the script.
     fn to_load(&self) -> Cmd {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(self.source);
         load
     }
 
-    /// Tells the server this script.
+    /// Loads the script into the server.
     #[cfg(feature = "cluster")]
     pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
         self.script.load(connection).map(drop)
@@ -161,14 +162,14 @@ impl Script {
     }
 }
 
-/// Sends calls of these scripts in one go, and returns the replies to each, errors among them.
+/// Sends calls of these scripts in one pipeline, and returns the reply to each, also errors.
 pub(crate) fn call_all(
     connection: &mut Connection,
     window: usize,
     scripts: &[&Script],
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
-    // What was sent cannot be taken back, so the server must know the scripts before.
+    // What was sent cannot be taken back, so the server must know the scripts first.
     let told = scripts.iter().map(|script| script.to_load());
     let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
@@ -178,6 +179,20 @@ pub(crate) fn call_all(
 pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, recheck: bool) {
     request.arg(token.as_bytes()).arg(millis(lease_ttl));
     request.arg(if recheck { "recheck" } else { "skip" });
+}
+
+/// The arguments of `refresh.lua`.
+pub(crate) fn write_refresh(request: &mut Cmd, token: Token, lease_ttl: Duration, left: Duration) {
+    request.arg(token.as_bytes());
+    request.arg(millis(lease_ttl)).arg(millis(left));
+}
+
+/// The arguments of `fill.lua` after the token.
+pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
+    request.arg(millis(ttl));
+    for (name, value) in record {
+        request.arg(name).arg(value);
+    }
 }
 
 /// What `acquire.lua` answered.
@@ -221,7 +236,7 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
     };
     Some(Acquire::Held {
         by: Token::parse(&holder),
-        // Negative where another program left a lock without a TTL; then there is no end to wait for.
+        // Negative if another program left a lock without a TTL; then there is no end to wait for.
         left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
     })
 }

@@ -198,6 +198,11 @@ mod tests {
             greeting.unsupported(ServerMode::Single),
             Version::parse("5.0.6").map(UnsupportedServer::TooOld)
         );
+        let said = greeting
+            .unsupported(ServerMode::Single)
+            .unwrap()
+            .to_string();
+        assert!(said.starts_with("this is Redis 5.0.6, and a cache needs 6.0.9 or later: "));
         assert_eq!(greeting.identity().role, Some(Role::Replica));
         assert_eq!(ServerInfo::of_info(&Value::Okay), None);
         assert_eq!(

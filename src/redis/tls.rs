@@ -1,8 +1,9 @@
-//! TLS: the certificates of a program's own, and what goes wrong with those of a server, in words for people.
+//! TLS: the certificates of a program's own, and what goes wrong with those of a server, in words
+//! for people.
 //!
-//! redis-rs does the handshake, by rustls. It takes the provider of cryptography that the process has chosen, and rustls
-//! panics where nobody has and the dependencies bring more or fewer than one; so here one is chosen, before the first
-//! connection.
+//! redis-rs does the handshake, by rustls. It takes the provider of cryptography that the process
+//! has chosen, and rustls panics where nobody has and the dependencies bring more or fewer than
+//! one; so here one is chosen, before the first connection.
 
 use std::{error::Error as StdError, io, sync::Arc};
 
@@ -30,8 +31,9 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// The address of one host, with these certificates. They are checked here: redis-rs would take a root of no
-    /// certificate at all, and find out at each handshake that a key isn't its certificate's.
+    /// The address of one host, with these certificates. They are checked here: redis-rs would take
+    /// a root of no certificate at all, and find out at each handshake that a key isn't its
+    /// certificate's.
     pub(crate) fn with(&self, info: ConnectionInfo) -> Result<ConnectionInfo, Error> {
         let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         let given = [(ROOT, self.root.is_some()), (CLIENT, self.client.is_some())];

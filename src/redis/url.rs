@@ -1,8 +1,9 @@
-//! An address as a program writes it: one server, the nodes of a cluster, or the sentinels that know the server.
+//! An address as a program writes it: one server, the nodes of a cluster, or the sentinels that
+//! know the server.
 //!
-//! Redis's own scheme names one host. For several, the schemes end with what they are: `redis+cluster://a,b,c` and
-//! `redis+sentinel://a,b,c/NAME`. Each host is read by redis-rs as an address of its own, so that whatever may stand there
-//! may stand here.
+//! Redis's own scheme names one host. For several, the schemes end with what they are:
+//! `redis+cluster://a,b,c` and `redis+sentinel://a,b,c/NAME`. Each host is read by redis-rs as an
+//! address of its own, so that whatever may stand there may stand here.
 //!
 //! Nothing of an address is in a message: it may hold a password.
 
@@ -18,8 +19,8 @@ pub(crate) enum Address {
     /// To the nodes that any of these name.
     #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "it is refused"))]
     Cluster(Vec<ConnectionInfo>),
-    /// To the server that these sentinels know by this name. With what is sent to that server, and not to them: user,
-    /// password and database.
+    /// To the server that these sentinels know by this name. With what is sent to that server, and
+    /// not to them: user, password and database.
     #[cfg_attr(not(feature = "sentinel"), allow(dead_code, reason = "it is refused"))]
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
@@ -149,7 +150,8 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
         .clone()
         // A request larger than a packet would else wait for the server's delayed acknowledgement.
         .set_nodelay(true);
-    // Without the name of the client library: its two replies would each get the whole connect timeout.
+    // Without the name of the client library: its two replies would each get the whole connect
+    // timeout.
     let login = info.redis_settings().clone().set_skip_set_lib_name();
     Ok(info.set_tcp_settings(tcp).set_redis_settings(login))
 }

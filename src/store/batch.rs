@@ -1,22 +1,28 @@
-//! Steps of the protocol for many records at once: their arguments, and how a store does them that has no better way.
+//! Steps of the protocol for many records at once: their arguments, and the fallback for a store
+//! that can only do one after the other.
 
 use std::time::Duration;
 
-use super::{Failure, FailureKind, keys::Keys, token::Token};
+use super::{
+    Store,
+    failure::{Failure, FailureKind},
+    keys::Keys,
+    token::Token,
+};
 use crate::record::fields::Fields;
 
-/// What came of a step for each of several records, in the order in which they were given. Each may fail by itself;
-/// where the whole fails, the store did not answer, and nobody knows which were done.
+/// The result of a step for each of several records, in the order of the requests. Each may fail by
+/// itself. If the whole fails, the store did not answer, and nobody knows which were done.
 pub type BatchResult<T> = Result<Vec<Result<T, Failure>>, Failure>;
 
-/// One of several questions for a lease.
+/// One of several requests for a lease.
 #[derive(Debug, Clone, Copy)]
 pub struct AcquireRequest<'a> {
     /// Of the record.
     pub keys: &'a Keys,
-    /// The caller's: another one in each question.
+    /// The caller's: a different one in each request.
     pub token: Token,
-    /// Hand the record over if there is one by now.
+    /// Return the record if there is one by now.
     pub recheck: bool,
 }
 
@@ -27,8 +33,20 @@ pub struct Completion<'a> {
     pub keys: &'a Keys,
     /// Of its lease.
     pub token: Token,
-    /// What is to be done.
+    /// How the load ended.
     pub end: CompletionKind<'a>,
+}
+
+impl Completion<'_> {
+    /// Ends this load alone.
+    pub(crate) fn finish<S: Store + ?Sized>(&self, store: &S) -> Result<bool, Failure> {
+        let &Completion { keys, token, end } = self;
+        match end {
+            CompletionKind::Fill(ttl, record) => store.fill(keys, token, ttl, record),
+            CompletionKind::Release => store.release(keys, token),
+            CompletionKind::BackOff(pause) => store.back_off(keys, token, pause),
+        }
+    }
 }
 
 /// How a load ends.
@@ -38,7 +56,7 @@ pub enum CompletionKind<'a> {
     Fill(Duration, &'a Fields),
     /// By a [`release`](super::Store::release).
     Release,
-    /// By a [`back_off`](super::Store::back_off) for so long.
+    /// By a [`back_off`](super::Store::back_off) for this time.
     BackOff(Duration),
 }
 
@@ -47,48 +65,50 @@ pub enum CompletionKind<'a> {
 pub struct RefreshRequest<'a> {
     /// Of the record.
     pub keys: &'a Keys,
-    /// The caller's: another one for each.
+    /// The caller's: a different one for each.
     pub token: Token,
-    /// How long it was seen to live on.
+    /// The remaining TTL with which the record was read.
     pub left: Duration,
 }
 
-/// What is looked for in a [`Store::scan`](super::Store::scan).
+/// What a [`Store::scan`](super::Store::scan) looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// Leases, and guards.
     Leases,
-    /// Records, and whatever else stands at a data key.
+    /// Records, and anything else at a data key.
     Records,
 }
 
-/// Where a [`Store::scan`](super::Store::scan) has come, as each of its steps tells the next. All 0
-/// to begin with; or, to begin where another scan of the same store has removed, all but `of`.
+/// The position of a [`Store::scan`](super::Store::scan), which each of its steps hands to the
+/// next. All 0 at first. To begin where another scan of the same store has ended, all 0 but
+/// `epoch`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// Which of the parts that are gone through one after the other: the nodes of a cluster.
+    /// Which part of the store: the nodes of a cluster are scanned one after the other.
     pub node: u64,
-    /// Where in that part.
+    /// The position in that part.
     pub position: u64,
-    /// Whose places these are: something that is another number where the store has become another, in which they mean nothing.
+    /// Identifies the server whose positions these are. The number changes when another server
+    /// takes its place, for which the positions mean nothing.
     pub epoch: u64,
 }
 
-/// What one step of a [`Store::scan`](super::Store::scan) has keys.
+/// The result of one step of a [`Store::scan`](super::Store::scan).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanPage {
-    /// Of which records. One may come in several steps.
+    /// The records that were found. Several steps may return the same one.
     pub keys: Vec<Keys>,
-    /// Whose places it went through: the [`epoch`](Cursor::epoch) of the cursor that goes on here. 0
-    /// where there is only one store.
+    /// The [`epoch`](Cursor::epoch) of the cursor for the next step. 0 if the store cannot be
+    /// replaced by another.
     pub epoch: u64,
-    /// Where to go on; `None` at the end.
+    /// The cursor for the next step; `None` at the end.
     pub next: Option<Cursor>,
-    /// How much of the store has been gone through by now, from 0 to 1. It only grows.
+    /// How much of the store has been scanned so far, from 0 to 1. It only grows.
     pub fraction: f64,
 }
 
-/// Does a step for each. The first silence ends it: the next step would wait as long for the same answer.
+/// Does a step for each. The first time-out ends it: the next step would wait as long in vain.
 pub(crate) fn one_by_one<I, T>(
     all: &[I],
     mut step: impl FnMut(&I) -> Result<T, Failure>,

@@ -7,8 +7,8 @@ use crate::error::{Cause, Error};
 /// What a failure says about the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It does not answer, or has nothing to answer with; the next request would fare no better. After several in a
-    /// row the breaker opens.
+    /// It does not answer, or has nothing to answer with; the next request would fare no better.
+    /// After several in a row the breaker opens.
     Unavailable,
     /// It answered, and would not do what it was asked.
     Rejected,

@@ -1,8 +1,9 @@
 //! The two keys of a record: where it lives, and where the lease on it lives.
 //!
-//! Both lie in one slot of a Redis cluster, because every script touches both. A slot is the hash of the
-//! key's *hash tag*, the text between the first `{` and the first `}` after it, or of the whole key where
-//! there is none (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
+//! Both lie in one slot of a Redis cluster, because every script touches both. A slot is the hash
+//! of the key's *hash tag*, the text between the first `{` and the first `}` after it, or of the
+//! whole key where there is none
+//! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 
 /// What every lease key begins with.
 pub(crate) const LEASE_PREFIX: &str = "lock:";
@@ -11,7 +12,8 @@ pub(crate) const LEASE_PREFIX: &str = "lock:";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Keys {
-    /// Where the record lives: `prefix` + `id`, nothing else, so that other programs can compute it.
+    /// Where the record lives: `prefix` + `id`, nothing else, so that other programs can compute
+    /// it.
     pub data: String,
     /// Where its lease lives: `lock:` and the data key as a hash tag, or with its own one.
     pub lease: String,
@@ -29,7 +31,8 @@ impl Keys {
         Keys { data, lease }
     }
 
-    /// The keys of the record with this prefix whose lease this would be. `None`: it is the lease of none.
+    /// The keys of the record with this prefix whose lease this would be. `None`: it is the lease
+    /// of none.
     #[must_use]
     pub fn of_lease(lease: &str, prefix: &str) -> Option<Keys> {
         let name = lease.strip_prefix(LEASE_PREFIX)?;
@@ -43,8 +46,8 @@ impl Keys {
     }
 }
 
-/// The part of a key that a cluster hashes instead of the whole. `{}` is no tag: the first pair of braces counts, and
-/// only with something inside.
+/// The part of a key that a cluster hashes instead of the whole. `{}` is no tag: the first pair of
+/// braces counts, and only with something inside.
 fn hash_tag(key: &str) -> Option<&str> {
     let (_, rest) = key.split_once('{')?;
     let (tag, _) = rest.split_once('}')?;
@@ -57,7 +60,8 @@ pub(crate) fn hashed(key: &str) -> &str {
     hash_tag(key).unwrap_or(key)
 }
 
-/// Whether the lease key of this data key lies in the same slot. Not where a `}` would end the lease's tag too early.
+/// Whether the lease key of this data key lies in the same slot. Not where a `}` would end the
+/// lease's tag too early.
 pub(crate) fn has_one_slot(data: &str) -> bool {
     !data.contains('}') || hash_tag(data).is_some()
 }

@@ -1,8 +1,8 @@
-//! The place where records and leases live, and what the protocol asks of it: for those who put the cache on a
-//! store of their own, or look at the one it is on.
+//! The place where records and leases live, and what the protocol asks of it. For programs that put
+//! a cache on a store of their own, or that inspect the store of a cache.
 //!
-//! [`Redis`](crate::backend::redis::Redis) and [`Memory`](crate::backend::memory::Memory) are such stores. Any other that keeps the promises of
-//! [`Store`] does as well:
+//! [`Redis`](crate::backend::redis::Redis) and [`Memory`](crate::backend::memory::Memory) are such
+//! stores. A cache works on any other that keeps the promises of [`Store`]:
 //!
 //! ```
 //! use std::{convert::Infallible, sync::Arc};
@@ -17,7 +17,12 @@
 //! # Ok::<_, cache_aside::Error>(())
 //! ```
 //!
-//! The steps are told one by one in `lua/README.md`, with why each is as it is.
+//! `lua/README.md` explains each step of the protocol, and the reason for it.
+//!
+//! # Stability
+//!
+//! Semantic versioning does not cover this module yet: while the crate is at 0.x, any release may
+//! change it, a patch release too. A program that uses it should require one exact version.
 
 pub(crate) mod batch;
 pub(crate) mod failure;
@@ -40,51 +45,60 @@ pub use self::tracking::{ChangeListener, Subscription};
 pub use self::{keys::Keys, token::Token};
 pub use crate::record::fields::Fields;
 
-/// A change of a record, given its fields: what to do, or `None` to leave it as it is.
+/// A change of a record. Gets the fields; returns what to change, or `None` to leave the record.
 pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 
 /// The steps of the protocol.
 ///
-/// Each is **atomic**, seen from whoever else uses the store, in this process or another; and when it has
-/// returned, whoever asks next sees what it did. Each costs one round trip unless said otherwise. A step
-/// must end within a bound of time, with a [`Failure`] if need be, and should not panic. On a thread of the cache's own a
-/// panic is taken for a failure. On a caller's thread the caller gets it, and a step that was to end a record counts as not
-/// done: that is remembered and replayed. Times are measured by one clock, the store's; a cache asks for 1 ms to ten years.
+/// Each step is **atomic** for everybody who uses the store, in this process or another. A request
+/// that starts after a step returned sees what the step did. Each step costs one round trip unless
+/// its documentation says otherwise. Times are measured by one clock, the store's. A cache asks for
+/// 1 ms to ten years.
 ///
-/// Two keys belong to a record ([`Keys`]): at `data` the record lives, with its TTL; at `lease` lives the right to fill
-/// it, or the guard of those who are writing it. Neither is ever there without an end.
+/// Two keys belong to a record ([`Keys`]). `data` holds the record, with its TTL. `lease` holds the
+/// right to fill the record, or the guard of its writers. Both always have a TTL.
+///
+/// # Errors
+///
+/// Each step returns a [`Failure`] if the store could not do it, or if nobody knows whether it did.
+/// A step must end within a bound of time, with a failure if necessary. The batches (`…_all`)
+/// report a failure for each record: see [`BatchResult`].
+///
+/// # Panics
+///
+/// A step should not panic. On a thread of the cache, a panic counts as a failure. On a caller's
+/// thread, the caller gets the panic. A step that was to end a record then counts as not done: the
+/// cache remembers it and repeats it.
+///
+/// # Stability
+///
+/// Semantic versioning does not cover this trait yet: while the crate is at 0.x, any release may
+/// change or add methods, a patch release too.
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "all steps fail for the same reasons: see the trait"
+)]
 pub trait Store: Send + Sync {
-    /// The first look of every lookup.
-    ///
-    /// # Errors
-    ///
-    /// As with every step: the store could not do it, or nobody knows whether it did.
+    /// The first read of every lookup.
     fn read(&self, data: &str) -> Result<Entry, Failure>;
 
-    /// The same, and how long the record still lives. Where the two are not looked at in one step, what is said of its
-    /// life may be shorter than it is, and not longer. Two round trips, where the store can't do it in one.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// The same, with the remaining TTL of the record. Two round trips if the store cannot do it in
+    /// one. If it reads the two in separate steps, the TTL may be too short, never too long.
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
         let ttl = self.ttl(data)?;
         Ok((self.read(data)?, ttl))
     }
 
-    /// Asks for the lease. `recheck`: hand a record over if there is one by now.
+    /// Asks for the lease. `recheck`: return the record if there is one by now.
     ///
-    /// The cache asks **once** with a token. Where the reply is lost, the question may still be on its way, and would
-    /// set the lease again after an invalidation has ended it; so an implementation must not repeat it either.
+    /// The cache asks **once** with a token. If the reply is lost, the request may still be on its
+    /// way. It would then set the lease again after an invalidation has ended it. So an
+    /// implementation must not repeat it either.
     ///
-    /// A [back-off](Store::back_off) doesn't count: who asks here has no record to fall back on.
+    /// Ignores a [back-off](Store::back_off): this caller has no record to fall back on.
     ///
-    /// Where a guard stands, writers whose place in it has lapsed lose it. If that happened, the guard's
-    /// nonce becomes `token`; and where no writer is left, the lease is the caller's.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// If there is a guard, this removes writers from it whose place has lapsed. If it removed one,
+    /// the guard's nonce becomes `token`. If no writer is left, the caller gets the lease.
     fn acquire(
         &self,
         keys: &Keys,
@@ -93,15 +107,12 @@ pub trait Store: Send + Sync {
         recheck: bool,
     ) -> Result<Acquire, Failure>;
 
-    /// Asks for the lease of a record that is there and was seen to live on for `left`, in order to load it anew.
-    /// Hands the record over if it lives longer than that by now, because somebody has filled it. Nobody who
-    /// asks this waits for the answer of another, so whoever else has the lease key is [in the way](Refresh::Taken).
+    /// Asks for the lease of a record in order to load it again. The caller has read the record,
+    /// with `left` as its remaining TTL. Returns the record if its TTL is longer than that by now,
+    /// because another caller has filled it. No caller waits for another here, so any holder of
+    /// the lease key is [in the way](Refresh::Taken).
     ///
     /// As with [`acquire`](Store::acquire), the cache asks once with a token.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
     fn refresh(
         &self,
         keys: &Keys,
@@ -110,12 +121,9 @@ pub trait Store: Send + Sync {
         left: Duration,
     ) -> Result<Refresh, Failure>;
 
-    /// Writes the record, whole and with its TTL, over whatever stood there, and ends the lease. False: refused, the
-    /// lease was ours no longer. A record without fields is none: then nothing stands there any more.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// Replaces whatever is at the data key by the whole record with its TTL, and ends the lease.
+    /// False: refused, because `token` no longer held the lease. Without fields there is no record:
+    /// the data key is then deleted.
     fn fill(
         &self,
         keys: &Keys,
@@ -124,36 +132,22 @@ pub trait Store: Send + Sync {
         record: &Fields,
     ) -> Result<bool, Failure>;
 
-    /// Gives the lease back. False: it was ours no longer.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// Gives the lease back. False: `token` no longer held it.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure>;
 
-    /// Gives the lease back, and has whoever asks for a [`refresh`](Store::refresh) told that it is taken, for so long or
-    /// until a write ends that. False: it was ours no longer.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// Gives the lease back. For the time `pause`, or until a write ends that, each
+    /// [`refresh`](Store::refresh) is answered that the lease is taken. False: `token` no longer
+    /// held the lease.
     fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure>;
 
-    /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: it was ours no longer.
+    /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: `token` no
+    /// longer had it.
     ///
-    /// What has lapsed is ours no longer; but a writer's place, where another writer has kept the guard up, is lost only
-    /// to the first who asks for the lease.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// A lapsed lease cannot be extended. If another writer has kept the guard alive, a writer
+    /// loses its lapsed place only when a lookup next asks for the lease.
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure>;
 
-    /// Does so for several, each in a step of its own, all in one round trip where the store can do that.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// [`renew`](Store::renew) for each, as separate steps, in one round trip if the store can.
     fn renew_all(
         &self,
         leases: &[(Keys, Token)],
@@ -164,140 +158,85 @@ pub trait Store: Send + Sync {
     }
 
     /// Ends the record and the lease. True: there was a record. A guard stays, under a new nonce.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure>;
 
-    /// Does so for several, each in a step of its own that may be refused, all in one round trip where the store can
-    /// do that.
-    ///
-    /// # Errors
-    ///
-    /// See [`BatchResult`].
+    /// [`invalidate`](Store::invalidate) for each, as separate steps that may each be refused, in
+    /// one round trip if the store can.
     fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
         batch::one_by_one(all, |keys| self.invalidate(keys))
     }
 
-    /// The first look of many lookups: [`read`](Store::read) for each, all in one round trip where the store can do
-    /// that.
-    ///
-    /// # Errors
-    ///
-    /// See [`BatchResult`].
+    /// [`read`](Store::read) for each, in one round trip if the store can.
     fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
         batch::one_by_one(all, |data| self.read(data))
     }
 
-    /// The same, and how long each still lives: [`read_with_ttl`](Store::read_with_ttl).
-    ///
-    /// # Errors
-    ///
-    /// See [`BatchResult`].
+    /// [`read_with_ttl`](Store::read_with_ttl) for each, in one round trip if the store can.
     fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
         batch::one_by_one(all, |data| self.read_with_ttl(data))
     }
 
-    /// [`acquire`](Store::acquire) for each, all in one round trip where the store can do that. It must not repeat
-    /// them either.
-    ///
-    /// # Errors
-    ///
-    /// See [`BatchResult`].
+    /// [`acquire`](Store::acquire) for each, in one round trip if the store can. An implementation
+    /// must not repeat them either.
     fn acquire_all(
         &self,
-        questions: &[AcquireRequest<'_>],
+        requests: &[AcquireRequest<'_>],
         lease_ttl: Duration,
     ) -> BatchResult<Acquire> {
-        batch::one_by_one(
-            questions,
-            |&AcquireRequest {
-                 keys,
-                 token,
-                 recheck,
-             }| { self.acquire(keys, token, lease_ttl, recheck) },
-        )
+        batch::one_by_one(requests, |request| {
+            self.acquire(request.keys, request.token, lease_ttl, request.recheck)
+        })
     }
 
-    /// [`refresh`](Store::refresh) for each, all in one round trip where the store can do that. It must not repeat them
-    /// either.
-    ///
-    /// # Errors
-    ///
-    /// See [`BatchResult`].
+    /// [`refresh`](Store::refresh) for each, in one round trip if the store can. An implementation
+    /// must not repeat them either.
     fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
         batch::one_by_one(all, |due| {
             self.refresh(due.keys, due.token, lease_ttl, due.left)
         })
     }
 
-    /// [`fill`](Store::fill), [`release`](Store::release) or [`back_off`](Store::back_off) for each, all in one round trip
-    /// where the store can do that.
-    ///
-    /// # Errors
-    ///
-    /// See [`BatchResult`].
+    /// [`fill`](Store::fill), [`release`](Store::release) or [`back_off`](Store::back_off) for
+    /// each, in one round trip if the store can.
     fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
-        batch::one_by_one(loads, |&Completion { keys, token, end }| match end {
-            CompletionKind::Fill(ttl, record) => self.fill(keys, token, ttl, record),
-            CompletionKind::Release => self.release(keys, token),
-            CompletionKind::BackOff(pause) => self.back_off(keys, token, pause),
-        })
+        batch::one_by_one(loads, |load| load.finish(self))
     }
 
-    /// One step through all that has data keys with this prefix, its leases or its records, in a bounded time. `cursor`
-    /// is `Cursor::default()` to begin with, then what the step before said.
+    /// One step through all records, or all leases, whose data key has this prefix, in a bounded
+    /// time. `cursor` is `Cursor::default()` at first, then what the step before returned.
     ///
-    /// What stands there from before the first step until after the last is met by one of them; what comes or goes
-    /// meanwhile may be. A store that cannot say so any more, because it has become another one on the way, refuses.
+    /// One of the steps returns each key that exists from before the first step until after the
+    /// last. They may return a key that is added or removed meanwhile. If the store cannot
+    /// guarantee that any more, because another server has taken its place, it refuses.
     ///
-    /// A store that cannot do it at all refuses, and so does [`Cache::clear`](crate::Cache::clear) on it.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// A store that cannot do this at all refuses, and so does
+    /// [`Cache::clear`](crate::Cache::clear) on it.
     fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         let _ = (prefix, kind, cursor);
         let cannot = "this store cannot go through its records";
         Err(Failure::new(FailureKind::Rejected, cannot))
     }
 
-    /// Has a record live for no longer than `stay`, and ends the lease, as [`invalidate`](Store::invalidate) does. An
-    /// entry that says there is no record goes. True: there was an entry.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
-    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure>;
+    /// Shortens the TTL of a record to `max_ttl` if it is longer, and ends the lease as
+    /// [`invalidate`](Store::invalidate) does. Deletes an entry that says that there is no record.
+    /// True: there was an entry.
+    fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure>;
 
-    /// Begins a write: ends the record and the lease, and lets nobody fill until the write has removed, or the writer's
-    /// place in the guard has lapsed because it wasn't renewed. The guard gets a new nonce. True: there was a
-    /// record.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// Begins a write: ends the record and the lease, and gives the writer a place in the guard,
+    /// under a new nonce. Nobody may fill until [`unguard`](Store::unguard) takes that place away,
+    /// or it lapses because it was not renewed. True: there was a record.
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure>;
 
-    /// Ends a write: ends the record, the lease, and this writer's place in the guard. If other writers have a place
-    /// there, it stays, under a new nonce. True: there was a record.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// Ends a write: ends the record, the lease, and this writer's place in the guard. If other
+    /// writers have a place in it, the guard stays, under a new nonce. True: there was a record.
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure>;
 
-    /// Tries to set one field where a record is cached, and ends the lease in any case (a guard stays, under a new
-    /// nonce). `ttl`: the record's new one; `None` keeps what it has. An entry that says there is no record
-    /// goes. Two round trips.
+    /// Tries to set one field of a cached record, and ends the lease in any case (a guard stays,
+    /// under a new nonce). `ttl`: the record's new TTL; `None` keeps the old one. Deletes an entry
+    /// that says that there is no record. Two round trips.
     ///
-    /// It fails, or is done before it returns. If its request were done later, when the caller has invalidated
-    /// instead and the record was loaded anew, it would set an old value.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// It is done before it returns, or never. A request done later would set an old value: by
+    /// then the caller may have invalidated instead, and another caller loaded the record again.
     fn update_field(
         &self,
         keys: &Keys,
@@ -306,12 +245,8 @@ pub trait Store: Send + Sync {
         ttl: Option<NewTtl>,
     ) -> Result<Update, Failure>;
 
-    /// Tries to change a cached record by a closure of the user's, which must not be called under a lock. Ends the
-    /// lease in any case (a guard stays, under a new nonce). Three round trips.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// Tries to change a cached record by a closure of the user, which must not be called under a
+    /// lock. Ends the lease in any case (a guard stays, under a new nonce). Three round trips.
     fn update(
         &self,
         keys: &Keys,
@@ -319,20 +254,19 @@ pub trait Store: Send + Sync {
         change: Change<'_>,
     ) -> Result<Update, Failure>;
 
-    /// How long the record still lives.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// The remaining TTL of the record.
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
 
-    /// Tells `listener` of every change of an entry at a data key with this prefix, and of every change of such an entry's
-    /// lease key, until the returned guard is dropped; in time for whoever relies on it `bound` after a change was
-    /// acknowledged. Returns at once: until the listener hears that it is [listening](ChangeListener::on_confirmed), nothing relies on it.
-    /// What is told too much costs a read, what is told too little is stale. `None`: this store can't tell.
+    /// Tells `listener` of every change of an entry whose data key has this prefix, and of its
+    /// lease key, until the returned subscription is dropped. The listener can rely on a change
+    /// being told within `bound` after it was acknowledged. `None`: this store cannot tell.
     ///
-    /// It needs not say what went because its time was over. What went for want of room it must say; or say of each later
-    /// invalidation, though nothing was there any more.
+    /// Returns at once: nothing relies on the listener before
+    /// [`on_confirmed`](ChangeListener::on_confirmed). A change told without need costs a read; a
+    /// change not told leaves stale data.
+    ///
+    /// The end of an entry by its TTL need not be told. Eviction for want of room must be; or
+    /// instead every later invalidation of the entry, although nothing was there any more.
     fn track(
         &self,
         prefix: &str,
@@ -343,15 +277,11 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// Whether the store answers. Asked while it is taken for silent.
-    ///
-    /// # Errors
-    ///
-    /// See [`read`](Store::read).
+    /// Whether the store answers. The cache asks while it takes the store to be unavailable.
     fn ping(&self) -> Result<(), Failure>;
 
-    /// Whether it does nothing with two keys that are not in one slot of a Redis Cluster. Then ids for which the two
-    /// of a record wouldn't be are refused.
+    /// Whether a step with two keys needs both in one slot of a Redis Cluster. Then a cache refuses
+    /// ids whose two keys would be in different slots.
     fn is_cluster(&self) -> bool {
         false
     }

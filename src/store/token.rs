@@ -1,15 +1,15 @@
 //! The token of a lease: 16 random bytes, in hexadecimal.
 //!
-//! A token names *one fill*, never a thread, a process or a client. Were it to name a client, a second
-//! lease of the same client would let that client's older load in (the ABA problem).
+//! A token names *one fill*, never a thread, a process or a client. Were it to name a client, a
+//! second lease of the same client would let that client's older load in (the ABA problem).
 
 use std::fmt;
 
 /// How many hexadecimal digits a token has.
 const LEN: usize = 32;
 
-/// Names one fill, one writer, or, as a nonce, one stretch of a guard's time: 128 random bits, in 32 hexadecimal
-/// digits.
+/// Names one fill, one writer, or, as a nonce, one stretch of a guard's time: 128 random bits, in
+/// 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token([u8; LEN]);
 
@@ -18,7 +18,8 @@ impl Token {
     ///
     /// # Panics
     ///
-    /// When the operating system has no randomness to give; without it no fill can be told from another.
+    /// When the operating system has no randomness to give; without it no fill can be told from
+    /// another.
     #[must_use]
     pub fn random() -> Token {
         let mut bytes = [0; LEN / 2];
@@ -31,7 +32,8 @@ impl Token {
         Token(digits)
     }
 
-    /// The token in what a lease key holds; `None` where a foreign program wrote something else there.
+    /// The token in what a lease key holds; `None` where a foreign program wrote something else
+    /// there.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Token> {
         bytes.try_into().ok().map(Token)

@@ -1,41 +1,46 @@
-//! Whom a store tells what changes in it, and how long that can be relied on.
+//! The listener that a store tells of its changes, and how long a cache can rely on that.
 
 use std::{fmt, sync::Arc, time::Instant};
 
-/// Hears what changes in a store, from [`Store::track`](super::Store::track) on.
+/// Receives the changes in a store, from [`Store::track`](super::Store::track) on.
 ///
-/// Each call is made by a thread of the store's, or by the one whose step changed something, with no lock of the
-/// store's held. It should be quick, and must not ask the store anything. The calls of one tracking come one after the
-/// other where the store tells what *others* changed; a store in this process may make several at once.
+/// Each call comes from a thread of the store, or from the thread whose step changed something,
+/// with no lock of the store held. It should be quick, and must not call the store. A store that
+/// tells of changes by *others* makes the calls of one subscription one after the other. A store
+/// in this process may make several at once.
 pub trait ChangeListener: Send + Sync {
-    /// Every change that had been acknowledged to whoever made it, `bound` or more before `until`, has been told. Said again
-    /// and again while the store can be heard; where it isn't, what is cached near stops being used at `until`.
+    /// Each change that was acknowledged `bound` or more before `until` has been told. Repeated
+    /// while the change stream is live. Without it, near entries are no longer used from `until`
+    /// on.
     ///
-    /// The first after [`on_disconnect`](ChangeListener::on_disconnect), or the first at all, begins anew: what was read from the store before it may have
-    /// changed unheard.
+    /// The first one, and the first after [`on_disconnect`](ChangeListener::on_disconnect), starts
+    /// over: what was read from the store before it may have changed unnoticed.
     fn on_confirmed(&self, until: Instant);
 
-    /// The entry at this data key has changed or gone.
+    /// The entry at this data key was changed or removed.
     fn on_change(&self, data: &str);
 
-    /// What stands at this lease key has.
+    /// The lease or guard at this lease key was.
     fn on_lease_change(&self, lease: &str);
 
-    /// Everything has: the store was emptied.
+    /// Every entry was: the store was flushed.
     fn on_flush(&self);
 
-    /// Changes are heard no longer, or still not. What changed since the latest [`on_confirmed`](ChangeListener::on_confirmed) may never be told.
+    /// The change stream is down. Changes since the latest
+    /// [`on_confirmed`](ChangeListener::on_confirmed) may never be told.
     fn on_disconnect(&self);
 }
 
-/// Keeps an [`ChangeListener`] told. Dropped, it ends that, and waits until the listener is called no more.
+/// Keeps a [`ChangeListener`] subscribed. Its drop ends that, and waits until the listener is no
+/// longer called.
 pub struct Subscription {
     /// Held, and nothing else.
     _end: Box<dyn Send + Sync>,
 }
 
 impl Subscription {
-    /// What ends with `end`: its `Drop` must see to it that the listener is called no more.
+    /// A subscription that ends with `end`, whose `Drop` must ensure that the listener is no longer
+    /// called.
     pub fn new(end: impl Send + Sync + 'static) -> Subscription {
         Subscription {
             _end: Box::new(end),
@@ -49,5 +54,5 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// An listener that whoever tells it shares with whoever hears.
+/// A listener that the store shares with the cache.
 pub(crate) type SharedListener = Arc<dyn ChangeListener>;

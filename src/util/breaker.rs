@@ -8,8 +8,7 @@
 //! The pattern is from M. Nygard, "Release It!", 2007.
 
 use std::{
-    error::Error as StdError,
-    fmt,
+    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -33,10 +32,15 @@ pub(crate) struct Breaker {
 }
 
 /// The cause of an error for which no request was sent.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "not asked, because {failures} requests in a row failed, {:.1?} ago the last of them: {last}",
+    .since.elapsed()
+)]
 pub(crate) struct Open {
     since: Instant,
     failures: u32,
+    #[source]
     last: Error,
 }
 
@@ -111,24 +115,6 @@ impl Breaker {
         self.failures.store(0, Ordering::Relaxed);
         self.open.store(false, Ordering::Release);
         why.take().is_some()
-    }
-}
-
-impl fmt::Display for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "not asked, because {} requests in a row failed, {:.1?} ago the last of them: {}",
-            self.failures,
-            self.since.elapsed(),
-            self.last
-        )
-    }
-}
-
-impl StdError for Open {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.last)
     }
 }
 

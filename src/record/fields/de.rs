@@ -1,6 +1,7 @@
-//! Fields → Rust type. Takes the fields by value: a string field moves into the record, it is not copied.
+//! Fields → Rust type. Takes the fields by value: a string field moves into the record, it is not
+//! copied.
 
-use std::{error, fmt, vec};
+use std::{fmt, vec};
 
 use serde::{
     Deserializer,
@@ -24,8 +25,8 @@ pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<Option<
     deserialize(fields, &[]).map(Some).map_err(|_| Undecodable)
 }
 
-/// Puts a record together from fields that are all its own. `kinds`: what they were in Rust, where that is known;
-/// then one that was a number and is asked for as whatever it may be is refused.
+/// Puts a record together from fields that are all its own. `kinds`: what they were in Rust, where
+/// that is known; then one that was a number and is asked for as whatever it may be is refused.
 pub(super) fn deserialize<R: DeserializeOwned>(
     fields: Fields,
     kinds: &[ScalarKind],
@@ -33,9 +34,10 @@ pub(super) fn deserialize<R: DeserializeOwned>(
     R::deserialize(Hash { fields, kinds })
 }
 
-/// Where the reading of a record stopped. Keeps no reason: serde's messages quote the value, and no message of
-/// ours may.
-#[derive(Debug)]
+/// Where the reading of a record stopped. Keeps no reason: serde's messages quote the value, and no
+/// message of ours may.
+#[derive(Debug, thiserror::Error)]
+#[error("the entry is no record of the wanted type")]
 pub(super) enum Stop {
     /// At the field with this number.
     At(usize),
@@ -45,14 +47,6 @@ pub(super) enum Stop {
     Missing(&'static str),
     Somewhere,
 }
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the entry is no record of the wanted type")
-    }
-}
-
-impl error::Error for Stop {}
 
 impl de::Error for Stop {
     fn custom<T: fmt::Display>(_: T) -> Stop {

@@ -1,11 +1,16 @@
 //! Whether two JSON texts say the same, in whatever order.
 //!
-//! For texts that `serde_json` has written. A set, or a map, is written in another order each time; so is a text
-//! into which a type joins one. Numbers are compared as they are written, because no type holds them all.
+//! For texts that `serde_json` has written. A set or a map may be written in a different order each
+//! time. So may a string into which a type joins a set. The order is therefore ignored in lists,
+//! objects and strings.
+//!
+//! Compares bytes, because a `serde_json::Value` tells less: it keeps one of two values with the
+//! same key, and holds numbers beyond 64 bits as floats, without their last digits. Also works
+//! without the feature `json`.
 
 use std::slice::Iter;
 
-/// Also tells what a parsed value would hide: a key that comes twice is two parts.
+/// A key that comes twice counts as two parts.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     one == other || ordered(one) == ordered(other)
 }
@@ -14,8 +19,8 @@ fn ordered(text: &[u8]) -> Vec<u8> {
     part(&mut text.iter()).0
 }
 
-/// The next part of a list or an object, all that is in it in order, and what stands behind it. The recursion is as
-/// deep as the text, which `Json` bounds.
+/// The next part of a list or an object, with its contents sorted, and the byte after it. The
+/// recursion is as deep as the text, which `Json` bounds.
 fn part(text: &mut Iter<'_, u8>) -> (Vec<u8>, Option<u8>) {
     let mut done = Vec::new();
     while let Some(&byte) = text.next() {
@@ -32,7 +37,7 @@ fn part(text: &mut Iter<'_, u8>) -> (Vec<u8>, Option<u8>) {
     (done, None)
 }
 
-/// What is in a list or an object, and its end.
+/// The sorted parts of a list or an object, and its closing byte.
 fn parts(text: &mut Iter<'_, u8>) -> Vec<u8> {
     let mut parts = Vec::new();
     let end = loop {
@@ -48,16 +53,16 @@ fn parts(text: &mut Iter<'_, u8>) -> Vec<u8> {
     done
 }
 
-/// The bytes of a text, in order, between its quotes.
+/// The sorted bytes of a string, between its quotes.
 fn string(text: &mut Iter<'_, u8>) -> Vec<u8> {
-    let mut engine = Vec::new();
+    let mut bytes = Vec::new();
     while let Some(&byte) = text.next() {
         match byte {
             b'"' => break,
-            b'\\' => engine.extend([byte].into_iter().chain(text.next().copied())),
-            _ => engine.push(byte),
+            b'\\' => bytes.extend([byte].into_iter().chain(text.next().copied())),
+            _ => bytes.push(byte),
         }
     }
-    engine.sort_unstable();
-    [b"\"", &*engine, b"\""].concat()
+    bytes.sort_unstable();
+    [b"\"", &*bytes, b"\""].concat()
 }

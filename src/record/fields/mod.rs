@@ -1,7 +1,7 @@
 //! A record as it lies in a Redis hash, and the way from and to Rust types.
 //!
-//! Knows serde and nothing of Redis. Scalars are text, in Rust's shortest form that reads back to the last
-//! bit; bytes are themselves; `None` leaves its field out.
+//! Knows serde and nothing of Redis. Scalars are text, in Rust's shortest form that reads back to
+//! the last bit; bytes are themselves; `None` leaves its field out.
 
 pub(crate) mod de;
 pub(crate) mod json_eq;
@@ -52,7 +52,8 @@ pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Unstorable
         .collect())
 }
 
-/// The one field of an entry which says that the primary has no such record. `update_field.lua` knows it too.
+/// The one field of an entry which says that the primary has no such record. `update_field.lua`
+/// knows it too.
 pub(crate) const NOT_FOUND: &[u8] = b"__cache_aside_not_found";
 
 /// That entry.

@@ -1,12 +1,13 @@
 //! The proof that a record comes back as it went in, before it is stored.
 //!
-//! Guarantees that no value changes silently between Rust and Redis. A hash holds texts, and has no `None`; a
-//! type that asks its fields what they are (`untagged`, `flatten`, `serde_json::Value`), or that puts something
-//! else where a field is missing (`default`), would get another answer than it gave. Serde doesn't show such
-//! types in advance. So the record is put together again, taken apart again, and compared: each field there or not,
-//! and a text, bytes or a number as before. The texts themselves are exact and are not compared: a type may write
-//! one in another order each time, and what it reads from one is its own affair. Only the text of `Json` is, since
-//! the whole value is in it.
+//! Guarantees that no value changes silently between Rust and Redis. A hash holds texts, and has no
+//! `None`; a type that asks its fields what they are (`untagged`, `flatten`, `serde_json::Value`),
+//! or that puts something else where a field is missing (`default`), would get another answer than
+//! it gave. Serde doesn't show such types in advance. So the record is put together again, taken
+//! apart again, and compared: each field there or not, and a text, bytes or a number as before. The
+//! texts themselves are exact and are not compared: a type may write one in another order each
+//! time, and what it reads from one is its own affair. Only the text of `Json` is, since the whole
+//! value is in it.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -88,7 +89,8 @@ fn other_json<'a>(before: &'a [Part], after: &[Part]) -> Option<&'a [u8]> {
     Some(&part.name.1)
 }
 
-/// What must be the same afterwards: a name, its kind, and the kind of the value, where there is one.
+/// What must be the same afterwards: a name, its kind, and the kind of the value, where there is
+/// one.
 type Field<'a> = (&'a [u8], ScalarKind, Option<ScalarKind>);
 
 /// In order of the names: a map that was put together again may have another.
@@ -122,8 +124,8 @@ fn unreadable<R: DeserializeOwned>(parts: &[Part], stop: &Stop) -> Result<(), Un
         .filter_map(|part| part.value.as_ref().map(|(kind, _)| *kind))
         .collect();
     let name = |nth: usize| stored.get(nth).map(|part| &*part.name.1);
-    // Once more, up to the first number that is asked what it is. A type that asks may have read all its fields
-    // before it found that it can't use one.
+    // Once more, up to the first number that is asked what it is. A type that asks may have read
+    // all its fields before it found that it can't use one.
     let asked = match deserialize::<R>(fields(parts), &kinds) {
         Err(Stop::Asked(nth)) => Some(nth),
         _ => None,

@@ -2,10 +2,7 @@
 //!
 //! Knows nothing of records. What is no single value is refused.
 
-use std::{
-    error,
-    fmt::{self, Display},
-};
+use std::fmt::Display;
 
 use serde::{
     Serialize, Serializer,
@@ -21,7 +18,8 @@ pub(super) enum ScalarKind {
     Bytes,
     /// Or a `bool`: written as text, and of use only to a type that knows it for a number.
     Number,
-    /// The text of a whole value. What comes back from it is compared too: here nothing else would see a change.
+    /// The text of a whole value. What comes back from it is compared too: here nothing else would
+    /// see a change.
     Json,
 }
 
@@ -37,7 +35,8 @@ pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, 
 }
 
 /// Why a record cannot be stored. Holds no value of a field, so it may be logged.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
 pub(crate) struct Unstorable {
     /// `None` where the fault is not one field's.
     pub(crate) field: Option<String>,
@@ -70,14 +69,6 @@ impl From<Unstorable> for Error {
         Error::Record { field, reason }
     }
 }
-
-impl Display for Unstorable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl error::Error for Unstorable {}
 
 impl ser::Error for Unstorable {
     fn custom<T: Display>(reason: T) -> Unstorable {

@@ -1,8 +1,8 @@
 //! JSON that comes back as it went in, or not at all.
 //!
-//! A serializer around `serde_json`'s, which passes everything on and refuses what JSON would change silently:
-//! NaN and infinities become `null`, and so does what is nothing within a `Some`. It also says where in the value
-//! it stopped; names of types only, and no key of a map, which is content.
+//! A serializer around that of `serde_json`. It forwards everything, and refuses what JSON would
+//! change silently: NaN and infinities become `null`, and so does an empty value within a `Some`.
+//! An error names the place in the value, without the keys of maps: those are content.
 
 use std::cell::RefCell;
 
@@ -37,15 +37,15 @@ pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String, String> {
 /// Where in the whole value the serializer is.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// The way to an error, put together from its end while the error goes up.
+    /// The path to an error, built from its end while the error is returned.
     trail: &'a RefCell<String>,
     depth: u8,
     in_some: bool,
 }
 
 impl<'a> Place<'a> {
-    fn of<T: ?Sized>(self, value: &'a T) -> Faithful<'a, T> {
-        Faithful { value, place: self }
+    fn of<T: ?Sized>(self, value: &'a T) -> Lossless<'a, T> {
+        Lossless { value, place: self }
     }
 
     fn in_some(self) -> Place<'a> {
@@ -67,7 +67,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// Adds a step to the way to an error.
+    /// Adds a step to the path to an error.
     fn step<T, E>(self, done: Result<T, E>, step: impl FnOnce() -> String) -> Result<T, E> {
         if done.is_err() {
             self.trail.borrow_mut().insert_str(0, &step());
@@ -76,29 +76,29 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A value that is written faithfully.
-struct Faithful<'a, T: ?Sized> {
+/// A value that is written without loss.
+struct Lossless<'a, T: ?Sized> {
     value: &'a T,
     place: Place<'a>,
 }
 
-impl<T: Serialize + ?Sized> Serialize for Faithful<'_, T> {
-    fn serialize<S: Serializer>(&self, engine: S) -> Result<S::Ok, S::Error> {
+impl<T: Serialize + ?Sized> Serialize for Lossless<'_, T> {
+    fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
         let place = self.place;
-        self.value.serialize(Guarded { engine, place })
+        self.value.serialize(Guarded { inner, place })
     }
 }
 
-/// A serializer that is only asked for what it writes faithfully.
+/// A serializer that is only used for what it writes without loss.
 struct Guarded<'a, S> {
-    engine: S,
+    inner: S,
     place: Place<'a>,
 }
 
-macro_rules! pass_on {
+macro_rules! forward {
     ($($method:ident($($arg:ident: $type:ty),+);)+) => {
         $(fn $method(self, $($arg: $type),+) -> Result<S::Ok, S::Error> {
-            self.engine.$method($($arg),+)
+            self.inner.$method($($arg),+)
         })+
     };
 }
@@ -109,7 +109,7 @@ macro_rules! finite {
             if !value.is_finite() {
                 return Err(ser::Error::custom(NOT_FINITE));
             }
-            self.engine.$method(value)
+            self.inner.$method(value)
         })+
     };
 }
@@ -120,7 +120,7 @@ macro_rules! null {
             if self.place.in_some {
                 return Err(ser::Error::custom(NULL_IN_SOME));
             }
-            self.engine.$method($($arg),*)
+            self.inner.$method($($arg),*)
         })+
     };
 }
@@ -131,7 +131,7 @@ macro_rules! open {
         $(fn $method(self, $($arg: $type),*) -> Result<Self::$parts, S::Error> {
             Ok(Parts {
                 place: self.place.below($levels)?,
-                engine: self.engine.$method($($arg),*)?,
+                inner: self.inner.$method($($arg),*)?,
                 count: 0,
             })
         })+
@@ -149,7 +149,7 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
     type SerializeStruct = Parts<'a, S::SerializeStruct>;
     type SerializeStructVariant = Parts<'a, S::SerializeStructVariant>;
 
-    pass_on! {
+    forward! {
         serialize_bool(value: bool);
         serialize_i8(value: i8);
         serialize_i16(value: i16);
@@ -179,7 +179,7 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.engine.serialize_some(&self.place.in_some().of(value))
+        self.inner.serialize_some(&self.place.in_some().of(value))
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -188,7 +188,7 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         let value = self.place.of(value);
-        self.engine.serialize_newtype_struct(name, &value)
+        self.inner.serialize_newtype_struct(name, &value)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -201,7 +201,7 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
         let place = self.place.below(1)?;
         let value = place.of(value);
         let done = self
-            .engine
+            .inner
             .serialize_newtype_variant(name, index, variant, &value);
         place.step(done, || format!(".{variant}"))
     }
@@ -221,7 +221,7 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
 
 /// A list, a map or a struct that is being written.
 struct Parts<'a, C> {
-    engine: C,
+    inner: C,
     place: Place<'a>,
     count: usize,
 }
@@ -233,14 +233,14 @@ macro_rules! list {
             type Error = C::Error;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-                let done = self.engine.$method(&self.place.of(value));
+                let done = self.inner.$method(&self.place.of(value));
                 self.place.step(done, || format!("[{}]", self.count))?;
                 self.count += 1;
                 Ok(())
             }
 
             fn end(self) -> Result<C::Ok, C::Error> {
-                self.engine.end()
+                self.inner.end()
             }
         })+
     };
@@ -264,12 +264,12 @@ macro_rules! structure {
                 name: &'static str,
                 value: &T,
             ) -> Result<(), C::Error> {
-                let done = self.engine.serialize_field(name, &self.place.of(value));
+                let done = self.inner.serialize_field(name, &self.place.of(value));
                 self.place.step(done, || format!(".{name}"))
             }
 
             fn end(self) -> Result<C::Ok, C::Error> {
-                self.engine.end()
+                self.inner.end()
             }
         })+
     };
@@ -281,17 +281,17 @@ impl<C: ser::SerializeMap> ser::SerializeMap for Parts<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
-    /// Not guarded: `serde_json` writes keys as texts, and itself refuses what is none.
+    /// Not guarded: `serde_json` writes keys as strings, and refuses others itself.
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
-        self.engine.serialize_key(key)
+        self.inner.serialize_key(key)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        let done = self.engine.serialize_value(&self.place.of(value));
+        let done = self.inner.serialize_value(&self.place.of(value));
         self.place.step(done, || "[…]".to_owned())
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
-        self.engine.end()
+        self.inner.end()
     }
 }

@@ -1,6 +1,7 @@
 //! Records of any shape: the whole value as JSON, in one field.
 //!
-//! Knows serde alone: to the rest of the crate it is a struct with one field of text, which is proved to come back.
+//! Knows serde alone: to the rest of the crate it is a struct with one field of text, which is
+//! proved to come back.
 
 pub(crate) mod lossless;
 
@@ -21,9 +22,9 @@ use super::fields::JSON;
 
 /// A record of any shape, nested ones too: stored as JSON text in the one field `json`.
 ///
-/// For what a flat hash can't hold: lists, structs in structs, enums with contents, tuples. Other programs read it
-/// with `HGET cache:order:1 json`. A flat type is better off without it, since its fields can be read and updated
-/// one by one.
+/// For what a flat hash can't hold: lists, structs in structs, enums with contents, tuples. Other
+/// programs read it with `HGET cache:order:1 json`. A flat type is better off without it, since its
+/// fields can be read and updated one by one.
 ///
 /// ```no_run
 /// use std::{convert::Infallible, time::Duration};
@@ -66,27 +67,28 @@ use super::fields::JSON;
 ///
 /// # Updates
 ///
-/// [`update`](crate::Cache::update) changes a part of the value, [`invalidate`](crate::Cache::invalidate) ends it.
-/// [`update_field`](crate::Cache::update_field) knows nothing of what is in the JSON: on the field `json` it
-/// replaces the whole text, and any other field lies beside it and is never read.
+/// [`update`](crate::Cache::update) changes a part of the value,
+/// [`invalidate`](crate::Cache::invalidate) ends it. [`update_field`](crate::Cache::update_field)
+/// knows nothing of what is in the JSON: on the field `json` it replaces the whole text, and any
+/// other field lies beside it and is never read.
 ///
 /// # What comes back
 ///
 /// What went in, numbers to the last bit, or it is not cached: `get` returns it and counts it in
 /// [`unstorable_records`](crate::Stats::unstorable_records), and `update` fails with
 /// [`Error::Record`](crate::Error::Record). The reason names the place in the value of: NaN and
-/// infinities, which JSON would turn into `null`; what is `null` within a
-/// `Some`, as in `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
+/// infinities, which JSON would turn into `null`; what is `null` within a `Some`, as in
+/// `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
 /// number; nesting deeper than 127. Not cached as a whole: what its type reads back as something
-/// else, so that it
-/// would write another JSON (in whatever order). That is what a `default` replaces though it was skipped, what fits
-/// an earlier variant of an `untagged` enum, a map with a key twice, and a text that a type writes otherwise each
-/// time. What isn't in the JSON can't be seen: `#[serde(skip)]`, a value that is skipped as its `default` is, or
-/// two variants that write the same. Numbers beyond 64 bits don't fit into an `untagged` enum, nor into what is
-/// flattened: that is how serde and its JSON define them.
+/// else, so that it would write another JSON (in whatever order). That is what a `default` replaces
+/// though it was skipped, what fits an earlier variant of an `untagged` enum, a map with a key
+/// twice, and a text that a type writes otherwise each time. What isn't in the JSON can't be seen:
+/// `#[serde(skip)]`, a value that is skipped as its `default` is, or two variants that write the
+/// same. Numbers beyond 64 bits don't fit into an `untagged` enum, nor into what is flattened: that
+/// is how serde and its JSON define them.
 ///
-/// An entry whose field `json` is missing, no JSON, or the JSON of another type is a miss, counted as
-/// [`unreadable`](crate::Stats::unreadable), and the next fill replaces it.
+/// An entry whose field `json` is missing, no JSON, or the JSON of another type is a miss, counted
+/// as [`unreadable`](crate::Stats::unreadable), and the next fill replaces it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub struct Json<T>(pub T);

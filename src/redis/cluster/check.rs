@@ -8,8 +8,9 @@ use crate::{
 };
 
 impl ClusterStore {
-    /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong with the address, the
-    /// password or the permissions shows here. One that is away may come back, or be replaced, if others are there.
+    /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong
+    /// with the address, the password or the permissions shows here. One that is away may come
+    /// back, or be replaced, if others are there.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.topology.discover()?;
         let map = self.topology.map();

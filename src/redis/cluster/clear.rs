@@ -1,10 +1,11 @@
-//! Going through the keys of all masters, one after the other.
+//! A scan of the keys of all masters, one after the other.
 //!
-//! A scan of one node meets what stands there from its start to its end. Of a cluster that is so only if nothing is handed
-//! from a node that comes late to one that has been gone through, and no replica has taken over, which has its keys in other
-//! places. So before the first step and after the last all masters are asked which slots they have and whether they hand anything
-//! over; if there was a move in between, the scan has failed. Also one that was undone: each raises a *configuration epoch*, of
-//! the node that gets the slots.
+//! A scan of one node returns each key that exists from its start to its end. In a cluster this
+//! holds only if no slot moves from a later node to one that was scanned already, and if no replica
+//! takes over, whose keys are at other positions. So before the first step and after the last, the
+//! scan asks all masters which slots they have and whether they move any. It fails if there was a
+//! move in between, even one that was undone: each move raises the *configuration epoch* of the
+//! node that gets the slots.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -57,8 +58,8 @@ impl ClusterStore {
         })
     }
 
-    /// A number for who has which slots, by which failover or move, if none is under way, and for
-    /// the servers behind their addresses. Never 0.
+    /// A number that identifies which master has which slots, by which failover or move, and which
+    /// servers are behind the addresses. Never 0. Fails while a move is under way.
     fn settled(&self) -> Result<u64, Failure> {
         self.topology.discover()?;
         let map = self.topology.map();
@@ -89,7 +90,7 @@ impl ClusterStore {
     }
 }
 
-/// In the same order at each step, also where the map was drawn anew in between.
+/// In the same order at each step, also if the map was rebuilt in between.
 fn in_order(map: &SlotMap) -> Vec<&Arc<Node>> {
     let mut masters = map.masters();
     masters.sort_by(|one, other| one.address.cmp(&other.address));
@@ -99,11 +100,11 @@ fn in_order(map: &SlotMap) -> Vec<&Arc<Node>> {
 const LATER: &str = "; again, when that is done";
 
 fn unsettled() -> Failure {
-    let why = "slots of the cluster were moved meanwhile, or a replica elapsed over".to_owned();
+    let why = "slots of the cluster were moved meanwhile, or a replica took over".to_owned();
     Failure::new(FailureKind::Rejected, why + LATER)
 }
 
-/// How much of all nodes has been gone through, the nodes before this one and a share of it.
+/// The fraction of all nodes that was scanned: the nodes before this one, and a part of it.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a fraction for people needs no 53rd bit"

@@ -1,6 +1,6 @@
-//! Steps for many records: one request to each node that has some of them, all at the same time.
+//! Batches: one request to each node that has some of the records, all at the same time.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     ClusterStore,
@@ -11,109 +11,17 @@ use super::{
 };
 use crate::{
     redis::single::RedisStore,
-    store::{
-        Acquire, AcquireRequest, BatchResult, Completion, CompletionKind, Entry, Failure,
-        FailureKind, Refresh, RefreshRequest, Store, TtlRemaining, keys::Keys, token::Token,
-    },
+    store::{BatchResult, Failure, FailureKind, keys::Keys},
 };
 
-/// Those of the items that one node has, with their places among all.
+/// The items of one node, with their indices among all.
 struct NodeBatch<I> {
     node: Arc<Node>,
-    places: Vec<usize>,
+    indices: Vec<usize>,
     items: Vec<I>,
 }
 
 impl ClusterStore {
-    pub(super) fn read_many(&self, all: &[&str]) -> BatchResult<Entry> {
-        let one = |data: &&str| self.read(data);
-        self.each(all, |data| data, RedisStore::read_all, one)
-    }
-
-    pub(super) fn read_many_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
-        let one = |data: &&str| self.read_with_ttl(data);
-        self.each(all, |data| data, RedisStore::read_all_with_ttl, one)
-    }
-
-    pub(super) fn acquire_many(
-        &self,
-        questions: &[AcquireRequest<'_>],
-        lease_ttl: Duration,
-    ) -> BatchResult<Acquire> {
-        self.each(
-            questions,
-            |question| &question.keys.data,
-            |store, questions| store.acquire_all(questions, lease_ttl),
-            |&AcquireRequest {
-                 keys,
-                 token,
-                 recheck,
-             }| self.acquire(keys, token, lease_ttl, recheck),
-        )
-    }
-
-    pub(super) fn refresh_many(
-        &self,
-        all: &[RefreshRequest<'_>],
-        lease_ttl: Duration,
-    ) -> BatchResult<Refresh> {
-        self.each(
-            all,
-            |due| &due.keys.data,
-            |store, all| store.refresh_all(all, lease_ttl),
-            |due| self.refresh(due.keys, due.token, lease_ttl, due.left),
-        )
-    }
-
-    pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
-        let one = |&Completion { keys, token, end }: &Completion<'_>| match end {
-            CompletionKind::Fill(ttl, record) => self.fill(keys, token, ttl, record),
-            CompletionKind::Release => self.release(keys, token),
-            CompletionKind::BackOff(pause) => self.back_off(keys, token, pause),
-        };
-        // Who only gives leases back is in no hurry, and others may wait for him.
-        let gives_back = loads
-            .iter()
-            .all(|load| matches!(load.end, CompletionKind::Release));
-        let not_given = |node: &Node| (gives_back && node.is_silent()).then_some(false);
-        self.each_of(
-            loads,
-            |load| &load.keys.data,
-            not_given,
-            RedisStore::finish_all,
-            one,
-        )
-    }
-
-    /// What a node that doesn't answer was asked counts as renewed, for it isn't known to be lost; and a node that is silent
-    /// is not asked, since the others' leases would lapse meanwhile.
-    pub(super) fn renew_many(
-        &self,
-        leases: &[(Keys, Token)],
-        lease_ttl: Duration,
-    ) -> Result<Vec<bool>, Failure> {
-        let all: Vec<_> = leases.iter().collect();
-        let maybe = |node: &Node| node.is_silent().then_some(true);
-        let renewed = self.each_of(
-            &all,
-            |(keys, _)| &keys.data,
-            maybe,
-            |store, some| {
-                let some: Vec<_> = some.iter().map(|lease| (*lease).clone()).collect();
-                let renewed = store.renew_all(&some, lease_ttl)?;
-                Ok(renewed.into_iter().map(Ok).collect())
-            },
-            |(keys, token)| self.renew(keys, *token, lease_ttl),
-        );
-        let renewed = renewed?.into_iter();
-        Ok(renewed.map(|renewed| renewed.unwrap_or(true)).collect())
-    }
-
-    pub(super) fn invalidate_many(&self, all: &[&Keys]) -> BatchResult<bool> {
-        let one = |keys: &&Keys| self.invalidate(keys);
-        self.each(all, |keys| &keys.data, RedisStore::invalidate_all, one)
-    }
-
     /// Done in one step where it can be, and in two while the slot is being moved.
     pub(super) fn or_migrating(
         &self,
@@ -126,7 +34,7 @@ impl ClusterStore {
         }
     }
 
-    fn each<I: Copy + Sync + Send, T: Send>(
+    pub(super) fn each<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],
         key: impl Fn(&I) -> &str,
@@ -136,9 +44,11 @@ impl ClusterStore {
         self.each_of(all, key, |_| None, send, one)
     }
 
-    /// Asks each node for its batch, unless there is something to say instead; then, of those that have moved, the nodes to which
-    /// they have; and what is redirected still, one by one. It was not done, so also what must not be repeated is asked again.
-    fn each_of<I: Copy + Sync + Send, T: Send>(
+    /// Asks each node for its batch, unless `instead` has an answer for that node. Then asks the
+    /// new nodes for items that were redirected, and one by one for items that are redirected
+    /// again. A redirected request was not done, so a request that must not be repeated is sent
+    /// again, too.
+    pub(super) fn each_of<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],
         key: impl Fn(&I) -> &str,
@@ -165,15 +75,15 @@ impl ClusterStore {
                 break;
             }
         }
-        for address in left {
-            answers[address] = Some(one(&all[address]));
+        for index in left {
+            answers[index] = Some(one(&all[index]));
         }
         let unasked = || Err(Failure::new(FailureKind::Rejected, "it was not asked"));
         let answers = answers.into_iter();
         Ok(answers.map(|it| it.unwrap_or_else(unasked)).collect())
     }
 
-    /// Puts the answers of a node where they belong, and what it redirected to what is left.
+    /// Puts the answers of a node into their places, and the redirected items into `left`.
     fn sort<I, T>(
         &self,
         batch: &NodeBatch<I>,
@@ -191,7 +101,7 @@ impl ClusterStore {
             Err(failure) if failure.kind == FailureKind::Unavailable => return Err(failure),
             Err(failure) => batch.items.iter().map(|_| Err(failure.clone())).collect(),
         };
-        for (address, answer) in batch.places.iter().zip(each) {
+        for (index, answer) in batch.indices.iter().zip(each) {
             let answer = answer.map_err(|failure| self.partly(failure));
             let failure = answer.as_ref().err();
             let redirect = failure.and_then(|it| Redirect::of(it, &batch.node.address));
@@ -200,24 +110,24 @@ impl ClusterStore {
                 redirect => redirect.is_some(),
             };
             if is_found {
-                left.push(*address);
+                left.push(*index);
             }
-            answers[*address] = Some(answer);
+            answers[*index] = Some(answer);
         }
         Ok(())
     }
 
-    /// Who is to be asked for those at these places.
+    /// Groups the items at these indices by node.
     fn batches<I: Copy>(
         &self,
         all: &[I],
-        places: &[usize],
+        indices: &[usize],
         key: impl Fn(&I) -> &str,
     ) -> Result<Vec<NodeBatch<I>>, Failure> {
         let map = self.topology.map();
         let mut batches: Vec<NodeBatch<I>> = Vec::new();
-        for &address in places {
-            let node = map.owner(slot_of(key(&all[address])));
+        for &index in indices {
+            let node = map.owner(slot_of(key(&all[index])));
             let node = node.ok_or_else(|| {
                 Failure::new(FailureKind::Unavailable, "no node of the cluster is known")
             })?;
@@ -227,13 +137,13 @@ impl ClusterStore {
             let at = at.unwrap_or_else(|| {
                 batches.push(NodeBatch {
                     node: Arc::clone(node),
-                    places: Vec::new(),
+                    indices: Vec::new(),
                     items: Vec::new(),
                 });
                 batches.len() - 1
             });
-            batches[at].places.push(address);
-            batches[at].items.push(all[address]);
+            batches[at].indices.push(index);
+            batches[at].items.push(all[index]);
         }
         Ok(batches)
     }

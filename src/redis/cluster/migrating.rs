@@ -1,20 +1,23 @@
-//! What can be done with the keys of a record while its slot is being moved: one at a time.
+//! Requests for the keys of a record while its slot is being moved: one key at a time.
 //!
-//! A key is then at its old node until it has been handed over in one step, and at its new one afterwards; the old node
-//! sends those who ask for a key that it hasn't (any more) to the new one, for that once (`ASK`). With two keys, of which one is
-//! nearly always not there, both nodes refuse (`TRYAGAIN`). So until the slot has been moved nothing is filled, no lease
-//! is to be had, and lookups that miss go without Redis; but what stands there is still read, and **it can be
+//! A key is then at its old node until it is moved in one step, and at its new node afterwards. The
+//! old node redirects a request for a key that it does not have to the new node, for that request
+//! only (`ASK`). With two keys, of which one nearly always does not exist, both nodes refuse
+//! (`TRYAGAIN`). So until the slot has been moved, nothing is filled, there are no leases, and
+//! lookups that miss go without Redis. But a cached record is still read, and **it can be
 //! invalidated**: in two steps, first the lease, then the record.
 //!
-//! In this order that is as good as one. From the first step on no load that began before it can fill. So whatever
-//! old record stands there after it stood there before, and the second step deletes it, or it has gone already. The other
-//! way around, an old load could fill in between. (So does `clear.rs` with all of them.)
+//! In this order, two steps are as good as one. After the first, no load that began before it can
+//! fill. So any old record that exists then existed before, and the second step deletes it, or it
+//! has gone already. In the other order, an old load could fill between the steps. (`clear.rs` uses
+//! the same order for all records.)
 //!
-//! And each at both nodes: where a handing over broke off (`IOERR`), a key may stand at both, and the one at the new node would be
-//! read when the slot is its own.
+//! Each step goes to both nodes: if a move broke off (`IOERR`), a key may exist on both, and the
+//! one on the new node would be read once that node owns the slot.
 //!
-//! Where replicas are waited for, each step at each node is. (Where the connection to the old node is lost in mid-wait, what it did
-//! there is not waited for again: the key has gone, and whoever asks is sent to the new one.)
+//! If replicas are waited for, that holds for each step on each node. (If the connection to the old
+//! node is lost during the wait, that wait is not repeated: the key is gone, and requests for it
+//! are redirected to the new node.)
 
 use redis::{RedisResult, Value, cmd};
 
@@ -35,8 +38,8 @@ impl ClusterStore {
         self.delete_at_both_nodes(&keys.data, false)
     }
 
-    /// Ends a key at each of the two nodes: the old one sends to the new one only those who ask for what it hasn't, so that is
-    /// asked again. True: at one of them something stood there.
+    /// Ends a key on both nodes. The old node redirects only requests for keys that it does not
+    /// have, so the second request goes to the new one. True: one of them had the key.
     fn delete_at_both_nodes(&self, key: &str, is_lease: bool) -> Result<bool, Failure> {
         let end = || self.at(key, |store, asking| store.delete_key(key, is_lease, asking));
         let (here, there) = (end()?, end()?);
@@ -44,7 +47,7 @@ impl ClusterStore {
     }
 }
 
-/// What the four commands of a look are answered.
+/// The replies to the four commands of a read.
 type Asked = (Value, RedisResult<i64>, Value, RedisResult<Value>);
 
 impl RedisStore {
@@ -57,14 +60,14 @@ impl RedisStore {
             let mut request = delete_key.request_on(key);
             request.arg(nonce).arg(self.tells());
             if asking {
-                // The word that lets in who was sent here.
+                // Without it, the node would redirect this request back.
                 cmd("ASKING").exec(connection)?;
             }
             request.query(connection)
         })
     }
 
-    /// The first look at a key that the node has not in its charge yet.
+    /// The first read of a key whose slot is still being moved to this node.
     pub(super) fn read_asking(
         &self,
         data: &str,

@@ -40,14 +40,15 @@ pub(crate) struct NodeConfig {
     pub(crate) replicas: u32,
 }
 
-/// A node that was heard of in a redirection stays known for so long, though it has no slots: one that is being filled gets
-/// its first when the move of that has ended.
+/// A node that was heard of in a redirection stays known for so long, though it has no slots: one
+/// that is being filled gets its first when the move of that has ended.
 const WITHOUT_SLOTS: Duration = Duration::from_secs(10);
 
 pub(super) struct Node {
     pub(super) address: NodeAddress,
     pub(super) store: RedisStore,
-    /// Turns away those who ask a node that is known not to answer. That of the client counts for all nodes together.
+    /// Turns away those who ask a node that is known not to answer. That of the client counts for
+    /// all nodes together.
     breaker: Breaker,
     /// It has been waited for in vain, and has not answered since.
     is_silent: AtomicBool,
@@ -137,7 +138,8 @@ impl Node {
         self.breaker.is_open()
     }
 
-    /// Whether who asks it would wait in vain, for all that is known: then what others must not wait for isn't asked.
+    /// Whether who asks it would wait in vain, for all that is known: then what others must not
+    /// wait for isn't asked.
     pub(super) fn is_silent(&self) -> bool {
         self.is_silent.load(Ordering::Relaxed) || self.is_broken()
     }
@@ -182,8 +184,8 @@ impl Node {
     }
 }
 
-/// Which slots are whose, as the node at this address says it. On a connection of its own: that works also where all in
-/// its pool are in use.
+/// Which slots are whose, as the node at this address says it. On a connection of its own: that
+/// works also where all in its pool are in use.
 pub(super) fn slots_by(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
     let reported_by = address_of(endpoint.info());
     endpoint.run_alone(timeouts, |opened| {

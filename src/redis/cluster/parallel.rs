@@ -2,8 +2,9 @@
 
 use std::{panic::resume_unwind, thread};
 
-/// To how many nodes requests are under way at the same time. A thread for each costs about as much as a round trip in one
-/// building; with more nodes than these each of them asks several, one after the other.
+/// To how many nodes requests are under way at the same time. A thread for each costs about as much
+/// as a round trip in one building; with more nodes than these each of them asks several, one after
+/// the other.
 const AT_ONCE: usize = 8;
 
 /// Each of them, on threads of their own where there are several.

@@ -1,6 +1,4 @@
-//! What a node answers where it doesn't do what it is asked, because of whose slot that is.
-
-use std::{error::Error as StdError, fmt};
+//! The replies of a node to requests for a slot that it does not have.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -12,14 +10,15 @@ use crate::{
 pub(super) enum Redirect {
     /// The slot is another node's.
     Moved(Slot, NodeAddress),
-    /// The slot is being moved to this one, and the key is there already, or would be. For this once.
+    /// The slot is being moved to this node. The key is there already, or does not exist. For this
+    /// request only.
     Ask(NodeAddress),
-    /// The slot is being moved, and one key is here and another there, as far as anybody knows.
+    /// The slot is being moved, and the keys may be on different nodes.
     SlotMigrating,
 }
 
 impl Redirect {
-    /// `None`: it failed for another reason. The request was not done.
+    /// `None`: the failure has another reason. A redirected request was not done.
     pub(super) fn of(failure: &Failure, reported_by: &NodeAddress) -> Option<Redirect> {
         let error = failure.cause.downcast_ref::<RedisError>()?;
         let to = || {
@@ -39,9 +38,10 @@ impl Redirect {
     }
 }
 
-/// A slot is being moved. Both keys of a record are in it, and a cluster does nothing with two keys of which one may be there
-/// and the other here.
-#[derive(Debug)]
+/// The slot of a record is being moved. A cluster refuses requests for two keys that may be on
+/// different nodes.
+#[derive(Debug, thiserror::Error)]
+#[error("the record's slot is being moved to another node of the cluster")]
 pub(super) struct SlotMigrating;
 
 impl SlotMigrating {
@@ -54,17 +54,13 @@ impl SlotMigrating {
     }
 }
 
-impl fmt::Display for SlotMigrating {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the record's slot is being moved to another node of the cluster")
-    }
-}
-
-impl StdError for SlotMigrating {}
-
-/// Nobody is where the cluster says that its nodes are; others may be able to go there.
-#[derive(Debug)]
-pub(super) struct UnreachableAnnounced(Failure);
+/// No node answers at the address that the cluster announces; other clients may reach it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}; that address is what the cluster calls its node, which may be told another \
+     (`cluster-announce-ip`, `cluster-announce-port`)"
+)]
+pub(super) struct UnreachableAnnounced(#[source] Failure);
 
 impl UnreachableAnnounced {
     pub(super) fn failure(away: &Failure) -> Failure {
@@ -72,37 +68,9 @@ impl UnreachableAnnounced {
     }
 }
 
-impl fmt::Display for UnreachableAnnounced {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UnreachableAnnounced(away) = self;
-        write!(
-            f,
-            "{away}; that address is what the cluster calls its node, which may be told another \
-             (`cluster-announce-ip`, `cluster-announce-port`)"
-        )
-    }
-}
-
-impl StdError for UnreachableAnnounced {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
-    }
-}
-
-/// Nodes that send from one to the other.
-#[derive(Debug)]
+/// The nodes redirect to each other.
+#[derive(Debug, thiserror::Error)]
+#[error("the nodes of the cluster redirected this {times} times")]
 pub(super) struct TooManyRedirects {
     pub(super) times: u32,
 }
-
-impl fmt::Display for TooManyRedirects {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the nodes of the cluster redirected this {} times",
-            self.times
-        )
-    }
-}
-
-impl StdError for TooManyRedirects {}

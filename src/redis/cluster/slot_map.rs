@@ -31,7 +31,8 @@ impl SlotMap {
         SlotMap { nodes, owners }
     }
 
-    /// As a node tells it. Nodes that are known stay what they are, with their connections; the others are opened.
+    /// As a node tells it. Nodes that are known stay what they are, with their connections; the
+    /// others are opened.
     pub(super) fn rebuild(
         &self,
         ranges: &[Range],

@@ -88,7 +88,8 @@ fn number(value: &Value) -> Option<u16> {
 
 /// What a node has, as it says itself.
 ///
-/// In its answer to `CLUSTER NODES` its own line ends with its slots, `0-4 7 9`, and the marks of moves, `[7->-ID]` and `[8-<-ID]`.
+/// In its answer to `CLUSTER NODES` its own line ends with its slots, `0-4 7 9`, and the marks of
+/// moves, `[7->-ID]` and `[8-<-ID]`.
 pub(super) struct NodeSlots<'a> {
     /// Of the latest failover or move that gave it any.
     pub(super) epoch: &'a str,
@@ -118,8 +119,8 @@ impl<'a> NodeSlots<'a> {
 
     /// The first slot that the node is handing over or being handed.
     ///
-    /// Redis 7.0 keeps the first of these marks after the slot is another's, where only that one was told so: then nothing is
-    /// handed over any more.
+    /// Redis 7.0 keeps the first of these marks after the slot is another's, where only that one
+    /// was told so: then nothing is handed over any more.
     pub(super) fn being_moved(&self) -> Option<Slot> {
         let has = |slot| {
             let mut ranges = self.slots.iter();

@@ -1,13 +1,14 @@
 //! What is known of a cluster, kept right: from what redirections say, and by asking its nodes.
 //!
-//! A redirection corrects one slot, before whoever was redirected goes on. And it calls the recovery, which asks for all of
-//! them; so does a node that doesn't answer, until another has taken its place or it answers again. Nobody waits for that.
+//! A redirection corrects one slot, before whoever was redirected goes on. And it calls the
+//! recovery, which asks for all of them; so does a node that doesn't answer, until another has
+//! taken its place or it answers again. Nobody waits for that.
 //!
 //! # Locks
 //!
-//! `map` is held to take or replace the `Arc` in it, and not beyond; `rebuilding` by whoever replaces it, from before the new one
-//! is made until whoever listens has been told of it, so that they are told in the order in which the maps were drawn. First
-//! `rebuilding`, then `map`.
+//! `map` is held to take or replace the `Arc` in it, and not beyond; `rebuilding` by whoever
+//! replaces it, from before the new one is made until whoever listens has been told of it, so that
+//! they are told in the order in which the maps were drawn. First `rebuilding`, then `map`.
 
 use std::{
     sync::{Arc, Weak},
@@ -37,7 +38,8 @@ pub(super) struct Topology {
     terms: NodeConfig,
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
-    /// The replicas as they were told of last. Each may be a master by the time that no master answers any more.
+    /// The replicas as they were told of last. Each may be a master by the time that no master
+    /// answers any more.
     replicas: Mutex<Vec<NodeAddress>>,
     /// Those that listen to all masters.
     subscriptions: Mutex<Vec<Weak<ClusterSubscription>>>,
@@ -110,7 +112,8 @@ impl Topology {
         let is_known = known.is_some();
         let node = known.map_or_else(|| self.open(address), Ok)?;
         node.hear_of();
-        // Before anybody can read from it: what is read there is not used near until it is listened to.
+        // Before anybody can read from it: what is read there is not used near until it is listened
+        // to.
         for subscription in self.subscriptions() {
             subscription.expect(&node);
         }

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::request::{QueuedRequest, RequestState};
 
-/// The requests that a combiner sends and that have no reply yet, its own first. When it is dropped,
-/// the callers of the rest learn that there will be no reply.
+/// The requests that a combiner sends and that have no reply yet, its own first. When it is
+/// dropped, the callers of the rest learn that there will be no reply.
 #[derive(Debug)]
 pub(crate) struct Batch<Q, A> {
     pub(super) combiner: Arc<QueuedRequest<Q, A>>,

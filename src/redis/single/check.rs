@@ -1,8 +1,8 @@
-//! The look at a server before anything is built on it: whether it can be reached, who it is, and whether it has what a
-//! cache needs.
+//! The look at a server before anything is built on it: whether it can be reached, who it is, and
+//! whether it has what a cache needs.
 //!
-//! Who it is, and what there is against it that a cache can live with, is logged. That it pushes no changes is the
-//! [listener](crate::redis::tracking)'s to say: only some caches want them.
+//! Who it is, and what there is against it that a cache can live with, is logged. That it pushes no
+//! changes is the [listener](crate::redis::tracking)'s to say: only some caches want them.
 
 use std::iter::once;
 
@@ -23,8 +23,9 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Connects once and tells the server the scripts: whatever is wrong with the address, the password, the
-    /// permissions or the server shows here, and later no call finds a script missing.
+    /// Connects once and tells the server the scripts: whatever is wrong with the address, the
+    /// password, the permissions or the server shows here, and later no call finds a script
+    /// missing.
     pub(crate) fn check(&self, as_what: ServerMode) -> Result<(), Failure> {
         let (endpoint, timeouts) = self.config();
         let (greeting, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
@@ -74,7 +75,8 @@ fn call_of_none() -> Cmd {
     cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
 }
 
-/// Waits for no replica, and so tells at once how many there are. A user who may not ask would have every invalidation fail.
+/// Waits for no replica, and so tells at once how many there are. A user who may not ask would have
+/// every invalidation fail.
 fn wait_for_none() -> Cmd {
     cmd("WAIT").arg(0).arg(0).take()
 }

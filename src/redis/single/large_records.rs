@@ -1,12 +1,10 @@
-//! Fills so large that a server may hang up instead of answering.
+//! Fills so large that a server may close the connection instead of answering.
 //!
 //! A server closes the connection in the middle of a value that is longer than its
 //! `proto-max-bulk-len`; a managed service or a proxy may have a limit of its own. To the client
 //! that looks like a lost server. This file tells the two apart, so that such a record opens no
 //! breaker, and is not sent again and again: each attempt costs the pool its connections. The
 //! cache cannot ask for the limit itself, because an ACL may deny it `CONFIG`.
-
-use std::fmt;
 
 use redis::{Connection, RedisError, RedisResult};
 
@@ -60,8 +58,8 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server answers a third one, it is there, and it
-        // hung up on this request.
+        // The connection was lost twice. If the server answers on a third one, it is alive, and
+        // it closed the others because of this request.
         match self.ping() {
             Err(silent) if silent.kind != FailureKind::Rejected => Err(failure),
             _ => {
@@ -71,8 +69,8 @@ impl RedisStore {
         }
     }
 
-    /// Ends many loads. A large record is sent in a request of its own: where the server hangs up
-    /// on it, what stands behind it in a pipeline would be lost as well.
+    /// Ends many loads. A large record is sent in a request of its own: if the server closes the
+    /// connection on it, the requests behind it in a pipeline would be lost, too.
     pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         if !loads.iter().any(is_large) {
             return self.finish_together(loads);
@@ -83,12 +81,7 @@ impl RedisStore {
         } else {
             self.finish_together(&small)?
         };
-        let large = one_by_one(&large, |load| match load.end {
-            CompletionKind::Fill(ttl, record) => self.fill(load.keys, load.token, ttl, record),
-            CompletionKind::Release | CompletionKind::BackOff(_) => {
-                unreachable!("these are not large")
-            }
-        })?;
+        let large = one_by_one(&large, |load| load.finish(self))?;
         let (mut small, mut large) = (small.into_iter(), large.into_iter());
         let done = loads.iter().filter_map(|load| {
             if is_large(load) {
@@ -107,22 +100,13 @@ fn is_cut_off(failure: &Failure) -> bool {
     error.is_some_and(|error| is_lost(error) || is_protocol_error(error))
 }
 
-/// The server, or what stands before it, does not take the record.
-#[derive(Debug)]
+/// The server, or a proxy before it, does not take the record.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \
+     see `proto-max-bulk-len`, or the limits of your service"
+)]
 struct TooLarge {
     bytes: usize,
     longest: usize,
 }
-
-impl fmt::Display for TooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TooLarge { bytes, longest } = self;
-        write!(
-            f,
-            "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \
-             see `proto-max-bulk-len`, or the limits of your service"
-        )
-    }
-}
-
-impl std::error::Error for TooLarge {}

@@ -1,8 +1,8 @@
-//! The steps for many records on a Redis server, each kind in one go.
+//! Batches on a Redis server: the requests of one kind in one pipeline.
 //!
-//! Every one of them is a request of its own to the server, which does others in between.
+//! Each is a separate request to the server, which may serve other clients in between.
 
-use std::{iter, time::Duration};
+use std::{iter, ptr, time::Duration};
 
 use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
 
@@ -13,7 +13,7 @@ use crate::{
         error::{self, is_refusal},
         pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
         pool::RetryPolicy,
-        script::{self, Script, Scripts, call_all},
+        script::{self, Script, call_all},
     },
     store::{
         Acquire, AcquireRequest, BatchResult, Completion, CompletionKind, Entry, Failure, Refresh,
@@ -47,7 +47,7 @@ impl RedisStore {
             let replies =
                 pipeline::stream(connection, LARGE_REPLIES, all.iter().flat_map(request))?;
             let mut replies = replies.into_iter().map(Value::extract_error);
-            // Two for each: the stream ends well only with a reply to every command.
+            // Two for each: the stream succeeds only with a reply to every command.
             let pairs = iter::from_fn(|| replies.next().zip(replies.next()));
             self.sorted(pairs.map(|(left, fields)| {
                 let left = left.and_then(|left| Ok(from_redis_value(left)?));
@@ -58,19 +58,19 @@ impl RedisStore {
 
     pub(super) fn acquire_many(
         &self,
-        questions: &[AcquireRequest<'_>],
+        requests: &[AcquireRequest<'_>],
         lease_ttl: Duration,
     ) -> BatchResult<Acquire> {
         let acquire = &self.scripts.acquire;
-        let ask = |question: &AcquireRequest<'_>| {
-            let mut ask = acquire.request(question.keys);
-            script::write_acquire(&mut ask, question.token, lease_ttl, question.recheck);
+        let ask = |one: &AcquireRequest<'_>| {
+            let mut ask = acquire.request(one.keys);
+            script::write_acquire(&mut ask, one.token, lease_ttl, one.recheck);
             ask
         };
         let acquired = |reply: RedisResult<Value>| script::acquired(reply?);
         self.each(RetryPolicy::Never, acquired, |connection| {
-            let asked = questions.iter().map(ask);
-            // A record comes back only where somebody has filled it meanwhile.
+            let asked = requests.iter().map(ask);
+            // A record comes back only if another caller has filled it meanwhile.
             call_all(connection, SMALL_REPLIES, &[acquire], asked)
         })
     }
@@ -83,8 +83,7 @@ impl RedisStore {
         let refresh = &self.scripts.refresh;
         let ask = |due: &RefreshRequest<'_>| {
             let mut ask = refresh.request(due.keys);
-            ask.arg(due.token.as_bytes());
-            ask.arg(millis(lease_ttl)).arg(millis(due.left));
+            script::write_refresh(&mut ask, due.token, lease_ttl, due.left);
             ask
         };
         let refreshed = |reply: RedisResult<Value>| script::refreshed(reply?);
@@ -94,47 +93,29 @@ impl RedisStore {
     }
 
     pub(super) fn finish_together(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
-        let Scripts {
-            fill,
-            release,
-            back_off,
-            ..
-        } = &self.scripts;
+        let script = |load: &Completion<'_>| match load.end {
+            CompletionKind::Fill(..) => &self.scripts.fill,
+            CompletionKind::Release => &self.scripts.release,
+            CompletionKind::BackOff(_) => &self.scripts.back_off,
+        };
         let finish = |load: &Completion<'_>| {
-            let request = |script: &Script| {
-                let mut request = script.request(load.keys);
-                request.arg(load.token.as_bytes());
-                request
-            };
+            let mut request = script(load).request(load.keys);
+            request.arg(load.token.as_bytes());
             match load.end {
                 CompletionKind::Fill(ttl, record) => {
-                    let mut request = request(fill);
-                    request.arg(millis(ttl));
-                    for (name, value) in record {
-                        request.arg(name).arg(value);
-                    }
-                    request
+                    script::write_record(&mut request, ttl, record);
                 }
-                CompletionKind::Release => request(release),
-                CompletionKind::BackOff(pause) => {
-                    let mut request = request(back_off);
-                    request.arg(millis(pause));
-                    request
-                }
+                CompletionKind::BackOff(pause) => drop(request.arg(millis(pause))),
+                CompletionKind::Release => {}
             }
+            request
         };
-        let wants =
-            |wanted: fn(&CompletionKind<'_>) -> bool| loads.iter().any(|load| wanted(&load.end));
-        let scripts = [
-            (fill, wants(|end| matches!(end, CompletionKind::Fill(..)))),
-            (release, wants(|end| matches!(end, CompletionKind::Release))),
-            (
-                back_off,
-                wants(|end| matches!(end, CompletionKind::BackOff(_))),
-            ),
-        ];
-        let wanted = scripts.into_iter().filter(|(_, is_wanted)| *is_wanted);
-        let scripts: Vec<_> = wanted.map(|(script, _)| script).collect();
+        let mut scripts: Vec<&Script> = Vec::with_capacity(3);
+        for script in loads.iter().map(script) {
+            if !scripts.iter().any(|known| ptr::eq(*known, script)) {
+                scripts.push(script);
+            }
+        }
         self.each(RetryPolicy::Idempotent, truth, |connection| {
             let finished = loads.iter().map(finish);
             call_all(connection, SMALL_REPLIES, &scripts, finished)
@@ -178,8 +159,8 @@ impl RedisStore {
         })
     }
 
-    /// Sends requests, and reads what each reply means. A refusal concerns one request; what makes no sense concerns
-    /// all, for nobody knows what it is the reply to.
+    /// Sends requests, and reads the replies. A refusal concerns one request. An invalid reply
+    /// concerns all, because nobody knows to which request it belongs.
     fn each<T>(
         &self,
         retry_policy: RetryPolicy,
@@ -192,8 +173,8 @@ impl RedisStore {
         })
     }
 
-    /// Each with its own refusal; or what fails all of them: also that the server is a master no
-    /// more, which has them sent to the present one.
+    /// The replies with their refusals; or the error that fails all of them. That the server is no
+    /// longer the master fails all, so that they are sent to the new one.
     fn sorted<T>(
         &self,
         each: impl Iterator<Item = RedisResult<T>>,

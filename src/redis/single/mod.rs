@@ -1,7 +1,7 @@
 //! The store on a Redis server.
 //!
-//! Sends each step of the protocol as one request, and turns what can come back into the protocol's terms.
-//! Knows nothing of calls, loaders or record types.
+//! Sends each step of the protocol as one request, and turns the replies into the protocol's terms.
+//! Knows nothing of single flight, loaders or record types.
 
 pub(crate) mod check;
 pub(crate) mod large_records;
@@ -81,7 +81,7 @@ impl Store for RedisStore {
         });
         match acquired? {
             Some(acquired) => Ok(acquired),
-            // Nobody has been asked yet.
+            // The server did not know the script, and so has done nothing yet.
             None => self.run(RetryPolicy::Never, ask),
         }
     }
@@ -95,8 +95,7 @@ impl Store for RedisStore {
     ) -> Result<Refresh, Failure> {
         self.run(RetryPolicy::Never, |connection| {
             let reply = self.scripts.refresh.call(connection, keys, |request| {
-                request.arg(token.as_bytes());
-                request.arg(millis(lease_ttl)).arg(millis(left));
+                script::write_refresh(request, token, lease_ttl, left);
             })?;
             script::refreshed(reply)
         })
@@ -111,10 +110,7 @@ impl Store for RedisStore {
     ) -> Result<bool, Failure> {
         self.send_fill(record, |connection| {
             self.scripts.fill.call(connection, keys, |request| {
-                request.arg(token.as_bytes()).arg(millis(ttl));
-                for (name, value) in record {
-                    request.arg(name).arg(value);
-                }
+                script::write_record(request.arg(token.as_bytes()), ttl, record);
             })
         })
     }
@@ -173,10 +169,10 @@ impl Store for RedisStore {
 
     fn acquire_all(
         &self,
-        questions: &[AcquireRequest<'_>],
+        requests: &[AcquireRequest<'_>],
         lease_ttl: Duration,
     ) -> BatchResult<Acquire> {
-        self.acquire_many(questions, lease_ttl)
+        self.acquire_many(requests, lease_ttl)
     }
 
     fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
@@ -191,11 +187,11 @@ impl Store for RedisStore {
         self.scan_step(prefix, kind, cursor)
     }
 
-    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+    fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure> {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
             self.scripts.expire.call(connection, keys, |request| {
                 request.arg(Token::random().as_bytes());
-                request.arg(millis(stay)).arg(self.tells());
+                request.arg(millis(max_ttl)).arg(self.tells());
             })
         })
     }

@@ -1,7 +1,7 @@
-//! The questions that many ask a server at once when nothing is wrong, so that one asks for all: the first look, and the
-//! question for a lease.
+//! The requests that many threads send at once in normal operation, so that one thread can send
+//! them for all: the first read, and the request for a lease.
 //!
-//! Knows the commands and what their replies mean; nothing of connections.
+//! Knows the commands and the meaning of their replies; nothing of connections.
 
 use std::{
     iter,
@@ -22,17 +22,17 @@ use crate::{
     store::{Acquire, Entry, Failure, TtlRemaining, keys::Keys, token::Token},
 };
 
-/// How many questions are asked at once, at most.
+/// At most this many requests are sent at once.
 const MOST: usize = 64;
 
-/// And how many bytes their answers should have. More than that takes longer than a round trip, and who hands out the answers
-/// would be kept for the others' sake, while another connection may be free.
+/// Their replies should have at most this many bytes. More takes longer than a round trip. It would
+/// delay the thread that hands out the replies, while another connection may be free.
 const SHARED_BYTES: usize = 256 << 10;
 
 /// How large a record is taken to be, before one was seen.
 const RECORD_BYTES: usize = 16 << 10;
 
-/// Those who wait for a connection.
+/// The requests that wait for a connection.
 pub(super) struct CombiningQueues {
     reads: CombiningQueue<ReadRequest, Answer<ReadRequest>>,
     leases: CombiningQueue<LeaseRequest, Answer<LeaseRequest>>,

@@ -11,7 +11,8 @@ use crate::{
     },
 };
 
-/// How many places of its table the server reads at in one step, which takes it well under a millisecond.
+/// How many places of its table the server reads at in one step, which takes it well under a
+/// millisecond.
 const PLACES: u32 = 1_000;
 
 impl RedisStore {
@@ -46,7 +47,8 @@ impl RedisStore {
     ) -> Result<(u64, ScanPage), Failure> {
         let literal = escaped(prefix);
         let pattern = match kind {
-            // `lock:{prefix…}` and `lock:prefix…{tag}…`, in one go; what else this matches is sorted out here.
+            // `lock:{prefix…}` and `lock:prefix…{tag}…` in one scan; other matches are removed
+            // below.
             KeyKind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
             KeyKind::Records => format!("{literal}*"),
         };
@@ -95,8 +97,9 @@ fn escaped(text: &str) -> String {
     pattern
 }
 
-/// How much of the table has been gone through. Redis counts with the bits of the cursor in reverse, the highest bit
-/// of the table's size first, so that it can grow or shrink meanwhile: reversed, it is the share.
+/// How much of the table has been scanned. Redis counts with the bits of the cursor in reverse, the
+/// highest bit of the table's size first, so that the table can grow or shrink meanwhile. The
+/// reversed cursor is the fraction.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a fraction for people needs no 53rd bit"

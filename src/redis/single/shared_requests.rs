@@ -1,4 +1,5 @@
-//! What many threads ask at once of a server: each alone where a connection is free, else together with all who wait for one.
+//! Requests of many threads to one server: each alone if a connection is free, else together with
+//! all that wait for one.
 
 use std::{sync::Arc, time::Instant};
 
@@ -20,8 +21,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Asks alone, if nobody waits for a connection and one is free; else together with all who wait. `question` is made
-    /// for the second only.
+    /// Sends the request alone if a connection is free and nobody waits; else together with all
+    /// that wait. Only the second calls `question`.
     pub(super) fn ask<Q: Ask>(
         &self,
         alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
@@ -55,14 +56,14 @@ impl RedisStore {
         }
     }
 
-    /// Why one whose question was taken along has no answer: it was somewhere behind others.
+    /// The failure of a request that was taken and got no reply: it waited behind others.
     fn unanswered(&self) -> Failure {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let within = checkout + io;
         Failure::new(FailureKind::Saturated, QueuedTimeout { within })
     }
 
-    /// Waits for a connection, and takes along all who have come meanwhile.
+    /// Waits for a connection, and takes all requests that have arrived meanwhile.
     fn go<Q: Ask>(&self, combiner: Combiner<'_, Q, Answer<Q>>, deadlines: Deadlines) -> Answer<Q> {
         let wait = deadlines
             .to_be_sent
@@ -74,7 +75,7 @@ impl RedisStore {
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Unavailable {
-                    // There is none to be had, by nobody.
+                    // Nobody can get a connection.
                     let mut batch = combiner.take(usize::MAX, Q::is_same);
                     batch.answer_all(Err(failure.clone()), || Err(failure.clone()));
                 }
@@ -104,7 +105,8 @@ impl RedisStore {
         batch.end().unwrap_or_else(|| Err(self.unanswered()))
     }
 
-    /// Asks for all who have no answer yet, and hands out what comes. The caller, who is the first of them, does so until then.
+    /// Sends all requests without a reply yet, and hands out the replies. The caller, whose request
+    /// is the first of them, does so until the deadline `until`.
     fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
@@ -114,7 +116,7 @@ impl RedisStore {
     ) -> RedisResult<()> {
         let questions = batch.questions();
         let commands = questions.flat_map(|question| question.commands(&self.scripts));
-        // Made before the first is sent, since whoever is answered goes.
+        // Built before the first is sent, because an answered caller leaves.
         let commands: Vec<_> = commands.collect();
         let io = self.connections.timeouts().io;
         let mut replies = Vec::with_capacity(2);
@@ -126,7 +128,7 @@ impl RedisStore {
             else {
                 return Ok(());
             };
-            // Before each is handed out: who hears it may have written to another server meanwhile.
+            // Before each is handed out: its caller may have written to a new server meanwhile.
             is_of_now()?;
             batch.answer(match answer {
                 Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {

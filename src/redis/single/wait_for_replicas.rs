@@ -1,15 +1,16 @@
-//! Steps that have ended only when replicas have them as well (`WAIT`).
+//! Steps that end only when replicas have the change as well (`WAIT`).
 //!
-//! Redis acknowledges a change before its replicas have it. A master that is lost right then takes with it what it had
-//! acknowledged: an invalidation, too, and the replica that takes over has the record that it ended. Whoever waits until
-//! as many replicas have the change as may take over loses none.
+//! Redis acknowledges a change before its replicas have it. If the master is lost then, what it
+//! acknowledged is lost: an invalidation, too, and the replica that takes over still has the
+//! record. A step that waits until all replicas that may take over have its change loses none.
 //!
-//! `WAIT` waits for the latest change *of its own connection*, in some versions of Redis whatever others did before. An
-//! invalidation that finds nothing to end changes nothing; but what another one ended just now may not be on the replicas
-//! yet. So the step itself then changes something in any case: it sets the lease key, and deletes it again. (Not another key, and
-//! not afterwards: while a cluster moves the slot, that would be sent to another node.)
+//! `WAIT` waits for the latest change *of its own connection*; some versions of Redis ignore what
+//! other connections did before. An invalidation that finds nothing changes nothing, but the
+//! replicas may not have what another one ended just before. So the step always changes something:
+//! it sets the lease key, and deletes it again. (Not another key, and not afterwards: while a
+//! cluster moves the slot, that would go to another node.)
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::time::Duration;
 
 use redis::{Connection, RedisResult, cmd};
 
@@ -21,8 +22,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Runs a step until the replicas have what it changed, and what others did before. It must change something in any
-    /// case: see [`tells`](RedisStore::tells).
+    /// Runs a step, and waits until the replicas have its change and all earlier ones. The step
+    /// must always change something: see [`tells`](RedisStore::tells).
     pub(crate) fn run_replicated<T>(
         &self,
         retry_policy: RetryPolicy,
@@ -32,7 +33,7 @@ impl RedisStore {
         if wanted == 0 {
             return self.run(retry_policy, run);
         }
-        // The wire is silent meanwhile.
+        // Nothing is received meanwhile, so this must be shorter than the idle timeout.
         let within = self.connections.timeouts().io / 2;
         let (done, have) = self.run(retry_policy, |connection| {
             let done = run(connection)?;
@@ -51,32 +52,17 @@ impl RedisStore {
         Ok(done)
     }
 
-    /// The word for scripts that are to change something in any case.
+    /// The argument that has a script always change something.
     pub(crate) fn tells(&self) -> u8 {
         u8::from(self.replicas > 0)
     }
 }
 
-/// It was done, and may be lost with the server that did it.
-#[derive(Debug)]
+/// The change was made, and may be lost with the server that made it.
+#[derive(Debug, thiserror::Error)]
+#[error("{have} of {wanted} replicas had it within {within:?}; it is lost if the server is")]
 struct ReplicasBehind {
     have: u32,
     wanted: u32,
     within: Duration,
 }
-
-impl fmt::Display for ReplicasBehind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ReplicasBehind {
-            have,
-            wanted,
-            within,
-        } = self;
-        write!(
-            f,
-            "{have} of {wanted} replicas had it within {within:?}; it is lost if the server is"
-        )
-    }
-}
-
-impl StdError for ReplicasBehind {}

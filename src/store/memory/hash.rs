@@ -1,13 +1,14 @@
 //! What a Redis hash makes of its fields, for fields in order. Knows no record and no lease.
 //!
-//! In time that grows with the number of fields and not with its square: a record may have tens of thousands.
+//! In time that grows with the number of fields and not with its square: a record may have tens of
+//! thousands.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::record::fields::Fields;
 
-/// Sets fields. One that is there keeps its place, a new one goes behind the others, and of one that comes twice the
-/// last value counts.
+/// Sets fields. One that is there keeps its place, a new one goes behind the others, and of one
+/// that comes twice the last value counts.
 pub(super) fn set(fields: &mut Fields, new: &Fields) {
     let pairs = new.iter();
     let pairs = pairs.map(|(name, value)| (name.as_slice(), value.as_slice()));

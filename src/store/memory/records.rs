@@ -14,8 +14,8 @@ use quick_cache::{
 
 use crate::record::fields::{Fields, NOT_FOUND};
 
-/// Into how many parts the records are divided, each with its own lock and its share of the bound. Few, because a
-/// record that is larger than a part cannot be kept.
+/// Into how many parts the records are divided, each with its own lock and its share of the bound.
+/// Few, because a record that is larger than a part cannot be kept.
 const PARTS: u64 = 8;
 
 /// How much may be kept.
@@ -78,8 +78,8 @@ impl Records {
         None
     }
 
-    /// Puts a record there, unless it has no field. The old one is gone in any case; who looks meanwhile finds the
-    /// one or the other, and never a gap between them.
+    /// Puts a record there, unless it has no field. The old one is gone in any case; who looks
+    /// meanwhile finds the one or the other, and never a gap between them.
     pub(super) fn put(&self, data: &str, fields: Fields, until: Instant) {
         if fields.is_empty() {
             self.0.remove(data);
@@ -90,7 +90,8 @@ impl Records {
         self.0.insert(data.to_owned(), stored);
     }
 
-    /// The data keys of all that are there from now until the last is returned, and perhaps of some others.
+    /// The data keys of all that are there from now until the last is returned, and perhaps of some
+    /// others.
     pub(super) fn keys(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(data, _)| data)
     }

@@ -113,12 +113,12 @@ impl Store for MemoryStore {
         Ok(self.remove(keys, |leases| leases.end(&keys.lease)))
     }
 
-    fn expire(&self, keys: &Keys, stay: Duration) -> Result<bool, Failure> {
+    fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure> {
         let was_there = {
             let mut leases = self.lock(keys);
             leases.end(&keys.lease);
             let stored = self.records.live(&keys.data);
-            let until = Instant::now() + stay;
+            let until = Instant::now() + max_ttl;
             if let Some(stored) = &stored {
                 if stored.says_there_is_none() {
                     self.records.take(&keys.data);

@@ -1,0 +1,232 @@
+//! The steps of the protocol on a cluster: each goes to the node that has the record's slot.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    ClusterStore,
+    node::Node,
+    slots::slot_of,
+    tracking::{ClusterSubscription, SubscriptionHandle},
+};
+use crate::{
+    record::fields::Fields,
+    redis::single::RedisStore,
+    store::{
+        Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, CompletionKind,
+        Cursor, Entry, Failure, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store,
+        Subscription, TtlRemaining, Update, keys::Keys, token::Token,
+    },
+};
+
+impl Store for ClusterStore {
+    fn read(&self, data: &str) -> Result<Entry, Failure> {
+        self.look(data, false).map(|(entry, _)| entry)
+    }
+
+    fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        self.look(data, true)
+    }
+
+    fn acquire(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        recheck: bool,
+    ) -> Result<Acquire, Failure> {
+        self.with(keys, |store| store.acquire(keys, token, lease_ttl, recheck))
+    }
+
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        self.with(keys, |store| store.refresh(keys, token, lease_ttl, left))
+    }
+
+    fn fill(
+        &self,
+        keys: &Keys,
+        token: Token,
+        ttl: Duration,
+        record: &Fields,
+    ) -> Result<bool, Failure> {
+        self.with(keys, |store| store.fill(keys, token, ttl, record))
+    }
+
+    /// Does not ask a silent node: the lease lapses anyway, and the thread that gives it back must
+    /// also renew others.
+    fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
+        if self.topology.owner(slot_of(&keys.data))?.is_silent() {
+            return Ok(false);
+        }
+        self.with(keys, |store| store.release(keys, token))
+    }
+
+    fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        self.with(keys, |store| store.back_off(keys, token, pause))
+    }
+
+    fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
+        self.with(keys, |store| store.renew(keys, token, lease_ttl))
+    }
+
+    /// A lease on a node that does not answer counts as renewed, because it is not known to be
+    /// lost. A silent node is not asked: the leases on other nodes would lapse meanwhile.
+    fn renew_all(
+        &self,
+        leases: &[(Keys, Token)],
+        lease_ttl: Duration,
+    ) -> Result<Vec<bool>, Failure> {
+        let all: Vec<_> = leases.iter().collect();
+        let maybe = |node: &Node| node.is_silent().then_some(true);
+        let renewed = self.each_of(
+            &all,
+            |(keys, _)| &keys.data,
+            maybe,
+            |store, some| {
+                let some: Vec<_> = some.iter().map(|lease| (*lease).clone()).collect();
+                let renewed = store.renew_all(&some, lease_ttl)?;
+                Ok(renewed.into_iter().map(Ok).collect())
+            },
+            |(keys, token)| self.renew(keys, *token, lease_ttl),
+        );
+        let renewed = renewed?.into_iter();
+        Ok(renewed.map(|renewed| renewed.unwrap_or(true)).collect())
+    }
+
+    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
+        self.or_migrating(keys, self.with(keys, |store| store.invalidate(keys)))
+    }
+
+    fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
+        let one = |keys: &&Keys| self.invalidate(keys);
+        self.each(all, |keys| &keys.data, RedisStore::invalidate_all, one)
+    }
+
+    fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
+        let one = |data: &&str| self.read(data);
+        self.each(all, |data| data, RedisStore::read_all, one)
+    }
+
+    fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
+        let one = |data: &&str| self.read_with_ttl(data);
+        self.each(all, |data| data, RedisStore::read_all_with_ttl, one)
+    }
+
+    fn acquire_all(
+        &self,
+        requests: &[AcquireRequest<'_>],
+        lease_ttl: Duration,
+    ) -> BatchResult<Acquire> {
+        self.each(
+            requests,
+            |request| &request.keys.data,
+            |store, requests| store.acquire_all(requests, lease_ttl),
+            |one| self.acquire(one.keys, one.token, lease_ttl, one.recheck),
+        )
+    }
+
+    fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
+        self.each(
+            all,
+            |due| &due.keys.data,
+            |store, all| store.refresh_all(all, lease_ttl),
+            |due| self.refresh(due.keys, due.token, lease_ttl, due.left),
+        )
+    }
+
+    fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
+        // Giving leases back is not urgent, and a silent node would keep other callers waiting.
+        let gives_back = loads
+            .iter()
+            .all(|load| matches!(load.end, CompletionKind::Release));
+        let not_given = |node: &Node| (gives_back && node.is_silent()).then_some(false);
+        self.each_of(
+            loads,
+            |load| &load.keys.data,
+            not_given,
+            RedisStore::finish_all,
+            |load| load.finish(self),
+        )
+    }
+
+    fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
+        self.scan_step(prefix, kind, cursor)
+    }
+
+    /// While the record's slot is being moved, this ends the record: it has no grace.
+    fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure> {
+        self.or_migrating(keys, self.with(keys, |store| store.expire(keys, max_ttl)))
+    }
+
+    fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
+        self.with(keys, |store| store.guard(keys, writer, guard_ttl))
+    }
+
+    /// While the record's slot is being moved, this only invalidates the record; the writer's place
+    /// in the guard lapses.
+    fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
+        self.or_migrating(keys, self.with(keys, |store| store.unguard(keys, writer)))
+    }
+
+    fn update_field(
+        &self,
+        keys: &Keys,
+        field: &str,
+        value: &[u8],
+        ttl: Option<NewTtl>,
+    ) -> Result<Update, Failure> {
+        self.with(keys, |store| store.update_field(keys, field, value, ttl))
+    }
+
+    fn update(
+        &self,
+        keys: &Keys,
+        ttl: Option<NewTtl>,
+        change: Change<'_>,
+    ) -> Result<Update, Failure> {
+        self.with(keys, |store| store.update(keys, ttl, change))
+    }
+
+    fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
+        self.look(data, true).map(|(_, left)| left)
+    }
+
+    fn track(
+        &self,
+        prefix: &str,
+        bound: Duration,
+        listener: Arc<dyn ChangeListener>,
+    ) -> Option<Subscription> {
+        let topology = Arc::downgrade(&self.topology);
+        let subscription = ClusterSubscription::new(prefix, bound, listener, move || {
+            if let Some(topology) = topology.upgrade() {
+                topology.start_recovery();
+            }
+        });
+        self.topology.tell(&subscription);
+        Some(Subscription::new(SubscriptionHandle(subscription)))
+    }
+
+    /// Succeeds if any node answers.
+    fn ping(&self) -> Result<(), Failure> {
+        let map = self.topology.map();
+        let mut failure = None;
+        for node in map.nodes() {
+            match node.probe() {
+                Ok(()) => return Ok(()),
+                Err(silent) => failure = Some(silent),
+            }
+        }
+        self.topology.start_recovery();
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn is_cluster(&self) -> bool {
+        true
+    }
+}
