@@ -28,7 +28,7 @@ fn a_dropped_cache_leaves_no_thread_behind() {
     );
     cache.get("p-001", load_loaf).unwrap();
     cache.clone().get("p-002", load_loaf).unwrap();
-    // It gives itself its name.
+    // The thread sets its name itself.
     until(|| threads("cache-aside-lea") == 1);
 
     assert_eq!(
@@ -42,7 +42,7 @@ fn a_dropped_cache_leaves_no_thread_behind() {
     server.thaw();
 
     drop(cache);
-    // The system shows a thread that was joined for a moment more; and those that open connections end by
+    // The system shows a joined thread for a moment more. The threads that open connections end by
     // themselves, at once.
     until(|| threads("cache-aside") == 0 && threads("r2d2") == 0);
 }

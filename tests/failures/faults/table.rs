@@ -62,7 +62,8 @@ pub(crate) struct Row {
     pub(crate) wire: Wire,
     pub(crate) begins: fn(&mut Environment),
     pub(crate) ends: fn(&mut Environment),
-    /// A lookup of a cached record, a lookup of one that isn't, `invalidate`, `write`, `update_field`.
+    /// A lookup of a cached record, a lookup of a missing one, `invalidate`, `write`,
+    /// `update_field`.
     pub(crate) answers: [Answer; 5],
     /// Every error that a caller gets contains one of these, separated by `|`.
     pub(crate) because: &'static str,
