@@ -1,7 +1,7 @@
-//! What a lookup allocates, from the call to its return, beside the bare call of redis-rs.
+//! The allocations of a lookup, compared with the bare call of redis-rs.
 //!
-//! `cargo bench --bench allocations` prints it. Counted on the calling thread, as the median of some calls after others
-//! that warmed up: a buffer that grows once is not what a call costs.
+//! `cargo bench --bench allocations` prints them: the median of some calls on this thread, after
+//! others that warmed up. A buffer that grows once is not part of a call's cost.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

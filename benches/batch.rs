@@ -1,7 +1,7 @@
-//! What a batch costs beside as many single lookups.
+//! The cost of a batch, compared with as many single lookups.
 //!
-//! `cargo bench --bench batch` starts a private server on a loopback port and prints a table. The calls are interleaved,
-//! because a noisy machine shifts everything it runs in one second and nothing that it ran in the second before.
+//! `cargo bench --bench batch` starts a private server on a loopback port and prints a table. The
+//! calls are interleaved, because the noise of a machine changes from second to second.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

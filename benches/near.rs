@@ -1,9 +1,10 @@
-//! What a near hit costs, beside a bare `get` of the map it is kept in and beside a hit over the wire; how many of them two
-//! threads get; and how late those are who wait for a load of another process.
+//! The cost of a near hit, compared with a bare `get` of the same kind of map, and with a hit over
+//! the wire. Also the throughput of two threads, and the delay of callers that wait for another
+//! process.
 //!
-//! `cargo bench --bench near` prints all three. The calls take turns, since a noisy machine shifts everything it runs in one
-//! second and nothing that it ran in the second before; and those that are too short for a clock are timed a thousand at a
-//! time.
+//! `cargo bench --bench near` prints all three. The calls are interleaved, because the noise of a
+//! machine changes from second to second. Calls that are too short for a clock are timed a thousand
+//! at a time.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -35,7 +36,7 @@ fn listening(cache: Cache) -> Cache {
     cache
 }
 
-/// What one of so many calls took.
+/// The time of one call, from many.
 fn timed(times: u32, mut call: impl FnMut()) -> f64 {
     let began = Instant::now();
     for _ in 0..times {
@@ -58,14 +59,14 @@ fn ids() -> Vec<String> {
     (0..1000).map(|id| format!("p-{id:03}")).collect()
 }
 
-/// Has all these near, and in a bare map.
+/// Puts all ids into the near cache and a bare map.
 fn filled(near: &Cache, ids: &[String]) -> Bare {
     let bare = Bare::new(10_000);
     for id in ids {
         bare.insert(id.clone(), Arc::new(loaf()));
         near.get(id, load_loaf).unwrap();
     }
-    // What the loads themselves push may come late.
+    // The pushes of the loads themselves may be late.
     until(|| {
         let is_near = |id: &String| near.get(id, load_loaf).unwrap().source() == Source::Near;
         thread::sleep(Duration::from_millis(1));
@@ -101,7 +102,7 @@ fn hits() {
         times[2].push(timed(1000, || {
             black_box(Instant::now());
         }));
-        // By now its time near is over. Both come out of a pause, which makes them slower.
+        // Its near time is over by now. Both calls follow a pause, which makes them slower.
         thread::sleep(2 * BRIEF);
         times[3].push(timed(1, || hit(&plain, &ids[0], Source::Hit)));
         thread::sleep(2 * BRIEF);
@@ -129,8 +130,8 @@ fn hits() {
     println!("\na near hit is {:.0} times as fast as a hit", hit / near);
 }
 
-/// What one thread gets out of it, and what two do at once. Of all rounds the fastest tenth: in the others one of the
-/// threads had no core of its own for some time, and so the other no company.
+/// The throughput of one thread, and of two at once. Taken from the fastest tenth of all rounds: in
+/// the others a thread had no core of its own for a while, so the other ran alone.
 fn threads() {
     const ROUNDS: usize = 2_000;
     let server = Server::start_on_port();
@@ -164,7 +165,7 @@ fn threads() {
     }
 }
 
-/// What a call takes when so many threads call at once, from when the last of them begins until the last has ended.
+/// The time of a call when this many threads call at once, from the last start to the last end.
 fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f64 {
     const CALLS: u16 = 3_000;
     let here = AtomicU32::new(0);
@@ -173,7 +174,7 @@ fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f6
         if here.fetch_add(1, Ordering::AcqRel) + 1 == threads {
             began.set(Instant::now()).expect("there is one last");
         }
-        // Not asleep: to be woken takes longer than some of the calls do.
+        // Spins instead of sleeping: a wake-up takes longer than some of the calls.
         while began.get().is_none() {
             hint::spin_loop();
         }
@@ -222,7 +223,7 @@ fn round(leader: &Cache, waiters: &[Cache]) -> Vec<Duration> {
                     loads.wait();
                     let found = waiter.get("k", load_loaf).unwrap();
                     let late = ended.lock().unwrap().elapsed();
-                    // Who came when it was over has not waited.
+                    // A caller that came after the load has not waited.
                     (found.source() == Source::Waited).then_some(late)
                 })
             })

@@ -1,8 +1,10 @@
-//! What the calls cost where the server is another one than a single one by TCP: by its socket, by TLS, behind sentinels, and
-//! a cluster, whose replicas are waited for or are not. (Replicas that share its cores with the server take their part of them.)
+//! The cost of the calls on other servers than one through TCP: through its socket, through TLS,
+//! behind sentinels, and on a cluster, with and without waiting for replicas. The replicas share
+//! the server's cores, which adds to its cost.
 //!
-//! `cargo bench --bench topologies --all-features` starts private servers on loopback ports and prints a table. The calls are
-//! interleaved, because a noisy machine shifts everything it runs in one second and nothing that it ran in the second before.
+//! `cargo bench --bench topologies --all-features` starts private servers on loopback ports and
+//! prints a table. The calls are interleaved, because the noise of a machine changes from second to
+//! second.
 
 #[path = "../tests/support/cluster.rs"]
 mod cluster;
@@ -28,7 +30,7 @@ use times::{Call, in_turn, timed, timed_each};
 const IDS: usize = 100;
 const FEW: usize = 10;
 const ROUNDS: usize = 4_000;
-/// Of a batch, as long as a hundred of the others.
+/// For a batch, which takes as long as a hundred of the others.
 const BATCH_ROUNDS: usize = 400;
 
 /// In the order of the table.
@@ -44,7 +46,7 @@ const PLACES: [&str; 7] = [
 
 struct Place {
     cache: Cache,
-    /// To the server that has the record: how soon that answers has to do with the core that it happens to be on.
+    /// A connection to the server that has the record: its speed depends on its current core.
     bare: RefCell<Connection>,
 }
 
@@ -85,13 +87,14 @@ fn at_each(
     )
 }
 
-/// The medians of hits, and of the same command bare: in turn, since servers move from core to core.
+/// The medians of hits, and of the same bare command: interleaved, because servers move between
+/// cores.
 fn hits_beside_bare(
     places: &[Place; PLACES.len()],
     rounds: usize,
 ) -> ([f64; PLACES.len()], [f64; PLACES.len()]) {
     const BOTH: usize = 2 * PLACES.len();
-    // Several in a row: the first may have to wake a server that slept while others were asked.
+    // Several in a row: the first may have to wake a server that was idle.
     let calls: [Call<'_>; BOTH] = array::from_fn(|at| -> Call<'_> {
         let place = &places[at / 2];
         if at % 2 == 0 {

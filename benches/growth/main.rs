@@ -1,10 +1,12 @@
-//! How cost grows: with the size of records, with the number of ids, and with the caches on one pool.
+//! How the cost grows: with the size of records, with the number of ids, and with the caches on one
+//! pool.
 //!
-//! `cargo bench --bench growth` takes about two minutes. It prints a table for each, writes them to `benches/growth.md`, and
-//! draws `benches/growth.svg`. Under each column stands its exponent: 0 where a figure doesn't grow, 1 where it grows
-//! as what is varied does. Nothing may grow faster; where something does, this ends with 1.
+//! `cargo bench --bench growth` takes about two minutes. It prints a table for each, writes them to
+//! `benches/growth.md`, and draws `benches/growth.svg`. Below each column is its exponent: 0 for a
+//! constant cost, 1 for a linear one. A larger exponent ends the program with status 1.
 //!
-//! A file each: `sizes`, `ids` and `caches` measure; `table` has the exponents, `plot` the picture.
+//! The files: `sizes`, `ids` and `caches` measure; `table` computes the exponents, `plot` draws the
+//! picture.
 
 #[path = "../support/bare.rs"]
 mod bare;
@@ -28,7 +30,7 @@ use std::{fs, path::Path, process::ExitCode};
 
 use support::Server;
 
-/// How much of it is done. Where it only has to be shown to run, next to nothing.
+/// How much work to do: almost none where the bench only has to run.
 #[derive(Clone, Copy)]
 struct Effort {
     in_earnest: bool,

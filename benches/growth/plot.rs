@@ -1,4 +1,5 @@
-//! The times as a picture: a panel for each table, all axes logarithmic, so that a power is a straight line.
+//! The times as a picture: a panel for each table, with logarithmic axes, so that a power is a
+//! straight line.
 
 use std::{error::Error, ops::Range, path::Path};
 
@@ -111,7 +112,7 @@ fn draw_legend<'a>(
     Ok(())
 }
 
-/// The same for the same in all panels; what is bare is grey.
+/// The same colour for the same call in all panels; bare calls are grey.
 fn colour(column: &Column) -> RGBColor {
     match column.name {
         "bare `HGETALL`" | "bare `DEL`" => FAINT,

@@ -3,8 +3,8 @@
 //! `cargo run --release -p guard` takes a few seconds. Its status is 1 if a bound is exceeded three
 //! times in a row. It never judges absolute times, which depend on the machine.
 //!
-//! A file each: `calls` (hits, misses, invalidations), `near`, `batch` and `shared_connections` measure; here are the bounds and the
-//! verdict.
+//! The files: `calls` (hits, misses, invalidations), `near`, `batch` and `shared_connections`
+//! measure. This file has the bounds and judges the results.
 
 #[path = "../support/bare.rs"]
 mod bare;
@@ -19,7 +19,7 @@ mod times;
 
 use std::process::ExitCode;
 
-/// What is known of a ratio.
+/// The recorded values of a ratio.
 struct Bound {
     name: &'static str,
     /// On two idle cores.
@@ -34,8 +34,8 @@ enum Limit {
 
 use Limit::{AtLeast, AtMost};
 
-/// Room for noise: a quarter or more of what was measured. One more round trip costs more than that: it adds 0.3 to a miss,
-/// and 1 to a hit or an invalidation. So does a sleep of any length.
+/// The margin for noise is at least a quarter of the measured ratio. One more round trip costs more
+/// than that: it adds 0.3 to a miss, and 1 to a hit or an invalidation. So does any sleep.
 const HIT: Bound = Bound {
     name: "hit, to a bare HGETALL",
     measured: 1.0,
@@ -51,7 +51,8 @@ const INVALIDATE: Bound = Bound {
     measured: 1.11,
     limit: AtMost(1.6),
 };
-/// Both from warm caches of the processor, and so farther apart than the bench `near` finds them between other work.
+/// Both run from warm processor caches, so they differ more than in the bench `near`, where other
+/// work runs in between.
 const NEAR: Bound = Bound {
     name: "near hit, to a bare get of `quick_cache` and a look at the clock",
     measured: 1.74,
@@ -68,7 +69,7 @@ const SHARED_CONNECTIONS: Bound = Bound {
     limit: AtLeast(2.2),
 };
 
-/// What measures, and the bounds of what it gives.
+/// A measurement, and the bounds of its ratios.
 type Measure = (fn(bool) -> Vec<f64>, &'static [Bound]);
 
 const MEASURES: [Measure; 4] = [
@@ -78,11 +79,11 @@ const MEASURES: [Measure; 4] = [
     (shared_connections::measure, &[SHARED_CONNECTIONS]),
 ];
 
-/// How often before it is taken for true.
+/// How many attempts must fail before a bound counts as exceeded.
 const TRIES: u32 = 3;
 
 fn main() -> ExitCode {
-    // With `--short` it shows that it runs, and judges nothing.
+    // With `--short` it only shows that it runs, and judges nothing.
     let in_earnest = !std::env::args().any(|arg| arg == "--short");
     println!("| ratio | recorded | bound | now | |\n|---|---:|---:|---:|---|");
     let exceeded = MEASURES
@@ -96,7 +97,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Of a measure's ratios the best in up to three tries; how many of them are beyond their bounds in each.
+/// Returns the number of exceeded bounds, from the best ratios of up to three attempts.
 fn judge(in_earnest: bool, measure: fn(bool) -> Vec<f64>, bounds: &[Bound]) -> usize {
     let mut best: Option<Vec<f64>> = None;
     for attempt in 1..=if in_earnest { TRIES } else { 1 } {
@@ -144,7 +145,7 @@ impl Bound {
         }
     }
 
-    /// Prints its row. Whether it is exceeded.
+    /// Prints its row. Returns whether the bound is exceeded.
     fn show(&self, now: f64) -> bool {
         let (sign, limit) = match self.limit {
             AtMost(limit) => ('≤', limit),

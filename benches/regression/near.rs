@@ -1,5 +1,5 @@
-//! Near hits, beside a `get` of the map they are kept in and the one look at the clock that they take: what that costs is
-//! the machine's.
+//! Near hits, compared with a `get` of the same map and one reading of the clock, whose cost
+//! depends on the machine.
 
 use std::{
     hint::black_box,
@@ -26,7 +26,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
     for id in &ids {
         bare.insert(id.clone(), Arc::new(loaf()));
     }
-    // What the loads themselves push may come late.
+    // The pushes of the loads themselves may be late.
     until(|| {
         let is_near = |id: &String| cache.get(id, load_loaf).unwrap().source() == Source::Near;
         ids.iter().filter(|id| is_near(id)).count() == RECORDS

@@ -1,8 +1,8 @@
-//! How long a hit takes that comes just behind a write, by the number of listeners to what that changed: by the clock, since
-//! this is about waiting.
+//! How long a hit takes right after a write, by the number of listeners to the changed key. It uses
+//! the clock, because this is about waiting.
 //!
-//! Each hit has a write of its own, sent before it and not waited for. A writer who merely writes all the time wouldn't do: on a
-//! busy machine it may get no core while the hits are measured.
+//! Each hit has its own write, sent before it without waiting for the reply. A constant writer
+//! would not do: on a busy machine it may get no core while the hits are measured.
 
 use std::time::Instant;
 

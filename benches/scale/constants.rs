@@ -1,4 +1,4 @@
-//! What the formulas are made of, and from when on a near cache pays.
+//! The constants of the formulas, and the break-even of a near cache.
 
 use crate::{Measured, calls::Cost, prefixes::PREFIXES, pushes::Change};
 
@@ -74,7 +74,8 @@ impl Constants {
         }
     }
 
-    /// Reads of a record by one process between two changes of it, from which on a near cache saves the server work.
+    /// Reads of a record by one process between two changes, above which a near cache saves the
+    /// server work.
     pub(crate) fn server_even(&self) -> f64 {
         even(self.hit, self.near_miss - self.hit, self.change)
     }
@@ -90,8 +91,9 @@ impl Constants {
     }
 }
 
-/// Reads come by chance, `x` of them between two changes: then `x / (1 + x)` of them are the first after a change, which
-/// are no near hits and cost `more`, and the others save a `hit`. Where `x² / (1 + x) · hit = x / (1 + x) · more + heard`.
+/// Reads are random, `x` of them between two changes. Then `x / (1 + x)` of them are the first
+/// after a change. These are no near hits and cost `more`; the others save a `hit`. The break-even
+/// is where `x² / (1 + x) · hit = x / (1 + x) · more + heard`.
 fn even(hit: f64, more: f64, heard: f64) -> f64 {
     let linear = more.max(0.0) + heard;
     (linear + (linear * linear + 4.0 * hit * heard).sqrt()) / (2.0 * hit)

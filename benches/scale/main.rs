@@ -1,14 +1,17 @@
-//! What grows with processes, keys and nodes: what each step costs a server and a process, and a plan past these machines.
+//! The cost that grows with processes, keys and nodes: each step's cost for a server and a process,
+//! and a plan beyond these machines.
 //!
-//! `cargo bench --bench scale` takes some four minutes. It measures on private servers, and writes `benches/scale.md`: the
-//! tables, and the arithmetic from there to a fleet, in the words of `scale/page.md`. It draws `benches/scale.svg`.
+//! `cargo bench --bench scale` takes some four minutes. It measures on private servers, and writes
+//! `benches/scale.md` from `scale/page.md`: the tables, and the arithmetic from there to a fleet.
+//! It draws `benches/scale.svg`.
 //!
-//! Costs are processor time, as the server and the kernel count it, and not the clock's: what else the machine does makes
-//! them a little dearer, and no longer.
+//! Costs are processor time, as the server and the kernel count it. Other load on the machine makes
+//! them a little higher, but no longer.
 //!
-//! A file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process` and `waits` measure, with a `meter` on the
-//! server and `listeners`; `constants` takes what the formulas need, `capacity_plan` has them and the plan, `tables` and `plot`
-//! show it.
+//! The files: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process`
+//! and `waits` measure, with a `meter` on the server and `listeners`. `constants` has the inputs of
+//! the formulas. `capacity_plan` has the formulas and the plan. `tables` and `plot` show the
+//! results.
 
 mod beside;
 mod calls;
@@ -40,7 +43,7 @@ use std::{fs, path::Path};
 
 use support::Server;
 
-/// How much of it is done. Where it only has to be shown to run, next to nothing.
+/// How much work to do: almost none where the bench only has to run.
 #[derive(Clone, Copy)]
 struct Effort {
     in_earnest: bool,
@@ -52,7 +55,7 @@ impl Effort {
     }
 }
 
-/// All that the plan is made of.
+/// All inputs of the plan.
 struct Measured {
     calls: Vec<calls::Cost>,
     sizes: Vec<memory::Size>,

@@ -1,4 +1,4 @@
-//! What records, leases, guards and connections take in the server's memory.
+//! The server's memory for records, leases, guards and connections.
 
 use std::{thread, time::Duration};
 
@@ -59,7 +59,7 @@ pub(crate) fn sizes(effort: Effort, done: impl Fn()) -> Vec<Size> {
             Cmd::pexpire(key, 3_600_000),
         ]
     };
-    // As many as fill three quarters of a hash table, which is what it is filled to between two doublings.
+    // Three quarters of a hash table's slots: its average fill between two doublings.
     measure("a record of 4 fields, 46 bytes", 98_304, &|n| {
         hash(&loaf, n)
     });
@@ -124,7 +124,7 @@ fn connections(
         }
         let idle = meter.memory();
         drop(all);
-        // The next begins when the server has let go of these.
+        // The next one begins when the server has closed these.
         while meter.number("clients", "connected_clients") > there {
             thread::sleep(Duration::from_millis(1));
         }

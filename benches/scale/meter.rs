@@ -1,8 +1,8 @@
-//! What work costs a server: its own account of the processor time of its main thread, which waits for nobody and which
-//! other work on the machine can only make a little dearer, not longer.
+//! The cost of work for a server: the processor time of its main thread, as the server reports it.
+//! That thread waits for no other, so other load on the machine makes it only a little higher.
 //!
-//! The main thread, because it is the one that saturates: whatever else a server has threads for, commands, expiry and pushes
-//! are its work alone.
+//! The main thread is measured because it saturates first: it alone runs commands, expiry and
+//! pushes.
 
 use std::{
     thread,
@@ -27,8 +27,8 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
-    /// How often this command was called, by clients and scripts, and the µs that the server counts for it, from when it
-    /// has read one until its reply is written down.
+    /// How often clients and scripts called this command, and the time that the server counts for
+    /// it in µs: from the end of reading it until its reply is written.
     pub(crate) fn command(&self, name: &str) -> (f64, f64) {
         let mut all = self.commands.iter();
         let found = all.find(|(command, ..)| command == name);
@@ -67,7 +67,7 @@ impl Meter {
         redis::cmd("DBSIZE").query(&mut self.connection).unwrap()
     }
 
-    /// The server learns of it when it next reads from those that are gone.
+    /// The server notices it at its next read from the closed connections.
     pub(crate) fn wait_until_nobody_listens(&mut self) {
         while self.number("clients", "tracking_clients") > 0.0 {
             thread::sleep(Duration::from_millis(1));
@@ -84,7 +84,7 @@ impl Meter {
         info.query(&mut self.connection).unwrap()
     }
 
-    /// The sum is exact, where the kernel only guesses how it is divided.
+    /// The sum is exact; the kernel only estimates how it is divided.
     fn cpu(&mut self) -> f64 {
         let info = self.info("cpu");
         let of = |name: &str| of(&info, name).expect("Redis 6.2 and later say that");
@@ -116,8 +116,8 @@ fn of(info: &str, name: &str) -> Option<f64> {
     figure.trim().parse().ok()
 }
 
-/// The least of what rounds cost. Other work on the machine can only add to it: it empties the processor's caches, and has the
-/// server woken more often.
+/// The lowest cost of all rounds. Other load can only add to it: it evicts the processor's caches,
+/// and wakes the server more often.
 pub(crate) fn least(rounds: &[f64]) -> f64 {
     rounds.iter().copied().fold(f64::INFINITY, f64::min)
 }

@@ -1,4 +1,5 @@
-//! Connections that a busy machine doesn't cut: here a server that isn't given a core for a second is no fault.
+//! Connections that a busy machine does not time out: here a server without a core for a second is
+//! not a fault.
 
 use std::time::Duration;
 

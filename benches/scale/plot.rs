@@ -1,4 +1,4 @@
-//! Two panels: what a change costs the server by the number of listeners, and from how many reads on a near cache pays.
+//! Two panels: the cost of a change by the number of listeners, and the break-even of a near cache.
 
 use std::{error::Error, ops::Range, path::Path};
 
@@ -60,7 +60,7 @@ fn pushes(measured: &Measured) -> Panel {
         let change = measured.changes.iter().find(|change| change.name == of);
         let cpu = change.expect("it was measured").cpu;
         let points = LISTENERS.into_iter().zip(cpu);
-        // None has no place on a logarithmic axis.
+        // Zero has no place on a logarithmic axis.
         let points = points.filter(|(listeners, _)| *listeners > 0);
         Line {
             name,

@@ -1,5 +1,5 @@
-//! What prefixes cost that listeners have asked for, and of which one matches at most: for each key that changes, and at the
-//! end of each turn, Redis goes through all of them.
+//! The cost of subscribed prefixes, of which at most one matches. Redis checks all of them for each
+//! changed key, and at the end of each turn.
 
 use cache_aside::{Cache, Source};
 

@@ -1,4 +1,4 @@
-//! What a cache costs its own process: the processor time of its threads, as the kernel counts it.
+//! The cost of a cache for its own process: the processor time of its threads, from the kernel.
 
 use std::{convert::Infallible, fs, hint::black_box, thread, time::Duration};
 
@@ -19,12 +19,12 @@ const LISTENER: &str = "cache-aside-lis";
 pub(crate) struct Process {
     pub(crate) hit: f64,
     pub(crate) near_hit: f64,
-    /// To hear of one change, where it comes alone, and among a hundred.
+    /// For one change, alone and among a hundred.
     pub(crate) push: f64,
     pub(crate) push_of_hundred: f64,
 }
 
-/// What keeping near caches listening costs each second, in µs, where nothing changes.
+/// The cost of keeping near caches live for a second, in µs, without changes.
 pub(crate) struct Heartbeat {
     pub(crate) server: f64,
     pub(crate) process: f64,
@@ -47,7 +47,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     until(|| near.stats().tracking_live);
     let mut all: [Vec<f64>; 4] = Default::default();
     for _ in 0..effort.rounds(5) {
-        // What was pushed before is heard by then, or reading it again is no near hit.
+        // Earlier pushes have arrived by then; otherwise a second read would not be a near hit.
         until(|| {
             let is_near = |id| near.get(id, load_loaf).unwrap().source() == Source::Near;
             ids.iter().filter(|id| !is_near(id)).count() == 0
@@ -68,7 +68,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     }
 }
 
-/// As any program would write them.
+/// Writes as any program would.
 fn put(direct: &mut Connection, ids: &[String]) {
     let record = loaf();
     let fields: Vec<_> = record.iter().collect();
@@ -93,14 +93,14 @@ fn of_this_thread(ids: &[String], cache: &Cache, source: Source) -> f64 {
 }
 
 fn this_thread_ran() -> f64 {
-    // The kernel writes it down when the thread pauses.
+    // The kernel updates it when the thread pauses.
     thread::sleep(Duration::from_millis(1));
     ran("/proc/thread-self")
 }
 
-/// What it costs the listener to hear that all these have changed, so many in a turn of the server's. Each was near, and
-/// all of a turn have been heard before the next: else a listener who was late would read several turns at once, for
-/// less.
+/// The cost for the listener of these changes, this many in one turn of the server. Each record was
+/// near. All pushes of a turn arrive before the next: a late listener would read several turns at
+/// once, at a lower cost.
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
 fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection) -> f64 {
     let before = listeners_ran();
@@ -111,13 +111,14 @@ fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection
         }
         pipeline.exec(direct).unwrap();
         let last = ids.last().expect("a chunk is not empty");
-        // It was near, so it isn't until it has been evicted, which those before it in the push were by then, too.
+        // It was near until it was evicted. By then the changes before it in the push were handled
+        // too.
         until(|| near.get(last, load_loaf).unwrap().source() == Source::Hit);
     }
     (listeners_ran() - before) / ids.len() as f64
 }
 
-/// Fifty near caches, of which each has a connection and a thread as if it were alone in its process.
+/// Fifty near caches, each with its own connection and thread, as if alone in its process.
 pub(crate) fn heartbeat(effort: Effort, done: impl Fn()) -> Heartbeat {
     let count: u16 = if effort.in_earnest { 50 } else { 2 };
     let length = Duration::from_millis(if effort.in_earnest { 4_000 } else { 300 });

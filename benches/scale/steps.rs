@@ -1,4 +1,5 @@
-//! The calls that are measured, and the steps of the protocol one by one, in an order in which each finds what it needs.
+//! The measured calls, and the steps of the protocol, in an order in which each finds the keys it
+//! needs.
 
 use std::{convert::Infallible, sync::Mutex};
 
@@ -10,8 +11,8 @@ use crate::{
     support::{Server, load_loaf, load_nothing},
 };
 
-/// A server that much is asked of deals with several requests in each turn of its event loop, and with a quick one while
-/// the next arrives; so a call costs it less than one that comes alone and wakes it.
+/// A busy server handles several requests in each turn of its event loop. So a call costs it less
+/// than a single one that wakes it.
 const THREADS: usize = 16;
 
 const LOOK: &[(&str, u8)] = &[("hgetall", 1)];
@@ -38,7 +39,8 @@ const RECORD: &[&str] = &[
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) sends: &'static str,
-    /// Those commands, and how often each call sends them; a script's own are within the script's.
+    /// These commands, and how often each call sends them. A script's own commands count as part of
+    /// the script.
     pub(crate) parts: &'static [(&'static str, u8)],
     /// With all threads.
     pub(crate) threads: usize,
@@ -67,7 +69,7 @@ const fn script(name: &'static str, run: Run) -> Step {
     step(name, "a script", SCRIPT, run)
 }
 
-/// The last ends all that the others leave, so a round is like the one before.
+/// The last one removes what the others leave, so each round is like the one before.
 pub(crate) const STEPS: &[Step] = &[
     step(
         "miss: look, `acquire`, `fill`",
@@ -155,7 +157,7 @@ pub(crate) const STEPS: &[Step] = &[
     }),
 ];
 
-/// What they run on.
+/// The environment of the steps.
 pub(crate) struct Ground {
     plain: Cache,
     shared: Cache,
@@ -182,7 +184,7 @@ impl Ground {
         Ground {
             plain: patient::on(&all).build().unwrap(),
             shared: patient::on(&few).build().unwrap(),
-            // It asks for the TTL, and has no reason to refresh.
+            // It reads the TTL, and has no reason to refresh.
             with_ttl: patient::on(&all).early_refresh(0.001).build().unwrap(),
             connections: (0..THREADS).map(|_| Mutex::new(server.connect())).collect(),
             acquire: script(scripts::ACQUIRE),

@@ -1,4 +1,4 @@
-//! The bare counterparts of our calls: the same commands by redis-rs on one held connection, with nothing around them.
+//! The bare counterparts of our calls: the same commands through redis-rs on one held connection.
 
 #![allow(dead_code, reason = "each bench takes its own part")]
 
@@ -7,7 +7,7 @@ use redis::{Connection, Script};
 
 use crate::support::{Server, loaf};
 
-/// What a program would hold that does without a cache library.
+/// The state of a program without a cache library.
 pub(crate) struct Bare {
     connection: Connection,
     acquire: Script,

@@ -1,11 +1,10 @@
-//! Times of calls that take turns, because a noisy machine shifts everything it runs in one second and nothing that it ran
-//! in the second before.
+//! Times of interleaved calls, because the noise of a machine changes from second to second.
 
 #![allow(dead_code, reason = "each bench takes its own part")]
 
 use std::time::{Duration, Instant};
 
-/// One of the calls that take turns: does it, and says what it took.
+/// One of the interleaved calls: runs it, and returns its time.
 pub(crate) type Call<'a> = Box<dyn FnMut() -> Duration + 'a>;
 
 pub(crate) fn timed(call: impl FnOnce()) -> Duration {
@@ -14,7 +13,7 @@ pub(crate) fn timed(call: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-/// What one of so many took: for calls that are too short for a clock.
+/// The time of one call, from many: for calls that are too short for a clock.
 pub(crate) fn timed_each(times: u32, mut call: impl FnMut()) -> Duration {
     timed(|| (0..times).for_each(|_| call())) / times
 }
@@ -28,7 +27,8 @@ pub(crate) fn in_turn<const N: usize>(
     all_in_turn(rounds, begin, calls).map(|mut times| median(&mut times))
 }
 
-/// The tenth that was fastest, at its end. For what touches nothing but memory: others on the machine can only slow it down.
+/// The upper end of the fastest tenth. For calls that only use memory: other load can only slow
+/// them down.
 pub(crate) fn fastest_in_turn<const N: usize>(rounds: usize, calls: [Call<'_>; N]) -> [f64; N] {
     all_in_turn(rounds, |_| {}, calls).map(|mut times| {
         let tenth = times.len() / 10;

@@ -1,4 +1,4 @@
-//! The command line: flags, their environment variables, and one line where something is wrong with them.
+//! The command line: flags, environment variables, and a one-line error.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -6,8 +6,7 @@ use clap::Parser;
 
 use crate::store::StoreArgs;
 
-/// A demo of `cache-aside`: four products in a slow primary store, a cache in front of it, and a page to try
-/// them.
+/// A demo of `cache-aside`: four products in a slow primary store, a cache, and a page to try them.
 #[derive(Parser)]
 #[command(name = "server", version)]
 pub(crate) struct Args {
@@ -22,7 +21,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 
-    // The library takes no more than ten years.
+    // The library accepts ten years at most.
     /// How long a record stays in the cache
     #[arg(
         long,
@@ -33,8 +32,8 @@ pub(crate) struct Args {
     )]
     ttl: u64,
 
-    // At most half of what a lookup waits for another's load by default: a longer sleep would turn the
-    // stampede test into one of time-outs.
+    // At most half of the default wait timeout: with a longer sleep the stampede test would show
+    // time-outs.
     /// How long the primary store sleeps on each read, up to 5000
     #[arg(
         long,
@@ -45,8 +44,8 @@ pub(crate) struct Args {
     )]
     primary_latency_ms: u64,
 
-    // A browser opens at most six connections to one host, so that two of them, each with a slow read on
-    // every connection, still leave a thread for a third.
+    // A browser opens at most six connections to one host. If two browsers each have a slow read on
+    // every connection, this leaves a thread for a third.
     /// How many requests are answered at the same time
     #[arg(
         long,

@@ -1,7 +1,7 @@
-//! A page that shows what `cache-aside` does: `cargo run --release --example server`.
+//! A web page that demonstrates `cache-aside`: `cargo run --release --example server`.
 //!
-//! Threads that block, each answering one request at a time, as the services do for which the crate is
-//! made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
+//! Blocking threads, each of which answers one request at a time, as in the services that the crate
+//! is made for. For this machine only: `tiny_http` has no timeouts and no limits of its own.
 
 mod args;
 #[path = "../support/args.rs"]
@@ -101,7 +101,7 @@ fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {
     Ok((server, address))
 }
 
-/// Lets each worker finish what it is at and end. Whoever presses Ctrl-C again does not want to wait.
+/// Lets each worker finish its request and end. A second Ctrl-C ends the process at once.
 fn stop_on_ctrl_c(
     args: &Args,
     server: &Arc<Server>,
@@ -110,7 +110,7 @@ fn stop_on_ctrl_c(
     let (server, stopping, workers) = (Arc::clone(server), Arc::clone(stopping), args.threads);
     ctrlc::set_handler(move || {
         if stopping.swap(true, Ordering::SeqCst) {
-            // What a shell reports of a program that Ctrl-C ended: 128 and the number of the signal.
+            // The shell's status for a program that Ctrl-C ended: 128 and the number of the signal.
             process::exit(130);
         }
         unblock_all(&server, workers);
@@ -139,7 +139,8 @@ impl Workers {
             let workers: Vec<_> = (0..self.count)
                 .map(|_| scope.spawn(|| self.work()))
                 .collect();
-            // All are joined before any is judged: the scope would pass on the panic of one that is not.
+            // All are joined before any result is checked: the scope would re-raise the panic of an
+            // unjoined one.
             let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
             ended
                 .into_iter()
@@ -153,11 +154,11 @@ impl Workers {
                 Ok(request) if http::is_absurd(&request) => mem::forget(request),
                 Ok(mut request) => {
                     let answer = routes::answer(&self.shop, &mut request);
-                    // A client that has gone away does not want its answer.
+                    // A client that has closed the connection does not want its answer.
                     let _ = answer.send(request);
                 }
                 Err(_) if self.stopping.load(Ordering::SeqCst) => return Ok(()),
-                // Nobody accepts connections any more, and only one worker is told.
+                // No more connections are accepted, and only one worker gets the error.
                 Err(error) => {
                     self.stopping.store(true, Ordering::SeqCst);
                     unblock_all(&self.server, self.count);
@@ -168,12 +169,12 @@ impl Workers {
     }
 }
 
-/// Prints a line. Whoever closed our output does not want it.
+/// Prints a line. A closed output is not an error.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// For the JSON, to the microsecond.
+/// Milliseconds for the JSON, to the microsecond.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

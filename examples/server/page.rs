@@ -2,14 +2,14 @@
 
 use crate::http::Answer;
 
-/// One file, with its style and its script in it.
+/// One file, with its style and its script.
 const PAGE: &str = include_str!("page.html");
 
-/// What stands in the file in the place of each answer's own nonce.
+/// The placeholder in the file for the nonce of each answer.
 const NONCE: &str = "{{nonce}}";
 
-/// The page. Its script and its style carry a number that nobody can guess and the policy names: whatever
-/// else might find its way into the document is not run.
+/// The page. Its script and style carry a random nonce that the policy names: a browser runs
+/// nothing else that might get into the document.
 pub(crate) fn answer() -> Answer {
     let random = getrandom::u64().expect("the operating system has randomness");
     let nonce = format!("{random:016x}");

@@ -1,16 +1,17 @@
-//! A cache on real work: a shop in SQLite, read and written with and without a cache in front of it.
+//! A cache on real work: a shop in SQLite, read and written with and without a cache.
 //!
 //! ```text
 //! cargo run --release --example sqlite
 //! ```
 //!
-//! What is cached is the page of a product, which takes SQLite a walk through the ratings of the whole category. A
-//! single row by its key would be quicker from SQLite than from any cache on another process; the report says how
-//! much quicker.
+//! The cached record is the page of a product. It takes SQLite a scan of the ratings of a whole
+//! category. SQLite reads a single row by its key faster than any cache in another process could;
+//! the report shows by how much.
 //!
-//! A file each: `args` (the flags), `shop` and `stock` (the database file and what is in it), `primary` (how a
-//! product is read and changed), `load` (which one is next), `worker` (one thread: reads, writes and the check that
-//! no read was stale), `side` (all threads of one side), `figures` (latencies), `print` and `plot` (what came of it).
+//! The files: `args` (the flags), `shop` and `stock` (the database file and its contents),
+//! `primary` (reading and changing a product), `load` (the next product), `worker` (one thread:
+//! reads, writes and the check for stale reads), `side` (all threads of one side), `figures`
+//! (latencies), `print` and `plot` (the results).
 
 mod args;
 #[path = "../support/args.rs"]
@@ -49,14 +50,14 @@ use crate::{args::Args, print::Comparison, side::Side};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Operations of a round, about. Short, so that noise hits both sides alike, and much longer than it takes to start
-/// the threads.
+/// About the number of operations in a round. Short, so that noise affects both sides alike, and
+/// much longer than the start of the threads.
 const ROUND: u64 = 2000;
 
 /// Enough for a median.
 const SINGLE_ROWS: u32 = 10_000;
 
-/// The run could not be done, which says nothing about the cache.
+/// The run failed, which does not concern the cache.
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -77,17 +78,17 @@ fn run() -> Outcome<Comparison> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
     let seed = args.seed.unwrap_or(now as u64 % 1_000_000);
-    // First: if an address was given and nobody answers there, nobody wants to wait for the shop.
+    // First: if no server answers at a given address, the user should not wait for the shop.
     let chosen = args.store.open()?;
     let shop = shop::open(&args.db, args.rows, &interrupted)?;
     print::heading(&args, &shop, &chosen, seed).print()?;
-    // Keys of this run alone: its copy of the shop is no other's. They end with their TTL.
+    // Keys of this run alone, because it has its own copy of the shop. They expire with their TTL.
     let cache = Cache::builder(chosen.backend)
         .prefix(format!("sqlite:{}-{now}:", process::id()))
         .ttl(args.ttl())
         .build()?;
 
-    // Both copies are removed with it, on any way out.
+    // Both copies are removed with it, on every exit.
     let folder = tempfile::Builder::new()
         .prefix("cache-aside-run-")
         .tempdir()?;
@@ -108,7 +109,7 @@ fn run() -> Outcome<Comparison> {
     Ok(outcome)
 }
 
-/// Lets both sides do the same, in turn.
+/// Lets both sides do the same operations, in turn.
 fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
     let threads = u64::from(args.threads);
     let per_thread = args.operations.div_ceil(threads);
@@ -126,7 +127,7 @@ fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
     Ok(())
 }
 
-/// Whoever works looks at it often, so that copies and half-made files are removed.
+/// Workers check it often, so that copies and unfinished files are removed.
 fn notice_ctrl_c() -> Outcome<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);

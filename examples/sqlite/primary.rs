@@ -7,10 +7,10 @@ use rusqlite::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What the page of a product shows, and what is cached: costly to find out, read often.
+/// The page of a product, as it is cached: costly to compute, and read often.
 ///
-/// What comes from the category's other products moves slowly, and may be as old as the TTL. What is the
-/// product's own is never stale.
+/// The part that depends on other products of the category changes slowly, and may be as old as the
+/// TTL. The product's own part is never stale.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Product {
     name: String,
@@ -19,16 +19,16 @@ pub(crate) struct Product {
     stock: u32,
     pub(crate) version: u32,
     ratings: u32,
-    /// The mean. `None` where nobody has rated it; the record is then without this field.
+    /// The mean. `None` without ratings; the record then lacks this field.
     stars: Option<f64>,
-    /// Among the products of the category, by stars.
+    /// The rank in its category, by stars.
     place: u32,
     places: u32,
     /// The mean price in the category.
     category_cents: u32,
 }
 
-/// What a write changes.
+/// The change that a write makes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change {
     Price { cents: u32 },
@@ -42,8 +42,8 @@ impl Primary {
     pub(crate) fn open(path: &Path) -> Result<Primary> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        // As fast as it gets: readers don't wait for the writer, a commit doesn't wait for the disk, and what
-        // the system has of the file in memory isn't copied.
+        // As fast as possible: readers do not wait for the writer, a commit does not wait for the
+        // disk, and the page cache is not copied.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "mmap_size", 1 << 30)?;
@@ -60,7 +60,7 @@ impl Primary {
             .optional()
     }
 
-    /// One row by its key, for comparison: what needs no cache.
+    /// One row by its key, for comparison: a read that needs no cache.
     pub(crate) fn read_price(&self, number: u32) -> Result<u32> {
         self.0
             .prepare_cached("SELECT price_cents FROM product WHERE id = ?1")?

@@ -1,7 +1,8 @@
-//! The file that holds the shop: made at the first start, under another name until it is whole, and kept.
+//! The file with the shop. The first start makes it, under a temporary name until it is complete,
+//! and later runs reuse it.
 //!
-//! What is found at its place is looked at before it is used. A shop that is damaged, or was made by another version
-//! of this program, is made anew. A file that is no shop belongs to somebody, and stays as it is.
+//! An existing file is checked before it is used. A shop that is damaged, or from another version
+//! of this program, is made again. Any other file is left as it is.
 
 use std::{
     fs::{self, File},
@@ -14,25 +15,25 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::{Outcome, stock};
 
-/// In the header of each shop. Other programs have another number there, or 0.
+/// In the header of each shop. Other programs use another number, or 0.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"shop");
 
-/// Also in the header, and written last. To be raised with whatever changes what `stock` makes.
+/// Also in the header, and written last. Raise it with every change of what `stock` makes.
 const VERSION: i32 = 1;
 
-/// A shop that is whole. It is only read, and copied.
+/// A complete shop. It is only read and copied.
 pub(crate) struct Shop {
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
-    /// How it came to be there.
+    /// Whether it was made or found.
     pub(crate) history: String,
 }
 
-/// What stands at its place.
+/// What is at its path.
 enum Found {
     Nothing,
     Shop,
-    /// One that can't be used.
+    /// A shop that cannot be used.
     Flawed(String),
     SomethingElse,
 }
@@ -71,8 +72,8 @@ fn look(path: &Path, rows: u32) -> io::Result<Found> {
     Ok(flaw.map_or(Found::Shop, Found::Flawed))
 }
 
-/// By the first bytes alone, so that one that is cut short or damaged is known as well. Where they are is told in
-/// <https://www.sqlite.org/fileformat2.html#the_database_header>.
+/// Checks the first bytes only, so that a truncated or damaged shop is recognized too. For their
+/// position see <https://www.sqlite.org/fileformat2.html#the_database_header>.
 fn is_a_shop(path: &Path) -> io::Result<bool> {
     let mut header = Vec::new();
     File::open(path)?.take(72).read_to_end(&mut header)?;
@@ -80,7 +81,7 @@ fn is_a_shop(path: &Path) -> io::Result<bool> {
         && header.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()))
 }
 
-/// What is wrong with a shop.
+/// The defect of a shop, if it has one.
 fn flaw(path: &Path, rows: u32) -> rusqlite::Result<Option<String>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -105,7 +106,7 @@ fn make(path: &Path, rows: u32, interrupted: &AtomicBool) -> Outcome<()> {
         .suffix(".half-made")
         .tempfile_in(folder.unwrap_or(Path::new(".")))?;
     let mut connection = Connection::open(file.path())?;
-    // If anything happens on the way, there is nothing to save.
+    // If this fails, there is nothing to save.
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;

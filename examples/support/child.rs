@@ -1,4 +1,4 @@
-//! A process and the parent it works for: lines on stdin from there, lines of JSON on stdout to there.
+//! A child process and its parent: lines on stdin from the parent, lines of JSON on stdout to it.
 
 use std::{
     io::{self, Write},
@@ -20,7 +20,7 @@ pub(crate) fn lines_until_orphaned() -> Receiver<String> {
     receive
 }
 
-/// Tells the parent.
+/// Sends a message to the parent.
 pub(crate) fn say(message: &impl Serialize) -> Result<(), String> {
     let line = serde_json::to_string(message).expect("messages are plain data");
     let mut stdout = io::stdout().lock();

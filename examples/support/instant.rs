@@ -1,4 +1,4 @@
-//! Instants that mean the same in all processes of a machine.
+//! Instants that are comparable across the processes of a machine.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the epoch, by the system's clock.
 ///
-/// [`std::time::Instant`] is steadier, but it can't leave its process. If somebody sets the clock during a
-/// run, that run's figures are wrong.
+/// [`std::time::Instant`] is steadier, but is only valid in its own process. If the clock is set
+/// during a run, the figures of that run are wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Instant(u64);
 

@@ -36,6 +36,7 @@
 //! - A fill is refused unless the lease key still holds its token.
 //! - A load without Redis is shared only with lookups that began **before it was registered**. No
 //!   token protects it, and another process may have invalidated through a connection that works.
+//!
 //! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared
 //! call is that of Go's `singleflight`.
 
