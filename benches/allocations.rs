@@ -1,4 +1,4 @@
-//! What a lookup allocates, from the call to its return, beside the bare call of redis-rs.
+//! The allocations of a lookup, compared with the bare call of redis-rs.
 //!
 //! `cargo bench --bench allocations` prints it. Counted on the calling thread, as the median of
 //! some calls after others that warmed up: a buffer that grows once is not what a call costs.

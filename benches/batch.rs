@@ -1,4 +1,4 @@
-//! What a batch costs beside as many single lookups.
+//! The cost of a batch, compared with as many single lookups.
 //!
 //! `cargo bench --bench batch` starts a private server on a loopback port and prints a table. The
 //! calls are interleaved, because a noisy machine shifts everything it runs in one second and

@@ -102,7 +102,7 @@ fn threads(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How long `count` threads take to do `times` calls between them.
+/// How long `count` threads take to do `times` calls together.
 fn together<W: FnMut()>(count: u64, times: u64, work: impl Fn() -> W + Sync) -> Duration {
     let start = Barrier::new(usize::try_from(count).unwrap() + 1);
     thread::scope(|scope| {
@@ -125,12 +125,12 @@ fn together<W: FnMut()>(count: u64, times: u64, work: impl Fn() -> W + Sync) -> 
 fn ratios() {
     const ROUNDS: usize = 20_000;
     let server = Server::start_on_port();
-    // A connection of its own for each bare call: what one leaves in a buffer is not the other's.
+    // A connection of its own for each bare call, so that they share no buffers.
     let [mut for_hit, mut for_miss, mut for_del, mut for_hset] =
         [(); 4].map(|()| Bare::new(&server));
     let pool_of_one = cache(Redis::builder(server.url()).pool_size(1));
     let refreshed = builder(server.url()).early_refresh(1.0);
-    // Short, so that what the others fill is not stale.
+    // Short, so that records filled by the others are not stale.
     let refreshed: Cache = refreshed.grace(Duration::from_secs(1)).build().unwrap();
     let (cache, writer) = (cache(server.url()), cache(server.url()));
     miss(&cache);
@@ -175,7 +175,7 @@ fn ratios() {
             if round % (ROUNDS / 10) == 0 {
                 eprint!("\rratios: {} %", 100 * round / ROUNDS);
             }
-            // The record is there again for the hits after the round's invalidations.
+            // Restores the record for the hits, after the round's invalidations.
             cache.get("p-001", load_loaf).unwrap();
         },
         calls.map(|(_, call)| call),

@@ -36,7 +36,7 @@ fn listening(cache: Cache) -> Cache {
     cache
 }
 
-/// What one of so many calls took.
+/// The time of one call, from many.
 fn timed(times: u32, mut call: impl FnMut()) -> f64 {
     let began = Instant::now();
     for _ in 0..times {
@@ -59,14 +59,14 @@ fn ids() -> Vec<String> {
     (0..1000).map(|id| format!("p-{id:03}")).collect()
 }
 
-/// Has all these near, and in a bare map.
+/// Puts all ids into the near cache and a bare map.
 fn filled(near: &Cache, ids: &[String]) -> Bare {
     let bare = Bare::new(10_000);
     for id in ids {
         bare.insert(id.clone(), Arc::new(loaf()));
         near.get(id, load_loaf).unwrap();
     }
-    // What the loads themselves push may come late.
+    // The pushes of the loads themselves may be late.
     until(|| {
         let is_near = |id: &String| near.get(id, load_loaf).unwrap().source() == Source::Near;
         thread::sleep(Duration::from_millis(1));
@@ -102,7 +102,7 @@ fn hits() {
         times[2].push(timed(1000, || {
             black_box(Instant::now());
         }));
-        // By now its time near is over. Both come out of a pause, which makes them slower.
+        // Its near time is over by now. Both calls follow a pause, which makes them slower.
         thread::sleep(2 * BRIEF);
         times[3].push(timed(1, || hit(&plain, &ids[0], Source::Hit)));
         thread::sleep(2 * BRIEF);
@@ -175,7 +175,7 @@ fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f6
         if here.fetch_add(1, Ordering::AcqRel) + 1 == threads {
             began.set(Instant::now()).expect("there is one last");
         }
-        // Not asleep: to be woken takes longer than some of the calls do.
+        // Spins instead of sleeping: a wake-up takes longer than some of the calls.
         while began.get().is_none() {
             hint::spin_loop();
         }
@@ -224,7 +224,7 @@ fn round(leader: &Cache, waiters: &[Cache]) -> Vec<Duration> {
                     loads.wait();
                     let found = waiter.get("k", load_loaf).unwrap();
                     let late = ended.lock().unwrap().elapsed();
-                    // Who came when it was over has not waited.
+                    // A caller that came after the load has not waited.
                     (found.source() == Source::Waited).then_some(late)
                 })
             })

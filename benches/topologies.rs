@@ -30,7 +30,7 @@ use times::{Call, in_turn, timed, timed_each};
 const IDS: usize = 100;
 const FEW: usize = 10;
 const ROUNDS: usize = 4_000;
-/// Of a batch, as long as a hundred of the others.
+/// For a batch, which takes as long as a hundred of the others.
 const BATCH_ROUNDS: usize = 400;
 
 /// In the order of the table.
@@ -95,7 +95,7 @@ fn hits_beside_bare(
     rounds: usize,
 ) -> ([f64; PLACES.len()], [f64; PLACES.len()]) {
     const BOTH: usize = 2 * PLACES.len();
-    // Several in a row: the first may have to wake a server that slept while others were asked.
+    // Several in a row: the first may have to wake a server that was idle.
     let calls: [Call<'_>; BOTH] = array::from_fn(|at| -> Call<'_> {
         let place = &places[at / 2];
         if at % 2 == 0 {

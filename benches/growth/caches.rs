@@ -1,4 +1,4 @@
-//! With the number of caches on one pool: without near caches, and with.
+//! By the number of caches on one pool: without near caches, and with.
 
 use std::{convert::Infallible, fs, hint::black_box, time::Duration};
 
@@ -70,7 +70,7 @@ fn row(effort: Effort, count: u32, near: bool) -> [f64; 8] {
         .unwrap();
     get(&plain, "p-001");
     for cache in &caches {
-        // Near by the second hit, though what the fill itself pushes may come late.
+        // Near by the second hit, though the push of the fill itself may be late.
         until(|| get(cache, "near") && (!near || cache.stats().near_hits > 0));
     }
     let (mut in_turn_near, mut writers) = (caches.iter().cycle(), caches.iter().cycle());

@@ -1,4 +1,4 @@
-//! With the number of ids that are cached, in Redis and near.
+//! By the number of cached ids, in Redis and near.
 
 use std::{convert::Infallible, fs, hint::black_box, ops::Range, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     times::{in_turn, timed, timed_each},
 };
 
-/// More than all ids, so that none has to go.
+/// More than all ids, so that none is evicted.
 const CAPACITY: usize = 2_000_000;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -65,7 +65,7 @@ fn row(
         assert!(black_box(found).unwrap().is_hit());
     };
 
-    // A stride that meets ids all over, in no order that a cache of the processor would know.
+    // A stride over all ids, in an order that the processor's caches cannot predict.
     let stride = |round: usize| id(round * 611_953 % count);
     let each = |from: usize| (from..).map(stride);
     let names: Vec<_> = each(0).take(1_000).collect();
@@ -94,7 +94,7 @@ fn row(
     );
     let [bare_del, invalidate] = in_turn(
         effort.rounds(1_500),
-        // In few ids it has gone before.
+        // With few ids it has been evicted before.
         |round| {
             put(
                 direct,
@@ -154,7 +154,7 @@ fn key(id: &str) -> String {
     format!("test:{id}")
 }
 
-/// Records as any program would write them.
+/// Writes records as any program would.
 fn put(direct: &mut Connection, keys: impl Iterator<Item = String>) {
     let record = loaf();
     let fields: Vec<_> = record.iter().collect();
@@ -185,7 +185,7 @@ fn read_all(cache: &Cache, count: usize) {
     }
 }
 
-/// By how much the memory of this process has grown meanwhile, in KiB.
+/// How much the memory of this process grows during `work`, in KiB.
 fn grown(work: impl FnOnce()) -> f64 {
     let before = resident();
     work();

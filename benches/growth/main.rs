@@ -6,7 +6,8 @@
 //! where a figure doesn't grow, 1 where it grows as what is varied does. Nothing may grow faster;
 //! where something does, this ends with 1.
 //!
-//! A file each: `sizes`, `ids` and `caches` measure; `table` has the exponents, `plot` the picture.
+//! The files: `sizes`, `ids` and `caches` measure; `table` computes the exponents, `plot` draws the
+//! picture.
 
 #[path = "../support/bare.rs"]
 mod bare;
@@ -30,7 +31,7 @@ use std::{fs, path::Path, process::ExitCode};
 
 use support::Server;
 
-/// How much of it is done. Where it only has to be shown to run, next to nothing.
+/// How much work to do: almost none where the bench only has to run.
 #[derive(Clone, Copy)]
 struct Effort {
     in_earnest: bool,

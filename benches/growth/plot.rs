@@ -112,7 +112,7 @@ fn draw_legend<'a>(
     Ok(())
 }
 
-/// The same for the same in all panels; what is bare is grey.
+/// The same colour for the same call in all panels; bare calls are grey.
 fn colour(column: &Column) -> RGBColor {
     match column.name {
         "bare `HGETALL`" | "bare `DEL`" => FAINT,

@@ -1,4 +1,4 @@
-//! With the size of a record: how many fields it has, and how many bytes.
+//! By the size of a record: the number of fields, and of bytes.
 
 use std::{convert::Infallible, hint::black_box, time::Duration};
 
@@ -21,7 +21,7 @@ const COLUMNS: [(&str, Unit); 6] = [
     ("to bare", Unit::Ratio),
 ];
 
-/// A record of so many fields of so many bytes each.
+/// A record with this many fields of this many bytes each.
 fn record(fields: usize, bytes: usize) -> Record {
     let value = "v".repeat(bytes);
     (0..fields)
@@ -91,7 +91,7 @@ fn row(rounds: usize, record: &Record) -> [f64; 6] {
             }),
             Box::new(|| {
                 writer.invalidate("p-001").unwrap();
-                // The primary's work is not ours.
+                // The primary's work is not measured.
                 let loaded = load();
                 timed(|| {
                     let found = cache.get("p-001", |_| loaded).unwrap();

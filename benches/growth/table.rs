@@ -1,4 +1,4 @@
-//! What was measured along one axis, and how it grows.
+//! The measurements along one axis, and their growth.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ const LINEAR: f64 = 1.25;
 
 pub(crate) struct Table {
     pub(crate) title: String,
-    /// What is varied: its name, and each step with how much that is.
+    /// The varied quantity: its name, and its value at each step.
     pub(crate) axis: &'static str,
     pub(crate) steps: Vec<(String, f64)>,
     pub(crate) columns: Vec<Column>,
@@ -87,7 +87,7 @@ impl Table {
         text
     }
 
-    /// What grows faster than what is varied, for people.
+    /// The columns that grow faster than linearly, as text.
     pub(crate) fn worse_than_linear(&self) -> Vec<String> {
         let sizes = self.sizes();
         let last = sizes.len().saturating_sub(2);

@@ -1,4 +1,4 @@
-//! A batch of hits, beside as many single ones.
+//! A batch of hits, compared with as many single ones.
 
 use std::{convert::Infallible, time::Duration};
 

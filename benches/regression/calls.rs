@@ -1,4 +1,4 @@
-//! One thread's hits, misses and invalidations, beside the same commands bare.
+//! One thread's hits, misses and invalidations, compared with the same bare commands.
 
 use std::{hint::black_box, time::Duration};
 
@@ -18,7 +18,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
         cache.build().unwrap()
     };
     let (cache, writer) = (cache(), cache());
-    // A connection of its own for each bare call: what one leaves in a buffer is not the other's.
+    // A connection of its own for each bare call, so that they share no buffers.
     let [mut for_hit, mut for_miss, mut for_del] = [(); 3].map(|()| Bare::new(&server));
     let cold = |call: &mut dyn FnMut()| {
         writer.invalidate("p-001").unwrap();
@@ -27,7 +27,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
     let get = |source| assert_eq!(cache.get("p-001", load_loaf).unwrap().source(), source);
     let [bare_hit, hit, bare_miss, miss, bare_del, invalidate] = in_turn(
         if in_earnest { 4_000 } else { 2 },
-        // There again after the round's invalidations.
+        // Restores the record after the round's invalidations.
         |_| drop(writer.get("p-001", load_loaf).unwrap()),
         [
             Box::new(|| timed(|| drop(black_box(for_hit.hgetall())))),

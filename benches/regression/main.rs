@@ -21,7 +21,7 @@ mod times;
 
 use std::process::ExitCode;
 
-/// What is known of a ratio.
+/// The recorded values of a ratio.
 struct Bound {
     name: &'static str,
     /// On two idle cores.
@@ -71,7 +71,7 @@ const SHARED_CONNECTIONS: Bound = Bound {
     limit: AtLeast(2.2),
 };
 
-/// What measures, and the bounds of what it gives.
+/// A measurement, and the bounds of its ratios.
 type Measure = (fn(bool) -> Vec<f64>, &'static [Bound]);
 
 const MEASURES: [Measure; 4] = [
@@ -81,7 +81,7 @@ const MEASURES: [Measure; 4] = [
     (shared_connections::measure, &[SHARED_CONNECTIONS]),
 ];
 
-/// How often before it is taken for true.
+/// How many attempts must fail before a bound counts as exceeded.
 const TRIES: u32 = 3;
 
 fn main() -> ExitCode {
@@ -148,7 +148,7 @@ impl Bound {
         }
     }
 
-    /// Prints its row. Whether it is exceeded.
+    /// Prints its row. Returns whether the bound is exceeded.
     fn show(&self, now: f64) -> bool {
         let (sign, limit) = match self.limit {
             AtMost(limit) => ('≤', limit),

@@ -26,7 +26,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
     for id in &ids {
         bare.insert(id.clone(), Arc::new(loaf()));
     }
-    // What the loads themselves push may come late.
+    // The pushes of the loads themselves may be late.
     until(|| {
         let is_near = |id: &String| cache.get(id, load_loaf).unwrap().source() == Source::Near;
         ids.iter().filter(|id| is_near(id)).count() == RECORDS

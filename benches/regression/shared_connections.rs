@@ -1,4 +1,4 @@
-//! Many threads on few connections, beside the same on a plain pool that checks nothing.
+//! Many threads on few connections, compared with a plain pool that checks nothing.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use crate::{
 const THREADS: usize = 64;
 const CONNECTIONS: u32 = 4;
 
-/// r2d2 as redis-rs offers it, but that nothing is sent at checkout.
+/// r2d2 as in redis-rs, but without a request at checkout.
 struct Plain(Client);
 
 impl ManageConnection for Plain {
@@ -48,7 +48,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
         (1, Duration::from_millis(10))
     };
     let server = Server::start_on_port();
-    // Nobody's patience ends, however busy the machine is.
+    // No caller times out, however busy the machine is.
     let patience = Duration::from_secs(20);
     let redis = Redis::builder(server.url())
         .pool_size(CONNECTIONS)
@@ -82,7 +82,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
     vec![median(&mut ratios)]
 }
 
-/// How many times a second all threads together do it.
+/// The rate of all threads together, per second.
 fn done(stretch: Duration, call: impl Fn() + Sync) -> f64 {
     let (start, over) = (Barrier::new(THREADS + 1), AtomicBool::new(false));
     let all = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! What each call, and each step of the protocol, costs the server.
+//! The cost of each call, and of each step of the protocol, for the server.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -12,7 +12,7 @@ use crate::{
     support::Server,
 };
 
-/// What one costs the server, in µs of its main thread.
+/// The cost of one call for the server, in µs of its main thread.
 pub(crate) struct Cost {
     pub(crate) name: &'static str,
     /// What it sends.
@@ -47,7 +47,7 @@ pub(crate) fn calls(effort: Effort, done: impl Fn()) -> Vec<Cost> {
         .collect()
 }
 
-/// Done by so many threads together, each with its number.
+/// Runs the calls in this many threads together, each with its number.
 pub(crate) fn spread(threads: usize, count: usize, call: &(dyn Fn(usize, usize) + Sync)) {
     let next = &AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -74,7 +74,7 @@ fn cost(step: &Step, count: usize, [alone, loaded]: &[Vec<Spent>; 2]) -> Cost {
     let inside = |spent: &Spent| -> f64 {
         let parts = step.parts.iter().map(|(name, times)| {
             let (calls, micros) = spent.command(name);
-            // No fewer than it should; of looks there may be more, in scripts.
+            // No fewer than expected. There may be more reads, from scripts.
             assert!(
                 calls >= f64::from(*times) * count as f64,
                 "{}: {name}",

@@ -1,4 +1,4 @@
-//! From what was measured to a fleet that no bench here could be: the formulas, and one plan.
+//! From the measurements to a fleet that no bench here could run: the formulas, and one plan.
 //!
 //! All costs are in µs of one core, all rates in a second.
 
@@ -9,7 +9,7 @@ use crate::{
     show::{micros, percent, plain},
 };
 
-/// The plan: what is assumed, and not measured.
+/// The plan: assumed, not measured.
 mod plan {
     pub(crate) const PROCESSES: f64 = 200.0;
     pub(crate) const THREADS: f64 = 50.0;
@@ -24,7 +24,7 @@ mod plan {
     pub(crate) const LOAD: f64 = 0.02;
     /// The default.
     pub(crate) const POOL: f64 = 16.0;
-    /// A kind of record that a near cache is for: few, read by everybody, half of all reads.
+    /// A kind of record that suits a near cache: few, read by all processes, half of all reads.
     pub(crate) const HOT_KEYS: f64 = 10_000.0;
     pub(crate) const HOT_SHARE: f64 = 0.5;
     /// Its writes in the whole fleet.
@@ -41,7 +41,7 @@ const CORE: f64 = 1e6;
 
 const FLEET_READS: f64 = PROCESSES * THREADS * READS;
 
-/// The processes for which the break-even is told.
+/// The fleet sizes for which the break-even is shown.
 pub(crate) const FLEETS: [f64; 5] = [1.0, 10.0, 100.0, 200.0, 1_000.0];
 
 /// Named, as the page asks for them.
@@ -74,7 +74,7 @@ impl Node {
             writes,
             keys,
             expired,
-            // At most: a record that has expired or was ended is loaded again.
+            // At most: a record that has expired or was invalidated is loaded again.
             misses: expired + writes,
         }
     }
@@ -237,7 +237,7 @@ fn pushes(measured: &Measured, c: &Constants, node: &Node) -> Figures {
     ]
 }
 
-/// With a near cache over what it is for.
+/// With a near cache over the records that suit it.
 fn hot(c: &Constants) -> Figures {
     let hot_misses = HOT_WRITES + HOT_KEYS / TTL;
     let hot_turns = HOT_WRITES + 2.0 * hot_misses + HOT_KEYS / TTL;

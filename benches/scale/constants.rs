@@ -1,4 +1,4 @@
-//! What the formulas are made of, and from when on a near cache pays.
+//! The constants of the formulas, and the break-even of a near cache.
 
 use crate::{Measured, calls::Cost, prefixes::PREFIXES, pushes::Change};
 

@@ -16,7 +16,7 @@ const SPAN: u64 = 4_000;
 pub(crate) struct Expiry {
     /// Server µs of each record.
     pub(crate) cpu: f64,
-    /// What each of so many listeners adds to that.
+    /// The additional cost of each of this many listeners.
     pub(crate) each_listener: f64,
     /// Messages that a listener is sent for each.
     pub(crate) messages: f64,
@@ -48,7 +48,7 @@ fn expire(effort: Effort, listeners: u16) -> (f64, f64) {
     let count_of_them = listeners.into();
     let listeners = Listeners::new(&server, count_of_them, &as_a_cache("test:"));
     let length = Duration::from_millis(span);
-    // What the server does in any case: its timer.
+    // The server's work in any case: its timer.
     let idle = meter.spent(|| thread::sleep(length));
     let record = loaf();
     let fields: Vec<_> = record.iter().collect();

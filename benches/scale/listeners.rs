@@ -28,7 +28,7 @@ struct Shared {
     bytes: AtomicU64,
 }
 
-/// What all of them together have been pushed so far.
+/// All pushes to all of them so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Heard {
     pub(crate) messages: u64,
@@ -45,7 +45,7 @@ pub(crate) fn as_a_cache(prefix: &str) -> Vec<String> {
     ]
 }
 
-/// Plain connections: as many, with nothing asked for.
+/// Plain connections: as many, without a subscription.
 pub(crate) fn connect(server: &Server, count: usize, first_words: &str) -> Vec<TcpStream> {
     let one = |_| {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
@@ -68,7 +68,7 @@ fn refused(said: &[u8]) -> bool {
     said.starts_with(b"-") || said.windows(3).any(|bytes| bytes == b"\r\n-")
 }
 
-/// What such a connection says first.
+/// The first request of such a connection.
 pub(crate) fn asking_for(prefixes: &[String]) -> String {
     let mut words = String::from("HELLO 3\r\nCLIENT TRACKING ON BCAST");
     for prefix in prefixes {
@@ -91,7 +91,7 @@ impl Listeners {
         Listeners { shared, reader }
     }
 
-    /// When nothing more comes.
+    /// Returns when nothing more arrives.
     pub(crate) fn settled(&self) -> Heard {
         let last = Cell::new(None);
         let heard = || Heard {
@@ -132,7 +132,7 @@ impl Drop for Listeners {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
         if let Some(reader) = self.reader.take() {
-            // Had it panicked, that was said by then.
+            // A panic would have been printed by then.
             let _ = reader.join();
         }
     }

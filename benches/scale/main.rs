@@ -42,7 +42,7 @@ use std::{fs, path::Path};
 
 use support::Server;
 
-/// How much of it is done. Where it only has to be shown to run, next to nothing.
+/// How much work to do: almost none where the bench only has to run.
 #[derive(Clone, Copy)]
 struct Effort {
     in_earnest: bool,
@@ -54,7 +54,7 @@ impl Effort {
     }
 }
 
-/// All that the plan is made of.
+/// All inputs of the plan.
 struct Measured {
     calls: Vec<calls::Cost>,
     sizes: Vec<memory::Size>,

@@ -1,4 +1,4 @@
-//! What records, leases, guards and connections take in the server's memory.
+//! The server's memory for records, leases, guards and connections.
 
 use std::{thread, time::Duration};
 
@@ -125,7 +125,7 @@ fn connections(
         }
         let idle = meter.memory();
         drop(all);
-        // The next begins when the server has let go of these.
+        // The next one begins when the server has closed these.
         while meter.number("clients", "connected_clients") > there {
             thread::sleep(Duration::from_millis(1));
         }

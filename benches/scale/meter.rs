@@ -67,7 +67,7 @@ impl Meter {
         redis::cmd("DBSIZE").query(&mut self.connection).unwrap()
     }
 
-    /// The server learns of it when it next reads from those that are gone.
+    /// The server notices it at its next read from the closed connections.
     pub(crate) fn wait_until_nobody_listens(&mut self) {
         while self.number("clients", "tracking_clients") > 0.0 {
             thread::sleep(Duration::from_millis(1));
@@ -84,7 +84,7 @@ impl Meter {
         info.query(&mut self.connection).unwrap()
     }
 
-    /// The sum is exact, where the kernel only guesses how it is divided.
+    /// The sum is exact; the kernel only estimates how it is divided.
     fn cpu(&mut self) -> f64 {
         let info = self.info("cpu");
         let of = |name: &str| of(&info, name).expect("Redis 6.2 and later say that");

@@ -61,7 +61,7 @@ fn pushes(measured: &Measured) -> Panel {
         let change = measured.changes.iter().find(|change| change.name == of);
         let cpu = change.expect("it was measured").cpu;
         let points = LISTENERS.into_iter().zip(cpu);
-        // None has no place on a logarithmic axis.
+        // Zero has no place on a logarithmic axis.
         let points = points.filter(|(listeners, _)| *listeners > 0);
         Line {
             name,

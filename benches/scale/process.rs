@@ -1,4 +1,4 @@
-//! What a cache costs its own process: the processor time of its threads, as the kernel counts it.
+//! The cost of a cache for its own process: the processor time of its threads, from the kernel.
 
 use std::{convert::Infallible, fs, hint::black_box, thread, time::Duration};
 
@@ -19,12 +19,12 @@ const LISTENER: &str = "cache-aside-lis";
 pub(crate) struct Process {
     pub(crate) hit: f64,
     pub(crate) near_hit: f64,
-    /// To hear of one change, where it comes alone, and among a hundred.
+    /// For one change, alone and among a hundred.
     pub(crate) push: f64,
     pub(crate) push_of_hundred: f64,
 }
 
-/// What keeping near caches listening costs each second, in µs, where nothing changes.
+/// The cost of keeping near caches live for a second, in µs, without changes.
 pub(crate) struct Heartbeat {
     pub(crate) server: f64,
     pub(crate) process: f64,
@@ -47,7 +47,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     until(|| near.stats().tracking_live);
     let mut all: [Vec<f64>; 4] = Default::default();
     for _ in 0..effort.rounds(5) {
-        // What was pushed before is heard by then, or reading it again is no near hit.
+        // Earlier pushes have arrived by then; otherwise a second read would not be a near hit.
         until(|| {
             let is_near = |id| near.get(id, load_loaf).unwrap().source() == Source::Near;
             ids.iter().filter(|id| !is_near(id)).count() == 0
@@ -68,7 +68,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     }
 }
 
-/// As any program would write them.
+/// Writes as any program would.
 fn put(direct: &mut Connection, ids: &[String]) {
     let record = loaf();
     let fields: Vec<_> = record.iter().collect();
@@ -93,7 +93,7 @@ fn of_this_thread(ids: &[String], cache: &Cache, source: Source) -> f64 {
 }
 
 fn this_thread_ran() -> f64 {
-    // The kernel writes it down when the thread pauses.
+    // The kernel updates it when the thread pauses.
     thread::sleep(Duration::from_millis(1));
     ran("/proc/thread-self")
 }

@@ -1,4 +1,4 @@
-//! What it costs the server to tell listeners what changed.
+//! The cost for the server of pushing changes to listeners.
 //!
 //! Redis collects what changes in one turn of its event loop, and at the turn's end sends each
 //! listener one message for each of its prefixes under which something has. So it is turns that
@@ -45,7 +45,7 @@ impl Change {
     }
 }
 
-/// What changes records, with what it needs.
+/// A call that changes records, with its inputs.
 struct Changer<'a> {
     cache: &'a Cache,
     connections: Vec<Mutex<Connection>>,
@@ -53,7 +53,7 @@ struct Changer<'a> {
 
 struct Step {
     name: &'static str,
-    /// So many times the calls of the others.
+    /// The factor on the number of calls.
     times: usize,
     run: fn(&Changer<'_>, usize),
 }
@@ -117,7 +117,7 @@ impl Changer<'_> {
         (0..count).for_each(|number| call(self.cache, &id(number)));
     }
 
-    /// Has all records there.
+    /// Writes all records.
     fn fill(&self) {
         let record: Record = loaf();
         let fields: Vec<_> = record.iter().collect();
@@ -129,7 +129,7 @@ impl Changer<'_> {
         pipeline.exec(&mut self.connection(0)).unwrap();
     }
 
-    /// So many in one request, which the server deals with in one turn.
+    /// This many in one request, which the server handles in one turn.
     fn write(&self, count: usize, in_a_turn: usize) {
         for first in (0..count).step_by(in_a_turn) {
             let mut pipeline = redis::pipe();
@@ -170,7 +170,7 @@ pub(crate) fn changes(effort: Effort, done: impl Fn()) -> Vec<Change> {
                 let spent = meter.spent(|| (step.run)(&changer, calls));
                 rounds[which].push(spent.cpu / calls as f64);
                 let heard = listeners.settled();
-                // The latest: what each hears doesn't depend on how many there are.
+                // The last one: the pushes to each do not depend on the number of listeners.
                 let of_each = |all: u64| all as f64 / f64::from(count.max(1)) / calls as f64;
                 *pushed = (
                     of_each(heard.messages - before.messages),

@@ -1,4 +1,4 @@
-//! Figures for people.
+//! Formatting of figures.
 
 pub(crate) fn micros(figure: f64) -> String {
     match figure {
@@ -19,7 +19,7 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// Two or three digits, more would mean nothing; thousands apart. What is whole stays so.
+/// Two or three digits, with separators for thousands. Whole numbers stay whole.
 pub(crate) fn plain(figure: f64) -> String {
     match figure {
         ..999.5 if figure.fract() == 0.0 => format!("{figure:.0}"),

@@ -40,7 +40,8 @@ const RECORD: &[&str] = &[
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) sends: &'static str,
-    /// Those commands, and how often each call sends them; a script's own are within the script's.
+    /// These commands, and how often each call sends them. A script's own commands count as part of
+    /// the script.
     pub(crate) parts: &'static [(&'static str, u8)],
     /// With all threads.
     pub(crate) threads: usize,
@@ -69,7 +70,7 @@ const fn script(name: &'static str, run: Run) -> Step {
     step(name, "a script", SCRIPT, run)
 }
 
-/// The last ends all that the others leave, so a round is like the one before.
+/// The last one removes what the others leave, so each round is like the one before.
 pub(crate) const STEPS: &[Step] = &[
     step(
         "miss: look, `acquire`, `fill`",
@@ -157,7 +158,7 @@ pub(crate) const STEPS: &[Step] = &[
     }),
 ];
 
-/// What they run on.
+/// The environment of the steps.
 pub(crate) struct Ground {
     plain: Cache,
     shared: Cache,
@@ -184,7 +185,7 @@ impl Ground {
         Ground {
             plain: patient::on(&all).build().unwrap(),
             shared: patient::on(&few).build().unwrap(),
-            // It asks for the TTL, and has no reason to refresh.
+            // It reads the TTL, and has no reason to refresh.
             with_ttl: patient::on(&all).early_refresh(0.001).build().unwrap(),
             connections: (0..THREADS).map(|_| Mutex::new(server.connect())).collect(),
             acquire: script(scripts::ACQUIRE),

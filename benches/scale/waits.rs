@@ -1,4 +1,4 @@
-//! How often those ask who wait for a load of another process.
+//! How often callers poll that wait for a load of another process.
 
 use std::{convert::Infallible, sync::Barrier, thread, time::Duration};
 
@@ -16,7 +16,7 @@ pub(crate) const LOADS: [u16; 4] = [10, 30, 100, 1_000];
 /// Processes that wait.
 const WAITERS: usize = 8;
 
-/// Questions of one waiting process, by how many milliseconds the load takes.
+/// Requests of one waiting process, by the duration of the load in milliseconds.
 pub(crate) struct Waits {
     pub(crate) polling: [f64; LOADS.len()],
     pub(crate) woken: [f64; LOADS.len()],

@@ -8,7 +8,7 @@ use redis::{Connection, Script};
 
 use crate::support::{Server, loaf};
 
-/// What a program would hold that does without a cache library.
+/// The state of a program without a cache library.
 pub(crate) struct Bare {
     connection: Connection,
     acquire: Script,

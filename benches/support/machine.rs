@@ -1,4 +1,4 @@
-//! Where and when it was measured: what bears on figures, and nothing that names the machine.
+//! The machine and the date of a measurement: what affects figures, without the machine's name.
 
 use std::{fs, process::Command, thread};
 
@@ -8,7 +8,7 @@ use redis::Connection;
 pub(crate) fn describe(redis: &mut Connection) -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let model = line("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown model".to_owned());
-    // Only the version: builders write their names behind it.
+    // Only the version: builders append their names.
     let kernel = said("uname", "-r");
     let kernel = kernel.split('-').next().unwrap_or_default();
     let info: String = redis::cmd("INFO").arg("server").query(redis).unwrap();

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-/// One of the calls that take turns: does it, and says what it took.
+/// One of the interleaved calls: runs it, and returns its time.
 pub(crate) type Call<'a> = Box<dyn FnMut() -> Duration + 'a>;
 
 pub(crate) fn timed(call: impl FnOnce()) -> Duration {
@@ -14,7 +14,7 @@ pub(crate) fn timed(call: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-/// What one of so many took: for calls that are too short for a clock.
+/// The time of one call, from many: for calls that are too short for a clock.
 pub(crate) fn timed_each(times: u32, mut call: impl FnMut()) -> Duration {
     timed(|| (0..times).for_each(|_| call())) / times
 }

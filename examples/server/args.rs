@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 
-    // The library takes no more than ten years.
+    // The library accepts ten years at most.
     /// How long a record stays in the cache
     #[arg(
         long,

@@ -1,4 +1,4 @@
-//! Requests in, answers out: what `tiny_http` leaves to its user.
+//! Requests and answers: the tasks that `tiny_http` leaves to its user.
 //!
 //! Bounds every body, takes forms apart strictly, and ends each connection after its answer: a
 //! connection that is kept open holds a thread of `tiny_http` for as long as its client likes.
@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use serde_json::{Value, json};
 use tiny_http::{Method, Request, StatusCode};
 
-/// No form of the demo comes near it.
+/// No form of the demo is nearly as long.
 const LONGEST_BODY: usize = 64 * 1024;
 
 /// Whether to forget a request, connection and all. One that is dropped allocates, in `tiny_http`,
@@ -62,7 +62,7 @@ impl Answer {
     /// header.
     pub(crate) fn send(self, request: Request) -> io::Result<()> {
         let head_only = *request.method() == Method::Head;
-        // Reads and drops what is left of the body.
+        // Reads and drops the rest of the body.
         let mut wire = request.into_writer();
         write!(
             wire,
@@ -88,20 +88,21 @@ impl Answer {
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Of what stands behind the `?`.
+    /// The form after the `?`.
     pub(crate) fn of_query(request: &Request) -> Result<Form, Answer> {
         let query = request.url().split_once('?').map_or("", |(_, query)| query);
         Form::parse(query.as_bytes())
     }
 
-    /// Of the body.
+    /// The form in the body.
     pub(crate) fn of_body(request: &mut Request) -> Result<Form, Answer> {
         let too_long = || Answer::error(413, "the body is longer than 64 KiB");
         if request.body_length().is_some_and(|len| len > LONGEST_BODY) {
             return Err(too_long());
         }
         let mut body = Vec::new();
-        // A body in chunks does not say its length: one byte more than allowed tells.
+        // A chunked body does not state its length: one byte more than allowed shows that it is too
+        // long.
         request
             .as_reader()
             .take(LONGEST_BODY as u64 + 1)
@@ -113,7 +114,7 @@ impl Form {
         Form::parse(&body)
     }
 
-    /// `form_urlencoded` takes anything; a wrong form would then be answered with a wrong record.
+    /// `form_urlencoded` accepts anything; an invalid form would then return a wrong record.
     fn parse(text: &[u8]) -> Result<Form, Answer> {
         let malformed = |what| Answer::error(400, format!("malformed form: {what}"));
         if !text.is_ascii() {
@@ -127,7 +128,7 @@ impl Form {
             return Err(malformed("a % without two hex digits"));
         }
         let fields: Vec<_> = form_urlencoded::parse(text).into_owned().collect();
-        // What it puts in the place of bytes that are no UTF-8.
+        // Its replacement for bytes that are not UTF-8.
         let is_utf8 = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
         if !fields
             .iter()
@@ -154,7 +155,7 @@ impl Form {
             .ok_or_else(|| Answer::error(400, format!("`{name}` is missing")))
     }
 
-    /// A field that must be there and say something.
+    /// A field that must be there and must not be empty.
     pub(crate) fn require_text(&self, name: &str) -> Result<&str, Answer> {
         match self.require(name)? {
             "" => Err(Answer::error(400, format!("`{name}` is empty"))),

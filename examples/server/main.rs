@@ -1,4 +1,4 @@
-//! A page that shows what `cache-aside` does: `cargo run --release --example server`.
+//! A web page that demonstrates `cache-aside`: `cargo run --release --example server`.
 //!
 //! Threads that block, each answering one request at a time, as the services do for which the crate
 //! is made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
@@ -156,11 +156,11 @@ impl Workers {
                 Ok(request) if http::is_absurd(&request) => mem::forget(request),
                 Ok(mut request) => {
                     let answer = routes::answer(&self.shop, &mut request);
-                    // A client that has gone away does not want its answer.
+                    // A client that has closed the connection does not want its answer.
                     let _ = answer.send(request);
                 }
                 Err(_) if self.stopping.load(Ordering::SeqCst) => return Ok(()),
-                // Nobody accepts connections any more, and only one worker is told.
+                // No more connections are accepted, and only one worker gets the error.
                 Err(error) => {
                     self.stopping.store(true, Ordering::SeqCst);
                     unblock_all(&self.server, self.count);
@@ -171,12 +171,12 @@ impl Workers {
     }
 }
 
-/// Prints a line. Whoever closed our output does not want it.
+/// Prints a line. A closed output is not an error.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// For the JSON, to the microsecond.
+/// Milliseconds for the JSON, to the microsecond.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,4 +1,4 @@
-//! What the library counts, as Prometheus reads it.
+//! The library's metrics, in the Prometheus format.
 
 use std::{thread, time::Duration};
 
@@ -6,19 +6,20 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::http::Answer;
 
-/// From a near hit to a primary that takes its time, in seconds.
+/// From a near hit to a slow primary, in seconds.
 const BUCKETS: [f64; 15] = [
     0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
     0.25, 1.0, 5.0,
 ];
 
-/// What is measured waits to be sorted into buckets; this often it is, if nobody asks.
+/// Samples wait to be sorted into buckets. It is done this often without a request.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 pub(crate) struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Begins to count. Called before the cache is built, which describes its metrics then.
+    /// Installs the recorder. Called before the cache is built, because the cache then describes
+    /// its metrics.
     pub(crate) fn install() -> Result<Metrics, String> {
         let handle = PrometheusBuilder::new()
             .set_buckets(&BUCKETS)

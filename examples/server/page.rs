@@ -2,10 +2,10 @@
 
 use crate::http::Answer;
 
-/// One file, with its style and its script in it.
+/// One file, with its style and its script.
 const PAGE: &str = include_str!("page.html");
 
-/// What stands in the file in the place of each answer's own nonce.
+/// The placeholder in the file for the nonce of each answer.
 const NONCE: &str = "{{nonce}}";
 
 /// The page. Its script and its style carry a number that nobody can guess and the policy names:

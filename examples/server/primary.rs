@@ -1,4 +1,4 @@
-//! `MockPrimaryStore`: the slow store that the cache stands in front of, a table of four products.
+//! `MockPrimaryStore`: the slow store behind the cache, a table of four products.
 //!
 //! Guarantees what a database with committed reads does: a read returns what stood when it began,
 //! however long it takes. So a read that an update overtakes brings back the old value, and the
@@ -19,15 +19,16 @@ use parking_lot::Mutex;
 pub(crate) struct MockPrimaryStore {
     /// How long each read sleeps.
     latency: Duration,
-    /// Whether it is down, as far as anybody can tell who asks it.
+    /// Whether it acts as if it were down.
     fails: AtomicBool,
-    /// Held for look-ups and changes, never during the sleep.
+    /// Held for reads and changes, never during the sleep.
     table: Mutex<Table>,
 }
 
 struct Table {
     products: Vec<(&'static str, Record)>,
-    /// Reads of each id since the start or the last reset; of unknown ids too, they cost as much.
+    /// Reads of each id since the start or the last reset, including unknown ids, which cost as
+    /// much.
     reads: HashMap<String, u64>,
     /// Reads of many at once.
     batches: u64,
@@ -49,7 +50,7 @@ impl Error for Down {}
 pub(crate) enum Refusal {
     Down,
     UnknownProduct,
-    /// A table has the columns it has.
+    /// A table has a fixed set of columns.
     UnknownField,
 }
 
@@ -105,14 +106,14 @@ impl MockPrimaryStore {
         self.answer(snapshot)
     }
 
-    /// Whoever waits for a store that is down waits as long.
+    /// A read of a store that is down takes as long.
     fn answer<T>(&self, snapshot: T) -> Result<T, Down> {
         let fails = self.fails();
         thread::sleep(self.latency);
         if fails { Err(Down) } else { Ok(snapshot) }
     }
 
-    /// Takes it down, or up again.
+    /// Makes it fail, or work again.
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, SeqCst);
     }
@@ -128,7 +129,7 @@ impl MockPrimaryStore {
         }
         let mut table = self.table.lock();
         let product = table.product(id).ok_or(Refusal::UnknownProduct)?;
-        // The id is the row's key, no column to change.
+        // The id is the key of the row, not a column to change.
         if field == "id" || product.get(field).is_none() {
             return Err(Refusal::UnknownField);
         }
@@ -151,7 +152,7 @@ impl MockPrimaryStore {
         table.reads.values().sum::<u64>() + table.batches
     }
 
-    /// Reads of one id alone, so that other traffic does not disturb who counts them.
+    /// Reads of one id only, so that other traffic does not disturb the count.
     pub(crate) fn reads_of(&self, id: &str) -> u64 {
         self.table.lock().reads.get(id).copied().unwrap_or_default()
     }

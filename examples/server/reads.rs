@@ -11,7 +11,7 @@ use crate::{
     routes::{Shop, failed, stats, unknown_product},
 };
 
-/// More than there are products, and what fits into the line of a request.
+/// More products than there are. As many ids fit into the line of a request.
 const MOST: usize = 100;
 
 /// One product.
@@ -32,7 +32,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         Source::Degraded | Source::Near => None,
         _ => cache.ttl_remaining(id).ok(),
     };
-    // None of a record that is gone already, or that another program wrote for ever.
+    // None for a record that has expired, or that another program wrote without a TTL.
     let ttl = ttl
         .and_then(TtlRemaining::left)
         .map(|left| millis(left) / 1000.0);
@@ -49,7 +49,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// Why it was answered without Redis, or by what is there though it should have been loaded anew.
+/// Why it was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
     let cause = found.degraded_cause().or(found.refresh_failed_by());
     cause.map(ToString::to_string)
@@ -111,7 +111,8 @@ fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let look = any(|found| found.source() != Source::Near);
     let lease = any(|found| found.source() == Source::Loaded);
     let refresh = any(|found| matches!(found.source(), Source::Stale | Source::Refreshed));
-    // What was loaded is filled; where that failed, the lease is left to keep others from trying.
+    // A loaded record is filled. If the load failed, its lease is left, so that others do not
+    // retry.
     Some(look + lease + refresh + any(asks_primary))
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Shop {
     pub(crate) about: About,
 }
 
-/// Where the records are, in words, and how to have them elsewhere.
+/// Where the records are, as text, and how to choose another place.
 pub(crate) struct About {
     pub(crate) kind: Kind,
     pub(crate) place: String,
@@ -108,7 +108,7 @@ fn invalidate(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// What is cached is stale from now on; without grace, gone.
+/// Makes the cached record stale; without grace, removes it.
 fn expire(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let id = form.require_text("id")?;
     let expired = shop.in_use.cache().expire(id);
@@ -120,7 +120,7 @@ fn expire(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// Nothing is cached any more.
+/// Removes everything from the cache.
 fn clear(shop: &Shop) -> Result<Answer, Answer> {
     let ended = shop.in_use.cache().clear(|_| {});
     let ended = ended.map_err(|error| failed(&error))?;
@@ -129,7 +129,7 @@ fn clear(shop: &Shop) -> Result<Answer, Answer> {
     ))
 }
 
-/// The primary first, then the cache forgets the record.
+/// Changes the primary first, then invalidates the record.
 fn update(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let (id, field, value) = change_primary(shop, form)?;
     shop.in_use
@@ -144,7 +144,7 @@ fn update(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// The primary first, then the cached record, if there is one, gets the new value.
+/// Changes the primary first, then the cached record, if there is one.
 fn update_field(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let (id, field, value) = change_primary(shop, form)?;
     let updated = shop
@@ -215,7 +215,7 @@ fn reset(shop: &Shop) -> Answer {
     Answer::json(&stats(shop))
 }
 
-/// What most answers carry.
+/// The counters that most answers carry.
 pub(crate) fn stats(shop: &Shop) -> Value {
     let cache = shop.in_use.cache();
     let stats = cache.stats();
@@ -223,7 +223,7 @@ pub(crate) fn stats(shop: &Shop) -> Value {
         "hits": stats.hits,
         "misses": stats.misses,
         "stampedes_suppressed": stats.stampedes_suppressed,
-        // A tenth is as much as a person reads.
+        // One decimal is enough for a reader.
         "hit_rate_pct": (stats.hit_rate_pct() * 10.0).round() / 10.0,
         "primary_reads_total": shop.primary.reads(),
         "primary_read_latency_ms": millis(shop.primary.latency()),
@@ -239,7 +239,7 @@ pub(crate) fn unknown_product(id: &str) -> Answer {
     Answer::error(404, format!("there is no product {id}"))
 }
 
-/// A call of the cache that did nothing, or we do not know what.
+/// A call of the cache that failed, or whose effect is unknown.
 pub(crate) fn failed(error: &Error) -> Answer {
     let status = match error {
         Error::Redis { .. } | Error::WaitTimeout { .. } | Error::Contended { .. } => 503,
@@ -250,7 +250,7 @@ pub(crate) fn failed(error: &Error) -> Answer {
     Answer::error(status, error.to_string())
 }
 
-/// The primary has changed, and the cache could not be told: rather say so than report success.
+/// The primary has changed, but the cache could not be invalidated: report it instead of success.
 fn half_done(shop: &Shop, error: &Error) -> Answer {
     let ttl = shop.in_use.stay();
     Answer::error(

@@ -1,4 +1,4 @@
-//! The switches of the page, and the cache that is in use.
+//! The switches of the page, and the cache in use.
 //!
 //! Settings belong to a cache, so a switch builds another one on the same store. Requests that are
 //! under way finish with the one they began with; what either writes, the other sees.
@@ -17,14 +17,14 @@ use crate::{
 /// More than there are products.
 const NEAR_CAPACITY: usize = 1_000;
 
-/// What the library takes if it isn't told: said here because the page tells people.
+/// The default of the library: repeated here because the page shows it.
 const NEAR_STALENESS: Duration = Duration::from_secs(1);
 
 /// 1 is best where many read. The page alone reads five times a second, and with 1 would meet every
 /// third expiry; with 4 it meets one in a hundred.
 const BETA: f64 = 4.0;
 
-/// Twice the default TTL: long enough to try things, short enough to see it end.
+/// Twice the default TTL: long enough to try things, short enough to see the end.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// What can be switched on of a cache.
@@ -35,11 +35,11 @@ pub(crate) struct Settings {
     grace: bool,
 }
 
-/// The cache that is in use.
+/// The cache in use.
 pub(crate) struct InUse {
     backend: Backend,
     ttl: Duration,
-    /// Held to look, and to build the next, which asks the store nothing.
+    /// Locked to read, and to build the next cache, which sends no request.
     now: RwLock<(Settings, Cache)>,
 }
 
@@ -72,7 +72,7 @@ impl InUse {
         }
     }
 
-    /// Changes the settings. Returns whether there is another cache now.
+    /// Changes the settings. Returns whether the cache was replaced.
     fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<bool, Error> {
         // Dropped after the lock: the last handle on a cache ends its threads.
         let _last;
@@ -106,7 +106,7 @@ impl Settings {
     }
 }
 
-/// How the switches stand.
+/// The state of the switches.
 pub(crate) fn tell(shop: &Shop) -> Answer {
     Answer::json(&standing(shop))
 }
@@ -150,14 +150,14 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let is_another = shop.in_use.change(change);
     let is_another = is_another.map_err(|error| Answer::error(500, error.to_string()))?;
     if regraced {
-        // What was loaded in between.
+        // Records that were loaded in between.
         forget_all(shop);
     }
     if let Some(fails) = primary_fails {
         shop.primary.fail(fails);
     }
     if is_another {
-        // Or there would be reads of the primary that no counter beside them explains.
+        // Otherwise the counter of the primary's reads would not match the others.
         shop.primary.reset_reads();
     }
     let mut answer = standing(shop);
@@ -169,7 +169,7 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 /// Ends all there is: what is fresh is told by what is left of the TTL, so with another grace it
 /// would be told wrong.
 fn forget_all(shop: &Shop) {
-    // A store that can't be told now will be; till then nothing is read from there.
+    // If the store fails now, the invalidation is pending, and this process reads no old record.
     let _ = shop.in_use.cache().invalidate_many(shop.primary.ids());
 }
 

@@ -11,14 +11,14 @@ use cache_aside::{Cache, Error, Source};
 use crate::{primary::MockPrimaryStore, routes::Shop};
 
 pub(crate) struct Ran {
-    /// How often the primary was read for them all.
+    /// How often the primary was read for all of them.
     pub(crate) primary_reads: u64,
     /// From the common start until the last of them had its answer.
     pub(crate) elapsed: Duration,
     pub(crate) readers: Vec<Reader>,
 }
 
-/// What one reader saw. Times are counted from the common start.
+/// One reader's result. Times are counted from the common start.
 pub(crate) struct Reader {
     pub(crate) source: Source,
     pub(crate) hit: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Reader {
     pub(crate) found: bool,
 }
 
-/// Lets that many readers loose on `id`.
+/// Starts that many readers of `id`.
 pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
     let cache = &shop.in_use.cache();
     cache.invalidate(id)?;
@@ -50,7 +50,7 @@ pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
     let began = began.unwrap_or_else(Instant::now);
     let readers: Vec<_> = reads.into_iter().map(|read| read.since(began)).collect();
     Ok(Ran {
-        // A reset in between begins the count anew.
+        // A reset in between restarts the count.
         primary_reads: shop.primary.reads_of(id).saturating_sub(reads_before),
         elapsed: readers
             .iter()
@@ -61,7 +61,7 @@ pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
     })
 }
 
-/// One lookup, by the clock.
+/// One lookup, with its times.
 struct Read {
     started: Instant,
     finished: Instant,

@@ -60,7 +60,7 @@ pub(crate) struct Args {
     pub(crate) seed: Option<u64>,
 
     /// How long a record lives in the cache, in seconds
-    // Longer than most runs, for most of their time goes to the side without the cache.
+    // Longer than most runs, which spend most of their time on the side without the cache.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     ttl: u64,
 

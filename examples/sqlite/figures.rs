@@ -1,4 +1,4 @@
-//! What was measured: how long each operation took, by what it was.
+//! The measurements: how long each operation took, by its kind.
 
 use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 
@@ -15,7 +15,7 @@ pub(crate) enum How {
     Loaded,
     /// By another thread's load.
     Waited,
-    /// By SQLite, because Redis was in trouble.
+    /// By SQLite, because Redis failed.
     Degraded,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Figures {
     pub(crate) writes: Latencies,
     /// Products that were read from SQLite.
     pub(crate) primary_reads: u64,
-    /// Of all rounds together; of one thread nothing.
+    /// Of all rounds together; zero for one thread.
     pub(crate) time: Duration,
     pub(crate) stale: u64,
     /// The first stale read.
@@ -54,7 +54,7 @@ impl Figures {
         self.example.get_or_insert(example);
     }
 
-    /// However they were answered.
+    /// All reads, however they were answered.
     pub(crate) fn reads(&self) -> Latencies {
         let mut all = Latencies::default();
         for some in self.reads.values() {
@@ -81,7 +81,7 @@ impl Figures {
     }
 }
 
-/// From 0 to 1; 0 of nothing.
+/// From 0 to 1; 0 of zero.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     as_float(part) / as_float(whole.max(1))
 }
@@ -103,7 +103,7 @@ impl AddAssign<&Figures> for Figures {
     }
 }
 
-/// A set of durations, each kept to three digits.
+/// A set of durations, each with three digits.
 #[derive(Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 
@@ -123,7 +123,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// What this share of them, from 0 to 1, do not exceed.
+    /// The duration that this share of them, from 0 to 1, does not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }

@@ -1,4 +1,4 @@
-//! What the threads ask for: by chance, and the same for the same seed.
+//! The operations of the threads: random, and the same for the same seed.
 //!
 //! Product 1 is the most popular one, product 2 is asked for half as often, product 3 a third as
 //! often, and so on: Zipf's law, with the exponent 1. Reads and writes follow it alike.
@@ -8,7 +8,7 @@ use rand_distr::Zipf;
 
 use crate::{args::Args, primary::Change};
 
-/// So many customers rate products.
+/// The number of customers who rate products.
 pub(crate) const CUSTOMERS: u32 = 1_000_000;
 
 /// In cents, of any product at any time.
@@ -24,7 +24,7 @@ pub(crate) enum Operation {
 pub(crate) struct Load {
     rng: StdRng,
     popularity: Zipf<f64>,
-    /// Of an operation being a write.
+    /// The probability that an operation is a write.
     chance: f64,
 }
 

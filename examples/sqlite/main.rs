@@ -58,7 +58,7 @@ const ROUND: u64 = 2000;
 /// Enough for a median.
 const SINGLE_ROWS: u32 = 10_000;
 
-/// The run could not be done, which says nothing about the cache.
+/// The run failed, which does not concern the cache.
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -79,17 +79,17 @@ fn run() -> Outcome<Comparison> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
     let seed = args.seed.unwrap_or(now as u64 % 1_000_000);
-    // First: if an address was given and nobody answers there, nobody wants to wait for the shop.
+    // First: if no server answers at a given address, the user should not wait for the shop.
     let chosen = args.store.open()?;
     let shop = shop::open(&args.db, args.rows, &interrupted)?;
     print::heading(&args, &shop, &chosen, seed).print()?;
-    // Keys of this run alone: its copy of the shop is no other's. They end with their TTL.
+    // Keys of this run alone, because it has its own copy of the shop. They expire with their TTL.
     let cache = Cache::builder(chosen.backend)
         .prefix(format!("sqlite:{}-{now}:", process::id()))
         .ttl(args.ttl())
         .build()?;
 
-    // Both copies are removed with it, on any way out.
+    // Both copies are removed with it, on every exit.
     let folder = tempfile::Builder::new()
         .prefix("cache-aside-run-")
         .tempdir()?;
@@ -110,7 +110,7 @@ fn run() -> Outcome<Comparison> {
     Ok(outcome)
 }
 
-/// Lets both sides do the same, in turn.
+/// Lets both sides do the same operations, in turn.
 fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
     let threads = u64::from(args.threads);
     let per_thread = args.operations.div_ceil(threads);
@@ -128,7 +128,7 @@ fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
     Ok(())
 }
 
-/// Whoever works looks at it often, so that copies and half-made files are removed.
+/// Workers check it often, so that copies and unfinished files are removed.
 fn notice_ctrl_c() -> Outcome<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);

@@ -1,4 +1,4 @@
-//! The latencies as a picture: how many of all reads are answered within which time.
+//! The latencies as a picture: the share of reads that are answered within each time.
 
 use std::{ops::Range, path::Path, time::Duration};
 
@@ -58,7 +58,7 @@ pub(crate) fn draw(path: &Path, without: &Figures, with: &Figures) -> Outcome<()
     Ok(())
 }
 
-/// The title, and a line for each curve: no text has to find its place among them.
+/// The title, and a line for each curve, so no text must be placed among the curves.
 fn draw_head(area: &Area<'_>, curves: &[Curve; 2]) -> Outcome<()> {
     let title = font(18).style(FontStyle::Bold).color(&INK);
     area.draw(&Text::new("How long a read takes", (24, 18), title))?;
@@ -143,7 +143,7 @@ fn times(curves: &[Curve; 2]) -> Range<f64> {
     let powers = |share| {
         curves.each_ref().map(|curve| {
             let seconds = curve.latencies.quantile(share).as_secs_f64();
-            // Where nothing was read there are no times.
+            // Without reads there are no times.
             seconds.max(1e-9).log10()
         })
     };

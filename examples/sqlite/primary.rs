@@ -7,7 +7,7 @@ use rusqlite::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What the page of a product shows, and what is cached: costly to find out, read often.
+/// The page of a product, as it is cached: costly to compute, and read often.
 ///
 /// What comes from the category's other products moves slowly, and may be as old as the TTL. What
 /// is the product's own is never stale.
@@ -19,16 +19,16 @@ pub(crate) struct Product {
     stock: u32,
     pub(crate) version: u32,
     ratings: u32,
-    /// The mean. `None` where nobody has rated it; the record is then without this field.
+    /// The mean. `None` without ratings; the record then lacks this field.
     stars: Option<f64>,
-    /// Among the products of the category, by stars.
+    /// The rank in its category, by stars.
     place: u32,
     places: u32,
     /// The mean price in the category.
     category_cents: u32,
 }
 
-/// What a write changes.
+/// The change that a write makes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change {
     Price { cents: u32 },
@@ -60,7 +60,7 @@ impl Primary {
             .optional()
     }
 
-    /// One row by its key, for comparison: what needs no cache.
+    /// One row by its key, for comparison: a read that needs no cache.
     pub(crate) fn read_price(&self, number: u32) -> Result<u32> {
         self.0
             .prepare_cached("SELECT price_cents FROM product WHERE id = ?1")?

@@ -13,11 +13,11 @@ use crate::{
 /// As wide as the longest label and a gap.
 const LABEL: usize = 22;
 
-/// What came of a run.
+/// The results of a run.
 pub(crate) struct Comparison {
     pub(crate) without: Figures,
     pub(crate) with: Figures,
-    /// In the last fifth of the reads: what a cache that isn't cold does.
+    /// In the last fifth of the reads, when the cache is warm.
     pub(crate) late_hit_rate: f64,
     pub(crate) single_rows: Latencies,
 }
@@ -28,7 +28,7 @@ impl Comparison {
     }
 }
 
-/// What is about to happen.
+/// The description of the run that starts.
 pub(crate) fn heading(args: &Args, shop: &Shop, chosen: &Chosen, seed: u64) -> Page {
     let mut page = Page::new(LABEL);
     let (rows, bytes) = (count(args.rows.into()), HumanBytes(shop.bytes));
@@ -57,7 +57,7 @@ pub(crate) fn heading(args: &Args, shop: &Shop, chosen: &Chosen, seed: u64) -> P
     page
 }
 
-/// What has happened.
+/// The results.
 pub(crate) fn report(args: &Args, outcome: &Comparison) -> Page {
     let mut page = Page::new(LABEL);
     page.line("");
@@ -118,7 +118,7 @@ fn latencies(page: &mut Page, outcome: &Comparison) {
     latency(page, "One row by its key", &outcome.single_rows);
 }
 
-/// A line, where there are any.
+/// A line, if there are any reads of this kind.
 fn latency(page: &mut Page, label: &str, latencies: &Latencies) {
     if latencies.count() == 0 {
         return;
@@ -128,7 +128,7 @@ fn latency(page: &mut Page, label: &str, latencies: &Latencies) {
     page.cells(label, &[&count(latencies.count()), &p50, &p99, &p999, &max]);
 }
 
-/// What it would cost to ask the cache instead.
+/// The cost of asking the cache instead.
 fn in_hits(page: &mut Page, outcome: &Comparison) {
     let Some(hits) = outcome.with.reads_by(How::Hit) else {
         return;

@@ -16,25 +16,25 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::{Outcome, stock};
 
-/// In the header of each shop. Other programs have another number there, or 0.
+/// In the header of each shop. Other programs use another number, or 0.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"shop");
 
-/// Also in the header, and written last. To be raised with whatever changes what `stock` makes.
+/// Also in the header, and written last. Raise it with every change of what `stock` makes.
 const VERSION: i32 = 1;
 
-/// A shop that is whole. It is only read, and copied.
+/// A complete shop. It is only read and copied.
 pub(crate) struct Shop {
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
-    /// How it came to be there.
+    /// Whether it was made or found.
     pub(crate) history: String,
 }
 
-/// What stands at its place.
+/// What is at its path.
 enum Found {
     Nothing,
     Shop,
-    /// One that can't be used.
+    /// A shop that cannot be used.
     Flawed(String),
     SomethingElse,
 }
@@ -82,7 +82,7 @@ fn is_a_shop(path: &Path) -> io::Result<bool> {
         && header.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()))
 }
 
-/// What is wrong with a shop.
+/// The defect of a shop, if it has one.
 fn flaw(path: &Path, rows: u32) -> rusqlite::Result<Option<String>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -107,7 +107,7 @@ fn make(path: &Path, rows: u32, interrupted: &AtomicBool) -> Outcome<()> {
         .suffix(".half-made")
         .tempfile_in(folder.unwrap_or(Path::new(".")))?;
     let mut connection = Connection::open(file.path())?;
-    // If anything happens on the way, there is nothing to save.
+    // If this fails, there is nothing to save.
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;

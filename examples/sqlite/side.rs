@@ -77,7 +77,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// What all threads have measured.
+    /// The measurements of all threads.
     pub(crate) fn figures(&self) -> Figures {
         let mut all = Figures::default();
         for worker in &self.workers {
@@ -87,7 +87,7 @@ impl<'a> Side<'a> {
         all
     }
 
-    /// Of the last fifth of the rounds, when most of what is popular is cached.
+    /// The hit rate of the last fifth of the rounds, when most popular products are cached.
     pub(crate) fn late_hit_rate(&self) -> f64 {
         let (early, late) = self.tallies.split_at(self.tallies.len() * 4 / 5);
         let (early_hits, early_reads) = early.last().copied().unwrap_or_default();
@@ -95,7 +95,7 @@ impl<'a> Side<'a> {
         share(hits - early_hits, reads - early_reads)
     }
 
-    /// How long a read of one row by its key takes, when nobody else asks.
+    /// How long a read of one row by its key takes, without other load.
     pub(crate) fn single_rows(&mut self, reads: u32) -> Outcome<Latencies> {
         let worker = &mut self.workers[0];
         let mut latencies = Latencies::default();

@@ -1,4 +1,4 @@
-//! What is in the shop when it opens: the same in each one of its size.
+//! The contents of a new shop: the same in each shop of one size.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -11,7 +11,7 @@ use crate::{
     progress,
 };
 
-/// Products in a category, on average: so many does a read of one of them go through.
+/// Products in a category, on average: a read of one product scans that many.
 const IN_A_CATEGORY: u32 = 500;
 
 /// Ratings of a product, at most.
@@ -49,7 +49,7 @@ pub(crate) fn fill(
         bar.inc(1);
     }
     transaction.commit()?;
-    // How much there is of what, so that SQLite finds the best way through it.
+    // Statistics, so that SQLite finds the best query plan.
     connection.execute_batch("ANALYZE")?;
     Ok(())
 }
@@ -68,7 +68,8 @@ impl Stock<'_> {
         Ok(())
     }
 
-    /// With its ratings. Popular products, those with small numbers, stand in any category.
+    /// Adds a product with its ratings. Popular products, those with small numbers, are in any
+    /// category.
     fn add_product(&mut self, product: u32) -> rusqlite::Result<()> {
         let rng = &mut self.rng;
         let wood = WOODS.choose(rng).expect("there are some");
@@ -86,7 +87,7 @@ impl Stock<'_> {
                 rng.random_range(0..100),
             ])?;
         let mut add_rating = self.transaction.prepare_cached(
-            // Nobody rates twice.
+            // A customer rates a product once.
             "INSERT OR IGNORE INTO rating (product, customer, stars) VALUES (?1, ?2, ?3)",
         )?;
         for _ in 0..rng.random_range(0..=RATINGS) {

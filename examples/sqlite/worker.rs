@@ -1,4 +1,4 @@
-//! One thread's work: reads and writes, each timed, each read checked.
+//! One thread's work: timed reads and writes, with a check of each read.
 //!
 //! Whoever has written notes the new version once the write has returned. Whoever reads looks at
 //! that note **before** the read begins, and must not get anything older.
@@ -19,7 +19,7 @@ use crate::{
 
 /// What the threads of one side share.
 pub(crate) struct Shared<'a> {
-    /// `None`: they ask SQLite, and nobody else.
+    /// `None`: they only ask SQLite.
     pub(crate) cache: Option<Cache<Product>>,
     /// Write past the cache.
     pub(crate) forget: bool,

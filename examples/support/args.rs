@@ -9,7 +9,7 @@ pub(crate) fn read<A: Parser>() -> Result<A, String> {
         if !error.use_stderr() {
             error.exit();
         }
-        // Further lines are the usage, which `--help` tells better.
+        // Further lines are the usage, which `--help` shows better.
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
         let line = line.strip_prefix("error: ").unwrap_or(line);

@@ -44,7 +44,7 @@ impl Page {
         self.row(label, &cells.concat());
     }
 
-    /// A reader that has seen enough, like `head`, is no failure.
+    /// A reader that closes early, like `head`, is not a failure.
     pub(crate) fn print(&self) -> Result<(), String> {
         let mut stdout = io::stdout().lock();
         match stdout

@@ -1,13 +1,13 @@
-//! What the pictures of the examples have in common.
+//! Shared parts of the pictures of the examples.
 
 use plotters::prelude::*;
 
-/// A background of its own, for what a picture is shown on may be light or dark.
+/// An explicit background, because the surrounding page may be light or dark.
 pub(crate) const PAPER: RGBColor = RGBColor(0xfc, 0xfc, 0xfa);
 pub(crate) const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
 pub(crate) const FAINT: RGBColor = RGBColor(0x5f, 0x68, 0x72);
 pub(crate) const GRID: RGBColor = RGBColor(0xe2, 0xe4, 0xe6);
-/// Two that nobody takes for each other.
+/// Two colours that are easy to tell apart.
 pub(crate) const BLUE: RGBColor = RGBColor(0x0b, 0x62, 0xc4);
 pub(crate) const ORANGE: RGBColor = RGBColor(0xc8, 0x55, 0x0a);
 

@@ -1,4 +1,4 @@
-//! A line on stderr, where that is a terminal. It is gone when the bar is.
+//! A progress line on stderr, if that is a terminal. It disappears with the bar.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) fn bar(what: &'static str, length: u64) -> ProgressBar {
         .with_style(style.expect("the template is right"))
         .with_message(what)
         .with_finish(ProgressFinish::AndClear);
-    // Often enough to look alive.
+    // Often enough to show activity.
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

@@ -1,4 +1,4 @@
-//! Where an example keeps its cache: in Redis, or in its own process.
+//! The store of an example's cache: Redis, or its own process.
 
 #![allow(dead_code, reason = "each example takes its own part")]
 
@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-/// The flags of it.
+/// The flags of the store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Where records are cached; without it, in Redis if one answers, else in this process
@@ -57,18 +57,18 @@ pub(crate) struct StoreArgs {
     redis_port: Option<u16>,
 }
 
-/// What was chosen.
+/// The chosen store.
 pub(crate) struct Chosen {
     pub(crate) backend: Backend,
     pub(crate) kind: Kind,
-    /// In words: where the records are.
+    /// Where the records are, as text.
     pub(crate) place: String,
-    /// And how to have the other.
+    /// How to choose the other store.
     pub(crate) other: String,
 }
 
 impl StoreArgs {
-    /// An address that was given must answer. One that was not is only tried.
+    /// A given address must answer. The default one is only tried.
     pub(crate) fn open(&self) -> Result<Chosen, String> {
         let given = self.address();
         let default = format!("redis://{DEFAULT_HOST}:{DEFAULT_PORT}");
@@ -81,7 +81,7 @@ impl StoreArgs {
             }
             (_, Some(address)) => in_redis(&address),
             (None, None) => Ok(in_redis(&default).unwrap_or_else(|why| {
-                // Whoever has one there wants to know what is wrong with it.
+                // A user with a Redis there wants to know what is wrong with it.
                 let why = if why.contains("refused") {
                     format!("no Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}; start one there")
                 } else {
@@ -93,7 +93,7 @@ impl StoreArgs {
     }
 
     fn address(&self) -> Option<String> {
-        // An address that is set to nothing counts as not set, as it does for a shell.
+        // An empty value counts as not set, as in a shell.
         let url = self.redis_url.as_ref().filter(|url| !url.is_empty());
         let host = self.redis_host.as_ref().filter(|host| !host.is_empty());
         if let Some(url) = url {
@@ -114,11 +114,11 @@ impl StoreArgs {
 
 fn in_redis(address: &str) -> Result<Chosen, String> {
     let redis = Redis::builder(address)
-        // Somebody sits and waits for the first line.
+        // The user waits for the first line.
         .connect_timeout(Duration::from_millis(500))
         .build()
         .map_err(|error| error.to_string())?;
-    // Without what may be a password.
+    // Without the part that may be a password.
     let place = address.rsplit('@').next().unwrap_or_default();
     let place = place.trim_start_matches("redis://");
     Ok(Chosen {

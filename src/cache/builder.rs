@@ -93,8 +93,8 @@ impl CacheBuilder {
 
     /// Shortens each TTL at random by up to this fraction. Records that were filled together then
     /// do not all expire together. With 0.2, a `ttl` of 30 s becomes uniform from 24 s to 30 s.
-    /// From 0 to less than 1. It also applies to missing and updated records, but not to a TTL that a
-    /// [loader chose](crate::Loaded::ttl).
+    /// From 0 to less than 1. It also applies to missing and updated records, but not to a TTL that
+    /// a [loader chose](crate::Loaded::ttl).
     ///
     /// Defaults to 0: the TTL is exact.
     pub fn ttl_jitter(mut self, fraction: f64) -> CacheBuilder {

@@ -1,4 +1,4 @@
-//! Runs of the history checker, and what they must say.
+//! Runs of the history checker, and the output that they must have.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Checked(pub(crate) Run);
 
 pub(crate) fn history(args: &[&str]) -> Checked {
-    // Each run has as many threads as a small machine can bear.
+    // Each run has as many threads as a small machine can run.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     Checked(example::run("history", args, PATIENCE))
@@ -38,14 +38,14 @@ impl Checked {
             self.0.stderr
         );
         assert_eq!(self.says("Violations"), "none");
-        // Without these the run would have shown nothing.
+        // Without these the run would show nothing.
         for label in ["  hit", "  loaded", "  waited", "Writes", "Refused fills"] {
             assert!(self.counts(label) > 0, "{label} in:\n{}", self.0.stdout);
         }
     }
 }
 
-/// Ends as soon as it is found: within seconds, mostly.
+/// Ends at the first violation: mostly within seconds.
 pub(crate) fn is_found(rule: &[&str]) {
     let bound = ["--seconds", "60", "--operations", "10000000"];
     let run = history(&[&["--break"], rule, &bound].concat());

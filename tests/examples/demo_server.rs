@@ -33,7 +33,7 @@ impl Demo {
         Demo::start_command(&mut command)
     }
 
-    /// Starts one by the very command.
+    /// Starts one with this command.
     pub(crate) fn start_command(command: &mut Command) -> Demo {
         let mut child = command
             .stdout(Stdio::piped())
@@ -108,17 +108,17 @@ impl Demo {
         found
     }
 
-    /// Waits until so many reads of the primary have begun.
+    /// Waits until this many reads of the primary have begun.
     pub(crate) fn until_reads(&self, reads: u64) {
         let deadline = Instant::now() + PATIENCE;
         while self.get("/stats").1["primary_reads_total"] != reads {
             assert!(Instant::now() < deadline, "no {reads} reads begin");
-            // Nothing tells what goes on in another process but asking it.
+            // The only way to learn the state of another process is to ask it.
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// What Ctrl-C sends.
+    /// Sends the signal of Ctrl-C.
     pub(crate) fn interrupt(&self) {
         let status = Command::new("kill")
             .args(["-INT", &self.child.id().to_string()])
@@ -127,7 +127,7 @@ impl Demo {
         assert!(status.success());
     }
 
-    /// The exit status, and how long it took to come.
+    /// The exit status, and how long the exit took.
     pub(crate) fn wait(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
         (wait(&mut self.child).code(), began.elapsed())
@@ -141,7 +141,7 @@ impl Drop for Demo {
     }
 }
 
-/// The variables that stand for flags.
+/// The environment variables that stand for flags.
 pub(crate) const VARIABLES: [&str; 9] = [
     "STORE",
     "PORT",
@@ -154,7 +154,7 @@ pub(crate) const VARIABLES: [&str; 9] = [
     "THREADS",
 ];
 
-/// The example as it would be run by hand, without what the environment of the tests may say to it.
+/// The example as a user runs it, without the environment of the tests.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(binary());
     for variable in VARIABLES {
@@ -201,7 +201,7 @@ fn wait(child: &mut Child) -> std::process::ExitStatus {
     }
 }
 
-/// An HTTP client for loopback: no proxy of the environment comes between, and every status is an answer.
+/// An HTTP client for loopback: it uses no proxy, and every status is an answer.
 pub(crate) fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)

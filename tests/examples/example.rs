@@ -1,4 +1,4 @@
-//! Runs of the examples, as a person would start them.
+//! Runs of the examples, as a user starts them.
 
 use std::{
     env,
@@ -67,7 +67,7 @@ fn read(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     receive
 }
 
-/// As Ctrl-C does, so that it ends its servers.
+/// Sends the signal of Ctrl-C, so that it stops its servers.
 fn interrupt(child: &mut Child) {
     let _ = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
@@ -76,7 +76,7 @@ fn interrupt(child: &mut Child) {
 }
 
 impl Run {
-    /// What the table says behind this label.
+    /// The text after this label in the table.
     pub(crate) fn says(&self, label: &str) -> &str {
         self.stdout
             .lines()

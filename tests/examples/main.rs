@@ -1,4 +1,4 @@
-//! The examples, run as a person would run them: the demo server and its page, and the harnesses.
+//! The examples, run as a user runs them: the demo server and its page, and the harnesses.
 
 mod demo;
 mod expiry;

@@ -1,4 +1,4 @@
-//! The example on real work: that its figures fit together, that it finds stale reads, and what it does with files.
+//! The SQLite example: its figures are consistent, it finds stale reads, and it handles its files.
 //!
 //! Short forms of `cargo run --release --example sqlite`.
 
@@ -106,7 +106,7 @@ fn both_sides_do_the_same_and_the_cache_spares_the_primary() {
         "5 % of 1000 are about 50: {writes:?}"
     );
 
-    // Every read of the one side is one of the primary; on the other side, those that missed.
+    // On one side every read is one of the primary. On the other side only the misses are.
     let [by_all, by_few] = both(&run, "  from SQLite");
     let hits = count(&run, "  hit  ");
     assert_eq!(by_all, alone);
@@ -140,7 +140,7 @@ fn the_plot_has_a_rising_curve_for_each_side() {
     assert_ne!(one.attribute("stroke"), other.attribute("stroke"));
     let ends = [one, other].map(|curve| {
         let points = points(curve.attribute("points").unwrap());
-        // Downwards is where y grows.
+        // `y` grows downwards.
         assert!(
             points.is_sorted_by(|a, b| a.0 <= b.0 && a.1 >= b.1),
             "{points:?}"
@@ -211,7 +211,7 @@ fn a_shop_is_made_once_and_stays_as_it_was() {
         "a run has changed it"
     );
 
-    // Nothing else is left beside it and the plot.
+    // Only it and the plot are left.
     assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 2);
 }
 

@@ -126,7 +126,7 @@ fn a_server_that_does_not_answer_delays_a_lookup_by_no_more_than_the_timeouts() 
     assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
 }
 
-/// A server that answers the first request too late. What it sends then must not answer the second.
+/// A server that answers the first request too late. That reply must not answer the second request.
 #[test]
 fn a_connection_on_which_a_request_timed_out_is_not_used_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -137,14 +137,14 @@ fn a_connection_on_which_a_request_timed_out_is_not_used_again() {
             let (mut client, _) = listener.accept().unwrap();
             let mut greeting = [0; 4096];
             assert!(client.read(&mut greeting).unwrap() > 0);
-            // It doesn't say who it is.
+            // It does not identify itself.
             client.write_all(b"*0\r\n$-1\r\n").unwrap();
             client
         };
         let mut first = greeted();
         assert!(first.read(&mut request).unwrap() > 0);
         thread::sleep(2 * TIMEOUT);
-        // The late reply. The client has hung up by then, or ought to have.
+        // The late reply. The client has closed the connection by then, or should have.
         let _ = first.write_all(b"*2\r\n$4\r\nname\r\n$10\r\nlate reply\r\n");
         let mut second = greeted();
         assert!(second.read(&mut request).unwrap() > 0);
@@ -181,7 +181,7 @@ fn a_pool_without_a_free_connection_degrades_the_lookup() {
             None
         })
         .unwrap();
-    // The invalidation is made good when the connection is free again.
+    // The invalidation is replayed when the connection is free again.
     until(|| cache.stats().invalidations_pending == 0);
     assert_eq!(
         cache.get("p-001", load_loaf).unwrap().source(),
@@ -189,7 +189,7 @@ fn a_pool_without_a_free_connection_degrades_the_lookup() {
     );
 }
 
-/// A connection that comes back broken opens no new one by itself; those who wait must ask for it.
+/// A broken connection that returns to the pool opens no new one. The waiters must ask for it.
 #[test]
 fn who_waits_for_a_connection_gets_a_new_one_when_the_old_one_breaks() {
     let server = Server::start();
@@ -227,7 +227,7 @@ fn a_loader_that_hangs_without_redis_holds_up_the_others_for_a_while_only() {
     let hanging = std::sync::Barrier::new(2);
     let (end, ended) = std::sync::mpsc::channel::<()>();
     thread::scope(|scope| {
-        // Dropped here, also by a panic: then the loader goes on.
+        // Dropped here, also by a panic, which releases the loader.
         let end = end;
         let (cache, hanging) = (&cache, &hanging);
         // A follower waits for this long from the start of the load, not of its own lookup.
@@ -242,7 +242,7 @@ fn a_loader_that_hangs_without_redis_holds_up_the_others_for_a_while_only() {
         hanging.wait();
         assert_degraded(cache);
         assert!(began.elapsed() >= wait);
-        // Who comes later need not find that out again.
+        // A later caller need not find that out again.
         let began = Instant::now();
         assert_degraded(cache);
         assert!(began.elapsed() < wait);
@@ -275,7 +275,7 @@ fn a_full_server_costs_only_the_fill_and_leaves_no_key_without_a_ttl() {
             .exec(&mut direct);
         set.unwrap();
     }
-    // What is there can be read and invalidated, what is not there is loaded.
+    // A cached record can be read and invalidated; a missing one is loaded.
     assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
     assert!(cache.invalidate("p-001").unwrap());
     assert_degraded(&cache);
@@ -318,7 +318,7 @@ fn a_user_who_may_not_run_scripts_is_refused_at_the_start() {
     let url = format!("{}?user=reader&pass=secret", server.admin_url());
     let error = Redis::builder(url).build().unwrap_err();
     let message = error.to_string();
-    // From 7.0 it says `script|load`.
+    // From 7.0 the message names `script|load`.
     assert!(
         message.contains("no permissions to run the 'script"),
         "{message}"

@@ -1,4 +1,4 @@
-//! Requests and replies that get lost on the way, or arrive late.
+//! Requests and replies that are lost or arrive late.
 
 use std::{cell::Cell, convert::Infallible, time::Duration};
 
@@ -17,8 +17,8 @@ fn version(number: &str) -> Record {
     Record::from([("version", number)])
 }
 
-/// Were the question repeated with the same token, the late one would set the lease again that the
-/// invalidation has ended, and the old record would pass under it.
+/// If the request were repeated with the same token, the late one would set the lease again after
+/// the invalidation. The old record could then be filled.
 #[test]
 fn an_acquire_that_arrives_late_lets_no_old_record_in() {
     let (server, proxy, cache) = with_proxy();
@@ -27,7 +27,7 @@ fn an_acquire_that_arrives_late_lets_no_old_record_in() {
     proxy.harm(Which::With(b"\r\nrecheck\r\n"), Harm::CutAndHold);
     cache
         .get("p-001", |_| {
-            // The primary has been read as 1; somebody changes it to 2.
+            // The primary has been read as 1. Another process changes it to 2.
             writer.invalidate("p-001").unwrap();
             proxy.let_through();
             Ok::<_, Infallible>(Some(version("1")))
@@ -71,7 +71,7 @@ fn an_update_whose_reply_is_lost_is_not_done_twice() {
         record.set("stock", "41");
         Some(record)
     });
-    // Nobody knows whether it was done, so the record has been invalidated.
+    // It may or may not have been done, so the record has been invalidated.
     assert!(!changed.unwrap());
     assert_eq!(calls.get(), 1);
     assert_eq!(
@@ -91,8 +91,8 @@ fn a_field_update_whose_reply_is_lost_leaves_no_record() {
     assert_eq!(**found.record().unwrap(), loaf());
 }
 
-/// The caller gave up and invalidated, the record was loaded anew with a newer value, and only then does the
-/// network let go of the update.
+/// The caller gave up and invalidated. The record was loaded again with a newer value. Only then
+/// does the network deliver the update.
 #[test]
 fn a_field_update_that_arrives_late_does_not_touch_a_newer_record() {
     let (server, proxy, cache) = with_proxy();
@@ -103,7 +103,7 @@ fn a_field_update_that_arrives_late_does_not_touch_a_newer_record() {
     let update = Which::With(b"\r\nversion\r\n$1\r\n2\r\n");
     proxy.harm(update, Harm::CutAndHold);
     assert!(!cache.update_field("p-001", "version", "2").unwrap());
-    // Somebody else changes it to 3, and tells the cache.
+    // Another process changes it to 3, and invalidates.
     reader.invalidate("p-001").unwrap();
     reader.get("p-001", load("3")).unwrap();
     proxy.let_through();
@@ -112,7 +112,7 @@ fn a_field_update_that_arrives_late_does_not_touch_a_newer_record() {
     assert_eq!(**found.record().unwrap(), version("3"));
 }
 
-/// Nobody would fill under it, and all would wait until it lapses.
+/// No caller could fill under it, and all would wait until it lapses.
 #[test]
 fn a_lease_of_which_only_the_reply_was_lost_is_given_back() {
     let server = Server::start_on_port();

@@ -37,7 +37,7 @@ fn load(number: u32) -> impl FnOnce(&str) -> Result<Option<Record>, Infallible> 
     move |_| Ok(Some(version(number)))
 }
 
-/// Lookups of as many records as it takes.
+/// Lookups of as many records as it takes to open the breaker.
 fn open_the_breaker(cache: &Cache) {
     for id in 0.. {
         if cache.stats().breaker_open {
@@ -103,7 +103,7 @@ fn a_lookup_meets_a_silent_server_at_most_once_whatever_it_was_about_to_ask() {
         .unwrap();
     let of_the_fill = began.elapsed();
     server.thaw();
-    // The room is for this machine, not for the promise.
+    // The allowance is for this machine, not part of the guarantee.
     let room = Duration::from_millis(150);
     assert!(of_the_read < bound + room, "{of_the_read:?}");
     assert!(of_the_fill < bound + room, "{of_the_fill:?}");
@@ -182,7 +182,7 @@ fn too_few_connections_do_not_open_the_breaker() {
     assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
 }
 
-/// The promise G5, in the order in which things go wrong.
+/// G5, in the order in which the failures happen.
 #[test]
 fn what_an_invalidation_could_not_end_is_not_read_before_it_has_been_replayed() {
     let server = Server::start();
@@ -199,7 +199,7 @@ fn what_an_invalidation_could_not_end_is_not_read_before_it_has_been_replayed() 
     ));
     assert_eq!(cache.stats().invalidations_pending, 1);
 
-    // With the server silent, and from the moment it answers.
+    // While the server is silent, and from the moment it answers.
     let seen = Mutex::new(Vec::new());
     let done = AtomicU32::new(0);
     thread::scope(|scope| {
@@ -220,7 +220,7 @@ fn what_an_invalidation_could_not_end_is_not_read_before_it_has_been_replayed() 
     let stats = cache.stats();
     assert_eq!(stats.invalidations_remembered, 1);
     assert_eq!(stats.invalidations_replayed, 1);
-    // And it is gone for everybody.
+    // It is removed for all processes.
     let found = other.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
     server.assert_every_key_expires();
@@ -241,7 +241,7 @@ fn a_remembered_invalidation_is_replayed_though_nobody_asks_for_anything() {
     );
 }
 
-/// It answers, so it is read; what it could not be told stays bypassed.
+/// It answers, so it is read. Records with pending invalidations stay bypassed.
 #[test]
 fn a_server_that_comes_back_read_only_is_read() {
     let server = Server::start_on_port();
@@ -268,7 +268,8 @@ fn a_server_that_comes_back_read_only_is_read() {
     assert_eq!(cache.stats().invalidations_pending, 2);
 }
 
-/// One refuses `PING` while it can't save its snapshots, or to a user who may not send it. It answers all the same.
+/// A server rejects `PING` while it cannot save its snapshots, or from a user without the
+/// permission. It answers all the same.
 #[test]
 fn a_server_that_refuses_the_probe_is_asked_again() {
     let server = Server::start();
@@ -306,7 +307,7 @@ fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
     assert_eq!(found.source(), Source::Loaded);
 }
 
-/// A user may write some keys only, and what is refused for one is not refused for all.
+/// A user may write only some keys. A refusal for one key is not a refusal for all.
 #[test]
 fn an_invalidation_that_is_refused_does_not_hold_up_the_others() {
     let server = Server::start();
@@ -324,7 +325,7 @@ fn an_invalidation_that_is_refused_does_not_hold_up_the_others() {
     assert!(allowed.get("p-001", load_loaf).unwrap().is_hit());
 }
 
-/// An update would start the TTL of the old record anew.
+/// An update would restart the TTL of the old record.
 #[test]
 fn a_record_that_waits_for_its_invalidation_is_not_updated_but_invalidated() {
     let server = Server::start();
@@ -368,7 +369,7 @@ fn an_invalidation_that_is_repeated_and_succeeds_settles_the_one_that_failed() {
     );
 }
 
-/// More than can be remembered one by one.
+/// More than can be pending one by one.
 #[test]
 fn where_there_is_no_room_the_whole_prefix_is_bypassed_until_nothing_old_can_be_left() {
     let mut server = Server::start();
@@ -380,7 +381,7 @@ fn where_there_is_no_room_the_whole_prefix_is_bypassed_until_nothing_old_can_be_
     let builder = Cache::builder(&redis).prefix("test:").ttl(life);
     let cache: Cache = builder.lease_ttl(life).max_load_time(life).build().unwrap();
     let others: Cache = Cache::builder(&redis).prefix("others:").build().unwrap();
-    // One that lives longer than the cache's own.
+    // One that lives longer than the cache's own TTL.
     let longer = cache.options().ttl(2 * life);
     longer.get("longer", load_loaf).unwrap();
     server.kill();
@@ -392,7 +393,7 @@ fn where_there_is_no_room_the_whole_prefix_is_bypassed_until_nothing_old_can_be_
     assert_eq!(cache.stats().invalidations_remembered, 10_001);
     server.start_again();
     until(|| !cache.stats().breaker_open);
-    // All of it was replayed before.
+    // All of it has been replayed.
     assert_eq!(cache.stats().invalidations_pending, 0);
 
     others.get("p-001", load_loaf).unwrap();
@@ -416,7 +417,7 @@ fn a_cache_that_is_dropped_in_an_outage_ends_its_threads() {
     assert!(cache.invalidate("p-001").is_err());
     let began = Instant::now();
     drop(cache);
-    // A probe that is under way is waited for.
+    // A running probe is waited for.
     assert!(began.elapsed() < 10 * TIMEOUT);
     server.thaw();
 }

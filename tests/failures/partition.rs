@@ -1,4 +1,4 @@
-//! Loads that are under way in a process that cannot reach Redis: who shares them.
+//! Loads in a process that cannot reach Redis: which lookups share them.
 
 use std::{convert::Infallible, thread, time::Duration};
 
@@ -6,8 +6,8 @@ use crate::held::{held, number, version};
 use crate::support::{Server, until};
 use cache_aside::{Cache, Source};
 
-/// The interleaving that a degraded flight by key alone would lose: the load is under way in a process that
-/// can't reach Redis, while a writer elsewhere can.
+/// The interleaving that a degraded call found by key alone would get wrong. The load runs in a
+/// process that cannot reach Redis, while a writer elsewhere can.
 #[test]
 fn a_degraded_load_from_before_a_lookup_is_not_shared_with_it() {
     let mut server = Server::start();
@@ -16,7 +16,7 @@ fn a_degraded_load_from_before_a_lookup_is_not_shared_with_it() {
     thread::scope(|scope| {
         let slow = scope.spawn(|| cache.get("k", old.load(1)).unwrap());
         holder.has_read.recv().unwrap();
-        // Here another process commits 2 and invalidates, over a connection that works.
+        // Another process commits 2 and invalidates, through a connection that works.
         let reader = scope.spawn(|| number(&cache, 2));
         until(|| cache.stats().degraded == 2);
         assert_eq!(cache.stats().loads, 1, "one load at a time");
@@ -46,7 +46,7 @@ fn degraded_lookups_load_one_at_a_time_and_share() {
             });
         }
     });
-    // Those who began after the first load was announced, if any, share a second one.
+    // Lookups that began after the first load was registered, if any, share a second one.
     let stats = cache.stats();
     assert!((1..=2).contains(&stats.loads), "{stats:?}");
     assert_eq!(stats.stampedes_suppressed + stats.loads, READERS);

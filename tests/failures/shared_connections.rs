@@ -10,23 +10,24 @@ use crate::proxy::{Harm, Proxy, Which};
 use crate::support::{Server, load_loaf, until};
 use cache_aside::{Cache, Lookup, Record, Redis, RedisBuilder, Source};
 
-/// How long the only connection is taken before the others get it: long enough for all to come, on a busy machine.
+/// How long the only connection is in use before the others get it: long enough for all to arrive
+/// on a busy machine.
 const TAKEN: Duration = Duration::from_millis(800);
 
 const CHECKOUT: Duration = Duration::from_secs(3);
 const IO: Duration = Duration::from_secs(2);
 
-/// How many wait for it.
+/// How many threads wait for it.
 const READERS: usize = 8;
 
-/// The record that takes it.
+/// The record whose read uses the connection.
 const FIRST: &str = "first";
 
 fn cache(server: impl Into<cache_aside::Backend>) -> Cache {
     Cache::builder(server).prefix("test:").build().unwrap()
 }
 
-/// One connection.
+/// A pool of one connection.
 fn narrow(url: &str) -> RedisBuilder {
     Redis::builder(url)
         .pool_size(1)
@@ -50,7 +51,7 @@ fn find(cache: &Cache, id: &str) -> Lookup<Record> {
     found
 }
 
-/// One of those who waited: what it got, and how long that took.
+/// A caller that waited: its answer, and how long it took.
 struct Waited {
     found: Lookup<Record>,
     elapsed: Duration,
@@ -62,7 +63,7 @@ struct Environment {
 }
 
 impl Environment {
-    /// With all records there, and one connection open.
+    /// With all records cached, and one connection open.
     fn new() -> (Environment, Cache) {
         let server = Server::start_on_port();
         let proxy = Proxy::before(server.port());
@@ -74,12 +75,13 @@ impl Environment {
         (Environment { server, proxy }, cache)
     }
 
-    /// The connection is taken, everybody comes, the wire is harmed, and the connection becomes free.
+    /// The connection is in use, all callers arrive, the wire is harmed, and the connection becomes
+    /// free.
     fn wait_together(&self, cache: &Cache, harm: Option<(Which, Harm)>) -> Vec<Waited> {
         self.wait_behind(None, cache, harm)
     }
 
-    /// The same, and this one comes before all others.
+    /// The same, and this one arrives before all others.
     fn wait_behind(
         &self,
         head: Option<&str>,
@@ -120,7 +122,8 @@ impl Environment {
     }
 }
 
-/// So many looks, so many times the server has read from a socket, and so many connections that it
+/// The number of lookups, of reads from a socket, and of new connections, as the server counts
+/// them.
 /// was opened.
 fn asked(redis: &mut redis::Connection) -> [u64; 3] {
     let all: String = redis::cmd("INFO").arg("all").query(redis).unwrap();
@@ -152,11 +155,11 @@ fn callers_that_wait_for_a_connection_share_one_request() {
         let after = asked(&mut redis);
         [0, 1, 2].map(|what| after[what] - before[what])
     };
-    // Now and then one connection more is opened, to see where the address leads.
+    // Now and then one more connection is opened, to check where the address leads.
     let alone = (0..20).map(|_| once()).find(|[.., opened]| *opened == 0);
     let [looks, reads, _] = alone.expect("most of them are undisturbed");
     assert_eq!(looks, READERS as u64 + 1);
-    // One for who took the connection, one for all the others, and this one.
+    // One for the caller with the connection, one for all the others, and this one.
     assert_eq!(reads, 3);
 }
 
@@ -178,7 +181,7 @@ fn of_callers_that_share_a_request_the_one_that_misses_loads_and_the_others_hit(
     assert_eq!(find(&cache, "p-002").source(), Source::Hit);
 }
 
-/// Two caches on one pool, of which one asks how long its records live.
+/// Two caches on one pool. One of them also asks for the TTL of its records.
 #[test]
 fn callers_with_different_requests_share_a_round_trip() {
     let server = Server::start_on_port();
@@ -216,8 +219,9 @@ fn a_connection_that_is_cut_under_them_costs_nobody_an_answer() {
     }
 }
 
-/// A question for a lease isn't sent twice: one that is under way would set it again after an invalidation had ended it. Who
-/// doesn't know what became of its own goes without, and gives back what it may have.
+/// A request for a lease is not sent twice: an earlier one on its way would set it again after an
+/// invalidation. A caller without a reply goes on without Redis, and releases the lease that it may
+/// have.
 #[test]
 fn leases_whose_connection_is_cut_under_those_who_ask_are_given_back_and_not_asked_for_again() {
     for harm in [Harm::CutBefore, Harm::CutBeforeReply, Harm::CutInReply] {
@@ -269,7 +273,7 @@ fn a_reply_that_never_ends_fails_those_behind_it_in_time_and_does_not_open_the_b
             assert!(why.to_string().contains("no answer within 2s"), "{why}");
         }
     }
-    // Which takes five failures in a row, and they were one.
+    // The breaker needs five failures in a row, and this was one.
     assert!(degraded >= 4 && !cache.stats().breaker_open);
     environment.proxy.spare();
     assert_eq!(find(&cache, FIRST).source(), Source::Hit);
@@ -286,7 +290,7 @@ fn an_invalid_reply_fails_all_callers_that_share_it_and_no_others() {
     }
 }
 
-/// A slow network, which is never silent.
+/// A slow network that never times out.
 #[test]
 fn a_huge_record_of_one_holds_the_others_no_longer_than_their_time() {
     const HUGE: usize = 4 << 20;
@@ -297,7 +301,7 @@ fn a_huge_record_of_one_holds_the_others_no_longer_than_their_time() {
         .arg(&["test:huge", "id", &huge])
         .exec(&mut redis);
     set.unwrap();
-    // In all, eight seconds.
+    // Eight seconds in total.
     let dribble = Harm::Dribble(HUGE / 40, Duration::from_millis(200));
     let waited =
         environment.wait_behind(Some("huge"), &cache, Some((Which::With(b"huge"), dribble)));
@@ -312,7 +316,7 @@ fn a_huge_record_of_one_holds_the_others_no_longer_than_their_time() {
     assert!(!cache.stats().breaker_open);
 }
 
-/// A refusal is a whole reply: the next one is the next one's.
+/// A refusal is a complete reply. The next reply belongs to the next caller.
 #[test]
 fn a_refused_caller_shifts_no_other_callers_answer() {
     let server = Server::start_on_port();
@@ -357,7 +361,7 @@ fn callers_that_get_no_connection_in_time_are_degraded_together() {
     let mut redis = environment.server.connect();
     let [looks, ..] = asked(&mut redis);
     let waited = environment.wait_together(&cache, None);
-    // Nobody asks for those who have left.
+    // No request is sent for callers that have left.
     assert_eq!(asked(&mut redis)[0], looks + 1);
     for Waited { found, elapsed } in &waited {
         let why = found.degraded_cause().expect("it was taken for longer");

@@ -1,4 +1,4 @@
-//! Lookups that share connections, beside writers and where records are large.
+//! Lookups that share connections, besides writers and with large records.
 
 use std::{
     sync::{
@@ -29,7 +29,7 @@ fn cache(server: &Server) -> Cache {
     Cache::builder(redis).prefix("test:").build().unwrap()
 }
 
-/// A plain pool lets readers do two thirds of what the writers do.
+/// A plain pool lets readers do two thirds of the writers' work.
 #[test]
 fn writers_do_not_starve_readers_of_large_records() {
     const EACH: usize = 32;
@@ -62,7 +62,8 @@ fn writers_do_not_starve_readers_of_large_records() {
     assert!(10 * reads > writes, "{reads} reads, {writes} writes");
 }
 
-/// The server makes all replies of a pipeline before it sends the first, and counts them towards its memory.
+/// The server builds all replies of a pipeline before it sends the first, and counts them as its
+/// memory.
 #[test]
 fn many_readers_of_a_large_record_do_not_fill_the_server() {
     const READERS: usize = 128;

@@ -1,6 +1,6 @@
-//! Rows that the cache would store and the server refuses: it hangs up in the middle of a value
-//! that is longer than its `proto-max-bulk-len`. Nobody waits for that, and the rows beside them
-//! are cached.
+//! Rows that the cache would store and the server rejects: it closes the connection in the middle
+//! of a value longer than its `proto-max-bulk-len`. No caller waits because of that, and the other
+//! rows are cached.
 
 use std::{
     convert::Infallible,
@@ -16,7 +16,7 @@ use std::{
 use crate::support::{Server, load_loaf, until};
 use cache_aside::{Cache, CacheBuilder, Event, Lookup, Record, Redis, Source};
 
-/// Far more than any test takes: who waits for a lease to lapse fails.
+/// Far longer than any test takes: a test that waits until a lease lapses fails.
 const LEASE_TTL: Duration = Duration::from_secs(60);
 
 /// The smallest limit that a server can have.
@@ -28,7 +28,7 @@ fn server() -> Server {
 
 fn builder(server: &Server) -> CacheBuilder {
     let builder = server.builder().lease_ttl(LEASE_TTL);
-    // As long as a load under that lease may take.
+    // The longest load that the lease allows.
     builder.max_load_time(LEASE_TTL).tracking(true)
 }
 
@@ -47,7 +47,7 @@ fn load_large(_: &str) -> Result<Option<Record>, Infallible> {
     Ok(Some(row_of(3 * LIMIT)))
 }
 
-/// Large rows have an id that says so.
+/// The id of a large row says so.
 #[expect(clippy::unnecessary_wraps, reason = "a loader returns a result")]
 fn load_many(ids: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
     let row = |id: &&str| {
@@ -170,7 +170,7 @@ fn a_row_that_the_server_refuses_is_not_taken_for_a_lost_server() {
     assert_eq!(cache.stats().redis_errors, 2);
 }
 
-/// Each time it would cost the pool its connections.
+/// Otherwise each attempt would cost the pool its connections.
 #[test]
 fn what_the_server_refused_is_not_sent_again_at_once() {
     let args = ["--proto-max-bulk-len", "1mb"];

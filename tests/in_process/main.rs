@@ -1,4 +1,4 @@
-//! Tests without a server: the store in memory, custom stores, settings, and options of one lookup.
+//! Tests without a server: the store in memory, custom stores, settings, and lookup options.
 
 mod custom_store;
 mod memory;

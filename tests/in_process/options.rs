@@ -1,4 +1,4 @@
-//! What one lookup may want otherwise than its cache, and what a loader may say about what it returns.
+//! The options of one lookup, and what a loader may return besides the record.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,4 @@
-//! Settings that make no sense are refused before anything is sent, by name.
+//! Invalid settings are refused by name, before anything is sent.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use cache_aside::{Cache, CacheBuilder, Error, Record, Redis};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// The message with which `build` refuses the settings. Nobody listens at the address: were it asked, the
-/// error would be another one.
+/// The message with which `build` refuses the settings. No server listens at the address: a request
+/// would give another error.
 fn refusal(set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> String {
     let address = format!("redis://127.0.0.1:{}", free_port());
     let builder = Cache::builder(address).prefix("cache:");

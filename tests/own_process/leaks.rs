@@ -1,8 +1,8 @@
-//! Nothing leaks: after very many lookups, flights, leases, memory, threads and connections are back where
-//! they were.
+//! No leaks: after very many lookups the calls, leases, memory, threads and connections are back to
+//! where they were.
 //!
-//! The long form, a million distinct ids:
-//! `cargo test --release --test own_process -- --ignored --nocapture a_million`.
+//! The long form, a million distinct ids: `cargo test --release --test own_process -- --ignored
+//! --nocapture a_million`.
 
 use std::{
     convert::Infallible,
@@ -21,13 +21,13 @@ use cache_aside::{Cache, Error, Record, Redis};
 /// Connections at most.
 const POOL: u32 = 4;
 
-/// What a process holds: one test at a time, or each would see the others' threads.
+/// The resources of a process: one test at a time, or each would see the others' threads.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// What the operating system says this process holds.
+/// The resources of this process, according to the operating system.
 #[derive(Debug)]
 struct Held {
-    /// Of caches and pools. The test's own come and go.
+    /// Threads of caches and pools. The test's own come and go.
     threads: usize,
     files: usize,
     /// Resident, in KiB.
@@ -53,7 +53,7 @@ impl Held {
         }
     }
 
-    /// No thread more, no file but for connections that the pool had not opened yet.
+    /// No more threads and files, except for connections that the pool had not opened yet.
     fn is_within(&self, warm: &Held) {
         assert!(self.threads <= warm.threads, "{self:?}, was {warm:?}");
         assert!(
@@ -82,11 +82,11 @@ fn clients(server: &Server) -> usize {
         .arg("LIST")
         .query(&mut server.connect())
         .unwrap();
-    // But for the one that asks.
+    // Except the one that asks.
     list.lines().count() - 1
 }
 
-/// Runs `ask` for so many ids, on four threads.
+/// Runs `ask` for this many ids, on four threads.
 fn ask_for(ids: usize, ask: impl Fn(&str) + Sync) {
     let next = AtomicUsize::new(0);
     let began = Instant::now();
@@ -111,12 +111,12 @@ fn ask_for(ids: usize, ask: impl Fn(&str) + Sync) {
 fn distinct_ids_leave_nothing_behind(ids: usize) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let server = Server::start();
-    // Those of the test before may still be ending.
+    // Those of the previous test may still be ending.
     until(|| Held::now().threads == 0);
     let before_any = Held::now();
     let cache = cache(&server);
     let load = |_: &str| Ok::<_, Infallible>(Some(loaf()));
-    // A tenth first: pools, threads and allocators take what they need.
+    // First a tenth: pools, threads and allocators take what they need.
     ask_for(ids / 10, |id| drop(cache.get(id, load).unwrap()));
     let warm = Held::now();
     ask_for(ids, |id| {
@@ -126,7 +126,7 @@ fn distinct_ids_leave_nothing_behind(ids: usize) {
     let after = Held::now();
     println!("warm {warm:?}, after {ids} ids {after:?}");
     after.is_within(&warm);
-    // A leak of a flight an id, the smallest there could be, would be over 100 bytes each.
+    // A leak of one call for each id, the smallest possible, would be over 100 bytes each.
     let grown = after.memory.saturating_sub(warm.memory) * 1024;
     assert!(grown < 1 << 20 || grown < 20 * ids, "{grown} bytes more");
     assert_eq!(leases(&server), 0);

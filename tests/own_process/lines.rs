@@ -1,4 +1,4 @@
-//! What the crate says through `tracing`, in every thread of a test's process: a line each, its level first.
+//! The crate's `tracing` output in every thread of a test's process: one line each, level first.
 
 use std::{
     fmt::{self, Write},
@@ -37,7 +37,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-/// Keeps from now on what is said.
+/// Records the output from now on.
 pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -46,7 +46,7 @@ pub(crate) fn listen() {
     });
 }
 
-/// What has been said that holds this.
+/// The recorded lines that contain this.
 pub(crate) fn with(what: &str) -> Vec<String> {
     let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     let said = lines.iter().filter(|line| line.contains(what));

@@ -1,4 +1,4 @@
-//! What is said through the `log` facade.
+//! The crate's output through the `log` facade.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -1,5 +1,5 @@
-//! Nothing that leaves the crate shows a password or what a record contains: no error, with its sources, no log, no
-//! event. Servers repeat the arguments of a command that they don't know.
+//! No output of the crate contains a password or the contents of a record: no error or source, no
+//! log, no event. Servers repeat the arguments of a command that they do not know.
 
 use std::{
     convert::Infallible,
@@ -15,7 +15,7 @@ const PASSWORD: &str = "a-password-to-be-kept";
 const CONTENT: &str = "a-content-to-be-kept";
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// What has left the crate, with where it was seen.
+/// All output of the crate, with its place.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<(String, String)>>>);
 
@@ -55,7 +55,7 @@ impl Seen {
     }
 }
 
-/// What is said through `tracing`, spans and fields too.
+/// The output through `tracing`, with spans and fields.
 #[cfg(feature = "tracing")]
 mod logged {
     use std::{
@@ -112,7 +112,7 @@ mod logged {
     }
 }
 
-/// What is said through `log`.
+/// The output through `log`.
 #[cfg(not(feature = "tracing"))]
 mod logged {
     use std::sync::{Mutex, Once, PoisonError};
@@ -159,7 +159,7 @@ fn without(commands: &[&str]) -> Server {
     Server::start_on_port_with(&args)
 }
 
-/// The address of a server, by each protocol.
+/// The address of a server, for each protocol.
 fn urls(scheme: &str, server: &Server, path: &str) -> [String; 2] {
     let url = format!("{scheme}://:{PASSWORD}@127.0.0.1:{}{path}", server.port());
     [url.clone(), format!("{url}?protocol=resp3")]
@@ -169,7 +169,7 @@ fn record() -> Record {
     Record::from([("version", "1"), ("content", CONTENT)])
 }
 
-/// Puts a record there, past the cache. `HMSET` is another command than `HSET`.
+/// Writes a record past the cache. `HMSET` is another command than `HSET`.
 fn put(server: &Server, key: &str) {
     let url = format!("redis://:{PASSWORD}@127.0.0.1:{}", server.port());
     let mut direct = redis::Client::open(url).unwrap().get_connection().unwrap();
@@ -182,7 +182,7 @@ fn put(server: &Server, key: &str) {
     put.exec(&mut direct).unwrap();
 }
 
-/// Makes every call of a cache, and keeps all that comes of it but records.
+/// Makes every call of a cache, and keeps all output except records.
 fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
     let Some(redis) = seen.outcome("build", redis.build()) else {
         return;
@@ -242,7 +242,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
 }
 
 fn hasty(url: &str) -> RedisBuilder {
-    // Never open, so that each call is sent.
+    // Never opens, so that each call is sent.
     let builder = Redis::builder(url).breaker_threshold(10_000);
     builder.connect_timeout(MS(500)).checkout_timeout(MS(500))
 }
@@ -272,8 +272,9 @@ fn a_server_that_lacks_a_command_repeats_its_arguments_and_nobody_sees_them() {
             }
         }
         seen.assert_nothing_is_shown();
-        // What the server said did come through, up to its arguments. A pooled connection says nothing of its own where
-        // it can't log in; the scripts are told of in other words; and some of these are never sent.
+        // The server's message did come through, except for its arguments. A pooled connection that
+        // cannot log in reports nothing itself. For the scripts the words differ, and some of these
+        // commands are never sent.
         let is_told = ["HSET", "EVALSHA", "HGETALL", "WATCH", "MULTI", "SCAN"];
         let named = |(_, text): &(String, String)| {
             let text = text.to_lowercase();

@@ -1,5 +1,5 @@
-//! Servers that are older than they should be, have had commands taken away, or are something else than their address
-//! says: each is found out by `build`, which refuses it or says once what falls away.
+//! Servers that are too old, lack some commands, or are of another kind than their address says.
+//! `build` detects each. It refuses the server or logs once what does not work.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::lines;
 use crate::support::{Server, acl, free_port, load_loaf, until};
 use cache_aside::{Cache, Redis, Source};
 
-/// A server that has had this command taken away.
+/// A server without this command.
 fn without(command: &str) -> Server {
     Server::start_with(&["--rename-command", command, ""])
 }
@@ -22,13 +22,13 @@ fn refusal(url: impl Into<String>) -> String {
     Redis::builder(url).build().unwrap_err().to_string()
 }
 
-/// The address as it stands in messages.
+/// The address as messages show it.
 fn name(server: &Server) -> String {
     let url = server.admin_url();
     url.split_once("://").unwrap().1.to_owned()
 }
 
-/// All that a cache without tracking is for.
+/// Everything that a cache without tracking can do.
 fn works(server: &Server) {
     let cache = server.cache();
     let source = || cache.get("p-001", load_loaf).unwrap().source();
@@ -84,7 +84,7 @@ fn one_without_scripts_is_refused_and_the_command_named() {
             name(&server)
         );
         assert!(refusal.starts_with(&expected), "{refusal}");
-        // Nobody looks.
+        // Without the check at the start.
         let redis = Redis::builder(server.url()).lazy();
         let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
         let found = cache.get("p-001", load_loaf).unwrap();
@@ -191,7 +191,7 @@ fn a_node_of_a_cluster_is_refused_and_the_right_address_named() {
     );
 }
 
-/// A Sentinel that watches nobody.
+/// A Sentinel that watches no master.
 struct Sentinel {
     child: Child,
     folder: PathBuf,
@@ -203,7 +203,7 @@ impl Sentinel {
         let port = free_port();
         let folder = std::env::temp_dir().join(format!("cache-aside-sentinel-{port}"));
         fs::create_dir_all(&folder).unwrap();
-        // It writes into its settings.
+        // It writes to its configuration file.
         let settings = folder.join("sentinel.conf");
         fs::write(&settings, format!("port {port}\nbind 127.0.0.1\n")).unwrap();
         let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());

@@ -18,8 +18,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// What a subscriber is told, a line each: a span when it closes, with its fields; an event with the spans
-/// around it.
+/// The output for a subscriber, a line each: a span with its fields when it closes; an event with
+/// its spans.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
@@ -63,11 +63,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Told {
     }
 }
 
-/// What this work tells a subscriber.
+/// The output of this work for a subscriber.
 fn told(work: impl FnOnce()) -> Vec<String> {
     let told = Told::default();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(told.clone()), work);
-    // Not taken apart: a thread that meets a callsite for the first time holds every subscriber for a moment.
+    // Locked, not unwrapped: a thread that meets a callsite for the first time holds every
+    // subscriber for a moment.
     let mut told = told.0.lock().unwrap();
     mem::take(&mut told)
 }
@@ -142,7 +143,7 @@ fn what_would_be_logged_is_an_event_and_a_lookup_says_why_it_is_degraded() {
     assert!(span.ends_with("source=\"degraded\" found=true"), "{span}");
 }
 
-/// A subscriber that wants no spans of ours, and a caller that has one of the same fields.
+/// A subscriber that wants none of our spans, and a caller whose span has the same fields.
 #[test]
 fn the_fields_of_the_callers_own_span_stay_as_they_are() {
     own_process!();

@@ -222,7 +222,7 @@ impl Check for NotToBeCached<'_> {
             assert_same(&found, &bad);
         }
         assert!(!is_held(self.0, prefix, "r"));
-        // It was not to be cached, so that it cannot be is no news.
+        // It was not to be cached, so there is nothing to report.
         assert_eq!(cache.stats().unstorable_records, 0);
     }
 }
@@ -337,8 +337,8 @@ struct Early<'a>(&'a Server);
 
 impl Check for Early<'_> {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, _: Option<&str>) {
-        // By the setting a load takes longer than the record lives, so that nine of ten lookups
-        // load it early.
+        // By the setting a load takes longer than the record lives, so nine of ten lookups load it
+        // early.
         let builder = builder(self.0, prefix).ttl(Duration::from_secs(2));
         let cache: Cache<R> = builder.early_refresh(1_000.0).build().unwrap();
         let slow = |_: &str| {
@@ -366,7 +366,7 @@ struct Told<'a>(&'a Server);
 impl Check for Told<'_> {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, field: Option<&str>) {
         lines::listen();
-        // The other tests of this process are heard as well.
+        // Events of other tests in this process arrive as well.
         let prefix = &*format!("told:{prefix}");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&heard);
@@ -475,7 +475,7 @@ fn all_who_wait_for_a_load_get_the_row_that_cannot_be_cached() {
                 panic!()
             })
         });
-        // All have asked, and are told that the lease is taken.
+        // All have asked, and know that the lease is taken.
         until(|| cache.stats().misses == FOLLOWERS as u64 + 2);
         thread::sleep(Duration::from_millis(300));
         go_on.wait();

@@ -148,7 +148,7 @@ fn what_is_not_its_json_is_a_miss_and_is_replaced() {
     assert_eq!(cache.stats().unreadable, 1);
 }
 
-/// What comes back from Redis, or why it wasn't stored.
+/// The record that comes back from Redis, or why it was not stored.
 fn round_trip<T>(value: &T) -> Result<T, String>
 where
     T: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Debug,
@@ -180,7 +180,7 @@ where
 fn numbers_come_back_to_the_last_bit() {
     comes_back((u64::MAX, i64::MIN, u128::MAX, i128::MIN));
     comes_back(json!([u64::MAX, i64::MIN, 1.0, 0.1]));
-    // Read quickly and nearly, as JSON often is, this one comes back with another last bit.
+    // A fast, approximate parser, as JSON often gets, returns another last bit for this one.
     let hard = 0.009_271_428_571_428_571;
     for float in [hard, f64::MAX, f64::MIN_POSITIVE, 5e-324, -0.0] {
         let back = round_trip(&vec![Some(float)]).unwrap()[0].unwrap();
@@ -248,7 +248,7 @@ fn keys_that_are_no_text_are_refused_by_their_place() {
     refused(&pairs, "key must be a string (at `[…][0]`)");
 }
 
-/// `Pair` and `Struct` lie in a list or an object of their own within that of their name.
+/// `Pair` and `Struct` are in a nested list or object below their name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Deep {
     End,

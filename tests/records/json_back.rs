@@ -1,5 +1,4 @@
-//! JSON that its type reads back as something else is not stored, and what is only in another order
-//! is not.
+//! JSON that its type decodes as something else is not stored. JSON that only has another order is.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -85,7 +84,7 @@ fn a_text_that_comes_back_as_another_is_refused() {
     stored([Renamed::A, Renamed::Other]).unwrap();
 }
 
-/// A map that is written from pairs.
+/// A map that is serialized from pairs.
 struct Pairs(HashMap<String, u128>, Option<u128>);
 
 impl Serialize for Pairs {
@@ -110,7 +109,7 @@ fn a_key_that_comes_twice_is_refused() {
     stored(map(None)).unwrap();
 }
 
-/// Beyond what a float tells apart.
+/// Larger than a float can distinguish.
 #[derive(Serialize)]
 struct Long(HashSet<u8>, u128);
 

@@ -1,4 +1,4 @@
-//! What a record may hold: what is stored comes back as it was, and the rest is refused.
+//! What a record may contain: it comes back unchanged, or it is rejected.
 
 #[cfg(feature = "json")]
 mod json;

@@ -1,4 +1,4 @@
-//! What Redis would not take is refused before it is sent.
+//! Values that Redis would not accept are rejected before they are sent.
 
 use crate::support::{Server, load_loaf};
 use cache_aside::Error;
@@ -43,7 +43,7 @@ fn ids_that_name_nothing_are_refused_and_nothing_is_sent() {
 fn a_value_longer_than_redis_takes_is_refused_before_it_is_sent() {
     let server = Server::start();
     let cache = server.cache();
-    // Zeroes that no memory stands behind.
+    // Zeroes without physical memory behind them.
     let value = vec![0; (512 << 20) + 1];
     let refused = cache.update_field("p-001", "photo", &value).unwrap_err();
     assert_eq!(

@@ -1,8 +1,8 @@
-//! Records that a flat hash can't hold: for each the cache names the field and the reason, and
+//! Records that a flat hash cannot hold: for each the cache names the field and the reason, and
 //! writes nothing.
 //!
-//! What would come back changed is one of them: nobody would notice it. That such a record is
-//! returned all the same is the subject of `unstorable_rows.rs`.
+//! A record that would come back changed is one of them, because the change would stay unnoticed.
+//! `unstorable_rows.rs` tests that such a record is returned all the same.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -208,7 +208,7 @@ fn a_flattened_part_that_would_change_is_refused() {
         "a",
         CHANGED,
     );
-    // Serde itself passes over what it can't read here, and takes the whole for `None`.
+    // Serde itself skips what it cannot decode here, and takes the whole for `None`.
     refused(
         flattened(Some(BTreeMap::from([("a".to_owned(), 1)]))),
         "a",

@@ -1,4 +1,4 @@
-//! What may stand in an address: a user, a database, a protocol.
+//! What an address may contain: a user, a database, a protocol.
 
 use std::{convert::Infallible, thread, time::Duration};
 
@@ -6,7 +6,7 @@ use crate::support::{Server, acl, load_loaf, until};
 use cache_aside::{Cache, Record, Source};
 use redis::{Commands, cmd};
 
-/// The address of this server on this port for a user of its own, with a password that an address can't hold as it is.
+/// The address of this server on this port, for a user whose password needs escaping in a URL.
 fn url_of_somebody(server: &Server, end: &str) -> String {
     let mut rules = acl::words(&["test:"]);
     rules.extend(["on", ">p@ss/word", "+select"].map(str::to_owned));
@@ -30,7 +30,7 @@ fn a_user_reads_and_writes_another_database_and_hears_of_its_changes() {
         until(|| near.stats().tracking_live);
         for price in ["1", "2", "3"] {
             let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("price", price)])));
-            // What was near before may still be, until the push has come.
+            // A near record may stay until the push has arrived.
             until(|| {
                 let found = near.get("p", load).unwrap();
                 let is_new = found.record().unwrap().get("price") == Some(price);
@@ -46,7 +46,7 @@ fn a_user_reads_and_writes_another_database_and_hears_of_its_changes() {
     }
 }
 
-/// Redis pushes the names of keys, whatever database they are in: what is near goes once too often.
+/// Redis pushes the names of keys of any database, so a near record may be evicted without need.
 #[test]
 fn a_change_in_another_database_is_heard_and_does_no_harm() {
     let server = Server::start_on_port();

@@ -1,4 +1,4 @@
-//! Processes that are killed while they load or write. They are this very program, started again.
+//! Processes that are killed while they load or write. They are this program, started again.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use cache_aside::{Cache, Record, Source};
 
 const LEASE: Duration = Duration::from_millis(400);
 
-/// What a child is told in its environment.
+/// The environment variable of a child.
 const SERVER: &str = "CACHE_ASIDE_CRASH_SERVER";
 
 fn version(number: u32) -> Record {
@@ -34,7 +34,7 @@ fn cache(url: &str) -> Cache {
     builder.lease_ttl(LEASE).build().unwrap()
 }
 
-/// Runs one of the roles below in a process of its own, until it says that it has come so far.
+/// Runs one of the roles below in its own process, until it reports its progress.
 fn start(role: &str, server: &Server) -> Child {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture"])
@@ -57,7 +57,7 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// For ever, as far as a child that will be killed is concerned; bounded, should its parent die first.
+/// For ever, for a child that will be killed; bounded, in case its parent dies first.
 fn stay() {
     println!("has come so far");
     thread::sleep(Duration::from_secs(20));
@@ -79,7 +79,7 @@ fn leads_and_is_killed() {
 #[ignore = "a role in the other tests"]
 fn commits_and_is_killed() {
     let Ok(url) = env::var(SERVER) else { return };
-    // The commit is the parent's business: it happens when this says so.
+    // The parent does the commit, when this reports.
     let _ = cache(&url).write("p-001", || {
         stay();
         Ok::<_, Infallible>(())
@@ -90,7 +90,7 @@ fn commits_and_is_killed() {
 fn waiters_of_a_leader_that_is_killed_are_served_by_one_load_when_its_lease_lapses() {
     let server = Server::start();
     let loads = AtomicU32::new(0);
-    // Two more processes, as far as Redis can tell.
+    // Two more processes, for Redis.
     let caches = [cache(&server.url()), cache(&server.url())];
     let leader = start("leads_and_is_killed", &server);
     let mut waits: Vec<Duration> = thread::scope(|scope| {
@@ -108,7 +108,7 @@ fn waiters_of_a_leader_that_is_killed_are_served_by_one_load_when_its_lease_laps
             })
             .collect();
         until(|| caches.iter().map(|cache| cache.stats().misses).sum::<u64>() == 8);
-        // Longer than a lease lasts without being renewed: the leader lives, so they wait.
+        // Longer than a lease without renewal: the leader lives, so they wait.
         thread::sleep(2 * LEASE);
         assert_eq!(loads.load(SeqCst), 0);
         kill(leader);
@@ -133,7 +133,7 @@ fn after_a_writer_was_killed_between_commit_and_invalidation_no_reader_is_stale(
     // Before the commit, under the guard.
     let found = cache.get("p-001", load(1)).unwrap();
     assert_eq!(found.source(), Source::Loaded);
-    // From here on the primary holds 2, and nobody will ever invalidate.
+    // From here on the primary holds 2, and no process will invalidate.
     kill(writer);
     let killed = Instant::now();
     let mut loads = 0;
@@ -175,8 +175,8 @@ fn a_writer_that_was_killed_stays_guarded_though_another_writer_begins_and_ends(
     server.assert_every_key_expires();
 }
 
-/// Found by the model: the guard of a writer that lives kept the nonce under which a load from before the dead
-/// writer's commit was still to be found.
+/// Found by the model: the guard of a live writer kept the nonce of a load from before the dead
+/// writer's commit.
 #[test]
 fn a_load_from_before_the_commit_of_a_writer_that_died_is_not_shared_though_another_writer_lives() {
     let server = Server::start();

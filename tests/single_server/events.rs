@@ -1,4 +1,4 @@
-//! What an observer hears.
+//! The events that an observer receives.
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use std::{
 use crate::support::{Server, load_loaf, load_nothing, until};
 use cache_aside::{Cache, Event, Memory, Record, Redis};
 
-/// What was heard, in words.
+/// The received events, as text.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<String>>>);
 
@@ -50,7 +50,7 @@ impl Heard {
         move |cache, event| heard.note(cache, event)
     }
 
-    /// What was heard since this was asked last.
+    /// The events since the last call.
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
@@ -141,7 +141,7 @@ fn who_shares_a_load_is_heard() {
             .unwrap();
     });
     let all = heard.take();
-    // Had it been slow to ask for the lease, it found the record.
+    // If it was slow to ask for the lease, it found the record.
     assert!(all.contains(&"a shared".to_owned()), "{all:?}");
     assert!(
         all.contains(&"a answered: waited, true".to_owned()),

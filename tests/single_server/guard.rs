@@ -1,4 +1,4 @@
-//! A write's guard as it lies in Redis, and on a server that is full or away.
+//! The guard of a write as it is in Redis, and on a server that is full or down.
 
 use std::{cell::Cell, convert::Infallible, time::Duration};
 
@@ -52,12 +52,12 @@ fn a_guard_has_a_ttl_and_so_has_each_of_its_writers() {
                     Ok::<_, Infallible>(())
                 })
                 .unwrap();
-            // The one that is left lapses as if the other had never been.
+            // The remaining one lapses as if the other had never existed.
             assert!((1..=300).contains(&left()), "{}", left());
             Ok::<_, Infallible>(())
         })
         .unwrap();
-    // And a short one doesn't cut a long one short.
+    // A short one does not shorten a long one.
     let nested = cache.write("p-001", || brief.write("p-001", || Ok::<_, i64>(left())));
     let left = nested.unwrap().into_value().into_value();
     assert!((301..=2000).contains(&left), "{left}");

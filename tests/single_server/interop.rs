@@ -1,4 +1,4 @@
-//! Other programs on the same keys: what they write is a hit for us, what we write is a plain hash for them.
+//! Other programs on the same keys: their records are hits for us, ours are plain hashes for them.
 
 use std::{thread, time::Duration};
 
@@ -12,7 +12,7 @@ fn run<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
         .unwrap()
 }
 
-/// A field that no string can hold.
+/// A field that is not valid UTF-8.
 fn write_no_text(server: &Server) {
     redis::cmd("HSET")
         .arg("test:p-001")
@@ -170,7 +170,7 @@ fn resp3_does_as_well() {
     assert!(cache.invalidate("p-001").unwrap());
 }
 
-/// Servers of a cluster refuse a script whose keys lie in two slots; one that owns all slots does it, too.
+/// A cluster rejects a script whose keys are in two slots, even a node that owns all slots.
 #[test]
 fn a_record_and_its_lease_lie_in_one_slot() {
     let server = Server::start_on_port_with(&["--cluster-enabled", "yes"]);
@@ -179,7 +179,7 @@ fn a_record_and_its_lease_lie_in_one_slot() {
     let slots: Vec<_> = slots.iter().map(String::as_str).collect();
     let _: () = run(&server, &[&["CLUSTER", "ADDSLOTS"], &*slots].concat());
     until(|| run::<String>(&server, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
-    // Not asked what it is: the one node has all slots.
+    // Without the check of the server's kind: the one node has all slots.
     let redis = Redis::builder(server.url()).lazy();
     let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
     for id in [
@@ -214,7 +214,7 @@ fn a_lookup_that_finds_nothing_leaves_no_key() {
     assert_eq!(run::<Vec<String>>(&server, &["KEYS", "*"]), [""; 0]);
 }
 
-/// A cache that remembers what is not there, and that this is so of `p-001`.
+/// A cache that keeps missing records, with `p-001` missing.
 fn remembers_nothing(server: &Server) -> Cache {
     let brief = Duration::from_secs(5);
     let cache: Cache = server.builder().negative_ttl(brief).build().unwrap();

@@ -1,5 +1,5 @@
-//! A process that is stopped and goes on: by a shell, a debugger, or a lid that was closed. On Linux that interrupts whoever
-//! waits for a reply.
+//! A process that is stopped and continued: by a shell, a debugger, or a closed lid. On Linux that
+//! interrupts a thread that waits for a reply.
 
 use std::{
     env,
@@ -12,10 +12,10 @@ use std::{
 use crate::support::{Server, load_loaf};
 use cache_aside::{Cache, Redis, Source};
 
-/// What the child is told in its environment.
+/// The environment variable of the child.
 const SERVER: &str = "CACHE_ASIDE_INTERRUPTED_SERVER";
 
-/// A role, not a test: reads until it is told to end, and says what became of that.
+/// A role, not a test: reads until it is told to end, and prints the results.
 #[test]
 #[ignore = "a role in the other test"]
 fn reads() {
@@ -48,7 +48,7 @@ fn a_process_that_is_stopped_and_goes_on_hits_as_before() {
     assert!(lines.any(|line| line.unwrap().ends_with("reads")));
     let pid = child.id().to_string();
     for _ in 0..20 {
-        // Stopped while it waits, and then not again before it has had time for another connection.
+        // Stopped while it waits, and then not again before it had time for another connection.
         for (signal, pause) in [("-STOP", 2), ("-CONT", 50)] {
             let sent = Command::new("kill").args([signal, &pid]).status();
             assert!(sent.unwrap().success());

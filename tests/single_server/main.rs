@@ -1,4 +1,4 @@
-//! The cache on one Redis server: what it sends, what it stores, and what it may be denied.
+//! The cache on one Redis server: its requests, its keys, and the permissions that it needs.
 
 mod acl;
 mod addresses;

@@ -1,4 +1,4 @@
-//! Waiters of other processes are woken by what Redis pushes, and ask it nothing meanwhile.
+//! Waiters of other processes are notified by pushes of Redis, and do not poll meanwhile.
 //!
 //! A cache on a pool of its own stands for a process: it shares neither loads nor connections.
 
@@ -20,7 +20,7 @@ use cache_aside::{Cache, CacheBuilder, Memory, Record, Redis, Source};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// Longer than any test waits: whoever polls once more is found out.
+/// Longer than any test waits: a waiter that polls once more is detected.
 const NEVER: Duration = Duration::from_secs(9);
 
 fn settings(cache: CacheBuilder) -> CacheBuilder {
@@ -103,8 +103,8 @@ fn waiters_of_other_processes_answer_when_the_record_is_there_and_ask_nothing_me
             assert_eq!(source, Source::Waited);
             assert!(late < MS(1000), "{late:?}");
         }
-        // The leader's acquire and fill; of each waiter one question, one for that acquire, and one, or two, for the fill,
-        // which ends a lease and sets a record.
+        // The leader's acquire and fill. Each waiter sends one request, one for that acquire, and
+        // one or two for the fill, which ends a lease and sets a record.
         let asked = scripts_called(&server) - before;
         assert!(asked <= 2 + 4 * waiters.len() as u64, "{asked} questions");
     }
@@ -145,7 +145,7 @@ fn an_invalidation_in_mid_load_wakes_them() {
         thread::sleep(MS(50));
         let began = Instant::now();
         server.cache().invalidate("k").unwrap();
-        // The first load is under way still.
+        // The first load is still in progress.
         assert_eq!(waiting.join().unwrap(), Source::Loaded);
         assert!(began.elapsed() < MS(1000));
         let_go.send(()).unwrap();
@@ -174,14 +174,14 @@ fn a_holder_that_died_frees_them_when_its_lease_lapses() {
     );
 }
 
-/// What the listener would have heard meanwhile, nobody tells: so they ask.
+/// The listener's messages would be missed meanwhile, so they poll.
 #[test]
 fn where_the_listener_is_lost_they_poll() {
     let server = Server::start();
     let polls = |cache: CacheBuilder| cache.prefix("test:").lease_ttl(NEVER).poll(MS(10));
     let redis = || Redis::builder(server.url()).build().unwrap();
     let leader: Cache = polls(Cache::builder(redis())).build().unwrap();
-    // The loss itself tells, not the end of the bound.
+    // The loss itself notifies, not the end of the bound.
     let waiter: Cache = polls(Cache::builder(redis()))
         .near_staleness(MS(60_000))
         .tracking(true)
@@ -205,10 +205,10 @@ fn where_the_listener_is_lost_they_poll() {
         let asked = scripts_called(&server);
         thread::sleep(MS(200));
         assert_eq!(scripts_called(&server), asked, "it waits to be woken");
-        // Nobody may listen any more.
+        // No connection may track any more.
         server.expect_denials();
         let (mut admin, user) = (server.connect(), acl::user());
-        // Redis 6 takes away commands only whole, and this user may be the one who looks.
+        // Redis 6 can only forbid whole commands, and this user may be the one that looks.
         let deny = ["SETUSER", user, "-client", "+client|list", "+client|kill"];
         redis::cmd("ACL").arg(&deny).exec(&mut admin).unwrap();
         let id = listeners::of(&mut admin)[0];
@@ -220,7 +220,7 @@ fn where_the_listener_is_lost_they_poll() {
     });
 }
 
-/// A load of `id` that is under way until the returned sender is used.
+/// A load of `id` that is in progress until the returned sender is used.
 fn held_load<'scope, 'env>(
     scope: &'scope thread::Scope<'scope, 'env>,
     cache: &'env Cache,
@@ -238,7 +238,7 @@ fn held_load<'scope, 'env>(
     let_go
 }
 
-/// Its loader gets what nobody loads.
+/// Its loader gets the ids that no other caller loads.
 fn get_many(cache: &Cache, ids: [&str; 3]) -> Vec<Source> {
     let load = |missing: &[&str]| {
         assert_eq!(missing, ["own"]);
@@ -269,7 +269,7 @@ fn a_batch_is_woken_by_each_lease_that_it_waits_for_and_asks_nothing_meanwhile()
         let sources = waiting.join().unwrap();
         assert_eq!(sources, [Source::Waited, Source::Loaded, Source::Waited]);
         assert!(began.elapsed() < MS(2000), "{:?}", began.elapsed());
-        // Of each load its fill; of the batch a request or two for each of these.
+        // Each load sends its fill; for each of these the batch sends a request or two.
         let asked = scripts_called(&server) - asked;
         assert!(asked <= 2 + 4, "{asked} requests");
     });

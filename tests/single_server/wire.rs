@@ -1,4 +1,4 @@
-//! What goes over the wire, as `MONITOR` shows it.
+//! The commands on the wire, as `MONITOR` shows them.
 
 use std::{
     convert::Infallible,
@@ -9,15 +9,15 @@ use std::{
 use crate::support::{Server, load_loaf};
 use cache_aside::{Cache, Record, Redis};
 
-/// Every command that clients sent while `work` ran, in lower case, without what opens a connection
-/// and what scripts ran.
+/// Every command that clients sent while `work` ran, in lower case, without those that open a
+/// connection or run in scripts.
 fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
     let mut seen = all_commands(server, work);
     seen.retain(|command| !["hello", "info"].contains(&&**command));
     seen
 }
 
-/// The same, with the greetings of new connections. One is opened each second while a pool is in
+/// The same, with the commands that open connections. One is opened each second while a pool is in
 /// use.
 fn all_commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
     let mut monitor = server.connect();
@@ -151,14 +151,15 @@ fn nothing_is_sent_to_test_a_connection() {
         }
     });
     assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
-    // `build` tells the scripts, and whether they can be called.
+    // `build` loads the scripts, and checks that they can be called.
     let build = [&["script"; 12][..], &["evalsha"]].concat();
     let one_load = ["hgetall", "evalsha", "evalsha"];
     let expected = [&build[..], &one_load, &["hgetall"; 4]].concat();
     assert_eq!(seen, expected);
 }
 
-/// Who is there, in one round trip. No user, no password and no database: nothing else is sent.
+/// HELLO and INFO, in one round trip. Without a user, a password or a database nothing else is
+/// sent.
 #[test]
 fn only_a_new_connection_sends_hello_and_info() {
     let server = Server::start();
@@ -179,7 +180,8 @@ fn only_a_new_connection_sends_hello_and_info() {
         }
         connections = opened() - before - 1;
     });
-    // Ours to ask how many there are; what opens after the second of them may be seen or not.
+    // The first two are this test's own. A connection opened after the second of them may be
+    // counted or not.
     let greetings = seen
         .windows(2)
         .filter(|two| *two == ["hello", "info"])
@@ -227,7 +229,7 @@ fn a_closure_that_panics_in_an_update_leaves_no_watched_connection_behind() {
         cache.update("p-001", |_| panic!("the closure's own"))
     }));
     assert!(panicked.is_err());
-    // On a connection that still watched, this would be the transaction that fails.
+    // On a connection that still watched, this transaction would fail.
     let bump = |record: &Record| {
         let mut record = record.clone();
         record.set("stock", "1");

@@ -144,8 +144,8 @@ impl Server {
     }
 }
 
-/// What the server has denied to caches though the rule is all they need. What one that is gone or silent had
-/// denied, nobody can tell.
+/// What the server has denied to caches although the rule should be enough. A server that is gone
+/// or silent returns nothing.
 pub(super) fn denied(server: &Server) -> Vec<Denial> {
     if !is_on() || server.may_deny.load(Ordering::Relaxed) {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! More than one plain server: clusters, sentinels, and connections by TLS.
+//! More than one plain server: clusters, sentinels, and TLS connections.
 
 #[cfg(feature = "cluster")]
 mod cluster;

@@ -1,4 +1,4 @@
-//! Connections by TLS, to a real server with a certificate that the test has made.
+//! TLS connections, to a real server with a certificate made by the test.
 
 use std::{
     collections::HashMap,
@@ -32,7 +32,7 @@ fn refusal(builder: RedisBuilder) -> String {
     builder.build().unwrap_err().to_string()
 }
 
-/// What `build` says of a server that can't be used.
+/// The error of `build` for a server that cannot be used.
 fn failure(builder: RedisBuilder) -> String {
     let error = builder.build().unwrap_err();
     assert!(matches!(error, Error::Redis { .. }), "{error}");
@@ -62,7 +62,7 @@ fn every_call_works() {
     secure.server.assert_every_key_expires();
 }
 
-/// Its nodes tell of their TLS ports to whoever asks by TLS.
+/// Its nodes announce their TLS ports to clients that ask through TLS.
 #[cfg(feature = "cluster")]
 #[test]
 fn a_cluster_is_spoken_to_by_tls() {
@@ -80,7 +80,7 @@ fn a_cluster_is_spoken_to_by_tls() {
     };
     let cache = Cache::builder(redis()).prefix("test:").near_cache(10);
     let cache: Cache = cache.build().unwrap();
-    // It takes its time until it thinks that it is a cluster.
+    // It takes a while until it reports a working cluster.
     until(|| cache.get("p", load_loaf).unwrap().source() == Source::Near);
     assert!(cache.invalidate("p").unwrap());
     assert_eq!(cache.get("p", load_loaf).unwrap().source(), Source::Loaded);
@@ -90,7 +90,7 @@ fn a_cluster_is_spoken_to_by_tls() {
     assert!(failure.contains("`tls_root_certificate`"), "{failure}");
 }
 
-/// Nodes name each other by their addresses, for which certificates are rarely made, unless they are told to do otherwise.
+/// Nodes announce IP addresses by default, for which certificates are rarely made.
 #[cfg(feature = "cluster")]
 #[test]
 fn nodes_of_a_cluster_are_spoken_to_by_the_names_that_they_announce() {
@@ -181,7 +181,7 @@ fn what_changes_is_pushed() {
         let load = |_: &str| Ok::<_, Infallible>(Some(record(&value)));
         until(|| near.get("p", load).unwrap().source() == Source::Near);
         assert_eq!(self::value(&near.get("p", load).unwrap()), value);
-        // Longer than a listener waits for something to read, now and then.
+        // Now and then, longer than a listener waits for data.
         if round % 10 == 0 {
             thread::sleep(MS(600));
         }
@@ -254,7 +254,7 @@ fn a_server_that_falls_silent_is_waited_for_no_longer_than_without_tls() {
     secure.server.thaw();
 }
 
-/// A large one is sent in pieces, and rustls tells of one that timed out at the next.
+/// A large write is sent in pieces. rustls reports a timeout at the next piece.
 #[test]
 fn a_large_write_to_a_server_that_falls_silent_takes_a_few_timeouts() {
     let secure = Secure::start();

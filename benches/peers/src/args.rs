@@ -1,10 +1,10 @@
-//! What can be asked for on the command line.
+//! The command line.
 
 use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Measures what a user would pick instead of cache-aside beside it, and writes a page and pictures.
+/// Measures alternatives to cache-aside beside it, and writes a page and pictures.
 ///
 /// It starts a private redis-server on a loopback port, and takes some ten minutes.
 #[derive(Debug, Parser)]

@@ -1,6 +1,7 @@
-//! What a user would pick instead of this crate, measured beside it: in one run, on one private server, in turns.
+//! Alternatives to this crate, measured beside it: in one run, on one private server, in turn.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml` writes `benches/peers.md` and the pictures beside it.
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml` writes `benches/peers.md` and its
+//! pictures.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The order of the measurements, and who takes part in which.
+//! The order of the measurements, and the peers in each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -92,7 +92,8 @@ impl Measurement<'_> {
     }
 
     fn many_threads(&self) -> ManyThreads {
-        // A hit of the helper is one of r2d2, the locker makes many threads wait, and the others don't ask Redis.
+        // A hit of the helper equals one of r2d2, the locker makes many threads wait, and the
+        // others do not ask Redis.
         let makers = all_but(&[HELPER, LOCKER, QUICK, MOKA]);
         let (few, many) = (plan::few(), plan::many());
         let turns = makers.len() * self.plan.thread_rounds;
@@ -118,7 +119,7 @@ impl Measurement<'_> {
             url: self.url,
             connections: plan::CONNECTIONS,
             threads: 1,
-            // Room for more than there are: what a map throws out before it is full is its own affair.
+            // Room for more records than there are, so that no map evicts any.
             near: 2 * self.ids.len(),
         }
     }

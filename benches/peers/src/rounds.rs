@@ -1,7 +1,6 @@
-//! Rounds in which everyone has a turn.
+//! Rounds in which each peer has a turn.
 //!
-//! A noisy machine shifts everything that it runs in one second and nothing that it ran in the second before. So all
-//! take short turns, and not always in the same order.
+//! The noise of a machine changes from second to second. So all take short turns, in varying order.
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 

@@ -1,4 +1,4 @@
-//! What the demo answers.
+//! The answers of the demo.
 
 use std::{thread, time::Duration};
 
@@ -223,7 +223,7 @@ fn a_read_that_an_update_overtakes_leaves_nothing_stale() {
     thread::scope(|scope| {
         let overtaken = scope.spawn(|| demo.read("p-001"));
         demo.until_reads(1);
-        // It is at the primary, and stays there long enough for a busy machine.
+        // It has reached the primary, and stays there long enough for a busy machine.
         thread::sleep(Duration::from_millis(100));
         let (status, _) = demo.post("/update", "id=p-001&field=price_cents&value=699");
         assert_eq!(status, 200);

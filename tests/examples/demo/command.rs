@@ -7,7 +7,7 @@ use crate::{
     support::{Server, free_port},
 };
 
-/// The one line on standard error of a start that must fail.
+/// The single line on standard error of a start that must fail.
 fn refusal(args: &[&str]) -> String {
     let output = run(args);
     assert_eq!(output.status.code(), Some(1), "{args:?}");

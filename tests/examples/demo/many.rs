@@ -1,4 +1,4 @@
-//! What the demo answers about many products at once.
+//! The demo's answers about many products at once.
 
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ fn some_products_come_in_the_order_in_which_they_were_asked_for() {
     });
 }
 
-/// A look, the leases of what is missing, the lease of what is stale, and the fills.
+/// One read, the leases of the missing records, the lease of the stale one, and the fills.
 #[test]
 fn a_batch_that_refreshes_and_loads_does_both_in_one_read_of_the_primary() {
     on_both(|demo| {

@@ -1,4 +1,4 @@
-//! What a Prometheus server reads from the demo, and what the dashboard beside it asks for.
+//! The metrics that a Prometheus server reads from the demo, and those that the dashboard uses.
 
 #![expect(clippy::float_cmp, reason = "what is counted is whole")]
 
@@ -86,7 +86,7 @@ fn a_scrape_parses_and_says_what_was_done() {
     );
     assert_eq!(number("cache_aside_load_duration_seconds", &[]), 3.0);
     assert_eq!(number("cache_aside_loads_in_flight", &[]), 0.0);
-    // That of `/update`, and the one with which a stampede begins.
+    // That of `/update`, and the first one of a stampede.
     let writes = "cache_aside_writes_total";
     assert_eq!(number(writes, &[("call", "invalidate")]), 2.0);
     assert_eq!(number(writes, &[("call", "update_field")]), 1.0);
@@ -132,7 +132,7 @@ fn an_outage_shows() {
     });
 }
 
-/// A panel over a metric that isn't there would stay empty for ever.
+/// A panel with a metric that does not exist would stay empty for ever.
 #[test]
 fn the_dashboard_asks_for_what_is_there() {
     let (mut redis, demo) = start();

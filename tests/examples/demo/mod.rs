@@ -1,4 +1,4 @@
-//! The demo server: every row of its table, what it refuses, and the program around it.
+//! The demo server: every row of its table, its refusals, and its command line.
 
 mod answers;
 mod command;

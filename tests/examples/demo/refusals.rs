@@ -1,4 +1,4 @@
-//! What the demo refuses, and with which status.
+//! The requests that the demo rejects, and their status.
 
 use std::{
     io::{Read, Write},
@@ -102,7 +102,7 @@ fn a_body_over_64_kib_is_413() {
     assert_eq!(demo.post("/invalidate", &longest).0, 200);
     let (status, answer) = demo.post("/invalidate", &format!("{longest}x"));
     assert_eq!((status, keys(&answer)), (413, vec!["error"]));
-    // In chunks, whose length nobody knows before.
+    // In chunks, whose total length is not known before.
     let chunk = format!("2000\r\n{}\r\n", "x".repeat(0x2000)).repeat(9);
     let head = "POST /invalidate HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(talk(&demo, &format!("{head}{chunk}0\r\n\r\n")), "413");
@@ -120,7 +120,7 @@ fn a_body_that_claims_to_be_endless_does_not_end_the_server() {
     assert_eq!(demo.get("/products").0, 200);
 }
 
-/// Sends bytes as they are, and returns the status of the answer, if there is one within a second.
+/// Sends raw bytes, and returns the status of the answer, if there is one within a second.
 fn talk(demo: &Demo, bytes: &str) -> String {
     let address = demo.url.strip_prefix("http://").unwrap();
     let mut wire = TcpStream::connect(address).unwrap();

@@ -21,7 +21,7 @@ fn until_tracking(demo: &Demo) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while demo.get("/stats").1["tracking_live"] != 1 {
         assert!(Instant::now() < deadline, "it does not listen");
-        // Nothing tells what goes on in another process but asking it.
+        // The only way to learn the state of another process is to ask it.
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -73,7 +73,8 @@ fn another_cache_counts_anew_on_the_same_records() {
         let found = demo.read("p-001");
         assert_eq!(found["source"], "hit");
         assert_eq!(found["stats"]["hits"], 1);
-        // What is so already changes nothing, and a primary that fails is none of the cache's settings.
+        // A switch to the same state changes nothing, and a failing primary is not a setting of the
+        // cache.
         for form in ["early_refresh=on", "primary_fails=on"] {
             let answer = switch(demo, form);
             assert_eq!(answer["another_cache"], false, "{form}");
@@ -181,7 +182,7 @@ fn without_grace_to_expire_is_to_invalidate() {
     });
 }
 
-/// What is left of its TTL would tell a record that was written without grace to be stale.
+/// The remaining TTL would make a record that was written without grace look stale.
 #[test]
 fn a_switch_of_grace_ends_what_was_written_without_it() {
     on_both(|demo| {
@@ -207,7 +208,7 @@ fn early_refresh_loads_a_record_anew_before_it_expires() {
             break;
         }
         assert!(Instant::now() < deadline, "{found}");
-        // A TTL is what this is about.
+        // This test is about a TTL.
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,6 +1,6 @@
 //! A headless Chromium, driven through `chromedriver` by plain `WebDriver` requests.
 //!
-//! <https://www.w3.org/TR/webdriver2/>, and for what it lacks the `DevTools` protocol under `goog/cdp`.
+//! <https://www.w3.org/TR/webdriver2/>. The rest uses the `DevTools` protocol under `goog/cdp`.
 
 use std::{
     env, fs,
@@ -21,7 +21,7 @@ use crate::demo_server::agent;
 /// How long the page may take to show what it should. Longer than on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The name under which `WebDriver` hands elements around.
+/// The name by which `WebDriver` refers to elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 pub(crate) const TAB: &str = "\u{e004}";
@@ -30,7 +30,7 @@ pub(crate) const ENTER: &str = "\u{e007}";
 /// A browser with one window. It ends with this value.
 pub(crate) struct Browser {
     driver: Child,
-    /// Made by the browser, taken away with it.
+    /// Made by the browser, and removed with it.
     profile: PathBuf,
     agent: Agent,
     /// `http://127.0.0.1:<port>/session/<id>`
@@ -74,7 +74,7 @@ impl Browser {
                 "--disable-sync",
                 "--disable-dev-shm-usage",
                 "--no-proxy-server",
-                // Whatever else it would like to ask for, it finds no host but this one.
+                // The browser cannot reach any host but this one.
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 "--hide-scrollbars",
                 "--window-size=1200,900",
@@ -111,7 +111,7 @@ impl Browser {
                 "the page does not come to `{condition}`. It shows:\n{}",
                 self.text("body")
             );
-            // A page tells nobody outside when it has changed.
+            // A page does not announce its changes.
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -139,13 +139,13 @@ impl Browser {
         count.as_u64().expect("a number")
     }
 
-    /// Clicks as a mouse does: fails where something lies above.
+    /// Clicks as a mouse does: fails where another element is above.
     pub(crate) fn click(&self, css: &str) {
         let element = self.find(css);
         self.post(&format!("element/{element}/click"), &json!({}));
     }
 
-    /// Types into a field, in the place of what it holds.
+    /// Types into a field, and replaces its contents.
     pub(crate) fn fill(&self, css: &str, text: &str) {
         let element = self.find(css);
         self.post(&format!("element/{element}/clear"), &json!({}));
@@ -165,7 +165,7 @@ impl Browser {
         );
     }
 
-    /// What a screen reader calls the element.
+    /// The name of the element for a screen reader.
     pub(crate) fn accessible_name(&self, css: &str) -> String {
         let element = self.find(css);
         let name = self.get(&format!("element/{element}/computedlabel"));
@@ -188,7 +188,7 @@ impl Browser {
         );
     }
 
-    /// Everything the page and the browser had to complain about.
+    /// All messages and errors of the page and the browser.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("se/log", &json!({ "type": "browser" }));
         let log = log.as_array().expect("a list");
@@ -233,7 +233,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // This ends the browser. A driver that is killed would leave it behind.
+        // This ends the browser. A killed driver would leave it running.
         if !self.session.is_empty() {
             let _ = self.agent.delete(&self.session).call();
         }
@@ -243,7 +243,7 @@ impl Drop for Browser {
     }
 }
 
-/// What `WebDriver` wraps into each answer.
+/// The value inside an answer of `WebDriver`.
 fn value_of(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Value {
     let mut answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
     let status = answer.status();
@@ -259,7 +259,7 @@ fn value_of(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Er
     value
 }
 
-/// Plain base64 with padding, as `WebDriver` sends pictures.
+/// Plain base64 with padding, as `WebDriver` sends images.
 fn decode_base64(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut filled) = (0_u32, 0);

@@ -13,7 +13,7 @@ use ureq::Agent;
 
 use crate::support::free_port;
 
-/// What to type where there is no browser.
+/// The command to install a browser.
 const HOW_TO_INSTALL: &str = "`chromium` and `chromedriver` are not both installed. Type:  \
                               sudo apt-get install chromium chromium-driver";
 
@@ -47,7 +47,7 @@ pub(crate) fn start(agent: &Agent) -> (Child, String) {
                 let _ = driver.wait();
                 panic!("{program} does not answer");
             }
-            // Nothing tells when another process is ready but asking it.
+            // The only way to learn that another process is ready is to ask it.
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -1,7 +1,7 @@
-//! The colours of the answers, as people see them who lack one kind of cone.
+//! The colours of the answers, as people with each kind of colour blindness see them.
 //!
-//! By the matrices of Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision
-//! Deficiency" (2009), at full severity, and distances in CIELAB.
+//! Uses the matrices of Machado, Oliveira and Fernandes, "A Physiologically-based Model for
+//! Simulation of Color Vision Deficiency" (2009), at full severity, and distances in CIELAB.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ const SOURCES: [&str; 7] = [
     "failed",
 ];
 
-/// On linear red, green and blue.
+/// For linear red, green and blue.
 const SIGHTS: [(&str, [[f64; 3]; 3]); 4] = [
     (
         "all cones",

@@ -12,15 +12,15 @@ use crate::demo_server::Demo;
 use crate::support::Server;
 use browser::Browser;
 
-/// The page, and all that stands behind it. The browser ends first.
+/// The page and everything behind it. The browser ends first.
 struct Page {
     browser: Browser,
     demo: Demo,
     redis: Server,
 }
 
-/// Opens the page of a demo whose primary takes so many milliseconds. Records live two minutes: no test
-/// takes that long, however busy the machine.
+/// Opens the page of a demo whose primary takes this many milliseconds. Records live two minutes:
+/// no test takes that long, however busy the machine.
 fn open(latency: u32) -> Page {
     open_with(latency, 120)
 }
@@ -30,7 +30,7 @@ fn open_with(latency: u32, ttl: u32) -> Page {
 }
 
 fn open_on(start_redis: fn() -> Server, latency: u32, ttl: u32) -> Page {
-    // First, since it waits for its turn.
+    // First, because it waits for its turn.
     let browser = Browser::start();
     let redis = start_redis();
     let (latency, ttl) = (latency.to_string(), ttl.to_string());
@@ -47,7 +47,7 @@ fn open_on(start_redis: fn() -> Server, latency: u32, ttl: u32) -> Page {
 
 impl Page {
     fn read(&self, verdict: &str) {
-        // So that the outcome of an earlier read can't be taken for this one's.
+        // So that the result of an earlier read cannot be taken for this one's.
         self.browser
             .run("document.getElementById('verdict-word').textContent = ''");
         self.browser.click("#read");

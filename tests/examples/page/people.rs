@@ -1,4 +1,4 @@
-//! Who looks at the page: on a phone, by keyboard, with a screen reader, in the README.
+//! The page for different people: on a phone, by keyboard, with a screen reader, in the README.
 
 use std::{collections::BTreeSet, env, fs};
 
@@ -33,7 +33,7 @@ fn a_phone_needs_no_sideways_scrolling() {
     for width in [360, 320, 700, 900, 1200] {
         page.browser.resize(width, 740);
         page.browser.until(&format!("innerWidth === {width}"));
-        // The drawings are made anew for the new width.
+        // The drawings are redrawn for the new width.
         for drawing in ["timeline", "watch-line"] {
             page.browser.until(&format!(
                 "Math.abs(document.getElementById('{drawing}').viewBox.baseVal.width
@@ -79,7 +79,7 @@ fn every_control_has_a_name_and_is_reached_by_keyboard() {
         assert!(!browser.accessible_name(drawing).is_empty(), "{drawing}");
     }
 
-    // Of a group of radio buttons the Tab key reaches one, arrow keys the others.
+    // The Tab key reaches one of a group of radio buttons, arrow keys the others.
     let expected: BTreeSet<u64> = (1..=controls)
         .filter(|control| {
             browser.count(&format!(
@@ -99,7 +99,7 @@ fn every_control_has_a_name_and_is_reached_by_keyboard() {
     }
     assert_eq!(reached, expected);
 
-    // And the keyboard is enough to use it.
+    // The keyboard is enough to use it.
     browser.run("document.querySelector('#products input').focus()");
     browser.press("\u{e014}");
     browser.until("document.querySelector('#products input:checked').value === 'p-002'");
@@ -114,7 +114,7 @@ fn every_control_has_a_name_and_is_reached_by_keyboard() {
 #[test]
 fn who_prefers_less_motion_sees_none() {
     let page = open(20);
-    // A timeline that grows, to begin with: else nothing would be tested.
+    // First a timeline with an animation: otherwise nothing would be tested.
     page.stampede("p-001", 5);
     let animations =
         "return document.getElementById('timeline').getAnimations({ subtree: true }).length";
@@ -124,11 +124,11 @@ fn who_prefers_less_motion_sees_none() {
     assert_eq!(page.browser.run(&drawn_anew), 0);
 }
 
-/// `SCREENSHOT=examples/server/screenshot.png cargo test --test examples page::` takes the picture anew, `SCREENSHOT_WIDTH`
-/// and `SCREENSHOT_SCHEME=dark` show the page to other people.
+/// `SCREENSHOT=examples/server/screenshot.png cargo test --test examples page::` makes a new
+/// screenshot. `SCREENSHOT_WIDTH` and `SCREENSHOT_SCHEME=dark` show the page to other people.
 #[test]
 fn a_full_page_can_be_pictured() {
-    // The defaults of the demo, on a server as most people have it.
+    // The defaults of the demo, on a typical server.
     let page = open_on(Server::start_on_port, 150, 30);
     let browser = &page.browser;
     if let Ok(scheme) = env::var("SCREENSHOT_SCHEME") {
@@ -152,7 +152,7 @@ fn a_full_page_can_be_pictured() {
     browser.until("document.querySelectorAll('#watch-line .near').length > 50");
     browser.click("#watch");
     browser.click("#read-many");
-    // Whether each is a hit depends on how fast this goes, and does not matter here.
+    // Whether each is a hit depends on the speed, and does not matter here.
     let read = |product: u32, times: u32| {
         browser.click(&format!("#products label:nth-child({product})"));
         for _ in 0..times {

@@ -3,7 +3,7 @@
 use super::{Page, open, open_with};
 
 impl Page {
-    /// Turns a switch, and waits until the page says what that did.
+    /// Turns a switch, and waits until the page reports the effect.
     pub(crate) fn switch(&self, name: &str, says: &str) {
         self.browser
             .run("document.getElementById('settings-note').textContent = ''");
@@ -13,13 +13,13 @@ impl Page {
         ));
     }
 
-    /// Waits until the reads over time show bars of this kind.
+    /// Waits until the chart of reads shows bars of this kind.
     pub(crate) fn until_bars(&self, source: &str) {
         self.browser
             .until(&format!("document.querySelector('#watch-line .{source}')"));
     }
 
-    /// Reads over time, until there are bars of this kind.
+    /// Starts the chart of reads, and waits for bars of this kind.
     pub(crate) fn watch_until(&self, source: &str) {
         self.browser.click("#watch");
         self.until_bars(source);
@@ -53,7 +53,7 @@ fn a_near_hit_has_a_colour_and_a_counter_of_its_own() {
         "(document.getElementById('refresh').click(),
           document.getElementById('near-what').textContent === 'listening to changes')",
     );
-    // This one brings it near.
+    // This read brings it into the near cache.
     page.read("HIT");
     page.read("NEAR HIT");
     assert_eq!(browser.count("#reads tr.near .bar i"), 1);
@@ -103,7 +103,7 @@ fn a_primary_that_fails_is_an_error_without_grace_and_a_stale_record_with_it() {
     );
 
     page.switch("primary_fails", "The primary works again.");
-    // Nobody asks for as long as a lease lasts: two seconds.
+    // No read for as long as a lease lasts: two seconds.
     page.watch_until("refreshed");
     assert_eq!(page.stat("refreshes"), "1");
 }
@@ -143,7 +143,7 @@ fn reads_over_time_become_bars_with_a_legend() {
     let browser = &page.browser;
     browser.click("#watch");
     page.until_bars("hit");
-    // A miss, hits, and when two seconds are over the next miss.
+    // A miss, hits, and after two seconds the next miss.
     browser.until("document.querySelectorAll('#watch-line .loaded').length >= 2");
     let stands_out = "const height = (source) =>
             document.querySelector(`#watch-line .${source}`).getBoundingClientRect().height;
@@ -163,7 +163,8 @@ fn reads_over_time_become_bars_with_a_legend() {
     );
     page.switch("primary_fails", "The primary works again.");
     page.switch("grace", "Another cache on the same store, with grace: ");
-    // What the cache before this one filled has no grace. So on with a hit on what this one loaded.
+    // The previous cache filled without grace. So it starts with a hit on a record that this one
+    // loaded.
     for counter in ["loads", "hits"] {
         browser.click("#reset");
         browser.until(&format!(

@@ -1,4 +1,4 @@
-//! Everything the page can do is done once, and what it then shows is checked.
+//! Uses every function of the page once, and checks what it shows.
 
 use super::open;
 
@@ -140,8 +140,8 @@ fn a_stampede_becomes_a_timeline_in_which_the_loader_stands_out() {
 
 #[test]
 fn a_stampede_on_nothing_says_so() {
-    // Longer than it takes the last of 50 threads to begin on a busy machine: who comes after the load has
-    // ended must load again.
+    // Longer than the last of 50 threads takes to begin on a busy machine: a thread that comes
+    // after the load must load again.
     let page = open(1000);
     page.stampede("p-404", 50);
     assert!(
@@ -160,7 +160,7 @@ fn a_stampede_on_nothing_says_so() {
 #[test]
 fn a_button_is_busy_while_it_waits() {
     let page = open(20);
-    // Watched from inside: what is asked from outside may come too late.
+    // Watched from inside the page: a request from outside may come too late.
     page.browser.run(
         "window.seen = [];
          for (const button of document.querySelectorAll('button')) {
@@ -275,7 +275,7 @@ fn markup_from_the_server_stays_text() {
     );
     assert_eq!(browser.count("img"), 0);
     assert_eq!(browser.run("return document.title"), title);
-    // Even markup that found a way in would not be run.
+    // Markup that reached the page would not run.
     browser.run(&format!(
         "document.getElementById('summary').innerHTML = {}",
         serde_json::Value::from(markup)

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::proxy::{Harm, Which};
 
-/// What a client makes of a connection that is cut.
+/// The error of a client whose connection is cut.
 const CUT: &str = "unexpected end of file|Connection reset|Broken pipe";
 
 #[test]

@@ -1,5 +1,5 @@
-//! What a row of the table takes place in: a private server, and for each call a cache, a record and, where the
-//! wire is at fault, a proxy of its own.
+//! The environment of a row of the table: a private server, and for each call a cache, a record
+//! and, if the wire is at fault, a proxy of its own.
 
 use std::{
     convert::Infallible,
@@ -20,27 +20,27 @@ use crate::{
     support::{Server, acl, until},
 };
 
-/// Each of a cache's timeouts, where a row is about them: short enough for a test, long enough for a server that
-/// works.
+/// Each timeout of a cache, where a row is about timeouts: short enough for a test, long enough for
+/// a working server.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The same, where nothing should ever wait for one. Who does is found out.
+/// The same, where no call should ever wait for one. A call that does is detected.
 pub(crate) const NEVER: Duration = Duration::from_secs(5);
 
-/// Short, because after some faults a lease stands until it lapses.
+/// Short, because after some faults a lease stays until it lapses.
 const LEASE_TTL: Duration = Duration::from_millis(300);
 
 const PREFIX: &str = "test:";
 
-/// What is in every record, and must not be in any message.
+/// Every record contains this, and no message may.
 pub(crate) const NAME: &str = "Sourdough";
 
-/// What the calls are made through.
+/// The connection of the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     /// A connection to the server.
     Direct,
-    /// The same, that doesn't log in.
+    /// The same, without a login.
     Nameless,
     /// The same, in a pool of one.
     Single,
@@ -79,23 +79,23 @@ pub(crate) struct Environment {
     /// A connection from before the fault.
     pub(crate) admin: Connection,
     pub(crate) cells: Vec<Cell>,
-    /// Another server, for a fault in which two play a part.
+    /// Another server, for faults that involve two.
     pub(crate) other: Option<Server>,
-    /// Whom the caches log in as.
+    /// The user of the caches.
     user: &'static str,
     /// Threads that hold a connection until the sender is dropped.
     held: Vec<(Sender<()>, JoinHandle<()>)>,
 }
 
-/// One call, with all that it touches.
+/// One call, with everything that it uses.
 pub(crate) struct Cell {
     pub(crate) call: Call,
     pub(crate) id: String,
     pub(crate) cache: Cache<Loaf>,
-    /// Another process's cache, as it were: it has its own pool, and no proxy harms it.
+    /// The cache of another process: it has its own pool, and no proxy harms it.
     pub(crate) stranger: Cache<Loaf>,
     pub(crate) proxy: Option<Proxy>,
-    /// What the primary holds: the record's version.
+    /// The version of the record in the primary.
     primary: AtomicU64,
 }
 
@@ -130,13 +130,14 @@ impl Environment {
         request.arg(args).exec(&mut self.admin).unwrap();
     }
 
-    /// Changes what the user may do whom the caches log in as, or by what password.
+    /// Changes the permissions or the password of the caches' user.
     pub(crate) fn set_user(&mut self, rules: &[&str]) {
         self.server.expect_denials();
         self.tell(&[&["ACL", "SETUSER", self.user], rules].concat());
     }
 
-    /// Sends commands for each cell: words parted by spaces, in which `DATA` and `LEASE` stand for its keys.
+    /// Sends commands for each cell. Words are separated by spaces; `DATA` and `LEASE` stand for
+    /// its keys.
     pub(crate) fn tell_for_each(&mut self, commands: &[&str]) {
         let keys = self
             .cells
@@ -155,7 +156,7 @@ impl Environment {
         }
     }
 
-    /// Harms requests of each cell's own cache, until it is spared.
+    /// Harms requests of each cell's own cache, until `spare`.
     pub(crate) fn harm(&self, which: Which, harm: Harm) {
         for cell in &self.cells {
             cell.proxy().harm(which, harm);
@@ -168,8 +169,8 @@ impl Environment {
         }
     }
 
-    /// When everybody has forgotten them, and another process has written and cached newer records, the held
-    /// requests arrive.
+    /// Lets the held requests through when no caller waits for them, and another process has
+    /// written and cached newer records.
     pub(crate) fn let_through_too_late(&mut self) {
         self.spare();
         for cell in &self.cells {
@@ -220,7 +221,7 @@ impl Cell {
             .io_timeout(timeout)
             // In some cells it opens.
             .breaker_threshold(2)
-            // What comes back is found soon.
+            // A server that returns is found soon.
             .probe_interval(Duration::from_millis(50))
             .pool_size(if wire == Wire::Single { 1 } else { 4 });
         let on = |redis| {
@@ -235,7 +236,7 @@ impl Cell {
             proxy,
             primary: AtomicU64::new(1),
         };
-        // All have a connection that is open, and a record that is cached.
+        // All have an open connection and a cached record.
         this.load("held").unwrap();
         if call != Call::GetMiss {
             this.get().unwrap();
@@ -272,7 +273,7 @@ impl Cell {
         }))
     }
 
-    /// Until all that Redis has not been told has been made good.
+    /// Until all pending invalidations are replayed.
     pub(crate) fn wait_until_all_is_well(&self) {
         until(|| {
             let stats = self.cache.stats();

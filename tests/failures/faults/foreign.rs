@@ -1,4 +1,4 @@
-//! Rows: another program has put something where a record or a lease belongs.
+//! Rows: another program has written to the key of a record or a lease.
 
 use super::{
     environment::{Call, Cell, Environment, Wire},
@@ -65,7 +65,7 @@ fn fields_beside_those_of_the_record_are_passed_over() {
             environment.tell_for_each(&[fields, "EXPIRE DATA 60"]);
         },
         ends: |_| {},
-        // The record is there, so it is cached in the second column, too.
+        // The record is not affected, so it is cached in the second column, too.
         answers: [Hit, Hit, Done, Done, Done],
         because: "",
         within: AT_ONCE,
@@ -127,7 +127,7 @@ fn a_hash_that_looks_like_a_guard_is_taken_away() {
     Row {
         fault: "a hash at the lease key that looks like ours",
         wire: Wire::Direct,
-        // All it lacks is an end.
+        // It only lacks a TTL.
         begins: |environment| {
             let nonce = "0123456789abcdef0123456789abcdef";
             lay_lock(
@@ -157,7 +157,8 @@ fn a_lock_without_an_end_gets_one() {
     .holds();
 }
 
-/// Without a TTL. Not where the record stays cached: there nobody looks at the lease, and it would stay.
+/// Without a TTL. Not where the record stays cached: there no call reads the lease, and it would
+/// stay.
 fn lay_lock(environment: &mut Environment, command: &str) {
     environment.tell_for_each(&[command]);
     let cached = |cell: &&Cell| matches!(cell.call, Call::GetHit | Call::UpdateField);

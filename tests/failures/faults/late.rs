@@ -1,4 +1,4 @@
-//! Rows: requests arrive when nobody waits for them any more, and others have written since.
+//! Rows: requests arrive when no caller waits for them any more, and others have written since.
 
 use super::{
     environment::{Environment, Wire},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::proxy::{Harm, Which};
 
-/// What a client makes of a connection that is cut.
+/// The error of a client whose connection is cut.
 const CUT: &str = "unexpected end of file|Connection reset|Broken pipe";
 
 #[test]

@@ -1,4 +1,5 @@
-//! The fault table: every way in which Redis, the wire or a stranger fails, and what each call makes of it.
+//! The fault table: all failures of Redis, the wire or another program, and their effect on each
+//! call.
 //!
 //! ```text
 //! cargo test --test failures -- --nocapture faults:: | grep '^|'

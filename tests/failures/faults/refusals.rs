@@ -1,4 +1,4 @@
-//! Rows: the server answers, and will not do what it is asked.
+//! Rows: the server answers, and rejects the request.
 
 use super::{
     environment::Wire,
@@ -17,7 +17,8 @@ fn a_full_server_is_read_and_invalidated() {
         wire: Wire::Direct,
         begins: |environment| environment.tell(&["CONFIG", "SET", "maxmemory", "1"]),
         ends: |environment| environment.tell(&["CONFIG", "SET", "maxmemory", "0"]),
-        // Redis 7.0 won't have a script in a transaction. 8.2 will, and lets a script that has deleted something write.
+        // Redis 7.0 rejects a script in a transaction. 8.2 accepts it, and lets a script that has
+        // deleted something write.
         answers: [Hit, Degraded, Done, Done, DoneOrNoRecord],
         because: "OOM",
         within: AT_ONCE,
@@ -67,7 +68,7 @@ fn a_replica_of_another_server_is_read() {
             environment.other = Some(master);
         },
         ends: |environment| environment.tell(&["REPLICAOF", "NO", "ONE"]),
-        // The other server holds no records.
+        // The other server has no records.
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: "You can't write against a read only replica",
         within: AT_ONCE,
@@ -148,7 +149,7 @@ fn a_server_that_has_too_many_clients_is_done_without() {
         },
         ends: |environment| environment.tell(&["CONFIG", "SET", "maxclients", "1000"]),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
-        // The second: redis-rs says so of every login that a server refuses, whatever its words.
+        // The second alternative: redis-rs reports it for every login that a server rejects.
         because: "max number of clients reached|Password authentication failed|Connection reset|unexpected end of file|Broken pipe",
         within: AT_ONCE,
     }

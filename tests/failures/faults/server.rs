@@ -1,4 +1,4 @@
-//! Rows: the server dies, stops, forgets.
+//! Rows: the server dies, stops, or forgets.
 
 use super::{
     environment::{Environment, Wire},
@@ -77,7 +77,7 @@ fn a_server_that_is_paused_costs_no_more_than_the_timeouts() {
     Row {
         fault: "`CLIENT PAUSE`",
         wire: Wire::Direct,
-        // It can't be ended before its time: that command would have to wait as well.
+        // It cannot be ended early: that command would have to wait as well.
         begins: |environment| environment.tell(&["CLIENT", "PAUSE", "2000"]),
         ends: |environment| environment.tell(&["PING"]),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
@@ -107,7 +107,7 @@ fn a_server_that_loads_its_snapshot_is_done_without() {
         fault: "loading its snapshot (`LOADING`)",
         wire: Wire::Direct,
         begins: |environment| {
-            // 500 keys of 2 KiB, 20 ms for each, and a look at the wire after each.
+            // 500 keys of 2 KiB, 20 ms for each. The server reads its connections after each.
             let value = "x".repeat(2048);
             for key in 0..500 {
                 environment.tell(&["SET", &format!("ballast:{key}"), &value, "EX", "60"]);

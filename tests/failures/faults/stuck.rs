@@ -1,4 +1,4 @@
-//! What was under way when the server stopped.
+//! Requests that were in progress when the server stopped.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ fn cache(server: &Server, pool_size: u32, io_timeout: Duration) -> Cache {
     Cache::builder(redis).prefix("test:").build().unwrap()
 }
 
-/// The numbers of the server's connections, but for the one that asks.
+/// The ids of the server's connections, except the one that asks.
 fn connections(direct: &mut Connection) -> BTreeSet<u64> {
     let own: u64 = redis::cmd("CLIENT").arg("ID").query(direct).unwrap();
     let list: String = redis::cmd("CLIENT").arg("LIST").query(direct).unwrap();
@@ -34,7 +34,7 @@ fn connections(direct: &mut Connection) -> BTreeSet<u64> {
 #[test]
 fn the_32_mib_write_that_times_out_in_the_middle_leaves_no_broken_connection_in_use() {
     let server = Server::start_on_port();
-    // A server that works takes a while to swallow 32 MiB.
+    // A working server takes a while to read 32 MiB.
     let timeout = Duration::from_millis(500);
     let cache = cache(&server, 1, timeout);
     let mut direct = server.connect();
@@ -49,18 +49,18 @@ fn the_32_mib_write_that_times_out_in_the_middle_leaves_no_broken_connection_in_
         Ok::<_, Infallible>(Some(large.clone()))
     });
     assert_eq!(found.unwrap().source(), Source::Loaded);
-    // The kernel takes a part of it, and then some more: each piece has its own timeout.
+    // The kernel takes one part, and then more. Each part has its own timeout.
     assert!(began.elapsed() < 10 * timeout, "{:?}", began.elapsed());
     server.thaw();
 
-    // Perhaps degraded at first, and never wrong.
+    // Perhaps degraded at first, but never wrong.
     until(|| {
         let found = cache.get("p-001", load_loaf).unwrap();
         assert_eq!(**found.record().unwrap(), loaf());
         found.is_hit()
     });
     until(|| connections(&mut server.connect()).is_disjoint(&before));
-    // The server has seen the beginning of the fill, and made nothing of it. The lease is still there.
+    // The server has read a part of the fill, and ignored it. The lease still exists.
     until(|| cache.invalidate("large").is_ok_and(|was_there| !was_there));
     until(|| {
         let found = cache.get("large", |_| Ok::<_, Infallible>(Some(large.clone())));
@@ -70,7 +70,7 @@ fn the_32_mib_write_that_times_out_in_the_middle_leaves_no_broken_connection_in_
     });
 }
 
-/// The requests of a batch are sent together and answered one by one. The first silence is enough.
+/// The requests of a batch are sent together and answered one by one. The first timeout is enough.
 #[test]
 fn a_batch_that_a_silent_server_does_not_answer_is_given_up_after_one_timeout() {
     let server = Server::start_on_port();
@@ -82,12 +82,12 @@ fn a_batch_that_a_silent_server_does_not_answer_is_given_up_after_one_timeout() 
         .arg(&demote)
         .exec(&mut direct)
         .unwrap();
-    // Remembered, and replayed together.
+    // Pending, and replayed together.
     for id in 0..100 {
         cache.invalidate(&id.to_string()).unwrap_err();
     }
     server.freeze();
-    // Longer than the pause between two replays: one is under way.
+    // Longer than the pause between two replays: one is in progress.
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Degraded);
     let began = Instant::now();

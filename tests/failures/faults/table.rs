@@ -1,7 +1,7 @@
-//! A row of the table: a fault, and what each call makes of it.
+//! A row of the table: a fault, and its effect on each call.
 //!
-//! All five calls are made at once while the fault is on, each by a thread of its own. What is asserted of
-//! every one of them, besides its answer and the time it took, is in [`Row::holds`].
+//! All five calls are made at the same time during the fault, each by its own thread.
+//! [`Row::holds`] asserts more than the answer and the time.
 
 use std::{
     fmt,
@@ -15,36 +15,36 @@ use cache_aside::{Error, Lookup, Source};
 use super::environment::{Call, Cell, Environment, Loaf, NAME, NEVER, TIMEOUT, Wire};
 use crate::support::until;
 
-/// How long a request takes at most that waits for a connection and then for an answer.
+/// How long a request takes at most that waits for a connection and then for a reply.
 pub(crate) const PATIENCE: Duration = TIMEOUT.saturating_add(TIMEOUT);
 
-/// How long one takes at most that fails as soon as it is sent.
+/// How long a request takes at most that fails when it is sent.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(20);
 
-/// What a caller is told where nothing came back in that time.
+/// The message after a timeout.
 pub(crate) const SILENCE: &str = "no answer within 300ms";
 
-/// What a busy machine may add to a call.
+/// The delay that a busy machine may add to a call.
 const ROOM: Duration = Duration::from_secs(2);
 
-/// What a call came to. The words of the table.
+/// The result of a call, in the words of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// A lookup's record stood in Redis.
+    /// The lookup found its record in Redis.
     Hit,
-    /// The loader brought it.
+    /// The loader returned it.
     Loaded,
-    /// The loader brought it without Redis.
+    /// The loader returned it without Redis.
     Degraded,
-    /// A write was done, and a record was cached before.
+    /// The write succeeded, and a record was cached before.
     Done,
-    /// A write was done, and no record was cached before, or none is left.
+    /// The write succeeded, and no record was cached before, or none is left.
     NoRecord,
-    /// One of the two; which one depends on the server's version.
+    /// One of these two, depending on the server's version.
     DoneOrNoRecord,
-    /// The primary has been changed, and Redis will be told.
+    /// The primary has been changed, and the invalidation is pending.
     Deferred,
-    /// An error says that Redis has not been told, and it will be.
+    /// An error: Redis has not been invalidated. The invalidation is pending.
     Failed,
 }
 
@@ -62,15 +62,16 @@ pub(crate) struct Row {
     pub(crate) wire: Wire,
     pub(crate) begins: fn(&mut Environment),
     pub(crate) ends: fn(&mut Environment),
-    /// A lookup of a cached record, a lookup of one that isn't, `invalidate`, `write`, `update_field`.
+    /// A lookup of a cached record, a lookup of a missing one, `invalidate`, `write`,
+    /// `update_field`.
     pub(crate) answers: [Answer; 5],
-    /// Every error that a caller sees holds one of these, parted by `|`.
+    /// Every error that a caller gets contains one of these, separated by `|`.
     pub(crate) because: &'static str,
-    /// How long a request may take that fails.
+    /// How long a failing request may take.
     pub(crate) within: Duration,
 }
 
-/// What was seen of one call.
+/// The observations of one call.
 struct Seen {
     answer: Answer,
     why: Option<Error>,
@@ -81,9 +82,9 @@ impl Row {
     /// Makes the five calls. Asserts:
     ///
     /// - the answer, its reason, and the time it took;
-    /// - while the fault is on, the next lookup of the same cache gets what the primary holds;
-    /// - when it is over, so does another cache, and every key has a TTL;
-    /// - then all goes on as if nothing had been.
+    /// - during the fault, the next lookup of the same cache gets the primary's record;
+    /// - afterwards, so does another cache, and every key has a TTL;
+    /// - then everything works as if there had been no fault.
     pub(crate) fn holds(self) {
         let waits = self.within == PATIENCE;
         let mut environment = Environment::new(self.wire, if waits { TIMEOUT } else { NEVER });
@@ -168,7 +169,7 @@ impl fmt::Display for Answer {
 fn requests(call: Call) -> u32 {
     match call {
         Call::GetHit | Call::Invalidate => 1,
-        // Before and after; the update, and the invalidation in its place.
+        // Before and after; or the update, and the invalidation that replaces it.
         Call::Write | Call::UpdateField => 2,
         // The read, the lease, the fill.
         Call::GetMiss => 3,
@@ -244,10 +245,10 @@ fn assert_current(cell: &Cell, found: &Result<Lookup<Loaf>, Error>) {
     assert_eq!(version, Some(cell.version()), "{found:?}");
 }
 
-/// The cache hits, ends, loads and hits again.
+/// The cache hits, invalidates, loads and hits again.
 fn works(cell: &Cell) {
     let source = || cell.get().unwrap().source();
-    // A guard or lease of which the cache lost sight stands until it lapses.
+    // A guard or lease that the cache has lost track of stays until it lapses.
     until(|| source() == Source::Hit);
     assert!(cell.cache.invalidate(&cell.id).unwrap());
     assert_eq!(source(), Source::Loaded);

@@ -1,4 +1,4 @@
-//! Rows: bytes are slow, come in pieces, or make no sense.
+//! Rows: bytes are slow, come in pieces, or are invalid.
 
 use std::{thread, time::Duration};
 
@@ -34,7 +34,8 @@ fn bytes_that_are_delayed_for_too_long_cost_no_more_than_the_timeouts() {
         begins: |environment| environment.harm(Which::Each, Harm::Delay(2 * TIMEOUT)),
         ends: |environment| {
             environment.spare();
-            // What is still held back has come by then: an invalidation that is late would end what is a hit else.
+            // All delayed bytes have arrived by then. A late invalidation would remove an expected
+            // hit.
             thread::sleep(2 * TIMEOUT);
         },
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
@@ -90,7 +91,7 @@ fn a_reply_of_another_type_is_done_without() {
         },
         ends: Environment::spare,
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
-        // The second: of a connection that logs in.
+        // The second alternative: on a connection that logs in.
         because: "the answer makes no sense|refused to authenticate",
         within: AT_ONCE,
     }

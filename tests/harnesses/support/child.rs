@@ -21,7 +21,7 @@ pub(crate) fn lines_until_orphaned() -> Receiver<String> {
     receive
 }
 
-/// Tells the parent.
+/// Sends a message to the parent.
 pub(crate) fn say(message: &impl Serialize) -> Result<(), String> {
     let line = serde_json::to_string(message).expect("messages are plain data");
     let mut stdout = io::stdout().lock();

@@ -1,4 +1,4 @@
-//! Instants that mean the same in all processes of a machine.
+//! Instants that are comparable across the processes of a machine.
 
 use std::time::{Duration, SystemTime};
 

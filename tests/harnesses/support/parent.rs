@@ -13,18 +13,18 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-/// The processes themselves. Dropped, they are ended.
+/// The processes. Dropping this ends them.
 #[derive(Default)]
 pub(crate) struct Processes(Vec<Child>);
 
-/// The parent's ends of the talk with one of them.
+/// The parent's end of the connection to one of them.
 pub(crate) struct Talk {
     tell: ChildStdin,
     heard: Lines<BufReader<ChildStdout>>,
 }
 
 impl Processes {
-    /// Starts so many of this very program, with the flag `--child`.
+    /// Starts this many copies of this program, with the flag `--child`.
     pub(crate) fn start(count: u32) -> Result<(Processes, Vec<Talk>), String> {
         let mut processes = Processes::default();
         let talks = (0..count)
@@ -37,7 +37,7 @@ impl Processes {
     fn add(&mut self) -> io::Result<Talk> {
         let mut process = Command::new(env::current_exe()?)
             .arg("--child")
-            // What it needs it is told, and `--child` stands alone.
+            // The parent sends it what it needs, and `--child` takes no other flags.
             .env_remove("REDIS_URL")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -76,7 +76,7 @@ impl Talk {
     }
 }
 
-/// A panic of the child has told its story on the stderr it shares with this process.
+/// A panic of the child has been printed on the stderr that it shares with this process.
 fn lost() -> String {
     "a child process ended early".to_owned()
 }

@@ -1,4 +1,4 @@
-//! Where a run takes place: a Redis server, private or given, and keys of the run's own.
+//! The Redis server of a run, private or given, and the run's own keys.
 //!
 //! Guarantees that nothing stays behind, also after Ctrl-C: further processes are ended, then a
 //! private server too, or in a given one the keys are removed.
@@ -20,11 +20,11 @@ mod support;
 
 /// The server and the run's keys in it.
 pub(crate) struct RunServer {
-    /// For caches. May hold a password.
+    /// The URL for caches. It may contain a password.
     pub(crate) url: String,
-    /// What the run's keys begin with.
+    /// The prefix of the run's keys.
     pub(crate) prefix: String,
-    /// For people.
+    /// For display.
     pub(crate) description: String,
     /// For whoever looks at the server from outside.
     #[allow(dead_code, reason = "not every harness does")]
@@ -32,7 +32,7 @@ pub(crate) struct RunServer {
     mess: Arc<Mutex<Option<Mess>>>,
 }
 
-/// What must not stay behind. Dropped, it is gone.
+/// Everything that must be removed. Dropping it removes it.
 struct Mess {
     processes: Processes,
     private: Option<support::Server>,
@@ -66,7 +66,7 @@ impl RunServer {
             (Some(server), url, admin_url)
         };
         let admin = Client::open(admin_url).map_err(|error| format!("--redis-url: {error}"))?;
-        // Without the password that the whole address may hold.
+        // Without the password that the full address may contain.
         let address = admin.get_connection_info().addr().to_string();
         let prefix = prefix(name);
         let cache: Cache<Record> = Cache::builder(&url)
@@ -92,7 +92,7 @@ impl RunServer {
         })
     }
 
-    /// Takes charge of the further processes of this run.
+    /// Takes over the child processes of this run.
     pub(crate) fn keep(&self, processes: Processes) {
         if let Some(mess) = &mut *self.mess.lock() {
             mess.processes = processes;
@@ -108,11 +108,11 @@ impl Drop for RunServer {
 
 impl Drop for Mess {
     fn drop(&mut self) {
-        // First: those who wait would take the lease again.
+        // First: waiters would take the lease again.
         drop(mem::take(&mut self.processes));
         if self.private.is_none() {
             for id in &self.ids {
-                // It removes the lease as well. What can't be removed expires.
+                // It removes the lease as well. The rest expires.
                 let _ = self.cache.invalidate(id);
             }
         }
@@ -129,10 +129,10 @@ fn prefix(name: &str) -> String {
 
 fn tidy_on_ctrl_c(mess: Arc<Mutex<Option<Mess>>>) -> Result<(), String> {
     ctrlc::set_handler(move || {
-        // Held until the end, so that the main thread neither tidies up twice nor leaves first.
+        // Held until the end, so that the main thread neither cleans up again nor exits first.
         let mut mess = mess.lock();
         mess.take();
-        // As the shell reports a program that SIGINT ended.
+        // The shell's status for a program that SIGINT ended.
         process::exit(130);
     })
     .map_err(|error| error.to_string())

@@ -1,5 +1,5 @@
-//! Invalidations that the store refuses, too many to be remembered one by one: what bypasses a whole prefix, and for how
-//! long.
+//! Invalidations that the store rejects, too many to keep one by one: they bypass a whole prefix,
+//! and this tests for how long.
 
 use std::{
     convert::Infallible,
@@ -14,14 +14,14 @@ use super::{
     faulty::{Faulty, backend},
 };
 
-/// A cache whose entries are gone soon.
+/// A cache whose entries expire soon.
 pub(crate) fn brief(backend: &Backend) -> Cache {
     let builder = Cache::builder(backend).prefix("test:").ttl(MS(50));
     let builder = builder.lease_ttl(MS(50)).max_load_time(MS(200));
     builder.build().unwrap()
 }
 
-/// More than can be remembered one by one.
+/// More than can be pending one by one.
 pub(crate) fn overflow(cache: &Cache) {
     for id in 0..10_000 {
         assert!(cache.invalidate(&format!("other {id}")).is_err());
@@ -39,7 +39,7 @@ pub(crate) fn read(cache: &Cache) -> (Record, Source) {
     (record, found.source())
 }
 
-/// The entry was written by another cache on this store than the one that could not invalidate it.
+/// Another cache on this store wrote the entry, not the one that could not invalidate it.
 #[test]
 fn a_bypass_outlasts_the_entries_of_every_cache_with_the_prefix() {
     let store = Faulty::new();
@@ -57,7 +57,7 @@ fn a_bypass_outlasts_the_entries_of_every_cache_with_the_prefix() {
     assert_eq!(read(&cache), (version("new"), Source::Degraded));
 }
 
-/// What the loader returns says only then how long it wants to be kept, and the bypass has begun.
+/// The loader's result chooses its TTL only when the bypass has begun.
 #[test]
 fn a_bypass_outlasts_an_entry_whose_load_was_under_way() {
     let store = Faulty::new();
@@ -84,7 +84,7 @@ fn a_bypass_outlasts_an_entry_whose_load_was_under_way() {
     assert_eq!(read(&cache), (version("new"), Source::Degraded));
 }
 
-/// Which this process has never filled itself.
+/// An entry that this process has never filled itself.
 #[test]
 fn a_bypass_outlasts_the_grace_of_what_another_process_wrote() {
     let store = Faulty::new();

@@ -19,9 +19,9 @@ use cache_aside::{
 /// The store in memory, with faults.
 pub(crate) struct Faulty {
     within: Arc<dyn Store>,
-    /// Nothing is invalidated.
+    /// Invalidations fail.
     pub(crate) refuses: AtomicBool,
-    /// Nothing is answered.
+    /// No request is answered.
     pub(crate) silent: AtomicBool,
     /// The next ping or renewal panics.
     pub(crate) panics: AtomicBool,

@@ -1,4 +1,4 @@
-//! A store of one's own, with its own ways to fail.
+//! A user-defined store, with its own ways to fail.
 
 mod bypass;
 mod faulty;
@@ -38,7 +38,7 @@ fn a_batch_does_not_read_what_an_invalidation_should_have_ended() {
     assert_eq!(**found[0].record().unwrap(), version("new"));
     assert_eq!(found[0].source(), Source::Degraded);
     assert!(found[1].is_hit());
-    // Of a store that cannot go through its records nothing is left to be read.
+    // Nothing may be read from a store that cannot scan its records.
     assert!(cache.clear(|_| {}).is_err());
     let found = cache.get_many(["a", "b"], load("newer")).unwrap();
     assert!(found.iter().all(|found| found.source() == Source::Degraded));
@@ -91,11 +91,11 @@ fn a_store_that_panics_when_it_renews_is_asked_to_renew_again() {
         };
         cache.get(id, load).unwrap();
     }
-    // The first may have been lost to a busy machine.
+    // A busy machine may have lost the first one.
     assert!(cache.get("b", load_loaf).unwrap().is_hit());
 }
 
-/// The opening is told by a caller that takes its time; the closing by another thread, and not before.
+/// A slow caller reports the opening. Another thread reports the closing, but not earlier.
 #[test]
 fn a_breaker_is_not_heard_to_close_before_it_opened() {
     let store = Faulty::new();
@@ -103,7 +103,7 @@ fn a_breaker_is_not_heard_to_close_before_it_opened() {
     let (notes, slow) = (Arc::clone(&heard), Arc::clone(&store));
     let observer = move |_: &str, event: &Event<'_>| match event {
         Event::BreakerOpened { .. } => {
-            // Time for the recovery thread to find it well.
+            // Time for the recovery thread to find that it works.
             slow.silent.store(false, SeqCst);
             thread::sleep(MS(300));
             notes.lock().unwrap().push("opened");
@@ -170,7 +170,7 @@ fn an_observer_may_drop_the_last_cache() {
     was_done.recv_timeout(MS(20_000)).unwrap();
 }
 
-/// It may have got the lease, and gives that back; nobody waits for it.
+/// It may have got the lease, and releases it. No caller waits for it.
 #[test]
 fn a_refresh_whose_reply_is_lost_serves_the_stale_record_and_leaves_no_lease() {
     let store = Faulty::new();
@@ -218,7 +218,7 @@ fn a_fill_that_fails_gives_its_lease_back_and_ends_what_it_should_have_replaced(
         for id in ["stale", "stale too"] {
             until(|| cache.peek(id).unwrap().is_none());
         }
-        // Who would wait for the lapse of a lease would wait for a minute.
+        // A test that waited until a lease lapses would take a minute.
         let ids = ["stale", "stale too", "absent", "absent too"];
         let found = cache.get_many(ids, load).unwrap();
         assert!(found.iter().all(|found| found.source() == Source::Loaded));

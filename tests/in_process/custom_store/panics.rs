@@ -1,4 +1,4 @@
-//! A store that panics in a step that ends a record. The invalidation is remembered all the same.
+//! A store that panics in a step that ends a record. The invalidation is pending all the same.
 
 use std::{
     convert::Infallible,
@@ -25,9 +25,9 @@ use crate::{delegate::delegate, support::until};
 struct Fragile {
     within: Arc<dyn Store>,
     is_broken: AtomicBool,
-    /// Panics before the step, or when it is done.
+    /// Panics before the step, or after it.
     when_done: AtomicBool,
-    /// How many records of a batch are ended before it panics.
+    /// How many records of a batch are ended before the panic.
     batch: AtomicU32,
 }
 
@@ -113,7 +113,7 @@ impl Store for Fragile {
     }
 }
 
-/// A cache on it, the primary, and which of the two a lookup sees.
+/// A cache on it, the primary, and the result of a lookup.
 struct Shop {
     store: Arc<Fragile>,
     cache: Cache,
@@ -171,7 +171,8 @@ impl Shop {
         assert!(catch_unwind(AssertUnwindSafe(|| call(&self.cache))).is_err());
     }
 
-    /// Nothing old is read now, nor after the store works again. `pending`: how many wait for that.
+    /// No old record is read now, nor after the store works again. `pending`: the number of pending
+    /// invalidations.
     fn nothing_is_stale(&self, ids: &[&str], pending: u64) {
         assert_eq!(self.cache.stats().invalidations_pending, pending);
         for id in ids {
@@ -189,7 +190,7 @@ impl Shop {
     }
 }
 
-/// Each call on a record, with the store panicking before or after the step, with and without something near.
+/// Each call, with a panic before or after the step, with and without a near record.
 fn each_way(call: impl Fn(&Cache)) {
     for (near, when_done) in [(false, false), (false, true), (true, false)] {
         let shop = Shop::new(near);
@@ -281,7 +282,7 @@ fn of_a_batch_that_panics_every_record_is_remembered_and_replayed() {
 #[test]
 fn of_a_batch_that_panics_also_what_was_not_sent_yet_is_remembered() {
     let shop = Shop::new(false);
-    // Ten thousand are remembered one by one; beyond that the whole prefix is bypassed.
+    // Ten thousand are kept one by one; beyond that the whole prefix is bypassed.
     let ids: Vec<_> = (0..10_001).map(|id| id.to_string()).collect();
     let last = ids.last().unwrap();
     shop.read_id(last);

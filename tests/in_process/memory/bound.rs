@@ -1,4 +1,4 @@
-//! How much is kept: so many records, or so many bytes, and never more.
+//! The bound of the store: a number of records, or of bytes, and never more.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ fn one_field(bytes: usize) -> Fields {
     vec![(b"value".to_vec(), vec![b'x'; bytes])]
 }
 
-/// What is documented to count of a record.
+/// The documented weight of a record.
 fn weight(keys: &Keys, record: &Fields) -> usize {
     let field = |(name, value): &(Vec<u8>, Vec<u8>)| 64 + name.len() + value.len();
     160 + keys.data.len() + record.iter().map(field).sum::<usize>()
@@ -50,7 +50,7 @@ fn no_more_records_are_kept_than_the_bound_says_and_most_of_it_is_used() {
         };
         for id in 0..ids {
             put(&store, &keys(id), &record, LONG);
-            // On the way, too, where that is no work.
+            // Also during the inserts, where that is cheap to check.
             assert!(most > 10 || live() <= most, "of {most}");
         }
         let live = live();
@@ -86,7 +86,7 @@ fn no_more_bytes_are_kept_than_the_bound_says_and_most_of_it_is_used() {
         assert!(filled <= most, "{filled} of {most}");
         assert!(filled >= most / 2, "only {filled} of {most}");
 
-        // Records that grow where they are: by a field, by an update.
+        // Records that grow in place: by a field, by an update.
         for id in 0..ids {
             let grown = vec![b'y'; 100];
             store
@@ -115,7 +115,7 @@ fn a_record_over_an_eighth_of_the_bound_is_not_kept_and_the_old_one_is_gone() {
     assert_eq!(read(&store, &at), None);
     assert!(!store.invalidate(&at).unwrap());
 
-    // Also where it has grown so large.
+    // Also where it has grown to this size.
     put(&store, &at, &one_field(10), LONG);
     let large = vec![b'x'; 1 << 17];
     let updated = store.update_field(&at, "value", &large, None).unwrap();
@@ -139,7 +139,7 @@ fn a_bound_that_no_machine_has_costs_nothing() {
     }
 }
 
-/// Leases and guards are no records: none is dropped for want of room.
+/// Leases and guards are not records: none is dropped for lack of room.
 #[test]
 fn the_bound_drops_no_lease_and_no_guard() {
     let store = Memory::new(1).store();

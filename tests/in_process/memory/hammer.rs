@@ -1,4 +1,4 @@
-//! Many threads on few records: no read that starts after a write has returned finds what was there before it.
+//! Many threads on few records: no read that starts after a write returned finds an older record.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 const RECORDS: usize = 4;
 const THREADS: u64 = 8;
 
-/// A primary of versions that only grow, and what the cache has been told of them.
+/// A primary of growing versions, and the versions that the cache has been told.
 #[derive(Default)]
 struct Primary {
     committed: AtomicU64,
@@ -41,7 +41,7 @@ impl Primary {
         let found = cache.get(id, |_| {
             let read = self.committed.load(SeqCst);
             if pause {
-                // A load that others overtake.
+                // A load that other threads overtake.
                 thread::sleep(Duration::from_micros(100));
             }
             Ok::<_, Infallible>(Some(record(read)))
@@ -51,7 +51,7 @@ impl Primary {
         assert!(read >= least, "{id}: {read} after {least}, {found:?}");
     }
 
-    /// In one of the ways to write.
+    /// Writes in one of the ways.
     fn write(&self, cache: &Cache, id: &str, way: u64) {
         let written = match way {
             0 => {
@@ -108,7 +108,7 @@ fn hammer(memory: &Memory) {
                 while Instant::now() < end {
                     let at = usize::try_from(draw(&mut state, RECORDS as u64)).unwrap();
                     let (primary, id) = (&primaries[at], at.to_string());
-                    // Those that are written by the field are written by nothing else, in order.
+                    // Records that are written by field are only written like that, in order.
                     match draw(&mut state, 8) {
                         0 if at == 0 => primary.write_field(cache, &id),
                         way @ 0..3 if at > 0 => primary.write(cache, &id, way),
@@ -123,7 +123,7 @@ fn hammer(memory: &Memory) {
     }
     let stats = processes.map(|cache| cache.stats());
     let sum = |count: fn(&cache_aside::Stats) -> u64| stats.iter().map(count).sum::<u64>();
-    // It was about something.
+    // The run was not empty.
     assert!(sum(|stats| stats.hits) > 0 && sum(|stats| stats.refused_fills) > 0);
     assert_eq!(sum(|stats| stats.redis_errors + stats.degraded), 0);
 }

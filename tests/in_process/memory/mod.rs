@@ -1,5 +1,5 @@
-//! The store in this process, in what it has of its own: its bound, its end, and many threads at once. What it has in
-//! common with Redis is in `conformance`.
+//! Properties of the store in this process: its bound, its end, and many threads. Those that it
+//! shares with Redis are in `conformance`.
 
 mod bound;
 mod hammer;
@@ -21,7 +21,7 @@ fn caches_of_several_prefixes_share_one_memory() {
     assert_eq!(people.get("1", load_loaf).unwrap().source(), Source::Loaded);
     assert!(products.invalidate("1").unwrap());
     assert!(people.get("1", load_loaf).unwrap().is_hit());
-    // And those of one prefix share its records.
+    // Caches with one prefix share its records.
     assert!(
         cache(&memory, "person:")
             .get("1", load_loaf)
@@ -52,7 +52,7 @@ fn a_memory_ends_with_the_last_who_holds_it() {
     assert!(store.upgrade().is_none());
 }
 
-/// All threads wait for one load, although nothing is kept of it.
+/// All threads wait for one load, although its result is not kept.
 #[test]
 fn a_memory_that_keeps_nothing_still_lets_one_load_for_all() {
     const READERS: u64 = 8;

@@ -1,7 +1,7 @@
-//! What is stored comes back as it was, whatever it is; and whatever stands in Redis, reading it does no harm.
+//! Every stored record comes back unchanged, and reading any contents of Redis does no harm.
 //!
-//! Cases are drawn by chance, anew in each run, and a failure prints the smallest one it finds: that one becomes
-//! a test with a name, in `records.rs` or `unstorable.rs`. So no file of old failures is kept.
+//! Cases are random in each run, and a failure prints its smallest case. That one becomes a named
+//! test in `records/json.rs` or `unstorable.rs`. So no file of old failures is kept.
 
 #[cfg(feature = "json")]
 mod json;
@@ -30,7 +30,7 @@ fn for_all<S: Strategy>(cases: &S, holds: impl Fn(S::Value) -> TestCaseResult) {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// Each of the cases, stored in Redis and read back from there, is what it was.
+/// Each of the cases is stored in Redis and read back unchanged.
 fn all_come_back<S>(cases: &S)
 where
     S: Strategy,
@@ -90,7 +90,7 @@ fn fields(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<(String, Str
 
 #[test]
 fn records_of_any_size_come_back() {
-    // Some past what Redis keeps in order.
+    // Some beyond the limit up to which Redis keeps the order.
     let long = vec(any::<char>(), 0..100).prop_map(String::from_iter);
     let records = (fields(0..200), name(), long).prop_map(|(mut fields, name, long)| {
         fields.push((name, long));
@@ -99,7 +99,7 @@ fn records_of_any_size_come_back() {
     all_come_back(&records);
 }
 
-/// As far as Redis keeps it: 128 fields, none longer than 64 bytes.
+/// Within the limit of Redis: 128 fields, none longer than 64 bytes.
 #[test]
 fn a_small_record_keeps_the_order_of_its_fields() {
     let few = vec((name(), text()), 1..8);
@@ -112,7 +112,7 @@ fn a_struct_with_the_rest_of_its_fields_in_a_map_of_texts_comes_back() {
     all_come_back(&rest());
 }
 
-/// Fields as another program might write them: nonsense, and what looks like sense.
+/// Fields that another program might write: invalid ones, and plausible ones.
 fn foreign() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
     let names = "i8 u128 usize f32 f64 flag char text bytes shelf cents id json 7 -1 \
         __cache_aside_not_found __cache_aside";
@@ -126,8 +126,8 @@ fn foreign() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
     vec((name, value), 1..4)
 }
 
-/// Reads entries as this type, foreign ones and its own with foreign fields among them: each decodes, or is a
-/// miss that is counted.
+/// Decodes foreign entries, and own ones with foreign fields, as this type. Each decodes, or is a
+/// counted miss.
 fn all_are_read_or_passed_over<S>(own: impl Fn() -> S)
 where
     S: Strategy,
@@ -147,7 +147,7 @@ where
         let stats = cache.stats();
         prop_assert_eq!(found.is_hit(), stats.unreadable == 0);
         prop_assert_eq!((stats.hits + stats.misses, stats.degraded), (1, 0));
-        // What was read can be written, or is refused.
+        // A decoded record can be written, or is rejected.
         match cache.update("r", |record| Some(record.clone())) {
             Ok(_) | Err(Error::Record { .. }) => Ok(()),
             Err(failure) => Err(failure.into()),

@@ -11,7 +11,8 @@ use proptest::{
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-/// Equal to the last bit. A NaN comes back as a NaN: its sign and payload are no part of a number.
+/// Equal to the last bit. A NaN comes back as some NaN: its sign and payload are not part of a
+/// number.
 macro_rules! float {
     ($name:ident $float:ident $bits:ident) => {
         #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ macro_rules! float {
 float!(F32 f32 u32);
 float!(F64 f64 u64);
 
-/// Any integer of a type, its extremes more often than by chance.
+/// Any integer of a type, its extremes more often than at random.
 macro_rules! int {
     ($int:ident) => {
         prop_oneof![3 => any::<$int>(), 1 => proptest::sample::select(vec![$int::MIN, 0, $int::MAX])]
@@ -131,7 +132,7 @@ pub(crate) fn cents() -> impl Strategy<Value = Cents> {
     (1..=u32::MAX).prop_map(|cents| Cents(NonZeroU32::new(cents).unwrap()))
 }
 
-/// Of every sign there is, the control characters too.
+/// Any characters, including control characters.
 pub(crate) fn text() -> impl Strategy<Value = String> {
     vec(any::<char>(), 0..16).prop_map(String::from_iter)
 }
@@ -242,7 +243,7 @@ pub(crate) fn name() -> impl Strategy<Value = String> {
 }
 
 pub(crate) fn rest() -> impl Strategy<Value = Open> {
-    // The names of the map are none of the struct's own.
+    // The names of the map differ from the struct's own.
     let rest = btree_map("[a-h]{1,3}", text(), 0..8);
     (any::<u32>(), option::of(text()), rest).prop_map(|(id, note, rest)| Open { id, note, rest })
 }

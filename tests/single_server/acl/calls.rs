@@ -1,7 +1,7 @@
-//! What the library does to a server, call by call, so that each takes every way through its scripts that needs a
-//! permission of its own.
+//! The requests of each call, on every path through its scripts that needs a permission of its own.
 //!
-//! What a call finds is put there by the user `default`: else it would seem to need what others need.
+//! The user `default` prepares the keys that a call finds. Otherwise the call would seem to need
+//! more permissions.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -20,7 +20,7 @@ const LEASE: Duration = Duration::from_millis(300);
 /// Short enough for a test, long enough for a server that works.
 const TIMEOUT: Duration = Duration::from_millis(200);
 
-/// One call, as the README names it. `None`: it did not do what it should.
+/// One call, as the README names it. `None`: it did not do its work.
 pub(crate) type Call = fn(&Stage) -> Option<()>;
 
 pub(crate) const CALLS: [(&str, Call); 11] = [
@@ -44,7 +44,7 @@ pub(crate) struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// An empty server that knows no script, has a user with these permissions, and has denied nothing yet.
+    /// An empty server with no script loaded, a user with these permissions, and no denial yet.
     pub(crate) fn new<'a>(server: &'a Server, rule: &[String], parameters: &str) -> Stage<'a> {
         server.expect_denials();
         let stage = Stage {
@@ -75,7 +75,7 @@ impl Stage<'_> {
 
     fn builder(&self) -> CacheBuilder {
         let cache = Cache::builder(self.redis().lazy()).prefix(PREFIX);
-        // As soon as it has seen that there is a lease, it need not wait.
+        // It need not wait once it has seen that there is a lease.
         let brief = Duration::from_millis(1);
         cache.lease_ttl(LEASE).poll(brief).wait_timeout(brief)
     }
@@ -106,7 +106,7 @@ impl Stage<'_> {
         self.tell("EXPIRE", &[&key, "60"]);
     }
 
-    /// Waits for another call of a script. Where something has been denied, there may be none.
+    /// Waits for another call of a script. Where a command has been denied, there may be none.
     fn until_renewed(&self) {
         let before = self.scripts_called();
         until(|| self.scripts_called() > before || !self.denials().is_empty());
@@ -169,7 +169,7 @@ fn get(stage: &Stage) -> Option<()> {
     refresh(stage)
 }
 
-/// What is there is loaded anew, in vain and then well.
+/// Reloads a cached record, first without and then with success.
 fn refresh(stage: &Stage) -> Option<()> {
     let grace = Duration::from_secs(600);
     let builder = || stage.builder().grace(grace).lease_ttl(LEASE);
@@ -276,13 +276,13 @@ fn ttl_remaining(stage: &Stage) -> Option<()> {
     holds(matches!(left, TtlRemaining::Left(_)))
 }
 
-/// To be told what changes, and that it is: what `get` needs besides is its own affair.
+/// Receives changes, and checks that it does. `get` needs more, which is its own row.
 fn near_cache(stage: &Stage) -> Option<()> {
     let bound = Duration::from_millis(20);
     let cache = stage.builder().near_cache(10).near_staleness(bound);
     let cache: Cache = cache.build().ok()?;
     until(|| cache.stats().tracking_live || !stage.denials().is_empty());
-    // So long that it must have been said again.
+    // Long enough that the server must have been asked again.
     std::thread::sleep(5 * bound);
     until(|| cache.stats().tracking_live || !stage.denials().is_empty());
     stage.put_record("p-001");
@@ -291,7 +291,7 @@ fn near_cache(stage: &Stage) -> Option<()> {
     holds(stage.denials().is_empty())
 }
 
-/// The probe, and the replay of what could not be told.
+/// The probe, and the replay of a pending invalidation.
 fn outage(stage: &Stage) -> Option<()> {
     let redis = stage.redis().lazy().breaker_threshold(1);
     let redis = redis.io_timeout(TIMEOUT).connect_timeout(TIMEOUT);

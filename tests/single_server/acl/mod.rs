@@ -1,4 +1,4 @@
-//! Least privilege: the rule in the README is enough, and no word of it is too much.
+//! Least privilege: the rule in the README is enough, and every word of it is needed.
 
 mod calls;
 
@@ -17,7 +17,7 @@ use calls::{CALLS, Stage};
 
 const README: &str = include_str!("../../../README.md");
 
-/// The calls that a command is needed by.
+/// The calls that need a command.
 type Needs = BTreeMap<String, BTreeSet<&'static str>>;
 
 fn rule() -> Vec<String> {
@@ -69,7 +69,7 @@ fn each_command_is_needed_by_the_calls_that_the_readme_names_and_by_no_others() 
         denied.map(|(name, _)| *name).collect()
     };
     let mut seen = Needs::new();
-    // As many servers at a time as a small machine bears.
+    // As many servers at a time as a small machine can run.
     for some in commands.chunks(4) {
         thread::scope(|scope| {
             let all = some.iter().map(|command| {
@@ -87,7 +87,7 @@ fn each_command_is_needed_by_the_calls_that_the_readme_names_and_by_no_others() 
     assert_eq!(seen, told());
 }
 
-/// What the README's table says: in each row commands, then calls.
+/// The README's table: each row has commands, then calls.
 fn told() -> Needs {
     let (_, section) = README.split_once("### Least privilege").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
@@ -106,7 +106,7 @@ fn told() -> Needs {
     told
 }
 
-/// Whatever way through a script a test may have missed.
+/// Covers paths through a script that a test may have missed.
 #[test]
 fn the_rule_allows_every_command_that_a_script_calls() {
     let allowed = that_begin_with('+');
@@ -179,7 +179,7 @@ fn keys_of_others_are_denied() {
     let found = others.get("c-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Degraded);
     let error = others.invalidate("c-001").unwrap_err().to_string();
-    // In what case, depends on the server's version.
+    // Upper or lower case depends on the server's version.
     assert!(
         error.to_lowercase().contains("no permissions to access"),
         "{error}"

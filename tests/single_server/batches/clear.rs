@@ -1,4 +1,4 @@
-//! Clearing a cache on a server that has much to do besides.
+//! Clearing a cache on a server that is busy with other keys.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,7 +18,7 @@ use crate::{
     support::{Server, load_loaf, until},
 };
 
-/// Puts so many small records there, past the cache.
+/// Writes this many small records, past the cache.
 fn fill(direct: &mut Connection, prefix: &str, count: u32) {
     let script = redis::Script::new(
         "for i = tonumber(ARGV[2]), tonumber(ARGV[3]) do
@@ -69,15 +69,15 @@ fn others_are_served_while_a_large_cache_is_cleared() {
     latencies.sort();
     assert!(latencies.len() > 100, "{}", latencies.len());
     let p99 = latencies[latencies.len() * 99 / 100];
-    // It would be about a second if all went in one step.
+    // It would be about a second if all were removed in one step.
     assert!(p99 < Duration::from_millis(50), "{p99:?}");
-    // Something for a progress bar.
+    // Enough for a progress bar.
     assert!(seen.len() > 200, "{}", seen.len());
     assert!(
         seen.windows(2)
             .all(|two| two[0].fraction <= two[1].fraction)
     );
-    // Even: not all in the last step.
+    // Even steps: not everything in the last one.
     let middle = seen[seen.len() / 2].fraction;
     assert!((0.2..0.8).contains(&middle), "{middle}");
     assert!((seen.last().unwrap().fraction - 1.0).abs() < f64::EPSILON);
@@ -160,11 +160,11 @@ fn keys_of_other_programs_with_the_prefix_go_whatever_they_are() {
         .exec(&mut direct)
         .unwrap();
     assert_eq!(server.cache().clear(|_| {}).unwrap(), 3);
-    // One that is not with the prefix, and one whose name is no text.
+    // One without the prefix, and one whose name is not UTF-8.
     assert_eq!(size(&mut direct), 2);
 }
 
-/// In a step of the leases, and in one of the records; the scan itself, and what ends what it has keys.
+/// At a step of the leases and at one of the records, in the scan and in the removal.
 #[test]
 fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
     for step in [1, 2, 5, 6] {
@@ -183,17 +183,17 @@ fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
         let found = cache.get_many(["1", "5999"], rows("new")).unwrap();
         assert_eq!(versions(&found), ["new"; 2]);
         assert_eq!(sources(&found), [Source::Degraded; 2]);
-        // Repeated, it ends what is left.
+        // A repeated call removes the rest.
         until(|| cache.clear(|_| {}).is_ok());
         assert_eq!(size(&mut direct), 0);
     }
 }
 
-/// G1, with loads under way at every moment of it.
+/// G1, with loads in progress at every moment.
 #[test]
 fn what_was_cleared_does_not_come_back() {
     let server = Server::start();
-    // So that there is always something to be loaded.
+    // So that there is always a record to load.
     let brief = || server.builder().ttl(Duration::from_millis(3));
     let (writer, cache): (Cache, Cache) = (brief().build().unwrap(), brief().build().unwrap());
     fill(&mut server.connect(), "others:", 2_000);

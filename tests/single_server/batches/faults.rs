@@ -1,4 +1,4 @@
-//! What goes wrong on the wire, or on the server, at each step of a batch.
+//! Failures on the wire or on the server, at each step of a batch.
 
 use std::sync::Mutex;
 
@@ -23,8 +23,8 @@ const HARMS: [Harm; 10] = [
     Harm::Replace(b"+OK\r\n"),
 ];
 
-/// Whatever harms whichever request: all are answered, each loaded once, and what is invalidated after that does not
-/// come back.
+/// Whichever request is harmed: all records are returned, each is loaded once, and an invalidated
+/// record does not come back.
 #[test]
 fn a_batch_is_answered_whatever_harms_one_of_its_requests() {
     for step in 1..=3 {
@@ -46,7 +46,7 @@ fn a_batch_is_answered_whatever_harms_one_of_its_requests() {
             let mut asked = asked.into_inner().unwrap();
             asked.sort();
             let degraded = found.iter().all(|found| found.source() == Source::Degraded);
-            // Not even the hit was seen, or it was.
+            // Either the hit was lost as well, or it was not.
             let expected = if step == 1 && degraded {
                 &IDS[..]
             } else {
@@ -103,7 +103,7 @@ fn a_server_that_dies_while_a_batch_loads_costs_nothing_but_the_fills() {
     };
     let found = cache.get_many(IDS, load).unwrap();
     assert_eq!(versions(&found), ["1", "2", "2", "2"]);
-    // Away: one load for all, and again.
+    // Without the server: one load for all, each time.
     let found = cache.get_many(IDS, rows("3")).unwrap();
     assert_eq!(versions(&found), ["3"; 4]);
     assert_eq!(sources(&found), [Source::Degraded; 4]);

@@ -30,8 +30,8 @@ fn cache(server: impl Into<cache_aside::Backend>) -> Cache {
     Cache::builder(server).prefix("test:").build().unwrap()
 }
 
-/// One whose leases and records outlast what a busy machine takes: for facts about what a batch does, not about how quick
-/// it is.
+/// A cache whose leases and records outlast a busy machine: for facts about the effects of a batch,
+/// not its speed.
 fn patient_cache(server: RedisBuilder) -> Cache {
     let long = Duration::from_secs(600);
     let builder = Cache::builder(server).prefix("test:").ttl(long);
@@ -68,7 +68,7 @@ fn sources(found: &[Lookup<Record>]) -> Vec<Source> {
     found.iter().map(Lookup::source).collect()
 }
 
-/// Sees that these are the records, and in this order.
+/// Checks that these are the records, in this order.
 fn assert_are(found: &[Lookup<Record>], ids: &[impl AsRef<str>]) {
     assert_eq!(found.len(), ids.len());
     for (found, id) in found.iter().zip(ids) {

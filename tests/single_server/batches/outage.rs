@@ -1,4 +1,4 @@
-//! Batches without Redis, and what is remembered of them.
+//! Batches without Redis, and their pending invalidations.
 
 use std::{
     sync::{Barrier, Mutex},
@@ -10,7 +10,7 @@ use crate::support::{Server, until};
 
 const SOME: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Reads them in several threads at once, each in another order.
+/// Reads the records in several threads at once, each in another order.
 fn from_threads(
     cache: &Cache,
     threads: usize,
@@ -48,9 +48,9 @@ fn batches_that_meet_a_silent_server_together_load_each_record_once() {
     from_threads(&cache, THREADS, |missing| {
         let own = missing.iter().map(|id| (*id).to_owned());
         loads.lock().unwrap().extend(own);
-        // All are there by now, and have begun before this was announced.
+        // All have arrived by now, and began before this was registered.
         until(|| cache.stats().degraded == 5 * THREADS as u64);
-        // And wait for this, soon: nothing tells when.
+        // They wait for this soon, which cannot be observed.
         thread::sleep(TIMEOUT);
         rows("1")(missing)
     });
@@ -141,7 +141,7 @@ fn more_than_can_be_remembered_bypass_their_prefix() {
     assert_eq!(sources(&found), [Source::Degraded; 2]);
 }
 
-/// Of three thousand, two thousand are not asked for when a thousand have waited in vain.
+/// Of three thousand, two thousand are not asked for after a thousand have timed out.
 #[test]
 fn stale_records_are_served_after_one_wait_for_a_server_that_does_not_answer() {
     const LONG: Duration = Duration::from_secs(600);

@@ -13,10 +13,11 @@ const PROCESSES: usize = 3;
 const THREADS: usize = 3;
 const IDS: usize = 120;
 
-/// What a child is told in its environment: the address for caches, the one for us, and its number.
+/// The environment variables of a child: the address for caches, the one for us, and its number.
 const TOLD: [&str; 3] = ["BATCHES_SERVER", "BATCHES_ADMIN", "BATCHES_NUMBER"];
 
-/// Reads all ids in batches that overlap with those of the others, each way around, as soon as all are there.
+/// Reads all ids in batches that overlap with those of the others, in both orders, as soon as all
+/// have started.
 #[test]
 #[ignore = "a role in the test below"]
 fn reads_in_batches() {

@@ -5,8 +5,8 @@ use redis::Connection;
 use super::*;
 use crate::support::Server;
 
-/// How often the server has found something to read on a connection: once for each round trip, and once for our
-/// question.
+/// How often the server has read from a connection: once for each round trip, and once for this
+/// request.
 fn reads(direct: &mut Connection) -> u64 {
     let stats: String = redis::cmd("INFO").arg("stats").query(direct).unwrap();
     let line = "total_reads_processed:";
@@ -80,8 +80,8 @@ fn both_protocols_of_redis_carry_batches() {
     }
 }
 
-/// Requests and replies are each more than the buffers on the way take: who sent all of it before reading anything would
-/// wait for a peer that waits for its replies to be read.
+/// Requests and replies are both larger than the buffers in between. A client that sends all of it
+/// before it reads would wait for ever.
 #[test]
 fn a_large_batch_passes_through_a_wire_that_carries_one_way_at_a_time() {
     let server = Server::start_on_port();

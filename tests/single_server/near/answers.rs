@@ -1,4 +1,4 @@
-//! What a near cache answers, what it keeps, and what it costs.
+//! Answers of a near cache, its contents, and its cost.
 
 use std::{collections::HashMap, convert::Infallible, thread, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     support::{Server, load_nothing, until},
 };
 
-/// How often the server was asked what, heartbeats and looks like this one aside.
+/// The number of each command on the server, without heartbeats and this request.
 fn commands(server: &Server) -> HashMap<String, u64> {
     let info: String = redis::cmd("INFO")
         .arg("commandstats")
@@ -95,7 +95,7 @@ fn that_there_is_no_record_is_kept_as_well() {
     let found = cache.get("k", load(1)).unwrap();
     assert!(found.record().is_none() && found.is_hit());
     assert!(cache.stats().negative_hits > 0);
-    // An insert ends it.
+    // An insert invalidates it.
     cache.invalidate("k").unwrap();
     assert_eq!(get(&cache, 1), (1, Source::Loaded));
 }
@@ -158,7 +158,7 @@ fn at_its_capacity_it_goes_on_with_what_is_asked_for() {
             assert!(round == 0 || found.is_hit());
         }
     }
-    // What is asked for all the time stays.
+    // A record that is read all the time stays.
     until(|| get(&cache, 1).1 == Source::Near);
 }
 

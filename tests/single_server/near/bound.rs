@@ -1,5 +1,5 @@
-//! The bound: a lookup that begins so long after another process's write returned never returns what was there before it,
-//! whatever the wire does to pushes. The writer has a wire of its own, on which all is well.
+//! The bound: a lookup that begins this long after another process's write returned never returns
+//! the old record, whatever the wire does to pushes. The writer has a healthy wire of its own.
 
 use std::{
     sync::{
@@ -18,17 +18,18 @@ use super::{
 };
 use crate::support::Server;
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Default)]
 struct Seen {
     near: u64,
-    /// Near, and older than a write that had returned.
+    /// Near hits that were older than a write that had returned.
     stale: u64,
-    /// How old the worst of those was.
+    /// The largest age of those.
     worst: Duration,
 }
 
-/// Reads near while another cache writes a version every few milliseconds and the wire is as it is told to be.
+/// Reads the near cache while another cache writes a version every few milliseconds and the wire is
+/// set to some delivery.
 fn run(bound: Duration, delivery: impl FnOnce(&Wire)) -> Seen {
     let server = Server::start_on_port();
     let wire = Wire::before(server.port());
@@ -69,7 +70,7 @@ fn read(
             continue;
         }
         seen.near += 1;
-        // What ended what was found is the write of the next version.
+        // The found version was ended by the write of the next one.
         let next = written
             .lock()
             .unwrap()
@@ -92,7 +93,7 @@ fn where_all_is_well_hardly_anything_is_stale() {
     assert!(seen.near > 0 && seen.worst < bound, "{seen:?}");
 }
 
-/// A partition between the server and the listener, but for what others write.
+/// A partition between the server and the listener, but not for other writers.
 #[test]
 fn where_pushes_are_held_back_nothing_is_older_than_the_bound() {
     let bound = MS(200);
@@ -108,11 +109,11 @@ fn where_pushes_are_held_back_nothing_is_older_than_the_bound() {
     assert!(seen.worst < bound, "{seen:?}");
 }
 
-/// The answers to heartbeats are late as well, and it counts when those were sent: PING — write — push, on its way — an
-/// answer to a PING from before the write — and nothing more.
+/// The replies to heartbeats are late as well. What counts is when the PING was sent: PING; write;
+/// push on its way; the reply to a PING from before the write; then nothing more.
 #[test]
 fn where_pushes_are_late_and_then_held_back_nothing_is_older_than_the_bound() {
-    // Less than a period of the heartbeat, so that this goes on.
+    // Less than a period of the heartbeat, so that the stream stays live.
     let (bound, late) = (MS(400), MS(80));
     let server = Server::start_on_port();
     let wire = Wire::before(server.port());
@@ -142,7 +143,7 @@ fn where_pushes_are_late_and_then_held_back_nothing_is_older_than_the_bound() {
     assert!(was_near > 0, "the wire did nothing");
 }
 
-/// Later than the bound: then nothing near is used at all.
+/// Later than the bound: then the near cache is not used at all.
 #[test]
 fn where_pushes_are_later_than_the_bound_nothing_near_is_used() {
     let bound = MS(100);
@@ -153,7 +154,7 @@ fn where_pushes_are_later_than_the_bound_nothing_near_is_used() {
     assert!(seen.worst < bound, "{seen:?}");
 }
 
-/// Pauses in mid-push, longer than a read waits: what came of it before is not lost.
+/// Pauses within a push, longer than a read waits: the part that has arrived is not lost.
 #[test]
 fn a_push_that_comes_in_pieces_is_heard() {
     let bound = MS(400);
@@ -167,7 +168,7 @@ fn a_push_that_comes_in_pieces_is_heard() {
             crate::support::until(|| {
                 cache.get("k", load(version)).unwrap().source() == Source::Near
             });
-            // A quarter of the bound is what a read waits for.
+            // A read waits for a quarter of the bound.
             wire.turn(Delivery::Pieces(size, bound / 4 + MS(5)));
             writer.invalidate("k").unwrap();
             let written = Instant::now();

@@ -1,4 +1,5 @@
-//! Records whose drop uses the cache, kept near: wherever one is dropped, nobody waits for a lock that he holds himself.
+//! Near records whose drop uses the cache: wherever one is dropped, no thread waits for its own
+//! lock.
 
 use std::{
     cell::Cell,
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::MS;
 use crate::support::{Server, until};
 
-/// Of one test. Its cache lives as long as the process: to drop one that waits for itself would be to wait for it.
+/// The state of one test. Its cache lives as long as the process: dropping a cache that deadlocks
+/// would deadlock too.
 struct Test {
     cache: &'static Cache<Thing>,
     /// How many drops have used the cache, and returned.
@@ -33,7 +35,7 @@ struct Thing {
 }
 
 thread_local! {
-    /// What a drop loads is dropped as well, and needs not do the same.
+    /// A record that a drop loads is dropped as well, and must not do the same.
     static IS_DROPPING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -48,7 +50,7 @@ impl Drop for Thing {
             return;
         }
         let cache = test.cache;
-        // In all parts of the near cache, so that also the one that may be locked is keys.
+        // In all shards of the near cache, so that the locked one is used too.
         for id in 0..16 {
             let _ = cache.get(&id.to_string(), |_| Err::<Option<Thing>, _>("no"));
         }
@@ -59,7 +61,7 @@ impl Drop for Thing {
 }
 
 impl Test {
-    /// A cache with 64 records in it, of which as many as fit are near.
+    /// A cache with 64 records, of which as many as fit are near.
     fn new(name: &str, backend: impl Into<Backend>, capacity: usize) -> Arc<Test> {
         let builder = Cache::builder(backend).prefix("test:");
         let builder = builder.near_cache(capacity);
@@ -72,7 +74,7 @@ impl Test {
         });
         if capacity >= 64 {
             for id in 0..64 {
-                // The push of its own fill may be under way still.
+                // The push of its own fill may still be on its way.
                 until(|| test.get(name, id) == Source::Near);
             }
         }
@@ -88,7 +90,7 @@ impl Test {
         self.cache.get(&id.to_string(), load).unwrap().source()
     }
 
-    /// Does this, and waits until a record has been dropped by it. A deadlock is a failure.
+    /// Does this, and waits until it has dropped a record. A deadlock fails the test.
     fn drops_by(self: &Arc<Test>, run: impl FnOnce(&Test) + Send + 'static) {
         let (done, is_done) = mpsc::channel();
         let test = Arc::clone(self);
@@ -96,7 +98,7 @@ impl Test {
         thread::spawn(move || {
             run(&test);
             until(|| test.used.load(SeqCst) > used);
-            // And all is well afterwards.
+            // Afterwards everything works.
             let listens = || test.cache.stats().tracking_live;
             until(listens);
             done.send(()).unwrap();
@@ -136,7 +138,7 @@ fn when_the_cache_is_cleared() {
     let server = Server::start();
     for (name, backend) in [
         ("cleared", Backend::from(redis(&server))),
-        // Which has no room for most of what is near.
+        // It has no room for most of the near records.
         ("cleared in memory", Backend::from(Memory::new(32))),
     ] {
         let test = Test::new(name, backend, 1000);

@@ -1,5 +1,5 @@
-//! The listener is lost, refused or silent: the near cache ends within its bound, and everything else works as without
-//! it.
+//! The listener is lost, rejected or silent: the near cache stops within its bound, and everything
+//! else works as without it.
 
 use std::{
     thread,
@@ -20,7 +20,7 @@ use crate::{
 #[test]
 fn a_listener_that_was_cut_off_comes_back_and_uses_nothing_from_before() {
     let server = Server::start();
-    // So long that only the loss itself ends what is near.
+    // Long enough that only the loss itself ends near entries.
     let cache = near_within(server.url(), MS(60_000));
     let other = server.cache();
     for version in 1..20 {
@@ -28,7 +28,7 @@ fn a_listener_that_was_cut_off_comes_back_and_uses_nothing_from_before() {
         until(|| get(&cache, version) == (version, Source::Near));
         let listener = listeners::of(&mut server.connect())[0];
         listeners::kill(&mut server.connect(), listener);
-        // Perhaps before it is back: nobody tells it.
+        // Perhaps before it is back: it gets no message.
         other.invalidate("k").unwrap();
         until(|| {
             listeners::of(&mut server.connect())
@@ -40,15 +40,15 @@ fn a_listener_that_was_cut_off_comes_back_and_uses_nothing_from_before() {
     }
 }
 
-/// Reads that find nothing to read, and the replies that the client library drops for that, don't make it lose its
-/// connection.
+/// Reads that find nothing, and the replies that the client library drops for that, do not make it
+/// lose its connection.
 #[test]
 fn an_idle_listener_stays_on_its_connection() {
     let server = Server::start();
     let bound = MS(500);
     let cache = near_within(server.url(), bound);
     let before = listeners::of(&mut server.connect());
-    // A connection on which nothing is answered is given up after the bound.
+    // A connection without a reply is given up after the bound.
     thread::sleep(4 * bound);
     assert_eq!(listeners::of(&mut server.connect()), before);
     assert!(cache.stats().tracking_live);
@@ -106,7 +106,7 @@ fn without_the_permission_to_track_everything_else_works() {
         command.arg("SETUSER").arg("least").arg(rules);
         command.exec(&mut admin).unwrap();
     };
-    // Redis 6 takes away commands only whole.
+    // Redis 6 can only forbid whole commands.
     user(&["on", ">pw", "~*", "+@all", "-client"]);
     let url = format!("{}?user=least&pass=pw", server.admin_url());
     let cache = Cache::builder(&*url).prefix("test:").near_cache(10);
@@ -117,13 +117,13 @@ fn without_the_permission_to_track_everything_else_works() {
     }
     assert!(cache.invalidate("k").unwrap());
     assert!(!cache.stats().tracking_live && cache.stats().redis_errors == 0);
-    // It is asked again now and then.
+    // It tries again now and then.
     user(&["+client|tracking"]);
     until(|| cache.stats().tracking_live);
     until(|| get(&cache, 3).1 == Source::Near);
 }
 
-/// A proxy, or a server before 6.0: it knows no RESP3, or not the command.
+/// A proxy, or a server before 6.0: it does not know RESP3, or not the command.
 #[test]
 fn where_the_server_does_not_know_how_everything_else_works() {
     let server = Server::start_with(&["--rename-command", "HELLO", ""]);
@@ -187,14 +187,14 @@ fn leases_are_heard_under_both_their_names() {
                 let released = Instant::now();
                 assert!(store.release(&keys, holder).unwrap());
                 assert_eq!(waiting.join().unwrap(), Source::Loaded);
-                // Without a word of it, it would wait for the lapse.
+                // Without a push, it would wait until the lease lapses.
                 assert!(released.elapsed() < LONG / 2);
             });
         }
     }
 }
 
-/// By an administrator, a proxy, or a server that has no room for what it is to be sent.
+/// By an administrator, a proxy, or a server without memory for its output buffer.
 #[test]
 fn a_listener_that_is_cut_off_again_and_again_tries_again_with_growing_pauses() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! Nothing that was read before an invalidation enters after it.
+//! A record that was read before an invalidation does not enter after it.
 
 use std::{
     convert::Infallible,
@@ -18,12 +18,12 @@ use cache_aside::{
 use super::{MS, get, load, near, warm};
 use crate::delegate::delegate;
 
-/// The store in memory, whose next answer to a read is on its way for as long as the test wants.
+/// The store in memory, whose next reply to a read the test can delay.
 struct Slow {
     within: Arc<dyn Store>,
-    /// Says that it has read, and waits until it may answer.
+    /// Signals that it has read, and waits until it may answer.
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
-    /// Whether it tells what changes.
+    /// Whether it pushes changes.
     tells: bool,
 }
 
@@ -63,12 +63,12 @@ fn slow(memory: &Memory, tells: bool) -> Arc<Slow> {
     })
 }
 
-/// Reader: reads (old) — `meanwhile` — reader: is answered. What is read near afterwards?
+/// Reader: reads (old); `meanwhile`; reader: gets its reply. Returns what is near afterwards.
 fn after_a_read_during(meanwhile: impl Fn(&Cache, &Cache)) -> (u64, Source) {
     let memory = Memory::new(100);
     let store = slow(&memory, true);
     let cache = near(Backend::new(Arc::clone(&store) as _));
-    // Another link: the listener hears of it, and no neighbour.
+    // Another client: the listener hears of it, but no sibling cache.
     let other: Cache = Cache::builder(&memory).prefix("test:").build().unwrap();
     cache.get("k", load(1)).unwrap();
     let (has_read, was_read) = mpsc::channel();
@@ -119,7 +119,8 @@ fn what_was_read_before_a_write_or_an_update_does_not_enter_after_it() {
     );
 }
 
-/// Reader: reads (old) — writer: ends it — another reader loads what is new, and reads it — reader: is answered.
+/// Reader: reads (old); writer: ends it; another reader loads the new record, and reads it; reader:
+/// gets its reply.
 #[test]
 fn nor_in_the_place_of_what_came_after_it() {
     let newer = after_a_read_during(|cache, other| {

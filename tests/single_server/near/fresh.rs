@@ -1,4 +1,5 @@
-//! What a process writes itself, it never reads near again; and what another one writes, no longer than the bound.
+//! A process never reads an old near record after its own write, and after another process's write
+//! only within the bound.
 
 use std::{
     convert::Infallible,
@@ -12,7 +13,7 @@ use cache_aside::{Backend, Cache, Memory, Record, Redis, Source};
 use super::{MS, get, load, near, number, settle, version, warm};
 use crate::support::{Server, until};
 
-/// A Redis, and a store in memory.
+/// Runs the test on a Redis and on a store in memory.
 fn on_both(test: impl Fn(&Backend)) {
     let server = Server::start();
     test(&Redis::builder(server.url()).build().unwrap().into());
@@ -22,7 +23,7 @@ fn on_both(test: impl Fn(&Backend)) {
 /// A call that writes, and its name.
 type Write = (&'static str, fn(&Cache));
 
-/// Each of them, to version 2.
+/// Each call, to version 2.
 const WRITES: [Write; 5] = [
     ("invalidate", |cache| {
         cache.invalidate("k").unwrap();
@@ -69,7 +70,7 @@ fn within_a_write_nothing_near_is_read() {
     });
 }
 
-/// With the same prefix, with one that is a part of it, and with none of it near itself.
+/// With the same prefix, with a shorter prefix, and from a cache without a near cache.
 #[test]
 fn a_write_through_another_cache_on_the_same_store_is_seen_at_once() {
     on_both(|backend| {
@@ -105,7 +106,7 @@ fn a_record_whose_invalidation_failed_is_not_read_near() {
         .io_timeout(MS(50))
         .checkout_timeout(MS(50));
     let redis = redis.build().unwrap();
-    // A bound so long that nothing else ends it.
+    // A bound so long that nothing else ends the entry.
     let cache: Cache = Cache::builder(&redis)
         .prefix("test:")
         .near_cache(10)
@@ -139,7 +140,7 @@ fn a_write_of_another_process_is_heard() {
         until(|| get(&cache, 2).0 == 2);
         slowest = slowest.max(written.elapsed());
     }
-    // The bound, which no push comes near to.
+    // The bound. A push is far faster.
     assert!(slowest < MS(1000), "{slowest:?}");
 }
 
@@ -168,8 +169,8 @@ fn what_another_program_does_to_a_record_is_heard() {
     }
 }
 
-/// Threads that read and write in one process, with two caches: no lookup returns what was there before a write that
-/// had returned when it began.
+/// Threads that read and write in one process, with two caches. No lookup returns a record from
+/// before a write that had returned when it began.
 #[test]
 fn no_lookup_of_this_process_returns_what_was_there_before_a_write_of_it() {
     on_both(|backend| {

@@ -1,5 +1,5 @@
-//! The near cache: what it answers, that it is never older than it may be, and what becomes of it when the
-//! listener is lost, held up or refused.
+//! The near cache: its answers, the bound on their age, and its behaviour when the listener is
+//! lost, delayed or rejected.
 
 mod answers;
 mod bound;
@@ -16,7 +16,7 @@ use cache_aside::{Backend, Cache, Lookup, Record, Source};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// A cache with a near one, that hears of changes already.
+/// A cache with a near cache whose change stream is live.
 fn near(backend: impl Into<Backend>) -> Cache {
     near_within(backend, MS(1000))
 }
@@ -48,18 +48,19 @@ fn get(cache: &Cache, fresh: u64) -> (u64, Source) {
     (number(&found), found.source())
 }
 
-/// Has `k` kept near in this version, and so that it stays: the push of its own fill has come.
+/// Keeps `k` near in this version, and makes sure that it stays: the push of its own fill has
+/// arrived.
 fn settle(cache: &Cache, fresh: u64) {
     let is_near = || {
         std::thread::sleep(MS(1));
         get(cache, fresh) == (fresh, Source::Near)
     };
-    // Nothing tells when that is. It takes less than a millisecond while the machine has time.
+    // This cannot be observed. It takes less than a millisecond while the machine has time.
     until(|| (0..30).all(|_| is_near()));
 }
 
-/// Has `k` in this version kept near, for now.
+/// Keeps `k` near in this version, for now.
 fn warm(cache: &Cache, fresh: u64) {
-    // The fill's own push may be under way still.
+    // The push of the fill may still be on its way.
     until(|| get(cache, fresh) == (fresh, Source::Near));
 }

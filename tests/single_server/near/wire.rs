@@ -1,4 +1,4 @@
-//! A wire between a cache and its server on which what the *listener* is told is late, or comes in pieces.
+//! A wire between a cache and its server that delays or splits what the *listener* receives.
 
 use std::{
     io::{Read, Write},
@@ -14,15 +14,15 @@ use std::{
 
 use crate::support::acl::url_at;
 
-/// How it is.
+/// The state of the wire.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Delivery {
     Calm,
-    /// Everything arrives so much later.
+    /// Everything arrives this much later.
     Late(Duration),
     /// Nothing arrives.
     Held,
-    /// In pieces of so many bytes, with pauses in between.
+    /// In pieces of this many bytes, with pauses in between.
     Pieces(usize, Duration),
 }
 
@@ -71,7 +71,7 @@ impl Shared {
         *self.delivery.lock().unwrap()
     }
 
-    /// Waits until what came at this instant may arrive.
+    /// Waits until bytes that came at this instant may be delivered.
     fn wait(&self, came: Instant) {
         let mut delivery = self.delivery.lock().unwrap();
         loop {

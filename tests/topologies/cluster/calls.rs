@@ -1,4 +1,4 @@
-//! Every call of a cache does on a cluster what it does on one server.
+//! Every call of a cache works on a cluster as it does on one server.
 
 use std::{collections::BTreeSet, convert::Infallible};
 
@@ -7,7 +7,7 @@ use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 use crate::support::{Server, alone, load_loaf, loaf};
 use crate::test_cluster::Cluster;
 
-/// So many that every master has some.
+/// Enough ids for every master to have some.
 fn ids() -> Vec<String> {
     (0..50).map(|id| format!("p-{id}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Masters that die, and the replicas that take over.
+//! Masters that die, and replicas that take over.
 
 use std::{
     convert::Infallible,
@@ -119,7 +119,7 @@ fn a_process_that_slept_while_all_masters_were_replaced_finds_the_new_ones() {
     for id in &ids {
         other.get(id, load_loaf).unwrap();
     }
-    // Redis doesn't name them before they have got anything.
+    // Redis does not list them before they have received something.
     Cluster::until("the replicas are named", || {
         let slots: redis::Value = cluster::ask(&cluster.nodes[0], &cluster::cluster("SLOTS"));
         let slots = format!("{slots:?}");
@@ -182,7 +182,7 @@ fn while_a_master_is_silent_loads_of_the_others_records_keep_their_leases() {
                 load_loaf(id)
             };
             let source = other.get(id, counted).unwrap().source();
-            // The second has been filled when the first one's wait has ended.
+            // The second one was filled when the first one's wait ended.
             assert!(matches!(source, Source::Waited | Source::Hit), "{source:?}");
         }
     });
@@ -208,7 +208,7 @@ fn a_node_that_may_not_be_asked_for_its_state_is_found_again() {
     until(|| source() == Source::Hit);
 }
 
-/// As in an upgrade of the nodes, one after the other.
+/// As in an upgrade of the nodes, one after another.
 #[test]
 fn a_clear_during_which_a_replica_takes_over_fails_also_where_it_gives_back() {
     let cluster = Cluster::start(2, 1);
@@ -218,7 +218,7 @@ fn a_clear_during_which_a_replica_takes_over_fails_also_where_it_gives_back() {
     let failover = |to: usize| {
         let node = &cluster.nodes[to];
         Cluster::until("it follows", || cluster::is_linked(node));
-        // The masters vote for a replica of the same one no sooner than two node timeouts after they did.
+        // The masters vote for a replica of the same master only after two node timeouts.
         let mut take_over = cluster::cluster("FAILOVER");
         cluster::ask::<()>(node, take_over.arg("TAKEOVER"));
         Cluster::until("it has", || {
@@ -257,7 +257,7 @@ fn records_of_a_slot_that_nobody_has_are_loaded_and_all_others_are_hits() {
         source(id);
     }
     for _ in 0..5 {
-        // More than would open each breaker.
+        // More than enough to open each breaker.
         for _ in 0..10 {
             assert_eq!(source(ID), Source::Degraded);
             assert!(cache.invalidate(ID).is_err());

@@ -1,6 +1,6 @@
-//! A node that says what no node can say: a slot that no cluster has, an address without a port.
+//! A node with impossible replies: a slot that no cluster has, an address without a port.
 //!
-//! No real server does that, so here a thread plays the node. What it is told that it isn't about to refuse, it does.
+//! No real server does that, so a thread acts as the node. It answers all other commands correctly.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use cache_aside::{Cache, Error, Record, Redis, Source};
 
 use crate::support::until;
 
-/// What the node answers to these commands instead of what it should.
+/// The replies of the node to these commands, instead of the correct ones.
 type Answers = Arc<Mutex<HashMap<&'static str, String>>>;
 
 struct Node {
@@ -101,7 +101,7 @@ fn read(requests: &mut impl BufRead) -> Option<Vec<String>> {
     (0..count).map(word).collect()
 }
 
-/// What a redirection may not say.
+/// A redirection with impossible contents.
 fn impossible(kind: &str, port: u16) -> Vec<String> {
     let targets = [
         format!("16384 127.0.0.1:{port}"),
@@ -168,7 +168,7 @@ fn a_lookup_that_is_redirected_to_nowhere_is_degraded() {
     }
 }
 
-/// Nobody can be connected to there, which is a failure like any other.
+/// No connection is possible there, which is a failure like any other.
 #[test]
 fn a_redirection_to_port_0_fails_and_the_invalidation_is_remembered() {
     let node = Node::start();

@@ -1,4 +1,4 @@
-//! The cache on a Redis Cluster: routing, redirections, moves of slots, failovers.
+//! The cache on a Redis Cluster: routing, redirections, slot migrations, failovers.
 
 mod calls;
 mod failover;

@@ -1,4 +1,4 @@
-//! Slots that are moved while their records are read, written and ended.
+//! Slots that migrate while their records are read, written and ended.
 
 use std::convert::Infallible;
 
@@ -57,7 +57,7 @@ fn a_slot_that_has_been_moved_is_followed_by_every_call() {
     moved();
     assert!(cache.invalidate(ID).unwrap());
     moved();
-    // The look at the record, the question for the lease, and the fill.
+    // The read of the record, the request for the lease, and the fill.
     let loader = |_: &str| {
         moved();
         load_loaf(ID)
@@ -112,7 +112,7 @@ fn a_load_from_before_an_invalidation_is_not_filled_though_its_slot_was_moved_in
     let cache: Cache = cluster.builder().build().unwrap();
     let writer: Cache = cluster.builder().build().unwrap();
     let loader = |_: &str| {
-        // There is a lease now, and no record.
+        // Now there is a lease, and no record.
         cluster.begin_move(slot, from, to);
         writer.invalidate(ID).unwrap();
         cluster.hand_over(slot, from, to);
@@ -124,7 +124,7 @@ fn a_load_from_before_an_invalidation_is_not_filled_though_its_slot_was_moved_in
     assert_eq!(next.record().unwrap().get("version"), Some("2"));
 }
 
-/// As a handing over leaves it that timed out when the new node had the key already.
+/// As after a `MIGRATE` that timed out when the new node had the key already.
 #[test]
 fn what_stands_at_both_nodes_is_ended_at_both() {
     let (cluster, slot, from, to) = ground();
@@ -163,7 +163,7 @@ fn a_write_whose_slot_is_being_moved_ends_the_record_and_what_was_read_meanwhile
     let cache: Cache = cluster.builder().build().unwrap();
     let reader: Cache = cluster.builder().build().unwrap();
     cache.get(ID, load(1)).unwrap();
-    // Guarded before it begins to move, and ended while it does.
+    // Guarded before the migration starts, and ended during it.
     cache
         .write(ID, || {
             cluster.begin_move(slot, from, to);
@@ -175,7 +175,7 @@ fn a_write_whose_slot_is_being_moved_ends_the_record_and_what_was_read_meanwhile
         .unwrap();
     let next = reader.get(ID, load(2)).unwrap();
     assert_eq!(next.record().unwrap().get("version"), Some("2"));
-    // Begun while it moves.
+    // Begun during the migration.
     let written = cache.write(ID, || Ok::<_, Infallible>(())).unwrap();
     assert!(written.guard_error().is_some() && written.invalidation_error().is_none());
     cluster.end_move(slot, to);
@@ -207,7 +207,7 @@ fn while_a_slot_is_being_moved_a_cache_is_not_cleared_and_says_so() {
     let refused = cache.clear(|_| ()).unwrap_err().to_string();
     let moved = format!("slot {slot} of the cluster is being moved");
     assert!(refused.contains(&moved), "{refused}");
-    // Nor is the record read, which should have been ended.
+    // The record that should have been ended is not read either.
     assert!(!cache.get(ID, load_loaf).unwrap().is_hit());
     cluster.end_move(slot, to);
     cache.clear(|_| ()).unwrap();
@@ -215,7 +215,8 @@ fn while_a_slot_is_being_moved_a_cache_is_not_cleared_and_says_so() {
     assert!(cache.get(ID, load_loaf).unwrap().is_hit());
 }
 
-/// Redis 7.0 keeps the mark of a move at the node that had the slot, where that hears only from the other that it is over.
+/// Redis 7.0 keeps the migrating mark at the old node, if only the other node tells it that the
+/// migration is over.
 #[test]
 fn a_cache_is_cleared_though_a_node_is_marked_as_moving_a_slot_it_no_longer_has() {
     let (cluster, slot, from, to) = ground();
@@ -225,7 +226,7 @@ fn a_cache_is_cleared_though_a_node_is_marked_as_moving_a_slot_it_no_longer_has(
     let there = &cluster.nodes[to];
     let new: String = ask(there, &order("MYID"));
     let () = ask(there, order("SETSLOT").arg(slot).arg("NODE").arg(new));
-    // What stands there goes with the slot.
+    // Its keys go with the slot.
     Cluster::until("all nodes know of the move", || !stands(&cluster, from));
     cache.clear(|_| ()).unwrap();
     assert_eq!(cache.get(ID, load_loaf).unwrap().source(), Source::Loaded);

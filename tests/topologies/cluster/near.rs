@@ -1,4 +1,4 @@
-//! Near caches on a cluster: every master is listened to.
+//! Near caches on a cluster: they listen to every master.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn number(cache: &Cache, id: &str, fresh: u32) -> (u32, Source) {
     (number.parse().unwrap(), lookup.source())
 }
 
-/// Has a record be near, and stay so.
+/// Keeps a record near, and makes sure that it stays.
 fn settle(cache: &Cache, id: &str, fresh: u32) {
     let is_near = || number(cache, id, fresh) == (fresh, Source::Near);
     until(|| {
@@ -68,7 +68,7 @@ fn what_moves_to_a_node_that_had_no_slots_is_not_near_before_that_is_heard() {
     let from = cluster.owner_of(DATA).unwrap();
     settle(&cache, ID, 1);
     for at in 1..=20 {
-        // There and back, each time with one that has been heard of and forgotten, or not.
+        // To and fro, each time with a node that was known and forgotten, or not.
         let (here, there) = if at % 2 == 1 { (from, 2) } else { (2, from) };
         cluster.begin_move(slot, here, there);
         cluster.hand_over(slot, here, there);
@@ -115,17 +115,17 @@ fn when_a_replica_has_taken_over_what_is_read_from_it_is_near_soon() {
     Cluster::until("the replica has taken over", || {
         cluster.owner_of(DATA) == Some(3 + master)
     });
-    // Though nothing is asked for that it had.
+    // Although no lookup asks for its records.
     until(|| cache.stats().tracking_live);
     settle(&cache, ID, 1);
-    // It hasn't noticed yet.
+    // It has not noticed yet.
     until(|| other.invalidate(ID).is_ok());
     until(|| number(&cache, ID, 2).0 == 2);
 }
 
 #[test]
 fn a_master_that_is_cut_off_from_the_others_is_relied_on_no_longer() {
-    // The other masters of three are stopped: this one answers, and may not.
+    // The other masters of three are stopped: this one answers, but must not be used.
     let cluster = Cluster::start(3, 0);
     let cache = near(&cluster);
     let master = cluster.owner_of(DATA).unwrap();
@@ -154,18 +154,19 @@ fn a_prefix_with_a_hash_tag_needs_one_master_only() {
     settle(&cache, ID, 1);
 }
 
-/// By one of its slots a listener sees that its node is a master still. That one may be moved like any other.
+/// A listener checks one of the slots of its node to see that the node is still a master. That slot
+/// may migrate like any other.
 #[test]
 fn what_is_near_stays_near_while_a_slot_of_others_is_being_moved() {
     let cluster = Cluster::start(2, 0);
     let cache = near(&cluster);
-    // The slots that are asked for, as `src/redis/cluster/tracking.rs` finds them.
+    // The slots that are checked, as `src/redis/cluster/tracking.rs` finds them.
     let mut asked = [None; 2];
     for key in (0..50).map(|number| format!("test:{{{number}}}")) {
         let owner = cluster.owner_of(&key).unwrap();
         asked[owner].get_or_insert(cluster.slot_of(&key));
     }
-    // Of another master than the record's.
+    // To another master than the record's.
     let to = cluster.owner_of(DATA).unwrap();
     let from = 1 - to;
     let slot = asked[from].unwrap();
@@ -178,7 +179,7 @@ fn what_is_near_stays_near_while_a_slot_of_others_is_being_moved() {
     }
     assert_eq!(number(&cache, ID, 2), (1, Source::Near));
     cluster.end_move(slot, to);
-    // Another slot is asked for.
+    // Another slot is checked.
     until(|| cache.stats().tracking_live);
     settle(&cache, ID, 1);
 }

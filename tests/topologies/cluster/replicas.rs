@@ -23,7 +23,7 @@ fn an_invalidation_that_replicas_have_is_not_lost_with_the_master() {
     assert!(cache.invalidate(ID).unwrap());
     assert!(!cache.invalidate(ID).unwrap());
     cache.get(ID, load(2)).unwrap();
-    // It has the record by then, and hears of nothing more.
+    // It has the record by then, and receives nothing more.
     until(|| {
         let mut direct = replica.connect();
         redis::cmd("READONLY").exec(&mut direct).unwrap();
@@ -42,8 +42,8 @@ fn an_invalidation_that_replicas_have_is_not_lost_with_the_master() {
     Cluster::until("the replica has taken over", || {
         cluster.owner_of(DATA).is_some()
     });
-    // What it kept is the record that should have ended. That is not served; and it is ended, as soon as there is a replica
-    // again that can have that.
+    // It kept the record that should have been removed. That record is not returned. It is removed
+    // as soon as there is a replica to confirm it.
     let lookup = cache.get(ID, load(3)).unwrap();
     assert_eq!(lookup.record().unwrap().get("version"), Some("3"));
     cluster.nodes[master].start_again();
@@ -56,7 +56,8 @@ fn an_invalidation_that_replicas_have_is_not_lost_with_the_master() {
     assert_eq!(lookup.record().unwrap().get("version"), Some("3"));
 }
 
-/// It may not have heard yet that it was replaced. With all of its replicas wanted, it is one of those that must confirm.
+/// The old master may not know yet that it was replaced. If all of its replicas are required, it is
+/// one of those that must confirm.
 #[test]
 fn nothing_is_ended_for_sure_while_a_master_that_was_replaced_may_still_answer() {
     let cluster = Cluster::start(3, 1);
@@ -68,7 +69,8 @@ fn nothing_is_ended_for_sure_while_a_master_that_was_replaced_may_still_answer()
     Cluster::until("the replica has taken over", || {
         cluster::try_ask::<i64>(replica, redis::cmd("EXISTS").arg(DATA)).is_ok()
     });
-    // Also once the new master has been found, which takes as many tries as there are connections to the old one.
+    // Also after the new master was found, which takes as many attempts as there are connections to
+    // the old one.
     let unconfirmed = || {
         let refused = cache.invalidate(ID).unwrap_err().to_string();
         refused.contains("0 of 1 replicas had it within")
@@ -81,7 +83,8 @@ fn nothing_is_ended_for_sure_while_a_master_that_was_replaced_may_still_answer()
     assert_eq!(lookup.record().unwrap().get("version"), Some("2"));
 }
 
-/// With its lease beside it, as during a refresh: then both keys are still at the old node, which ends them itself.
+/// With its lease beside it, as during a refresh: then both keys are still at the old node, which
+/// ends them itself.
 #[test]
 fn replicas_that_lack_an_invalidation_do_not_confirm_it_while_its_slot_is_being_moved() {
     let cluster = Cluster::start(2, 1);
@@ -131,7 +134,7 @@ fn waiting_for_replicas_touches_no_other_record() {
     let cluster = Cluster::start(1, 1);
     let cache = waiting(&cluster);
     for id in ["{shop}:p", "p"] {
-        // As similar to each other as two can be.
+        // The two ids are as similar as possible.
         let other = format!("{id}:wait");
         let slow = |_: &str| {
             cache.invalidate(id).unwrap();

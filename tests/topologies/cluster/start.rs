@@ -1,4 +1,4 @@
-//! What `build` does where not all is well.
+//! `build` where some nodes or settings are faulty.
 
 use cache_aside::{Cache, Record, Source};
 
@@ -24,7 +24,7 @@ fn a_process_starts_while_a_master_is_down() {
     assert!(refused.contains("Connection refused"), "{refused}");
 }
 
-/// Those of a container, for one.
+/// For example, the addresses inside a container.
 #[test]
 fn where_nobody_is_at_the_addresses_that_nodes_announce_build_says_whose_they_are() {
     let nowhere = ["--cluster-announce-port", "1"];

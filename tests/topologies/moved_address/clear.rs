@@ -1,10 +1,10 @@
-//! The places of a scan of one server mean nothing to another.
+//! The cursor of a scan of one server is invalid on another.
 
 use cache_aside::ClearProgress;
 
 use super::pair::{Former, Pair};
 
-/// Moves the address when this much has been gone through.
+/// Moves the address when the scan has reached this fraction.
 fn fails_if_the_address_is_moved_at(fraction: f64) {
     let pair = Pair::start();
     let fill =
@@ -16,14 +16,14 @@ fn fails_if_the_address_is_moved_at(fraction: f64) {
         if !is_moved && cleared.fraction >= fraction {
             is_moved = true;
             pair.move_to(1, Former::Replica);
-            // Who is told `READONLY` has moved, and with it the whole pool.
+            // A caller that gets `READONLY` moves the whole pool.
             cache.invalidate("p").unwrap();
         }
     });
     assert!(is_moved);
     let refused = cleared.unwrap_err().to_string();
     assert!(refused.contains("another server"), "{refused}");
-    // The next one has one server.
+    // The next call sees a single server.
     cache.clear(|_| {}).unwrap();
 }
 
@@ -33,14 +33,14 @@ fn a_clear_fails_where_the_address_is_moved_meanwhile() {
     fails_if_the_address_is_moved_at(0.6);
 }
 
-/// Leases are looked for on the one, and records on the other: a load with a lease of before would
-/// fill behind its back.
+/// Leases are scanned on one server, and records on the other: a load with an earlier lease could
+/// fill after the scan.
 #[test]
 fn a_clear_fails_where_the_address_is_moved_between_leases_and_records() {
     fails_if_the_address_is_moved_at(0.5);
 }
 
-/// Nothing has been gone through yet.
+/// Nothing has been scanned yet.
 #[test]
 fn a_clear_begins_on_the_server_that_it_finds() {
     let pair = Pair::start();

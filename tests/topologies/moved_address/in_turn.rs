@@ -47,7 +47,7 @@ fn put_x(server: &Server) {
     put.exec(&mut server.connect()).unwrap();
 }
 
-/// `READONLY` retires connections where a master was, and only there.
+/// `READONLY` retires connections to a former master, and no others.
 #[test]
 fn a_replica_behind_a_fixed_address_goes_on_serving_hits() {
     let pair = Pair::start();
@@ -63,14 +63,13 @@ fn a_replica_behind_a_fixed_address_goes_on_serving_hits() {
         let found = cache.get("x", load(1)).unwrap();
         assert_eq!(found.source(), Source::Hit, "{round}");
     }
-    // One connection a second looks whether the address has been moved.
+    // One connection a second checks whether the address has been moved.
     let opened = relay.opened() - opened;
     let looks = usize::try_from(began.elapsed().as_secs()).unwrap() * 2 + 2;
     assert!(opened <= looks + 4, "{opened}");
 }
 
-/// None of them takes writes, so that nothing is acknowledged on one that the next could have
-/// missed.
+/// None of them accepts writes, so no write is acknowledged by one and missing on the next.
 #[test]
 fn replicas_behind_one_address_are_read_in_turn() {
     let pair = Pair::start();
@@ -94,8 +93,7 @@ fn replicas_behind_one_address_are_read_in_turn() {
     assert!(opened < 30, "{opened}");
 }
 
-/// That is no setup for a cache: what is written on one is old on the other. It is bounded what it
-/// costs.
+/// This is no setup for a cache: a write to one is missing on the other. Its cost is bounded.
 #[test]
 fn masters_behind_one_address_are_changed_once_a_second() {
     let servers = [(); 2].map(|()| Server::start_on_port());

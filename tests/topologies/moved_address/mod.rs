@@ -1,5 +1,5 @@
-//! A fixed address that leads to another server by now, as after a failover by DNS or by a virtual
-//! IP. Connections to the former server stay open. Real servers, and a relay for the address.
+//! A fixed address that now leads to another server, as after a failover by DNS or a virtual IP.
+//! Connections to the former server stay open. The servers are real, and a relay has the address.
 
 mod clear;
 mod in_turn;
@@ -14,7 +14,7 @@ use cache_aside::Record;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// The documented second, and what a busy machine may add.
+/// The documented second, and an allowance for a busy machine.
 const SEEN_WITHIN: Duration = Duration::from_millis(1_500);
 
 fn version(number: u64) -> Record {

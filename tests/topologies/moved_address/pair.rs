@@ -15,14 +15,14 @@ pub(crate) struct Pair {
     pub(crate) relay: Relay,
 }
 
-/// What becomes of the server to which the address led.
+/// The state of the former server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Former {
     /// It is a replica of the new one.
     Replica,
     /// It is a replica, and doesn't reach the new one.
     ReplicaCutOff,
-    /// It takes itself for a master still.
+    /// It still considers itself a master.
     Master,
 }
 
@@ -50,8 +50,8 @@ impl Pair {
         self.builder().build().unwrap()
     }
 
-    /// Moves the address to server `to` as a careful operator does: no write is acknowledged that
-    /// the new master lacks.
+    /// Moves the address to server `to` as a careful operator does: the new master has every
+    /// acknowledged write.
     pub(crate) fn move_to(&self, to: usize, former: Former) {
         let (new, old) = (&self.servers[to], &self.servers[1 - to]);
         let mut direct = old.connect();
@@ -66,7 +66,7 @@ impl Pair {
         self.relay.move_to(new.port());
         match former {
             Former::Replica => replicate(old, new.port()),
-            // Nobody listens there.
+            // No server listens there.
             Former::ReplicaCutOff => replicate(old, 1),
             Former::Master => {}
         }
@@ -82,7 +82,7 @@ impl Pair {
     }
 }
 
-/// One whose replicas are not kept waiting for others.
+/// A server that starts the sync of a replica without delay.
 pub(crate) fn start_server() -> Server {
     Server::start_on_port_with(&["--repl-diskless-sync-delay", "0"])
 }

@@ -1,4 +1,4 @@
-//! A user without `+info` is told the role, and no `run_id`.
+//! A user without `+info` learns the role, but no `run_id`.
 
 use std::{
     sync::atomic::Ordering::SeqCst,
@@ -38,7 +38,7 @@ fn denied(server: &Server) -> (u64, Vec<String>) {
     (info, others)
 }
 
-/// A refusal is no failure, shifts no reply, and is asked for once.
+/// A refusal is not a failure, shifts no reply, and happens once.
 #[test]
 fn a_user_who_may_not_ask_for_info_is_served_as_others_are() {
     let pair = Pair::start();
@@ -55,7 +55,7 @@ fn a_user_who_may_not_ask_for_info_is_served_as_others_are() {
                 }
             });
         }
-        // Some connections, and some looks at the address.
+        // Some connections, and some checks of the address.
         thread::sleep(Duration::from_millis(2_500));
         is_over.store(true, SeqCst);
     });

@@ -1,4 +1,4 @@
-//! Processes that only read, and so never hear `READONLY`.
+//! Processes that only read, and so never get `READONLY`.
 
 use std::{
     thread,
@@ -25,7 +25,7 @@ fn reader(pair: &Pair) -> Cache {
     cache
 }
 
-/// Reads until version 2 comes, and says how long that took.
+/// Reads until version 2 comes, and returns how long that took.
 fn until_2(reader: &Cache) -> Duration {
     let began = Instant::now();
     until(|| number(reader.get("x", load(2)).unwrap().record()) == 2);
@@ -47,7 +47,7 @@ fn a_reader_is_right_again_within_a_second() {
     }
 }
 
-/// Answers on a shared connection are handed out one by one. Those of the former server are not.
+/// Replies on a shared connection are handed out one by one. Those of the former server are not.
 #[test]
 fn those_who_share_a_connection_get_nothing_that_the_former_server_says_after_the_move() {
     const READERS: usize = 8;
@@ -68,15 +68,14 @@ fn those_who_share_a_connection_get_nothing_that_the_former_server_says_after_th
     let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
     let read = |id: &str| number(cache.get(id, load(9)).unwrap().record());
     assert_eq!(read("first"), 1);
-    // The first has the one connection until the others have come.
+    // The first caller has the only connection until the others have arrived.
     proxy.harm(Which::With(b"test:first"), Harm::Delay(MS(150)));
     thread::scope(|scope| {
         let first = scope.spawn(|| read("first"));
         until(|| proxy.has_harmed());
         let ids = (0..READERS).map(|id| id.to_string());
         let others: Vec<_> = ids.map(|id| scope.spawn(move || read(&id))).collect();
-        // What they ask for together is answered when the address has been moved, and that was
-        // noticed.
+        // Their common request is answered after the address was moved, and the move was noticed.
         proxy.harm(Which::With(b"test:"), Harm::Delay(SEEN_WITHIN));
         assert_eq!(first.join().unwrap(), 1);
         until(|| proxy.has_harmed());
@@ -101,7 +100,7 @@ fn a_reader_that_was_idle_is_right_from_its_first_read_on() {
     assert_eq!(number(found.record()), 2);
 }
 
-/// The open connections are asked for the role, since there are no others.
+/// The open connections check the role, because there are no others.
 #[test]
 fn a_former_master_is_left_also_where_the_address_leads_nowhere() {
     let pair = Pair::start();
@@ -124,7 +123,7 @@ fn near_hits_are_right_again_a_second_and_their_bound_later() {
         pair.cache().invalidate("x").unwrap();
         let elapsed = until_2(&near);
         assert!(elapsed < SEEN_WITHIN + bound, "{former:?}: {elapsed:?}");
-        // The listener has moved: what another process ends there is heard.
+        // The listener has moved: it receives what another process ends there.
         until(|| listeners::of(&mut pair.servers[1].connect()).len() == 1);
         until(|| near.get("x", load(2)).unwrap().source() == Source::Near);
         assert!(pair.cache().invalidate("x").unwrap());
@@ -132,8 +131,8 @@ fn near_hits_are_right_again_a_second_and_their_bound_later() {
     }
 }
 
-/// A near cache that is never asked for anything else has no pooled connection after ten minutes;
-/// it has a listener.
+/// A near cache without other lookups has no pooled connection after ten minutes; it has a
+/// listener.
 #[test]
 fn a_listener_leaves_a_former_master_that_nobody_asks_for_anything() {
     let pair = Pair::start();
@@ -147,7 +146,7 @@ fn a_listener_leaves_a_former_master_that_nobody_asks_for_anything() {
     assert!(elapsed < SEEN_WITHIN, "{elapsed:?}");
 }
 
-/// Whether the address leads elsewhere by now matters to those who have a connection.
+/// Only a pool with connections needs to know whether the address leads elsewhere.
 #[test]
 fn a_pool_without_connections_opens_none() {
     let pair = Pair::start();

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::support::{load_loaf, until};
 
-/// Threads that hit keep old connections in use.
+/// Threads with hits keep old connections in use.
 fn no_get_returns_what_an_invalidation_before_it_ended(former: Former) {
     let pair = Pair::start();
     let redis = pair.redis().io_timeout(Duration::from_secs(10));
@@ -64,7 +64,7 @@ fn where_the_former_is_a_replica_no_get_returns_what_an_invalidation_before_it_e
     no_get_returns_what_an_invalidation_before_it_ended(Former::ReplicaCutOff);
 }
 
-/// `READONLY` comes from the former master, and the caller hears nothing of it: what may be
+/// `READONLY` comes from the former master, but the caller does not see it: a request that may be
 /// repeated is.
 #[test]
 fn a_writer_gets_over_readonly_without_an_error() {
@@ -101,7 +101,7 @@ fn a_writer_gets_over_readonly_without_an_error() {
     assert_eq!((stats.redis_errors, stats.degraded), (0, 0), "{stats:?}");
 }
 
-/// It is no request that may be repeated.
+/// This request must not be repeated.
 #[test]
 fn an_update_that_the_former_master_refuses_becomes_an_invalidation() {
     let pair = Pair::start();

@@ -1,4 +1,4 @@
-//! Another becomes the master.
+//! Failovers to another master.
 
 use std::{
     thread,
@@ -16,22 +16,22 @@ use crate::{
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// Longer than the thread that asks the sentinels pauses, and asks.
+/// Longer than the pause and the request of the thread that asks the sentinels.
 const SEEN_WITHIN: Duration = Duration::from_millis(1_500);
 
-/// A failover, and what was seen of it.
+/// A failover, and its observed times.
 struct Failover {
     seen: Seen,
-    /// When the master went.
+    /// When the master was lost.
     gone: Instant,
-    /// When all sentinels had another, after which they took no third.
+    /// When all sentinels had a new master, and did not change it again.
     settled: Instant,
-    /// By each sentinel once.
+    /// Each sentinel switched once.
     is_single: bool,
 }
 
 impl Failover {
-    /// Has another become the master under load.
+    /// Fails over to another master under load.
     fn of(
         cache: &Cache,
         set: &mut SentinelSet,
@@ -44,7 +44,8 @@ impl Failover {
             thread::sleep(MS(500));
             gone = Instant::now();
             go(set);
-            // They may take the new one for gone as well, and what that had acknowledged is lost too.
+            // They may consider the new one down as well. Then its acknowledged writes are lost
+            // too.
             while switches != set.switches() || switches == 0 {
                 set.wait_for_failover(0);
                 switches = set.switches();
@@ -60,8 +61,9 @@ impl Failover {
         }
     }
 
-    /// Redis may lose what the master had acknowledged shortly before it went; where two were promoted one after the other, or
-    /// the first goes on working, also what was acknowledged until we have seen the last one.
+    /// Redis may lose writes that the master acknowledged shortly before it was lost. If two were
+    /// promoted in turn, or the first goes on working, this also covers writes until the last
+    /// switch.
     fn report(&self, what: &str, is_by_hand: bool) {
         let Failover {
             seen,
@@ -78,7 +80,8 @@ impl Failover {
         let since = gone.checked_sub(MS(500)).unwrap_or(*gone);
         let stale = seen.stale_between(since, until);
         let recovered = seen.recovered(*gone);
-        // By hand the former master is away for a while, and with it a replica that may be waited for.
+        // In a manual failover the former master is down for a while, and with it a replica that is
+        // waited for.
         assert!(recovered.is_some() || !is_clean, "no server answered");
         println!(
             "{what}: {} reads ({} degraded), {} writes ({} deferred), {stale} stale by what Redis lost{}; the sentinels elapsed {:?}, a server had a record again after {:?}",
@@ -107,7 +110,7 @@ fn cache_of(set: &SentinelSet, near: bool) -> Cache {
     builder.build().unwrap()
 }
 
-/// The sentinels may take a while until they have put the former master in its place.
+/// The sentinels may take a while to demote the former master.
 fn nothing_is_owed(cache: &Cache, set: &SentinelSet) {
     let began = Instant::now();
     while cache.stats().invalidations_pending != 0 {
@@ -134,7 +137,8 @@ fn a_killed_master_is_replaced_under_load() {
     }
 }
 
-/// It goes on, and takes itself for the master until a sentinel tells it otherwise, after some eight seconds.
+/// It goes on, and considers itself the master until a sentinel demotes it, after some eight
+/// seconds.
 #[test]
 fn a_master_that_was_stopped_and_goes_on_is_not_read_from_again() {
     for near in [false, true] {
@@ -151,7 +155,7 @@ fn a_master_that_was_stopped_and_goes_on_is_not_read_from_again() {
     }
 }
 
-/// Connections that lay idle all the time are still open to the former master.
+/// Connections that were idle all the time are still open to the former master.
 #[test]
 fn idle_connections_to_a_former_master_are_not_used_again() {
     let set = SentinelSet::start();
@@ -215,7 +219,8 @@ fn by_hand(set: &SentinelSet) {
     failover.exec(&mut sentinel).unwrap();
 }
 
-/// The former master works on until it is told, and what it acknowledges meanwhile is lost; but where replicas are waited for.
+/// The former master works until it is demoted. Its acknowledged writes are lost, unless replicas
+/// are waited for.
 #[test]
 fn a_failover_by_hand_is_followed() {
     let go = |set: &mut SentinelSet| by_hand(set);
@@ -242,7 +247,7 @@ fn the_former_master_comes_back_as_a_replica_and_is_left_alone() {
     set.servers[0].kill();
     set.wait_for_failover(0);
     until(|| cache.get("p", load_loaf).unwrap().is_hit());
-    // Empty, and a master, for all that it knows.
+    // Empty, and a master according to itself.
     set.servers[0].start_again();
     for round in 0..300 {
         let found = cache.get("p", load_loaf).unwrap();
@@ -256,7 +261,7 @@ fn the_former_master_comes_back_as_a_replica_and_is_left_alone() {
     }
 }
 
-/// The places of a scan of one server mean nothing to another.
+/// The cursor of a scan of one server is invalid on another.
 #[test]
 fn a_clear_during_which_another_becomes_the_master_fails() {
     let set = SentinelSet::start();
@@ -270,7 +275,7 @@ fn a_clear_during_which_another_becomes_the_master_fails() {
         if steps == 3 {
             by_hand(&set);
             set.wait_for_failover(0);
-            // Somebody who has followed.
+            // A caller that has followed.
             until(|| cache.invalidate("p").is_ok());
             thread::sleep(SEEN_WITHIN);
         }

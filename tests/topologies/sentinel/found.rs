@@ -1,4 +1,4 @@
-//! The master at the start, and sentinels that go away.
+//! The master at the start, and sentinels that disappear.
 
 use std::{thread, time::Duration};
 
@@ -54,7 +54,7 @@ fn a_dead_sentinel_is_passed_over() {
     let cache = set.cache();
     cache.get("p", load_loaf).unwrap();
     assert!(cache.get("p", load_loaf).unwrap().is_hit());
-    // Also one that never was.
+    // Also one that never existed.
     let ports = [free_port(), set.sentinels[1].port].into_iter();
     let cache: Cache = Cache::builder(url_of(ports, NAME))
         .prefix("test:")
@@ -72,10 +72,10 @@ fn without_any_sentinel_the_master_is_still_used() {
     for sentinel in &mut set.sentinels {
         sentinel.kill();
     }
-    // Two rounds of questions that nobody answers.
+    // Two rounds of requests without a reply.
     thread::sleep(Duration::from_millis(2_100));
     assert!(cache.get("p", load_loaf).unwrap().is_hit());
-    // And connected to again.
+    // Connected again.
     let mut direct = set.servers[0].connect();
     let mut kill = redis::cmd("CLIENT");
     kill.arg("KILL")

@@ -1,4 +1,4 @@
-//! Readers and writers that hold every answer against what was invalidated before they asked.
+//! Readers and writers that check every answer against earlier invalidations.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use cache_aside::{Cache, Record, Source};
 
 const IDS: usize = 8;
 
-/// A primary of versions, and what a cache was told of them.
+/// A primary of versions, and the versions that a cache was told.
 #[derive(Default)]
 pub(crate) struct Load {
     versions: [AtomicU64; IDS],
@@ -30,9 +30,9 @@ pub(crate) struct Seen {
     pub(crate) degraded: usize,
     pub(crate) writes: usize,
     pub(crate) deferred: usize,
-    /// Of each stale answer: when the invalidation that it ignores had returned, and when the read began.
+    /// For each stale answer: when the ignored invalidation had returned, and when the read began.
     pub(crate) stale: Vec<(Instant, Instant)>,
-    /// When a server had the record.
+    /// The times at which a server had the record.
     pub(crate) hits: Vec<Instant>,
 }
 
@@ -85,7 +85,7 @@ impl Load {
         }
     }
 
-    /// Has threads read and write while something happens.
+    /// Reads and writes from several threads while `meanwhile` runs.
     pub(crate) fn run(cache: &Cache, meanwhile: impl FnOnce()) -> Seen {
         let load = Load::default();
         thread::scope(|scope| {
@@ -111,7 +111,7 @@ impl Load {
                     }
                 });
             }
-            // Also where that panics, or the others would go on for ever.
+            // Also where it panics, or the others would run for ever.
             let ends = Ends(&load.is_over);
             meanwhile();
             drop(ends);
@@ -129,15 +129,16 @@ impl Drop for Ends<'_> {
 }
 
 impl Seen {
-    /// When a server answered again after it had gone; `None`: not as long as there was load.
+    /// How long after its loss a server answered again; `None`: not during the load.
     pub(crate) fn recovered(&self, gone: Instant) -> Option<Duration> {
-        // One that was asked before may answer yet.
+        // A reply to an earlier request may still arrive.
         let after = gone + Duration::from_millis(100);
         let first = self.hits.iter().filter(|at| **at > after).min();
         first.map(|first| first.duration_since(gone))
     }
 
-    /// How many answers were stale, all of them by an invalidation that was acknowledged between these: any other is our fault.
+    /// The number of stale answers. All must ignore an invalidation acknowledged between these
+    /// instants: any other is our fault.
     pub(crate) fn stale_between(&self, since: Instant, until: Instant) -> usize {
         for (told, began) in &self.stale {
             assert!(

@@ -1,4 +1,4 @@
-//! A master that is found through sentinels, and followed through failovers. Real ones.
+//! A master that is found through sentinels, and followed through failovers. All servers are real.
 
 mod failover;
 mod found;

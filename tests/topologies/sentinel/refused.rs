@@ -1,4 +1,4 @@
-//! What `build` says of sentinels that lead nowhere.
+//! The errors of `build` for sentinels that lead nowhere.
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ fn a_master_that_has_been_demoted_by_hand_is_not_used() {
     }
     let cache = set.cache();
     cache.get("p", crate::support::load_loaf).unwrap();
-    // The sentinel that is left may change nothing by itself.
+    // The remaining sentinel must not change anything by itself.
     let mut direct = set.servers[0].connect();
     let mut follow = redis::cmd("REPLICAOF");
     follow.arg("127.0.0.1").arg(set.servers[1].port());

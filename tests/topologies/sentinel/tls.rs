@@ -1,4 +1,4 @@
-//! Sentinels and a server that speak nothing but TLS.
+//! Sentinels and a server that only speak TLS.
 
 use cache_aside::{Cache, Redis, Source};
 

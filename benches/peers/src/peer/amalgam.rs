@@ -1,4 +1,5 @@
-//! `amalgam-cache` by its blocking face, with Redis: store, backplane, and with or without its distributed locker.
+//! `amalgam-cache` through its blocking interface, with Redis: store, backplane, and its
+//! distributed locker on or off.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -32,11 +33,11 @@ pub(super) const WITH_LOCKER: Maker = Maker {
 struct Amalgam {
     name: &'static str,
     cache: BlockingCache<Arc<Product>>,
-    /// On the same connections: reads Redis always, and keeps nothing.
+    /// On the same connections: always reads Redis, and keeps nothing.
     far: BlockingCache<Arc<Product>>,
 }
 
-/// Finds nothing, which a hit never sees.
+/// Finds nothing; a hit never calls it.
 fn nothing() -> Result<Arc<Product>, FactoryError> {
     Err(FactoryError::new("it is there"))
 }
@@ -124,7 +125,7 @@ impl Peer for Amalgam {
 
 impl Drop for Amalgam {
     fn drop(&mut self) {
-        // Its threads would else go on beside what is measured next.
+        // Otherwise its threads would run during the next measurement.
         let _ = self.far.shutdown();
         let _ = self.cache.shutdown();
     }

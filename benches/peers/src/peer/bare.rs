@@ -1,4 +1,4 @@
-//! redis-rs with nothing around it: a connection for each thread, held all the time.
+//! redis-rs alone: one connection for each thread, held all the time.
 
 use std::{
     hint::black_box,
@@ -46,7 +46,7 @@ impl Bare {
         }
     }
 
-    /// That of this thread: nobody else waits for the lock.
+    /// The connection of this thread: no other thread waits for the lock.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         let turn = TURN.with(|turn| turn % self.connections.len());
         self.connections[turn].lock().expect("nobody panicked")

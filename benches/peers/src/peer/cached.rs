@@ -1,5 +1,5 @@
-//! `cached` with its Redis store, called as its `#[concurrent_cached]` would: a macro can't take a pool's size from a
-//! measurement.
+//! `cached` with its Redis store, called as its `#[concurrent_cached]` would: a macro cannot take a
+//! pool's size from a measurement.
 
 use std::{hint::black_box, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! The helper that the documentation of Redis tells in many languages (its use case "cache-aside"), in our own words: what
-//! somebody would otherwise paste into a program. Its numbers are those of the documentation.
+//! The helper from the documentation of Redis (its use case "cache-aside"), rewritten: the code
+//! that a user would otherwise paste into a program. Its constants are those of the documentation.
 
 use std::{
     hint::black_box,

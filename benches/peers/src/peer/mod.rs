@@ -1,7 +1,7 @@
-//! What all peers can be asked, and who they are.
+//! The calls of all peers, and the list of peers.
 //!
-//! Each is set up as its docs tell somebody with a thread for each request. What one can't do, it says: a measurement
-//! then has nothing to show for it.
+//! Each is set up as its documentation recommends for a thread per request. A peer reports the
+//! calls that it does not have; they are left out of the measurement.
 
 mod amalgam;
 mod bare;
@@ -17,10 +17,10 @@ use std::{fmt, sync::Arc};
 
 use crate::record::Primary;
 
-/// Reads one record. Panics where it isn't found: then something else was measured than meant.
+/// Reads one record. Panics if it is missing: then the measurement would be wrong.
 pub(crate) type Read<'a> = Box<dyn Fn(&str) + Send + Sync + 'a>;
 
-/// Reads many, and panics likewise.
+/// Reads many. Also panics if one is missing.
 pub(crate) type ReadMany<'a> = Box<dyn Fn(&[String]) + 'a>;
 
 pub(crate) struct Batch<'a> {
@@ -30,22 +30,23 @@ pub(crate) struct Batch<'a> {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Way {
-    /// A call or a pipeline for all of them.
+    /// One call or pipeline for all of them.
     Together,
-    /// It has none: what a user would write in its place.
+    /// It has none: a loop, as a user would write it.
     OneByOne,
 }
 
 pub(crate) trait Peer: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// A lookup as its docs would have it: what is cached, else what the primary has, which is cached then.
+    /// A lookup as its documentation shows it: the cached record, else the primary's, which is then
+    /// cached.
     fn get(&self, id: &str, primary: &Arc<Primary>);
 
-    /// Ends what is cached of a record, wherever.
+    /// Invalidates a record everywhere.
     fn forget(&self, id: &str);
 
-    /// Brings records to where `near` finds them.
+    /// Loads records so that `near` finds them.
     fn warm(&self, ids: &[String], primary: &Arc<Primary>) {
         for id in ids {
             self.get(id, primary);

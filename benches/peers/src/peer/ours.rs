@@ -19,7 +19,7 @@ pub(super) const MAKER: Maker = Maker {
 
 struct Ours {
     cache: Cache<Product>,
-    /// Under another prefix: what is pushed to it costs the server nothing in the other measurements.
+    /// Under another prefix: its pushes cost the server nothing in the other measurements.
     near: Cache<Product>,
 }
 
@@ -49,7 +49,7 @@ fn get(cache: &Cache<Product>, id: &str, primary: &Primary) -> Source {
 }
 
 fn hit(cache: &Cache<Product>, id: &str) {
-    // Never called, since it is there.
+    // Never called, because the record is cached.
     let nothing = |_: &str| Ok::<Option<Product>, Infallible>(None);
     let found = cache.get(id, nothing).expect("a hit is no error");
     black_box(found.into_record().expect("it is there"));
@@ -68,7 +68,7 @@ impl Peer for Ours {
         self.cache.invalidate(id).expect("the server answers");
     }
 
-    /// What was loaded enters the near cache when it is read again.
+    /// A loaded record enters the near cache when it is read again.
     fn warm(&self, ids: &[String], primary: &Arc<Primary>) {
         until(|| self.near.stats().tracking_live);
         for id in ids {

@@ -1,4 +1,5 @@
-//! Bars from the shortest to the longest, on a logarithmic scale: what is compared lies orders of magnitude apart.
+//! Bars from the shortest to the longest, on a logarithmic scale: the values differ by orders of
+//! magnitude.
 
 use std::path::Path;
 

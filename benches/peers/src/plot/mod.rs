@@ -1,4 +1,5 @@
-//! The pictures: ours in one strong colour everywhere, peers muted but told apart, names beside what they name.
+//! The pictures: ours in one strong colour, the peers in muted ones, and names beside the bars and
+//! lines.
 
 mod bars;
 mod canvas;
@@ -64,7 +65,13 @@ fn lines_of(
             points: results.many_threads.few.iter().map(point).collect(),
         }
     };
-    results.many_threads.makers.iter().enumerate().map(line).collect()
+    results
+        .many_threads
+        .makers
+        .iter()
+        .enumerate()
+        .map(line)
+        .collect()
 }
 
 fn calls(path: &Path, results: &Results) -> Outcome {

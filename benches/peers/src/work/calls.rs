@@ -165,7 +165,7 @@ fn repeat(
     }
 }
 
-/// The median of some calls: now and then a buffer grows, or a thread in the background has its turn.
+/// The median of some calls: now and then a buffer grows, or a background thread runs.
 fn bytes(call: Call, peer: &dyn Peer, ids: &[String], primary: &Arc<Primary>) -> f64 {
     let mut samples = Vec::with_capacity(call.times());
     repeat(call, peer, ids, primary, &mut |call| {

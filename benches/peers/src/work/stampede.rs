@@ -1,4 +1,5 @@
-//! Many threads want one cold record at once: how often the primary is read, and when everybody has an answer.
+//! Many threads want one cold record at once: how often the primary is read, and when all have an
+//! answer.
 
 use std::{
     sync::{Arc, Barrier},
