@@ -1,10 +1,10 @@
 //! The listener: one thread with a connection of its own, to which Redis pushes what changes.
 //!
-//! Guarantees what [`ChangeListener`] says, by `CLIENT TRACKING ON BCAST` and a
-//! [heartbeat](Heartbeat) on the same connection. Pushes may be delayed by the network, or because
-//! the server or this process was stopped for a while. No answer to a `PING` overtakes them, and
-//! without answers nothing is confirmed. Where the connection is lost or refused, the thread
-//! reports that, tries again with growing pauses, and logs the loss once.
+//! Guarantees what [`ChangeListener`](crate::store::ChangeListener) says, by
+//! `CLIENT TRACKING ON BCAST` and a [heartbeat](Heartbeat) on the same connection. Pushes may be
+//! delayed by the network, or because the server or this process was stopped for a while. No answer
+//! to a `PING` overtakes them, and without answers nothing is confirmed. Where the connection is
+//! lost or refused, the thread reports that, tries again with growing pauses, and logs the loss once.
 //!
 //! Knows no cache. The drop of its [`Subscription`] ends it.
 
