@@ -133,8 +133,7 @@ fn a_clear_says_how_many_records_there_were() {
     page.demo.read("p-002");
     page.read("MISS");
     page.browser.click("#clear");
-    page.browser
-        .until_text("#read-note", "Cleared 2 records.");
+    page.browser.until_text("#read-note", "Cleared 2 records.");
     assert_eq!(page.browser.text("#ttl-unit"), "uncached");
 }
 

@@ -64,7 +64,13 @@ fn lines_of(
             points: results.many_threads.few.iter().map(point).collect(),
         }
     };
-    results.many_threads.makers.iter().enumerate().map(line).collect()
+    results
+        .many_threads
+        .makers
+        .iter()
+        .enumerate()
+        .map(line)
+        .collect()
 }
 
 fn calls(path: &Path, results: &Results) -> Outcome {
