@@ -47,7 +47,7 @@ impl<R> LookupContext<'_, R> {
             }
             Err(error) => {
                 trace::warn!(
-                    "a record of the cache `{}` could not be loaded anew and is served as it is: {error}",
+                    "a record of the cache `{}` could not be refreshed and is served as it is: {error}",
                     self.engine.settings.prefix
                 );
                 self.report(&Event::RefreshFailed { id, error: &error });

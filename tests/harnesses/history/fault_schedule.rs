@@ -61,7 +61,7 @@ impl FaultSchedule<'_> {
             fault_injector.clear();
         }
         self.server.thaw();
-        outcome.map_err(|error| format!("the fault_schedule: {error}"))?;
+        outcome.map_err(|error| format!("the fault schedule: {error}"))?;
         Ok(fault_report)
     }
 

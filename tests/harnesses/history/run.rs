@@ -71,7 +71,7 @@ pub(crate) fn run(
         drop(blowing);
         let fault_report = fault_schedule
             .join()
-            .map_err(|_| "the fault_schedule panicked")??;
+            .map_err(|_| "the fault schedule panicked")??;
         // By its last look all is known.
         let end = match found?.or_else(|| talk.unexplained()) {
             Some(violation) => End::Violation(violation),

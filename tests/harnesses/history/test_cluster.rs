@@ -122,7 +122,7 @@ impl TestCluster {
         };
         cluster_faults
             .run_faults()
-            .map_err(|error| format!("the fault_schedule: {error}"))
+            .map_err(|error| format!("the fault schedule: {error}"))
     }
 
     /// The masters and their replicas.

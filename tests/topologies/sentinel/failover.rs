@@ -84,7 +84,7 @@ impl Failover {
         // waited for.
         assert!(recovered.is_some() || !is_clean, "no server answered");
         println!(
-            "{what}: {} reads ({} degraded), {} writes ({} deferred), {stale} stale by what Redis lost{}; the sentinels elapsed {:?}, a server had a record again after {:?}",
+            "{what}: {} reads ({} degraded), {} writes ({} deferred), {stale} stale by what Redis lost{}; the sentinels took {:?}, a server had a record again after {:?}",
             seen.reads,
             seen.degraded,
             seen.writes,
