@@ -46,14 +46,14 @@ fn a_lease_outlives_its_ttl_while_its_loader_runs(environment: &Environment) {
 
 fn a_hundred_slow_loads_keep_their_leases(environment: &Environment) {
     // Longer than a busy machine keeps a thread waiting.
-    let lease = Duration::from_millis(400);
+    let lease = Duration::from_millis(1_200);
     let cache: Cache = environment.builder().lease_ttl(lease).build().unwrap();
     thread::scope(|scope| {
         for id in 0..100 {
             let cache = &cache;
             scope.spawn(move || {
                 let found = cache.get(&id.to_string(), |id| {
-                    thread::sleep(4 * lease);
+                    thread::sleep(2 * lease);
                     load_loaf(id)
                 });
                 assert_eq!(found.unwrap().source(), Source::Loaded);
