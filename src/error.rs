@@ -83,7 +83,7 @@ pub enum Error {
     /// `update_field` return this. A loaded record that cannot be stored is returned and not
     /// cached: see [`Event::Unstorable`](crate::Event::Unstorable).
     Record {
-        /// The field at fault, if there is a single one.
+        /// The field at fault, if there is a single one. Not for a map, whose keys may be content.
         field: Option<String>,
         /// What is wrong with it. Never the field's value.
         reason: String,

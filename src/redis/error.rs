@@ -1,15 +1,15 @@
 //! Why a request to a server failed: in words for people, and as what it says about the server.
 //!
-//! Every error of redis-rs comes in through [`failure`], [`unopened`] or [`no_scripts`], which
-//! remove what it repeats of the request.
+//! Every error of redis-rs comes in through [`failure`], [`unopened`], [`silent_sentinel`] or
+//! [`no_scripts`], which remove what it repeats of the request.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-use redis::{ConnectionAddr, ErrorKind, RedisError, ServerErrorKind};
+use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind};
 
 use super::{
     invalid_reply::{InvalidReply, is_invalid_reply},
-    redact::without_arguments,
+    redact::{without_arguments, without_login},
 };
 use crate::{
     error::Cause,
@@ -87,16 +87,31 @@ pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
     }
 }
 
-/// No connection could be opened. Whatever the reason, the server is unavailable.
-pub(crate) fn unopened(error: RedisError, within: Duration) -> Failure {
-    let error = without_arguments(error);
-    let cause: Cause = if knows_no_resp3(&error) {
+/// No connection could be opened with this login. Whatever the reason, the server is unavailable.
+pub(crate) fn unopened(
+    error: RedisError,
+    login: &RedisConnectionInfo,
+    within: Duration,
+) -> Failure {
+    let no_resp3 = knows_no_resp3(&error);
+    let error = without_login(error, login);
+    let cause: Cause = if no_resp3 {
         Arc::new(NoResp3(error))
     } else {
         told(error, within)
     };
     let kind = FailureKind::Unavailable;
     Failure { kind, cause }
+}
+
+/// A sentinel could not be asked with this login.
+#[cfg(feature = "sentinel")]
+pub(crate) fn silent_sentinel(
+    error: RedisError,
+    login: &RedisConnectionInfo,
+    within: Duration,
+) -> Failure {
+    failure(without_login(error, login), within)
 }
 
 /// The cause as callers get it: the words of redis-rs for a timeout mislead people.

@@ -37,7 +37,8 @@ pub(crate) fn open_at(
     take: impl FnOnce(Option<Role>) -> Result<(), Failure>,
 ) -> Result<Opened, Failure> {
     let opened = open_and_greet(info, timeouts, protocol, epoch.asks_for_run_id());
-    let (connection, greeted) = opened.map_err(|error| unopened(error, timeouts.connect))?;
+    let (connection, greeted) =
+        opened.map_err(|error| unopened(error, info.redis_settings(), timeouts.connect))?;
     let Greeted {
         greeting,
         identity,

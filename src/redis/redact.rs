@@ -7,8 +7,11 @@
 //! The wording differs by server and version (quotes or backticks, commas or none). So the rule is
 //! about its shape: of what is quoted, only the first is kept. That is the name of the command, of
 //! a subcommand, or of an option.
+//!
+//! A server may use any other wording. So where a password was sent, a message that repeats a part
+//! of it is left out, whatever its shape.
 
-use redis::{RedisError, Value, parse_redis_value};
+use redis::{RedisConnectionInfo, RedisError, Value, parse_redis_value};
 
 /// How servers begin to tell arguments, in lower case.
 const ARGUMENTS: [&str; 2] = ["with arg", "beginning with"];
@@ -37,6 +40,35 @@ pub(crate) fn without_arguments(error: RedisError) -> RedisError {
         Some((_, first)) if first.details().is_some() => without_arguments(first.clone().into()),
         _ => (kind, "the server refused").into(),
     }
+}
+
+/// How many bytes of a password in a row make a message one that repeats it. A server may cut or
+/// escape what it repeats, so it need not be the whole.
+const REPEATED: usize = 8;
+
+/// In the place of a server's message.
+const LEFT_OUT: &str = "its message is left out, because it repeats a part of the password";
+
+/// The error of a connection that was opened with this login, without anything that it repeats of
+/// the arguments and of the password.
+pub(crate) fn without_login(error: RedisError, login: &RedisConnectionInfo) -> RedisError {
+    let error = without_arguments(error);
+    let repeats = |text: &str| {
+        let password = login.password().unwrap_or_default().to_ascii_lowercase();
+        let text = text.to_ascii_lowercase();
+        // An empty password has no window.
+        let mut parts = password
+            .as_bytes()
+            .windows(password.len().clamp(1, REPEATED));
+        parts.any(|part| text.as_bytes().windows(part.len()).any(|at| at == part))
+    };
+    // An error of the connection itself has no words of the server's.
+    if error.is_io_error() || !repeats(&format!("{error} {error:?}")) {
+        return error;
+    }
+    let code = error.code().filter(|code| !repeats(code));
+    code.and_then(|code| server_error(code, LEFT_OUT))
+        .unwrap_or_else(|| (error.kind(), LEFT_OUT).into())
 }
 
 /// An error as a server says it.
@@ -128,6 +160,40 @@ mod tests {
     fn a_quote_without_an_end_is_cut_off() {
         assert_eq!(kept("unknown command 'HELLO"), "unknown command");
         assert_eq!(kept("'secret"), "");
+    }
+
+    #[test]
+    fn of_a_message_that_repeats_the_password_only_the_code_is_left() {
+        let login = |password: &str| RedisConnectionInfo::default().set_password(password);
+        let said = |detail: &str| server_error("WRONGPASS", detail).unwrap();
+        let secret = "correct horse \"battery\" staple";
+        for detail in [
+            secret,
+            "not correct horse \\\"battery\\\"",
+            "what is CORRECT HORSE?",
+            "invalid password: correct h",
+        ] {
+            let error = without_login(said(detail), &login(secret));
+            assert_eq!(error, said(LEFT_OUT), "{detail}");
+        }
+        for (detail, password) in [("is pw", "pw"), ("is pässe", "pässe")] {
+            let error = without_login(said(detail), &login(password));
+            assert_eq!(error, said(LEFT_OUT), "{detail}");
+        }
+        let usual = "invalid username-password pair or user is disabled.";
+        for password in ["", "secret", secret] {
+            let error = without_login(said(usual), &login(password));
+            assert_eq!(error, said(usual), "{password}");
+        }
+        let in_code = server_error("HELLO-SECRET", "no").unwrap();
+        let error = without_login(in_code, &login("secret"));
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Extension, None));
+        assert!(
+            !format!("{error} {error:?}").contains("SECRET"),
+            "{error:?}"
+        );
+        let cut = RedisError::from(std::io::Error::other("the secret wire"));
+        assert!(without_login(cut, &login("secret")).is_io_error());
     }
 
     #[test]

@@ -37,6 +37,7 @@ const SENTINEL_PORT: u16 = 26379;
 
 impl Address {
     pub(crate) fn parse(url: &str) -> Result<Address, Error> {
+        check_password(url)?;
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         if let Some(scheme) = scheme.strip_suffix(CLUSTER) {
             return each_host(scheme, rest, "").map(Address::Cluster);
@@ -81,6 +82,21 @@ impl Address {
 fn refused(reason: impl Into<String>) -> Error {
     let (setting, reason) = ("address", reason.into());
     Error::Setting { setting, reason }
+}
+
+/// Refuses an address whose host ends within the password, as in `redis://user:12#34@host`. It would
+/// lead to the host `user`, and a message about that would show a part of the password.
+fn check_password(url: &str) -> Result<(), Error> {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let authority_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // The address of a socket has no host, and its path may hold any character.
+    if !scheme.ends_with("unix") && rest[authority_ends..].contains('@') {
+        return Err(refused(
+            "there is an `@` behind the host; in a password `#` is `%23`, `/` is `%2F`, `?` is `%3F`",
+        ));
+    }
+    Ok(())
 }
 
 /// An address for each of the hosts, with the user before them and what comes after them.
@@ -193,6 +209,29 @@ mod tests {
         assert_eq!(shown(&sentinels), ["one:26379", "::1:26379", "two:5000"]);
         let login = sentinels[0].redis_settings();
         assert_eq!((login.password(), login.db()), (Some("secret"), 3));
+    }
+
+    #[test]
+    fn a_password_that_would_end_the_host_is_refused_with_a_hint() {
+        for scheme in ["redis", "rediss", "redis+cluster", "redis+sentinel"] {
+            for end in ["/", "?", "#", "/x?", "?x=1#"] {
+                for path in ["", "/shop/0"] {
+                    let url = format!("{scheme}://u:12{end}rest@host{path}");
+                    let refusal = Address::parse(&url).unwrap_err().to_string();
+                    assert!(refusal.contains("`#` is `%23`"), "{url}: {refusal}");
+                    assert!(!refusal.contains("12"), "{url}: {refusal}");
+                    assert!(!refusal.contains("rest"), "{url}: {refusal}");
+                }
+            }
+        }
+        let escaped = "redis://u:12%23re%2Fst%3F%40@host";
+        let Ok(Address::Server(server)) = Address::parse(escaped) else {
+            panic!("it is the address of a server");
+        };
+        let password = server.redis_settings().password().map(str::to_owned);
+        assert_eq!(password.as_deref(), Some("12#re/st?@"));
+        // A socket has no host that a character could end.
+        assert!(Address::parse("unix:///a@b.sock?pass=p@ss").is_ok());
     }
 
     #[test]

@@ -133,10 +133,12 @@ pub enum Event<'a> {
     Unstorable {
         /// The record's id.
         id: &'a str,
-        /// The name of the field at fault, cut to 64 bytes; `None` where it is not a single field.
+        /// The name of the field at fault, cut to 64 bytes. `None` where it is not a single field,
+        /// and for a map, whose keys may be content: also [`Record`](crate::Record) and a struct
+        /// with a flattened field.
         field: Option<&'a str>,
-        /// What is wrong with it. It contains no value, unless an error of the type's own
-        /// `Serialize` does.
+        /// What is wrong with it. It contains no value: of an error of the type's own `Serialize`
+        /// it says only that there was one.
         reason: &'a str,
     },
     /// An entry is not a hash, or does not decode into the record type.

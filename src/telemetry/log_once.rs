@@ -6,8 +6,7 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-/// More fields than a record type has. A map may have any number of keys, and nobody reads the
-/// hundredth line about them.
+/// More fields than a record type has, and nobody reads the hundredth line about them.
 const MOST: usize = 100;
 
 /// The fields that have been logged; `None` stands for the record as a whole.

@@ -10,7 +10,7 @@ use metrics::{
 };
 
 use super::event::Event;
-use crate::outcome::Source;
+use crate::{outcome::Source, util::worker::contain_panic};
 
 const LOOKUPS: &str = "cache_aside_lookups_total";
 const LOOKUP_ERRORS: &str = "cache_aside_lookup_errors_total";
@@ -57,7 +57,7 @@ struct Names {
 impl Metrics {
     pub(crate) fn new(cache: &str) -> Metrics {
         let cache = Label::new("cache", SharedString::from_shared(Arc::from(cache)));
-        describe();
+        let _ = contain_panic(describe);
         let metrics = Metrics {
             hit: Names::of(&cache, Source::Hit, true),
             negative_hit: Names::of(&cache, Source::Hit, false),
@@ -65,7 +65,7 @@ impl Metrics {
             negative_near: Names::of(&cache, Source::Near, false),
             cache,
         };
-        metrics.begin_at_zero();
+        let _ = contain_panic(|| metrics.begin_at_zero());
         metrics
     }
 

@@ -1,11 +1,11 @@
 //! The single place where a cache reports an event: to its counters and all listeners.
+//!
+//! Guarantees that a panic of the program's recorder or observer does not leave
+//! [`report`](Reporter::report), as [`trace`] does for the logger. So a report may come from a
+//! destructor, and before something that must still be done. A near hit is neither, so its metric
+//! is not contained.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "metrics")]
 use super::metrics::Metrics;
@@ -15,7 +15,9 @@ use super::{
     stats::Counters,
     trace,
 };
-use crate::{error::Error, outcome::Source, record::fields::Unstorable};
+use crate::{
+    error::Error, outcome::Source, record::fields::Unstorable, util::worker::contain_panic,
+};
 
 /// The reporter of one cache.
 pub(crate) struct Reporter {
@@ -46,7 +48,7 @@ impl Reporter {
         self.counters.count(event);
         trace::event(event);
         #[cfg(feature = "metrics")]
-        self.metrics.record(event);
+        let _ = contain_panic(|| self.metrics.record(event));
         self.observe(event);
     }
 
@@ -81,10 +83,8 @@ impl Reporter {
 
     fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            // Catches a panic: this may run while a panic of the user unwinds, or on a thread that
-            // others need.
-            let noticed = catch_unwind(AssertUnwindSafe(|| observer.notice(&self.cache, event)));
-            if noticed.is_err() {
+            let noticed = contain_panic(|| observer.notice(&self.cache, event));
+            if noticed.is_none() {
                 trace::error!("the observer of the cache `{}` panicked", self.cache);
             }
         }

@@ -1,70 +1,143 @@
 //! Log messages and spans: through `tracing` where that feature is on, else through `log`.
+//!
+//! Guarantees that a panic of the program's logger or subscriber does not leave this module. A
+//! message may come from a destructor, where a second panic aborts the process, or before
+//! something that must still be done. The panic hook has reported the panic already.
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use log::{error, info, warn};
+pub(crate) use log as facade;
 #[cfg(feature = "tracing")]
-pub(crate) use tracing::{error, info, warn};
+pub(crate) use tracing as facade;
+
+pub(crate) use crate::util::worker::contain_panic;
+
+/// Defines each macro as that of the facade, with its panics contained.
+macro_rules! contained {
+    // A macro's own definition needs a literal `$`, which the caller passes.
+    ($dollar:tt: $($contained:ident as $name:ident)+) => {
+        $(
+            macro_rules! $contained {
+                ($dollar($dollar line:tt)+) => {{
+                    let _ = $crate::telemetry::trace::contain_panic(|| {
+                        $crate::telemetry::trace::facade::$name!($dollar($dollar line)+);
+                    });
+                }};
+            }
+            pub(crate) use $contained as $name;
+        )+
+    };
+}
+
+contained! { $: contained_error as error contained_info as info contained_warn as warn }
 
 #[cfg(feature = "tracing")]
 mod on {
+    use std::marker::PhantomData;
+
     use tracing::{
         Span, debug, debug_span,
         field::{Empty, display},
         trace,
     };
 
-    pub(crate) use tracing::span::EnteredSpan as Entered;
-
+    use super::contain_panic;
     use crate::{error::Error, outcome::Source, telemetry::event::Event};
+
+    /// A span that this thread is in, until this is dropped.
+    ///
+    /// It is not an `EnteredSpan`, which exits and closes in one drop: a subscriber that panics at
+    /// both aborts the process.
+    pub(crate) struct Entered {
+        /// `None` where no subscriber wants it.
+        span: Option<Span>,
+        /// A span is exited by the thread that entered it.
+        not_send: PhantomData<*const ()>,
+    }
+
+    impl Entered {
+        fn new(span: impl FnOnce() -> Span) -> Entered {
+            let span = contain_panic(span).filter(|span| !span.is_disabled());
+            if let Some(span) = &span {
+                let enter = || span.with_subscriber(|(id, subscriber)| subscriber.enter(id));
+                let _ = contain_panic(enter);
+            }
+            let not_send = PhantomData;
+            Entered { span, not_send }
+        }
+
+        fn record(&self, record: impl FnOnce(&Span)) {
+            if let Some(span) = &self.span {
+                let _ = contain_panic(|| record(span));
+            }
+        }
+    }
+
+    impl Drop for Entered {
+        fn drop(&mut self) {
+            if let Some(span) = self.span.take() {
+                let exit = || span.with_subscriber(|(id, subscriber)| subscriber.exit(id));
+                let _ = contain_panic(exit);
+                let _ = contain_panic(|| drop(span));
+            }
+        }
+    }
 
     /// The span of a lookup. Its fields are filled in when they are known.
     pub(crate) struct LookupSpan(Entered);
 
     pub(crate) fn lookup(cache: &str, id: &str) -> LookupSpan {
-        let span = debug_span!(
-            "cache_aside::get",
-            cache,
-            id,
-            source = Empty,
-            found = Empty,
-            degraded_cause = Empty
-        );
-        LookupSpan(span.entered())
+        let span = || {
+            debug_span!(
+                "cache_aside::get",
+                cache,
+                id,
+                source = Empty,
+                found = Empty,
+                degraded_cause = Empty
+            )
+        };
+        LookupSpan(Entered::new(span))
     }
 
     /// The span of a batch. Its lookups have no spans of their own.
     pub(crate) fn lookups(cache: &str, ids: usize) -> Entered {
-        debug_span!("cache_aside::get_many", cache, ids).entered()
+        Entered::new(|| debug_span!("cache_aside::get_many", cache, ids))
     }
 
     impl LookupSpan {
         /// A lookup of a batch.
         pub(crate) fn one_of_many() -> LookupSpan {
-            LookupSpan(Span::none().entered())
+            LookupSpan(Entered::new(Span::none))
         }
 
         pub(crate) fn answered(&self, source: Source, found: bool) {
-            self.0
-                .record("source", source.name())
-                .record("found", found);
+            self.0.record(|span| {
+                span.record("source", source.name()).record("found", found);
+            });
         }
 
         pub(crate) fn degraded_cause(&self, cause: &Error) {
-            self.0.record("degraded_cause", display(cause));
+            self.0.record(|span| {
+                span.record("degraded_cause", display(cause));
+            });
         }
     }
 
     /// The span around a loader. Spans of the primary's driver are its children.
     pub(crate) fn load() -> Entered {
-        debug_span!("cache_aside::load").entered()
+        Entered::new(|| debug_span!("cache_aside::load"))
     }
 
     /// The span of a call that writes.
     pub(crate) fn write(cache: &str, id: &str, call: &'static str) -> Entered {
-        debug_span!("cache_aside::write", cache, id, call).entered()
+        Entered::new(|| debug_span!("cache_aside::write", cache, id, call))
     }
 
     pub(crate) fn event(event: &Event<'_>) {
+        let _ = contain_panic(|| log(event));
+    }
+
+    fn log(event: &Event<'_>) {
         match event {
             Event::Missed { reason, .. } => trace!(reason = reason.name(), "missed"),
             Event::LoadEnded {

@@ -164,8 +164,8 @@ impl<S> WorkerContext<S> {
     }
 }
 
-/// Runs a part of a thread's work that calls code of the program's, such as its store or observer.
-/// `None`: that panicked. The thread goes on, and may find it well the next time.
+/// Runs code of the program's, such as its store, logger or observer, where a panic must not end
+/// what comes after. `None`: it panicked. It may succeed the next time.
 pub(crate) fn contain_panic<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }

@@ -20,6 +20,7 @@ mod leaks;
 mod lines;
 #[cfg(not(feature = "tracing"))]
 mod log;
+mod panicking_reports;
 mod secrets;
 #[cfg(feature = "tracing")]
 mod servers;
@@ -28,5 +29,7 @@ mod tracing;
 #[cfg(feature = "tracing")]
 mod unstorable_rows;
 
+#[path = "../support/delegate.rs"]
+mod delegate;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,7 +4,10 @@
 use std::{
     convert::Infallible,
     error::Error as StdError,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -311,6 +314,104 @@ fn the_password_for_a_cluster_or_for_sentinels_is_not_shown_either() {
         assert!(!seen.all().is_empty());
         seen.assert_nothing_is_shown();
     }
+}
+
+/// A server that answers each request with what `reply` makes of its words, until the process ends.
+fn answering(reply: fn(&[String]) -> String) -> u16 {
+    fn words(from: &mut impl BufRead) -> Option<Vec<String>> {
+        let mut line = || {
+            let mut line = String::new();
+            from.read_line(&mut line).ok()?;
+            Some(line.trim_end().to_owned())
+        };
+        let count: usize = line()?.strip_prefix('*')?.parse().ok()?;
+        let word = |_| line().and_then(|_length| line());
+        (0..count).map(word).collect()
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut from = BufReader::new(stream.try_clone().unwrap());
+                while let Some(words) = words(&mut from) {
+                    if stream.write_all(reply(&words).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Each repeats the whole request, or its last word.
+const ECHOES: [fn(&[String]) -> String; 8] = [
+    |words| format!("-ERR unknown command {}\r\n", words.join(" ")),
+    |words| format!("-ERR unknown command '{}'\r\n", words.join(" ")),
+    |words| format!("-ERR bad argument '{}'\r\n", words.last().unwrap()),
+    |words| {
+        let last = words.last().unwrap();
+        format!("-WRONGPASS invalid password: {last}\r\n")
+    },
+    |words| {
+        let words = format!("ERR {}", words.join(" "));
+        format!("!{}\r\n{words}\r\n", words.len())
+    },
+    |words| format!("-{}\r\n", words.join("-")),
+    // A part of it, as where a server cuts what is long.
+    |words| format!("-ERR {:.15}\r\n", words.last().unwrap()),
+    |words| format!("-ERR {}\r\n", words.join(" ").to_uppercase()),
+];
+
+#[test]
+fn a_server_that_repeats_the_password_in_other_words_shows_it_to_nobody() {
+    own_process!();
+    logged::listen();
+    let seen = Seen::default();
+    for reply in ECHOES {
+        let port = answering(reply);
+        for scheme in ["redis", "redis+cluster", "redis+sentinel"] {
+            let path = if scheme == "redis+sentinel" {
+                "/shop"
+            } else {
+                ""
+            };
+            for (user, protocol) in [("", ""), ("me", ""), ("", "resp3"), ("me", "resp3")] {
+                let mut url = format!("{scheme}://{user}:{PASSWORD}@127.0.0.1:{port}{path}");
+                if !protocol.is_empty() {
+                    url = format!("{url}?protocol={protocol}");
+                }
+                let builder = hasty(&url).connect_timeout(MS(100));
+                let builder = builder.checkout_timeout(MS(100));
+                #[cfg(feature = "sentinel")]
+                let builder = builder.sentinel_login(Some("me"), PASSWORD);
+                seen.outcome("build", builder.clone().build());
+                let cache = Cache::builder(builder.lazy()).prefix("test:");
+                let notes = seen.clone();
+                let cache = cache.observer(move |_: &str, event: &Event<'_>| {
+                    notes.text("event", format!("{event:?}"));
+                });
+                let Some(cache) = seen.outcome("cache", cache.build::<Record>()) else {
+                    continue;
+                };
+                let load = |_: &str| Ok::<_, Infallible>(Some(record()));
+                let found = cache.get("a", load).unwrap();
+                seen.error("get", found.degraded_cause().expect("there is no Redis"));
+                seen.outcome("invalidate", cache.invalidate("a"));
+            }
+        }
+    }
+    let start = &PASSWORD[..12];
+    for (place, text) in seen.all() {
+        let text = text.to_lowercase();
+        assert!(!text.contains(start), "{place}: {text}");
+    }
+    // What it said came through, without the password.
+    let kept = |words: &str| seen.all().iter().any(|(_, text)| text.contains(words));
+    assert!(kept("WRONGPASS"));
+    assert!(kept("the server doesn't know HELLO"));
 }
 
 #[test]

@@ -241,6 +241,24 @@ fn what_json_would_change_is_refused_by_its_place() {
     );
 }
 
+#[derive(Debug, Clone, Deserialize)]
+struct Card(String);
+
+impl Serialize for Card {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        let why = format!("card {} is invalid", self.0);
+        Err(serde::ser::Error::custom(why))
+    }
+}
+
+#[test]
+fn of_an_error_of_the_types_own_serialize_only_the_place_is_told() {
+    let card = Card("4111-1111".into());
+    refused(&card, "its `Serialize` fails");
+    let cards = BTreeMap::from([("alice@example.com".to_owned(), vec![card])]);
+    refused(&cards, "its `Serialize` fails (at `[…][0]`)");
+}
+
 #[test]
 fn keys_that_are_no_text_are_refused_by_their_place() {
     let pairs = BTreeMap::from([((1, 2), 3)]);

@@ -80,6 +80,7 @@ const READ_AS_ANOTHER: &str = "it would not come back as it is: the type reads s
     wrote (`untagged` takes the first variant that fits)";
 const EMPTY: &str = "what it is in is `None`, and would come back as a `Some` with nothing in it; \
     flatten it without the `Option`";
+const OWN_ERROR: &str = "its `Serialize` fails";
 const UNREADABLE: &str = "the type does not read back what it has written";
 
 #[test]
@@ -92,7 +93,7 @@ fn a_nested_field_is_refused() {
     refused(with(BTreeMap::from([(1, 2)])), "it", NESTED);
     refused(with(Duration::from_secs(1)), "it", NESTED);
     refused(with(SystemTime::UNIX_EPOCH), "it", NESTED);
-    refused(BTreeMap::from([("it".to_owned(), [1])]), "it", NESTED);
+    refused_whole(BTreeMap::from([("it".to_owned(), [1])]), NESTED);
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn is_zero(stock: &u32) -> bool {
 #[test]
 fn a_field_that_is_left_out_and_comes_back_as_another_is_refused() {
     let map = BTreeMap::from([("a".to_owned(), None), ("b".to_owned(), Some(1))]);
-    refused(map, "a", NONE);
+    refused_whole(map, NONE);
     let none = Replaced {
         id: 1,
         organic: None,
@@ -203,19 +204,12 @@ fn a_flattened_part_that_would_change_is_refused() {
     cache.get("r", load).unwrap();
     assert!(cache.get("r", load).unwrap().is_hit());
 
-    refused(
-        flattened(BTreeMap::from([("a".to_owned(), 1)])),
-        "a",
-        CHANGED,
-    );
+    refused_whole(flattened(BTreeMap::from([("a".to_owned(), 1)])), CHANGED);
     // Serde itself skips what it cannot decode here, and takes the whole for `None`.
-    refused(
-        flattened(Some(BTreeMap::from([("a".to_owned(), 1)]))),
-        "a",
-        CHANGED,
-    );
+    let some = Some(BTreeMap::from([("a".to_owned(), 1)]));
+    refused_whole(flattened(some), CHANGED);
     let none = HashMap::from([("a".to_owned(), None::<String>)]);
-    refused(flattened(none), "a", NONE);
+    refused_whole(flattened(none), NONE);
 }
 
 #[derive(Serialize, Deserialize)]
@@ -225,7 +219,7 @@ struct Noted {
 
 #[test]
 fn a_flattened_none_that_would_come_back_as_some_is_refused() {
-    refused(flattened(None::<Noted>), "x", EMPTY);
+    refused_whole(flattened(None::<Noted>), EMPTY);
     let server = Server::start();
     let cache: Cache<Flattened<Option<Noted>>> = server.builder().build().unwrap();
     let some = |x| flattened(Some(Noted { x }));
@@ -278,20 +272,20 @@ fn a_number_that_would_come_back_as_text_is_refused() {
     refused(with(NumberOnly::Float(1.5)), "it", CHANGED);
     refused(with(json!(650)), "it", CHANGED);
     refused(with(json!(true)), "it", CHANGED);
-    refused(BTreeMap::from([(Untold::Number(7), 'a')]), "7", CHANGED);
+    refused_whole(BTreeMap::from([(Untold::Number(7), 'a')]), CHANGED);
     let name = "Rye".to_owned();
     refused(Event::Priced { name, price: 1 }, "price", CHANGED);
     let values = json!({"a": "text", "b": 1.5});
-    refused(values, "b", CHANGED);
+    refused_whole(values, CHANGED);
 }
 
 #[test]
 fn a_name_that_comes_twice_is_refused() {
     let reason = "the record has two fields of this name, and a hash holds one";
     let record: Record = serde_json::from_str(r#"{"a": "1", "b": "2", "a": "3"}"#).unwrap();
-    refused(record, "a", reason);
+    refused_whole(record, reason);
     let own = HashMap::from([("note".to_owned(), "1".to_owned())]);
-    refused(flattened(own), "note", reason);
+    refused_whole(flattened(own), reason);
 }
 
 #[derive(Serialize, Deserialize)]
@@ -333,6 +327,73 @@ fn what_its_own_type_does_not_read_back_is_refused() {
         "stock",
         UNREADABLE,
     );
+}
+
+/// A value whose `Serialize` fails, with the value in its error.
+struct Card {
+    number: &'static str,
+    /// Whether it fails after an error of the crate's, which it wraps.
+    wraps: bool,
+}
+
+impl Serialize for Card {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = self.number;
+        let invalid = |why| serde::ser::Error::custom(format!("card {number} is invalid{why}"));
+        if self.wraps {
+            let nested = [number].serialize(serializer);
+            return nested.map_err(|error| invalid(format!(": {error}")));
+        }
+        Err(invalid(String::new()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Card {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Card, D::Error> {
+        Err(serde::de::Error::custom("it is never stored"))
+    }
+}
+
+#[test]
+fn an_error_of_the_types_own_serialize_is_not_repeated() {
+    for wraps in [false, true] {
+        let card = || Card {
+            number: "4111-1111",
+            wraps,
+        };
+        refused(with(card()), "it", OWN_ERROR);
+        refused(with(Some(card())), "it", OWN_ERROR);
+        refused_whole(card(), OWN_ERROR);
+        refused_whole(BTreeMap::from([(1, card())]), OWN_ERROR);
+        refused_whole(vec![card()], NO_RECORD);
+    }
+    let server = Server::start();
+    let cache: Cache<With<Option<Card>>> = server.builder().build().unwrap();
+    cache
+        .get("r", |_| Ok::<_, Infallible>(Some(with(None))))
+        .unwrap();
+    let card = Card {
+        number: "4111-1111",
+        wraps: false,
+    };
+    let mut card = Some(card);
+    let update = cache.update("r", |_| Some(with(card.take())));
+    assert_eq!(
+        update.unwrap_err().to_string(),
+        format!("the record's field `it` cannot be stored: {OWN_ERROR}")
+    );
+}
+
+/// They are content, as `alice@example.com` in a map from addresses to names.
+#[test]
+fn the_keys_of_a_map_are_not_named() {
+    refused_whole(
+        BTreeMap::from([("alice@example.com".to_owned(), [1])]),
+        NESTED,
+    );
+    let own = Record::from([("__cache_aside_alice", "1")]);
+    let reason = "names that begin with `__cache_aside` belong to the cache";
+    refused_whole(own, reason);
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn a_record_that_cannot_be_cached_is_heard_between_its_load_and_its_answer() {
             "a missed: absent",
             "a load began",
             "a load ended: found",
-            "a unstorable: Some(\"__cache_aside_x\")",
+            "a unstorable: None",
             "a answered: loaded, true"
         ]
     );

@@ -188,6 +188,8 @@ impl StoreClient {
 
     fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>, failure: &Error) {
         let memory = self.state.pending.remember(keys, reporter);
+        // Before the reports, which call code of the program's.
+        self.start_recovery();
         reporter.report(&Event::InvalidationRemembered {
             id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
             is_new: matches!(memory, Recorded::First | Recorded::Kept),
@@ -205,7 +207,6 @@ impl StoreClient {
                 reporter.report(&Event::Bypassed { lasts });
             }
         }
-        self.start_recovery();
     }
 
     /// How many invalidations wait to be replayed.

@@ -41,6 +41,16 @@ pub(super) struct ReportedState {
     pub(super) in_progress: bool,
 }
 
+/// A report to all caches. Its end lets the next one begin, also where this one panics: it may drop
+/// the last handle of an observer, which is code of the program's.
+struct InProgress<'a>(&'a Mutex<ReportedState>);
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.lock().in_progress = false;
+    }
+}
+
 impl ClientState {
     pub(super) fn complete(&self, replay: &Replay) {
         if let Some(reporter) = self.pending.complete(replay) {
@@ -68,11 +78,11 @@ impl ClientState {
                 };
                 failure
             };
+            let _in_progress = InProgress(&self.reported);
             match &failure {
                 Some(error) => self.report_to_all(&Event::BreakerOpened { error }),
                 None => self.report_to_all(&Event::BreakerClosed),
             }
-            self.reported.lock().in_progress = false;
         }
     }
 

@@ -12,9 +12,9 @@ pub(crate) mod ser;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use self::de::{Undecodable, from_fields};
-#[cfg(feature = "json")]
-pub(crate) use self::scalar::JSON;
 pub(crate) use self::scalar::Unstorable;
+#[cfg(feature = "json")]
+pub(crate) use self::scalar::{JSON, JSON_REFUSED, OWN_ERROR};
 
 /// Names and values, in order. Both are binary safe.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -25,14 +25,23 @@ pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 ///
 /// [`Unstorable`] for what is no flat record (nested or sequence values, no field at all), for what
 /// would
-/// come back other than it is, and for a name that is the cache's own.
+/// come back other than it is, and for a name that is the cache's own. It names the field of a
+/// struct, and no key of a map.
 pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Unstorable> {
     let parts = ser::serialize(record)?;
+    let is_map = parts.iter().any(|part| part.is_key);
+    checked::<R>(parts).map_err(|why| Unstorable {
+        field: why.field.filter(|_| !is_map),
+        ..why
+    })
+}
+
+fn checked<R: Serialize + DeserializeOwned>(parts: Vec<ser::Part>) -> Result<Fields, Unstorable> {
     if parts.iter().all(|part| part.value.is_none()) {
         let empty = "it has no field, and Redis keeps no empty hash";
         return Err(Unstorable::new(empty));
     }
-    for ser::Part { name, value } in &parts {
+    for ser::Part { name, value, .. } in &parts {
         check_name(&name.1)?;
         check_length(&name.1, value.as_ref().map_or(&[], |(_, value)| value))?;
     }

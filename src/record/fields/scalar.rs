@@ -26,6 +26,10 @@ pub(super) enum ScalarKind {
 /// The newtype around a text that is a whole value.
 pub(crate) const JSON: &str = "$cache_aside::Json";
 
+/// The newtype around a text that says why a whole value is not stored. It is the only way for a
+/// reason of the crate's through the types of serde, see [`OWN_ERROR`].
+pub(crate) const JSON_REFUSED: &str = "$cache_aside::JsonRefused";
+
 /// A value as it is stored.
 pub(super) type Stored = (ScalarKind, Vec<u8>);
 
@@ -34,16 +38,17 @@ pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, 
     value.serialize(Scalar)
 }
 
-/// Why a record cannot be stored. Holds no value of a field, so it may be logged.
+/// Why a record cannot be stored. Holds no value of a field and no key of a map, so it may be
+/// logged.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Unstorable {
-    /// `None` where the fault is not one field's.
+    /// `None` where the fault is not one field's, and for a map.
     pub(crate) field: Option<String>,
     pub(crate) reason: String,
 }
 
-/// A field's name is cut to this length: it is logged and remembered, and a map may have any names.
+/// A field's name is cut to this length: it is logged and remembered, and `update_field` takes any.
 const LONGEST_NAME: usize = 64;
 
 impl Unstorable {
@@ -54,7 +59,7 @@ impl Unstorable {
         }
     }
 
-    /// Names the field at which it came up.
+    /// Names the field at which it came up. Not for a map: its keys are content.
     pub(super) fn at(self, name: &[u8]) -> Unstorable {
         let shown = &name[..name.len().min(LONGEST_NAME)];
         Unstorable {
@@ -70,9 +75,14 @@ impl From<Unstorable> for Error {
     }
 }
 
+/// What is known where a type's own `Serialize` fails. Its message may quote the value.
+pub(crate) const OWN_ERROR: &str = "its `Serialize` fails";
+
+/// Serde's way to make an error is open to any type. The crate's own reasons are made by
+/// [`new`](Unstorable::new).
 impl ser::Error for Unstorable {
-    fn custom<T: Display>(reason: T) -> Unstorable {
-        Unstorable::new(reason.to_string())
+    fn custom<T: Display>(_: T) -> Unstorable {
+        Unstorable::new(OWN_ERROR)
     }
 }
 
@@ -80,7 +90,7 @@ impl ser::Error for Unstorable {
 macro_rules! refuse {
     ($reason:expr; $($method:ident($($arg:ty),*) -> $ok:ty;)+) => {
         $(fn $method(self, $(_: $arg),*) -> Result<$ok, Unstorable> {
-            Err(ser::Error::custom($reason))
+            Err(Unstorable::new($reason))
         })+
     };
 }
@@ -144,7 +154,7 @@ impl Serializer for Scalar {
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self::Ok, Unstorable> {
         match value.serialize(self)? {
-            None => Err(ser::Error::custom(NONE_IN_SOME)),
+            None => Err(Unstorable::new(NONE_IN_SOME)),
             some => Ok(some),
         }
     }
@@ -164,6 +174,10 @@ impl Serializer for Scalar {
         value: &T,
     ) -> Result<Self::Ok, Unstorable> {
         let stored = value.serialize(self)?;
+        if name == JSON_REFUSED {
+            let (_, reason) = stored.unwrap_or((ScalarKind::Text, Vec::new()));
+            return Err(Unstorable::new(String::from_utf8_lossy(&reason)));
+        }
         let kind = |(kind, text)| (if name == JSON { ScalarKind::Json } else { kind }, text);
         Ok(stored.map(kind))
     }
@@ -175,7 +189,7 @@ impl Serializer for Scalar {
         _: &'static str,
         _: &T,
     ) -> Result<Self::Ok, Unstorable> {
-        Err(ser::Error::custom(CONTENTS))
+        Err(Unstorable::new(CONTENTS))
     }
 
     refuse! { NOTHING;

@@ -11,6 +11,9 @@ use super::scalar::{ScalarKind, Stored, Unstorable, refuse, store};
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) name: Stored,
+    /// Whether the name is a key of a map, and so content that no error may show. Where a struct has
+    /// a flattened field, all its names are such keys.
+    pub(super) is_key: bool,
     /// `None`: the field is left out.
     pub(super) value: Option<Stored>,
 }
@@ -76,7 +79,7 @@ impl Serializer for Flat {
         _: &'static str,
         _: &T,
     ) -> Result<Self::Ok, Unstorable> {
-        Err(ser::Error::custom(NO_RECORD))
+        Err(Unstorable::new(NO_RECORD))
     }
 
     refuse! { NO_RECORD;
@@ -118,8 +121,11 @@ impl ser::SerializeStruct for Flat {
         value: &T,
     ) -> Result<(), Unstorable> {
         let value = store(value).map_err(|error| error.at(name.as_bytes()))?;
-        let name = (ScalarKind::Text, name.into());
-        self.parts.push(Part { name, value });
+        self.parts.push(Part {
+            name: (ScalarKind::Text, name.into()),
+            is_key: false,
+            value,
+        });
         Ok(())
     }
 
@@ -133,15 +139,18 @@ impl ser::SerializeMap for FlatMap {
     type Error = Unstorable;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, name: &T) -> Result<(), Unstorable> {
-        self.name = store(name).map_err(|_| ser::Error::custom(NO_NAME))?;
+        self.name = store(name).map_err(|_| Unstorable::new(NO_NAME))?;
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unstorable> {
         let name = self.name.take();
-        let name = name.ok_or_else(|| <Unstorable as ser::Error>::custom(NO_NAME))?;
-        let value = store(value).map_err(|error| error.at(&name.1))?;
-        self.parts.push(Part { name, value });
+        let name = name.ok_or_else(|| Unstorable::new(NO_NAME))?;
+        self.parts.push(Part {
+            name,
+            is_key: true,
+            value: store(value)?,
+        });
         Ok(())
     }
 

@@ -2,84 +2,32 @@
 //!
 //! A serializer around that of `serde_json`. It forwards everything, and refuses what JSON would
 //! change silently: NaN and infinities become `null`, and so does an empty value within a `Some`.
-//! An error names the place in the value, without the keys of maps: those are content.
-
-use std::cell::RefCell;
+//! An error names the place in the value, without the keys of maps: those are content. So is the
+//! message of a type's own error.
 
 use serde::{Serialize, Serializer, ser};
+
+use super::place::{Place, Trail};
 
 const NOT_FINITE: &str =
     "NaN and infinities are no JSON and would become `null`; say it with an `Option` or an enum";
 const NULL_IN_SOME: &str = "`Some` of what is `null` in JSON would come back as `None`; \
     make it one `Option`, or an enum";
-const DEEP: &str = "what is nested deeper than 127 is not read back; flatten it";
-
-/// As deep as `serde_json` reads.
-const DEEPEST: u8 = 127;
-
 /// The JSON of a value, or why there is none.
 pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String, String> {
-    let trail = RefCell::default();
-    let place = Place {
-        trail: &trail,
-        depth: 0,
-        in_some: false,
-    };
-    serde_json::to_string(&place.of(value)).map_err(|error| {
-        let trail = trail.borrow();
-        match trail.trim_start_matches('.') {
-            "" => error.to_string(),
-            place => format!("{error} (at `{place}`)"),
-        }
-    })
-}
-
-/// Where in the whole value the serializer is.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    /// The path to an error, built from its end while the error is returned.
-    trail: &'a RefCell<String>,
-    depth: u8,
-    in_some: bool,
-}
-
-impl<'a> Place<'a> {
-    fn of<T: ?Sized>(self, value: &'a T) -> Lossless<'a, T> {
-        Lossless { value, place: self }
-    }
-
-    fn in_some(self) -> Place<'a> {
-        Place {
-            in_some: true,
-            ..self
-        }
-    }
-
-    fn below<E: ser::Error>(self, levels: u8) -> Result<Place<'a>, E> {
-        let depth = self.depth + levels;
-        if depth > DEEPEST {
-            return Err(E::custom(DEEP));
-        }
-        Ok(Place {
-            depth,
-            in_some: false,
-            ..self
-        })
-    }
-
-    /// Adds a step to the path to an error.
-    fn step<T, E>(self, done: Result<T, E>, step: impl FnOnce() -> String) -> Result<T, E> {
-        if done.is_err() {
-            self.trail.borrow_mut().insert_str(0, &step());
-        }
-        done
-    }
+    let trail = Trail::default();
+    serde_json::to_string(&lossless(Place::root(&trail), value))
+        .map_err(|error| trail.reason(&error))
 }
 
 /// A value that is written without loss.
 struct Lossless<'a, T: ?Sized> {
     value: &'a T,
     place: Place<'a>,
+}
+
+fn lossless<'a, T: ?Sized>(place: Place<'a>, value: &'a T) -> Lossless<'a, T> {
+    Lossless { value, place }
 }
 
 impl<T: Serialize + ?Sized> Serialize for Lossless<'_, T> {
@@ -107,7 +55,7 @@ macro_rules! finite {
     ($($method:ident($type:ty);)+) => {
         $(fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
             if !value.is_finite() {
-                return Err(ser::Error::custom(NOT_FINITE));
+                return Err(self.place.refuse(NOT_FINITE));
             }
             self.inner.$method(value)
         })+
@@ -117,8 +65,8 @@ macro_rules! finite {
 macro_rules! null {
     ($($method:ident($($arg:ident: $type:ty),*);)+) => {
         $(fn $method(self, $($arg: $type),*) -> Result<S::Ok, S::Error> {
-            if self.place.in_some {
-                return Err(ser::Error::custom(NULL_IN_SOME));
+            if self.place.is_in_some() {
+                return Err(self.place.refuse(NULL_IN_SOME));
             }
             self.inner.$method($($arg),*)
         })+
@@ -179,7 +127,8 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_some(&self.place.in_some().of(value))
+        self.inner
+            .serialize_some(&lossless(self.place.in_some(), value))
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -187,7 +136,7 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let value = self.place.of(value);
+        let value = lossless(self.place, value);
         self.inner.serialize_newtype_struct(name, &value)
     }
 
@@ -199,7 +148,7 @@ impl<'a, S: Serializer> Serializer for Guarded<'a, S> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         let place = self.place.below(1)?;
-        let value = place.of(value);
+        let value = lossless(place, value);
         let done = self
             .inner
             .serialize_newtype_variant(name, index, variant, &value);
@@ -233,7 +182,7 @@ macro_rules! list {
             type Error = C::Error;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-                let done = self.inner.$method(&self.place.of(value));
+                let done = self.inner.$method(&lossless(self.place, value));
                 self.place.step(done, || format!("[{}]", self.count))?;
                 self.count += 1;
                 Ok(())
@@ -264,7 +213,7 @@ macro_rules! structure {
                 name: &'static str,
                 value: &T,
             ) -> Result<(), C::Error> {
-                let done = self.inner.serialize_field(name, &self.place.of(value));
+                let done = self.inner.serialize_field(name, &lossless(self.place, value));
                 self.place.step(done, || format!(".{name}"))
             }
 
@@ -287,7 +236,7 @@ impl<C: ser::SerializeMap> ser::SerializeMap for Parts<'_, C> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        let done = self.inner.serialize_value(&self.place.of(value));
+        let done = self.inner.serialize_value(&lossless(self.place, value));
         self.place.step(done, || "[…]".to_owned())
     }
 

@@ -4,6 +4,7 @@
 //! proved to come back.
 
 pub(crate) mod lossless;
+pub(crate) mod place;
 
 use std::{
     fmt,
@@ -18,7 +19,7 @@ use serde::{
 };
 
 use self::lossless::to_text;
-use super::fields::JSON;
+use super::fields::{JSON, JSON_REFUSED};
 
 /// A record of any shape, nested ones too: stored as JSON text in the one field `json`.
 ///
@@ -128,9 +129,15 @@ struct Text<'a, T>(&'a T);
 
 impl<T: Serialize> Serialize for Text<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = to_text(self.0).map_err(ser::Error::custom)?;
-        // By this name the proof knows that the text is to come back.
-        serializer.serialize_newtype_struct(JSON, &text)
+        match to_text(self.0) {
+            // By this name the proof knows that the text is to come back.
+            Ok(text) => serializer.serialize_newtype_struct(JSON, &text),
+            Err(reason) => {
+                // Our own serializer fails with the reason. Any other one must fail, too.
+                serializer.serialize_newtype_struct(JSON_REFUSED, &reason)?;
+                Err(ser::Error::custom(reason))
+            }
+        }
     }
 }
 

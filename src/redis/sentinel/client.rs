@@ -47,7 +47,8 @@ impl Sentinel {
                 let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
                     || error.kind() == ErrorKind::AuthenticationFailed;
                 let is_none = error::is_unknown_command(&error);
-                let failure = error::failure(error, timeouts.connect);
+                let login = self.info.redis_settings();
+                let failure = error::silent_sentinel(error, login, timeouts.connect);
                 let hint = if is_login {
                     Some("see `sentinel_login`")
                 } else if is_none {

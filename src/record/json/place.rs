@@ -1,0 +1,99 @@
+//! Where a serializer is in a value, and why the value is refused there.
+//!
+//! Guarantees that a reason quotes nothing of the value: no key of a map, and no text of an error
+//! that may be a type's own.
+
+use std::cell::{Cell, RefCell};
+
+use serde::ser;
+
+use crate::record::fields::OWN_ERROR;
+
+const DEEP: &str = "what is nested deeper than 127 is not read back; flatten it";
+
+/// As deep as `serde_json` reads.
+const DEEPEST: u8 = 127;
+
+/// What is known of the first error.
+#[derive(Default)]
+pub(super) struct Trail {
+    /// The path to it, built from its end while the error is returned.
+    steps: RefCell<String>,
+    /// The reason of [`Place::refuse`], if the error was made there.
+    refusal: Cell<Option<&'static str>>,
+}
+
+impl Trail {
+    /// Why the value was refused, and where.
+    pub(super) fn reason(&self, error: &serde_json::Error) -> String {
+        let reason = match self.refusal.get() {
+            Some(reason) => reason.to_owned(),
+            // What `serde_json` itself refuses, such as a key that is no text.
+            None if !error.is_data() => error.to_string(),
+            None => OWN_ERROR.to_owned(),
+        };
+        match self.steps.borrow().trim_start_matches('.') {
+            "" => reason,
+            place => format!("{reason} (at `{place}`)"),
+        }
+    }
+}
+
+/// Where in the whole value the serializer is.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    trail: &'a Trail,
+    depth: u8,
+    in_some: bool,
+}
+
+impl<'a> Place<'a> {
+    /// The whole value.
+    pub(super) fn root(trail: &'a Trail) -> Place<'a> {
+        Place {
+            trail,
+            depth: 0,
+            in_some: false,
+        }
+    }
+
+    pub(super) fn is_in_some(self) -> bool {
+        self.in_some
+    }
+
+    pub(super) fn in_some(self) -> Place<'a> {
+        Place {
+            in_some: true,
+            ..self
+        }
+    }
+
+    pub(super) fn below<E: ser::Error>(self, levels: u8) -> Result<Place<'a>, E> {
+        let depth = self.depth + levels;
+        if depth > DEEPEST {
+            return Err(self.refuse(DEEP));
+        }
+        Ok(Place {
+            depth,
+            in_some: false,
+            ..self
+        })
+    }
+
+    pub(super) fn refuse<E: ser::Error>(self, reason: &'static str) -> E {
+        self.trail.refusal.set(Some(reason));
+        E::custom(reason)
+    }
+
+    /// Adds a step to the path to an error.
+    pub(super) fn step<T, E>(
+        self,
+        done: Result<T, E>,
+        step: impl FnOnce() -> String,
+    ) -> Result<T, E> {
+        if done.is_err() {
+            self.trail.steps.borrow_mut().insert_str(0, &step());
+        }
+        done
+    }
+}
