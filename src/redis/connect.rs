@@ -99,6 +99,17 @@ fn greet(
     })
 }
 
+/// The role that the server of an open connection has now.
+pub(crate) fn role_now(
+    connection: &mut Connection,
+    protocol: ProtocolVersion,
+) -> RedisResult<Option<Role>> {
+    match hello(protocol).query(connection) {
+        Err(error) if error::is_unknown_command(&error) => role(connection),
+        said => Ok(ServerInfo::of_hello(&said?).and_then(|said| said.identity().role)),
+    }
+}
+
 /// The role by the other command for it, which a user may be denied.
 fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     let state: Vec<Value> = match cmd("ROLE").query(connection) {

@@ -43,6 +43,8 @@ pub(crate) struct ServerEpoch {
     state: Mutex<State>,
     /// Whether a server denied its `run_id`. Each denial is logged there, so one is enough.
     denies_run_id: AtomicBool,
+    /// How often connections were told to ask for the role of their server.
+    role_checks: AtomicU64,
     /// Those that have a connection outside the pool.
     listeners: AtomicUsize,
 }
@@ -60,6 +62,8 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
     changes: u64,
+    /// Those that the greeting makes unnecessary.
+    pub(crate) role_checks: u64,
 }
 
 impl Default for ServerEpoch {
@@ -68,6 +72,7 @@ impl Default for ServerEpoch {
             epoch: AtomicU64::new(NEVER + 1),
             state: Mutex::default(),
             denies_run_id: AtomicBool::new(false),
+            role_checks: AtomicU64::new(0),
             listeners: AtomicUsize::new(0),
         }
     }
@@ -81,8 +86,12 @@ impl ServerEpoch {
 
     /// To be called before the address is looked up.
     pub(crate) fn opening(&self) -> Opening {
+        let role_checks = self.role_checks();
         let changes = self.state.lock().changes;
-        Opening { changes }
+        Opening {
+            changes,
+            role_checks,
+        }
     }
 
     /// The epoch of a connection that has been opened and leads to this server; fails where the
@@ -131,6 +140,25 @@ impl ServerEpoch {
             state.forget();
             self.end_epoch();
         }
+    }
+
+    /// Has each open connection to a master ask for the role before its next request.
+    pub(crate) fn require_role_checks(&self) {
+        self.role_checks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A connection that was checked when this had another value is to be checked again.
+    pub(crate) fn role_checks(&self) -> u64 {
+        self.role_checks.load(Ordering::Acquire)
+    }
+
+    /// Ends the epoch of a connection to a master that is none now. Returns whether that is so.
+    pub(crate) fn report_role(&self, epoch: u64, was: Option<Role>, now: Option<Role>) -> bool {
+        let is_demoted = (was, now) == (Some(Role::Master), Some(Role::Replica));
+        if is_demoted {
+            self.retire(epoch);
+        }
+        is_demoted
     }
 
     /// Whether the current server is a replica, which therefore has always answered `READONLY`.
