@@ -38,8 +38,9 @@ pub(crate) struct Greeted {
     pub(crate) denies_run_id: bool,
 }
 
-/// Opens a connection to a server and asks who that is, in one round trip, with which TLS ends its
-/// handshake. Fails only where the connection does: what the server refuses to say, it doesn't say.
+/// Opens a connection to a server and asks for its identity in one round trip, with which TLS ends
+/// its handshake. Fails where the server cannot answer `INFO` now: a server without a `run_id` could
+/// not be told from another one. A user without the permission gets a connection.
 pub(crate) fn open_and_greet(
     info: &ConnectionInfo,
     timeouts: Timeouts,
@@ -88,14 +89,25 @@ fn greet(
         // Somebody has renamed it: one round trip more.
         identity.role = role(connection)?;
     }
-    let is_denied = |reply: &Value| {
-        is_unknown_command(reply) || error(reply).is_some_and(|it| it.code() == Some("NOPERM"))
-    };
+    if let Some(error) = told.and_then(error).filter(|error| !is_denial(error)) {
+        return Err(error);
+    }
     Ok(Greeted {
-        denies_run_id: told.is_some_and(is_denied),
+        denies_run_id: asks_for_run_id && identity.run_id.is_none(),
         greeting,
         identity,
     })
+}
+
+/// The role that the server of an open connection has now.
+pub(crate) fn role_now(
+    connection: &mut Connection,
+    protocol: ProtocolVersion,
+) -> RedisResult<Option<Role>> {
+    match hello(protocol).query(connection) {
+        Err(error) if error::is_unknown_command(&error) => role(connection),
+        said => Ok(ServerInfo::of_hello(&said?).and_then(|said| said.identity().role)),
+    }
 }
 
 /// The role by the other command for it, which a user may be denied.
@@ -107,6 +119,11 @@ fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     let role = state.into_iter().next().unwrap_or(Value::Nil);
     let role: Option<String> = redis::from_redis_value(role)?;
     Ok(role.and_then(|role| Role::named(&role)))
+}
+
+/// Whether the answer will be the same next time. A busy server answers later.
+fn is_denial(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM") || error::is_unknown_command(error)
 }
 
 fn is_unknown_command(reply: &Value) -> bool {

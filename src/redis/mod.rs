@@ -8,6 +8,7 @@ pub(crate) mod connect_threads;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod invalid_reply;
+mod manager;
 pub(crate) mod moved_address;
 #[cfg(feature = "cluster")]
 pub(crate) mod node_address;

@@ -5,22 +5,16 @@
 //! reply `READONLY`. So while a pool has connections, or a listener exists, this thread opens a
 //! connection every [`PERIOD`], name lookup included, and greets the server. If that is another
 //! server, [opening](super::endpoint::Endpoint::open) ends the [epoch](super::server_epoch). Where
-//! no connection can be opened, or the server does not report its `run_id`, the thread asks idle
-//! connections of the pool for the role of their server.
+//! no connection can be opened, or the server does not report its `run_id`, each connection asks for
+//! the role of its server: an idle one at once, one in use before its next request, and a listener
+//! with its next heartbeat.
 //!
-//! It costs a lookup nothing: lookups and this thread share no state but the pool.
+//! It costs a lookup one atomic load; where roles are asked, one round trip a connection and period.
 
 use std::time::{Duration, Instant};
 
-use redis::Connection;
-
-use super::{
-    pool::{ConnectionGuard, Connections, RetryPolicy},
-    server_identity::Role,
-    server_info::{ServerInfo, hello},
-};
+use super::pool::Connections;
 use crate::{
-    store::Failure,
     telemetry::trace,
     util::{
         random::shortened,
@@ -59,35 +53,21 @@ fn are_in_use(connections: &Connections) -> bool {
 
 /// Looks which server the address leads to.
 fn look(connections: &Connections) {
-    let (source, timeouts) = connections.config();
-    let opened = source.open(timeouts, None);
-    if opened.is_ok() && source.epoch().asks_for_run_id() {
+    let (endpoint, timeouts) = connections.config();
+    let opened = endpoint.open(timeouts, None);
+    if opened.is_ok() && endpoint.epoch().asks_for_run_id() {
         return;
     }
     drop(opened);
-    // The pool lends the longest idle one first, and takes it back as the last.
+    endpoint.epoch().require_role_checks();
+    // Idle connections are asked here, so that fewer callers wait for that. The pool lends the one
+    // that was idle longest first, and takes it back as the last.
     let (_, idle) = connections.count();
     for _ in 0..idle {
-        let Some(wire) = connections.try_checkout() else {
-            return;
-        };
-        if ask_for_role(connections, wire).is_err() {
+        let checked = connections.try_checkout();
+        let checked = checked.map(|wire| connections.check_role(wire));
+        if !matches!(checked, Some(Ok(Some(_)))) {
             return;
         }
     }
-}
-
-/// Ends the epoch of a connection to a master that has become a replica.
-fn ask_for_role(connections: &Connections, wire: ConnectionGuard) -> Result<(), Failure> {
-    let was = wire.role();
-    let (source, _) = connections.config();
-    let protocol = source.info().redis_settings().protocol();
-    let ask = |connection: &mut Connection, epoch| Ok((epoch, hello(protocol).query(connection)?));
-    // Never repeated: a new connection would report the role of another server.
-    let (epoch, said) = connections.run_in_epoch(wire, RetryPolicy::Never, ask)?;
-    let role = ServerInfo::of_hello(&said).and_then(|said| said.identity().role);
-    if (was, role) == (Some(Role::Master), Some(Role::Replica)) {
-        source.epoch().retire(epoch);
-    }
-    Ok(())
 }

@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) epoch: u64,
     /// What the server called itself.
     pub(crate) role: Option<Role>,
+    /// `ServerEpoch::role_checks` before it was opened.
+    pub(crate) role_checks: u64,
     pub(crate) greeting: Option<ServerInfo>,
 }
 
@@ -60,6 +62,7 @@ pub(crate) fn open_at(
         connection,
         epoch,
         role,
+        role_checks: opening.role_checks,
         greeting,
     })
 }

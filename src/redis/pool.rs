@@ -5,25 +5,24 @@
 //! bytes of its reply, or a command of which the server has state only a part, would end up in somebody else's
 //! request. (What redis-rs itself calls open is still open then, so r2d2's stock manager would lend it.)
 //!
-//! Nothing is sent to test a connection, not at checkout and not when idle.
+//! Nothing is sent to test a connection, not at checkout and not when idle. Where the address is checked by the
+//! [role](super::moved_address), the first request after each check is preceded by that question.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use parking_lot::Mutex;
-use r2d2::{ManageConnection, Pool};
+use r2d2::Pool;
 use redis::{Connection, ErrorKind, RedisResult};
 
 use super::{
+    connect::role_now,
     connect_threads::workers,
     endpoint::Endpoint,
     error::{PoolExhausted, Timeout, failure, is_lost, is_refusal},
-    other_server::{Moved, is_read_only},
+    manager::{Manager, ServerState},
+    other_server::is_read_only,
     server_identity::Role,
     timeouts::Timeouts,
 };
@@ -51,78 +50,8 @@ pub(crate) enum RetryPolicy {
     Transaction,
 }
 
-/// Opens connections, and knows which ones not to lend again.
-#[derive(Debug)]
-struct Manager {
-    endpoint: Endpoint,
-    timeouts: Timeouts,
-    state: Arc<ServerState>,
-}
-
-/// What has been state of the server.
-#[derive(Debug, Default)]
-struct ServerState {
-    /// How often it dropped a connection. A connection that was opened before the latest time is taken for
-    /// dropped as well, so that after a restart of the server one request fails and not one for each
-    /// pooled connection.
-    losses: AtomicU64,
-    /// Why the latest attempt to connect failed; `None` after a success. r2d2 would keep only its text.
-    refusal: Mutex<Option<Failure>>,
-}
-
-/// A connection, and whether it may be lent again.
-struct PooledConnection {
-    connection: Connection,
-    /// `ServerState::losses` before it was opened.
-    born: u64,
-    /// Of the source, when it was opened. With another one it leads to a former server.
-    epoch: u64,
-    /// What that called itself.
-    role: Option<Role>,
-    /// True from before a request is sent until its reply has been read whole.
-    unfit: bool,
-}
-
 /// A connection that goes back to its pool when it is dropped.
 pub(crate) struct ConnectionGuard(r2d2::PooledConnection<Manager>);
-
-impl ConnectionGuard {
-    /// What the server called itself when it was opened.
-    pub(crate) fn role(&self) -> Option<Role> {
-        self.0.role
-    }
-}
-
-impl ManageConnection for Manager {
-    type Connection = PooledConnection;
-    type Error = Failure;
-
-    fn connect(&self) -> Result<PooledConnection, Failure> {
-        let born = self.state.losses.load(Ordering::Acquire);
-        let opened = self.endpoint.open(self.timeouts, None);
-        *self.state.refusal.lock() = opened.as_ref().err().cloned();
-        opened.map(|opened| PooledConnection {
-            connection: opened.connection,
-            born,
-            epoch: opened.epoch,
-            role: opened.role,
-            unfit: false,
-        })
-    }
-
-    /// Asked at every checkout, so it looks and sends nothing.
-    fn is_valid(&self, wire: &mut PooledConnection) -> Result<(), Failure> {
-        let is_of_now = wire.born == self.state.losses.load(Ordering::Acquire);
-        if is_of_now && wire.epoch == self.endpoint.epoch().current() {
-            return Ok(());
-        }
-        Err(Failure::new(FailureKind::Unavailable, Moved))
-    }
-
-    fn has_broken(&self, wire: &mut PooledConnection) -> bool {
-        wire.unfit
-    }
-}
 
 /// A pool of connections to one server.
 #[derive(Debug, Clone)]
@@ -200,12 +129,49 @@ impl Connections {
         retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let (mut outcome, is_lost) = self.run_once(wire, retry_policy, &mut run);
+        let mut wire = self.checked(wire)?;
+        let (mut outcome, is_lost) = self.run_once(&mut wire, retry_policy, &mut run);
+        drop(wire);
         if retry_policy == RetryPolicy::Idempotent && is_lost {
-            let wire = self.checkout(self.timeouts.checkout)?;
-            (outcome, _) = self.run_once(wire, retry_policy, &mut run);
+            let mut wire = self.checked(self.checkout(self.timeouts.checkout)?)?;
+            (outcome, _) = self.run_once(&mut wire, retry_policy, &mut run);
         }
         outcome.map_err(|error| failure(error, self.timeouts.io))
+    }
+
+    /// This connection, or another in its place if its server is a master no more. Nothing else was
+    /// sent on it, so any request may be sent on the other.
+    fn checked(&self, mut wire: ConnectionGuard) -> Result<ConnectionGuard, Failure> {
+        loop {
+            if let Some(wire) = self.check_role(wire)? {
+                return Ok(wire);
+            }
+            wire = self.checkout(self.timeouts.checkout)?;
+        }
+    }
+
+    /// Asks a master for its role where that is due. `None`: the connection was closed, or leads to
+    /// a former master.
+    pub(crate) fn check_role(
+        &self,
+        mut wire: ConnectionGuard,
+    ) -> Result<Option<ConnectionGuard>, Failure> {
+        let servers = self.endpoint.epoch();
+        let (due, was) = (servers.role_checks(), wire.0.role);
+        if wire.0.role_checks == due || was != Some(Role::Master) {
+            return Ok(Some(wire));
+        }
+        let protocol = self.endpoint.info().redis_settings().protocol();
+        let mut ask = |connection: &mut Connection, _| role_now(connection, protocol);
+        match self.run_once(&mut wire, RetryPolicy::Idempotent, &mut ask) {
+            (Ok(role), _) if servers.report_role(wire.0.epoch, was, role) => Ok(None),
+            (Ok(_), _) => {
+                wire.0.role_checks = due;
+                Ok(Some(wire))
+            }
+            (Err(_), true) => Ok(None),
+            (Err(error), false) => Err(failure(error, self.timeouts.io)),
+        }
     }
 
     /// Fails where another server has taken over since this epoch. Then what was read may be old,
@@ -220,11 +186,11 @@ impl Connections {
     /// And whether that may go better on a new connection.
     fn run_once<T>(
         &self,
-        ConnectionGuard(mut wire): ConnectionGuard,
+        ConnectionGuard(wire): &mut ConnectionGuard,
         retry_policy: RetryPolicy,
         run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> (RedisResult<T>, bool) {
-        // UnsupportedServer until the reply is there, so that a panic in between leaves it unfit.
+        // Unfit until the reply is there, so that a panic in between leaves it unfit.
         wire.unfit = true;
         let epoch = wire.epoch;
         let done = run(&mut wire.connection, epoch);

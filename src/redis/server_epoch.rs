@@ -41,8 +41,10 @@ pub(crate) struct ServerEpoch {
     /// Changed under the lock of `state`.
     epoch: AtomicU64,
     state: Mutex<State>,
-    /// Whether a user may be told the `run_id`. A denial is on record at the server: one is enough.
+    /// Whether a server denied its `run_id`. Each denial is logged there, so one is enough.
     denies_run_id: AtomicBool,
+    /// How often connections were told to ask for the role of their server.
+    role_checks: AtomicU64,
     /// Those that have a connection outside the pool.
     listeners: AtomicUsize,
 }
@@ -60,6 +62,8 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
     changes: u64,
+    /// Those that the greeting makes unnecessary.
+    pub(crate) role_checks: u64,
 }
 
 impl Default for ServerEpoch {
@@ -68,6 +72,7 @@ impl Default for ServerEpoch {
             epoch: AtomicU64::new(NEVER + 1),
             state: Mutex::default(),
             denies_run_id: AtomicBool::new(false),
+            role_checks: AtomicU64::new(0),
             listeners: AtomicUsize::new(0),
         }
     }
@@ -81,8 +86,12 @@ impl ServerEpoch {
 
     /// To be called before the address is looked up.
     pub(crate) fn opening(&self) -> Opening {
+        let role_checks = self.role_checks();
         let changes = self.state.lock().changes;
-        Opening { changes }
+        Opening {
+            changes,
+            role_checks,
+        }
     }
 
     /// The epoch of a connection that has been opened and leads to this server; fails where the
@@ -100,7 +109,7 @@ impl ServerEpoch {
         let mut state = self.state.lock();
         let is_other = state.known.as_ref().map(|known| server.is_other(known));
         if is_other == Some(false) {
-            state.learn(server);
+            state.learn(&server);
             return Ok(self.current());
         }
         if opening.changes != state.changes {
@@ -131,6 +140,25 @@ impl ServerEpoch {
             state.forget();
             self.end_epoch();
         }
+    }
+
+    /// Has each open connection to a master ask for the role before its next request.
+    pub(crate) fn require_role_checks(&self) {
+        self.role_checks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A connection that was checked when this had another value is to be checked again.
+    pub(crate) fn role_checks(&self) -> u64 {
+        self.role_checks.load(Ordering::Acquire)
+    }
+
+    /// Ends the epoch of a connection to a master that is none now. Returns whether that is so.
+    pub(crate) fn report_role(&self, epoch: u64, was: Option<Role>, now: Option<Role>) -> bool {
+        let is_demoted = (was, now) == (Some(Role::Master), Some(Role::Replica));
+        if is_demoted {
+            self.retire(epoch);
+        }
+        is_demoted
     }
 
     /// Whether the current server is a replica, which therefore has always answered `READONLY`.
@@ -165,7 +193,7 @@ impl ServerEpoch {
 
 impl State {
     /// Adds what the same server did not say before.
-    fn learn(&mut self, said: ServerIdentity) {
+    fn learn(&mut self, said: &ServerIdentity) {
         if let Some(known) = &mut self.known {
             known.learn(said);
         }
@@ -196,105 +224,4 @@ impl Drop for StreamLiveness<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(role: Role, run_id: Option<&str>) -> ServerIdentity {
-        let (role, run_id) = (Some(role), run_id.map(str::to_owned));
-        ServerIdentity { role, run_id }
-    }
-
-    fn master(run_id: &str) -> ServerIdentity {
-        server(Role::Master, Some(run_id))
-    }
-
-    fn replica(run_id: &str) -> ServerIdentity {
-        server(Role::Replica, Some(run_id))
-    }
-
-    /// Opens a connection, with nothing else meanwhile.
-    fn open(servers: &ServerEpoch, server: ServerIdentity) -> u64 {
-        servers.admit(servers.opening(), server).unwrap()
-    }
-
-    #[test]
-    fn a_connection_to_another_server_ends_the_epoch_of_those_before_it() {
-        let servers = ServerEpoch::default();
-        let first = open(&servers, master("a"));
-        assert_eq!(first, servers.current());
-        assert_eq!(open(&servers, master("a")), first);
-        let second = open(&servers, master("b"));
-        assert_ne!(second, first);
-        assert_eq!(second, servers.current());
-    }
-
-    #[test]
-    fn of_connections_opened_at_the_same_time_one_server_is_used() {
-        let servers = ServerEpoch::default();
-        let openings = [(); 3].map(|()| servers.opening());
-        let used = servers.admit(openings[0], master("a")).unwrap();
-        assert_eq!(servers.admit(openings[1], master("b")).unwrap(), NEVER);
-        assert_eq!(servers.admit(openings[2], master("a")).unwrap(), used);
-        assert_eq!(used, servers.current());
-        let openings = [(); 2].map(|()| servers.opening());
-        let used = servers.admit(openings[1], master("b")).unwrap();
-        assert_eq!(servers.admit(openings[0], master("a")).unwrap(), NEVER);
-        assert_eq!(used, servers.current());
-    }
-
-    #[test]
-    fn an_epoch_is_retired_once_and_what_was_opened_before_is_not_used() {
-        let servers = ServerEpoch::default();
-        let first = open(&servers, master("a"));
-        let opening = servers.opening();
-        servers.retire(first);
-        servers.retire(first);
-        assert_eq!(servers.current(), first + 1);
-        assert_eq!(servers.admit(opening, master("a")).unwrap(), NEVER);
-        assert_eq!(open(&servers, replica("a")), first + 1);
-    }
-
-    #[test]
-    fn a_master_that_has_become_a_replica_is_another_server() {
-        let servers = ServerEpoch::default();
-        let first = open(&servers, master("a"));
-        // The next one shows whether the address still leads there.
-        assert_eq!(open(&servers, replica("a")), NEVER);
-        assert_eq!(servers.current(), first + 1);
-        assert!(!servers.is_replica());
-        assert_eq!(open(&servers, replica("a")), first + 1);
-        assert!(servers.is_replica());
-    }
-
-    #[test]
-    fn replicas_are_not_told_apart() {
-        let servers = ServerEpoch::default();
-        let first = open(&servers, replica("a"));
-        assert_eq!(open(&servers, replica("b")), first);
-    }
-
-    #[test]
-    fn who_does_not_tell_its_run_id_is_known_by_its_role() {
-        let servers = ServerEpoch::default();
-        let first = open(&servers, server(Role::Master, None));
-        assert_eq!(open(&servers, ServerIdentity::default()), first);
-        assert_eq!(open(&servers, master("a")), first);
-        assert_eq!(open(&servers, server(Role::Master, None)), first);
-        let second = open(&servers, master("b"));
-        assert_ne!(second, first);
-        assert_eq!(open(&servers, server(Role::Replica, None)), NEVER);
-        assert_eq!(servers.current(), second + 1);
-    }
-
-    #[test]
-    fn servers_in_turn_are_changed_once_a_second_each() {
-        let servers = ServerEpoch::default();
-        open(&servers, master("a"));
-        open(&servers, master("b"));
-        let third = open(&servers, master("c"));
-        for back in ["a", "b"] {
-            servers.admit(servers.opening(), master(back)).unwrap_err();
-        }
-        assert_eq!(open(&servers, master("c")), third);
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ impl Role {
     }
 }
 
-/// What tells one server from another. `None`: it didn't say.
+/// What tells one server from another. `None`: it denies that.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerIdentity {
     pub(crate) role: Option<Role>,
@@ -27,21 +27,18 @@ pub(crate) struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// Whether that is another server, for all that both said.
+    /// Whether that is another server. One that denies its `run_id` is another than one that
+    /// reports it. Where one denies it, the pool asks no server for it any more.
     pub(crate) fn is_other(&self, known: &ServerIdentity) -> bool {
         match (self.role, known.role) {
             (Some(Role::Replica), Some(Role::Replica)) => false,
             (Some(role), Some(known)) if role != known => true,
-            _ => match (&self.run_id, &known.run_id) {
-                (Some(run_id), Some(known)) => run_id != known,
-                _ => false,
-            },
+            _ => self.run_id != known.run_id,
         }
     }
 
     /// Adds what the same server did not say before.
-    pub(crate) fn learn(&mut self, said: ServerIdentity) {
+    pub(crate) fn learn(&mut self, said: &ServerIdentity) {
         self.role = self.role.or(said.role);
-        self.run_id = self.run_id.take().or(said.run_id);
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Heartbeat {
     under_way: VecDeque<PendingPing>,
     /// Sent before each `PING`.
     question: Vec<u8>,
+    /// The same, but before the next ones only.
+    once: Vec<u8>,
 }
 
 /// A `PING` that has not been answered.
@@ -61,6 +63,7 @@ impl Heartbeat {
             answered: now,
             under_way: VecDeque::new(),
             question: Vec::new(),
+            once: Vec::new(),
         }
     }
 
@@ -68,6 +71,11 @@ impl Heartbeat {
     /// where redis-rs drops replies: it always drops fewer than there are.
     pub(crate) fn asking(self, question: Vec<u8>) -> Heartbeat {
         Heartbeat { question, ..self }
+    }
+
+    /// The same with the next heartbeat only.
+    pub(crate) fn ask_once(&mut self, question: Vec<u8>) {
+        self.once = question;
     }
 
     /// What to send now, if anything.
@@ -86,9 +94,14 @@ impl Heartbeat {
                 confirms_up_to,
             });
             request.extend_from_slice(&self.question);
+            request.extend_from_slice(&self.once);
             request.extend(cmd("PING").arg(self.sent).get_packed_command());
         }
-        (!request.is_empty()).then_some(request)
+        if request.is_empty() {
+            return None;
+        }
+        self.once.clear();
+        Some(request)
     }
 
     /// A read ended without a reply.
@@ -149,6 +162,24 @@ mod tests {
         assert_eq!(heartbeat.answered(&pong(2)), Some(start));
         heartbeat.next_request(start + 2 * PERIOD);
         assert_eq!(heartbeat.answered(&pong(3)), Some(start + PERIOD));
+    }
+
+    #[test]
+    fn a_question_that_is_asked_once_goes_with_the_next_pings_only() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(PERIOD, start);
+        let asks = |request: Option<Vec<u8>>| {
+            request.map(|bytes| String::from_utf8_lossy(&bytes).matches("HELLO").count())
+        };
+        heartbeat.ask_once(b"HELLO".to_vec());
+        assert_eq!(asks(heartbeat.next_request(start)), Some(1));
+        heartbeat.ask_once(b"HELLO".to_vec());
+        // The first `PING` has no answer yet, so nothing is sent.
+        assert_eq!(asks(heartbeat.next_request(start + PERIOD)), None);
+        heartbeat.timed_out();
+        assert_eq!(asks(heartbeat.next_request(start + 2 * PERIOD)), Some(1));
+        heartbeat.answered(&pong(2));
+        assert_eq!(asks(heartbeat.next_request(start + 3 * PERIOD)), Some(0));
     }
 
     #[test]

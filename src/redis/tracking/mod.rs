@@ -9,16 +9,28 @@
 //! Knows no cache. The drop of its [`Subscription`] ends it.
 
 pub(crate) mod heartbeat;
+mod replies;
 
 use std::{
-    fmt, mem,
+    mem,
     time::{Duration, Instant},
 };
 
-use redis::{Connection, ProtocolVersion, PushKind, RedisError, RedisResult, Value, cmd};
+use redis::{Connection, ProtocolVersion, PushKind, RedisResult, Value, cmd};
 
-use self::heartbeat::Heartbeat;
-use super::{endpoint::Endpoint, error, other_server::Moved, timeouts::Timeouts};
+use self::{
+    heartbeat::Heartbeat,
+    replies::{Unexpected, is_only_late, is_still_owner, probe_failure},
+};
+use super::{
+    endpoint::Endpoint,
+    error,
+    opened::Opened,
+    other_server::Moved,
+    server_identity::Role,
+    server_info::{ServerInfo, hello},
+    timeouts::Timeouts,
+};
 use crate::{
     store::{Failure, FailureKind, Subscription, keys::LEASE_PREFIX, tracking::SharedListener},
     telemetry::trace,
@@ -147,15 +159,14 @@ impl PushListener {
         let opened = self
             .endpoint
             .open(self.timeouts, Some(ProtocolVersion::RESP3));
-        let opened = opened.map_err(|failure| {
+        let mut opened = opened.map_err(|failure| {
             if error::is_without_resp3(&failure) {
                 let kind = FailureKind::Rejected;
                 return Failure { kind, ..failure };
             }
             failure
         })?;
-        let (mut connection, epoch) = (opened.connection, opened.epoch);
-        self.begin(&mut connection)
+        self.begin(&mut opened.connection)
             .map_err(|error| probe_failure(error, self.timeouts.io))?;
         // From here on the server pushes every change of what this process reads.
         self.listener.on_confirmed(Instant::now() + self.bound);
@@ -163,7 +174,7 @@ impl PushListener {
         if mem::take(&mut progress.is_loss_logged) {
             trace::info!("changes of the cache `{}` are heard again", self.prefix);
         }
-        self.hear(context, &mut connection, epoch)
+        self.hear(context, opened)
     }
 
     /// Asks for pushes, and whether the node still owns the slot.
@@ -189,20 +200,22 @@ impl PushListener {
         connection.set_read_timeout(Some(self.period))
     }
 
-    fn hear(
-        &self,
-        context: &WorkerContext,
-        connection: &mut Connection,
-        epoch: u64,
-    ) -> Result<(), Failure> {
+    fn hear(&self, context: &WorkerContext, opened: Opened) -> Result<(), Failure> {
+        let servers = self.endpoint.epoch();
+        let (mut connection, epoch, was) = (opened.connection, opened.epoch, opened.role);
+        let mut role_checks = opened.role_checks;
         let failed = |error| error::failure(error, self.bound);
         let mut heartbeat = Heartbeat::new(self.period, Instant::now());
         if let Some(probe_key) = &self.probe_key {
             heartbeat = heartbeat.asking(cmd("PTTL").arg(probe_key).get_packed_command());
         }
         while !context.is_stopping() {
-            if self.endpoint.epoch().current() != epoch {
+            if servers.current() != epoch {
                 return Err(Failure::new(FailureKind::Unavailable, Moved));
+            }
+            let due = servers.role_checks();
+            if mem::replace(&mut role_checks, due) != due && was == Some(Role::Master) {
+                heartbeat.ask_once(hello(ProtocolVersion::RESP3).get_packed_command());
             }
             let now = Instant::now();
             let unanswered = heartbeat.unanswered_since();
@@ -221,6 +234,10 @@ impl PushListener {
                     if kind == PushKind::Invalidate {
                         self.tell(&data);
                     }
+                }
+                Ok(said @ Value::Map(_)) => {
+                    let said = ServerInfo::of_hello(&said);
+                    servers.report_role(epoch, was, said.and_then(|said| said.identity().role));
                 }
                 // It owns the slot of the key.
                 Ok(Value::Int(_)) if self.probe_key.is_some() => {}
@@ -262,36 +279,3 @@ impl PushListener {
         }
     }
 }
-
-/// While a slot is being moved, its owner answers `ASK` for a key that it does not hold.
-fn is_still_owner(code: Option<&str>) -> bool {
-    code == Some("ASK")
-}
-
-/// Why the node did not say that it owns the slot of the key.
-fn probe_failure(error: RedisError, within: Duration) -> Failure {
-    if error.code() == Some("MOVED") {
-        return Failure::new(
-            FailureKind::Unavailable,
-            "slots of the node are another's by now, which is listened to instead",
-        );
-    }
-    error::failure(error, within)
-}
-
-/// Nothing came in time, or a signal interrupted the read: this process was stopped and goes on.
-fn is_only_late(error: &RedisError) -> bool {
-    error.is_io_error() && !error.is_connection_dropped()
-}
-
-/// The reply is not an answer to a heartbeat.
-#[derive(Debug)]
-struct Unexpected;
-
-impl fmt::Display for Unexpected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer to a PING makes no sense")
-    }
-}
-
-impl std::error::Error for Unexpected {}

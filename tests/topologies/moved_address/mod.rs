@@ -6,6 +6,7 @@ mod in_turn;
 mod pair;
 mod permissions;
 mod readers;
+mod unidentified;
 mod writers;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};

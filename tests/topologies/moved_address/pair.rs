@@ -112,16 +112,22 @@ fn offset(server: &Server) -> String {
 /// Adds a user to both servers who may do what the rule says, without these words of it.
 pub(crate) fn add_user(pair: &Pair, name: &str, without: &[&str]) -> String {
     for server in &pair.servers {
-        server.expect_denials();
-        let mut words = acl::words(&["test:"]);
-        words.retain(|word| !without.contains(&&**word));
-        let mut user = cmd("ACL");
-        user.arg("SETUSER")
-            .arg(name)
-            .arg("on")
-            .arg(">pw")
-            .arg(words);
-        user.exec(&mut server.connect()).unwrap();
+        add_user_to(server, name, without);
     }
+    url_of(pair, name)
+}
+
+/// The same on one server.
+pub(crate) fn add_user_to(server: &Server, name: &str, without: &[&str]) {
+    server.expect_denials();
+    let mut words = acl::words(&["test:"]);
+    words.retain(|word| !without.contains(&&**word));
+    let mut user = cmd("ACL");
+    user.arg("SETUSER").arg(name).arg("on").arg(">pw");
+    user.arg(words).exec(&mut server.connect()).unwrap();
+}
+
+/// The address, with the login of that user.
+pub(crate) fn url_of(pair: &Pair, name: &str) -> String {
     format!("redis://{name}:pw@127.0.0.1:{}", pair.relay.port())
 }

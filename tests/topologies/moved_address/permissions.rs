@@ -1,7 +1,7 @@
 //! A user without `+info` learns the role, but no `run_id`.
 
 use std::{
-    sync::atomic::Ordering::SeqCst,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
@@ -10,10 +10,13 @@ use cache_aside::{Cache, Redis, Source};
 use redis::cmd;
 
 use super::{
-    SEEN_WITHIN, load, number,
+    MS, SEEN_WITHIN, load, number,
     pair::{Former, Pair, add_user},
 };
-use crate::support::{Server, until};
+use crate::{
+    listeners,
+    support::{Server, until},
+};
 
 fn cache_at(url: &str) -> Cache {
     let redis = Redis::builder(url).io_timeout(Duration::from_secs(10));
@@ -43,7 +46,7 @@ fn denied(server: &Server) -> (u64, Vec<String>) {
 fn a_user_who_may_not_ask_for_info_is_served_as_others_are() {
     let pair = Pair::start();
     let cache = cache_at(&add_user(&pair, "no-info", &["+info"]));
-    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for id in ["a", "b", "c", "d"] {
             let (cache, is_over) = (&cache, &is_over);
@@ -81,4 +84,56 @@ fn without_info_a_former_master_is_left_by_its_role() {
     assert!(began.elapsed() < SEEN_WITHIN, "{:?}", began.elapsed());
     let stats = writer.stats();
     assert_eq!((stats.redis_errors, stats.degraded), (0, 0), "{stats:?}");
+}
+
+/// Its only connection is never idle.
+#[test]
+fn without_info_a_former_master_is_left_on_a_pool_that_is_always_in_use() {
+    let pair = Pair::start();
+    let url = add_user(&pair, "no-info", &["+info"]);
+    let redis = Redis::builder(&*url).pool_size(1);
+    let redis = redis.io_timeout(Duration::from_secs(10));
+    let reader: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    until(|| reader.get("x", load(1)).unwrap().is_hit());
+    let is_over = AtomicBool::new(false);
+    let elapsed = thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !is_over.load(SeqCst) {
+                    reader.get("x", load(2)).unwrap();
+                }
+            });
+        }
+        until(|| reader.stats().hits > 1_000);
+        pair.move_to(1, Former::ReplicaCutOff);
+        cmd("DEL")
+            .arg("test:x")
+            .exec(&mut pair.servers[1].connect())
+            .unwrap();
+        let began = Instant::now();
+        let is_left = || number(reader.get("x", load(2)).unwrap().record()) == 2;
+        while !is_left() && began.elapsed() < MS(4_000) {}
+        is_over.store(true, SeqCst);
+        began.elapsed()
+    });
+    assert!(elapsed < SEEN_WITHIN, "{elapsed:?}");
+    assert_eq!(reader.stats().redis_errors, 0);
+}
+
+/// A near cache without lookups has no pooled connection after ten minutes; it has a listener.
+#[test]
+fn without_info_a_listener_leaves_a_former_master() {
+    let pair = Pair::start();
+    let url = add_user(&pair, "no-info", &["+info"]);
+    let near = Cache::builder(&*url).prefix("test:").near_cache(10);
+    let near: Cache = near.build().unwrap();
+    until(|| near.stats().tracking_live);
+    assert_eq!(listeners::of(&mut pair.servers[0].connect()).len(), 1);
+    pair.move_to(1, Former::ReplicaCutOff);
+    let began = Instant::now();
+    let has_moved = || listeners::of(&mut pair.servers[1].connect()).len() == 1;
+    while !has_moved() && began.elapsed() < MS(4_000) {}
+    assert!(began.elapsed() < SEEN_WITHIN, "{:?}", began.elapsed());
+    until(|| near.stats().tracking_live);
+    assert_eq!(near.stats().redis_errors, 0);
 }

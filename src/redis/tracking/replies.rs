@@ -1,0 +1,43 @@
+//! What the replies on the connection of a listener mean.
+
+use std::{fmt, time::Duration};
+
+use redis::RedisError;
+
+use crate::{
+    redis::error,
+    store::{Failure, FailureKind},
+};
+
+/// While a slot is being moved, its owner answers `ASK` for a key that it does not hold.
+pub(super) fn is_still_owner(code: Option<&str>) -> bool {
+    code == Some("ASK")
+}
+
+/// Why the node did not say that it owns the slot of the key.
+pub(super) fn probe_failure(error: RedisError, within: Duration) -> Failure {
+    if error.code() == Some("MOVED") {
+        return Failure::new(
+            FailureKind::Unavailable,
+            "slots of the node are another's by now, which is listened to instead",
+        );
+    }
+    error::failure(error, within)
+}
+
+/// Nothing came in time, or a signal interrupted the read: this process was stopped and goes on.
+pub(super) fn is_only_late(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_connection_dropped()
+}
+
+/// The reply is not an answer to a heartbeat.
+#[derive(Debug)]
+pub(super) struct Unexpected;
+
+impl fmt::Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer to a PING makes no sense")
+    }
+}
+
+impl std::error::Error for Unexpected {}
