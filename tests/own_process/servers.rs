@@ -56,6 +56,8 @@ fn one_that_does_not_know_hello_does_all_but_push() {
     own_process!();
     lines::listen();
     let server = without("HELLO");
+    // The least user may not ask for the role by `ROLE`, which is done instead.
+    server.expect_denials();
     works(&server);
     let near = Cache::builder(server.url()).prefix("a:").near_cache(10);
     let near: Cache = near.build().unwrap();
