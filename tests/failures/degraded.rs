@@ -2,7 +2,11 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -131,28 +135,13 @@ fn a_server_that_does_not_answer_delays_a_lookup_by_no_more_than_the_timeouts() 
 fn a_connection_on_which_a_request_timed_out_is_not_used_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
-    let server = thread::spawn(move || {
-        let mut request = [0; 4096];
-        let greeted = || {
-            let (mut client, _) = listener.accept().unwrap();
-            let mut greeting = [0; 4096];
-            assert!(client.read(&mut greeting).unwrap() > 0);
-            // It does not identify itself.
-            client.write_all(b"*0\r\n$-1\r\n").unwrap();
-            client
-        };
-        let mut first = greeted();
-        assert!(first.read(&mut request).unwrap() > 0);
-        thread::sleep(2 * TIMEOUT);
-        // The late reply. The client has closed the connection by then, or should have.
-        let _ = first.write_all(b"*2\r\n$4\r\nname\r\n$10\r\nlate reply\r\n");
-        let mut second = greeted();
-        assert!(second.read(&mut request).unwrap() > 0);
-        second
-            .write_all(b"*2\r\n$4\r\nname\r\n$11\r\nright reply\r\n")
-            .unwrap();
-        // Open until the client has read it.
-        let _ = second.read(&mut request);
+    // One thread for each connection: the pool also opens some to look at the address.
+    thread::spawn(move || {
+        let requests = Arc::new(AtomicU32::new(0));
+        for client in listener.incoming() {
+            let requests = Arc::clone(&requests);
+            thread::spawn(move || answer(client.unwrap(), &requests));
+        }
     });
     let cache = cache(impatient(&url).lazy().pool_size(1));
     assert_degraded(&cache);
@@ -160,8 +149,31 @@ fn a_connection_on_which_a_request_timed_out_is_not_used_again() {
     let found = cache.get("p-001", load_loaf).unwrap();
     assert!(found.is_hit());
     assert_eq!(found.record().unwrap().get("name"), Some("right reply"));
-    drop(cache);
-    server.join().unwrap();
+}
+
+/// Answers the first request of all connections too late, and the others at once.
+fn answer(mut client: TcpStream, requests: &AtomicU32) {
+    let mut request = [0; 4096];
+    let Ok(bytes @ 1..) = client.read(&mut request) else {
+        return;
+    };
+    // It does not identify itself, and is then not asked for `INFO` again.
+    let asks_for_info = request[..bytes].windows(4).any(|word| word == b"INFO");
+    let greeting: &[u8] = if asks_for_info {
+        b"*0\r\n$-1\r\n"
+    } else {
+        b"*0\r\n"
+    };
+    client.write_all(greeting).unwrap();
+    while client.read(&mut request).is_ok_and(|bytes| bytes > 0) {
+        if requests.fetch_add(1, SeqCst) == 0 {
+            thread::sleep(2 * TIMEOUT);
+            // The client has closed the connection by then, or should have.
+            let _ = client.write_all(b"*2\r\n$4\r\nname\r\n$10\r\nlate reply\r\n");
+        } else {
+            let _ = client.write_all(b"*2\r\n$4\r\nname\r\n$11\r\nright reply\r\n");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Invalidations that wait until replicas have them.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use cache_aside::{Cache, Record, store::Keys};
 
@@ -9,7 +9,9 @@ use crate::support::{load_loaf, loaf, until};
 use crate::test_cluster::{self as cluster, Cluster};
 
 fn waiting(cluster: &Cluster) -> Cache {
-    let redis = cluster.redis().wait_for_replicas(1).build().unwrap();
+    let redis = cluster.redis().wait_for_replicas(1);
+    // Half of it is how long a replica may take. On a busy machine that is long.
+    let redis = redis.io_timeout(Duration::from_secs(3)).build().unwrap();
     Cache::builder(&redis).prefix("test:").build().unwrap()
 }
 
