@@ -1,9 +1,9 @@
 //! Connections to one server and the pool that lends them.
 //!
-//! Guarantees that no request waits for a silent server without a bound, and that a connection on which a
-//! request timed out, failed on the wire or was cut short by a panic is closed instead of lent again: late
-//! bytes of its reply, or a command of which the server has state only a part, would end up in somebody else's
-//! request. (What redis-rs itself calls open is still open then, so r2d2's stock manager would lend it.)
+//! Guarantees that no request waits for a silent server without a bound. A connection on which a
+//! request timed out, failed or was cut short by a panic is closed and not lent again: late bytes of
+//! its reply, or a command of which the server has read only a part, would end up in the next
+//! request. redis-rs still calls such a connection open, so r2d2's stock manager would lend it.
 //!
 //! Nothing is sent to test a connection, not at checkout and not when idle. Where the address is checked by the
 //! [role](super::moved_address), the first request after each check is preceded by that question.
