@@ -47,10 +47,11 @@ impl Answer {
 
     pub(crate) fn error(status: u16, message: impl Into<String>) -> Answer {
         let message: String = message.into();
-        Answer {
-            status,
-            ..Answer::json(&json!({ "error": message }))
-        }
+        Answer::json(&json!({ "error": message })).with_status(status)
+    }
+
+    pub(crate) fn with_status(self, status: u16) -> Answer {
+        Answer { status, ..self }
     }
 
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Answer {

@@ -72,7 +72,7 @@ fn run() -> Result<(), String> {
     stop_on_ctrl_c(&args, &server, &stopping)?;
     let About { place, other, .. } = &shop.about;
     say(&format!(
-        "Open http://{address}/  Records are cached {place} ({other}). Ctrl-C stops."
+        "Open http://{address}/  Records are {place}. {other} Ctrl-C stops."
     ));
 
     let workers = Workers {
@@ -101,8 +101,7 @@ fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {
     Ok((server, address))
 }
 
-/// Lets each worker finish what it is at and end. Whoever presses Ctrl-C again does not want to
-/// wait.
+/// Lets each worker finish its request and end. A second Ctrl-C ends the process at once.
 fn stop_on_ctrl_c(
     args: &Args,
     server: &Arc<Server>,

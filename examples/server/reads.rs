@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::{
     http::{Answer, Form},
     millis,
-    routes::{Shop, failed, stats, unknown_product},
+    routes::{Shop, failed, no_product, stats},
 };
 
 /// More products than there are. As many ids fit into the line of a request.
 const MOST: usize = 100;
 
-/// One product.
+/// One product. Where there is none, the 404 also says what the read cost.
 pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let id = form.require_text("id")?;
     let cache = shop.in_use.cache();
@@ -23,22 +23,20 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         .get(id, |id| shop.primary.read(id))
         .map_err(|error| failed(&error))?;
     let total = began.elapsed();
-    let Some(record) = found.record() else {
-        return Err(unknown_product(id));
-    };
     let ttl = match found.source() {
-        // Not asked of a Redis that has just failed: it would cost another time-out. Nor where
-        // Redis is not needed.
+        // A Redis that has just failed is not asked: that would cost another timeout. Nor where
+        // Redis is not needed, or has no record.
         Source::Degraded | Source::Near => None,
+        _ if found.record().is_none() => None,
         _ => cache.ttl_remaining(id).ok(),
     };
     // None for a record that has expired, or that another program wrote without a TTL.
     let ttl = ttl
         .and_then(TtlRemaining::left)
         .map(|left| millis(left) / 1000.0);
-    Ok(Answer::json(&json!({
+    let mut answer = json!({
         "id": id,
-        "record": &**record,
+        "record": found.record().map(|record| &**record),
         "hit": found.is_hit(),
         "source": found.source().to_string(),
         "why": why(&found),
@@ -46,7 +44,12 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         "total_latency_ms": millis(total),
         "ttl_remaining": ttl,
         "stats": stats(shop),
-    })))
+    });
+    if found.record().is_some() {
+        return Ok(Answer::json(&answer));
+    }
+    answer["error"] = no_product(id).into();
+    Ok(Answer::json(&answer).with_status(404))
 }
 
 /// Why it was answered without Redis, or with a record that should have been reloaded.

@@ -63,7 +63,7 @@ pub(crate) struct Chosen {
     pub(crate) kind: Kind,
     /// Where the records are, as text.
     pub(crate) place: String,
-    /// How to choose the other store.
+    /// How to choose the other store: a sentence.
     pub(crate) other: String,
 }
 
@@ -74,20 +74,22 @@ impl StoreArgs {
         let default = format!("redis://{DEFAULT_HOST}:{DEFAULT_PORT}");
         match (self.store, given) {
             (Some(Kind::Memory), _) => Ok(in_memory(
-                "without --store memory a Redis that answers is used".to_owned(),
+                "Start without --store memory to use Redis.".to_owned(),
             )),
             (Some(Kind::Redis), None) => {
-                in_redis(&default).map_err(|why| format!("{why}; --store memory does without"))
+                in_redis(&default).map_err(|why| format!("{why}; --store memory needs no Redis"))
             }
             (_, Some(address)) => in_redis(&address),
             (None, None) => Ok(in_redis(&default).unwrap_or_else(|why| {
-                // A user with a Redis there wants to know what is wrong with it.
+                // The user of a Redis at that address must learn what is wrong with it.
                 let why = if why.contains("refused") {
-                    format!("no Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}; start one there")
+                    format!("No Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}")
                 } else {
                     why
                 };
-                in_memory(format!("{why}; or name yours with --redis-url"))
+                in_memory(format!(
+                    "{why}. Start with --redis-url redis://HOST:PORT to use Redis."
+                ))
             })),
         }
     }
@@ -125,7 +127,7 @@ fn in_redis(address: &str) -> Result<Chosen, String> {
         backend: redis.into(),
         kind: Kind::Redis,
         place: format!("in Redis at {place}"),
-        other: "--store memory does without".to_owned(),
+        other: "Start with --store memory to do without Redis.".to_owned(),
     })
 }
 
@@ -133,7 +135,7 @@ fn in_memory(other: String) -> Chosen {
     Chosen {
         backend: Memory::new(MAX_ENTRIES).into(),
         kind: Kind::Memory,
-        place: "in this process".to_owned(),
+        place: "in this process's memory".to_owned(),
         other,
     }
 }
