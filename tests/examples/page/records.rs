@@ -144,6 +144,7 @@ fn the_badge_says_where_the_records_are_and_how_to_change_that() {
         browser.text("#other"),
         "Start without --store memory to use Redis."
     );
+    assert_eq!(browser.text("#other code"), "--store memory");
 }
 
 #[test]
