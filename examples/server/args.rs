@@ -34,8 +34,8 @@ pub(crate) struct Args {
     )]
     ttl: u64,
 
-    // At most half of what a lookup waits for another's load by default: a longer sleep would turn
-    // the stampede test into one of time-outs.
+    // At most half of the default `wait_timeout`: with a longer sleep, the readers of a stampede
+    // would time out.
     /// How long the primary store sleeps on each read, up to 5000
     #[arg(
         long,

@@ -1,19 +1,19 @@
 //! Requests and answers: the tasks that `tiny_http` leaves to its user.
 //!
-//! Bounds every body, takes forms apart strictly, and ends each connection after its answer: a
-//! connection that is kept open holds a thread of `tiny_http` for as long as its client likes.
+//! Limits every body, parses forms strictly, and closes each connection after its answer: an open
+//! connection would hold a thread of `tiny_http` for as long as its client wants.
 
 use std::io::{self, Read, Write};
 
 use serde_json::{Value, json};
 use tiny_http::{Method, Request, StatusCode};
 
-/// No form of the demo is nearly as long.
+/// Far longer than any form of the demo.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// Whether to forget a request, connection and all. One that is dropped allocates, in `tiny_http`,
-/// as much as its body claims to be long yet, and a claim beyond all memory would end the process.
-/// Up to a gigabyte the memory is only asked for and not used, and the answer is 413.
+/// Whether the request must be forgotten instead of dropped. On drop, `tiny_http` allocates the
+/// stated length of the body, so a huge length would end the process. Up to a gigabyte the memory
+/// is allocated but not used, and the answer is 413.
 pub(crate) fn is_absurd(request: &Request) -> bool {
     request
         .body_length()
@@ -59,7 +59,7 @@ impl Answer {
         self
     }
 
-    /// Sends it. Written out by hand, because a `tiny_http::Response` drops the `Connection`
+    /// Sends the answer. Writes it by hand, because a `tiny_http::Response` drops the `Connection`
     /// header.
     pub(crate) fn send(self, request: Request) -> io::Result<()> {
         let head_only = *request.method() == Method::Head;

@@ -1,7 +1,7 @@
 //! A web page that demonstrates `cache-aside`: `cargo run --release --example server`.
 //!
-//! Threads that block, each answering one request at a time, as the services do for which the crate
-//! is made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
+//! Its threads block, and each answers one request at a time, like the services for which the crate
+//! is made. Keep it on this machine: `tiny_http` has no timeouts and no limits of its own.
 
 mod args;
 #[path = "../support/args.rs"]
@@ -110,8 +110,7 @@ fn stop_on_ctrl_c(
     let (server, stopping, workers) = (Arc::clone(server), Arc::clone(stopping), args.threads);
     ctrlc::set_handler(move || {
         if stopping.swap(true, Ordering::SeqCst) {
-            // What a shell reports of a program that Ctrl-C ended: 128 and the number of the
-            // signal.
+            // The status that a shell reports after Ctrl-C: 128 and the number of the signal.
             process::exit(130);
         }
         unblock_all(&server, workers);
@@ -140,8 +139,8 @@ impl Workers {
             let workers: Vec<_> = (0..self.count)
                 .map(|_| scope.spawn(|| self.work()))
                 .collect();
-            // All are joined before any is judged: the scope would pass on the panic of one that is
-            // not.
+            // All are joined before their results are checked: the scope panics for a thread that
+            // panicked and was not joined.
             let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
             ended
                 .into_iter()

@@ -1,7 +1,7 @@
 //! `MockPrimaryStore`: the slow store behind the cache, a table of four products.
 //!
-//! Guarantees what a database with committed reads does: a read returns what stood when it began,
-//! however long it takes. So a read that an update overtakes brings back the old value, and the
+//! Reads like a database with committed reads: a read returns the values of the moment at which it
+//! began, even if it takes long. So a read that an update overtakes returns the old value, and the
 //! race that invalidation must win is real.
 
 use std::{
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 pub(crate) struct MockPrimaryStore {
     /// How long each read sleeps.
     latency: Duration,
-    /// Whether it acts as if it were down.
+    /// Whether each read and update fails.
     fails: AtomicBool,
     /// Held for reads and changes, never during the sleep.
     table: Mutex<Table>,
@@ -34,7 +34,7 @@ struct Table {
     batches: u64,
 }
 
-/// It is down.
+/// The error of a primary store that is down.
 #[derive(Debug)]
 pub(crate) struct Down;
 
@@ -92,8 +92,8 @@ impl MockPrimaryStore {
         self.answer(snapshot)
     }
 
-    /// Reads many products, in the time of one: `SELECT … WHERE id IN (…)`. What does not exist is
-    /// left out.
+    /// Reads many products in the time of one: `SELECT … WHERE id IN (…)`. Leaves out ids that do
+    /// not exist.
     pub(crate) fn read_many(&self, ids: &[&str]) -> Result<Vec<(String, Record)>, Down> {
         let snapshot = {
             let mut table = self.table.lock();
@@ -113,7 +113,7 @@ impl MockPrimaryStore {
         if fails { Err(Down) } else { Ok(snapshot) }
     }
 
-    /// Makes it fail, or work again.
+    /// Switches failures on or off.
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, SeqCst);
     }
@@ -122,7 +122,7 @@ impl MockPrimaryStore {
         self.fails.load(SeqCst)
     }
 
-    /// Sets one field of a product. Every read that begins after this returned sees it.
+    /// Sets one field of a product. Every read that begins after this call sees the new value.
     pub(crate) fn update_field(&self, id: &str, field: &str, value: &str) -> Result<(), Refusal> {
         if self.fails() {
             return Err(Refusal::Down);

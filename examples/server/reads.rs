@@ -24,13 +24,12 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         .map_err(|error| failed(&error))?;
     let total = began.elapsed();
     let ttl = match found.source() {
-        // A Redis that has just failed is not asked: that would cost another timeout. Nor where
-        // Redis is not needed, or has no record.
+        // A Redis that has just failed is not asked: that would cost another timeout. A near hit
+        // asks nothing of Redis.
         Source::Degraded | Source::Near => None,
-        _ if found.record().is_none() => None,
-        _ => cache.ttl_remaining(id).ok(),
+        _ => found.record().and_then(|_| cache.ttl_remaining(id).ok()),
     };
-    // None for a record that has expired, or that another program wrote without a TTL.
+    // None where nothing is cached, or where another program wrote the record without a TTL.
     let ttl = ttl
         .and_then(TtlRemaining::left)
         .map(|left| millis(left) / 1000.0);
@@ -101,8 +100,8 @@ pub(crate) fn read_many(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// The round trips to Redis of lookups at once, by the steps that each had to take. `None` where
-/// some waited for others, or went without Redis: then it may be any number.
+/// The round trips to Redis of a batch, counted from the steps that each lookup took. `None` where
+/// a lookup waited for another one, or did without Redis: their number is unknown then.
 fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let any = |is: fn(&Lookup<Record>) -> bool| u64::from(found.iter().any(is));
     if found
@@ -114,8 +113,7 @@ fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let look = any(|found| found.source() != Source::Near);
     let lease = any(|found| found.source() == Source::Loaded);
     let refresh = any(|found| matches!(found.source(), Source::Stale | Source::Refreshed));
-    // A loaded record is filled. If the load failed, its lease is left, so that others do not
-    // retry.
+    // A load ends with a fill. After a failed load the lease stays, so that others do not retry.
     Some(look + lease + refresh + any(asks_primary))
 }
 

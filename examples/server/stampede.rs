@@ -13,7 +13,7 @@ use crate::{primary::MockPrimaryStore, routes::Shop};
 pub(crate) struct Ran {
     /// How often the primary was read for all of them.
     pub(crate) primary_reads: u64,
-    /// From the common start until the last of them had its answer.
+    /// From the common start until the last reader had its answer.
     pub(crate) elapsed: Duration,
     pub(crate) readers: Vec<Reader>,
 }
@@ -44,7 +44,7 @@ pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
             .collect::<Result<Vec<_>, _>>()
     })
     .expect("all readers were joined")?;
-    // The first to come out of the barrier. A clock outside it would tick at any time before or
+    // The first reader that passed the barrier. A clock outside could start at any time before or
     // after.
     let began = reads.iter().map(|read| read.started).min();
     let began = began.unwrap_or_else(Instant::now);

@@ -119,7 +119,7 @@ fn stats_count_and_a_reset_ends_the_count() {
         match name.as_str() {
             "primary_read_latency_ms" => assert_eq!(value, 20.0),
             "cache_ttl_s" => assert_eq!(value, 30),
-            // Of no reads there is no rate.
+            // Without reads there is no rate.
             "hit_rate_pct" => assert_eq!(value, &Value::Null),
             _ => assert_eq!(value.as_f64(), Some(0.0), "{name}"),
         }

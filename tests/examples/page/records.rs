@@ -90,7 +90,7 @@ fn a_product_that_does_not_exist_is_not_found_and_one_of_the_last_reads() {
     page.read("NOT FOUND");
     let words = browser.text("#verdict-text");
     assert!(
-        words.starts_with("The primary has no product p-404, "),
+        words.starts_with("The primary has no product p-404. "),
         "{words}"
     );
     assert_eq!(browser.count("#record[hidden]"), 1);
