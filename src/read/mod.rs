@@ -38,6 +38,7 @@
 //! call. The watcher's result is right for all of them: each was told the token after it began, and
 //! an ended token never comes back. The same holds for the nonce of a write guard: every write that
 //! ends while the guard exists gives it another nonce.
+//!
 //! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
 //! comes from Go's `singleflight`.
 
