@@ -58,7 +58,7 @@ impl Store for ClusterStore {
     }
 
     /// Does not ask a silent node: the lease lapses anyway, and the thread that gives it back must
-    /// also renew others.
+    /// also renew other leases.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         if self.topology.owner(slot_of(&keys.data))?.is_silent() {
             return Ok(false);
@@ -75,7 +75,7 @@ impl Store for ClusterStore {
     }
 
     /// A lease on a node that does not answer counts as renewed, because it is not known to be
-    /// lost. A silent node is not asked: the leases on other nodes would lapse meanwhile.
+    /// lost. A silent node is not asked: meanwhile the leases on other nodes would lapse.
     fn renew_all(
         &self,
         leases: &[(Keys, Token)],
@@ -140,7 +140,7 @@ impl Store for ClusterStore {
     }
 
     fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
-        // Giving leases back is not urgent, and a silent node would keep other callers waiting.
+        // Giving leases back is not urgent, and a silent node would make other callers wait.
         let gives_back = loads
             .iter()
             .all(|load| matches!(load.end, CompletionKind::Release));
