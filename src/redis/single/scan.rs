@@ -49,8 +49,8 @@ impl RedisStore {
     ) -> Result<(u64, ScanPage), Failure> {
         let literal = escaped(prefix);
         let pattern = match kind {
-            // Matches `lock:{prefix...}` and `lock:prefix...{tag}...` in one scan. Other matches are
-            // removed below.
+            // Matches `lock:{prefix...}` and `lock:prefix...{tag}...` in one scan. Other matches
+            // are removed below.
             KeyKind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
             KeyKind::Records => format!("{literal}*"),
         };
