@@ -1,4 +1,4 @@
-//! Reads, of one product and of many at once, and what they cost.
+//! Reads of one product and of many at once, and their cost.
 
 use std::{slice, time::Instant};
 
@@ -11,7 +11,7 @@ use crate::{
     routes::{Shop, failed, stats, unknown_product},
 };
 
-/// More products than there are. As many ids fit into the line of a request.
+/// More products than exist. This many ids still fit into the line of a request.
 const MOST: usize = 100;
 
 /// One product.
@@ -27,8 +27,8 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         return Err(unknown_product(id));
     };
     let ttl = match found.source() {
-        // Not asked of a Redis that has just failed: it would cost another time-out. Nor where
-        // Redis is not needed.
+        // Not read if Redis has just failed, because that would cost another timeout. Nor if Redis
+        // was not needed.
         Source::Degraded | Source::Near => None,
         _ => cache.ttl_remaining(id).ok(),
     };
@@ -49,7 +49,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// Why it was answered without Redis, or with a record that should have been reloaded.
+/// Why the lookup was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
     let cause = found.degraded_cause().or(found.refresh_failed_by());
     cause.map(ToString::to_string)
@@ -98,8 +98,8 @@ pub(crate) fn read_many(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// The round trips to Redis of lookups at once, by the steps that each had to take. `None` where
-/// some waited for others, or went without Redis: then it may be any number.
+/// The round trips to Redis of several lookups at once, from the steps that each had to take.
+/// `None` if some lookups waited for others, or degraded: the number is then unknown.
 fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let any = |is: fn(&Lookup<Record>) -> bool| u64::from(found.iter().any(is));
     if found
@@ -111,7 +111,7 @@ fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let look = any(|found| found.source() != Source::Near);
     let lease = any(|found| found.source() == Source::Loaded);
     let refresh = any(|found| matches!(found.source(), Source::Stale | Source::Refreshed));
-    // A loaded record is filled. If the load failed, its lease is left, so that others do not
+    // A loaded record is filled. If the load failed, its lease is kept, so that others do not
     // retry.
     Some(look + lease + refresh + any(asks_primary))
 }
