@@ -73,7 +73,7 @@ pub struct RefreshRequest<'a> {
     pub left: Duration,
 }
 
-/// The kind of keys that a [`Store::scan`](super::Store::scan) looks for.
+/// The kind of keys that a [`Store::scan`] looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// Leases and guards.
@@ -82,7 +82,7 @@ pub enum KeyKind {
     Records,
 }
 
-/// The position of a [`Store::scan`](super::Store::scan). Each step of the scan returns the
+/// The position of a [`Store::scan`]. Each step of the scan returns the
 /// position of the next step. A scan starts with the default, all 0. A second scan that must cover
 /// the same server as a first one starts with all 0 except `epoch`, which it takes from the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -96,7 +96,7 @@ pub struct Cursor {
     pub epoch: u64,
 }
 
-/// The result of one step of a [`Store::scan`](super::Store::scan).
+/// The result of one step of a [`Store::scan`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanPage {
     /// The records that were found. Several steps may return the same one.

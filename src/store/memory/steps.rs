@@ -1,6 +1,6 @@
 //! The steps of the protocol on the embedded store.
 //!
-//! Called through [`Store`](super::super::Store). Each step takes the lock of one stripe.
+//! Called through [`Store`]. Each step takes the lock of one stripe.
 
 use std::{
     sync::Arc,
