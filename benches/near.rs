@@ -166,8 +166,8 @@ fn threads() {
     }
 }
 
-/// The time of a call when this many threads call at once, from the moment when the last of them
-/// begins until the last has ended.
+/// The time of a call when this many threads call at once. It counts from the moment when the last
+/// thread begins until the last has ended.
 fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f64 {
     const CALLS: u16 = 3_000;
     let here = AtomicU32::new(0);

@@ -91,9 +91,9 @@ impl Constants {
     }
 }
 
-/// Reads come by chance, `x` of them between two changes: then `x / (1 + x)` of them are the first
-/// after a change, which are no near hits and cost `more`, and the others save a `hit`. Where `x² /
-/// (1 + x) · hit = x / (1 + x) · more + heard`.
+/// The break-even. Reads come at random, `x` of them between two changes. Then `x / (1 + x)` of
+/// them are the first after a change: they are no near hits, and cost `more`. The others save a
+/// `hit`. The break-even is at `x^2 / (1 + x) * hit = x / (1 + x) * more + heard`.
 fn even(hit: f64, more: f64, heard: f64) -> f64 {
     let linear = more.max(0.0) + heard;
     (linear + (linear * linear + 4.0 * hit * heard).sqrt()) / (2.0 * hit)

@@ -129,7 +129,7 @@ impl Changer<'_> {
         pipeline.exec(&mut self.connection(0)).unwrap();
     }
 
-    /// Writes `in_a_turn` records in one request, which the server handles in one turn.
+    /// Writes `count` records. The server handles `in_a_turn` of them in one turn, as one request.
     fn write(&self, count: usize, in_a_turn: usize) {
         for first in (0..count).step_by(in_a_turn) {
             let mut pipeline = redis::pipe();

@@ -106,7 +106,8 @@ impl<R> LookupContext<'_, R> {
     }
 }
 
-/// The call of another thread, if it is one: a thread must not wait for itself.
+/// Returns the call if another thread leads it. Fails otherwise, because a thread must not wait for
+/// itself.
 pub(super) fn not_own<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome<R>>>, Error> {
     if call.is_led_by_this_thread() {
         return Err(Error::Reentrant);

@@ -1,7 +1,7 @@
 //! Reads the near cache, before any request is sent.
 //!
-//! Called first by every lookup. Reads the clock once and allocates nothing: no key, no
-//! text of an event, no unwanted span.
+//! Called first by every lookup. Reads the clock once and allocates nothing: no key, no text of an
+//! event, no unwanted span.
 
 use std::{
     sync::Arc,

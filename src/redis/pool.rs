@@ -102,8 +102,8 @@ impl Connections {
         (&self.endpoint, self.timeouts)
     }
 
-    /// Runs a request on a pooled connection. A repeatable request runs once more, on a new
-    /// connection, if the server had dropped the first one, or if the wait for its reply was
+    /// Runs a request on a pooled connection. A repeatable request runs once more on a new
+    /// connection in two cases: the server had dropped the first one, or the wait for its reply was
     /// interrupted.
     ///
     /// A request that timed out is not repeated: the caller would wait twice as long as promised.

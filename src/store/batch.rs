@@ -82,9 +82,9 @@ pub enum KeyKind {
     Records,
 }
 
-/// The position of a [`Store::scan`]. Each step of the scan returns the
-/// position of the next step. A scan starts with the default, all 0. A second scan that must cover
-/// the same server as a first one starts with all 0 except `epoch`, which it takes from the first.
+/// The position of a [`Store::scan`]. Each step of the scan returns the position of the next step.
+/// A scan starts with the default, all 0. A second scan that must cover the same server as a first
+/// one starts with all 0 except `epoch`, which it takes from the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// The part of the store: the nodes of a cluster are scanned one after the other.

@@ -8,7 +8,7 @@ use crate::{
     record::Primary,
 };
 
-/// The bytes of each of `count` records, if the peer keeps any.
+/// The bytes of each record, if the peer keeps any in the process.
 #[allow(clippy::cast_precision_loss, reason = "some millions")]
 pub(crate) fn measure(maker: &Maker, setup: &Setup<'_>, ids: &[String]) -> Option<f64> {
     let setup = Setup {
