@@ -1,4 +1,6 @@
 //! The embedded store, as a backend for programs.
+//!
+//! Called by programs, and by a cache that is built on it. The store itself is in `store/memory/`.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,6 @@
 //! Subscribes a cache to the changes in its store, for its near cache and for lookups that wait.
+//!
+//! Called once, when a cache is built.
 
 use std::sync::Arc;
 

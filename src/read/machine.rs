@@ -4,6 +4,8 @@
 //! lookups that wait, and [`loading`](mod@super::loading) those of lookups that load. Transitions
 //! send no requests. The drivers do that: [`single`](super::single) for one id,
 //! [`batch`](super::batch) for many.
+//!
+//! Called by both drivers.
 
 use std::{
     cell::OnceCell,

@@ -1,4 +1,6 @@
 //! The threads with which a pool opens and closes connections.
+//!
+//! Called by the pool.
 
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 

@@ -13,6 +13,8 @@
 //! another replica. Addresses that lead to several replicas in turn are common.
 //!
 //! Opens no connection. No request is sent while its lock is held.
+//!
+//! Used by pools, listeners and endpoints.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},

@@ -1,4 +1,6 @@
 //! The version of a server.
+//!
+//! Used by the check of a server. Sends nothing.
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 //! The two keys of a record: the data key and the lease key.
 //!
-//! Guarantees that both are in one slot of a Redis cluster, because every script uses both. A slot
-//! is computed from the key's *hash tag*: the text between the first `{` and the first `}` after
-//! it. A key without a tag is hashed as a whole
+//! Both must be in one slot of a Redis cluster, because every script uses both. `has_one_slot`
+//! finds the data keys for which that is impossible. A slot is computed from the key's *hash tag*:
+//! the text between the first `{` and the first `}` after it. A key without a tag is hashed as a
+//! whole
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 
 /// The prefix of every lease key.

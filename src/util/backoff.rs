@@ -4,6 +4,8 @@
 //! the same moment, the caller shortens each pause at random with
 //! [`shortened`](super::random::shortened).
 //! [`WorkerContext::pause`](super::worker::WorkerContext::pause) does that.
+//!
+//! Used by the retry worker, pools, listeners and cluster redirections.
 
 use std::time::Duration;
 

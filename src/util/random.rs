@@ -1,4 +1,6 @@
 //! Random numbers that spread in time the actions of many processes.
+//!
+//! Used wherever many processes might act at the same moment.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Requests of the client about many records at once.
+//!
+//! Called by the engine and by the write path. Guarantees that a failed invalidation of any record
+//! is pending before the call returns.
 
 use std::{sync::Arc, time::Instant};
 

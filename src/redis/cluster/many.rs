@@ -1,5 +1,8 @@
 //! Batches on a cluster: one request to each node that has some of the records, all at the same
 //! time.
+//!
+//! Called by the steps on a cluster. Guarantees an answer or a failure for each item, in the order
+//! of the items.
 
 use std::sync::Arc;
 

@@ -20,6 +20,8 @@
 //! If replicas are waited for, that holds for each step on each node. (If the connection to the old
 //! node is lost during the wait, that wait is not repeated. The key is gone by then, and requests
 //! for it are redirected to the new node.)
+//!
+//! Called by the store on a cluster after a node has answered `ASK` or `TRYAGAIN`.
 
 use redis::{RedisResult, Value, cmd};
 

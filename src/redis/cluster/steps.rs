@@ -1,4 +1,7 @@
 //! The steps of the protocol on a cluster: each goes to the node that has the record's slot.
+//!
+//! Called through `Store`. The other files of this folder do the work: they choose the node, follow
+//! redirections and split batches.
 
 use std::{sync::Arc, time::Duration};
 

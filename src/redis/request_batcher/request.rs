@@ -1,4 +1,6 @@
 //! One queued request, and what its caller waits for.
+//!
+//! Used by the queue and by the batch. Guarantees that a caller waits no longer than its deadline.
 
 use std::{mem, sync::Arc};
 

@@ -5,6 +5,8 @@
 //! looks like a lost server. This file tells the two apart, so that such a record does not open the
 //! breaker. Such a record is also not sent repeatedly, because each attempt costs the pool its
 //! connections. The cache cannot ask for the limit, because an ACL may deny it `CONFIG`.
+//!
+//! Called by the steps on one server.
 
 use redis::{Connection, RedisError, RedisResult};
 

@@ -1,6 +1,8 @@
 //! Batches on a Redis server: requests of one kind in one pipeline.
 //!
 //! To the server, each is a separate request, and it may serve other clients in between.
+//!
+//! Called by the store on one server, and by that on a cluster for each node.
 
 use std::{iter, ptr, time::Duration};
 

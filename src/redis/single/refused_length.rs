@@ -1,4 +1,6 @@
 //! Remembers the length of a value at which a server closed the connection.
+//!
+//! Used by `large_records.rs`. Forgets the length after a while, because the limit can be raised.
 
 use std::time::{Duration, Instant};
 

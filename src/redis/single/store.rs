@@ -1,4 +1,6 @@
 //! One server: its connections, and the scripts that it gets.
+//!
+//! Built by the backend, and by a cluster for each of its nodes.
 
 use redis::{Connection, RedisError, RedisResult};
 

@@ -9,6 +9,8 @@
 //! replicas may not yet have the change of an earlier one. So the step always changes something: it
 //! sets the lease key, and deletes it again. It uses no other key and no later request, because
 //! those would go to another node while a cluster moves the slot.
+//!
+//! Called by `invalidate`, `expire`, `unguard` and the updates.
 
 use std::time::Duration;
 

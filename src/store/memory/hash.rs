@@ -1,6 +1,8 @@
 //! Sets and removes fields in order, as a Redis hash does. Knows no record and no lease.
 //!
 //! The time is linear in the number of fields, not quadratic: a record may have tens of thousands.
+//!
+//! Called by the embedded store.
 
 use std::collections::{HashMap, HashSet};
 

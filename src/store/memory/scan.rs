@@ -1,4 +1,6 @@
 //! Scans the records, or the leases, of the embedded store.
+//!
+//! Called for `clear`.
 
 use super::{MemoryStore, STRIPES};
 use crate::store::{Cursor, KeyKind, ScanPage, keys::Keys};
