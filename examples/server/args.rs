@@ -1,5 +1,4 @@
-//! The command line: flags, their environment variables, and one line where something is wrong with
-//! them.
+//! The command line: flags, their environment variables, and a one-line message if one is wrong.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -46,8 +45,8 @@ pub(crate) struct Args {
     )]
     primary_latency_ms: u64,
 
-    // A browser opens at most six connections to one host, so that two of them, each with a slow
-    // read on every connection, still leave a thread for a third.
+    // A browser opens at most six connections to one host. Two browsers with a slow read on every
+    // connection then still leave a thread for a third.
     /// How many requests are answered at the same time
     #[arg(
         long,

@@ -102,7 +102,7 @@ impl Form {
             return Err(too_long());
         }
         let mut body = Vec::new();
-        // A chunked body does not state its length: one byte more than allowed shows that it is too
+        // A chunked body does not state its length. One byte more than allowed shows that it is too
         // long.
         request
             .as_reader()
@@ -129,7 +129,7 @@ impl Form {
             return Err(malformed("a % without two hex digits"));
         }
         let fields: Vec<_> = form_urlencoded::parse(text).into_owned().collect();
-        // Its replacement for bytes that are not UTF-8.
+        // The replacement for bytes that are not UTF-8.
         let is_utf8 = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
         if !fields
             .iter()
@@ -140,7 +140,7 @@ impl Form {
         Ok(Form(fields))
     }
 
-    /// A field, if it is there.
+    /// A field, if it exists.
     pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, Answer> {
         let mut values = self.0.iter().filter(|(field, _)| field == name);
         let value = values.next().map(|(_, value)| value.as_str());
@@ -150,13 +150,13 @@ impl Form {
         Ok(value)
     }
 
-    /// A field that must be there, though it may be empty.
+    /// A field that must exist, but may be empty.
     pub(crate) fn require(&self, name: &str) -> Result<&str, Answer> {
         self.get(name)?
             .ok_or_else(|| Answer::error(400, format!("`{name}` is missing")))
     }
 
-    /// A field that must be there and must not be empty.
+    /// A field that must exist and must not be empty.
     pub(crate) fn require_text(&self, name: &str) -> Result<&str, Answer> {
         match self.require(name)? {
             "" => Err(Answer::error(400, format!("`{name}` is empty"))),

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            // One line, whatever a server put into its error.
+            // One line, even if the error of a server has several.
             eprintln!("server: {}", why.replace(['\r', '\n'], " "));
             ExitCode::FAILURE
         }
@@ -118,7 +118,7 @@ fn stop_on_ctrl_c(
     .map_err(|error| format!("cannot catch Ctrl-C: {error}"))
 }
 
-/// One call ends one worker, now or when it next asks for a request.
+/// Each call ends one worker, now or when it next asks for a request.
 fn unblock_all(server: &Server, workers: u16) {
     for _ in 0..workers {
         server.unblock();

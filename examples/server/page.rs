@@ -2,7 +2,7 @@
 
 use crate::http::Answer;
 
-/// One file, with its style and its script.
+/// The page with its style and its script, in one file.
 const PAGE: &str = include_str!("page.html");
 
 /// The placeholder in the file for the nonce of each answer.

@@ -27,10 +27,10 @@ pub(crate) struct MockPrimaryStore {
 
 struct Table {
     products: Vec<(&'static str, Record)>,
-    /// Reads of each id since the start or the last reset, including unknown ids, which cost as
-    /// much.
+    /// How often each id was read since the start or the last reset. Unknown ids count too, because
+    /// they cost as much.
     reads: HashMap<String, u64>,
-    /// Reads of many at once.
+    /// The number of reads of many products at once.
     batches: u64,
 }
 
@@ -106,7 +106,7 @@ impl MockPrimaryStore {
         self.answer(snapshot)
     }
 
-    /// A read of a store that is down takes as long.
+    /// Takes as long if the store is down.
     fn answer<T>(&self, snapshot: T) -> Result<T, Down> {
         let fails = self.fails();
         thread::sleep(self.latency);
@@ -146,13 +146,13 @@ impl MockPrimaryStore {
         self.latency
     }
 
-    /// Reads since the start or the last reset; one of many at once counts once.
+    /// Reads since the start or the last reset. A read of many products counts once.
     pub(crate) fn reads(&self) -> u64 {
         let table = self.table.lock();
         table.reads.values().sum::<u64>() + table.batches
     }
 
-    /// Reads of one id only, so that other traffic does not disturb the count.
+    /// Reads of one id only. Other traffic does not affect this count.
     pub(crate) fn reads_of(&self, id: &str) -> u64 {
         self.table.lock().reads.get(id).copied().unwrap_or_default()
     }

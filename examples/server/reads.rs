@@ -1,4 +1,4 @@
-//! Reads, of one product and of many at once, and what they cost.
+//! Reads of one product and of many at once, and their cost.
 
 use std::{slice, time::Instant};
 
@@ -11,7 +11,7 @@ use crate::{
     routes::{Shop, failed, no_product, stats},
 };
 
-/// More products than there are. As many ids fit into the line of a request.
+/// More products than exist. This many ids still fit into the line of a request.
 const MOST: usize = 100;
 
 /// One product. Where there is none, the 404 also says what the read cost.
@@ -51,7 +51,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     Ok(Answer::json(&answer).with_status(404))
 }
 
-/// Why it was answered without Redis, or with a record that should have been reloaded.
+/// Why the lookup was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
     let cause = found.degraded_cause().or(found.refresh_failed_by());
     cause.map(ToString::to_string)

@@ -15,7 +15,7 @@ use crate::{
     store::Kind,
 };
 
-/// What the routes work on.
+/// The state that the routes use.
 pub(crate) struct Shop {
     pub(crate) in_use: InUse,
     pub(crate) primary: MockPrimaryStore,
@@ -23,7 +23,7 @@ pub(crate) struct Shop {
     pub(crate) about: About,
 }
 
-/// Where the records are, as text, and how to choose another place.
+/// Where the records are, as text, and how to choose another store.
 pub(crate) struct About {
     pub(crate) kind: Kind,
     pub(crate) place: String,
@@ -38,7 +38,7 @@ enum Verbs {
     Both { get: Route, post: Route },
 }
 
-/// The whole table.
+/// The table of all routes.
 fn verbs(path: &str) -> Option<Verbs> {
     Some(match path {
         "/" => Verbs::Get(|_, _| Ok(page::answer())),

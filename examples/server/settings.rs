@@ -14,7 +14,7 @@ use crate::{
     routes::{Shop, stats},
 };
 
-/// More than there are products.
+/// More than the number of products.
 const NEAR_CAPACITY: usize = 1_000;
 
 /// The default of the library: repeated here because the page shows it.
@@ -44,7 +44,7 @@ pub(crate) struct InUse {
 }
 
 impl InUse {
-    /// With everything switched off.
+    /// Creates the cache with everything switched off.
     pub(crate) fn new(backend: Backend, ttl: Duration) -> Result<InUse, Error> {
         let settings = Settings::default();
         let cache = settings.build(&backend, ttl)?;
@@ -150,7 +150,7 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let is_another = shop.in_use.change(change);
     let is_another = is_another.map_err(|error| Answer::error(500, error.to_string()))?;
     if regraced {
-        // Records that were loaded in between.
+        // This also removes records that were loaded in between.
         forget_all(shop);
     }
     if let Some(fails) = primary_fails {

@@ -1,4 +1,4 @@
-//! The store of an example's cache: Redis, or its own process.
+//! The store of an example's cache: Redis, or this process.
 
 #![allow(dead_code, reason = "each example takes its own part")]
 
@@ -68,7 +68,7 @@ pub(crate) struct Chosen {
 }
 
 impl StoreArgs {
-    /// A given address must answer. The default one is only tried.
+    /// Opens the store. A given address must answer; the default one is only tried.
     pub(crate) fn open(&self) -> Result<Chosen, String> {
         let given = self.address();
         let default = format!("redis://{DEFAULT_HOST}:{DEFAULT_PORT}");
@@ -116,11 +116,11 @@ impl StoreArgs {
 
 fn in_redis(address: &str) -> Result<Chosen, String> {
     let redis = Redis::builder(address)
-        // The user waits for the first line.
+        // Short, because the user waits for the first line.
         .connect_timeout(Duration::from_millis(500))
         .build()
         .map_err(|error| error.to_string())?;
-    // Without the part that may be a password.
+    // Without the part that may contain a password.
     let place = address.rsplit('@').next().unwrap_or_default();
     let place = place.trim_start_matches("redis://");
     Ok(Chosen {
