@@ -119,7 +119,7 @@ fn a_record_that_does_not_exist_is_looked_for_once(environment: &Environment) {
         thread::sleep(LATENCY);
         Ok::<_, Infallible>(None)
     });
-    assert!(began.elapsed() < 2 * LATENCY, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 5 * LATENCY, "{:?}", began.elapsed());
     assert_eq!(loads.load(SeqCst), 1);
     assert!(
         answers

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, CacheBuilder, Record};
+use cache_aside::{Cache, CacheBuilder, Record, Redis};
 use redis::{Client, IntoConnectionInfo};
 
 /// What to type where there is no server.
@@ -179,8 +179,12 @@ impl Server {
         self.builder().build().expect("the private server answers")
     }
 
+    /// Its timeouts suit a busy machine: for tests that are not about timeouts.
     pub fn builder(&self) -> CacheBuilder {
-        Cache::builder(self.url()).prefix("test:")
+        let patient = Duration::from_secs(3);
+        let redis = Redis::builder(self.url());
+        let redis = redis.io_timeout(patient).checkout_timeout(patient);
+        Cache::builder(redis.connect_timeout(patient)).prefix("test:")
     }
 
     /// Kills the server, as `kill -9` does. Its data is lost.

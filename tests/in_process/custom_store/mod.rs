@@ -78,7 +78,7 @@ fn a_store_that_panics_when_it_is_probed_is_probed_again() {
 #[test]
 fn a_store_that_panics_when_it_renews_is_asked_to_renew_again() {
     let store = Faulty::new();
-    let lease = MS(300);
+    let lease = MS(600);
     let builder = Cache::builder(backend(&store)).prefix("test:");
     let cache: Cache = builder.lease_ttl(lease).build().unwrap();
     for id in ["a", "b"] {
@@ -86,7 +86,7 @@ fn a_store_that_panics_when_it_renews_is_asked_to_renew_again() {
         store.panics.store(panics, SeqCst);
         let load = |id: &str| {
             until(|| !store.panics.load(SeqCst));
-            thread::sleep(4 * lease);
+            thread::sleep(3 * lease);
             load_loaf(id)
         };
         cache.get(id, load).unwrap();

@@ -1,6 +1,8 @@
 //! The cursor of a scan of one server is invalid on another.
 
-use cache_aside::ClearProgress;
+use std::time::Duration;
+
+use cache_aside::{Cache, ClearProgress};
 
 use super::pair::{Former, Pair};
 
@@ -10,7 +12,8 @@ fn fails_if_the_address_is_moved_at(fraction: f64) {
     let fill =
         redis::Script::new("for i = 1, 10000 do redis.call('SET', 'test:' .. i, i, 'EX', 600) end");
     fill.invoke::<()>(&mut pair.servers[0].connect()).unwrap();
-    let cache = pair.cache();
+    let patient = pair.redis().io_timeout(Duration::from_secs(3));
+    let cache: Cache = Cache::builder(patient).prefix("test:").build().unwrap();
     let mut is_moved = false;
     let cleared = cache.clear(|cleared: ClearProgress| {
         if !is_moved && cleared.fraction >= fraction {

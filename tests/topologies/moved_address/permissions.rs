@@ -92,7 +92,8 @@ fn without_info_a_former_master_is_left_on_a_pool_that_is_always_in_use() {
     let pair = Pair::start();
     let url = add_user(&pair, "no-info", &["+info"]);
     let redis = Redis::builder(&*url).pool_size(1);
-    let redis = redis.io_timeout(Duration::from_secs(10));
+    let patient = Duration::from_secs(10);
+    let redis = redis.io_timeout(patient).checkout_timeout(patient);
     let reader: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
     until(|| reader.get("x", load(1)).unwrap().is_hit());
     let is_over = AtomicBool::new(false);
