@@ -68,7 +68,8 @@ fn a_silent_server_is_asked_no_more_after_a_few_failures_and_costs_nothing_then(
                 why.contains("not asked, because 5 requests in a row failed"),
                 "{why}"
             );
-            assert!(why.ends_with("no answer within 200ms"), "{why}");
+            let silent = format!("no answer within {TIMEOUT:?}");
+            assert!(why.ends_with(&silent), "{why}");
             began.elapsed()
         })
         .collect();
@@ -104,7 +105,7 @@ fn a_lookup_meets_a_silent_server_at_most_once_whatever_it_was_about_to_ask() {
     let of_the_fill = began.elapsed();
     server.thaw();
     // The allowance is for this machine, not part of the guarantee.
-    let room = Duration::from_millis(150);
+    let room = TIMEOUT * 3 / 4;
     assert!(of_the_read < bound + room, "{of_the_read:?}");
     assert!(of_the_fill < bound + room, "{of_the_fill:?}");
 }
