@@ -17,7 +17,7 @@ pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// A setting is invalid. Returned by `build`, before anything is sent.
-    Setting {
+    InvalidSetting {
         /// The builder method that set it.
         setting: &'static str,
         /// What is wrong with it, and what is allowed.
@@ -58,7 +58,7 @@ pub enum Error {
     ///
     /// `WRONGTYPE` and an entry that does not decode are not errors. They are misses, and the next
     /// fill replaces the entry.
-    Redis {
+    Store {
         /// The request that failed.
         request: &'static str,
         /// What the client library or the server reported.
@@ -75,14 +75,14 @@ pub enum Error {
         waited: Duration,
     },
     /// The id is not valid. Nothing was sent.
-    Id {
+    InvalidId {
         /// What is wrong with it.
         reason: &'static str,
     },
     /// The record or field cannot be stored in a flat hash. Nothing was written. Only `update` and
     /// `update_field` return this. A loaded record that cannot be stored is returned and not
     /// cached: see [`Event::Unstorable`](crate::Event::Unstorable).
-    Record {
+    InvalidRecord {
         /// The field at fault, if there is a single one. Not for a map, whose keys may be content.
         field: Option<String>,
         /// What is wrong with it. Never the field's value.
@@ -99,8 +99,8 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Setting { setting, reason } => write!(f, "setting `{setting}`: {reason}"),
-            Error::Redis { request, cause } => write!(f, "Redis failed at `{request}`: {cause}"),
+            Error::InvalidSetting { setting, reason } => write!(f, "setting `{setting}`: {reason}"),
+            Error::Store { request, cause } => write!(f, "Redis failed at `{request}`: {cause}"),
             Error::Loader(cause) => write!(f, "the loader failed: {cause}"),
             Error::Reentrant => {
                 f.write_str("a loader asked for the record it is loading, on its own thread")
@@ -108,12 +108,12 @@ impl fmt::Display for Error {
             Error::WaitTimeout { waited } => {
                 write!(f, "waited {waited:?} for another caller's load")
             }
-            Error::Id { reason } => write!(f, "the id is unusable: {reason}"),
-            Error::Record {
+            Error::InvalidId { reason } => write!(f, "the id is unusable: {reason}"),
+            Error::InvalidRecord {
                 field: Some(field),
                 reason,
             } => write!(f, "the record's field `{field}` cannot be stored: {reason}"),
-            Error::Record {
+            Error::InvalidRecord {
                 field: None,
                 reason,
             } => write!(f, "the record cannot be stored: {reason}"),
@@ -128,7 +128,7 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Error::Redis { cause, .. } | Error::Loader(cause) => Some(&**cause),
+            Error::Store { cause, .. } | Error::Loader(cause) => Some(&**cause),
             _ => None,
         }
     }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_error_says_what_and_why_and_keeps_its_cause() {
-        let error = Error::Redis {
+        let error = Error::Store {
             request: "invalidate",
             cause: Arc::new(std::io::Error::other("the wire was cut")),
         };

@@ -51,7 +51,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 
 /// Why it was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
-    let cause = found.degraded_cause().or(found.refresh_failed_by());
+    let cause = found.degraded_cause().or(found.refresh_error());
     cause.map(ToString::to_string)
 }
 
@@ -122,5 +122,5 @@ fn asks_primary(found: &Lookup<Record>) -> bool {
         found.source(),
         Source::Loaded | Source::Refreshed | Source::Degraded
     );
-    loads || found.refresh_failed_by().is_some()
+    loads || found.refresh_error().is_some()
 }

@@ -242,9 +242,9 @@ pub(crate) fn unknown_product(id: &str) -> Answer {
 /// A call of the cache that failed, or whose effect is unknown.
 pub(crate) fn failed(error: &Error) -> Answer {
     let status = match error {
-        Error::Redis { .. } | Error::WaitTimeout { .. } | Error::Contended { .. } => 503,
+        Error::Store { .. } | Error::WaitTimeout { .. } | Error::Contended { .. } => 503,
         Error::Loader(_) => 502,
-        Error::Id { .. } => 400,
+        Error::InvalidId { .. } => 400,
         _ => 500,
     };
     Answer::error(status, error.to_string())

@@ -276,8 +276,8 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// - [`Error::Setting`] names the invalid setting.
-    /// - [`Error::Redis`]: the server could not be reached, or rejected the user, the password or a
+    /// - [`Error::InvalidSetting`] names the invalid setting.
+    /// - [`Error::Store`]: the server could not be reached, or rejected the user, the password or a
     ///   command. It has the server's own message where the client library passes it on.
     pub fn build<R>(self) -> Result<Cache<R>, Error>
     where

@@ -65,7 +65,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// One error ends the call. The records that it had loaded by then are cached.
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or a loader that it waited for.
-    /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
+    /// - [`Error::InvalidId`]: an id is empty or longer than 64 KiB. Nothing was sent.
     /// - [`Error::Reentrant`]: called from the loader of one of these records, on its thread and
     ///   through this cache.
     /// - [`Error::WaitTimeout`]: only where
@@ -118,9 +118,9 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: some of the records may still be cached. The invalidations that failed
+    /// - [`Error::Store`]: some of the records may still be cached. The invalidations that failed
     ///   are pending and replayed, each as by `invalidate`. The others succeeded.
-    /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
+    /// - [`Error::InvalidId`]: an id is empty or longer than 64 KiB. Nothing was sent.
     ///
     /// # Panics
     ///
@@ -163,7 +163,7 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Redis`]: the call did not finish. Some records are removed, others may still be
+    /// [`Error::Store`]: the call did not finish. Some records are removed, others may still be
     /// cached. So this process does not read records with the prefix from Redis until all of them
     /// must have expired. That is the longest TTL in use, plus
     /// [`max_load_time`](crate::CacheBuilder::max_load_time) and

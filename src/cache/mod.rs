@@ -174,7 +174,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or the loader that it waited for.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through
     ///   this cache. Through another cache or thread, or where two loaders ask for each other's
     ///   record, the wait ends after `wait_timeout`.
@@ -211,8 +211,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: Redis did not answer, or may hold an outdated record.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn peek(&self, id: &str) -> Result<Option<Lookup<R>>, Error> {
         read::peek(&self.engine, id)
     }
@@ -249,8 +249,8 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: Redis did not answer, or an invalidation of the record is pending.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::Store`]: Redis did not answer, or an invalidation of the record is pending.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
         let data = self.engine.data_key(id)?;
         self.engine

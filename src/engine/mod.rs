@@ -128,12 +128,12 @@ impl<R> Engine<R> {
     /// The key of the record with this id.
     pub(crate) fn data_key(&self, id: &str) -> Result<String, Error> {
         if id.is_empty() {
-            return Err(Error::Id {
+            return Err(Error::InvalidId {
                 reason: "it is empty",
             });
         }
         if id.len() > LONGEST_ID {
-            return Err(Error::Id {
+            return Err(Error::InvalidId {
                 reason: "it is longer than 64 KiB",
             });
         }
@@ -142,7 +142,7 @@ impl<R> Engine<R> {
         key.push_str(prefix);
         key.push_str(id);
         if self.is_cluster && !has_one_slot(&key) {
-            return Err(Error::Id {
+            return Err(Error::InvalidId {
                 reason: "with a `}` before any `{…}`, it cannot be in a cluster: its lease would have another slot",
             });
         }
@@ -219,7 +219,7 @@ impl<R> Engine<R> {
     ) -> Result<T, Error> {
         match self.client.bypass(data) {
             None => self.ask(request, ask),
-            Some(cause) => Err(Error::Redis { request, cause }),
+            Some(cause) => Err(Error::Store { request, cause }),
         }
     }
 

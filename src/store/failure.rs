@@ -27,7 +27,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure, with what it says about the store and its cause, which becomes the one of
-    /// [`Error::Redis`](crate::Error::Redis).
+    /// [`Error::Store`](crate::Error::Store).
     pub fn new(kind: FailureKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
         Failure {
             kind,
@@ -38,7 +38,7 @@ impl Failure {
     /// The same, as callers get it.
     pub(crate) fn at(self, request: &'static str) -> Error {
         let cause = self.cause;
-        Error::Redis { request, cause }
+        Error::Store { request, cause }
     }
 }
 

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn failure() -> Error {
-        Error::Redis {
+        Error::Store {
             request: "read",
             cause: Arc::new(std::io::Error::other("the wire was cut")),
         }
@@ -148,7 +148,7 @@ mod tests {
         node.failed(&failure());
         let cause = node.refusal().unwrap();
         let request = "look";
-        client.failed(&Error::Redis { request, cause });
+        client.failed(&Error::Store { request, cause });
         let refusal = client.refusal().unwrap().to_string();
         assert_eq!(refusal.matches("not asked").count(), 1, "{refusal}");
         assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));

@@ -32,7 +32,7 @@ fn assert_degraded(cache: &Cache) {
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Degraded);
     assert_eq!(**found.record().unwrap(), loaf());
-    assert!(matches!(found.degraded_cause(), Some(Error::Redis { .. })));
+    assert!(matches!(found.degraded_cause(), Some(Error::Store { .. })));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_lookup_without_redis_is_answered_by_the_loader_and_says_so() {
     assert_degraded(&cache);
     let stats = cache.stats();
     assert_eq!((stats.misses, stats.degraded, stats.loads), (1, 1, 1));
-    assert_eq!(stats.redis_errors, 1);
+    assert_eq!(stats.store_errors, 1);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn an_invalidation_that_does_not_reach_redis_is_an_error() {
     let error = cache.invalidate("p-001").unwrap_err();
     assert!(matches!(
         error,
-        Error::Redis {
+        Error::Store {
             request: "invalidate",
             ..
         }
@@ -113,7 +113,7 @@ fn after_a_restart_of_the_server_no_lookup_is_degraded() {
         let found = cache.get(&id.to_string(), load_loaf).unwrap();
         assert_eq!(found.source(), Source::Loaded);
     }
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_wrong_password_is_refused_at_the_start() {
         let error = Redis::builder(url).build().unwrap_err();
         assert!(matches!(
             error,
-            Error::Redis {
+            Error::Store {
                 request: "connect",
                 ..
             }

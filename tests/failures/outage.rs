@@ -57,7 +57,7 @@ fn a_silent_server_is_asked_no_more_after_a_few_failures_and_costs_nothing_then(
     server.freeze();
     open_the_breaker(&cache);
 
-    let errors = cache.stats().redis_errors;
+    let errors = cache.stats().store_errors;
     let mut elapsed: Vec<Duration> = (0..101)
         .map(|_| {
             let began = Instant::now();
@@ -74,7 +74,7 @@ fn a_silent_server_is_asked_no_more_after_a_few_failures_and_costs_nothing_then(
         .collect();
     elapsed.sort();
     assert!(elapsed[50] < Duration::from_millis(1), "{elapsed:?}");
-    assert_eq!(cache.stats().redis_errors, errors);
+    assert_eq!(cache.stats().store_errors, errors);
 
     server.thaw();
     until(|| !cache.stats().breaker_open);
@@ -123,7 +123,7 @@ fn all_caches_of_a_pool_learn_from_the_failures_of_one() {
     );
     assert!(began.elapsed() < TIMEOUT / 2);
     assert!(other.stats().breaker_open);
-    assert_eq!(other.stats().redis_errors, 0);
+    assert_eq!(other.stats().store_errors, 0);
     server.thaw();
 }
 
@@ -192,7 +192,7 @@ fn what_an_invalidation_could_not_end_is_not_read_before_it_has_been_replayed() 
     let failed = cache.invalidate("p-001").unwrap_err();
     assert!(matches!(
         failed,
-        Error::Redis {
+        Error::Store {
             request: "invalidate",
             ..
         }

@@ -13,7 +13,7 @@ fn refusal(set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> String {
     let address = format!("redis://127.0.0.1:{}", free_port());
     let builder = Cache::builder(address).prefix("cache:");
     let error = set(builder).build::<Record>().unwrap_err();
-    assert!(matches!(error, Error::Setting { .. }), "{error}");
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     error.to_string()
 }
 

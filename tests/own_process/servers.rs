@@ -36,7 +36,7 @@ fn works(server: &Server) {
     assert!(cache.update_field("p-001", "stock", "1").unwrap());
     assert!(cache.invalidate("p-001").unwrap());
     assert_eq!(source(), Source::Loaded);
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
 }
 
 #[test]

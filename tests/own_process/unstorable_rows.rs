@@ -566,5 +566,5 @@ fn a_row_that_is_too_large_is_returned_and_counted() {
     );
     assert!(!is_held(&server, "test:", "r"));
     let stats = cache.stats();
-    assert_eq!((stats.unstorable_records, stats.redis_errors), (1, 0));
+    assert_eq!((stats.unstorable_records, stats.store_errors), (1, 0));
 }

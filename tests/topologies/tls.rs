@@ -35,7 +35,7 @@ fn refusal(builder: RedisBuilder) -> String {
 /// The error of `build` for a server that cannot be used.
 fn failure(builder: RedisBuilder) -> String {
     let error = builder.build().unwrap_err();
-    assert!(matches!(error, Error::Redis { .. }), "{error}");
+    assert!(matches!(error, Error::Store { .. }), "{error}");
     error.to_string()
 }
 
@@ -165,7 +165,7 @@ fn records_of_many_megabytes_go_both_ways_whole() {
         assert!(cache.invalidate("p").unwrap());
     }
     let stats = cache.stats();
-    assert_eq!((stats.redis_errors, stats.degraded), (0, 0));
+    assert_eq!((stats.store_errors, stats.degraded), (0, 0));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn many_threads_share_few_connections() {
         }
     });
     let stats = cache.stats();
-    assert_eq!((stats.redis_errors, stats.degraded), (0, 0));
+    assert_eq!((stats.store_errors, stats.degraded), (0, 0));
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl StoreClient {
     ) -> Result<T, Error> {
         let ClientState { store, breaker, .. } = &*self.state;
         if let Some(cause) = breaker.refusal() {
-            return Err(Error::Redis { request, cause });
+            return Err(Error::Store { request, cause });
         }
         let failure = match ask(&**store) {
             Ok(answer) => {

@@ -62,7 +62,7 @@ impl Drop for RememberOnDrop<'_> {
     fn drop(&mut self) {
         for keys in self.left.get() {
             let (request, cause) = (self.request, Arc::new(Panicked));
-            let failure = Error::Redis { request, cause };
+            let failure = Error::Store { request, cause };
             self.client.remember(keys, self.reporter, &failure);
             // In this order, as in `StoreClient::invalidate`.
             self.client.evict(&keys.data);

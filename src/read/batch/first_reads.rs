@@ -67,7 +67,7 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
             }
             ReadFrom::Pending(cause) => {
                 let request = "read";
-                (Err(Error::Redis { request, cause }), None)
+                (Err(Error::Store { request, cause }), None)
             }
             ReadFrom::Store(placeholder) => (
                 reads.next().expect("an answer to each request"),

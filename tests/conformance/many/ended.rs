@@ -43,7 +43,7 @@ fn an_id_that_cannot_be_one_is_refused_before_anything_is_ended(environment: &En
     cache.get_many(["a"], rows("1")).unwrap();
     assert!(matches!(
         cache.invalidate_many(["a", ""]),
-        Err(Error::Id { .. })
+        Err(Error::InvalidId { .. })
     ));
     assert!(cache.peek("a").unwrap().is_some());
 }

@@ -67,9 +67,7 @@ fn a_batch_of_stale_records_survives_a_loader_that_fails(environment: &Environme
     let found = cache.get_many(["a", "b", "c"], down).unwrap();
     assert_eq!(sources(&found), [Source::Stale, Source::Stale, Source::Hit]);
     assert_eq!(versions(&found), ["old"; 3]);
-    let failed = found
-        .iter()
-        .map(|found| found.refresh_failed_by().is_some());
+    let failed = found.iter().map(|found| found.refresh_error().is_some());
     assert_eq!(failed.collect::<Vec<_>>(), [true, true, false]);
     assert_eq!(cache.stats().refresh_errors, 2);
     // No caller retries for a while.

@@ -118,8 +118,8 @@ fn an_id_whose_lease_would_have_another_slot_is_refused() {
     let cache: Cache = cluster.builder().build().unwrap();
     for id in ["a}b", "{}", "}"] {
         let refused = cache.get(id, load_loaf).unwrap_err();
-        assert!(matches!(refused, Error::Id { .. }), "{refused}");
-        assert!(matches!(cache.invalidate(id), Err(Error::Id { .. })));
+        assert!(matches!(refused, Error::InvalidId { .. }), "{refused}");
+        assert!(matches!(cache.invalidate(id), Err(Error::InvalidId { .. })));
     }
     assert!(!cache.get("{a}b}", load_loaf).unwrap().is_hit());
     assert!(cache.get("{a}b}", load_loaf).unwrap().is_hit());

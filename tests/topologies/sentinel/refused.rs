@@ -12,7 +12,7 @@ use crate::{
 fn failure(url: &str) -> String {
     let began = Instant::now();
     let error = Redis::builder(url).build().unwrap_err();
-    assert!(matches!(error, Error::Redis { .. }), "{error}");
+    assert!(matches!(error, Error::Store { .. }), "{error}");
     assert!(
         began.elapsed() < Duration::from_secs(4),
         "{:?}",
