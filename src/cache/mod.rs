@@ -280,6 +280,7 @@ impl<R> Clone for Cache<R> {
 impl<R> fmt::Debug for Cache<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
+            .field("name", &self.engine.reporter.cache)
             .field("prefix", &self.engine.settings.prefix)
             .field("stats", &self.stats())
             .finish_non_exhaustive()

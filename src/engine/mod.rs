@@ -47,6 +47,8 @@ const LONGEST_ID: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) prefix: String,
+    /// The `prefix`, unless set.
+    pub(crate) name: Option<String>,
     pub(crate) ttl: Duration,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) lease_ttl: Duration,
@@ -101,7 +103,9 @@ impl<R> Engine<R> {
         R: Send + Sync + 'static,
     {
         let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
-        let reporter = Arc::new(Reporter::new(settings.prefix.clone(), observer));
+        let prefix = settings.prefix.clone();
+        let name = settings.name.clone().unwrap_or_else(|| prefix.clone());
+        let reporter = Arc::new(Reporter::new(name, prefix, observer));
         client.add_reporter(&reporter);
         let engine = Engine {
             _subscription: subscription,

@@ -131,24 +131,24 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
             } else {
                 ""
             };
-            format!("the server's certificate is another host's: {why}{by_name}")
+            format!("the server's certificate is another host's{by_name}")
         }
         TlsError::InvalidCertificate(
-            why @ (Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }),
-        ) => format!("the server's certificate is not valid now: {why}"),
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        ) => "the server's certificate is not valid now".to_owned(),
         // rustls has a name for it that it doesn't show.
         TlsError::InvalidCertificate(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
             "the server's certificate is one for signing others (`CA:TRUE`), and not for a server; have it sign another \
              one that is"
                 .to_owned()
         }
-        TlsError::InvalidCertificate(why) => format!("the server's certificate: {why}"),
+        TlsError::InvalidCertificate(_) => "the server's certificate is not accepted".to_owned(),
         TlsError::InvalidMessage(_) => {
             "what answers there speaks no TLS; without it, the address begins with `redis://`"
                 .to_owned()
         }
         TlsError::AlertReceived(
-            alert @ (CertificateRequired
+            CertificateRequired
             | BadCertificate
             | CertificateExpired
             | CertificateRevoked
@@ -156,10 +156,8 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
             | UnsupportedCertificate
             | UnknownCA
             | AccessDenied
-            | HandshakeFailure),
-        ) => format!(
-            "the server wants another client's certificate (`{CLIENT}`), or one at all: {alert:?}"
-        ),
-        other => format!("TLS: {other}"),
+            | HandshakeFailure,
+        ) => format!("the server requires a client certificate, or another one (`{CLIENT}`)"),
+        _ => "the TLS handshake failed".to_owned(),
     })
 }

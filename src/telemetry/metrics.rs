@@ -1,6 +1,6 @@
 //! Events as metrics, through the `metrics` facade, with Prometheus conventions.
 //!
-//! Each metric has the label `cache`, the prefix of the cache. The README explains the metrics.
+//! Each metric has the label `cache`, the name of the cache. The README explains the metrics.
 
 use std::sync::Arc;
 

@@ -14,7 +14,9 @@ pub mod alone;
 
 use std::{
     convert::Infallible,
-    env, fs,
+    env,
+    error::Error as StdError,
+    fs,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
@@ -356,4 +358,12 @@ pub fn until(condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "waited for 20 s");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// An error and all its causes, as `anyhow` prints them with `{:#}`. It leaves nothing out: what an
+/// error and its source both print is there twice.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let texts = std::iter::once(error).chain(causes).map(ToString::to_string);
+    texts.collect::<Vec<_>>().join(": ")
 }

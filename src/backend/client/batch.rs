@@ -28,7 +28,8 @@ impl StoreClient {
         let asked = self.ask(reporter, request, |store| {
             let each = ask(store)?;
             if each.len() != count {
-                let miscounted = format!("{} answers to {count} questions", each.len());
+                let miscounted =
+                    format!("the store gave {} answers to {count} questions", each.len());
                 return Err(Failure::new(FailureKind::Rejected, miscounted));
             }
             let mut failures = each.iter().filter_map(|answer| answer.as_ref().err());
@@ -50,7 +51,7 @@ impl StoreClient {
                 if !std::mem::replace(&mut is_reported, true) {
                     let error = &error;
                     reporter.report(&Event::StoreFailed { request, error });
-                    self.state.log_throttled(error);
+                    self.state.log_throttled(Some(&reporter.cache), error);
                 }
                 error
             })
@@ -120,9 +121,9 @@ impl StoreClient {
     /// Any entry with the prefix of this cache may be outdated. So none is read from the store
     /// until all that can exist now have expired.
     pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
-        if let Some(lasts) = self.state.pending.bypass(&reporter.cache) {
+        if let Some(lasts) = self.state.pending.bypass(&reporter.prefix) {
             trace::error!(
-                "a `clear` did not reach its end: no record with the prefix `{}` is read from Redis for {lasts:?}",
+                "cache `{}`: a `clear` did not finish, so no record is read from the server for {lasts:?}",
                 reporter.cache
             );
             reporter.report(&Event::Bypassed { lasts });

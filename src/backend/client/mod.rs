@@ -21,7 +21,10 @@ use parking_lot::Mutex;
 use self::recovery::ClientState;
 use super::pending::{PendingInvalidations, Recorded};
 use crate::{
-    error::{Cause, Error},
+    error::{
+        Error,
+        cause::{Cause, chain},
+    },
     near::siblings::SiblingCaches,
     store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
@@ -132,11 +135,12 @@ impl StoreClient {
             request,
             error: &error,
         });
-        self.state.log_throttled(&error);
+        self.state.log_throttled(Some(&reporter.cache), &error);
         match kind {
             FailureKind::Unavailable if breaker.failed(&error) => {
                 trace::warn!(
-                    "Redis is asked no more until it answers a probe; the latest of several failures: {error}"
+                    "too many requests in a row failed, so none is sent until the server answers a probe; the last failure: {}",
+                    chain(&error)
                 );
                 self.state.report_breaker();
                 self.start_recovery();
@@ -190,18 +194,22 @@ impl StoreClient {
         let memory = self.state.pending.remember(keys, reporter);
         // Before the reports, which call code of the program's.
         self.start_recovery();
+        let id = keys.data.strip_prefix(&reporter.prefix).unwrap_or_default();
         reporter.report(&Event::InvalidationRemembered {
-            id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
+            id,
             is_new: matches!(memory, Recorded::First | Recorded::Kept),
         });
         match memory {
             Recorded::First => trace::warn!(
-                "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
+                "cache `{}`: the invalidation of `{id}` is pending and will be replayed; until then the record is not \
+                 read from the server: {}",
+                reporter.cache,
+                chain(failure)
             ),
             Recorded::Kept | Recorded::Again | Recorded::PrefixKept => {}
             Recorded::Prefix(lasts) => {
                 trace::error!(
-                    "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {lasts:?}",
+                    "cache `{}`: too many invalidations are pending, so no record is read from the server for {lasts:?}",
                     reporter.cache
                 );
                 reporter.report(&Event::Bypassed { lasts });
@@ -216,7 +224,7 @@ impl StoreClient {
 
     fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
-            trace::error!("there is no thread to probe Redis with: {error}");
+            trace::error!("no thread to probe the server could be started: {error}");
             // So requests themselves must find out when it answers again. What is pending waits for
             // the next failure.
             self.state.breaker.close();
@@ -230,9 +238,7 @@ struct PendingError;
 
 impl fmt::Display for PendingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not asked, because an earlier invalidation of this record has not got there yet",
-        )
+        f.write_str("not sent, because an earlier invalidation of this record is pending")
     }
 }
 

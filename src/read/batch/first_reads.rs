@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::KeyedId;
 use crate::{
     engine::Engine,
-    error::{Cause, Error},
+    error::{Error, cause::Cause},
     near::Placeholder,
     read::{
         first_read::FirstRead,

@@ -237,7 +237,7 @@ impl Topology {
     /// Something is not as it was.
     pub(super) fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
-            trace::error!("there is no thread to ask the nodes of the cluster with: {error}");
+            trace::error!("no thread to ask the nodes of the cluster could be started: {error}");
         }
     }
 

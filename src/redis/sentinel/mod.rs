@@ -40,6 +40,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
+    error::cause::chain,
     store::{Failure, FailureKind},
     telemetry::trace,
     util::worker::{Worker, WorkerContext},
@@ -125,7 +126,9 @@ impl SentinelMaster {
             }
         };
         Worker::start("cache-aside-sentinel", run)
-            .inspect_err(|error| trace::error!("there is no thread to ask sentinels with: {error}"))
+            .inspect_err(|error| {
+                trace::error!("no thread to ask the sentinels could be started: {error}")
+            })
             .ok()
     }
 
@@ -239,9 +242,15 @@ impl SentinelMaster {
         match outcome {
             // Without a known master there is no failover to miss.
             Err(failure) if !was_blind && self.known.lock().is_some() => {
-                trace::warn!("a failover would not be noticed: {failure}");
+                trace::warn!(
+                    "a failover of the master `{}` would not be noticed: {}",
+                    self.name,
+                    chain(failure)
+                );
             }
-            Ok(()) if was_blind => trace::info!("sentinels answer again"),
+            Ok(()) if was_blind => {
+                trace::info!("sentinels of the master `{}` answer again", self.name)
+            }
             _ => {}
         }
     }

@@ -6,13 +6,13 @@
 //! breaker, and is not sent again and again: each attempt costs the pool its connections. The
 //! cache cannot ask for the limit itself, because an ACL may deny it `CONFIG`.
 
-use redis::{Connection, RedisError, RedisResult};
+use redis::{Connection, RedisResult};
 
 use super::{refused_length::ALWAYS_TAKEN, store::RedisStore};
 use crate::{
     record::fields::Fields,
     redis::{
-        error::{is_lost, is_protocol_error},
+        error::{is_lost, is_protocol_error, redis_error},
         pool::RetryPolicy,
     },
     store::{
@@ -50,7 +50,11 @@ impl RedisStore {
             return self.run(RetryPolicy::Idempotent, send);
         }
         let longest = longest(record);
-        let refused = || Failure::new(FailureKind::Rejected, TooLarge { bytes, longest });
+        let refused = || {
+            let too_large = TooLarge { bytes, longest };
+            let failure = Failure::new(FailureKind::Rejected, too_large);
+            self.connections.at_server(failure)
+        };
         if self.refused_length.is_reached(longest) {
             return Err(refused());
         }
@@ -96,15 +100,14 @@ impl RedisStore {
 
 /// Whether the connection was closed on this request, for whatever reason.
 fn is_cut_off(failure: &Failure) -> bool {
-    let error: Option<&RedisError> = failure.cause.downcast_ref();
-    error.is_some_and(|error| is_lost(error) || is_protocol_error(error))
+    redis_error(failure).is_some_and(|error| is_lost(error) || is_protocol_error(error))
 }
 
 /// The server, or a proxy before it, does not take the record.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \
-     see `proto-max-bulk-len`, or the limits of your service"
+    "the server closes the connection on a record of {bytes} bytes, whose longest value has \
+     {longest}; see `proto-max-bulk-len`, or the limits of your service"
 )]
 struct TooLarge {
     bytes: usize,

@@ -60,7 +60,8 @@ impl RedisStore {
     fn unanswered(&self) -> Failure {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let within = checkout + io;
-        Failure::new(FailureKind::Saturated, QueuedTimeout { within })
+        let late = Failure::new(FailureKind::Saturated, QueuedTimeout { within });
+        self.connections.at_server(late)
     }
 
     /// Waits for a connection, and takes all requests that have arrived meanwhile.

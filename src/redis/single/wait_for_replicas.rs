@@ -47,7 +47,8 @@ impl RedisStore {
                 wanted,
                 within,
             };
-            return Err(Failure::new(FailureKind::Rejected, behind));
+            let failure = Failure::new(FailureKind::Rejected, behind);
+            return Err(self.connections.at_server(failure));
         }
         Ok(done)
     }

@@ -32,6 +32,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
+    error::cause::chain,
     store::{Failure, FailureKind, Subscription, keys::LEASE_PREFIX, tracking::SharedListener},
     telemetry::trace,
     util::{
@@ -93,7 +94,7 @@ pub(crate) fn track(
     // It stops after its current read, which waits for no longer than the period.
     let worker = Worker::start("cache-aside-listener", move |context| listener.run(context));
     if let Err(error) = &worker {
-        trace::error!("there is no thread to hear of changes in Redis with: {error}");
+        trace::error!("no thread to receive changes could be started: {error}");
     }
     Subscription::new(worker.ok())
 }
@@ -128,6 +129,7 @@ impl PushListener {
             let Err(failure) = self.listen(context, &mut progress) else {
                 return;
             };
+            let failure = failure.at_server(|| self.endpoint.name());
             // After each loss: on a cluster this makes it ask the nodes whether this one is still a
             // member.
             self.listener.on_disconnect();
@@ -138,8 +140,9 @@ impl PushListener {
             if !progress.is_loss_logged && throttle.is_due() {
                 progress.is_loss_logged = true;
                 trace::warn!(
-                    "changes of the cache `{}` are not heard, so nothing near is used and waiters poll: {failure}",
-                    self.prefix
+                    "prefix `{}`: the change stream is down, so the near cache is not used and waiters poll: {}",
+                    self.prefix,
+                    chain(&failure)
                 );
             }
             let pause = backoff.next();
@@ -172,7 +175,7 @@ impl PushListener {
         self.listener.on_confirmed(Instant::now() + self.bound);
         progress.listening_since = Some(Instant::now());
         if mem::take(&mut progress.is_loss_logged) {
-            trace::info!("changes of the cache `{}` are heard again", self.prefix);
+            trace::info!("prefix `{}`: the change stream is live again", self.prefix);
         }
         self.hear(context, opened)
     }
@@ -220,11 +223,9 @@ impl PushListener {
             let now = Instant::now();
             let unanswered = heartbeat.unanswered_since();
             if unanswered.is_some_and(|since| now.duration_since(since) >= self.bound) {
-                let (within, cause) = (self.bound, None);
-                return Err(Failure::new(
-                    FailureKind::Unavailable,
-                    error::Timeout { within, cause },
-                ));
+                let within = self.bound;
+                let timeout = error::Timeout { within };
+                return Err(Failure::new(FailureKind::Unavailable, timeout));
             }
             if let Some(request) = heartbeat.next_request(now) {
                 connection.send_packed_command(&request).map_err(failed)?;
