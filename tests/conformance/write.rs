@@ -241,7 +241,7 @@ fn an_id_that_names_no_record_is_refused_before_the_closure_runs(environment: &E
     let error = refused.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "nothing was written: the id is unusable: it is empty"
+        "nothing was written: the id is invalid: it is empty"
     );
 }
 

@@ -363,7 +363,12 @@ pub fn until(condition: impl Fn() -> bool) {
 /// An error and all its causes, as `anyhow` prints them with `{:#}`. It leaves nothing out: what an
 /// error and its source both print is there twice.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    let texts = std::iter::once(error).chain(causes).map(ToString::to_string);
-    texts.collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::secure::{Authority, Secure};
-use crate::support::{Server, acl, load_loaf, until};
+use crate::support::{Server, acl, chain, load_loaf, until};
 use cache_aside::{
     Cache, Error, Lookup, Record, Redis, RedisBuilder, Source,
     store::{Keys, Token},
@@ -29,14 +29,14 @@ fn value(found: &Lookup<Record>) -> &str {
 }
 
 fn refusal(builder: RedisBuilder) -> String {
-    builder.build().unwrap_err().to_string()
+    chain(&builder.build().unwrap_err())
 }
 
 /// The error of `build` for a server that cannot be used.
 fn failure(builder: RedisBuilder) -> String {
     let error = builder.build().unwrap_err();
     assert!(matches!(error, Error::Store { .. }), "{error}");
-    error.to_string()
+    chain(&error)
 }
 
 #[test]

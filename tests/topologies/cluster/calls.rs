@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, convert::Infallible};
 
 use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 
-use crate::support::{Server, alone, load_loaf, loaf};
+use crate::support::{Server, alone, chain, load_loaf, loaf};
 use crate::test_cluster::Cluster;
 
 /// Enough ids for every master to have some.
@@ -136,7 +136,7 @@ fn a_server_that_is_no_cluster_is_refused() {
             .prefix("test:")
             .build::<Record>()
             .unwrap_err();
-        let refused = refused.to_string();
+        let refused = chain(&refused);
         assert_eq!(
             refused,
             "setting `address`: that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \

@@ -12,7 +12,7 @@ use std::{
 use cache_aside::{Cache, Source};
 
 use super::{DATA, ID, one_of_each};
-use crate::support::{Server, load_loaf, loaf, until};
+use crate::support::{Server, chain, load_loaf, loaf, until};
 use crate::test_cluster::{self as cluster, Cluster};
 
 #[test]
@@ -233,7 +233,7 @@ fn a_clear_during_which_a_replica_takes_over_fails_also_where_it_gives_back() {
             failover(0);
         }
     });
-    let refused = refused.unwrap_err().to_string();
+    let refused = chain(&refused.unwrap_err());
     assert!(refused.contains("the cluster were moved"), "{refused}");
 }
 

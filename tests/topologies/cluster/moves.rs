@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use cache_aside::{Cache, Record, Source, store::Keys};
 
 use super::{DATA, ID, load, version};
-use crate::support::{load_loaf, loaf};
+use crate::support::{chain, load_loaf, loaf};
 use crate::test_cluster::{Cluster, ask, cluster as order};
 
 /// A cluster of two masters, the slot of [`DATA`], the node that has it and the other one.
@@ -204,7 +204,7 @@ fn while_a_slot_is_being_moved_a_cache_is_not_cleared_and_says_so() {
     let cache: Cache = cluster.builder().build().unwrap();
     cache.get(ID, load_loaf).unwrap();
     cluster.begin_move(slot, from, to);
-    let refused = cache.clear(|_| ()).unwrap_err().to_string();
+    let refused = chain(&cache.clear(|_| ()).unwrap_err());
     let moved = format!("slot {slot} of the cluster is being moved");
     assert!(refused.contains(&moved), "{refused}");
     // The record that should have been ended is not read either.
@@ -248,7 +248,7 @@ fn a_clear_during_which_a_slot_is_moved_fails_also_where_it_is_moved_back() {
                 }
             }
         });
-        let refused = refused.unwrap_err().to_string();
+        let refused = chain(&refused.unwrap_err());
         assert!(
             refused.contains("slots of the cluster were moved"),
             "{refused}"

@@ -3,6 +3,7 @@
 use cache_aside::ClearProgress;
 
 use super::pair::{Former, Pair};
+use crate::support::chain;
 
 /// Moves the address when the scan has reached this fraction.
 fn fails_if_the_address_is_moved_at(fraction: f64) {
@@ -21,7 +22,7 @@ fn fails_if_the_address_is_moved_at(fraction: f64) {
         }
     });
     assert!(is_moved);
-    let refused = cleared.unwrap_err().to_string();
+    let refused = chain(&cleared.unwrap_err());
     assert!(refused.contains("another server"), "{refused}");
     // The next call sees a single server.
     cache.clear(|_| {}).unwrap();

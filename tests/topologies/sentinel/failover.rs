@@ -11,7 +11,7 @@ use super::load::{Load, Seen};
 use crate::{
     listeners,
     sentinel_set::{NAME, SentinelSet},
-    support::{load_loaf, until},
+    support::{chain, load_loaf, until},
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -280,7 +280,7 @@ fn a_clear_during_which_another_becomes_the_master_fails() {
             thread::sleep(SEEN_WITHIN);
         }
     });
-    let refused = refused.unwrap_err().to_string();
+    let refused = chain(&refused.unwrap_err());
     assert!(refused.contains("another server"), "{refused}");
     assert!(steps >= 3);
 }

@@ -6,7 +6,7 @@ use cache_aside::{Error, Redis};
 
 use crate::{
     sentinel_set::{NAME, SentinelSet, url_of},
-    support::{Server, free_port},
+    support::{Server, chain, free_port},
 };
 
 fn failure(url: &str) -> String {
@@ -18,7 +18,7 @@ fn failure(url: &str) -> String {
         "{:?}",
         began.elapsed()
     );
-    error.to_string()
+    chain(&error)
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn sentinels_that_do_not_answer_are_named_without_the_password() {
         assert!(error.contains(&format!("127.0.0.1:{port}: ")), "{error}");
     }
     assert!(
-        error.contains("master `shop`: no sentinel says where the master is"),
+        error.contains("master `shop` failed: no sentinel says where the master is"),
         "{error}"
     );
     assert!(!error.contains("secret"), "{error}");
@@ -61,7 +61,7 @@ fn a_master_that_is_gone_is_reported_with_its_address() {
     let error = failure(&set.url());
     println!("{error}");
     assert!(
-        error.contains(&format!("master `shop` at 127.0.0.1:{port}: ")),
+        error.contains(&format!("master `shop` at 127.0.0.1:{port} failed: ")),
         "{error}"
     );
 }
