@@ -5,6 +5,7 @@ use std::{slice, time::Instant};
 use cache_aside::{Lookup, Record, Source, TtlRemaining};
 use serde_json::{Value, json};
 
+use crate::chain::chain;
 use crate::{
     http::{Answer, Form},
     millis,
@@ -52,7 +53,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 /// Why it was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
     let cause = found.degraded_cause().or(found.refresh_error());
-    cause.map(ToString::to_string)
+    cause.map(|cause| chain(cause))
 }
 
 /// Many products at once, or `all` of them.

@@ -4,6 +4,7 @@ use cache_aside::Error;
 use serde_json::{Value, json};
 use tiny_http::{Method, Request};
 
+use crate::chain::chain;
 use crate::{
     http::{Answer, Form},
     metrics::Metrics,
@@ -247,7 +248,7 @@ pub(crate) fn failed(error: &Error) -> Answer {
         Error::InvalidId { .. } => 400,
         _ => 500,
     };
-    Answer::error(status, error.to_string())
+    Answer::error(status, chain(error))
 }
 
 /// The primary has changed, but the cache could not be invalidated: report it instead of success.
@@ -256,7 +257,8 @@ fn half_done(shop: &Shop, error: &Error) -> Answer {
     Answer::error(
         503,
         format!(
-            "the primary has the new value, but a cached record may be old for up to {ttl:?}: {error}"
+            "the primary has the new value, but a cached record may be old for up to {ttl:?}: {}",
+            chain(error)
         ),
     )
 }

@@ -15,6 +15,8 @@
 //! (latencies), `print` and `plot` (what came of it).
 
 mod args;
+#[path = "../support/chain.rs"]
+mod chain;
 #[path = "../support/args.rs"]
 mod command_line;
 mod figures;
@@ -46,6 +48,7 @@ use std::{
 };
 
 use cache_aside::Cache;
+use chain::chain;
 
 use crate::{args::Args, print::Comparison, side::Side};
 
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(why) => {
             // One line, whatever a server put into its error.
-            eprintln!("sqlite: {}", why.to_string().replace(['\r', '\n'], " "));
+            eprintln!("sqlite: {}", chain(&*why).replace(['\r', '\n'], " "));
             ExitCode::from(TROUBLE)
         }
     }

@@ -11,6 +11,8 @@
 //! other), `unprotected` (for comparison), `figures`, `print` and `histogram` (the report).
 
 mod args;
+#[path = "../../../examples/support/chain.rs"]
+mod chain;
 #[path = "../support/child.rs"]
 mod child;
 mod children;
