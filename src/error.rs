@@ -5,7 +5,12 @@
 
 pub(crate) mod cause;
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
 
 use self::cause::{AtServer, Cause};
 
@@ -18,6 +23,7 @@ use self::cause::{AtServer, Cause};
 #[non_exhaustive]
 pub enum Error {
     /// A setting is invalid. Returned by `build`, before anything is sent.
+    #[non_exhaustive]
     InvalidSetting {
         /// The builder method that set it.
         setting: &'static str,
@@ -59,6 +65,7 @@ pub enum Error {
     ///
     /// `WRONGTYPE` and an entry that does not decode are not errors. They are misses, and the next
     /// fill replaces the entry.
+    #[non_exhaustive]
     Store {
         /// The request that failed.
         request: &'static str,
@@ -71,11 +78,13 @@ pub enum Error {
     /// for itself.
     Reentrant,
     /// A wait for another caller's load took longer than `wait_timeout`.
+    #[non_exhaustive]
     WaitTimeout {
         /// How long this caller had waited.
         waited: Duration,
     },
     /// The id is not valid. Nothing was sent.
+    #[non_exhaustive]
     InvalidId {
         /// What is wrong with it.
         reason: &'static str,
@@ -83,6 +92,7 @@ pub enum Error {
     /// The record or field cannot be stored in a flat hash. Nothing was written. Only `update` and
     /// `update_field` return this. A loaded record that cannot be stored is returned and not
     /// cached: see [`Event::Unstorable`](crate::Event::Unstorable).
+    #[non_exhaustive]
     InvalidRecord {
         /// The field at fault, if there is a single one. Not for a map, whose keys may be content.
         field: Option<String>,
@@ -91,6 +101,7 @@ pub enum Error {
     },
     /// Other writers changed the record during every attempt of `update`. The record has been
     /// invalidated, so nothing stale stays.
+    #[non_exhaustive]
     Contended {
         /// How many attempts were made.
         attempts: u32,
@@ -186,6 +197,11 @@ impl StdError for Error {
         }
     }
 }
+
+// A panic cannot leave an error half changed: nothing changes one after it was made. Its causes come
+// from this crate, the client library or the program's own code, which only print them.
+impl UnwindSafe for Error {}
+impl RefUnwindSafe for Error {}
 
 /// Why [`Cache::write`](crate::Cache::write) failed. The primary has not been changed, as far as is
 /// known.

@@ -155,7 +155,11 @@ impl<R> Lookup<R> {
 }
 
 /// The result of a [`Cache::write`](crate::Cache::write) that changed the primary.
+///
+/// The cache may not have been invalidated yet: [`invalidation_error`](Written::invalidation_error)
+/// tells. A caller that does not care drops it explicitly, or takes the value.
 #[derive(Debug, Clone)]
+#[must_use = "the primary has changed, but the cache may not be invalidated yet: check `invalidation_error`"]
 pub struct Written<T> {
     value: T,
     guard_error: Option<Error>,

@@ -123,7 +123,7 @@ fn expire(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 
 /// Removes everything from the cache.
 fn clear(shop: &Shop) -> Result<Answer, Answer> {
-    let ended = shop.in_use.cache().clear(|_| {});
+    let ended = shop.in_use.cache().clear();
     let ended = ended.map_err(|error| failed(&error))?;
     Ok(Answer::json(
         &json!({ "ended": ended, "stats": stats(shop) }),

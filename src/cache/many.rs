@@ -136,8 +136,8 @@ impl<R> Cache<R> {
     /// the prefix `cache:` this includes a cache with the prefix `cache:product:`. Keys that are
     /// not valid UTF-8 stay. Other keys are left alone.
     ///
-    /// It scans the whole server in small steps, so that other clients are served in between. After
-    /// each step it calls `progress`.
+    /// It scans the whole server in small steps, so that other clients are served in between.
+    /// [`clear_with_progress`](Cache::clear_with_progress) reports each step.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -145,8 +145,7 @@ impl<R> Cache<R> {
     /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
     /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
     /// # cache.get("p-001", read_row)?;
-    /// let ended = cache.clear(|so_far| println!("{:.0} %", 100.0 * so_far.fraction))?;
-    /// assert_eq!(ended, 1);
+    /// assert_eq!(cache.clear()?, 1);
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
@@ -172,9 +171,31 @@ impl<R> Cache<R> {
     ///
     /// # Panics
     ///
+    /// Where the operating system has no randomness.
+    pub fn clear(&self) -> Result<u64, Error> {
+        self.clear_with_progress(|_| {})
+    }
+
+    /// Does what [`clear`](Cache::clear) does, and calls `progress` after each step: for a server
+    /// with so many keys that somebody waits for the end.
+    ///
+    /// ```
+    /// # use cache_aside::{Cache, Memory};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// let show = |so_far: cache_aside::ClearProgress| println!("{:.0} %", 100.0 * so_far.fraction);
+    /// let removed = cache.clear_with_progress(show)?;
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Concurrent calls, cost and errors
+    ///
+    /// Those of [`clear`](Cache::clear).
+    ///
+    /// # Panics
+    ///
     /// Where `progress` panics, with the same effect as an error, and where the operating system
     /// has no randomness.
-    pub fn clear(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
+    pub fn clear_with_progress(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
         clear::clear(&self.engine, progress)
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod single_flight;
 mod subscribe;
 
 use std::{
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -92,6 +93,13 @@ pub(crate) struct Engine<R> {
     /// client. Longer than by the settings only after a lookup or a loader asked for that.
     max_ttl: AtomicU64,
 }
+
+// A panic in a loader, a change or an observer leaves an engine usable. No code of the program's
+// runs under its locks, which do not poison. On unwinding, the leader of a call wakes its
+// followers, its lease is not renewed any more, and a guard is ended. A record is never
+// changed after it was loaded.
+impl<R> UnwindSafe for Engine<R> {}
+impl<R> RefUnwindSafe for Engine<R> {}
 
 impl<R> Engine<R> {
     pub(crate) fn new(

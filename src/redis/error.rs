@@ -41,10 +41,10 @@ pub(crate) fn hint(address: &ConnectionAddr, failure: &Failure) -> Option<&'stat
         .is_some_and(|error| error.is_connection_dropped() && !error.is_connection_refusal());
     match address {
         ConnectionAddr::Tcp(..) if is_cut || failure.cause::<InvalidReply>().is_some() => {
-            Some("if it speaks TLS, its address begins with `rediss://`")
+            Some("if the server speaks TLS, its address begins with `rediss://`")
         }
         ConnectionAddr::TcpTls { .. } if is_cut || failure.cause::<Timeout>().is_some() => {
-            Some("if it speaks no TLS, its address begins with `redis://`")
+            Some("if the server does not speak TLS, its address begins with `redis://`")
         }
         _ => None,
     }
@@ -154,7 +154,7 @@ pub(crate) fn is_without_resp3(failure: &Failure) -> bool {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the server doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on")]
+#[error("the server does not know HELLO, so it has no RESP3, which Redis has since 6.0")]
 struct NoResp3(#[source] Reported);
 
 /// The server doesn't know the commands that load and call scripts.
@@ -167,8 +167,8 @@ pub(crate) fn no_scripts(error: RedisError) -> Failure {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them: they are \
-     disabled or renamed there (`rename-command`), or something stands before it that has none"
+    "a cache needs the commands SCRIPT LOAD and EVALSHA, which the server does not know: they are \
+     disabled or renamed (`rename-command`), or a proxy in front of it lacks them"
 )]
 struct NoScripts(#[source] Reported);
 
@@ -205,7 +205,7 @@ pub(crate) struct PoolExhausted {
 
 /// A request was sent together with others, whose replies took too long.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer within {within:?}, behind others on a shared connection")]
+#[error("no answer within {within:?}, behind other requests on a shared connection")]
 pub(crate) struct QueuedTimeout {
     pub(crate) within: Duration,
 }

@@ -101,7 +101,7 @@ fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<
     Ok(certificates)
 }
 
-/// Why a handshake failed, where it is that.
+/// What to do about a failed handshake, if that is what the error is. The error itself is its source.
 pub(crate) fn explained(error: &RedisError) -> Option<String> {
     use AlertDescription::{
         AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
@@ -116,8 +116,8 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
     let tls: &TlsError = wire.get_ref()?.downcast_ref()?;
     Some(match tls {
         TlsError::InvalidCertificate(UnknownIssuer) => format!(
-            "the server's certificate is signed by nobody who is trusted here; if that is right, give the certificate \
-             of who signed it as `{ROOT}`"
+            "the server's certificate is signed by an issuer that is not trusted here; if it is the \
+             right server, give the issuer's certificate as `{ROOT}`"
         ),
         TlsError::InvalidCertificate(why @ (NotValidForName | NotValidForNameContext { .. })) => {
             let by_name = if matches!(
@@ -127,24 +127,23 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
                     ..
                 }
             ) {
-                "; go by its name, which a node of a cluster announces with `cluster-announce-hostname`"
+                "; connect by its name, which a node of a cluster announces with `cluster-announce-hostname`"
             } else {
                 ""
             };
-            format!("the server's certificate is another host's{by_name}")
+            format!("the server's certificate is for another host{by_name}")
         }
         TlsError::InvalidCertificate(
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
         ) => "the server's certificate is not valid now".to_owned(),
         // rustls has a name for it that it doesn't show.
         TlsError::InvalidCertificate(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
-            "the server's certificate is one for signing others (`CA:TRUE`), and not for a server; have it sign another \
-             one that is"
+            "the server's certificate is a CA certificate (`CA:TRUE`); it must sign another one for the server"
                 .to_owned()
         }
         TlsError::InvalidCertificate(_) => "the server's certificate is not accepted".to_owned(),
         TlsError::InvalidMessage(_) => {
-            "what answers there speaks no TLS; without it, the address begins with `redis://`"
+            "the server does not speak TLS; without TLS, the address begins with `redis://`"
                 .to_owned()
         }
         TlsError::AlertReceived(

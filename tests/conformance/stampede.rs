@@ -263,7 +263,7 @@ fn who_waits_too_long_gets_an_error_where_that_is_set(environment: &Environment)
         // One in the same process, which follows, and one in another, which polls.
         for reader in [&cache, &build().build().unwrap()] {
             let error = reader.get("p-001", load_loaf).unwrap_err();
-            let Error::WaitTimeout { waited } = error else {
+            let Error::WaitTimeout { waited, .. } = error else {
                 panic!("{error:?}")
             };
             assert!(waited >= wait && waited < wait + Duration::from_secs(5));

@@ -182,7 +182,7 @@ fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale(environm
         })
         .unwrap_err();
     assert!(
-        matches!(error, Error::Contended { attempts: 16 }),
+        matches!(error, Error::Contended { attempts: 16, .. }),
         "{error}"
     );
     assert_eq!(calls.get(), 16);

@@ -22,7 +22,6 @@ fn refusal(url: impl Into<String>) -> String {
     chain(&Redis::builder(url).build().unwrap_err())
 }
 
-/// The address as messages show it.
 /// Everything that a cache without tracking can do.
 fn works(server: &Server) {
     let cache = server.cache();
@@ -62,13 +61,13 @@ fn one_that_does_not_know_hello_does_all_but_push() {
     let said = lines::with("prefix `a:`");
     let expected = format!(
         "WARN prefix `a:`: the change stream is down, so the near cache is not used and waiters poll: {}: the server \
-         doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on: ",
+         does not know HELLO, so it has no RESP3, which Redis has since 6.0: ",
         server.place()
     );
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with(&expected), "{said:?}");
     let refusal = refusal(server.url_with("protocol=resp3"));
-    assert!(refusal.contains("doesn't know HELLO"), "{refusal}");
+    assert!(refusal.contains("does not know HELLO"), "{refusal}");
 }
 
 #[test]
@@ -78,7 +77,7 @@ fn one_without_scripts_is_refused_and_the_command_named() {
         let server = without(command);
         let refusal = refusal(server.url());
         let expected = format!(
-            "request `connect` to {} failed: a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them",
+            "request `connect` to {} failed: a cache needs the commands SCRIPT LOAD and EVALSHA, which the server does not know",
             server.place()
         );
         assert!(refusal.starts_with(&expected), "{refusal}");

@@ -467,7 +467,7 @@ fn what_is_not_to_be_cached_is_not_serialized() {
         cache.get_many(["r"], load_many).unwrap();
         Ok::<_, Infallible>(())
     });
-    during_a_write.unwrap();
+    let _ = during_a_write.unwrap();
     assert_eq!(SERIALIZED.get(), 0);
     cache.get("r", load).unwrap();
     assert!(SERIALIZED.get() > 0);

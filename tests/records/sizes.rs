@@ -30,7 +30,7 @@ fn ids_that_name_nothing_are_refused_and_nothing_is_sent() {
             cache.ttl_remaining(id).map(drop),
         ];
         for refusal in refusals {
-            let Err(Error::InvalidId { reason: why }) = refusal else {
+            let Err(Error::InvalidId { reason: why, .. }) = refusal else {
                 panic!("{refusal:?}");
             };
             assert_eq!(why, reason);

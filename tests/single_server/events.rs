@@ -119,7 +119,7 @@ fn each_call_that_writes_is_heard_and_a_refused_fill_too() {
     let all = heard.take();
     assert_eq!(all[2..4], ["a wrote: invalidate", "a load ended: found"]);
     assert_eq!(all[4..], ["a fill refused", "a answered: loaded, true"]);
-    cache.write("a", || Ok::<_, Infallible>(())).unwrap();
+    let _ = cache.write("a", || Ok::<_, Infallible>(())).unwrap();
     cache.update_field("a", "stock", "1").unwrap();
     cache.update("a", |_| None).unwrap();
     assert_eq!(

@@ -4,10 +4,22 @@
 //! records count as not invalidated: they are pending, as after a failure. The cause of the panic
 //! does not matter. It may be a store of the program's own, a logger, or a defect of this crate.
 
-use std::{cell::Cell, fmt, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    sync::Arc,
+};
 
 use super::StoreClient;
 use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
+
+// A panic in a store or an observer leaves the client as a failed request does. Its locks do not
+// poison, no code of the program's runs under them, and each change under them is whole. What a
+// request had begun is undone on unwinding: its invalidation is recorded as pending, and its
+// connection is closed. So a caller that catches the panic may go on with the client.
+impl UnwindSafe for StoreClient {}
+impl RefUnwindSafe for StoreClient {}
 
 /// Records whose invalidation is under way. If a panic drops it, the rest are recorded as pending.
 pub(crate) struct RememberOnDrop<'a> {

@@ -109,7 +109,7 @@ fn what_is_near_is_not_asked_for(environment: &Environment) {
 fn what_a_call_for_many_ends_is_near_no_longer(environment: &Environment) {
     let ways: [fn(&Cache); 2] = [
         |cache| assert_eq!(cache.invalidate_many(["a", "b"]).unwrap(), 2),
-        |cache| assert_eq!(cache.clear(|_| {}).unwrap(), 2),
+        |cache| assert_eq!(cache.clear().unwrap(), 2),
     ];
     let here: Cache = environment.builder().near_cache(100).build().unwrap();
     until(|| here.stats().tracking_live);

@@ -71,7 +71,7 @@ fn a_cache_is_cleared_on_all_masters() {
     cache.get_many(ids(), load_all).unwrap();
     let mut shares = Vec::new();
     let removed = cache
-        .clear(|cleared| shares.push(cleared.fraction))
+        .clear_with_progress(|cleared| shares.push(cleared.fraction))
         .unwrap();
     assert_eq!(removed, 50);
     assert!(shares.is_sorted());

@@ -227,7 +227,7 @@ fn a_clear_during_which_a_replica_takes_over_fails_also_where_it_gives_back() {
         });
     };
     let mut is_over = false;
-    let refused = cache.clear(|_| {
+    let refused = cache.clear_with_progress(|_| {
         if !std::mem::replace(&mut is_over, true) {
             failover(2);
             failover(0);

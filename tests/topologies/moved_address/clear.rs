@@ -13,7 +13,7 @@ fn fails_if_the_address_is_moved_at(fraction: f64) {
     fill.invoke::<()>(&mut pair.servers[0].connect()).unwrap();
     let cache = pair.cache();
     let mut is_moved = false;
-    let cleared = cache.clear(|cleared: ClearProgress| {
+    let cleared = cache.clear_with_progress(|cleared: ClearProgress| {
         if !is_moved && cleared.fraction >= fraction {
             is_moved = true;
             pair.move_to(1, Former::Replica);
@@ -25,7 +25,7 @@ fn fails_if_the_address_is_moved_at(fraction: f64) {
     let refused = chain(&cleared.unwrap_err());
     assert!(refused.contains("another server"), "{refused}");
     // The next call sees a single server.
-    cache.clear(|_| {}).unwrap();
+    cache.clear().unwrap();
 }
 
 #[test]
@@ -51,5 +51,5 @@ fn a_clear_begins_on_the_server_that_it_finds() {
     }
     pair.move_to(1, Former::Replica);
     cache.invalidate("a").unwrap();
-    assert_eq!(cache.clear(|_| {}).unwrap(), 1);
+    assert_eq!(cache.clear().unwrap(), 1);
 }

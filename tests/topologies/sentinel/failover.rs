@@ -270,7 +270,7 @@ fn a_clear_during_which_another_becomes_the_master_fails() {
         redis::Script::new("for i = 1, 10000 do redis.call('SET', 'test:' .. i, i, 'EX', 600) end");
     fill.invoke::<()>(&mut set.servers[0].connect()).unwrap();
     let mut steps = 0;
-    let refused = cache.clear(|_| {
+    let refused = cache.clear_with_progress(|_| {
         steps += 1;
         if steps == 3 {
             by_hand(&set);
