@@ -130,11 +130,12 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
-    /// A closure that uses `?` must name its error type once. The caller gets that error back:
+    /// A closure that uses `?` must name its error type once. The caller gets that error back,
+    /// from [`Error::loader`]:
     ///
     /// ```no_run
     /// # use std::io;
-    /// # use cache_aside::{Cache, Error, Record};
+    /// # use cache_aside::{Cache, Record};
     /// # fn read_row(_: &str) -> io::Result<Record> { Err(io::ErrorKind::NotFound.into()) }
     /// # let cache: Cache =
     /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
@@ -143,8 +144,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///     record.remove("internal_note");
     ///     Ok::<_, io::Error>(Some(record))
     /// });
-    /// if let Err(Error::Loader(cause)) = &found
-    ///     && let Some(error) = cause.downcast_ref::<io::Error>()
+    /// if let Err(error) = &found
+    ///     && let Some(error) = error.loader::<io::Error>()
     /// {
     ///     eprintln!("the primary failed: {:?}", error.kind());
     /// }

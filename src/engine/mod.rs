@@ -96,8 +96,8 @@ pub(crate) struct Engine<R> {
 
 // A panic in a loader, a change or an observer leaves an engine usable. No code of the program's
 // runs under its locks, which do not poison. On unwinding, the leader of a call wakes its
-// followers, its lease is not renewed any more, and a guard is ended. A record is never
-// changed after it was loaded.
+// followers, its lease is not renewed any more, and a guard is ended. A record is never changed
+// after it was loaded.
 impl<R> UnwindSafe for Engine<R> {}
 impl<R> RefUnwindSafe for Engine<R> {}
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::free_port;
+use crate::support::{chain, free_port};
 use cache_aside::{Cache, CacheBuilder, Error, Record, Redis};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -134,7 +134,7 @@ fn a_server_that_is_not_there_is_an_error_of_build() {
         .build::<Record>()
         .unwrap_err();
     assert_eq!(
-        error.to_string(),
-        format!("Redis failed at `connect`: {server}: Connection refused (os error 111)")
+        chain(&error),
+        format!("request `connect` to {server} failed: Connection refused (os error 111)")
     );
 }

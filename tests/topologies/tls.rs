@@ -311,7 +311,7 @@ fn who_is_not_trusted_is_refused_at_once_and_in_plain_words() {
     let other = secure.redis().tls_root_certificate(Authority::new().pem());
     let other = failure(other);
     assert!(
-        other.contains("signed by nobody who is trusted here"),
+        other.contains("signed by an issuer that is not trusted here"),
         "{other}"
     );
     let root = secure.authority.pem();
