@@ -198,8 +198,8 @@ impl StdError for Error {
     }
 }
 
-// A panic cannot leave an error half changed: nothing changes one after it was made. Its causes come
-// from this crate, the client library or the program's own code, which only print them.
+// A panic cannot leave an error half changed: nothing changes an error after it was made. Its cause
+// is only printed, or handed to the caller.
 impl UnwindSafe for Error {}
 impl RefUnwindSafe for Error {}
 

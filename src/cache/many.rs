@@ -182,12 +182,21 @@ impl<R> Cache<R> {
     /// ```
     /// # use cache_aside::{Cache, Memory};
     /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
-    /// let show = |so_far: cache_aside::ClearProgress| println!("{:.0} %", 100.0 * so_far.fraction);
-    /// let removed = cache.clear_with_progress(show)?;
+    /// let removed = cache.clear_with_progress(|so_far| {
+    ///     println!("{:.0} %", 100.0 * so_far.fraction);
+    /// })?;
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
-    /// # Concurrent calls, cost and errors
+    /// # Concurrent calls
+    ///
+    /// As with [`clear`](Cache::clear). `progress` runs on this thread, and no lock is held.
+    ///
+    /// # Cost
+    ///
+    /// That of [`clear`](Cache::clear).
+    ///
+    /// # Errors
     ///
     /// Those of [`clear`](Cache::clear).
     ///

@@ -150,8 +150,8 @@ impl<R> Cache<R> {
     /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
     ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
     ///   failed, the record is removed, and the result is false.
-    /// - [`Error::InvalidRecord`]: the cache reserves the field's name, or the value is longer than 512
-    ///   MiB.
+    /// - [`Error::InvalidRecord`]: the cache reserves the field's name, or the value is longer than
+    ///   512 MiB.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn update_field(
         &self,
@@ -198,8 +198,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// - [`Error::Contended`]: another client changed the record during each attempt. The record
     ///   has been invalidated instead.
-    /// - [`Error::InvalidRecord`]: the record that `change` returned cannot be cached. The cached record
-    ///   stays as it was.
+    /// - [`Error::InvalidRecord`]: the record that `change` returned cannot be cached. The cached
+    ///   record stays as it was.
     /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
     ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
     ///   failed, the record is removed, and the result is false.

@@ -155,7 +155,7 @@ impl<R> Engine<R> {
         key.push_str(id);
         if self.is_cluster && !has_one_slot(&key) {
             return Err(Error::InvalidId {
-                reason: "with a `}` before any `{…}`, it cannot be in a cluster: its lease would have another slot",
+                reason: "in a cluster it must not have a `}` before the first `{…}`: its lease would have another slot",
             });
         }
         Ok(key)

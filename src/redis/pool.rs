@@ -180,7 +180,7 @@ impl Connections {
         if epoch == self.endpoint.epoch().current() {
             return Ok(());
         }
-        Err((ErrorKind::Io, "another server has taken over meanwhile").into())
+        Err((ErrorKind::Io, "another server took over during the request").into())
     }
 
     /// And whether that may go better on a new connection.

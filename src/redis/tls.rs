@@ -41,7 +41,7 @@ impl Certificates {
         {
             return refuse(
                 setting,
-                "the address is none of TLS, those begin with `rediss://`",
+                "the address is not one for TLS, which begins with `rediss://`",
             );
         }
         if !is_tls {
@@ -96,12 +96,12 @@ fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = certificates.map_err(|error| failed(setting, &error))?;
     if certificates.is_empty() {
-        return refuse(setting, "there is no certificate in it; it takes PEM");
+        return refuse(setting, "it contains no certificate; it must be PEM");
     }
     Ok(certificates)
 }
 
-/// What to do about a failed handshake, if that is what the error is. The error itself is its source.
+/// What to do about a failed handshake, if that is what the error is. The error becomes the source.
 pub(crate) fn explained(error: &RedisError) -> Option<String> {
     use AlertDescription::{
         AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,

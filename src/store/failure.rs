@@ -1,4 +1,4 @@
-//! Why a step of the protocol failed.
+//! Why a step of the protocol failed, and what that says about the store.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
@@ -9,19 +9,23 @@ use crate::error::{
 
 /// What a failure says about the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FailureKind {
-    /// It does not answer, or has nothing to answer with; the next request would fare no better.
-    /// After several in a row the breaker opens.
+    /// It does not answer, or cannot answer any request now. After several such failures in a row
+    /// the breaker opens.
     Unavailable,
-    /// It answered, and would not do what it was asked.
+    /// It answered, and refused the request.
     Rejected,
-    /// A part of it does not answer: the next request, about another record, may fare better.
+    /// One part of it does not answer. A request about another record may succeed.
     Partial,
-    /// Nothing: there are more callers than it takes at a time.
+    /// Nothing. More callers wait for it than it serves at a time.
     Saturated,
 }
 
-/// A step that a [`Store`](super::Store) did not do, or of which nobody knows whether it did.
+/// The failure of a step of a [`Store`](super::Store). The step was not done, or its reply was
+/// lost.
+///
+/// It prints the server and the cause. The causes below are its `source`.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub(crate) kind: FailureKind,
@@ -29,8 +33,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure, with what it says about the store and its cause, which becomes the one of
-    /// [`Error::Store`](crate::Error::Store).
+    /// Makes a failure from what it says about the store and from its cause. Callers get the cause
+    /// as that of [`Error::Store`](crate::Error::Store).
     pub fn new(kind: FailureKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
         Failure {
             kind,
@@ -57,7 +61,7 @@ impl Failure {
         Failure { cause, ..self }
     }
 
-    /// The same, as callers get it.
+    /// The failure as callers get it.
     pub(crate) fn at(self, request: &'static str) -> Error {
         let cause = self.cause;
         Error::Store { request, cause }

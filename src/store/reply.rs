@@ -62,6 +62,7 @@ pub enum Update {
 
 /// How long a cached record still lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TtlRemaining {
     /// No record is cached.
     NoSuchKey,

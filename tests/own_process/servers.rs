@@ -173,7 +173,10 @@ fn fewer_replicas_than_are_to_be_waited_for_are_warned_of() {
         .build()
         .unwrap();
     let said = lines::with(&server.place()).join("\n");
-    let warning = format!("WARN {} has 0 replicas, and 2 are", server.place());
+    let warning = format!(
+        "WARN {} has 0 replicas, and `wait_for_replicas` is 2",
+        server.place()
+    );
     assert!(said.contains(&warning), "{said}");
 }
 

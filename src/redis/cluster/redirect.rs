@@ -86,7 +86,7 @@ impl UnreachableAnnounced {
 
 /// The nodes redirect to each other.
 #[derive(Debug, thiserror::Error)]
-#[error("the nodes of the cluster redirected this {times} times")]
+#[error("the nodes of the cluster redirected the request {times} times")]
 pub(super) struct TooManyRedirects {
     pub(super) times: u32,
 }

@@ -197,7 +197,7 @@ impl Topology {
             (Some(ranges), _) => self.rebuild(ranges),
             (None, Some(failure)) => Err(failure),
             (None, None) => {
-                let nowhere = "no node of the cluster has any slots";
+                let nowhere = "no node of the cluster has slots";
                 Err(Failure::new(FailureKind::Unavailable, nowhere))
             }
         }

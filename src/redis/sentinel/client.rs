@@ -55,7 +55,7 @@ impl Sentinel {
                 let hint = if is_login {
                     Some("see `sentinel_login`")
                 } else if is_none {
-                    Some("it is no Sentinel; the address of a server begins with `redis://`")
+                    Some("it is not a Sentinel; the address of a server begins with `redis://`")
                 } else {
                     error::hint(self.info.addr(), &failure)
                 };

@@ -127,7 +127,7 @@ impl SentinelMaster {
         };
         Worker::start("cache-aside-sentinel", run)
             .inspect_err(|error| {
-                trace::error!("no thread to ask the sentinels could be started: {error}")
+                trace::error!("no thread to ask the sentinels could be started: {error}");
             })
             .ok()
     }
@@ -249,7 +249,7 @@ impl SentinelMaster {
                 );
             }
             Ok(()) if was_blind => {
-                trace::info!("sentinels of the master `{}` answer again", self.name)
+                trace::info!("sentinels of the master `{}` answer again", self.name);
             }
             _ => {}
         }
@@ -273,5 +273,6 @@ impl fmt::Display for SentinelMaster {
 }
 
 /// Why a server that sentinels call the master is not used.
-const REPLICA: &str = "it calls itself a replica, and no sentinel knows another master yet";
-const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";
+const REPLICA: &str =
+    "the server says that it is a replica, and no sentinel knows another master yet";
+const NO_ROLE: &str = "the server does not say whether it is a master; without HELLO, the user needs the permission `+role`";

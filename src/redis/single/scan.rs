@@ -27,7 +27,7 @@ impl RedisStore {
         let (epoch, step) = self.scan_at(prefix, kind, cursor.position)?;
         // 0: the scan begins here, on whichever server.
         if ![0, epoch].contains(&cursor.epoch) {
-            let other = "another server has taken over, whose keys are in other places; try again";
+            let other = "another server took over during the scan; try again";
             let failure = Failure::new(FailureKind::Rejected, other);
             return Err(self.connections.at_server(failure));
         }

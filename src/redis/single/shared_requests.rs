@@ -140,7 +140,7 @@ impl RedisStore {
             });
             if batch.first().is_some() && Instant::now() >= until {
                 batch.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
-                return Err((ErrorKind::Client, "replies that nobody waits for").into());
+                return Err((ErrorKind::Client, "more replies than requests").into());
             }
             Ok(())
         };

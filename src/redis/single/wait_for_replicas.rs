@@ -61,7 +61,9 @@ impl RedisStore {
 
 /// The change was made, and may be lost with the server that made it.
 #[derive(Debug, thiserror::Error)]
-#[error("{have} of {wanted} replicas had it within {within:?}; it is lost if the server is")]
+#[error(
+    "{have} of {wanted} replicas confirmed the invalidation within {within:?}; it is lost if the server is"
+)]
 struct ReplicasBehind {
     have: u32,
     wanted: u32,

@@ -127,7 +127,7 @@ fn get(cache: &Cache) -> (String, Source) {
 }
 
 fn is_invalid(error: &Error) -> bool {
-    chain(error).contains("the answer makes no sense")
+    chain(error).contains("the reply is invalid")
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn while_a_slot_is_being_moved_a_cache_is_not_cleared_and_says_so() {
     cache.get(ID, load_loaf).unwrap();
     cluster.begin_move(slot, from, to);
     let refused = chain(&cache.clear().unwrap_err());
-    let moved = format!("slot {slot} of the cluster is being moved");
+    let moved = format!("slot {slot} is being moved");
     assert!(refused.contains(&moved), "{refused}");
     // The record that should have been ended is not read either.
     assert!(!cache.get(ID, load_loaf).unwrap().is_hit());

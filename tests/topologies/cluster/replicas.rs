@@ -35,7 +35,7 @@ fn an_invalidation_that_replicas_have_is_not_lost_with_the_master() {
     replica.freeze();
     let refused = chain(&cache.invalidate(ID).unwrap_err());
     assert!(
-        refused.contains("0 of 1 replicas had it within"),
+        refused.contains("0 of 1 replicas confirmed the invalidation within"),
         "{refused}"
     );
     assert_eq!(cache.stats().invalidations_pending, 1);
@@ -75,7 +75,7 @@ fn nothing_is_ended_for_sure_while_a_master_that_was_replaced_may_still_answer()
     // the old one.
     let unconfirmed = || {
         let refused = chain(&cache.invalidate(ID).unwrap_err());
-        refused.contains("0 of 1 replicas had it within")
+        refused.contains("0 of 1 replicas confirmed the invalidation within")
     };
     until(unconfirmed);
     assert!(unconfirmed());
@@ -101,7 +101,7 @@ fn replicas_that_lack_an_invalidation_do_not_confirm_it_while_its_slot_is_being_
     cluster.nodes[2 + from].freeze();
     let refused = chain(&cache.invalidate(ID).unwrap_err());
     assert!(
-        refused.contains("0 of 1 replicas had it within"),
+        refused.contains("0 of 1 replicas confirmed the invalidation within"),
         "{refused}"
     );
     assert_eq!(cache.stats().invalidations_pending, 1);

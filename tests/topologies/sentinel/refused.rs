@@ -82,7 +82,10 @@ fn a_master_that_has_been_demoted_by_hand_is_not_used() {
     assert!(cache.invalidate("p").is_err());
     let error = failure(&set.url());
     println!("{error}");
-    assert!(error.contains("it calls itself a replica"), "{error}");
+    assert!(
+        error.contains("the server says that it is a replica"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -91,5 +94,5 @@ fn a_server_that_is_no_sentinel_is_reported() {
     let error = failure(&url_of([server.port()].into_iter(), NAME));
     println!("{error}");
     assert!(error.contains("SENTINEL"), "{error}");
-    assert!(error.contains("it is no Sentinel"), "{error}");
+    assert!(error.contains("it is not a Sentinel"), "{error}");
 }
