@@ -7,6 +7,8 @@ use std::time::Duration;
 use cache_aside::{Backend, Memory, Redis};
 use clap::{Args, ValueEnum};
 
+use crate::chain::chain;
+
 /// More records than any example reads.
 const MAX_ENTRIES: usize = 1_000_000;
 
@@ -119,8 +121,8 @@ fn in_redis(address: &str) -> Result<Chosen, String> {
         // Short, because the user waits for the first line.
         .connect_timeout(Duration::from_millis(500))
         .build()
-        .map_err(|error| error.to_string())?;
-    // Without the part that may contain a password.
+        .map_err(|error| chain(&error))?;
+    // Without the part that may be a password.
     let place = address.rsplit('@').next().unwrap_or_default();
     let place = place.trim_start_matches("redis://");
     Ok(Chosen {

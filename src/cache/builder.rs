@@ -39,6 +39,7 @@ impl Cache<Record> {
             observer: None,
             settings: Settings {
                 prefix: String::new(),
+                name: None,
                 ttl: Duration::from_secs(30),
                 negative_ttl: None,
                 lease_ttl: Duration::from_secs(2),
@@ -66,6 +67,15 @@ impl CacheBuilder {
     /// program with another prefix. An entry that does not decode is a miss.
     pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder {
         self.settings.prefix = prefix.into();
+        self
+    }
+
+    /// Sets the name of the cache: in log lines, spans and events, and as the label `cache` of its
+    /// metrics. Two caches with one name share their metrics.
+    ///
+    /// Defaults to the `prefix`.
+    pub fn name(mut self, name: impl Into<String>) -> CacheBuilder {
+        self.settings.name = Some(name.into());
         self
     }
 
@@ -276,8 +286,8 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// - [`Error::Setting`] names the invalid setting.
-    /// - [`Error::Redis`]: the server could not be reached, or rejected the user, the password or a
+    /// - [`Error::InvalidSetting`] names the invalid setting.
+    /// - [`Error::Store`]: the server could not be reached, or rejected the user, the password or a
     ///   command. It has the server's own message where the client library passes it on.
     pub fn build<R>(self) -> Result<Cache<R>, Error>
     where

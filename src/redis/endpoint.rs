@@ -9,13 +9,13 @@ use redis::{Client, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 #[cfg(feature = "sentinel")]
 use super::sentinel::SentinelMaster;
 use super::{
-    error::{AtServer, failure, hint},
+    error::{failure, hint},
     opened::{Opened, open_at},
     other_server::is_read_only,
     server_epoch::ServerEpoch,
     timeouts::Timeouts,
 };
-use crate::store::Failure;
+use crate::{error::cause::AtServer, store::Failure};
 
 /// A server to connect to.
 #[derive(Debug, Clone)]
@@ -113,14 +113,14 @@ impl Endpoint {
         done.map_err(|failure| self.at_server(failure))
     }
 
-    /// Adds the address of the server to a failure.
-    pub(crate) fn at_server(&self, Failure { kind, cause }: Failure) -> Failure {
+    /// A failure of the first request to a server: with the address, and what may be wrong with it.
+    pub(crate) fn at_server(&self, failure: Failure) -> Failure {
         let cause = Arc::new(AtServer {
             address: self.name(),
-            hint: hint(self.info().addr(), &*cause),
-            cause,
+            hint: hint(self.info().addr(), &failure),
+            cause: failure.cause,
         });
-        Failure { kind, cause }
+        Failure { cause, ..failure }
     }
 
     pub(crate) fn name(&self) -> String {

@@ -57,7 +57,9 @@ pub(crate) fn open_at(
     let epoch = epoch.admit(opening, identity).map_err(in_turn)?;
     if epoch > before {
         let address = info.addr();
-        trace::info!("{address} leads to another server now; connections to the former are closed");
+        trace::info!(
+            "{address} leads to another server now; connections to the former one are closed"
+        );
     }
     Ok(Opened {
         connection,

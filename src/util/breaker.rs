@@ -9,7 +9,8 @@
 //! The pattern is from M. Nygard, "Release It!", 2007.
 
 use std::{
-    error::Error as _,
+    error::Error as StdError,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -19,7 +20,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::error::{Cause, Error};
+use crate::error::{Error, cause::Cause};
 
 #[derive(Debug)]
 pub(crate) struct Breaker {
@@ -32,17 +33,29 @@ pub(crate) struct Breaker {
     why: Mutex<Option<Arc<Open>>>,
 }
 
-/// The cause of an error if the breaker refused to send the request.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "not asked, because {failures} requests in a row failed, {:.1?} ago the last of them: {last}",
-    .since.elapsed()
-)]
+/// The cause of an error for which no request was sent. Its source is that of the last failure.
+#[derive(Debug)]
 pub(crate) struct Open {
     since: Instant,
     failures: u32,
-    #[source]
     last: Error,
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "not sent, because {} requests in a row failed, the last {:.1?} ago",
+            self.failures,
+            self.since.elapsed()
+        )
+    }
+}
+
+impl StdError for Open {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.last.source()
+    }
 }
 
 impl Breaker {
@@ -122,9 +135,10 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::cause::chain;
 
     fn failure() -> Error {
-        Error::Redis {
+        Error::Store {
             request: "read",
             cause: Arc::new(std::io::Error::other("the wire was cut")),
         }
@@ -138,9 +152,9 @@ mod tests {
         assert!(!breaker.failed(&failure()) && !breaker.failed(&failure()));
         assert!(breaker.refusal().is_none());
         assert!(breaker.failed(&failure()));
-        let refusal = breaker.refusal().unwrap().to_string();
-        assert!(refusal.starts_with("not asked, because 3 requests in a row failed"));
-        assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
+        let refusal = chain(&*breaker.refusal().unwrap()).to_string();
+        assert!(refusal.starts_with("not sent, because 3 requests in a row failed"));
+        assert!(refusal.ends_with(" ago: the wire was cut"), "{refusal}");
     }
 
     #[test]
@@ -149,10 +163,10 @@ mod tests {
         node.failed(&failure());
         let cause = node.refusal().unwrap();
         let request = "look";
-        client.failed(&Error::Redis { request, cause });
-        let refusal = client.refusal().unwrap().to_string();
-        assert_eq!(refusal.matches("not asked").count(), 1, "{refusal}");
-        assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
+        client.failed(&Error::Store { request, cause });
+        let refusal = chain(&*client.refusal().unwrap()).to_string();
+        assert_eq!(refusal.matches("not sent").count(), 1, "{refusal}");
+        assert!(refusal.ends_with(" ago: the wire was cut"), "{refusal}");
     }
 
     #[test]

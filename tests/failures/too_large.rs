@@ -167,7 +167,7 @@ fn a_row_that_the_server_refuses_is_not_taken_for_a_lost_server() {
     assert!(!opened.load(SeqCst));
     let found = cache.get_many(["a", "b"], load_many).unwrap();
     assert_eq!(sources(&found), [Source::Hit; 2]);
-    assert_eq!(cache.stats().redis_errors, 2);
+    assert_eq!(cache.stats().store_errors, 2);
 }
 
 /// Otherwise each attempt would cost the pool its connections.

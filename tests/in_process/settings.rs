@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::free_port;
+use crate::support::{chain, free_port};
 use cache_aside::{Cache, CacheBuilder, Error, Record, Redis};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -13,7 +13,7 @@ fn refusal(set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> String {
     let address = format!("redis://127.0.0.1:{}", free_port());
     let builder = Cache::builder(address).prefix("cache:");
     let error = set(builder).build::<Record>().unwrap_err();
-    assert!(matches!(error, Error::Setting { .. }), "{error}");
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     error.to_string()
 }
 
@@ -134,7 +134,7 @@ fn a_server_that_is_not_there_is_an_error_of_build() {
         .build::<Record>()
         .unwrap_err();
     assert_eq!(
-        error.to_string(),
-        format!("Redis failed at `connect`: {server}: Connection refused (os error 111)")
+        chain(&error),
+        format!("request `connect` to {server} failed: Connection refused (os error 111)")
     );
 }

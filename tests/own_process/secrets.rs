@@ -203,7 +203,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         Ok::<_, Infallible>(rows.collect::<Vec<_>>())
     };
     let degraded = |place: &str, found: &cache_aside::Lookup<Record>| {
-        let errors = [found.degraded_cause(), found.refresh_failed_by()];
+        let errors = [found.degraded_cause(), found.refresh_error()];
         for error in errors.into_iter().flatten() {
             seen.error(place, error);
         }
@@ -239,7 +239,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         {
             seen.error("write", error);
         }
-        seen.outcome("clear", cache.clear(|_| {}));
+        seen.outcome("clear", cache.clear());
     }
     seen.text("debug", format!("{redis:?} {cache:?} {:?}", cache.stats()));
 }

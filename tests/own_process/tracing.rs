@@ -132,12 +132,14 @@ fn what_would_be_logged_is_an_event_and_a_lookup_says_why_it_is_degraded() {
         cache.get("p-001", load_loaf).unwrap();
     });
     assert!(
-        lines[0].starts_with("WARN in cache_aside::get message=Redis failed at `read`: "),
+        lines[0].starts_with(
+            "WARN in cache_aside::get message=cache `test:`: request `read` to 127.0.0.1:"
+        ),
         "{lines:?}"
     );
     let span = lines.last().unwrap();
     assert!(
-        span.contains("degraded_cause=Redis failed at `read`: "),
+        span.contains("degraded_cause=request `read` to 127.0.0.1:"),
         "{span}"
     );
     assert!(span.ends_with("source=\"degraded\" found=true"), "{span}");

@@ -378,7 +378,7 @@ impl Check for Told<'_> {
         many(&cache, &good, &bad);
         let told = ["r", "r", "bad"].map(|id| (format!("{prefix}{id}"), field.map(str::to_owned)));
         assert_eq!(*heard.lock().unwrap(), told);
-        let warned = lines::with(&format!("WARN what the cache `{prefix}`"));
+        let warned = lines::with(&format!("WARN cache `{prefix}`: the loaded record"));
         assert_eq!(warned.len(), 1, "{warned:?}");
         if let Some(field) = field {
             assert!(warned[0].contains(&format!("`{field}`")), "{warned:?}");
@@ -411,7 +411,7 @@ fn each_field_that_cannot_be_stored_is_logged_once() {
         let (a, b) = (a.clone(), b.clone());
         cache.get("r", finds(&Two { a, b })).unwrap();
     }
-    let warned = lines::with("what the cache `fields:`");
+    let warned = lines::with("cache `fields:`: the loaded record");
     assert_eq!(warned.len(), 2, "{warned:?}");
     assert!(warned[0].contains("`a`") && warned[1].contains("`b`"));
     assert_eq!(cache.stats().unstorable_records, 4);
@@ -429,7 +429,7 @@ fn a_map_that_cannot_be_stored_is_logged_once_and_without_its_keys() {
         let row = BTreeMap::from([(format!("{name}@example.com"), Content::New(1))]);
         cache.get("r", finds(&row)).unwrap();
     }
-    let warned = lines::with("what the cache `keys:`");
+    let warned = lines::with("cache `keys:`: the loaded record");
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(lines::with("@example.com").is_empty());
     assert_eq!(cache.stats().unstorable_records, 3);
@@ -467,7 +467,7 @@ fn what_is_not_to_be_cached_is_not_serialized() {
         cache.get_many(["r"], load_many).unwrap();
         Ok::<_, Infallible>(())
     });
-    during_a_write.unwrap();
+    let _ = during_a_write.unwrap();
     assert_eq!(SERIALIZED.get(), 0);
     cache.get("r", load).unwrap();
     assert!(SERIALIZED.get() > 0);
@@ -566,5 +566,5 @@ fn a_row_that_is_too_large_is_returned_and_counted() {
     );
     assert!(!is_held(&server, "test:", "r"));
     let stats = cache.stats();
-    assert_eq!((stats.unstorable_records, stats.redis_errors), (1, 0));
+    assert_eq!((stats.unstorable_records, stats.store_errors), (1, 0));
 }

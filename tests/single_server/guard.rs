@@ -20,10 +20,10 @@ fn fields_of_the_guard(server: &Server) -> u32 {
 fn a_guard_is_a_nonce_and_its_writers() {
     let server = Server::start();
     let cache = server.cache();
-    cache
+    let _ = cache
         .write("p-001", || {
             assert_eq!(fields_of_the_guard(&server), 2);
-            cache
+            let _ = cache
                 .write("p-001", || {
                     assert_eq!(fields_of_the_guard(&server), 3);
                     Ok::<_, Infallible>(())
@@ -43,10 +43,10 @@ fn a_guard_has_a_ttl_and_so_has_each_of_its_writers() {
     let brief: Cache = server.builder().lease_ttl(short).build().unwrap();
     let cache = server.cache();
     let left = || -> i64 { run(&server, &["PTTL", "lock:{test:p-001}"]) };
-    brief
+    let _ = brief
         .write("p-001", || {
             assert!((1..=300).contains(&left()), "{}", left());
-            cache
+            let _ = cache
                 .write("p-001", || {
                     assert!((301..=2000).contains(&left()), "{}", left());
                     Ok::<_, Infallible>(())

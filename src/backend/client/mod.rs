@@ -22,7 +22,10 @@ use parking_lot::Mutex;
 use self::recovery::ClientState;
 use super::pending::{PendingInvalidations, Recorded};
 use crate::{
-    error::{Cause, Error},
+    error::{
+        Error,
+        cause::{Cause, chain},
+    },
     near::siblings::SiblingCaches,
     store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
@@ -118,7 +121,7 @@ impl StoreClient {
     ) -> Result<T, Error> {
         let ClientState { store, breaker, .. } = &*self.state;
         if let Some(cause) = breaker.refusal() {
-            return Err(Error::Redis { request, cause });
+            return Err(Error::Store { request, cause });
         }
         let failure = match ask(&**store) {
             Ok(answer) => {
@@ -133,11 +136,12 @@ impl StoreClient {
             request,
             error: &error,
         });
-        self.state.log_throttled(&error);
+        self.state.log_throttled(Some(&reporter.cache), &error);
         match kind {
             FailureKind::Unavailable if breaker.failed(&error) => {
                 trace::warn!(
-                    "Redis is asked no more until it answers a probe; the latest of several failures: {error}"
+                    "too many requests in a row failed, so none is sent until the server answers a probe; the last failure: {}",
+                    chain(&error)
                 );
                 self.state.report_breaker();
                 self.start_recovery();
@@ -191,18 +195,22 @@ impl StoreClient {
         let memory = self.state.pending.remember(keys, reporter);
         // Started before the reports, because reports call user code.
         self.start_recovery();
+        let id = keys.data.strip_prefix(&reporter.prefix).unwrap_or_default();
         reporter.report(&Event::InvalidationRemembered {
-            id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
+            id,
             is_new: matches!(memory, Recorded::First | Recorded::Kept),
         });
         match memory {
             Recorded::First => trace::warn!(
-                "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
+                "cache `{}`: the invalidation of `{id}` is pending and will be replayed; until then the record is not \
+                 read from the server: {}",
+                reporter.cache,
+                chain(failure)
             ),
             Recorded::Kept | Recorded::Again | Recorded::PrefixKept => {}
             Recorded::Prefix(lasts) => {
                 trace::error!(
-                    "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {lasts:?}",
+                    "cache `{}`: too many invalidations are pending, so no record is read from the server for {lasts:?}",
                     reporter.cache
                 );
                 reporter.report(&Event::Bypassed { lasts });
@@ -217,9 +225,9 @@ impl StoreClient {
 
     fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
-            trace::error!("there is no thread to probe Redis with: {error}");
-            // Without a probe, only requests can find out that the store answers again. Pending
-            // invalidations wait for the next failure, which tries again to start the thread.
+            trace::error!("no thread to probe the server could be started: {error}");
+            // So requests themselves must find out when it answers again. What is pending waits for
+            // the next failure.
             self.state.breaker.close();
         }
     }
@@ -231,9 +239,7 @@ struct PendingError;
 
 impl fmt::Display for PendingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not asked, because an earlier invalidation of this record has not got there yet",
-        )
+        f.write_str("not sent, because an earlier invalidation of this record is pending")
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::{
     backend::pending::{PendingInvalidations, Replay},
-    error::Error,
+    error::{Error, cause::chain},
     near::siblings::SiblingCaches,
     store::{Failure, FailureKind, Store},
     telemetry::{event::Event, reporter::Reporter, trace},
@@ -99,10 +99,15 @@ impl ClientState {
         }
     }
 
-    /// Logs a failure, unless another was logged a short time ago.
-    pub(super) fn log_throttled(&self, failure: &Error) {
-        if self.log_throttle.is_due() {
-            trace::warn!("{failure}");
+    /// Logs a failure, unless one was logged a short time ago. `None`: it is of no single cache.
+    pub(super) fn log_throttled(&self, cache: Option<&str>, failure: &Error) {
+        if !self.log_throttle.is_due() {
+            return;
+        }
+        let failure = chain(failure);
+        match cache {
+            Some(cache) => trace::warn!("cache `{cache}`: {failure}"),
+            None => trace::warn!("{failure}"),
         }
     }
 
@@ -110,7 +115,7 @@ impl ClientState {
     pub(super) fn try_recover(&self) -> bool {
         let recovered = self.recover();
         if let Err(failure) = &recovered {
-            self.log_throttled(failure);
+            self.log_throttled(None, failure);
         }
         recovered.is_ok()
     }
@@ -126,11 +131,13 @@ impl ClientState {
             return Err(failure.at("ping"));
         }
         let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
-        // Reads resume as soon as the server answers, even if it refused some invalidations. (Its
-        // user may be allowed to write only some keys.) Records whose invalidation is pending stay
-        // bypassed.
+        // Reads resume as soon as the server answers, also if it refused some invalidations, for a
+        // user that may write some keys only. Records whose invalidation is pending stay bypassed.
+        let failure = self.breaker.latest_failure();
         if self.breaker.close() {
-            trace::info!("Redis answers, and is asked again");
+            let server = failure.as_ref().and_then(Error::server);
+            let server = server.map_or("the server", |at| at.address.as_str());
+            trace::info!("{server} answers a probe, so requests are sent again");
             self.report_breaker();
         }
         refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
@@ -152,7 +159,7 @@ impl ClientState {
             }
         }
         if replayed > 0 {
-            trace::info!("{replayed} invalidations that had not reached Redis have been replayed");
+            trace::info!("{replayed} pending invalidations have been replayed");
         }
         match refused {
             Some(failure) if failure.kind == FailureKind::Unavailable => Err(failure),

@@ -263,8 +263,8 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// - [`Error::Setting`] names the setting that makes no sense.
-    /// - [`Error::Redis`]: the server could not be reached, or of a cluster no master; or it
+    /// - [`Error::InvalidSetting`] names the setting that makes no sense.
+    /// - [`Error::Store`]: the server could not be reached, or of a cluster no master; or it
     ///   refused the user, the password or a command; in its own words, where the client library
     ///   passes them on. Or it is a Redis before 6.0.9, has no scripts, or is a node of a cluster
     ///   or a Sentinel where the address says otherwise; the message says what to do.

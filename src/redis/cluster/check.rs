@@ -4,6 +4,7 @@
 
 use super::{ClusterStore, parallel::in_parallel, redirect::UnreachableAnnounced};
 use crate::{
+    error::cause::chain,
     redis::{error::is_away, server_info::ServerMode},
     store::Failure,
     telemetry::trace,
@@ -31,10 +32,13 @@ impl ClusterStore {
             return Err(UnreachableAnnounced::failure(first));
         }
         for failure in away {
-            trace::warn!("a master of the cluster is away: {failure}");
+            trace::warn!(
+                "a master of the cluster does not answer: {}",
+                chain(&failure)
+            );
         }
         if !map.is_whole() {
-            trace::warn!("some slots of the cluster are on no node");
+            trace::warn!("some slots of the cluster have no node");
         }
         Ok(())
     }

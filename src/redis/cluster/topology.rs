@@ -198,7 +198,7 @@ impl Topology {
             (Some(ranges), _) => self.rebuild(ranges),
             (None, Some(failure)) => Err(failure),
             (None, None) => {
-                let nowhere = "no node of the cluster has any slots";
+                let nowhere = "no node of the cluster has slots";
                 Err(Failure::new(FailureKind::Unavailable, nowhere))
             }
         }
@@ -238,7 +238,7 @@ impl Topology {
     /// Starts the recovery, because something has changed or failed.
     pub(super) fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
-            trace::error!("there is no thread to ask the nodes of the cluster with: {error}");
+            trace::error!("no thread to ask the nodes of the cluster could be started: {error}");
         }
     }
 

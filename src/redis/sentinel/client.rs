@@ -8,7 +8,10 @@ use std::{collections::HashMap, fmt};
 use redis::{Connection, ConnectionInfo, ErrorKind, RedisError, RedisResult, cmd};
 
 use super::election::Master;
-use crate::redis::{connect::open, error, timeouts::Timeouts};
+use crate::{
+    error::cause::chain,
+    redis::{connect::open, error, timeouts::Timeouts},
+};
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,
@@ -55,12 +58,12 @@ impl Sentinel {
                 let hint = if is_login {
                     Some("see `sentinel_login`")
                 } else if is_none {
-                    Some("it is no Sentinel; the address of a server begins with `redis://`")
+                    Some("it is not a Sentinel; the address of a server begins with `redis://`")
                 } else {
-                    error::hint(self.info.addr(), &*failure.cause)
+                    error::hint(self.info.addr(), &failure)
                 };
                 let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
-                format!("{failure}{hint}")
+                format!("{}{hint}", chain(&failure))
             }
         };
         Err(format!("{}: {complaint}", self.info.addr()))

@@ -41,6 +41,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
+    error::cause::chain,
     store::{Failure, FailureKind},
     telemetry::trace,
     util::worker::{Worker, WorkerContext},
@@ -127,7 +128,9 @@ impl SentinelMaster {
             }
         };
         Worker::start("cache-aside-sentinel", run)
-            .inspect_err(|error| trace::error!("there is no thread to ask sentinels with: {error}"))
+            .inspect_err(|error| {
+                trace::error!("no thread to ask the sentinels could be started: {error}");
+            })
             .ok()
     }
 
@@ -242,9 +245,15 @@ impl SentinelMaster {
         match outcome {
             // Without a known master, no failover can be missed.
             Err(failure) if !was_blind && self.known.lock().is_some() => {
-                trace::warn!("a failover would not be noticed: {failure}");
+                trace::warn!(
+                    "a failover of the master `{}` would not be noticed: {}",
+                    self.name,
+                    chain(failure)
+                );
             }
-            Ok(()) if was_blind => trace::info!("sentinels answer again"),
+            Ok(()) if was_blind => {
+                trace::info!("sentinels of the master `{}` answer again", self.name);
+            }
             _ => {}
         }
     }
@@ -266,6 +275,7 @@ impl fmt::Display for SentinelMaster {
     }
 }
 
-/// Why a server is not used although the sentinels name it as the master.
-const REPLICA: &str = "it calls itself a replica, and no sentinel knows another master yet";
-const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";
+/// Why a server that sentinels call the master is not used.
+const REPLICA: &str =
+    "the server says that it is a replica, and no sentinel knows another master yet";
+const NO_ROLE: &str = "the server does not say whether it is a master; without HELLO, the user needs the permission `+role`";

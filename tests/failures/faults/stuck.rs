@@ -10,7 +10,7 @@ use cache_aside::{Cache, Record, Redis, Source};
 use redis::Connection;
 
 use super::{environment::TIMEOUT, table::SILENCE};
-use crate::support::{Server, free_port, load_loaf, loaf, until};
+use crate::support::{Server, chain, free_port, load_loaf, loaf, until};
 
 fn cache(server: &Server, pool_size: u32, io_timeout: Duration) -> Cache {
     let redis = Redis::builder(server.url())
@@ -107,9 +107,9 @@ fn a_start_before_a_silent_server_says_so_after_one_timeout() {
         .io_timeout(TIMEOUT)
         .build();
     assert_eq!(
-        built.unwrap_err().to_string(),
+        chain(&built.unwrap_err()),
         format!(
-            "Redis failed at `connect`: 127.0.0.1:{}: {SILENCE}",
+            "request `connect` to 127.0.0.1:{} failed: {SILENCE}",
             server.port()
         )
     );

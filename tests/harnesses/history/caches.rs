@@ -7,6 +7,7 @@ use std::{
 
 use cache_aside::{Cache, Error, Redis, RedisBuilder};
 
+use crate::chain::chain;
 use crate::{
     plan::{Plan, TIMEOUT},
     workers::{LEASE_TTL, NEAR_STALENESS},
@@ -34,7 +35,7 @@ fn patiently(build: impl Fn() -> Result<Cache, Error>) -> Result<Cache, String> 
     loop {
         match build() {
             Ok(cache) => return Ok(cache),
-            Err(error) if Instant::now() > deadline => return Err(error.to_string()),
+            Err(error) if Instant::now() > deadline => return Err(chain(&error)),
             Err(_) => thread::sleep(TIMEOUT),
         }
     }

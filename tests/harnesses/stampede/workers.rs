@@ -9,6 +9,7 @@ use cache_aside::{Cache, Error, Record, Source};
 use crossbeam::{channel, sync::WaitGroup};
 use parking_lot::Mutex;
 
+use crate::chain::chain;
 use crate::{
     instant::Instant,
     plan::{How, Plan, Primary, Reader, Seen},
@@ -39,7 +40,7 @@ impl Workers {
                 .ttl(plan.ttl)
                 .tracking(plan.tracking)
                 .build();
-            let cache = cache.map_err(|error| error.to_string())?;
+            let cache = cache.map_err(|error| chain(&error))?;
             wait_until_it_hears(&cache, &plan)?;
             Way::Cache(cache)
         } else {
@@ -178,7 +179,7 @@ fn through_cache(
                 Source::Degraded => How::Degraded,
                 _ => How::OtherError,
             },
-            trouble: found.degraded_cause().map(ToString::to_string),
+            trouble: found.degraded_cause().map(|cause| chain(cause)),
             record: found.record().map(|record| Record::clone(record)),
         },
         Err(Error::Loader(_)) => Answer {
@@ -188,7 +189,7 @@ fn through_cache(
         },
         Err(error) => Answer {
             how: How::OtherError,
-            trouble: Some(error.to_string()),
+            trouble: Some(chain(&error)),
             record: None,
         },
     }

@@ -13,6 +13,7 @@ use cache_aside::{Cache, Record};
 use parking_lot::Mutex;
 use redis::Client;
 
+use crate::chain::chain;
 use crate::parent::Processes;
 
 #[path = "../../support/mod.rs"]
@@ -72,7 +73,7 @@ impl RunServer {
         let cache: Cache<Record> = Cache::builder(&url)
             .prefix(&prefix)
             .build()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error))?;
         let description = match &private {
             Some(_) => format!("a private server on {address}, ended after the run"),
             None => format!("the server at {address}; keys {prefix}*, removed after the run"),

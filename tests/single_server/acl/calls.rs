@@ -149,7 +149,7 @@ fn get(stage: &Stage) -> Option<()> {
     holds(cache.get("{shop}:p-001", load_loaf).ok()?.is_hit())?;
     // Another process meets the lease.
     loads("p-002", &|| drop(other.get("p-002", load_loaf)))?;
-    holds(other.stats().degraded == 1 && other.stats().redis_errors == 0)?;
+    holds(other.stats().degraded == 1 && other.stats().store_errors == 0)?;
     let nothing = cache.get("p-003", load_nothing).ok()?;
     holds(nothing.source() == Source::Loaded)?;
     stage.put_guard("p-004");
@@ -159,7 +159,7 @@ fn get(stage: &Stage) -> Option<()> {
         stage.tell("DEL", &[format!("lock:{{{PREFIX}p-005}}")]);
         stage.until_renewed();
     })?;
-    holds(cache.stats().refused_fills == 1 && cache.stats().redis_errors == 0)?;
+    holds(cache.stats().refused_fills == 1 && cache.stats().store_errors == 0)?;
     let load = |ids: &[&str]| -> Result<Vec<(String, Record)>, Infallible> {
         Ok(ids[1..].iter().map(|&id| (id.to_owned(), loaf())).collect())
     };
@@ -184,16 +184,16 @@ fn refresh(stage: &Stage) -> Option<()> {
     // It lives for less than the grace.
     stage.put_record("p-006");
     let failed = cache.get("p-006", |_| Err::<Option<Record>, _>("no connection"));
-    holds(failed.ok()?.refresh_failed_by().is_some())?;
+    holds(failed.ok()?.refresh_error().is_some())?;
     // With the back-off in its place.
     stage.put_record("p-007");
     let failed = patient.get("p-007", |_| Err::<Option<Record>, _>("no connection"));
-    holds(failed.ok()?.refresh_failed_by().is_some())?;
+    holds(failed.ok()?.refresh_error().is_some())?;
     stage.tell("DEL", &[format!("{PREFIX}p-007")]);
     holds(cache.get("p-007", load_loaf).ok()?.source() == Source::Loaded)?;
     stage.put_record("p-008");
     holds(cache.get("p-008", load_loaf).ok()?.source() == Source::Refreshed)?;
-    holds(cache.stats().redis_errors == 0 && patient.stats().redis_errors == 0)
+    holds(cache.stats().store_errors == 0 && patient.stats().store_errors == 0)
 }
 
 fn invalidate(stage: &Stage) -> Option<()> {
@@ -215,7 +215,7 @@ fn clear(stage: &Stage) -> Option<()> {
     stage.put_guard("p-001");
     stage.put_record("p-002");
     stage.put_record("{shop}:p-003");
-    holds(cache.clear(|_| {}).ok()? == 3)
+    holds(cache.clear().ok()? == 3)
 }
 
 fn expire(stage: &Stage) -> Option<()> {
@@ -247,7 +247,7 @@ fn write(stage: &Stage) -> Option<()> {
         // Its end makes the guard live for a shorter time.
         written(&patient, &|| Some(()))
     })?;
-    holds(cache.stats().redis_errors == 0)
+    holds(cache.stats().store_errors == 0)
 }
 
 fn update_field(stage: &Stage) -> Option<()> {

@@ -117,7 +117,7 @@ fn without_the_permission_to_track_everything_else_works() {
         assert_eq!(get(&cache, 2), (1, Source::Hit));
     }
     assert!(cache.invalidate("k").unwrap());
-    assert!(!cache.stats().tracking_live && cache.stats().redis_errors == 0);
+    assert!(!cache.stats().tracking_live && cache.stats().store_errors == 0);
     // It tries again now and then.
     user(&["+client|tracking"]);
     until(|| cache.stats().tracking_live);

@@ -141,10 +141,10 @@ fn a_store_that_does_not_tell_what_changes_is_refused() {
             cache.tracking(true)
         };
         let error = cache.build::<cache_aside::Record>().unwrap_err();
-        assert!(matches!(error, Error::Setting { .. }));
+        assert!(matches!(error, Error::InvalidSetting { .. }));
         error.to_string()
     };
-    let why = "this store does not tell what changes in it";
+    let why = "this store does not push its changes";
     assert_eq!(refusal(true), format!("setting `near_cache`: {why}"));
     assert_eq!(refusal(false), format!("setting `tracking`: {why}"));
 }

@@ -29,7 +29,7 @@ const WRITES: [Write; 5] = [
         cache.invalidate("k").unwrap();
     }),
     ("write", |cache| {
-        cache.write("k", || Ok::<_, Infallible>(())).unwrap();
+        let _ = cache.write("k", || Ok::<_, Infallible>(())).unwrap();
     }),
     ("update_field", |cache| {
         cache.update_field("k", "version", "2").unwrap();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, convert::Infallible};
 
 use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 
-use crate::support::{Server, alone, load_loaf, loaf};
+use crate::support::{Server, alone, chain, load_loaf, loaf};
 use crate::test_cluster::Cluster;
 
 /// Enough ids for every master to have some.
@@ -71,7 +71,7 @@ fn a_cache_is_cleared_on_all_masters() {
     cache.get_many(ids(), load_all).unwrap();
     let mut shares = Vec::new();
     let removed = cache
-        .clear(|cleared| shares.push(cleared.fraction))
+        .clear_with_progress(|cleared| shares.push(cleared.fraction))
         .unwrap();
     assert_eq!(removed, 50);
     assert!(shares.is_sorted());
@@ -118,8 +118,8 @@ fn an_id_whose_lease_would_have_another_slot_is_refused() {
     let cache: Cache = cluster.builder().build().unwrap();
     for id in ["a}b", "{}", "}"] {
         let refused = cache.get(id, load_loaf).unwrap_err();
-        assert!(matches!(refused, Error::Id { .. }), "{refused}");
-        assert!(matches!(cache.invalidate(id), Err(Error::Id { .. })));
+        assert!(matches!(refused, Error::InvalidId { .. }), "{refused}");
+        assert!(matches!(cache.invalidate(id), Err(Error::InvalidId { .. })));
     }
     assert!(!cache.get("{a}b}", load_loaf).unwrap().is_hit());
     assert!(cache.get("{a}b}", load_loaf).unwrap().is_hit());
@@ -136,7 +136,7 @@ fn a_server_that_is_no_cluster_is_refused() {
             .prefix("test:")
             .build::<Record>()
             .unwrap_err();
-        let refused = refused.to_string();
+        let refused = chain(&refused);
         assert_eq!(
             refused,
             "setting `address`: that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \

@@ -6,7 +6,7 @@ use cache_aside::{Cache, Source};
 
 use crate::{
     sentinel_set::{NAME, SentinelSet, url_of},
-    support::{acl, free_port, load_loaf, until},
+    support::{acl, chain, free_port, load_loaf, until},
 };
 
 #[test]
@@ -118,10 +118,10 @@ fn sentinels_with_a_password_get_it() {
         set_user.arg("SETUSER").arg("default").arg("off");
         set_user.exec(&mut direct).unwrap();
     }
-    let error = guarded.redis().build().unwrap_err().to_string();
+    let error = chain(&guarded.redis().build().unwrap_err());
     assert!(error.contains("`sentinel_login`"), "{error}");
     let wrong = guarded.redis().sentinel_login(Some("client"), "secret");
-    let error = wrong.build().unwrap_err().to_string();
+    let error = chain(&wrong.build().unwrap_err());
     assert!(
         error.contains("`sentinel_login`") && !error.contains("secret"),
         "{error}"

@@ -5,7 +5,7 @@ use cache_aside::{Cache, Redis, Source};
 use crate::{
     secure::{Authority, Secure},
     sentinel_set::{NAME, Sentinel, url_of},
-    support::{free_port, load_loaf, until},
+    support::{chain, free_port, load_loaf, until},
 };
 
 #[test]
@@ -22,7 +22,7 @@ fn both_legs_are_tls() {
     assert!(cache.invalidate("p").unwrap());
 
     let strange = redis().tls_root_certificate(Authority::new().pem());
-    let error = strange.build().unwrap_err().to_string();
+    let error = chain(&strange.build().unwrap_err());
     assert!(
         error.contains(&format!("127.0.0.1:{port}: ")) && error.contains("`tls_root_certificate`"),
         "{error}"
