@@ -191,10 +191,12 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         return;
     };
     let notes = seen.clone();
-    let builder = Cache::builder(&redis).prefix("test:").near_cache(10);
+    let builder = Cache::<Record>::builder(&redis)
+        .prefix("test:")
+        .near_cache(10);
     let observer = move |_: &str, event: &Event<'_>| notes.text("event", format!("{event:?}"));
     let builder = builder.near_staleness(MS(100)).grace(MS(60_000));
-    let Some(cache) = seen.outcome("cache", builder.observer(observer).build::<Record>()) else {
+    let Some(cache) = seen.outcome("cache", builder.observer(observer).build()) else {
         return;
     };
     let load = |_: &str| Ok::<_, Infallible>(Some(record()));
@@ -388,12 +390,12 @@ fn a_server_that_repeats_the_password_in_other_words_shows_it_to_nobody() {
                 #[cfg(feature = "sentinel")]
                 let builder = builder.sentinel_login(Some("me"), PASSWORD);
                 seen.outcome("build", builder.clone().build());
-                let cache = Cache::builder(builder.lazy()).prefix("test:");
+                let cache = Cache::<Record>::builder(builder.lazy()).prefix("test:");
                 let notes = seen.clone();
                 let cache = cache.observer(move |_: &str, event: &Event<'_>| {
                     notes.text("event", format!("{event:?}"));
                 });
-                let Some(cache) = seen.outcome("cache", cache.build::<Record>()) else {
+                let Some(cache) = seen.outcome("cache", cache.build()) else {
                     continue;
                 };
                 let load = |_: &str| Ok::<_, Infallible>(Some(record()));
@@ -454,7 +456,10 @@ fn no_error_about_an_address_shows_its_password() {
     ] {
         let builder = hasty(&url);
         seen.text(&url, format!("{builder:?}"));
-        seen.text(&url, format!("{:?}", Cache::builder(&*url).prefix("test:")));
+        seen.text(
+            &url,
+            format!("{:?}", Cache::<Record>::builder(&*url).prefix("test:")),
+        );
         let built = seen.outcome("build", builder.clone().build());
         assert!(built.is_none(), "{url}");
         every_call(&seen, builder.lazy(), |_| {});

@@ -179,7 +179,7 @@ impl Server {
         self.builder().build().expect("the private server answers")
     }
 
-    pub fn builder(&self) -> CacheBuilder {
+    pub fn builder<R>(&self) -> CacheBuilder<R> {
         Cache::builder(self.url()).prefix("test:")
     }
 

@@ -73,7 +73,7 @@ impl Stage<'_> {
         Redis::builder(&*self.url)
     }
 
-    fn builder(&self) -> CacheBuilder {
+    fn builder<R>(&self) -> CacheBuilder<R> {
         let cache = Cache::builder(self.redis().lazy()).prefix(PREFIX);
         // It need not wait once it has seen that there is a lease.
         let brief = Duration::from_millis(1);

@@ -132,9 +132,9 @@ fn a_server_that_is_no_cluster_is_refused() {
         let single = [&alone::NONE[..], args].concat();
         let server = Server::start_on_port_with(&single);
         let url = server.admin_url().replace("redis://", "redis+cluster://");
-        let refused = Cache::builder(url)
+        let refused = Cache::<Record>::builder(url)
             .prefix("test:")
-            .build::<Record>()
+            .build()
             .unwrap_err();
         let refused = refused.to_string();
         assert_eq!(

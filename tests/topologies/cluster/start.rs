@@ -39,7 +39,7 @@ fn a_wrong_password_is_reported_though_another_node_is_away() {
     let cluster = Cluster::start(1, 0);
     let port = cluster.nodes[0].port();
     let url = format!("redis+cluster://me:wrong@127.0.0.1:1,127.0.0.1:{port}");
-    let refused = Cache::builder(url).prefix("test:").build::<Record>();
+    let refused = Cache::<Record>::builder(url).prefix("test:").build();
     let refused = refused.unwrap_err().to_string();
     assert!(
         refused.contains("Password authentication failed"),
