@@ -128,16 +128,6 @@ fn told(cause: RedisError, within: Duration) -> Cause {
     }
 }
 
-/// Whether the server could not be reached or is not ready. False if it rejected this client.
-#[cfg(feature = "cluster")]
-pub(crate) fn is_away(failure: &Failure) -> bool {
-    let at_server: Option<&AtServer> = failure.cause.downcast_ref();
-    let cause = at_server.map_or(&failure.cause, |at| &at.cause);
-    let error: Option<&RedisError> = cause.downcast_ref();
-    cause.is::<Timeout>()
-        || error.is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
-}
-
 /// Whether the server, or a proxy before it, doesn't know the command. There is no code for that.
 pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
     let says = |detail: &str| detail.to_lowercase().contains("unknown command");

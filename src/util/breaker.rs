@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -33,15 +33,19 @@ pub(crate) struct Breaker {
 
 /// The cause of an error for which no request was sent.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "not asked, because {failures} requests in a row failed, {:.1?} ago the last of them: {last}",
-    .since.elapsed()
-)]
+#[error("not asked, because {}: {last}", why(*.failures, .since.elapsed()))]
 pub(crate) struct Open {
     since: Instant,
     failures: u32,
     #[source]
     last: Error,
+}
+
+fn why(failures: u32, ago: Duration) -> String {
+    if failures == 1 {
+        return format!("a request failed {ago:.1?} ago");
+    }
+    format!("{failures} requests in a row failed, {ago:.1?} ago the last of them")
 }
 
 impl Breaker {
@@ -109,6 +113,17 @@ impl Breaker {
         true
     }
 
+    /// Opens it after one failure, whatever the threshold. One that is open takes the new reason.
+    pub(crate) fn open(&self, failure: &Error) {
+        let mut why = self.why.lock();
+        *why = Some(Arc::new(Open {
+            since: Instant::now(),
+            failures: 1,
+            last: failure.clone(),
+        }));
+        self.open.store(true, Ordering::Release);
+    }
+
     /// Lets requests pass again. Returns whether it was open.
     pub(crate) fn close(&self) -> bool {
         let mut why = self.why.lock();
@@ -152,6 +167,22 @@ mod tests {
         let refusal = client.refusal().unwrap().to_string();
         assert_eq!(refusal.matches("not asked").count(), 1, "{refusal}");
         assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
+    }
+
+    #[test]
+    fn one_that_is_opened_at_once_says_the_latest_reason() {
+        let breaker = Breaker::new(3);
+        breaker.open(&failure());
+        assert!(breaker.is_open());
+        let refusal = breaker.refusal().unwrap().to_string();
+        assert!(refusal.starts_with("not asked, because a request failed"));
+        let other = Error::WaitTimeout {
+            waited: Duration::ZERO,
+        };
+        breaker.open(&other);
+        let refusal = breaker.refusal().unwrap().to_string();
+        assert!(refusal.ends_with(&other.to_string()), "{refusal}");
+        assert!(breaker.close() && breaker.refusal().is_none());
     }
 
     #[test]

@@ -127,9 +127,10 @@ fn an_address_that_is_none_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_an_error_of_build() {
+fn a_server_that_is_not_there_is_an_error_of_build_where_that_is_wanted() {
     let server = format!("127.0.0.1:{}", free_port());
-    let error = Cache::<Record>::builder(format!("redis://user:secret@{server}"))
+    let redis = Redis::builder(format!("redis://user:secret@{server}")).require_connection(true);
+    let error = Cache::<Record>::builder(redis)
         .prefix("cache:")
         .build()
         .unwrap_err();

@@ -175,7 +175,7 @@ struct WithoutRedis;
 
 impl Check for WithoutRedis {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, _: Option<&str>) {
-        let redis = Redis::builder(format!("redis://127.0.0.1:{}", free_port())).lazy();
+        let redis = Redis::builder(format!("redis://127.0.0.1:{}", free_port()));
         let cache: Cache<R> = Cache::builder(redis).prefix(prefix).build().unwrap();
         let found = cache.get("r", finds(&bad)).unwrap();
         assert_eq!(found.source(), Source::Degraded, "{prefix}");

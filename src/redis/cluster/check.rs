@@ -1,8 +1,11 @@
 //! The look at a cluster before anything is built on it.
 
-use super::{ClusterStore, parallel::in_parallel, redirect::UnreachableAnnounced};
+use super::{ClusterStore, parallel::in_parallel};
 use crate::{
-    redis::{error::is_away, server_info::ServerMode},
+    redis::{
+        reachability::{UnreachableAnnounced, is_away},
+        server_info::ServerMode,
+    },
     store::Failure,
     telemetry::trace,
 };
@@ -26,7 +29,8 @@ impl ClusterStore {
         if away.len() == masters.len()
             && let Some(first) = away.first()
         {
-            return Err(UnreachableAnnounced::failure(first));
+            let cause = UnreachableAnnounced(first.clone());
+            return Err(Failure::new(first.kind, cause));
         }
         for failure in away {
             trace::warn!("a master of the cluster is away: {failure}");

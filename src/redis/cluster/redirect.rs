@@ -54,20 +54,6 @@ impl SlotMigrating {
     }
 }
 
-/// No node answers at the address that the cluster announces; other clients may reach it.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0}; that address is what the cluster calls its node, which may be told another \
-     (`cluster-announce-ip`, `cluster-announce-port`)"
-)]
-pub(super) struct UnreachableAnnounced(#[source] Failure);
-
-impl UnreachableAnnounced {
-    pub(super) fn failure(away: &Failure) -> Failure {
-        Failure::new(away.kind, UnreachableAnnounced(away.clone()))
-    }
-}
-
 /// The nodes redirect to each other.
 #[derive(Debug, thiserror::Error)]
 #[error("the nodes of the cluster redirected this {times} times")]

@@ -26,7 +26,13 @@ use super::{
     tracking::ClusterSubscription,
 };
 use crate::{
-    redis::{endpoint::Endpoint, error, node_address::NodeAddress, slot::Slot},
+    redis::{
+        endpoint::Endpoint,
+        error,
+        node_address::NodeAddress,
+        reachability::{NotReady, is_away},
+        slot::Slot,
+    },
     store::{Failure, FailureKind, token::Token},
     telemetry::trace,
     util::retry::RetryWorker,
@@ -36,6 +42,7 @@ pub(super) struct Topology {
     /// Those in the address. They are asked where no node that was heard of answers.
     seeds: Vec<Endpoint>,
     terms: NodeConfig,
+    client_name: Arc<str>,
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
     /// The replicas as they were told of last. Each may be a master by the time that no master
@@ -51,9 +58,11 @@ impl Topology {
     pub(super) fn new(
         seeds: Vec<Client>,
         terms: NodeConfig,
+        client_name: Arc<str>,
         probe_interval: Duration,
     ) -> Arc<Topology> {
-        let seeds: Vec<_> = seeds.into_iter().map(Endpoint::from).collect();
+        let endpoint = |seed| Endpoint::at(seed, Arc::clone(&client_name));
+        let seeds: Vec<_> = seeds.into_iter().map(endpoint).collect();
         let nodes = seeds.iter().filter_map(|seed| {
             let address = address_of(seed.info())?;
             Some(Arc::new(Node::new(seed.clone(), address, terms)))
@@ -64,6 +73,7 @@ impl Topology {
             Topology {
                 seeds,
                 terms,
+                client_name,
                 map: RwLock::new(Arc::new(map)),
                 rebuilding: Mutex::default(),
                 replicas: Mutex::default(),
@@ -138,7 +148,7 @@ impl Topology {
             )
         })?;
         let client = client_of(seed.info(), address).map_err(|error| error::failure(error, io))?;
-        Ok(client.into())
+        Ok(Endpoint::at(client, Arc::clone(&self.client_name)))
     }
 
     /// Under `rebuilding`.
@@ -178,7 +188,7 @@ impl Topology {
                 // Rather why one would have nothing to do with us than that another one is away.
                 let tells_more = failure
                     .as_ref()
-                    .is_none_or(|known| error::is_away(known) && !error::is_away(&refused));
+                    .is_none_or(|known| is_away(known) && !is_away(&refused));
                 if tells_more {
                     failure = Some(refused);
                 }
@@ -197,7 +207,7 @@ impl Topology {
             (Some(ranges), _) => self.rebuild(ranges),
             (None, Some(failure)) => Err(failure),
             (None, None) => {
-                let nowhere = "no node of the cluster has any slots";
+                let nowhere = NotReady("no node of the cluster has any slots");
                 Err(Failure::new(FailureKind::Unavailable, nowhere))
             }
         }

@@ -46,6 +46,7 @@ fn redis(url: &str) -> RedisBuilder {
         .connect_timeout(TIMEOUT)
         .io_timeout(TIMEOUT)
         .probe_interval(Duration::from_millis(50))
+        .require_connection(true)
 }
 
 /// Times so short that everything runs out now and then. Processes differ: in every other one a

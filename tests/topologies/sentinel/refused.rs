@@ -11,7 +11,8 @@ use crate::{
 
 fn failure(url: &str) -> String {
     let began = Instant::now();
-    let error = Redis::builder(url).build().unwrap_err();
+    let error = Redis::builder(url).require_connection(true).build();
+    let error = error.unwrap_err();
     assert!(matches!(error, Error::Redis { .. }), "{error}");
     assert!(
         began.elapsed() < Duration::from_secs(4),
