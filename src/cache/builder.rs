@@ -76,7 +76,8 @@ impl<R> Cache<R> {
 
 impl<R> CacheBuilder<R> {
     /// Sets the prefix of every key. The id of the record follows it. End it with a separator:
-    /// `cache:product:`. Other programs find the records under the same keys.
+    /// `cache:product:`. `build` logs a warning, once for each prefix, if the last character is an
+    /// ASCII letter or digit. Other programs find the records under the same keys.
     ///
     /// There is no default: two kinds of records under one prefix would overwrite each other. Do
     /// not change the prefix when the fields of the record change: invalidations do not reach a
@@ -301,6 +302,7 @@ impl<R> CacheBuilder<R> {
         R: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         super::validate::all(&self.settings)?;
+        super::validate::warn_of_prefix(&self.settings.prefix);
         let client = self.backend.client()?;
         Cache::new(self.settings, client, self.observer)
     }

@@ -106,6 +106,13 @@ fn invalid_pool_settings_are_refused_too() {
         "setting `connect_timeout`: 0ns is too short, it must be at least 1ms"
     );
     assert_eq!(
+        message(redis().client_name("two words")),
+        "setting `client_name`: it must be printable ASCII without spaces, and not be empty"
+    );
+    for name in ["", "two\nlines", "caf\u{e9}", "tab\t", "del\u{7f}"] {
+        assert!(message(redis().client_name(name)).starts_with("setting `client_name`: "));
+    }
+    assert_eq!(
         message(redis().checkout_timeout(Duration::ZERO)),
         "setting `checkout_timeout`: 0ns is too short, it must be at least 1ms"
     );

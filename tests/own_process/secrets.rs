@@ -4,13 +4,12 @@
 use std::{
     convert::Infallible,
     error::Error as StdError,
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
+use crate::fake;
 use crate::support::{Server, alone, free_port, until};
 use cache_aside::{Cache, Error, Event, Record, Redis, RedisBuilder};
 
@@ -329,34 +328,6 @@ fn the_password_for_a_cluster_or_for_sentinels_is_not_shown_either() {
     }
 }
 
-/// A server that answers each request with what `reply` makes of its words, until the process ends.
-fn answering(port: u16, reply: fn(&[String]) -> String) {
-    fn words(from: &mut impl BufRead) -> Option<Vec<String>> {
-        let mut line = || {
-            let mut line = String::new();
-            from.read_line(&mut line).ok()?;
-            Some(line.trim_end().to_owned())
-        };
-        let count: usize = line()?.strip_prefix('*')?.parse().ok()?;
-        let word = |_| line().and_then(|_length| line());
-        (0..count).map(word).collect()
-    }
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || {
-                let mut from = BufReader::new(stream.try_clone().unwrap());
-                while let Some(words) = words(&mut from) {
-                    if stream.write_all(reply(&words).as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-}
-
 /// Each repeats the whole request, or its last word.
 const ECHOES: [fn(&[String]) -> String; 8] = [
     |words| format!("-ERR unknown command {}\r\n", words.join(" ")),
@@ -400,7 +371,7 @@ fn a_server_that_repeats_the_password_in_other_words_shows_it_to_nobody() {
                 let builder = builder.sentinel_login(Some("me"), PASSWORD);
                 // Nothing listens there yet.
                 let redis = builder.clone().build().unwrap();
-                answering(port, reply);
+                fake::answer(port, reply);
                 assert!(seen.outcome("build", builder.build()).is_none());
                 let cache = Cache::<Record>::builder(&redis).prefix("test:");
                 let notes = seen.clone();
