@@ -1,19 +1,18 @@
 //! Every setting of a cache, and its default.
 
-use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+mod build;
 
-use serde::{Serialize, de::DeserializeOwned};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use super::Cache;
 use crate::{
     backend::Backend,
     engine::{Settings, freshness::Freshness},
-    error::Error,
     record::Record,
     telemetry::event::Observer,
 };
 
-/// The settings of a [`Cache`] of records of the type `R`. Made by [`Cache::builder`].
+/// The settings of a [`Cache`](crate::Cache) of records of the type `R`. Made by
+/// [`Cache::builder`](crate::Cache::builder).
 ///
 /// A clone is an independent set of the same settings. Two caches from clones of one builder share
 /// their connections only where the backend is a shared one: a
@@ -28,30 +27,11 @@ pub struct CacheBuilder<R = Record> {
     records: PhantomData<fn() -> R>,
 }
 
-impl<R> Cache<R> {
-    /// Starts a cache. `backend` is one of:
-    ///
-    /// - an address: `redis://user:password@host:port/db`, `redis+cluster://host:port,host:port`,
-    ///   or [another form](crate::Redis::builder),
-    /// - a [`Redis`](crate::backend::redis::Redis) that several caches share,
-    /// - a [`RedisBuilder`](crate::backend::redis::RedisBuilder), with settings of its own,
-    /// - a [`Memory`](crate::backend::memory::Memory) in this process,
-    /// - a [`Backend`] over any other store.
-    ///
-    /// The type of the records may stand before `builder` or in the type of the variable:
-    ///
-    /// ```
-    /// use cache_aside::{Cache, Memory};
-    /// # #[derive(serde::Serialize, serde::Deserialize)]
-    /// # struct Product { name: String }
-    ///
-    /// let products = Cache::<Product>::builder(Memory::new(100)).prefix("product:").build()?;
-    /// let others: Cache<Product> = Cache::builder(Memory::new(100)).prefix("other:").build()?;
-    /// # Ok::<_, cache_aside::Error>(())
-    /// ```
-    pub fn builder(backend: impl Into<Backend>) -> CacheBuilder<R> {
+impl<R> CacheBuilder<R> {
+    /// The settings of a cache before any is set.
+    fn new(backend: Backend) -> CacheBuilder<R> {
         CacheBuilder {
-            backend: backend.into(),
+            backend,
             observer: None,
             records: PhantomData,
             settings: Settings {
@@ -72,9 +52,7 @@ impl<R> Cache<R> {
             },
         }
     }
-}
 
-impl<R> CacheBuilder<R> {
     /// Sets the prefix of every key. The id of the record follows it. End it with a separator:
     /// `cache:product:`. `build` logs a warning, once for each prefix, if the last character is an
     /// ASCII letter or digit. Other programs find the records under the same keys.
@@ -187,8 +165,9 @@ impl<R> CacheBuilder<R> {
         self
     }
 
-    /// Sets whether a caller gets [`Error::WaitTimeout`] when its `wait_timeout` ends, instead of a
-    /// load without the cache. For a primary that must be protected at any cost.
+    /// Sets whether a caller gets [`Error::WaitTimeout`](crate::Error::WaitTimeout) when its
+    /// `wait_timeout` ends, instead of a load without the cache. For a primary that must be
+    /// protected at any cost.
     ///
     /// Defaults to false: an answer is better than none.
     pub fn fail_on_wait_timeout(mut self, fail: bool) -> CacheBuilder<R> {
@@ -282,50 +261,5 @@ impl<R> CacheBuilder<R> {
     pub fn observer(mut self, observer: impl Observer + 'static) -> CacheBuilder<R> {
         self.observer = Some(Arc::new(observer));
         self
-    }
-
-    /// Checks the settings, connects, and makes the cache.
-    ///
-    /// # Cost
-    ///
-    /// One connection and one round trip with an address or a
-    /// [`RedisBuilder`](crate::backend::redis::RedisBuilder), unless it is
-    /// [`lazy`](crate::RedisBuilder::lazy). None with a shared backend.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Setting`] names the invalid setting.
-    /// - [`Error::Redis`]: the server could not be reached, or rejected the user, the password or a
-    ///   command. It has the server's own message where the client library passes it on.
-    pub fn build(self) -> Result<Cache<R>, Error>
-    where
-        R: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
-        super::validate::all(&self.settings)?;
-        super::validate::warn_of_prefix(&self.settings.prefix);
-        let client = self.backend.client()?;
-        Cache::new(self.settings, client, self.observer)
-    }
-}
-
-/// Not derived: `R` need not be `Clone`.
-impl<R> Clone for CacheBuilder<R> {
-    fn clone(&self) -> CacheBuilder<R> {
-        CacheBuilder {
-            backend: self.backend.clone(),
-            settings: self.settings.clone(),
-            observer: self.observer.clone(),
-            records: PhantomData,
-        }
-    }
-}
-
-/// Not derived: `R` need not be `Debug`, and an observer is not.
-impl<R> fmt::Debug for CacheBuilder<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheBuilder")
-            .field("backend", &self.backend)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
     }
 }

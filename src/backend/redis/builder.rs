@@ -13,7 +13,7 @@ use crate::redis::tls::Certificates;
 /// What connections call themselves by default.
 const CLIENT_NAME: &str = "cache-aside";
 
-/// The settings of a [`Redis`]. Made by [`Redis::builder`].
+/// The settings of a [`Redis`](super::Redis). Made by [`Redis::builder`](super::Redis::builder).
 #[derive(Clone)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct RedisBuilder {
@@ -85,8 +85,8 @@ impl RedisBuilder {
     /// Sets how long a call waits for a free connection, which includes the time to open one. 1 ms
     /// to ten years. Where connections are refused and none is open, a call waits a moment only.
     ///
-    /// Defaults to 1 s, which is thousands of round trips of other callers. So a lookup goes without
-    /// Redis only where the pool is much too small or the server is silent.
+    /// Defaults to 1 s, which is thousands of round trips of other callers. So a lookup goes
+    /// without Redis only where the pool is much too small or the server is silent.
     pub fn checkout_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.checkout = timeout;
         self
@@ -136,10 +136,10 @@ impl RedisBuilder {
     }
 
     /// Sets how many replicas of the server must have an invalidation before it counts as done
-    /// (`WAIT`). They have half of `io_timeout`. This applies to `invalidate`, the end of a `write`,
-    /// `expire`, `clear` and updates. If too few replicas have it in time, the call fails as it does
-    /// where Redis cannot be reached. The invalidation is then remembered and replayed. Until then
-    /// this process does not read that record from Redis.
+    /// (`WAIT`). They have half of `io_timeout`. This applies to `invalidate`, the end of a
+    /// `write`, `expire`, `clear` and updates. If too few replicas have it in time, the call fails
+    /// as it does where Redis cannot be reached. The invalidation is then remembered and replayed.
+    /// Until then this process does not read that record from Redis.
     ///
     /// Redis acknowledges a change before its replicas have it. If a replica takes over from a lost
     /// master (Cluster, Sentinel), it may lack an acknowledged invalidation. It then serves the old
@@ -156,15 +156,15 @@ impl RedisBuilder {
 
     /// Sets whether `build` fails while the server cannot be reached.
     ///
-    /// With `false`, `build` then logs one warning and succeeds. Lookups call their loaders, without
-    /// a wait for Redis. Invalidations are remembered, as in any outage. A thread of the pool
-    /// connects again, with the pauses of [`probe_interval`](RedisBuilder::probe_interval). It runs
-    /// the whole check of `build` before the server is used. If the server will never work, the
-    /// reason is logged once as an error, and the caches go on without Redis.
+    /// With `false`, `build` then logs one warning and succeeds. Lookups call their loaders,
+    /// without a wait for Redis. Invalidations are remembered, as in any outage. A thread of the
+    /// pool connects again, with the pauses of [`probe_interval`](RedisBuilder::probe_interval). It
+    /// runs the whole check of `build` before the server is used. If the server will never work,
+    /// the reason is logged once as an error, and the caches go on without Redis.
     ///
     /// A server cannot be reached if it refuses the connection, does not answer in time, is loading
     /// its data or has no master yet, or if its name cannot be resolved. Where it answers and will
-    /// never work, `build` fails with either value. [`build`](RedisBuilder::build#errors) lists
+    /// never work, `build` fails with either value. [`build`](RedisBuilder::build) lists
     /// these cases.
     ///
     /// ```
@@ -176,8 +176,8 @@ impl RedisBuilder {
     /// assert!(away.require_connection(true).build().is_err());
     /// ```
     ///
-    /// Defaults to false: a cache should not keep a program from its start. Set it in tools that are
-    /// useless without Redis, and in tests.
+    /// Defaults to false: a cache should not keep a program from its start. Set it in tools that
+    /// are useless without Redis, and in tests.
     pub fn require_connection(mut self, required: bool) -> RedisBuilder {
         self.require_connection = required;
         self
@@ -208,8 +208,8 @@ impl RedisBuilder {
     }
 
     /// Sets the certificate that is shown to the server, followed by those of its signers, and its
-    /// private key. Both are in PEM. For servers with `tls-auth-clients yes`, which is the default of
-    /// Redis.
+    /// private key. Both are in PEM. For servers with `tls-auth-clients yes`, which is the default
+    /// of Redis.
     ///
     /// Defaults to none.
     #[cfg(feature = "tls")]

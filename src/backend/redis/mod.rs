@@ -9,9 +9,9 @@ pub use self::builder::RedisBuilder;
 use super::client::StoreClient;
 use crate::store::Store;
 
-/// A pool of connections to one Redis server, or to each node of a cluster. Any number of caches may
-/// use it. A clone is cheap and shares the pool, its circuit breaker, and the invalidations that
-/// have not reached the server yet.
+/// A pool of connections to one Redis server, or to each node of a cluster. Any number of caches
+/// may use it. A clone is cheap and shares the pool, its circuit breaker, and the invalidations
+/// that have not reached the server yet.
 ///
 /// Two pools share nothing. So caches with the same prefix in one process belong on one `Redis`.
 ///
@@ -55,8 +55,8 @@ impl Redis {
         RedisBuilder::new(url.into())
     }
 
-    /// Returns the server as the protocol sees it, without the circuit breaker: to inspect it, or to
-    /// build your own [`Store`] on it.
+    /// Returns the server as the protocol sees it, without the circuit breaker: to inspect it, or
+    /// to build your own [`Store`] on it.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(self.client.store())
