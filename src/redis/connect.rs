@@ -19,7 +19,7 @@ use super::{
 
 /// How a server is greeted.
 #[derive(Clone, Copy)]
-pub(crate) struct Greeter<'a> {
+pub(crate) struct HelloOptions<'a> {
     /// What the connection calls itself.
     pub(crate) client_name: &'a str,
     pub(crate) protocol: ProtocolVersion,
@@ -41,13 +41,13 @@ pub(crate) struct Greeted {
 pub(crate) fn open_and_greet(
     info: &ConnectionInfo,
     timeouts: Timeouts,
-    greeter: Greeter<'_>,
+    options: HelloOptions<'_>,
 ) -> RedisResult<(Connection, Greeted)> {
     let login = info.redis_settings().clone();
-    let login = login.set_protocol(greeter.protocol);
+    let login = login.set_protocol(options.protocol);
     let info = info.clone().set_redis_settings(login);
     let mut connection = connect(&info, timeouts)?;
-    let greeted = greet(&mut connection, greeter)?;
+    let greeted = greet(&mut connection, options)?;
     connection.set_read_timeout(Some(timeouts.io))?;
     connection.set_write_timeout(Some(timeouts.io))?;
     Ok((connection, greeted))
@@ -63,12 +63,12 @@ pub(crate) fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<
     Ok(connection)
 }
 
-fn greet(connection: &mut Connection, greeter: Greeter<'_>) -> RedisResult<Greeted> {
-    let Greeter {
+fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<Greeted> {
+    let HelloOptions {
         client_name,
         protocol,
         asks_for_run_id,
-    } = greeter;
+    } = options;
     // The name is part of this request, because every user may send it. `CLIENT SETNAME` takes a
     // permission.
     let hello_as = hello_as(protocol, client_name);

@@ -6,7 +6,7 @@
 use redis::{Connection, ConnectionInfo, ProtocolVersion};
 
 use super::{
-    connect::{Greeted, Greeter, open_and_greet},
+    connect::{Greeted, HelloOptions, open_and_greet},
     error::unopened,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
@@ -31,6 +31,7 @@ pub(crate) struct Opened {
 }
 
 /// Where a connection leads, and what it calls itself.
+#[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
     pub(crate) info: &'a ConnectionInfo,
     pub(crate) client_name: &'a str,
@@ -52,12 +53,12 @@ pub(crate) fn open_at(
         epoch,
         opening,
     } = to;
-    let greeter = Greeter {
+    let options = HelloOptions {
         client_name,
         protocol: protocol.unwrap_or_else(|| info.redis_settings().protocol()),
         asks_for_run_id: epoch.asks_for_run_id(),
     };
-    let opened = open_and_greet(info, timeouts, greeter);
+    let opened = open_and_greet(info, timeouts, options);
     let (connection, greeted) =
         opened.map_err(|error| unopened(error, info.redis_settings(), timeouts.connect))?;
     let Greeted {
