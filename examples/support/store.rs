@@ -118,7 +118,9 @@ impl StoreArgs {
 
 fn in_redis(address: &str) -> Result<Chosen, String> {
     let redis = Redis::builder(address)
-        // Short, because the user waits for the first line.
+        // Whoever names a server that cannot be reached wants to know that now.
+        .require_connection(true)
+        // The user waits for the first line.
         .connect_timeout(Duration::from_millis(500))
         .build()
         .map_err(|error| chain(&error))?;

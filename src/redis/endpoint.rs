@@ -9,8 +9,8 @@ use redis::{Client, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 #[cfg(feature = "sentinel")]
 use super::sentinel::SentinelMaster;
 use super::{
-    error::{failure, hint},
-    opened::{Opened, open_at},
+    error::{AtServer, failure, hint},
+    opened::{Destination, Opened, open_at},
     other_server::is_read_only,
     server_epoch::ServerEpoch,
     timeouts::Timeouts,
@@ -22,6 +22,8 @@ use crate::{error::cause::AtServer, store::Failure};
 pub(crate) struct Endpoint {
     route: Route,
     epoch: Arc<ServerEpoch>,
+    /// What connections call themselves.
+    client_name: Arc<str>,
 }
 
 /// How the server is found.
@@ -34,11 +36,13 @@ enum Route {
     SentinelMaster(Arc<SentinelMaster>),
 }
 
-impl From<Client> for Endpoint {
-    fn from(client: Client) -> Endpoint {
+impl Endpoint {
+    /// A server at an address.
+    pub(crate) fn at(client: Client, client_name: Arc<str>) -> Endpoint {
         Endpoint {
             route: Route::Fixed(Arc::new(client)),
             epoch: Arc::default(),
+            client_name,
         }
     }
 }
@@ -48,6 +52,7 @@ impl From<Arc<SentinelMaster>> for Endpoint {
     fn from(sentinel_master: Arc<SentinelMaster>) -> Endpoint {
         Endpoint {
             epoch: Arc::clone(sentinel_master.epoch()),
+            client_name: Arc::clone(sentinel_master.client_name()),
             route: Route::SentinelMaster(sentinel_master),
         }
     }
@@ -91,9 +96,13 @@ impl Endpoint {
     ) -> Result<Opened, Failure> {
         match &self.route {
             Route::Fixed(client) => {
-                let opening = self.epoch.opening();
-                let at = (client.get_connection_info(), &*self.epoch, opening);
-                open_at(at, timeouts, protocol, |_| Ok(()))
+                let to = Destination {
+                    info: client.get_connection_info(),
+                    client_name: &self.client_name,
+                    epoch: &self.epoch,
+                    opening: self.epoch.opening(),
+                };
+                open_at(to, timeouts, protocol, |_| Ok(()))
             }
             #[cfg(feature = "sentinel")]
             Route::SentinelMaster(sentinel_master) => sentinel_master.open(timeouts, protocol),

@@ -120,16 +120,7 @@ fn told(cause: RedisError, within: Duration) -> Cause {
     }
 }
 
-/// Whether the server could not be reached or is not ready. False if it rejected this client.
-#[cfg(feature = "cluster")]
-pub(crate) fn is_away(failure: &Failure) -> bool {
-    failure.cause::<Timeout>().is_some()
-        || redis_error(failure)
-            .is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
-}
-
-/// Whether the server, or a proxy before it, does not know the command. There is no error code for
-/// that.
+/// Whether the server, or a proxy before it, doesn't know the command. There is no code for that.
 pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
     let says = |detail: &str| detail.to_lowercase().contains("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)

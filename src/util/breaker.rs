@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -41,21 +41,11 @@ pub(crate) struct Open {
     last: Error,
 }
 
-impl fmt::Display for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "not sent, because {} requests in a row failed, the last {:.1?} ago",
-            self.failures,
-            self.since.elapsed()
-        )
+fn why(failures: u32, ago: Duration) -> String {
+    if failures == 1 {
+        return format!("a request failed {ago:.1?} ago");
     }
-}
-
-impl StdError for Open {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.last.source()
-    }
+    format!("{failures} requests in a row failed, {ago:.1?} ago the last of them")
 }
 
 impl Breaker {
@@ -123,7 +113,18 @@ impl Breaker {
         true
     }
 
-    /// Lets requests pass again. Returns whether the breaker was open.
+    /// Opens it after one failure, whatever the threshold. One that is open takes the new reason.
+    pub(crate) fn open(&self, failure: &Error) {
+        let mut why = self.why.lock();
+        *why = Some(Arc::new(Open {
+            since: Instant::now(),
+            failures: 1,
+            last: failure.clone(),
+        }));
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Lets requests pass again. Returns whether it was open.
     pub(crate) fn close(&self) -> bool {
         let mut why = self.why.lock();
         self.failures.store(0, Ordering::Relaxed);
@@ -167,6 +168,22 @@ mod tests {
         let refusal = chain(&*client.refusal().unwrap()).to_string();
         assert_eq!(refusal.matches("not sent").count(), 1, "{refusal}");
         assert!(refusal.ends_with(" ago: the wire was cut"), "{refusal}");
+    }
+
+    #[test]
+    fn one_that_is_opened_at_once_says_the_latest_reason() {
+        let breaker = Breaker::new(3);
+        breaker.open(&failure());
+        assert!(breaker.is_open());
+        let refusal = breaker.refusal().unwrap().to_string();
+        assert!(refusal.starts_with("not asked, because a request failed"));
+        let other = Error::WaitTimeout {
+            waited: Duration::ZERO,
+        };
+        breaker.open(&other);
+        let refusal = breaker.refusal().unwrap().to_string();
+        assert!(refusal.ends_with(&other.to_string()), "{refusal}");
+        assert!(breaker.close() && breaker.refusal().is_none());
     }
 
     #[test]

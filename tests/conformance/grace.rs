@@ -46,10 +46,7 @@ fn never(_: &str) -> Result<Option<Record>, &'static str> {
 }
 
 fn while_one_loads_a_stale_record_anew_the_others_are_served_it(environment: &Environment) {
-    let (here, there) = (
-        stale(environment),
-        builder(environment).build::<Record>().unwrap(),
-    );
+    let (here, there) = (stale(environment), builder(environment).build().unwrap());
     let refreshed = here.get("p-001", |id| {
         for cache in [&here, &there] {
             let served = thread::scope(|scope| scope.spawn(|| cache.get("p-001", never)).join());

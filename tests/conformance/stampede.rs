@@ -209,9 +209,9 @@ fn who_waits_too_long_loads_without_the_cache(environment: &Environment) {
     let (slow, cache) = (
         environment.cache(),
         environment
-            .builder()
+            .builder::<Record>()
             .wait_timeout(wait)
-            .build::<Record>()
+            .build()
             .unwrap(),
     );
     let (loading, done) = (Barrier::new(2), Barrier::new(2));

@@ -118,8 +118,8 @@ fn is_held(server: &Server, prefix: &str, id: &str) -> bool {
         .unwrap()
 }
 
-fn builder(server: &Server, prefix: &str) -> CacheBuilder {
-    Cache::<Record>::builder(server.url()).prefix(prefix)
+fn builder<R>(server: &Server, prefix: &str) -> CacheBuilder<R> {
+    Cache::builder(server.url()).prefix(prefix)
 }
 
 struct Plain<'a>(&'a Server);
@@ -154,7 +154,7 @@ struct OnMemory;
 
 impl Check for OnMemory {
     fn run<R: Row>(&self, prefix: &str, _: R, bad: R, _: Option<&str>) {
-        let cache: Cache<R> = Cache::<Record>::builder(Memory::new(10))
+        let cache: Cache<R> = Cache::builder(Memory::new(10))
             .prefix(prefix)
             .build()
             .unwrap();
@@ -175,11 +175,8 @@ struct WithoutRedis;
 
 impl Check for WithoutRedis {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, _: Option<&str>) {
-        let redis = Redis::builder(format!("redis://127.0.0.1:{}", free_port())).lazy();
-        let cache: Cache<R> = Cache::<Record>::builder(redis)
-            .prefix(prefix)
-            .build()
-            .unwrap();
+        let redis = Redis::builder(format!("redis://127.0.0.1:{}", free_port()));
+        let cache: Cache<R> = Cache::builder(redis).prefix(prefix).build().unwrap();
         let found = cache.get("r", finds(&bad)).unwrap();
         assert_eq!(found.source(), Source::Degraded, "{prefix}");
         assert_same(&found, &bad);
@@ -402,7 +399,7 @@ struct Two {
 fn each_field_that_cannot_be_stored_is_logged_once() {
     own_process!();
     lines::listen();
-    let cache: Cache<Two> = Cache::<Record>::builder(Memory::new(10))
+    let cache: Cache<Two> = Cache::builder(Memory::new(10))
         .prefix("fields:")
         .build()
         .unwrap();
@@ -421,7 +418,7 @@ fn each_field_that_cannot_be_stored_is_logged_once() {
 fn a_map_that_cannot_be_stored_is_logged_once_and_without_its_keys() {
     own_process!();
     lines::listen();
-    let cache: Cache<BTreeMap<String, Content>> = Cache::<Record>::builder(Memory::new(10))
+    let cache: Cache<BTreeMap<String, Content>> = Cache::builder(Memory::new(10))
         .prefix("keys:")
         .build()
         .unwrap();

@@ -66,7 +66,7 @@ fn a_guard_has_a_ttl_and_so_has_each_of_its_writers() {
 #[test]
 fn without_redis_the_primary_is_changed_all_the_same_and_the_invalidation_is_remembered() {
     let url = format!("redis://127.0.0.1:{}", free_port());
-    let redis = Redis::builder(url).lazy();
+    let redis = Redis::builder(url);
     let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
     let written = cache.write("p-001", || Ok::<_, Infallible>(7)).unwrap();
     assert_eq!(*written.value(), 7);

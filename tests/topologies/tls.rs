@@ -337,14 +337,14 @@ fn a_certificate_of_another_host_is_refused() {
 #[test]
 fn one_side_without_tls_is_reported() {
     let secure = Secure::start();
-    let plain = failure(Redis::builder(acl::url_at(secure.port)));
+    let plain = failure(Redis::builder(acl::url_at(secure.port)).require_connection(true));
     println!("{plain}");
     assert!(plain.contains("rediss://"), "{plain}");
 
     let server = Server::start_on_port();
     let url = server.url().replace("redis://", "rediss://");
     let began = Instant::now();
-    let secure = failure(Redis::builder(url));
+    let secure = failure(Redis::builder(url).require_connection(true));
     println!("{secure}");
     assert!(secure.contains("TLS"), "{secure}");
     assert!(began.elapsed() < MS(1_500));
@@ -369,6 +369,7 @@ fn a_peer_that_does_not_shake_hands_is_given_up_after_the_timeout() {
     let began = Instant::now();
     let error = failure(
         Redis::builder(url)
+            .require_connection(true)
             .connect_timeout(timeout)
             .io_timeout(MS(10_000)),
     );

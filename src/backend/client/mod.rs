@@ -9,6 +9,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod recovery;
+pub(crate) mod startup;
 pub(crate) mod unwind;
 
 use std::{
@@ -19,7 +20,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use self::recovery::ClientState;
+use self::{
+    recovery::{ClientState, ReportedState},
+    startup::{Startup, StartupCheck},
+};
 use super::pending::{PendingInvalidations, Recorded};
 use crate::{
     error::{
@@ -51,14 +55,46 @@ impl StoreClient {
         threshold: u32,
         probe_interval: Duration,
     ) -> StoreClient {
+        let breaker = Breaker::new(threshold);
+        StoreClient::with(store, breaker, probe_interval, Startup::default())
+    }
+
+    /// A client to a store that could not be reached when it was opened. It sends nothing to the
+    /// store before `check` has passed, which the recovery runs in the place of its probe.
+    pub(crate) fn not_reached(
+        store: Arc<dyn Store>,
+        threshold: u32,
+        probe_interval: Duration,
+        (check, why): (StartupCheck, &Error),
+    ) -> StoreClient {
+        let breaker = Breaker::new(threshold);
+        breaker.open(why);
+        let client = StoreClient::with(store, breaker, probe_interval, Startup::pending(check));
+        // `build` logs the failure. The recovery meets the same one a moment later.
+        let _ = client.state.log_throttle.is_due();
+        client.start_recovery();
+        client
+    }
+
+    fn with(
+        store: Arc<dyn Store>,
+        breaker: Breaker,
+        probe_interval: Duration,
+        startup: Startup,
+    ) -> StoreClient {
+        let reported = ReportedState {
+            open: breaker.is_open(),
+            in_progress: false,
+        };
         let state = Arc::new(ClientState {
             store,
-            breaker: Breaker::new(threshold),
+            breaker,
             pending: PendingInvalidations::default(),
             log_throttle: LogThrottle::default(),
             caches: Mutex::default(),
             siblings: SiblingCaches::default(),
-            reported: Mutex::default(),
+            reported: Mutex::new(reported),
+            startup,
         });
         let recovered = Arc::clone(&state);
         StoreClient {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::startup::{Startup, Unusable};
 use crate::{
     backend::pending::{PendingInvalidations, Replay},
     error::{Error, cause::chain},
@@ -32,6 +33,8 @@ pub(super) struct ClientState {
     /// The caches with a near cache.
     pub(super) siblings: SiblingCaches,
     pub(super) reported: Mutex<ReportedState>,
+    /// What is left to check of a store that could not be reached at the start.
+    pub(super) startup: Startup,
 }
 
 /// The last report to the caches about the breaker.
@@ -113,6 +116,16 @@ impl ClientState {
 
     /// Makes one attempt to recover. Returns false if it must be repeated.
     pub(super) fn try_recover(&self) -> bool {
+        if let Err(Unusable { error, is_away }) = self.startup.run() {
+            // So that a lookup says what is wrong now, and not what was wrong at the start.
+            self.breaker.open(&error);
+            if is_away {
+                self.log_throttled(&error);
+            } else {
+                self.startup.log_refusal(&error);
+            }
+            return false;
+        }
         let recovered = self.recover();
         if let Err(failure) = &recovered {
             self.log_throttled(None, failure);

@@ -2,10 +2,12 @@
 //!
 //! Called by the builder.
 
-use super::{ClusterStore, parallel::in_parallel, redirect::UnreachableAnnounced};
+use super::{ClusterStore, parallel::in_parallel};
 use crate::{
-    error::cause::chain,
-    redis::{error::is_away, server_info::ServerMode},
+    redis::{
+        reachability::{UnreachableAnnounced, is_away},
+        server_info::ServerMode,
+    },
     store::Failure,
     telemetry::trace,
 };
@@ -29,7 +31,8 @@ impl ClusterStore {
         if away.len() == masters.len()
             && let Some(first) = away.first()
         {
-            return Err(UnreachableAnnounced::failure(first));
+            let cause = UnreachableAnnounced(first.clone());
+            return Err(Failure::new(first.kind, cause));
         }
         for failure in away {
             trace::warn!(

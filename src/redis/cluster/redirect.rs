@@ -58,33 +58,6 @@ impl SlotMigrating {
     }
 }
 
-/// No node answers at the address that the cluster announces; other clients may reach it.
-#[derive(Debug)]
-pub(super) struct UnreachableAnnounced(Cause);
-
-impl fmt::Display for UnreachableAnnounced {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the cluster announces that address for its node, and no node answers there; the node \
-             may announce another one (`cluster-announce-ip`, `cluster-announce-port`)",
-        )
-    }
-}
-
-/// Not derived: the source is the cause itself, not the `Arc` around it, so that its address is
-/// found.
-impl StdError for UnreachableAnnounced {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.0)
-    }
-}
-
-impl UnreachableAnnounced {
-    pub(super) fn failure(away: &Failure) -> Failure {
-        Failure::new(away.kind, UnreachableAnnounced(away.cause.clone()))
-    }
-}
-
 /// The nodes redirect to each other.
 #[derive(Debug, thiserror::Error)]
 #[error("the nodes of the cluster redirected the request {times} times")]

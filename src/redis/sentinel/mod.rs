@@ -30,12 +30,13 @@ use parking_lot::Mutex;
 use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use self::{
-    client::Sentinel,
+    client::{Complaint, Sentinel},
     election::{Master, newest_master},
 };
 use super::{
     connect::elsewhere,
-    opened::{Opened, open_at},
+    opened::{Destination, Opened, open_at},
+    reachability::{NoMasterNamed, NotReady},
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     timeouts::Timeouts,
@@ -58,6 +59,8 @@ pub(crate) struct SentinelMaster {
     /// The login of the server. The address in it is that of a sentinel.
     login: ConnectionInfo,
     timeouts: Timeouts,
+    /// What connections call themselves.
+    client_name: Arc<str>,
     round: Mutex<Round>,
     known: Mutex<Option<Master>>,
     epoch: Arc<ServerEpoch>,
@@ -91,12 +94,16 @@ impl SentinelMaster {
         name: String,
         sentinel_login: Option<&RedisConnectionInfo>,
         timeouts: Timeouts,
+        client_name: Arc<str>,
     ) -> Arc<SentinelMaster> {
         // An address contains at least one sentinel.
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
         let own = own.set_skip_set_lib_name();
-        let sentinel = |info: ConnectionInfo| Sentinel::new(info.set_redis_settings(own.clone()));
+        let sentinel = |info: ConnectionInfo| {
+            let info = info.set_redis_settings(own.clone());
+            Sentinel::new(info, Arc::clone(&client_name))
+        };
         Arc::new(SentinelMaster {
             name,
             login,
@@ -105,6 +112,7 @@ impl SentinelMaster {
                 sentinels: sentinels.into_iter().map(sentinel).collect(),
                 outcome: Ok(()),
             }),
+            client_name,
             known: Mutex::default(),
             epoch: Arc::default(),
             is_blind: AtomicBool::new(false),
@@ -113,6 +121,10 @@ impl SentinelMaster {
 
     pub(crate) fn login(&self) -> &ConnectionInfo {
         &self.login
+    }
+
+    pub(crate) fn client_name(&self) -> &Arc<str> {
+        &self.client_name
     }
 
     pub(crate) fn epoch(&self) -> &Arc<ServerEpoch> {
@@ -173,8 +185,13 @@ impl SentinelMaster {
         let (host, port) = (master.host.clone(), master.port);
         let address = elsewhere(self.login.addr(), host, port);
         let info = self.login.clone().set_addr(address);
-        let at = (&info, &*self.epoch, opening);
-        open_at(at, timeouts, protocol, |role| match role {
+        let to = Destination {
+            info: &info,
+            client_name: &self.client_name,
+            epoch: &self.epoch,
+            opening,
+        };
+        open_at(to, timeouts, protocol, |role| match role {
             Some(Role::Master) => Ok(()),
             Some(Role::Replica) => Err(Failure::new(FailureKind::Unavailable, REPLICA)),
             None => Err(Failure::new(FailureKind::Unavailable, NO_ROLE)),
@@ -258,10 +275,13 @@ impl SentinelMaster {
         }
     }
 
-    fn nobody(complaints: &[String]) -> Failure {
-        let complaints = complaints.join("; ");
-        let words = format!("no sentinel says where the master is: {complaints}");
-        Failure::new(FailureKind::Unavailable, words)
+    fn nobody(complaints: &[Complaint]) -> Failure {
+        let texts: Vec<_> = complaints.iter().map(|it| &*it.text).collect();
+        let cause = NoMasterNamed {
+            complaints: texts.join("; "),
+            is_away: complaints.iter().all(|complaint| complaint.is_away),
+        };
+        Failure::new(FailureKind::Unavailable, cause)
     }
 }
 
@@ -276,6 +296,6 @@ impl fmt::Display for SentinelMaster {
 }
 
 /// Why a server that sentinels call the master is not used.
-const REPLICA: &str =
-    "the server says that it is a replica, and no sentinel knows another master yet";
-const NO_ROLE: &str = "the server does not say whether it is a master; without HELLO, the user needs the permission `+role`";
+const REPLICA: NotReady =
+    NotReady("it calls itself a replica, and no sentinel knows another master yet");
+const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";

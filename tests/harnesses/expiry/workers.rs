@@ -42,6 +42,7 @@ impl Workers {
         let redis = Redis::builder(&*plan.url)
             .io_timeout(PATIENCE)
             .checkout_timeout(PATIENCE)
+            .require_connection(true)
             .build()
             .map_err(|error| chain(&error))?;
         Ok(Workers {

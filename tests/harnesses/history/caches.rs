@@ -47,6 +47,7 @@ fn redis(url: &str) -> RedisBuilder {
         .connect_timeout(TIMEOUT)
         .io_timeout(TIMEOUT)
         .probe_interval(Duration::from_millis(50))
+        .require_connection(true)
 }
 
 /// Builds a cache with times so short that everything lapses or expires now and then. Processes

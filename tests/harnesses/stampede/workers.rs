@@ -5,7 +5,7 @@
 
 use std::{cell::Cell, io, thread, time::Duration};
 
-use cache_aside::{Cache, Error, Record, Source};
+use cache_aside::{Cache, Error, Record, Redis, Source};
 use crossbeam::{channel, sync::WaitGroup};
 use parking_lot::Mutex;
 
@@ -35,7 +35,8 @@ impl Workers {
     /// Connects to Redis.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let way = if plan.protected {
-            let cache = Cache::builder(&plan.url)
+            let redis = Redis::builder(&plan.url).require_connection(true);
+            let cache = Cache::builder(redis)
                 .prefix(&plan.prefix)
                 .ttl(plan.ttl)
                 .tracking(plan.tracking)

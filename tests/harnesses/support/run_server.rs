@@ -9,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use cache_aside::{Cache, Record};
+use cache_aside::{Cache, Record, Redis};
 use parking_lot::Mutex;
 use redis::Client;
 
@@ -70,7 +70,8 @@ impl RunServer {
         // Without the password that the full address may contain.
         let address = admin.get_connection_info().addr().to_string();
         let prefix = prefix(name);
-        let cache: Cache<Record> = Cache::builder(&url)
+        let redis = Redis::builder(&url).require_connection(true);
+        let cache: Cache<Record> = Cache::builder(redis)
             .prefix(&prefix)
             .build()
             .map_err(|error| chain(&error))?;

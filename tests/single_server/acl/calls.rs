@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use cache_aside::{Cache, CacheBuilder, Lookup, Record, Redis, Source, TtlRemaining};
+use cache_aside::{Cache, CacheBuilder, Lookup, Record, Redis, RedisBuilder, Source, TtlRemaining};
 use redis::{Connection, ToRedisArgs};
 
 use crate::support::{
@@ -41,6 +41,7 @@ pub(crate) const CALLS: [(&str, Call); 11] = [
 pub(crate) struct Stage<'a> {
     server: &'a Server,
     url: String,
+    rule: Vec<String>,
 }
 
 impl Stage<'_> {
@@ -50,13 +51,27 @@ impl Stage<'_> {
         let stage = Stage {
             server,
             url: format!("{}?user=least&pass=pw{parameters}", server.admin_url()),
+            rule: rule.to_vec(),
         };
         stage.tell("FLUSHALL", &[""; 0]);
-        stage.tell("SCRIPT", &["FLUSH"]);
-        let user = ["SETUSER", "least", "reset", "on", ">pw"].map(str::to_owned);
-        stage.tell("ACL", &[&user, rule].concat());
+        stage.restrict();
         stage.tell("ACL", &["LOG", "RESET"]);
         stage
+    }
+
+    /// The user has the permissions of the rule, and the server knows no script.
+    fn restrict(&self) {
+        self.tell("SCRIPT", &["FLUSH"]);
+        let user = ["SETUSER", "least", "reset", "on", ">pw"].map(str::to_owned);
+        self.tell("ACL", &[&user, &self.rule[..]].concat());
+    }
+
+    /// A pool whose user loses all other permissions after `build`, which would miss some.
+    fn built(&self, settings: impl FnOnce(RedisBuilder) -> RedisBuilder) -> Redis {
+        self.tell("ACL", &["SETUSER", "least", "~*", "&*", "+@all"]);
+        let redis = settings(self.redis()).build().unwrap();
+        self.restrict();
+        redis
     }
 
     pub(crate) fn denials(&self) -> Vec<Denial> {
@@ -69,12 +84,12 @@ impl Stage<'_> {
         client.get_connection().unwrap()
     }
 
-    pub(crate) fn redis(&self) -> cache_aside::RedisBuilder {
+    pub(crate) fn redis(&self) -> RedisBuilder {
         Redis::builder(&*self.url)
     }
 
-    fn builder(&self) -> CacheBuilder {
-        let cache = Cache::builder(self.redis().lazy()).prefix(PREFIX);
+    fn builder<R>(&self) -> CacheBuilder<R> {
+        let cache = Cache::builder(self.built(|redis| redis)).prefix(PREFIX);
         // It need not wait once it has seen that there is a lease.
         let brief = Duration::from_millis(1);
         cache.lease_ttl(LEASE).poll(brief).wait_timeout(brief)
@@ -293,8 +308,10 @@ fn near_cache(stage: &Stage) -> Option<()> {
 
 /// The probe, and the replay of a pending invalidation.
 fn outage(stage: &Stage) -> Option<()> {
-    let redis = stage.redis().lazy().breaker_threshold(1);
-    let redis = redis.io_timeout(TIMEOUT).connect_timeout(TIMEOUT);
+    let redis = stage.built(|redis| {
+        let redis = redis.breaker_threshold(1);
+        redis.io_timeout(TIMEOUT).connect_timeout(TIMEOUT)
+    });
     let cache: Cache = Cache::builder(redis).prefix(PREFIX).build().unwrap();
     stage.put_guard("p-001");
     stage.server.freeze();

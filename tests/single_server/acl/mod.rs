@@ -1,6 +1,6 @@
 //! Least privilege: the rule in the README is enough, and every word of it is needed.
 
-mod calls;
+pub(crate) mod calls;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

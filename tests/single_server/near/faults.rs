@@ -144,7 +144,7 @@ fn where_the_server_does_not_know_how_everything_else_works() {
 fn a_cache_that_is_built_before_its_server_is_there_listens_when_it_comes() {
     let mut server = Server::start();
     server.kill();
-    let redis = Redis::builder(server.url()).lazy();
+    let redis = Redis::builder(server.url());
     let cache: Cache = Cache::builder(redis)
         .prefix("test:")
         .near_cache(10)

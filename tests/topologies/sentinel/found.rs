@@ -48,6 +48,33 @@ fn a_database_and_resp3_are_for_the_server() {
 }
 
 #[test]
+fn the_connections_to_the_master_and_to_the_sentinels_have_the_name_of_the_program() {
+    let set = SentinelSet::start();
+    let cache = Cache::builder(set.redis().client_name("shop")).prefix("test:");
+    let cache: Cache = cache.build().unwrap();
+    cache.get("p", load_loaf).unwrap();
+    let list = |mut direct: redis::Connection| -> String {
+        redis::cmd("CLIENT").arg("LIST").query(&mut direct).unwrap()
+    };
+    let list_of_the_master = list(set.servers[0].connect());
+    assert!(
+        list_of_the_master.contains(" name=shop "),
+        "{list_of_the_master}"
+    );
+    for sentinel in &set.sentinels {
+        let url = format!("redis://127.0.0.1:{}", sentinel.port);
+        let direct = || {
+            redis::Client::open(&*url)
+                .unwrap()
+                .get_connection()
+                .unwrap()
+        };
+        // The watch asks all of them, a second later.
+        until(|| list(direct()).contains(" name=shop "));
+    }
+}
+
+#[test]
 fn a_dead_sentinel_is_passed_over() {
     let mut set = SentinelSet::start();
     set.sentinels[0].kill();

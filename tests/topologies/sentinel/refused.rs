@@ -11,8 +11,9 @@ use crate::{
 
 fn failure(url: &str) -> String {
     let began = Instant::now();
-    let error = Redis::builder(url).build().unwrap_err();
-    assert!(matches!(error, Error::Store { .. }), "{error}");
+    let error = Redis::builder(url).require_connection(true).build();
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::Redis { .. }), "{error}");
     assert!(
         began.elapsed() < Duration::from_secs(4),
         "{:?}",
@@ -25,7 +26,9 @@ fn failure(url: &str) -> String {
 fn a_name_that_no_sentinel_knows_is_reported() {
     let set = SentinelSet::start();
     let ports = set.sentinels.iter().map(|sentinel| sentinel.port);
-    let error = failure(&url_of(ports, "shoop"));
+    let url = url_of(ports, "shoop");
+    assert!(Redis::builder(&*url).build().is_err());
+    let error = failure(&url);
     println!("{error}");
     for sentinel in &set.sentinels {
         let complaint = format!(

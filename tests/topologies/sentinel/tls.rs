@@ -15,7 +15,7 @@ fn both_legs_are_tls() {
     let _sentinel = Sentinel::start_as(&secure.config(port), port, secure.port, 1);
     let url = url_of([port].into_iter(), NAME).replace("redis+", "rediss+");
     let redis = || Redis::builder(&*url).tls_root_certificate(secure.authority.pem());
-    until(|| redis().build().is_ok());
+    until(|| redis().require_connection(true).build().is_ok());
     let cache = Cache::builder(redis()).prefix("test:").near_cache(10);
     let cache: Cache = cache.build().unwrap();
     until(|| cache.get("p", load_loaf).unwrap().source() == Source::Near);
