@@ -1,6 +1,6 @@
 //! The calls for many records at once.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt::Display};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -8,6 +8,7 @@ use super::Cache;
 use crate::{
     error::Error,
     outcome::Lookup,
+    util::id::Ids,
     write::{
         self,
         clear::{self, ClearProgress},
@@ -81,9 +82,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Where `loader` panics, and where the operating system has no randomness.
     pub fn get_many<I, M, K, E, F>(&self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
     where
-        I: IntoIterator<Item: AsRef<str>>,
+        I: IntoIterator<Item: Display>,
         M: IntoIterator<Item = (K, R)>,
-        K: Into<String>,
+        K: Display,
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnMut(&[&str]) -> Result<M, E>,
     {
@@ -125,8 +126,8 @@ impl<R> Cache<R> {
     /// # Panics
     ///
     /// Where the operating system has no randomness.
-    pub fn invalidate_many(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Result<u64, Error> {
-        write::invalidate_many(&self.engine, ids)
+    pub fn invalidate_many(&self, ids: impl IntoIterator<Item: Display>) -> Result<u64, Error> {
+        write::invalidate_many(&self.engine, &Ids::new(ids)?)
     }
 
     /// Removes all cached records with this cache's prefix, and every lease of a load in progress.

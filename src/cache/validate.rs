@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     engine::{Settings, freshness::Freshness},
     error::Error,
+    read::LookupConfig,
     store::keys::LEASE_PREFIX,
     util::limits::{between, refuse},
 };
@@ -47,7 +48,7 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         // With the prefix `lo`, the id `ck:{lofoo}` would be the lease key of `foo`.
         return refuse("prefix", "keys that begin with `lock:` are the leases");
     }
-    between("ttl", *ttl, Duration::from_millis(1))?;
+    check_ttl(*ttl)?;
     if let Some(negative_ttl) = negative_ttl {
         between("negative_ttl", *negative_ttl, Duration::from_millis(1))?;
         if negative_ttl > ttl {
@@ -67,13 +68,7 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         );
     }
     between("max_load_time", *max_load_time, *lease_ttl)?;
-    if wait_timeout < poll {
-        return refuse(
-            "wait_timeout",
-            format!("{wait_timeout:?} is shorter than one `poll` of {poll:?}"),
-        );
-    }
-    between("wait_timeout", *wait_timeout, *poll)?;
+    check_wait_timeout(*wait_timeout, *poll)?;
     if *near_cache == Some(0) {
         return refuse("near_cache", "it must have room for one record at least");
     }
@@ -94,6 +89,32 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// The settings that a lookup may override. Zero, which no cache may have, means that it caches
+/// nothing, or does not wait.
+pub(crate) fn lookup(config: &LookupConfig, settings: &Settings) -> Result<(), Error> {
+    if !config.ttl.is_zero() {
+        check_ttl(config.ttl)?;
+    }
+    if !config.wait_timeout.is_zero() {
+        check_wait_timeout(config.wait_timeout, settings.poll)?;
+    }
+    Ok(())
+}
+
+fn check_ttl(ttl: Duration) -> Result<(), Error> {
+    between("ttl", ttl, Duration::from_millis(1))
+}
+
+fn check_wait_timeout(wait_timeout: Duration, poll: Duration) -> Result<(), Error> {
+    if wait_timeout < poll {
+        return refuse(
+            "wait_timeout",
+            format!("{wait_timeout:?} is shorter than one `poll` of {poll:?}"),
+        );
+    }
+    between("wait_timeout", wait_timeout, poll)
 }
 
 fn check_freshness(freshness: &Freshness) -> Result<(), Error> {

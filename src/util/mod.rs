@@ -1,7 +1,9 @@
-//! Tools that know nothing of caches: threads, retries, a breaker, random numbers, locks.
+//! Tools that know nothing of caches: threads, retries, a breaker, random numbers, locks, ids as
+//! text.
 
 pub(crate) mod backoff;
 pub(crate) mod breaker;
+pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod log_throttle;
 pub(crate) mod random;
