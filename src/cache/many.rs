@@ -19,9 +19,10 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Returns the records with these ids, in their order. Those that are not in Redis are loaded
     /// from the primary, all in one call of `loader`.
     ///
-    /// `loader` gets the ids to load and returns the existing records by id: a map, or any other
-    /// iterable of such pairs. An id that it leaves out has no record. Other ids that it returns
-    /// are ignored. Each id is looked up once, even if it is given several times. All guarantees of
+    /// The ids are of any type that implements `Display`. `loader` gets the ids to load as text. It
+    /// returns the existing records by id: a map, or any other iterable of such pairs. Its ids may
+    /// be of another type, with the same text. An id that it leaves out has no record. Other ids
+    /// that it returns are ignored. Each id is looked up once, even if it is given several times. All guarantees of
     /// [`get`](Cache::get) hold for each id.
     ///
     /// ```
@@ -66,7 +67,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// One error ends the call. The records that it had loaded by then are cached.
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or a loader that it waited for.
-    /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
+    /// - [`Error::Id`]: an id is empty or longer than 64 KiB, or its `Display` fails. Nothing was
+    ///   sent. Also where the `Display` of an id that `loader` returned fails.
     /// - [`Error::Reentrant`]: called from the loader of one of these records, on its thread and
     ///   through this cache.
     /// - [`Error::WaitTimeout`]: only where

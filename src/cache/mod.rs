@@ -136,7 +136,12 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
-    /// A closure that uses `?` must name its error type once. The caller gets that error back:
+    /// The id is any type that implements `Display`, such as `&str`, an integer or a `Uuid`. Its
+    /// text is the end of the key in Redis. `loader` gets that text.
+    ///
+    /// The error type of `loader` must be known, so that a driver's error is returned as it is. A
+    /// closure that always succeeds names it too: `|_| Ok::<_, Infallible>(None)`. So does a
+    /// closure that uses `?`. The caller gets that error back:
     ///
     /// ```no_run
     /// # use std::io;
@@ -180,7 +185,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or the loader that it waited for.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::Id`]: the id is empty or longer than 64 KiB, or its `Display` fails.
     /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through
     ///   this cache. Through another cache or thread, or where two loaders ask for each other's
     ///   record, the wait ends after `wait_timeout`.

@@ -50,7 +50,7 @@ impl<'a, R> LookupOptions<'a, R> {
 
     /// Sets how long a record that this lookup loads is cached. A missing record is cached for
     /// [`negative_ttl`](crate::CacheBuilder::negative_ttl), but no longer than this. Zero: it is
-    /// not cached. Ten years at most.
+    /// not cached. Otherwise at least one millisecond and at most ten years.
     ///
     /// An `update` or `update_field` of the record restarts the cache's own TTL, unless
     /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
@@ -61,7 +61,7 @@ impl<'a, R> LookupOptions<'a, R> {
 
     /// Sets how long this lookup waits for another caller's load: see
     /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it loads for itself
-    /// at once. Ten years at most.
+    /// at once. Otherwise at least one [`poll`](crate::CacheBuilder::poll) and at most ten years.
     pub fn wait_timeout(mut self, wait_timeout: Duration) -> LookupOptions<'a, R> {
         self.config.wait_timeout = wait_timeout;
         self
@@ -85,7 +85,8 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Errors
     ///
-    /// Those of `Cache::get`.
+    /// Those of `Cache::get`, and [`Error::Setting`] where an option is out of its range. Then
+    /// nothing is sent and nothing is loaded.
     ///
     /// # Panics
     ///
@@ -113,7 +114,8 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Errors
     ///
-    /// Those of `Cache::get_many`.
+    /// Those of `Cache::get_many`, and [`Error::Setting`] where an option is out of its range. Then
+    /// nothing is sent and nothing is loaded.
     ///
     /// # Panics
     ///

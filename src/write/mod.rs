@@ -44,10 +44,7 @@ pub(crate) fn expire<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
 }
 
 /// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).
-pub(crate) fn invalidate_many<R>(
-    engine: &Engine<R>,
-    ids: &Ids,
-) -> Result<u64, Error> {
+pub(crate) fn invalidate_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, Error> {
     let Some(first) = ids.iter().next() else {
         return Ok(0);
     };

@@ -95,7 +95,7 @@ impl Environment {
             let first = scope.spawn(|| find(cache, FIRST));
             until(|| self.proxy.has_harmed());
             if let Some(head) = head {
-                scope.spawn(|| cache.get(head, load_loaf).unwrap());
+                scope.spawn(move || cache.get(head, load_loaf).unwrap());
                 thread::sleep(TAKEN / 4);
             }
             let waiting: Vec<_> = (0..READERS)

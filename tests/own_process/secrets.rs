@@ -217,7 +217,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         put(&format!("test:{id}"));
         let change = |old: &Record| {
             let mut new = old.clone();
-            new.set("content", format!("{CONTENT} anew"));
+            new.insert("content", format!("{CONTENT} anew"));
             Some(new)
         };
         seen.outcome("update", cache.update(id, change));

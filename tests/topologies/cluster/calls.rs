@@ -33,7 +33,7 @@ fn records_of_all_masters_are_read_filled_and_ended() {
         assert!(cache.update_field(id, "stock", "41").unwrap());
         let sold = |record: &Record| {
             let mut sold = record.clone();
-            sold.set("stock", "40");
+            sold.insert("stock", "40");
             Some(sold)
         };
         assert!(cache.update(id, sold).unwrap());
