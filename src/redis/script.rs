@@ -235,7 +235,7 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
         return None;
     };
     Some(Acquire::Held {
-        by: Token::parse(&holder),
+        by: Token::try_from(&*holder).ok(),
         // Negative if another program left a lock without a TTL; then there is no end to wait for.
         left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
     })
@@ -243,7 +243,10 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
 
 fn guarded(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
     match parts.next()? {
-        Value::BulkString(nonce) => Token::parse(&nonce).map(|nonce| Acquire::Guarded { nonce }),
+        Value::BulkString(nonce) => {
+            let nonce = Token::try_from(&*nonce).ok()?;
+            Some(Acquire::Guarded { nonce })
+        }
         _ => None,
     }
 }

@@ -1,25 +1,35 @@
 //! The token of a lease: 16 random bytes, in hexadecimal.
 //!
-//! A token names *one fill*, never a thread, a process or a client. Were it to name a client, a
-//! second lease of the same client would let that client's older load in (the ABA problem).
+//! A token names *one fill*, never a thread, a process or a client. If it named a client, a later
+//! lease of the same client would admit that client's older load (the ABA problem).
 
 use std::fmt;
 
-/// How many hexadecimal digits a token has.
+/// The length of a token in bytes.
 const LEN: usize = 32;
 
-/// Names one fill, one writer, or, as a nonce, one stretch of a guard's time: 128 random bits, in
-/// 32 hexadecimal digits.
+/// Names one fill, one writer, or, as a nonce, one state of a guard.
+///
+/// A token of this crate is 128 random bits, in 32 hexadecimal digits. A token from a store may be
+/// any 32 bytes, since tokens are only compared.
+///
+/// ```
+/// use cache_aside::store::Token;
+///
+/// let token = Token::random();
+/// assert_eq!(Token::try_from(token.as_bytes())?, token);
+/// assert!(Token::try_from("the lock of another program").is_err());
+/// # Ok::<_, cache_aside::store::InvalidToken>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token([u8; LEN]);
 
 impl Token {
-    /// A token nobody else has.
+    /// Returns a token that nobody else has.
     ///
     /// # Panics
     ///
-    /// When the operating system has no randomness to give; without it no fill can be told from
-    /// another.
+    /// Where the operating system has no randomness. Without it, fills could not be distinguished.
     #[must_use]
     pub fn random() -> Token {
         let mut bytes = [0; LEN / 2];
@@ -32,21 +42,14 @@ impl Token {
         Token(digits)
     }
 
-    /// The token in what a lease key holds; `None` where a foreign program wrote something else
-    /// there.
-    #[must_use]
-    pub fn parse(bytes: &[u8]) -> Option<Token> {
-        bytes.try_into().ok().map(Token)
-    }
-
-    /// Its digits.
+    /// Returns the bytes that a store keeps: the digits of the token.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// A number below `bound`, another one for every token and `turn`: spreads waiters that would
-    /// otherwise poll in step.
+    /// A number below `bound` that depends on the token and `turn`. It spreads the polls of waiters
+    /// that would otherwise ask at the same time.
     pub(crate) fn spread(&self, turn: u32, bound: u64) -> u64 {
         let mut mixed = u64::from(turn).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for chunk in self.0.chunks_exact(8) {
@@ -55,6 +58,41 @@ impl Token {
             mixed ^= mixed >> 32;
         }
         mixed % bound.max(1)
+    }
+}
+
+/// The value of a lease key is not a token: another program wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token has 32 bytes, and this has {length}")]
+#[non_exhaustive]
+pub struct InvalidToken {
+    /// The length of the value in bytes.
+    pub length: usize,
+}
+
+impl TryFrom<&[u8]> for Token {
+    type Error = InvalidToken;
+
+    fn try_from(bytes: &[u8]) -> Result<Token, InvalidToken> {
+        let length = bytes.len();
+        let bytes = bytes.try_into().map_err(|_| InvalidToken { length })?;
+        Ok(Token(bytes))
+    }
+}
+
+impl TryFrom<&str> for Token {
+    type Error = InvalidToken;
+
+    fn try_from(text: &str) -> Result<Token, InvalidToken> {
+        Token::try_from(text.as_bytes())
+    }
+}
+
+impl TryFrom<String> for Token {
+    type Error = InvalidToken;
+
+    fn try_from(text: String) -> Result<Token, InvalidToken> {
+        Token::try_from(&*text)
     }
 }
 
@@ -74,10 +112,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_lease_key_holds_is_the_token_again() {
+    fn a_token_is_read_back_from_bytes_and_from_text() {
         let token = Token::random();
-        assert_eq!(Token::parse(token.as_bytes()), Some(token));
-        assert_eq!(Token::parse(b"a foreign lock"), None);
+        let text = String::from_utf8(token.as_bytes().to_vec()).unwrap();
+        assert!(text.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        assert_eq!(Token::try_from(token.as_bytes()), Ok(token));
+        assert_eq!(Token::try_from(&*text), Ok(token));
+        assert_eq!(Token::try_from(text), Ok(token));
+    }
+
+    #[test]
+    fn a_value_of_another_length_is_no_token() {
+        let foreign = Token::try_from("a foreign lock").unwrap_err();
+        assert_eq!(foreign.to_string(), "a token has 32 bytes, and this has 14");
+        for length in [0, LEN - 1, LEN + 1] {
+            assert_eq!(
+                Token::try_from("x".repeat(length)),
+                Err(InvalidToken { length })
+            );
+        }
     }
 
     #[test]
