@@ -232,13 +232,14 @@ fn the_caches_own_field_names_are_refused(environment: &Environment) {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the record's field `__cache_aside_x` cannot be stored: names that begin with `__cache_aside` belong to the cache"
+        "the record's field `__cache_aside_x` cannot be stored: names that begin with \
+            `__cache_aside` are reserved for the cache"
     );
     let record = Record::from([("__cache_aside", "1")]);
     let error = cache.update("p-001", |_| Some(record.clone())).unwrap_err();
     // A name in a map-shaped record may be data, so it is not repeated.
-    let said =
-        "the record cannot be stored: names that begin with `__cache_aside` belong to the cache";
+    let said = "the record cannot be stored: names that begin with `__cache_aside` are reserved for \
+            the cache";
     assert_eq!(error.to_string(), said);
 }
 

@@ -1,7 +1,7 @@
 //! Records of any shape: the whole value as JSON, in one field.
 //!
-//! Knows serde alone: to the rest of the crate it is a struct with one field of text, which is
-//! proved to come back.
+//! Knows only serde. For the rest of the crate, `Json` is a struct with one text field, which is
+//! compared after a round trip.
 
 pub(crate) mod lossless;
 pub(crate) mod place;
@@ -21,10 +21,10 @@ use serde::{
 use self::lossless::to_text;
 use super::fields::{JSON, JSON_REFUSED};
 
-/// A record of any shape, nested ones too: stored as JSON text in the one field `json`.
+/// A record of any shape, also a nested one. It is stored as JSON text in a single field, `json`.
 ///
-/// For what a flat hash can't hold: lists, structs in structs, enums with contents, tuples. Other
-/// programs read it with `HGET cache:order:1 json`. A flat type is better off without it, since its
+/// For types that a flat hash cannot hold: lists, structs in structs, enums with contents, tuples.
+/// Other programs read it with `HGET cache:order:1 json`. Do not use it for a flat type, whose
 /// fields can be read and updated one by one.
 ///
 /// ```no_run
@@ -68,28 +68,38 @@ use super::fields::{JSON, JSON_REFUSED};
 ///
 /// # Updates
 ///
-/// [`update`](crate::Cache::update) changes a part of the value,
-/// [`invalidate`](crate::Cache::invalidate) ends it. [`update_field`](crate::Cache::update_field)
-/// knows nothing of what is in the JSON: on the field `json` it replaces the whole text, and any
-/// other field lies beside it and is never read.
+/// [`update`](crate::Cache::update) changes a part of the value.
+/// [`update_field`](crate::Cache::update_field) does not look into the JSON. For the field `json`
+/// it replaces the whole text. Any other field is stored beside it and never read.
 ///
-/// # What comes back
+/// # Values that are not cached
 ///
-/// What went in, numbers to the last bit, or it is not cached: `get` returns it and counts it in
-/// [`unstorable_records`](crate::Stats::unstorable_records), and `update` fails with
-/// [`Error::Record`](crate::Error::Record). The reason names the place in the value of: NaN and
-/// infinities, which JSON would turn into `null`; what is `null` within a `Some`, as in
-/// `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
-/// number; nesting deeper than 127. Not cached as a whole: what its type reads back as something
-/// else, so that it would write another JSON (in whatever order). That is what a `default` replaces
-/// though it was skipped, what fits an earlier variant of an `untagged` enum, a map with a key
-/// twice, and a text that a type writes otherwise each time. What isn't in the JSON can't be seen:
-/// `#[serde(skip)]`, a value that is skipped as its `default` is, or two variants that write the
-/// same. Numbers beyond 64 bits don't fit into an `untagged` enum, nor into what is flattened: that
-/// is how serde and its JSON define them.
+/// A value is read back exactly as it was, numbers to the last bit, or it is not cached. `get`
+/// returns such a value and counts it in
+/// [`unstorable_records`](crate::Stats::unstorable_records). `update` fails with
+/// [`Error::Record`](crate::Error::Record).
 ///
-/// An entry whose field `json` is missing, no JSON, or the JSON of another type is a miss, counted
-/// as [`unreadable`](crate::Stats::unreadable), and the next fill replaces it.
+/// The reason names the place in the value for:
+///
+/// - NaN and infinities, which would become `null` in JSON,
+/// - a `null` within a `Some`, as in `Some(None)` or `Some(())`, which would become `None`,
+/// - a key of a map that is neither text nor number,
+/// - nesting deeper than 127 levels.
+///
+/// A value is also not cached if its type reads another value from the JSON than it wrote. That is
+/// the case for:
+///
+/// - a skipped value that a `default` replaces by another one,
+/// - a value that fits an earlier variant of an `untagged` enum,
+/// - a map with a key twice,
+/// - a text that a type writes differently each time, apart from the order.
+///
+/// A difference that is not in the JSON is not detected: `#[serde(skip)]`, a skipped value that
+/// equals its `default`, or two variants with the same JSON. Numbers beyond 64 bits are not
+/// possible in an `untagged` enum or a flattened type. Serde defines it so.
+///
+/// An entry is a miss if its field `json` is missing, not JSON, or the JSON of another type. It is
+/// counted as [`unreadable`](crate::Stats::unreadable), and the next fill replaces it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub struct Json<T>(pub T);
@@ -124,16 +134,16 @@ impl<T: Serialize> Serialize for Json<T> {
     }
 }
 
-/// The text. Made only here, so that what is wrong with it is wrong with the field.
+/// The JSON text. It is made here, so that an error belongs to the field `json`.
 struct Text<'a, T>(&'a T);
 
 impl<T: Serialize> Serialize for Text<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match to_text(self.0) {
-            // By this name the proof knows that the text is to come back.
+            // By this name `round_trip.rs` knows that it must compare the text.
             Ok(text) => serializer.serialize_newtype_struct(JSON, &text),
             Err(reason) => {
-                // Our own serializer fails with the reason. Any other one must fail, too.
+                // The serializer of this crate fails with the reason. Any other must fail too.
                 serializer.serialize_newtype_struct(JSON_REFUSED, &reason)?;
                 Err(ser::Error::custom(reason))
             }
@@ -170,7 +180,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Fields<T> {
     }
 }
 
-/// The name of a field; another program's may be no text.
+/// The name of a field. A name of another program may be any bytes.
 struct Name {
     is_ours: bool,
 }
