@@ -69,13 +69,11 @@ impl Record {
     /// place. A new one becomes the last.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Option<String> {
         let (name, value) = (name.into(), value.into());
-        match self.fields.iter_mut().find(|(field, _)| *field == name) {
-            Some((_, old)) => Some(mem::replace(old, value)),
-            None => {
-                self.fields.push((name, value));
-                None
-            }
+        if let Some((_, old)) = self.fields.iter_mut().find(|(field, _)| *field == name) {
+            return Some(mem::replace(old, value));
         }
+        self.fields.push((name, value));
+        None
     }
 
     /// Removes a field and returns its value, if the record had it. The others keep their order.
@@ -85,11 +83,13 @@ impl Record {
     }
 
     /// Iterates over the fields, each with its value, in order.
+    #[must_use]
     pub fn iter(&self) -> <&Record as IntoIterator>::IntoIter {
         self.into_iter()
     }
 
     /// Iterates over the names of the fields, in order.
+    #[must_use]
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         self.iter().map(|(name, _)| name)
     }

@@ -45,9 +45,9 @@ fn equality_is_symmetric_where_a_name_occurs_twice() {
     let (twice, once) = (of([("a", "1"), ("a", "1")]), of([("a", "1"), ("b", "2")]));
     assert_ne!(twice, once);
     assert_ne!(once, twice);
-    let (one, other) = (of([("a", "1"), ("a", "2")]), of([("a", "2"), ("a", "1")]));
-    assert_eq!(one, other);
-    assert_eq!(hash(&one), hash(&other));
+    let (left, right) = (of([("a", "1"), ("a", "2")]), of([("a", "2"), ("a", "1")]));
+    assert_eq!(left, right);
+    assert_eq!(hash(&left), hash(&right));
 }
 
 #[test]

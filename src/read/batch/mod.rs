@@ -134,14 +134,14 @@ where
     move |ids| {
         let found = loader(ids).map_err(|error| Error::Loader(Arc::from(error.into())))?;
         let asked: HashSet<_> = ids.iter().copied().collect();
-        let mut loaded = HashMap::with_capacity(asked.len());
+        let mut by_id = HashMap::with_capacity(asked.len());
         for (id, record) in found {
             if let Some(id) = Id::of_loaded(&id)?
                 && let Some(id) = asked.get(&*id)
             {
-                loaded.insert(*id, record);
+                by_id.insert(*id, record);
             }
         }
-        Ok(loaded)
+        Ok(by_id)
     }
 }
