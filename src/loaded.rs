@@ -31,7 +31,7 @@ pub struct Loaded<R> {
 }
 
 impl<R> Loaded<R> {
-    /// A record, or `None` where the primary has none. Cached for the usual TTL.
+    /// Holds a record, or `None` where the primary has none. It is cached for the usual TTL.
     pub fn new(found: impl Into<Option<R>>) -> Loaded<R> {
         Loaded {
             record: found.into(),
@@ -39,10 +39,12 @@ impl<R> Loaded<R> {
         }
     }
 
-    /// Caches the result for this long, whatever the lookup and the cache are set to. This also
+    /// Sets how long the result is cached, whatever the lookup and the cache are set to. This also
     /// applies to a missing record, even without
-    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl). Zero: it is not cached. Ten years at
-    /// most.
+    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl). Zero: it is not cached.
+    ///
+    /// Any other duration is clamped to one millisecond at least and ten years at most. It is no
+    /// error, since it usually comes from data, such as the `max-age` of an HTTP response.
     pub fn ttl(mut self, ttl: Duration) -> Loaded<R> {
         self.ttl = Some(ttl);
         self

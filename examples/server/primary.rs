@@ -133,7 +133,7 @@ impl MockPrimaryStore {
         if field == "id" || product.get(field).is_none() {
             return Err(Refusal::UnknownField);
         }
-        product.set(field, value);
+        product.insert(field, value);
         Ok(())
     }
 

@@ -225,8 +225,7 @@ pub(crate) fn stats(shop: &Shop) -> Value {
         "misses": stats.misses,
         "stampedes_suppressed": stats.stampedes_suppressed,
         // One decimal is enough for a reader. Null before the first read.
-        "hit_rate_pct": (stats.hits + stats.misses > 0)
-            .then(|| (stats.hit_rate_pct() * 10.0).round() / 10.0),
+        "hit_rate_pct": stats.hit_rate().map(|rate| (rate * 1_000.0).round() / 10.0),
         "primary_reads_total": shop.primary.reads(),
         "primary_read_latency_ms": millis(shop.primary.latency()),
         "cache_ttl_s": cache.ttl().as_secs(),

@@ -52,7 +52,7 @@ impl Worker {
         let settled = shared.settled(number).load(SeqCst);
         let began = Instant::now();
         let (how, version) = if let Some(cache) = &shared.cache {
-            let found = cache.get(&number.to_string(), |_| {
+            let found = cache.get(number, |_| {
                 self.figures.primary_reads += 1;
                 self.primary.read(number)
             })?;
@@ -76,7 +76,7 @@ impl Worker {
         let began = Instant::now();
         let version = match &shared.cache {
             Some(cache) if !shared.forget => cache
-                .write(&number.to_string(), || self.primary.write(number, change))?
+                .write(number, || self.primary.write(number, change))?
                 .into_value(),
             _ => self.primary.write(number, change)?,
         };

@@ -70,7 +70,7 @@ impl<R> CacheBuilder<R> {
     /// metrics. Two caches with one name share their metrics.
     ///
     /// Defaults to the `prefix`.
-    pub fn name(mut self, name: impl Into<String>) -> CacheBuilder {
+    pub fn name(mut self, name: impl Into<String>) -> CacheBuilder<R> {
         self.settings.name = Some(name.into());
         self
     }

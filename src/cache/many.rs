@@ -1,6 +1,6 @@
 //! The calls for many records at once.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt::Display};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -8,6 +8,7 @@ use super::Cache;
 use crate::{
     error::Error,
     outcome::Lookup,
+    util::id::Ids,
     write::{
         self,
         clear::{self, ClearProgress},
@@ -18,9 +19,10 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Returns the records with these ids, in their order. Those that are not in Redis are loaded
     /// from the primary, all in one call of `loader`.
     ///
-    /// `loader` gets the ids to load and returns the existing records by id: a map, or any other
-    /// iterable of such pairs. An id that it leaves out has no record. Other ids that it returns
-    /// are ignored. Each id is looked up once, even if it is given several times. All guarantees of
+    /// The ids are of any type that implements `Display`. `loader` gets the ids to load as text. It
+    /// returns the existing records by id: a map, or any other iterable of such pairs. Its ids may
+    /// be of another type, with the same text. An id that it leaves out has no record. Other ids
+    /// that it returns are ignored. Each id is looked up once, even if it is given several times. All guarantees of
     /// [`get`](Cache::get) hold for each id.
     ///
     /// ```
@@ -81,9 +83,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Where `loader` panics, and where the operating system has no randomness.
     pub fn get_many<I, M, K, E, F>(&self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
     where
-        I: IntoIterator<Item: AsRef<str>>,
+        I: IntoIterator<Item: Display>,
         M: IntoIterator<Item = (K, R)>,
-        K: Into<String>,
+        K: Display,
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnMut(&[&str]) -> Result<M, E>,
     {
@@ -125,8 +127,8 @@ impl<R> Cache<R> {
     /// # Panics
     ///
     /// Where the operating system has no randomness.
-    pub fn invalidate_many(&self, ids: impl IntoIterator<Item: AsRef<str>>) -> Result<u64, Error> {
-        write::invalidate_many(&self.engine, ids)
+    pub fn invalidate_many(&self, ids: impl IntoIterator<Item: Display>) -> Result<u64, Error> {
+        write::invalidate_many(&self.engine, &Ids::new(ids)?)
     }
 
     /// Removes all cached records with this cache's prefix, and every lease of a load in progress.

@@ -6,7 +6,12 @@ pub(crate) mod options;
 pub(crate) mod validate;
 pub(crate) mod writes;
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt::{self, Display},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -20,6 +25,7 @@ use crate::{
     record::Record,
     store::TtlRemaining,
     telemetry::{event::Observer, stats::Stats},
+    util::id::Id,
 };
 
 /// A cache in front of a slow primary store, for records of one type.
@@ -193,13 +199,13 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Panics
     ///
     /// Where `loader` panics, and where the operating system has no randomness.
-    pub fn get<E, F>(&self, id: &str, loader: F) -> Result<Lookup<R>, Error>
+    pub fn get<E, F>(&self, id: impl Display, loader: F) -> Result<Lookup<R>, Error>
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnOnce(&str) -> Result<Option<R>, E>,
     {
         let config = || LookupConfig::of(&self.engine.settings);
-        read::get(&self.engine, config, id, loader)
+        read::get(&self.engine, config, &Id::new(&id)?, loader)
     }
 
     /// Returns the record that Redis has under this id, and never loads it. `None` if there is
@@ -214,8 +220,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
-    pub fn peek(&self, id: &str) -> Result<Option<Lookup<R>>, Error> {
-        read::peek(&self.engine, id)
+    pub fn peek(&self, id: impl Display) -> Result<Option<Lookup<R>>, Error> {
+        read::peek(&self.engine, &Id::new(&id)?)
     }
 }
 
@@ -252,8 +258,8 @@ impl<R> Cache<R> {
     ///
     /// - [`Error::Store`]: Redis did not answer, or an invalidation of the record is pending.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
-    pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
-        let data = self.engine.data_key(id)?;
+    pub fn ttl_remaining(&self, id: impl Display) -> Result<TtlRemaining, Error> {
+        let data = self.engine.data_key(&Id::new(&id)?)?;
         self.engine
             .ask_unless_pending(&data, "ttl", |store| store.ttl(&data))
     }

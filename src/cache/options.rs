@@ -1,16 +1,17 @@
 //! The settings that one lookup may override.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, fmt::Display, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::validate;
 use crate::{
     engine::Engine,
     error::Error,
     loaded::Loaded,
     outcome::Lookup,
     read::{self, LookupConfig},
-    util::limits::LONGEST,
+    util::id::{Id, Ids},
 };
 
 /// A lookup with settings of its own. Made by [`Cache::options`](crate::Cache::options). The other
@@ -49,7 +50,7 @@ impl<'a, R> LookupOptions<'a, R> {
 
     /// Sets how long a record that this lookup loads is cached. A missing record is cached for
     /// [`negative_ttl`](crate::CacheBuilder::negative_ttl), but no longer than this. Zero: it is
-    /// not cached. Ten years at most.
+    /// not cached. Otherwise at least one millisecond and at most ten years.
     ///
     /// An `update` or `update_field` of the record restarts the cache's own TTL, unless
     /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
@@ -60,9 +61,9 @@ impl<'a, R> LookupOptions<'a, R> {
 
     /// Sets how long this lookup waits for another caller's load: see
     /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it loads for itself
-    /// at once. Ten years at most.
+    /// at once. Otherwise at least one [`poll`](crate::CacheBuilder::poll) and at most ten years.
     pub fn wait_timeout(mut self, wait_timeout: Duration) -> LookupOptions<'a, R> {
-        self.config.wait_timeout = wait_timeout.min(LONGEST);
+        self.config.wait_timeout = wait_timeout;
         self
     }
 
@@ -84,21 +85,24 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Errors
     ///
-    /// Those of `Cache::get`.
+    /// Those of `Cache::get`, and [`Error::InvalidSetting`] where an option is out of its range. Then
+    /// nothing is sent and nothing is loaded.
     ///
     /// # Panics
     ///
     /// Where `loader` panics, and where the operating system has no randomness.
-    pub fn get<L, E, F>(self, id: &str, loader: F) -> Result<Lookup<R>, Error>
+    pub fn get<L, E, F>(self, id: impl Display, loader: F) -> Result<Lookup<R>, Error>
     where
         L: Into<Loaded<R>>,
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnOnce(&str) -> Result<L, E>,
     {
+        let id = Id::new(&id)?;
+        validate::lookup(&self.config, &self.engine.settings)?;
         if self.skip_cache {
-            read::skip(self.engine, id, loader)
+            read::skip(self.engine, &id, loader)
         } else {
-            read::get(self.engine, || self.config, id, loader)
+            read::get(self.engine, || self.config, &id, loader)
         }
     }
 
@@ -110,23 +114,26 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Errors
     ///
-    /// Those of `Cache::get_many`.
+    /// Those of `Cache::get_many`, and [`Error::InvalidSetting`] where an option is out of its range. Then
+    /// nothing is sent and nothing is loaded.
     ///
     /// # Panics
     ///
     /// Where `loader` panics, and where the operating system has no randomness.
     pub fn get_many<I, M, K, E, F>(self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
     where
-        I: IntoIterator<Item: AsRef<str>>,
+        I: IntoIterator<Item: Display>,
         M: IntoIterator<Item = (K, R)>,
-        K: Into<String>,
+        K: Display,
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnMut(&[&str]) -> Result<M, E>,
     {
+        let ids = Ids::new(ids)?;
+        validate::lookup(&self.config, &self.engine.settings)?;
         if self.skip_cache {
-            read::skip_many(self.engine, ids, loader)
+            read::skip_many(self.engine, &ids, loader)
         } else {
-            read::get_many(self.engine, self.config, ids, loader)
+            read::get_many(self.engine, self.config, &ids, loader)
         }
     }
 }

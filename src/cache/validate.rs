@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::{
     engine::{Settings, freshness::Freshness},
     error::Error,
+    read::LookupConfig,
     store::keys::LEASE_PREFIX,
     telemetry::trace,
     util::limits::{between, refuse},
@@ -53,7 +54,7 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         // With the prefix `lo`, the id `ck:{lofoo}` would be the lease key of `foo`.
         return refuse("prefix", "keys that begin with `lock:` are the leases");
     }
-    between("ttl", *ttl, Duration::from_millis(1))?;
+    check_ttl(*ttl)?;
     if let Some(negative_ttl) = negative_ttl {
         between("negative_ttl", *negative_ttl, Duration::from_millis(1))?;
         if negative_ttl > ttl {
@@ -73,13 +74,7 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         );
     }
     between("max_load_time", *max_load_time, *lease_ttl)?;
-    if wait_timeout < poll {
-        return refuse(
-            "wait_timeout",
-            format!("{wait_timeout:?} is shorter than one `poll` of {poll:?}"),
-        );
-    }
-    between("wait_timeout", *wait_timeout, *poll)?;
+    check_wait_timeout(*wait_timeout, *poll)?;
     if *near_cache == Some(0) {
         return refuse("near_cache", "it must have room for one record at least");
     }
@@ -119,6 +114,32 @@ pub(crate) fn warn_of_prefix(prefix: &str) {
              write `{prefix}:`"
         );
     }
+}
+
+/// The settings that a lookup may override. Zero, which no cache may have, means that it caches
+/// nothing, or does not wait.
+pub(crate) fn lookup(config: &LookupConfig, settings: &Settings) -> Result<(), Error> {
+    if !config.ttl.is_zero() {
+        check_ttl(config.ttl)?;
+    }
+    if !config.wait_timeout.is_zero() {
+        check_wait_timeout(config.wait_timeout, settings.poll)?;
+    }
+    Ok(())
+}
+
+fn check_ttl(ttl: Duration) -> Result<(), Error> {
+    between("ttl", ttl, Duration::from_millis(1))
+}
+
+fn check_wait_timeout(wait_timeout: Duration, poll: Duration) -> Result<(), Error> {
+    if wait_timeout < poll {
+        return refuse(
+            "wait_timeout",
+            format!("{wait_timeout:?} is shorter than one `poll` of {poll:?}"),
+        );
+    }
+    between("wait_timeout", wait_timeout, poll)
 }
 
 fn check_freshness(freshness: &Freshness) -> Result<(), Error> {

@@ -1,11 +1,14 @@
 //! The calls that write: for use after a change of the primary, or around it.
 
+use std::fmt::Display;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Cache;
 use crate::{
     error::{Error, WriteError},
     outcome::Written,
+    util::id::Id,
     write,
 };
 
@@ -28,8 +31,8 @@ impl<R> Cache<R> {
     ///   replayed as soon as Redis answers. Until then this process does not read the record from
     ///   Redis. Another process may. A repeated call that succeeds completes it for all processes.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
-    pub fn invalidate(&self, id: &str) -> Result<bool, Error> {
-        write::invalidate(&self.engine, id)
+    pub fn invalidate(&self, id: impl Display) -> Result<bool, Error> {
+        write::invalidate(&self.engine, &Id::new(&id)?)
     }
 
     /// Marks the cached record as stale, and ends every load of it in progress. It is a softer
@@ -65,8 +68,8 @@ impl<R> Cache<R> {
     ///
     /// Those of [`invalidate`](Cache::invalidate). A request that does not reach Redis is pending,
     /// and is replayed as an invalidation.
-    pub fn expire(&self, id: &str) -> Result<bool, Error> {
-        write::expire(&self.engine, id)
+    pub fn expire(&self, id: impl Display) -> Result<bool, Error> {
+        write::expire(&self.engine, &Id::new(&id)?)
     }
 
     /// Changes the primary through `change`, and invalidates the cached record. Even a crash in
@@ -120,11 +123,12 @@ impl<R> Cache<R> {
     /// # Panics
     ///
     /// Where `change` panics. The record is invalidated in that case too.
-    pub fn write<T, E, F>(&self, id: &str, change: F) -> Result<Written<T>, WriteError<E>>
+    pub fn write<T, E, F>(&self, id: impl Display, change: F) -> Result<Written<T>, WriteError<E>>
     where
         F: FnOnce() -> Result<T, E>,
     {
-        write::write(&self.engine, id, change)
+        let id = Id::new(&id).map_err(WriteError::Cache)?;
+        write::write(&self.engine, &id, change)
     }
 
     /// Sets one field of the cached record. Returns whether a record was cached. If none was,
@@ -155,11 +159,11 @@ impl<R> Cache<R> {
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn update_field(
         &self,
-        id: &str,
+        id: impl Display,
         field: &str,
         value: impl AsRef<[u8]>,
     ) -> Result<bool, Error> {
-        write::update_field(&self.engine, id, field, value.as_ref())
+        write::update_field(&self.engine, &Id::new(&id)?, field, value.as_ref())
     }
 }
 
@@ -208,10 +212,10 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Panics
     ///
     /// Where `change` panics. The cached record stays as it was.
-    pub fn update<F>(&self, id: &str, change: F) -> Result<bool, Error>
+    pub fn update<F>(&self, id: impl Display, change: F) -> Result<bool, Error>
     where
         F: FnMut(&R) -> Option<R>,
     {
-        write::update(&self.engine, id, change)
+        write::update(&self.engine, &Id::new(&id)?, change)
     }
 }

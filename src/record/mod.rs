@@ -5,8 +5,12 @@ pub(crate) mod fields;
 pub(crate) mod json;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    iter, mem,
+    ops::Index,
+    slice, vec,
 };
 
 use serde::{
@@ -14,25 +18,31 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 
-/// With more fields than this, a map of them is made sooner than each is looked for.
+/// With more fields than this, building a map of them takes less time than comparing each with all
+/// others.
 const MANY: usize = 32;
 
-/// A record of named strings that keeps the order of its fields: what a Redis hash is, as Rust.
+/// A record of named strings that keeps the order of its fields, like a small Redis hash.
 ///
-/// Any other flat type that serde can take apart does as well, a `struct Product { … }` of your own
-/// or a `HashMap<String, String>`; see [`Cache`](crate::cache::Cache).
+/// A record may be of any other flat type that serde can serialize: a struct of your own or a
+/// `HashMap<String, String>`. See [`Cache`](crate::Cache).
 ///
-/// Redis itself keeps the order of small hashes only (by default up to 128 fields, none longer than
-/// 64 bytes). What comes back from a larger one has the same fields in another order, and so `==`
-/// looks at the fields and not at their order.
+/// Redis keeps the order of small hashes only: by default up to 128 fields, none longer than 64
+/// bytes. The fields of a larger record may come back in another order. So `==` and `Hash` ignore
+/// the order.
 ///
 /// ```
 /// use cache_aside::Record;
 ///
 /// let mut record = Record::from([("name", "Sourdough Loaf"), ("price_cents", "650")]);
-/// record.set("stock", "42");
-/// assert_eq!(record.get("price_cents"), Some("650"));
-/// assert_eq!(record.names().collect::<Vec<_>>(), ["name", "price_cents", "stock"]);
+/// assert_eq!(record.insert("price_cents", "699").as_deref(), Some("650"));
+/// record.extend([("stock", "42")]);
+/// assert_eq!(record.get("price_cents"), Some("699"));
+/// assert_eq!(&record["stock"], "42");
+/// assert_eq!(record.keys().collect::<Vec<_>>(), ["name", "price_cents", "stock"]);
+/// for (name, value) in &record {
+///     println!("{name}: {value}");
+/// }
 /// ```
 #[derive(Clone, Default)]
 pub struct Record {
@@ -40,14 +50,14 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record without fields. It cannot be cached before it has one.
+    /// Returns a record without fields. It cannot be cached until it has one.
     #[must_use]
     pub fn new() -> Record {
         Record::default()
     }
 
-    /// The value of a field, or `None` where the record has no such field. Looks at one field after
-    /// the other.
+    /// Returns the value of a field, or `None` if the record does not have it. Compares the name
+    /// with one field after the other.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
@@ -55,62 +65,123 @@ impl Record {
             .map(|(_, value)| value)
     }
 
-    /// Sets a field: in its place where the record has it, else behind the others.
-    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+    /// Sets a field and returns its old value. A field that the record already has keeps its
+    /// place. A new one becomes the last.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Option<String> {
         let (name, value) = (name.into(), value.into());
-        match self.fields.iter_mut().find(|(field, _)| *field == name) {
-            Some(field) => field.1 = value,
-            None => self.fields.push((name, value)),
+        if let Some((_, old)) = self.fields.iter_mut().find(|(field, _)| *field == name) {
+            return Some(mem::replace(old, value));
         }
+        self.fields.push((name, value));
+        None
     }
 
-    /// Takes a field out, and returns its value where there was one.
+    /// Removes a field and returns its value, if the record had it. The others keep their order.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let at = self.fields.iter().position(|(field, _)| field == name)?;
         Some(self.fields.remove(at).1)
     }
 
-    /// Fields and values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, value)| (&**name, &**value))
+    /// Iterates over the fields, each with its value, in order.
+    #[must_use]
+    pub fn iter(&self) -> <&Record as IntoIterator>::IntoIter {
+        self.into_iter()
     }
 
-    /// The names of the fields, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    /// Iterates over the names of the fields, in order.
+    #[must_use]
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         self.iter().map(|(name, _)| name)
     }
 
-    /// How many fields the record has.
+    /// Returns the number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether it has none.
+    /// Returns whether the record has no field.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
+
+    /// Gives each name one field again: in its first place, with its last value.
+    fn merge_duplicates(&mut self) {
+        let mut places = HashMap::with_capacity(self.len());
+        let mut merged: Vec<usize> = Vec::with_capacity(self.len());
+        for name in self.keys() {
+            let next = places.len();
+            merged.push(*places.entry(name).or_insert(next));
+        }
+        if places.len() == self.len() {
+            return;
+        }
+        let mut fields = Vec::with_capacity(places.len());
+        for (field, place) in mem::take(&mut self.fields).into_iter().zip(merged) {
+            if place == fields.len() {
+                fields.push(field);
+            } else {
+                fields[place] = field;
+            }
+        }
+        self.fields = fields;
+    }
 }
 
-/// The same fields with the same values, in whatever order: a hash has none.
+/// Returns the value of a field.
+///
+/// # Panics
+///
+/// Where the record does not have the field: see [`get`](Record::get).
+impl Index<&str> for Record {
+    type Output = str;
+
+    #[track_caller]
+    fn index(&self, name: &str) -> &str {
+        let Some(value) = self.get(name) else {
+            panic!("the record has no field `{name}`");
+        };
+        value
+    }
+}
+
+/// Two records are equal if they have the same fields with the same values, in any order.
 impl PartialEq for Record {
     fn eq(&self, other: &Record) -> bool {
         if self.len() != other.len() {
             return false;
         }
-        if self.len() <= MANY {
-            return self
-                .iter()
-                .all(|(name, value)| other.get(name) == Some(value));
+        if self.fields == other.fields {
+            return true;
         }
-        let others: HashMap<_, _> = other.iter().collect();
-        self.iter()
-            .all(|(name, value)| others.get(name) == Some(&value))
+        // Sorted, and not looked up by name: a record that another format was deserialized into
+        // may have a name twice, and equality must be symmetric for it too.
+        let [one, other] = [self, other].map(|record| {
+            let mut fields: Vec<_> = record.fields.iter().collect();
+            fields.sort_unstable();
+            fields
+        });
+        one == other
     }
 }
 
 impl Eq for Record {}
+
+/// Equal records have equal hashes, whatever the order of their fields.
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A sum does not depend on the order. Each field is hashed on its own, since `state` would
+        // remember the fields before it.
+        let fields = self.fields.iter().map(|field| {
+            let mut hasher = DefaultHasher::new();
+            field.hash(&mut hasher);
+            hasher.finish()
+        });
+        state.write_u64(fields.fold(0, u64::wrapping_add));
+        state.write_usize(self.len());
+    }
+}
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,23 +189,31 @@ impl fmt::Debug for Record {
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Record {
-    /// A field that comes twice keeps its first place and its last value.
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Record {
+impl<N: Into<String>, V: Into<String>> Extend<(N, V)> for Record {
+    /// Sets each field, as [`insert`](Record::insert) does.
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, fields: I) {
         let fields = fields.into_iter();
-        let fields: Vec<_> = fields
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        let mut record = Record { fields };
-        if record.len() > MANY {
-            let names: HashSet<_> = record.names().collect();
-            if names.len() == record.len() {
-                return record;
+        let mut fields = fields.map(|(name, value)| (name.into(), value.into()));
+        for (name, value) in fields.by_ref() {
+            self.insert(name, value);
+            if self.len() > MANY {
+                break;
             }
         }
-        for (name, value) in std::mem::take(&mut record.fields) {
-            record.set(name, value);
+        if self.len() > MANY {
+            // Collected first: an iterator that panics leaves no duplicate behind.
+            let rest: Vec<_> = fields.collect();
+            self.fields.extend(rest);
+            self.merge_duplicates();
         }
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Record {
+    /// A field that occurs twice keeps its first place and its last value.
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Record {
+        let mut record = Record::new();
+        record.extend(fields);
         record
     }
 }
@@ -142,6 +221,29 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Record {
 impl<N: Into<String>, V: Into<String>, const LEN: usize> From<[(N, V); LEN]> for Record {
     fn from(fields: [(N, V); LEN]) -> Record {
         fields.into_iter().collect()
+    }
+}
+
+/// The fields and their values, in order.
+impl IntoIterator for Record {
+    type Item = (String, String);
+    type IntoIter = vec::IntoIter<(String, String)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.fields.into_iter()
+    }
+}
+
+/// The fields and their values, in order.
+impl<'a> IntoIterator for &'a Record {
+    type Item = (&'a str, &'a str);
+    type IntoIter = iter::Map<
+        slice::Iter<'a, (String, String)>,
+        fn(&'a (String, String)) -> (&'a str, &'a str),
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.fields.iter().map(|(name, value)| (name, value))
     }
 }
 
@@ -163,9 +265,8 @@ impl<'de> Deserialize<'de> for Record {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-                // The names of a hash are distinct, so there is no need to look for each one first.
-                // Where they come twice, from another format, the record is refused when it is to
-                // be stored.
+                // The names of a hash are distinct, so they are not compared. Another format may
+                // have a name twice. Such a record is refused when it is to be stored.
                 let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
@@ -179,42 +280,4 @@ impl<'de> Deserialize<'de> for Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_field_that_is_set_again_keeps_its_place() {
-        let mut record = Record::from([("a", "1"), ("b", "2")]);
-        record.set("a", "3");
-        assert_eq!(record.iter().collect::<Vec<_>>(), [("a", "3"), ("b", "2")]);
-        assert_eq!(record.remove("a").as_deref(), Some("3"));
-        assert_eq!(record.len(), 1);
-    }
-
-    #[test]
-    fn records_are_equal_whatever_their_order() {
-        assert_eq!(
-            Record::from([("a", "1"), ("b", "2")]),
-            Record::from([("b", "2"), ("a", "1")])
-        );
-        assert_ne!(
-            Record::from([("a", "1")]),
-            Record::from([("a", "1"), ("b", "2")])
-        );
-    }
-
-    #[test]
-    fn large_records_are_put_together_and_compared_as_small_ones_are() {
-        for count in [MANY, 10 * MANY] {
-            let fields = || (0..count).map(|number| (format!("f{number}"), "old"));
-            let record: Record = fields().collect();
-            assert_eq!(record, fields().rev().collect());
-            let again: Record = fields().chain([("f1".to_owned(), "new")]).collect();
-            assert_eq!(again.len(), count);
-            assert_eq!(again.iter().nth(1), Some(("f1", "new")));
-            assert_ne!(record, again);
-            let another = fields().skip(1).chain([("other".to_owned(), "old")]);
-            assert_ne!(record, another.collect());
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use redis::{Client, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 #[cfg(feature = "sentinel")]
 use super::sentinel::SentinelMaster;
 use super::{
-    error::{AtServer, failure, hint},
+    error::{failure, hint},
     opened::{Destination, Opened, open_at},
     other_server::is_read_only,
     server_epoch::ServerEpoch,

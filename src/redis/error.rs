@@ -18,7 +18,7 @@ use crate::{
 
 /// An error and the server it came from: its host and port, or its socket, but not the password.
 #[derive(Debug)]
-struct Reported(RedisError);
+pub(crate) struct Reported(pub(crate) RedisError);
 
 impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,12 +2,14 @@
 //!
 //! The only place that decides this. Pure: sends nothing.
 
+#[cfg(feature = "cluster")]
+use std::fmt;
 use std::{error::Error as StdError, io, sync::Arc};
 
 use redis::RedisError;
 
-use super::error::{AtServer, Timeout};
-use crate::store::Failure;
+use super::error::{Reported, Timeout};
+use crate::{error::cause::AtServer, store::Failure};
 
 type AnyError = dyn StdError + Send + Sync + 'static;
 
@@ -18,12 +20,27 @@ pub(crate) struct NotReady(pub(crate) &'static str);
 
 /// No node answers at the address that the cluster announces; other clients may reach it.
 #[cfg(feature = "cluster")]
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0}; that address is what the cluster calls its node, which may be told another \
-     (`cluster-announce-ip`, `cluster-announce-port`)"
-)]
-pub(crate) struct UnreachableAnnounced(#[source] pub(crate) Failure);
+#[derive(Debug)]
+pub(crate) struct UnreachableAnnounced(pub(crate) Failure);
+
+#[cfg(feature = "cluster")]
+impl fmt::Display for UnreachableAnnounced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the cluster announces that address for its node, and no node answers there; the node \
+             may announce another one (`cluster-announce-ip`, `cluster-announce-port`)",
+        )
+    }
+}
+
+/// Not derived: the source is the cause itself, not the `Failure` around it, so that its address is
+/// found.
+#[cfg(feature = "cluster")]
+impl StdError for UnreachableAnnounced {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0.cause)
+    }
+}
 
 /// No Sentinel says where the master is.
 #[cfg(feature = "sentinel")]
@@ -78,7 +95,9 @@ fn is_cause_away(cause: &AnyError) -> bool {
     }
     cause.is::<Timeout>()
         || cause.is::<NotReady>()
-        || cause.downcast_ref().is_some_and(is_error_away)
+        || cause
+            .downcast_ref()
+            .is_some_and(|Reported(error)| is_error_away(error))
 }
 
 fn is_error_away(error: &RedisError) -> bool {

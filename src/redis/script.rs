@@ -236,15 +236,18 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
         return None;
     };
     Some(Acquire::Held {
-        by: Token::parse(&holder),
-        // Negative if another program left a lock without a TTL. There is then no end to wait for.
+        by: Token::try_from(&*holder).ok(),
+        // Negative if another program left a lock without a TTL; then there is no end to wait for.
         left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
     })
 }
 
 fn guarded(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
     match parts.next()? {
-        Value::BulkString(nonce) => Token::parse(&nonce).map(|nonce| Acquire::Guarded { nonce }),
+        Value::BulkString(nonce) => {
+            let nonce = Token::try_from(&*nonce).ok()?;
+            Some(Acquire::Guarded { nonce })
+        }
         _ => None,
     }
 }

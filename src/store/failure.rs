@@ -31,7 +31,7 @@ pub struct Failure {
 
 impl Failure {
     /// Creates a failure from what it says about the store, and from its cause. The cause becomes
-    /// that of [`Error::Redis`].
+    /// that of [`Error::Store`].
     pub fn new(kind: FailureKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
         Failure {
             kind,

@@ -43,7 +43,10 @@ pub use self::failure::{Failure, FailureKind};
 pub use self::reply::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
 pub use self::tracking::{ChangeListener, Subscription};
 
-pub use self::{keys::Keys, token::Token};
+pub use self::{
+    keys::Keys,
+    token::{InvalidToken, Token},
+};
 pub use crate::record::fields::Fields;
 
 /// A closure that changes a record. Gets the fields, and returns the changes. `None`: change

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// How many hexadecimal digits a token has.
+/// The length of a token in bytes.
 const LEN: usize = 32;
 
 /// Identifies one fill or one writer. As a nonce, it identifies a guard until the next write ends.
@@ -32,14 +32,7 @@ impl Token {
         Token(digits)
     }
 
-    /// Reads a token from the value of a lease key. `None` if another program wrote something else
-    /// there.
-    #[must_use]
-    pub fn parse(bytes: &[u8]) -> Option<Token> {
-        bytes.try_into().ok().map(Token)
-    }
-
-    /// The digits of the token.
+    /// Returns the bytes that a store keeps: the digits of the token.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -55,6 +48,41 @@ impl Token {
             mixed ^= mixed >> 32;
         }
         mixed % bound.max(1)
+    }
+}
+
+/// The value of a lease key is not a token: another program wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token has 32 bytes, and this has {length}")]
+#[non_exhaustive]
+pub struct InvalidToken {
+    /// The length of the value in bytes.
+    pub length: usize,
+}
+
+impl TryFrom<&[u8]> for Token {
+    type Error = InvalidToken;
+
+    fn try_from(bytes: &[u8]) -> Result<Token, InvalidToken> {
+        let length = bytes.len();
+        let bytes = bytes.try_into().map_err(|_| InvalidToken { length })?;
+        Ok(Token(bytes))
+    }
+}
+
+impl TryFrom<&str> for Token {
+    type Error = InvalidToken;
+
+    fn try_from(text: &str) -> Result<Token, InvalidToken> {
+        Token::try_from(text.as_bytes())
+    }
+}
+
+impl TryFrom<String> for Token {
+    type Error = InvalidToken;
+
+    fn try_from(text: String) -> Result<Token, InvalidToken> {
+        Token::try_from(&*text)
     }
 }
 
@@ -74,10 +102,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_lease_key_holds_is_the_token_again() {
+    fn a_token_is_read_back_from_bytes_and_from_text() {
         let token = Token::random();
-        assert_eq!(Token::parse(token.as_bytes()), Some(token));
-        assert_eq!(Token::parse(b"a foreign lock"), None);
+        let text = String::from_utf8(token.as_bytes().to_vec()).unwrap();
+        assert!(text.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        assert_eq!(Token::try_from(token.as_bytes()), Ok(token));
+        assert_eq!(Token::try_from(&*text), Ok(token));
+        assert_eq!(Token::try_from(text), Ok(token));
+    }
+
+    #[test]
+    fn a_value_of_another_length_is_no_token() {
+        let foreign = Token::try_from("a foreign lock").unwrap_err();
+        assert_eq!(foreign.to_string(), "a token has 32 bytes, and this has 14");
+        for length in [0, LEN - 1, LEN + 1] {
+            assert_eq!(
+                Token::try_from("x".repeat(length)),
+                Err(InvalidToken { length })
+            );
+        }
     }
 
     #[test]

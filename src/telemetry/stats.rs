@@ -69,18 +69,27 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Hits among all lookups, in percent; 0 before the first lookup.
+    /// The fraction of lookups that were hits, from 0 to 1. `None` before the first lookup.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use cache_aside::{Cache, Memory, Record};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// assert_eq!(cache.stats().hit_rate(), None);
+    /// cache.get("p-001", read_row)?;
+    /// cache.get("p-001", read_row)?;
+    /// assert_eq!(cache.stats().hit_rate(), Some(0.5));
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
         reason = "a rate for people needs no 53rd bit"
     )]
-    pub fn hit_rate_pct(&self) -> f64 {
+    pub fn hit_rate(&self) -> Option<f64> {
         let lookups = self.hits + self.misses + self.refreshes;
-        if lookups == 0 {
-            return 0.0;
-        }
-        100.0 * self.hits as f64 / lookups as f64
+        (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -41,11 +41,23 @@ pub(crate) struct Open {
     last: Error,
 }
 
-fn why(failures: u32, ago: Duration) -> String {
-    if failures == 1 {
-        return format!("a request failed {ago:.1?} ago");
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ago = self.since.elapsed();
+        match self.failures {
+            1 => write!(f, "not sent, because a request failed {ago:.1?} ago"),
+            failures => write!(
+                f,
+                "not sent, because {failures} requests in a row failed, the last {ago:.1?} ago"
+            ),
+        }
     }
-    format!("{failures} requests in a row failed, {ago:.1?} ago the last of them")
+}
+
+impl StdError for Open {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.last.source()
+    }
 }
 
 impl Breaker {
@@ -178,7 +190,7 @@ mod tests {
         let refusal = breaker.refusal().unwrap().to_string();
         assert!(refusal.starts_with("not asked, because a request failed"));
         let other = Error::WaitTimeout {
-            waited: Duration::ZERO,
+            waited: std::time::Duration::ZERO,
         };
         breaker.open(&other);
         let refusal = breaker.refusal().unwrap().to_string();

@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod breaker;
+pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod log_throttle;
 pub(crate) mod random;

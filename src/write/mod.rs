@@ -17,6 +17,7 @@ use crate::{
         event::{Event, Write},
         trace,
     },
+    util::id::Ids,
 };
 
 pub(crate) use self::update::{update, update_field};
@@ -43,18 +44,14 @@ pub(crate) fn expire<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
 }
 
 /// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).
-pub(crate) fn invalidate_many<R>(
-    engine: &Engine<R>,
-    ids: impl IntoIterator<Item: AsRef<str>>,
-) -> Result<u64, Error> {
-    let ids: Vec<_> = ids.into_iter().collect();
-    let keys = ids.iter().map(|id| engine.keys(id.as_ref()));
-    // Check all ids before anything is sent.
-    let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-    let Some(first) = ids.first() else {
+pub(crate) fn invalidate_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, Error> {
+    let Some(first) = ids.iter().next() else {
         return Ok(0);
     };
-    let _wrote = Wrote::begin(engine, first.as_ref(), Write::InvalidateMany);
+    // Check all ids before anything is sent.
+    let keys = ids.iter().map(|id| engine.keys(id));
+    let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+    let _wrote = Wrote::begin(engine, first, Write::InvalidateMany);
     let keys: Vec<_> = keys.iter().collect();
     engine.client.invalidate_all(&engine.reporter, &keys)
 }

@@ -190,7 +190,7 @@ fn an_update_leaves_a_stale_record_stale(environment: &Environment) {
     assert!(cache.update_field("p-001", "stock", "7").unwrap());
     let changed = cache.update("p-001", |old| {
         let mut new = old.clone();
-        new.set("price_cents", "1");
+        new.insert("price_cents", "1");
         Some(new)
     });
     assert!(changed.unwrap());

@@ -52,7 +52,7 @@ fn a_hundred_slow_loads_keep_their_leases(environment: &Environment) {
         for id in 0..100 {
             let cache = &cache;
             scope.spawn(move || {
-                let found = cache.get(&id.to_string(), |id| {
+                let found = cache.get(id, |id| {
                     thread::sleep(2 * lease);
                     load_loaf(id)
                 });

@@ -26,7 +26,7 @@ fn a_miss_loads_and_the_next_lookup_hits(environment: &Environment) {
     assert!(second.redis_latency() > Duration::ZERO);
     let record = second.into_record().unwrap();
     assert_eq!(
-        record.names().collect::<Vec<_>>(),
+        record.keys().collect::<Vec<_>>(),
         ["id", "name", "price_cents", "stock"]
     );
 }

@@ -77,7 +77,7 @@ fn an_update_starts_the_ttl_anew_unless_it_is_to_be_kept(environment: &Environme
         .unwrap();
     let change = |record: &Record| {
         let mut record = record.clone();
-        record.set("stock", "40");
+        record.insert("stock", "40");
         Some(record)
     };
     age(environment);
@@ -107,15 +107,15 @@ fn an_update_changes_adds_and_removes_fields(environment: &Environment) {
     let cache = cached(environment);
     let changed = cache.update("p-001", |record| {
         let mut record = record.clone();
-        record.set("stock", "41");
-        record.set("note", "last ones");
+        record.insert("stock", "41");
+        record.insert("note", "last ones");
         record.remove("price_cents");
         Some(record)
     });
     assert!(changed.unwrap());
     let mut expected = loaf();
-    expected.set("stock", "41");
-    expected.set("note", "last ones");
+    expected.insert("stock", "41");
+    expected.insert("note", "last ones");
     expected.remove("price_cents");
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(**found.record().unwrap(), expected);
@@ -162,7 +162,7 @@ fn an_update_that_was_overtaken_sees_the_newer_record(environment: &Environment)
         }
         let mut record = record.clone();
         let stock: u32 = record.get("stock").unwrap().parse().unwrap();
-        record.set("stock", (stock - 1).to_string());
+        record.insert("stock", (stock - 1).to_string());
         Some(record)
     });
     assert!(changed.unwrap());
@@ -232,13 +232,14 @@ fn the_caches_own_field_names_are_refused(environment: &Environment) {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the record's field `__cache_aside_x` cannot be stored: names that begin with `__cache_aside` belong to the cache"
+        "the record's field `__cache_aside_x` cannot be stored: names that begin with \
+            `__cache_aside` are reserved for the cache"
     );
     let record = Record::from([("__cache_aside", "1")]);
     let error = cache.update("p-001", |_| Some(record.clone())).unwrap_err();
     // A name in a map-shaped record may be data, so it is not repeated.
-    let said =
-        "the record cannot be stored: names that begin with `__cache_aside` belong to the cache";
+    let said = "the record cannot be stored: names that begin with `__cache_aside` are reserved for \
+            the cache";
     assert_eq!(error.to_string(), said);
 }
 

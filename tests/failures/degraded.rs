@@ -109,7 +109,7 @@ fn after_a_restart_of_the_server_no_lookup_is_degraded() {
         for id in 0..8 {
             let cache = &cache;
             scope.spawn(move || {
-                cache.get(&id.to_string(), |id| {
+                cache.get(id, |id| {
                     thread::sleep(Duration::from_millis(20));
                     load_loaf(id)
                 })
@@ -119,7 +119,7 @@ fn after_a_restart_of_the_server_no_lookup_is_degraded() {
     server.kill();
     server.start_again();
     for id in 0..8 {
-        let found = cache.get(&id.to_string(), load_loaf).unwrap();
+        let found = cache.get(id, load_loaf).unwrap();
         assert_eq!(found.source(), Source::Loaded);
     }
     assert_eq!(cache.stats().store_errors, 0);

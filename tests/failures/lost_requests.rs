@@ -68,7 +68,7 @@ fn an_update_whose_reply_is_lost_is_not_done_twice() {
     let changed = cache.update("p-001", |record| {
         calls.set(calls.get() + 1);
         let mut record = record.clone();
-        record.set("stock", "41");
+        record.insert("stock", "41");
         Some(record)
     });
     // It may or may not have been done, so the record has been invalidated.

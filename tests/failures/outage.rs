@@ -44,7 +44,7 @@ fn open_the_breaker(cache: &Cache) {
             return;
         }
         assert!(id < 5, "five failures in a row open it");
-        let found = cache.get(&id.to_string(), load_loaf).unwrap();
+        let found = cache.get(id, load_loaf).unwrap();
         assert_eq!(found.source(), Source::Degraded);
     }
 }
@@ -137,7 +137,7 @@ fn refusals_of_a_server_that_answers_do_not_open_the_breaker() {
         .exec(&mut server.connect())
         .unwrap();
     for id in 0..10 {
-        let found = cache.get(&id.to_string(), load_loaf).unwrap();
+        let found = cache.get(id, load_loaf).unwrap();
         assert_eq!(found.source(), Source::Degraded);
     }
     assert!(!cache.stats().breaker_open);
@@ -388,7 +388,7 @@ fn where_there_is_no_room_the_whole_prefix_is_bypassed_until_nothing_old_can_be_
     longer.get("longer", load_loaf).unwrap();
     server.kill();
     for id in 0..10_001 {
-        assert!(cache.invalidate(&id.to_string()).is_err());
+        assert!(cache.invalidate(id).is_err());
     }
     let overflowed = Instant::now();
     assert_eq!(cache.stats().invalidations_pending, 10_000);

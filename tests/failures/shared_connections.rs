@@ -95,7 +95,7 @@ impl Environment {
             let first = scope.spawn(|| find(cache, FIRST));
             until(|| self.proxy.has_harmed());
             if let Some(head) = head {
-                scope.spawn(|| cache.get(head, load_loaf).unwrap());
+                scope.spawn(move || cache.get(head, load_loaf).unwrap());
                 thread::sleep(TAKEN / 4);
             }
             let waiting: Vec<_> = (0..READERS)
@@ -227,7 +227,7 @@ fn leases_whose_connection_is_cut_under_those_who_ask_are_given_back_and_not_ask
     for harm in [Harm::CutBefore, Harm::CutBeforeReply, Harm::CutInReply] {
         let (environment, cache) = Environment::new();
         for number in 0..READERS {
-            cache.invalidate(&id(number)).unwrap();
+            cache.invalidate(id(number)).unwrap();
         }
         let waited = environment.wait_together(&cache, Some((Which::With(b"recheck"), harm)));
         let degraded = count(&waited, Source::Degraded);
@@ -245,7 +245,7 @@ fn leases_whose_connection_is_cut_under_those_who_ask_are_given_back_and_not_ask
 fn scripts_that_the_server_forgot_are_sent_again_for_a_shared_request() {
     let (environment, cache) = Environment::new();
     for number in 0..READERS {
-        cache.invalidate(&id(number)).unwrap();
+        cache.invalidate(id(number)).unwrap();
     }
     let flush = redis::cmd("SCRIPT")
         .arg("FLUSH")

@@ -44,7 +44,7 @@ fn writers_do_not_starve_readers_of_large_records() {
             let (cache, over, reads, writes) = (&cache, &over, &reads, &writes);
             scope.spawn(move || {
                 while !over.load(Relaxed) {
-                    cache.invalidate(&format!("w-{writer}")).unwrap();
+                    cache.invalidate(format!("w-{writer}")).unwrap();
                     writes.fetch_add(1, Relaxed);
                 }
             });

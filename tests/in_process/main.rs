@@ -1,6 +1,7 @@
 //! Tests without a server: the store in memory, custom stores, settings, and lookup options.
 
 mod custom_store;
+mod ids;
 mod memory;
 mod options;
 mod settings;

@@ -34,7 +34,7 @@ fn a_lookup_may_choose_the_ttl_of_what_it_loads() {
 }
 
 #[test]
-fn a_ttl_of_zero_is_not_cached_and_one_of_a_century_is_ten_years() {
+fn a_ttl_of_zero_is_not_cached() {
     let cache = cache();
     let zero = cache.options().ttl(Duration::ZERO);
     assert!(zero.get("p-001", load_loaf).unwrap().record().is_some());
@@ -42,12 +42,67 @@ fn a_ttl_of_zero_is_not_cached_and_one_of_a_century_is_ten_years() {
         cache.ttl_remaining("p-001").unwrap(),
         TtlRemaining::NoSuchKey
     );
-    cache
-        .options()
-        .ttl(Duration::MAX)
-        .get("p-001", load_loaf)
-        .unwrap();
-    assert!(left(&cache).unwrap() <= Duration::from_secs(10 * 365 * 24 * 60 * 60));
+}
+
+const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+#[test]
+fn a_lookup_refuses_what_a_builder_refuses() {
+    let cache: Cache = builder().near_cache(100).build().unwrap();
+    let options = || cache.options();
+    let poll = "1ms is shorter than one `poll` of 25ms";
+    let ttl_too_short = "999µs is too short, it must be at least 1ms";
+    let too_long = "315360001s is too long, it must be at most ten years";
+    let over = TEN_YEARS + Duration::from_secs(1);
+    let refused = [
+        (
+            options().ttl(Duration::from_micros(999)),
+            "ttl",
+            ttl_too_short,
+        ),
+        (options().ttl(over), "ttl", too_long),
+        (
+            options().wait_timeout(Duration::from_millis(1)),
+            "wait_timeout",
+            poll,
+        ),
+        (options().wait_timeout(over), "wait_timeout", too_long),
+    ];
+    let check = |error: Error, name, why| match error {
+        Error::InvalidSetting {
+            setting, reason, ..
+        } => assert_eq!((setting, &*reason), (name, why)),
+        other => panic!("no such error: {other:?}"),
+    };
+    // A hit is no reason to accept it.
+    cache.get("cached", load_loaf).unwrap();
+    let before = cache.stats();
+    let load = |_: &str| -> Result<Option<Record>, Infallible> { panic!("no load") };
+    let load_many = |_: &[&str]| -> Result<Vec<(String, Record)>, Infallible> { panic!("no load") };
+    for (options, name, why) in refused {
+        for options in [options, options.skip_cache(true)] {
+            for id in ["cached", "p-001"] {
+                check(options.get(id, load).unwrap_err(), name, why);
+                check(options.get_many([id], load_many).unwrap_err(), name, why);
+            }
+        }
+    }
+    assert_eq!(cache.stats(), before);
+    for allowed in [TEN_YEARS, Duration::ZERO] {
+        let options = options().ttl(allowed).wait_timeout(allowed);
+        options.get("p-001", load_loaf).unwrap();
+        assert_eq!(left(&cache).is_some(), !allowed.is_zero());
+        cache.invalidate("p-001").unwrap();
+    }
+}
+
+#[test]
+fn the_ttl_of_a_loader_is_clamped() {
+    let cache = cache();
+    let load = |_: &str| Ok::<_, Infallible>(Loaded::new(loaf()).ttl(Duration::MAX));
+    cache.options().get("p-001", load).unwrap();
+    let left = left(&cache).unwrap();
+    assert!(left <= TEN_YEARS && left > TEN_YEARS / 2, "{left:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::free_port;
+use crate::support::{chain, free_port};
 use cache_aside::{Cache, CacheBuilder, Error, Memory, Record, Redis, Source};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -13,7 +13,7 @@ fn refusal(set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> String {
     let address = format!("redis://127.0.0.1:{}", free_port());
     let builder = Cache::builder(address).prefix("cache:");
     let error = set(builder).build().unwrap_err();
-    assert!(matches!(error, Error::Setting { .. }), "{error}");
+    assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
     error.to_string()
 }
 

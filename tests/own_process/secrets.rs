@@ -229,7 +229,7 @@ fn every_call(seen: &Seen, redis: Result<Redis, Error>, put: impl Fn(&str)) {
         put(&format!("test:{id}"));
         let change = |old: &Record| {
             let mut new = old.clone();
-            new.set("content", format!("{CONTENT} anew"));
+            new.insert("content", format!("{CONTENT} anew"));
             Some(new)
         };
         seen.outcome("update", cache.update(id, change));

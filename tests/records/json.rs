@@ -212,10 +212,11 @@ fn refused<T: Serialize + DeserializeOwned + Send + Sync + 'static + Clone + Deb
 }
 
 const NOT_FINITE: &str =
-    "NaN and infinities are no JSON and would become `null`; say it with an `Option` or an enum";
-const NULL_IN_SOME: &str = "`Some` of what is `null` in JSON would come back as `None`; \
-    make it one `Option`, or an enum";
-const DEEP: &str = "what is nested deeper than 127 is not read back; flatten it";
+    "JSON has no NaN and no infinities, they would become `null`; use an `Option` or an enum";
+const NULL_IN_SOME: &str = "a `Some` whose content is `null` in JSON would be read back as \
+    `None`; use one `Option`, or an enum";
+const DEEP: &str = "values that are nested deeper than 127 levels cannot be read back; flatten \
+    them";
 
 #[test]
 fn what_json_would_change_is_refused_by_its_place() {
@@ -310,6 +311,6 @@ struct Half {
 fn what_its_type_does_not_read_back_is_refused() {
     refused(
         &Half { a: 1, b: 2 },
-        "the type does not read back what it has written",
+        "the type cannot deserialize what it serialized",
     );
 }

@@ -28,9 +28,9 @@ fn refused<T: Serialize + DeserializeOwned + Send + Sync + 'static>(value: T) {
     assert_eq!(field.as_deref(), Some("json"));
     assert_eq!(
         reason,
-        "it would not come back as it is: the type reads something else from its JSON than it wrote \
-        (a `default` replaces what is skipped, `untagged` takes the first variant that fits, a map keeps one of two \
-        values with the same key)"
+        "it would be read back as something else: the type reads other values from its JSON \
+            than it wrote (a `default` replaces a skipped value, `untagged` takes the first \
+            variant that fits, a map keeps one of two values with the same key)"
     );
 }
 

@@ -48,7 +48,8 @@ fn a_value_longer_than_redis_takes_is_refused_before_it_is_sent() {
     let refused = cache.update_field("p-001", "photo", &value).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the record's field `photo` cannot be stored: it is longer than 512 MiB, the longest that Redis takes"
+        "the record's field `photo` cannot be stored: it is longer than 512 MiB, the limit of \
+            Redis"
     );
     assert_eq!(cache.stats().store_errors, 0);
 }

@@ -64,24 +64,26 @@ enum Content {
     Struct { a: u8 },
 }
 
-const NESTED: &str = "a hash field holds one flat value, no list, map or struct; \
-    `serde_bytes` stores bytes, `Json` nested records (feature `json`)";
-const CONTENTS: &str = "a hash field holds the name of an enum's variant, not what is in it; \
+const NESTED: &str = "a hash field holds one flat value, not a list, map or struct; \
+    `serde_bytes` stores bytes, `Json` stores nested records (feature `json`)";
+const CONTENTS: &str = "a hash field holds the name of an enum's variant, not its contents; \
     `Json` stores both (feature `json`)";
-const NOTHING: &str = "it holds nothing; leave it out with `#[serde(skip)]`";
+const NOTHING: &str = "it has no value; leave it out with `#[serde(skip)]`";
 const NO_RECORD: &str = "a record is a struct or a map with flat fields; \
     `Json` stores any other value (feature `json`)";
-const NO_NAME: &str = "a map's key must be a text or a number, to be the name of a field";
-const NONE: &str = "it is `None`, and would come back as something else \
-    (a map loses a `None`, a `default` replaces it); `Json` keeps it (feature `json`)";
-const CHANGED: &str = "it would not come back as it is, because a hash doesn't tell numbers from texts \
-    and the type has to ask (`untagged`, `flatten`, `tag`); `Json` tells them (feature `json`)";
-const READ_AS_ANOTHER: &str = "it would not come back as it is: the type reads something else from its fields than it \
-    wrote (`untagged` takes the first variant that fits)";
-const EMPTY: &str = "what it is in is `None`, and would come back as a `Some` with nothing in it; \
-    flatten it without the `Option`";
+const NO_NAME: &str = "a map's key must be text or a number, because it becomes the name of a \
+    field";
+const NONE: &str = "it is `None` and would be read back as something else (a map loses a \
+    `None`, a `default` replaces it); `Json` keeps it (feature `json`)";
+const CHANGED: &str = "it would be read back as something else: a hash does not distinguish \
+    numbers from text, and the type must know which it is (`untagged`, `flatten`, `tag`); \
+    `Json` distinguishes them (feature `json`)";
+const READ_AS_ANOTHER: &str = "it would be read back as something else: the type reads other \
+    values from its fields than it wrote (`untagged` takes the first variant that fits)";
+const EMPTY: &str = "its parent is `None` and would be read back as an empty `Some`; flatten \
+    the parent without the `Option`";
 const OWN_ERROR: &str = "its `Serialize` fails";
-const UNREADABLE: &str = "the type does not read back what it has written";
+const UNREADABLE: &str = "the type cannot deserialize what it serialized";
 
 #[test]
 fn a_nested_field_is_refused() {
@@ -122,7 +124,7 @@ fn what_is_no_struct_and_no_map_is_refused() {
 
 #[test]
 fn a_record_without_a_field_is_refused() {
-    let reason = "it has no field, and Redis keeps no empty hash";
+    let reason = "it has no field, and Redis cannot store an empty hash";
     refused_whole(Record::new(), reason);
     refused_whole(BTreeMap::from([("note".to_owned(), None::<u8>)]), reason);
 }
@@ -135,7 +137,7 @@ fn a_name_that_is_no_text_is_refused() {
 
 #[test]
 fn none_within_some_is_refused() {
-    let reason = "`Some(None)` would come back as `None`; make the two `Option`s one, or an enum";
+    let reason = "`Some(None)` would be read back as `None`; use one `Option`, or an enum";
     refused(with(Some(None::<u8>)), "it", reason);
 }
 
@@ -177,8 +179,8 @@ fn a_field_that_is_left_out_and_comes_back_as_another_is_refused() {
         organic: yes(),
         stock: 0,
     };
-    let reason = "it is left out, and would come back as its `default`; \
-        skip it only where it is that";
+    let reason = "it is left out and would be read back as its `default`; skip it only where it \
+        equals that";
     refused(skipped, "stock", reason);
 }
 
@@ -281,7 +283,7 @@ fn a_number_that_would_come_back_as_text_is_refused() {
 
 #[test]
 fn a_name_that_comes_twice_is_refused() {
-    let reason = "the record has two fields of this name, and a hash holds one";
+    let reason = "the record has two fields with this name, and a hash can hold only one";
     let record: Record = serde_json::from_str(r#"{"a": "1", "b": "2", "a": "3"}"#).unwrap();
     refused_whole(record, reason);
     let own = HashMap::from([("note".to_owned(), "1".to_owned())]);
@@ -312,8 +314,8 @@ fn what_its_own_type_does_not_read_back_is_refused() {
         note: "x".into(),
         stock: 1,
     };
-    let missing = "it is left out, and the type cannot be read back without it; \
-        give it `#[serde(default)]`";
+    let missing = "it is left out, and the type cannot be deserialized without it; give it \
+        `#[serde(default)]`";
     let without = OneWay {
         note: String::new(),
         ..record()
@@ -392,7 +394,7 @@ fn the_keys_of_a_map_are_not_named() {
         NESTED,
     );
     let own = Record::from([("__cache_aside_alice", "1")]);
-    let reason = "names that begin with `__cache_aside` belong to the cache";
+    let reason = "names that begin with `__cache_aside` are reserved for the cache";
     refused_whole(own, reason);
 }
 

@@ -71,7 +71,7 @@ fn a_wrong_password_is_reported_at_the_start_and_not_repeated() {
     let server = Server::start_on_port();
     let url = url_of_somebody(&server, "").replace("word@", "wort@");
     let error = Cache::<Record>::builder(url).prefix("test:").build();
-    let error = error.unwrap_err().to_string();
+    let error = chain(&error.unwrap_err());
     assert!(error.contains("authentication failed"), "{error}");
     assert!(!error.contains("wort"), "{error}");
 }
@@ -85,6 +85,6 @@ fn a_server_that_knows_resp2_only_does_without_pushes() {
     assert!(cache.invalidate("p").unwrap());
     let url = server.url_with("protocol=resp3");
     let error = Cache::<Record>::builder(url).prefix("test:").build();
-    let error = error.unwrap_err().to_string();
+    let error = chain(&error.unwrap_err());
     assert!(error.contains("HELLO"), "{error}");
 }

@@ -232,7 +232,7 @@ fn a_closure_that_panics_in_an_update_leaves_no_watched_connection_behind() {
     // On a connection that still watched, this transaction would fail.
     let bump = |record: &Record| {
         let mut record = record.clone();
-        record.set("stock", "1");
+        record.insert("stock", "1");
         Some(record)
     };
     server.cache().update_field("p-001", "stock", "3").unwrap();

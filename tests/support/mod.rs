@@ -181,8 +181,11 @@ impl Server {
         self.builder().build().expect("the private server answers")
     }
 
+    /// Its timeouts suit a busy machine: for tests that are not about timeouts.
     pub fn builder<R>(&self) -> CacheBuilder<R> {
-        Cache::builder(self.url()).prefix("test:")
+        let patient = Duration::from_secs(3);
+        let redis = Redis::builder(self.url()).connect_timeout(patient);
+        Cache::builder(redis.io_timeout(patient).checkout_timeout(patient)).prefix("test:")
     }
 
     /// Kills the server, as `kill -9` does. Its data is lost.

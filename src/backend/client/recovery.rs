@@ -120,7 +120,7 @@ impl ClientState {
             // So that a lookup says what is wrong now, and not what was wrong at the start.
             self.breaker.open(&error);
             if is_away {
-                self.log_throttled(&error);
+                self.log_throttled(None, &error);
             } else {
                 self.startup.log_refusal(&error);
             }

@@ -61,7 +61,7 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] names the invalid setting. All others are [`Error::Redis`]:
+    /// [`Error::InvalidSetting`] names the invalid setting. All others are [`Error::Store`]:
     ///
     /// - The server rejected the user, the password or a command. The message has its own words
     ///   where the client library passes them on.

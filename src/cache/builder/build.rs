@@ -63,8 +63,8 @@ impl<R> CacheBuilder<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Setting`] names the invalid setting.
-    /// - [`Error::Redis`]: Redis answers and will never work as it is. It rejected the user, the
+    /// - [`Error::InvalidSetting`] names the invalid setting.
+    /// - [`Error::Store`]: Redis answers and will never work as it is. It rejected the user, the
     ///   password or a command, or [it is of the wrong kind or
     ///   version](crate::RedisBuilder::build).
     pub fn build(self) -> Result<Cache<R>, Error>

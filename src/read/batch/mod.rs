@@ -6,7 +6,13 @@
 mod driver;
 mod first_reads;
 
-use std::{collections::HashMap, error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error as StdError,
+    fmt::Display,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -17,27 +23,30 @@ use crate::{
     error::Error,
     outcome::{Lookup, Source},
     telemetry::trace,
+    util::id::{Id, Ids},
 };
 
 /// How many ids are looked up together. A server handles their requests within some ten
 /// milliseconds, and a loader gets at most this many ids at a time.
 const SLICE: usize = 10_000;
 
-/// The caller's loader, with the types of this module.
-type BatchLoader<'a, R> = dyn FnMut(&[&str]) -> Result<HashMap<String, R>, Error> + 'a;
+/// The caller's loader with the types of this module.
+type BatchLoader<'a, R> = dyn for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id, R> + 'a;
+
+/// What a loader found, by those ids that it was asked for.
+type LoadedById<'id, R> = Result<HashMap<&'id str, R>, Error>;
 
 /// See [`Cache::get_many`](crate::Cache::get_many).
-pub(crate) fn get_many<R, I, M, K, E, F>(
+pub(crate) fn get_many<R, M, K, E, F>(
     engine: &Engine<R>,
     config: LookupConfig,
-    ids: I,
+    ids: &Ids,
     loader: F,
 ) -> Result<Vec<Lookup<R>>, Error>
 where
     R: Serialize + DeserializeOwned,
-    I: IntoIterator<Item: AsRef<str>>,
     M: IntoIterator<Item = (K, R)>,
-    K: Into<String>,
+    K: Display,
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnMut(&[&str]) -> Result<M, E>,
 {
@@ -48,16 +57,15 @@ where
 }
 
 /// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache).
-pub(crate) fn skip_many<R, I, M, K, E, F>(
+pub(crate) fn skip_many<R, M, K, E, F>(
     engine: &Engine<R>,
-    ids: I,
+    ids: &Ids,
     loader: F,
 ) -> Result<Vec<Lookup<R>>, Error>
 where
     R: Serialize + DeserializeOwned,
-    I: IntoIterator<Item: AsRef<str>>,
     M: IntoIterator<Item = (K, R)>,
-    K: Into<String>,
+    K: Display,
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnMut(&[&str]) -> Result<M, E>,
 {
@@ -76,21 +84,16 @@ where
 /// An id, and the key of its record.
 type KeyedId<'a> = (&'a str, String);
 
-/// Looks each id up once, even if it is given several times. Works in slices, and answers in the
-/// order of the ids.
-fn each_once<R, I>(
+/// Looks each id up once, even if it is given several times, in slices. Answers in the order of the
+/// ids.
+fn each_once<R>(
     engine: &Engine<R>,
-    ids: I,
+    ids: &Ids,
     mut look_up: impl FnMut(&[KeyedId<'_>]) -> Result<Vec<Lookup<R>>, Error>,
-) -> Result<Vec<Lookup<R>>, Error>
-where
-    I: IntoIterator<Item: AsRef<str>>,
-{
-    let ids: Vec<_> = ids.into_iter().collect();
+) -> Result<Vec<Lookup<R>>, Error> {
     let (mut distinct, mut at, mut places) = (Vec::new(), HashMap::new(), Vec::new());
-    // An invalid id is an error before any request is sent.
-    for id in &ids {
-        let id = id.as_ref();
+    // A bad id is an error before anything is sent.
+    for id in ids.iter() {
         let place = *at.entry(id).or_insert(distinct.len());
         if place == distinct.len() {
             distinct.push((id, engine.data_key(id)?));
@@ -109,28 +112,35 @@ where
 }
 
 /// Runs the loader.
-fn run_for<R>(
+fn run_for<'id, R>(
     engine: &Engine<R>,
-    ids: &[&str],
+    ids: &'id [&'id str],
     load: &mut BatchLoader<'_, R>,
-) -> Result<HashMap<String, R>, Error> {
-    let found = |loaded: &HashMap<_, _>| ids.iter().any(|id| loaded.contains_key(*id));
-    run(engine, ids[0], || load(ids), found)
+) -> LoadedById<'id, R> {
+    run(engine, ids[0], || load(ids), |loaded| !loaded.is_empty())
 }
 
-/// Converts the caller's loader to the types of this module.
-fn loading<R, M, K, E, F>(mut loader: F) -> impl FnMut(&[&str]) -> Result<HashMap<String, R>, Error>
+/// The caller's loader with the types of this module.
+fn loading<R, M, K, E, F>(
+    mut loader: F,
+) -> impl for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id, R>
 where
     M: IntoIterator<Item = (K, R)>,
-    K: Into<String>,
+    K: Display,
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnMut(&[&str]) -> Result<M, E>,
 {
-    move |ids| match loader(ids) {
-        Ok(found) => Ok(found
-            .into_iter()
-            .map(|(id, record)| (id.into(), record))
-            .collect()),
-        Err(error) => Err(Error::Loader(Arc::from(error.into()))),
+    move |ids| {
+        let found = loader(ids).map_err(|error| Error::Loader(Arc::from(error.into())))?;
+        let asked: HashSet<_> = ids.iter().copied().collect();
+        let mut by_id = HashMap::with_capacity(asked.len());
+        for (id, record) in found {
+            if let Some(id) = Id::of_loaded(&id)?
+                && let Some(id) = asked.get(&*id)
+            {
+                by_id.insert(*id, record);
+            }
+        }
+        Ok(by_id)
     }
 }

@@ -1,4 +1,4 @@
-//! Fields → Rust type. Takes the fields by value: a string field moves into the record, it is not
+//! Fields → Rust type. Takes the fields by value, so that a string is moved into the record and not
 //! copied.
 
 use std::{fmt, vec};
@@ -11,22 +11,23 @@ use serde::{
 
 use super::{Fields, NOT_FOUND, is_own, scalar::ScalarKind};
 
-/// An entry that is no record of the wanted type.
+/// An entry that is not a record of the cache's type.
 #[derive(Debug)]
 pub(crate) struct Undecodable;
 
-/// Puts a record together. `None`: the entry says that the primary has none.
+/// Deserializes a record. `None`: the entry says that the primary has no such record.
 pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<Option<R>, Undecodable> {
     if fields.iter().any(|(name, _)| is_own(name)) {
-        // With other fields beside it, somebody has added them to an entry that was no record.
+        // If there are other fields, another program has added them to a cached "no such record".
         let alone = fields.len() == 1 && fields[0].0 == NOT_FOUND;
         return if alone { Ok(None) } else { Err(Undecodable) };
     }
     deserialize(fields, &[]).map(Some).map_err(|_| Undecodable)
 }
 
-/// Puts a record together from fields that are all its own. `kinds`: what they were in Rust, where
-/// that is known; then one that was a number and is asked for as whatever it may be is refused.
+/// Deserializes a record from fields that all belong to it. `kinds`: the kind of each value in
+/// Rust, if known. Then a type that asks for a value of any kind is refused where the value was a
+/// number.
 pub(super) fn deserialize<R: DeserializeOwned>(
     fields: Fields,
     kinds: &[ScalarKind],
@@ -34,17 +35,18 @@ pub(super) fn deserialize<R: DeserializeOwned>(
     R::deserialize(Hash { fields, kinds })
 }
 
-/// Where the reading of a record stopped. Keeps no reason: serde's messages quote the value, and no
-/// message of ours may.
+/// Where deserializing a record failed. It has no reason: serde's messages quote the value, and no
+/// message of this crate may.
 #[derive(Debug, thiserror::Error)]
 #[error("the entry is not a record of this type")]
 pub(super) enum Stop {
     /// At the field with this number.
     At(usize),
-    /// At this field, which was a number and was asked what it is.
+    /// At this field: it was a number, and the type asked for a value of any kind.
     Asked(usize),
-    /// For want of this field.
+    /// This field is missing.
     Missing(&'static str),
+    /// At an unknown place.
     Somewhere,
 }
 
@@ -94,13 +96,13 @@ impl<'de> Deserializer<'de> for Hash<'_> {
     }
 }
 
-/// Name after name, value after value.
+/// The remaining fields, read one by one.
 struct Pairs<'k> {
     rest: vec::IntoIter<(Vec<u8>, Vec<u8>)>,
     kinds: &'k [ScalarKind],
-    /// Of the name that was read last.
+    /// The value of the name that was read last.
     value: Option<Vec<u8>>,
-    /// How many names were read before that one.
+    /// How many values have been read.
     count: usize,
 }
 
@@ -141,7 +143,7 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
 /// One name or value.
 struct Text {
     bytes: Vec<u8>,
-    /// Where it is known to have been one, or a `bool`: which field this is.
+    /// The number of the field, if its value is known to have been a number or a `bool`.
     number: Option<usize>,
 }
 
@@ -158,7 +160,7 @@ impl Text {
     }
 }
 
-/// Reads each listed scalar as Rust parses it.
+/// Parses each listed scalar as Rust does.
 macro_rules! from_text {
     ($($method:ident $visit:ident;)+) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
@@ -180,7 +182,7 @@ impl<'de> Deserializer<'de> for Text {
         }
     }
 
-    /// `1` and `0` as well: what other languages write for true and false.
+    /// Accepts `1` and `0` too: other languages write them for true and false.
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         match self.bytes.as_slice() {
             b"true" | b"1" => visitor.visit_bool(true),
@@ -213,7 +215,7 @@ impl<'de> Deserializer<'de> for Text {
         visitor.visit_byte_buf(self.bytes)
     }
 
-    /// A field that is there is `Some`; one that is not there never comes here.
+    /// An existing field is `Some`. For a missing one this is not called.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         visitor.visit_some(self)
     }
@@ -226,7 +228,7 @@ impl<'de> Deserializer<'de> for Text {
         visitor.visit_newtype_struct(self)
     }
 
-    /// A variant without contents, by its name.
+    /// Reads a variant without contents from its name.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,

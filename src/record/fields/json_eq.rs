@@ -1,16 +1,16 @@
-//! Whether two JSON texts say the same, in whatever order.
+//! Whether two JSON texts are equal, whatever their order.
 //!
 //! For texts that `serde_json` has written. A set or a map may be written in a different order each
 //! time. So may a string into which a type joins a set. The order is therefore ignored in lists,
 //! objects and strings.
 //!
-//! Compares bytes, because a `serde_json::Value` tells less: it keeps one of two values with the
-//! same key, and holds numbers beyond 64 bits as floats, without their last digits. Also works
-//! without the feature `json`.
+//! Compares bytes, because a `serde_json::Value` loses information. It keeps one of two values with
+//! the same key, and stores numbers beyond 64 bits as floats, without their last digits. This file
+//! is also needed without the feature `json`.
 
 use std::slice::Iter;
 
-/// A key that comes twice counts as two parts.
+/// A key that occurs twice counts as two parts.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     one == other || ordered(one) == ordered(other)
 }

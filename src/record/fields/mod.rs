@@ -1,7 +1,7 @@
-//! A record as it lies in a Redis hash, and the way from and to Rust types.
+//! The fields of a record in a Redis hash, and their conversion from and to Rust types.
 //!
-//! Knows serde and nothing of Redis. Scalars are text, in Rust's shortest form that reads back to
-//! the last bit; bytes are themselves; `None` leaves its field out.
+//! Uses serde and does not know Redis. A scalar is text, in the shortest form from which Rust reads
+//! exactly the same value. Bytes are stored as they are. The field of a `None` is left out.
 
 pub(crate) mod de;
 pub(crate) mod json_eq;
@@ -16,17 +16,16 @@ pub(crate) use self::scalar::Unstorable;
 #[cfg(feature = "json")]
 pub(crate) use self::scalar::{JSON, JSON_REFUSED, OWN_ERROR};
 
-/// Names and values, in order. Both are binary safe.
+/// Names and values, in order. Both may hold any bytes.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Takes a record apart, and proves that it comes back.
+/// Serializes a record, after a check that deserializing it would return the same record.
 ///
 /// # Errors
 ///
-/// [`Unstorable`] for what is no flat record (nested or sequence values, no field at all), for what
-/// would
-/// come back other than it is, and for a name that is the cache's own. It names the field of a
-/// struct, and no key of a map.
+/// [`Unstorable`] in three cases: the record is not flat (nested values, sequences, no field at
+/// all), it would be read back as something else, or a name is reserved for the cache. The error
+/// names the field of a struct, but never the key of a map.
 pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Unstorable> {
     let parts = ser::serialize(record)?;
     let is_map = parts.iter().any(|part| part.is_key);
@@ -38,7 +37,7 @@ pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<F
 
 fn checked<R: Serialize + DeserializeOwned>(parts: Vec<ser::Part>) -> Result<Fields, Unstorable> {
     if parts.iter().all(|part| part.value.is_none()) {
-        let empty = "it has no field, and Redis keeps no empty hash";
+        let empty = "it has no field, and Redis cannot store an empty hash";
         return Err(Unstorable::new(empty));
     }
     for ser::Part { name, value, .. } in &parts {
@@ -52,7 +51,7 @@ fn checked<R: Serialize + DeserializeOwned>(parts: Vec<ser::Part>) -> Result<Fie
         .collect())
 }
 
-/// The names of the fields that a record has.
+/// The names of the fields that are stored of a record.
 pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Unstorable> {
     let parts = ser::serialize(record)?.into_iter();
     Ok(parts
@@ -61,36 +60,36 @@ pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Unstorable
         .collect())
 }
 
-/// The one field of an entry which says that the primary has no such record. `update_field.lua`
-/// knows it too.
+/// The only field of a cached "no such record". `update_field.lua` has the same name.
 pub(crate) const NOT_FOUND: &[u8] = b"__cache_aside_not_found";
 
-/// That entry.
+/// A cached "no such record".
 pub(crate) fn not_found() -> Fields {
     vec![(NOT_FOUND.to_vec(), b"1".to_vec())]
 }
 
-/// Whether a name is the cache's own.
+/// Whether a name is reserved for the cache.
 fn is_own(name: &[u8]) -> bool {
     name.starts_with(b"__cache_aside")
 }
 
-/// Redis itself takes no longer string (`proto-max-bulk-len`), and hangs up in the middle of one.
+/// The limit of Redis (`proto-max-bulk-len`). It closes the connection in the middle of a longer
+/// string.
 const LONGEST: usize = 512 << 20;
 
-/// Refuses what is too long to be sent.
+/// Refuses a name or a value that is too long to be sent.
 pub(crate) fn check_length(name: &[u8], value: &[u8]) -> Result<(), Unstorable> {
     if name.len().max(value.len()) > LONGEST {
-        let long = "it is longer than 512 MiB, the longest that Redis takes";
+        let long = "it is longer than 512 MiB, the limit of Redis";
         return Err(Unstorable::new(long).at(name));
     }
     Ok(())
 }
 
-/// Refuses the names that are the cache's own.
+/// Refuses the names that are reserved for the cache.
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Unstorable> {
     if is_own(name) {
-        let own = "names that begin with `__cache_aside` belong to the cache";
+        let own = "names that begin with `__cache_aside` are reserved for the cache";
         return Err(Unstorable::new(own).at(name));
     }
     Ok(())

@@ -1,13 +1,15 @@
-//! The proof that a record comes back as it went in, before it is stored.
+//! Checks that a record would be read back as it is, before it is stored.
 //!
-//! Guarantees that no value changes silently between Rust and Redis. A hash holds texts, and has no
-//! `None`; a type that asks its fields what they are (`untagged`, `flatten`, `serde_json::Value`),
-//! or that puts something else where a field is missing (`default`), would get another answer than
-//! it gave. Serde doesn't show such types in advance. So the record is put together again, taken
-//! apart again, and compared: each field there or not, and a text, bytes or a number as before. The
-//! texts themselves are exact and are not compared: a type may write one in another order each
-//! time, and what it reads from one is its own affair. Only the text of `Json` is, since the whole
-//! value is in it.
+//! Guarantees that no value changes silently between Rust and Redis. Two kinds of types are at
+//! risk. A hash holds only text, so a type that asks for a value of any kind (`untagged`,
+//! `flatten`, `serde_json::Value`) may get another kind than it wrote. A hash has no `None`, so a
+//! type with a `default` for a missing field may get that.
+//!
+//! Serde does not show such types in advance. So the record is deserialized and serialized again,
+//! and the two are compared: each field must be present or missing as before, and of the same kind
+//! (text, bytes or number). The texts themselves are stored exactly, so they are not compared. A
+//! type may write a text in another order each time, and may read from it what it wants. The text
+//! of `Json` is compared, because it holds the whole value.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -18,25 +20,26 @@ use super::{
     ser::{Part, serialize},
 };
 
-const TWICE: &str = "the record has two fields of this name, and a hash holds one";
-const MISSING: &str = "it is left out, and the type cannot be read back without it; \
-    give it `#[serde(default)]`";
-const UNREADABLE: &str = "the type does not read back what it has written";
-const NONE: &str = "it is `None`, and would come back as something else \
-    (a map loses a `None`, a `default` replaces it); `Json` keeps it (feature `json`)";
-const SKIPPED: &str = "it is left out, and would come back as its `default`; \
-    skip it only where it is that";
-const CHANGED: &str = "it would not come back as it is, because a hash doesn't tell numbers from texts \
-    and the type has to ask (`untagged`, `flatten`, `tag`); `Json` tells them (feature `json`)";
-const READ_AS_ANOTHER: &str = "it would not come back as it is: the type reads something else from its fields than it \
-    wrote (`untagged` takes the first variant that fits)";
-const EMPTY: &str = "what it is in is `None`, and would come back as a `Some` with nothing in it; \
-    flatten it without the `Option`";
-const OTHER_JSON: &str = "it would not come back as it is: the type reads something else from its JSON than it wrote \
-    (a `default` replaces what is skipped, `untagged` takes the first variant that fits, a map keeps one of two \
-    values with the same key)";
+const TWICE: &str = "the record has two fields with this name, and a hash can hold only one";
+const MISSING: &str = "it is left out, and the type cannot be deserialized without it; give it \
+    `#[serde(default)]`";
+const UNREADABLE: &str = "the type cannot deserialize what it serialized";
+const NONE: &str = "it is `None` and would be read back as something else (a map loses a \
+    `None`, a `default` replaces it); `Json` keeps it (feature `json`)";
+const SKIPPED: &str = "it is left out and would be read back as its `default`; skip it only \
+    where it equals that";
+const CHANGED: &str = "it would be read back as something else: a hash does not distinguish \
+    numbers from text, and the type must know which it is (`untagged`, `flatten`, `tag`); \
+    `Json` distinguishes them (feature `json`)";
+const READ_AS_ANOTHER: &str = "it would be read back as something else: the type reads other \
+    values from its fields than it wrote (`untagged` takes the first variant that fits)";
+const EMPTY: &str = "its parent is `None` and would be read back as an empty `Some`; flatten \
+    the parent without the `Option`";
+const OTHER_JSON: &str = "it would be read back as something else: the type reads other values \
+    from its JSON than it wrote (a `default` replaces a skipped value, `untagged` takes the \
+    first variant that fits, a map keeps one of two values with the same key)";
 
-/// Refuses a record that would not come back as it is.
+/// Refuses a record that would be read back as something else.
 pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(), Unstorable> {
     let before = shape(parts);
     if let Some(twice) = before.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -54,7 +57,7 @@ pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(
     if before == after {
         return Ok(());
     }
-    // A text that the type itself reads as `None` is exact in the hash, and the type's own affair.
+    // The hash holds the exact text. If the type itself reads that text as `None`, it may.
     let is_own_none = |&(name, kind, _): &Field<'_>| {
         let was = |value| has(&before, &(name, kind, Some(value)));
         (was(ScalarKind::Text) || was(ScalarKind::Bytes)) && has(&after, &(name, kind, None))
@@ -73,7 +76,7 @@ pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(
     }
 }
 
-/// The field whose JSON says something else than before.
+/// The first field whose JSON is not equal to the JSON before.
 fn other_json<'a>(before: &'a [Part], after: &[Part]) -> Option<&'a [u8]> {
     let differs = |part: &&Part| {
         let Some((ScalarKind::Json, text)) = &part.value else {
@@ -89,11 +92,11 @@ fn other_json<'a>(before: &'a [Part], after: &[Part]) -> Option<&'a [u8]> {
     Some(&part.name.1)
 }
 
-/// What must be the same afterwards: a name, its kind, and the kind of the value, where there is
-/// one.
+/// The properties that must be the same afterwards: the name, its kind, and the kind of the value,
+/// if there is one.
 type Field<'a> = (&'a [u8], ScalarKind, Option<ScalarKind>);
 
-/// In order of the names: a map that was put together again may have another.
+/// Sorted by name, because a deserialized map may have another order.
 fn shape(parts: &[Part]) -> Vec<Field<'_>> {
     let kind = |part: &Part| part.value.as_ref().map(|(kind, _)| *kind);
     let mut shape: Vec<Field<'_>> = parts
@@ -116,7 +119,7 @@ fn fields(parts: &[Part]) -> Vec<(Vec<u8>, Vec<u8>)> {
     stored.collect()
 }
 
-/// Says which field it was that couldn't be read.
+/// Names the field that could not be read.
 fn unreadable<R: DeserializeOwned>(parts: &[Part], stop: &Stop) -> Result<(), Unstorable> {
     let stored: Vec<_> = parts.iter().filter(|part| part.value.is_some()).collect();
     let kinds: Vec<_> = stored
@@ -124,8 +127,8 @@ fn unreadable<R: DeserializeOwned>(parts: &[Part], stop: &Stop) -> Result<(), Un
         .filter_map(|part| part.value.as_ref().map(|(kind, _)| *kind))
         .collect();
     let name = |nth: usize| stored.get(nth).map(|part| &*part.name.1);
-    // Once more, up to the first number that is asked what it is. A type that asks may have read
-    // all its fields before it found that it can't use one.
+    // Deserialize again, up to the first number that the type reads as a value of any kind. Such a
+    // type may read all its fields before it finds one that it cannot use.
     let asked = match deserialize::<R>(fields(parts), &kinds) {
         Err(Stop::Asked(nth)) => Some(nth),
         _ => None,

@@ -1,6 +1,6 @@
-//! One Rust value → one text or byte string, and what kind of value it was.
+//! One Rust value → one text or byte string, and the kind of the value.
 //!
-//! Knows nothing of records. What is no single value is refused.
+//! Does not know records. Refuses everything that is not a single value.
 
 use std::fmt::Display;
 
@@ -11,29 +11,29 @@ use serde::{
 
 use crate::error::Error;
 
-/// What a value was in Rust. A hash doesn't say it.
+/// The kind of a value in Rust. A hash does not store it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ScalarKind {
     Text,
     Bytes,
-    /// Or a `bool`: written as text, and of use only to a type that knows it for a number.
+    /// Or a `bool`. Written as text; only a type that asks for a number can read it back.
     Number,
-    /// The text of a whole value. What comes back from it is compared too: here nothing else would
-    /// see a change.
+    /// The JSON text of a whole value. It is compared after the round trip, because nothing else
+    /// would show a change in it.
     Json,
 }
 
 /// The newtype around a text that is a whole value.
 pub(crate) const JSON: &str = "$cache_aside::Json";
 
-/// The newtype around a text that says why a whole value is not stored. It is the only way for a
-/// reason of the crate's through the types of serde, see [`OWN_ERROR`].
+/// The newtype around the reason why a whole value is not stored. A reason of this crate can pass
+/// through serde's types only in this way: see [`OWN_ERROR`].
 pub(crate) const JSON_REFUSED: &str = "$cache_aside::JsonRefused";
 
 /// A value as it is stored.
 pub(super) type Stored = (ScalarKind, Vec<u8>);
 
-/// Takes one value; `None` where its field is to be left out.
+/// Serializes one value. `None`: its field is left out.
 pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, Unstorable> {
     value.serialize(Scalar)
 }
@@ -43,12 +43,13 @@ pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, 
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Unstorable {
-    /// `None` where the fault is not one field's, and for a map.
+    /// `None` if there is no single field at fault, and for a map.
     pub(crate) field: Option<String>,
     pub(crate) reason: String,
 }
 
-/// A field's name is cut to this length: it is logged and remembered, and `update_field` takes any.
+/// A field's name is cut to this length, because it is logged and remembered, and `update_field`
+/// accepts any name.
 const LONGEST_NAME: usize = 64;
 
 impl Unstorable {
@@ -59,7 +60,7 @@ impl Unstorable {
         }
     }
 
-    /// Names the field at which it came up. Not for a map: its keys are content.
+    /// Names the field at fault. Not to be used for a map: its keys are content.
     pub(super) fn at(self, name: &[u8]) -> Unstorable {
         let shown = &name[..name.len().min(LONGEST_NAME)];
         Unstorable {
@@ -75,10 +76,11 @@ impl From<Unstorable> for Error {
     }
 }
 
-/// What is known where a type's own `Serialize` fails. Its message may quote the value.
+/// The reason where a type's own `Serialize` fails. Its message may quote the value, so it is not
+/// used.
 pub(crate) const OWN_ERROR: &str = "its `Serialize` fails";
 
-/// Serde's way to make an error is open to any type. The crate's own reasons are made by
+/// Any type may make an error in this way. Reasons of this crate are made by
 /// [`new`](Unstorable::new).
 impl ser::Error for Unstorable {
     fn custom<T: Display>(_: T) -> Unstorable {
@@ -105,13 +107,13 @@ macro_rules! as_text {
     };
 }
 
-const NESTED: &str = "a hash field holds one flat value, no list, map or struct; \
-    `serde_bytes` stores bytes, `Json` nested records (feature `json`)";
-const CONTENTS: &str = "a hash field holds the name of an enum's variant, not what is in it; \
+const NESTED: &str = "a hash field holds one flat value, not a list, map or struct; \
+    `serde_bytes` stores bytes, `Json` stores nested records (feature `json`)";
+const CONTENTS: &str = "a hash field holds the name of an enum's variant, not its contents; \
     `Json` stores both (feature `json`)";
-const NOTHING: &str = "it holds nothing; leave it out with `#[serde(skip)]`";
-const NONE_IN_SOME: &str = "`Some(None)` would come back as `None`; \
-    make the two `Option`s one, or an enum";
+const NOTHING: &str = "it has no value; leave it out with `#[serde(skip)]`";
+const NONE_IN_SOME: &str = "`Some(None)` would be read back as `None`; use one `Option`, or an \
+    enum";
 
 struct Scalar;
 

@@ -1,4 +1,4 @@
-//! Rust type → its parts, one for each field.
+//! Rust type → parts, one for each field.
 
 use serde::{
     Serialize, Serializer,
@@ -11,24 +11,24 @@ use super::scalar::{ScalarKind, Stored, Unstorable, refuse, store};
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) name: Stored,
-    /// Whether the name is a key of a map, and so content that no error may show. Where a struct has
-    /// a flattened field, all its names are such keys.
+    /// Whether the name is a key of a map: content that no error may show. All names of a struct
+    /// with a flattened field are such keys.
     pub(super) is_key: bool,
     /// `None`: the field is left out.
     pub(super) value: Option<Stored>,
 }
 
-/// Takes a record apart.
+/// Serializes a record into its parts.
 pub(super) fn serialize<R: Serialize>(record: &R) -> Result<Vec<Part>, Unstorable> {
     record.serialize(Flat { parts: Vec::new() })
 }
 
-/// The record itself: a struct or a map, under whatever newtypes and `Some`s.
+/// The record itself: a struct or a map, within any newtypes and `Some`s.
 struct Flat {
     parts: Vec<Part>,
 }
 
-/// The same, between the name and the value of a map's field.
+/// A map, of whose next field only the name may be known yet.
 struct FlatMap {
     parts: Vec<Part>,
     name: Option<Stored>,
@@ -36,7 +36,8 @@ struct FlatMap {
 
 const NO_RECORD: &str = "a record is a struct or a map with flat fields; \
     `Json` stores any other value (feature `json`)";
-const NO_NAME: &str = "a map's key must be a text or a number, to be the name of a field";
+const NO_NAME: &str = "a map's key must be text or a number, because it becomes the name of a \
+    field";
 
 impl Serializer for Flat {
     type Ok = Vec<Part>;

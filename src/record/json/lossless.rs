@@ -1,18 +1,19 @@
-//! JSON that comes back as it went in, or not at all.
+//! JSON that is read back as the same value, or an error.
 //!
-//! A serializer around that of `serde_json`. It forwards everything, and refuses what JSON would
-//! change silently: NaN and infinities become `null`, and so does an empty value within a `Some`.
-//! An error names the place in the value, without the keys of maps: those are content. So is the
-//! message of a type's own error.
+//! A serializer around that of `serde_json`. It forwards every value, except those that JSON would
+//! change silently: NaN, infinities and an empty value within a `Some` would become `null`. An
+//! error names the place in the value, without the keys of maps, because they are content. The
+//! message of a type's own error is content too.
 
 use serde::{Serialize, Serializer, ser};
 
 use super::place::{Place, Trail};
 
 const NOT_FINITE: &str =
-    "NaN and infinities are no JSON and would become `null`; say it with an `Option` or an enum";
-const NULL_IN_SOME: &str = "`Some` of what is `null` in JSON would come back as `None`; \
-    make it one `Option`, or an enum";
+    "JSON has no NaN and no infinities, they would become `null`; use an `Option` or an enum";
+const NULL_IN_SOME: &str = "a `Some` whose content is `null` in JSON would be read back as \
+    `None`; use one `Option`, or an enum";
+
 /// The JSON of a value, or why there is none.
 pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String, String> {
     let trail = Trail::default();
@@ -20,7 +21,7 @@ pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String, String> {
         .map_err(|error| trail.reason(&error))
 }
 
-/// A value that is written without loss.
+/// A value to be written without loss.
 struct Lossless<'a, T: ?Sized> {
     value: &'a T,
     place: Place<'a>,
@@ -37,7 +38,7 @@ impl<T: Serialize + ?Sized> Serialize for Lossless<'_, T> {
     }
 }
 
-/// A serializer that is only used for what it writes without loss.
+/// A serializer that refuses values which it would not write without loss.
 struct Guarded<'a, S> {
     inner: S,
     place: Place<'a>,
@@ -230,7 +231,7 @@ impl<C: ser::SerializeMap> ser::SerializeMap for Parts<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
-    /// Not guarded: `serde_json` writes keys as strings, and refuses others itself.
+    /// Forwarded as it is: `serde_json` writes keys as strings, and refuses all others itself.
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
         self.inner.serialize_key(key)
     }

@@ -1,7 +1,7 @@
 //! Records of any shape: the whole value as JSON, in one field.
 //!
-//! Knows serde alone: to the rest of the crate it is a struct with one field of text, which is
-//! proved to come back.
+//! Knows only serde. For the rest of the crate, `Json` is a struct with one text field, which is
+//! compared after a round trip.
 
 pub(crate) mod lossless;
 pub(crate) mod place;
@@ -21,10 +21,10 @@ use serde::{
 use self::lossless::to_text;
 use super::fields::{JSON, JSON_REFUSED};
 
-/// A record of any shape, nested ones too: stored as JSON text in the one field `json`.
+/// A record of any shape, also a nested one. It is stored as JSON text in a single field, `json`.
 ///
-/// For what a flat hash can't hold: lists, structs in structs, enums with contents, tuples. Other
-/// programs read it with `HGET cache:order:1 json`. A flat type is better off without it, since its
+/// For types that a flat hash cannot hold: lists, structs in structs, enums with contents, tuples.
+/// Other programs read it with `HGET cache:order:1 json`. Do not use it for a flat type, whose
 /// fields can be read and updated one by one.
 ///
 /// ```no_run
@@ -68,12 +68,11 @@ use super::fields::{JSON, JSON_REFUSED};
 ///
 /// # Updates
 ///
-/// [`update`](crate::Cache::update) changes a part of the value,
-/// [`invalidate`](crate::Cache::invalidate) ends it. [`update_field`](crate::Cache::update_field)
-/// knows nothing of what is in the JSON: on the field `json` it replaces the whole text, and any
-/// other field lies beside it and is never read.
+/// [`update`](crate::Cache::update) changes a part of the value.
+/// [`update_field`](crate::Cache::update_field) does not look into the JSON. For the field `json`
+/// it replaces the whole text. Any other field is stored beside it and never read.
 ///
-/// # What comes back
+/// # Values that are not cached
 ///
 /// What went in, numbers to the last bit, or it is not cached: `get` returns it and counts it in
 /// [`unstorable_records`](crate::Stats::unstorable_records), and `update` fails with
@@ -124,16 +123,16 @@ impl<T: Serialize> Serialize for Json<T> {
     }
 }
 
-/// The text. Made only here, so that what is wrong with it is wrong with the field.
+/// The JSON text. It is made here, so that an error belongs to the field `json`.
 struct Text<'a, T>(&'a T);
 
 impl<T: Serialize> Serialize for Text<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match to_text(self.0) {
-            // By this name the proof knows that the text is to come back.
+            // By this name `round_trip.rs` knows that it must compare the text.
             Ok(text) => serializer.serialize_newtype_struct(JSON, &text),
             Err(reason) => {
-                // Our own serializer fails with the reason. Any other one must fail, too.
+                // The serializer of this crate fails with the reason. Any other must fail too.
                 serializer.serialize_newtype_struct(JSON_REFUSED, &reason)?;
                 Err(ser::Error::custom(reason))
             }
@@ -170,7 +169,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Fields<T> {
     }
 }
 
-/// The name of a field; another program's may be no text.
+/// The name of a field. A name of another program may be any bytes.
 struct Name {
     is_ours: bool,
 }

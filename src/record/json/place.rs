@@ -9,12 +9,13 @@ use serde::ser;
 
 use crate::record::fields::OWN_ERROR;
 
-const DEEP: &str = "what is nested deeper than 127 is not read back; flatten it";
+const DEEP: &str = "values that are nested deeper than 127 levels cannot be read back; flatten \
+    them";
 
-/// As deep as `serde_json` reads.
+/// The deepest nesting that `serde_json` reads.
 const DEEPEST: u8 = 127;
 
-/// What is known of the first error.
+/// The path to the first error, and its reason.
 #[derive(Default)]
 pub(super) struct Trail {
     /// The path to it, built from its end while the error is returned.
@@ -28,7 +29,7 @@ impl Trail {
     pub(super) fn reason(&self, error: &serde_json::Error) -> String {
         let reason = match self.refusal.get() {
             Some(reason) => reason.to_owned(),
-            // What `serde_json` itself refuses, such as a key that is no text.
+            // `serde_json` itself refused it, for example a key that is not text.
             None if !error.is_data() => error.to_string(),
             None => OWN_ERROR.to_owned(),
         };

@@ -4,6 +4,7 @@
 
 use super::{ClusterStore, parallel::in_parallel};
 use crate::{
+    error::cause::chain,
     redis::{
         reachability::{UnreachableAnnounced, is_away},
         server_info::ServerMode,

@@ -1,11 +1,8 @@
 //! The replies of a node to requests for a slot that it does not have. Pure: sends nothing.
 
-use std::{error::Error as StdError, fmt};
-
 use redis::{ErrorKind, ServerErrorKind};
 
 use crate::{
-    error::cause::Cause,
     redis::{error::redis_error, node_address::NodeAddress, slot::Slot},
     store::{Failure, FailureKind},
 };

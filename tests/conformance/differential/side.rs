@@ -32,7 +32,7 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) fn on(environment: &Environment) -> Side {
-        let token = Token::parse(&[b'0'; 32]).unwrap();
+        let token = Token::try_from("0".repeat(32)).unwrap();
         Side {
             store: Arc::clone(environment.store()),
             keys: [keys("0"), keys("1")],
@@ -53,7 +53,7 @@ impl Side {
 
     /// A token that both sides know.
     fn named(&mut self, name: &str) -> Token {
-        let token = Token::parse(format!("{name:.<32}").as_bytes()).unwrap();
+        let token = Token::try_from(format!("{name:.<32}")).unwrap();
         self.names.insert(token, name.to_owned());
         token
     }

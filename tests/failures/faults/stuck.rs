@@ -84,7 +84,7 @@ fn a_batch_that_a_silent_server_does_not_answer_is_given_up_after_one_timeout() 
         .unwrap();
     // Pending, and replayed together.
     for id in 0..100 {
-        cache.invalidate(&id.to_string()).unwrap_err();
+        cache.invalidate(id).unwrap_err();
     }
     server.freeze();
     // Longer than the pause between two replays: one is in progress.
@@ -110,7 +110,7 @@ fn a_start_before_a_silent_server_takes_one_timeout() {
     let began = Instant::now();
     let required = redis.require_connection(true).build();
     assert_eq!(
-        required.unwrap_err().to_string(),
+        chain(&required.unwrap_err()),
         format!(
             "request `connect` to 127.0.0.1:{} failed: {SILENCE}",
             server.port()

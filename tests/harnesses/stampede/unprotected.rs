@@ -79,10 +79,7 @@ impl Unprotected {
     fn look(&self, key: &str) -> RedisResult<Option<Record>> {
         let fields: Vec<(String, String)> =
             self.with(|connection| redis::cmd("HGETALL").arg(key).query(connection))?;
-        let mut record = Record::new();
-        for (name, value) in fields {
-            record.set(name, value);
-        }
+        let record = Record::from_iter(fields);
         Ok((!record.is_empty()).then_some(record))
     }
 

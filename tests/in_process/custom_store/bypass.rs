@@ -24,7 +24,7 @@ pub(crate) fn brief(backend: &Backend) -> Cache {
 /// More than can be pending one by one.
 pub(crate) fn overflow(cache: &Cache) {
     for id in 0..10_000 {
-        assert!(cache.invalidate(&format!("other {id}")).is_err());
+        assert!(cache.invalidate(format!("other {id}")).is_err());
     }
 }
 

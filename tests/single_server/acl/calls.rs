@@ -106,7 +106,7 @@ impl Stage<'_> {
 
     fn put_record(&self, id: &str) {
         let key = format!("{PREFIX}{id}");
-        for (name, value) in loaf().iter() {
+        for (name, value) in &loaf() {
             self.tell("HSET", &[&key, name, value]);
         }
         self.tell("EXPIRE", &[&key, "60"]);

@@ -154,7 +154,7 @@ fn at_its_capacity_it_goes_on_with_what_is_asked_for() {
     until(|| cache.stats().tracking_live);
     for round in 0..3 {
         for id in 0..100 {
-            let found = cache.get(&id.to_string(), load(1)).unwrap();
+            let found = cache.get(id, load(1)).unwrap();
             assert!(round == 0 || found.is_hit());
         }
     }
@@ -167,5 +167,5 @@ fn an_id_that_is_none_is_refused_as_ever() {
     let cache = near(Memory::new(10));
     let load = |_: &str| Ok::<_, Infallible>(None);
     assert!(cache.get("", load).is_err());
-    assert!(cache.get(&"x".repeat(1 << 17), load).is_err());
+    assert!(cache.get("x".repeat(1 << 17), load).is_err());
 }

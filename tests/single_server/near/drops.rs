@@ -52,7 +52,7 @@ impl Drop for Thing {
         let cache = test.cache;
         // In all shards of the near cache, so that the locked one is used too.
         for id in 0..16 {
-            let _ = cache.get(&id.to_string(), |_| Err::<Option<Thing>, _>("no"));
+            let _ = cache.get(id, |_| Err::<Option<Thing>, _>("no"));
         }
         let _ = cache.invalidate("another");
         IS_DROPPING.set(false);
@@ -88,7 +88,7 @@ impl Test {
     fn get(&self, name: &str, id: u32) -> Option<Source> {
         let test = name.to_owned();
         let load = |_: &str| Ok::<_, &str>(Some(Thing { test }));
-        match self.cache.get(&id.to_string(), load) {
+        match self.cache.get(id, load) {
             Ok(found) => Some(found.source()),
             Err(Error::Loader(error)) if error.to_string() == "no" => None,
             Err(error) => panic!("{error:?}"),
@@ -172,7 +172,7 @@ fn when_this_process_ends_the_record() {
     let test = Test::new("ended", redis(&server), 1000);
     test.drops_by(|test| {
         for id in 0..32 {
-            test.cache.invalidate(&id.to_string()).unwrap();
+            test.cache.invalidate(id).unwrap();
         }
         let ids: Vec<_> = (32..64).map(|id| id.to_string()).collect();
         test.cache.invalidate_many(&ids).unwrap();

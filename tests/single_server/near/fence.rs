@@ -141,7 +141,7 @@ fn a_store_that_does_not_tell_what_changes_is_refused() {
             cache.tracking(true)
         };
         let error = cache.build().unwrap_err();
-        assert!(matches!(error, Error::Setting { .. }));
+        assert!(matches!(error, Error::InvalidSetting { .. }));
         error.to_string()
     };
     let why = "this store does not push its changes";

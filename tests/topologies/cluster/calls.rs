@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, convert::Infallible};
 use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 
 use super::one_of_each;
-use crate::support::{Server, alone, load_loaf, loaf, until};
+use crate::support::{Server, alone, chain, load_loaf, loaf, until};
 use crate::test_cluster::Cluster;
 
 /// Enough ids for every master to have some.
@@ -34,7 +34,7 @@ fn records_of_all_masters_are_read_filled_and_ended() {
         assert!(cache.update_field(id, "stock", "41").unwrap());
         let sold = |record: &Record| {
             let mut sold = record.clone();
-            sold.set("stock", "40");
+            sold.insert("stock", "40");
             Some(sold)
         };
         assert!(cache.update(id, sold).unwrap());

@@ -20,7 +20,7 @@ const DATA: &str = "test:p-001";
 
 fn version(number: u32) -> Record {
     let mut record = loaf();
-    record.set("version", number.to_string());
+    record.insert("version", number.to_string());
     record
 }
 

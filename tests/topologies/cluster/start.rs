@@ -21,7 +21,7 @@ fn a_process_starts_while_a_master_is_down() {
         node.kill();
     }
     let redis = cluster.redis().require_connection(true);
-    let refused = redis.build().unwrap_err().to_string();
+    let refused = chain(&redis.build().unwrap_err());
     assert!(refused.contains("Connection refused"), "{refused}");
 }
 
@@ -31,7 +31,7 @@ fn where_nobody_is_at_the_addresses_that_nodes_announce_build_says_whose_they_ar
     let nowhere = ["--cluster-announce-port", "1"];
     let cluster = Cluster::start_with(1, 0, &nowhere);
     let redis = cluster.redis().require_connection(true);
-    let refused = redis.build().unwrap_err().to_string();
+    let refused = chain(&redis.build().unwrap_err());
     assert!(refused.contains("127.0.0.1:1: "), "{refused}");
     assert!(refused.contains("`cluster-announce-port`"), "{refused}");
 }
@@ -42,7 +42,7 @@ fn a_wrong_password_is_reported_though_another_node_is_away() {
     let port = cluster.nodes[0].port();
     let url = format!("redis+cluster://me:wrong@127.0.0.1:1,127.0.0.1:{port}");
     let refused = Cache::<Record>::builder(url).prefix("test:").build();
-    let refused = refused.unwrap_err().to_string();
+    let refused = chain(&refused.unwrap_err());
     assert!(
         refused.contains("Password authentication failed"),
         "{refused}"

@@ -58,7 +58,7 @@ fn a_replica_behind_a_fixed_address_goes_on_serving_hits() {
     until(|| cache.get("x", load(1)).unwrap().is_hit());
     let (opened, began) = (relay.opened(), Instant::now());
     for round in 0..300 {
-        assert!(cache.invalidate(&format!("y-{}", round % 3)).is_err());
+        assert!(cache.invalidate(format!("y-{}", round % 3)).is_err());
         assert!(cache.invalidate_many(["y-1", "y-2"]).is_err());
         let found = cache.get("x", load(1)).unwrap();
         assert_eq!(found.source(), Source::Hit, "{round}");

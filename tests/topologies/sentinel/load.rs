@@ -45,7 +45,7 @@ impl Load {
             Ok::<_, Infallible>(Some(Record::from([("version", version)])))
         };
         let found = cache
-            .get(&format!("p-{at}"), load)
+            .get(format!("p-{at}"), load)
             .expect("`get` never fails");
         let version: u64 = found
             .record()
@@ -70,7 +70,7 @@ impl Load {
 
     pub(crate) fn write(&self, cache: &Cache, at: usize) {
         let version = self.versions[at].fetch_add(1, SeqCst) + 1;
-        let done = cache.invalidate(&format!("p-{at}"));
+        let done = cache.invalidate(format!("p-{at}"));
         let now = Instant::now();
         let mut seen = self.seen.lock().unwrap();
         seen.writes += 1;

@@ -13,7 +13,7 @@ fn failure(url: &str) -> String {
     let began = Instant::now();
     let error = Redis::builder(url).require_connection(true).build();
     let error = error.unwrap_err();
-    assert!(matches!(error, Error::Redis { .. }), "{error}");
+    assert!(matches!(error, Error::Store { .. }), "{error}");
     assert!(
         began.elapsed() < Duration::from_secs(4),
         "{:?}",
