@@ -203,7 +203,7 @@ fn a_loader_that_fails() {
 fn a_call_that_is_refused() {
     let cache = in_memory();
     says_once(&cache.invalidate("").unwrap_err(), &["it is empty"]);
-    let setting = Cache::builder(Memory::new(10)).build::<Record>();
+    let setting = Cache::<Record>::builder(Memory::new(10)).build();
     says_once(&setting.unwrap_err(), &["`prefix`"]);
     let record = cache.update_field("a", "__cache_aside_x", "1");
     says_once(&record.unwrap_err(), &["`__cache_aside_x`"]);
