@@ -19,6 +19,24 @@ use self::cause::{AtServer, Cause};
 /// A failing Redis never makes [`get`](crate::Cache::get) fail. The lookup is then
 /// [degraded](crate::Source::Degraded): it uses the loader, and
 /// [`Lookup::degraded_cause`](crate::Lookup::degraded_cause) has the error.
+///
+/// # Printing
+///
+/// `{}` prints the error without its cause. An [`Error::Store`] names the request and the server.
+/// The cause is the [`source`](StdError::source): `anyhow` prints all of them with `{:#}`. No error
+/// of this crate prints what its source prints.
+///
+/// ```
+/// use std::{error::Error, io};
+///
+/// # use cache_aside::{Cache, Memory, Record};
+/// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+/// let found = cache.get("p-001", |_id| Err::<Option<Record>, _>(io::Error::other("disk full")));
+/// let error = found.unwrap_err();
+/// assert_eq!(error.to_string(), "the loader failed");
+/// assert_eq!(error.source().unwrap().to_string(), "disk full");
+/// # Ok::<_, cache_aside::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
@@ -144,9 +162,7 @@ impl Error {
     }
 }
 
-/// Never prints what [`source`](StdError::source) returns: a caller that wants the causes prints
-/// the chain, as `anyhow` does with `{:#}`. An [`Error::Store`] names its request and, where it is
-/// known, the address of the server.
+/// See [printing](Error#printing).
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

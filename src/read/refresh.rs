@@ -49,7 +49,7 @@ impl<R> LookupContext<'_, R> {
             }
             Err(error) => {
                 trace::warn!(
-                    "cache `{}`: the record `{id}` could not be refreshed, and the cached one is returned: {}",
+                    "cache `{}`: the record {id:?} could not be refreshed, and the cached one is returned: {}",
                     self.engine.reporter.cache,
                     chain(&error)
                 );

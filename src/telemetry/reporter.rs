@@ -84,7 +84,7 @@ impl Reporter {
         if self.unstorable_fields.is_first(field) {
             let (cache, why) = (&self.cache, Error::from(why));
             trace::warn!(
-                "cache `{cache}`: the loaded record `{id}` is returned and not cached: {why}"
+                "cache `{cache}`: the loaded record {id:?} is returned and not cached: {why}"
             );
         }
     }

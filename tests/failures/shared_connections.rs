@@ -309,7 +309,7 @@ fn a_huge_record_of_one_holds_the_others_no_longer_than_their_time() {
         assert!(*elapsed < CHECKOUT + IO + TAKEN / 2, "{elapsed:?}");
         let why = chain(found.degraded_cause().expect("it is behind"));
         assert!(
-            why.contains("behind others on a shared connection"),
+            why.contains("behind other requests on a shared connection"),
             "{why}"
         );
     }

@@ -60,7 +60,7 @@ fn an_outage_is_logged_from_its_first_failure_to_its_end_and_no_line_twice() {
     ));
     assert!(said(
         Level::Warn,
-        "cache `test:`: the invalidation of `p-001` is pending and will be replayed"
+        "cache `test:`: the invalidation of \"p-001\" is pending and will be replayed"
     ));
     assert!(said(
         Level::Warn,

@@ -238,7 +238,7 @@ impl StoreClient {
         });
         match memory {
             Recorded::First => trace::warn!(
-                "cache `{}`: the invalidation of `{id}` is pending and will be replayed; until then the record is not \
+                "cache `{}`: the invalidation of {id:?} is pending and will be replayed; until then the record is not \
                  read from the server: {}",
                 reporter.cache,
                 chain(failure)

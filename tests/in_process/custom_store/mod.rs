@@ -2,6 +2,7 @@
 
 mod bypass;
 mod faulty;
+mod name;
 mod panics;
 
 use std::{

@@ -1,0 +1,63 @@
+//! The name of a cache: what observers and metrics call it. The keys have the prefix all the same.
+
+use std::sync::{Arc, Mutex, atomic::Ordering::SeqCst};
+
+use cache_aside::{Cache, Event, Memory};
+
+use super::faulty::{Faulty, backend};
+use crate::support::load_loaf;
+
+#[test]
+fn observers_get_the_name_and_ids_without_the_prefix() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&heard);
+    let store = Faulty::new();
+    let builder = Cache::builder(backend(&store)).prefix("test:");
+    let builder = builder.name("products");
+    let builder = builder.observer(move |cache: &str, event: &Event<'_>| {
+        if let Event::InvalidationRemembered { id, .. } = event {
+            notes.lock().unwrap().push(format!("{cache} {id}"));
+        }
+    });
+    let cache: Cache = builder.build().unwrap();
+    store.refuses.store(true, SeqCst);
+    cache.invalidate("p-001").unwrap_err();
+    assert_eq!(*heard.lock().unwrap(), ["products p-001"]);
+    assert!(format!("{cache:?}").contains("\"products\""), "{cache:?}");
+    // No record with the prefix is read after a failed `clear`, whatever the name.
+    cache.clear().unwrap_err();
+    assert!(
+        cache
+            .get("p-002", load_loaf)
+            .unwrap()
+            .degraded_cause()
+            .is_some()
+    );
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn each_metric_has_the_name_as_a_label_or_else_the_prefix() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let labels = |name: Option<&str>| {
+        metrics::with_local_recorder(&recorder, || {
+            let builder = Cache::builder(Memory::new(10)).prefix("test:");
+            let builder = match name {
+                Some(name) => builder.name(name),
+                None => builder,
+            };
+            let cache: Cache = builder.build().unwrap();
+            for _ in 0..2 {
+                cache.get("p-001", load_loaf).unwrap();
+            }
+            assert!(cache.invalidate("p-001").unwrap());
+        });
+        let text = recorder.handle().render();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let of = |label: &str| lines.clone().filter(|line| line.contains(label)).count();
+        (of("cache=\"products\""), of("cache=\"test:\""))
+    };
+    let (named, unnamed) = labels(Some("products"));
+    assert!(named > 10 && unnamed == 0, "{named}, {unnamed}");
+    assert_eq!(labels(None), (named, named));
+}
