@@ -1,7 +1,8 @@
-//! How a connection is opened, and its server greeted.
+//! Opens a connection, and asks the server what it is.
 //!
-//! Guarantees that what is opened can be asked, and that each step of that ends with
-//! `connect_timeout`: redis-rs leaves the handshake of TLS to the first request.
+//! Guarantees that the server has answered on the connection, and that each step takes at most
+//! `connect_timeout`. redis-rs leaves the TLS handshake to the first request, so that one is sent
+//! here.
 
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 use redis::ConnectionAddr;
@@ -17,7 +18,7 @@ use super::{
     timeouts::Timeouts,
 };
 
-/// How a server is greeted.
+/// What the first request on a connection says and asks.
 #[derive(Clone, Copy)]
 pub(crate) struct HelloOptions<'a> {
     /// What the connection calls itself.
@@ -28,16 +29,16 @@ pub(crate) struct HelloOptions<'a> {
 
 /// What a server said when a connection to it was opened.
 pub(crate) struct Greeted {
-    /// `None`: nothing that is understood.
+    /// `None` if the answer was not understood.
     pub(crate) greeting: Option<ServerInfo>,
     pub(crate) identity: ServerIdentity,
-    /// The user may not be told the `run_id`, or there is none.
+    /// The user has no permission to see the `run_id`, or there is none.
     pub(crate) denies_run_id: bool,
 }
 
-/// Opens a connection to a server and asks for its identity in one round trip, with which TLS ends
-/// its handshake. Fails where the server cannot answer `INFO` now: a server without a `run_id` could
-/// not be told from another one. A user without the permission gets a connection.
+/// Opens a connection to a server and asks for its identity in one round trip, which also ends a TLS
+/// handshake. Fails if the server cannot answer `INFO` now: without the `run_id`, this server could
+/// not be distinguished from another one. A user without the permission gets a connection.
 pub(crate) fn open_and_greet(
     info: &ConnectionInfo,
     timeouts: Timeouts,
@@ -90,7 +91,7 @@ fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<
         .map(ServerInfo::identity)
         .unwrap_or_default();
     if said.is_some_and(is_unknown_command) {
-        // Somebody has renamed it: one round trip more.
+        // The command was renamed. This costs one more round trip.
         identity.role = role(connection)?;
     }
     if let Some(error) = told.and_then(error).filter(|error| !is_denial(error)) {
@@ -103,7 +104,7 @@ fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<
     })
 }
 
-/// The role that the server of an open connection has now.
+/// Asks for the role that the server of an open connection has now.
 pub(crate) fn role_now(
     connection: &mut Connection,
     protocol: ProtocolVersion,
@@ -114,7 +115,7 @@ pub(crate) fn role_now(
     }
 }
 
-/// The role by the other command for it, which a user may be denied.
+/// Asks for the role by the other command for it. A user may have no permission for that one.
 fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     let state: Vec<Value> = match cmd("ROLE").query(connection) {
         Err(error) if error::is_refusal(&error) => return Ok(None),
@@ -125,7 +126,7 @@ fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     Ok(role.and_then(|role| Role::named(&role)))
 }
 
-/// Whether the answer will be the same next time. A busy server answers later.
+/// Whether the answer will be the same next time. A server that is busy gives another one later.
 fn is_denial(error: &RedisError) -> bool {
     error.code() == Some("NOPERM") || error::is_unknown_command(error)
 }
@@ -148,7 +149,7 @@ pub(crate) fn error(reply: &Value) -> Option<RedisError> {
     }
 }
 
-/// The address of another host, which is spoken to like this one.
+/// The address of another host, with the same kind of connection.
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 pub(crate) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     match address.clone() {

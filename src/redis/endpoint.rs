@@ -1,4 +1,4 @@
-//! Where connections lead: to a server at an address, or to the master that the sentinels name.
+//! Where connections lead: to a server at an address, or to the master that the Sentinels name.
 
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ pub(crate) struct Endpoint {
     client_name: Arc<str>,
 }
 
-/// How it is found.
+/// How the server is found.
 #[derive(Debug, Clone)]
 enum Route {
     /// At an address.
     Fixed(Arc<Client>),
-    /// The sentinels say where.
+    /// The Sentinels know its address.
     #[cfg(feature = "sentinel")]
     SentinelMaster(Arc<SentinelMaster>),
 }
@@ -57,7 +57,7 @@ impl From<Arc<SentinelMaster>> for Endpoint {
 }
 
 impl Endpoint {
-    /// The login; and the address, where that is fixed.
+    /// The login, and the address if it is fixed.
     pub(crate) fn info(&self) -> &ConnectionInfo {
         match &self.route {
             Route::Fixed(client) => client.get_connection_info(),
@@ -66,12 +66,12 @@ impl Endpoint {
         }
     }
 
-    /// By which a connection is known that leads to a former server.
+    /// Tells which connections lead to a former server.
     pub(crate) fn epoch(&self) -> &ServerEpoch {
         &self.epoch
     }
 
-    /// The sentinels that are to be asked where the server is.
+    /// The Sentinels to ask for the address of the server.
     #[cfg(feature = "sentinel")]
     pub(crate) fn sentinel_master(&self) -> Option<&Arc<SentinelMaster>> {
         match &self.route {
@@ -80,8 +80,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether the server refuses a write because it is a master no more. One that was a replica
-    /// all the time always refused.
+    /// Whether the server refuses a write because it is no longer a master. A server that was a
+    /// replica from the start always refused.
     pub(crate) fn is_demoted(&self, error: &RedisError) -> bool {
         is_read_only(error) && !self.epoch.is_replica()
     }
@@ -107,8 +107,8 @@ impl Endpoint {
         }
     }
 
-    /// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at
-    /// once, in the server's words, and with its address.
+    /// Runs a request on a connection of its own, outside any pool. So a rejection is returned at
+    /// once, in the server's own words and with its address.
     pub(crate) fn run_alone<T>(
         &self,
         timeouts: Timeouts,
@@ -120,7 +120,7 @@ impl Endpoint {
         done.map_err(|failure| self.at_server(failure))
     }
 
-    /// A failure with the address of the server it came from.
+    /// Adds the address of the server to a failure.
     pub(crate) fn at_server(&self, Failure { kind, cause }: Failure) -> Failure {
         let cause = Arc::new(AtServer {
             address: self.name(),

@@ -1,4 +1,4 @@
-//! How r2d2 opens the connections of a pool, and which of them it lends again.
+//! How r2d2 opens the connections of a pool, and which ones it lends again.
 
 use std::sync::{
     Arc,
@@ -20,14 +20,14 @@ pub(super) struct Manager {
     pub(super) state: Arc<ServerState>,
 }
 
-/// What has been seen of the server.
+/// What is known about the server.
 #[derive(Debug, Default)]
 pub(super) struct ServerState {
-    /// How often it dropped a connection. A connection that was opened before the latest time is taken for
-    /// dropped as well, so that after a restart of the server one request fails and not one for each
+    /// How often it dropped a connection. Connections that were opened before the latest time count
+    /// as dropped as well. So after a restart of the server one request fails, and not one for each
     /// pooled connection.
     pub(super) losses: AtomicU64,
-    /// Why the latest attempt to connect failed; `None` after a success. r2d2 would keep only its text.
+    /// Why the latest attempt to connect failed; `None` after a success. r2d2 keeps only the text.
     pub(super) refusal: Mutex<Option<Failure>>,
 }
 
@@ -36,13 +36,13 @@ pub(super) struct PooledConnection {
     pub(super) connection: Connection,
     /// `ServerState::losses` before it was opened.
     pub(super) born: u64,
-    /// Of the source, when it was opened. With another one it leads to a former server.
+    /// The epoch of the endpoint when it was opened. In another epoch it leads to a former server.
     pub(super) epoch: u64,
-    /// What that called itself.
+    /// The role that the server named.
     pub(super) role: Option<Role>,
-    /// `ServerEpoch::role_checks` when it was asked for its role.
+    /// `ServerEpoch::role_checks` when the server was asked for its role.
     pub(super) role_checks: u64,
-    /// True from before a request is sent until its reply has been read whole.
+    /// True from before a request is sent until its whole reply has been read.
     pub(super) unfit: bool,
 }
 
@@ -64,7 +64,7 @@ impl ManageConnection for Manager {
         })
     }
 
-    /// Asked at every checkout, so it looks and sends nothing.
+    /// Called at every checkout, so it only compares and sends nothing.
     fn is_valid(&self, wire: &mut PooledConnection) -> Result<(), Failure> {
         let is_of_now = wire.born == self.state.losses.load(Ordering::Acquire);
         if is_of_now && wire.epoch == self.endpoint.epoch().current() {

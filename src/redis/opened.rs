@@ -1,7 +1,7 @@
-//! A new connection to a server, with what is known of that server.
+//! A new connection to a server, with what is known about that server.
 //!
-//! Below `endpoint.rs` and `sentinel/`, which both open connections: the first to a fixed address,
-//! the second to the address that the sentinels name.
+//! `endpoint.rs` and `sentinel/` use it. The first opens connections to a fixed address, the second
+//! to the address that the Sentinels name.
 
 use redis::{Connection, ConnectionInfo, ProtocolVersion};
 
@@ -21,9 +21,10 @@ use crate::{
 /// A new connection.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    /// The epoch in which it was opened. An older one if it already leads to a former server.
+    /// The epoch in which it was opened. It is an older one if the connection already leads to a
+    /// former server.
     pub(crate) epoch: u64,
-    /// What the server called itself.
+    /// The role that the server named.
     pub(crate) role: Option<Role>,
     /// `ServerEpoch::role_checks` before it was opened.
     pub(crate) role_checks: u64,
@@ -39,8 +40,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) opening: Opening,
 }
 
-/// Opens a connection to the server at an address and greets the server. If `take` accepts its
-/// role, the greeting decides which server is the current one.
+/// Opens a connection to the server at an address and asks what it is. If `take` accepts its role,
+/// the answer decides which server is the current one.
 pub(crate) fn open_at(
     to: Destination<'_>,
     timeouts: Timeouts,

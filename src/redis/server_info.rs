@@ -1,7 +1,7 @@
 //! What a server answers to `HELLO` and `INFO`, and whether a cache can use that server.
 //!
-//! Every user may send `HELLO`, whatever an ACL says; Redis has it from 6.0 on. It tells
-//! everything but the `run_id`, which `INFO` tells. Pure: sends nothing.
+//! Every user may send `HELLO`, whatever an ACL says. Redis has it since 6.0. Its answer has
+//! everything except the `run_id`, which `INFO` has. Pure: sends nothing.
 
 use std::fmt;
 
@@ -13,22 +13,22 @@ use super::{
     version::{OLDEST, Version},
 };
 
-/// What a server says of itself. What it leaves out counts as acceptable.
+/// What a server says about itself. What it leaves out counts as acceptable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
-    /// `redis`, `valkey`, or another's.
+    /// `redis`, `valkey`, or another name.
     name: String,
-    /// Where it can be read.
+    /// `None` if it cannot be parsed.
     version: Option<Version>,
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
-    /// `master`, or, by either name, a replica.
+    /// `master`, or one of the two names of a replica.
     role: String,
-    /// Of this run of the server. Empty where it isn't told.
+    /// The id of this run of the server. Empty if it is not known.
     run_id: String,
 }
 
-/// What kind of server somebody takes it for.
+/// What kind of server the address says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerMode {
     /// One that has all keys.
@@ -41,8 +41,8 @@ pub(crate) enum ServerMode {
     Node,
 }
 
-/// Asks who is there, in the protocol that the connection speaks. (A bare `HELLO` is not known to
-/// 6.0.)
+/// Asks what the server is, in the protocol of the connection. (Redis 6.0 does not know a `HELLO`
+/// without a version.)
 pub(crate) fn hello(protocol: ProtocolVersion) -> Cmd {
     let version = match protocol {
         ProtocolVersion::RESP3 => 3,
@@ -51,12 +51,12 @@ pub(crate) fn hello(protocol: ProtocolVersion) -> Cmd {
     cmd("HELLO").arg(version).take()
 }
 
-/// The same, and names the connection.
+/// The same, and gives the connection a name.
 pub(crate) fn hello_as(protocol: ProtocolVersion, client_name: &str) -> Cmd {
     hello(protocol).arg("SETNAME").arg(client_name).take()
 }
 
-/// Asks for the `run_id`, and a server from before `HELLO` for its version.
+/// Asks for the `run_id`. A server that does not know `HELLO` also tells its version here.
 pub(crate) fn info() -> Cmd {
     cmd("INFO").arg("server").take()
 }
@@ -110,7 +110,7 @@ impl ServerInfo {
         for (name, value) in said {
             match name {
                 "server" | "server_name" => value.clone_into(&mut greeting.name),
-                // Another's `redis_version` says what it is like.
+                // Other servers tell here with which version of Redis they are compatible.
                 "version" | "redis_version" => greeting.version = Version::parse(value),
                 "mode" | "redis_mode" => value.clone_into(&mut greeting.mode),
                 "role" => value.clone_into(&mut greeting.role),
@@ -121,9 +121,9 @@ impl ServerInfo {
         greeting
     }
 
-    /// Why there can be no cache on it, whose address was given as that of this.
+    /// Why a cache cannot use this server, if the address says that it is of this kind.
     pub(crate) fn unsupported(&self, as_what: ServerMode) -> Option<UnsupportedServer> {
-        // Others count otherwise.
+        // Other servers have version numbers of their own.
         let is_redis = ["redis", ""].contains(&&*self.name);
         match (&*self.mode, as_what, self.version) {
             ("sentinel", ..) => Some(UnsupportedServer::Sentinel),

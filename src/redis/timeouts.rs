@@ -1,14 +1,14 @@
-//! How long a server is waited for.
+//! How long a request waits for a server.
 
 use std::time::Duration;
 
 /// How long each step may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
-    /// To wait for a free connection, opening one included.
+    /// For a free connection, including the time to open one.
     pub(crate) checkout: Duration,
-    /// To open a connection.
+    /// For each step of opening a connection.
     pub(crate) connect: Duration,
-    /// Silence on the wire, while a request is written and while its reply is awaited.
+    /// For silence on the connection while a request is written or its reply is awaited.
     pub(crate) io: Duration,
 }

@@ -1,4 +1,4 @@
-//! The look at a cluster before anything is built on it.
+//! The check of a cluster before a cache uses it.
 
 use super::{ClusterStore, parallel::in_parallel};
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
 };
 
 impl ClusterStore {
-    /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong
-    /// with the address, the password or the permissions shows here. One that is away may come
-    /// back, or be replaced, if others are there.
+    /// Asks for the nodes, connects once to each master, and loads the scripts into it. So an error
+    /// in the address, the password or the permissions shows here. If some masters are away, a
+    /// warning is enough: they may come back or be replaced.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.topology.discover()?;
         let map = self.topology.map();

@@ -1,5 +1,5 @@
-//! One sentinel, and the questions to it. redis-rs has a client for that, but it connects without
-//! any timeout.
+//! One Sentinel, and the questions to it. redis-rs has a client for that, which connects without any
+//! timeout.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 

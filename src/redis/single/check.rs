@@ -1,8 +1,8 @@
-//! The look at a server before anything is built on it: whether it can be reached, who it is, and
-//! whether it has what a cache needs.
+//! The check of a server before a cache uses it: whether it can be reached, what it is, and whether
+//! it has what a cache needs.
 //!
-//! Who it is, and what there is against it that a cache can live with, is logged. That it pushes no
-//! changes is the [listener](crate::redis::tracking)'s to say: only some caches want them.
+//! Logs the name of the server, and problems that a cache can live with. That the server pushes no
+//! changes is logged by the [listener](crate::redis::tracking): only some caches need them.
 
 use std::iter::once;
 
@@ -23,9 +23,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Connects once and tells the server the scripts: whatever is wrong with the address, the
-    /// password, the permissions or the server shows here, and later no call finds a script
-    /// missing.
+    /// Connects once and loads the scripts into the server. So an error in the address, the
+    /// password, the permissions or the server shows here, and no later call finds a script missing.
     pub(crate) fn check(&self, as_what: ServerMode) -> Result<(), Failure> {
         let (endpoint, timeouts) = self.config();
         let (greeting, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
@@ -38,7 +37,7 @@ impl RedisStore {
             Ok((greeting, opened.role, first_refusal(&replies), waited))
         })?;
         let refused = |why| Err(endpoint.at_server(why));
-        // Before what came of it: that a Sentinel knows no scripts.
+        // Before its consequence: a Sentinel knows no scripts.
         if let Some(unfit) = greeting.as_ref().and_then(|it| it.unsupported(as_what)) {
             return refused(Failure::new(FailureKind::Rejected, unfit));
         }
@@ -51,7 +50,7 @@ impl RedisStore {
             });
         }
         say(&endpoint.name(), greeting.as_ref(), role);
-        // A replica can't wait, which is the least that is wrong with it.
+        // A replica rejects `WAIT`. The warning about a replica is enough.
         let is_replica = role == Some(Role::Replica);
         match waited {
             Some(Value::Int(have)) if have < i64::from(self.replicas) => trace::warn!(
@@ -70,18 +69,18 @@ impl RedisStore {
     }
 }
 
-/// The call of a script that nobody has. It does nothing, where scripts are called at all.
+/// Calls a script that no server has. It does nothing on a server that can call scripts.
 fn call_of_none() -> Cmd {
     cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
 }
 
-/// Waits for no replica, and so tells at once how many there are. A user who may not ask would have
-/// every invalidation fail.
+/// Waits for no replica, and so returns at once how many there are. Without the permission for
+/// `WAIT`, every invalidation would fail.
 fn wait_for_none() -> Cmd {
     cmd("WAIT").arg(0).arg(0).take()
 }
 
-/// The first that was not done: a server that refuses one script refuses all, in the same words.
+/// The first rejection: a server that rejects one script rejects all, in the same words.
 fn first_refusal(replies: &[Value]) -> Option<RedisError> {
     let mut errors = replies.iter().filter_map(error);
     errors.find(|error| !script::is_unknown(error))
