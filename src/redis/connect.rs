@@ -18,7 +18,7 @@ use super::{
     timeouts::Timeouts,
 };
 
-/// How a server is greeted.
+/// What the first request on a connection says and asks.
 #[derive(Clone, Copy)]
 pub(crate) struct HelloOptions<'a> {
     /// What the connection calls itself.

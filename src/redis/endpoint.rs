@@ -122,8 +122,8 @@ impl Endpoint {
         done.map_err(|failure| self.at_server(failure))
     }
 
-    /// A failure of the first request to a server: with the address, and what may be wrong with it.
-    pub(crate) fn at_server(&self, failure: Failure) -> Failure {
+    /// Adds the address of the server to a failure.
+    pub(crate) fn at_server(&self, Failure { kind, cause }: Failure) -> Failure {
         let cause = Arc::new(AtServer {
             address: self.name(),
             hint: hint(self.info().addr(), &failure),

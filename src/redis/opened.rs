@@ -40,8 +40,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) opening: Opening,
 }
 
-/// Opens a connection to the server at an address and greets the server. If `take` accepts its
-/// role, the greeting decides which server is the current one.
+/// Opens a connection to the server at an address and asks what it is. If `take` accepts its role,
+/// the answer decides which server is the current one.
 pub(crate) fn open_at(
     to: Destination<'_>,
     timeouts: Timeouts,

@@ -51,12 +51,12 @@ pub(crate) fn hello(protocol: ProtocolVersion) -> Cmd {
     cmd("HELLO").arg(version).take()
 }
 
-/// The same, and names the connection.
+/// The same, and gives the connection a name.
 pub(crate) fn hello_as(protocol: ProtocolVersion, client_name: &str) -> Cmd {
     hello(protocol).arg("SETNAME").arg(client_name).take()
 }
 
-/// Asks for the `run_id`, and a server from before `HELLO` for its version.
+/// Asks for the `run_id`. A server that does not know `HELLO` also tells its version here.
 pub(crate) fn info() -> Cmd {
     cmd("INFO").arg("server").take()
 }

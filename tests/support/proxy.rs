@@ -153,7 +153,11 @@ impl Shared {
     fn harm_to(&self, request: &[u8]) -> Option<Harm> {
         let mut orders = self.orders.lock().unwrap();
         let (which, harm) = (*orders)?;
-        let is_greeting = request.starts_with(b"*2\r\n$5\r\nHELLO\r\n");
+        // With the name of the connection, or without.
+        let is_greeting = [&b"*4"[..], b"*2"].iter().any(|count| {
+            let rest = request.strip_prefix(*count);
+            rest.is_some_and(|rest| rest.starts_with(b"\r\n$5\r\nHELLO\r\n"))
+        });
         let (hit, next) = match which {
             Which::Each | Which::Nth(_) if is_greeting => return None,
             Which::Each => (true, Some(which)),
