@@ -20,11 +20,12 @@
 //! | [Limits](limits) | know what the cache does not promise |
 
 // A chapter defines its links at its end, for the git host. `links.md` comes first and defines them
-// for rustdoc: where a label has two definitions, Markdown takes the first.
+// for rustdoc: where a label has two definitions, Markdown takes the first. Not for doc tests, whose
+// names contain the file and the line.
 macro_rules! chapters {
     ($($name:ident: $file:literal),+ $(,)?) => {$(
-        #[doc = include_str!("links.md")]
-        #[doc = ""]
+        #[cfg_attr(not(doctest), doc = include_str!("links.md"))]
+        #[cfg_attr(not(doctest), doc = "")]
         #[doc = include_str!($file)]
         pub mod $name {}
     )+};
