@@ -1,7 +1,7 @@
 //! The allocations of a lookup, compared with the bare call of redis-rs.
 //!
-//! `cargo bench --bench allocations` prints it. Counted on the calling thread, as the median of
-//! some calls after others that warmed up: a buffer that grows once is not what a call costs.
+//! `cargo bench --bench allocations` prints them. They are counted on the calling thread, as the
+//! median of several calls after a warm-up: a buffer that grows once is no cost of each call.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -1,8 +1,8 @@
 //! The cost of a batch, compared with as many single lookups.
 //!
 //! `cargo bench --bench batch` starts a private server on a loopback port and prints a table. The
-//! calls are interleaved, because a noisy machine shifts everything it runs in one second and
-//! nothing that it ran in the second before.
+//! calls are interleaved: the speed of a noisy machine changes from second to second, and then all
+//! calls of a round are affected alike.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -27,7 +27,7 @@ fn load(missing: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
 }
 
 fn main() {
-    // `cargo test --benches` runs it, too.
+    // `cargo test --benches` runs it too.
     let rounds = if std::env::args().any(|arg| arg == "--bench") {
         ROUNDS
     } else {

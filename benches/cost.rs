@@ -1,10 +1,9 @@
-//! What each call costs beside its bare counterpart: the same commands by redis-rs on one held
-//! connection.
+//! The cost of each call, compared with the same commands by redis-rs on one held connection.
 //!
 //! `cargo bench` starts a private server on a loopback port, measures each pair with criterion, and
-//! ends with a table of ratios (`cargo bench --bench cost -- ratios`: the table alone). Those are
-//! taken from interleaved calls, because a noisy machine shifts everything it runs in one second
-//! and nothing that it ran in the second before.
+//! ends with a table of ratios. `cargo bench --bench cost -- ratios` prints the table alone. The
+//! ratios come from interleaved calls: the speed of a noisy machine changes from second to second,
+//! and then all calls of a round are affected alike.
 
 #[path = "support/bare.rs"]
 mod bare;
@@ -80,7 +79,7 @@ fn calls(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Hits from several threads at once: time per hit, over all threads together.
+/// Hits from several threads at once: the time per hit of all threads together.
 fn threads(criterion: &mut Criterion) {
     let server = Server::start_on_port();
     let cache = cache(server.url());
@@ -102,7 +101,7 @@ fn threads(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How long `count` threads take to do `times` calls together.
+/// How long `count` threads need for `times` calls together.
 fn together<W: FnMut()>(count: u64, times: u64, work: impl Fn() -> W + Sync) -> Duration {
     let start = Barrier::new(usize::try_from(count).unwrap() + 1);
     thread::scope(|scope| {
@@ -121,11 +120,11 @@ fn together<W: FnMut()>(count: u64, times: u64, work: impl Fn() -> W + Sync) -> 
     .elapsed()
 }
 
-/// The table of ratios: every call in turn, many times, and the median of each.
+/// The table of ratios: every call in turn, many times. Shows the median of each.
 fn ratios() {
     const ROUNDS: usize = 20_000;
     let server = Server::start_on_port();
-    // A connection of its own for each bare call, so that they share no buffers.
+    // A separate connection for each bare call, so that they share no buffers.
     let [mut for_hit, mut for_miss, mut for_del, mut for_hset] =
         [(); 4].map(|()| Bare::new(&server));
     let pool_of_one = cache(Redis::builder(server.url()).pool_size(1));

@@ -1,10 +1,10 @@
-//! What a near hit costs, beside a bare `get` of the map it is kept in and beside a hit over the
-//! wire; how many of them two threads get; and how late those are who wait for a load of another
+//! The cost of a near hit, compared with a bare `get` of its map and with a hit in Redis. Also the
+//! rate of near hits of two threads, and the delay of callers that wait for a load of another
 //! process.
 //!
-//! `cargo bench --bench near` prints all three. The calls take turns, since a noisy machine shifts
-//! everything it runs in one second and nothing that it ran in the second before; and those that
-//! are too short for a clock are timed a thousand at a time.
+//! `cargo bench --bench near` prints all three. The calls are interleaved: the speed of a noisy
+//! machine changes from second to second, and then all calls of a round are affected alike. Calls
+//! that are too short for the clock are timed a thousand at a time.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -36,7 +36,7 @@ fn listening(cache: Cache) -> Cache {
     cache
 }
 
-/// The time of one call, from many.
+/// The time of one call, computed from many.
 fn timed(times: u32, mut call: impl FnMut()) -> f64 {
     let began = Instant::now();
     for _ in 0..times {
@@ -102,7 +102,8 @@ fn hits() {
         times[2].push(timed(1000, || {
             black_box(Instant::now());
         }));
-        // Its near time is over by now. Both calls follow a pause, which makes them slower.
+        // By now its time in the near cache is over. Both calls follow a pause, which makes them
+        // slower.
         thread::sleep(2 * BRIEF);
         times[3].push(timed(1, || hit(&plain, &ids[0], Source::Hit)));
         thread::sleep(2 * BRIEF);
@@ -130,8 +131,8 @@ fn hits() {
     println!("\na near hit is {:.0} times as fast as a hit", hit / near);
 }
 
-/// What one thread gets out of it, and what two do at once. Of all rounds the fastest tenth: in the
-/// others one of the threads had no core of its own for some time, and so the other no company.
+/// The rate of one thread, and of two threads at once. Shows the fastest tenth of all rounds. In
+/// the other rounds, one of the threads had no core for some time, so they did not compete.
 fn threads() {
     const ROUNDS: usize = 2_000;
     let server = Server::start_on_port();
@@ -165,8 +166,8 @@ fn threads() {
     }
 }
 
-/// What a call takes when so many threads call at once, from when the last of them begins until the
-/// last has ended.
+/// The time of a call when this many threads call at once. It counts from the moment when the last
+/// thread begins until the last has ended.
 fn at_once(threads: u32, ids: &[String], call: &(impl Fn(&String) + Sync)) -> f64 {
     const CALLS: u16 = 3_000;
     let here = AtomicU32::new(0);

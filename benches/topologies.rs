@@ -1,10 +1,10 @@
-//! What the calls cost where the server is another one than a single one by TCP: by its socket, by
-//! TLS, behind sentinels, and a cluster, whose replicas are waited for or are not. (Replicas that
-//! share its cores with the server take their part of them.)
+//! The cost of calls by topology: a single server by TCP, by its socket, by TLS, and behind
+//! sentinels, and a cluster with and without waiting for replicas. (Replicas on the same machine
+//! take a share of its cores.)
 //!
 //! `cargo bench --bench topologies --all-features` starts private servers on loopback ports and
-//! prints a table. The calls are interleaved, because a noisy machine shifts everything it runs in
-//! one second and nothing that it ran in the second before.
+//! prints a table. The calls are interleaved: the speed of a noisy machine changes from second to
+//! second, and then all calls of a round are affected alike.
 
 #[path = "../tests/support/cluster.rs"]
 mod cluster;
@@ -30,7 +30,7 @@ use times::{Call, in_turn, timed, timed_each};
 const IDS: usize = 100;
 const FEW: usize = 10;
 const ROUNDS: usize = 4_000;
-/// For a batch, which takes as long as a hundred of the others.
+/// For a batch, which takes as long as a hundred other calls.
 const BATCH_ROUNDS: usize = 400;
 
 /// In the order of the table.
@@ -46,15 +46,15 @@ const PLACES: [&str; 7] = [
 
 struct Place {
     cache: Cache,
-    /// To the server that has the record: how soon that answers has to do with the core that it
-    /// happens to be on.
+    /// A bare connection to the server that has the record. Its speed depends on the core on which
+    /// that server runs.
     bare: RefCell<Connection>,
 }
 
 impl Place {
     fn new(place: impl Into<Backend>, bare: Connection) -> Place {
         let cache = Cache::builder(place).prefix("test:");
-        // Records outlive the measurement.
+        // The records outlive the measurement.
         let cache = cache.ttl(Duration::from_secs(60 * 60));
         Place {
             cache: cache.build().unwrap(),
@@ -73,7 +73,7 @@ fn load(missing: &[&str]) -> Result<Vec<(String, Record)>, Infallible> {
     Ok(found.collect())
 }
 
-/// The medians of a call at each place.
+/// The median of a call in each topology.
 fn at_each(
     places: &[Place; PLACES.len()],
     rounds: usize,
@@ -88,14 +88,14 @@ fn at_each(
     )
 }
 
-/// The medians of hits, and of the same command bare: in turn, since servers move from core to
-/// core.
+/// The medians of hits and of the same bare command. They take turns, because servers move from
+/// core to core.
 fn hits_beside_bare(
     places: &[Place; PLACES.len()],
     rounds: usize,
 ) -> ([f64; PLACES.len()], [f64; PLACES.len()]) {
     const BOTH: usize = 2 * PLACES.len();
-    // Several in a row: the first may have to wake a server that was idle.
+    // Several in a row, because the first may have to wake an idle server.
     let calls: [Call<'_>; BOTH] = array::from_fn(|at| -> Call<'_> {
         let place = &places[at / 2];
         if at % 2 == 0 {
@@ -116,7 +116,7 @@ fn look(bare: &mut Connection) {
 }
 
 fn main() {
-    // `cargo test --benches` runs it, too.
+    // `cargo test --benches` runs it too.
     let in_earnest = std::env::args().any(|arg| arg == "--bench");
     let of = |rounds| if in_earnest { rounds } else { 2 };
 

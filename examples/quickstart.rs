@@ -27,7 +27,8 @@ struct Product {
 type Primary = HashMap<String, Product>;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // In Redis all processes share what is cached. Without an address: 10,000 records in this one.
+    // Redis shares the cached records between processes. Without an address, this process keeps
+    // 10,000.
     let backend: Backend = match env::args().nth(1) {
         Some(url) => url.into(),
         None => Memory::new(10_000).into(),
@@ -36,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .prefix("quickstart:product:")
         .ttl(Duration::from_secs(30))
         .build()?;
-    // Only this example needs that: the record of an earlier run may still be in Redis.
+    // Only this example needs this: the record of an earlier run may still be in Redis.
     cache.invalidate("p-001")?;
 
     let (name, price_cents) = ("Sourdough loaf".to_owned(), 749);
@@ -50,9 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("write   the new price is 699 cents");
     if let Err(error) = cache.invalidate("p-001") {
-        // The write is done, so do not report it as failed. Log the error and go on: the cache
+        // The write is done, so do not report it as failed. Log the error and continue. The cache
         // repeats the invalidation as soon as Redis answers, and until then this process does not
-        // read the old record. Another process may read it, at most until its TTL is over.
+        // read the old record. Another process may read it, at most until its TTL ends.
         eprintln!("the invalidation is late: {error}");
     }
 

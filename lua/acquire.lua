@@ -13,14 +13,14 @@
 --          {'guarded', nonce}                 a write is under way: load, and do not fill;
 --                                             the nonce may be the caller's own token
 --
--- Invariant: the lease key is set only where no lease was, so one token at a
--- time may fill. A writer's place in a guard that has lapsed ends here, and with it
--- the nonce under which loads were shared. A token is used in one request only: a
--- caller whose reply was lost must not send it again, because the first request may
--- still be on its way, and would set the lease again after an invalidation ended it.
+-- Invariant: the lease key is set only if it held no lease, so only one token at a time
+-- may fill. This step removes writers whose place in a guard has lapsed, and with them
+-- the nonce under which loads were shared. A token is used in one request only. A
+-- caller whose reply was lost must not send it again: the first request may still be on
+-- its way, and would set the lease again after an invalidation ended it.
 
 if ARGV[3] == 'recheck' then
-  -- pcall: a key of a foreign type counts as no record, and the fill replaces it
+  -- pcall: a key of another type counts as no record, and the fill replaces it
   local record = redis.pcall('HGETALL', KEYS[1])
   if not record.err and #record > 0 then
     table.insert(record, 1, 'record')
@@ -34,22 +34,22 @@ end
 
 local holder = redis.pcall('GET', KEYS[2])
 if holder == 'back-off' then
-  -- of a refresh that failed; but here there is no record to fall back on
+  -- a refresh has failed, but this caller has no record to fall back on
   redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
   return {'acquired'}
 end
 if type(holder) == 'string' then
   local left = redis.call('PTTL', KEYS[2])
   if left < 0 then
-    -- another program's lock without an end; it gets one, so that it cannot
-    -- keep the record out of the cache for ever
+    -- a lock of another program, without a TTL: it gets one, so that it cannot keep the
+    -- record out of the cache for ever
     left = tonumber(ARGV[2])
     redis.call('PEXPIRE', KEYS[2], left)
   end
   return {'held', holder, left}
 end
 
--- pcall: something foreign has no fields
+-- pcall: a value of another type has no fields
 local guard = redis.pcall('HGETALL', KEYS[2])
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -65,18 +65,19 @@ for i = 1, #guard, 2 do
   end
 end
 if died then
-  -- perhaps after its commit, which a load under the nonce may have missed: so
-  -- no reader shares such a load from here on (and a full server sets no field)
+  -- the writer died, perhaps after its commit, which a load under the nonce may have
+  -- missed; so no reader shares such a load from here on (a full server cannot set the
+  -- field)
   nonce = ARGV[1]
   lives = lives and type(redis.pcall('HSET', KEYS[2], 'nonce', nonce)) ~= 'table'
 end
--- a guard has an end, and a nonce as long as a token; else it is another
--- program's, and would keep the record out of the cache for ever
+-- a guard has a TTL, and a nonce as long as a token; anything else belongs to another
+-- program, and would keep the record out of the cache for ever
 if nonce and #nonce == #ARGV[1] and lives and redis.call('PTTL', KEYS[2]) >= 0 then
   return {'guarded', nonce}
 end
 
--- no lease, and no guard whose writers live: nothing that has any business here
+-- no lease, and no guard with a living writer: the value is of no use
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return {'acquired'}

@@ -17,7 +17,7 @@
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end
--- pcall: a full server sets nothing, but it deletes; then the next reader tries
+-- pcall: a full server cannot set, but it can delete; then the next reader tries
 if redis.pcall('SET', KEYS[2], 'back-off', 'PX', ARGV[2]).err then
   redis.call('DEL', KEYS[2])
 end

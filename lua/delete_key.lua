@@ -14,8 +14,8 @@
 -- Invariant: no load whose lease was at the key before this step can fill after it. A
 -- guard stays, under another nonce.
 
--- pcall: a lease is no hash, and has no such field; and a full server changes no
--- field, but it deletes
+-- pcall: a lease is no hash and has no such field; a full server cannot set a field,
+-- but it can delete
 if ARGV[1] ~= '' and redis.pcall('HEXISTS', KEYS[1], 'nonce') == 1
   and type(redis.pcall('HSET', KEYS[1], 'nonce', ARGV[1])) ~= 'table' then
   return 1

@@ -9,11 +9,11 @@
 -- Returns  1  there was a record
 --          0  there was none
 --
--- Invariant: no load that began before this step can fill after it. A record
--- never lives longer by it. A cached "no such record" is removed.
+-- Invariant: no load that began before this step can fill after it. The TTL of a record
+-- never grows. A cached "no such record" is removed.
 
--- pcall: a lease is no hash, and has no such field; and a full server changes no
--- field, but it deletes
+-- pcall: a lease is no hash and has no such field; a full server cannot set a field,
+-- but it can delete
 local changed = 1
 if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
   or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[1])) == 'table' then
@@ -24,7 +24,7 @@ if changed == 0 and ARGV[3] == '1' then
   redis.call('DEL', KEYS[2])
 end
 
--- pcall: what is no hash has no such field
+-- pcall: a value that is no hash has no such field
 if redis.pcall('HEXISTS', KEYS[1], '__cache_aside_not_found') == 1 then
   return redis.call('DEL', KEYS[1])
 end

@@ -19,8 +19,8 @@ if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
 end
 
 redis.call('DEL', KEYS[1], KEYS[2])
--- unpack() is limited by Lua's stack (about 8,000 values), so in steps;
--- an even step keeps each field with its value
+-- unpack() is limited by Lua's stack (about 8,000 values), so it is called in steps; an
+-- even step keeps each field with its value
 local step = 4000
 for first = 3, #ARGV, step do
   redis.call('HSET', KEYS[1], unpack(ARGV, first, math.min(first + step - 1, #ARGV)))

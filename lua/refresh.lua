@@ -4,18 +4,18 @@
 -- KEYS[2]  the lease key (same cluster slot)
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
--- ARGV[3]  how long the record lived on, in milliseconds, when the caller read it
+-- ARGV[3]  the record's remaining TTL in milliseconds, when the caller read it
 --
 -- Returns  {'record', field, value, ...}   another caller has filled it since
 --          {'acquired'}                    the caller may load and fill
 --          {'taken'}                       another caller refreshes it, or a write is under way,
 --                                          or the latest refresh failed a moment ago
 --
--- Invariant: as in acquire: the lease key is set only where it was absent, and a token
--- is used in one request only. No caller waits for a refresh, so a guard is not read.
+-- Invariant: as in acquire: the lease key is set only if it was absent, and a token is
+-- used in one request only. No caller waits for a refresh, so a guard is not read.
 
 local left = redis.call('PTTL', KEYS[1])
--- pcall: a key of a foreign type counts as no record, and the fill replaces it
+-- pcall: a key of another type counts as no record, and the fill replaces it
 if left == -1 or left > tonumber(ARGV[3]) then
   local record = redis.pcall('HGETALL', KEYS[1])
   if not record.err then

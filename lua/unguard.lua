@@ -23,10 +23,10 @@ if redis.pcall('HEXISTS', KEYS[2], 'nonce') == 1 then
   for _, lapse in ipairs(redis.call('HVALS', KEYS[2])) do
     last = math.max(last, tonumber(lapse) or 0)
   end
-  -- a full server sets no field, but it deletes
+  -- a full server cannot set a field, but it can delete
   if last > 0 and type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[2])) ~= 'table' then
-    -- Only ever sooner than it would. In the past, if the others have died: then
-    -- the key is gone at once.
+    -- Never later than before. If the other writers have died, the instant is in the
+    -- past: then the key is removed at once.
     local now = redis.call('TIME')
     now = now[1] * 1000 + math.floor(now[2] / 1000)
     if last - now < redis.call('PTTL', KEYS[2]) then

@@ -6,12 +6,12 @@
 -- ARGV[2]  its new value
 -- ARGV[3]  the record's new TTL in milliseconds, or 0 to keep the one it has
 -- ARGV[4]  a new nonce, for a write guard
--- ARGV[5]  a record that has no more milliseconds left than this keeps them
+-- ARGV[5]  a record whose remaining TTL is at most this, in milliseconds, keeps its TTL
 -- ARGV[6]  1: change something in any case, so that replicas can be waited for
 --
--- Called within MULTI and EXEC, after a WATCH of both keys whose reply the caller
--- has waited for. So if it arrives late, when its caller has given up and the
--- record has been ended and loaded again, it is not done.
+-- Called within MULTI and EXEC, after a WATCH of both keys whose reply the caller has
+-- waited for. The caller may have given up, and the record may have been ended and
+-- loaded again. A script that arrives after that is not run.
 --
 -- Returns  1  a record is cached and has the new value
 --          0  none is cached; nothing was written
@@ -20,8 +20,8 @@
 -- because a load under way may hold the field's old value; a guard stays, under
 -- another nonce. A cached "no such record" is removed.
 
--- pcall: a lease is no hash, and has no such field; and a full server changes no
--- field, but it deletes
+-- pcall: a lease is no hash and has no such field; a full server cannot set a field,
+-- but it can delete
 local changed = 1
 if redis.pcall('HEXISTS', KEYS[2], 'nonce') ~= 1
   or type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[4])) == 'table' then

@@ -1,8 +1,8 @@
 //! Cache-aside on Redis for code that blocks.
 //!
-//! Cache-aside works like this. A read asks Redis first. On a miss it reads the slow primary store
-//! once, however many readers race, and caches the record with a TTL. A write changes the primary
-//! and then calls [`invalidate`](Cache::invalidate). The crate is for thread-per-request servers,
+//! A read asks Redis first. On a miss, one reader loads the record from the slow primary store,
+//! however many readers race. The record is then cached with a TTL. A write changes the primary and
+//! then calls [`invalidate`](Cache::invalidate). The crate is for thread-per-request servers,
 //! workers and command-line tools: neither it nor its dependencies use an async runtime.
 //!
 //! The promise: **a read that starts after an invalidation returned never returns a record from
@@ -90,10 +90,11 @@ pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
 pub use crate::telemetry::stats::Stats;
 pub use crate::write::clear::ClearProgress;
 
-/// The Lua scripts of the protocol, as they are sent: to read, to audit, or to load in advance.
+/// The Lua scripts of the protocol, exactly as they are sent. Use them to read, to audit, or to
+/// load them in advance.
 ///
-/// Each script is one atomic step on two keys of one cluster slot: a record's and its lease's.
-/// Only [`DELETE_KEY`](scripts::DELETE_KEY) touches a single key.
+/// Each script is one atomic step on the two keys of a record, which are in one cluster slot. Only
+/// [`DELETE_KEY`](scripts::DELETE_KEY) uses a single key.
 pub mod scripts {
     pub use crate::redis::script::{
         ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
@@ -101,7 +102,7 @@ pub mod scripts {
     };
 }
 
-/// The README's code compiles.
+/// Compiles the code of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

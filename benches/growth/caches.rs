@@ -1,4 +1,4 @@
-//! By the number of caches on one pool: without near caches, and with.
+//! Cost by the number of caches on one pool, with and without near caches.
 
 use std::{convert::Infallible, fs, hint::black_box, time::Duration};
 
@@ -70,7 +70,7 @@ fn row(effort: Effort, count: u32, near: bool) -> [f64; 8] {
         .unwrap();
     get(&plain, "p-001");
     for cache in &caches {
-        // Near by the second hit, though the push of the fill itself may be late.
+        // Near at the second hit, although the push of the fill itself may be late.
         until(|| get(cache, "near") && (!near || cache.stats().near_hits > 0));
     }
     let (mut in_turn_near, mut writers) = (caches.iter().cycle(), caches.iter().cycle());
@@ -102,7 +102,7 @@ fn row(effort: Effort, count: u32, near: bool) -> [f64; 8] {
     ]
 }
 
-/// 0 where `/proc` doesn't say.
+/// 0 if `/proc` does not have the value.
 #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
 fn threads() -> f64 {
     fs::read_dir("/proc/self/task").map_or(0.0, |tasks| tasks.count() as f64)

@@ -1,4 +1,4 @@
-//! By the number of cached ids, in Redis and near.
+//! Cost by the number of cached ids, in Redis and in the near cache.
 
 use std::{convert::Infallible, fs, hint::black_box, ops::Range, time::Duration};
 
@@ -94,7 +94,7 @@ fn row(
     );
     let [bare_del, invalidate] = in_turn(
         effort.rounds(1_500),
-        // With few ids it has been evicted before.
+        // With few ids, the record has been evicted before.
         |round| {
             put(
                 direct,
@@ -114,7 +114,7 @@ fn row(
             }),
         ],
     );
-    // All of them, for the next step.
+    // All ids, for the next step.
     put(
         direct,
         each(31).take(effort.rounds(1_500)).map(|id| key(&id)),
@@ -154,7 +154,7 @@ fn key(id: &str) -> String {
     format!("test:{id}")
 }
 
-/// Writes records as any program would.
+/// Writes records as another program would.
 fn put(direct: &mut Connection, keys: impl Iterator<Item = String>) {
     let record = loaf();
     let fields: Vec<_> = record.iter().collect();
@@ -192,7 +192,7 @@ fn grown(work: impl FnOnce()) -> f64 {
     (resident() - before).max(0.0)
 }
 
-/// 0 where `/proc` doesn't say.
+/// 0 if `/proc` does not have the value.
 fn resident() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,13 +1,13 @@
-//! How cost grows: with the size of records, with the number of ids, and with the caches on one
+//! How the cost grows with the size of records, with the number of ids, and with the caches on one
 //! pool.
 //!
 //! `cargo bench --bench growth` takes about two minutes. It prints a table for each, writes them to
-//! `benches/growth.md`, and draws `benches/growth.svg`. Under each column stands its exponent: 0
-//! where a figure doesn't grow, 1 where it grows as what is varied does. Nothing may grow faster;
-//! where something does, this ends with 1.
+//! `benches/growth.md`, and draws `benches/growth.svg`. The exponent of each column is below it: 0
+//! if the figure does not grow, 1 if it is proportional to the varied quantity. The exit status is
+//! 1 if a figure grows faster than that.
 //!
-//! The files: `sizes`, `ids` and `caches` measure; `table` computes the exponents, `plot` draws the
-//! picture.
+//! The files: `sizes`, `ids` and `caches` measure; `table` computes the exponents, and `plot` draws
+//! the picture.
 
 #[path = "../support/bare.rs"]
 mod bare;
@@ -31,7 +31,7 @@ use std::{fs, path::Path, process::ExitCode};
 
 use support::Server;
 
-/// How much work to do: almost none where the bench only has to run.
+/// How much work to do: almost none if the bench only has to run.
 #[derive(Clone, Copy)]
 struct Effort {
     in_earnest: bool,
@@ -52,7 +52,7 @@ impl Effort {
 }
 
 fn main() -> ExitCode {
-    // `cargo test --benches` runs it, too.
+    // `cargo test --benches` runs it too.
     let in_earnest = std::env::args().any(|arg| arg == "--bench");
     let effort = Effort { in_earnest };
     let machine = machine::describe(&mut Server::start_on_port().connect());
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         ![Time against size, number of ids and of caches, all axes logarithmic.](growth.svg)\n\n{rendered}"
     );
     fs::write(here.join("growth.md"), page).unwrap();
-    // Without near caches nothing grows but the threads.
+    // Without near caches, only the threads grow.
     let [fields, bytes, ids, _, caches] = &tables;
     plot::draw(&here.join("growth.svg"), &[fields, bytes, ids, caches]).unwrap();
     let worse: Vec<_> = tables

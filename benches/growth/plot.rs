@@ -1,5 +1,5 @@
-//! The times as a picture: a panel for each table, all axes logarithmic, so that a power is a
-//! straight line.
+//! Draws the times: a panel for each table. All axes are logarithmic, so that a power is a straight
+//! line.
 
 use std::{error::Error, ops::Range, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{
     table::{Column, Table, Unit},
 };
 
-/// In pixels, about as wide as a page shows it.
+/// In pixels, about the width of a page.
 const WIDTH: u32 = 860;
 const HEAD: u32 = 40;
 const PANEL: u32 = 260;
@@ -70,7 +70,7 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, table: &Table) -> Drawn
         .y_label_formatter(&|seconds| power_of_ten(*seconds))
         .y_labels(6)
         .draw()?;
-    // From the lower left corner, as far as it stays within.
+    // From the lower left corner, as far as it stays in the panel.
     let right = across.end.min(across.start * up.end / up.start);
     let linear = [
         (across.start, up.start),
@@ -104,7 +104,7 @@ fn draw_legend<'a>(
             [(x, 31), (x + 10, 37)],
             colour(column).filled(),
         ))?;
-        // About what a letter takes, on average.
+        // The average width of a letter, about.
         let width = 6 * i32::try_from(text.len())?;
         area.draw(&Text::new(text, (x + 14, 27), font(12).color(&INK)))?;
         x += 26 + width;

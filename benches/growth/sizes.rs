@@ -1,4 +1,4 @@
-//! By the size of a record: the number of fields, and of bytes.
+//! Cost by the size of a record: the number of fields, and the number of bytes.
 
 use std::{convert::Infallible, hint::black_box, time::Duration};
 
@@ -30,7 +30,7 @@ fn record(fields: usize, bytes: usize) -> Record {
 }
 
 pub(crate) fn fields(effort: Effort, done: impl Fn()) -> Table {
-    // A round of those of 400 fields takes some four times one of those of 4.
+    // A round with 400 fields takes some four times as long as a round with 4.
     let steps = vec![(4, 3_000), (40, 2_000), (400, 1_000)];
     let rows = |(count, rounds): (u32, _)| {
         let step = (count.to_string(), f64::from(count));

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// Noise, and memory that is farther from the processor, make a straight line steeper: the bare
-/// calls' too, to 1.12.
+/// The exponent that still counts as linear. Noise, and memory that is farther from the processor,
+/// make the line steeper. The bare calls reach 1.12 too.
 const LINEAR: f64 = 1.25;
 
 pub(crate) struct Table {
@@ -17,7 +17,7 @@ pub(crate) struct Table {
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) unit: Unit,
-    /// One for each step.
+    /// The figure of each step.
     pub(crate) figures: Vec<f64>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Column {
 pub(crate) enum Unit {
     /// In seconds.
     Time,
-    /// To another column.
+    /// The ratio to another column.
     Ratio,
     Count,
 }
@@ -57,7 +57,7 @@ impl Table {
         self.steps.iter().map(|(_, size)| *size).collect()
     }
 
-    /// As Markdown.
+    /// The table as Markdown.
     pub(crate) fn render(&self) -> String {
         let mut text = format!("## {}\n\n", self.title);
         let line = |text: &mut String, name: &str, cell: &dyn Fn(&Column) -> String| {
@@ -118,7 +118,7 @@ impl Unit {
     }
 }
 
-/// Without a sign where there is nothing behind it.
+/// The exponent as text, without a sign if it rounds to zero.
 fn digits(exponent: f64) -> String {
     let text = format!("{exponent:.2}");
     text.strip_prefix('-')
@@ -126,7 +126,7 @@ fn digits(exponent: f64) -> String {
         .map_or(text.clone(), str::to_owned)
 }
 
-/// The slope of the line through the logarithms, by least squares. 0 where there is no line.
+/// The slope of the line through the logarithms, by least squares. 0 if there is no line.
 fn exponent(sizes: &[f64], figures: &[f64]) -> f64 {
     let points: Vec<_> = sizes
         .iter()

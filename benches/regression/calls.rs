@@ -10,7 +10,7 @@ use crate::{
     times::{in_turn, timed},
 };
 
-/// Hit, miss, invalidate.
+/// Measures hits, misses and invalidations.
 pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
     let server = Server::start_on_port();
     let cache = || -> Cache {
@@ -18,7 +18,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
         cache.build().unwrap()
     };
     let (cache, writer) = (cache(), cache());
-    // A connection of its own for each bare call, so that they share no buffers.
+    // A separate connection for each bare call, so that they share no buffers.
     let [mut for_hit, mut for_miss, mut for_del] = [(); 3].map(|()| Bare::new(&server));
     let cold = |call: &mut dyn FnMut()| {
         writer.invalidate("p-001").unwrap();

@@ -1,9 +1,9 @@
-//! Regressions: ratios of this library to the same work without it, measured in one run, each
-//! against a recorded bound.
+//! Regressions: the ratios of this library to the same work without it, all measured in one run.
+//! Each is compared with a recorded bound.
 //!
 //! `cargo bench -p regression` takes a few seconds. So does `cargo bench --bench regression`, after
-//! a longer build. Its status is 1 if a bound is exceeded three times in a row. It judges no
-//! absolute times, because those depend on the machine.
+//! a longer build. The exit status is 1 if a bound is exceeded three times in a row. Absolute times
+//! are not judged, because they depend on the machine.
 //!
 //! `calls` (hits, misses, invalidations), `near`, `batch` and `shared_connections` measure. This
 //! file has the bounds and the verdict.
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 /// The recorded values of a ratio.
 struct Bound {
     name: &'static str,
-    /// On two idle cores.
+    /// The value on two idle cores.
     measured: f64,
     limit: Limit,
 }
@@ -36,8 +36,9 @@ enum Limit {
 
 use Limit::{AtLeast, AtMost};
 
-/// Room for noise: a quarter or more of what was measured. One more round trip costs more than
-/// that: it adds 0.3 to a miss, and 1 to a hit or an invalidation. So does a sleep of any length.
+/// The bounds leave room for noise: a quarter of the measured value or more. Another round trip
+/// costs more than that. It adds 0.3 to a miss, and 1 to a hit or an invalidation. A sleep costs
+/// more too.
 const HIT: Bound = Bound {
     name: "hit, to a bare HGETALL",
     measured: 1.0,
@@ -53,8 +54,8 @@ const INVALIDATE: Bound = Bound {
     measured: 1.11,
     limit: AtMost(1.6),
 };
-/// Both from warm caches of the processor, and so farther apart than the bench `near` finds them
-/// between other work.
+/// Both calls find their data in the caches of the processor. So the ratio is higher than in the
+/// bench `near`, which does other work in between.
 const NEAR: Bound = Bound {
     name: "near hit, to a bare get of `quick_cache` and a look at the clock",
     measured: 1.74,
@@ -99,8 +100,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Of a measure's ratios the best in up to three tries; how many of them are beyond their bounds in
-/// each.
+/// Measures up to three times, and keeps the best of each ratio. Returns how many ratios exceeded
+/// their bounds in all attempts.
 fn judge(in_earnest: bool, measure: fn(bool) -> Vec<f64>, bounds: &[Bound]) -> usize {
     let mut best: Option<Vec<f64>> = None;
     for attempt in 1..=if in_earnest { TRIES } else { 1 } {

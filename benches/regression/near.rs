@@ -1,5 +1,5 @@
-//! Near hits, beside a `get` of the map they are kept in and the one look at the clock that they
-//! take: what that costs is the machine's.
+//! Near hits, compared with a `get` of their map plus one reading of the clock. The cost of the
+//! clock depends on the machine.
 
 use std::{
     hint::black_box,

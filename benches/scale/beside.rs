@@ -1,8 +1,8 @@
-//! How long a hit takes that comes just behind a write, by the number of listeners to what that
-//! changed: by the clock, since this is about waiting.
+//! The time of a hit directly after a write, by the number of listeners to the changed record. It
+//! is measured by the clock, because it is about waiting.
 //!
-//! Each hit has a write of its own, sent before it and not waited for. A writer who merely writes
-//! all the time wouldn't do: on a busy machine it may get no core while the hits are measured.
+//! Each hit has its own write, which is sent before it and not waited for. A writer that writes all
+//! the time would not do: on a busy machine it may get no core while the hits are measured.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) const LISTENERS: [u16; 3] = [0, 100, 300];
 
-/// Medians, in µs.
+/// The medians, in microseconds.
 pub(crate) fn hits(effort: Effort, done: impl Fn()) -> [f64; LISTENERS.len()] {
     let server = Server::start_on_port();
     let mut meter = Meter::new(&server);

@@ -15,13 +15,13 @@ use crate::{
 /// The cost of one call for the server, in µs of its main thread.
 pub(crate) struct Cost {
     pub(crate) name: &'static str,
-    /// What it sends.
+    /// The commands that it sends.
     pub(crate) sends: &'static str,
-    /// One caller.
+    /// With one caller.
     pub(crate) alone: f64,
-    /// Sixteen.
+    /// With sixteen callers.
     pub(crate) loaded: f64,
-    /// As the server counts for these commands alone, without the wire.
+    /// What the server counts for these commands alone, without the network.
     pub(crate) inside: f64,
 }
 
@@ -74,7 +74,7 @@ fn cost(step: &Step, count: usize, [alone, loaded]: &[Vec<Spent>; 2]) -> Cost {
     let inside = |spent: &Spent| -> f64 {
         let parts = step.parts.iter().map(|(name, times)| {
             let (calls, micros) = spent.command(name);
-            // No fewer than expected. There may be more reads, from scripts.
+            // At least the expected number. Scripts may read more often.
             assert!(
                 calls >= f64::from(*times) * count as f64,
                 "{}: {name}",

@@ -1,6 +1,7 @@
-//! From the measurements to a fleet that no bench here could run: the formulas, and one plan.
+//! Computes, from the measurements, the cost of a fleet that no bench here could run: the formulas,
+//! and one plan.
 //!
-//! All costs are in µs of one core, all rates in a second.
+//! All costs are in microseconds of one core, and all rates are per second.
 
 use crate::{
     Measured,
@@ -9,7 +10,7 @@ use crate::{
     show::{micros, percent, plain},
 };
 
-/// The plan: assumed, not measured.
+/// The assumptions of the plan. They are not measured.
 mod plan {
     pub(crate) const PROCESSES: f64 = 200.0;
     pub(crate) const THREADS: f64 = 50.0;
@@ -17,17 +18,17 @@ mod plan {
     pub(crate) const KEYS: f64 = 1e9;
     /// Reads a second of one thread: ten for each of twenty requests.
     pub(crate) const READS: f64 = 200.0;
-    /// Writes, to reads.
+    /// The ratio of writes to reads.
     pub(crate) const WRITES: f64 = 0.01;
     pub(crate) const TTL: f64 = 3_600.0;
     /// Seconds that a load takes.
     pub(crate) const LOAD: f64 = 0.02;
-    /// The default.
+    /// The default pool size.
     pub(crate) const POOL: f64 = 16.0;
-    /// A kind of record that suits a near cache: few, read by all processes, half of all reads.
+    /// Records that suit a near cache: few, read by all processes, and half of all reads.
     pub(crate) const HOT_KEYS: f64 = 10_000.0;
     pub(crate) const HOT_SHARE: f64 = 0.5;
-    /// Its writes in the whole fleet.
+    /// The writes of these records in the whole fleet.
     pub(crate) const HOT_WRITES: f64 = 10.0;
 }
 
@@ -44,7 +45,7 @@ const FLEET_READS: f64 = PROCESSES * THREADS * READS;
 /// The fleet sizes for which the break-even is shown.
 pub(crate) const FLEETS: [f64; 5] = [1.0, 10.0, 100.0, 200.0, 1_000.0];
 
-/// Named, as the page asks for them.
+/// The figures, by the names of their placeholders in the page.
 pub(crate) type Figures = Vec<(&'static str, String)>;
 
 fn bytes(all: &[Size], name: &str) -> f64 {
@@ -54,7 +55,7 @@ fn bytes(all: &[Size], name: &str) -> f64 {
         .bytes
 }
 
-/// A second in one node of the plan, before anything is pushed.
+/// One second of one node in the plan, without pushes.
 struct Node {
     reads: f64,
     writes: f64,
@@ -74,17 +75,17 @@ impl Node {
             writes,
             keys,
             expired,
-            // At most: a record that has expired or was invalidated is loaded again.
+            // An upper bound: a record that has expired or was invalidated is loaded again.
             misses: expired + writes,
         }
     }
 
-    /// An invalidation is a turn with a change, a miss is two: its lease, then the record.
+    /// An invalidation is one turn with a change. A miss is two: its lease, then the record.
     fn turns(&self) -> f64 {
         self.writes + 2.0 * self.misses
     }
 
-    /// Whose change is pushed. A fill changes two.
+    /// The number of changed keys, whose changes are pushed. A fill changes two keys.
     fn changed_keys(&self) -> f64 {
         self.writes + 3.0 * self.misses + self.expired
     }
@@ -188,7 +189,7 @@ fn calm(measured: &Measured, c: &Constants, node: &Node) -> Figures {
     ]
 }
 
-/// With a near cache over all of it.
+/// A node with a near cache over all records.
 fn pushes(measured: &Measured, c: &Constants, node: &Node) -> Figures {
     let node_pushes = PROCESSES * (node.turns() * c.turn + node.changed_keys() * c.key);
     // Each process listens to all nodes.
@@ -237,7 +238,7 @@ fn pushes(measured: &Measured, c: &Constants, node: &Node) -> Figures {
     ]
 }
 
-/// With a near cache over the records that suit it.
+/// A near cache over the records that suit it.
 fn hot(c: &Constants) -> Figures {
     let hot_misses = HOT_WRITES + HOT_KEYS / TTL;
     let hot_turns = HOT_WRITES + 2.0 * hot_misses + HOT_KEYS / TTL;

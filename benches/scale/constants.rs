@@ -9,24 +9,24 @@ pub(crate) struct Constants {
     pub(crate) shared_hit: f64,
     pub(crate) near_miss: f64,
     pub(crate) miss: f64,
-    /// The same by its steps.
+    /// The cost of a miss as the sum of its steps.
     pub(crate) steps_of_a_miss: f64,
     pub(crate) invalidate: f64,
     pub(crate) held: f64,
     pub(crate) renew: f64,
-    /// What each listener adds to a turn in which something changed, and to each key that did.
+    /// The cost of each listener, for a turn in which something changed and for each changed key.
     pub(crate) turn: f64,
     pub(crate) key: f64,
-    /// What it adds to an invalidation and the miss behind it.
+    /// The cost of each listener, for an invalidation and the miss after it.
     pub(crate) change: f64,
     pub(crate) process_hit: f64,
     pub(crate) push: f64,
     pub(crate) push_of_hundred: f64,
     pub(crate) expiry: f64,
-    /// Of one listener.
+    /// The cost of one listener.
     pub(crate) heartbeat: f64,
     pub(crate) process_heartbeat: f64,
-    /// For each prefix that somebody listens to: of each turn, and of each key that changes.
+    /// The cost of each prefix with a listener, for each turn and for each changed key.
     pub(crate) prefix_turn: f64,
     pub(crate) prefix_key: f64,
 }
@@ -40,7 +40,7 @@ impl Constants {
     pub(crate) fn of(measured: &Measured) -> Constants {
         let loaded = |name| cost(&measured.calls, name).loaded;
         let changes = &measured.changes;
-        // A turn with one key, and a hundredth of one with a hundred.
+        // Computed from a turn with one key, and a hundredth of a turn with a hundred keys.
         let (one, hundred) = (
             each_listener(changes, "a write, 1 a turn"),
             each_listener(changes, "… 100 a turn"),
@@ -74,26 +74,26 @@ impl Constants {
         }
     }
 
-    /// Reads of a record by one process between two changes of it, from which on a near cache saves
-    /// the server work.
+    /// The break-even for the server: from this many reads of a record by one process between two
+    /// changes, a near cache saves the server work.
     pub(crate) fn server_even(&self) -> f64 {
         even(self.hit, self.near_miss - self.hit, self.change)
     }
 
-    /// The same, where threads share requests, so that a hit costs the server less.
+    /// The same if threads share requests, so that a hit costs the server less.
     pub(crate) fn shared_even(&self) -> f64 {
         even(self.shared_hit, self.near_miss - self.hit, self.change)
     }
 
-    /// From which on it saves the process work: of a change it hears three times.
+    /// The break-even for the process, which is notified of each change three times.
     pub(crate) fn process_even(&self) -> f64 {
         even(self.process_hit, 0.0, 3.0 * self.push)
     }
 }
 
-/// Reads come by chance, `x` of them between two changes: then `x / (1 + x)` of them are the first
-/// after a change, which are no near hits and cost `more`, and the others save a `hit`. Where `x² /
-/// (1 + x) · hit = x / (1 + x) · more + heard`.
+/// The break-even. Reads come at random, `x` of them between two changes. Then `x / (1 + x)` of
+/// them are the first after a change: they are no near hits, and cost `more`. The others save a
+/// `hit`. The break-even is at `x^2 / (1 + x) * hit = x / (1 + x) * more + heard`.
 fn even(hit: f64, more: f64, heard: f64) -> f64 {
     let linear = more.max(0.0) + heard;
     (linear + (linear * linear + 4.0 * hit * heard).sqrt()) / (2.0 * hit)

@@ -1,5 +1,5 @@
-//! What it costs the server when records expire by themselves, evenly over some seconds, with and
-//! without listeners.
+//! The cost for the server when records expire evenly over some seconds, with and without
+//! listeners.
 
 use std::{thread, time::Duration};
 
@@ -10,15 +10,15 @@ use crate::{
     support::{Server, loaf},
 };
 
-/// Over which they end.
+/// The time over which they expire.
 const SPAN: u64 = 4_000;
 
 pub(crate) struct Expiry {
-    /// Server µs of each record.
+    /// The cost for the server of each record, in microseconds.
     pub(crate) cpu: f64,
     /// The additional cost of each of this many listeners.
     pub(crate) each_listener: f64,
-    /// Messages that a listener is sent for each.
+    /// How many messages a listener gets for each record.
     pub(crate) messages: f64,
 }
 
@@ -48,7 +48,7 @@ fn expire(effort: Effort, listeners: u16) -> (f64, f64) {
     let count_of_them = listeners.into();
     let listeners = Listeners::new(&server, count_of_them, &as_a_cache("test:"));
     let length = Duration::from_millis(span);
-    // The server's work in any case: its timer.
+    // The work that the server does in any case: its timer.
     let idle = meter.spent(|| thread::sleep(length));
     let record = loaf();
     let fields: Vec<_> = record.iter().collect();
@@ -57,7 +57,7 @@ fn expire(effort: Effort, listeners: u16) -> (f64, f64) {
         for number in first..count.min(first + 1_000) {
             let key = format!("test:{number}");
             pipeline.hset_multiple(&key, &fields).ignore();
-            // A second for writing all of them.
+            // A second is left for writing all records.
             let at = 1_000 + number * span / count;
             pipeline.pexpire(&key, i64::try_from(at).unwrap()).ignore();
         }

@@ -1,5 +1,5 @@
-//! Connections that listen as a near cache's does, and a thread that reads what is pushed to them
-//! and counts it.
+//! Connections that listen like a near cache, and a thread that reads and counts the pushes to
+//! them.
 
 use std::{
     cell::Cell,
@@ -15,7 +15,7 @@ use std::{
 
 use crate::support::{Server, until};
 
-/// Gone when dropped.
+/// Dropping it closes the connections.
 pub(crate) struct Listeners {
     shared: Arc<Shared>,
     reader: Option<JoinHandle<()>>,
@@ -28,15 +28,15 @@ struct Shared {
     bytes: AtomicU64,
 }
 
-/// All pushes to all of them so far.
+/// The number of pushes to all of them so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Heard {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
 }
 
-/// The three prefixes for which a cache asks: of its records, and of their leases, whichever hash
-/// tag those have.
+/// The three prefixes to which a cache subscribes: those of its records, and those of their leases,
+/// with either hash tag.
 pub(crate) fn as_a_cache(prefix: &str) -> Vec<String> {
     vec![
         prefix.to_owned(),
@@ -45,7 +45,7 @@ pub(crate) fn as_a_cache(prefix: &str) -> Vec<String> {
     ]
 }
 
-/// Plain connections: as many, without a subscription.
+/// Plain connections without a subscription, for comparison.
 pub(crate) fn connect(server: &Server, count: usize, first_words: &str) -> Vec<TcpStream> {
     let one = |_| {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
@@ -68,7 +68,7 @@ fn refused(said: &[u8]) -> bool {
     said.starts_with(b"-") || said.windows(3).any(|bytes| bytes == b"\r\n-")
 }
 
-/// The first request of such a connection.
+/// The first request of a connection that listens.
 pub(crate) fn asking_for(prefixes: &[String]) -> String {
     let mut words = String::from("HELLO 3\r\nCLIENT TRACKING ON BCAST");
     for prefix in prefixes {
@@ -112,7 +112,7 @@ impl Shared {
         while !self.ended.load(Ordering::Acquire) {
             for stream in &mut streams {
                 match stream.read(&mut bytes) {
-                    // No key here has that character.
+                    // No key here contains that character.
                     Ok(count) => {
                         let begun = bytes[..count].split(|byte| *byte == b'>').count() - 1;
                         self.messages.fetch_add(begun as u64, Ordering::AcqRel);
@@ -122,7 +122,7 @@ impl Shared {
                     Err(error) => panic!("{error}"),
                 }
             }
-            // Far below what would fill a socket's buffers meanwhile.
+            // Far less than would fill the buffers of a socket meanwhile.
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -132,7 +132,7 @@ impl Drop for Listeners {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
         if let Some(reader) = self.reader.take() {
-            // A panic would have been printed by then.
+            // A panic has already been printed.
             let _ = reader.join();
         }
     }

@@ -1,16 +1,17 @@
-//! What grows with processes, keys and nodes: what each step costs a server and a process, and a
-//! plan past these machines.
+//! The costs that grow with processes, keys and nodes: the cost of each step for a server and for a
+//! process, and a plan for a larger fleet.
 //!
-//! `cargo bench --bench scale` takes some four minutes. It measures on private servers, and writes
-//! `benches/scale.md`: the tables, and the arithmetic from there to a fleet, in the words of
+//! `cargo bench --bench scale` takes some four minutes. It measures on private servers. It writes
+//! `benches/scale.md`: the tables, and the computation of a fleet, with the text of
 //! `scale/page.md`. It draws `benches/scale.svg`.
 //!
-//! Costs are processor time, as the server and the kernel count it, and not the clock's: what else
-//! the machine does makes them a little dearer, and no longer.
+//! Costs are processor times, as the server and the kernel count them. Other load on the machine
+//! makes them a little larger, but waiting does not count.
 //!
-//! A file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`, `process`
-//! and `waits` measure, with a `meter` on the server and `listeners`; `constants` takes what the
-//! formulas need, `capacity_plan` has them and the plan, `tables` and `plot` show it.
+//! One file each: `calls` (of `steps`), `memory`, `pushes`, `beside`, `prefixes`, `expiry`,
+//! `process` and `waits` measure, with a `meter` on the server and with `listeners`. `constants`
+//! has the inputs of the formulas, and `capacity_plan` has the formulas and the plan. `tables` and
+//! `plot` show them.
 
 mod beside;
 mod calls;
@@ -42,7 +43,7 @@ use std::{fs, path::Path};
 
 use support::Server;
 
-/// How much work to do: almost none where the bench only has to run.
+/// How much work to do: almost none if the bench only has to run.
 #[derive(Clone, Copy)]
 struct Effort {
     in_earnest: bool,
@@ -68,11 +69,11 @@ struct Measured {
 }
 
 fn main() {
-    // `cargo test --benches` runs it, too.
+    // `cargo test --benches` runs it too.
     let in_earnest = std::env::args().any(|arg| arg == "--bench");
     let effort = Effort { in_earnest };
     let machine = machine::describe(&mut Server::start_on_port().connect());
-    // The page has no date; its history has.
+    // The page has no date, because the history of the file shows it.
     let machine = machine.rsplit_once(", ").map_or("", |(machine, _)| machine);
     let progress = progress::bar("step", if in_earnest { 56 } else { 37 });
     let done = || progress.inc(1);

@@ -12,7 +12,7 @@ use crate::{
     support::{Server, loaf},
 };
 
-/// What one takes, in bytes.
+/// The size of one object, in bytes.
 pub(crate) struct Size {
     pub(crate) name: &'static str,
     pub(crate) bytes: f64,
@@ -25,7 +25,7 @@ fn keys(number: usize) -> (String, String) {
     (data, lease)
 }
 
-/// A record of four fields of so many bytes each.
+/// A record with four fields of `bytes` bytes each.
 fn record(bytes: usize) -> Vec<(String, String)> {
     let value = "v".repeat(bytes);
     (0..4)
@@ -33,7 +33,7 @@ fn record(bytes: usize) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The server takes back what an idle connection needn't have, after five seconds.
+/// After five seconds, the server frees the memory that an idle connection does not need.
 const SETTLE: Duration = Duration::from_secs(7);
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -59,8 +59,7 @@ pub(crate) fn sizes(effort: Effort, done: impl Fn()) -> Vec<Size> {
             Cmd::pexpire(key, 3_600_000),
         ]
     };
-    // As many as fill three quarters of a hash table, which is what it is filled to between two
-    // doublings.
+    // This number fills three quarters of a hash table, the average between two doublings.
     measure("a record of 4 fields, 46 bytes", 98_304, &|n| {
         hash(&loaf, n)
     });
@@ -84,7 +83,7 @@ pub(crate) fn sizes(effort: Effort, done: impl Fn()) -> Vec<Size> {
     sizes
 }
 
-/// By how much each of so many makes the server's memory grow.
+/// How much memory of the server each of `count` objects takes.
 #[expect(clippy::cast_precision_loss, reason = "some ten thousands")]
 fn grown(
     meter: &mut Meter,
@@ -125,7 +124,7 @@ fn connections(
         }
         let idle = meter.memory();
         drop(all);
-        // The next one begins when the server has closed these.
+        // The next measurement begins when the server has closed these connections.
         while meter.number("clients", "connected_clients") > there {
             thread::sleep(Duration::from_millis(1));
         }

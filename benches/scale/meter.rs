@@ -1,8 +1,9 @@
-//! What work costs a server: its own account of the processor time of its main thread, which waits
-//! for nobody and which other work on the machine can only make a little dearer, not longer.
+//! Measures the cost of work for a server: the processor time of its main thread, as the server
+//! counts it. That time contains no waiting, and other load on the machine can increase it only a
+//! little.
 //!
-//! The main thread, because it is the one that saturates: whatever else a server has threads for,
-//! commands, expiry and pushes are its work alone.
+//! The main thread is measured because it saturates first. Commands, expiry and pushes are its work
+//! alone, whatever other threads the server has.
 
 use std::{
     thread,
@@ -17,9 +18,9 @@ pub(crate) struct Meter {
     connection: Connection,
 }
 
-/// What a piece of work cost.
+/// The cost of some work.
 pub(crate) struct Spent {
-    /// Of the server's main thread, in µs.
+    /// The processor time of the server's main thread, in microseconds.
     pub(crate) cpu: f64,
     /// How long it took, in seconds.
     pub(crate) wall: f64,
@@ -27,8 +28,8 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
-    /// How often this command was called, by clients and scripts, and the µs that the server counts
-    /// for it, from when it has read one until its reply is written down.
+    /// How often clients and scripts called this command, and the microseconds that the server
+    /// counts for it: from the complete request to the written reply.
     pub(crate) fn command(&self, name: &str) -> (f64, f64) {
         let mut all = self.commands.iter();
         let found = all.find(|(command, ..)| command == name);
@@ -58,7 +59,7 @@ impl Meter {
         }
     }
 
-    /// What is allocated, in bytes.
+    /// The allocated memory, in bytes.
     pub(crate) fn memory(&mut self) -> f64 {
         self.number("memory", "used_memory")
     }
@@ -67,7 +68,8 @@ impl Meter {
         redis::cmd("DBSIZE").query(&mut self.connection).unwrap()
     }
 
-    /// The server notices it at its next read from the closed connections.
+    /// Waits until no client listens. The server notices it at its next read from the closed
+    /// connections.
     pub(crate) fn wait_until_nobody_listens(&mut self) {
         while self.number("clients", "tracking_clients") > 0.0 {
             thread::sleep(Duration::from_millis(1));
@@ -116,8 +118,8 @@ fn of(info: &str, name: &str) -> Option<f64> {
     figure.trim().parse().ok()
 }
 
-/// The least of what rounds cost. Other work on the machine can only add to it: it empties the
-/// processor's caches, and has the server woken more often.
+/// The lowest cost of all rounds. Other load on the machine can only increase the cost: it empties
+/// the caches of the processor, and wakes the server more often.
 pub(crate) fn least(rounds: &[f64]) -> f64 {
     rounds.iter().copied().fold(f64::INFINITY, f64::min)
 }

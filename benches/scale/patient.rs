@@ -1,5 +1,5 @@
-//! Connections that a busy machine doesn't cut: here a server that isn't given a core for a second
-//! is no fault.
+//! Connections that a busy machine does not cut. In these benches it is no fault if a server gets
+//! no core for a second.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) fn pool(server: &Server, size: u32) -> Redis {
     redis.checkout_timeout(PATIENCE).build().unwrap()
 }
 
-/// A cache with the prefix `test:` and a pool of its own, as in a process of its own.
+/// A cache with the prefix `test:` and its own pool, as in a separate process.
 pub(crate) fn cache(server: &Server) -> CacheBuilder {
     on(&pool(server, 16))
 }

@@ -1,5 +1,5 @@
-//! Two panels: what a change costs the server by the number of listeners, and from how many reads
-//! on a near cache pays.
+//! Draws two panels: the cost of a change for the server by the number of listeners, and the number
+//! of reads from which a near cache pays.
 
 use std::{error::Error, ops::Range, path::Path};
 
@@ -14,7 +14,7 @@ use crate::{
     show::plain,
 };
 
-/// In pixels, about as wide as a page shows it.
+/// In pixels, about the width of a page.
 const WIDTH: u32 = 860;
 const HEIGHT: u32 = 330;
 
@@ -61,7 +61,7 @@ fn pushes(measured: &Measured) -> Panel {
         let change = measured.changes.iter().find(|change| change.name == of);
         let cpu = change.expect("it was measured").cpu;
         let points = LISTENERS.into_iter().zip(cpu);
-        // Zero has no place on a logarithmic axis.
+        // A logarithmic axis has no zero.
         let points = points.filter(|(listeners, _)| *listeners > 0);
         Line {
             name,
@@ -111,7 +111,7 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel) -> Drawn
             line.colour.filled(),
         ))?;
         area.draw(&Text::new(line.name, (x + 14, 34), font(12).color(&INK)))?;
-        // About what a letter takes, on average.
+        // The average width of a letter, about.
         x += 26 + 6 * i32::try_from(line.name.len())?;
     }
     let mut chart = ChartBuilder::on(area)

@@ -1,5 +1,5 @@
-//! What prefixes cost that listeners have asked for, and of which one matches at most: for each key
-//! that changes, and at the end of each turn, Redis goes through all of them.
+//! The cost of prefixes with listeners, of which at most one matches. Redis checks all of them for
+//! each changed key, and at the end of each turn.
 
 use cache_aside::{Cache, Source};
 
@@ -13,11 +13,11 @@ use crate::{
 
 pub(crate) const PREFIXES: [u16; 5] = [0, 1, 10, 100, 1_000];
 
-/// What one costs the server, in µs, by the number of prefixes.
+/// The cost for the server in microseconds, by the number of prefixes.
 pub(crate) struct Walked {
-    /// A turn with a hit.
+    /// A turn with one hit.
     pub(crate) hit: [f64; PREFIXES.len()],
-    /// A write, of a hundred in a turn.
+    /// One write of a hundred in a turn.
     pub(crate) write: [f64; PREFIXES.len()],
 }
 

@@ -12,14 +12,14 @@ use crate::{
     support::{Server, load_loaf, loaf, until},
 };
 
-/// The kernel keeps no more of the name of a thread.
+/// The kernel truncates the name of a thread to this.
 const LISTENER: &str = "cache-aside-lis";
 
-/// In µs of the process.
+/// Costs for the process, in microseconds.
 pub(crate) struct Process {
     pub(crate) hit: f64,
     pub(crate) near_hit: f64,
-    /// For one change, alone and among a hundred.
+    /// The cost of one change, alone and among a hundred.
     pub(crate) push: f64,
     pub(crate) push_of_hundred: f64,
 }
@@ -47,7 +47,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     until(|| near.stats().tracking_live);
     let mut all: [Vec<f64>; 4] = Default::default();
     for _ in 0..effort.rounds(5) {
-        // Earlier pushes have arrived by then; otherwise a second read would not be a near hit.
+        // Waits for earlier pushes; otherwise a second read would not be a near hit.
         until(|| {
             let is_near = |id| near.get(id, load_loaf).unwrap().source() == Source::Near;
             ids.iter().filter(|id| !is_near(id)).count() == 0
@@ -68,7 +68,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     }
 }
 
-/// Writes as any program would.
+/// Writes records as another program would.
 fn put(direct: &mut Connection, ids: &[String]) {
     let record = loaf();
     let fields: Vec<_> = record.iter().collect();
@@ -98,9 +98,9 @@ fn this_thread_ran() -> f64 {
     ran("/proc/thread-self")
 }
 
-/// What it costs the listener to hear that all these have changed, so many in a turn of the
-/// server's. Each was near, and all of a turn have been heard before the next: else a listener who
-/// was late would read several turns at once, for less.
+/// The cost for the listener of receiving changes of all these records, with `in_a_turn` in one
+/// turn of the server. Each record is near before it changes. All changes of a turn arrive before
+/// the next turn. Otherwise a late listener would read several turns at once, which costs less.
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
 fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection) -> f64 {
     let before = listeners_ran();
@@ -111,15 +111,14 @@ fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection
         }
         pipeline.exec(direct).unwrap();
         let last = ids.last().expect("a chunk is not empty");
-        // It was near, so it isn't until it has been evicted, which those before it in the push
-        // were by then, too.
+        // The last record was near, so it is a hit in Redis only after its eviction. The records
+        // before it in the push are evicted by then too.
         until(|| near.get(last, load_loaf).unwrap().source() == Source::Hit);
     }
     (listeners_ran() - before) / ids.len() as f64
 }
 
-/// Fifty near caches, of which each has a connection and a thread as if it were alone in its
-/// process.
+/// Fifty near caches, each with its own connection and thread, as in separate processes.
 pub(crate) fn heartbeat(effort: Effort, done: impl Fn()) -> Heartbeat {
     let count: u16 = if effort.in_earnest { 50 } else { 2 };
     let length = Duration::from_millis(if effort.in_earnest { 4_000 } else { 300 });
@@ -156,7 +155,7 @@ fn listeners_ran() -> f64 {
         .sum()
 }
 
-/// How long a thread has run, in µs; 0 where `/proc` doesn't say.
+/// How long a thread has run, in microseconds; 0 if `/proc` does not have the value.
 fn ran(thread: &str) -> f64 {
     let said = fs::read_to_string(format!("{thread}/schedstat")).unwrap_or_default();
     let nanos = said

@@ -1,8 +1,8 @@
 //! The cost for the server of pushing changes to listeners.
 //!
-//! Redis collects what changes in one turn of its event loop, and at the turn's end sends each
-//! listener one message for each of its prefixes under which something has. So it is turns that
-//! count, and keys much less.
+//! Redis collects the changes of one turn of its event loop. At the end of the turn, it sends each
+//! listener one message for each prefix with a change. So the cost depends on turns, and much less
+//! on keys.
 
 use std::{
     convert::Infallible,
@@ -23,22 +23,22 @@ use crate::{
 
 pub(crate) const LISTENERS: [u16; 5] = [0, 1, 10, 100, 300];
 
-/// As many as there are records.
+/// The number of records.
 const CALLS: usize = 400;
 const WRITERS: usize = 16;
 
 /// What one call costs, by the number of listeners.
 pub(crate) struct Change {
     pub(crate) name: &'static str,
-    /// Of the server, in µs.
+    /// The cost for the server, in microseconds.
     pub(crate) cpu: [f64; LISTENERS.len()],
-    /// To each listener: messages, and bytes.
+    /// Messages and bytes that each listener gets.
     pub(crate) messages: f64,
     pub(crate) bytes: f64,
 }
 
 impl Change {
-    /// µs that each listener adds.
+    /// The microseconds that each listener adds.
     pub(crate) fn each_listener(&self) -> f64 {
         let last = LISTENERS.len() - 1;
         (self.cpu[last] - self.cpu[0]) / f64::from(LISTENERS[last])
@@ -129,7 +129,7 @@ impl Changer<'_> {
         pipeline.exec(&mut self.connection(0)).unwrap();
     }
 
-    /// This many in one request, which the server handles in one turn.
+    /// Writes `count` records. The server handles `in_a_turn` of them in one turn, as one request.
     fn write(&self, count: usize, in_a_turn: usize) {
         for first in (0..count).step_by(in_a_turn) {
             let mut pipeline = redis::pipe();
@@ -170,7 +170,8 @@ pub(crate) fn changes(effort: Effort, done: impl Fn()) -> Vec<Change> {
                 let spent = meter.spent(|| (step.run)(&changer, calls));
                 rounds[which].push(spent.cpu / calls as f64);
                 let heard = listeners.settled();
-                // The last one: the pushes to each do not depend on the number of listeners.
+                // Keeps the last value: the pushes to each listener do not depend on the number of
+                // listeners.
                 let of_each = |all: u64| all as f64 / f64::from(count.max(1)) / calls as f64;
                 *pushed = (
                     of_each(heard.messages - before.messages),

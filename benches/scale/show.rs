@@ -13,7 +13,7 @@ pub(crate) fn percent(share: f64) -> String {
     match 100.0 * share {
         few @ ..0.995 => format!("{few:.2} %"),
         some @ 0.995..9.95 => format!("{some:.1} %"),
-        // A near cache's hit rate.
+        // The hit rate of a near cache.
         nearly @ 99.0..100.0 => format!("{nearly:.1} %"),
         many => format!("{many:.0} %"),
     }

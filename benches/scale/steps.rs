@@ -1,5 +1,5 @@
-//! The calls that are measured, and the steps of the protocol one by one, in an order in which each
-//! finds what it needs.
+//! The measured calls, and the steps of the protocol one by one. Their order gives each step the
+//! state that it needs.
 
 use std::{convert::Infallible, sync::Mutex};
 
@@ -11,16 +11,15 @@ use crate::{
     support::{Server, load_loaf, load_nothing},
 };
 
-/// A server that much is asked of deals with several requests in each turn of its event loop, and
-/// with a quick one while the next arrives; so a call costs it less than one that comes alone and
-/// wakes it.
+/// A busy server handles several requests in each turn of its event loop. It may handle a fast one
+/// while the next arrives. So a call costs it less than a single call that wakes it.
 const THREADS: usize = 16;
 
 const LOOK: &[(&str, u8)] = &[("hgetall", 1)];
 const SCRIPT: &[(&str, u8)] = &[("evalsha", 1)];
 const MISS: &[(&str, u8)] = &[("hgetall", 1), ("evalsha", 2)];
 
-/// As many bytes as a real one.
+/// The length of a real token.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
 
@@ -40,12 +39,12 @@ const RECORD: &[&str] = &[
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) sends: &'static str,
-    /// These commands, and how often each call sends them. A script's own commands count as part of
-    /// the script.
+    /// These commands, and how often each call sends them. Commands inside a script count as part
+    /// of the script.
     pub(crate) parts: &'static [(&'static str, u8)],
-    /// With all threads.
+    /// Whether it is measured with all threads.
     pub(crate) threads: usize,
-    /// The thread's number, and that of the call.
+    /// Gets the number of the thread, and the number of the call.
     pub(crate) run: Run,
 }
 
@@ -70,7 +69,7 @@ const fn script(name: &'static str, run: Run) -> Step {
     step(name, "a script", SCRIPT, run)
 }
 
-/// The last one removes what the others leave, so each round is like the one before.
+/// The last step removes the changes of the others, so that each round is like the previous one.
 pub(crate) const STEPS: &[Step] = &[
     step(
         "miss: look, `acquire`, `fill`",
@@ -163,7 +162,7 @@ pub(crate) struct Ground {
     plain: Cache,
     shared: Cache,
     with_ttl: Cache,
-    /// One for each of the threads.
+    /// One connection for each thread.
     connections: Vec<Mutex<Connection>>,
     acquire: Script,
     renew: Script,
@@ -185,7 +184,7 @@ impl Ground {
         Ground {
             plain: patient::on(&all).build().unwrap(),
             shared: patient::on(&few).build().unwrap(),
-            // It reads the TTL, and has no reason to refresh.
+            // It reads the TTL, but has no reason to refresh.
             with_ttl: patient::on(&all).early_refresh(0.001).build().unwrap(),
             connections: (0..THREADS).map(|_| Mutex::new(server.connect())).collect(),
             acquire: script(scripts::ACQUIRE),

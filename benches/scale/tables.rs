@@ -1,4 +1,4 @@
-//! The page: the text of `page.md`, with tables and figures at its placeholders.
+//! Writes the page: the text of `page.md`, with tables and figures at its placeholders.
 
 use std::iter;
 
@@ -73,7 +73,7 @@ fn pushes(measured: &Measured) -> String {
     head.extend(["each adds", "messages to each", "bytes to each"].map(str::to_owned));
     let rows = measured.changes.iter().map(|change| {
         let mut cells = with_name(change.name, change.cpu.map(micros));
-        // Without pushes it is noise.
+        // Without pushes, the figure is noise.
         let each = (change.messages > 0.0).then(|| micros(change.each_listener()));
         cells.push(each.unwrap_or_else(|| "–".to_owned()));
         cells.extend([change.messages, change.bytes].map(plain));

@@ -1,4 +1,4 @@
-//! How often callers poll that wait for a load of another process.
+//! How often callers poll while they wait for a load of another process.
 
 use std::{convert::Infallible, sync::Barrier, thread, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) const LOADS: [u16; 4] = [10, 30, 100, 1_000];
 
-/// Processes that wait.
+/// How many processes wait.
 const WAITERS: usize = 8;
 
 /// Requests of one waiting process, by the duration of the load in milliseconds.
@@ -26,8 +26,7 @@ pub(crate) fn waits(effort: Effort, done: impl Fn()) -> Waits {
     let [polling, woken] = [false, true].map(|tracking| {
         let server = Server::start_on_port();
         let mut meter = Meter::new(&server);
-        // Each on connections of its own, and so with flights of its own, as in a process of its
-        // own.
+        // Each cache has its own connections, and so its own loads, as in a separate process.
         let caches: Vec<Cache> = (0..=WAITERS)
             .map(|_| patient::cache(&server).tracking(tracking).build().unwrap())
             .collect();
@@ -46,8 +45,8 @@ pub(crate) fn waits(effort: Effort, done: impl Fn()) -> Waits {
     Waits { polling, woken }
 }
 
-/// Each round is one `invalidate`, one `acquire` and one `fill`, and the rest are the questions of
-/// those who wait.
+/// Each round has one `invalidate`, one `acquire` and one `fill`. The other requests come from the
+/// callers that wait.
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
 fn questions(scripts: f64, rounds: usize) -> f64 {
     (scripts / rounds as f64 - 3.0) / WAITERS as f64

@@ -1,5 +1,4 @@
-//! The bare counterparts of our calls: the same commands by redis-rs on one held connection, with
-//! nothing around them.
+//! The bare counterparts of our calls: the same commands by redis-rs on one held connection.
 
 #![allow(dead_code, reason = "each bench takes its own part")]
 

@@ -4,7 +4,7 @@ use std::{fs, process::Command, thread};
 
 use redis::Connection;
 
-/// One line.
+/// The description, in one line.
 pub(crate) fn describe(redis: &mut Connection) -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let model = line("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown model".to_owned());
@@ -25,7 +25,7 @@ pub(crate) fn describe(redis: &mut Connection) -> String {
     format!("{cores} × {model}, kernel {kernel}, Redis {redis}, rustc {rustc}, {date}")
 }
 
-/// What stands behind a name.
+/// The value after a name.
 fn line(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| {

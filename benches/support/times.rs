@@ -1,5 +1,5 @@
-//! Times of calls that take turns, because a noisy machine shifts everything it runs in one second
-//! and nothing that it ran in the second before.
+//! Times of interleaved calls. The speed of a noisy machine changes from second to second, and then
+//! all calls of a round are affected alike.
 
 #![allow(dead_code, reason = "each bench takes its own part")]
 
@@ -14,12 +14,12 @@ pub(crate) fn timed(call: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-/// The time of one call, from many: for calls that are too short for a clock.
+/// The time of one call, computed from many: for calls that are too short for the clock.
 pub(crate) fn timed_each(times: u32, mut call: impl FnMut()) -> Duration {
     timed(|| (0..times).for_each(|_| call())) / times
 }
 
-/// The median of each, in seconds. `begin` is called before each round, and not timed.
+/// The median of each call, in seconds. `begin` is called before each round, and is not timed.
 pub(crate) fn in_turn<const N: usize>(
     rounds: usize,
     begin: impl FnMut(usize),
@@ -28,8 +28,8 @@ pub(crate) fn in_turn<const N: usize>(
     all_in_turn(rounds, begin, calls).map(|mut times| median(&mut times))
 }
 
-/// The tenth that was fastest, at its end. For what touches nothing but memory: others on the
-/// machine can only slow it down.
+/// The upper end of the fastest tenth. For calls that only touch memory, because other load on the
+/// machine can only slow them down.
 pub(crate) fn fastest_in_turn<const N: usize>(rounds: usize, calls: [Call<'_>; N]) -> [f64; N] {
     all_in_turn(rounds, |_| {}, calls).map(|mut times| {
         let tenth = times.len() / 10;

@@ -1,5 +1,4 @@
-//! The command line: flags, their environment variables, and one line where something is wrong with
-//! them.
+//! The command line: flags, their environment variables, and a one-line message if one is wrong.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -34,8 +33,8 @@ pub(crate) struct Args {
     )]
     ttl: u64,
 
-    // At most half of what a lookup waits for another's load by default: a longer sleep would turn
-    // the stampede test into one of time-outs.
+    // At most half of the default `wait_timeout`: with a longer sleep, the readers of a stampede
+    // would time out.
     /// How long the primary store sleeps on each read, up to 5000
     #[arg(
         long,
@@ -46,8 +45,8 @@ pub(crate) struct Args {
     )]
     primary_latency_ms: u64,
 
-    // A browser opens at most six connections to one host, so that two of them, each with a slow
-    // read on every connection, still leave a thread for a third.
+    // A browser opens at most six connections to one host. Two browsers with a slow read on every
+    // connection then still leave a thread for a third.
     /// How many requests are answered at the same time
     #[arg(
         long,

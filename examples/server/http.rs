@@ -1,19 +1,19 @@
 //! Requests and answers: the tasks that `tiny_http` leaves to its user.
 //!
-//! Bounds every body, takes forms apart strictly, and ends each connection after its answer: a
-//! connection that is kept open holds a thread of `tiny_http` for as long as its client likes.
+//! Limits every body, parses forms strictly, and closes each connection after its answer: an open
+//! connection would hold a thread of `tiny_http` for as long as its client wants.
 
 use std::io::{self, Read, Write};
 
 use serde_json::{Value, json};
 use tiny_http::{Method, Request, StatusCode};
 
-/// No form of the demo is nearly as long.
+/// Far longer than any form of the demo.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// Whether to forget a request, connection and all. One that is dropped allocates, in `tiny_http`,
-/// as much as its body claims to be long yet, and a claim beyond all memory would end the process.
-/// Up to a gigabyte the memory is only asked for and not used, and the answer is 413.
+/// Whether the request must be forgotten instead of dropped. On drop, `tiny_http` allocates the
+/// stated length of the body, so a huge length would end the process. Up to a gigabyte the memory
+/// is allocated but not used, and the answer is 413.
 pub(crate) fn is_absurd(request: &Request) -> bool {
     request
         .body_length()
@@ -47,10 +47,11 @@ impl Answer {
 
     pub(crate) fn error(status: u16, message: impl Into<String>) -> Answer {
         let message: String = message.into();
-        Answer {
-            status,
-            ..Answer::json(&json!({ "error": message }))
-        }
+        Answer::json(&json!({ "error": message })).with_status(status)
+    }
+
+    pub(crate) fn with_status(self, status: u16) -> Answer {
+        Answer { status, ..self }
     }
 
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
@@ -58,7 +59,7 @@ impl Answer {
         self
     }
 
-    /// Sends it. Written out by hand, because a `tiny_http::Response` drops the `Connection`
+    /// Sends the answer. Writes it by hand, because a `tiny_http::Response` drops the `Connection`
     /// header.
     pub(crate) fn send(self, request: Request) -> io::Result<()> {
         let head_only = *request.method() == Method::Head;
@@ -101,7 +102,7 @@ impl Form {
             return Err(too_long());
         }
         let mut body = Vec::new();
-        // A chunked body does not state its length: one byte more than allowed shows that it is too
+        // A chunked body does not state its length. One byte more than allowed shows that it is too
         // long.
         request
             .as_reader()
@@ -128,7 +129,7 @@ impl Form {
             return Err(malformed("a % without two hex digits"));
         }
         let fields: Vec<_> = form_urlencoded::parse(text).into_owned().collect();
-        // Its replacement for bytes that are not UTF-8.
+        // The replacement for bytes that are not UTF-8.
         let is_utf8 = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
         if !fields
             .iter()
@@ -139,7 +140,7 @@ impl Form {
         Ok(Form(fields))
     }
 
-    /// A field, if it is there.
+    /// A field, if it exists.
     pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, Answer> {
         let mut values = self.0.iter().filter(|(field, _)| field == name);
         let value = values.next().map(|(_, value)| value.as_str());
@@ -149,13 +150,13 @@ impl Form {
         Ok(value)
     }
 
-    /// A field that must be there, though it may be empty.
+    /// A field that must exist, but may be empty.
     pub(crate) fn require(&self, name: &str) -> Result<&str, Answer> {
         self.get(name)?
             .ok_or_else(|| Answer::error(400, format!("`{name}` is missing")))
     }
 
-    /// A field that must be there and must not be empty.
+    /// A field that must exist and must not be empty.
     pub(crate) fn require_text(&self, name: &str) -> Result<&str, Answer> {
         match self.require(name)? {
             "" => Err(Answer::error(400, format!("`{name}` is empty"))),

@@ -1,7 +1,7 @@
 //! A web page that demonstrates `cache-aside`: `cargo run --release --example server`.
 //!
-//! Threads that block, each answering one request at a time, as the services do for which the crate
-//! is made. For this machine only: `tiny_http` has no time-outs and no limits of its own.
+//! Its threads block, and each answers one request at a time, like the services for which the crate
+//! is made. Keep it on this machine: `tiny_http` has no timeouts and no limits of its own.
 
 mod args;
 #[path = "../support/args.rs"]
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            // One line, whatever a server put into its error.
+            // One line, even if the error of a server has several.
             eprintln!("server: {}", why.replace(['\r', '\n'], " "));
             ExitCode::FAILURE
         }
@@ -72,7 +72,7 @@ fn run() -> Result<(), String> {
     stop_on_ctrl_c(&args, &server, &stopping)?;
     let About { place, other, .. } = &shop.about;
     say(&format!(
-        "Open http://{address}/  Records are cached {place} ({other}). Ctrl-C stops."
+        "Open http://{address}/  Records are {place}. {other} Ctrl-C stops."
     ));
 
     let workers = Workers {
@@ -101,8 +101,7 @@ fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {
     Ok((server, address))
 }
 
-/// Lets each worker finish what it is at and end. Whoever presses Ctrl-C again does not want to
-/// wait.
+/// Lets each worker finish its request and end. A second Ctrl-C ends the process at once.
 fn stop_on_ctrl_c(
     args: &Args,
     server: &Arc<Server>,
@@ -111,8 +110,7 @@ fn stop_on_ctrl_c(
     let (server, stopping, workers) = (Arc::clone(server), Arc::clone(stopping), args.threads);
     ctrlc::set_handler(move || {
         if stopping.swap(true, Ordering::SeqCst) {
-            // What a shell reports of a program that Ctrl-C ended: 128 and the number of the
-            // signal.
+            // The status that a shell reports after Ctrl-C: 128 and the number of the signal.
             process::exit(130);
         }
         unblock_all(&server, workers);
@@ -120,7 +118,7 @@ fn stop_on_ctrl_c(
     .map_err(|error| format!("cannot catch Ctrl-C: {error}"))
 }
 
-/// One call ends one worker, now or when it next asks for a request.
+/// Each call ends one worker, now or when it next asks for a request.
 fn unblock_all(server: &Server, workers: u16) {
     for _ in 0..workers {
         server.unblock();
@@ -141,8 +139,8 @@ impl Workers {
             let workers: Vec<_> = (0..self.count)
                 .map(|_| scope.spawn(|| self.work()))
                 .collect();
-            // All are joined before any is judged: the scope would pass on the panic of one that is
-            // not.
+            // All are joined before their results are checked: the scope panics for a thread that
+            // panicked and was not joined.
             let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
             ended
                 .into_iter()

@@ -12,7 +12,7 @@ const BUCKETS: [f64; 15] = [
     0.25, 1.0, 5.0,
 ];
 
-/// Samples wait to be sorted into buckets. It is done this often without a request.
+/// How often the samples are sorted into buckets if no request does it.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 pub(crate) struct Metrics(PrometheusHandle);

@@ -2,14 +2,14 @@
 
 use crate::http::Answer;
 
-/// One file, with its style and its script.
+/// The page with its style and its script, in one file.
 const PAGE: &str = include_str!("page.html");
 
 /// The placeholder in the file for the nonce of each answer.
 const NONCE: &str = "{{nonce}}";
 
-/// The page. Its script and its style carry a number that nobody can guess and the policy names:
-/// whatever else might find its way into the document is not run.
+/// The page. Its script and its style carry a random number that the policy names. The browser
+/// runs no other script.
 pub(crate) fn answer() -> Answer {
     let random = getrandom::u64().expect("the operating system has randomness");
     let nonce = format!("{random:016x}");

@@ -1,7 +1,7 @@
 //! `MockPrimaryStore`: the slow store behind the cache, a table of four products.
 //!
-//! Guarantees what a database with committed reads does: a read returns what stood when it began,
-//! however long it takes. So a read that an update overtakes brings back the old value, and the
+//! Reads like a database with committed reads: a read returns the values of the moment at which it
+//! began, even if it takes long. So a read that an update overtakes returns the old value, and the
 //! race that invalidation must win is real.
 
 use std::{
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 pub(crate) struct MockPrimaryStore {
     /// How long each read sleeps.
     latency: Duration,
-    /// Whether it acts as if it were down.
+    /// Whether each read and update fails.
     fails: AtomicBool,
     /// Held for reads and changes, never during the sleep.
     table: Mutex<Table>,
@@ -27,14 +27,14 @@ pub(crate) struct MockPrimaryStore {
 
 struct Table {
     products: Vec<(&'static str, Record)>,
-    /// Reads of each id since the start or the last reset, including unknown ids, which cost as
-    /// much.
+    /// How often each id was read since the start or the last reset. Unknown ids count too, because
+    /// they cost as much.
     reads: HashMap<String, u64>,
-    /// Reads of many at once.
+    /// The number of reads of many products at once.
     batches: u64,
 }
 
-/// It is down.
+/// The error of a primary store that is down.
 #[derive(Debug)]
 pub(crate) struct Down;
 
@@ -92,8 +92,8 @@ impl MockPrimaryStore {
         self.answer(snapshot)
     }
 
-    /// Reads many products, in the time of one: `SELECT … WHERE id IN (…)`. What does not exist is
-    /// left out.
+    /// Reads many products in the time of one: `SELECT … WHERE id IN (…)`. Leaves out ids that do
+    /// not exist.
     pub(crate) fn read_many(&self, ids: &[&str]) -> Result<Vec<(String, Record)>, Down> {
         let snapshot = {
             let mut table = self.table.lock();
@@ -106,14 +106,14 @@ impl MockPrimaryStore {
         self.answer(snapshot)
     }
 
-    /// A read of a store that is down takes as long.
+    /// Takes as long if the store is down.
     fn answer<T>(&self, snapshot: T) -> Result<T, Down> {
         let fails = self.fails();
         thread::sleep(self.latency);
         if fails { Err(Down) } else { Ok(snapshot) }
     }
 
-    /// Makes it fail, or work again.
+    /// Switches failures on or off.
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, SeqCst);
     }
@@ -122,7 +122,7 @@ impl MockPrimaryStore {
         self.fails.load(SeqCst)
     }
 
-    /// Sets one field of a product. Every read that begins after this returned sees it.
+    /// Sets one field of a product. Every read that begins after this call sees the new value.
     pub(crate) fn update_field(&self, id: &str, field: &str, value: &str) -> Result<(), Refusal> {
         if self.fails() {
             return Err(Refusal::Down);
@@ -146,13 +146,13 @@ impl MockPrimaryStore {
         self.latency
     }
 
-    /// Reads since the start or the last reset; one of many at once counts once.
+    /// Reads since the start or the last reset. A read of many products counts once.
     pub(crate) fn reads(&self) -> u64 {
         let table = self.table.lock();
         table.reads.values().sum::<u64>() + table.batches
     }
 
-    /// Reads of one id only, so that other traffic does not disturb the count.
+    /// Reads of one id only. Other traffic does not affect this count.
     pub(crate) fn reads_of(&self, id: &str) -> u64 {
         self.table.lock().reads.get(id).copied().unwrap_or_default()
     }

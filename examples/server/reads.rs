@@ -1,4 +1,4 @@
-//! Reads, of one product and of many at once, and what they cost.
+//! Reads of one product and of many at once, and their cost.
 
 use std::{slice, time::Instant};
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::{
     http::{Answer, Form},
     millis,
-    routes::{Shop, failed, stats, unknown_product},
+    routes::{Shop, failed, no_product, stats},
 };
 
-/// More products than there are. As many ids fit into the line of a request.
+/// More products than exist. This many ids still fit into the line of a request.
 const MOST: usize = 100;
 
-/// One product.
+/// One product. Where there is none, the 404 also says what the read cost.
 pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let id = form.require_text("id")?;
     let cache = shop.in_use.cache();
@@ -23,22 +23,19 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         .get(id, |id| shop.primary.read(id))
         .map_err(|error| failed(&error))?;
     let total = began.elapsed();
-    let Some(record) = found.record() else {
-        return Err(unknown_product(id));
-    };
     let ttl = match found.source() {
-        // Not asked of a Redis that has just failed: it would cost another time-out. Nor where
-        // Redis is not needed.
+        // A Redis that has just failed is not asked: that would cost another timeout. A near hit
+        // asks nothing of Redis.
         Source::Degraded | Source::Near => None,
-        _ => cache.ttl_remaining(id).ok(),
+        _ => found.record().and_then(|_| cache.ttl_remaining(id).ok()),
     };
-    // None for a record that has expired, or that another program wrote without a TTL.
+    // None where nothing is cached, or where another program wrote the record without a TTL.
     let ttl = ttl
         .and_then(TtlRemaining::left)
         .map(|left| millis(left) / 1000.0);
-    Ok(Answer::json(&json!({
+    let mut answer = json!({
         "id": id,
-        "record": &**record,
+        "record": found.record().map(|record| &**record),
         "hit": found.is_hit(),
         "source": found.source().to_string(),
         "why": why(&found),
@@ -46,10 +43,15 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         "total_latency_ms": millis(total),
         "ttl_remaining": ttl,
         "stats": stats(shop),
-    })))
+    });
+    if found.record().is_some() {
+        return Ok(Answer::json(&answer));
+    }
+    answer["error"] = no_product(id).into();
+    Ok(Answer::json(&answer).with_status(404))
 }
 
-/// Why it was answered without Redis, or with a record that should have been reloaded.
+/// Why the lookup was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
     let cause = found.degraded_cause().or(found.refresh_failed_by());
     cause.map(ToString::to_string)
@@ -98,8 +100,8 @@ pub(crate) fn read_many(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     })))
 }
 
-/// The round trips to Redis of lookups at once, by the steps that each had to take. `None` where
-/// some waited for others, or went without Redis: then it may be any number.
+/// The round trips to Redis of a batch, counted from the steps that each lookup took. `None` where
+/// a lookup waited for another one, or did without Redis: their number is unknown then.
 fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let any = |is: fn(&Lookup<Record>) -> bool| u64::from(found.iter().any(is));
     if found
@@ -111,8 +113,7 @@ fn cost(found: &[Lookup<Record>]) -> Option<u64> {
     let look = any(|found| found.source() != Source::Near);
     let lease = any(|found| found.source() == Source::Loaded);
     let refresh = any(|found| matches!(found.source(), Source::Stale | Source::Refreshed));
-    // A loaded record is filled. If the load failed, its lease is left, so that others do not
-    // retry.
+    // A load ends with a fill. After a failed load the lease stays, so that others do not retry.
     Some(look + lease + refresh + any(asks_primary))
 }
 

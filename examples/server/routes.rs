@@ -15,7 +15,7 @@ use crate::{
     store::Kind,
 };
 
-/// What the routes work on.
+/// The state that the routes use.
 pub(crate) struct Shop {
     pub(crate) in_use: InUse,
     pub(crate) primary: MockPrimaryStore,
@@ -23,7 +23,7 @@ pub(crate) struct Shop {
     pub(crate) about: About,
 }
 
-/// Where the records are, as text, and how to choose another place.
+/// Where the records are, as text, and how to choose another store.
 pub(crate) struct About {
     pub(crate) kind: Kind,
     pub(crate) place: String,
@@ -38,7 +38,7 @@ enum Verbs {
     Both { get: Route, post: Route },
 }
 
-/// The whole table.
+/// The table of all routes.
 fn verbs(path: &str) -> Option<Verbs> {
     Some(match path {
         "/" => Verbs::Get(|_, _| Ok(page::answer())),
@@ -223,8 +223,9 @@ pub(crate) fn stats(shop: &Shop) -> Value {
         "hits": stats.hits,
         "misses": stats.misses,
         "stampedes_suppressed": stats.stampedes_suppressed,
-        // One decimal is enough for a reader.
-        "hit_rate_pct": (stats.hit_rate_pct() * 10.0).round() / 10.0,
+        // One decimal is enough for a reader. Null before the first read.
+        "hit_rate_pct": (stats.hits + stats.misses > 0)
+            .then(|| (stats.hit_rate_pct() * 10.0).round() / 10.0),
         "primary_reads_total": shop.primary.reads(),
         "primary_read_latency_ms": millis(shop.primary.latency()),
         "cache_ttl_s": cache.ttl().as_secs(),
@@ -235,8 +236,12 @@ pub(crate) fn stats(shop: &Shop) -> Value {
     all
 }
 
-pub(crate) fn unknown_product(id: &str) -> Answer {
-    Answer::error(404, format!("there is no product {id}"))
+pub(crate) fn no_product(id: &str) -> String {
+    format!("there is no product {id}")
+}
+
+fn unknown_product(id: &str) -> Answer {
+    Answer::error(404, no_product(id))
 }
 
 /// A call of the cache that failed, or whose effect is unknown.
@@ -253,10 +258,8 @@ pub(crate) fn failed(error: &Error) -> Answer {
 /// The primary has changed, but the cache could not be invalidated: report it instead of success.
 fn half_done(shop: &Shop, error: &Error) -> Answer {
     let ttl = shop.in_use.stay();
-    Answer::error(
-        503,
-        format!(
-            "the primary has the new value, but a cached record may be old for up to {ttl:?}: {error}"
-        ),
-    )
+    let error = format!(
+        "the primary has the new value, but a cached record may be old for up to {ttl:?}: {error}"
+    );
+    Answer::json(&json!({ "error": error, "changed": true })).with_status(503)
 }

@@ -1,7 +1,7 @@
 //! The switches of the page, and the cache in use.
 //!
-//! Settings belong to a cache, so a switch builds another one on the same store. Requests that are
-//! under way finish with the one they began with; what either writes, the other sees.
+//! Settings belong to a cache, so a switch builds a new cache on the same store. A request that is
+//! under way finishes with the old cache. Both see the writes of each other.
 
 use std::{mem, time::Duration};
 
@@ -14,20 +14,20 @@ use crate::{
     routes::{Shop, stats},
 };
 
-/// More than there are products.
+/// More than the number of products.
 const NEAR_CAPACITY: usize = 1_000;
 
 /// The default of the library: repeated here because the page shows it.
 const NEAR_STALENESS: Duration = Duration::from_secs(1);
 
-/// 1 is best where many read. The page alone reads five times a second, and with 1 would meet every
-/// third expiry; with 4 it meets one in a hundred.
+/// The best value for many readers is 1. The page reads only five times a second: with 1, one record
+/// in three would expire before its refresh; with 4, one in a hundred.
 const BETA: f64 = 4.0;
 
 /// Twice the default TTL: long enough to try things, short enough to see the end.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What can be switched on of a cache.
+/// The features of a cache that can be switched on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     near_cache: bool,
@@ -44,7 +44,7 @@ pub(crate) struct InUse {
 }
 
 impl InUse {
-    /// With everything switched off.
+    /// Creates the cache with everything switched off.
     pub(crate) fn new(backend: Backend, ttl: Duration) -> Result<InUse, Error> {
         let settings = Settings::default();
         let cache = settings.build(&backend, ttl)?;
@@ -150,14 +150,14 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let is_another = shop.in_use.change(change);
     let is_another = is_another.map_err(|error| Answer::error(500, error.to_string()))?;
     if regraced {
-        // Records that were loaded in between.
+        // This also removes records that were loaded in between.
         forget_all(shop);
     }
     if let Some(fails) = primary_fails {
         shop.primary.fail(fails);
     }
     if is_another {
-        // Otherwise the counter of the primary's reads would not match the others.
+        // The counters of the new cache start at zero, so this one must too.
         shop.primary.reset_reads();
     }
     let mut answer = standing(shop);
@@ -166,8 +166,8 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     Ok(Answer::json(&answer))
 }
 
-/// Ends all there is: what is fresh is told by what is left of the TTL, so with another grace it
-/// would be told wrong.
+/// Invalidates all records. A cache computes freshness from the remaining TTL, which includes the
+/// grace: with another grace the result would be wrong.
 fn forget_all(shop: &Shop) {
     // If the store fails now, the invalidation is pending, and this process reads no old record.
     let _ = shop.in_use.cache().invalidate_many(shop.primary.ids());

@@ -1,5 +1,4 @@
-//! The stampede: many readers of one record, all at the same time, right after it has been
-//! invalidated.
+//! The stampede: many readers of one record at the same time, right after its invalidation.
 
 use std::{
     sync::Barrier,
@@ -11,9 +10,9 @@ use cache_aside::{Cache, Error, Source};
 use crate::{primary::MockPrimaryStore, routes::Shop};
 
 pub(crate) struct Ran {
-    /// How often the primary was read for all of them.
+    /// How often the primary was read for all readers.
     pub(crate) primary_reads: u64,
-    /// From the common start until the last of them had its answer.
+    /// From the common start until the last reader had its answer.
     pub(crate) elapsed: Duration,
     pub(crate) readers: Vec<Reader>,
 }
@@ -28,7 +27,7 @@ pub(crate) struct Reader {
     pub(crate) found: bool,
 }
 
-/// Starts that many readers of `id`.
+/// Starts `readers` readers of `id`.
 pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
     let cache = &shop.in_use.cache();
     cache.invalidate(id)?;
@@ -44,7 +43,7 @@ pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
             .collect::<Result<Vec<_>, _>>()
     })
     .expect("all readers were joined")?;
-    // The first to come out of the barrier. A clock outside it would tick at any time before or
+    // The first reader that passed the barrier. A clock outside could start at any time before or
     // after.
     let began = reads.iter().map(|read| read.started).min();
     let began = began.unwrap_or_else(Instant::now);

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) operations: u64,
 
-    /// End after so many seconds, however many operations that were
+    /// End after this many seconds, even if operations are left
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
 
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "EXPONENT", default_value_t = 1.0, value_parser = exponent)]
     pub(crate) skew: f64,
 
-    /// Where the random choices start; another one each time unless given
+    /// Where the random choices start; different each time unless given
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 

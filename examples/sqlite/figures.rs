@@ -8,10 +8,10 @@ use hdrhistogram::Histogram;
 /// How a read was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum How {
-    /// By SQLite, where there is no cache.
+    /// By SQLite, without a cache.
     Alone,
     Hit,
-    /// By SQLite, and cached.
+    /// By SQLite; the record was then cached.
     Loaded,
     /// By another thread's load.
     Waited,
@@ -35,9 +35,9 @@ impl From<Source> for How {
 pub(crate) struct Figures {
     reads: BTreeMap<How, Latencies>,
     pub(crate) writes: Latencies,
-    /// Products that were read from SQLite.
+    /// How many products were read from SQLite.
     pub(crate) primary_reads: u64,
-    /// Of all rounds together; zero for one thread.
+    /// The time of all rounds together; zero for one thread.
     pub(crate) time: Duration,
     pub(crate) stale: u64,
     /// The first stale read.
@@ -54,7 +54,7 @@ impl Figures {
         self.example.get_or_insert(example);
     }
 
-    /// All reads, however they were answered.
+    /// All reads, in whatever way they were answered.
     pub(crate) fn reads(&self) -> Latencies {
         let mut all = Latencies::default();
         for some in self.reads.values() {
@@ -75,13 +75,13 @@ impl Figures {
         share(self.hits(), self.reads().count())
     }
 
-    /// Beside the writes.
+    /// Reads a second, during which the writes ran too.
     pub(crate) fn reads_a_second(&self) -> f64 {
         as_float(self.reads().count()) / self.time.as_secs_f64()
     }
 }
 
-/// From 0 to 1; 0 of zero.
+/// The fraction, from 0 to 1. 0 if `whole` is 0.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     as_float(part) / as_float(whole.max(1))
 }
@@ -103,7 +103,7 @@ impl AddAssign<&Figures> for Figures {
     }
 }
 
-/// A set of durations, each with three digits.
+/// A set of durations, each with a precision of three digits.
 #[derive(Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 
@@ -123,12 +123,12 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The duration that this share of them, from 0 to 1, does not exceed.
+    /// The duration that this fraction of them does not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
 
-    /// The share of them, from 0 to 1, that do not exceed this.
+    /// The fraction of them that do not exceed `bound`.
     pub(crate) fn share_within(&self, bound: Duration) -> f64 {
         let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         self.0.quantile_below(nanos)

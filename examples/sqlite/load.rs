@@ -1,7 +1,8 @@
 //! The operations of the threads: random, and the same for the same seed.
 //!
-//! Product 1 is the most popular one, product 2 is asked for half as often, product 3 a third as
-//! often, and so on: Zipf's law, with the exponent 1. Reads and writes follow it alike.
+//! With the exponent 1, product 1 is the most popular, product 2 is asked for half as often,
+//! product 3 a third as often, and so on (Zipf's law). Reads and writes follow the same
+//! distribution.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rand_distr::Zipf;
@@ -11,7 +12,7 @@ use crate::{args::Args, primary::Change};
 /// The number of customers who rate products.
 pub(crate) const CUSTOMERS: u32 = 1_000_000;
 
-/// In cents, of any product at any time.
+/// The price in cents of any product at any time.
 pub(crate) const PRICES: std::ops::Range<u32> = 100..20_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Each thread of a run has a load of its own.
+    /// Creates the operations of one thread. Each thread has different ones.
     pub(crate) fn new(args: &Args, seed: u64, thread: u32) -> Load {
         Load {
             rng: StdRng::seed_from_u64(seed.wrapping_add(thread.into())),

@@ -1,18 +1,17 @@
-//! A cache on real work: a shop in SQLite, read and written with and without a cache in front of
-//! it.
+//! A cache in a realistic program: a shop in SQLite, with and without a cache in front of it.
 //!
 //! ```text
 //! cargo run --release --example sqlite
 //! ```
 //!
-//! What is cached is the page of a product, which takes SQLite a walk through the ratings of the
-//! whole category. A single row by its key would be quicker from SQLite than from any cache on
-//! another process; the report says how much quicker.
+//! The cached record is the page of a product. To compute it, SQLite reads the ratings of the whole
+//! category. A single row by its key would be faster from SQLite than from any cache in another
+//! process; the report says how much faster.
 //!
-//! A file each: `args` (the flags), `shop` and `stock` (the database file and what is in it),
-//! `primary` (how a product is read and changed), `load` (which one is next), `worker` (one thread:
-//! reads, writes and the check that no read was stale), `side` (all threads of one side), `figures`
-//! (latencies), `print` and `plot` (what came of it).
+//! One file each: `args` (the flags), `shop` and `stock` (the database file and its contents),
+//! `primary` (how a product is read and changed), `load` (the choice of operations), `worker` (one
+//! thread: reads, writes, and the check that no read was stale), `side` (all threads of one side),
+//! `figures` (latencies), `print` and `plot` (the results).
 
 mod args;
 #[path = "../support/args.rs"]
@@ -51,14 +50,14 @@ use crate::{args::Args, print::Comparison, side::Side};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Operations of a round, about. Short, so that noise hits both sides alike, and much longer than
-/// it takes to start the threads.
+/// The approximate number of operations in a round. It is small, so that noise affects both sides.
+/// But a round still takes much longer than starting the threads.
 const ROUND: u64 = 2000;
 
 /// Enough for a median.
 const SINGLE_ROWS: u32 = 10_000;
 
-/// The run failed, which does not concern the cache.
+/// The exit status of a run that failed for a reason other than the cache.
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -66,7 +65,7 @@ fn main() -> ExitCode {
         Ok(outcome) if outcome.stale() == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(why) => {
-            // One line, whatever a server put into its error.
+            // One line, even if the error of a server has several.
             eprintln!("sqlite: {}", why.to_string().replace(['\r', '\n'], " "));
             ExitCode::from(TROUBLE)
         }
@@ -83,13 +82,13 @@ fn run() -> Outcome<Comparison> {
     let chosen = args.store.open()?;
     let shop = shop::open(&args.db, args.rows, &interrupted)?;
     print::heading(&args, &shop, &chosen, seed).print()?;
-    // Keys of this run alone, because it has its own copy of the shop. They expire with their TTL.
+    // These keys belong to this run alone, because it has its own copy of the shop. They expire.
     let cache = Cache::builder(chosen.backend)
         .prefix(format!("sqlite:{}-{now}:", process::id()))
         .ttl(args.ttl())
         .build()?;
 
-    // Both copies are removed with it, on every exit.
+    // Both copies are removed with this folder, on every exit.
     let folder = tempfile::Builder::new()
         .prefix("cache-aside-run-")
         .tempdir()?;
@@ -110,7 +109,7 @@ fn run() -> Outcome<Comparison> {
     Ok(outcome)
 }
 
-/// Lets both sides do the same operations, in turn.
+/// Runs the same operations on both sides, in turn.
 fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
     let threads = u64::from(args.threads);
     let per_thread = args.operations.div_ceil(threads);
@@ -128,7 +127,7 @@ fn compare(args: &Args, mut sides: [&mut Side<'_>; 2]) -> Outcome<()> {
     Ok(())
 }
 
-/// Workers check it often, so that copies and unfinished files are removed.
+/// Notices Ctrl-C. Workers check the flag often, so that copies and unfinished files are removed.
 fn notice_ctrl_c() -> Outcome<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);

@@ -1,4 +1,4 @@
-//! The latencies as a picture: the share of reads that are answered within each time.
+//! Draws the latencies: the fraction of reads that are answered within each time.
 
 use std::{ops::Range, path::Path, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::{
     paint::{BLUE, FAINT, GRID, INK, ORANGE, PAPER, font, power_of_ten},
 };
 
-/// In pixels, about as wide as a page shows it.
+/// In pixels, about the width of a page.
 const SIZE: (u32, u32) = (860, 470);
 
-/// What stands above the axes.
+/// The height of the title and the legend.
 const HEAD: u32 = 96;
 
-/// Points of a curve: a few pixels apart, which is smoother than each of them.
+/// The points of a curve. They are a few pixels apart, so the curve looks smooth.
 const POINTS: i32 = 160;
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
@@ -58,7 +58,7 @@ pub(crate) fn draw(path: &Path, without: &Figures, with: &Figures) -> Outcome<()
     Ok(())
 }
 
-/// The title, and a line for each curve, so no text must be placed among the curves.
+/// The title, and a legend line for each curve, so that no text is among the curves.
 fn draw_head(area: &Area<'_>, curves: &[Curve; 2]) -> Outcome<()> {
     let title = font(18).style(FontStyle::Bold).color(&INK);
     area.draw(&Text::new("How long a read takes", (24, 18), title))?;
@@ -116,9 +116,9 @@ fn draw_curves(area: &Area<'_>, curves: &[Curve; 2]) -> Outcome<()> {
     draw_medians(&mut chart, curves)
 }
 
-/// A dot and a figure on each curve. No curve gets in the way: above and to the left of the smaller
-/// median there is none, since all of them only rise, nor is there below and to the right of the
-/// larger one.
+/// A dot and a figure on each curve. They never overlap a curve, because all curves rise. The
+/// figure of the smaller median is above and to the left of its dot, and that of the larger one
+/// below and to the right.
 fn draw_medians(chart: &mut Chart<'_, '_>, curves: &[Curve; 2]) -> Outcome<()> {
     let mut medians = curves
         .each_ref()
@@ -138,12 +138,12 @@ fn draw_medians(chart: &mut Chart<'_, '_>, curves: &[Curve; 2]) -> Outcome<()> {
     Ok(())
 }
 
-/// In seconds, between powers of ten that hold all but a few reads.
+/// The range in seconds, between powers of ten that contain nearly all reads.
 fn times(curves: &[Curve; 2]) -> Range<f64> {
     let powers = |share| {
         curves.each_ref().map(|curve| {
             let seconds = curve.latencies.quantile(share).as_secs_f64();
-            // Without reads there are no times.
+            // If there were no reads, there are no times.
             seconds.max(1e-9).log10()
         })
     };
@@ -152,7 +152,7 @@ fn times(curves: &[Curve; 2]) -> Range<f64> {
     10_f64.powf(least.floor())..10_f64.powf(most.ceil())
 }
 
-/// In equal steps on the logarithmic axis.
+/// Points at equal distances on the logarithmic axis.
 fn points(times: &Range<f64>) -> impl Iterator<Item = f64> {
     let (start, ratio) = (times.start, times.end / times.start);
     (0..=POINTS).map(move |step| start * ratio.powf(f64::from(step) / f64::from(POINTS)))

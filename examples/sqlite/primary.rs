@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// The page of a product, as it is cached: costly to compute, and read often.
 ///
-/// What comes from the category's other products moves slowly, and may be as old as the TTL. What
-/// is the product's own is never stale.
+/// The fields about other products of the category change slowly, and may be as old as the TTL. The
+/// product's own fields are never stale.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Product {
     name: String,
@@ -35,15 +35,15 @@ pub(crate) enum Change {
     Rating { customer: u32, stars: u32 },
 }
 
-/// One connection.
+/// One connection to the shop.
 pub(crate) struct Primary(Connection);
 
 impl Primary {
     pub(crate) fn open(path: &Path) -> Result<Primary> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        // As fast as it gets: readers don't wait for the writer, a commit doesn't wait for the
-        // disk, and what the system has of the file in memory isn't copied.
+        // The fastest settings of SQLite. Readers do not wait for the writer, and a commit does not
+        // wait for the disk. Pages that the system has in memory are not copied.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "mmap_size", 1 << 30)?;

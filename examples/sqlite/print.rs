@@ -10,7 +10,7 @@ use crate::{
     store::Chosen,
 };
 
-/// As wide as the longest label and a gap.
+/// The width of the longest label and a gap.
 const LABEL: usize = 22;
 
 /// The results of a run.

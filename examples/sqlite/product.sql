@@ -1,4 +1,4 @@
--- What the page of a product shows. It asks for the ratings of every product in the category.
+-- The page of a product. It reads the ratings of every product in the category.
 SELECT
     product.name,
     category.name                           AS category,

@@ -1,9 +1,9 @@
-//! The file that holds the shop: made at the first start, under another name until it is whole, and
-//! kept.
+//! The file with the shop. It is created at the first start, under another name until it is
+//! complete, and then kept.
 //!
-//! What is found at its place is looked at before it is used. A shop that is damaged, or was made
-//! by another version of this program, is made anew. A file that is no shop belongs to somebody,
-//! and stays as it is.
+//! An existing file is checked before it is used. A shop that is damaged, or that another version
+//! of this program created, is created again. A file that is not a shop belongs to the user, and is
+//! not changed.
 
 use std::{
     fs::{self, File},
@@ -19,7 +19,7 @@ use crate::{Outcome, stock};
 /// In the header of each shop. Other programs use another number, or 0.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"shop");
 
-/// Also in the header, and written last. Raise it with every change of what `stock` makes.
+/// Also in the header, and written last. Increase it with every change of the contents in `stock`.
 const VERSION: i32 = 1;
 
 /// A complete shop. It is only read and copied.
@@ -30,7 +30,7 @@ pub(crate) struct Shop {
     pub(crate) history: String,
 }
 
-/// What is at its path.
+/// The file at the path of the shop.
 enum Found {
     Nothing,
     Shop,
@@ -73,8 +73,8 @@ fn look(path: &Path, rows: u32) -> io::Result<Found> {
     Ok(flaw.map_or(Found::Shop, Found::Flawed))
 }
 
-/// By the first bytes alone, so that one that is cut short or damaged is known as well. Where they
-/// are is told in <https://www.sqlite.org/fileformat2.html#the_database_header>.
+/// Looks only at the first bytes, so it also recognizes a shop that is incomplete or damaged. For
+/// their position, see <https://www.sqlite.org/fileformat2.html#the_database_header>.
 fn is_a_shop(path: &Path) -> io::Result<bool> {
     let mut header = Vec::new();
     File::open(path)?.take(72).read_to_end(&mut header)?;
@@ -107,7 +107,7 @@ fn make(path: &Path, rows: u32, interrupted: &AtomicBool) -> Outcome<()> {
         .suffix(".half-made")
         .tempfile_in(folder.unwrap_or(Path::new(".")))?;
     let mut connection = Connection::open(file.path())?;
-    // If this fails, there is nothing to save.
+    // If this fails, no data is lost.
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Side<'a> {
     shared: Shared<'a>,
     workers: Vec<Worker>,
-    /// How long its rounds took.
+    /// How long the rounds of this side took.
     time: Duration,
     /// Hits and reads until the end of each round.
     tallies: Vec<(u64, u64)>,

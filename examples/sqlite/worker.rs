@@ -1,7 +1,7 @@
 //! One thread's work: timed reads and writes, with a check of each read.
 //!
-//! Whoever has written notes the new version once the write has returned. Whoever reads looks at
-//! that note **before** the read begins, and must not get anything older.
+//! A writer records the new version after its write has returned. A reader reads that record
+//! **before** its read begins, and must not get an older version.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
@@ -19,11 +19,11 @@ use crate::{
 
 /// What the threads of one side share.
 pub(crate) struct Shared<'a> {
-    /// `None`: they only ask SQLite.
+    /// `None`: the threads only read SQLite.
     pub(crate) cache: Option<Cache<Product>>,
-    /// Write past the cache.
+    /// Whether writes skip the invalidation.
     pub(crate) forget: bool,
-    /// The newest version of each product whose write has returned; 0 where there was none.
+    /// The newest version of each product whose write has returned; 0 if there was none.
     pub(crate) settled: Vec<AtomicU32>,
     pub(crate) interrupted: &'a AtomicBool,
 }

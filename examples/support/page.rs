@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-/// As wide as the longest figure, `123.4 ms`, and a gap.
+/// The width of the longest figure, `123.4 ms`, and a gap.
 const FIGURE: usize = 11;
 
 /// Lines that are printed together.
 #[derive(Debug)]
 pub(crate) struct Page {
     text: String,
-    /// As wide as the longest label and a gap.
+    /// The width of the longest label and a gap.
     label: usize,
 }
 
@@ -44,7 +44,7 @@ impl Page {
         self.row(label, &cells.concat());
     }
 
-    /// A reader that closes early, like `head`, is not a failure.
+    /// Prints the page. A reader that closes early, like `head`, is not a failure.
     pub(crate) fn print(&self) -> Result<(), String> {
         let mut stdout = io::stdout().lock();
         match stdout

@@ -11,7 +11,7 @@ pub(crate) const GRID: RGBColor = RGBColor(0xe2, 0xe4, 0xe6);
 pub(crate) const BLUE: RGBColor = RGBColor(0x0b, 0x62, 0xc4);
 pub(crate) const ORANGE: RGBColor = RGBColor(0xc8, 0x55, 0x0a);
 
-/// The library takes pixels for points.
+/// A font of this height in pixels. `plotters` takes pixels for points.
 pub(crate) fn font(pixels: i32) -> FontDesc<'static> {
     ("sans-serif", f64::from(pixels) * 1.24).into_font()
 }

@@ -1,4 +1,4 @@
-//! The store of an example's cache: Redis, or its own process.
+//! The store of an example's cache: Redis, or this process.
 
 #![allow(dead_code, reason = "each example takes its own part")]
 
@@ -63,31 +63,33 @@ pub(crate) struct Chosen {
     pub(crate) kind: Kind,
     /// Where the records are, as text.
     pub(crate) place: String,
-    /// How to choose the other store.
+    /// How to choose the other store: a sentence.
     pub(crate) other: String,
 }
 
 impl StoreArgs {
-    /// A given address must answer. The default one is only tried.
+    /// Opens the store. A given address must answer; the default one is only tried.
     pub(crate) fn open(&self) -> Result<Chosen, String> {
         let given = self.address();
         let default = format!("redis://{DEFAULT_HOST}:{DEFAULT_PORT}");
         match (self.store, given) {
             (Some(Kind::Memory), _) => Ok(in_memory(
-                "without --store memory a Redis that answers is used".to_owned(),
+                "Start without --store memory to use Redis.".to_owned(),
             )),
             (Some(Kind::Redis), None) => {
-                in_redis(&default).map_err(|why| format!("{why}; --store memory does without"))
+                in_redis(&default).map_err(|why| format!("{why}; --store memory needs no Redis"))
             }
             (_, Some(address)) => in_redis(&address),
             (None, None) => Ok(in_redis(&default).unwrap_or_else(|why| {
-                // A user with a Redis there wants to know what is wrong with it.
+                // The user of a Redis at that address must learn what is wrong with it.
                 let why = if why.contains("refused") {
-                    format!("no Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}; start one there")
+                    format!("No Redis answers at {DEFAULT_HOST}:{DEFAULT_PORT}")
                 } else {
                     why
                 };
-                in_memory(format!("{why}; or name yours with --redis-url"))
+                in_memory(format!(
+                    "{why}. Start with --redis-url redis://HOST:PORT to use Redis."
+                ))
             })),
         }
     }
@@ -114,18 +116,18 @@ impl StoreArgs {
 
 fn in_redis(address: &str) -> Result<Chosen, String> {
     let redis = Redis::builder(address)
-        // The user waits for the first line.
+        // Short, because the user waits for the first line.
         .connect_timeout(Duration::from_millis(500))
         .build()
         .map_err(|error| error.to_string())?;
-    // Without the part that may be a password.
+    // Without the part that may contain a password.
     let place = address.rsplit('@').next().unwrap_or_default();
     let place = place.trim_start_matches("redis://");
     Ok(Chosen {
         backend: redis.into(),
         kind: Kind::Redis,
         place: format!("in Redis at {place}"),
-        other: "--store memory does without".to_owned(),
+        other: "Start with --store memory to do without Redis.".to_owned(),
     })
 }
 
@@ -133,7 +135,7 @@ fn in_memory(other: String) -> Chosen {
     Chosen {
         backend: Memory::new(MAX_ENTRIES).into(),
         kind: Kind::Memory,
-        place: "in this process".to_owned(),
+        place: "in this process's memory".to_owned(),
         other,
     }
 }

@@ -1,4 +1,6 @@
-//! The embedded store, as programs see it.
+//! The embedded store, as a backend for programs.
+//!
+//! Called by programs, and by a cache that is built on it. The store itself is in `store/memory/`.
 
 use std::{fmt, sync::Arc};
 
@@ -8,14 +10,14 @@ use crate::store::{
     memory::{Bound, MemoryStore},
 };
 
-/// A store in this process, instead of Redis: for programs of one process, for tests, and to start
-/// without a server. Cheap to clone. Caches on clones of one `Memory` share its records and its
-/// bound.
+/// A store in this process, instead of Redis. It suits programs of one process, tests, and first
+/// steps without a server. Cloning it is cheap. Caches on clones of one `Memory` share its records
+/// and its bound.
 ///
 /// Everything works as on Redis: leases and guards, TTLs to the millisecond, negative entries,
-/// updates. But other processes do not see it, and it ends with the process. When it is full, it
-/// first evicts records that were not read lately. An expired record takes up room until then, or
-/// until it is read.
+/// updates. But other processes do not see the records, and they are lost when the process ends. A
+/// full store first evicts records that were not read recently. An expired record takes up room
+/// until it is evicted or read.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -36,15 +38,17 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A store for at most this many records. With 0 it keeps none, and every lookup loads.
+    /// Creates a store for at most `max_entries` records. With 0 it keeps none, and every lookup
+    /// loads.
     #[must_use]
     pub fn new(max_entries: usize) -> Memory {
         Memory::bounded(Bound::Entries(max_entries.try_into().unwrap_or(u64::MAX)))
     }
 
-    /// A store for at most this many bytes: those of keys, names and values, and an overhead of
-    /// about 160 for each record and 64 for each field. An estimate: the process may take a third
-    /// more from the system. A record that takes more than an eighth of the bound is not kept.
+    /// Creates a store for at most `max_bytes` bytes. Counted are keys, field names and values, and
+    /// an overhead of about 160 bytes for each record and 64 for each field. This is an estimate:
+    /// the process may take a third more memory from the system. A record that takes more than an
+    /// eighth of the bound is not kept.
     #[must_use]
     pub fn with_max_bytes(max_bytes: u64) -> Memory {
         Memory::bounded(Bound::Bytes(max_bytes))
@@ -58,7 +62,8 @@ impl Memory {
         }
     }
 
-    /// The store that the protocol uses: to inspect it, or to build your own [`Store`] on it.
+    /// The store that the protocol uses. Use it to inspect records, or to build your own [`Store`]
+    /// on it.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(self.client.store())

@@ -1,4 +1,4 @@
-//! What a cache is built on, as programs see it.
+//! What a cache is built on: a Redis server, the embedded store, or a custom store.
 
 pub(crate) mod client;
 pub(crate) mod memory;
@@ -14,8 +14,8 @@ use self::{
 };
 use crate::{error::Error, store::Store};
 
-/// Where a [`Cache`](crate::cache::Cache) keeps its records. Made from an address, a [`Redis`], a
-/// [`RedisBuilder`], a [`Memory`], or a [`Store`] of your own.
+/// The place where a [`Cache`](crate::cache::Cache) keeps its records. It is made from an address,
+/// a [`Redis`], a [`RedisBuilder`], a [`Memory`], or a [`Store`] of your own.
 #[derive(Debug, Clone)]
 pub struct Backend(Origin);
 
@@ -27,7 +27,7 @@ enum Origin {
 }
 
 impl Backend {
-    /// A store of your own. Clones share its circuit breaker and its pending invalidations. So
+    /// Uses a store of your own. Clones share its circuit breaker and its pending invalidations. So
     /// caches with the same prefix should use clones of one `Backend`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Backend {

@@ -1,13 +1,12 @@
 //! Invalidations that did not reach the store: remembered until they have been replayed.
 //!
 //! Guarantees that a key counts as [pending](PendingInvalidations::contains) from before the failed
-//! write returns until an invalidation that was sent later has succeeded. Meanwhile this process
-//! does not read that key from the store. Its memory is bounded: beyond the bound a whole prefix is
-//! pending, for as long as an outdated entry with that prefix can live. Nothing is forgotten
-//! silently.
+//! write returns until a later invalidation has succeeded. Meanwhile this process does not read
+//! that key from the store. The memory is bounded. Beyond the bound a whole prefix is pending, for
+//! as long as an outdated entry with that prefix can live. Nothing is forgotten silently.
 //!
-//! The client to the store adds invalidations and replays them. This file knows no store and no
-//! threads.
+//! Called by the client to the store, which adds invalidations and replays them. This file knows no
+//! store and no threads.
 
 use std::{
     collections::HashMap,
@@ -23,16 +22,16 @@ use parking_lot::Mutex;
 
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
-/// More than a process writes before it notices an outage, and few enough to replay within a
+/// More keys than a process writes before it notices an outage. Few enough to replay them within a
 /// second.
 const MAX_KEYS: usize = 10_000;
 
-/// For very long ids: how many bytes of keys are remembered at most.
+/// How many bytes of keys are remembered at most: a bound for very long ids.
 const MAX_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct PendingInvalidations {
-    /// Whether any key is pending. While none is, a lookup reads nothing but this. Written under
+    /// Whether any key is pending. If none is, a lookup reads nothing but this flag. Written under
     /// the lock.
     any: AtomicBool,
     state: Mutex<PendingState>,
@@ -42,25 +41,26 @@ pub(crate) struct PendingInvalidations {
 struct PendingState {
     /// By data key.
     entries: HashMap<String, Pending>,
-    /// Of the keys of all entries.
+    /// The total length of the keys of all entries.
     bytes: usize,
-    /// Prefixes whose keys must not be read, and until when.
+    /// Prefixes whose keys must not be read, each with the end of its bypass.
     bypassed: HashMap<String, Instant>,
-    /// By prefix, the longest time for which an entry can stay that is stored now or is filled by a
-    /// load under way. Of all caches past and present, because their entries outlive them.
+    /// By prefix, the longest time that an entry can stay: one that is stored now, or one that a
+    /// running load fills. Includes caches that no longer exist, because their entries outlive
+    /// them.
     max_ttls: HashMap<String, Duration>,
-    /// Numbers the failed writes. Each entry has the number of its latest one.
+    /// Counts the failed writes. Each entry has the number of its latest failed write.
     sequence: u64,
 }
 
 struct Pending {
     keys: Keys,
     sequence: u64,
-    /// Of the cache whose write failed.
+    /// Belongs to the cache whose write failed.
     reporter: Arc<Reporter>,
 }
 
-/// An invalidation to be sent.
+/// An invalidation to send.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) keys: Keys,
@@ -70,23 +70,23 @@ pub(crate) struct Replay {
 /// How an invalidation was recorded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recorded {
-    /// By its key, as the only one.
+    /// By its key. No other key was pending.
     First,
-    /// By its key.
+    /// By its key. Other keys were pending.
     Kept,
-    /// By its key, which had been recorded before.
+    /// By its key, which was pending before.
     Again,
-    /// There is no room for the key. From now on its whole prefix is bypassed, for so long.
+    /// There was no room for the key, so its whole prefix is bypassed from now on, for this time.
     Prefix(Duration),
-    /// The same, and the prefix was bypassed before.
+    /// There was no room for the key, and its prefix was bypassed before.
     PrefixKept,
 }
 
 impl PendingInvalidations {
     /// Whether the store may hold an entry at this key that an invalidation should have deleted.
     pub(crate) fn contains(&self, data: &str) -> bool {
-        // Acquire, with the Release in `remember`: a thread that learned of a failed write from the
-        // thread that wrote also sees what that one recorded.
+        // Acquire, paired with the Release in `remember`. A thread that learned of a failed write
+        // from its writer also sees the record of that failure.
         if !self.any.load(Ordering::Acquire) {
             return false;
         }
@@ -95,8 +95,8 @@ impl PendingInvalidations {
         state.contains(data)
     }
 
-    /// To be called before a cache writes entries that can stay for so long. Prolongs a bypass that
-    /// is in force, because a fill may have loaded its record before the write that failed.
+    /// Call this before a cache writes entries that can stay for as long as `life`. Prolongs a
+    /// bypass that is in force, because a fill may have loaded its record before the failed write.
     pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
         let mut state = self.state.lock();
         let known = state.max_ttls.entry(prefix.to_owned()).or_default();
@@ -109,7 +109,7 @@ impl PendingInvalidations {
         }
     }
 
-    /// Records an invalidation. To be called before the write that failed returns.
+    /// Records an invalidation. Call it before the failed write returns.
     pub(crate) fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>) -> Recorded {
         let mut state = self.state.lock();
         state.sequence += 1;
@@ -126,7 +126,8 @@ impl PendingInvalidations {
         recorded
     }
 
-    /// Bypasses a whole prefix from now on. Returns for how long, unless it was bypassed before.
+    /// Bypasses a whole prefix from now on. Returns for how long, or `None` if it was bypassed
+    /// before.
     pub(crate) fn bypass(&self, prefix: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
@@ -144,7 +145,7 @@ impl PendingInvalidations {
     }
 
     /// Ends the bypass of a prefix, because its outdated entries have been deleted. Does nothing if
-    /// the bypass was prolonged since.
+    /// the bypass was prolonged in the meantime.
     pub(crate) fn lift(&self, prefix: &str, until: Option<Instant>) {
         let mut state = self.state.lock();
         if until.is_some() && state.bypassed.get(prefix).copied() == until {
@@ -153,7 +154,7 @@ impl PendingInvalidations {
         }
     }
 
-    /// How many invalidations wait to be replayed.
+    /// How many invalidations wait for their replay.
     pub(crate) fn len(&self) -> usize {
         if self.any.load(Ordering::Acquire) {
             self.state.lock().entries.len()
@@ -162,14 +163,14 @@ impl PendingInvalidations {
         }
     }
 
-    /// All of them, to be replayed now.
+    /// All pending invalidations, to replay now.
     pub(crate) fn all(&self) -> Vec<Replay> {
         let state = self.state.lock();
         state.entries.values().map(Pending::replay).collect()
     }
 
-    /// The pending invalidation that is complete when a request for this key, sent after this call,
-    /// succeeds.
+    /// The pending invalidation of this key, if there is one. A request for the key completes it, if
+    /// it is sent after this call and succeeds.
     pub(crate) fn of(&self, keys: &Keys) -> Option<Replay> {
         if !self.any.load(Ordering::Acquire) {
             return None;
@@ -182,7 +183,8 @@ impl PendingInvalidations {
     }
 
     /// Removes a pending invalidation, because a request that was sent after `replay` was taken has
-    /// succeeded. Keeps it if another write failed since. Returns whom to tell that it is removed.
+    /// succeeded. Keeps it if another write has failed since. Returns the reporter to notify if it
+    /// was removed.
     pub(crate) fn complete(&self, replay: &Replay) -> Option<Arc<Reporter>> {
         let mut state = self.state.lock();
         let data = &replay.keys.data;
@@ -215,7 +217,7 @@ impl PendingState {
         self.entries.len() < MAX_KEYS && self.bytes + keys.data.len() <= MAX_BYTES
     }
 
-    /// Lasts until the last outdated entry is gone, whichever cache wrote it.
+    /// Bypasses a prefix until the last outdated entry has expired, whichever cache wrote it.
     fn bypass(&mut self, prefix: &str) -> Recorded {
         let max_ttls = self.max_ttls.iter();
         let max_ttls = max_ttls.filter(|(other, _)| overlap(other, prefix));
@@ -247,7 +249,7 @@ impl PendingState {
     }
 }
 
-/// Whether some key may begin with both prefixes.
+/// Whether a key exists that begins with both prefixes.
 fn overlap(one: &str, other: &str) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }
@@ -262,7 +264,7 @@ impl Pending {
 }
 
 impl fmt::Debug for PendingState {
-    /// Without the keys: they may say more than a log should.
+    /// Leaves out the keys, because they may contain data that a log must not show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingState")
             .field("entries", &self.entries.len())

@@ -1,7 +1,8 @@
-//! How long entries are fresh, how long they stay, and when to refresh them early.
+//! How long entries are fresh, how long they stay in the store, and when to refresh them early.
 //!
-//! Knows durations and random numbers, and neither store nor lookup. The age of an entry follows
-//! from the rest of its TTL, by the clock of the store. So the record itself holds no timestamps.
+//! The engine and the read path call it. It computes with durations and random numbers. It knows
+//! neither the store nor lookups. The age of an entry follows from its remaining TTL, by the clock
+//! of the store, so the record itself holds no timestamps.
 //!
 //! Early refresh is `XFetch`, of A. Vattani, F. Chierichetti and K. Lowenstein, "Optimal
 //! Probabilistic Cache Stampede Prevention", VLDB 2015.
@@ -13,14 +14,14 @@ use std::{
 
 use crate::util::{limits::LONGEST, random};
 
-/// The rules of one cache.
+/// The freshness rules of one cache.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Freshness {
     /// The largest fraction by which a TTL is shortened: from 0 to less than 1.
     pub(crate) ttl_jitter: f64,
-    /// How long an entry stays after its TTL.
+    /// How long a stale entry stays in the store after its TTL.
     pub(crate) grace: Duration,
-    /// The paper's β.
+    /// β in the paper: the larger it is, the earlier entries are refreshed.
     pub(crate) early_refresh: Option<f64>,
 }
 
@@ -28,19 +29,19 @@ pub(crate) struct Freshness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Fresh,
-    /// It is fresh, and soon will not be: the lookup should refresh it.
+    /// Still fresh, but close to its TTL: the lookup should refresh it.
     Due,
-    /// It is not fresh any more: the lookup should refresh it.
+    /// Past its TTL, within the grace: the lookup should refresh it.
     Stale,
 }
 
 impl Freshness {
-    /// Whether the rest of a TTL does not matter.
+    /// Whether neither grace nor early refresh is set. The remaining TTL is then of no interest.
     pub(crate) fn is_plain(&self) -> bool {
         self.grace.is_zero() && self.early_refresh.is_none()
     }
 
-    /// A TTL, shortened at random.
+    /// The TTL, shortened at random.
     pub(crate) fn jittered(&self, ttl: Duration) -> Duration {
         if self.ttl_jitter == 0.0 {
             return ttl;
@@ -48,18 +49,19 @@ impl Freshness {
         ttl.mul_f64(1.0 - self.ttl_jitter * random::fraction())
     }
 
-    /// How long a record with this TTL stays in the store.
+    /// How long a record with this TTL stays in the store: its TTL plus the grace.
     pub(crate) fn total_ttl(&self, ttl: Duration) -> Duration {
         ttl.min(LONGEST) + self.grace
     }
 
-    /// Whether a record is stale that expires after `left`.
+    /// Whether a record that expires after `left` is stale.
     pub(crate) fn is_stale(&self, left: Duration) -> bool {
         left <= self.grace && !self.grace.is_zero()
     }
 
-    /// How long a near copy of a fresh record that expires after `left` may be used: until the
-    /// record is stale or due. It is due with the same probability as in [`of`](Freshness::of).
+    /// How long a near-cache copy of a fresh record that expires after `left` may be used: until
+    /// the record is stale or due. The probability of being due is the same as in
+    /// [`of`](Freshness::of).
     pub(crate) fn fresh_for(&self, left: Duration, load_time: Duration) -> Duration {
         let fresh = left.saturating_sub(self.grace);
         match self.early_refresh {
@@ -71,10 +73,10 @@ impl Freshness {
         }
     }
 
-    /// What to do with a record that expires after `left`, if a load takes `load_time`. Whether it
-    /// is due is random: more probable, the sooner it expires.
+    /// What to do with a record that expires after `left`, if a load takes `load_time`. Whether the
+    /// record is due is random: the sooner it expires, the more probable it is.
     pub(crate) fn of(&self, left: Duration, load_time: Duration) -> State {
-        /// The logarithm of the smallest random fraction is not below minus this.
+        /// Minus the logarithm of the smallest random fraction is below this.
         const MOST: f64 = 37.0;
         if self.is_stale(left) {
             return State::Stale;
@@ -84,7 +86,7 @@ impl Freshness {
         };
         let left = left.saturating_sub(self.grace).as_secs_f64();
         let scale = load_time.as_secs_f64() * beta;
-        // The first comparison spares most hits a random number.
+        // The first comparison is cheap, and makes the random number unnecessary for most hits.
         if left <= scale * MOST && left <= scale * -random::fraction().ln() {
             State::Due
         } else {
@@ -93,7 +95,7 @@ impl Freshness {
     }
 }
 
-/// How long the loads of one cache take: a moving average, in nanoseconds. 0 before the first.
+/// How long the loads of one cache take: a moving average, in nanoseconds. 0 before the first load.
 #[derive(Debug, Default)]
 pub(crate) struct LoadTime(AtomicU64);
 
@@ -102,13 +104,13 @@ impl LoadTime {
         Duration::from_nanos(self.0.load(Relaxed))
     }
 
-    /// Adds one load. Where two end at once, one may not count, which does the average no harm.
+    /// Adds one load. Of two loads that end at the same time, one may be lost, which is harmless.
     pub(crate) fn record(&self, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
         let average = match self.0.load(Relaxed) {
             0 => time,
-            // The latest load has a weight of a quarter, so a primary that becomes slow shows after
-            // a few loads.
+            // The latest load has a weight of a quarter. So the average follows a primary that
+            // becomes slow within a few loads.
             before => before - before / 4 + time / 4,
         };
         self.0.store(average, Relaxed);
@@ -158,7 +160,7 @@ mod tests {
         );
     }
 
-    /// So that a hot record is refreshed early though most of its hits are near.
+    /// Otherwise a hot record would not be refreshed early, because most of its hits are near.
     #[test]
     fn a_copy_ends_before_its_record_is_stale_and_earlier_by_chance_where_it_may_be_due() {
         let mut rules = Freshness {
@@ -173,8 +175,7 @@ mod tests {
         assert_eq!(rules.fresh_for(MINUTE, SECOND), Duration::ZERO);
     }
 
-    /// With β and the load time at one, the chance at `left` seconds before the end is e to the
-    /// power of minus that.
+    /// With β and the load time at 1, the probability is exp(-`left`), with `left` in seconds.
     #[test]
     fn a_record_is_due_by_the_chance_of_the_paper() {
         let rules = Freshness {

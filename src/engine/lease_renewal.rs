@@ -1,13 +1,15 @@
-//! The lease renewer: one thread that renews the leases of loads that take long.
+//! The lease renewer: one thread that renews the leases of slow loads.
 //!
-//! Guarantees that a lease whose load runs on is renewed every third of its TTL, until the load
-//! ends or has taken `max_load_time`; so one renewal may fail before it lapses. All leases that are
-//! due are renewed in one round trip, however many there are. A process that dies renews nothing,
-//! and its leases lapse.
+//! Guarantees that a lease is renewed every third of its TTL, until its load ends or has taken
+//! `max_load_time`. So one renewal may fail before the lease lapses. All leases that are due are
+//! renewed in one round trip, however many there are. A process that dies renews nothing, and its
+//! leases lapse.
 //!
-//! The first load starts the thread, which sleeps while none is under way. It knows the client to
-//! the store, and nothing of calls and records. It also gives back leases for which no caller wants
-//! to wait: those of which only the reply was lost, and those whose fill failed.
+//! The read path and the write path call it. The first load starts the thread, which sleeps while
+//! no load is under way. It knows the client to the store. It knows neither calls nor records.
+//!
+//! It also gives back leases in the background, so that no caller waits for that. Such a lease was
+//! perhaps acquired with a lost reply, or its fill failed.
 
 use std::{
     collections::HashMap,
@@ -25,7 +27,7 @@ use crate::{
     util::worker::{Next, Worker, WorkerContext, contain_panic},
 };
 
-/// The handle of the thread. Its drop stops the thread and joins it.
+/// The handle of the renewer thread. Dropping it stops the thread and joins it.
 pub(crate) struct LeaseRenewer {
     period: Duration,
     worker: Worker<RenewerState>,
@@ -41,11 +43,11 @@ struct Sender {
 #[derive(Default)]
 struct RenewerState {
     leases: HashMap<Token, RenewedLease>,
-    /// Leases to give back, soon.
+    /// Leases to give back as soon as possible.
     returned: Vec<Returned>,
-    /// True while the thread sleeps without an end: only then must a new lease wake it. A thread
-    /// that sleeps until some lease is due wakes early enough for a newer one, since all leases
-    /// have the same period.
+    /// True while the thread sleeps without a deadline. Only then must a new lease wake it. A
+    /// thread that sleeps until the next lease is due wakes early enough for a newer lease, because
+    /// all leases have the same period.
     is_idle: bool,
 }
 
@@ -67,9 +69,9 @@ impl Returned {
 
 struct RenewedLease {
     keys: Keys,
-    /// When to renew it next.
+    /// When it must be renewed next.
     due: Instant,
-    /// When to stop renewing it.
+    /// When its renewal ends.
     until: Instant,
 }
 
@@ -79,7 +81,7 @@ struct Requests {
     due: Vec<(Keys, Token)>,
 }
 
-/// A lease that is renewed until its load has [ended](RenewalGuard::end). Where a panic drops the
+/// A lease that is renewed until its load has [ended](RenewalGuard::end). If a panic drops the
 /// guard before that, the lease is given back.
 pub(crate) struct RenewalGuard<'a> {
     lease_renewer: &'a LeaseRenewer,
@@ -102,7 +104,7 @@ impl LeaseRenewer {
         };
         let run = move |context: &WorkerContext<RenewerState>| {
             while let Some(requests) = context.wait_for(|state| state.next(period)) {
-                // A store that panicked has renewed nothing; the leases are due again in time.
+                // If the store panicked, it renewed nothing. The leases become due again in time.
                 let lost = contain_panic(|| sender.send(&requests)).unwrap_or_default();
                 context.update(|state| {
                     for token in lost {
@@ -117,7 +119,7 @@ impl LeaseRenewer {
         }
     }
 
-    /// Renews the lease until `until`, or until the returned guard is ended or dropped.
+    /// Renews the lease until `until`, or until the returned guard ends or is dropped.
     pub(crate) fn start(&self, keys: &Keys, token: Token, until: Instant) -> RenewalGuard<'_> {
         let lease = RenewedLease {
             keys: keys.clone(),
@@ -136,7 +138,7 @@ impl LeaseRenewer {
         }
     }
 
-    /// Gives the lease back, without letting the caller wait for it.
+    /// Gives the lease back on the renewer's thread. The caller does not wait.
     pub(crate) fn give_back(&self, keys: Keys, token: Token) {
         self.update(|state| {
             state.returned.push(Returned {
@@ -148,16 +150,17 @@ impl LeaseRenewer {
         });
     }
 
-    /// Changes the state. `change` returns whether the thread has to see that at once.
+    /// Changes the state. `change` returns whether the thread must see the change at once.
     fn update(&self, change: impl FnOnce(&mut RenewerState) -> bool) {
-        // Without a thread leases are not renewed, and lapse. Slow loads are then refused their
-        // fill, which is no reason to fail the lookup. The next load tries to start the thread.
+        // Without a thread, leases are not renewed and lapse. The fill of a slow load is then
+        // refused. That is no reason to fail the lookup. The next load tries again to start the
+        // thread.
         let _ = self.worker.update(change);
     }
 }
 
 impl RenewerState {
-    /// What to do now. A lease that is due now is due again a period later.
+    /// What to do now. A lease that is renewed now is due again one period later.
     fn next(&mut self, period: Duration) -> Next<Requests> {
         let now = Instant::now();
         self.leases.retain(|_, lease| lease.until > now);
@@ -188,11 +191,11 @@ impl Sender {
         self.client.ask(&self.reporter, request, ask)
     }
 
-    /// Returns the leases that are ours no longer.
+    /// Returns the leases that this process no longer holds.
     ///
-    /// Renews first, because a renewal can be too late. Where that fails nothing is given back,
-    /// which would wait as long for the same answer: a lease that is not given back lapses, and one
-    /// that is not renewed is due again in time.
+    /// Renews before it gives leases back, because a late renewal loses the lease. If the renewal
+    /// fails, it gives nothing back: that request would wait as long for the same failure. A lease
+    /// that is not given back lapses. A lease that was not renewed becomes due again in time.
     fn send(&self, Requests { returned, due }: &Requests) -> Vec<Token> {
         let mut lost = Vec::new();
         if !due.is_empty() {
@@ -207,11 +210,11 @@ impl Sender {
         lost
     }
 
-    /// Gives leases back: one, or in one round trip as many as a batch had.
+    /// Gives leases back. All leases of a batch take one round trip.
     fn release(&self, returned: &[Returned]) {
         let nothing = Fields::new();
         if let [one] = returned {
-            // If it fails, the lease lapses.
+            // If this fails, the lease lapses.
             let _ = self.ask("release", |store| match one.end(&nothing) {
                 CompletionKind::Fill(ttl, nothing) => {
                     store.fill(&one.keys, one.token, ttl, nothing)
@@ -236,14 +239,15 @@ impl Sender {
 }
 
 impl RenewalGuard<'_> {
-    /// The load has ended, and so has the lease.
+    /// Ends the renewal: the load has ended, and so has the lease.
     pub(crate) fn end(mut self) {
         self.ended = true;
     }
 
-    /// The fill failed. The lease is given back, so that no lookup waits until it lapses, and the
-    /// entry is deleted, because the loaded record is newer. The thread tries that once: the caller
-    /// has waited enough. If the fill was done after all, its token is gone.
+    /// Reports that the fill failed. The renewer gives the lease back, so that no lookup waits
+    /// until it lapses. It also deletes the entry, because the loaded record is newer. It tries
+    /// once, on its own thread, because the caller has waited long enough. If the fill was done
+    /// after all, its token no longer holds the lease, and the request has no effect.
     pub(crate) fn fill_failed(mut self) {
         self.ends_entry = true;
     }

@@ -1,4 +1,7 @@
-//! What one cache is made of. Shared by all its handles, used by the read path and the write paths.
+//! The state of one cache: settings, client, single flight, lease renewal and freshness.
+//!
+//! All handles of the cache share one [`Engine`]. The read path and the write path use it. It runs
+//! no loader and makes no decision about a lookup.
 
 pub(crate) mod freshness;
 pub(crate) mod lease_renewal;
@@ -39,8 +42,8 @@ use crate::{
     util::limits::millis,
 };
 
-/// Longer than any name. And short enough that a key, which is sent several times, costs little
-/// compared with its record.
+/// Longer than any id in practice. Each request sends the key several times, so it must stay short
+/// enough to cost little compared with the record.
 const LONGEST_ID: usize = 64 << 10;
 
 /// The settings of a cache, checked by its builder, which documents them.
@@ -56,9 +59,9 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
     pub(crate) keep_ttl_on_update: bool,
     pub(crate) freshness: Freshness,
-    /// How many entries.
+    /// The capacity, in entries.
     pub(crate) near_cache: Option<usize>,
-    /// The `ttl`, unless set.
+    /// `None`: the same as `ttl`.
     pub(crate) near_ttl: Option<Duration>,
     pub(crate) near_staleness: Duration,
     pub(crate) tracking: bool,
@@ -67,27 +70,29 @@ pub(crate) struct Settings {
 /// The outcome of a load, as its leader and all its followers get it. `Ok(None)`: no such record.
 pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 
-/// What the first read of a data key returns: the entry, and how long it stays, where that matters.
+/// The result of the first read of a data key: the entry, and its remaining TTL if that matters.
 pub(crate) type FirstReadResult = Result<(Entry, Option<Duration>), Error>;
 
 pub(crate) struct Engine<R> {
-    /// The first field, so that it is dropped first: no change arrives while the rest is dropped.
+    /// The first field, so it is dropped first: no change arrives while the other fields are
+    /// dropped.
     _subscription: Option<Subscription>,
-    /// Receives the changes, where a setting needs them.
+    /// Receives changes, if a setting needs them.
     pub(crate) subscriber: Option<Arc<ChangeSubscriber<R>>>,
     pub(crate) settings: Settings,
     pub(crate) client: Arc<StoreClient>,
-    /// Both keys of a record must have one slot.
+    /// Whether both keys of a record must be in one hash slot.
     is_cluster: bool,
-    /// Loads under a lease, by its token.
+    /// Loads under a lease, by token.
     pub(crate) calls: SingleFlight<Token, Outcome<R>>,
     /// Loads without Redis, by data key.
     pub(crate) degraded: SingleFlight<String, Outcome<R>>,
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
-    /// The longest time for which an entry of this cache stays, in milliseconds, as told to the
-    /// client. Longer than by the settings only after a lookup or a loader asked for that.
+    /// The longest time that an entry of this cache stays in the store, in milliseconds. The client
+    /// has the same value. It exceeds the settings only after a lookup or a loader asked for a
+    /// longer TTL.
     max_ttl: AtomicU64,
 }
 
@@ -154,8 +159,8 @@ impl<R> Engine<R> {
         self.data_key(id).map(Keys::of)
     }
 
-    /// The record in an entry; `None` if the entry says that there is none. An entry of another
-    /// type is reported.
+    /// The record in an entry. `None` if the entry says that no record exists. Reports an entry
+    /// whose type is wrong.
     pub(crate) fn decode(&self, id: &str, fields: Fields) -> Result<Option<R>, Undecodable>
     where
         R: DeserializeOwned,
@@ -167,7 +172,7 @@ impl<R> Engine<R> {
         record
     }
 
-    /// Asks the store.
+    /// Sends a request to the store.
     pub(crate) fn ask<T>(
         &self,
         request: &'static str,
@@ -176,7 +181,7 @@ impl<R> Engine<R> {
         self.client.ask(&self.reporter, request, ask)
     }
 
-    /// The entry at a data key. Also how long it stays, where the settings or the caller need that.
+    /// Reads the entry at a data key. Also reads its TTL, if the settings or the caller need that.
     pub(crate) fn first_read(&self, data: &str, with_ttl: bool) -> FirstReadResult {
         self.ask_unless_pending(data, "read", |store| {
             if !with_ttl && self.settings.freshness.is_plain() {
@@ -187,7 +192,7 @@ impl<R> Engine<R> {
         })
     }
 
-    /// The same, for many at once.
+    /// The same for many data keys, in one request.
     pub(crate) fn first_reads(&self, all: &[&str], with_ttl: bool) -> Vec<FirstReadResult> {
         if !with_ttl && self.settings.freshness.is_plain() {
             let read = self.ask_all("read", all.len(), |store| store.read_all(all));
@@ -199,7 +204,7 @@ impl<R> Engine<R> {
             .collect()
     }
 
-    /// Asks the store about `count` records at once: see [`StoreClient::ask_all`].
+    /// Sends one request about `count` records: see [`StoreClient::ask_all`].
     pub(crate) fn ask_all<T>(
         &self,
         request: &'static str,
@@ -209,8 +214,8 @@ impl<R> Engine<R> {
         self.client.ask_all(&self.reporter, request, count, ask)
     }
 
-    /// Asks the store about a record, unless an invalidation of it is pending. Such a record must
-    /// not be read, and an update would keep it.
+    /// Sends a request about a record, unless an invalidation of that record is pending. Until it
+    /// is replayed, a read would return the old record, and an update would keep it.
     pub(crate) fn ask_unless_pending<T>(
         &self,
         data: &str,
@@ -223,7 +228,7 @@ impl<R> Engine<R> {
         }
     }
 
-    /// The same for a request that changes the record in place. Evicts it from near caches.
+    /// The same for a request that changes the record in place. Evicts the record from near caches.
     pub(crate) fn change<T>(
         &self,
         keys: &Keys,
@@ -251,10 +256,10 @@ impl<R> Engine<R> {
         self.lease_renewer.start(keys, token, until)
     }
 
-    /// To be called before a record is filled that stays for so long. If its invalidation has to be
-    /// recorded by its prefix, that bypass must last as long.
+    /// Call this before a record is filled that stays for `total_ttl`. An invalidation that is
+    /// pending by prefix must bypass the prefix for at least that long.
     pub(crate) fn record_max_ttl(&self, total_ttl: Duration) {
-        // Acquire and Release: a thread that finds the value here finds it in the client as well.
+        // Acquire and Release: a thread that reads the value here also sees it in the client.
         if millis(total_ttl) <= self.max_ttl.load(Ordering::Acquire) {
             return;
         }
@@ -263,13 +268,13 @@ impl<R> Engine<R> {
             lease_ttl,
             ..
         } = self.settings;
-        // A load that is under way may fill until its lease ends.
+        // A load that is under way may still fill, until its lease ends.
         self.client
             .record_max_ttl(&self.settings.prefix, total_ttl + max_load_time + lease_ttl);
         self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
     }
 
-    /// What this cache has done, and the state of the client to its store.
+    /// What this cache has done so far, and the state of the client to its store.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             invalidations_pending: u64::try_from(self.client.pending()).unwrap_or(u64::MAX),

@@ -1,18 +1,19 @@
 //! The loads under way in this process, and the threads that wait for them.
 //!
 //! Guarantees that a call ends in exactly one of two ways: it is *done*, with an outcome, or it is
-//! *abandoned*. Both wake every thread that waits for it, also when its leader panics. The read
-//! path uses it. Knows nothing of Redis, leases or records: a call has the key with which it was
-//! started.
+//! *abandoned*. Either end wakes every thread that waits for the call, also if the leader panics.
+//! Called by the read path. Knows nothing of Redis, leases or records: a call is identified by the
+//! key with which it was started.
 //!
 //! It resembles Go's `singleflight`, with one important difference: a lookup does not join whatever
-//! call is pending for its record. The read path starts a call under the *token of its lease*, and
-//! follows a call only when Redis named its token; see `read/`.
+//! call is pending for its record. The read path starts a call under the *token of its lease*. It
+//! follows a call only if Redis named the token of that call; see `read/`.
 //!
 //! # Lock order
 //!
-//! There are two kinds of locks, a shard of the table and the state of one call. No thread holds
-//! two locks of this file at once, and no lock is held while anything is loaded or sent.
+//! There are two kinds of locks: one for each shard of the table, and one for the state of each
+//! call. No thread holds two locks of this file at once. No lock is held during a load or a
+//! request.
 
 use std::{
     collections::{HashMap, hash_map::Entry, hash_map::RandomState},
@@ -26,7 +27,7 @@ use crate::util::{
     wakeup::{Subscribers, Wakeup},
 };
 
-/// More shards than any machine has cores that would all miss in the same microsecond.
+/// More shards than the cores of a machine that would all miss in the same microsecond.
 const SHARDS: usize = 16;
 
 /// The calls of one cache, by key.
@@ -39,13 +40,14 @@ pub(crate) struct SingleFlight<K, T> {
 /// One load under way.
 #[derive(Debug)]
 pub(crate) struct Call<T> {
-    /// Taken before the loader runs: what was written before this instant, the load sees.
+    /// Taken before the loader runs. So the load sees everything that was written before this
+    /// instant.
     started: Instant,
     /// The thread that runs the loader.
     leader: ThreadId,
-    /// Changes once, from `Pending` to one of the others.
+    /// Changes once, from `Pending` to another state.
     state: Mutex<CallState<T>>,
-    /// Notified, under no lock, after that change.
+    /// Notified, with no lock held, after that change.
     ended: Condvar,
 }
 
@@ -60,14 +62,15 @@ enum CallState<T> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum WaitOutcome<T> {
     Done(T),
-    /// The leader panicked, or got no lease.
+    /// The leader panicked, or did not get the lease.
     Abandoned,
-    /// The deadline passed first.
+    /// The deadline passed before the call ended.
     TimedOut,
 }
 
-/// The right and the duty to end a call. Its drop takes the call out of the table. It also abandons
-/// the call if that is not [complete](Leader::complete), so that no thread waits on after a panic.
+/// The right and the duty to end a call. Dropping it removes the call from the table. If the call
+/// is not [complete](Leader::complete) by then, the drop abandons it, so that no thread waits for
+/// ever after a panic.
 #[derive(Debug)]
 pub(crate) struct Leader<'a, K: Eq + Hash, T> {
     table: &'a SingleFlight<K, T>,
@@ -90,7 +93,7 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
             let mut shard = self.shard(&key).lock();
             shard.insert(key.clone(), Arc::clone(&call))
         };
-        // Dropped under no lock: the drop of an outcome is the program's own code.
+        // Dropped with no lock held: dropping an outcome may run user code.
         drop(replaced);
         Leader {
             table: self,
@@ -99,7 +102,7 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         }
     }
 
-    /// Starts a call. If one is pending under this key already, returns that one.
+    /// Starts a call. If one is already pending under this key, returns that one.
     pub(crate) fn start_or_find<Q>(&self, key: &Q) -> Result<Leader<'_, K, T>, Arc<Call<T>>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
@@ -161,17 +164,18 @@ impl<T> Call<T> {
             *state = how;
             subscribers
         };
-        // No wake-up is lost: a waiter reads the state under its lock, and the wait frees the lock
-        // and begins in one step. So it either saw the new state, or waited before the state
-        // changed and is woken here.
+        // No wake-up is lost: a waiter reads the state under its lock, and its wait releases the
+        // lock atomically. So the waiter either saw the new state, or was already waiting when the
+        // state changed, and is woken here.
         self.ended.notify_all();
         subscribers.notify();
     }
 
-    /// Notifies `wakeup` with this number when the call ends: at once if it has ended already.
+    /// Notifies `wakeup` with this number when the call ends. Does so at once if it has ended
+    /// already.
     pub(crate) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
         let mut state = self.state.lock();
-        // Under the lock: a call that ends after this sees the subscriber.
+        // Under the lock, so that a call that ends later sees this subscriber.
         if let CallState::Pending(subscribers) = &mut *state {
             subscribers.add(wakeup, number);
         } else {
@@ -182,16 +186,15 @@ impl<T> Call<T> {
 }
 
 impl<T: Clone> Call<T> {
-    /// Waits for the end of the call, until `deadline` at the latest. Returns at once if it has
-    /// ended.
+    /// Waits for the end of the call, but not beyond `deadline`. Returns at once if it has ended.
     pub(crate) fn wait_until(&self, deadline: Instant) -> WaitOutcome<T> {
         let mut state = self.state.lock();
         loop {
             match &*state {
                 CallState::Done(outcome) => return WaitOutcome::Done(outcome.clone()),
                 CallState::Abandoned => return WaitOutcome::Abandoned,
-                // The loop handles wake-ups without a reason, and reads the state once more after
-                // the deadline.
+                // The loop ignores spurious wake-ups, and reads the state once more after the
+                // deadline.
                 CallState::Pending(_) if Instant::now() >= deadline => {
                     return WaitOutcome::TimedOut;
                 }
@@ -208,17 +211,17 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
         &self.key
     }
 
-    /// Gives the outcome to every thread that waits, and to those that find the call in the table
-    /// until it is [unregistered](Leader::unregister).
+    /// Gives the outcome to every waiting thread. Threads that find the call in the table later
+    /// also get it, until the call is [unregistered](Leader::unregister).
     pub(crate) fn complete(&self, outcome: T) {
         self.call.end(CallState::Done(outcome));
     }
 
-    /// Takes the call out of the table. No thread finds it any more; those that wait for it go on
-    /// waiting.
+    /// Removes the call from the table, so that no other thread finds it. Threads that already wait
+    /// for it continue to wait.
     pub(crate) fn unregister(&self) {
         let mut shard = self.table.shard(&self.key).lock();
-        // After an earlier removal another call may have this key.
+        // If the call was removed before, another call may now have this key.
         if shard
             .get(&self.key)
             .is_some_and(|call| Arc::ptr_eq(call, &self.call))
@@ -230,7 +233,7 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
 
 impl<K: Eq + Hash, T> Drop for Leader<'_, K, T> {
     fn drop(&mut self) {
-        // Removed first: a follower that the end wakes must not find this call again.
+        // Removed first: a follower that is woken must not find this call again.
         self.unregister();
         self.call.end(CallState::Abandoned);
     }

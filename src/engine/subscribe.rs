@@ -1,4 +1,6 @@
-//! Subscribes a cache to the changes in its store: for its near cache, and for lookups that wait.
+//! Subscribes a cache to the changes in its store, for its near cache and for lookups that wait.
+//!
+//! Called once, when a cache is built.
 
 use std::sync::Arc;
 
@@ -11,10 +13,10 @@ use crate::{
     util::limits::refuse,
 };
 
-/// The subscriber to changes, and the subscription that tells it of them.
+/// The subscriber that receives the changes, and the subscription that keeps it registered.
 type Subscribed<R> = (Arc<ChangeSubscriber<R>>, Subscription);
 
-/// Subscribes to the changes in the store, where a setting needs that.
+/// Subscribes to the changes in the store, if a setting needs them.
 pub(super) fn subscribe<R: Send + Sync + 'static>(
     settings: &Settings,
     client: &StoreClient,

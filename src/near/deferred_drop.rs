@@ -1,11 +1,13 @@
 //! Drops records that leave the near cache, while no lock is held.
 //!
-//! The `Drop` of a record is user code and may use the cache. Under a lock of the near cache, or of
-//! the thread that reports a lost change stream, it could wait for itself. So the drop is deferred:
+//! Called by the near cache. The `Drop` of a record is user code and may use the cache. Under a
+//! lock of the near cache, or on the thread that reports a lost change stream, such a drop could
+//! deadlock. So it is deferred:
 //!
-//! - The inserting thread drops what its insert evicts, after the lock is released ([`Evicted`]).
-//! - A separate thread drops the records of a full clear ([`Discarded`]). The callers of `clear`
-//!   hold locks, or are the thread that reads changes, which must go on.
+//! - The inserting thread drops the records that its insert evicts, after the lock is released
+//!   ([`Evicted`]).
+//! - A separate thread drops the records of a full clear ([`Discarded`]). A caller of `clear` may
+//!   hold locks. Or it is the thread that reads changes, which must not stop.
 
 use std::{
     mem,
@@ -21,10 +23,10 @@ use quick_cache::Lifecycle;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DropUnlocked;
 
-/// The records that one insert has evicted. The default of `quick_cache` keeps two, and drops the
+/// The records that one insert has evicted. By default, `quick_cache` hands over two, and drops the
 /// others under its lock.
 pub(crate) struct Evicted<E> {
-    /// Nearly always the only one, so it needs no allocation.
+    /// Nearly always the only record, so it needs no allocation.
     first: Option<(String, E)>,
     others: Vec<(String, E)>,
 }
@@ -51,9 +53,9 @@ impl<E> Lifecycle<String, E> for DropUnlocked {
     }
 }
 
-/// Drops evicted records and catches a panic. An escaping panic would end the thread that reads
-/// changes. During an unwinding it would abort the process. It would also keep the other records
-/// from being dropped.
+/// Drops evicted records and catches their panics. An escaping panic would end the thread that
+/// reads changes. During an unwinding it would abort the process. The records after it would not be
+/// dropped.
 pub(crate) fn drop_contained<T>(evicted: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(evicted)));
 }
@@ -76,8 +78,8 @@ impl<R: Send + Sync + 'static> Discarded<R> {
         self.0.lock().extend(records);
         let left = Arc::clone(&self.0);
         let thread = thread::Builder::new().name("cache-aside-discard".to_owned());
-        // Without a thread the records stay, and are dropped with the next ones. Not logged: a
-        // logger is user code too.
+        // Without a thread the records stay, and are dropped with the next batch. Nothing is
+        // logged, because a logger is user code too.
         let _ = thread.spawn(move || {
             let records = mem::take(&mut *left.lock());
             records.into_iter().for_each(drop_contained);
@@ -113,7 +115,7 @@ mod tests {
     impl Drop for Looking {
         fn drop(&mut self) {
             if let Some(both) = self.0.upgrade() {
-                // Fills all shards, so also the one whose lock may be held.
+                // Fills all shards, including the one whose lock may be held.
                 for id in 0..32 {
                     both.find(&id.to_string());
                 }
@@ -146,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Runs this on a thread of its own. A deadlock fails the test.
+    /// Calls `run` on a separate thread. A deadlock fails the test.
     fn ends(run: impl FnOnce() + Send + 'static) {
         let (done, is_done) = mpsc::channel();
         thread::spawn(move || {
@@ -187,8 +189,8 @@ mod tests {
         });
     }
 
-    /// Records that return soon after their eviction may exceed their share. When one of the others
-    /// is wanted again, one insert evicts many of them.
+    /// `quick_cache` lets records that return soon after their eviction exceed their share. When
+    /// another record is wanted again, one insert evicts many of them.
     #[test]
     fn of_many_that_one_insert_evicts_none_is_dropped_under_the_lock() {
         const MOST: usize = 1000;
@@ -196,7 +198,7 @@ mod tests {
         let most = Arc::clone(&most_at_once);
         ends(move || {
             for round in 0..4 {
-                // The cache is full, and has a memory of the earlier evictions.
+                // The cache is full, and remembers the earlier evictions.
                 for id in 0..2 * MOST {
                     both.put(id);
                 }

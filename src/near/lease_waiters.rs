@@ -1,8 +1,8 @@
-//! Waits for the end of a load in another process. A change of the lease notifies the waiters.
+//! Lets threads wait for the end of a load in another process. A change of the lease notifies them.
 //!
 //! Guarantees that a change notified after [`arm`](Waiter::arm) ends the next wait, even if it came
-//! before that wait began. A signal exists only while a waiter is registered for it. Knows no
-//! store.
+//! before that wait began. A signal exists only while a waiter is registered for it. Called by the
+//! read path and by the subscriber to changes. Knows no store.
 
 use std::{
     collections::HashMap,
@@ -21,8 +21,8 @@ use crate::util::wakeup::{Subscribers, Wakeup};
 /// The signals by lease key.
 #[derive(Default)]
 pub(crate) struct LeaseWaiters {
-    /// The number of signals. A change reads only this where nobody waits. Written under the lock
-    /// of `all`.
+    /// The number of signals. If nobody waits, a change reads only this. Written under the lock of
+    /// `all`.
     count: AtomicUsize,
     all: Mutex<HashMap<String, Registration>>,
 }
@@ -36,7 +36,7 @@ struct Registration {
 #[derive(Default)]
 struct Signal {
     state: Mutex<SignalState>,
-    /// Notified, under no lock, after `changes` has grown.
+    /// Notified, with no lock held, after `changes` has grown.
     changed: Condvar,
 }
 
@@ -44,7 +44,7 @@ struct Signal {
 struct SignalState {
     /// How often the lease has changed since the signal was made.
     changes: u64,
-    /// Threads that wait for this lease among others.
+    /// Threads that wait for this lease and for other events.
     subscribers: Subscribers,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Waiter<'a> {
     all: &'a LeaseWaiters,
     lease: String,
     signal: Arc<Signal>,
-    /// The number of changes when it was armed.
+    /// The value of `changes` when the waiter was armed.
     seen: u64,
 }
 
@@ -117,7 +117,7 @@ impl Signal {
             state.changes += 1;
             mem::take(&mut state.subscribers)
         };
-        // No wake-up is lost: a waiter reads `changes` under the lock that its wait releases, and a
+        // No wake-up is lost: a waiter reads `changes` under the lock that its wait releases. A
         // subscriber is added under the same lock.
         self.changed.notify_all();
         subscribers.notify();
@@ -130,7 +130,7 @@ impl Waiter<'_> {
         self.seen = self.signal.state.lock().changes;
     }
 
-    /// Whether the lease has changed since it was armed.
+    /// Whether the lease has changed since the waiter was armed.
     pub(crate) fn has_changed(&self) -> bool {
         self.signal.state.lock().changes != self.seen
     }
@@ -148,8 +148,8 @@ impl Waiter<'_> {
         true
     }
 
-    /// Notifies `wakeup` with this number, once, when the lease changes; at once if it has changed
-    /// since `arm`.
+    /// Notifies `wakeup` once with this number when the lease changes. Does so at once if it has
+    /// changed since `arm`.
     pub(crate) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
         let mut state = self.signal.state.lock();
         if state.changes == self.seen {

@@ -1,19 +1,20 @@
 //! Whether the change stream is live, and until when.
 //!
-//! It guarantees two things to a reader that calls [`is_live`](StreamLiveness::is_live) and then
-//! looks at a cached entry:
+//! Called by the near cache, by lookups that wait, and by the reader of the stream. Guarantees two
+//! things to a reader that calls [`is_live`](StreamLiveness::is_live) and then looks at a cached
+//! entry:
 //!
 //! - If the stream is live at `now`, every change acknowledged `bound` or more before `now` has
 //!   been received. The reader sees its effects.
 //! - An entry read from the store in some *epoch*, while the stream was live, has missed no change
 //!   as long as the [`epoch`](StreamLiveness::epoch) is the same. A loss of the stream starts an
-//!   epoch, and so does its return. An entry that was read in between belongs to neither.
+//!   epoch, and so does its return. An entry that was read between the two belongs to neither.
 //!
-//! It uses the precise clock, which takes a third of the time of a near hit. Linux's coarse clock
-//! takes a seventh of that, but only returns the time of the last tick. On a busy virtual machine
-//! with a tick of 4 ms, that was mostly 4 to 8 ms ago, at times 10 ms. Where the host suspends the
-//! core that keeps the time, the coarse clock stops ("tick: Detect and fix jiffies update stall",
-//! Linux 5.18). Such pauses are what this file must detect.
+//! The precise clock takes a third of the time of a near hit. Linux's coarse clock costs a seventh
+//! of the precise one, but returns the time of the last tick. On a busy virtual machine with a tick
+//! of 4 ms, that time was mostly 4 to 8 ms old, and sometimes 10 ms. If the host suspends the core
+//! that keeps the time, the coarse clock stops ("tick: Detect and fix jiffies update stall", Linux
+//! 5.18). This file must detect such pauses, so it uses the precise clock.
 //!
 //! It knows neither the entries nor the source of the stream.
 
@@ -24,9 +25,9 @@ use std::{
 
 #[derive(Debug)]
 pub(crate) struct StreamLiveness {
-    /// The origin of the nanoseconds.
+    /// The instant from which the nanoseconds count.
     base: Instant,
-    /// In nanoseconds; 0 where the stream is down.
+    /// In nanoseconds since `base`; 0 if the stream is down.
     until: AtomicU64,
     epoch: AtomicU64,
     /// Whether the next confirmation starts an epoch. Only the reader of the stream uses it.
@@ -43,18 +44,18 @@ impl StreamLiveness {
         }
     }
 
-    /// An instant in nanoseconds. An entry then needs only eight bytes for it.
+    /// The instant in nanoseconds since `base`, so that an entry needs only eight bytes for it.
     #[inline]
     pub(crate) fn nanos(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.base);
-        // Enough for five hundred years. A near hit has no time for 128 bits.
+        // Enough for five hundred years. Arithmetic with 128 bits would slow down a near hit.
         let whole = since.as_secs().saturating_mul(1_000_000_000);
         whole.saturating_add(u64::from(since.subsec_nanos()))
     }
 
     /// Whether a lookup that read the clock at `now` may use a cached entry. Call it **after** the
-    /// clock was read and **before** the entry is looked at. A lookup that is delayed in between
-    /// then uses a time that is too early, and still sees every change received by then.
+    /// clock was read and **before** the entry is looked at. If the lookup is delayed in between,
+    /// `now` is too early, which is safe: the lookup still sees every change received by then.
     #[inline]
     pub(crate) fn is_live(&self, now: u64) -> bool {
         // Acquire, paired with the Release in `confirm`: it makes the effects of earlier changes
@@ -73,17 +74,18 @@ impl StreamLiveness {
         self.base + Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
 
-    /// All changes up to some instant have been received. The stream counts as live until `until`.
+    /// Records that all changes up to some instant have been received. The stream counts as live
+    /// until `until`.
     pub(crate) fn confirm(&self, until: Instant) {
         if self.is_lost.swap(false, Ordering::AcqRel) {
-            // Before `until` is stored, so that an entry from before the loss is not taken for a
-            // later one.
+            // Before `until` is stored. Otherwise a reader could take an entry from before the loss
+            // for a later one.
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
         self.until.store(self.nanos(until), Ordering::Release);
     }
 
-    /// Makes everything that was read until now unusable.
+    /// Makes every entry that was read until now unusable.
     pub(crate) fn start_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
@@ -111,8 +113,8 @@ mod tests {
         assert!(!liveness.is_live(liveness.nanos(now + SECOND)));
     }
 
-    /// A reader that gets the epoch between a loss and its end belongs to neither neighbouring
-    /// epoch.
+    /// A reader that gets the epoch between a loss and its end belongs to neither of the epochs
+    /// around it.
     #[test]
     fn a_loss_begins_an_epoch_and_so_does_its_end() {
         let liveness = StreamLiveness::new();

@@ -1,18 +1,19 @@
-//! The near cache: what this process has read recently, in front of the store.
+//! The near cache: records that this process has read recently, in front of the store.
 //!
 //! Guarantees that a lookup finds no entry here that was invalidated `bound` or more before the
 //! lookup began, and none that was [evicted](Near::evict) before it began. Two rules ensure that:
 //!
 //! - An entry is used only while the change stream is live, and in the epoch in which the entry was
 //!   read; see `liveness.rs`.
-//! - **The fence**: a record enters only if its id was not evicted since before the record was read.
-//!   A lookup takes a [`Placeholder`] *before* it sends its request. An eviction removes the
-//!   placeholder, and a record for a removed placeholder is dropped. (It is a placeholder of
-//!   `quick_cache`: its `remove` also removes those, and an insert into a removed one fails. The
-//!   first test checks that.)
+//! - **The fence**: a record enters only if its id was not evicted since its read began. A lookup
+//!   takes a [`Placeholder`] *before* it sends its request. An eviction removes the placeholder,
+//!   and a record for a removed placeholder is dropped. (It is a placeholder of `quick_cache`. Its
+//!   `remove` also removes placeholders, and an insert into a removed one fails. The first test
+//!   checks that.)
 //!
-//! Drops no record under a lock; see `deferred_drop.rs`. Knows no store. An entry lives as long as
-//! the TTL that was left in the store, or shorter.
+//! Called by the read path and by the subscriber to changes. Drops no record under a lock; see
+//! `deferred_drop.rs`. Knows no store. An entry lives no longer than its remaining TTL in the
+//! store.
 
 pub(crate) mod deferred_drop;
 pub(crate) mod lease_waiters;
@@ -35,13 +36,14 @@ use self::{
     liveness::StreamLiveness,
 };
 
-/// The number of shards, each with its own lock. Threads that meet at one wait some nanoseconds.
+/// The number of shards, each with its own lock. Threads that use the same shard wait some
+/// nanoseconds.
 const PARTS: u64 = 16;
 
-/// Room is allocated in advance for at most this many entries.
+/// Memory is allocated in advance for at most this many entries.
 const AHEAD: usize = 1 << 16;
 
-/// Records by their ids, so that a lookup builds no key.
+/// Records by id rather than by key, so that a lookup builds no key.
 pub(crate) struct Near<R> {
     kept: Kept<R>,
     longest: Duration,
@@ -54,7 +56,7 @@ type Reservation<'a, R> =
 
 struct NearEntry<R> {
     epoch: u64,
-    /// In nanoseconds, on the clock of `liveness.rs`.
+    /// In nanoseconds on the clock of `liveness.rs`.
     until: u64,
     /// `None`: the primary has no such record.
     record: Option<Arc<R>>,
@@ -73,21 +75,21 @@ impl<R> Clone for NearEntry<R> {
 pub(crate) struct Placeholder<'a, R> {
     reservation: Reservation<'a, R>,
     epoch: u64,
-    /// Before the request was sent.
+    /// Taken before the request was sent.
     began: Instant,
     longest: Duration,
     liveness: &'a StreamLiveness,
 }
 
 impl<R> Near<R> {
-    /// For at most this many entries, each for at most `longest`.
+    /// Creates a near cache for at most `capacity` entries, each for at most `longest`.
     pub(crate) fn new(capacity: usize, longest: Duration) -> Near<R> {
         let most = capacity as u64;
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
         let options = OptionsBuilder::new()
             .shards(usize::try_from(parts).unwrap_or(1))
             .estimated_items_capacity(capacity.min(AHEAD))
-            // Rounded down, so that the bound holds.
+            // Rounded down, so that the bound is not exceeded.
             .weight_capacity(most / parts * parts)
             .build()
             .expect("the two settings it wants are set");
@@ -101,8 +103,9 @@ impl<R> Near<R> {
         }
     }
 
-    /// The entry of this id for a lookup that began at `began`; `Ok(None)`: the primary has no such
-    /// record. Else a placeholder for what the lookup is going to read, if it can have one.
+    /// The entry of this id, for a lookup that began at `began`. `Ok(None)`: the primary has no
+    /// such record. `Err`: a placeholder for the record that the lookup is going to read, if it can
+    /// have one.
     pub(crate) fn find<'a>(
         &'a self,
         liveness: &'a StreamLiveness,
@@ -120,7 +123,7 @@ impl<R> Near<R> {
             Some(_) => drop(self.kept.remove_if(id, |entry| !is_good(entry))),
             None => {}
         }
-        // Without a wait: if another lookup reads the same, that one fills the entry.
+        // Does not wait: if another lookup reads the same record, that one fills the entry.
         match self.kept.get_value_or_guard(id, Some(Duration::ZERO)) {
             GuardResult::Guard(reservation) => Err(Some(Placeholder {
                 reservation,
@@ -129,19 +132,19 @@ impl<R> Near<R> {
                 longest: self.longest,
                 liveness,
             })),
-            // It was filled after this lookup had looked, so it is not used.
+            // The entry was filled after this lookup had looked, so it is not used.
             GuardResult::Value(_) | GuardResult::Timeout => Err(None),
         }
     }
 
-    /// Removes the entry of this id, and the placeholder of a lookup that reads it now. Drops the
-    /// record: do not call this under a lock.
+    /// Removes the entry of this id, and the placeholder of a lookup that is reading it. Drops the
+    /// record, so do not call this under a lock.
     pub(crate) fn evict(&self, id: &str) {
         drop_contained(self.kept.remove(id));
     }
 
-    /// Frees all entries. The next epoch, not this, makes them unusable and refuses the records for
-    /// the present placeholders.
+    /// Frees the memory of all entries. It is the next epoch, and not this, that makes them
+    /// unusable and refuses the records for the present placeholders.
     pub(crate) fn clear(&self)
     where
         R: Send + Sync + 'static,
@@ -158,7 +161,7 @@ impl<R> Placeholder<'_, R> {
     /// Inserts what was read, unless the placeholder was removed. `left`: the remaining TTL in the
     /// store when it was read.
     pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration) {
-        // An entry of another epoch is not used, and would only take up room.
+        // An entry of another epoch would not be used, and would only take up room.
         if self.liveness.epoch() != self.epoch {
             return;
         }
@@ -168,7 +171,7 @@ impl<R> Placeholder<'_, R> {
             until: self.liveness.nanos(end),
             record,
         };
-        // Refused: the id was evicted meanwhile, or there was no room left.
+        // Refused if the id was evicted in the meantime, or if there was no room.
         let _ = self.reservation.insert(entry);
     }
 }

@@ -1,5 +1,7 @@
-//! The caches on one client that have a near cache. A change by one of them reaches all of them
-//! before its call returns.
+//! The caches on one client that have a near cache.
+//!
+//! Guarantees that a change by one cache reaches all of them before its call returns. Called by the
+//! client. Knows no near cache, only [`ChangeListener`].
 
 use std::sync::{
     Weak,
@@ -12,9 +14,8 @@ use crate::store::ChangeListener;
 
 #[derive(Default)]
 pub(crate) struct SiblingCaches {
-    /// Whether there is any: a write reads only this where there is no near cache. `SeqCst`: a
-    /// sibling asks the store for its entries after it has set this. So a later writer of such an
-    /// entry sees it set.
+    /// Whether there is any sibling. Without one, a write reads only this. `SeqCst`: a sibling sets
+    /// this before it reads entries from the store. So a later writer of such an entry sees it set.
     any: AtomicBool,
     all: Mutex<Vec<Weak<dyn ChangeListener>>>,
 }

@@ -1,7 +1,8 @@
 //! Handles the changes of one cache: evicts near entries and notifies waiters.
 //!
 //! The store calls it for changes that it pushes. The client calls it for changes made by the
-//! caches of this process. `near/mod.rs` and `lease_waiters.rs` state what they rely on.
+//! caches of this process. `near/mod.rs` and `lease_waiters.rs` state the guarantees that depend on
+//! it.
 
 use std::time::Instant;
 
@@ -44,7 +45,7 @@ impl<R: Send + Sync + 'static> ChangeListener for ChangeSubscriber<R> {
         if let Some(near) = &self.near {
             near.evict(id);
         }
-        // A program that does not use leases may have written a record.
+        // Another program, which does not use leases, may have written the record.
         if self.lease_waiters.any() {
             self.lease_waiters.notify(&Keys::of(data.to_owned()).lease);
         }
@@ -67,7 +68,7 @@ impl<R: Send + Sync + 'static> ChangeListener for ChangeSubscriber<R> {
         if let Some(near) = &self.near {
             near.clear();
         }
-        // All waiters begin to poll.
+        // All waiters start to poll.
         self.lease_waiters.notify_all();
     }
 }

@@ -45,7 +45,7 @@ fn what_was_read_before_an_eviction_does_not_enter_after_it() {
     both.near.evict("k");
     placeholder.fill(Some(Arc::new(1)), LONG);
     assert!(!both.has("k"));
-    // Nor into the placeholder of a later reader.
+    // Nor does it enter through the placeholder of a later reader.
     let old = both.placeholder("k").unwrap();
     both.near.evict("k");
     let new = both.placeholder("k").unwrap();
@@ -67,13 +67,13 @@ fn what_was_read_before_a_loss_is_not_used_after_it() {
     both.liveness.confirm(Instant::now() + LONG);
     placeholder.fill(Some(Arc::new(1)), LONG);
     assert!(!both.has("k") && !both.has("there"));
-    // And its reservation is free again.
+    // The reservation is free again.
     both.put("k", 2);
     both.put("there", 2);
     assert!(both.has("k") && both.has("there"));
 }
 
-/// The same when the store was flushed, and the placeholders and entries with it.
+/// The same if the store was flushed, together with the placeholders and entries.
 #[test]
 fn what_was_read_before_everything_went_is_not_used_after_it() {
     let both = both(100, LONG);

@@ -1,4 +1,7 @@
-//! What the first read of a record leads to.
+//! Decides what follows from the first read of a record: a hit, a refresh, a load, or a degraded
+//! lookup.
+//!
+//! Called by the read path for one id and for many. Sends nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,12 +17,12 @@ use crate::{
     telemetry::event::{Event, Miss},
 };
 
-/// What the first read found.
+/// The outcome of the first read.
 pub(super) enum FirstRead<R> {
     Hit(Lookup<R>),
-    /// It should be refreshed.
+    /// There is a record, but it should be refreshed.
     Due(Cached<R>),
-    /// There is no usable record. `recheck`: there may be one when the lease is asked for.
+    /// There is no usable record. `recheck`: a record may exist when the lookup asks for the lease.
     Missed {
         recheck: bool,
     },
@@ -28,7 +31,7 @@ pub(super) enum FirstRead<R> {
 }
 
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
-    /// Judges the first read. A fresh record is put into the near cache.
+    /// Evaluates the first read. A fresh record enters the near cache.
     pub(super) fn first_read(
         &self,
         read: FirstReadResult,
@@ -44,7 +47,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
                     return self.on_found(record.map(Arc::new), left, placeholder);
                 }
                 missed(Miss::Unreadable);
-                // A second read would find the same.
+                // A second read would find the same record.
                 FirstRead::Missed { recheck: false }
             }
             Ok((Entry::Absent, _)) => {
@@ -73,7 +76,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             return FirstRead::Hit(self.hit(record));
         };
         let (freshness, load_time) = (&self.engine.settings.freshness, self.engine.load_time.get());
-        // A negative entry is fresh as long as it is there.
+        // A negative entry has no grace: it is fresh as long as it exists.
         let mut fresh_for = left;
         if let Some(record) = &record {
             let state = freshness.of(left, load_time);

@@ -1,4 +1,6 @@
-//! Running the loader, and what of its record is cached.
+//! Runs the loader, and decides what is cached of its result.
+//!
+//! Called by both drivers. Sends nothing. Knows no states of a lookup.
 
 use std::{
     sync::Arc,
@@ -22,8 +24,8 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
-    /// The result of a load. `fills`: it holds a lease, and may be cached. Otherwise the record is
-    /// not even serialized.
+    /// The result of a load. `fills`: the lookup holds a lease, so the result may be cached.
+    /// Otherwise the record is not even serialized.
     pub(super) fn loaded_entry(&self, loaded: Loaded<R>, fills: bool) -> LoadedEntry<R> {
         let Loaded { record, ttl } = loaded;
         LoadedEntry {
@@ -32,9 +34,9 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         }
     }
 
-    /// What is cached of a load, and for how long. A TTL that the loader chose is exact; the TTLs
-    /// of the settings are jittered. `None`: nothing is cached, by choice or because the record
-    /// cannot be stored.
+    /// What is cached of a load, and for how long. A TTL that the loader chose is exact. A TTL from
+    /// the settings is jittered. `None`: nothing is cached, by choice or because the record cannot
+    /// be stored.
     fn entry(&self, record: Option<&R>, chosen: Option<Duration>) -> Option<(Duration, Fields)> {
         let Settings {
             negative_ttl,
@@ -51,13 +53,13 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             return None;
         }
         let Some(record) = record else {
-            // A cached "no such record" is of no use once it is stale.
+            // A negative entry gets no grace, because it is useless once it is stale.
             return Some((ttl.min(LONGEST), not_found()));
         };
         match to_fields(record) {
             Ok(fields) => Some((freshness.total_ttl(ttl), fields)),
             Err(why) => {
-                // The caller asked for the row, not for a cached row: this is not an error.
+                // Not an error: the caller asked for the record, not for its caching.
                 self.engine.reporter.unstorable(self.id, why);
                 None
             }
@@ -65,20 +67,20 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     }
 }
 
-/// The result of a load: the record for the callers, and what is cached for how long.
+/// The result of a load: the record for the callers, the fields to cache, and how long they stay.
 pub(super) struct LoadedEntry<R> {
     pub(super) record: Option<Arc<R>>,
     pub(super) entry: Option<(Duration, Fields)>,
 }
 
-/// Filled where there is nothing to cache.
+/// The fields of a fill that caches nothing.
 static NO_FIELDS: Fields = Fields::new();
 
 impl<R> LoadedEntry<R> {
-    /// The fields and TTL that the key has afterwards.
+    /// The TTL and the fields that the data key has after the fill.
     ///
-    /// No fields where there is no record, or one that cannot be stored. Then the older record is
-    /// removed, because it must not be returned any longer. The same request releases the lease.
+    /// There are no fields if no record exists, or if the record cannot be stored. The fill then
+    /// removes the older record, which must not be returned any longer, and releases the lease.
     pub(super) fn stored(&self) -> (Duration, &Fields) {
         match &self.entry {
             Some((total_ttl, fields)) => (*total_ttl, fields),
@@ -96,7 +98,7 @@ pub(super) fn run_one<R>(
     run(engine, id, load, |loaded| loaded.record.is_some())
 }
 
-/// Calls a loader, and reports its outcome. `id`: the first of those that it loads.
+/// Calls a loader, and reports its outcome. `id`: the first of the ids that it loads.
 pub(super) fn run<R, T>(
     engine: &Engine<R>,
     id: &str,

@@ -1,4 +1,7 @@
 //! The transitions of a lookup that has run the loader.
+//!
+//! Called by both drivers. Like all transitions, they send nothing; see
+//! [`machine`](super::machine).
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -16,8 +19,8 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
-    /// The loader returned: the followers get the outcome before anything is sent. Returns how its
-    /// lease ends, if it has one.
+    /// The loader returned. The followers get the outcome before any request is sent. Returns how
+    /// the lease ends, if the lookup has one.
     pub(super) fn on_loaded<'s>(
         &'s self,
         loaded: &'s Result<LoadedEntry<R>, Error>,
@@ -29,7 +32,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         permit.complete(outcome.map_err(Clone::clone));
         let (leader, back_off) = match permit {
             LoadPermit::Lease(leader, _) => (leader, None),
-            // No caller retries at once: the cached record is returned meanwhile.
+            // After a failed refresh, no caller retries at once: callers get the cached record
+            // meanwhile.
             LoadPermit::Refresh(leader, ..) => {
                 (leader, Some(self.context.engine.settings.lease_ttl))
             }
@@ -49,7 +53,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         })
     }
 
-    /// Its lease has ended, if it had one: the lookup has its answer.
+    /// The lease has ended, if there was one. The lookup has its answer.
     pub(super) fn on_completed(
         &mut self,
         loaded: Result<LoadedEntry<R>, Error>,
@@ -58,13 +62,13 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         let LookupState::Loading(permit) = self.take_state() else {
             unreachable!("only a lookup with a permit loads");
         };
-        // A failure here costs the next lookup a load. It does not affect this one.
+        // If the fill fails, the next lookup must load. This lookup is not affected.
         let fill_failed = loaded.is_ok() && matches!(ended, Some(Err(_)));
         let end = |renewal: RenewalGuard<'_>| {
             if fill_failed {
                 renewal.fill_failed();
             } else {
-                // Where a release failed, the lease lapses.
+                // If a release failed, the lease lapses.
                 renewal.end();
             }
         };

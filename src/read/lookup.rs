@@ -1,4 +1,6 @@
 //! What a lookup knows from its start, and how it reports its end.
+//!
+//! Called by all transitions of the read path. Knows no states.
 
 use std::{
     sync::Arc,
@@ -19,10 +21,10 @@ use crate::{
 /// The leader of a call that is found by a token.
 pub(super) type LeaseLeader<'a, R> = Leader<'a, Token, Outcome<R>>;
 
-/// The settings that one lookup may override.
+/// The settings that a single lookup may override.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LookupConfig {
-    /// The TTL of what it loads.
+    /// The TTL of the record that it loads.
     pub(crate) ttl: Duration,
     pub(crate) wait_timeout: Duration,
 }
@@ -36,25 +38,25 @@ impl LookupConfig {
     }
 }
 
-/// A lookup.
+/// One lookup: its id, its settings, and when it began.
 pub(super) struct LookupContext<'a, R> {
     pub(super) engine: &'a Engine<R>,
     pub(super) config: LookupConfig,
     pub(super) id: &'a str,
     pub(super) span: trace::LookupSpan,
-    /// Set before the first read: a record that was invalidated before this instant must not be
-    /// returned.
+    /// Set before the first read. The lookup must not return a record that was invalidated before
+    /// this instant.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
 }
 
 impl<R> LookupContext<'_, R> {
-    /// When it stops waiting for a load that started then.
+    /// When the lookup stops waiting for a load that started at `began`.
     pub(super) fn wait_deadline(&self, began: Instant) -> Instant {
         began + self.config.wait_timeout
     }
 
-    /// The load of another caller answers it.
+    /// Answers the lookup with the load of another caller.
     pub(super) fn waited(&self, outcome: Outcome<R>) -> Result<Lookup<R>, Error> {
         self.report(&Event::Shared { id: self.id });
         Ok(self.found(outcome?, Source::Waited))
@@ -64,7 +66,7 @@ impl<R> LookupContext<'_, R> {
         self.answer(record, source, self.began.elapsed())
     }
 
-    /// The first read is the answer.
+    /// Answers the lookup with the result of the first read.
     pub(super) fn hit(&self, record: Option<Arc<R>>) -> Lookup<R> {
         self.answer_from_cache(record, Source::Hit)
     }
@@ -84,13 +86,13 @@ impl<R> LookupContext<'_, R> {
         Lookup::new(record, source, self.redis_latency)
     }
 
-    /// It goes on without Redis.
+    /// Reports that the lookup continues without Redis.
     pub(super) fn report_degraded(&self, cause: &Error) {
         self.span.degraded_cause(cause);
         self.report(&Event::Degraded { id: self.id, cause });
     }
 
-    /// It ends with an error.
+    /// Reports that the lookup ends with an error.
     pub(super) fn failed(&self, error: &Error) {
         self.report(&Event::Failed {
             id: self.id,
@@ -104,7 +106,8 @@ impl<R> LookupContext<'_, R> {
     }
 }
 
-/// The call of another thread, for which this one may wait.
+/// Returns the call if another thread leads it. Fails otherwise, because a thread must not wait for
+/// itself.
 pub(super) fn not_own<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome<R>>>, Error> {
     if call.is_led_by_this_thread() {
         return Err(Error::Reentrant);

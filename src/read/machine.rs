@@ -1,8 +1,11 @@
-//! The transitions of a lookup: a pure function of its state and of what the store answered.
+//! The transitions of a lookup: they depend on its state and on the answer of the store.
 //!
-//! This file has the transitions for answers of the store. Those of lookups that wait are in
-//! [`waiting`](super::waiting), those of lookups that load in [`loading`](super::loading). They
-//! send nothing. The drivers do that: [`single`](super::single) and [`batch`](super::batch).
+//! This file has the transitions for answers of the store. [`waiting`](super::waiting) has those of
+//! lookups that wait, and [`loading`](mod@super::loading) those of lookups that load. Transitions
+//! send no requests. The drivers do that: [`single`](super::single) for one id,
+//! [`batch`](super::batch) for many.
+//!
+//! Called by both drivers.
 
 use std::{
     cell::OnceCell,
@@ -27,21 +30,21 @@ use crate::{
     store::{Acquire, Refresh, keys::Keys, token::Token},
 };
 
-/// A lookup that is not answered by the first read.
+/// A lookup that may need more than its first read.
 pub(super) struct PendingLookup<'a, R> {
     pub(super) context: LookupContext<'a, R>,
     pub(super) data: &'a str,
-    /// Made when they are needed: most lookups of a batch are hits and need no lease.
+    /// Created when they are needed: most lookups of a batch are hits, and need no lease.
     keys: OnceCell<Keys>,
-    /// Registered under the token with which it asks for the lease, before Redis can name that
-    /// token: a follower may learn the token earlier than this lookup.
+    /// Registered under the token with which the lookup asks for the lease. That happens before
+    /// Redis can name the token, because another lookup may learn the token earlier than this one.
     leader: Option<LeaseLeader<'a, R>>,
     /// Registered under the token of another process's lease. This lookup waits for that lease on
     /// behalf of its process.
     pub(super) watch: Option<LeaseLeader<'a, R>>,
-    /// Where changes are pushed: how it learns that the lease has changed.
+    /// Learns of changes of the lease. `None` before the first acquire, and if tracking is off.
     pub(super) lease_wait: Option<LeaseWait<'a, R>>,
-    /// How often it found the lease held.
+    /// How often the lookup has found the lease held.
     pub(super) polls: u32,
     pub(super) state: LookupState<'a, R>,
 }
@@ -91,7 +94,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         self.keys.get_or_init(|| Keys::of(self.data.to_owned()))
     }
 
-    /// The token with which it asks for the lease.
+    /// The token with which the lookup asks for the lease.
     pub(super) fn token(&mut self) -> Token {
         let calls = &self.context.engine.calls;
         *self
@@ -100,13 +103,13 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             .key()
     }
 
-    /// When it stops waiting for others.
+    /// When the lookup stops waiting for others.
     pub(super) fn deadline(&self) -> Instant {
         self.context.wait_deadline(self.context.began)
     }
 
-    /// Prepares for changes of the lease. Call it before it asks for the lease: any change that the
-    /// answer does not show comes later.
+    /// Prepares to learn of changes of the lease. Call it before the request for the lease. Any
+    /// change that the answer does not show then comes later, and notifies the lookup.
     pub(super) fn arm(&mut self) {
         if self.lease_wait.is_none() {
             self.lease_wait = LeaseWait::register(self.context.engine, self.keys());
@@ -116,7 +119,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         }
     }
 
-    /// The store answered its request for the lease.
+    /// The store answered the request for the lease.
     pub(super) fn on_acquire(&mut self, answer: Result<Acquire, Error>) -> Result<(), Error> {
         let token = self.token();
         match answer {
@@ -132,10 +135,11 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
                     }
                     self.on_shared(outcome)?;
                 }
-                // Not counted: most often it is what the first read found.
+                // Not counted as a miss: most often, the first read found the same entry and
+                // counted it.
                 Err(_) => self.state = LookupState::NeedsLease { recheck: false },
             },
-            // A dead writer's place has lapsed, and this is the first load after that.
+            // The place of a dead writer has lapsed, and this is the first load after that.
             Ok(Acquire::Guarded { nonce }) if nonce == token => {
                 let leader = self.take_leader();
                 self.state = LookupState::Loading(LoadPermit::Guard(leader));
@@ -152,7 +156,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             }
             Ok(Acquire::Held { by, left }) => self.on_held(by, left)?,
             Err(failure) => {
-                // The lease may be ours: perhaps only the reply was lost.
+                // The lease may be held under our token: perhaps only the reply was lost.
                 let renewer = &self.context.engine.lease_renewer;
                 renewer.give_back(self.keys().clone(), token);
                 self.degrade(failure);
@@ -167,18 +171,18 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             return self.time_out();
         }
         if by.is_none() || by != self.watch.as_ref().map(|watch| *watch.key()) {
-            // Another holder than the watched one. Dropping the watch tells its followers.
+            // The holder is not the watched one. Dropping the watch tells its followers.
             self.watch = None;
         }
         self.polls += 1;
-        // Found now and followed later, when it may have left the table. This is right: a lookup
-        // that was told the call's token may share it.
+        // The call is found now and followed later. It may have left the table by then, which is
+        // correct: a lookup that was told the token of the call may share the call.
         let other = by.filter(|_| self.watch.is_none());
         let call = other.and_then(|token| self.context.engine.calls.find(&token));
         self.state = if let Some(call) = call {
             LookupState::Following(not_own(call)?)
         } else {
-            // Redis lets a lease go within a millisecond of its end.
+            // Redis ends a lease within a millisecond after its TTL.
             let lapse = left.saturating_add(Duration::from_millis(1));
             let lapses_at = Instant::now().checked_add(lapse).unwrap_or(deadline);
             LookupState::Held { by, lapses_at }
@@ -186,7 +190,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         Ok(())
     }
 
-    /// The store answered its request to refresh what is cached.
+    /// The store answered the request to refresh the cached record.
     pub(super) fn on_refresh(&mut self, answer: Result<Refresh, Error>) {
         let token = self.token();
         let LookupState::Due(cached) = self.take_state() else {
@@ -206,7 +210,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             },
             Ok(Refresh::Taken) => self.context.cached(cached),
             Err(_) => {
-                // The lease may be ours: perhaps only the reply was lost.
+                // The lease may be held under our token: perhaps only the reply was lost.
                 engine.lease_renewer.give_back(self.keys().clone(), token);
                 self.context.cached(cached)
             }
@@ -215,7 +219,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         self.state = LookupState::Done(served);
     }
 
-    /// It is due, and gets what is cached: the store could not be asked for the lease.
+    /// Answers with the cached record, although it should be refreshed: the store could not be
+    /// asked for the lease.
     pub(super) fn serve_cached(&mut self) {
         self.leader = None;
         if let LookupState::Due(cached) = self.take_state() {
@@ -223,7 +228,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         }
     }
 
-    /// Redis does not help: the lookup goes on without it.
+    /// Continues the lookup without Redis, because Redis failed or the wait was too long.
     pub(super) fn degrade(&mut self, cause: Error) {
         self.leader = None;
         self.stop_waiting();
@@ -235,7 +240,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         });
     }
 
-    /// The load of another caller answers it.
+    /// Answers the lookup with the load of another caller.
     pub(super) fn on_shared(&mut self, outcome: Outcome<R>) -> Result<(), Error> {
         self.leader = None;
         self.stop_waiting();
@@ -243,7 +248,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         Ok(())
     }
 
-    /// The lease is ours. The followers of its watch ask again and are told our token.
+    /// Takes the acquired lease. The followers of the watch ask again, and are told our token.
     fn take_lease(&mut self) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
         let leader = self.take_leader();
         let renewal = self.context.engine.renew_lease(self.keys(), *leader.key());
@@ -260,7 +265,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         (self.watch, self.lease_wait) = (None, None);
     }
 
-    /// For a transition that must own the state.
+    /// Moves the state out, for a transition that must own it.
     pub(super) fn take_state(&mut self) -> LookupState<'a, R> {
         mem::replace(&mut self.state, LookupState::NeedsLease { recheck: true })
     }

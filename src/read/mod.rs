@@ -1,44 +1,46 @@
 //! The one read path: lookups of one id and of many go through the same states.
 //!
 //! ```text
-//! first read ─┬─ a record ──────────────▶ Done            (a hit)
-//!             ├─ stale, or nearly ──────▶ Due
-//!             ├─ no record ─────────────▶ NeedsLease
-//!             └─ Redis failed ──────────▶ Degraded
+//! first read -+- a record --------------> Done            (a hit)
+//!             +- stale, or nearly ------> Due
+//!             +- no record -------------> NeedsLease
+//!             +- Redis failed ----------> Degraded
 //!
-//! Due         ─ refresh ─┬─ acquired ───▶ Loading
-//!                        └─ taken ──────▶ Done            (what is cached)
-//! NeedsLease  ─ acquire ─┬─ a record ───▶ Done            (another caller filled it)
-//!                        ├─ acquired ───▶ Loading
-//!                        ├─ guarded ────▶ Loading, without a fill; or Following
-//!                        ├─ held ───────▶ Following, if this process has a call under that token
-//!                        │                Held, if not
-//!                        └─ failed ─────▶ Degraded
-//! Held        ─ the lease changed ──────▶ NeedsLease
-//! Following   ─ the call ended ─────────▶ Done, or NeedsLease where its leader gave up
-//! Degraded    ─────────────────────────▶ Loading, or Done with the outcome of another call
-//! Loading     ─ the loader returned ────▶ Done
+//! Due         - refresh -+- acquired ---> Loading
+//!                        +- taken ------> Done            (the cached record)
+//! NeedsLease  - acquire -+- a record ---> Done            (another caller filled it)
+//!                        +- acquired ---> Loading
+//!                        +- guarded ----> Loading, without a fill; or Following
+//!                        +- held -------> Following, if this process has a call under that token
+//!                        |                Held, if not
+//!                        +- failed -----> Degraded
+//! Held        - the lease changed ------> NeedsLease
+//! Following   - the call ended ---------> Done, or NeedsLease if its leader gave up
+//! Degraded    --------------------------> Loading, or Done with the outcome of another call
+//! Loading     - the loader returned ----> Done
 //! ```
 //!
-//! [`state`] has the states. [`machine`], [`waiting`] and [`loading`] have the transitions. Two
-//! drivers send the requests: [`single`] for one id, [`batch`] for many.
+//! [`state`] has the states. [`machine`], [`waiting`] and [`loading`](mod@loading) have the
+//! transitions. Two drivers send the requests: [`single`] for one id, [`batch`] for many. The
+//! public handle calls this module, which knows neither Redis nor the wire format.
 //!
-//! A lookup that starts after an invalidation returned never gets a record from before it, because
-//! of three rules:
+//! A lookup that starts after an invalidation returned never gets a record from before the
+//! invalidation. Three rules guarantee that:
 //!
 //! - A call of this process is found **by the token that Redis named**, never by the key. The
-//!   invalidation ended the lease, so a later lookup is told another token, or none. A lease of
-//!   another process has one *watcher* here. The first lookup that is told its token registers a
-//!   call under it and waits; the others follow that call. What the watcher reads is right for all
-//!   of them: each was told the token after it began, and an ended token never comes back. The same
-//!   holds for the nonce of a write guard: every write that ends while the guard exists gives it
-//!   another nonce.
+//!   invalidation ended the lease, so a later lookup is told another token, or none.
 //! - A fill is refused unless the lease key still holds its token.
 //! - A load without Redis is shared only with lookups that began **before it was registered**. No
 //!   token protects it, and another process may have invalidated through a connection that works.
 //!
-//! The lease is the one of "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared
-//! call is that of Go's `singleflight`.
+//! The first rule also covers leases of other processes. Such a lease has one *watcher* here. The
+//! first lookup that is told its token registers a call under it and waits; the others follow that
+//! call. The watcher's result is right for all of them: each was told the token after it began, and
+//! an ended token never comes back. The same holds for the nonce of a write guard: every write that
+//! ends while the guard exists gives it another nonce.
+//!
+//! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
+//! comes from Go's `singleflight`.
 
 mod batch;
 mod first_read;
@@ -76,7 +78,7 @@ use crate::{
 pub(crate) use self::batch::{get_many, skip_many};
 pub(crate) use self::lookup::LookupConfig;
 
-/// See [`Cache::get`](crate::Cache::get). `config` is not called where the near cache answers.
+/// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
 pub(crate) fn get<R, L, E, F>(
     engine: &Engine<R>,
     config: impl FnOnce() -> LookupConfig,
@@ -167,7 +169,7 @@ where
     Ok(Some(Lookup::new(record, source, redis_latency)))
 }
 
-/// The caller's loader with the types of this module.
+/// Converts the caller's loader to the types of this module.
 fn loading<R, L, E, F>(id: &str, loader: F) -> impl FnOnce() -> Result<Loaded<R>, Error>
 where
     L: Into<Loaded<R>>,

@@ -1,6 +1,7 @@
-//! Reading the near cache, before anything is sent.
+//! Reads the near cache, before any request is sent.
 //!
-//! Reads the clock once, and allocates nothing: no key, no text of an event, no unwanted span.
+//! Called first by every lookup. Reads the clock once and allocates nothing: no key, no text of an
+//! event, no unwanted span.
 
 use std::{
     sync::Arc,
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// The near cache's answer for this id. Otherwise a placeholder for the record that is about to be
-/// read, where the near cache gives one.
+/// read, if the near cache grants one.
 pub(super) fn find<'a, R>(
     engine: &'a Engine<R>,
     id: &str,
@@ -30,7 +31,7 @@ pub(super) fn find<'a, R>(
     near.find(&subscriber.liveness, id, began)
 }
 
-/// The near cache has the answer.
+/// Answers the lookup from the near cache.
 pub(super) fn answer<R>(
     engine: &Engine<R>,
     span: &trace::LookupSpan,

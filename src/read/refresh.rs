@@ -1,9 +1,10 @@
-//! A cached record that should be refreshed: its TTL is over (grace), or nearly (early refresh).
+//! Answers for a cached record that should be refreshed. Its TTL is over (grace), or nearly over
+//! (early refresh).
 //!
-//! Only the caller that loads waits for the load. Of all callers in all processes one gets the
-//! lease, and the others get the cached record. If the load fails, so does that caller, and no
-//! caller retries for a while. A cached record was read after the lookup began. An earlier
-//! invalidation would have removed it.
+//! Only the caller that loads waits for the load. One caller in all processes gets the lease; the
+//! others get the cached record. If the load fails, the caller that loads gets the cached record
+//! too, and no caller retries for a while. The cached record was read after the lookup began, so an
+//! earlier invalidation would have removed it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,11 +15,11 @@ use crate::{
     telemetry::{event::Event, trace},
 };
 
-/// The cached record.
+/// A record from the cache, and how long it stays there.
 pub(super) struct Cached<R> {
     record: Arc<R>,
     source: Source,
-    /// How long it stays in Redis.
+    /// How long the record stays in Redis.
     pub(super) left: Duration,
 }
 
@@ -37,7 +38,7 @@ impl<R> Cached<R> {
 }
 
 impl<R> LookupContext<'_, R> {
-    /// The answer of a lookup that has loaded.
+    /// Answers a lookup that has loaded. If the load failed, the answer is the cached record.
     pub(super) fn refreshed(&self, outcome: Outcome<R>, cached: Cached<R>) -> Lookup<R> {
         let id = self.id;
         match outcome {
@@ -56,7 +57,7 @@ impl<R> LookupContext<'_, R> {
         }
     }
 
-    /// The cached record is the answer.
+    /// Answers the lookup with the cached record.
     pub(super) fn cached(&self, cached: Cached<R>) -> Lookup<R> {
         self.answer_from_cache(Some(cached.record), cached.source)
     }

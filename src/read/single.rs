@@ -1,4 +1,7 @@
-//! The driver for one id: sends what its state asks for, and waits on the caller's thread.
+//! The driver for one id: sends the request that the state asks for, and waits on the caller's
+//! thread.
+//!
+//! Called by the read path after the first read. Decides nothing: the transitions do that.
 
 use std::thread;
 
@@ -17,7 +20,7 @@ use crate::{
     store::{Completion, CompletionKind},
 };
 
-/// Answers a lookup whose first read is done. An error is reported.
+/// Answers a lookup after its first read, and reports its error.
 pub(super) fn answer<R: Serialize + DeserializeOwned>(
     context: LookupContext<'_, R>,
     data: &str,
@@ -38,7 +41,7 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
     }
 }
 
-/// Goes on until the lookup has its answer.
+/// Drives the lookup until it has its answer.
 fn drive<R: Serialize + DeserializeOwned>(
     lookup: &mut PendingLookup<'_, R>,
     load: impl FnOnce() -> Result<Loaded<R>, Error>,
@@ -86,7 +89,7 @@ fn drive<R: Serialize + DeserializeOwned>(
     }
 }
 
-/// Waits until the lease has changed, where that is pushed, else for a pause.
+/// Waits until the lease has changed. If changes are not pushed, pauses instead.
 fn wait_for_lease<R: Serialize + DeserializeOwned>(lookup: &mut PendingLookup<'_, R>) {
     let LookupState::Held { lapses_at, .. } = lookup.state else {
         return;

@@ -1,4 +1,6 @@
-//! The states of a lookup, and by what right it may load.
+//! The states of a lookup, and what permits it to load.
+//!
+//! Used by the transitions and by both drivers; see [`read`](super) for the order of the states.
 
 use std::{sync::Arc, time::Instant};
 
@@ -16,43 +18,46 @@ use crate::{
 
 /// What a lookup does next.
 pub(super) enum LookupState<'a, R> {
-    /// It asks for the lease. `recheck`: the store hands a record over if there is one by now.
+    /// The lookup asks for the lease. `recheck`: the store returns a record instead if one exists
+    /// by then.
     NeedsLease {
         recheck: bool,
     },
-    /// It has a record, and asks for the lease to refresh it.
+    /// The lookup has a record, and asks for the lease in order to refresh it.
     Due(Cached<R>),
-    /// Another process has the lease: it waits, and asks again.
+    /// Another process holds the lease. The lookup waits, then asks again.
     Held {
         by: Option<Token>,
         lapses_at: Instant,
     },
-    /// Another thread of this process has the lease, or watches it: it waits for that call.
+    /// Another thread of this process holds the lease, or watches it. The lookup waits for its
+    /// call.
     Following(Arc<Call<Outcome<R>>>),
-    /// It goes on without Redis.
+    /// The lookup continues without Redis.
     Degraded(DegradedWait<R>),
-    /// It runs the loader.
+    /// The lookup runs the loader.
     Loading(LoadPermit<'a, R>),
     Done(Lookup<R>),
 }
 
-/// A lookup without Redis that does not load.
+/// A lookup without Redis that has not yet loaded.
 pub(super) struct DegradedWait<R> {
     pub(super) cause: Error,
     pub(super) deadline: Instant,
-    /// The load of another thread that it waits for.
+    /// The load of another thread, for which this lookup waits.
     pub(super) call: Option<Arc<Call<Outcome<R>>>>,
 }
 
-/// The right to load, and the followers that get the outcome.
+/// The right to load, and the call whose followers get the outcome.
 pub(super) enum LoadPermit<'a, R> {
     /// A lease: the record is filled under it.
     Lease(LeaseLeader<'a, R>, RenewalGuard<'a>),
     /// A lease to refresh what is cached.
     Refresh(LeaseLeader<'a, R>, RenewalGuard<'a>, Cached<R>),
-    /// A write is under way: the record is not filled.
+    /// A write is under way, so the record is not filled.
     Guard(LeaseLeader<'a, R>),
-    /// Redis does not help. `None`: no follower, because another load under this key seems to hang.
+    /// Redis failed. `None`: the load has no followers, because another load under this key seems
+    /// to hang.
     Degraded(Option<Leader<'a, String, Outcome<R>>>, Error),
 }
 
@@ -62,10 +67,11 @@ impl<R> LoadPermit<'_, R> {
         matches!(self, LoadPermit::Lease(..) | LoadPermit::Refresh(..))
     }
 
-    /// Tells the followers the outcome.
+    /// Gives the outcome to the followers.
     ///
-    /// A load that is not filled is unregistered first: a new lookup must load again. Under a lease
-    /// it stays registered until the lease has ended, for lookups that are told its token.
+    /// A load that is not filled is unregistered first, because a new lookup must load again. Under
+    /// a lease, the load stays registered until the lease has ended, for lookups that are told its
+    /// token.
     pub(super) fn complete(&self, outcome: Outcome<R>) {
         match self {
             LoadPermit::Lease(leader, _) | LoadPermit::Refresh(leader, ..) => {

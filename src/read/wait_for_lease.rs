@@ -1,10 +1,9 @@
-//! How a lookup waits for a load of another process where changes are pushed: until its lease
-//! changes.
+//! Waits for a load of another process by waiting for a pushed change of its lease.
 //!
 //! Guarantees that the wait ends as soon as the lease has changed since the last
-//! [`arm`](LeaseWait::arm). While the change stream is down the lookup polls. A loss of the stream
-//! also notifies, and a wait that was armed while the stream was down is not
-//! [live](LeaseWait::is_live).
+//! [`arm`](LeaseWait::arm). While the change stream is down, the lookup polls instead. A loss of
+//! the stream also notifies the wait. A wait that was armed while the stream was down is not
+//! [live](LeaseWait::is_live). Called by the transitions and by the driver for one id.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,12 +17,12 @@ use crate::{
 pub(super) struct LeaseWait<'a, R> {
     subscriber: &'a ChangeSubscriber<R>,
     waiter: Waiter<'a>,
-    /// The epoch of the stream in which it was armed; `None` where the stream was down.
+    /// The epoch of the stream when the wait was armed; `None` if the stream was down.
     epoch: Option<u64>,
 }
 
 impl<'a, R> LeaseWait<'a, R> {
-    /// `None` where tracking is off.
+    /// Registers a waiter. `None` if tracking is off.
     pub(super) fn register(engine: &'a Engine<R>, keys: &Keys) -> Option<LeaseWait<'a, R>> {
         let subscriber = engine.subscriber.as_deref()?;
         Some(LeaseWait {
@@ -33,21 +32,21 @@ impl<'a, R> LeaseWait<'a, R> {
         })
     }
 
-    /// Call it before the store is asked: any change that the answer does not show is notified
-    /// later.
+    /// Call it before the store is asked. Any change that the answer does not show then notifies
+    /// the wait later.
     pub(super) fn arm(&mut self) {
         self.waiter.arm();
         let epoch = self.subscriber.liveness.epoch();
         self.epoch = self.subscriber.is_listening().then_some(epoch);
     }
 
-    /// Whether every change since it was armed is notified.
+    /// Whether every change since `arm` notifies the wait.
     pub(super) fn is_live(&self) -> bool {
         let liveness = &self.subscriber.liveness;
         Instant::now() < liveness.until() && self.epoch == Some(liveness.epoch())
     }
 
-    /// Until when the stream is known to be live. Confirmations extend it again and again.
+    /// Until when the stream is known to be live. Each confirmation extends it.
     pub(super) fn live_until(&self) -> Instant {
         self.subscriber.liveness.until()
     }
@@ -56,16 +55,16 @@ impl<'a, R> LeaseWait<'a, R> {
         self.waiter.has_changed()
     }
 
-    /// Notifies `wakeup` with this number when the lease changes, once.
+    /// Notifies `wakeup` once with this number when the lease changes.
     pub(super) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
         self.waiter.subscribe(wakeup, number);
     }
 
-    /// Waits until the lease has changed, or until `end`. False: the stream is down, and a change
-    /// may be missed.
+    /// Waits until the lease has changed, but not beyond `end`. False: the stream is down, and a
+    /// change may have been missed.
     pub(super) fn wait(&self, end: Instant) -> bool {
         while self.is_live() {
-            // The stream may be confirmed for longer meanwhile. Then the wait goes on.
+            // If the stream was confirmed for longer meanwhile, the wait continues.
             if self.waiter.wait_until(self.live_until().min(end)) || Instant::now() >= end {
                 return true;
             }

@@ -1,4 +1,8 @@
-//! The transitions of a lookup that waits: for another process's lease, or a call of this process.
+//! The transitions of a lookup that waits: for another process's lease, or for a call of this
+//! process.
+//!
+//! Called by both drivers. Like all transitions, they send nothing; see
+//! [`machine`](super::machine).
 
 use std::{
     sync::Arc,
@@ -25,10 +29,10 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
-    /// Another process has the lease. Waits for it on behalf of this process, unless another thread
-    /// already does; then that one is followed.
+    /// Starts to wait, on behalf of this process, for a lease of another process. If another thread
+    /// already does that, follows that thread's call.
     pub(super) fn start_watch(&mut self) -> Result<(), Error> {
-        // Without a token, under another program's lock, every lookup waits for itself.
+        // A lock of another program has no token. Then every lookup waits for itself.
         if let LookupState::Held {
             by: Some(token), ..
         } = self.state
@@ -42,7 +46,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         Ok(())
     }
 
-    /// Without Redis there is one load of a key at a time in this process: leads it, or finds it.
+    /// Without Redis, this process runs one load of a key at a time. Starts that load, or finds it.
     pub(super) fn start_degraded(&mut self) -> Result<(), Error> {
         let LookupState::Degraded(degraded) = &mut self.state else {
             return Ok(());
@@ -60,7 +64,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         Ok(())
     }
 
-    /// The call that it waits for, and until when.
+    /// The call that the lookup waits for, and the end of the wait.
     pub(super) fn followed(&self) -> Option<(&Arc<Call<Outcome<R>>>, Instant)> {
         match &self.state {
             LookupState::Following(call) => Some((call, self.deadline())),
@@ -69,8 +73,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 call: Some(call),
                 ..
             }) => {
-                // A load that runs for this long is assumed to hang. A new lookup need not wait to
-                // find that out again.
+                // A load that runs for this long is assumed to hang. New lookups then need not wait
+                // to find that out again.
                 let hangs_at = self.context.wait_deadline(call.started());
                 Some((call, hangs_at.min(*deadline)))
             }
@@ -78,7 +82,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         }
     }
 
-    /// Waits for the call that it follows, until its deadline or `limit`, whichever is earlier.
+    /// Waits for the followed call, until its deadline or `limit`, whichever is earlier.
     pub(super) fn wait_for_call(&mut self, limit: Option<Instant>) -> Result<(), Error> {
         let Some((call, deadline)) = self.followed() else {
             return Ok(());
@@ -93,7 +97,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 self.state = LookupState::NeedsLease { recheck: true };
             }
             (LookupState::Following(_), WaitOutcome::TimedOut) => self.time_out()?,
-            // A load that began before this lookup may have read what was invalidated in between.
+            // The load must have started after this lookup began. An earlier load may have read a
+            // record that was invalidated in between.
             (LookupState::Degraded(degraded), WaitOutcome::Done(outcome))
                 if started >= self.context.began =>
             {
@@ -108,7 +113,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 if self.context.engine.settings.fail_on_wait_timeout {
                     return Err(self.waited());
                 }
-                // Loads for itself: ours may not hang.
+                // Loads in this thread: its load may not hang.
                 let cause = degraded.cause.clone();
                 self.state = LookupState::Loading(LoadPermit::Degraded(None, cause));
             }
@@ -117,7 +122,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         Ok(())
     }
 
-    /// Notifies `wakeup` with this number when what it waits for has ended or changed.
+    /// Notifies `wakeup` with this number when the awaited call ends or the awaited lease changes.
     pub(super) fn subscribe(&self, wakeup: &Arc<Wakeup>, number: usize) {
         if let Some((call, _)) = self.followed() {
             call.subscribe(wakeup, number);
@@ -127,8 +132,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         }
     }
 
-    /// Checks, without waiting, whether its wait is over. `poll_at`: when lookups without a live
-    /// change stream ask again. Returns whether it has something to do.
+    /// Checks, without waiting, whether the wait is over. `poll_at`: when lookups without a live
+    /// change stream ask again. Returns whether the driver has something to do.
     pub(super) fn check(&mut self, poll_at: Option<Instant>) -> Result<bool, Error> {
         let now = Instant::now();
         if let LookupState::Held { lapses_at, .. } = self.state {
@@ -151,7 +156,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         })
     }
 
-    /// The latest end of its wait. `None`: it does not wait.
+    /// The latest end of the wait. `None`: the lookup does not wait.
     pub(super) fn waits_until(&self, poll_at: Option<Instant>) -> Option<Instant> {
         if let Some((_, deadline)) = self.followed() {
             return Some(deadline);
@@ -162,27 +167,27 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         let end = lapses_at.min(self.deadline());
         let pushed = self.lease_wait.as_ref().filter(|it| it.is_live());
         Some(match pushed {
-            // The stream may be confirmed for longer meanwhile. Then the wait goes on.
+            // If the stream is confirmed for longer meanwhile, the wait continues.
             Some(lease_wait) => end.min(lease_wait.live_until()),
             None => poll_at.map_or(end, |poll_at| poll_at.min(end)),
         })
     }
 
-    /// Whether the store pushes changes of the awaited lease to it.
+    /// Whether the store pushes changes of the awaited lease.
     pub(super) fn is_pushed(&self) -> bool {
         self.lease_wait.as_ref().is_some_and(LeaseWait::is_live)
     }
 
-    /// Its wait for the lease is over: it asks again. The holder may have filled the record.
+    /// Ends the wait for the lease: the lookup asks again. The holder may have filled the record.
     pub(super) fn ask_again(&mut self) {
         self.state = LookupState::NeedsLease { recheck: true };
     }
 
-    /// How long to pause before it asks again for a held lease, where changes are not pushed.
+    /// How long to pause before the next request for a held lease, if its changes are not pushed.
     ///
-    /// Starts with a millisecond, for a load that is about to end. Doubles up to the `poll`
-    /// setting, minus up to half of it at random, so that waiters do not ask in step. Never beyond
-    /// the lapse of the lease or the deadline.
+    /// The first pause is a millisecond, for a load that is about to end. The pause doubles up to
+    /// the `poll` setting. Up to half of it is cut at random, so that waiters do not ask at the
+    /// same moment. It never goes beyond the lapse of the lease or the deadline.
     pub(super) fn pause(&mut self, lapses_at: Instant) -> Duration {
         let (token, polls) = (self.token(), self.polls.max(1));
         let longest = self.context.engine.settings.poll;
@@ -194,7 +199,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             .min(end.saturating_duration_since(Instant::now()))
     }
 
-    /// It has waited long enough for others.
+    /// Ends the wait because it has lasted long enough: the lookup degrades or fails.
     pub(super) fn time_out(&mut self) -> Result<(), Error> {
         if self.context.engine.settings.fail_on_wait_timeout {
             return Err(self.waited());

@@ -1,4 +1,7 @@
-//! The requests that are plain commands, and what their replies mean.
+//! The requests that are plain commands, and the meaning of their replies.
+//!
+//! Called by the store on one server and by that on a cluster. Knows no connections' state and no
+//! leases' tokens.
 
 use std::time::Duration;
 
@@ -10,30 +13,31 @@ use crate::{
     util::limits::millis,
 };
 
-/// What is there.
+/// Reads the entry at a data key.
 pub(crate) fn read(connection: &mut Connection, data: &str) -> RedisResult<Entry> {
     entry(cmd("HGETALL").arg(data).query(connection))
 }
 
-/// For how long it is.
+/// Reads the remaining TTL of a data key.
 pub(crate) fn ttl(connection: &mut Connection, data: &str) -> RedisResult<TtlRemaining> {
     cmd("PTTL").arg(data).query(connection).map(remaining)
 }
 
-/// Both.
+/// Reads the entry and its remaining TTL.
 pub(crate) fn read_with_ttl(
     connection: &mut Connection,
     data: &str,
 ) -> RedisResult<(Entry, TtlRemaining)> {
     let mut request = redis::pipe();
     request.ignore_errors();
-    // In this order: of a record that is filled in between, the TTL is not its own, but no longer.
+    // In this order. If the record is filled between the two commands, the TTL is that of the older
+    // record. It is then too short, which is safe.
     request.cmd("PTTL").arg(data).cmd("HGETALL").arg(data);
     let (left, fields) = pipeline::query(&request, connection)?;
     entry_with_ttl(left, fields)
 }
 
-/// What `PTTL` and `HGETALL` say.
+/// The meaning of the replies to `PTTL` and `HGETALL`.
 pub(crate) fn entry_with_ttl(
     left: RedisResult<i64>,
     fields: RedisResult<Value>,
@@ -41,7 +45,7 @@ pub(crate) fn entry_with_ttl(
     Ok((entry(fields)?, remaining(left?)))
 }
 
-/// What `PTTL` says.
+/// The meaning of the reply to `PTTL`.
 fn remaining(left: i64) -> TtlRemaining {
     match u64::try_from(left) {
         Ok(left) => TtlRemaining::Left(Duration::from_millis(left)),
@@ -50,10 +54,10 @@ fn remaining(left: i64) -> TtlRemaining {
     }
 }
 
-/// What `HGETALL` says.
+/// The meaning of the reply to `HGETALL`.
 pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     let fields = match reply {
-        // What a server sends depends on the protocol version in the address.
+        // The form of the reply depends on the protocol version in the address.
         Ok(Value::Array(list)) => script::fields(list.into_iter()),
         Ok(Value::Map(pairs)) => script::fields(
             pairs
@@ -73,11 +77,11 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     }
 }
 
-/// From here to the next EXEC on this connection, nobody else's change of the record or its lease
-/// goes unnoticed. Returns the type of what stands in the lease's place: a guard is a hash.
+/// Watches the record and its lease. The next EXEC on this connection fails if anyone changes them
+/// before it. Returns the type of the value at the lease key: a guard is a hash.
 ///
-/// Looks at both before. That takes away what has lapsed: in Redis 6 it would count as changed if
-/// it is watched, again and again where nobody looks at it.
+/// Reads both keys before the watch, so that Redis removes them if they have expired. Redis 6 would
+/// otherwise count a watched key that has expired as changed, and would do so at each attempt.
 pub(crate) fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<String> {
     let mut watch = redis::pipe();
     watch.cmd("TYPE").arg(&keys.data).ignore();
@@ -88,8 +92,8 @@ pub(crate) fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<Str
     Ok(lease)
 }
 
-/// One attempt at an optimistic update. `tells`: something changes in any case, so that replicas
-/// can be waited for.
+/// Makes one attempt at an optimistic update. `tells`: change something in any case, so that
+/// replicas can be waited for.
 pub(crate) fn update(
     connection: &mut Connection,
     keys: &Keys,
@@ -117,8 +121,8 @@ pub(crate) fn update(
     let mut transaction = redis::pipe();
     transaction.atomic();
     if lease == "hash" {
-        // A guard stays, for its writer has not ended, under another nonce: who comes after this
-        // shares no load from before it.
+        // A guard stays, because its writer has not ended. It gets a new nonce, so that a later
+        // lookup shares no load from before this update.
         let nonce = Token::random();
         transaction
             .hset(&keys.lease, "nonce", nonce.as_bytes())
@@ -146,7 +150,7 @@ pub(crate) fn update(
             request.arg(&keys.data).arg(millis(ttl)).ignore();
         }
     }
-    // Redis answers nil, and has done nothing, where a watched key changed.
+    // If a watched key has changed, Redis replies nil and does nothing.
     let done: Option<()> = pipeline::query(&transaction, connection)?;
     Ok(match (done, diff) {
         (None, _) => Update::Conflict,

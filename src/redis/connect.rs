@@ -1,7 +1,8 @@
-//! How a connection is opened, and its server greeted.
+//! Opens a connection, and greets its server.
 //!
-//! Guarantees that what is opened can be asked, and that each step of that ends with
-//! `connect_timeout`: redis-rs leaves the handshake of TLS to the first request.
+//! Guarantees that the returned connection can send requests, and that each step of opening it ends
+//! within `connect_timeout`. The steps include the TLS handshake, which redis-rs leaves to the
+//! first request. Called by whatever opens connections to servers and sentinels.
 
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 use redis::ConnectionAddr;
@@ -17,7 +18,7 @@ use super::{
     timeouts::Timeouts,
 };
 
-/// Opens a connection to a server, which may be a sentinel.
+/// Opens a connection to a server or a sentinel.
 #[cfg(feature = "sentinel")]
 pub(crate) fn open(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
     let mut connection = connect(info, timeouts)?;
@@ -31,16 +32,18 @@ pub(crate) fn open(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Con
 
 /// What a server said when a connection to it was opened.
 pub(crate) struct Greeted {
-    /// `None`: nothing that is understood.
+    /// `None`: the reply was not understood.
     pub(crate) greeting: Option<ServerInfo>,
     pub(crate) identity: ServerIdentity,
-    /// The user may not be told the `run_id`, or there is none.
+    /// Whether the server was asked for its `run_id` but did not report it: the user may lack
+    /// permission.
     pub(crate) denies_run_id: bool,
 }
 
-/// Opens a connection to a server and asks for its identity in one round trip, with which TLS ends
-/// its handshake. Fails where the server cannot answer `INFO` now: a server without a `run_id` could
-/// not be told from another one. A user without the permission gets a connection.
+/// Opens a connection to a server, and asks for its identity in one round trip. TLS ends its
+/// handshake with that request. Fails if the server cannot answer `INFO` now, because a server
+/// without a `run_id` could not be told from another one. If the user has no permission to ask, it
+/// still returns a connection.
 pub(crate) fn open_and_greet(
     info: &ConnectionInfo,
     timeouts: Timeouts,
@@ -60,7 +63,7 @@ pub(crate) fn open_and_greet(
     Ok((connection, greeted))
 }
 
-/// Each request on it ends with `connect_timeout`.
+/// Opens a connection whose requests end within `connect_timeout`.
 fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
     let client = Client::open(info.clone())?;
     let connection = client.get_connection_with_timeout(timeouts.connect)?;
@@ -86,7 +89,7 @@ fn greet(
         .map(ServerInfo::identity)
         .unwrap_or_default();
     if said.is_some_and(is_unknown_command) {
-        // Somebody has renamed it: one round trip more.
+        // The server does not know `HELLO`, or has it renamed. This costs one more round trip.
         identity.role = role(connection)?;
     }
     if let Some(error) = told.and_then(error).filter(|error| !is_denial(error)) {
@@ -99,7 +102,7 @@ fn greet(
     })
 }
 
-/// The role that the server of an open connection has now.
+/// Asks for the present role of the server of an open connection.
 pub(crate) fn role_now(
     connection: &mut Connection,
     protocol: ProtocolVersion,
@@ -110,7 +113,7 @@ pub(crate) fn role_now(
     }
 }
 
-/// The role by the other command for it, which a user may be denied.
+/// Asks for the role by `ROLE`, which a user may be denied.
 fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     let state: Vec<Value> = match cmd("ROLE").query(connection) {
         Err(error) if error::is_refusal(&error) => return Ok(None),
@@ -121,7 +124,7 @@ fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     Ok(role.and_then(|role| Role::named(&role)))
 }
 
-/// Whether the answer will be the same next time. A busy server answers later.
+/// Whether the reply would be the same next time. A busy server, in contrast, answers later.
 fn is_denial(error: &RedisError) -> bool {
     error.code() == Some("NOPERM") || error::is_unknown_command(error)
 }
@@ -137,7 +140,7 @@ pub(crate) fn error(reply: &Value) -> Option<RedisError> {
     }
 }
 
-/// The address of another host, which is spoken to like this one.
+/// The address of another host, with the same protocol as this one.
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 pub(crate) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     match address.clone() {
@@ -155,12 +158,12 @@ pub(crate) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> Co
     }
 }
 
-/// Has both sides agree on keys, and the server on our certificate, of which it tells behind the
-/// handshake.
+/// Completes the TLS handshake. The server reports only afterwards whether it accepts our
+/// certificate, so this waits for the reply to a request.
 #[cfg(feature = "sentinel")]
 fn shake_hands(connection: &mut Connection) -> RedisResult<()> {
     match cmd("PING").exec(connection) {
-        // Whatever it says, it has come through.
+        // Any reply of the server, even an error, shows that the handshake has succeeded.
         Err(error) if error.code().is_some() => Ok(()),
         done => done,
     }

@@ -1,14 +1,16 @@
-//! The threads of a pool.
+//! The threads with which a pool opens and closes connections.
+//!
+//! Called by the pool.
 
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-/// How many connections are opened at the same time. Three, as in r2d2: one that hangs doesn't hold
-/// up the rest.
+/// How many connections are opened at the same time. Three, as in r2d2, so that one attempt that
+/// hangs does not block the others.
 const CONNECTING: usize = 3;
 
-/// The threads that open connections, and close them after ten idle minutes. Those that r2d2 would
-/// make stay for half a minute after the pool is gone, because the next look for idle connections
-/// is due then.
+/// Creates the threads that open connections, and that close them after ten idle minutes. The
+/// default threads of r2d2 would exist for up to half a minute after the pool was dropped, until
+/// their next check for idle connections.
 pub(crate) fn workers() -> ScheduledThreadPool {
     ScheduledThreadPool::builder()
         .num_threads(CONNECTING)

@@ -1,4 +1,6 @@
-//! Where connections lead: to a server at an address, or to the master that the sentinels name.
+//! The destination of connections: a server at an address, or the master that the sentinels name.
+//!
+//! Called by pools, listeners and checks. Knows no pools.
 
 use std::sync::Arc;
 
@@ -22,12 +24,12 @@ pub(crate) struct Endpoint {
     epoch: Arc<ServerEpoch>,
 }
 
-/// How it is found.
+/// How the server is found.
 #[derive(Debug, Clone)]
 enum Route {
-    /// At an address.
+    /// By a fixed address.
     Fixed(Arc<Client>),
-    /// The sentinels say where.
+    /// By asking the sentinels.
     #[cfg(feature = "sentinel")]
     SentinelMaster(Arc<SentinelMaster>),
 }
@@ -52,7 +54,7 @@ impl From<Arc<SentinelMaster>> for Endpoint {
 }
 
 impl Endpoint {
-    /// The login; and the address, where that is fixed.
+    /// The login, and the address if it is fixed.
     pub(crate) fn info(&self) -> &ConnectionInfo {
         match &self.route {
             Route::Fixed(client) => client.get_connection_info(),
@@ -61,12 +63,12 @@ impl Endpoint {
         }
     }
 
-    /// By which a connection is known that leads to a former server.
+    /// The epoch that identifies connections to a former server.
     pub(crate) fn epoch(&self) -> &ServerEpoch {
         &self.epoch
     }
 
-    /// The sentinels that are to be asked where the server is.
+    /// The sentinels that know where the server is, if there are any.
     #[cfg(feature = "sentinel")]
     pub(crate) fn sentinel_master(&self) -> Option<&Arc<SentinelMaster>> {
         match &self.route {
@@ -75,8 +77,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether the server refuses a write because it is a master no more. One that was a replica
-    /// all the time always refused.
+    /// Whether the server refuses a write because it is no longer the master. A server that has
+    /// always been a replica does not count.
     pub(crate) fn is_demoted(&self, error: &RedisError) -> bool {
         is_read_only(error) && !self.epoch.is_replica()
     }
@@ -98,8 +100,8 @@ impl Endpoint {
         }
     }
 
-    /// Runs a request on a connection of its own, outside any pool, so that a refusal comes back at
-    /// once, in the server's words, and with its address.
+    /// Runs a request on a separate connection, outside any pool. So a refusal is returned at once,
+    /// with the words and the address of the server.
     pub(crate) fn run_alone<T>(
         &self,
         timeouts: Timeouts,
@@ -111,7 +113,7 @@ impl Endpoint {
         done.map_err(|failure| self.at_server(failure))
     }
 
-    /// A failure with the address of the server it came from.
+    /// Adds the address of the server to a failure.
     pub(crate) fn at_server(&self, Failure { kind, cause }: Failure) -> Failure {
         let cause = Arc::new(AtServer {
             address: self.name(),

@@ -1,7 +1,7 @@
-//! Why a request to a server failed: in words for people, and as what it says about the server.
+//! Why a request to a server failed: as a message, and as what the failure says about the server.
 //!
-//! Every error of redis-rs comes in through [`failure`], [`unopened`], [`silent_sentinel`] or
-//! [`no_scripts`], which remove what it repeats of the request.
+//! Every error of redis-rs enters the crate through [`failure`], [`unopened`], [`silent_sentinel`]
+//! or [`no_scripts`]. These remove the parts of the request that the error repeats.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     store::{Failure, FailureKind},
 };
 
-/// An error with the server it came from: its host and port or its socket, and not the password.
+/// An error and the server it came from: its host and port, or its socket, but not the password.
 #[derive(Debug)]
 pub(crate) struct AtServer {
     pub(crate) address: String,
@@ -31,17 +31,17 @@ impl fmt::Display for AtServer {
     }
 }
 
-/// Not derived: the source is the cause itself, not the `Arc` around it, so that it can be
-/// downcast.
+/// Not derived: `source()` must return the cause itself and not the `Arc` around it, so that
+/// callers can downcast it.
 impl StdError for AtServer {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
     }
 }
 
-/// What may be wrong if the first request failed. A server that expects a handshake closes a
-/// connection without one. A server that knows no TLS waits for the end of what looks like a
-/// command.
+/// A likely reason if the first request failed. A server that expects a handshake closes a
+/// connection without one. A server that knows no TLS takes the handshake for a command, and waits
+/// for its end.
 pub(crate) fn hint(
     address: &ConnectionAddr,
     cause: &(dyn StdError + Send + Sync + 'static),
@@ -60,25 +60,25 @@ pub(crate) fn hint(
     }
 }
 
-/// Whether it is the server's own refusal, which is a whole reply.
+/// Whether the server itself refused the request. A refusal is a complete reply.
 pub(crate) fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether the connection failed other than by a timeout: it was closed, or the wait was
+/// Whether the connection failed for another reason than a timeout. It was closed, or the wait was
 /// interrupted because this process was stopped and continued (by a debugger, a shell, or a closed
 /// lid).
 pub(crate) fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
 }
 
-/// Whether it is the server's last reply before it closes the connection.
+/// Whether this is the reply that a server sends before it closes the connection.
 pub(crate) fn is_protocol_error(error: &RedisError) -> bool {
     let says = |detail: &str| detail.starts_with("Protocol error");
     is_refusal(error) && error.detail().is_some_and(says)
 }
 
-/// The failure of a request.
+/// Converts the error of a request.
 pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
     let error = without_arguments(error);
     Failure {
@@ -87,7 +87,8 @@ pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
     }
 }
 
-/// No connection could be opened with this login. Whatever the reason, the server is unavailable.
+/// Converts the error of an attempt to connect with this login. Whatever the reason, the server
+/// counts as unavailable.
 pub(crate) fn unopened(
     error: RedisError,
     login: &RedisConnectionInfo,
@@ -104,7 +105,7 @@ pub(crate) fn unopened(
     Failure { kind, cause }
 }
 
-/// A sentinel could not be asked with this login.
+/// Converts the error of a request to a sentinel with this login.
 #[cfg(feature = "sentinel")]
 pub(crate) fn silent_sentinel(
     error: RedisError,
@@ -114,7 +115,8 @@ pub(crate) fn silent_sentinel(
     failure(without_login(error, login), within)
 }
 
-/// The cause as callers get it: the words of redis-rs for a timeout mislead people.
+/// The cause that callers get. It replaces the words of redis-rs for a timeout, which mislead
+/// people.
 fn told(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         let cause = Some(cause);
@@ -138,14 +140,15 @@ pub(crate) fn is_away(failure: &Failure) -> bool {
         || error.is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
 }
 
-/// Whether the server, or a proxy before it, doesn't know the command. There is no code for that.
+/// Whether the server, or a proxy before it, does not know the command. There is no error code for
+/// that.
 pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
     let says = |detail: &str| detail.to_lowercase().contains("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
         && error.detail().is_some_and(says)
 }
 
-/// Whether a server that was taken for the node of a cluster is in none. A Sentinel does not even
+/// Whether a server that should be a node of a cluster is in no cluster. A sentinel does not even
 /// know the command.
 #[cfg(feature = "cluster")]
 pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
@@ -155,13 +158,14 @@ pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
     error.is_some_and(|error| is_unknown_command(error) || error.detail().is_some_and(says))
 }
 
-/// Whether a connection could not be opened because the server knows no RESP3: of the commands sent
-/// then, only `HELLO` may be unknown. redis-rs has an error for that, but not for each wording.
+/// Whether a connection could not be opened because the server knows no RESP3. Of the commands sent
+/// during opening, only `HELLO` can be unknown. redis-rs has an error for that, but does not
+/// recognize each wording.
 fn knows_no_resp3(error: &RedisError) -> bool {
     error.kind() == ErrorKind::RESP3NotSupported || is_unknown_command(error)
 }
 
-/// Whether that is why.
+/// Whether the failure has that reason.
 pub(crate) fn is_without_resp3(failure: &Failure) -> bool {
     failure.cause.is::<NoResp3>()
 }
@@ -170,7 +174,7 @@ pub(crate) fn is_without_resp3(failure: &Failure) -> bool {
 #[error("the server doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on")]
 struct NoResp3(#[source] RedisError);
 
-/// The server doesn't know the commands that load and call scripts.
+/// Converts the error of a server that does not know the commands to load and call scripts.
 pub(crate) fn no_scripts(error: RedisError) -> Failure {
     Failure::new(FailureKind::Rejected, NoScripts(without_arguments(error)))
 }
@@ -199,7 +203,7 @@ struct Handshake {
     cause: RedisError,
 }
 
-/// Nothing came back in time.
+/// No reply arrived in time.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {within:?}")]
 pub(crate) struct Timeout {
@@ -215,7 +219,7 @@ pub(crate) struct PoolExhausted {
     pub(crate) connections: u32,
 }
 
-/// A request was sent together with others, whose replies took too long.
+/// The request was sent together with others, and the replies to them took too long.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {within:?}, behind others on a shared connection")]
 pub(crate) struct QueuedTimeout {
@@ -229,8 +233,8 @@ fn kind(error: &RedisError) -> FailureKind {
         (_, Some("CLUSTERDOWN")) if error.detail() == Some("Hash slot not served") => {
             FailureKind::Rejected
         }
-        // It has lost its data, its cluster or its master, is busy with an endless script, or
-        // rejects the login: it will answer every request like this.
+        // The server has lost its data, its cluster or its master, runs an endless script, or
+        // rejects the login. It would answer every request in this way.
         (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
             FailureKind::Unavailable
         }

@@ -1,4 +1,4 @@
-//! Replies that no Redis server gives to what was asked.
+//! Replies that a Redis server never gives to the request.
 
 #[cfg(feature = "cluster")]
 use redis::ServerErrorKind;
@@ -7,8 +7,8 @@ use redis::{ErrorKind, RedisError};
 #[cfg(feature = "cluster")]
 use super::{node_address::host_and_port, slot::Slot};
 
-/// The reply does not answer the request. Keeps no cause: redis-rs quotes the reply in its error,
-/// and the reply may contain a record.
+/// The reply does not fit the request. Has no cause: redis-rs quotes the reply in its error, and
+/// the reply may contain a record.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer makes no sense; is that a Redis server?")]
 pub(crate) struct InvalidReply;
@@ -21,7 +21,7 @@ pub(crate) fn is_invalid_reply(error: &RedisError) -> bool {
     is_unreadable || redirects_nowhere(error)
 }
 
-/// Whether it redirects to a slot or to an address that cannot exist.
+/// Whether the reply redirects to a slot or an address that cannot exist.
 #[cfg(feature = "cluster")]
 fn redirects_nowhere(error: &RedisError) -> bool {
     let ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) = error.kind() else {

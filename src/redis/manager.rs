@@ -1,4 +1,7 @@
 //! How r2d2 opens the connections of a pool, and which of them it lends again.
+//!
+//! Called by r2d2. Guarantees that a connection to a former server, or one that may still receive a
+//! late reply, is not lent again.
 
 use std::sync::{
     Arc,
@@ -12,7 +15,7 @@ use redis::Connection;
 use super::{endpoint::Endpoint, other_server::Moved, server_identity::Role, timeouts::Timeouts};
 use crate::store::{Failure, FailureKind};
 
-/// Opens connections, and knows which ones not to lend again.
+/// Opens the connections of a pool, and decides which ones are lent again.
 #[derive(Debug)]
 pub(super) struct Manager {
     pub(super) endpoint: Endpoint,
@@ -20,29 +23,31 @@ pub(super) struct Manager {
     pub(super) state: Arc<ServerState>,
 }
 
-/// What has been seen of the server.
+/// What the connections of a pool have shown about their server.
 #[derive(Debug, Default)]
 pub(super) struct ServerState {
-    /// How often it dropped a connection. A connection that was opened before the latest time is taken for
-    /// dropped as well, so that after a restart of the server one request fails and not one for each
-    /// pooled connection.
+    /// How often the server dropped a connection. A connection that was opened before the latest
+    /// drop counts as dropped too. So after a restart of the server only one request fails, and not
+    /// one for each pooled connection.
     pub(super) losses: AtomicU64,
-    /// Why the latest attempt to connect failed; `None` after a success. r2d2 would keep only its text.
+    /// Why the latest attempt to connect failed; `None` after a success. r2d2 would keep only the
+    /// text of the failure.
     pub(super) refusal: Mutex<Option<Failure>>,
 }
 
 /// A connection, and whether it may be lent again.
 pub(super) struct PooledConnection {
     pub(super) connection: Connection,
-    /// `ServerState::losses` before it was opened.
+    /// The value of `ServerState::losses` before the connection was opened.
     pub(super) born: u64,
-    /// Of the source, when it was opened. With another one it leads to a former server.
+    /// The epoch in which it was opened. If it is no longer current, the connection leads to a
+    /// former server.
     pub(super) epoch: u64,
-    /// What that called itself.
+    /// The role that the server reported.
     pub(super) role: Option<Role>,
-    /// `ServerEpoch::role_checks` when it was asked for its role.
+    /// The value of `ServerEpoch::role_checks` when the server was last asked for its role.
     pub(super) role_checks: u64,
-    /// True from before a request is sent until its reply has been read whole.
+    /// True from before a request is sent until its reply has been read completely.
     pub(super) unfit: bool,
 }
 
@@ -64,7 +69,7 @@ impl ManageConnection for Manager {
         })
     }
 
-    /// Asked at every checkout, so it looks and sends nothing.
+    /// Called at every checkout, so it only compares and sends nothing.
     fn is_valid(&self, wire: &mut PooledConnection) -> Result<(), Failure> {
         let is_of_now = wire.born == self.state.losses.load(Ordering::Acquire);
         if is_of_now && wire.epoch == self.endpoint.epoch().current() {

@@ -1,4 +1,8 @@
-//! All that speaks to a Redis server: connections, requests, scripts, clusters, Sentinel, TLS.
+//! Everything that communicates with a Redis server: connections, requests, scripts, clusters,
+//! Sentinel and TLS.
+//!
+//! Guarantees nothing about caches: it implements [`Store`](crate::store::Store) and reports
+//! errors. Called by the backend. Knows no lookups, loaders or record types.
 
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;

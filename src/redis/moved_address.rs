@@ -1,15 +1,17 @@
-//! The thread that notices that a fixed address leads to another server by now: a name or a virtual
-//! IP that was moved.
+//! The thread that notices when a fixed address leads to another server. A name or a virtual IP may
+//! have been moved.
 //!
-//! Connections to the former server stay open, and a client that only reads on them never gets the
-//! reply `READONLY`. So while a pool has connections, or a listener exists, this thread opens a
-//! connection every [`PERIOD`], name lookup included, and greets the server. If that is another
-//! server, [opening](super::endpoint::Endpoint::open) ends the [epoch](super::server_epoch). Where
-//! no connection can be opened, or the server does not report its `run_id`, each connection asks for
-//! the role of its server: an idle one at once, one in use before its next request, and a listener
-//! with its next heartbeat.
+//! Connections to the former server stay open, and a client that only reads never gets the reply
+//! `READONLY`. So while a pool has connections, or a listener exists, this thread opens a
+//! connection every [`PERIOD`], including the name lookup, and greets the server. If it is another
+//! server, [opening](super::endpoint::Endpoint::open) ends the [epoch](super::server_epoch).
 //!
-//! It costs a lookup one atomic load; where roles are asked, one round trip a connection and period.
+//! If no connection can be opened, or the server does not report its `run_id`, each connection asks
+//! its server for the role. An idle connection does so at once, one in use before its next request,
+//! and a listener with its next heartbeat.
+//!
+//! This costs a lookup one atomic load. If roles are asked, it costs one round trip for each
+//! connection and period.
 
 use std::time::{Duration, Instant};
 
@@ -22,14 +24,14 @@ use crate::{
     },
 };
 
-/// A tenth less than the second that the documentation promises, which is left for opening the
+/// A tenth less than the second that the documentation promises. The tenth is left for opening the
 /// connection.
 const PERIOD: Duration = Duration::from_millis(900);
 
-/// Goes on until the returned worker is dropped.
+/// Starts the thread. It ends when the returned worker is dropped.
 pub(crate) fn watch(connections: Connections) -> Option<Worker> {
     let run = move |context: &WorkerContext| {
-        // At another moment in each process of a fleet.
+        // Each process of a fleet starts at another moment.
         let mut next = Instant::now() + shortened(PERIOD);
         while !context.pause_until(next) {
             next = Instant::now() + PERIOD;
@@ -45,13 +47,13 @@ pub(crate) fn watch(connections: Connections) -> Option<Worker> {
         .ok()
 }
 
-/// Whether there are connections which may lead to a former server.
+/// Whether any connection exists that may lead to a former server.
 fn are_in_use(connections: &Connections) -> bool {
     let (open, _) = connections.count();
     open > 0 || connections.config().0.epoch().has_listeners()
 }
 
-/// Looks which server the address leads to.
+/// Checks which server the address leads to.
 fn look(connections: &Connections) {
     let (endpoint, timeouts) = connections.config();
     let opened = endpoint.open(timeouts, None);
@@ -60,8 +62,8 @@ fn look(connections: &Connections) {
     }
     drop(opened);
     endpoint.epoch().require_role_checks();
-    // Idle connections are asked here, so that fewer callers wait for that. The pool lends the one
-    // that was idle longest first, and takes it back as the last.
+    // Idle connections are checked here, so that fewer callers wait for a check. The pool lends the
+    // connection that was idle longest first, and puts a returned one last.
     let (_, idle) = connections.count();
     for _ in 0..idle {
         let checked = connections.try_checkout();

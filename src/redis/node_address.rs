@@ -1,8 +1,10 @@
 //! The address of a node of a cluster, as other nodes report it.
+//!
+//! Used by all files of the cluster. Sends nothing.
 
 use std::fmt;
 
-/// Where a node of a cluster listens.
+/// The host and port at which a node of a cluster listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeAddress {
     pub(crate) host: String,
@@ -10,14 +12,14 @@ pub(crate) struct NodeAddress {
 }
 
 impl NodeAddress {
-    /// From `host:port`, as in a redirection.
+    /// Parses `host:port`, as in a redirection.
     pub(crate) fn parse(text: &str, reported_by: &NodeAddress) -> Option<NodeAddress> {
         let (host, port) = host_and_port(text)?;
         Some(NodeAddress::of(host, port, reported_by))
     }
 
-    /// A node may not know its own address, not tell it, or have no name although the cluster
-    /// uses names. Then the host is that of the node that reported it.
+    /// The address of a node. A node may not know its own host, may not report it, or may have no
+    /// name although the cluster uses names. Then its host is that of the node that reported it.
     pub(crate) fn of(host: &str, port: u16, reported_by: &NodeAddress) -> NodeAddress {
         let is_known = !["", "?"].contains(&host);
         let host = if is_known { host } else { &reported_by.host };

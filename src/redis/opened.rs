@@ -1,7 +1,7 @@
-//! A new connection to a server, with what is known of that server.
+//! A new connection to a server, and what is known of that server.
 //!
-//! Below `endpoint.rs` and `sentinel/`, which both open connections: the first to a fixed address,
-//! the second to the address that the sentinels name.
+//! Used by `endpoint.rs` and `sentinel/`, which both open connections: the first to a fixed
+//! address, the second to the address that the sentinels name.
 
 use redis::{Connection, ConnectionInfo, ProtocolVersion};
 
@@ -21,11 +21,12 @@ use crate::{
 /// A new connection.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    /// The epoch in which it was opened. An older one if it already leads to a former server.
+    /// The epoch in which the connection was opened. It is an older one if the connection already
+    /// leads to a former server.
     pub(crate) epoch: u64,
-    /// What the server called itself.
+    /// The role that the server reported.
     pub(crate) role: Option<Role>,
-    /// `ServerEpoch::role_checks` before it was opened.
+    /// The value of `ServerEpoch::role_checks` before the connection was opened.
     pub(crate) role_checks: u64,
     pub(crate) greeting: Option<ServerInfo>,
 }

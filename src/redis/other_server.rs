@@ -1,9 +1,11 @@
 //! Signs that another server has taken over, and the errors for that.
+//!
+//! Used by the pool, by endpoints and by `server_epoch.rs`. Sends nothing.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-/// Whether the server is a replica, which takes no writes. Before 7.0 the error of a script has no
-/// code of its own, and quotes this one.
+/// Whether the server is a replica, which takes no writes. Before Redis 7.0, the error of a script
+/// has no code of its own, and only quotes this one.
 pub(crate) fn is_read_only(error: &RedisError) -> bool {
     let quotes = |detail: &str| detail.contains(": -READONLY ");
     error.code() == Some("READONLY")
@@ -36,7 +38,7 @@ mod tests {
             plain,
             "You can't write against a read only replica."
         )));
-        // As Redis 6.2 has it.
+        // The wording of Redis 6.2.
         let quoted = "Error running script (call to f_59282dc4): @user_script:20: @user_script: 20: -READONLY You can't \
                       write against a read only replica.";
         let script = ErrorKind::Server(ServerErrorKind::ResponseError);

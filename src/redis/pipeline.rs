@@ -1,9 +1,9 @@
-//! Pipelines that end with the first silence.
+//! Pipelines that end with the first reply that does not arrive.
 //!
-//! Guarantees that a pipeline which the server does not answer costs one timeout. redis-rs itself
-//! reads one reply for each command, however the read before it ended, and so would wait for each
-//! of them. And that one of any length fits into bounded buffers: redis-rs itself sends all of it
-//! before it reads anything.
+//! Guarantees two things. A pipeline that the server does not answer costs one timeout: redis-rs
+//! itself tries to read one reply for each command, and so would wait for each of them. And a
+//! pipeline of any length fits into bounded buffers: redis-rs itself sends the whole before it
+//! reads anything. Called by all requests of several commands.
 
 use std::collections::VecDeque;
 
@@ -20,8 +20,8 @@ pub(crate) fn query<T: FromRedisValue>(
     answered.map_err(first)
 }
 
-/// The first of a pipeline's errors: what a server has against one of its commands it has against
-/// all, as a rule.
+/// The first error of a pipeline. If a server refuses one of its commands, it usually refuses all
+/// for the same reason.
 fn first(error: RedisError) -> RedisError {
     let all = error.clone().into_server_errors();
     match all.as_deref().and_then(|all| all.first()) {
@@ -30,17 +30,17 @@ fn first(error: RedisError) -> RedisError {
     }
 }
 
-/// How many bytes of requests may be without their replies, where these may be large. It fits into
-/// the buffers of a socket, so that writing it never waits for somebody who waits for us to read;
-/// and the server, which keeps what isn't read yet, is asked for no more than some hundred records
-/// ahead.
+/// How many bytes of requests may be sent before their replies are read, if the replies may be
+/// large. They fit into the buffers of a socket, so a write never waits for a server that waits for
+/// us to read. The server must keep the replies that are not yet read: some hundred records at
+/// most.
 pub(crate) const LARGE_REPLIES: usize = 64 << 10;
 
-/// The same, where a reply is a number or a few words, as a rule: so many fit into the buffers
-/// beside it.
+/// The same if the reply is usually a number or a few words. More of these fit into the buffers
+/// beside the requests.
 pub(crate) const SMALL_REPLIES: usize = 256 << 10;
 
-/// Sends commands and returns their replies, errors among them.
+/// Sends commands and returns their replies, which may be errors.
 pub(crate) fn stream(
     connection: &mut Connection,
     window: usize,
@@ -54,9 +54,10 @@ pub(crate) fn stream(
     Ok(replies)
 }
 
-/// Sends commands and hands on their replies as they come, errors among them, until that fails. No
-/// more than `window` bytes are ever sent ahead of the replies, or one command that is larger. The
-/// wire is never idle meanwhile: while one half of the window is answered, the other is on its way.
+/// Sends commands and passes on their replies as they arrive, including errors, until that fails.
+/// At most `window` bytes are sent before their replies are read, or one command that is larger.
+/// The connection is never idle: while one half of the window is answered, the other half is on its
+/// way.
 pub(crate) fn stream_to(
     connection: &mut Connection,
     window: usize,
@@ -87,13 +88,13 @@ pub(crate) fn stream_to(
 struct Stream<'a, H> {
     connection: &'a mut Connection,
     window: usize,
-    /// Of what has been sent and not been answered: bytes, and commands.
+    /// The bytes and the number of commands of each part that was sent and not yet answered.
     ahead: VecDeque<(usize, usize)>,
     hand_on: H,
 }
 
 impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
-    /// Sends so many commands, as soon as there is room for them.
+    /// Sends `count` commands as soon as there is room for them.
     fn send(&mut self, request: &[u8], count: usize) -> RedisResult<()> {
         if count == 0 {
             return Ok(());
@@ -107,14 +108,14 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
         Ok(())
     }
 
-    /// Reads the replies to what was sent first. False: there is nothing to be read.
+    /// Reads the replies to the oldest part. False: there is nothing to read.
     fn read_some(&mut self) -> RedisResult<bool> {
         let Some((_, mut count)) = self.ahead.pop_front() else {
             return Ok(false);
         };
         while count > 0 {
             match self.connection.recv_response()? {
-                // RESP3: no reply to anything.
+                // RESP3: a push is not a reply.
                 Value::Push { .. } => {}
                 reply => {
                     (self.hand_on)(reply)?;
@@ -129,7 +130,8 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
 struct FailFast<'a>(&'a mut Connection);
 
 impl ConnectionLike for FailFast<'_> {
-    /// `count` replies are wanted, after `offset` that say only whether a command was accepted.
+    /// Wants `count` replies. The first `offset` replies before them only say whether a command was
+    /// accepted.
     fn req_packed_commands(
         &mut self,
         request: &[u8],
@@ -140,11 +142,11 @@ impl ConnectionLike for FailFast<'_> {
         let mut refusal = None;
         let mut replies = Vec::with_capacity(offset + count);
         while replies.len() < offset + count {
-            // What the wire has lost, or never had, is not waited for again: the connection is
+            // A reply that was lost, or never sent, is not waited for again: the connection is
             // unfit.
             let reply = self.0.recv_response()?;
             match reply {
-                // RESP3: no reply to anything.
+                // RESP3: a push is not a reply.
                 Value::Push { .. } => continue,
                 Value::ServerError(ref error) if replies.len() < offset => {
                     refusal.get_or_insert_with(|| error.clone());
@@ -154,7 +156,7 @@ impl ConnectionLike for FailFast<'_> {
             replies.push(reply);
         }
         match refusal {
-            // A transaction that was not accepted whole has not been done.
+            // If a command of a transaction was not accepted, the transaction was not done.
             Some(refusal) => Err(refusal.into()),
             None => Ok(replies.split_off(offset)),
         }

@@ -1,12 +1,13 @@
-//! Connections to one server and the pool that lends them.
+//! Connections to one server, and the pool that lends them.
 //!
 //! Guarantees that no request waits for a silent server without a bound. A connection on which a
-//! request timed out, failed or was cut short by a panic is closed and not lent again: late bytes of
-//! its reply, or a command of which the server has read only a part, would end up in the next
-//! request. redis-rs still calls such a connection open, so r2d2's stock manager would lend it.
+//! request timed out, failed or panicked is closed and not lent again. Otherwise late bytes of the
+//! reply, or the rest of an incomplete command, would mix with the next request. redis-rs still
+//! calls such a connection open, so the standard manager of r2d2 would lend it.
 //!
-//! Nothing is sent to test a connection, not at checkout and not when idle. Where the address is checked by the
-//! [role](super::moved_address), the first request after each check is preceded by that question.
+//! No request is sent to test a connection, neither at checkout nor while it is idle. If the
+//! address is checked by [role](super::moved_address), that question precedes the first request
+//! after each check.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -31,26 +32,27 @@ use crate::{
     util::backoff::Backoff,
 };
 
-/// A refused connection shows within this time: a hundred round trips of a near server.
+/// A refused connection shows within this time: a hundred round trips to a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 
-/// How long r2d2 pauses between attempts to connect: from 200 ms, doubled up to half of this. So a server that
-/// comes back is found within half a second.
+/// Limits the pauses of r2d2 between attempts to connect. They begin with 200 ms and double up to
+/// half of this. So a server that comes back is found within half a second.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// What a request leaves behind when its reply is lost. It may have been done, or be done later still, when
-/// something on the way lets go of it.
+/// The effect of a request whose reply is lost. It may have been done, or may be done later, when
+/// the network delivers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryPolicy {
-    /// Done twice, and late, it does no harm: it only looks, only deletes, or is fenced by a token.
+    /// Doing it twice, or late, is harmless: it only reads, only deletes, or is fenced by a token.
     Idempotent,
-    /// Done late it may do harm, which a second one would make likelier.
+    /// Doing it late may be harmful, and a repetition would make that more probable.
     Never,
-    /// The same, and until it has ended well the connection is in a state that others must not meet.
+    /// The same. Also, until it succeeds, the connection is in a state that other requests must not
+    /// see.
     Transaction,
 }
 
-/// A connection that goes back to its pool when it is dropped.
+/// A connection that returns to its pool when it is dropped.
 pub(crate) struct ConnectionGuard(r2d2::PooledConnection<Manager>);
 
 /// A pool of connections to one server.
@@ -63,7 +65,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// A pool of at most `size` connections. Opens none.
+    /// Creates a pool of at most `size` connections. Opens none.
     pub(crate) fn new(endpoint: Endpoint, size: u32, timeouts: Timeouts) -> Connections {
         let state = Arc::new(ServerState::default());
         let manager = Manager {
@@ -74,12 +76,13 @@ impl Connections {
         let pool = Pool::builder()
             .max_size(size)
             .thread_pool(Arc::new(workers()))
-            // None is opened ahead of need: a tool that asks once should connect once.
+            // No connection is opened before it is needed: a tool that asks once should connect
+            // once.
             .min_idle(Some(0))
             .connection_timeout(RECONNECT)
-            // `is_valid` is a comparison here.
+            // `is_valid` only compares here.
             .test_on_check_out(true)
-            // A failed connect reaches the caller who waits for it; r2d2 would also log each retry.
+            // The caller that waits gets the failure of a connect. r2d2 would also log each retry.
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager);
         Connections {
@@ -94,15 +97,16 @@ impl Connections {
         self.timeouts
     }
 
-    /// What a connection outside the pool is made of.
+    /// The endpoint and the timeouts for a connection outside the pool.
     pub(crate) fn config(&self) -> (&Endpoint, Timeouts) {
         (&self.endpoint, self.timeouts)
     }
 
-    /// Runs a request on a pooled connection; a repeatable one once more, on a new connection, where the server
-    /// had dropped the first, or something interrupted the wait for its reply.
+    /// Runs a request on a pooled connection. A repeatable request runs once more on a new
+    /// connection in two cases: the server had dropped the first one, or the wait for its reply was
+    /// interrupted.
     ///
-    /// A request that timed out is not repeated: the caller would wait twice as long as was promised.
+    /// A request that timed out is not repeated: the caller would wait twice as long as promised.
     pub(crate) fn run<T>(
         &self,
         retry_policy: RetryPolicy,
@@ -121,8 +125,8 @@ impl Connections {
         self.run_in_epoch(wire, retry_policy, |connection, _| run(connection))
     }
 
-    /// The same for a request that is told the epoch of its connection: what was done in one epoch
-    /// was done by one server.
+    /// The same for a request that gets the epoch of its connection. Everything that is done in one
+    /// epoch is done by one server.
     pub(crate) fn run_in_epoch<T>(
         &self,
         wire: ConnectionGuard,
@@ -139,8 +143,8 @@ impl Connections {
         outcome.map_err(|error| failure(error, self.timeouts.io))
     }
 
-    /// This connection, or another in its place if its server is a master no more. Nothing else was
-    /// sent on it, so any request may be sent on the other.
+    /// Returns this connection. If its server is no longer a master, returns another one. No other
+    /// request was sent on the first, so any request may be sent on the second.
     fn checked(&self, mut wire: ConnectionGuard) -> Result<ConnectionGuard, Failure> {
         loop {
             if let Some(wire) = self.check_role(wire)? {
@@ -150,7 +154,7 @@ impl Connections {
         }
     }
 
-    /// Asks a master for its role where that is due. `None`: the connection was closed, or leads to
+    /// Asks a master for its role if a check is due. `None`: the connection was closed, or leads to
     /// a former master.
     pub(crate) fn check_role(
         &self,
@@ -174,8 +178,8 @@ impl Connections {
         }
     }
 
-    /// Fails where another server has taken over since this epoch. Then what was read may be old,
-    /// and nobody may be told it.
+    /// Fails if another server has taken over since this epoch. What was read may then be old, and
+    /// no caller may get it.
     pub(crate) fn still_in(&self, epoch: u64) -> RedisResult<()> {
         if epoch == self.endpoint.epoch().current() {
             return Ok(());
@@ -183,14 +187,14 @@ impl Connections {
         Err((ErrorKind::Io, "another server has taken over meanwhile").into())
     }
 
-    /// And whether that may go better on a new connection.
+    /// Runs a request once. Also returns whether it may succeed on a new connection.
     fn run_once<T>(
         &self,
         ConnectionGuard(wire): &mut ConnectionGuard,
         retry_policy: RetryPolicy,
         run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> (RedisResult<T>, bool) {
-        // Unfit until the reply is there, so that a panic in between leaves it unfit.
+        // Unfit until the reply has arrived, so that a panic in between leaves it unfit.
         wire.unfit = true;
         let epoch = wire.epoch;
         let done = run(&mut wire.connection, epoch);
@@ -199,7 +203,7 @@ impl Connections {
         let Err(error) = &outcome else {
             return (outcome, false);
         };
-        // A refusal is a whole reply. After anything else, a late reply may still come.
+        // A refusal is a complete reply. After any other failure, a late reply may still arrive.
         wire.unfit = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
         let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
@@ -207,21 +211,21 @@ impl Connections {
         } else if error.is_connection_dropped() {
             self.state.losses.fetch_add(1, Ordering::AcqRel);
         }
-        // What a former server refuses, the present one may do.
+        // A request that a former server refuses may succeed on the present one.
         let is_former = is_refusal(error) && self.still_in(epoch).is_err();
         let may_repeat = is_demoted || is_former || is_lost(error);
         (outcome, may_repeat)
     }
 
-    /// A free connection.
+    /// A free connection, without a wait.
     pub(crate) fn try_checkout(&self) -> Option<ConnectionGuard> {
         self.pool.try_get().map(ConnectionGuard)
     }
 
-    /// A free connection, or a new one, for a caller that waits no longer than this.
+    /// A free connection, or a new one. Waits no longer than `wait`.
     pub(crate) fn checkout(&self, wait: Duration) -> Result<ConnectionGuard, Failure> {
-        // In steps that double: r2d2 opens a connection only when a wait begins. A waiter whose turn
-        // was lost with a broken connection would otherwise find that out only at its deadline.
+        // Waits in steps that double: r2d2 opens a connection only when a wait begins. If a
+        // waiter's connection broke, the waiter would otherwise notice only at its deadline.
         let (mut left, mut steps) = (wait, Backoff::new(REFUSED_WITHIN, wait));
         loop {
             let step = steps.next().min(left);
@@ -229,7 +233,7 @@ impl Connections {
                 return Ok(ConnectionGuard(wire));
             }
             left = left.saturating_sub(step);
-            // r2d2 goes on waiting where every attempt to connect is refused.
+            // r2d2 continues to wait even if every attempt to connect is refused.
             if self.pool.state().connections == 0 || left.is_zero() {
                 self.refusal()?;
             }
@@ -245,10 +249,10 @@ impl Connections {
         (state.connections, state.idle_connections)
     }
 
-    /// Why nobody had a connection to lend in time.
+    /// The failure of a caller that got no connection in time.
     pub(crate) fn late(&self) -> Failure {
         if self.pool.state().connections == 0 {
-            // Nobody has one, so nobody is in the way: it is the server that is waited for.
+            // There is no connection, so no caller is in the way: the server does not respond.
             let (within, cause) = (self.timeouts.checkout, None);
             return Failure::new(FailureKind::Unavailable, Timeout { within, cause });
         }
@@ -256,7 +260,7 @@ impl Connections {
         Failure::new(FailureKind::Saturated, PoolExhausted { connections })
     }
 
-    /// Fails where the latest attempt to connect did.
+    /// Fails if the latest attempt to connect failed.
     fn refusal(&self) -> Result<(), Failure> {
         match self.state.refusal.lock().clone() {
             Some(refusal) => Err(refusal),

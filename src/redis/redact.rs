@@ -1,25 +1,25 @@
-//! What a server says of a request, without the arguments of the request that it repeats.
+//! Removes from a server's message the arguments of the request that it repeats.
 //!
 //! "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'": the
-//! arguments of a command may be a password, or the fields of a record. An error must not show
-//! them, and neither must its sources.
+//! arguments of a command may be a password, or the fields of a record. Neither an error nor its
+//! sources may show them. Called for every error that comes from a server.
 //!
-//! The wording differs by server and version (quotes or backticks, commas or none). So the rule is
-//! about its shape: of what is quoted, only the first is kept. That is the name of the command, of
-//! a subcommand, or of an option.
+//! The wording depends on the server and its version (quotes or backticks, commas or none). So the
+//! rule is about the form: of several quoted words, only the first is kept. It is the name of a
+//! command, a subcommand, or an option.
 //!
-//! A server may use any other wording. So where a password was sent, a message that repeats a part
-//! of it is left out, whatever its shape.
+//! A server may use any other wording. So if a password was sent, a message that repeats a part of
+//! it is left out, whatever its form.
 
 use redis::{RedisConnectionInfo, RedisError, Value, parse_redis_value};
 
-/// How servers begin to tell arguments, in lower case.
+/// How servers introduce the arguments, in lower case.
 const ARGUMENTS: [&str; 2] = ["with arg", "beginning with"];
 
-/// What separates the arguments from what is said before them.
+/// The characters that separate the arguments from the text before them.
 const SEPARATORS: [char; 6] = [' ', ',', ':', ';', '(', '['];
 
-/// The same error without the arguments that it repeats. Of several errors it is the first.
+/// The same error without the arguments that it repeats. Of several errors, returns the first.
 pub(crate) fn without_arguments(error: RedisError) -> RedisError {
     if let Some(detail) = error.detail() {
         let kept = kept(detail);
@@ -42,27 +42,27 @@ pub(crate) fn without_arguments(error: RedisError) -> RedisError {
     }
 }
 
-/// How many bytes of a password in a row make a message one that repeats it. A server may cut or
-/// escape what it repeats, so it need not be the whole.
+/// How many consecutive bytes of a password make a message count as repeating it. A server may cut
+/// or escape the password, so it need not be whole.
 const REPEATED: usize = 8;
 
-/// In the place of a server's message.
+/// Replaces the message of a server.
 const LEFT_OUT: &str = "its message is left out, because it repeats a part of the password";
 
-/// The error of a connection that was opened with this login, without anything that it repeats of
-/// the arguments and of the password.
+/// The error of a connection that was opened with this login, without the arguments and the parts
+/// of the password that it repeats.
 pub(crate) fn without_login(error: RedisError, login: &RedisConnectionInfo) -> RedisError {
     let error = without_arguments(error);
     let repeats = |text: &str| {
         let password = login.password().unwrap_or_default().to_ascii_lowercase();
         let text = text.to_ascii_lowercase();
-        // An empty password has no window.
+        // An empty password has no part that could be repeated.
         let mut parts = password
             .as_bytes()
             .windows(password.len().clamp(1, REPEATED));
         parts.any(|part| text.as_bytes().windows(part.len()).any(|at| at == part))
     };
-    // An error of the connection itself has no words of the server's.
+    // An I/O error contains no words of the server.
     if error.is_io_error() || !repeats(&format!("{error} {error:?}")) {
         return error;
     }
@@ -71,7 +71,7 @@ pub(crate) fn without_login(error: RedisError, login: &RedisConnectionInfo) -> R
         .unwrap_or_else(|| (error.kind(), LEFT_OUT).into())
 }
 
-/// An error as a server says it.
+/// Builds the error that a server's reply with this code and detail would give.
 fn server_error(code: &str, detail: &str) -> Option<RedisError> {
     let line = format!("-{code} {detail}\r\n");
     match parse_redis_value(line.as_bytes()) {
@@ -80,7 +80,7 @@ fn server_error(code: &str, detail: &str) -> Option<RedisError> {
     }
 }
 
-/// The part of the text that comes before any argument.
+/// The part of the text before any argument.
 fn kept(text: &str) -> &str {
     let lower = text.to_ascii_lowercase();
     let named = ARGUMENTS.iter().filter_map(|words| lower.find(words)).min();
@@ -88,17 +88,17 @@ fn kept(text: &str) -> &str {
     end.map_or(text, |end| text[..end].trim_end_matches(SEPARATORS))
 }
 
-/// Where the second quoted word begins; or the first, if that has no end.
+/// The position of the second quoted word. If the first one has no end, the position of the first.
 fn second_quote(text: &str) -> Option<usize> {
     let mut quoted = 0;
-    // The quote that is open, and where it was opened.
+    // The open quote, and its position.
     let mut open: Option<(char, usize)> = None;
     let mut before = ' ';
     for (at, character) in text.char_indices() {
         let is_quote = ['\'', '`', '"'].contains(&character);
         match open {
             Some((quote, _)) if character == quote => open = None,
-            // What follows a letter is an apostrophe.
+            // After a letter, the character is an apostrophe.
             None if is_quote && !before.is_alphanumeric() => {
                 if quoted > 0 {
                     return Some(at);
@@ -126,7 +126,7 @@ mod tests {
             "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret' ",
             // Redis 5 and 6.
             "unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `secret`, ",
-            // Others, or later ones.
+            // Other servers, or later versions.
             "Unknown command 'HELLO' '3' 'AUTH' 'secret'",
             "unknown command \"HELLO\" (\"3\", \"secret\")",
             "unknown command HELLO, with args beginning with: 3 AUTH secret",

@@ -1,7 +1,7 @@
-//! The scripts of the protocol: their sources, how they are called, what their replies mean.
+//! The scripts of the protocol: their sources, their calls, and the meaning of their replies.
 //!
-//! The only file that names a script. Each text has the name of its file in `lua/` and of the
-//! `Store` method it serves.
+//! This is the only file that names a script. The script file, the constant here and the `Store`
+//! method share one name. Called by the stores on a server and on a cluster.
 
 use std::{time::Duration, vec};
 
@@ -17,7 +17,7 @@ use crate::{
     util::limits::millis,
 };
 
-/// Declares each script as a public text that shows its source, and the set of all.
+/// Declares each script as a public text that shows its source, and the set of all scripts.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
         $(
@@ -28,7 +28,7 @@ macro_rules! scripts {
                 include_str!(concat!("../../lua/", stringify!($name), ".lua"));
         )+
 
-        /// All scripts with their hashes, computed once.
+        /// All scripts with their hashes, which are computed once.
         #[derive(Debug)]
         pub(crate) struct Scripts {
             $(pub(crate) $name: Script,)+
@@ -39,7 +39,7 @@ macro_rules! scripts {
                 Scripts { $($name: Script { script: redis::Script::new($constant), source: $constant },)+ }
             }
 
-            /// The requests that tell the server all scripts.
+            /// The requests that load all scripts into a server.
             pub(crate) fn loads(&self) -> impl Iterator<Item = Cmd> {
                 [$(&self.$name),+].into_iter().map(Script::to_load)
             }
@@ -48,38 +48,38 @@ macro_rules! scripts {
 }
 
 scripts! {
-    /// Asks for the lease on one key.
+    /// Asks for the lease of a record.
     ACQUIRE acquire;
-    /// Asks for the lease of a record that is there, in order to load it anew.
+    /// Asks for the lease of a cached record, in order to load it again.
     REFRESH refresh;
     /// Writes a loaded record and ends the lease.
     FILL fill;
-    /// Gives a lease back unfilled.
+    /// Gives a lease back without a fill.
     RELEASE release;
-    /// Gives back the lease of a refresh that failed, and has nobody try again for a while.
+    /// Gives back the lease of a failed refresh, and lets no caller retry for a while.
     BACK_OFF back_off;
-    /// Keeps a lease alive while its loader still runs.
+    /// Extends a lease while its load runs, or a writer's place in a guard.
     RENEW renew;
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
-    /// Ends what is at one of the two keys of a record.
+    /// Ends one of the two keys of a record.
     DELETE_KEY delete_key;
-    /// Has a record count as stale, and ends every load of it that is under way.
+    /// Makes a record stale, and ends every load of it that is under way.
     EXPIRE expire;
-    /// Begins a write: no fill until it has ended.
+    /// Begins a write: nobody can fill until it has ended.
     GUARD guard;
     /// Ends a write.
     UNGUARD unguard;
-    /// Sets one field of a record that is cached.
+    /// Sets one field of a cached record.
     UPDATE_FIELD update_field;
 }
 
-/// Whether the server doesn't know the script. Then it has done nothing.
+/// Whether the server does not know the script. It has then done nothing.
 pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-/// One script. Called by its hash; the source is sent to a server that does not know it.
+/// One script. It is called by its hash. A server that does not know the hash gets the source.
 #[derive(Debug)]
 pub(crate) struct Script {
     script: redis::Script,
@@ -87,8 +87,8 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Calls the script on both keys of a record. The arguments go from `write_args` straight into
-    /// the request, so that a large record is copied once.
+    /// Calls the script on both keys of a record. `write_args` writes the arguments straight into
+    /// the request, so that a large record is copied only once.
     pub(crate) fn call<T: FromRedisValue>(
         &self,
         connection: &mut Connection,
@@ -108,9 +108,9 @@ impl Script {
 }
 
 impl Script {
-    /// Calls the script on both keys of a record, which are watched, if nobody has changed them
-    /// since. `None`: they were changed, or the server didn't know the script. Watch and call
-    /// again.
+    /// Calls the script on both keys of a record, if nobody has changed them since they were
+    /// watched. `None`: they were changed, or the server did not know the script. The caller must
+    /// watch and call again.
     pub(crate) fn call_watched<T: FromRedisValue>(
         &self,
         connection: &mut Connection,
@@ -162,32 +162,33 @@ impl Script {
     }
 }
 
-/// Sends calls of these scripts in one pipeline, and returns the reply to each, also errors.
+/// Sends calls of these scripts in one pipeline. Returns the reply to each call, which may be an
+/// error.
 pub(crate) fn call_all(
     connection: &mut Connection,
     window: usize,
     scripts: &[&Script],
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
-    // What was sent cannot be taken back, so the server must know the scripts first.
+    // Requests in a pipeline cannot be withdrawn, so the server must know the scripts first.
     let told = scripts.iter().map(|script| script.to_load());
     let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
 }
 
-/// The arguments of `acquire.lua`.
+/// Writes the arguments of `acquire.lua`.
 pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, recheck: bool) {
     request.arg(token.as_bytes()).arg(millis(lease_ttl));
     request.arg(if recheck { "recheck" } else { "skip" });
 }
 
-/// The arguments of `refresh.lua`.
+/// Writes the arguments of `refresh.lua`.
 pub(crate) fn write_refresh(request: &mut Cmd, token: Token, lease_ttl: Duration, left: Duration) {
     request.arg(token.as_bytes());
     request.arg(millis(lease_ttl)).arg(millis(left));
 }
 
-/// The arguments of `fill.lua` after the token.
+/// Writes the arguments of `fill.lua` after the token.
 pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
     request.arg(millis(ttl));
     for (name, value) in record {
@@ -195,7 +196,7 @@ pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
     }
 }
 
-/// What `acquire.lua` answered.
+/// The meaning of a reply of `acquire.lua`.
 pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
     let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
         b"acquired" => Some(Acquire::Acquired),
@@ -207,7 +208,7 @@ pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
     answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
 }
 
-/// What `refresh.lua` answered.
+/// The meaning of a reply of `refresh.lua`.
 pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
     let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
         b"acquired" => Some(Refresh::Acquired),
@@ -218,7 +219,7 @@ pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
     answer.ok_or_else(|| nonsense("refresh answers with a record, `acquired` or `taken`"))
 }
 
-/// The word with which an answer begins, and the rest.
+/// The first word of a reply, and the rest.
 fn told(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
     let Value::Array(parts) = reply else {
         return None;
@@ -236,7 +237,7 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
     };
     Some(Acquire::Held {
         by: Token::parse(&holder),
-        // Negative if another program left a lock without a TTL; then there is no end to wait for.
+        // Negative if another program left a lock without a TTL. There is then no end to wait for.
         left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
     })
 }
@@ -248,7 +249,7 @@ fn guarded(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
     }
 }
 
-/// Names and values from the flat list in which Redis sends a hash.
+/// The names and values from the flat list in which Redis sends a hash.
 pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<Fields> {
     let mut fields = Vec::with_capacity(list.len() / 2);
     while let Some(name) = list.next() {
@@ -260,7 +261,7 @@ pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<F
     Some(fields)
 }
 
-/// A reply that no server of this protocol gives.
+/// The error for a reply that does not follow the protocol.
 pub(crate) fn nonsense(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, what).into()
 }

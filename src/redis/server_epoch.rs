@@ -1,19 +1,20 @@
-//! Which server the connections of one pool lead to: the rule that a connection leads to a former
-//! one.
+//! Which server the connections of one pool lead to, and which connections lead to a former one.
 //!
 //! Guarantees that all connections with the current epoch lead to the same server. Pools and
-//! listeners compare epochs: what has another one is closed, and what a request on it answered
-//! counts as lost. An epoch ends when
+//! listeners compare epochs. A connection with another epoch is closed, and the reply to a request
+//! on it counts as lost. An epoch ends when
 //!
-//! - a connection that was opened after the current server became known leads to another: the
-//!   address decides;
-//! - a server that was a master says that it is none (`READONLY`, or its role);
+//! - a connection that was opened after the current server became known leads to another server:
+//!   the address decides;
+//! - a server that was a master reports that it is none (by `READONLY`, or by its role);
 //! - sentinels name another master.
 //!
-//! Replicas are not told apart. They take no writes, so no acknowledged write can be missing from
-//! the next one, and addresses that lead to replicas in turn are common.
+//! Replicas are not distinguished. They take no writes, so no acknowledged write can be missing on
+//! another replica. Addresses that lead to several replicas in turn are common.
 //!
-//! Opens no connection. Its lock is held while nothing is sent.
+//! Opens no connection. No request is sent while its lock is held.
+//!
+//! Used by pools, listeners and endpoints.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -27,9 +28,9 @@ use super::{
     server_identity::{Role, ServerIdentity},
 };
 
-/// A server that was left becomes the current one again after this time at the earliest. So an
-/// address that leads to several masters in turn has each of them used once in this time, and not
-/// once for each connection.
+/// The minimum time before a server that was left becomes the current one again. So an address that
+/// leads to several masters in turn changes servers only once in this time, and not once for each
+/// connection.
 const RETURNS_AFTER: Duration = Duration::from_secs(1);
 
 /// The epoch of a connection that must not be used.
@@ -41,11 +42,12 @@ pub(crate) struct ServerEpoch {
     /// Changed under the lock of `state`.
     epoch: AtomicU64,
     state: Mutex<State>,
-    /// Whether a server denied its `run_id`. Each denial is logged there, so one is enough.
+    /// Whether a server has denied its `run_id`. Each denial is logged on the server, so it is
+    /// asked only once.
     denies_run_id: AtomicBool,
-    /// How often connections were told to ask for the role of their server.
+    /// How often connections were told to ask their server for its role.
     role_checks: AtomicU64,
-    /// Those that have a connection outside the pool.
+    /// The number of listeners, which have a connection outside the pool.
     listeners: AtomicUsize,
 }
 
@@ -54,15 +56,15 @@ struct State {
     known: Option<ServerIdentity>,
     /// Counts the changes of `known`.
     changes: u64,
-    /// Servers that were left for another one a short time ago.
+    /// Servers that were recently left for another one.
     left: Vec<(ServerIdentity, Instant)>,
 }
 
-/// Taken before a connection is opened: what was known then.
+/// What was known before a connection was opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
     changes: u64,
-    /// Those that the greeting makes unnecessary.
+    /// The number of role checks that the greeting of the new connection makes unnecessary.
     pub(crate) role_checks: u64,
 }
 
@@ -79,12 +81,13 @@ impl Default for ServerEpoch {
 }
 
 impl ServerEpoch {
-    /// A connection with another epoch leads to a former server. Never 0.
+    /// The current epoch, which is never 0. A connection with another epoch leads to a former
+    /// server.
     pub(crate) fn current(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// To be called before the address is looked up.
+    /// Call this before the address is looked up.
     pub(crate) fn opening(&self) -> Opening {
         let role_checks = self.role_checks();
         let changes = self.state.lock().changes;
@@ -94,13 +97,13 @@ impl ServerEpoch {
         }
     }
 
-    /// The epoch of a connection that has been opened and leads to this server; fails where the
-    /// address leads to several servers in turn.
+    /// Returns the epoch of a new connection that leads to `server`. Fails if the address leads to
+    /// several servers in turn.
     ///
-    /// Of two connections that were opened at the same time and lead to different servers, nobody
-    /// can say which one looked up the address later. So only one that began after the current
-    /// server became known can end the epoch. An earlier one that leads elsewhere gets an epoch
-    /// that is never current.
+    /// Two connections that were opened at the same time may lead to different servers. Nobody can
+    /// say which one looked up the address later. So only a connection that was opened after the
+    /// current server became known can end the epoch. An earlier one that leads elsewhere gets an
+    /// epoch that is never current.
     pub(crate) fn admit(
         &self,
         opening: Opening,
@@ -125,7 +128,7 @@ impl ServerEpoch {
             self.end_epoch();
         }
         if was_master && server.role == Some(Role::Replica) {
-            // A failover is under way. The address may lead to the new master by now, which only
+            // A failover is under way. The address may already lead to the new master, which only
             // the next connection shows.
             return Ok(NEVER);
         }
@@ -133,7 +136,7 @@ impl ServerEpoch {
         Ok(self.current())
     }
 
-    /// Ends this epoch, unless it has ended before: its server is not what it was.
+    /// Ends this epoch, unless it has already ended: its server is no longer the master.
     pub(crate) fn retire(&self, epoch: u64) {
         let mut state = self.state.lock();
         if epoch == self.current() {
@@ -142,17 +145,19 @@ impl ServerEpoch {
         }
     }
 
-    /// Has each open connection to a master ask for the role before its next request.
+    /// Makes each open connection to a master ask for the role before its next request.
     pub(crate) fn require_role_checks(&self) {
         self.role_checks.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A connection that was checked when this had another value is to be checked again.
+    /// The number of role checks. A connection that was checked at another number must be checked
+    /// again.
     pub(crate) fn role_checks(&self) -> u64 {
         self.role_checks.load(Ordering::Acquire)
     }
 
-    /// Ends the epoch of a connection to a master that is none now. Returns whether that is so.
+    /// Ends the epoch of a connection if its server was a master and is now a replica. Returns
+    /// whether that is so.
     pub(crate) fn report_role(&self, epoch: u64, was: Option<Role>, now: Option<Role>) -> bool {
         let is_demoted = (was, now) == (Some(Role::Master), Some(Role::Replica));
         if is_demoted {
@@ -167,7 +172,7 @@ impl ServerEpoch {
         (state.known.as_ref()).is_some_and(|known| known.role == Some(Role::Replica))
     }
 
-    /// With the lock of `state` held.
+    /// Call this with the lock of `state` held.
     fn end_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
@@ -180,7 +185,7 @@ impl ServerEpoch {
         self.denies_run_id.store(true, Ordering::Relaxed);
     }
 
-    /// Counts a listener until what this returns is dropped.
+    /// Counts a listener until the returned guard is dropped.
     pub(crate) fn listen(&self) -> StreamLiveness<'_> {
         self.listeners.fetch_add(1, Ordering::Relaxed);
         StreamLiveness(self)
@@ -192,14 +197,14 @@ impl ServerEpoch {
 }
 
 impl State {
-    /// Adds what the same server did not say before.
+    /// Adds facts that the same server did not report before.
     fn learn(&mut self, said: &ServerIdentity) {
         if let Some(known) = &mut self.known {
             known.learn(said);
         }
     }
 
-    /// Fails where this server was left a moment ago.
+    /// Fails if this server was left a short time ago.
     fn check_return(&mut self, server: &ServerIdentity) -> Result<(), ServersInTurn> {
         self.left.retain(|(_, at)| at.elapsed() < RETURNS_AFTER);
         if self.left.iter().any(|(left, _)| !server.is_other(left)) {
@@ -208,7 +213,8 @@ impl State {
         Ok(())
     }
 
-    /// Openings from before this one do not decide which server is the current one.
+    /// Forgets the current server. Connections whose opening began before this do not decide which
+    /// server is the next one.
     fn forget(&mut self) -> Option<ServerIdentity> {
         self.changes += 1;
         self.known.take()

@@ -1,6 +1,6 @@
-//! What tells one server from another.
+//! The facts that distinguish one server from another. Pure: sends nothing.
 
-/// As a server says it.
+/// The role that a server reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Master,
@@ -8,7 +8,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// By the names that `HELLO`, `INFO` and `ROLE` have for it.
+    /// Parses the names that `HELLO`, `INFO` and `ROLE` use.
     pub(crate) fn named(name: &str) -> Option<Role> {
         match name {
             "master" => Some(Role::Master),
@@ -18,17 +18,18 @@ impl Role {
     }
 }
 
-/// What tells one server from another. `None`: it denies that.
+/// The facts that distinguish one server from another. `None`: the server denies the fact.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerIdentity {
     pub(crate) role: Option<Role>,
-    /// Another one each time that a server starts.
+    /// Different after each start of the server.
     pub(crate) run_id: Option<String>,
 }
 
 impl ServerIdentity {
-    /// Whether that is another server. One that denies its `run_id` is another than one that
-    /// reports it. Where one denies it, the pool asks no server for it any more.
+    /// Whether this is another server than `known`. A server that denies its `run_id` is another
+    /// one than a server that reports it. After one denial, the pool asks no server for it any
+    /// more.
     pub(crate) fn is_other(&self, known: &ServerIdentity) -> bool {
         match (self.role, known.role) {
             (Some(Role::Replica), Some(Role::Replica)) => false,
@@ -37,7 +38,7 @@ impl ServerIdentity {
         }
     }
 
-    /// Adds what the same server did not say before.
+    /// Adds facts that the same server did not report before.
     pub(crate) fn learn(&mut self, said: &ServerIdentity) {
         self.role = self.role.or(said.role);
     }

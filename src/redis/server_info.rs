@@ -1,7 +1,7 @@
-//! What a server answers to `HELLO` and `INFO`, and whether a cache can use that server.
+//! The replies of a server to `HELLO` and `INFO`, and whether a cache can use that server.
 //!
-//! Every user may send `HELLO`, whatever an ACL says; Redis has it from 6.0 on. It tells
-//! everything but the `run_id`, which `INFO` tells. Pure: sends nothing.
+//! Every user may send `HELLO`, whatever an ACL says. Redis has it since 6.0. It reports everything
+//! except the `run_id`, which `INFO` reports. Called for each new connection. Pure: sends nothing.
 
 use std::fmt;
 
@@ -13,25 +13,25 @@ use super::{
     version::{OLDEST, Version},
 };
 
-/// What a server says of itself. What it leaves out counts as acceptable.
+/// What a server reports about itself. A fact that it leaves out counts as acceptable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
-    /// `redis`, `valkey`, or another's.
+    /// `redis`, `valkey`, or the name of another implementation.
     name: String,
-    /// Where it can be read.
+    /// `None` if it cannot be parsed.
     version: Option<Version>,
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
-    /// `master`, or, by either name, a replica.
+    /// `master`, or one of the two names for a replica.
     role: String,
-    /// Of this run of the server. Empty where it isn't told.
+    /// Identifies this run of the server. Empty if it is not reported.
     run_id: String,
 }
 
-/// What kind of server somebody takes it for.
+/// The kind of server that an address should lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerMode {
-    /// One that has all keys.
+    /// A server that has all keys.
     Single,
     /// A node of a cluster.
     #[cfg_attr(
@@ -41,8 +41,8 @@ pub(crate) enum ServerMode {
     Node,
 }
 
-/// Asks who is there, in the protocol that the connection speaks. (A bare `HELLO` is not known to
-/// 6.0.)
+/// Asks the server for its identity, in the protocol version of the connection. (Redis 6.0 does not
+/// know `HELLO` without a version.)
 pub(crate) fn hello(protocol: ProtocolVersion) -> Cmd {
     let version = match protocol {
         ProtocolVersion::RESP3 => 3,
@@ -51,13 +51,13 @@ pub(crate) fn hello(protocol: ProtocolVersion) -> Cmd {
     cmd("HELLO").arg(version).take()
 }
 
-/// Asks for the `run_id`, and a server from before `HELLO` for its version.
+/// Asks for the `run_id`. A server without `HELLO` reports its version too.
 pub(crate) fn info() -> Cmd {
     cmd("INFO").arg("server").take()
 }
 
 impl ServerInfo {
-    /// From the names and values that answer `HELLO`. `None`: that is no such answer.
+    /// Parses the names and values of the reply to `HELLO`. `None`: the reply has another form.
     pub(crate) fn of_hello(reply: &Value) -> Option<ServerInfo> {
         let pairs: Vec<(&Value, &Value)> = match reply {
             Value::Array(list) => list.chunks_exact(2).map(|two| (&two[0], &two[1])).collect(),
@@ -70,14 +70,14 @@ impl ServerInfo {
         (!greeting.name.is_empty()).then_some(greeting)
     }
 
-    /// From the lines that answer `INFO`.
+    /// Parses the lines of the reply to `INFO`.
     pub(crate) fn of_info(reply: &Value) -> Option<ServerInfo> {
         let lines = text(reply)?.lines();
         let greeting = ServerInfo::of(lines.filter_map(|line| line.split_once(':')));
         greeting.version.is_some().then_some(greeting)
     }
 
-    /// What the one says, and of the other what that leaves out.
+    /// Combines both: everything from `hello`, and the `run_id` from `info`.
     pub(crate) fn of_both(
         hello: Option<ServerInfo>,
         info: Option<ServerInfo>,
@@ -91,7 +91,7 @@ impl ServerInfo {
         })
     }
 
-    /// Which server that is.
+    /// The facts that distinguish this server from another.
     pub(crate) fn identity(&self) -> ServerIdentity {
         let run_id = (!self.run_id.is_empty()).then(|| self.run_id.clone());
         ServerIdentity {
@@ -105,7 +105,8 @@ impl ServerInfo {
         for (name, value) in said {
             match name {
                 "server" | "server_name" => value.clone_into(&mut greeting.name),
-                // Another's `redis_version` says what it is like.
+                // For other implementations, `redis_version` is the version with which they are
+                // compatible.
                 "version" | "redis_version" => greeting.version = Version::parse(value),
                 "mode" | "redis_mode" => value.clone_into(&mut greeting.mode),
                 "role" => value.clone_into(&mut greeting.role),
@@ -116,9 +117,10 @@ impl ServerInfo {
         greeting
     }
 
-    /// Why there can be no cache on it, whose address was given as that of this.
+    /// Why a cache cannot use this server, if its address was given as that of `as_what`. `None`:
+    /// it can.
     pub(crate) fn unsupported(&self, as_what: ServerMode) -> Option<UnsupportedServer> {
-        // Others count otherwise.
+        // Other implementations number their versions differently.
         let is_redis = ["redis", ""].contains(&&*self.name);
         match (&*self.mode, as_what, self.version) {
             ("sentinel", ..) => Some(UnsupportedServer::Sentinel),
@@ -168,7 +170,7 @@ mod tests {
     #[test]
     fn a_server_is_known_by_its_answer_to_hello() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        // As Redis 7.0 sends it in either protocol.
+        // The reply of Redis 7.0, in either protocol version.
         let pairs = [
             (text("server"), text("redis")),
             (text("version"), text("7.0.15")),

@@ -1,4 +1,4 @@
-//! The number of a slot. A server can say any number; a [`Slot`] is one that exists.
+//! The number of a slot. A server may send any number; a [`Slot`] is one that exists.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub(crate) const SLOTS: u16 = 16_384;
 pub(crate) struct Slot(u16);
 
 impl Slot {
-    /// `None`: no cluster has this slot.
+    /// The slot with this number. `None`: no cluster has it.
     pub(crate) fn new(number: u16) -> Option<Slot> {
         (number < SLOTS).then_some(Slot(number))
     }

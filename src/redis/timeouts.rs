@@ -1,14 +1,14 @@
-//! How long a server is waited for.
+//! The timeouts of requests to a server.
 
 use std::time::Duration;
 
-/// How long each step may take.
+/// The timeout of each step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
-    /// To wait for a free connection, opening one included.
+    /// For getting a free connection, including opening one.
     pub(crate) checkout: Duration,
-    /// To open a connection.
+    /// For opening a connection.
     pub(crate) connect: Duration,
-    /// Silence on the wire, while a request is written and while its reply is awaited.
+    /// For silence on the connection: while a request is written, and while its reply is awaited.
     pub(crate) io: Duration,
 }

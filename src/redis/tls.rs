@@ -1,9 +1,9 @@
-//! TLS: the certificates of a program's own, and what goes wrong with those of a server, in words
-//! for people.
+//! TLS: the certificates that a program sets, and clear messages if a server's certificate is
+//! refused.
 //!
-//! redis-rs does the handshake, by rustls. It takes the provider of cryptography that the process
-//! has chosen, and rustls panics where nobody has and the dependencies bring more or fewer than
-//! one; so here one is chosen, before the first connection.
+//! redis-rs does the handshake through rustls, with the cryptography provider that the process has
+//! chosen. rustls panics if none was chosen and the dependencies bring more or fewer than one. So
+//! this file chooses one before the first connection.
 
 use std::{error::Error as StdError, io, sync::Arc};
 
@@ -22,18 +22,18 @@ use crate::{
 const ROOT: &str = "tls_root_certificate";
 const CLIENT: &str = "tls_client_certificate";
 
-/// What a program brings; without a root of its own, those of the system count.
+/// The certificates that a program sets. Without a root certificate, those of the system are used.
 #[derive(Clone, Default)]
 pub(crate) struct Certificates {
     pub(crate) root: Option<Vec<u8>>,
-    /// And its key.
+    /// The client's certificate and its key.
     pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Certificates {
-    /// The address of one host, with these certificates. They are checked here: redis-rs would take
-    /// a root of no certificate at all, and find out at each handshake that a key isn't its
-    /// certificate's.
+    /// Adds these certificates to the address of one host. They are checked here. redis-rs would
+    /// accept a root file without any certificate. It would also notice only at each handshake that
+    /// a key does not belong to its certificate.
     pub(crate) fn with(&self, info: ConnectionInfo) -> Result<ConnectionInfo, Error> {
         let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         let given = [(ROOT, self.root.is_some()), (CLIENT, self.client.is_some())];
@@ -84,10 +84,10 @@ impl Certificates {
     }
 }
 
-/// Where the process has no provider yet, it gets the one that this crate brings.
+/// Chooses the provider of this crate, if the process has none yet.
 fn choose_provider() {
     if CryptoProvider::get_default().is_none() {
-        // Refused only where somebody else was quicker; then there is one.
+        // Fails only if another thread was faster. Then there is a provider.
         let _ = ring::default_provider().install_default();
     }
 }
@@ -101,7 +101,7 @@ fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<
     Ok(certificates)
 }
 
-/// Why a handshake failed, where it is that.
+/// Why a handshake failed. `None` if the failure is not about a handshake.
 pub(crate) fn explained(error: &RedisError) -> Option<String> {
     use AlertDescription::{
         AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
@@ -136,7 +136,7 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
         TlsError::InvalidCertificate(
             why @ (Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }),
         ) => format!("the server's certificate is not valid now: {why}"),
-        // rustls has a name for it that it doesn't show.
+        // rustls has a name for this error, but does not expose it.
         TlsError::InvalidCertificate(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
             "the server's certificate is one for signing others (`CA:TRUE`), and not for a server; have it sign another \
              one that is"

@@ -1,8 +1,8 @@
-//! Why a cache cannot use a server, in words for people.
+//! The reasons why a cache cannot use a server, as messages.
 
 use super::version::{OLDEST, Version};
 
-/// Why a cache cannot use a server, and what to do.
+/// Why a cache cannot use a server, and what the user can do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnsupportedServer {
     #[error(

@@ -1,26 +1,26 @@
-//! An address as a program writes it: one server, the nodes of a cluster, or the sentinels that
-//! know the server.
+//! Parses an address: one server, the nodes of a cluster, or the sentinels that know the server.
 //!
-//! Redis's own scheme names one host. For several, the schemes end with what they are:
-//! `redis+cluster://a,b,c` and `redis+sentinel://a,b,c/NAME`. Each host is read by redis-rs as an
-//! address of its own, so that whatever may stand there may stand here.
+//! The standard scheme of Redis names one host. The schemes for several hosts end with their kind:
+//! `redis+cluster://a,b,c` and `redis+sentinel://a,b,c/NAME`. redis-rs parses each host as a
+//! separate address, so the same syntax is allowed there.
 //!
-//! Nothing of an address is in a message: it may hold a password.
+//! Guarantees that no message contains any part of an address, because it may contain a password.
+//! Called by the builder.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError};
 
 use crate::error::Error;
 
-/// Where to connect.
+/// What to connect to.
 #[derive(Debug)]
 pub(crate) enum Address {
-    /// To this server.
+    /// One server.
     Server(ConnectionInfo),
-    /// To the nodes that any of these name.
+    /// The cluster to which these nodes belong.
     #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "it is refused"))]
     Cluster(Vec<ConnectionInfo>),
-    /// To the server that these sentinels know by this name. With what is sent to that server, and
-    /// not to them: user, password and database.
+    /// The server that these sentinels know by this name. Also the user, password and database that
+    /// are sent to that server, and not to the sentinels.
     #[cfg_attr(not(feature = "sentinel"), allow(dead_code, reason = "it is refused"))]
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
@@ -28,11 +28,11 @@ pub(crate) enum Address {
     },
 }
 
-/// What the scheme ends with, where there are several hosts.
+/// The suffix of a scheme that allows several hosts.
 const CLUSTER: &str = "+cluster";
 const SENTINEL: &str = "+sentinel";
 
-/// Where sentinels listen, if nobody says otherwise.
+/// The port of a sentinel, if the address has none.
 const SENTINEL_PORT: u16 = 26379;
 
 impl Address {
@@ -61,7 +61,7 @@ impl Address {
         one(url).map(Address::Server)
     }
 
-    /// The same, each host of it changed.
+    /// The same address, with each of its hosts changed.
     #[cfg(feature = "tls")]
     pub(crate) fn map(
         self,
@@ -84,13 +84,13 @@ fn refused(reason: impl Into<String>) -> Error {
     Error::Setting { setting, reason }
 }
 
-/// Refuses an address whose host ends within the password, as in `redis://user:12#34@host`. It would
-/// lead to the host `user`, and a message about that would show a part of the password.
+/// Refuses an address whose host begins within the password, as in `redis://user:12#34@host`. It
+/// would lead to the host `user`, and a message about that would show a part of the password.
 fn check_password(url: &str) -> Result<(), Error> {
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let authority_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    // The address of a socket has no host, and its path may hold any character.
+    // The address of a socket has no host, and its path may contain any character.
     if !scheme.ends_with("unix") && rest[authority_ends..].contains('@') {
         return Err(refused(
             "there is an `@` behind the host; in a password `#` is `%23`, `/` is `%2F`, `?` is `%3F`",
@@ -99,7 +99,7 @@ fn check_password(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// An address for each of the hosts, with the user before them and what comes after them.
+/// Returns an address for each host, with the user before it and the path after it.
 fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>, Error> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, after) = rest.split_at(end);
@@ -119,14 +119,14 @@ fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>
         .collect()
 }
 
-/// These hosts with the port of sentinels where they have none.
+/// The same hosts, with the default port of sentinels where a host has none.
 fn with_port(authority: &str) -> String {
     let (user, hosts) = match authority.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),
         None => (String::new(), authority),
     };
     let with_port = |host: &str| {
-        // The colons of `[::1]` are no port's.
+        // The colons within `[::1]` do not begin a port.
         let name_ends = host.rfind(']').unwrap_or(0);
         if host[name_ends..].contains(':') {
             host.to_owned()
@@ -145,7 +145,7 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
         ));
     }
     let info = url.into_connection_info().map_err(|cause: RedisError| {
-        // Without its detail, which repeats a part of the address.
+        // Without the detail of the error, which repeats a part of the address.
         let why = cause.to_string();
         let detail = cause.detail().unwrap_or_default();
         let why = why.strip_suffix(detail).unwrap_or(&why);
@@ -156,7 +156,7 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
         ))
     })?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-        // redis-rs would do it where any crate of the program has asked it for that.
+        // redis-rs would allow it if any crate of the program has enabled that feature.
         return Err(refused(
             "`#insecure` is not supported: certificates are always checked; a root of your own is set by `tls_root_certificate`",
         ));
@@ -164,7 +164,8 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
     let tcp = info
         .tcp_settings()
         .clone()
-        // A request larger than a packet would else wait for the server's delayed acknowledgement.
+        // Otherwise a request larger than a packet would wait for the server's delayed
+        // acknowledgement.
         .set_nodelay(true);
     // Without the name of the client library: its two replies would each get the whole connect
     // timeout.

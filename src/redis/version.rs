@@ -1,17 +1,20 @@
 //! The version of a server.
+//!
+//! Used by the check of a server. Sends nothing.
 
 use std::fmt;
 
-/// The oldest Redis on which every promise holds. Before it, `EXEC` ignores that a watched record
-/// has lapsed; an update of such a record would leave a part of it, without a TTL.
+/// The oldest Redis on which every guarantee holds. In older versions, `EXEC` does not notice that
+/// a watched record has expired. An update of such a record would leave a part of it, without a
+/// TTL.
 pub(crate) const OLDEST: Version = Version(6, 0, 9);
 
-/// Ordered by age.
+/// Ordered from old to new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version(u32, u32, u32);
 
 impl Version {
-    /// Takes the numbers of a text like `7.4.0-v1`. A missing patch number counts as 0.
+    /// Parses the numbers of a text like `7.4.0-v1`. A missing patch number counts as 0.
     pub(crate) fn parse(text: &str) -> Option<Version> {
         let mut parts = text.splitn(3, '.').map(|part| {
             let end = part.find(|c: char| !c.is_ascii_digit());

@@ -1,5 +1,6 @@
-//! Steps of the protocol for many records at once: their arguments, and the fallback for a store
-//! that can only do one after the other.
+//! Steps of the protocol for many records at once: their arguments, and a fallback.
+//!
+//! The fallback is for a store that can only do one step after the other. Called by the client.
 
 use std::time::Duration;
 
@@ -11,27 +12,28 @@ use super::{
 };
 use crate::record::fields::Fields;
 
-/// The result of a step for each of several records, in the order of the requests. Each may fail by
-/// itself. If the whole fails, the store did not answer, and nobody knows which were done.
+/// The results of a step for several records, in the order of the requests. Each may fail on its
+/// own. If the whole request fails, the store did not answer, and nobody knows which steps were
+/// done.
 pub type BatchResult<T> = Result<Vec<Result<T, Failure>>, Failure>;
 
 /// One of several requests for a lease.
 #[derive(Debug, Clone, Copy)]
 pub struct AcquireRequest<'a> {
-    /// Of the record.
+    /// The keys of the record.
     pub keys: &'a Keys,
-    /// The caller's: a different one in each request.
+    /// The caller's token: a different one in each request.
     pub token: Token,
-    /// Return the record if there is one by now.
+    /// Whether to return the record if one exists by now.
     pub recheck: bool,
 }
 
 /// The end of one of several loads.
 #[derive(Debug, Clone, Copy)]
 pub struct Completion<'a> {
-    /// Of the record.
+    /// The keys of the record.
     pub keys: &'a Keys,
-    /// Of its lease.
+    /// The token of its lease.
     pub token: Token,
     /// How the load ended.
     pub end: CompletionKind<'a>,
@@ -52,55 +54,55 @@ impl Completion<'_> {
 /// How a load ends.
 #[derive(Debug, Clone, Copy)]
 pub enum CompletionKind<'a> {
-    /// By a [`fill`](super::Store::fill), with the record's TTL.
+    /// A [`fill`](super::Store::fill), with the record's TTL.
     Fill(Duration, &'a Fields),
-    /// By a [`release`](super::Store::release).
+    /// A [`release`](super::Store::release).
     Release,
-    /// By a [`back_off`](super::Store::back_off) for this time.
+    /// A [`back_off`](super::Store::back_off) for this time.
     BackOff(Duration),
 }
 
 /// One of several records to be [refreshed](super::Store::refresh).
 #[derive(Debug, Clone, Copy)]
 pub struct RefreshRequest<'a> {
-    /// Of the record.
+    /// The keys of the record.
     pub keys: &'a Keys,
-    /// The caller's: a different one for each.
+    /// The caller's token: a different one in each request.
     pub token: Token,
     /// The remaining TTL with which the record was read.
     pub left: Duration,
 }
 
-/// What a [`Store::scan`](super::Store::scan) looks for.
+/// The kind of keys that a [`Store::scan`] looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
-    /// Leases, and guards.
+    /// Leases and guards.
     Leases,
     /// Records, and anything else at a data key.
     Records,
 }
 
-/// The position of a [`Store::scan`](super::Store::scan), which each of its steps hands to the
-/// next. All 0 at first. To begin where another scan of the same store has ended, all 0 but
-/// `epoch`.
+/// The position of a [`Store::scan`]. Each step of the scan returns the position of the next step.
+/// A scan starts with the default, all 0. A second scan that must cover the same server as a first
+/// one starts with all 0 except `epoch`, which it takes from the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// Which part of the store: the nodes of a cluster are scanned one after the other.
+    /// The part of the store: the nodes of a cluster are scanned one after the other.
     pub node: u64,
     /// The position in that part.
     pub position: u64,
-    /// Identifies the server whose positions these are. The number changes when another server
-    /// takes its place, for which the positions mean nothing.
+    /// Identifies the server to which the positions belong. The number changes when another server
+    /// takes its place, because the positions mean nothing there.
     pub epoch: u64,
 }
 
-/// The result of one step of a [`Store::scan`](super::Store::scan).
+/// The result of one step of a [`Store::scan`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanPage {
     /// The records that were found. Several steps may return the same one.
     pub keys: Vec<Keys>,
-    /// The [`epoch`](Cursor::epoch) of the cursor for the next step. 0 if the store cannot be
-    /// replaced by another.
+    /// The [`epoch`](Cursor::epoch) of the cursor for the next step. 0 if no other server can
+    /// replace the store.
     pub epoch: u64,
     /// The cursor for the next step; `None` at the end.
     pub next: Option<Cursor>,
@@ -108,7 +110,8 @@ pub struct ScanPage {
     pub fraction: f64,
 }
 
-/// Does a step for each. The first time-out ends it: the next step would wait as long in vain.
+/// Does the step for each record. The first timeout ends the batch: the next step would also wait
+/// in vain.
 pub(crate) fn one_by_one<I, T>(
     all: &[I],
     mut step: impl FnMut(&I) -> Result<T, Failure>,

@@ -1,4 +1,4 @@
-//! Why a step of the protocol failed.
+//! Why a step of the protocol failed, and what the failure says about the store.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
@@ -7,18 +7,18 @@ use crate::error::{Cause, Error};
 /// What a failure says about the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It does not answer, or has nothing to answer with; the next request would fare no better.
-    /// After several in a row the breaker opens.
+    /// The store does not answer, or cannot serve any request now. The next request would fail too.
+    /// Several such failures in a row open the breaker.
     Unavailable,
-    /// It answered, and would not do what it was asked.
+    /// The store answered, and refused the request.
     Rejected,
-    /// A part of it does not answer: the next request, about another record, may fare better.
+    /// A part of the store does not answer. The next request, about another record, may succeed.
     Partial,
-    /// Nothing: there are more callers than it takes at a time.
+    /// Nothing is wrong with the store: there are more callers than it takes at the same time.
     Saturated,
 }
 
-/// A step that a [`Store`](super::Store) did not do, or of which nobody knows whether it did.
+/// A step that a [`Store`](super::Store) did not do, or may not have done.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub(crate) kind: FailureKind,
@@ -26,8 +26,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure, with what it says about the store and its cause, which becomes the one of
-    /// [`Error::Redis`](crate::Error::Redis).
+    /// Creates a failure from what it says about the store, and from its cause. The cause becomes
+    /// that of [`Error::Redis`].
     pub fn new(kind: FailureKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
         Failure {
             kind,
@@ -35,7 +35,7 @@ impl Failure {
         }
     }
 
-    /// The same, as callers get it.
+    /// Converts the failure to the error that callers get.
     pub(crate) fn at(self, request: &'static str) -> Error {
         let cause = self.cause;
         Error::Redis { request, cause }

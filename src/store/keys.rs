@@ -1,21 +1,23 @@
-//! The two keys of a record: where it lives, and where the lease on it lives.
+//! The two keys of a record: the data key and the lease key.
 //!
-//! Both lie in one slot of a Redis cluster, because every script touches both. A slot is the hash
-//! of the key's *hash tag*, the text between the first `{` and the first `}` after it, or of the
-//! whole key where there is none
+//! Both must be in one slot of a Redis cluster, because every script uses both. `has_one_slot`
+//! finds the data keys for which that is impossible. A slot is computed from the key's *hash tag*:
+//! the text between the first `{` and the first `}` after it. A key without a tag is hashed as a
+//! whole
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 
-/// What every lease key begins with.
+/// The prefix of every lease key.
 pub(crate) const LEASE_PREFIX: &str = "lock:";
 
 /// The data key of a record and the key of its lease.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Keys {
-    /// Where the record lives: `prefix` + `id`, nothing else, so that other programs can compute
+    /// The key of the record: `prefix` + `id` and nothing else, so that other programs can compute
     /// it.
     pub data: String,
-    /// Where its lease lives: `lock:` and the data key as a hash tag, or with its own one.
+    /// The key of its lease: `lock:{<data key>}`. If the data key has its own hash tag: `lock:<data
+    /// key>`.
     pub lease: String,
 }
 
@@ -31,8 +33,8 @@ impl Keys {
         Keys { data, lease }
     }
 
-    /// The keys of the record with this prefix whose lease this would be. `None`: it is the lease
-    /// of none.
+    /// Finds the keys of the record that has this lease key and whose data key begins with
+    /// `prefix`. `None`: there is no such record.
     #[must_use]
     pub fn of_lease(lease: &str, prefix: &str) -> Option<Keys> {
         let name = lease.strip_prefix(LEASE_PREFIX)?;
@@ -41,27 +43,27 @@ impl Keys {
             .and_then(|name| name.strip_suffix('}'));
         let both = [within, Some(name)].into_iter().flatten();
         let mut keys = both.map(|data| Keys::of(data.to_owned()));
-        // Of `a` and of `{a}` the lease is the same.
+        // `a` and `{a}` have the same lease key.
         keys.find(|keys| keys.lease == lease && keys.data.starts_with(prefix))
     }
 }
 
-/// The part of a key that a cluster hashes instead of the whole. `{}` is no tag: the first pair of
-/// braces counts, and only with something inside.
+/// The part of a key that a cluster hashes instead of the whole. Only the first pair of braces
+/// counts, and only if it is not empty.
 fn hash_tag(key: &str) -> Option<&str> {
     let (_, rest) = key.split_once('{')?;
     let (tag, _) = rest.split_once('}')?;
     (!tag.is_empty()).then_some(tag)
 }
 
-/// What a cluster hashes of a key.
+/// The text that a cluster hashes for this key.
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) fn hashed(key: &str) -> &str {
     hash_tag(key).unwrap_or(key)
 }
 
-/// Whether the lease key of this data key lies in the same slot. Not where a `}` would end the
-/// lease's tag too early.
+/// Whether the lease key of this data key is in the same slot. It is not if a `}` in the data key
+/// ends the lease's tag too early.
 pub(crate) fn has_one_slot(data: &str) -> bool {
     !data.contains('}') || hash_tag(data).is_some()
 }

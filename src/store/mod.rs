@@ -1,5 +1,6 @@
-//! The place where records and leases live, and what the protocol asks of it. For programs that put
-//! a cache on a store of their own, or that inspect the store of a cache.
+//! The place where records and leases live, and what the protocol requires of it.
+//!
+//! For programs that put a cache on a store of their own, or that inspect the store of a cache.
 //!
 //! [`Redis`](crate::backend::redis::Redis) and [`Memory`](crate::backend::memory::Memory) are such
 //! stores. A cache works on any other that keeps the promises of [`Store`]:
@@ -45,7 +46,8 @@ pub use self::tracking::{ChangeListener, Subscription};
 pub use self::{keys::Keys, token::Token};
 pub use crate::record::fields::Fields;
 
-/// A change of a record. Gets the fields; returns what to change, or `None` to leave the record.
+/// A closure that changes a record. Gets the fields, and returns the changes. `None`: change
+/// nothing.
 pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 
 /// The steps of the protocol.
@@ -79,11 +81,12 @@ pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
     reason = "all steps fail for the same reasons: see the trait"
 )]
 pub trait Store: Send + Sync {
-    /// The first read of every lookup.
+    /// Reads the entry at a data key. It is the first read of every lookup.
     fn read(&self, data: &str) -> Result<Entry, Failure>;
 
-    /// The same, with the remaining TTL of the record. Two round trips if the store cannot do it in
-    /// one. If it reads the two in separate steps, the TTL may be too short, never too long.
+    /// Reads the entry, and the remaining TTL of the record. Two round trips if the store cannot do
+    /// it in one. If the store reads the two in separate steps, the TTL may be too short, but never
+    /// too long.
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
         let ttl = self.ttl(data)?;
         Ok((self.read(data)?, ttl))
@@ -91,14 +94,14 @@ pub trait Store: Send + Sync {
 
     /// Asks for the lease. `recheck`: return the record if there is one by now.
     ///
-    /// The cache asks **once** with a token. If the reply is lost, the request may still be on its
-    /// way. It would then set the lease again after an invalidation has ended it. So an
-    /// implementation must not repeat it either.
+    /// The cache asks only **once** with each token. If the reply is lost, the request may still be
+    /// on its way, and would set the lease again after an invalidation has ended it. So an
+    /// implementation must not repeat the request either.
     ///
     /// Ignores a [back-off](Store::back_off): this caller has no record to fall back on.
     ///
-    /// If there is a guard, this removes writers from it whose place has lapsed. If it removed one,
-    /// the guard's nonce becomes `token`. If no writer is left, the caller gets the lease.
+    /// If there is a guard, this removes the writers whose place in it has lapsed. If it removed
+    /// one, the guard's nonce becomes `token`. If no writer is left, the caller gets the lease.
     fn acquire(
         &self,
         keys: &Keys,
@@ -108,9 +111,9 @@ pub trait Store: Send + Sync {
     ) -> Result<Acquire, Failure>;
 
     /// Asks for the lease of a record in order to load it again. The caller has read the record,
-    /// with `left` as its remaining TTL. Returns the record if its TTL is longer than that by now,
-    /// because another caller has filled it. No caller waits for another here, so any holder of
-    /// the lease key is [in the way](Refresh::Taken).
+    /// with `left` as its remaining TTL. If the TTL is longer than that by now, another caller has
+    /// filled the record, and this returns it. No caller waits for another here, so any holder of
+    /// the lease key [refuses the refresh](Refresh::Taken).
     ///
     /// As with [`acquire`](Store::acquire), the cache asks once with a token.
     fn refresh(
@@ -121,9 +124,9 @@ pub trait Store: Send + Sync {
         left: Duration,
     ) -> Result<Refresh, Failure>;
 
-    /// Replaces whatever is at the data key by the whole record with its TTL, and ends the lease.
-    /// False: refused, because `token` no longer held the lease. Without fields there is no record:
-    /// the data key is then deleted.
+    /// Replaces the value at the data key by the whole record with its TTL, and ends the lease.
+    /// False: refused, because `token` no longer held the lease. If there are no fields, there is
+    /// no record, and the data key is deleted.
     fn fill(
         &self,
         keys: &Keys,
@@ -135,19 +138,20 @@ pub trait Store: Send + Sync {
     /// Gives the lease back. False: `token` no longer held it.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure>;
 
-    /// Gives the lease back. For the time `pause`, or until a write ends that, each
-    /// [`refresh`](Store::refresh) is answered that the lease is taken. False: `token` no longer
-    /// held the lease.
+    /// Gives the lease back after a failed refresh. For the time `pause`, or until a write,
+    /// [`refresh`](Store::refresh) then returns [`Refresh::Taken`]. False: `token` no longer held
+    /// the lease.
     fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure>;
 
     /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: `token` no
-    /// longer had it.
+    /// longer held it.
     ///
     /// A lapsed lease cannot be extended. If another writer has kept the guard alive, a writer
     /// loses its lapsed place only when a lookup next asks for the lease.
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure>;
 
-    /// [`renew`](Store::renew) for each, as separate steps, in one round trip if the store can.
+    /// Does [`renew`](Store::renew) for each, as separate steps, in one round trip if the store
+    /// can.
     fn renew_all(
         &self,
         leases: &[(Keys, Token)],
@@ -160,24 +164,24 @@ pub trait Store: Send + Sync {
     /// Ends the record and the lease. True: there was a record. A guard stays, under a new nonce.
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure>;
 
-    /// [`invalidate`](Store::invalidate) for each, as separate steps that may each be refused, in
-    /// one round trip if the store can.
+    /// Does [`invalidate`](Store::invalidate) for each, in one round trip if the store can. These
+    /// are separate steps, each of which may be refused.
     fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
         batch::one_by_one(all, |keys| self.invalidate(keys))
     }
 
-    /// [`read`](Store::read) for each, in one round trip if the store can.
+    /// Does [`read`](Store::read) for each, in one round trip if the store can.
     fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
         batch::one_by_one(all, |data| self.read(data))
     }
 
-    /// [`read_with_ttl`](Store::read_with_ttl) for each, in one round trip if the store can.
+    /// Does [`read_with_ttl`](Store::read_with_ttl) for each, in one round trip if the store can.
     fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
         batch::one_by_one(all, |data| self.read_with_ttl(data))
     }
 
-    /// [`acquire`](Store::acquire) for each, in one round trip if the store can. An implementation
-    /// must not repeat them either.
+    /// Does [`acquire`](Store::acquire) for each, in one round trip if the store can. An
+    /// implementation must not repeat these requests either.
     fn acquire_all(
         &self,
         requests: &[AcquireRequest<'_>],
@@ -188,29 +192,30 @@ pub trait Store: Send + Sync {
         })
     }
 
-    /// [`refresh`](Store::refresh) for each, in one round trip if the store can. An implementation
-    /// must not repeat them either.
+    /// Does [`refresh`](Store::refresh) for each, in one round trip if the store can. An
+    /// implementation must not repeat these requests either.
     fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
         batch::one_by_one(all, |due| {
             self.refresh(due.keys, due.token, lease_ttl, due.left)
         })
     }
 
-    /// [`fill`](Store::fill), [`release`](Store::release) or [`back_off`](Store::back_off) for
+    /// Does [`fill`](Store::fill), [`release`](Store::release) or [`back_off`](Store::back_off) for
     /// each, in one round trip if the store can.
     fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         batch::one_by_one(loads, |load| load.finish(self))
     }
 
-    /// One step through all records, or all leases, whose data key has this prefix, in a bounded
-    /// time. `cursor` is `Cursor::default()` at first, then what the step before returned.
+    /// Does one step of a scan through all records, or all leases, whose data key has this prefix.
+    /// A step takes a bounded time. `cursor` is `Cursor::default()` at first, then the one that the
+    /// previous step returned.
     ///
-    /// One of the steps returns each key that exists from before the first step until after the
-    /// last. They may return a key that is added or removed meanwhile. If the store cannot
-    /// guarantee that any more, because another server has taken its place, it refuses.
+    /// A key that exists from before the first step until after the last is returned at least once.
+    /// A key that is added or removed during the scan may be returned. If another server takes the
+    /// store's place, the scan cannot guarantee this any more, and the step is refused.
     ///
-    /// A store that cannot do this at all refuses, and so does
-    /// [`Cache::clear`](crate::Cache::clear) on it.
+    /// A store that cannot scan refuses every step. [`Cache::clear`](crate::Cache::clear) is then
+    /// refused too.
     fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         let _ = (prefix, kind, cursor);
         let cannot = "this store cannot go through its records";
@@ -223,20 +228,21 @@ pub trait Store: Send + Sync {
     fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure>;
 
     /// Begins a write: ends the record and the lease, and gives the writer a place in the guard,
-    /// under a new nonce. Nobody may fill until [`unguard`](Store::unguard) takes that place away,
-    /// or it lapses because it was not renewed. True: there was a record.
+    /// under a new nonce. Nobody may fill until [`unguard`](Store::unguard) removes the writer, or
+    /// its place lapses because it was not renewed. True: there was a record.
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure>;
 
     /// Ends a write: ends the record, the lease, and this writer's place in the guard. If other
     /// writers have a place in it, the guard stays, under a new nonce. True: there was a record.
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure>;
 
-    /// Tries to set one field of a cached record, and ends the lease in any case (a guard stays,
-    /// under a new nonce). `ttl`: the record's new TTL; `None` keeps the old one. Deletes an entry
-    /// that says that there is no record. Two round trips.
+    /// Tries to set one field of a cached record. Ends the lease in any case; a guard stays, under
+    /// a new nonce. `ttl`: the record's new TTL; `None` keeps the old one. Deletes an entry that
+    /// says that no record exists. Two round trips.
     ///
-    /// It is done before it returns, or never. A request done later would set an old value: by
-    /// then the caller may have invalidated instead, and another caller loaded the record again.
+    /// The step happens before this returns, or never. A later one would set an old value: by then
+    /// the caller may have invalidated instead, and another caller may have loaded the record
+    /// again.
     fn update_field(
         &self,
         keys: &Keys,
@@ -245,8 +251,8 @@ pub trait Store: Send + Sync {
         ttl: Option<NewTtl>,
     ) -> Result<Update, Failure>;
 
-    /// Tries to change a cached record by a closure of the user, which must not be called under a
-    /// lock. Ends the lease in any case (a guard stays, under a new nonce). Three round trips.
+    /// Tries to change a cached record by a user closure, which must not be called under a lock.
+    /// Ends the lease in any case; a guard stays, under a new nonce. Three round trips.
     fn update(
         &self,
         keys: &Keys,
@@ -257,16 +263,17 @@ pub trait Store: Send + Sync {
     /// The remaining TTL of the record.
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
 
-    /// Tells `listener` of every change of an entry whose data key has this prefix, and of its
-    /// lease key, until the returned subscription is dropped. The listener can rely on a change
-    /// being told within `bound` after it was acknowledged. `None`: this store cannot tell.
+    /// Notifies `listener` of changes, until the returned subscription is dropped. A change of an
+    /// entry whose data key has this prefix counts, and a change of its lease key. Each change is
+    /// reported within `bound` after it was acknowledged. `None`: this store cannot report changes.
     ///
-    /// Returns at once: nothing relies on the listener before
-    /// [`on_confirmed`](ChangeListener::on_confirmed). A change told without need costs a read; a
-    /// change not told leaves stale data.
+    /// Returns at once: nothing relies on the listener before the first
+    /// [`on_confirmed`](ChangeListener::on_confirmed). An unnecessary report costs a read. A
+    /// missing report leaves stale data.
     ///
-    /// The end of an entry by its TTL need not be told. Eviction for want of room must be; or
-    /// instead every later invalidation of the entry, although nothing was there any more.
+    /// The expiry of an entry need not be reported. An eviction for lack of memory must be
+    /// reported. Otherwise every later invalidation of the evicted entry must be, although the
+    /// entry is gone.
     fn track(
         &self,
         prefix: &str,
@@ -277,11 +284,12 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// Whether the store answers. The cache asks while it takes the store to be unavailable.
+    /// Checks whether the store answers. The cache asks this while it takes the store to be
+    /// unavailable.
     fn ping(&self) -> Result<(), Failure>;
 
-    /// Whether a step with two keys needs both in one slot of a Redis Cluster. Then a cache refuses
-    /// ids whose two keys would be in different slots.
+    /// Whether both keys of a step must be in one slot of a Redis Cluster. If so, a cache refuses
+    /// ids whose keys would be in different slots.
     fn is_cluster(&self) -> bool {
         false
     }

@@ -1,38 +1,39 @@
-//! What the steps of the protocol answer, and what they are given.
+//! What the steps of the protocol return, and the arguments of updates.
 
 use std::time::Duration;
 
 use super::token::Token;
 use crate::record::fields::Fields;
 
-/// What stands at a data key.
+/// The content of a data key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A record, or that there is none.
+    /// A record, or the statement that no record exists.
     Record(Fields),
-    /// Nothing.
+    /// The key does not exist.
     Absent,
-    /// Something that is no record, written by another program.
+    /// A value that is not a record, written by another program.
     WrongType,
 }
 
 /// The answer to [`Store::acquire`](super::Store::acquire).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acquire {
-    /// Somebody filled it in the meantime.
+    /// Another caller has filled the record in the meantime.
     Record(Fields),
-    /// The lease is ours.
+    /// The caller has the lease.
     Acquired,
     /// Another fill is under way.
     Held {
-        /// Whose; `None` where the lease key holds no token of this protocol.
+        /// The token of the holder. `None` if the lease key does not hold a token of this protocol.
         by: Option<Token>,
-        /// How long its lease lasts, if it isn't renewed.
+        /// How long the lease lasts unless it is renewed.
         left: Duration,
     },
-    /// A write is under way: who reads now must read the primary, and nobody may fill.
+    /// A write is under way. A reader must read the primary, and nobody may fill.
     Guarded {
-        /// Names the guard until the next write of this record ends. Loads may be shared under it.
+        /// Identifies the guard until the next write of this record ends. Loads may be shared under
+        /// it.
         nonce: Token,
     },
 }
@@ -40,11 +41,11 @@ pub enum Acquire {
 /// The answer to [`Store::refresh`](super::Store::refresh).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refresh {
-    /// Somebody filled it anew in the meantime.
+    /// Another caller has filled the record again in the meantime.
     Record(Fields),
-    /// The lease is ours.
+    /// The caller has the lease.
     Acquired,
-    /// Another fill or a write is under way, or the latest refresh failed a moment ago.
+    /// Another fill or a write is under way, or the latest refresh failed a short time ago.
     Taken,
 }
 
@@ -52,27 +53,27 @@ pub enum Refresh {
 /// [`Store::update_field`](super::Store::update_field).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
-    /// A record was cached, and has been changed.
+    /// A record was cached and has been changed.
     Changed,
-    /// None was cached, or it was to be left as it was.
+    /// No record was cached, or the closure chose to change nothing.
     Unchanged,
-    /// Somebody else changed the record or its lease in the meantime. Nothing was done.
+    /// Another caller changed the record or its lease in the meantime. Nothing was done.
     Conflict,
 }
 
-/// How long a cached record still lives.
+/// The remaining TTL of a cached record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TtlRemaining {
     /// No record is cached.
     NoSuchKey,
-    /// A record is cached for ever. This crate never writes one; another program did.
+    /// A record is cached without a TTL. Another program wrote it: this crate never does.
     NoTtl,
-    /// The record will be dropped after this time.
+    /// The record expires after this time.
     Left(Duration),
 }
 
 impl TtlRemaining {
-    /// The time left, where a record is cached and expires.
+    /// The remaining TTL, if a record is cached and expires.
     #[must_use]
     pub fn left(self) -> Option<Duration> {
         match self {
@@ -82,25 +83,26 @@ impl TtlRemaining {
     }
 }
 
-/// What an update does to a record's fields.
+/// The changes of an update to a record's fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
-    /// Fields that get a value, new or not.
+    /// Fields that get a value, whether they exist or not.
     pub set: Fields,
-    /// Fields that go.
+    /// Fields that are removed.
     pub gone: Vec<Vec<u8>>,
 }
 
 /// A new TTL for a record that is updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewTtl {
-    /// From now on.
+    /// The new TTL, counted from the update.
     pub ttl: Duration,
-    /// Only where it has more left than this; else it keeps what it has.
+    /// The new TTL applies only if the remaining TTL is longer than this. Otherwise the record
+    /// keeps its TTL.
     pub if_over: Duration,
 }
 
-/// In any case.
+/// A TTL that applies in any case.
 impl From<Duration> for NewTtl {
     fn from(ttl: Duration) -> NewTtl {
         let if_over = Duration::ZERO;

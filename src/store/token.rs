@@ -1,25 +1,25 @@
 //! The token of a lease: 16 random bytes, in hexadecimal.
 //!
-//! A token names *one fill*, never a thread, a process or a client. Were it to name a client, a
-//! second lease of the same client would let that client's older load in (the ABA problem).
+//! A token identifies *one fill*, never a thread, a process or a client. If it identified a client,
+//! an old load of that client could fill under a later lease of the same client (the ABA problem).
 
 use std::fmt;
 
 /// How many hexadecimal digits a token has.
 const LEN: usize = 32;
 
-/// Names one fill, one writer, or, as a nonce, one stretch of a guard's time: 128 random bits, in
-/// 32 hexadecimal digits.
+/// Identifies one fill or one writer. As a nonce, it identifies a guard until the next write ends.
+/// It is 128 random bits, in 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token([u8; LEN]);
 
 impl Token {
-    /// A token nobody else has.
+    /// Creates a token that is unique.
     ///
     /// # Panics
     ///
-    /// When the operating system has no randomness to give; without it no fill can be told from
-    /// another.
+    /// Panics if the operating system has no randomness to give. Without it, two fills could not be
+    /// told apart.
     #[must_use]
     pub fn random() -> Token {
         let mut bytes = [0; LEN / 2];
@@ -32,21 +32,21 @@ impl Token {
         Token(digits)
     }
 
-    /// The token in what a lease key holds; `None` where a foreign program wrote something else
+    /// Reads a token from the value of a lease key. `None` if another program wrote something else
     /// there.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Token> {
         bytes.try_into().ok().map(Token)
     }
 
-    /// Its digits.
+    /// The digits of the token.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// A number below `bound`, another one for every token and `turn`: spreads waiters that would
-    /// otherwise poll in step.
+    /// A number below `bound` that depends on the token and on `turn`. It spreads waiters in time
+    /// that would otherwise poll at the same moment.
     pub(crate) fn spread(&self, turn: u32, bound: u64) -> u64 {
         let mut mixed = u64::from(turn).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for chunk in self.0.chunks_exact(8) {

@@ -1,46 +1,47 @@
-//! The listener that a store tells of its changes, and how long a cache can rely on that.
+//! The listener that gets the changes of a store, and the subscription that keeps it registered.
 
 use std::{fmt, sync::Arc, time::Instant};
 
-/// Receives the changes in a store, from [`Store::track`](super::Store::track) on.
+/// Receives the changes in a store, once it is passed to [`Store::track`](super::Store::track).
 ///
-/// Each call comes from a thread of the store, or from the thread whose step changed something,
-/// with no lock of the store held. It should be quick, and must not call the store. A store that
-/// tells of changes by *others* makes the calls of one subscription one after the other. A store
-/// in this process may make several at once.
+/// Each call comes from a thread of the store, or from the thread whose step changed something. No
+/// lock of the store is held. A call should be quick, and must not call the store. A store that
+/// reports changes by *other processes* makes the calls of one subscription one after the other. A
+/// store in this process may make several calls at once.
 pub trait ChangeListener: Send + Sync {
-    /// Each change that was acknowledged `bound` or more before `until` has been told. Repeated
-    /// while the change stream is live. Without it, near entries are no longer used from `until`
-    /// on.
+    /// Every change that was acknowledged `bound` or more before `until` has been reported.
+    /// Repeated while the change stream is live. Without a further confirmation, near entries are
+    /// not used from `until` on.
     ///
-    /// The first one, and the first after [`on_disconnect`](ChangeListener::on_disconnect), starts
-    /// over: what was read from the store before it may have changed unnoticed.
+    /// The first confirmation starts a new epoch. So does the first one after
+    /// [`on_disconnect`](ChangeListener::on_disconnect). Anything read from the store before it may
+    /// have changed unnoticed.
     fn on_confirmed(&self, until: Instant);
 
     /// The entry at this data key was changed or removed.
     fn on_change(&self, data: &str);
 
-    /// The lease or guard at this lease key was.
+    /// The lease or guard at this lease key was changed or removed.
     fn on_lease_change(&self, lease: &str);
 
-    /// Every entry was: the store was flushed.
+    /// Every entry was removed: the store was flushed.
     fn on_flush(&self);
 
     /// The change stream is down. Changes since the latest
-    /// [`on_confirmed`](ChangeListener::on_confirmed) may never be told.
+    /// [`on_confirmed`](ChangeListener::on_confirmed) may never be reported.
     fn on_disconnect(&self);
 }
 
-/// Keeps a [`ChangeListener`] subscribed. Its drop ends that, and waits until the listener is no
-/// longer called.
+/// Keeps a [`ChangeListener`] subscribed. Dropping it ends the subscription, and waits until the
+/// listener is no longer called.
 pub struct Subscription {
-    /// Held, and nothing else.
+    /// Held only for its `Drop`.
     _end: Box<dyn Send + Sync>,
 }
 
 impl Subscription {
-    /// A subscription that ends with `end`, whose `Drop` must ensure that the listener is no longer
-    /// called.
+    /// Creates a subscription that ends when `end` is dropped. The `Drop` of `end` must ensure that
+    /// the listener is no longer called.
     pub fn new(end: impl Send + Sync + 'static) -> Subscription {
         Subscription {
             _end: Box::new(end),

@@ -1,15 +1,15 @@
-//! Remembers the field names that have been logged, so that each is logged once.
+//! Remembers which field names have been logged, so that each is logged once.
 //!
-//! Guarantees bounded memory: after `MOST` names, new ones are not logged.
+//! Guarantees bounded memory: after `MOST` names, new ones are not logged. Called by the reporter.
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-/// More fields than a record type has, and nobody reads the hundredth line about them.
+/// More fields than a record type has. Nobody reads the hundredth line about them.
 const MOST: usize = 100;
 
-/// The fields that have been logged; `None` stands for the record as a whole.
+/// The logged fields; `None` stands for the record as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct LogOnce(Mutex<HashSet<Option<String>>>);
 

@@ -1,6 +1,6 @@
-//! Events as metrics, through the `metrics` facade, with Prometheus conventions.
+//! Converts events to metrics, through the `metrics` crate and with Prometheus conventions.
 //!
-//! Each metric has the label `cache`, the prefix of the cache. The README explains the metrics.
+//! Called by the reporter. Each metric has the label `cache`. The README explains the metrics.
 
 use std::sync::Arc;
 
@@ -39,9 +39,8 @@ const METADATA: Metadata<'static> =
 #[derive(Debug)]
 pub(crate) struct Metrics {
     cache: Label,
-    /// The names of the metrics that every lookup counts. They are built once, so that a hit
-    /// allocates nothing. The handles are not kept, because a program may install its recorder
-    /// later.
+    /// The metric names that every lookup needs. They are built once, so that a hit allocates
+    /// nothing. Handles are not kept, because a program may install its recorder later.
     hit: Names,
     negative_hit: Names,
     near: Names,
@@ -69,7 +68,7 @@ impl Metrics {
         metrics
     }
 
-    /// Registers the metrics of rare events, so that they exist from the start with the value zero.
+    /// Registers the metrics of rare events, so that they exist from the start with the value 0.
     fn begin_at_zero(&self) {
         for quiet in [
             LOOKUP_ERRORS,
@@ -106,7 +105,7 @@ impl Metrics {
         counter!(REFRESHES, self.with("outcome", outcome))
     }
 
-    /// An answer from the near cache. It is not timed.
+    /// Counts an answer from the near cache. It is not timed.
     #[inline]
     pub(crate) fn near_hit(&self, found: bool) {
         let names = if found {
@@ -171,14 +170,14 @@ impl Metrics {
             }
             Event::BreakerOpened { .. } => gauge!(BREAKER_OPEN, self.labels()).set(1.0),
             Event::BreakerClosed => gauge!(BREAKER_OPEN, self.labels()).set(0.0),
-            // `Answered` counts the lookup. A bypassed prefix is logged.
+            // `Answered` counts a degraded lookup. A bypassed prefix is only logged.
             Event::Degraded { .. } | Event::Bypassed { .. } => {}
         }
     }
 }
 
 impl Names {
-    /// The metrics for answers from this source.
+    /// The metric names for answers from this source.
     fn of(cache: &Label, source: Source, found: bool) -> Names {
         let source = Label::from_static_parts("source", source.name());
         let found = Label::from_static_parts("found", if found { "true" } else { "false" });
@@ -189,7 +188,7 @@ impl Names {
         }
     }
 
-    /// Counts an answer that was not timed.
+    /// Counts an answer without its time.
     fn count(&self) {
         let count = with_recorder(|recorder| recorder.register_counter(&self.count, &METADATA));
         count.increment(1);

@@ -1,7 +1,7 @@
-//! One value for each of several threads, so that threads do not contend when they count.
+//! One value for every few threads, so that threads do not contend when they count.
 //!
-//! Which thread has which value is arbitrary, and two threads may share one. So `T` must be safe to
-//! share. This file knows nothing about `T`.
+//! The statistics of a cache use it. The choice of the value for a thread is arbitrary, and two
+//! threads may share one. So `T` must be safe to share. This file knows nothing about `T`.
 
 use std::{
     cell::Cell,
@@ -11,19 +11,19 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 
-/// More than the cores of most machines. Each takes 128 bytes.
+/// More shards than most machines have cores. Each takes 128 bytes.
 const MOST: usize = 64;
 
-/// Shards for each core. With one for each core, two of eight threads that run on two cores would
-/// share a shard half the time.
+/// Shards per core. With one shard per core, two of eight threads that run on two cores would share
+/// a shard half the time.
 const FOR_EACH_CORE: usize = 4;
 
 thread_local! {
-    /// The threads are numbered at their first call. 0: no number yet.
+    /// The number of the thread, assigned at its first call. 0: not yet assigned.
     static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A power of two of them, each in its own cache lines.
+/// The shards. Their number is a power of two, and each has its own cache lines.
 #[derive(Debug)]
 pub(crate) struct Shards<T>(Box<[CachePadded<T>]>);
 

@@ -1,8 +1,9 @@
-//! Log messages and spans: through `tracing` where that feature is on, else through `log`.
+//! Log messages and spans: through `tracing` if that feature is on, otherwise through `log`.
 //!
-//! Guarantees that a panic of the program's logger or subscriber does not leave this module. A
-//! message may come from a destructor, where a second panic aborts the process, or before
-//! something that must still be done. The panic hook has reported the panic already.
+//! Every module of the crate logs through this one. Guarantees that a panic of the user's logger or
+//! subscriber does not leave this module. A message may come from a destructor, where a second
+//! panic aborts the process, or before work that must still be done. The panic hook has already
+//! reported the panic.
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use log as facade;
@@ -11,9 +12,9 @@ pub(crate) use tracing as facade;
 
 pub(crate) use crate::util::worker::contain_panic;
 
-/// Defines each macro as that of the facade, with its panics contained.
+/// Defines each macro like that of the logging crate, but contains its panics.
 macro_rules! contained {
-    // A macro's own definition needs a literal `$`, which the caller passes.
+    // The definition of a macro inside a macro needs a literal `$`, which the caller passes.
     ($dollar:tt: $($contained:ident as $name:ident)+) => {
         $(
             macro_rules! $contained {
@@ -43,14 +44,14 @@ mod on {
     use super::contain_panic;
     use crate::{error::Error, outcome::Source, telemetry::event::Event};
 
-    /// A span that this thread is in, until this is dropped.
+    /// A span that this thread is in, until it is dropped.
     ///
-    /// It is not an `EnteredSpan`, which exits and closes in one drop: a subscriber that panics at
-    /// both aborts the process.
+    /// It is not an `EnteredSpan`, which exits and closes in one drop: a subscriber that panics
+    /// twice there aborts the process.
     pub(crate) struct Entered {
-        /// `None` where no subscriber wants it.
+        /// `None` if no subscriber wants the span.
         span: Option<Span>,
-        /// A span is exited by the thread that entered it.
+        /// The thread that entered a span must exit it.
         not_send: PhantomData<*const ()>,
     }
 
@@ -82,7 +83,7 @@ mod on {
         }
     }
 
-    /// The span of a lookup. Its fields are filled in when they are known.
+    /// The span of a lookup. Its fields are set as soon as they are known.
     pub(crate) struct LookupSpan(Entered);
 
     pub(crate) fn lookup(cache: &str, id: &str) -> LookupSpan {
@@ -105,7 +106,7 @@ mod on {
     }
 
     impl LookupSpan {
-        /// A lookup of a batch.
+        /// The empty span of a lookup in a batch.
         pub(crate) fn one_of_many() -> LookupSpan {
             LookupSpan(Entered::new(Span::none))
         }
@@ -153,7 +154,7 @@ mod on {
             }
             Event::Unreadable { id } => debug!(id, "the entry is no record of the wanted type"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
-            // Reported elsewhere: logged where they happen, or shown by the spans.
+            // Reported elsewhere: logged at their origin, or visible in the spans.
             Event::LoadBegan { .. }
             | Event::Degraded { .. }
             | Event::Answered { .. }

@@ -1,12 +1,15 @@
 //! Pauses that double, up to a bound.
 //!
-//! Only computes: it neither sleeps nor draws random numbers. Where many processes may act in step,
-//! the caller shortens each pause at random: see [`shortened`](super::random::shortened), which
-//! [`WorkerContext::pause`](super::worker::WorkerContext::pause) applies.
+//! It only computes: it neither sleeps nor draws random numbers. Where many processes might act at
+//! the same moment, the caller shortens each pause at random with
+//! [`shortened`](super::random::shortened).
+//! [`WorkerContext::pause`](super::worker::WorkerContext::pause) does that.
+//!
+//! Used by the retry worker, pools, listeners and cluster redirections.
 
 use std::time::Duration;
 
-/// The pauses between the attempts of one task.
+/// The pauses between attempts of one task.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -15,7 +18,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Begins with `first`. No pause is longer than `longest`.
+    /// Starts with `first`. No pause is longer than `longest`.
     pub(crate) fn new(first: Duration, longest: Duration) -> Backoff {
         let first = first.min(longest);
         Backoff {
@@ -25,14 +28,14 @@ impl Backoff {
         }
     }
 
-    /// The next pause: twice the one before.
+    /// The next pause. It is twice the previous one, up to the bound.
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = pause.saturating_mul(2).min(self.longest);
         pause
     }
 
-    /// Begins again with the first pause.
+    /// Starts again with the first pause.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }

@@ -1,9 +1,10 @@
-//! The circuit breaker: saves callers the timeouts of a server that does not answer.
+//! The circuit breaker: spares callers the timeouts of a server that does not answer.
 //!
 //! Guarantees that after a number of failures *in a row* requests are refused until the breaker is
-//! [closed](Breaker::close). It only counts, and knows nothing of servers, threads and probes. The
-//! client to a store, or to a node of a cluster, reports how requests ended, and closes the
-//! breaker. A request that the server refused is no failure: it cost one round trip.
+//! [closed](Breaker::close). It only counts. It knows nothing of servers, threads or probes. The
+//! clients to a store and to a cluster node report the result of each request, and close the
+//! breaker. A request that the server refused is not a failure here: it took no longer than any
+//! other request.
 //!
 //! The pattern is from M. Nygard, "Release It!", 2007.
 
@@ -23,15 +24,15 @@ use crate::error::{Cause, Error};
 #[derive(Debug)]
 pub(crate) struct Breaker {
     threshold: u32,
-    /// Failures since the last success.
+    /// Failures in a row, since the last success.
     failures: AtomicU32,
-    /// Only `close` clears it: a request that was sent before it opened may succeed late.
+    /// Only `close` clears it: a request that was sent before the breaker opened may succeed later.
     open: AtomicBool,
-    /// Why it is open. Made once, and shared by all requests that are refused.
+    /// Why the breaker is open. Created once, and shared by all refused requests.
     why: Mutex<Option<Arc<Open>>>,
 }
 
-/// The cause of an error for which no request was sent.
+/// The cause of an error if the breaker refused to send the request.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "not asked, because {failures} requests in a row failed, {:.1?} ago the last of them: {last}",
@@ -64,7 +65,7 @@ impl Breaker {
         self.failures.load(Ordering::Relaxed) != 0 || self.is_open()
     }
 
-    /// Why requests are refused; `None` while it is closed, which costs one atomic load.
+    /// Why requests are refused. `None` while the breaker is closed: that costs one atomic load.
     pub(crate) fn refusal(&self) -> Option<Cause> {
         if !self.is_open() {
             return None;
@@ -73,20 +74,20 @@ impl Breaker {
         why.map(|open| open as Cause)
     }
 
-    /// The failure that opened it; `None` while it is closed.
+    /// The failure that opened the breaker. `None` while it is closed.
     pub(crate) fn latest_failure(&self) -> Option<Error> {
         let why = self.why.lock();
         why.as_ref().map(|open| open.last.clone())
     }
 
-    /// Records that the server answered. One atomic load where no failure came before.
+    /// Records that the server answered. Costs one atomic load unless a failure came before.
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Records a failure. Returns true if it opened the breaker; the caller must then schedule a
+    /// Records a failure. Returns true if that opened the breaker. The caller must then schedule a
     /// probe.
     pub(crate) fn failed(&self, failure: &Error) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
@@ -97,7 +98,7 @@ impl Breaker {
         if why.is_some() {
             return false;
         }
-        // Where another breaker refused the request, the reason of that one.
+        // If another breaker refused the request, its reason is the useful one.
         let behind = failure.source().and_then(|cause| cause.downcast_ref());
         *why = Some(Arc::new(Open {
             since: Instant::now(),
@@ -109,7 +110,7 @@ impl Breaker {
         true
     }
 
-    /// Lets requests pass again. Returns whether it was open.
+    /// Lets requests pass again. Returns whether the breaker was open.
     pub(crate) fn close(&self) -> bool {
         let mut why = self.why.lock();
         self.failures.store(0, Ordering::Relaxed);

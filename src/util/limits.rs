@@ -1,11 +1,11 @@
-//! The checks that all settings share.
+//! Checks that all settings share. The builders and the options per call use them.
 
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// The bound of every duration setting. Redis refuses an expiry that overflows its clock, and a TTL
-/// of more than ten years is a mistake.
+/// The longest duration of any setting. Redis refuses an expiry that overflows its clock. A TTL of
+/// more than ten years is a mistake.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Refuses a duration that is too short or too long.
@@ -29,7 +29,7 @@ pub(crate) fn between(
     Ok(())
 }
 
-/// Refuses a setting by its name.
+/// Refuses a setting, with the setting's name.
 pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Result<T, Error> {
     Err(Error::Setting {
         setting,
@@ -37,13 +37,13 @@ pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Res
     })
 }
 
-/// Refuses a setting by its name, with the error of another library as the reason.
+/// Refuses a setting, with an error of another library as the reason.
 pub(crate) fn failed(setting: &'static str, reason: &impl ToString) -> Error {
     let reason = reason.to_string();
     Error::Setting { setting, reason }
 }
 
-/// A duration as Redis takes it: whole milliseconds, at least one.
+/// The duration in whole milliseconds, as Redis takes it: at least one.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())
         .unwrap_or(u64::MAX)

@@ -1,23 +1,23 @@
-//! Limits how often one kind of message is logged.
+//! Limits how often one kind of message is logged. Logs nothing itself.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A failure that persists is logged once in this time. A log that fills a disk helps nobody.
+/// A persistent failure is logged once in this time, so that it does not fill the disk.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Allows one message in each [`INTERVAL`].
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
-    /// When it allowed the latest message.
+    /// When the latest message was allowed.
     last: Mutex<Option<Instant>>,
 }
 
 impl LogThrottle {
-    /// Whether to log a message now. After `true` the next interval begins.
+    /// Whether to log a message now. A result of `true` starts the next interval.
     ///
-    /// The caller logs after this call and so under no lock: a logger is the program's own code.
+    /// The caller logs after this call, and so with no lock held: a logger is user code.
     pub(crate) fn is_due(&self) -> bool {
         self.is_due_at(Instant::now())
     }

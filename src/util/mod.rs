@@ -1,4 +1,4 @@
-//! Tools that know nothing of caches: threads, retries, a breaker, random numbers, locks.
+//! Tools that know nothing of caches: threads, retries, a breaker, random numbers and locks.
 
 pub(crate) mod backoff;
 pub(crate) mod breaker;

@@ -1,14 +1,16 @@
-//! Random numbers that spread in time what many processes would otherwise do at once.
+//! Random numbers that spread in time the actions of many processes.
+//!
+//! Used wherever many processes might act at the same moment.
 
 use std::time::Duration;
 
-/// A number from above 0 to 1, all equally likely, to 53 bits.
+/// A number above 0 and up to 1, uniformly distributed, with 53 bits.
 ///
 /// # Panics
 ///
-/// When the operating system has no randomness to give.
+/// Panics if the operating system has no randomness to give.
 pub(crate) fn fraction() -> f64 {
-    /// The number of bits that a float holds.
+    /// The precision of an `f64`.
     const BITS: u32 = 53;
     let word = getrandom::u64().expect("the operating system has randomness");
     #[expect(
@@ -21,8 +23,8 @@ pub(crate) fn fraction() -> f64 {
     steps / all
 }
 
-/// A pause that is shortened at random, by up to half of it, so that the processes of a fleet do
-/// not act in step.
+/// The pause, shortened at random by up to half of it, so that many processes do not act at the
+/// same moment.
 pub(crate) fn shortened(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - fraction() / 2.0)
 }

@@ -2,8 +2,8 @@
 //! this file by one with the same names, and runs every schedule.
 //!
 //! The locks are those of the standard library, because its `notify_all` wakes all waiters at once.
-//! That of `parking_lot` wakes one, which wakes the next when it unlocks, and so on. Of 1,000
-//! followers on two cores the last one then wakes twice as late.
+//! In `parking_lot`, `notify_all` wakes one waiter, which wakes the next when it unlocks, and so
+//! on. With 1,000 followers on two cores, the last follower then wakes twice as late.
 
 use std::sync::{self, MutexGuard, PoisonError};
 
@@ -12,7 +12,8 @@ pub(crate) use std::{
     time::Instant,
 };
 
-/// Ignores poison: no code panics while it holds one, and a leader's panic is reported otherwise.
+/// Ignores poison: no code panics while it holds a lock. A leader's panic is reported in another
+/// way.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
@@ -38,7 +39,7 @@ impl Condvar {
         self.0.notify_all();
     }
 
-    /// May return earlier, without a reason.
+    /// May return earlier, as a spurious wake-up.
     pub(crate) fn wait_until<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,

@@ -1,27 +1,27 @@
-//! One thread that waits for any of several things, each known by a number.
+//! Lets one thread wait for any of several events. Each event has a number.
 //!
-//! Guarantees that a notification is not lost: it is kept until the thread takes it. Does not know
-//! what the thread waits for.
+//! Guarantees that no notification is lost: it is kept until the thread takes it. Used by batch
+//! lookups. Does not know what the events are.
 
 use std::{collections::HashSet, mem, sync::Arc};
 
 use super::sync::{Condvar, Instant, Mutex};
 
-/// What woke the thread, and the signal for it.
+/// The numbers that were notified, and the signal that wakes the thread.
 #[derive(Debug)]
 pub(crate) struct Wakeup {
-    /// The numbers that were notified and not taken yet.
+    /// The numbers that were notified and not yet taken.
     ready: Mutex<HashSet<usize>>,
-    /// Notified, under no lock, after a number was added.
+    /// Notified, with no lock held, after a number was added.
     added: Condvar,
 }
 
-/// The threads that wait for one thing among others, and the numbers by which they know it.
+/// The threads that wait for one event, each with the number by which it knows the event.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers(Vec<(Arc<Wakeup>, usize)>);
 
 impl Subscribers {
-    /// Adds a thread, unless it is there already under this number.
+    /// Adds a thread, unless it is already subscribed with this number.
     pub(crate) fn add(&mut self, wakeup: &Arc<Wakeup>, number: usize) {
         let is_there =
             |(other, its): &(Arc<Wakeup>, usize)| *its == number && Arc::ptr_eq(other, wakeup);
@@ -30,7 +30,7 @@ impl Subscribers {
         }
     }
 
-    /// Wakes them all. To be called under no lock.
+    /// Wakes all of them. Call it with no lock held.
     pub(crate) fn notify(self) {
         for (wakeup, number) in self.0 {
             wakeup.notify(number);
@@ -46,18 +46,18 @@ impl Wakeup {
         }
     }
 
-    /// Wakes the thread for this number. Several notifications of one number count as one.
+    /// Notifies one number and wakes the thread. Several notifications of one number count as one.
     pub(crate) fn notify(&self, number: usize) {
         self.ready.lock().insert(number);
-        // No wake-up is lost: the thread reads the set under the lock with which it goes to sleep.
+        // No wake-up is lost: the thread checks the set under the lock that its wait releases.
         self.added.notify_all();
     }
 
-    /// Waits for a notification, until `deadline` at the latest, and takes all of them. Returns an
-    /// empty set if the deadline passed first.
+    /// Waits for a notification, but not beyond `deadline`, and takes all numbers. Returns an empty
+    /// set if the deadline passed first.
     pub(crate) fn wait_until(&self, deadline: Instant) -> HashSet<usize> {
         let mut ready = self.ready.lock();
-        // The loop is for wake-ups without a reason.
+        // The loop ignores spurious wake-ups.
         while ready.is_empty() && Instant::now() < deadline {
             ready = self.added.wait_until(ready, deadline);
         }

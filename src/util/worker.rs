@@ -1,11 +1,14 @@
-//! A thread of ours: how it starts, waits, is woken, stops and is joined.
+//! A thread of this crate: how it starts, waits, is woken, stops and is joined.
 //!
-//! Guarantees that a [`Worker`] has one thread at most, that a change of its state is never missed
-//! by the thread, and that the thread has ended when the drop of the worker returns. The exception
-//! is a worker that its own thread drops: then the thread ends afterwards.
+//! Guarantees three things:
 //!
-//! Knows nothing of what its thread does. `retry.rs` and the lease renewer start theirs on demand;
-//! listeners and watchers start theirs at once.
+//! - A [`Worker`] has at most one thread.
+//! - The thread misses no change of the worker's state.
+//! - The thread has ended when the drop of the worker returns. If its own thread drops the worker,
+//!   the thread ends later.
+//!
+//! Knows nothing of what its thread does. The retry worker and the lease renewer start their
+//! threads on demand. Listeners and watchers start theirs at once.
 
 use std::{
     fmt, io,
@@ -19,13 +22,13 @@ use parking_lot::{Condvar, Mutex};
 
 use super::random::shortened;
 
-/// The handle of a thread, and of the state that callers share with it. Its drop stops the thread
-/// and joins it.
+/// The handle of a thread, and of the state that callers share with it. Dropping it stops the
+/// thread and joins it.
 pub(crate) struct Worker<S = ()> {
     shared: Arc<Shared<S>>,
 }
 
-/// What a thread does until it is to stop.
+/// What the thread does until it must stop.
 type Run<S> = dyn Fn(&WorkerContext<S>) + Send + Sync;
 
 struct Shared<S> {
@@ -36,10 +39,10 @@ struct Shared<S> {
 
 /// What the thread sees of its worker.
 pub(crate) struct WorkerContext<S = ()> {
-    /// Invariant: what the thread waits for changes only under this lock, and a notification of
-    /// `changed` follows each change that the thread has to see at once.
+    /// Invariant: everything that the thread waits for changes under this lock. If the thread must
+    /// see the change at once, a notification of `changed` follows.
     locked: Mutex<Locked<S>>,
-    /// Notified under no lock.
+    /// Notified with no lock held.
     changed: Condvar,
 }
 
@@ -47,20 +50,20 @@ pub(crate) struct WorkerContext<S = ()> {
 struct Locked<S> {
     state: S,
     is_stopping: bool,
-    /// `None` until the thread is wanted, and after an attempt to start it that failed.
+    /// `None` until the thread is needed, and after a failed attempt to start it.
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a thread does next, by the state of its worker.
+/// What a thread does next, decided from the state of its worker.
 pub(crate) enum Next<T> {
     Run(T),
     WaitUntil(Instant),
-    /// Until the state changes.
+    /// Wait until the state changes.
     Wait,
 }
 
 impl<S: Default + Send + 'static> Worker<S> {
-    /// A worker without a thread. The first [update](Worker::update) starts it.
+    /// Creates a worker without a thread. The first [update](Worker::update) starts it.
     pub(crate) fn new(
         name: &'static str,
         run: impl Fn(&WorkerContext<S>) + Send + Sync + 'static,
@@ -78,9 +81,9 @@ impl<S: Default + Send + 'static> Worker<S> {
     }
 
     /// Changes the state, and starts the thread if there is none. `change` runs under the lock. It
-    /// returns whether the thread has to see the change at once.
+    /// returns whether the thread must see the change at once.
     ///
-    /// Fails where no thread can be started. The change is kept, and the next update tries again.
+    /// Fails if no thread can be started. The change is kept, and the next update tries again.
     pub(crate) fn update(&self, change: impl FnOnce(&mut S) -> bool) -> io::Result<()> {
         let context = &self.shared.context;
         let (must_wake, started) = {
@@ -94,7 +97,7 @@ impl<S: Default + Send + 'static> Worker<S> {
         started
     }
 
-    /// Called under the lock, so that of two callers only one starts the thread.
+    /// Called under the lock, so only one of two callers starts the thread.
     fn start_once(&self, thread: &mut Option<JoinHandle<()>>) -> io::Result<()> {
         if thread.is_none() {
             let shared = Arc::clone(&self.shared);
@@ -106,7 +109,7 @@ impl<S: Default + Send + 'static> Worker<S> {
 }
 
 impl Worker {
-    /// Starts a thread at once. It has no state but whether it is to stop.
+    /// Starts the thread at once. Its only state is whether it must stop.
     pub(crate) fn start(
         name: &'static str,
         run: impl Fn(&WorkerContext) + Send + Sync + 'static,
@@ -122,13 +125,13 @@ impl<S> WorkerContext<S> {
         self.locked.lock().is_stopping
     }
 
-    /// Waits until `next` has something to run. `None`: the thread is to stop.
+    /// Waits until `next` has something to run. `None`: the thread must stop.
     ///
-    /// `next` runs under the lock: at first, after each change, and when a wait ends.
+    /// `next` runs under the lock: at the start, after each change, and when a wait ends.
     pub(crate) fn wait_for<T>(&self, mut next: impl FnMut(&mut S) -> Next<T>) -> Option<T> {
         let mut locked = self.locked.lock();
-        // No wake-up is lost: a change is made under the lock, which is free only while the thread
-        // already waits. So the thread sees the change here, or the notification ends its wait.
+        // No wake-up is lost: a change needs the lock, and this thread releases the lock only by
+        // waiting. So it either sees the change here, or is woken by the notification.
         while !locked.is_stopping {
             match next(&mut locked.state) {
                 Next::Run(task) => return Some(task),
@@ -141,12 +144,12 @@ impl<S> WorkerContext<S> {
         None
     }
 
-    /// Pauses, for a time that is shortened at random. Returns whether the thread is to stop.
+    /// Pauses for `pause`, shortened at random. Returns whether the thread must stop.
     pub(crate) fn pause(&self, pause: Duration) -> bool {
         self.pause_until(Instant::now() + shortened(pause))
     }
 
-    /// Pauses until then. Returns whether the thread is to stop.
+    /// Pauses until `until`. Returns whether the thread must stop.
     pub(crate) fn pause_until(&self, until: Instant) -> bool {
         let next = |_: &mut S| {
             if Instant::now() < until {
@@ -158,14 +161,14 @@ impl<S> WorkerContext<S> {
         self.wait_for(next).is_none()
     }
 
-    /// Changes the state, by the thread itself. So it wakes no thread.
+    /// Changes the state from the thread itself. So no thread needs to be woken.
     pub(crate) fn update(&self, change: impl FnOnce(&mut S)) {
         change(&mut self.locked.lock().state);
     }
 }
 
-/// Runs code of the program's, such as its store, logger or observer, where a panic must not end
-/// what comes after. `None`: it panicked. It may succeed the next time.
+/// Runs user code, such as a store, a logger or an observer, and contains its panic, so that later
+/// work still happens. `None`: it panicked. It may succeed the next time.
 pub(crate) fn contain_panic<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }
@@ -180,10 +183,10 @@ impl<S> Drop for Worker<S> {
         };
         context.changed.notify_one();
         if let Some(thread) = thread
-            // An observer may drop the last cache on this very thread, which cannot join itself.
+            // An observer may drop the last cache on this same thread, which cannot join itself.
             && thread.thread().id() != thread::current().id()
         {
-            // It ends after what it is doing. If it panicked, there is nobody to tell.
+            // The thread ends after its current task. A panic in it is of no concern here.
             let _ = thread.join();
         }
     }
@@ -203,7 +206,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
-    /// A worker that sends each number of its state, and panics at a 0.
+    /// A worker that sends each number of its state, and panics at 0.
     fn sender() -> (Worker<Vec<u32>>, Receiver<u32>) {
         let (sender, sent) = mpsc::channel();
         let worker = Worker::new("test", move |context: &WorkerContext<Vec<u32>>| {

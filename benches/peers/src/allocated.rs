@@ -1,6 +1,6 @@
-//! What is allocated, counted in the whole process: some of the peers work on threads of their own.
+//! Counts allocations in the whole process, because some peers work on their own threads.
 //!
-//! Counting costs every allocation two atomic additions, and all alike.
+//! Counting costs each allocation two atomic additions, the same for all peers.
 
 use std::alloc::System;
 
@@ -9,14 +9,14 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// So many bytes did it ask for.
+/// How many bytes the call requested.
 pub(crate) fn bytes_during(call: impl FnOnce()) -> usize {
     let region = Region::new(ALLOCATOR);
     call();
     region.change().bytes_allocated
 }
 
-/// So many bytes more are held after it than before.
+/// How many more bytes are held after the call than before.
 pub(crate) fn kept_by<T>(make: impl FnOnce() -> T) -> (T, isize) {
     let region = Region::new(ALLOCATOR);
     let thing = make();

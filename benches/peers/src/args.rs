@@ -10,11 +10,11 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {
-    /// About a minute: few rounds, short ones.
+    /// Takes about a minute: few rounds, and short ones.
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Where the page and the pictures go.
+    /// Where to write the page and the pictures.
     #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."))]
     pub(crate) out: PathBuf,
 }

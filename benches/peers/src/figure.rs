@@ -1,4 +1,4 @@
-//! Figures as a reader wants them: three digits, a unit.
+//! Formats figures for readers: three digits and a unit.
 
 use crate::spread::Spread;
 

@@ -1,20 +1,20 @@
-//! Where and when it was measured: what bears on figures, and nothing that names the machine.
+//! The machine and the date of a measurement: what affects figures, without the machine's name.
 
 use std::{env, fs, process::Command, thread};
 
-/// Before anything is measured: what else ran then is told as well.
+/// Called before the measurements. Also describes other load at that time.
 pub(crate) fn describe(redis: &str) -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let model =
         value("/proc/cpuinfo", "model name", ':').unwrap_or_else(|| env::consts::ARCH.to_owned());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    // Only the version: builders write their names behind it.
+    // Only the version, because builders append their names.
     let kernel = kernel.split('-').next().unwrap_or_default().trim();
     let system =
         value("/etc/os-release", "PRETTY_NAME", '=').unwrap_or_else(|| env::consts::OS.to_owned());
     let date = said_by("date", &["-u", "+%Y-%m-%d"]);
     let rustc = said_by("rustc", &["--version"]);
-    // Without the commit behind it.
+    // Without the commit after it.
     let rustc = rustc.split(" (").next().unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
@@ -23,7 +23,7 @@ pub(crate) fn describe(redis: &str) -> String {
     )
 }
 
-/// What stands behind a name in a file of such lines.
+/// The value after a name, in a file with one value in each line.
 fn value(path: &str, name: &str, separator: char) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| {
@@ -41,7 +41,7 @@ fn said_by(program: &str, args: &[&str]) -> String {
     )
 }
 
-/// Of a package, as the lock file pins it.
+/// The version of a package in the lock file.
 pub(crate) fn version_of(package: &str) -> Option<&'static str> {
     const LOCK: &str = include_str!("../Cargo.lock");
     let (_, rest) = LOCK.split_once(&format!("name = \"{package}\"\nversion = \""))?;

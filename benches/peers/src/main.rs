@@ -1,4 +1,4 @@
-//! Alternatives to this crate, measured beside it: in one run, on one private server, in turn.
+//! Compares alternatives with this crate: in one run, on one private server, in turn.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml` writes `benches/peers.md` and its
 //! pictures.

@@ -76,7 +76,8 @@ impl Measurement<'_> {
     }
 
     fn stampedes(&self) -> Stampedes {
-        // It would have a connection for each of a thousand threads, and is otherwise as r2d2.
+        // The bare peer would need a connection for each of a thousand threads. Otherwise it is
+        // like r2d2.
         let makers = all_but(&[BARE]);
         let peers = self.make(&makers);
         let rounds = self.plan.stampede_rounds;
@@ -92,8 +93,8 @@ impl Measurement<'_> {
     }
 
     fn many_threads(&self) -> ManyThreads {
-        // A hit of the helper equals one of r2d2, the locker makes many threads wait, and the
-        // others do not ask Redis.
+        // A hit of the helper equals one of r2d2. The locker makes many threads wait. The others do
+        // not ask Redis.
         let makers = all_but(&[HELPER, LOCKER, QUICK, MOKA]);
         let (few, many) = (plan::few(), plan::many());
         let turns = makers.len() * self.plan.thread_rounds;
@@ -119,7 +120,7 @@ impl Measurement<'_> {
             url: self.url,
             connections: plan::CONNECTIONS,
             threads: 1,
-            // Room for more records than there are, so that no map evicts any.
+            // Room for more records than exist, so that no map evicts any.
             near: 2 * self.ids.len(),
         }
     }

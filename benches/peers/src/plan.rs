@@ -1,34 +1,34 @@
-//! How much of everything.
+//! The sizes of all measurements.
 
 use std::time::Duration;
 
 use crate::work::threads::Cell;
 
-/// Threads that read at once.
+/// How many threads read at once.
 const THREADS: [usize; 5] = [1, 4, 16, 64, 128];
 
-/// Connections where there are few.
+/// The number of connections where they are few.
 const FEW: u32 = 4;
 
-/// Where nothing else is said: what r2d2 has by default.
+/// The number of connections otherwise: the default of r2d2.
 pub(crate) const CONNECTIONS: u32 = 10;
 
-/// Records that are read in turn.
+/// How many records are read in turn.
 pub(crate) const RECORDS: usize = 1_000;
 
-/// Threads that want one cold record.
+/// How many threads ask for one cold record.
 pub(crate) const STAMPEDES: [u32; 2] = [100, 1_000];
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) quick: bool,
-    /// Of single calls.
+    /// Rounds of single calls.
     pub(crate) call_rounds: usize,
-    /// Of threads, and how long a turn is.
+    /// Rounds of threads, and the length of a turn.
     pub(crate) thread_rounds: usize,
     pub(crate) turn: Duration,
     pub(crate) stampede_rounds: usize,
-    /// Records in the process, to see what one costs.
+    /// How many records the process keeps, to measure the memory of one.
     pub(crate) kept: usize,
 }
 
@@ -55,7 +55,7 @@ impl Plan {
         }
     }
 
-    /// In words.
+    /// The number of rounds, in words.
     pub(crate) fn rounds(self) -> String {
         let quick = if self.quick { " (the short form)" } else { "" };
         format!(

@@ -1,10 +1,10 @@
-//! Before anything is measured: each does what is measured of it.
+//! Checks before the measurements that each peer does the work that is measured.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{peer::Peer, record::Primary};
 
-/// Panics where it doesn't.
+/// Panics if a peer does not do it.
 pub(crate) fn prove(peer: &dyn Peer) {
     let ids = ["proof".to_owned()];
     let (name, [id]) = (peer.name(), &ids);
@@ -16,7 +16,7 @@ pub(crate) fn prove(peer: &dyn Peer) {
         peer.forget(id);
     }
     peer.warm(&ids, &primary);
-    // They panic where they find nothing.
+    // These calls panic if they find no record.
     if let Some(hit) = peer.hit() {
         hit(id);
     }

@@ -1,4 +1,4 @@
-//! The record that all of them keep, and the primary that has it.
+//! The record that all peers cache, and the primary that has it.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -13,7 +13,7 @@ use crate::support;
 /// Longer than any measurement.
 pub(crate) const TTL: Duration = Duration::from_hours(1);
 
-/// What a peer serialises its own way. All text, as a hash in Redis has it.
+/// The record, which each peer serialises in its own way. All fields are text, as in a Redis hash.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Product {
     id: String,
@@ -34,7 +34,7 @@ impl Product {
         }
     }
 
-    /// As the fields of a hash.
+    /// The fields of a hash.
     pub(crate) fn fields(&self) -> [(&'static str, &str); 4] {
         [
             ("id", &self.id),
@@ -45,7 +45,7 @@ impl Product {
     }
 }
 
-/// Serves any number of readers at once, which no real one does, and counts them.
+/// Serves any number of readers at once, unlike a real primary, and counts them.
 #[derive(Debug)]
 pub(crate) struct Primary {
     product: Product,

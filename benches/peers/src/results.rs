@@ -1,17 +1,17 @@
-//! All that was measured, for the page and the pictures.
+//! All measurements, for the page and the pictures.
 
 use crate::{
     peer::Maker,
     work::{calls, stampede, threads},
 };
 
-/// Who stands in the order of its figures.
+/// The peers, in the order of the figures.
 type Makers = Vec<&'static Maker>;
 
 #[derive(Debug)]
 pub(crate) struct Results {
     pub(crate) calls: Calls,
-    /// Of a record in the process, by peer, as in `calls`.
+    /// The bytes of a record in the process, by peer, as in `calls`.
     pub(crate) near_bytes: Vec<Option<f64>>,
     pub(crate) stampedes: Stampedes,
     pub(crate) many_threads: ManyThreads,
@@ -32,8 +32,8 @@ pub(crate) struct Stampedes {
 #[derive(Debug)]
 pub(crate) struct ManyThreads {
     pub(crate) makers: Makers,
-    /// Over a few connections.
+    /// Figures with a few connections.
     pub(crate) few: Vec<threads::Figures>,
-    /// Over as many as there are threads.
+    /// Figures with as many connections as threads.
     pub(crate) many: Vec<threads::Figures>,
 }

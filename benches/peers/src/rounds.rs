@@ -1,10 +1,11 @@
 //! Rounds in which each peer has a turn.
 //!
-//! The noise of a machine changes from second to second. So all take short turns, in varying order.
+//! The speed of a noisy machine changes from second to second. So all take short turns, in varying
+//! order.
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-/// The outcomes of each, round by round.
+/// The outcomes of each peer, round by round.
 pub(crate) fn rounds<T, O>(
     rounds: usize,
     who: &[T],
@@ -22,7 +23,7 @@ pub(crate) fn rounds<T, O>(
     outcomes
 }
 
-/// A line on stderr, where that is a terminal.
+/// A progress line on stderr, if that is a terminal.
 pub(crate) fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:<34} {wide_bar} {percent} %, {eta} left")
         .expect("the template is right");

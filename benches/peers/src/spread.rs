@@ -1,6 +1,6 @@
-//! What is said of samples: the median, and the quartiles around it.
+//! Summarises samples: the median, and the quartiles around it.
 
-/// One sample a round; those of one round belong together across peers.
+/// One sample a round. The samples of one round belong together across peers.
 pub(crate) type Samples = Vec<f64>;
 
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +14,12 @@ impl Spread {
     pub(crate) fn of(samples: &[f64]) -> Spread {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
-        // Between two samples: in proportion.
+        // Interpolates between two samples.
         let at = |quarters: usize| {
             let last = sorted.len() - 1;
             let (below, rest) = (last * quarters / 4, last * quarters % 4);
             let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
-            // Of two that are infinite there is no difference.
+            // There is no difference between two infinite samples.
             if rest == 0 || low.total_cmp(&high).is_eq() {
                 return low;
             }
@@ -32,9 +32,9 @@ impl Spread {
         }
     }
 
-    /// Round by round: what shifted a whole round shifts no ratio.
+    /// Computes a ratio for each round. A machine that is slow for a whole round changes no ratio.
     pub(crate) fn of_ratios(samples: &[f64], to: &[f64]) -> Spread {
-        // Nothing is as much as nothing.
+        // The ratio of two zeros is 1.
         let ratio = |(a, b): (&f64, &f64)| if a.total_cmp(b).is_eq() { 1.0 } else { a / b };
         let ratios: Vec<_> = samples.iter().zip(to).map(ratio).collect();
         Spread::of(&ratios)

@@ -1,4 +1,5 @@
-//! Who is first, in words: from the figures, so that it says so where that is a peer.
+//! Says in words which peer is first. It is computed from the figures, so it also says when it is
+//! not this crate.
 
 use crate::{
     figure::three_digits,
@@ -6,14 +7,14 @@ use crate::{
     spread::{Samples, Spread},
 };
 
-/// What makes one figure better than another.
+/// Which of two figures is better.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wins {
     Smaller,
     Larger,
 }
 
-/// One peer's figures.
+/// The figures of one peer.
 pub(crate) type Entry<'a> = (&'static str, &'a Samples);
 
 pub(crate) fn sentence(what: &str, entries: &[Entry<'_>], wins: Wins) -> String {
@@ -29,10 +30,10 @@ pub(crate) fn sentence(what: &str, entries: &[Entry<'_>], wins: Wins) -> String 
         return String::new();
     };
     let to_best = |samples: &Samples| Spread::of_ratios(samples, best);
-    // Not behind, where the half of the rounds in the middle doesn't say so.
+    // Level with the best if the ratio 1 is between the quartiles.
     let is_level = |samples: &Samples| to_best(samples).holds(1.0);
     let at = |samples| match to_best(samples).median {
-        // Of nothing.
+        // The ratio to zero.
         f64::INFINITY => String::new(),
         times => format!(", at {} times that", three_digits(times)),
     };
@@ -59,7 +60,7 @@ pub(crate) fn sentence(what: &str, entries: &[Entry<'_>], wins: Wins) -> String 
     format!("- **{what}**: {ahead}{rest}.")
 }
 
-/// Ours before the others.
+/// Lists this crate before the others.
 fn listed(names: &[&str]) -> String {
     let mut names = names.to_vec();
     names.sort_by_key(|name| *name != OURS);

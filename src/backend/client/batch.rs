@@ -1,4 +1,7 @@
-//! Requests about many records at once.
+//! Requests of the client about many records at once.
+//!
+//! Called by the engine and by the write path. Guarantees that a failed invalidation of any record
+//! is pending before the call returns.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,12 +12,12 @@ use crate::{
     telemetry::{event::Event, reporter::Reporter, trace},
 };
 
-/// How many records are invalidated in one request.
+/// How many records one request invalidates.
 const SLICE: usize = 10_000;
 
 impl StoreClient {
-    /// Asks the store about `count` records at once. Each has an answer or a failure. If the store
-    /// is unavailable, all have the same failure.
+    /// Sends one request about `count` records. Each record gets an answer or a failure. If the
+    /// store is unavailable, all records get the same failure.
     pub(crate) fn ask_all<T>(
         &self,
         reporter: &Reporter,
@@ -32,7 +35,7 @@ impl StoreClient {
                 return Err(Failure::new(FailureKind::Rejected, miscounted));
             }
             let mut failures = each.iter().filter_map(|answer| answer.as_ref().err());
-            // A store that is unavailable for one record is unavailable for all.
+            // A store that is unavailable for one record counts as unavailable for all.
             match failures.find(|failure| failure.kind == FailureKind::Unavailable) {
                 Some(silent) => Err(silent.clone()),
                 None => Ok(each),
@@ -46,7 +49,7 @@ impl StoreClient {
         let answers = each.map(|answer| {
             answer.map_err(|failure| {
                 let error = failure.at(request);
-                // They were one request, so one failure is reported.
+                // All records were in one request, so only one failure is reported.
                 if !std::mem::replace(&mut is_reported, true) {
                     let error = &error;
                     reporter.report(&Event::StoreFailed { request, error });
@@ -58,9 +61,9 @@ impl StoreClient {
         answers.collect()
     }
 
-    /// Invalidates many records, and returns how many were cached. Where that fails for a record,
-    /// its invalidation is recorded as pending before this returns. Where a request panics, also
-    /// those that were not sent yet.
+    /// Invalidates many records, and returns how many of them were cached. If that fails for a
+    /// record, its invalidation is recorded as pending before this returns. If a request panics,
+    /// the records that were not sent yet become pending too.
     pub(crate) fn invalidate_all(
         &self,
         reporter: &Arc<Reporter>,
@@ -68,7 +71,7 @@ impl StoreClient {
     ) -> Result<u64, Error> {
         let pending = self.remember_on_drop(reporter, "invalidate", all);
         let mut ended = Ok(0);
-        // Also after a failure, because other slices may succeed.
+        // Continues after a failure, because other slices may succeed.
         for slice in all.chunks(SLICE) {
             for answer in self.invalidate_slice(reporter, slice) {
                 ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
@@ -83,8 +86,8 @@ impl StoreClient {
         reporter: &Arc<Reporter>,
         all: &[&Keys],
     ) -> Vec<Result<bool, Error>> {
-        // Taken before the request is sent: the request also does what was pending until then, and
-        // no more.
+        // Taken before the request is sent. The request completes exactly the invalidations that
+        // are pending by now, and no later ones.
         let pending = &self.state.pending;
         let replays: Vec<_> = all.iter().map(|keys| pending.of(keys)).collect();
         let answers = self.ask_all(reporter, "invalidate", all.len(), |store| {
@@ -107,18 +110,18 @@ impl StoreClient {
         self.state.siblings.tell_all();
     }
 
-    /// Until when no record with this prefix is read from the store.
+    /// Until when the records with this prefix must not be read from the store.
     pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
         self.state.pending.bypassed_until(prefix)
     }
 
-    /// Ends that bypass: all entries that existed when it began have been deleted.
+    /// Ends that bypass, because all entries that existed when it began have been deleted.
     pub(crate) fn lift_bypass(&self, prefix: &str, until: Option<Instant>) {
         self.state.pending.lift(prefix, until);
     }
 
-    /// Any entry with the prefix of this cache may be outdated. So none is read from the store
-    /// until all that can exist now have expired.
+    /// Bypasses the whole prefix of this cache, because any of its entries may be outdated. None is
+    /// read from the store until all entries that can exist now have expired.
     pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
         if let Some(lasts) = self.state.pending.bypass(&reporter.cache) {
             trace::error!(

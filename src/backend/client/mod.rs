@@ -1,10 +1,11 @@
 //! The client to a store. Every request of every cache on that store passes through it.
 //!
-//! Guarantees that after a few failures in a row no request is sent to the store until it answers
-//! again, and that an invalidation which did not reach it is replayed then. A thread of the client,
-//! the [recovery](RetryWorker), probes and replays. It delays no caller and needs none to go on.
+//! Guarantees two things. After a few failures in a row, no request is sent until the store answers
+//! again. An invalidation that did not reach the store is replayed then. A thread of the client,
+//! the [recovery](RetryWorker), probes and replays. It delays no caller, and needs no caller to
+//! continue.
 //!
-//! Knows the store; nothing of lookups, calls and record types.
+//! It knows the store. It knows no lookups, calls or record types.
 
 pub(crate) mod batch;
 pub(crate) mod recovery;
@@ -29,11 +30,11 @@ use crate::{
 };
 
 /// How many failures in a row open the breaker by default. One lost connection must not open it,
-/// and no more than five callers should wait in vain.
+/// and no more than five callers should wait for a timeout.
 pub(crate) const BREAKER_THRESHOLD: u32 = 5;
 
-/// The longest pause between two probes by default. A recovery is noticed this much late at most,
-/// for two small requests a second.
+/// The longest pause between two probes by default. A recovery is noticed after at most this time,
+/// and the probes cost two small requests a second.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(crate) struct StoreClient {
@@ -63,7 +64,7 @@ impl StoreClient {
         }
     }
 
-    /// From now on the cache is told when the breaker opens and closes.
+    /// Reports to this cache from now on when the breaker opens and closes.
     pub(crate) fn add_reporter(&self, cache: &Arc<Reporter>) {
         let before = self.state.breaker.latest_failure();
         if let Some(error) = &before {
@@ -71,12 +72,12 @@ impl StoreClient {
         }
         {
             let mut caches = self.state.caches.lock();
-            // Here, so that the list does not grow where caches are created and dropped.
+            // Removed here, so that the list does not grow when caches are created and dropped.
             caches.retain(|cache| cache.strong_count() > 0);
             caches.push(Arc::downgrade(cache));
         }
-        // A change in between may have been reported to the other caches only. A second report does
-        // no harm.
+        // The breaker may have changed before this cache was in the list. A second report is
+        // harmless.
         match (before, self.state.breaker.latest_failure()) {
             (None, Some(error)) => cache.report(&Event::BreakerOpened { error: &error }),
             (Some(_), None) => cache.report(&Event::BreakerClosed),
@@ -84,21 +85,21 @@ impl StoreClient {
         }
     }
 
-    /// From now on this near cache evicts what any cache on this client changes.
+    /// Makes this near cache evict, from now on, the records that any cache on this client changes.
     pub(crate) fn add_sibling(&self, listener: Weak<dyn ChangeListener>) {
         self.state.siblings.add(listener);
     }
 
     /// Evicts this record from every near cache on this client.
     ///
-    /// To be called between the answer to a request that changed the record and the return to the
-    /// caller. A lookup that took its placeholder before this call loses it; one that takes it
-    /// later reads what the request left.
+    /// Call this after the answer to a request that changed the record, and before the return to
+    /// the caller. A lookup that took its placeholder earlier loses it. A lookup that takes it
+    /// later reads the result of the request.
     pub(crate) fn evict(&self, data: &str) {
         self.state.siblings.tell(data);
     }
 
-    /// To be called before entries with this prefix are written that can stay for so long.
+    /// Call this before entries with this prefix are written that can stay for as long as `life`.
     pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
         self.state.pending.record_max_ttl(prefix, life);
     }
@@ -108,7 +109,7 @@ impl StoreClient {
         &self.state.store
     }
 
-    /// Asks the store, unless the breaker is open.
+    /// Sends a request to the store, unless the breaker is open.
     pub(crate) fn ask<T>(
         &self,
         reporter: &Reporter,
@@ -152,8 +153,8 @@ impl StoreClient {
         self.state.breaker.is_open()
     }
 
-    /// Why the record at this key must not be read from the store: an invalidation of it, which did
-    /// not reach the store, may still be pending.
+    /// The reason why the record at this key must not be read from the store: its invalidation is
+    /// pending. `None` if it may be read.
     pub(crate) fn bypass(&self, data: &str) -> Option<Cause> {
         let concerned = self.state.pending.contains(data);
         concerned.then(|| Arc::new(PendingError) as Cause)
@@ -168,8 +169,8 @@ impl StoreClient {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        // Taken before the request is sent: the request also does what was pending until then, and
-        // no more.
+        // Taken before the request is sent. The request completes exactly the invalidations that
+        // are pending by now, and no later ones.
         let replays = self.state.pending.of(keys);
         let all = [keys];
         let pending = self.remember_on_drop(reporter, request, &all);
@@ -179,8 +180,8 @@ impl StoreClient {
             (Ok(_), None) => {}
             (Err(failure), _) => self.remember(keys, reporter, failure),
         }
-        // After it was recorded as pending: a lookup that takes its placeholder later sees that,
-        // and does not read.
+        // Evicted after a failure was recorded as pending. A lookup that takes its placeholder
+        // later sees the pending invalidation, and does not read the store.
         self.evict(&keys.data);
         pending.returned();
         answer
@@ -188,7 +189,7 @@ impl StoreClient {
 
     fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>, failure: &Error) {
         let memory = self.state.pending.remember(keys, reporter);
-        // Before the reports, which call code of the program's.
+        // Started before the reports, because reports call user code.
         self.start_recovery();
         reporter.report(&Event::InvalidationRemembered {
             id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
@@ -209,7 +210,7 @@ impl StoreClient {
         }
     }
 
-    /// How many invalidations wait to be replayed.
+    /// How many invalidations wait for their replay.
     pub(crate) fn pending(&self) -> usize {
         self.state.pending.len()
     }
@@ -217,14 +218,14 @@ impl StoreClient {
     fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
             trace::error!("there is no thread to probe Redis with: {error}");
-            // So requests themselves must find out when it answers again. What is pending waits for
-            // the next failure.
+            // Without a probe, only requests can find out that the store answers again. Pending
+            // invalidations wait for the next failure, which tries again to start the thread.
             self.state.breaker.close();
         }
     }
 }
 
-/// Why a lookup did not read a record that may be out of date.
+/// The cause if a record was not read because it may be outdated.
 #[derive(Debug)]
 struct PendingError;
 

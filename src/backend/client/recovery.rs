@@ -1,7 +1,8 @@
-//! What the callers of a client share with its recovery thread: the store, the breaker, and the
-//! invalidations that are pending.
+//! The state that callers of a client share with its recovery thread: the store, the breaker, and
+//! the pending invalidations.
 //!
-//! Probes, replays, reports to the caches, and logs failures at a limited rate. Starts no thread.
+//! The recovery thread calls it to probe and replay. Callers use it to report the breaker's state
+//! and to log failures at a limited rate. It starts no thread.
 
 use std::sync::{Arc, Weak};
 
@@ -16,7 +17,7 @@ use crate::{
     util::{breaker::Breaker, log_throttle::LogThrottle},
 };
 
-/// How many invalidations are replayed in one request: it takes the server about a millisecond.
+/// How many invalidations one request replays: the server needs about a millisecond for them.
 const BATCH: usize = 500;
 
 /// What the recovery shares with the callers.
@@ -24,7 +25,7 @@ pub(super) struct ClientState {
     pub(super) store: Arc<dyn Store>,
     pub(super) breaker: Breaker,
     pub(super) pending: PendingInvalidations,
-    /// For failures, of which an outage has many.
+    /// Limits the log messages about failures, because an outage causes many.
     pub(super) log_throttle: LogThrottle,
     /// The caches to report to.
     pub(super) caches: Mutex<Vec<Weak<Reporter>>>,
@@ -33,16 +34,16 @@ pub(super) struct ClientState {
     pub(super) reported: Mutex<ReportedState>,
 }
 
-/// What was last reported to the caches about the breaker.
+/// The last report to the caches about the breaker.
 #[derive(Default)]
 pub(super) struct ReportedState {
     pub(super) open: bool,
-    /// A thread is reporting right now.
+    /// Whether a thread is reporting at this moment.
     pub(super) in_progress: bool,
 }
 
-/// A report to all caches. Its end lets the next one begin, also where this one panics: it may drop
-/// the last handle of an observer, which is code of the program's.
+/// A report to all caches. Its drop lets the next report begin, even if this one panics. A report
+/// may drop the last handle of an observer, whose `Drop` is user code.
 struct InProgress<'a>(&'a Mutex<ReportedState>);
 
 impl Drop for InProgress<'_> {
@@ -58,11 +59,11 @@ impl ClientState {
         }
     }
 
-    /// Reports to every cache whether the breaker is open, and repeats that until the last report
-    /// is still true.
+    /// Reports to every cache whether the breaker is open. Repeats this until the last report is
+    /// still true.
     ///
-    /// One thread at a time reports, under no lock; other threads leave it to that one. So no cache
-    /// is told of a closing before the opening, and an opening that ends before its report is not
+    /// One thread reports at a time, with no lock held; other threads leave the report to it. So no
+    /// cache gets the closing before the opening. An opening that ends before its report is not
     /// reported.
     pub(super) fn report_breaker(&self) {
         loop {
@@ -98,14 +99,14 @@ impl ClientState {
         }
     }
 
-    /// Logs a failure, unless one was logged a short time ago.
+    /// Logs a failure, unless another was logged a short time ago.
     pub(super) fn log_throttled(&self, failure: &Error) {
         if self.log_throttle.is_due() {
             trace::warn!("{failure}");
         }
     }
 
-    /// One attempt to recover. Returns false if it is to be repeated.
+    /// Makes one attempt to recover. Returns false if it must be repeated.
     pub(super) fn try_recover(&self) -> bool {
         let recovered = self.recover();
         if let Err(failure) = &recovered {
@@ -118,15 +119,16 @@ impl ClientState {
     fn recover(&self) -> Result<(), Error> {
         if self.breaker.is_open()
             && let Err(failure) = self.store.ping()
-            // A refusal is an answer, too. A server that cannot save its snapshot refuses a ping,
-            // and so does one whose user has no permission for it.
+            // A refusal is also an answer. A server that cannot save its snapshot refuses a ping.
+            // So does a server whose user has no permission for it.
             && failure.kind != FailureKind::Rejected
         {
             return Err(failure.at("ping"));
         }
         let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
-        // Reads resume as soon as the server answers, also if it refused some invalidations, for a
-        // user that may write some keys only. Records whose invalidation is pending stay bypassed.
+        // Reads resume as soon as the server answers, even if it refused some invalidations. (Its
+        // user may be allowed to write only some keys.) Records whose invalidation is pending stay
+        // bypassed.
         if self.breaker.close() {
             trace::info!("Redis answers, and is asked again");
             self.report_breaker();
@@ -134,7 +136,7 @@ impl ClientState {
         refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
     }
 
-    /// Replays what is pending. `Some`: the store answered, and refused a part of it.
+    /// Replays the pending invalidations. `Some`: the store answered, but refused some of them.
     fn replay(&self) -> Result<Option<Failure>, Failure> {
         let (mut replayed, mut refused) = (0, None);
         for some in self.pending.all().chunks(BATCH) {

@@ -1,25 +1,27 @@
-//! Invalidations whose request ends by a panic.
+//! Handles invalidations whose request panics.
 //!
-//! It is unknown what such a request did, and the primary may have changed before it. So its
-//! records count as not invalidated: they are pending, as after a failure. The cause of the panic
-//! does not matter. It may be a store of the program's own, a logger, or a defect of this crate.
+//! Nobody knows what such a request did, and the primary may have changed before it. So its records
+//! count as not invalidated: they become pending, as after a failure. The cause of the panic does
+//! not matter. It may be in a custom store, in a logger, or in this crate. Called by the client and
+//! by the write path.
 
 use std::{cell::Cell, fmt, sync::Arc};
 
 use super::StoreClient;
 use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
 
-/// Records whose invalidation is under way. If a panic drops it, the rest are recorded as pending.
+/// Records whose invalidation is under way. If a panic drops it, the unfinished ones become
+/// pending.
 pub(crate) struct RememberOnDrop<'a> {
     client: &'a StoreClient,
     reporter: &'a Arc<Reporter>,
     request: &'static str,
-    /// Those whose request has not returned yet.
+    /// The records whose request has not returned yet.
     left: Cell<&'a [&'a Keys]>,
 }
 
 impl StoreClient {
-    /// Records these as pending on drop, unless their request has
+    /// Makes these records pending on drop, unless their request has
     /// [returned](RememberOnDrop::returned).
     pub(crate) fn remember_on_drop<'a>(
         &'a self,
@@ -37,19 +39,19 @@ impl StoreClient {
 }
 
 impl RememberOnDrop<'_> {
-    /// The request for the first `count` of those that are left has returned, and what failed is
-    /// pending.
+    /// Call this when the request for the first `count` of the remaining records has returned, and
+    /// its failures are pending.
     pub(super) fn returned_for(&self, count: usize) {
         let left = self.left.get();
         self.left.set(&left[count.min(left.len())..]);
     }
 
-    /// The request has returned, and what failed is pending.
+    /// Call this when the request has returned, and its failure is pending.
     pub(crate) fn returned(self) {
         self.left.set(&[]);
     }
 
-    /// Calls a closure of the program's. A panic of that does not make the records pending.
+    /// Calls a user closure. If the closure panics, the records do not become pending.
     pub(crate) fn suspended<T>(&self, closure: impl FnOnce() -> T) -> T {
         let left = self.left.take();
         let value = closure();
@@ -64,13 +66,13 @@ impl Drop for RememberOnDrop<'_> {
             let (request, cause) = (self.request, Arc::new(Panicked));
             let failure = Error::Redis { request, cause };
             self.client.remember(keys, self.reporter, &failure);
-            // In this order, as in `StoreClient::invalidate`.
+            // First pending, then evicted, as in `StoreClient::invalidate`.
             self.client.evict(&keys.data);
         }
     }
 }
 
-/// The cause of an invalidation that may not have been done.
+/// The cause of an invalidation that may not have happened.
 #[derive(Debug)]
 struct Panicked;
 

@@ -23,7 +23,7 @@ fn a_key_is_concerned_until_it_is_settled() {
     assert_eq!(pending.len(), 1);
 }
 
-/// The write that failed last is not completed by a request that was sent before it.
+/// A request completes no write that failed after the request was sent.
 #[test]
 fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
     let pending = PendingInvalidations::default();
@@ -34,8 +34,8 @@ fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
     assert!(pending.contains("cache:a"));
 }
 
-/// Of two caches with one prefix the entries of one live longer; or some that are filled while it
-/// lasts.
+/// Two caches have the same prefix. The entries of one live longer, or are filled during the
+/// bypass.
 #[test]
 fn a_bypass_lasts_as_long_as_what_any_cache_may_have_written() {
     for (sooner, later) in [(60_000, 1), (1, 60_000)] {

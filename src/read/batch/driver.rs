@@ -1,4 +1,7 @@
-//! The driver for many ids: one request for all lookups of the same state, and one loader call.
+//! The driver for many ids: sends one request for all lookups in the same state, and calls the
+//! loader once.
+//!
+//! Called by `get_many` for each slice of ids. Decides nothing: the transitions do that.
 
 use std::{
     collections::HashSet,
@@ -19,20 +22,20 @@ use crate::{
     util::wakeup::Wakeup,
 };
 
-/// How many leases one request asks for. Few enough that the first are renewed long before they
+/// How many leases one request asks for. So few that the first leases are renewed long before they
 /// lapse, however busy the server and this machine are.
 const LEASES: usize = 1_000;
 
-/// Some lookups, each of another record.
+/// Several lookups, each for a different record.
 pub(super) struct BatchLookup<'a, R> {
     engine: &'a Engine<R>,
     lookups: Vec<PendingLookup<'a, R>>,
-    /// Notified by whatever the lookups wait for, with their places in `lookups`.
+    /// Notified by everything that the lookups wait for, with their positions in `lookups`.
     wakeup: Arc<Wakeup>,
 }
 
 impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
-    /// The lookups of these ids, after a first read of all of them in one request.
+    /// Starts lookups of these ids, with one first read of all of them.
     pub(super) fn read(
         engine: &'a Engine<R>,
         config: LookupConfig,
@@ -45,8 +48,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         }
     }
 
-    /// Goes on until each lookup has its answer, or one fails. The error is reported for all that
-    /// have none.
+    /// Drives the lookups until each has its answer, or one fails. The error is reported for all
+    /// lookups without an answer.
     pub(super) fn answers(
         mut self,
         load: &mut BatchLoader<'_, R>,
@@ -63,8 +66,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         Ok(answers.filter_map(PendingLookup::into_answer).collect())
     }
 
-    /// A batch loads and fills all records that it leads before it waits for others. So no two
-    /// batches wait for each other.
+    /// Advances all lookups by one round. A batch loads and fills all records that it leads before
+    /// it waits for others, so no two batches wait for each other.
     fn round(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
         self.refresh();
         self.acquire()?;
@@ -74,7 +77,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         self.wait()
     }
 
-    /// Asks for the leases of those whose record should be refreshed.
+    /// Asks for the leases of all lookups whose record should be refreshed.
     fn refresh(&mut self) {
         let due = self.lookups.iter_mut().filter_map(|lookup| {
             let LookupState::Due(cached) = &lookup.state else {
@@ -88,7 +91,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let mut failure = None;
         for some in due.chunks_mut(LEASES) {
             if failure.is_some() {
-                // The others would wait as long for the same answer.
+                // The other requests would wait as long for the same failure.
                 for (.., lookup) in some {
                     lookup.serve_cached();
                 }
@@ -110,7 +113,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         }
     }
 
-    /// Asks for the leases of those that need one.
+    /// Asks for the leases of all lookups that need one.
     fn acquire(&mut self) -> Result<(), Error> {
         let asking = self.lookups.iter_mut().filter_map(|lookup| {
             let LookupState::NeedsLease { recheck } = lookup.state else {
@@ -124,7 +127,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let mut failure = None;
         for some in asking.chunks_mut(LEASES) {
             if let Some(failure) = &failure {
-                // The others would wait as long for the same answer.
+                // The other requests would wait as long for the same failure.
                 for (.., lookup) in some {
                     lookup.degrade(Error::clone(failure));
                 }
@@ -141,7 +144,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             });
             failure = common_failure(&answers);
             let answers = some.iter_mut().zip(answers);
-            // All of them, even if one gets an error: leases that are already ours must be
+            // Handles every answer, even if one is an error: leases that are already held must be
             // released.
             let done: Vec<_> = answers
                 .map(|((.., lookup), answer)| lookup.on_acquire(answer))
@@ -151,13 +154,15 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         Ok(())
     }
 
-    /// Loads all that is to be loaded in one call, tells the followers, then ends the leases.
+    /// Loads all records of lookups that lead, in one loader call. Then tells the followers, and
+    /// ends the leases.
     fn load(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
         let loads = |lookup: &PendingLookup<'_, R>| matches!(lookup.state, LookupState::Loading(_));
         if !self.lookups.iter().any(loads) {
             return Ok(());
         }
-        // Their followers would wait for our loader, and not for the watched lease.
+        // Followers of a watch expect only the end of the watched lease. They must not wait for our
+        // loader.
         for lookup in &mut self.lookups {
             lookup.watch = None;
         }
@@ -207,7 +212,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         error.map_or(Ok(()), Err)
     }
 
-    /// Waits until one of them has something to do. By now none of them loads.
+    /// Waits until a lookup has something to do. At this point no lookup loads.
     fn wait(&mut self) -> Result<(), Error> {
         self.lookups
             .iter_mut()
@@ -219,8 +224,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         for (number, lookup) in self.lookups.iter().enumerate() {
             lookup.subscribe(&self.wakeup, number);
         }
-        // At first all of them. Later those that were notified, or all of them when a time has
-        // come.
+        // First checks all lookups, later only the notified ones. After a timeout, checks all
+        // again.
         let mut notified: Option<HashSet<usize>> = None;
         loop {
             let mut is_ready = false;
@@ -241,8 +246,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         }
     }
 
-    /// How long to pause before it asks again for the leases whose changes are not pushed. `None`:
-    /// there are no such leases.
+    /// How long to pause before the next request for the leases whose changes are not pushed.
+    /// `None`: there are no such leases.
     fn pause(&mut self) -> Option<Duration> {
         let polled = self
             .lookups
@@ -260,7 +265,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
     }
 }
 
-/// The failure that all answers share: the store does not answer, or rejects whatever it is asked.
+/// The failure that all answers share: the store does not answer, or rejects every request.
 fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
     let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
     failures.nth(answers.len().saturating_sub(1)).cloned()

@@ -1,4 +1,6 @@
 //! The first read of many records: from the near cache, or in one request.
+//!
+//! Called by the driver for many ids.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,16 +20,16 @@ use crate::{
     telemetry::trace,
 };
 
-/// Where the first read of a record goes.
+/// Where the first read of a record comes from.
 enum ReadFrom<'a, R> {
-    /// The near cache has it.
+    /// From the near cache.
     Near(Option<Arc<R>>),
-    /// From nowhere: an invalidation is pending, so the store must not be asked.
+    /// From nowhere: an invalidation is pending, so the store must not be read.
     Pending(Cause),
     Store(Option<Placeholder<'a, R>>),
 }
 
-/// Reads all of them.
+/// Reads all records.
 pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
     engine: &'a Engine<R>,
     config: LookupConfig,

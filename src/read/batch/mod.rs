@@ -1,8 +1,7 @@
-//! Lookups of many ids: as [`get`](super::get) for one, with one request for all of the same state
-//! and one call of the loader.
+//! Lookups of many ids: one request for all lookups in the same state, and one call of the loader.
 //!
-//! Each id goes through the states of [`read`](super). So all guarantees of a single lookup hold
-//! for each.
+//! Each id goes through the states of [`read`](super). So each id has all guarantees of a single
+//! lookup. Called by the public handle.
 
 mod driver;
 mod first_reads;
@@ -20,11 +19,11 @@ use crate::{
     telemetry::trace,
 };
 
-/// How many ids are looked up together. Their requests take a server some ten milliseconds, and a
-/// loader asks its database for no more at a time.
+/// How many ids are looked up together. A server handles their requests within some ten
+/// milliseconds, and a loader gets at most this many ids at a time.
 const SLICE: usize = 10_000;
 
-/// The caller's loader with the types of this module.
+/// The caller's loader, with the types of this module.
 type BatchLoader<'a, R> = dyn FnMut(&[&str]) -> Result<HashMap<String, R>, Error> + 'a;
 
 /// See [`Cache::get_many`](crate::Cache::get_many).
@@ -77,8 +76,8 @@ where
 /// An id, and the key of its record.
 type KeyedId<'a> = (&'a str, String);
 
-/// Looks each id up once, even if it is given several times, in slices. Answers in the order of the
-/// ids.
+/// Looks each id up once, even if it is given several times. Works in slices, and answers in the
+/// order of the ids.
 fn each_once<R, I>(
     engine: &Engine<R>,
     ids: I,
@@ -89,7 +88,7 @@ where
 {
     let ids: Vec<_> = ids.into_iter().collect();
     let (mut distinct, mut at, mut places) = (Vec::new(), HashMap::new(), Vec::new());
-    // A bad id is an error before anything is sent.
+    // An invalid id is an error before any request is sent.
     for id in &ids {
         let id = id.as_ref();
         let place = *at.entry(id).or_insert(distinct.len());
@@ -119,7 +118,7 @@ fn run_for<R>(
     run(engine, ids[0], || load(ids), found)
 }
 
-/// The caller's loader with the types of this module.
+/// Converts the caller's loader to the types of this module.
 fn loading<R, M, K, E, F>(mut loader: F) -> impl FnMut(&[&str]) -> Result<HashMap<String, R>, Error>
 where
     M: IntoIterator<Item = (K, R)>,

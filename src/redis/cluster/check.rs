@@ -1,4 +1,6 @@
-//! The look at a cluster before anything is built on it.
+//! Checks a cluster before a cache is built on it.
+//!
+//! Called by the builder.
 
 use super::{ClusterStore, parallel::in_parallel, redirect::UnreachableAnnounced};
 use crate::{
@@ -8,9 +10,9 @@ use crate::{
 };
 
 impl ClusterStore {
-    /// Asks for the nodes, connects once to each master and tells it the scripts. What is wrong
-    /// with the address, the password or the permissions shows here. One that is away may come
-    /// back, or be replaced, if others are there.
+    /// Asks for the nodes, connects once to each master, and sends it the scripts. A wrong address,
+    /// a wrong password or a missing permission shows here. A master that cannot be reached is
+    /// accepted if other nodes answer, because it may come back or be replaced.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.topology.discover()?;
         let map = self.topology.map();

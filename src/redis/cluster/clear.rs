@@ -1,11 +1,12 @@
-//! A scan of the keys of all masters, one after the other.
+//! Scans the keys of all masters, one after the other.
 //!
 //! A scan of one node returns each key that exists from its start to its end. In a cluster this
-//! holds only if no slot moves from a later node to one that was scanned already, and if no replica
-//! takes over, whose keys are at other positions. So before the first step and after the last, the
-//! scan asks all masters which slots they have and whether they move any. It fails if there was a
-//! move in between, even one that was undone: each move raises the *configuration epoch* of the
-//! node that gets the slots.
+//! holds only under two conditions. No slot moves from a later node to one that was already
+//! scanned. No replica takes over, because its keys are at other positions.
+//!
+//! So before the first step and after the last, the scan asks all masters which slots they have and
+//! whether they are moving any. It fails if there was a move in between, even one that was undone:
+//! each move raises the *configuration epoch* of the node that gets the slots.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -58,8 +59,8 @@ impl ClusterStore {
         })
     }
 
-    /// A number that identifies which master has which slots, by which failover or move, and which
-    /// servers are behind the addresses. Never 0. Fails while a move is under way.
+    /// A number that identifies the assignment of slots to masters, with its failovers and moves,
+    /// and the servers behind the addresses. Never 0. Fails while a move is under way.
     fn settled(&self) -> Result<u64, Failure> {
         self.topology.discover()?;
         let map = self.topology.map();
@@ -90,7 +91,7 @@ impl ClusterStore {
     }
 }
 
-/// In the same order at each step, also if the map was rebuilt in between.
+/// The masters, in the same order at each step, even if the map was rebuilt in between.
 fn in_order(map: &SlotMap) -> Vec<&Arc<Node>> {
     let mut masters = map.masters();
     masters.sort_by(|one, other| one.address.cmp(&other.address));
@@ -104,7 +105,7 @@ fn unsettled() -> Failure {
     Failure::new(FailureKind::Rejected, why + LATER)
 }
 
-/// The fraction of all nodes that was scanned: the nodes before this one, and a part of it.
+/// The fraction of all nodes that was scanned: the nodes before this one, and a part of this one.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a fraction for people needs no 53rd bit"

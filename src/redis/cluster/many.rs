@@ -1,4 +1,8 @@
-//! Batches: one request to each node that has some of the records, all at the same time.
+//! Batches on a cluster: one request to each node that has some of the records, all at the same
+//! time.
+//!
+//! Called by the steps on a cluster. Guarantees an answer or a failure for each item, in the order
+//! of the items.
 
 use std::sync::Arc;
 
@@ -14,7 +18,7 @@ use crate::{
     store::{BatchResult, Failure, FailureKind, keys::Keys},
 };
 
-/// The items of one node, with their indices among all.
+/// The items of one node, with their indices in the whole batch.
 struct NodeBatch<I> {
     node: Arc<Node>,
     indices: Vec<usize>,
@@ -22,7 +26,7 @@ struct NodeBatch<I> {
 }
 
 impl ClusterStore {
-    /// Done in one step where it can be, and in two while the slot is being moved.
+    /// Does the step at once if possible, and in two steps while the slot is being moved.
     pub(super) fn or_migrating(
         &self,
         keys: &Keys,
@@ -44,10 +48,9 @@ impl ClusterStore {
         self.each_of(all, key, |_| None, send, one)
     }
 
-    /// Asks each node for its batch, unless `instead` has an answer for that node. Then asks the
-    /// new nodes for items that were redirected, and one by one for items that are redirected
-    /// again. A redirected request was not done, so a request that must not be repeated is sent
-    /// again, too.
+    /// Sends each node its batch, unless `instead` has an answer for that node. Redirected items
+    /// then go to their new nodes, and items that are redirected again go one by one. A redirected
+    /// request was not done, so even a request that must not be repeated is sent again.
     pub(super) fn each_of<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],
@@ -83,7 +86,7 @@ impl ClusterStore {
         Ok(answers.map(|it| it.unwrap_or_else(unasked)).collect())
     }
 
-    /// Puts the answers of a node into their places, and the redirected items into `left`.
+    /// Puts the answers of a node in their positions, and the redirected items into `left`.
     fn sort<I, T>(
         &self,
         batch: &NodeBatch<I>,
@@ -117,7 +120,7 @@ impl ClusterStore {
         Ok(())
     }
 
-    /// Groups the items at these indices by node.
+    /// Groups the items with these indices by node.
     fn batches<I: Copy>(
         &self,
         all: &[I],

@@ -1,23 +1,27 @@
 //! Requests for the keys of a record while its slot is being moved: one key at a time.
 //!
-//! A key is then at its old node until it is moved in one step, and at its new node afterwards. The
-//! old node redirects a request for a key that it does not have to the new node, for that request
-//! only (`ASK`). With two keys, of which one nearly always does not exist, both nodes refuse
-//! (`TRYAGAIN`). So until the slot has been moved, nothing is filled, there are no leases, and
-//! lookups that miss go without Redis. But a cached record is still read, and **it can be
-//! invalidated**: in two steps, first the lease, then the record.
+//! Such a key is at its old node until one atomic step moves it to its new node. The old node
+//! redirects a request for a key that it does not have to the new node, for that request only
+//! (`ASK`). If a request has two keys, one of them nearly always does not exist, and both nodes
+//! refuse (`TRYAGAIN`).
+//!
+//! So while a slot is being moved, nothing is filled, there are no leases, and lookups that miss
+//! degrade. But a cached record is still read, and **it can be invalidated**, in two steps: first
+//! the lease, then the record.
 //!
 //! In this order, two steps are as good as one. After the first, no load that began before it can
-//! fill. So any old record that exists then existed before, and the second step deletes it, or it
-//! has gone already. In the other order, an old load could fill between the steps. (`clear.rs` uses
-//! the same order for all records.)
+//! fill. So an old record that exists then existed before, and the second step deletes it. In the
+//! other order, an old load could fill between the steps. (`clear.rs` uses the same order for all
+//! records.)
 //!
-//! Each step goes to both nodes: if a move broke off (`IOERR`), a key may exist on both, and the
-//! one on the new node would be read once that node owns the slot.
+//! Each step goes to both nodes. If a move was aborted (`IOERR`), a key may exist on both, and the
+//! copy on the new node would be read once that node owns the slot.
 //!
 //! If replicas are waited for, that holds for each step on each node. (If the connection to the old
-//! node is lost during the wait, that wait is not repeated: the key is gone, and requests for it
-//! are redirected to the new node.)
+//! node is lost during the wait, that wait is not repeated. The key is gone by then, and requests
+//! for it are redirected to the new node.)
+//!
+//! Called by the store on a cluster after a node has answered `ASK` or `TRYAGAIN`.
 
 use redis::{RedisResult, Value, cmd};
 
@@ -38,7 +42,7 @@ impl ClusterStore {
         self.delete_at_both_nodes(&keys.data, false)
     }
 
-    /// Ends a key on both nodes. The old node redirects only requests for keys that it does not
+    /// Deletes a key at both nodes. The old node redirects only requests for keys that it does not
     /// have, so the second request goes to the new one. True: one of them had the key.
     fn delete_at_both_nodes(&self, key: &str, is_lease: bool) -> Result<bool, Failure> {
         let end = || self.at(key, |store, asking| store.delete_key(key, is_lease, asking));
@@ -60,14 +64,14 @@ impl RedisStore {
             let mut request = delete_key.request_on(key);
             request.arg(nonce).arg(self.tells());
             if asking {
-                // Without it, the node would redirect this request back.
+                // Without `ASKING`, the node would redirect this request back.
                 cmd("ASKING").exec(connection)?;
             }
             request.query(connection)
         })
     }
 
-    /// The first read of a key whose slot is still being moved to this node.
+    /// Does the first read of a key whose slot is still being moved to this node.
     pub(super) fn read_asking(
         &self,
         data: &str,

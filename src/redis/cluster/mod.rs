@@ -1,14 +1,16 @@
 //! The store on a Redis Cluster: each step goes to the node that has the record's slot.
 //!
-//! Every node is a [`RedisStore`], with its own connections, request queue and breaker. This module
-//! decides which node is asked, and follows redirections. redis-rs has a cluster client, but that
-//! one repeats requests that timed out (a request for a lease must not be repeated), does not
-//! follow a slot in a pipeline, watches no keys and receives no pushes.
+//! Called through [`Store`]. Every node is a [`RedisStore`], with its own connections, request
+//! queue and breaker. This module decides which node gets a request, and follows redirections.
+//!
+//! redis-rs has a cluster client, which is not used for four reasons. It repeats requests that
+//! timed out, but a request for a lease must not be repeated. It does not follow a slot in a
+//! pipeline. It watches no keys, and it receives no pushes.
 //!
 //! Both keys of a record are in one slot (`store/keys.rs`), so one node does each step, as
-//! atomically as a single server. A node refuses requests for a slot that is not its own. The
-//! promises rest on that refusal, not on what this process knows of the cluster. For a slot that is
-//! being moved, see `migrating.rs`.
+//! atomically as a single server. A node refuses requests for a slot that it does not have. The
+//! guarantees depend on that refusal, and not on what this process knows of the cluster.
+//! `migrating.rs` handles a slot that is being moved.
 
 pub(crate) mod check;
 pub(crate) mod clear;
@@ -39,8 +41,8 @@ use crate::{
     util::{backoff::Backoff, random::shortened},
 };
 
-/// The most redirections of one request: one for an outdated map, one for a slot that is being
-/// moved, and the same again if both change meanwhile.
+/// The most redirections of one request. Expected are one for an outdated map, and one for a slot
+/// that is being moved. Both may change meanwhile, and cause the same number again.
 const MOST_REDIRECTS: u32 = 5;
 
 /// The pause before the third redirection is followed. The pause doubles before each further one:
@@ -50,13 +52,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(4);
 /// The last of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
-/// The nodes of a cluster, and what is known of which node has which slot.
+/// The nodes of a cluster, and the known assignment of slots to nodes.
 pub(crate) struct ClusterStore {
     topology: Arc<Topology>,
 }
 
 impl ClusterStore {
-    /// Opens no connection. Each seed leads to a port.
+    /// Creates a store. Opens no connection. Each seed leads to a port.
     pub(crate) fn new(
         seeds: Vec<Client>,
         terms: NodeConfig,
@@ -67,9 +69,9 @@ impl ClusterStore {
         }
     }
 
-    /// Asks the node that has this key, or the one to which that node redirects. `step` gets
-    /// whether the redirection is for this request only (`ASK`): then `ASKING` must precede each
-    /// command.
+    /// Asks the node that has this key, or the node to which that one redirects. `step` gets
+    /// whether the redirection is for this request only (`ASK`). Each command must then be preceded
+    /// by `ASKING`.
     fn at<T>(
         &self,
         key: &str,
@@ -79,7 +81,8 @@ impl ClusterStore {
         let mut asking = false;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         for redirects in 0..=MOST_REDIRECTS {
-            // One or two redirections are normal. After more of them, the nodes do not agree yet.
+            // One or two redirections are normal. More of them show that the nodes do not agree
+            // yet.
             if redirects > 2 {
                 thread::sleep(shortened(backoff.next()));
             }
@@ -107,7 +110,7 @@ impl ClusterStore {
         ))
     }
 
-    /// The same for a step with both keys of a record. Refused while its slot is being moved.
+    /// The same for a step with both keys of a record. Refused while their slot is being moved.
     fn with<T>(
         &self,
         keys: &Keys,

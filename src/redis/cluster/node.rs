@@ -1,4 +1,6 @@
-//! One node: the store on it, and whether it answers.
+//! One node of a cluster: its store, and whether it answers.
+//!
+//! Called by the store on a cluster and by the topology. Knows nothing of slots and of other nodes.
 
 use std::{
     sync::{
@@ -29,30 +31,30 @@ use crate::{
     util::breaker::Breaker,
 };
 
-/// What all nodes have in common.
+/// The settings that all nodes share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NodeConfig {
-    /// To each node.
+    /// The number of connections to each node.
     pub(crate) pool_size: u32,
     pub(crate) timeouts: Timeouts,
     pub(crate) breaker_threshold: u32,
-    /// How many of its replicas must have what was ended before it counts.
+    /// How many replicas of a node must have a change before it counts as done.
     pub(crate) replicas: u32,
 }
 
-/// A node that was heard of in a redirection stays known for so long, though it has no slots: one
-/// that is being filled gets its first when the move of that has ended.
+/// How long a node without slots stays known after it was named in a redirection. A node that is
+/// being filled gets its first slot only when the move of that slot has ended.
 const WITHOUT_SLOTS: Duration = Duration::from_secs(10);
 
 pub(super) struct Node {
     pub(super) address: NodeAddress,
     pub(super) store: RedisStore,
-    /// Turns away those who ask a node that is known not to answer. That of the client counts for
+    /// Refuses requests to a node that is known not to answer. The breaker of the client counts for
     /// all nodes together.
     breaker: Breaker,
-    /// It has been waited for in vain, and has not answered since.
+    /// Whether a request has timed out, and the node has not answered since.
     is_silent: AtomicBool,
-    /// In a redirection, the latest time.
+    /// When the node was last named in a redirection.
     heard_of: Mutex<Option<Instant>>,
 }
 
@@ -71,18 +73,18 @@ impl Node {
         }
     }
 
-    /// Another node sent us here.
+    /// Records that another node redirected a request to this one.
     pub(super) fn hear_of(&self) {
         *self.heard_of.lock() = Some(Instant::now());
     }
 
-    /// Whether one did of late.
+    /// Whether another node did so recently.
     pub(super) fn is_heard_of(&self) -> bool {
         let heard_of = *self.heard_of.lock();
         heard_of.is_some_and(|at| at.elapsed() < WITHOUT_SLOTS)
     }
 
-    /// Asks it, unless it is known not to answer.
+    /// Sends a request to the node, unless it is known not to answer.
     pub(super) fn ask<T>(
         &self,
         step: impl FnOnce(&RedisStore) -> Result<T, Failure>,
@@ -115,7 +117,7 @@ impl Node {
         }
     }
 
-    /// Two loads where all is well.
+    /// Records an answer. Costs two atomic loads in normal operation.
     fn answered(&self) {
         self.breaker.succeeded();
         if self.is_silent.load(Ordering::Relaxed) {
@@ -123,7 +125,7 @@ impl Node {
         }
     }
 
-    /// With its address, since there are others.
+    /// Adds the address of the node, because a cluster has several.
     pub(super) fn named(&self, Failure { kind, cause }: Failure) -> Failure {
         let address = self.address.to_string();
         let cause = Arc::new(AtServer {
@@ -138,25 +140,25 @@ impl Node {
         self.breaker.is_open()
     }
 
-    /// Whether who asks it would wait in vain, for all that is known: then what others must not
-    /// wait for isn't asked.
+    /// Whether a request to this node would probably wait in vain. Work that would hold up others
+    /// is then not sent to it.
     pub(super) fn is_silent(&self) -> bool {
         self.is_silent.load(Ordering::Relaxed) || self.is_broken()
     }
 
-    /// Whether the latest request that it was sent failed: then it is probed.
+    /// Whether the latest request to the node failed. It is then probed.
     pub(super) fn is_suspect(&self) -> bool {
         self.breaker.has_failed()
     }
 
-    /// Has it asked again if it is in order.
+    /// Checks whether the node works again, and records the result.
     pub(super) fn probe(&self) -> Result<(), Failure> {
         let mut probed = self.is_well();
         if probed
             .as_ref()
             .is_err_and(|failure| failure.kind == FailureKind::Rejected)
         {
-            // An answer, too: to a user who may not ask for the state of the cluster.
+            // A refusal is also an answer: the user may not ask for the state of the cluster.
             probed = Ok(());
         }
         if probed.is_ok() {
@@ -166,7 +168,8 @@ impl Node {
         probed
     }
 
-    /// Whether it does what it is asked. One that is cut off from the others answers a `PING`.
+    /// Whether the node serves requests. A node that is cut off from the others still answers a
+    /// `PING`.
     fn is_well(&self) -> Result<(), Failure> {
         let state: String = self.store.run(RetryPolicy::Idempotent, |connection| {
             cmd("CLUSTER").arg("INFO").query(connection)
@@ -184,8 +187,8 @@ impl Node {
     }
 }
 
-/// Which slots are whose, as the node at this address says it. On a connection of its own: that
-/// works also where all in its pool are in use.
+/// The assignment of slots, as reported by the node at this address. Uses a separate connection, so
+/// that it works even if all connections of the pool are in use.
 pub(super) fn slots_by(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Vec<Range>, Failure> {
     let reported_by = address_of(endpoint.info());
     endpoint.run_alone(timeouts, |opened| {
@@ -197,7 +200,7 @@ pub(super) fn slots_by(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Vec<Ra
     })
 }
 
-/// Where an address leads; `None`: to no port.
+/// The host and port of an address. `None`: it has no port.
 pub(super) fn address_of(info: &ConnectionInfo) -> Option<NodeAddress> {
     let (host, port) = match info.addr() {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
@@ -208,7 +211,7 @@ pub(super) fn address_of(info: &ConnectionInfo) -> Option<NodeAddress> {
     Some(NodeAddress { host, port })
 }
 
-/// A client of another node: with the same login, by TLS if this one is.
+/// A client of another node, with the same login, and with TLS if this one has it.
 pub(super) fn client_of(info: &ConnectionInfo, address: &NodeAddress) -> RedisResult<Client> {
     let (host, port) = (address.host.clone(), address.port);
     Client::open(info.clone().set_addr(elsewhere(info.addr(), host, port)))

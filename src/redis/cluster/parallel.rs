@@ -1,13 +1,13 @@
-//! Asking several nodes at the same time.
+//! Sends requests to several nodes at the same time. Knows nothing of the requests.
 
 use std::{panic::resume_unwind, thread};
 
-/// To how many nodes requests are under way at the same time. A thread for each costs about as much
-/// as a round trip in one building; with more nodes than these each of them asks several, one after
-/// the other.
+/// To how many nodes requests are under way at the same time. A thread costs about as much as a
+/// round trip within a building. With more nodes, each thread asks several of them, one after the
+/// other.
 const AT_ONCE: usize = 8;
 
-/// Each of them, on threads of their own where there are several.
+/// Asks for each share, on separate threads if there are several shares.
 pub(super) fn in_parallel<S: Sync, T: Send>(shares: &[S], ask: impl Fn(&S) -> T + Sync) -> Vec<T> {
     let threads = shares.len().min(AT_ONCE);
     if threads < 2 {
@@ -29,7 +29,7 @@ pub(super) fn in_parallel<S: Sync, T: Send>(shares: &[S], ask: impl Fn(&S) -> T 
             .enumerate()
             .map(|(at, other)| match other {
                 Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                // There is no thread to be had.
+                // No thread could be started.
                 Err(_) => ask_some(at + 1),
             });
         std::iter::once(own).chain(others).collect()
@@ -56,7 +56,7 @@ mod tests {
         }
     }
 
-    /// So whoever sent the batch learns of it, and nothing of it is under way any more.
+    /// The sender of the batch gets the panic, and no part of the batch is under way any more.
     #[test]
     fn a_panic_of_one_reaches_the_caller_when_the_others_have_ended() {
         for panics in [[0].as_slice(), &[1], &[7], &[0, 3, 6]] {

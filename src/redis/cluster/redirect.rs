@@ -1,4 +1,4 @@
-//! The replies of a node to requests for a slot that it does not have.
+//! The replies of a node to requests for a slot that it does not have. Pure: sends nothing.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -8,17 +8,18 @@ use crate::{
 };
 
 pub(super) enum Redirect {
-    /// The slot is another node's.
+    /// The slot belongs to another node.
     Moved(Slot, NodeAddress),
-    /// The slot is being moved to this node. The key is there already, or does not exist. For this
-    /// request only.
+    /// The slot is being moved to this node. The key is already there, or does not exist. The
+    /// redirection is for this request only.
     Ask(NodeAddress),
     /// The slot is being moved, and the keys may be on different nodes.
     SlotMigrating,
 }
 
 impl Redirect {
-    /// `None`: the failure has another reason. A redirected request was not done.
+    /// The redirection that the failure contains. `None`: the failure has another reason. A
+    /// redirected request was not done.
     pub(super) fn of(failure: &Failure, reported_by: &NodeAddress) -> Option<Redirect> {
         let error = failure.cause.downcast_ref::<RedisError>()?;
         let to = || {

@@ -1,6 +1,6 @@
 //! Which node has which slot: one state of that, which is replaced as a whole.
 //!
-//! Pure: sends nothing.
+//! Called by the topology. Pure: sends nothing.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use crate::{
     store::Failure,
 };
 
-/// No node is known for a slot.
+/// Marks a slot whose node is not known.
 const NOBODY: u16 = u16::MAX;
 
 #[derive(Clone)]
 pub(super) struct SlotMap {
-    /// No two at the same place.
+    /// No two of them have the same address.
     nodes: Vec<Arc<Node>>,
-    /// For each slot, which of the nodes has it.
+    /// For each slot, the index of its node.
     owners: Box<[u16]>,
 }
 
 impl SlotMap {
-    /// Where nothing is known but some nodes.
+    /// Creates a map in which only some nodes are known, and no slots.
     pub(super) fn of(nodes: Vec<Arc<Node>>) -> SlotMap {
         let owners = vec![NOBODY; usize::from(SLOTS)].into();
         SlotMap { nodes, owners }
     }
 
-    /// As a node tells it. Nodes that are known stay what they are, with their connections; the
+    /// Creates a map from the report of a node. Known nodes are kept, with their connections. The
     /// others are opened.
     pub(super) fn rebuild(
         &self,
@@ -61,14 +61,14 @@ impl SlotMap {
         u16::try_from(self.nodes.len() - 1).unwrap_or(NOBODY)
     }
 
-    /// The same with a node more.
+    /// The same map with one more node.
     pub(super) fn with(&self, node: Arc<Node>) -> SlotMap {
         let mut map = self.clone();
         map.add(node);
         map
     }
 
-    /// The same with a slot at this place, whose node is known.
+    /// The same map, with the slot assigned to the known node at this address.
     pub(super) fn moved(&self, slot: Slot, to: &NodeAddress) -> SlotMap {
         let mut map = self.clone();
         map.owners[slot.index()] = map.index(to).unwrap_or(NOBODY);
@@ -88,7 +88,7 @@ impl SlotMap {
         self.nodes.iter().find(|node| node.address == *address)
     }
 
-    /// Who has a slot; where nobody knows, somebody, who will say.
+    /// The node that has the slot. If it is not known, any node: that one will redirect.
     pub(super) fn owner(&self, slot: Slot) -> Option<&Arc<Node>> {
         let at = self.owners[slot.index()];
         self.nodes.get(usize::from(at)).or_else(|| {
@@ -97,12 +97,12 @@ impl SlotMap {
         })
     }
 
-    /// Whether this is the node of a slot.
+    /// Whether the node at this address has the slot.
     pub(super) fn owns(&self, address: &NodeAddress, slot: Slot) -> bool {
         self.index(address) == Some(self.owners[slot.index()])
     }
 
-    /// Those that have any slots.
+    /// The nodes that have any slots.
     pub(super) fn masters(&self) -> Vec<&Arc<Node>> {
         let mut has_slots = vec![false; self.nodes.len()];
         for at in &self.owners {

@@ -1,7 +1,7 @@
-//! Which slot a key is in, and which node has which slots, as a node of the cluster tells it.
+//! The slot of a key, and the slots of each node as a node of the cluster reports them.
 //!
-//! Pure: sends nothing. From the cluster specification,
-//! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
+//! Called by the topology and by the scan of a cluster. Pure: sends nothing. Follows the cluster
+//! specification, <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) fn slot_of(key: &str) -> Slot {
     Slot::of_hash(State::<XMODEM>::calculate(hashed(key).as_bytes()))
 }
 
-/// Slots, from the first to the last, their master, and its replicas.
+/// A range of slots, from the first to the last, with their master and its replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) first: Slot,
@@ -27,7 +27,7 @@ pub(super) struct Range {
     pub(super) replicas: Vec<NodeAddress>,
 }
 
-/// What `CLUSTER SLOTS` says. `None`: nothing that makes sense.
+/// Parses the reply to `CLUSTER SLOTS`. `None`: it is invalid.
 pub(super) fn ranges(reply: Value, reported_by: &NodeAddress) -> Option<Vec<Range>> {
     let Value::Array(ranges) = reply else {
         return None;
@@ -68,12 +68,12 @@ fn node_address(reply: Value, reported_by: &NodeAddress) -> Option<NodeAddress> 
         Value::Nil => String::new(),
         _ => return None,
     };
-    // Behind its id stands the address of one that has no name.
+    // The address of a node without a name comes after its id.
     let address = (host == "?").then(|| address(parts.nth(1)?)).flatten();
     Some(NodeAddress::of(&address.unwrap_or(host), port, reported_by))
 }
 
-/// From names and values, of which one is the address.
+/// The IP address, from a list of names and values.
 fn address(more: Value) -> Option<String> {
     let pairs: HashMap<String, String> = redis::from_redis_value(more).ok()?;
     pairs.get("ip").cloned()
@@ -86,26 +86,26 @@ fn number(value: &Value) -> Option<u16> {
     }
 }
 
-/// What a node has, as it says itself.
+/// The slots of a node, as it reports them itself.
 ///
-/// In its answer to `CLUSTER NODES` its own line ends with its slots, `0-4 7 9`, and the marks of
-/// moves, `[7->-ID]` and `[8-<-ID]`.
+/// Its own line in the reply to `CLUSTER NODES` ends with its slots, `0-4 7 9`, and with the marks
+/// of moves, `[7->-ID]` and `[8-<-ID]`.
 pub(super) struct NodeSlots<'a> {
-    /// Of the latest failover or move that gave it any.
+    /// The configuration epoch of the latest failover or move that gave it slots.
     pub(super) epoch: &'a str,
-    /// From the first to the last.
+    /// Ranges, each from the first slot to the last.
     pub(super) slots: Vec<(Slot, Slot)>,
     marks: Vec<Mark>,
 }
 
-/// A slot, and whether the node hands it over; else it is handed it.
+/// A slot, and whether the node is handing it over. Otherwise the node is receiving it.
 type Mark = (Slot, bool);
 
 impl<'a> NodeSlots<'a> {
-    /// `None`: nothing that makes sense.
+    /// Parses the reply to `CLUSTER NODES`. `None`: it is invalid.
     pub(super) fn of(nodes: &'a str) -> Option<NodeSlots<'a>> {
         let own = nodes.lines().find(|line| line.contains("myself"))?;
-        // Id, address, flags, master, ping, pong, epoch, state of the client.
+        // The fields: id, address, flags, master, ping, pong, epoch, state of the connection.
         let mut parts = own.split(' ').skip(6);
         let epoch = parts.next()?;
         let parts = parts.skip(1).filter(|part| !part.is_empty());
@@ -117,10 +117,10 @@ impl<'a> NodeSlots<'a> {
         })
     }
 
-    /// The first slot that the node is handing over or being handed.
+    /// The first slot that the node is handing over or receiving.
     ///
-    /// Redis 7.0 keeps the first of these marks after the slot is another's, where only that one
-    /// was told so: then nothing is handed over any more.
+    /// If only the receiving node was told that it owns the slot, Redis 7.0 keeps the mark of
+    /// handing over. So such a mark counts only while the node still has the slot.
     pub(super) fn being_moved(&self) -> Option<Slot> {
         let has = |slot| {
             let mut ranges = self.slots.iter();
@@ -132,14 +132,14 @@ impl<'a> NodeSlots<'a> {
     }
 }
 
-/// From `0-4`, or `7` alone.
+/// Parses `0-4`, or `7` alone.
 fn slots_from(text: &str) -> Option<(Slot, Slot)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (Slot::parse(first)?, Slot::parse(last)?);
     (first <= last).then_some((first, last))
 }
 
-/// From `[7->-ID]` or `[8-<-ID]`.
+/// Parses `[7->-ID]` or `[8-<-ID]`.
 fn mark_from(text: &str) -> Option<Mark> {
     let (slot, direction) = text.strip_prefix('[')?.split_once('-')?;
     Some((Slot::parse(slot)?, direction.starts_with('>')))
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// As the specification has it.
+    /// The examples of the specification.
     #[test]
     fn a_slot_is_the_hash_of_the_key_or_of_its_tag() {
         let slot = Slot::of_hash(0x31C3);
@@ -171,7 +171,7 @@ mod tests {
         let parsed = |text| NodeAddress::parse(text, &here()).map(|address| address.to_string());
         assert_eq!(parsed("10.0.0.1:7001").as_deref(), Some("10.0.0.1:7001"));
         assert_eq!(parsed(":7001").as_deref(), Some("here:7001"));
-        // Of a node that is to have a name, and has none.
+        // The report of a node that should have a name but has none.
         assert_eq!(parsed("?:7001").as_deref(), Some("here:7001"));
         assert_eq!(parsed("::1:7001").as_deref(), Some("::1:7001"));
         assert_eq!(parsed("nonsense"), None);
@@ -200,7 +200,7 @@ mod tests {
         let shown: Vec<_> = read.iter().map(shown).collect();
         assert_eq!(shown, ["0-5 a:1 [replica:9]", "6-16383 here:2 []"]);
 
-        // To be called by its name, which it hasn't.
+        // A node that should be called by its name, but has none.
         let ip = Value::Array(vec![text("ip"), text("10.0.0.7")]);
         let nameless = vec![text("?"), Value::Int(3), text("an id"), ip];
         let said = Value::Array(vec![range(0, 1, vec![Value::Array(nameless)])]);
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(of("0-4 7"), None);
         assert_eq!(of("0-4 7 [7->-b]"), Some(7));
         assert_eq!(of("0-4 7 [8-<-b] [9-<-b]"), Some(8));
-        // Left behind: it is the other's by now, or its own.
+        // Marks that were left behind: the slot belongs to the other node by now, or to this one.
         assert_eq!(of("0-4 7 [5->-b]"), None);
         assert_eq!(of("0-4 7 [3-<-b]"), None);
         assert_eq!(of("0-4 7 [5->-b] [3->-b]"), Some(3));

@@ -1,4 +1,7 @@
 //! The steps of the protocol on a cluster: each goes to the node that has the record's slot.
+//!
+//! Called through `Store`. The other files of this folder do the work: they choose the node, follow
+//! redirections and split batches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,7 +61,7 @@ impl Store for ClusterStore {
     }
 
     /// Does not ask a silent node: the lease lapses anyway, and the thread that gives it back must
-    /// also renew others.
+    /// also renew other leases.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         if self.topology.owner(slot_of(&keys.data))?.is_silent() {
             return Ok(false);
@@ -75,7 +78,7 @@ impl Store for ClusterStore {
     }
 
     /// A lease on a node that does not answer counts as renewed, because it is not known to be
-    /// lost. A silent node is not asked: the leases on other nodes would lapse meanwhile.
+    /// lost. A silent node is not asked: meanwhile the leases on other nodes would lapse.
     fn renew_all(
         &self,
         leases: &[(Keys, Token)],
@@ -140,7 +143,7 @@ impl Store for ClusterStore {
     }
 
     fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
-        // Giving leases back is not urgent, and a silent node would keep other callers waiting.
+        // Giving leases back is not urgent, and a silent node would make other callers wait.
         let gives_back = loads
             .iter()
             .all(|load| matches!(load.end, CompletionKind::Release));

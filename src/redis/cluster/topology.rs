@@ -1,14 +1,14 @@
-//! What is known of a cluster, kept right: from what redirections say, and by asking its nodes.
+//! The known topology of a cluster, kept up to date from redirections and by asking the nodes.
 //!
-//! A redirection corrects one slot, before whoever was redirected goes on. And it calls the
-//! recovery, which asks for all of them; so does a node that doesn't answer, until another has
-//! taken its place or it answers again. Nobody waits for that.
+//! A redirection corrects one slot before the redirected request continues. It also calls the
+//! recovery, which asks a node for all slots. A node that does not answer calls the recovery too,
+//! until another has taken its place or it answers again. No caller waits for the recovery.
 //!
-//! # Locks
+//! # Lock order
 //!
-//! `map` is held to take or replace the `Arc` in it, and not beyond; `rebuilding` by whoever
-//! replaces it, from before the new one is made until whoever listens has been told of it, so that
-//! they are told in the order in which the maps were drawn. First `rebuilding`, then `map`.
+//! First `rebuilding`, then `map`. `map` is held only to read or replace the `Arc` in it.
+//! `rebuilding` is held by the thread that replaces the map: from before it makes the new map until
+//! the subscriptions know it. So they learn of the maps in the order in which these were made.
 
 use std::{
     sync::{Arc, Weak},
@@ -33,21 +33,21 @@ use crate::{
 };
 
 pub(super) struct Topology {
-    /// Those in the address. They are asked where no node that was heard of answers.
+    /// The nodes in the address. They are asked if none of the known nodes answers.
     seeds: Vec<Endpoint>,
     terms: NodeConfig,
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
-    /// The replicas as they were told of last. Each may be a master by the time that no master
-    /// answers any more.
+    /// The replicas in the latest report. If no master answers any more, each of them may have
+    /// become one.
     replicas: Mutex<Vec<NodeAddress>>,
-    /// Those that listen to all masters.
+    /// The subscriptions that listen to all masters.
     subscriptions: Mutex<Vec<Weak<ClusterSubscription>>>,
     recovery: RetryWorker,
 }
 
 impl Topology {
-    /// One that knows nothing but these nodes. Connects to none.
+    /// Creates a topology that knows only these nodes. Opens no connection.
     pub(super) fn new(
         seeds: Vec<Client>,
         terms: NodeConfig,
@@ -68,7 +68,7 @@ impl Topology {
                 rebuilding: Mutex::default(),
                 replicas: Mutex::default(),
                 subscriptions: Mutex::default(),
-                // One that is gone has nothing to mend.
+                // If the topology was dropped, there is nothing to recover.
                 recovery: RetryWorker::new(probe_interval, move || {
                     topology
                         .upgrade()
@@ -82,7 +82,7 @@ impl Topology {
         Arc::clone(&self.map.read())
     }
 
-    /// Who has this slot.
+    /// The node that has this slot.
     pub(super) fn owner(&self, slot: Slot) -> Result<Arc<Node>, Failure> {
         let owner = self.map.read().owner(slot).cloned();
         owner.ok_or_else(|| {
@@ -90,7 +90,7 @@ impl Topology {
         })
     }
 
-    /// A node says that a slot is another's.
+    /// Records the report of a node that the slot belongs to another.
     pub(super) fn moved(&self, slot: Slot, to: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let node = self.node(to)?;
         {
@@ -104,7 +104,7 @@ impl Topology {
         Ok(node)
     }
 
-    /// The node at a place that another one named.
+    /// The node at an address that another node reported.
     pub(super) fn node(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let _drawing = self.rebuilding.lock();
         let map = self.map();
@@ -112,8 +112,8 @@ impl Topology {
         let is_known = known.is_some();
         let node = known.map_or_else(|| self.open(address), Ok)?;
         node.hear_of();
-        // Before anybody can read from it: what is read there is not used near until it is listened
-        // to.
+        // Before anyone can read from the node. A record that is read there does not enter a near
+        // cache until a listener follows the node.
         for subscription in self.subscriptions() {
             subscription.expect(&node);
         }
@@ -128,7 +128,8 @@ impl Topology {
         Ok(Arc::new(Node::new(endpoint, address.clone(), self.terms)))
     }
 
-    /// A node at this place: with the same login as those in the address.
+    /// The endpoint of a node at this address, with the login of the nodes in the builder's
+    /// address.
     fn endpoint(&self, address: &NodeAddress) -> Result<Endpoint, Failure> {
         let io = self.terms.timeouts.io;
         let seed = self.seeds.first().ok_or_else(|| {
@@ -141,7 +142,7 @@ impl Topology {
         Ok(client.into())
     }
 
-    /// Under `rebuilding`.
+    /// Call this with `rebuilding` held.
     fn replace(&self, map: SlotMap) {
         *self.map.write() = Arc::new(map);
     }
@@ -152,18 +153,18 @@ impl Topology {
         subscriptions.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Has somebody follow what is known, from now on.
+    /// Makes a subscription follow the topology from now on.
     pub(super) fn tell(&self, subscription: &Arc<ClusterSubscription>) {
         let _drawing = self.rebuilding.lock();
         self.subscriptions.lock().push(Arc::downgrade(subscription));
         subscription.follow(&self.map());
     }
 
-    /// Asks one node after the other which slots are whose, until one says.
+    /// Asks one node after the other for the assignment of slots, until one reports it.
     pub(super) fn discover(&self) -> Result<(), Failure> {
         let map = self.map();
         let mut nodes: Vec<_> = map.nodes().iter().collect();
-        // From anywhere, for the first may be one that has been left behind by the others.
+        // Starts at a random node, because the others may have left the first one behind.
         if !nodes.is_empty() {
             let most = u64::try_from(nodes.len() - 1).unwrap_or_default();
             let first = Token::random().spread(0, most);
@@ -175,7 +176,7 @@ impl Topology {
         let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.terms.timeouts) {
             Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
             Err(refused) => {
-                // Rather why one would have nothing to do with us than that another one is away.
+                // Keeps the refusal of a node rather than the news that another cannot be reached.
                 let tells_more = failure
                     .as_ref()
                     .is_none_or(|known| error::is_away(known) && !error::is_away(&refused));
@@ -229,12 +230,12 @@ impl Topology {
             .collect();
         self.replace(map);
         drop(rebuilding);
-        // Nobody is to wait for listeners that end.
+        // Dropped after the lock is released, so that no caller waits for listeners to end.
         drop(gone);
         Ok(())
     }
 
-    /// Something is not as it was.
+    /// Starts the recovery, because something has changed or failed.
     pub(super) fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
             trace::error!("there is no thread to ask the nodes of the cluster with: {error}");

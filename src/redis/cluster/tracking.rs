@@ -1,18 +1,21 @@
-//! Tracks changes on a cluster: one listener for each node from which records are read.
+//! Tracks changes on a cluster, with one listener for each node from which records are read.
 //!
-//! A push comes from the node that made the change, and from no other. So an [`ChangeListener`] is told that it can rely on what it heard
-//! as long as *every* one of them is heard, and no longer than the one that was heard last the longest time ago.
+//! A push comes only from the node that made the change. So the [`ChangeListener`] may rely on the
+//! stream only while *every* node is heard. It is confirmed up to the earliest instant that any
+//! node has confirmed. Called by the topology and by the store on a cluster.
 //!
-//! # What makes that enough
+//! # Why that is enough
 //!
-//! 1. Whoever is about to read from a node that nobody listens to says so before ([`ClusterSubscription::expect`]): then nothing is used near
-//!    until that node is heard as well, and what is read meanwhile never is.
-//! 2. A record that is near was read from a node that is listened to. Where its slot is moved to another node, it is deleted
-//!    from that node when it has been handed over, which is pushed.
-//! 3. Where another node takes over because this one is cut off from the rest of the cluster, this one doesn't know yet, and
-//!    would answer each `PING`. So with each goes a question for a key in one of its slots, which it refuses when the slot is another's
-//!    or the cluster is down for it: the [probe key](probe_key_for) of its listener. A node refuses all keys after the node
-//!    timeout, and another takes its place no sooner.
+//! 1. Before a record is read from a node without a listener, [`ClusterSubscription::expect`] is
+//!    called. From then on no near entry is used until that node is heard too. A record that is
+//!    read in the meantime is never used from the near cache.
+//! 2. A near entry was read from a node that is listened to. If its slot is moved to another node,
+//!    the first node deletes the record when the move ends, and pushes that.
+//! 3. Another node may take over because this one is cut off from the rest of the cluster. This one
+//!    does not know that, and would answer each `PING`. So each `PING` is preceded by a read of a
+//!    [probe key](probe_key_for), whose slot the node must own. The node refuses this read if
+//!    another node owns the slot, or if it considers the cluster to be down. After the node timeout
+//!    it refuses all keys, and no other node takes over sooner.
 
 use std::{
     collections::HashMap,
@@ -36,31 +39,33 @@ pub(super) struct ClusterSubscription {
     prefix: String,
     bound: Duration,
     listener: SharedListener,
-    /// Called when a node is heard no longer, under no lock.
+    /// Called, with no lock held, when a node is no longer heard.
     when_lost: Box<dyn Fn() + Send + Sync>,
-    /// Held while the listener is told whether it can rely on what it hears, so that it is told in the order in which that was so.
+    /// Held while the listener is confirmed or disconnected, so that these calls come in the right
+    /// order.
     state: Mutex<SubscriptionState>,
 }
 
 #[derive(Default)]
 struct SubscriptionState {
     listeners: HashMap<NodeAddress, NodeListener>,
-    /// Of the latest listener.
+    /// The number of the latest listener.
     number: u64,
-    /// The listener relies on what it hears.
+    /// Whether the stream is confirmed to the listener.
     is_on: bool,
-    /// Nobody is to be followed any more.
+    /// Whether the subscription has ended: no node is followed any more.
     has_ended: bool,
 }
 
-/// One node.
+/// The listener to one node.
 pub(super) struct NodeListener {
-    /// Another one for each listener, so that one that was replaced is not taken for the one that replaced it.
+    /// A different number for each listener, so that a replaced listener is not taken for its
+    /// successor.
     number: u64,
     probe_key: Option<String>,
-    /// `None`: it isn't heard.
+    /// Until when the node is confirmed to be heard. `None`: it is not heard.
     until: Option<Instant>,
-    /// Held, and dropped under no lock: then the listener ends.
+    /// Dropped with no lock held. The drop ends the listener.
     _listener: Subscription,
 }
 
@@ -80,8 +85,9 @@ impl ClusterSubscription {
         })
     }
 
-    /// Listens to the masters of the prefix, and to nodes that are about to be some. Returns those that are to be heard no
-    /// longer: to be dropped under no lock, which waits for them to end, as they may for a lock.
+    /// Listens to the masters that have keys of the prefix, and to nodes that may soon become
+    /// masters. Returns the listeners that are no longer needed. The caller must drop them with no
+    /// lock held: the drop waits until they have ended, and they may wait for a lock.
     pub(super) fn follow(self: &Arc<ClusterSubscription>, map: &SlotMap) -> Vec<NodeListener> {
         let masters = map.masters();
         let mut gone = Vec::new();
@@ -102,7 +108,7 @@ impl ClusterSubscription {
                     other => gone.extend(other),
                 }
                 let probe_key = probe_key_for(map, &node.address, &self.prefix);
-                // Not to a master of which no slot is one of the prefix.
+                // A master without a slot for the prefix needs no listener.
                 if probe_key.is_some() || !is_master {
                     self.listen(&mut state, node, probe_key);
                 }
@@ -112,7 +118,8 @@ impl ClusterSubscription {
         gone
     }
 
-    /// Listens to this node as well. What is read from it after this has returned is not used near before it is heard.
+    /// Listens to this node too. A record that is read from it after this call enters no near cache
+    /// until the node is heard.
     pub(super) fn expect(self: &Arc<ClusterSubscription>, node: &Node) {
         let mut state = self.state.lock();
         if !state.has_ended && !state.listeners.contains_key(&node.address) {
@@ -150,7 +157,7 @@ impl ClusterSubscription {
         state.listeners.insert(address, listener);
     }
 
-    /// Somebody isn't heard.
+    /// Records that a node is not heard.
     fn silence(&self, state: &mut SubscriptionState) {
         if mem::replace(&mut state.is_on, false) {
             self.listener.on_disconnect();
@@ -199,7 +206,7 @@ impl SubscriptionState {
     }
 }
 
-/// What a program holds while it listens.
+/// Held by a cache while it listens. Dropping it ends all listeners.
 pub(super) struct SubscriptionHandle(pub(super) Arc<ClusterSubscription>);
 
 impl Drop for SubscriptionHandle {
@@ -208,7 +215,7 @@ impl Drop for SubscriptionHandle {
     }
 }
 
-/// What one listener tells.
+/// Passes the calls of one listener on to the subscription.
 struct NodeChangeListener {
     subscription: Weak<ClusterSubscription>,
     address: NodeAddress,
@@ -249,15 +256,17 @@ impl ChangeListener for NodeChangeListener {
     }
 }
 
-/// How many keys are tried. A node with a hundredth of the slots is hit by one of a hundred.
+/// How many keys are tried. If a node has a hundredth of the slots, one key in a hundred is in
+/// them.
 const TRIES: u32 = 50_000;
 
-/// A key with this prefix in one of the slots of the node at this place; `None`: it has none. Nothing need stand there.
+/// A key with this prefix in a slot of the node at this address. The key need not exist. `None`:
+/// the node has no slot for the prefix.
 fn probe_key_for(map: &SlotMap, address: &NodeAddress, prefix: &str) -> Option<String> {
     let is_here = |key: &String| map.owns(address, slot_of(key));
     let key = |number| format!("{prefix}{{{number}}}");
     if slot_of(&key(0)) == slot_of(&key(1)) && slot_of(&key(1)) == slot_of(&key(2)) {
-        // The prefix has a tag, and so one slot.
+        // The prefix has a hash tag, so all its keys are in one slot.
         return Some(key(0)).filter(is_here);
     }
     (0..TRIES).map(key).find(is_here)

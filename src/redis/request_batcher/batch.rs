@@ -1,18 +1,20 @@
 //! The requests that one combiner sends, and the replies to them.
+//!
+//! Called by the code that sends the requests. Knows no connections.
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::request::{QueuedRequest, RequestState};
 
-/// The requests that a combiner sends and that have no reply yet, its own first. When it is
-/// dropped, the callers of the rest learn that there will be no reply.
+/// The requests that a combiner sends and that have no reply yet; its own comes first. If this is
+/// dropped, the callers of the remaining requests learn that no reply will come.
 #[derive(Debug)]
 pub(crate) struct Batch<Q, A> {
     pub(super) combiner: Arc<QueuedRequest<Q, A>>,
     pub(super) asked: VecDeque<BatchEntry<Q, A>>,
 }
 
-/// A request that is sent, and the requests that are equal to it.
+/// A request that is sent, and the requests equal to it.
 #[derive(Debug)]
 pub(super) struct BatchEntry<Q, A> {
     pub(super) request: Arc<QueuedRequest<Q, A>>,
@@ -39,12 +41,12 @@ impl<Q, A: Clone> Batch<Q, A> {
         self.asked.iter().map(|asked| &asked.request.question)
     }
 
-    /// The first of them: the next reply is its.
+    /// The first request. The next reply belongs to it.
     pub(crate) fn first(&self) -> Option<&Q> {
         self.questions().next()
     }
 
-    /// Answers the first.
+    /// Answers the first request.
     pub(crate) fn answer(&mut self, answer: A) {
         if let Some(BatchEntry {
             request,
@@ -58,7 +60,7 @@ impl<Q, A: Clone> Batch<Q, A> {
         }
     }
 
-    /// Answers all that are left: the first with `first`, the rest with `others`.
+    /// Answers all remaining requests: the first with `first`, the others with `others`.
     pub(crate) fn answer_all(&mut self, first: A, others: impl Fn() -> A) {
         let mut first = Some(first);
         for request in mem::take(&mut self.asked)
@@ -69,7 +71,7 @@ impl<Q, A: Clone> Batch<Q, A> {
         }
     }
 
-    /// The combiner's own answer.
+    /// The answer to the combiner's own request.
     pub(crate) fn end(self) -> Option<A> {
         match mem::replace(&mut *self.combiner.state.lock(), RequestState::Left) {
             RequestState::Answered(answer) => Some(answer),

@@ -11,16 +11,16 @@
 //!
 //! Guarantees that
 //!
-//! - while a request is queued, exactly one thread is the combiner, or has been called to be: a
-//!   combiner that gets no connection, or panics, calls the next;
-//! - a queued request is sent after it was made, and once;
+//! - while a request is queued, exactly one thread is the combiner or has been called to be it. A
+//!   combiner that gets no connection, or panics, calls the next one;
+//! - a queued request is sent after it was made, and only once;
 //! - a caller waits until its own deadline and no longer, whatever happens to the combiner.
 //!
-//! Knows nothing of connections, of requests and of replies.
+//! Called by the store on one server. Knows nothing of connections, requests or replies.
 //!
 //! # Lock order
 //!
-//! The queue, then one request. Neither is held while anything is sent.
+//! First the queue, then one request. Neither is held while a request is sent.
 
 mod batch;
 mod request;
@@ -40,7 +40,7 @@ use self::{
 };
 use crate::util::sync::Mutex;
 
-/// The combiner takes at most this many requests, whatever they are.
+/// A combiner takes at most this many requests, whatever they are.
 const ALL: usize = 128;
 
 /// The requests that wait for a connection to one store.
@@ -48,9 +48,9 @@ const ALL: usize = 128;
 pub(crate) struct CombiningQueue<Q, A> {
     /// Empty if there is no combiner. The combiner's own request is not in it.
     queue: Mutex<Queue<Q, A>>,
-    /// Changed only under the lock of the queue. Others may read it: at worst they see an old
-    /// value, and queue without need or skip the queue once. So `Relaxed` is enough; the lock
-    /// orders the rest.
+    /// Changed only under the lock of the queue. Threads that read it without the lock may see an
+    /// old value. At worst they queue unnecessarily, or skip the queue once. So `Relaxed` is
+    /// enough: the lock orders everything else.
     has_combiner: AtomicBool,
 }
 
@@ -61,11 +61,11 @@ type Queue<Q, A> = VecDeque<Arc<QueuedRequest<Q, A>>>;
 pub(crate) enum JoinOutcome<'a, Q, A> {
     /// Another caller sent the request.
     Answered(A),
-    /// The caller must send the request, and those of all callers that arrive meanwhile.
+    /// The caller must send its own request, and those of all callers that arrive meanwhile.
     Combiner(Combiner<'a, Q, A>),
-    /// Nobody sent it in time.
+    /// No thread sent the request in time.
     Late,
-    /// It was sent, or about to be, and there was no reply in time.
+    /// The request was sent or about to be sent, and no reply arrived in time.
     Unanswered,
 }
 
@@ -131,7 +131,7 @@ impl<Q, A> CombiningQueue<Q, A> {
             let count = queue.len().min(ALL);
             queue.drain(..count).collect()
         };
-        // Without the lock of the queue: arriving callers wait for it.
+        // Without the lock of the queue, because arriving callers wait for it.
         let combiner = Arc::clone(&own);
         let mut asked = VecDeque::from([BatchEntry::new(own)]);
         let mut left = Vec::new();
@@ -140,7 +140,7 @@ impl<Q, A> CombiningQueue<Q, A> {
             let duplicate =
                 |asked: &&mut BatchEntry<Q, A>| same(&asked.request.question, &request.question);
             match asked.iter_mut().find(duplicate) {
-                // The request of a caller that leaves at this moment is not sent.
+                // If the caller of a request leaves at this moment, its request is not sent.
                 Some(asked) if request.change(RequestState::Taken) => {
                     asked.duplicates.push(request);
                 }
@@ -156,7 +156,7 @@ impl<Q, A> CombiningQueue<Q, A> {
             for request in left.into_iter().rev() {
                 queue.push_front(request);
             }
-            // The next combiner may have found an empty queue meanwhile.
+            // The next combiner may have found an empty queue in the meantime.
             if !self.has_combiner.swap(true, Relaxed) {
                 self.call_next(&mut queue);
             }
@@ -164,7 +164,8 @@ impl<Q, A> CombiningQueue<Q, A> {
         Batch { combiner, asked }
     }
 
-    /// The combiner has left, with the requests it took: calls the next one, if there is one.
+    /// Calls the next combiner, if there is one: the last combiner has left with the requests that
+    /// it took.
     fn call_next(&self, queue: &mut Queue<Q, A>) {
         while let Some(next) = queue.pop_front() {
             if next.change(RequestState::Called) {
@@ -175,7 +176,7 @@ impl<Q, A> CombiningQueue<Q, A> {
     }
 }
 
-/// The right and the duty to take the queue. Dropped without that, it calls the next combiner.
+/// The right and the duty to take the queue. If it is dropped unused, it calls the next combiner.
 #[derive(Debug)]
 pub(crate) struct Combiner<'a, Q, A> {
     queue: &'a CombiningQueue<Q, A>,
@@ -183,9 +184,9 @@ pub(crate) struct Combiner<'a, Q, A> {
 }
 
 impl<Q, A> Combiner<'_, Q, A> {
-    /// Takes up to `most` different requests from the front of the queue, after its own. Equal
-    /// requests share one reply. Calls the next combiner if requests are left. Call it with a
-    /// connection in hand: a request must be sent after it was made.
+    /// Takes up to `most` different requests: its own, then those at the front of the queue. Equal
+    /// requests share one reply. Calls the next combiner if requests are left. Call it only with a
+    /// connection at hand, because a request must be sent after it was made.
     pub(crate) fn take(self, most: usize, same: impl Fn(&Q, &Q) -> bool) -> Batch<Q, A> {
         self.queue.batch(Arc::clone(&self.request), most, same)
     }

@@ -1,24 +1,26 @@
 //! One queued request, and what its caller waits for.
+//!
+//! Used by the queue and by the batch. Guarantees that a caller waits no longer than its deadline.
 
 use std::{mem, sync::Arc};
 
 use crate::util::sync::{Condvar, Instant, Mutex};
 
-/// How long a caller waits.
+/// The deadlines of a caller.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
-    /// For its request to be sent.
+    /// For sending its request.
     pub(crate) to_be_sent: Instant,
-    /// For the reply.
+    /// For the arrival of the reply.
     pub(crate) to_be_answered: Instant,
 }
 
-/// A request whose caller waits.
+/// A queued request whose caller waits.
 #[derive(Debug)]
 pub(super) struct QueuedRequest<Q, A> {
     pub(super) question: Q,
     pub(super) state: Mutex<RequestState<A>>,
-    /// Notified, under no lock, when the state becomes called, answered or lost.
+    /// Notified, with no lock held, when the state becomes called, answered or lost.
     changed: Condvar,
 }
 
@@ -31,9 +33,9 @@ pub(super) enum RequestState<A> {
     /// The caller is the next combiner.
     Called,
     Answered(A),
-    /// Its combiner got no reply for it.
+    /// The combiner got no reply for the request.
     Lost,
-    /// The caller's time was over: nobody waits any more.
+    /// The caller has given up: no thread waits any more.
     Left,
 }
 
@@ -54,7 +56,7 @@ impl<Q, A> QueuedRequest<Q, A> {
                 RequestState::Waiting => deadlines.to_be_sent,
                 RequestState::Taken => deadlines.to_be_answered,
                 RequestState::Called => return RequestState::Called,
-                // Each change of the state checks for `Left` first, under this lock.
+                // Every change of the state checks for `Left` first, under this lock.
                 _ => return mem::replace(&mut *state, RequestState::Left),
             };
             if Instant::now() >= until {
@@ -64,7 +66,7 @@ impl<Q, A> QueuedRequest<Q, A> {
         }
     }
 
-    /// Changes the state. False: the caller waits no longer.
+    /// Changes the state. False: the caller no longer waits.
     pub(super) fn change(&self, to: RequestState<A>) -> bool {
         let is_news = !matches!(to, RequestState::Taken);
         {
@@ -74,8 +76,8 @@ impl<Q, A> QueuedRequest<Q, A> {
             }
             *state = to;
         }
-        // No wake-up is lost: the caller read the state under its lock, and the wait that released
-        // the lock is what is notified here.
+        // No wake-up is lost: the caller reads the state under its lock, and its wait releases the
+        // lock atomically. So a change after that read finds it waiting.
         if is_news {
             self.changed.notify_all();
         }

@@ -1,5 +1,7 @@
-//! One sentinel, and the questions to it. redis-rs has a client for that, but it connects without
-//! any timeout.
+//! One sentinel, and the questions to it.
+//!
+//! Called by the round of questions. redis-rs has a client for sentinels, but that one connects
+//! without a timeout.
 
 use std::{collections::HashMap, fmt};
 
@@ -10,7 +12,7 @@ use crate::redis::{connect::open, error, timeouts::Timeouts};
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,
-    /// Kept for the next question after one that was answered.
+    /// Kept for the next question if the latest one was answered.
     connection: Option<Connection>,
     /// Whether the latest question was not answered.
     pub(super) is_silent: bool,
@@ -31,11 +33,12 @@ impl Sentinel {
         }
     }
 
-    /// The master of this name; or why the sentinel does not name one, with its address.
+    /// The master with this name. Otherwise why the sentinel names none, with the sentinel's
+    /// address.
     pub(super) fn ask(&mut self, name: &str, timeouts: Timeouts) -> Result<Master, String> {
         let was_open = self.connection.is_some();
         let mut said = self.ask_once(name, timeouts);
-        // The sentinel was restarted, or has closed an idle connection.
+        // The sentinel was restarted, or it closed an idle connection.
         if was_open && said.as_ref().is_err_and(RedisError::is_connection_dropped) {
             said = self.ask_once(name, timeouts);
         }
@@ -67,7 +70,7 @@ impl Sentinel {
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
-            // An answer takes a sentinel no longer than a new connection.
+            // A sentinel answers as fast as it opens a connection.
             let io = timeouts.connect;
             open(&self.info, Timeouts { io, ..timeouts })?
         };
@@ -87,8 +90,8 @@ impl Sentinel {
     }
 }
 
-/// The number of the failover that made it the master. 0 where the user has no permission to ask:
-/// then all answers count the same.
+/// The number of the failover that made the server the master. 0 if the user has no permission to
+/// ask: then all answers have the same weight.
 fn epoch(connection: &mut Connection, name: &str) -> RedisResult<u64> {
     let mut question = cmd("SENTINEL");
     question.arg("MASTER").arg(name);

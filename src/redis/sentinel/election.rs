@@ -1,8 +1,8 @@
-//! Which server is the master, by the answers of several sentinels. Some may not know the latest
-//! failover yet.
+//! Decides which server is the master, from the answers of several sentinels. Pure: sends nothing.
 //!
-//! Each failover has a number, the *configuration epoch*, and later ones have larger numbers. So
-//! the answer of a sentinel that was cut off from the others does not overrule a newer answer.
+//! Some sentinels may not know the latest failover yet. Each failover has a number, the
+//! *configuration epoch*, and later ones have larger numbers. So a sentinel that was cut off from
+//! the others does not overrule a newer answer.
 
 /// The master, as one sentinel knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +18,10 @@ impl Master {
     }
 }
 
-/// The master to follow after these answers instead of the known one. `None`: it stays.
+/// The master to follow after these answers. `None`: the known master stays.
 ///
-/// `is_all`: every sentinel has answered. After a new set-up all of them count from the beginning,
-/// and then smaller numbers are right.
+/// `is_all`: every sentinel has answered. After a new set-up, all of them count from the beginning
+/// again, so smaller numbers are then valid.
 pub(super) fn newest_master(
     known: Option<&Master>,
     said: &[Master],

@@ -1,17 +1,18 @@
-//! The server that sentinels call the master, through failovers.
+//! The server that the sentinels name as the master, through failovers.
 //!
-//! Guarantees that a connection leads to a server which called itself the master when it was
-//! opened. A thread asks all sentinels every [`PERIOD`]. Soon after one of them knows another
-//! master, no earlier connection is used any more, also where the former master still runs and
-//! calls itself the master. Where no sentinel answers, the last known master stays the master, as
-//! long as it calls itself one.
+//! Guarantees that a connection leads to a server that reported to be the master when the
+//! connection was opened. A thread asks all sentinels every [`PERIOD`]. Soon after one of them
+//! knows another master, no earlier connection is used any more. This holds even if the former
+//! master still runs and reports to be the master. If no sentinel answers, the last known master
+//! stays, as long as it reports to be one.
 //!
-//! Knows nothing of pools and listeners: they compare [epochs](ServerEpoch).
+//! Called by `endpoint.rs`. Knows nothing of pools and listeners: they compare
+//! [epochs](ServerEpoch).
 //!
 //! # Lock order
 //!
-//! `round`, then `known`, then that of the epoch. The sentinels are asked while the first one is
-//! held. Nothing is sent while the others are.
+//! First `round`, then `known`, then the lock of the epoch. The sentinels are asked while `round`
+//! is held. No request is sent while one of the others is held.
 
 pub(crate) mod client;
 pub(crate) mod election;
@@ -45,15 +46,15 @@ use crate::{
     util::worker::{Worker, WorkerContext},
 };
 
-/// The longest pause between two rounds of questions. A change is noticed this much late at most; a
-/// failover takes seconds anyway. In each round a sentinel gets two small questions.
+/// The longest pause between two rounds of questions. A change is noticed at most this much later;
+/// a failover itself takes seconds. In each round a sentinel gets two small requests.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A server that has a name.
+/// A master that sentinels know by a name.
 #[derive(Debug)]
 pub(crate) struct SentinelMaster {
     name: String,
-    /// How to log in to the server; the address in it is a sentinel's.
+    /// The login of the server. The address in it is that of a sentinel.
     login: ConnectionInfo,
     timeouts: Timeouts,
     round: Mutex<Round>,
@@ -65,31 +66,32 @@ pub(crate) struct SentinelMaster {
 
 #[derive(Debug)]
 struct Round {
-    /// Those that answered the latest question come first.
+    /// The sentinels. Those that answered the latest question come first.
     sentinels: Vec<Sentinel>,
-    /// Of the latest questions.
+    /// The outcome of the latest round.
     outcome: Result<(), Failure>,
 }
 
-/// How long to ask.
+/// When a round of questions ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// Until one of them knows another master. A caller waits for that.
+    /// When one sentinel knows another master, because a caller waits for that.
     News,
-    /// Until all have been asked.
+    /// When all have been asked.
     All,
 }
 
 impl SentinelMaster {
-    /// Asks no sentinel yet. `name` is how the sentinels call the server. The addresses in
-    /// `sentinels` have the login of the server; the sentinels may have a login of their own.
+    /// Creates the master without asking a sentinel. `name` is its name at the sentinels. The
+    /// addresses in `sentinels` contain the login of the server. The sentinels may have another
+    /// login.
     pub(crate) fn new(
         sentinels: Vec<ConnectionInfo>,
         name: String,
         sentinel_login: Option<&RedisConnectionInfo>,
         timeouts: Timeouts,
     ) -> Arc<SentinelMaster> {
-        // An address names at least one.
+        // An address contains at least one sentinel.
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
         let own = own.set_skip_set_lib_name();
@@ -116,7 +118,7 @@ impl SentinelMaster {
         &self.epoch
     }
 
-    /// Goes on asking, until the returned worker is dropped.
+    /// Starts the thread that asks. It ends when the returned worker is dropped.
     pub(crate) fn watch(self: &Arc<SentinelMaster>) -> Option<Worker> {
         let sentinel_master = Arc::clone(self);
         let run = move |context: &WorkerContext| {
@@ -129,7 +131,8 @@ impl SentinelMaster {
             .ok()
     }
 
-    /// Connects to the known master. If that fails, asks for the present one and connects to it.
+    /// Connects to the known master. If that fails, asks the sentinels and connects to the master
+    /// that they name.
     pub(crate) fn open(
         &self,
         timeouts: Timeouts,
@@ -146,7 +149,7 @@ impl SentinelMaster {
             Ok(opened) => return Ok(opened),
             Err(refused) => refused,
         };
-        // If no sentinel answers, the known master stays the same, and the refusal is returned.
+        // If no sentinel answers, the known master stays, and its refusal is returned.
         let _ = self.ask_round(Until::News);
         let opening = self.epoch.opening();
         match self.known() {
@@ -179,11 +182,11 @@ impl SentinelMaster {
         self.known.lock().clone()
     }
 
-    /// Asks the sentinels, or waits for another thread that does. Fails if none of them names a
-    /// master.
+    /// Asks the sentinels. If another thread is asking, waits for its result instead. Fails if no
+    /// sentinel names a master.
     fn ask_round(&self, until: Until) -> Result<(), Failure> {
         let Some(mut round) = self.round.try_lock() else {
-            // The answers that another thread gets now are as new.
+            // The answers that the other thread gets are as recent.
             return self.round.lock().outcome.clone();
         };
         let mut said = Vec::new();
@@ -210,7 +213,7 @@ impl SentinelMaster {
         round.outcome.clone()
     }
 
-    /// Applies what was said about the master. Returns whether that is another server than before.
+    /// Applies the sentinels' answers. Returns whether the master is now another server.
     fn apply(&self, said: &[Master], is_all: bool) -> bool {
         let mut known = self.known.lock();
         let Some(master) = newest_master(known.as_ref(), said, is_all) else {
@@ -226,7 +229,7 @@ impl SentinelMaster {
                 before.host,
                 before.port
             );
-            // Before the new master is visible: a thread that reads its address later opens a
+            // Before the new master is visible. A thread that reads its address later then opens a
             // connection in the next epoch.
             self.epoch.retire(self.epoch.current());
         }
@@ -237,7 +240,7 @@ impl SentinelMaster {
     fn complain(&self, outcome: &Result<(), Failure>) {
         let was_blind = self.is_blind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            // Without a known master there is no failover to miss.
+            // Without a known master, no failover can be missed.
             Err(failure) if !was_blind && self.known.lock().is_some() => {
                 trace::warn!("a failover would not be noticed: {failure}");
             }
@@ -263,6 +266,6 @@ impl fmt::Display for SentinelMaster {
     }
 }
 
-/// Why a server that sentinels call the master is not used.
+/// Why a server is not used although the sentinels name it as the master.
 const REPLICA: &str = "it calls itself a replica, and no sentinel knows another master yet";
 const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";

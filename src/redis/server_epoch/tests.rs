@@ -13,7 +13,7 @@ fn replica(run_id: &str) -> ServerIdentity {
     server(Role::Replica, Some(run_id))
 }
 
-/// Opens a connection, with nothing else meanwhile.
+/// Opens a connection with no other opening at the same time.
 fn open(servers: &ServerEpoch, server: ServerIdentity) -> u64 {
     servers.admit(servers.opening(), server).unwrap()
 }
@@ -59,7 +59,7 @@ fn an_epoch_is_retired_once_and_what_was_opened_before_is_not_used() {
 fn a_master_that_has_become_a_replica_is_another_server() {
     let servers = ServerEpoch::default();
     let first = open(&servers, master("a"));
-    // The next one shows whether the address still leads there.
+    // The next connection shows whether the address still leads to that server.
     assert_eq!(open(&servers, replica("a")), NEVER);
     assert_eq!(servers.current(), first + 1);
     assert!(!servers.is_replica());
@@ -79,12 +79,12 @@ fn a_server_that_denies_its_run_id_is_another_than_one_that_reports_it() {
     let denies = |role| server(role, None);
     let servers = ServerEpoch::default();
     let first = open(&servers, master("a"));
-    // It had been asked before the next one denied it.
+    // This connection had asked before the next one was denied.
     let opening = servers.opening();
     let second = open(&servers, denies(Role::Master));
     assert_ne!(second, first);
     assert_eq!(servers.admit(opening, master("a")).unwrap(), NEVER);
-    // From here on the role is known only, and may be denied as well.
+    // From now on only the role is known, and it may be denied too.
     assert_eq!(open(&servers, denies(Role::Master)), second);
     assert_eq!(open(&servers, ServerIdentity::default()), second);
     assert_eq!(open(&servers, denies(Role::Replica)), NEVER);

@@ -1,8 +1,9 @@
-//! The look at a server before anything is built on it: whether it can be reached, who it is, and
-//! whether it has what a cache needs.
+//! Checks a server before a cache is built on it: whether it can be reached, which server it is,
+//! and whether it has what a cache needs.
 //!
-//! Who it is, and what there is against it that a cache can live with, is logged. That it pushes no
-//! changes is the [listener](crate::redis::tracking)'s to say: only some caches want them.
+//! Called by the builder. The identity of the server is logged, and shortcomings that a cache can
+//! live with. The [listener](crate::redis::tracking) reports a server that pushes no changes,
+//! because only some caches need pushes.
 
 use std::iter::once;
 
@@ -23,9 +24,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Connects once and tells the server the scripts: whatever is wrong with the address, the
-    /// password, the permissions or the server shows here, and later no call finds a script
-    /// missing.
+    /// Connects once and sends the scripts. A wrong address, a wrong password, a missing permission
+    /// or an unsuitable server shows here. No later call finds a script missing.
     pub(crate) fn check(&self, as_what: ServerMode) -> Result<(), Failure> {
         let (endpoint, timeouts) = self.config();
         let (greeting, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
@@ -38,7 +38,7 @@ impl RedisStore {
             Ok((greeting, opened.role, first_refusal(&replies), waited))
         })?;
         let refused = |why| Err(endpoint.at_server(why));
-        // Before what came of it: that a Sentinel knows no scripts.
+        // Reported before the reply to the scripts, because a Sentinel knows no scripts.
         if let Some(unfit) = greeting.as_ref().and_then(|it| it.unsupported(as_what)) {
             return refused(Failure::new(FailureKind::Rejected, unfit));
         }
@@ -51,7 +51,7 @@ impl RedisStore {
             });
         }
         say(&endpoint.name(), greeting.as_ref(), role);
-        // A replica can't wait, which is the least that is wrong with it.
+        // A replica refuses `WAIT`, but the fact that it is a replica matters more.
         let is_replica = role == Some(Role::Replica);
         match waited {
             Some(Value::Int(have)) if have < i64::from(self.replicas) => trace::warn!(
@@ -70,18 +70,19 @@ impl RedisStore {
     }
 }
 
-/// The call of a script that nobody has. It does nothing, where scripts are called at all.
+/// Calls a script that does not exist. The call does nothing, but shows whether scripts can be
+/// called.
 fn call_of_none() -> Cmd {
     cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
 }
 
-/// Waits for no replica, and so tells at once how many there are. A user who may not ask would have
-/// every invalidation fail.
+/// Waits for no replica, and so returns at once with their number. If the user may not send `WAIT`,
+/// every invalidation would fail.
 fn wait_for_none() -> Cmd {
     cmd("WAIT").arg(0).arg(0).take()
 }
 
-/// The first that was not done: a server that refuses one script refuses all, in the same words.
+/// The first refusal. A server that refuses one script refuses all of them, with the same words.
 fn first_refusal(replies: &[Value]) -> Option<RedisError> {
     let mut errors = replies.iter().filter_map(error);
     errors.find(|error| !script::is_unknown(error))

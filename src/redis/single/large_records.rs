@@ -1,10 +1,12 @@
 //! Fills so large that a server may close the connection instead of answering.
 //!
 //! A server closes the connection in the middle of a value that is longer than its
-//! `proto-max-bulk-len`; a managed service or a proxy may have a limit of its own. To the client
-//! that looks like a lost server. This file tells the two apart, so that such a record opens no
-//! breaker, and is not sent again and again: each attempt costs the pool its connections. The
-//! cache cannot ask for the limit itself, because an ACL may deny it `CONFIG`.
+//! `proto-max-bulk-len`. A managed service or a proxy may have its own limit. To the client that
+//! looks like a lost server. This file tells the two apart, so that such a record does not open the
+//! breaker. Such a record is also not sent repeatedly, because each attempt costs the pool its
+//! connections. The cache cannot ask for the limit, because an ACL may deny it `CONFIG`.
+//!
+//! Called by the steps on one server.
 
 use redis::{Connection, RedisError, RedisResult};
 
@@ -39,7 +41,7 @@ fn is_large(load: &Completion<'_>) -> bool {
 }
 
 impl RedisStore {
-    /// Sends a fill with this record.
+    /// Sends the fill of a record.
     pub(super) fn send_fill(
         &self,
         record: &Fields,
@@ -58,8 +60,8 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server answers on a third one, it is alive, and
-        // it closed the others because of this request.
+        // The connection was lost twice. If the server answers on a third one, it is alive. It then
+        // closed the other two because of this request.
         match self.ping() {
             Err(silent) if silent.kind != FailureKind::Rejected => Err(failure),
             _ => {
@@ -69,8 +71,8 @@ impl RedisStore {
         }
     }
 
-    /// Ends many loads. A large record is sent in a request of its own: if the server closes the
-    /// connection on it, the requests behind it in a pipeline would be lost, too.
+    /// Ends many loads. A large record is sent in a separate request. Otherwise, if the server
+    /// closes the connection on it, the requests behind it in the pipeline would be lost too.
     pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         if !loads.iter().any(is_large) {
             return self.finish_together(loads);
@@ -94,13 +96,13 @@ impl RedisStore {
     }
 }
 
-/// Whether the connection was closed on this request, for whatever reason.
+/// Whether the connection was closed during this request, for any reason.
 fn is_cut_off(failure: &Failure) -> bool {
     let error: Option<&RedisError> = failure.cause.downcast_ref();
     error.is_some_and(|error| is_lost(error) || is_protocol_error(error))
 }
 
-/// The server, or a proxy before it, does not take the record.
+/// The server, or a proxy before it, does not accept a record of this size.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \

@@ -1,6 +1,8 @@
-//! Batches on a Redis server: the requests of one kind in one pipeline.
+//! Batches on a Redis server: requests of one kind in one pipeline.
 //!
-//! Each is a separate request to the server, which may serve other clients in between.
+//! To the server, each is a separate request, and it may serve other clients in between.
+//!
+//! Called by the store on one server, and by that on a cluster for each node.
 
 use std::{iter, ptr, time::Duration};
 
@@ -47,7 +49,7 @@ impl RedisStore {
             let replies =
                 pipeline::stream(connection, LARGE_REPLIES, all.iter().flat_map(request))?;
             let mut replies = replies.into_iter().map(Value::extract_error);
-            // Two for each: the stream succeeds only with a reply to every command.
+            // Two replies for each record: the stream succeeds only with a reply to every command.
             let pairs = iter::from_fn(|| replies.next().zip(replies.next()));
             self.sorted(pairs.map(|(left, fields)| {
                 let left = left.and_then(|left| Ok(from_redis_value(left)?));
@@ -70,7 +72,7 @@ impl RedisStore {
         let acquired = |reply: RedisResult<Value>| script::acquired(reply?);
         self.each(RetryPolicy::Never, acquired, |connection| {
             let asked = requests.iter().map(ask);
-            // A record comes back only if another caller has filled it meanwhile.
+            // A record is returned only if another caller has filled it meanwhile.
             call_all(connection, SMALL_REPLIES, &[acquire], asked)
         })
     }
@@ -160,7 +162,7 @@ impl RedisStore {
     }
 
     /// Sends requests, and reads the replies. A refusal concerns one request. An invalid reply
-    /// concerns all, because nobody knows to which request it belongs.
+    /// concerns all requests, because nobody knows which of them it belongs to.
     fn each<T>(
         &self,
         retry_policy: RetryPolicy,
@@ -173,8 +175,8 @@ impl RedisStore {
         })
     }
 
-    /// The replies with their refusals; or the error that fails all of them. That the server is no
-    /// longer the master fails all, so that they are sent to the new one.
+    /// The replies including refusals, or the error that fails all of them. If the server is no
+    /// longer the master, all fail, so that they are sent again to the new one.
     fn sorted<T>(
         &self,
         each: impl Iterator<Item = RedisResult<T>>,

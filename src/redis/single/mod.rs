@@ -1,7 +1,7 @@
 //! The store on a Redis server.
 //!
-//! Sends each step of the protocol as one request, and turns the replies into the protocol's terms.
-//! Knows nothing of single flight, loaders or record types.
+//! Called through [`Store`]. Sends each step of the protocol as one request, and converts the
+//! replies. Knows nothing of single flight, loaders or record types.
 
 pub(crate) mod check;
 pub(crate) mod large_records;
@@ -81,7 +81,7 @@ impl Store for RedisStore {
         });
         match acquired? {
             Some(acquired) => Ok(acquired),
-            // The server did not know the script, and so has done nothing yet.
+            // The server did not know the script, so it has done nothing yet.
             None => self.run(RetryPolicy::Never, ask),
         }
     }

@@ -1,13 +1,15 @@
-//! The length of a value at which a server closed the connection.
+//! Remembers the length of a value at which a server closed the connection.
+//!
+//! Used by `large_records.rs`. Forgets the length after a while, because the limit can be raised.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Every server takes this length: it is the smallest `proto-max-bulk-len` that Redis accepts.
+/// Every server accepts this length: it is the smallest `proto-max-bulk-len` that Redis allows.
 pub(super) const ALWAYS_TAKEN: usize = 1 << 20;
 
-/// How long a refusal is remembered. The limit can be raised at any time, and one connection a
+/// How long a refusal is remembered. The limit can be raised at any time, and one lost connection a
 /// minute costs little.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -22,7 +24,7 @@ impl RefusedLength {
     }
 
     pub(super) fn note(&self, length: usize) {
-        // A sum of short values says nothing about the length of one.
+        // If all values together are long, that says nothing about the length of one.
         if length > ALWAYS_TAKEN && !self.is_reached(length) {
             *self.0.lock() = Some((length, Instant::now()));
         }

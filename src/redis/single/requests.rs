@@ -1,7 +1,8 @@
-//! The requests that many threads send at once in normal operation, so that one thread can send
-//! them for all: the first read, and the request for a lease.
+//! The requests that many threads send at the same time in normal operation: the first read, and
+//! the request for a lease. One thread can send them for all.
 //!
-//! Knows the commands and the meaning of their replies; nothing of connections.
+//! Called by `shared_requests.rs`. Knows the commands and the meaning of their replies. Knows
+//! nothing of connections.
 
 use std::{
     iter,
@@ -22,21 +23,22 @@ use crate::{
     store::{Acquire, Entry, Failure, TtlRemaining, keys::Keys, token::Token},
 };
 
-/// At most this many requests are sent at once.
+/// At most this many requests are sent together.
 const MOST: usize = 64;
 
-/// Their replies should have at most this many bytes. More takes longer than a round trip. It would
-/// delay the thread that hands out the replies, while another connection may be free.
+/// The replies together should have at most this many bytes. More of them take longer than a round
+/// trip. That would delay the thread that distributes the replies, while another connection may be
+/// free.
 const SHARED_BYTES: usize = 256 << 10;
 
-/// How large a record is taken to be, before one was seen.
+/// The assumed size of a record before one was seen.
 const RECORD_BYTES: usize = 16 << 10;
 
 /// The requests that wait for a connection.
 pub(super) struct CombiningQueues {
     reads: CombiningQueue<ReadRequest, Answer<ReadRequest>>,
     leases: CombiningQueue<LeaseRequest, Answer<LeaseRequest>>,
-    /// How large the largest record of late was; an estimate, which sinks with each smaller one.
+    /// An estimate of the size of recent large records. It shrinks with each smaller record.
     record_bytes: AtomicUsize,
 }
 
@@ -50,20 +52,20 @@ impl Default for CombiningQueues {
     }
 }
 
-/// A question that can be asked for somebody else.
+/// A request that one thread can send for another.
 pub(super) trait Ask: Sized {
     type Answer: Clone;
     const RETRY_POLICY: RetryPolicy;
 
-    /// Those who have the same kind of question.
+    /// The queue of the requests of the same kind.
     fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, Answer<Self>>;
 
-    /// Whether one answer does for both.
+    /// Whether one reply answers both requests.
     fn is_same(&self, other: &Self) -> bool;
 
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd>;
 
-    /// What the replies to these commands mean, once all are there.
+    /// Converts the complete replies to the commands of this request.
     fn answer(
         &self,
         replies: &mut Vec<RedisResult<Value>>,
@@ -89,7 +91,7 @@ impl CombiningQueues {
     }
 }
 
-/// What stands at a data key, and for how long; `NoTtl` where that is not asked.
+/// Reads the entry at a data key, and its TTL if `with_ttl` is set.
 pub(super) struct ReadRequest {
     pub(super) data: String,
     pub(super) with_ttl: bool,
@@ -137,7 +139,7 @@ impl Ask for ReadRequest {
     }
 }
 
-/// The right to fill a record.
+/// Asks for the lease of a record.
 pub(super) struct LeaseRequest {
     pub(super) keys: Keys,
     pub(super) token: Token,
@@ -146,7 +148,7 @@ pub(super) struct LeaseRequest {
 }
 
 impl Ask for LeaseRequest {
-    /// `None`: the server doesn't know the script (any more).
+    /// `None`: the server does not know the script.
     type Answer = Option<Acquire>;
     const RETRY_POLICY: RetryPolicy = RetryPolicy::Never;
 
@@ -154,7 +156,7 @@ impl Ask for LeaseRequest {
         &queues.leases
     }
 
-    /// Each has a token of its own.
+    /// Never: each request has its own token.
     fn is_same(&self, _: &LeaseRequest) -> bool {
         false
     }

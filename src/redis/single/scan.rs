@@ -1,4 +1,6 @@
-//! Going through the keys of a Redis server.
+//! Scans the keys of a Redis server.
+//!
+//! Called for `clear`. Knows neither records nor leases beyond the form of their keys.
 
 use redis::{Connection, cmd};
 
@@ -11,13 +13,13 @@ use crate::{
     },
 };
 
-/// How many places of its table the server reads at in one step, which takes it well under a
+/// How many positions of its hash table the server reads in one step. This takes it well under a
 /// millisecond.
 const PLACES: u32 = 1_000;
 
 impl RedisStore {
-    /// One step, of a scan that goes on where the cursor says. Another server has its keys in other
-    /// places: there, it fails.
+    /// Does one step of a scan, from the cursor on. Fails if another server has taken over, because
+    /// the positions have no meaning there.
     pub(super) fn scan_step(
         &self,
         prefix: &str,
@@ -25,7 +27,7 @@ impl RedisStore {
         cursor: Cursor,
     ) -> Result<ScanPage, Failure> {
         let (epoch, step) = self.scan_at(prefix, kind, cursor.position)?;
-        // 0: the scan begins here, on whichever server.
+        // 0: the scan begins here, on any server.
         if ![0, epoch].contains(&cursor.epoch) {
             let other = "another server has taken over meanwhile, whose keys are in other places; try again";
             return Err(Failure::new(FailureKind::Rejected, other));
@@ -38,7 +40,7 @@ impl RedisStore {
         })
     }
 
-    /// What the server has from this place on, and the epoch in which it said so.
+    /// Returns the keys from this position on, and the epoch in which the server returned them.
     pub(crate) fn scan_at(
         &self,
         prefix: &str,
@@ -47,8 +49,8 @@ impl RedisStore {
     ) -> Result<(u64, ScanPage), Failure> {
         let literal = escaped(prefix);
         let pattern = match kind {
-            // `lock:{prefix…}` and `lock:prefix…{tag}…` in one scan; other matches are removed
-            // below.
+            // Matches `lock:{prefix...}` and `lock:prefix...{tag}...` in one scan. Other matches
+            // are removed below.
             KeyKind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
             KeyKind::Records => format!("{literal}*"),
         };
@@ -64,7 +66,7 @@ impl RedisStore {
         let (epoch, (next, names)) =
             self.connections
                 .run_in_epoch(wire, RetryPolicy::Idempotent, scan)?;
-        // An id is text, so what is none cannot be of this cache.
+        // An id is text, so a key that is not text does not belong to a cache.
         let names = names
             .into_iter()
             .filter_map(|name| String::from_utf8(name).ok());
@@ -85,7 +87,7 @@ impl RedisStore {
     }
 }
 
-/// A text that a pattern of Redis matches, and nothing else: without what has a meaning there.
+/// Escapes a text for a Redis pattern, which then matches only this text.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for character in text.chars() {
@@ -97,9 +99,9 @@ fn escaped(text: &str) -> String {
     pattern
 }
 
-/// How much of the table has been scanned. Redis counts with the bits of the cursor in reverse, the
-/// highest bit of the table's size first, so that the table can grow or shrink meanwhile. The
-/// reversed cursor is the fraction.
+/// The fraction of the table that has been scanned. Redis increments the bits of the cursor in
+/// reverse, from the highest bit of the table's size, so that the table can grow or shrink
+/// meanwhile. The reversed cursor is the fraction.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a fraction for people needs no 53rd bit"
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_a_share() {
-        // As a table of eight places is gone through.
+        // The cursors of a scan through a table of eight positions.
         let cursors = [4, 2, 6, 1, 5, 3, 7, 0];
         let shares = cursors.map(|cursor| fraction(cursor) * 8.0);
         for (at, fraction) in shares.into_iter().enumerate() {

@@ -1,5 +1,7 @@
-//! Requests of many threads to one server: each alone if a connection is free, else together with
-//! all that wait for one.
+//! Sends requests of many threads to one server: each alone if a connection is free, otherwise
+//! together with all requests that wait for one.
+//!
+//! Called by the store on one server. Knows nothing of the requests' content.
 
 use std::{sync::Arc, time::Instant};
 
@@ -21,8 +23,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Sends the request alone if a connection is free and nobody waits; else together with all
-    /// that wait. Only the second calls `question`.
+    /// Sends the request alone if a connection is free and no request waits. Otherwise sends it
+    /// together with all that wait. Only this second way calls `question`.
     pub(super) fn ask<Q: Ask>(
         &self,
         alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
@@ -56,7 +58,7 @@ impl RedisStore {
         }
     }
 
-    /// The failure of a request that was taken and got no reply: it waited behind others.
+    /// The failure of a request that was taken but got no reply: it waited behind others.
     fn unanswered(&self) -> Failure {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let within = checkout + io;
@@ -75,7 +77,7 @@ impl RedisStore {
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Unavailable {
-                    // Nobody can get a connection.
+                    // No caller can get a connection.
                     let mut batch = combiner.take(usize::MAX, Q::is_same);
                     batch.answer_all(Err(failure.clone()), || Err(failure.clone()));
                 }
@@ -95,7 +97,7 @@ impl RedisStore {
             self.fetch(connection, &mut batch, until, is_of_now)
         };
         if let Err(failure) = self.connections.run_in_epoch(wire, Q::RETRY_POLICY, run) {
-            // One connection failed, so one of them tells the breaker.
+            // One connection failed, so only one of the requests reports that to the breaker.
             let shared = Failure {
                 kind: FailureKind::Saturated,
                 cause: Arc::clone(&failure.cause),
@@ -105,8 +107,8 @@ impl RedisStore {
         batch.end().unwrap_or_else(|| Err(self.unanswered()))
     }
 
-    /// Sends all requests without a reply yet, and hands out the replies. The caller, whose request
-    /// is the first of them, does so until the deadline `until`.
+    /// Sends all requests that have no reply yet, and distributes the replies. It ends at the
+    /// deadline `until` of the caller, whose own request is the first.
     fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
@@ -116,7 +118,7 @@ impl RedisStore {
     ) -> RedisResult<()> {
         let questions = batch.questions();
         let commands = questions.flat_map(|question| question.commands(&self.scripts));
-        // Built before the first is sent, because an answered caller leaves.
+        // Built before the first is sent, because a caller leaves as soon as it is answered.
         let commands: Vec<_> = commands.collect();
         let io = self.connections.timeouts().io;
         let mut replies = Vec::with_capacity(2);
@@ -128,7 +130,7 @@ impl RedisStore {
             else {
                 return Ok(());
             };
-            // Before each is handed out: its caller may have written to a new server meanwhile.
+            // Checked before each answer: its caller may have written to a new server meanwhile.
             is_of_now()?;
             batch.answer(match answer {
                 Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {

@@ -1,4 +1,6 @@
-//! One server: the connections to it, and the scripts it is told.
+//! One server: its connections, and the scripts that it gets.
+//!
+//! Built by the backend, and by a cluster for each of its nodes.
 
 use redis::{Connection, RedisError, RedisResult};
 
@@ -15,20 +17,20 @@ use crate::{
     util::worker::Worker,
 };
 
-/// What is known of it, and how it is asked.
+/// The connections to a server, and the state that its requests share.
 pub(crate) struct RedisStore {
     pub(super) connections: Connections,
     pub(crate) scripts: Scripts,
     pub(super) queues: CombiningQueues,
     pub(super) refused_length: RefusedLength,
-    /// How many of them must have what was ended before it counts.
+    /// How many replicas must have a change before it counts as done.
     pub(super) replicas: u32,
     /// Notices that another server has taken over.
     _watch: Option<Worker>,
 }
 
 impl RedisStore {
-    /// Opens no connection.
+    /// Creates a store. Opens no connection.
     pub(crate) fn new(
         endpoint: impl Into<Endpoint>,
         pool_size: u32,
@@ -45,8 +47,8 @@ impl RedisStore {
         }
     }
 
-    /// With a thread that notices when another server takes over, though nothing says so on the
-    /// connections to this one. The nodes of a cluster don't need it: they redirect.
+    /// Adds a thread that notices when another server takes over without any sign on the
+    /// connections to this one. The nodes of a cluster do not need it, because they redirect.
     pub(crate) fn watched(self) -> RedisStore {
         #[cfg(feature = "sentinel")]
         if let Some(sentinel_master) = self.config().0.sentinel_master() {
@@ -64,12 +66,12 @@ impl RedisStore {
         }
     }
 
-    /// What a connection outside the pool is made of.
+    /// The endpoint and the timeouts for a connection outside the pool.
     pub(crate) fn config(&self) -> (&Endpoint, Timeouts) {
         self.connections.config()
     }
 
-    /// Whether it refused a write because another server is the master by now.
+    /// Whether the server refused a write because another server is the master by now.
     pub(super) fn is_demoted(&self, error: &RedisError) -> bool {
         self.config().0.is_demoted(error)
     }

@@ -1,14 +1,16 @@
-//! Steps that end only when replicas have the change as well (`WAIT`).
+//! Steps that end only when replicas have the change too (`WAIT`).
 //!
-//! Redis acknowledges a change before its replicas have it. If the master is lost then, what it
-//! acknowledged is lost: an invalidation, too, and the replica that takes over still has the
-//! record. A step that waits until all replicas that may take over have its change loses none.
+//! Redis acknowledges a change before its replicas have it. If the master is then lost, the change
+//! is lost too, even an invalidation: the replica that takes over still has the record. A step that
+//! waits until all replicas that may take over have its change loses nothing.
 //!
-//! `WAIT` waits for the latest change *of its own connection*; some versions of Redis ignore what
+//! `WAIT` waits for the latest change *of its own connection*. Some versions of Redis ignore what
 //! other connections did before. An invalidation that finds nothing changes nothing, but the
-//! replicas may not have what another one ended just before. So the step always changes something:
-//! it sets the lease key, and deletes it again. (Not another key, and not afterwards: while a
-//! cluster moves the slot, that would go to another node.)
+//! replicas may not yet have the change of an earlier one. So the step always changes something: it
+//! sets the lease key, and deletes it again. It uses no other key and no later request, because
+//! those would go to another node while a cluster moves the slot.
+//!
+//! Called by `invalidate`, `expire`, `unguard` and the updates.
 
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ impl RedisStore {
         if wanted == 0 {
             return self.run(retry_policy, run);
         }
-        // Nothing is received meanwhile, so this must be shorter than the idle timeout.
+        // Nothing is received during the wait, so it must be shorter than the idle timeout.
         let within = self.connections.timeouts().io / 2;
         let (done, have) = self.run(retry_policy, |connection| {
             let done = run(connection)?;
@@ -52,13 +54,13 @@ impl RedisStore {
         Ok(done)
     }
 
-    /// The argument that has a script always change something.
+    /// The argument that makes a script always change something.
     pub(crate) fn tells(&self) -> u8 {
         u8::from(self.replicas > 0)
     }
 }
 
-/// The change was made, and may be lost with the server that made it.
+/// The change was made, but is lost if its server is lost.
 #[derive(Debug, thiserror::Error)]
 #[error("{have} of {wanted} replicas had it within {within:?}; it is lost if the server is")]
 struct ReplicasBehind {

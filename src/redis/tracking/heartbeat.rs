@@ -1,24 +1,26 @@
-//! The heartbeat on a connection that otherwise only receives: which `PING` was answered, and when
-//! it was sent.
+//! The heartbeat on a connection that otherwise only receives. It records which `PING` was
+//! answered, and when that one was sent.
 //!
-//! Every reply carries the number of its `PING`. One habit of redis-rs complicates that. After a
-//! read that timed out it takes the next reply that is not a push for the late answer to an earlier
-//! request, and drops it (`Connection::read`, `messages_to_skip`). So after `n` reads that timed
-//! out this sends `n + 1` `PING`s, and the reply to the last one is delivered.
+//! Called by the listener. Sends nothing itself.
+//!
+//! Every reply carries the number of its `PING`. A property of redis-rs complicates the heartbeat:
+//! after a read that timed out, it drops the next reply that is not a push (`Connection::read`,
+//! `messages_to_skip`). It takes that reply for a late one. So after `n` reads that timed out, this
+//! sends `n + 1` `PING`s, and the reply to the last one is delivered.
 //!
 //! # What an answer proves
 //!
-//! It proves that every change has been received that the server made before **the previous
-//! `PING`** was sent: the latest one that had been answered when this one was sent.
+//! An answer proves that all changes have been received that the server made before **the previous
+//! `PING`** was sent. That is the latest `PING` that had been answered when this one was sent.
 //!
 //! Redis puts pushes into the buffer of a listener at the end of each turn of its event loop
 //! (`trackingBroadcastInvalidationMessages` in `beforeSleep`). It replies to a `PING` during the
 //! turn. So if a change and a `PING` fall into the same turn, the answer to the `PING` comes first.
 //!
-//! But two `PING`s fall into two turns if the second was sent after the first had been answered.
-//! Whatever the server did before the first one was pushed at the end of that turn at the latest,
-//! and so before the answer to the second. That holds for one thread for all connections. It also
-//! holds with `io-threads`, where a `PING` can enter a turn that began before it was sent.
+//! But two `PING`s belong to two turns if the second was sent after the first had been answered.
+//! All changes before the first were pushed by the end of its turn, and so before the answer to the
+//! second. That holds if one thread serves all connections. It also holds with `io-threads`, where
+//! a `PING` can enter a turn that began before the `PING` was sent.
 
 use std::{
     collections::VecDeque,
@@ -29,31 +31,31 @@ use redis::{Value, cmd};
 
 pub(crate) struct Heartbeat {
     period: Duration,
-    /// When to send the next.
+    /// When the next `PING` is due.
     due: Instant,
-    /// The number of the latest.
+    /// The number of the latest `PING`.
     sent: u64,
-    /// Replies that redis-rs will drop.
+    /// How many replies redis-rs will drop.
     skips: u64,
-    /// When the latest one that has been answered was sent.
+    /// When the latest answered `PING` was sent.
     answered: Instant,
     under_way: VecDeque<PendingPing>,
-    /// Sent before each `PING`.
+    /// A request that precedes each `PING`.
     question: Vec<u8>,
-    /// The same, but before the next ones only.
+    /// A request that precedes the next `PING` only.
     once: Vec<u8>,
 }
 
-/// A `PING` that has not been answered.
+/// A `PING` that has not been answered yet.
 struct PendingPing {
     number: u64,
     sent: Instant,
-    /// The answer proves that every change until then has been received.
+    /// The answer proves that every change before this instant has been received.
     confirms_up_to: Instant,
 }
 
 impl Heartbeat {
-    /// Due at once. To be called when every change from now on is pushed.
+    /// The first `PING` is due at once. Call this when every change from now on is pushed.
     pub(crate) fn new(period: Duration, now: Instant) -> Heartbeat {
         Heartbeat {
             period,
@@ -67,18 +69,18 @@ impl Heartbeat {
         }
     }
 
-    /// Sends another request before each `PING`. Its answer arrives before that to the `PING`, also
-    /// where redis-rs drops replies: it always drops fewer than there are.
+    /// Sends another request before each `PING`. Its reply arrives before the reply to the `PING`,
+    /// even if redis-rs drops replies: it always drops fewer than there are.
     pub(crate) fn asking(self, question: Vec<u8>) -> Heartbeat {
         Heartbeat { question, ..self }
     }
 
-    /// The same with the next heartbeat only.
+    /// Sends another request before the next `PING` only.
     pub(crate) fn ask_once(&mut self, question: Vec<u8>) {
         self.once = question;
     }
 
-    /// What to send now, if anything.
+    /// The requests to send now, if any are due.
     pub(crate) fn next_request(&mut self, now: Instant) -> Option<Vec<u8>> {
         if now < self.due {
             return None;
@@ -104,13 +106,13 @@ impl Heartbeat {
         Some(request)
     }
 
-    /// A read ended without a reply.
+    /// Records a read that ended without a reply.
     pub(crate) fn timed_out(&mut self) {
         self.skips += 1;
     }
 
-    /// A reply came that is not a push. Returns the instant up to which every change has been
-    /// received, or `None` if it is not an answer to a `PING`.
+    /// Records a reply that is not a push. Returns the instant up to which every change has been
+    /// received. `None`: the reply is not an answer to a `PING`.
     pub(crate) fn answered(&mut self, reply: &Value) -> Option<Instant> {
         let Value::BulkString(number) = reply else {
             return None;
@@ -121,7 +123,7 @@ impl Heartbeat {
             .iter()
             .position(|ping| ping.number == number)?;
         let answered = self.under_way.drain(..=place).next_back()?;
-        // All replies that were to be dropped came before this one.
+        // All replies that redis-rs drops came before this one.
         self.skips = 0;
         self.answered = answered.sent;
         Some(answered.confirms_up_to)
@@ -174,7 +176,7 @@ mod tests {
         heartbeat.ask_once(b"HELLO".to_vec());
         assert_eq!(asks(heartbeat.next_request(start)), Some(1));
         heartbeat.ask_once(b"HELLO".to_vec());
-        // The first `PING` has no answer yet, so nothing is sent.
+        // The first `PING` is not answered yet, so nothing is sent.
         assert_eq!(asks(heartbeat.next_request(start + PERIOD)), None);
         heartbeat.timed_out();
         assert_eq!(asks(heartbeat.next_request(start + 2 * PERIOD)), Some(1));
@@ -199,8 +201,9 @@ mod tests {
         );
     }
 
-    /// Server: [1 read] [a change, acknowledged] — client: 2 sent — server: [2 read, in the same
-    /// turn] [the turn ends, and the change is pushed]. The answer to 2 comes before the push.
+    /// Server: [reads 1] [makes a change, acknowledges it]. Client: sends 2. Server: [reads 2 in
+    /// the same turn] [ends the turn, and pushes the change]. So the answer to 2 comes before the
+    /// push.
     #[test]
     fn a_ping_behind_another_vouches_for_no_more_than_that() {
         let start = Instant::now();
@@ -209,7 +212,7 @@ mod tests {
         heartbeat.timed_out();
         assert_eq!(pings(heartbeat.next_request(start + PERIOD).as_ref()), 1);
         assert_eq!(heartbeat.answered(&pong(2)), Some(start));
-        // All have been answered: from here on they count again.
+        // All have been answered, so from here on they count again.
         heartbeat.next_request(start + 2 * PERIOD);
         assert_eq!(heartbeat.answered(&pong(3)), Some(start + PERIOD));
     }

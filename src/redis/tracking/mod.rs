@@ -1,12 +1,12 @@
-//! The listener: one thread with a connection of its own, to which Redis pushes what changes.
+//! The listener: one thread with its own connection, to which Redis pushes changes.
 //!
-//! Guarantees what [`ChangeListener`](crate::store::ChangeListener) says, by
-//! `CLIENT TRACKING ON BCAST` and a [heartbeat](Heartbeat) on the same connection. Pushes may be
-//! delayed by the network, or because the server or this process was stopped for a while. No answer
-//! to a `PING` overtakes them, and without answers nothing is confirmed. Where the connection is
-//! lost or refused, the thread reports that, tries again with growing pauses, and logs the loss once.
+//! Guarantees the contract of [`ChangeListener`](crate::store::ChangeListener), through `CLIENT
+//! TRACKING ON BCAST` and a [heartbeat](Heartbeat) on the same connection. The network may delay
+//! pushes, and so may a pause of the server or of this process. No answer to a `PING` overtakes
+//! them, and without answers nothing is confirmed.
 //!
-//! Knows no cache. The drop of its [`Subscription`] ends it.
+//! If the connection is lost or refused, the thread reports that, and tries again with growing
+//! pauses. It logs the loss once. It ends when its [`Subscription`] is dropped. Knows no cache.
 
 pub(crate) mod heartbeat;
 mod replies;
@@ -41,35 +41,34 @@ use crate::{
     },
 };
 
-/// The longest pause between two heartbeats. It is also how long a read waits, and so how long the
-/// drop of a cache may take. That is short for a person, and costs a server eight small commands a
-/// second.
+/// The longest pause between two heartbeats. A read waits at most this long, and so does the drop
+/// of a cache. That is short for a person, and costs a server eight small commands a second.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
 /// The pause after the first loss. A brief disturbance is over by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause while the server cannot be reached. A recovery is noticed this much late at
-/// most.
+/// The longest pause while the server cannot be reached. A recovery is noticed at most this much
+/// later.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// After a connection that lasted so long the pauses begin with the first one again.
+/// If a connection lasted at least this long, the pauses begin again with the first one.
 const STEADY: Duration = Duration::from_secs(5);
 
-/// The pause after the server refused to push. Somebody has to change its settings first.
+/// The pause after the server refused to push. Its settings must be changed first.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
-/// What to listen to.
+/// What the thread listens to.
 pub(crate) struct Task {
     pub(crate) prefix: String,
-    /// How long after a change was acknowledged a cache may still rely on what it has.
+    /// How long after the acknowledgement of a change a cache may still use the old entry.
     pub(crate) bound: Duration,
-    /// In a cluster, a key whose slot the node must own. Where it does not, this stops listening to
-    /// it.
+    /// In a cluster, a key whose slot the node must own. If it does not own the slot, the listener
+    /// stops listening to it.
     pub(crate) probe_key: Option<String>,
 }
 
-/// Starts a thread that listens.
+/// Starts the listener thread.
 pub(crate) fn track(
     endpoint: &Endpoint,
     timeouts: Timeouts,
@@ -90,7 +89,7 @@ pub(crate) fn track(
         period: (bound / 4).min(LONGEST_PERIOD),
         listener,
     };
-    // It stops after its current read, which waits for no longer than the period.
+    // It stops after its current read, which waits at most for the period.
     let worker = Worker::start("cache-aside-listener", move |context| listener.run(context));
     if let Err(error) = &worker {
         trace::error!("there is no thread to hear of changes in Redis with: {error}");
@@ -108,12 +107,12 @@ struct PushListener {
     listener: SharedListener,
 }
 
-/// How the current connection came about, and what became of it.
+/// The history of the current connection.
 #[derive(Default)]
 struct Progress {
-    /// When it was confirmed that changes are pushed to it.
+    /// Since when changes are known to be pushed to it.
     listening_since: Option<Instant>,
-    /// Whether the latest loss was logged. Then the recovery is logged as well.
+    /// Whether the latest loss was logged. The recovery is then logged too.
     is_loss_logged: bool,
 }
 
@@ -128,8 +127,8 @@ impl PushListener {
             let Err(failure) = self.listen(context, &mut progress) else {
                 return;
             };
-            // After each loss: on a cluster this makes it ask the nodes whether this one is still a
-            // member.
+            // Reported after each loss. On a cluster, the topology then asks the nodes whether this
+            // one is still a member.
             self.listener.on_disconnect();
             let since = progress.listening_since;
             if since.is_some_and(|since| since.elapsed() >= STEADY) {
@@ -154,7 +153,7 @@ impl PushListener {
         }
     }
 
-    /// Listens until the thread is to stop, or the connection is lost.
+    /// Listens until the thread must stop, or until the connection is lost.
     fn listen(&self, context: &WorkerContext, progress: &mut Progress) -> Result<(), Failure> {
         let opened = self
             .endpoint
@@ -168,7 +167,7 @@ impl PushListener {
         })?;
         self.begin(&mut opened.connection)
             .map_err(|error| probe_failure(error, self.timeouts.io))?;
-        // From here on the server pushes every change of what this process reads.
+        // From here on the server pushes every change of a record that this process reads.
         self.listener.on_confirmed(Instant::now() + self.bound);
         progress.listening_since = Some(Instant::now());
         if mem::take(&mut progress.is_loss_logged) {
@@ -177,7 +176,7 @@ impl PushListener {
         self.hear(context, opened)
     }
 
-    /// Asks for pushes, and whether the node still owns the slot.
+    /// Asks the server to push changes, and whether the node still owns the slot.
     fn begin(&self, connection: &mut Connection) -> RedisResult<()> {
         let prefix = &self.prefix;
         let mut request = cmd("CLIENT");
@@ -239,7 +238,7 @@ impl PushListener {
                     let said = ServerInfo::of_hello(&said);
                     servers.report_role(epoch, was, said.and_then(|said| said.identity().role));
                 }
-                // It owns the slot of the key.
+                // The node owns the slot of the probe key.
                 Ok(Value::Int(_)) if self.probe_key.is_some() => {}
                 Ok(Value::ServerError(error))
                     if self.probe_key.is_some() && is_still_owner(Some(error.code())) => {}
@@ -258,7 +257,7 @@ impl PushListener {
         Ok(())
     }
 
-    /// Passes a push on. A key that is not UTF-8 is not ours.
+    /// Passes a push on. A key that is not UTF-8 does not belong to a cache.
     fn tell(&self, push: &[Value]) {
         let Some(Value::Array(keys)) = push.first() else {
             // Nil: all keys.

@@ -1,4 +1,4 @@
-//! What the replies on the connection of a listener mean.
+//! The meaning of replies on the connection of a listener. Pure: sends nothing.
 
 use std::{fmt, time::Duration};
 
@@ -9,12 +9,13 @@ use crate::{
     store::{Failure, FailureKind},
 };
 
-/// While a slot is being moved, its owner answers `ASK` for a key that it does not hold.
+/// Whether the node owns the slot. While a slot is being moved, its owner answers `ASK` for a key
+/// that it does not have.
 pub(super) fn is_still_owner(code: Option<&str>) -> bool {
     code == Some("ASK")
 }
 
-/// Why the node did not say that it owns the slot of the key.
+/// The failure of a node that did not confirm that it owns the slot of the probe key.
 pub(super) fn probe_failure(error: RedisError, within: Duration) -> Failure {
     if error.code() == Some("MOVED") {
         return Failure::new(
@@ -25,7 +26,8 @@ pub(super) fn probe_failure(error: RedisError, within: Duration) -> Failure {
     error::failure(error, within)
 }
 
-/// Nothing came in time, or a signal interrupted the read: this process was stopped and goes on.
+/// Whether nothing arrived in time, or a signal interrupted the read because this process was
+/// stopped and continued.
 pub(super) fn is_only_late(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_connection_dropped()
 }

@@ -1,14 +1,15 @@
-//! What a Redis hash makes of its fields, for fields in order. Knows no record and no lease.
+//! Sets and removes fields in order, as a Redis hash does. Knows no record and no lease.
 //!
-//! In time that grows with the number of fields and not with its square: a record may have tens of
-//! thousands.
+//! The time is linear in the number of fields, not quadratic: a record may have tens of thousands.
+//!
+//! Called by the embedded store.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::record::fields::Fields;
 
-/// Sets fields. One that is there keeps its place, a new one goes behind the others, and of one
-/// that comes twice the last value counts.
+/// Sets fields. An existing field keeps its position, and a new one goes to the end. If a name
+/// comes twice, its last value counts.
 pub(super) fn set(fields: &mut Fields, new: &Fields) {
     let pairs = new.iter();
     let pairs = pairs.map(|(name, value)| (name.as_slice(), value.as_slice()));
@@ -25,7 +26,7 @@ pub(super) fn set(fields: &mut Fields, new: &Fields) {
     }
 }
 
-/// Takes fields away.
+/// Removes fields.
 pub(super) fn remove(fields: &mut Fields, gone: &[Vec<u8>]) {
     let gone: HashSet<_> = gone.iter().collect();
     fields.retain(|(name, _)| !gone.contains(name));

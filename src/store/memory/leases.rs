@@ -1,4 +1,6 @@
-//! Leases and guards in this process: what each step of the protocol makes of a lease key.
+//! Leases and guards in this process: the effect of each step of the protocol on a lease key.
+//!
+//! Called by the steps of the embedded store, under the lock of a stripe. Knows no records.
 
 use std::{
     collections::HashMap,
@@ -7,37 +9,37 @@ use std::{
 
 use crate::store::{Acquire, token::Token};
 
-/// Below this many, a sweep of lapsed ones costs more than the room they take.
+/// Below this number of entries, a sweep costs more than the memory of the lapsed ones.
 const LEAST_SWEEP: usize = 64;
 
 /// The leases and guards of some keys.
 #[derive(Default)]
 pub(super) struct Leases {
     held: HashMap<String, Held>,
-    /// At this many, lapsed ones are swept.
+    /// The next sweep of lapsed entries happens at this number of entries.
     sweep_at: usize,
 }
 
-/// What stands at a lease key.
+/// The content of a lease key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Held {
     Lease {
         token: Token,
         until: Instant,
     },
-    /// Each writer with the end of its place.
+    /// The writers, each with the instant at which its place lapses.
     Guard {
         nonce: Token,
         writers: Vec<(Token, Instant)>,
     },
-    /// No lease: a refresh failed, and must not be tried again before this.
+    /// No lease. A refresh failed, and must not be tried again before `until`.
     BackOff {
         until: Instant,
     },
 }
 
 impl Leases {
-    /// What stands at a lease key, unless its time is over.
+    /// The content of a lease key, unless it has lapsed.
     pub(super) fn live(&mut self, lease: &str) -> Option<&mut Held> {
         let now = Instant::now();
         if self.held.get(lease).is_some_and(|held| held.is_over(now)) {
@@ -63,7 +65,8 @@ impl Leases {
     pub(super) fn acquire(&mut self, lease: &str, token: Token, ttl: Duration) -> Acquire {
         let now = Instant::now();
         match self.live(lease) {
-            // A caller that asks here has no record to fall back on.
+            // A caller of `acquire` has no record to fall back on, so a back-off does not hold it
+            // up.
             None | Some(Held::BackOff { .. }) => {
                 let until = now + ttl;
                 self.put(lease, Held::Lease { token, until });
@@ -78,7 +81,7 @@ impl Leases {
                 writers.retain(|(_, until)| *until > now);
                 if writers.len() < before {
                     // A writer died, perhaps after its commit. A load under the old nonce may have
-                    // missed that commit.
+                    // missed that commit, so no later lookup may share it.
                     *nonce = token;
                 }
                 Acquire::Guarded { nonce: *nonce }
@@ -86,7 +89,7 @@ impl Leases {
         }
     }
 
-    /// Takes the lease key if it is free. False: it is not.
+    /// Takes the lease key if it is free. False: it is not free.
     pub(super) fn take(&mut self, lease: &str, token: Token, ttl: Duration) -> bool {
         let is_free = self.live(lease).is_none();
         if is_free {
@@ -131,8 +134,8 @@ impl Leases {
         is_ours
     }
 
-    /// Ends a lease. A guard stays, because its writers have not ended, under a new nonce: a
-    /// lookup that starts later shares no load that began earlier.
+    /// Ends a lease. A guard stays, because its writers have not ended. It gets a new nonce, so
+    /// that a lookup that starts later shares no load that began earlier.
     pub(super) fn end(&mut self, lease: &str) {
         match self.live(lease) {
             Some(Held::Guard { nonce, .. }) => *nonce = Token::random(),
@@ -155,17 +158,17 @@ impl Leases {
         }
     }
 
-    /// Takes the writer's place in the guard away. Also ends a lease, which may have taken the
-    /// place of a lapsed guard.
+    /// Removes the writer's place from the guard. Also ends a lease, which may have replaced a
+    /// lapsed guard.
     pub(super) fn unguard(&mut self, lease: &str, writer: Token) {
         if let Some(Held::Guard { writers, .. }) = self.live(lease) {
             writers.retain(|(other, _)| *other != writer);
         }
-        // A guard without a writer is over.
+        // A guard without writers ends.
         self.end(lease);
     }
 
-    /// The lease keys, also those whose time is over.
+    /// The lease keys, including those of lapsed leases.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.held.keys().map(String::as_str)
     }
@@ -191,7 +194,7 @@ mod tests {
         Held::Lease { token, until }
     }
 
-    /// Nobody looks at the leases of ids that are asked for once, and whose holders have died.
+    /// No step looks at a lease again if its id is asked for only once and its holder has died.
     #[test]
     fn leases_that_lapsed_are_swept_though_nobody_looks_at_them() {
         let mut leases = Leases::default();

@@ -1,4 +1,7 @@
-//! Who is told of changes in the store of this process.
+//! The listeners to changes in the embedded store.
+//!
+//! Guarantees that every listener of a record's prefix is called before the step that changed it
+//! returns, and that no lock is held during the call. Called by the steps of the embedded store.
 
 use std::sync::{
     Arc,
@@ -11,21 +14,23 @@ use crate::store::{ChangeListener, keys::Keys, tracking::SharedListener};
 
 #[derive(Default)]
 pub(super) struct Listeners {
-    /// Whether there is any. `Relaxed` is enough: whoever has read a record since this was set did
-    /// so under the lock of that record, and a change of the record takes the same lock later.
+    /// Whether there is any listener. `Relaxed` is enough: a cache that has subscribed reads a
+    /// record under the lock of that record. A later change of the record takes the same lock, and
+    /// so sees the flag.
     any: AtomicBool,
-    /// By prefix. Replaced as a whole, so that no listener is called under the lock.
+    /// The listeners by prefix. The slice is replaced as a whole, so no listener is called under
+    /// the lock.
     all: RwLock<Arc<[(String, SharedListener)]>>,
 }
 
-/// What of a record has changed.
+/// Which keys of a record have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Changed {
     Lease,
     RecordAndLease,
 }
 
-/// One listener, until it is dropped.
+/// A registered listener. Dropping it ends the registration.
 pub(super) struct ListenerHandle {
     listeners: Arc<Listeners>,
     listener: SharedListener,
@@ -47,7 +52,7 @@ impl Listeners {
         }
     }
 
-    /// Tells the listeners of this record's prefix. Call it under no lock.
+    /// Calls the listeners of this record's prefix. Call it with no lock held.
     pub(super) fn tell(&self, keys: &Keys, changed: Changed) {
         if !self.any.load(Ordering::Relaxed) {
             return;

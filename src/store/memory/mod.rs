@@ -1,13 +1,13 @@
-//! The store in this process: the same steps with the same meaning, and no network.
+//! The embedded store: the same steps with the same meaning in this process, and no network.
 //!
-//! Guarantees what [`Store`](super::Store) asks for. Every change of a record or of its lease is
-//! made under the lock of the *stripe* of its key, so that each step is atomic. A read takes no
-//! stripe, and finds the record from before a change or from after it. When a step has returned,
-//! every listener has been told; without a listener that costs one atomic load.
+//! Guarantees what [`Store`](super::Store) requires. A *stripe* is a lock for a share of the keys.
+//! Every change of a record or of its lease is made under the lock of its stripe, so each step is
+//! atomic. A read takes no stripe, and finds the record from before a change or from after it. When
+//! a step returns, every listener has been called; without listeners, that costs one atomic load.
 //!
 //! # Lock order
 //!
-//! A stripe, then what the records lock inside. No user code and no listener runs under either.
+//! First a stripe, then the locks inside `Records`. No user code and no listener runs under either.
 
 pub(crate) mod hash;
 pub(crate) mod leases;
@@ -32,11 +32,11 @@ use self::{
 };
 use super::{Diff, NewTtl, keys::Keys};
 
-/// More than any machine has cores that would all miss in the same microsecond.
+/// More stripes than the cores of a machine that would all miss in the same microsecond.
 const STRIPES: usize = 16;
 
 pub(crate) struct MemoryStore {
-    /// Changed under the lock of the key's stripe only.
+    /// Changed only under the lock of the key's stripe.
     records: Records,
     stripes: [Mutex<Leases>; STRIPES],
     hasher: RandomState,
@@ -59,7 +59,7 @@ impl MemoryStore {
         self.stripes[usize::from(hash.to_be_bytes()[0]) % STRIPES].lock()
     }
 
-    /// Changes the lease under its lock; tells the listeners afterwards if that was done.
+    /// Changes the lease under its lock. Calls the listeners afterwards if there was a change.
     fn change_lease(&self, keys: &Keys, change: impl FnOnce(&mut Leases) -> bool) -> bool {
         let is_done = change(&mut self.lock(keys));
         if is_done {
@@ -68,15 +68,15 @@ impl MemoryStore {
         is_done
     }
 
-    /// Ends the record after `end` has ended the lease. True: there was a record.
+    /// Removes the record after `end` has ended the lease. True: there was a record.
     fn remove(&self, keys: &Keys, end: impl FnOnce(&mut Leases)) -> bool {
         let was_there = {
             let mut leases = self.lock(keys);
             end(&mut leases);
             self.records.take(&keys.data)
         };
-        // Also without a record: it may have been evicted for want of room, and no listener was
-        // told of that.
+        // Reported even without a record: it may have been evicted for lack of room, and evictions
+        // are not reported.
         self.listeners.tell(keys, Changed::RecordAndLease);
         was_there
     }

@@ -1,6 +1,7 @@
-//! Records in this process: bounded, each with its own end.
+//! The records of the embedded store: bounded, each with its own expiry.
 //!
-//! Whatever the bound drops of its own accord is a miss later on, and never something old.
+//! Guarantees that an eviction only causes a later miss. It never brings an older record back.
+//! Called by the steps of the embedded store. Knows no leases.
 
 use std::{
     sync::Arc,
@@ -14,22 +15,22 @@ use quick_cache::{
 
 use crate::record::fields::{Fields, NOT_FOUND};
 
-/// Into how many parts the records are divided, each with its own lock and its share of the bound.
-/// Few, because a record that is larger than a part cannot be kept.
+/// The number of parts into which the records are divided, each with its own lock and its share of
+/// the bound. It is small, because a record that is larger than a part cannot be kept.
 const PARTS: u64 = 8;
 
-/// How much may be kept.
+/// The bound on all records together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bound {
     Entries(u64),
-    /// Of keys, names and values, and what it takes to keep them.
+    /// Keys, field names and values, and the overhead of keeping them.
     Bytes(u64),
 }
 
 /// Records by their data keys.
 pub(super) struct Records(Cache<String, Arc<StoredRecord>, Weigh>);
 
-/// A record, never changed in place.
+/// A record. It is never changed in place.
 pub(super) struct StoredRecord {
     pub(super) fields: Fields,
     pub(super) until: Instant,
@@ -48,17 +49,17 @@ impl StoredRecord {
 impl Records {
     pub(super) fn new(bound: Bound) -> Records {
         let (Bound::Entries(most) | Bound::Bytes(most)) = bound;
-        // What is smaller than this is not worth dividing.
+        // Not worth dividing below this size.
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
         let entries = match bound {
             Bound::Entries(entries) => entries,
-            // A guess, for the first allocation.
+            // A guess that sizes the first allocation.
             Bound::Bytes(bytes) => bytes / 512,
         };
         let options = OptionsBuilder::new()
             .shards(usize::try_from(parts).unwrap_or(1))
             .estimated_items_capacity(usize::try_from(entries).unwrap_or(usize::MAX))
-            // Rounded down, where the cache would round up: the bound is a bound.
+            // Rounded down, where the cache would round up, so that the bound is not exceeded.
             .weight_capacity(most / parts * parts)
             .build()
             .expect("the two settings it wants are set");
@@ -67,7 +68,7 @@ impl Records {
         Records(Cache::with_options(options, weigh, hasher, lifecycle))
     }
 
-    /// What stands at a data key, unless its time is over.
+    /// The record at a data key, unless it has expired.
     pub(super) fn live(&self, data: &str) -> Option<Arc<StoredRecord>> {
         let stored = self.0.get(data)?;
         let now = Instant::now();
@@ -78,40 +79,40 @@ impl Records {
         None
     }
 
-    /// Puts a record there, unless it has no field. The old one is gone in any case; who looks
-    /// meanwhile finds the one or the other, and never a gap between them.
+    /// Stores a record, unless it has no fields. Removes the old record in any case. A concurrent
+    /// reader finds the old record or the new one, and never a gap between them.
     pub(super) fn put(&self, data: &str, fields: Fields, until: Instant) {
         if fields.is_empty() {
             self.0.remove(data);
             return;
         }
         let stored = Arc::new(StoredRecord { fields, until });
-        // Also where the new one is too large to be kept, this takes the old one away.
+        // If the new record is too large to be kept, this still removes the old one.
         self.0.insert(data.to_owned(), stored);
     }
 
-    /// The data keys of all that are there from now until the last is returned, and perhaps of some
+    /// The data keys of all records that exist until the iteration ends, and perhaps of some
     /// others.
     pub(super) fn keys(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(data, _)| data)
     }
 
-    /// Takes a record away. True: there was one.
+    /// Removes a record. True: there was one.
     pub(super) fn take(&self, data: &str) -> bool {
         let gone = self.0.remove(data);
         gone.is_some_and(|(_, stored)| Instant::now() < stored.until)
     }
 }
 
-/// What an entry counts against the bound. True: its bytes.
+/// How much an entry counts against the bound: 1, or its bytes if the field is true.
 #[derive(Clone)]
 struct Weigh(bool);
 
 impl Weighter<String, Arc<StoredRecord>> for Weigh {
     fn weight(&self, data: &String, stored: &Arc<StoredRecord>) -> u64 {
-        /// The key's and the record's own allocations and their place in the cache.
+        /// The allocations of the key and the record, and their place in the cache.
         const ENTRY: usize = 160;
-        /// Two headers of vectors, and what their allocations are rounded up by.
+        /// Two headers of vectors, and the rounding of their allocations.
         const FIELD: usize = 64;
 
         if !self.0 {

@@ -1,10 +1,12 @@
-//! Going through the records, or the leases, of the store in this process.
+//! Scans the records, or the leases, of the embedded store.
+//!
+//! Called for `clear`.
 
 use super::{MemoryStore, STRIPES};
 use crate::store::{Cursor, KeyKind, ScanPage, keys::Keys};
 
 impl MemoryStore {
-    /// One stripe of the leases in each step, or all records in one.
+    /// Returns all records in one page, or the leases of one stripe in each page.
     pub(super) fn page(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> ScanPage {
         let mut scanned = ScanPage {
             keys: Vec::new(),

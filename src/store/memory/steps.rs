@@ -1,4 +1,6 @@
-//! The steps of the protocol on the store in this process.
+//! The steps of the protocol on the embedded store.
+//!
+//! Called through [`Store`]. Each step takes the lock of one stripe.
 
 use std::{
     sync::Arc,
@@ -47,7 +49,7 @@ impl Store for MemoryStore {
         };
         let is_changed = match acquired {
             Acquire::Acquired => true,
-            // A writer's place has lapsed.
+            // The place of a dead writer has lapsed.
             Acquire::Guarded { nonce } => nonce == token,
             Acquire::Record(_) | Acquire::Held { .. } => false,
         };
@@ -164,7 +166,7 @@ impl Store for MemoryStore {
                 None => Update::Unchanged,
             }
         };
-        // Also unchanged: an entry that said that there is no record may have gone.
+        // Reported even if unchanged: the update may have removed a negative entry.
         self.listeners.tell(keys, Changed::RecordAndLease);
         Ok(update)
     }
@@ -225,7 +227,7 @@ impl Store for MemoryStore {
         listener: Arc<dyn ChangeListener>,
     ) -> Option<Subscription> {
         let handle = self.listeners.add(prefix, Arc::clone(&listener));
-        // It is told within each step, as long as this process lives.
+        // Valid as long as this process lives, because every step calls its listeners.
         listener.on_confirmed(Instant::now() + LONGEST);
         Some(Subscription::new(handle))
     }

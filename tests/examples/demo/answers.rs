@@ -61,6 +61,20 @@ fn a_read_misses_and_the_next_one_hits() {
 }
 
 #[test]
+fn a_read_that_finds_nothing_is_404_and_says_what_it_cost() {
+    let (_redis, demo) = start();
+    let (status, nothing) = demo.get("/read?id=p-009");
+    assert_eq!(status, 404);
+    assert_eq!(nothing["error"], "there is no product p-009");
+    assert_eq!(nothing["id"], "p-009");
+    assert_eq!(nothing["record"], Value::Null);
+    assert_eq!(nothing["source"], "loaded");
+    assert_eq!(nothing["ttl_remaining"], Value::Null);
+    assert!(millis(&nothing["total_latency_ms"]) >= 20.0);
+    assert_eq!(nothing["stats"]["misses"], 1);
+}
+
+#[test]
 fn the_four_products_are_those_of_the_shop() {
     let (_redis, demo) = start();
     let rows = ["p-001", "p-002", "p-003", "p-004"].map(|id| {
@@ -105,6 +119,8 @@ fn stats_count_and_a_reset_ends_the_count() {
         match name.as_str() {
             "primary_read_latency_ms" => assert_eq!(value, 20.0),
             "cache_ttl_s" => assert_eq!(value, 30),
+            // Without reads there is no rate.
+            "hit_rate_pct" => assert_eq!(value, &Value::Null),
             _ => assert_eq!(value.as_f64(), Some(0.0), "{name}"),
         }
     }
@@ -260,6 +276,7 @@ fn without_redis_reads_go_on_and_writes_say_what_they_did() {
             ),
             "{error}"
         );
+        assert_eq!(answer["changed"], true);
     }
     assert_eq!(demo.read("p-001")["record"]["stock"], "41");
     assert_eq!(demo.post("/invalidate", "id=p-001").0, 503);

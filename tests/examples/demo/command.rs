@@ -76,11 +76,8 @@ fn in_memory_all_is_as_with_redis_and_it_says_how_to_have_that() {
     assert_eq!(stampede["primary_reads"], 1);
     let about = demo.get("/about").1;
     assert_eq!(about["store"], "memory");
-    assert_eq!(about["place"], "in this process");
-    assert_eq!(
-        about["other"],
-        "without --store memory a Redis that answers is used"
-    );
+    assert_eq!(about["place"], "in this process's memory");
+    assert_eq!(about["other"], "Start without --store memory to use Redis.");
 }
 
 #[test]
@@ -108,7 +105,7 @@ fn the_first_line_says_where_the_records_are_and_not_the_password() {
     std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    let place = format!("Records are cached in Redis at 127.0.0.1:{}", redis.port());
+    let place = format!("Records are in Redis at 127.0.0.1:{}. ", redis.port());
     assert!(line.contains(&place) && !line.contains("secret"), "{line}");
 }
 

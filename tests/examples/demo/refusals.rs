@@ -13,7 +13,6 @@ use crate::demo_server::Demo;
 fn what_does_not_exist_is_404() {
     let (_redis, demo) = start();
     for (method, path, form) in [
-        ("GET", "/read?id=p-009", ""),
         ("POST", "/update", "id=p-009&field=stock&value=1"),
         ("POST", "/update_field", "id=p-009&field=stock&value=1"),
         ("GET", "/nothing", ""),

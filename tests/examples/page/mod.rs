@@ -5,6 +5,7 @@ mod chromedriver;
 
 mod colours;
 mod people;
+mod records;
 mod switches;
 mod uses;
 

@@ -112,7 +112,7 @@ fn every_control_has_a_name_and_is_reached_by_keyboard() {
 }
 
 #[test]
-fn who_prefers_less_motion_sees_none() {
+fn reduced_motion_shows_no_animation() {
     let page = open(20);
     // First a timeline with an animation: otherwise nothing would be tested.
     page.stampede("p-001", 5);
@@ -125,7 +125,7 @@ fn who_prefers_less_motion_sees_none() {
 }
 
 /// `SCREENSHOT=examples/server/screenshot.png cargo test --test examples page::` makes a new
-/// screenshot. `SCREENSHOT_WIDTH` and `SCREENSHOT_SCHEME=dark` show the page to other people.
+/// screenshot. `SCREENSHOT_WIDTH` and `SCREENSHOT_SCHEME=dark` picture other screens.
 #[test]
 fn a_full_page_can_be_pictured() {
     // The defaults of the demo, on a typical server.
@@ -136,9 +136,9 @@ fn a_full_page_can_be_pictured() {
     }
     browser.click("#watch");
     page.until_bars("hit");
-    page.switch("near_cache", "Another cache");
+    page.switch("near_cache", "A new cache");
     page.until_bars("near");
-    page.switch("grace", "Another cache");
+    page.switch("grace", "A new cache");
     browser.until("document.querySelectorAll('#watch-line .near').length > 12");
     browser.click("#expire");
     page.until_bars("refreshed");

@@ -46,12 +46,12 @@ fn a_near_hit_has_a_colour_and_a_counter_of_its_own() {
     let of_a_hit = browser.run(colour);
     page.switch(
         "near_cache",
-        "Another cache on the same store, with a near cache: its counters begin anew.",
+        "A new cache on the same store, with a near cache. Its counters start at zero.",
     );
     assert_eq!(page.stat("misses"), "0");
     browser.until(
         "(document.getElementById('refresh').click(),
-          document.getElementById('near-what').textContent === 'listening to changes')",
+          document.getElementById('near-what').textContent === 'receives changes')",
     );
     // This read brings it into the near cache.
     page.read("HIT");
@@ -64,7 +64,7 @@ fn a_near_hit_has_a_colour_and_a_counter_of_its_own() {
 
     page.switch(
         "near_cache",
-        "Another cache on the same store, without a near cache: ",
+        "A new cache on the same store, without a near cache. ",
     );
     assert_eq!(browser.count("[data-stat=near_hits]"), 0);
     page.read("HIT");
@@ -81,20 +81,20 @@ fn a_primary_that_fails_is_an_error_without_grace_and_a_stale_record_with_it() {
     browser.until_text("#read-note.bad", why);
     page.switch("primary_fails", "The primary works again.");
 
-    page.switch("grace", "Another cache on the same store, with grace: ");
+    page.switch("grace", "A new cache on the same store, with grace. ");
     page.read("MISS");
     page.switch("primary_fails", "The primary fails from now on.");
     page.read("HIT");
     browser.click("#expire");
     browser.until_text(
         "#read-note",
-        "p-001 is stale. The next read loads it anew, and until that is done the others get it as it is.",
+        "p-001 is stale. The next read loads it again. Until then, other readers get the stale record.",
     );
     assert_eq!(browser.text("#ttl-unit"), "s grace");
     page.read("STALE");
     assert_eq!(
         browser.text("#verdict-text"),
-        "Past its TTL, and served because the loader failed: the primary store is down."
+        "Past its TTL. Returned because the loader failed: the primary store is down."
     );
     assert_eq!(page.field("name"), "Sourdough Loaf");
     assert_eq!(
@@ -113,12 +113,12 @@ fn without_grace_to_expire_is_to_invalidate() {
     let page = open(20);
     page.browser.click("#expire");
     page.browser
-        .until_text("#read-note", "There was nothing cached of p-001.");
+        .until_text("#read-note", "p-001 was not cached.");
     page.read("MISS");
     page.browser.click("#expire");
     page.browser.until_text(
         "#read-note",
-        "Without grace to expire is to invalidate: the next read of p-001 is a miss.",
+        "Without grace, Expire removes the record. The next read of p-001 is a miss.",
     );
     assert_eq!(page.browser.text("#ttl-unit"), "uncached");
     page.read("MISS");
@@ -129,11 +129,11 @@ fn a_clear_says_how_many_records_there_were() {
     let page = open(5);
     page.browser.click("#clear");
     page.browser
-        .until_text("#read-note", "There was nothing cached.");
+        .until_text("#read-note", "The cache was empty.");
     page.demo.read("p-002");
     page.read("MISS");
     page.browser.click("#clear");
-    page.browser.until_text("#read-note", "Cleared 2 records.");
+    page.browser.until_text("#read-note", "Removed 2 records.");
     assert_eq!(page.browser.text("#ttl-unit"), "uncached");
 }
 
@@ -152,7 +152,7 @@ fn reads_over_time_become_bars_with_a_legend() {
 
     page.switch(
         "early_refresh",
-        "Another cache on the same store, with early refresh: its counters begin anew.",
+        "A new cache on the same store, with early refresh. Its counters start at zero.",
     );
     page.until_bars("refreshed");
     page.switch("primary_fails", "The primary fails from now on.");
@@ -162,7 +162,7 @@ fn reads_over_time_become_bars_with_a_legend() {
         "The loader failed: the primary store is down.",
     );
     page.switch("primary_fails", "The primary works again.");
-    page.switch("grace", "Another cache on the same store, with grace: ");
+    page.switch("grace", "A new cache on the same store, with grace. ");
     // The previous cache filled without grace. So it starts with a hit on a record that this one
     // loaded.
     for counter in ["loads", "hits"] {
@@ -176,7 +176,7 @@ fn reads_over_time_become_bars_with_a_legend() {
     page.until_bars("stale");
     browser.until_text(
         "#watch-note",
-        "Served all the same: the loader failed: the primary store is down.",
+        "Answered, although the loader failed: the primary store is down.",
     );
     browser.click("#watch");
     let name = browser.accessible_name("#watch-line");

@@ -6,8 +6,8 @@ use clap::Parser;
 
 use crate::{broken::Rule, plan::Run};
 
-/// A harness of this project's tests, not an example to copy. It reads one hot
-/// record of a slow primary again and again, and shows what happens when its TTL is over
+/// A harness of this project's tests, not an example to copy. It reads one hot record of a slow
+/// primary again and again, and shows what happens at the end of its TTL
 #[derive(Debug, Parser)]
 #[command(
     name = "expiry",
@@ -31,17 +31,17 @@ Command lines, each after `cargo run --release --example expiry --`:
   --ttl-ms 30000 --seconds 180 a TTL as in earnest: early refreshes hardly count"
 )]
 pub(crate) struct Args {
-    /// Processes, each with a cache of its own
+    /// Processes, each with its own cache
     // Each opens up to 16 connections, and many servers stop at 1,000 open files.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) processes: u32,
 
-    /// Readers in each process, a thread each
+    /// Readers in each process, one thread each
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) threads: u32,
 
-    /// Reads a second, by all readers together, where none has to wait
-    // So many leave two cores idle for most of the time.
+    /// Reads a second, by all readers together, if none has to wait
+    // With this many, two cores are idle for most of the time.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) reads: u32,
 
@@ -77,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", default_value_os_t = env::temp_dir().join("expiry.svg"))]
     pub(crate) plot: PathBuf,
 
-    /// Break a rule of the protocol, to see that it is found
+    /// Break a rule of the protocol, to see that the checks find it
     #[arg(long = "break", value_name = "RULE", value_enum, hide = true)]
     pub(crate) broken: Option<Rule>,
 

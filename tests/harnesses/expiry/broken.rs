@@ -1,4 +1,4 @@
-//! A store with one rule of the protocol broken, to see that it is found.
+//! A store that breaks one rule of the protocol, to show that the checks find it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::delegate::delegate;
 
-/// The rule that is broken: of all who ask to load a record anew, one may.
+/// The broken rule. It says that one of all callers that ask to reload a record may do so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Rule {
     /// All may

@@ -1,10 +1,10 @@
-//! The processes of a run: the parent's side and the child's side of their talk.
+//! The processes of a run: the parent's side and the child's side of their messages.
 //!
 //! ```text
-//! parent → child   the plan, and its number        a line of JSON on stdin
-//! child  → parent  "Ready"       each run          lines of JSON on stdout, each in an `Ok`
-//! parent → child   when it begins   to all, once all are ready
-//! child  → parent  {"Read": …}   what my readers saw
+//! parent -> child   the plan, and its number        a line of JSON on stdin
+//! child  -> parent  "Ready"         each run        lines of JSON on stdout, each in an `Ok`
+//! parent -> child   the start time  to all, once all are ready
+//! child  -> parent  {"Read": ...}   what the readers of the child saw
 //! ```
 //!
 //! A child whose stdin ends has lost its parent, and ends at once, whatever it is doing.
@@ -19,19 +19,19 @@ use crate::{
     workers::Workers,
 };
 
-/// What a child says.
+/// A message of a child.
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
     Ready,
     Read(Vec<Read>),
 }
 
-/// The parent's ends of the talk with all children.
+/// The parent's connections to all children.
 pub(crate) struct Children(Vec<Talk>);
 
 impl Children {
-    /// Starts as many as the plan says. The caller gets the processes before they can do anything
-    /// that needs tidying up.
+    /// Starts as many children as the plan says. The caller gets the processes before they can do
+    /// anything that must be cleaned up.
     pub(crate) fn start(plan: &Plan, keep: impl FnOnce(Processes)) -> Result<Children, String> {
         let (processes, mut talks) = Processes::start(plan.processes)?;
         keep(processes);
@@ -41,7 +41,7 @@ impl Children {
         Ok(Children(talks))
     }
 
-    /// Begins a run, when all are ready.
+    /// Begins a run when all children are ready.
     pub(crate) fn begin(&mut self) -> Result<Instant, String> {
         for talk in &mut self.0 {
             match talk.hear()? {
@@ -56,10 +56,10 @@ impl Children {
         Ok(start)
     }
 
-    /// Waits for its end. All reads, in no order.
+    /// Waits for the end of the run. Returns all reads, in no order.
     pub(crate) fn end(&mut self) -> Result<Vec<Read>, String> {
         let mut all = Vec::new();
-        // One after the other: a child whose line does not fit into the pipe waits, its run is
+        // One after the other. A child whose line does not fit into the pipe waits, but its run is
         // over.
         for talk in &mut self.0 {
             match talk.hear()? {
@@ -75,10 +75,10 @@ fn json(told: &impl Serialize) -> String {
     serde_json::to_string(told).expect("what is told is plain data")
 }
 
-/// The child's whole life.
+/// Runs a child from its start to its end.
 pub(crate) fn live() -> Result<(), String> {
-    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this
-    // one.
+    // Ctrl-C reaches every process of a terminal. The parent cleans up and ends, and this process
+    // ends with it.
     ctrlc::set_handler(|| {}).map_err(|error| error.to_string())?;
     let told = lines_until_orphaned();
     let hear = || told.recv().map_err(|error| error.to_string());
@@ -97,7 +97,7 @@ pub(crate) fn live() -> Result<(), String> {
         }
         Ok(())
     });
-    // The parent says what failed, to its user.
+    // The parent reports the failure to its user.
     outcome.or_else(|why| say(&Err::<Message, _>(why)))
 }
 

@@ -1,9 +1,9 @@
-//! What must hold in each run, whatever the machine does meanwhile.
+//! The invariants of each run. They hold whatever the machine does meanwhile.
 //!
-//! A machine with too much to do is late, and lateness proves nothing. So nothing here goes by how
-//! long a read took, but by what it was told, and by what came before what: a wait for a load is an
-//! answer of its own kind, not a late one. Where a process was stopped for as long as a lease
-//! lasts, others may load, and that is not held against it.
+//! On a busy machine reads are late, and lateness proves nothing. So no check here uses the time
+//! that a read took. The checks use how a read was answered, and which event came before which. A
+//! read that waited for a load is a kind of its own, not a late read. If a process was stopped for
+//! as long as a lease lasts, others may load, and that is not counted as an error.
 
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ use crate::{
     plan::{How, LEASE_TTL, Load, Plan, Read, Run},
 };
 
-/// By so much the clock of Redis, which counts milliseconds, may differ from ours.
+/// How much the clock of Redis, which counts milliseconds, may differ from ours.
 const CLOCKS: Duration = Duration::from_millis(10);
 
-/// What happens by chance once in e^14, a million times, is not taken for chance.
+/// Minus the logarithm of a probability. An event of less than 1 in e^14, or a million, is not
+/// taken for chance.
 const SURE: f64 = 14.0;
 
-/// What was not kept, in a line each.
+/// The broken invariants, one line each.
 pub(crate) fn broken(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     let mut flaws = Vec::new();
     flaws.extend(one_load_at_a_time(outcome));
@@ -47,13 +48,13 @@ fn one_load_at_a_time(outcome: &Outcome) -> Option<String> {
     is_broken.then(|| format!("{} loads at the same time", outcome.loads_at_once()))
 }
 
-/// Whether this read, which loaded, may have lost its lease: it was stopped, and so was who renews
-/// it.
+/// Whether this read, which loaded, may have lost its lease: the process was stopped, and so was
+/// its lease renewer.
 fn may_have_lapsed(read: &Read) -> bool {
     read.took() >= LEASE_TTL
 }
 
-/// By whom the record was fetched that was the newest one at the time of this read, or a newer one.
+/// The read that loaded the newest record at the time of `read`, or a newer one.
 fn filled_before<'a>(loads: &'a [(&Read, Load)], read: &Read) -> Option<&'a Read> {
     let fills = loads.iter().rev().filter(|(_, load)| load.succeeded);
     let mut before = fills.filter(|(fill, _)| fill.began <= read.answered);
@@ -72,23 +73,23 @@ fn nothing_is_fresh_past_its_ttl(plan: &Plan, outcome: &Outcome) -> Option<Strin
     Some(format!("a record past its TTL served as fresh, at {at}"))
 }
 
-/// How many loads there may be in a TTL. `None`: any number.
+/// How many loads are allowed in a TTL. `None`: any number.
 pub(crate) fn most_loads_per_ttl(plan: &Plan, outcome: &Outcome) -> Option<f64> {
     match outcome.run {
         Run::Plain | Run::Grace => Some(1.0),
         Run::Early => most_early_loads(plan, outcome),
-        // Where the primary fails they are tried again and again, or with pauses that a TTL has
-        // nothing to do with.
+        // If the primary fails, loads are repeated at once or after pauses that do not depend on
+        // the TTL.
         _ => None,
     }
 }
 
-/// As many as chance brings in one of a million runs.
+/// The number of loads that chance exceeds in at most one of a million runs.
 ///
-/// In units of the load time `δ`, each of `n` reads in a `δ` begins a load when `-ln(u)` exceeds
-/// the time that is left. So the first does so when a time is left that has Gumbel's distribution
-/// about `ln(n)`; and that the times of `k` such loads add up to more than `x` has, by Chernoff's
-/// bound with `e^(x/2)`, a chance of at most `Γ(½)^k e^((k ln(n) - x)/2)`.
+/// Times are in units of the load time `δ`. Each of the `n` reads in a `δ` begins a load when
+/// `-ln(u)` exceeds the remaining TTL. So the remaining TTL at the first load has a Gumbel
+/// distribution about `ln(n)`. By Chernoff's bound with `e^(x/2)`, the sum of `k` such times
+/// exceeds `x` with a probability of at most `Γ(½)^k e^((k ln(n) - x)/2)`.
 fn most_early_loads(plan: &Plan, outcome: &Outcome) -> Option<f64> {
     /// `2 ln(Γ(½))`
     const LN_PI: f64 = 1.144_729_885_849_400_2;
@@ -98,7 +99,7 @@ fn most_early_loads(plan: &Plan, outcome: &Outcome) -> Option<f64> {
     let reads = float(outcome.reads().count()) * delta / plan.time.as_secs_f64();
     let refreshes = float(loads.len() - 1);
     let earliest = delta * (reads.ln() + LN_PI + 2.0 * SURE / refreshes);
-    // From the beginning of one load to that of the next.
+    // The shortest time between the beginnings of two loads.
     let ttl = plan.ttl.as_secs_f64();
     let shortest = ttl + plan.load.as_secs_f64() - earliest;
     (shortest > 0.0).then(|| ttl / shortest)
@@ -113,7 +114,7 @@ fn as_many_loads_as_allowed(plan: &Plan, outcome: &Outcome) -> Option<String> {
         );
         return (loads > most).then(|| format!("{loads:.2} loads per TTL"));
     }
-    // Exactly: after each, for how long was there to be none?
+    // For these runs the rule is exact: after each load, for how long must there be no other?
     let loads = outcome.loads();
     let mut pairs = loads.windows(2);
     let is_broken = pairs.any(|pair| {
@@ -136,7 +137,7 @@ fn nobody_waits_in_grace(outcome: &Outcome) -> Option<String> {
     (waited > 0).then(|| format!("{waited} reads waited or failed, though there was a record"))
 }
 
-/// Who is served what is stale was told that another has the lease, or had it and failed.
+/// A stale record is only served while another caller holds the lease, or after a failed refresh.
 fn stale_only_while_one_loads(outcome: &Outcome) -> Option<String> {
     let loads = outcome.loads();
     let has_reason = |stale: &Read| {
@@ -153,12 +154,12 @@ fn stale_only_while_one_loads(outcome: &Outcome) -> Option<String> {
     (without > 0).then(|| format!("{without} reads served what is stale while nobody loaded"))
 }
 
-/// Early refresh leaves it to chance whether a record is loaded anew in time. What chance can't
-/// explain is a flaw.
+/// With early refresh, chance decides whether a record is reloaded in time. This check finds what
+/// chance cannot explain.
 ///
-/// Each hit that was answered in time had made its random choice, and had begun a load with a
-/// chance of `e^(-left/δ)`. If these chances add up to [`SURE`] and nobody did, something is wrong,
-/// unless one had begun in time and was still at it in the end, because the machine was late.
+/// Each hit that was answered in time made a random choice, and began a load with the probability
+/// `e^(-left/δ)`. If these probabilities add up to [`SURE`] and no load began, there is an error.
+/// The exception is a load that began in time and was late because the machine was busy.
 fn refreshed_before_it_expires(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let loads = outcome.loads();
     let hits: Vec<_> = outcome.reads().filter(|read| read.has(How::Hit)).collect();

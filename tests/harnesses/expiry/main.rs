@@ -1,16 +1,16 @@
 //! A harness of this project's tests, not an example to copy.
 //!
-//! It shows what happens when the TTL of a hot record ends: all readers wait for one load, or with
-//! early refresh or grace none does.
+//! It shows what happens at the end of the TTL of a hot record. All readers wait for one load. With
+//! early refresh or grace, no reader waits.
 //!
 //! ```text
 //! cargo run --release --example expiry
 //! ```
 //!
-//! One file each: `args` (the flags), `children` (the processes), `plan` (what processes tell each
-//! other), `workers` (the readers of one process), `broken` (a store with a fault that must be
-//! found), `outcome` (the figures of a run), `invariants` (what must hold in it), `print` and
-//! `plot` (the report).
+//! One file each: `args` (the flags), `children` (the processes), `plan` (the messages between
+//! processes), `workers` (the readers of one process), `broken` (a store with a fault that must be
+//! found), `outcome` (the figures of a run), `invariants` (its checks), `print` and `plot` (the
+//! report).
 
 mod args;
 mod broken;
@@ -50,7 +50,7 @@ use crate::{
     run_server::RunServer,
 };
 
-/// The runs could not be done, which says nothing about the cache.
+/// The exit status if the runs could not be done, which says nothing about the cache.
 const TROUBLE: u8 = 2;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         }
     });
     outcome.unwrap_or_else(|why| {
-        // A server's log, for one, has several lines.
+        // One line, even if the error is the log of a server.
         eprintln!("expiry: {}", why.lines().collect::<Vec<_>>().join(" "));
         ExitCode::from(TROUBLE)
     })
@@ -110,7 +110,7 @@ fn show(args: &Args) -> Result<ExitCode, String> {
     })
 }
 
-/// One after the other.
+/// Does the runs, one after the other.
 fn run_all(plan: &Plan, place: &RunServer) -> Result<Vec<Outcome>, String> {
     let mut children = Children::start(plan, |processes| place.keep(processes))?;
     let seconds = plan.time.as_secs();

@@ -1,4 +1,4 @@
-//! What came of one run: all reads, and the figures that follow from them.
+//! The outcome of one run: all reads, and the figures computed from them.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::{
 pub(crate) struct Outcome {
     pub(crate) run: Run,
     pub(crate) start: Instant,
-    /// In the order of their beginnings. Those before the start fetched the record.
+    /// In the order in which they began. The reads before `start` loaded the record.
     all: Vec<Read>,
-    /// Of the reads since the start, in order.
+    /// The times of the reads since `start`, sorted.
     times: Vec<Duration>,
 }
 
@@ -30,7 +30,7 @@ impl Outcome {
         }
     }
 
-    /// Those before the start, too.
+    /// All reads, including those before `start`.
     pub(crate) fn all(&self) -> &[Read] {
         &self.all
     }
@@ -43,8 +43,8 @@ impl Outcome {
         self.reads().filter(|read| is_counted(read)).count()
     }
 
-    /// Those who loaded, in the order of the loads' beginnings, and their loads. Also who fetched
-    /// the record.
+    /// The reads that loaded, and their loads, in the order in which the loads began. Includes the
+    /// reads before `start`.
     pub(crate) fn loads(&self) -> Vec<(&Read, Load)> {
         let loads = self.all.iter().filter_map(|read| Some((read, read.load?)));
         let mut loads: Vec<_> = loads.collect();
@@ -52,8 +52,7 @@ impl Outcome {
         loads
     }
 
-    /// By how many TTLs two loads are apart, on average, the other way round. `None` where there is
-    /// one only.
+    /// The average number of loads in a TTL. `None` if there was only one load.
     pub(crate) fn loads_per_ttl(&self, plan: &Plan) -> Option<f64> {
         let loads = self.loads();
         let (first, last) = (loads.first()?.1, loads.last()?.1);
@@ -61,7 +60,7 @@ impl Outcome {
         (loads.len() > 1).then(|| float(loads.len() - 1) / ttls)
     }
 
-    /// How many loads were under way at the same moment, at most.
+    /// The largest number of loads that were under way at the same moment.
     pub(crate) fn loads_at_once(&self) -> usize {
         let loads = self.loads();
         let under_way = |at: Instant| {
@@ -72,7 +71,7 @@ impl Outcome {
         counts.max().unwrap_or_default()
     }
 
-    /// What this share of all reads, from 0 to 1, do not exceed.
+    /// The duration that this fraction of all reads, from 0 to 1, does not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         #[expect(
             clippy::cast_possible_truncation,
@@ -84,7 +83,7 @@ impl Outcome {
         time.copied().unwrap_or_default()
     }
 
-    /// Of those who did not load, for whatever reason.
+    /// The slowest of the reads that did not load.
     pub(crate) fn slowest_other(&self) -> Duration {
         let others = self.reads().filter(|read| read.load.is_none());
         others.map(Read::took).max().unwrap_or_default()
@@ -92,12 +91,12 @@ impl Outcome {
 }
 
 impl Read {
-    /// Whether it had to wait for another's load.
+    /// Whether it waited for another's load.
     pub(crate) fn has_waited(&self) -> bool {
         self.load.is_none() && matches!(self.how, How::Waited | How::Failed)
     }
 
-    /// Whether it took as long as if it had, for whatever reason.
+    /// Whether it took as long as a wait for a load, for any reason.
     pub(crate) fn is_late(&self, plan: &Plan) -> bool {
         self.load.is_none() && self.took() > plan.load / 2
     }

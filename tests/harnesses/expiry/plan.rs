@@ -1,4 +1,4 @@
-//! What every process is told, and what it tells in return. Both travel as lines of JSON.
+//! The messages between the processes of a run. Both directions are lines of JSON.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{broken::Rule, instant::Instant};
 
-/// Of every cache here: the library's default. So long nobody tries again when a refresh has
-/// failed.
+/// The lease TTL of every cache here: the library's default. After a failed refresh, no caller
+/// tries again for this time.
 pub(crate) const LEASE_TTL: Duration = Duration::from_secs(2);
 
 /// What one process needs to know of all runs.
@@ -17,16 +17,16 @@ pub(crate) const LEASE_TTL: Duration = Duration::from_secs(2);
 pub(crate) struct Plan {
     /// May hold a password, so it is sent through a pipe and never shown.
     pub(crate) url: String,
-    /// What the run's keys begin with.
+    /// The prefix of the run's keys.
     pub(crate) prefix: String,
     pub(crate) runs: Vec<Run>,
     pub(crate) processes: u32,
     pub(crate) threads: u32,
-    /// Reads a second, by all of them.
+    /// Reads a second, by all processes together.
     pub(crate) reads: u32,
     pub(crate) ttl: Duration,
     pub(crate) load: Duration,
-    /// Of each run.
+    /// The length of each run.
     pub(crate) time: Duration,
     pub(crate) broken: Option<Rule>,
 }
@@ -36,7 +36,7 @@ impl Plan {
         self.processes * self.threads
     }
 
-    /// When the primary fails, in a run where it does, from the run's beginning.
+    /// The time in which the primary fails, from the beginning of a run with failures.
     pub(crate) fn outage(&self) -> (Duration, Duration) {
         (self.time / 3, self.time * 2 / 3)
     }
@@ -66,7 +66,7 @@ impl Run {
         Run::GraceFailing,
     ];
 
-    /// Of the record that is read.
+    /// The id of the record that is read.
     pub(crate) fn id(number: usize) -> String {
         format!("run-{number}")
     }
@@ -79,7 +79,7 @@ impl Run {
         matches!(self, Run::PlainFailing | Run::GraceFailing)
     }
 
-    /// In words.
+    /// The title of a run, in words.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Run::Plain => "plain expiry",
@@ -90,7 +90,7 @@ impl Run {
         }
     }
 
-    /// In a word, without what the primary does.
+    /// The name of a run in one word, without the state of the primary.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Run::Plain | Run::PlainFailing => "plain",
@@ -108,12 +108,12 @@ pub(crate) enum How {
     Refreshed,
     Loaded,
     Waited,
-    /// By the error of a loader, its own or another's.
+    /// By the error of a loader: its own, or that of another read.
     Failed,
 }
 
 impl How {
-    /// `None`: in a way that Redis must be in trouble for.
+    /// `None`: the source of the answer shows that Redis has a problem.
     pub(crate) fn of(source: Source) -> Option<How> {
         Some(match source {
             Source::Hit => How::Hit,
@@ -132,7 +132,7 @@ pub(crate) struct Read {
     pub(crate) began: Instant,
     pub(crate) answered: Instant,
     pub(crate) how: How,
-    /// What its own loader did; `None` where that did not run.
+    /// The load of its own loader; `None` if that did not run.
     pub(crate) load: Option<Load>,
 }
 

@@ -1,4 +1,4 @@
-//! The runs as a picture: when reads were slow, a panel for each, all with the same axes.
+//! Draws the runs: when reads were slow, in one panel for each run, all with the same axes.
 
 use std::{error::Error, ops::Range, path::Path};
 
@@ -14,7 +14,7 @@ use crate::{
     plan::{How, Plan, Read},
 };
 
-/// In pixels, about as wide as a page shows it.
+/// In pixels, about the width of a page.
 const WIDTH: u32 = 860;
 /// The title and the legend.
 const HEAD: u32 = 84;
@@ -24,7 +24,7 @@ const TITLE: i32 = 26;
 /// The axis below the last one.
 const FOOT: u32 = 44;
 
-/// Of each the slowest read is shown. Four pixels wide.
+/// The slowest read of each bucket is shown. A bucket is four pixels wide.
 const BUCKETS: usize = 200;
 
 const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
@@ -34,7 +34,7 @@ type Drawn<T> = Result<T, Box<dyn Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, LogCoord<f64>>>;
 
-/// What a stretch of time was like for those who did not load.
+/// The state of the reads that did not load, during one bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Served,
@@ -69,7 +69,7 @@ pub(crate) fn draw(path: &Path, plan: &Plan, outcomes: &[Outcome]) -> Drawn<()> 
     Ok(())
 }
 
-/// The title, and what the colours mean.
+/// The title, and the meaning of the colours.
 fn draw_head(area: &Area<'_>, plan: &Plan) -> Drawn<()> {
     let title = font(18).style(FontStyle::Bold).color(&INK);
     let text = format!(
@@ -185,7 +185,7 @@ fn draw_buckets(
             let mut height = latencies.start;
             for (number, bucket) in (first..).zip(stretch.iter().flatten()) {
                 let next = rounded(bucket.slowest).max(latencies.start);
-                // As they are after rounding: the same or not.
+                // Compared after rounding.
                 if next.to_bits() != height.to_bits() {
                     let at = width * float(number);
                     outline.extend([(at, height), (at, next)]);
@@ -200,7 +200,7 @@ fn draw_buckets(
     draw_stale(chart, &buckets, width, latencies)
 }
 
-/// A strip at the bottom.
+/// Draws a strip at the bottom for each time with stale reads.
 fn draw_stale(
     chart: &mut Chart<'_, '_>,
     buckets: &[Option<Bucket>],
@@ -233,13 +233,13 @@ fn draw_loads(chart: &mut Chart<'_, '_>, outcome: &Outcome) -> Drawn<()> {
     Ok(())
 }
 
-/// Up to the next eighth of a power of ten, which is two pixels: equal heights take no room in the
-/// file.
+/// Rounds up to the next eighth of a power of ten, which is two pixels. Equal heights then take no
+/// room in the file.
 fn rounded(seconds: f64) -> f64 {
     10_f64.powf((seconds.log10() * 8.0).ceil() / 8.0)
 }
 
-/// `None` where nobody read.
+/// The buckets of a run; `None` for a bucket without reads.
 fn buckets(plan: &Plan, outcome: &Outcome) -> Vec<Option<Bucket>> {
     let mut buckets = vec![None; BUCKETS];
     for read in outcome.reads().filter(|read| read.load.is_none()) {
@@ -268,13 +268,14 @@ fn kind(read: &Read) -> Kind {
     }
 }
 
-/// In seconds: from the power of ten below half of all reads to above the slowest.
+/// The range in seconds: from the power of ten below half of all reads to the one above the
+/// slowest.
 fn latencies(outcomes: &[Outcome]) -> Range<f64> {
     let powers = |share| {
         let seconds = outcomes
             .iter()
             .map(move |outcome| outcome.quantile(share).as_secs_f64());
-        // Where nothing was read there are no times.
+        // If there were no reads, there are no times.
         seconds.map(|seconds| seconds.max(1e-9).log10())
     };
     let least = powers(0.5).fold(0.0, f64::min);

@@ -10,10 +10,10 @@ use crate::{
     plan::{How, Plan, Read},
 };
 
-/// As wide as the longest label and a gap.
+/// The width of the longest label and a gap.
 const LABEL: usize = 22;
 
-/// What is about to happen.
+/// The description of the runs that start.
 pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
     let mut page = Page::new(LABEL);
     let (readers, processes) = (plan.readers(), plan.processes);
@@ -37,7 +37,7 @@ pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
     page
 }
 
-/// What has happened, and what was not kept.
+/// The results, and the broken invariants.
 pub(crate) fn report(args: &Args, plan: &Plan, outcomes: &[Outcome], flaws: &[Flaw]) -> Page {
     let mut page = Page::new(LABEL);
     page.line("");
@@ -68,7 +68,7 @@ pub(crate) fn report(args: &Args, plan: &Plan, outcomes: &[Outcome], flaws: &[Fl
     page
 }
 
-/// In which run, and what.
+/// A broken invariant: the name of the run, and what is wrong.
 pub(crate) type Flaw = (&'static str, String);
 
 fn counts(page: &mut Page, plan: &Plan, outcomes: &[Outcome]) {

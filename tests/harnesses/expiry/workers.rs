@@ -12,10 +12,10 @@ use crate::{
     plan::{How, LEASE_TTL, Load, Plan, Read, Run},
 };
 
-/// Longer than any run, so that no record goes in its grace.
+/// Longer than any run, so that no record expires in its grace.
 const GRACE: Duration = Duration::from_secs(3600);
 
-/// Long enough that a machine with more to do than it can isn't taken for a Redis that is silent.
+/// Long enough that a busy machine is not taken for a silent Redis.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One process's part of the runs.
@@ -26,7 +26,7 @@ pub(crate) struct Workers {
     redis: Redis,
 }
 
-/// One process's part of one run.
+/// The part of one process in one run.
 struct Hot<'a> {
     plan: &'a Plan,
     cache: Cache,
@@ -36,7 +36,7 @@ struct Hot<'a> {
 }
 
 impl Workers {
-    /// Connects.
+    /// Connects to Redis.
     pub(crate) fn new(plan: Plan, process: u64) -> Result<Workers, String> {
         let redis = Redis::builder(&*plan.url)
             .io_timeout(PATIENCE)
@@ -50,7 +50,8 @@ impl Workers {
         })
     }
 
-    /// Does one run. `ready` is called when this process could begin, and tells when all do.
+    /// Does one run. `ready` is called when this process could begin. It returns when all processes
+    /// begin.
     pub(crate) fn run(
         &self,
         number: usize,
@@ -64,7 +65,7 @@ impl Workers {
             id: Run::id(number),
             outage: None,
         };
-        // How long a load takes is known by those who have seen one, of whatever record.
+        // The cache must have seen a load of some record, so that it knows the time of a load.
         let apart = hot.cache.options().skip_cache(true);
         apart
             .get("another", |_| hot.load())
@@ -92,7 +93,7 @@ impl Workers {
                 .map(|thread| thread.join().map_err(|_| "a reader panicked".to_owned())?)
                 .collect::<Result<Vec<_>, String>>()
         })
-        // Each thread was joined, or an error is on its way already.
+        // Every thread was joined, or an error is already being returned.
         .unwrap_or_else(|_| Err("a reader panicked".to_owned()))?;
         all.extend(read_by_all.into_iter().flatten());
         Ok(all)
@@ -123,7 +124,7 @@ impl Hot<'_> {
     /// One reader.
     fn read_until(&self, end: Instant, mut rng: StdRng) -> Result<Vec<Read>, String> {
         let plan = self.plan;
-        // By chance, and on average so long that all together read as often as they should.
+        // Random pauses. On average, all readers together read as often as they should.
         let longest = Duration::from_secs(2) * plan.readers() / plan.reads;
         let mut reads = Vec::new();
         loop {

@@ -4,8 +4,8 @@ use clap::Parser;
 
 use crate::{broken::Break, fault_schedule::Only};
 
-/// A harness of this project's tests, not an example to copy. It reads and writes
-/// a few records from many processes at once, and checks every lookup
+/// A harness of this project's tests, not an example to copy. It reads and writes a few records
+/// from many processes at once, and checks every lookup
 #[derive(Debug, Parser)]
 #[command(
     name = "history",
@@ -40,7 +40,7 @@ Command lines, each after `cargo run --release --example history --`:
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags are")]
 pub(crate) struct Args {
-    /// Processes, each with a cache of its own
+    /// Processes, each with its own cache
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
     pub(crate) processes: u32,
 
@@ -48,15 +48,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) threads: u32,
 
-    /// Lookups and writes, all in all [default: 200000, or as many as there is time for]
+    /// Lookups and writes in total [default: 200000, or as many as there is time for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     operations: Option<u64>,
 
-    /// Records; the fewer, the more they are fought over
+    /// Records; with fewer of them, more operations meet at the same one
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub(crate) keys: u32,
 
-    /// End after so many seconds
+    /// End after this many seconds
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<u64>,
 
@@ -68,12 +68,12 @@ pub(crate) struct Args {
     #[arg(long)]
     calm: bool,
 
-    /// Serve records past their TTL while one caller loads them anew, and load them anew early
+    /// Serve records past their TTL while one caller reloads them, and reload them early
     #[arg(long)]
     pub(crate) grace: bool,
 
-    /// Keep records near in every process; what is read there may be late by 50 ms, but for what
-    /// its process wrote
+    /// Keep near caches in every process; a near hit may be 50 ms late, except for the writes of
+    /// its own process
     #[arg(long)]
     near: bool,
 
@@ -90,11 +90,11 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=3))]
     pub(crate) replicas: u32,
 
-    /// Have so many of them confirm whatever ends a record, all unless a number is given
+    /// How many replicas must confirm each invalidation; all of them without a number
     #[arg(long, value_name = "N", requires = "cluster", num_args = 0..=1, default_missing_value = "3")]
     wait: Option<u32>,
 
-    /// Of the faults of a cluster only these
+    /// Inject only these faults of a cluster
     #[arg(
         long,
         value_name = "KIND",
@@ -103,11 +103,11 @@ pub(crate) struct Args {
     )]
     pub(crate) only: Option<Only>,
 
-    /// Break one rule of the protocol, to see that it is found
+    /// Break one rule of the protocol, to see that the checks find it
     #[arg(long = "break", value_name = "RULE")]
     pub(crate) broken: Option<Break>,
 
-    /// Where the random choices start; another one each time unless given
+    /// Where the random choices start; different each time unless given
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
@@ -117,7 +117,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// How many lookups and writes there are at most.
+    /// The maximum number of lookups and writes.
     pub(crate) fn operations(&self) -> u64 {
         let enough = if self.is_timed() { u64::MAX } else { 200_000 };
         self.operations.unwrap_or(enough)
@@ -137,7 +137,7 @@ impl Args {
         self.cluster && self.confirming() < self.replicas
     }
 
-    /// How many replicas must have what was ended before it counts.
+    /// How many replicas must have a change before it counts as done.
     pub(crate) fn confirming(&self) -> u32 {
         self.wait.unwrap_or(0).min(self.replicas)
     }

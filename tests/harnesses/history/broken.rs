@@ -1,38 +1,38 @@
-//! Protocols with one rule broken, to see that the checker finds it.
+//! Protocols that break one rule, to show that the checker finds it.
 //!
-//! The library is left as it is: the proxies put the hash of a broken script in the place of the
-//! right one's, or another command in the place of one. Each broken script is the right one with a
-//! few words changed, so that it follows it.
+//! The library is not changed. The proxies replace the hash of a script by that of a broken script,
+//! or a command by another. Each broken script is made from the right one by a few changes, so it
+//! follows later changes of the right one.
 
 use cache_aside::scripts::{ACQUIRE, FILL, INVALIDATE, RELEASE, UNGUARD};
 use clap::ValueEnum;
 use redis::{Connection, Script};
 
-/// A rule that is broken.
+/// The rule that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Break {
-    /// A fill doesn't look whether its token still stands in the lease
+    /// A fill does not check whether the lease still holds its token
     Fill,
-    /// A load is shared by its key: whoever asks while it is under way joins it, also after an
+    /// A load is shared by its key: every caller that asks during the load joins it, even after an
     /// invalidation
     SingleFlight,
-    /// The end of a write, its lapse, and an invalidation leave the nonce of a guard as it is
+    /// The end of a write, its lapse, and an invalidation do not change the nonce of a guard
     Nonce,
-    /// An update isn't watched: it is done when it comes late, though it has been given up
+    /// An update is not watched: if it arrives late, it is done although its caller has given up
     Watch,
-    /// Near caches are told of other records than those they keep
+    /// Near caches get the changes of other records than those they keep
     Push,
 }
 
-/// Some bytes in the place of others, as long: a script's hash, a command.
+/// Replaces some bytes by others of the same length: the hash of a script, or a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Swap {
     pub(crate) right: String,
     pub(crate) broken: String,
 }
 
-/// Where a load that is under way is remembered beside its lease, and for how long if its process
-/// is lost.
+/// The lines that record a load under way in a key beside its lease. If its process is lost, the
+/// key expires.
 const REMEMBER: &str = "redis.call('SET', KEYS[2] .. ':flying', ARGV[1], 'PX', 1000)\n";
 const FORGET: &str = "\
 if redis.call('GET', KEYS[2] .. ':flying') == ARGV[1] then
@@ -47,17 +47,17 @@ end
 ";
 
 impl Break {
-    /// Tells the server the broken scripts.
+    /// Loads the broken scripts into the server.
     pub(crate) fn load(self, server: &mut Connection) -> Result<Vec<Swap>, String> {
         if self == Break::Watch {
-            // A command that takes the same keys and does nothing with them.
+            // A command that takes the same keys and has no effect on them.
             return Ok(vec![Swap {
                 right: "WATCH\r\n".to_owned(),
                 broken: "TOUCH\r\n".to_owned(),
             }]);
         }
         if self == Break::Push {
-            // In the one request that names a prefix.
+            // In the only request that names a prefix.
             let prefix = |prefix| format!("PREFIX\r\n$8\r\n{prefix}\r\n");
             return Ok(vec![Swap {
                 right: prefix("history:"),
@@ -77,7 +77,7 @@ impl Break {
         swaps.collect()
     }
 
-    /// The right scripts, and what comes in their place.
+    /// The right scripts, each with its replacement.
     fn scripts(self) -> Vec<(&'static str, String)> {
         match self {
             Break::Fill => vec![(
@@ -116,7 +116,7 @@ impl Break {
     }
 }
 
-/// Panics where there is nothing to change: then the right script is no longer what it was.
+/// Panics if there is nothing to change: the right script has changed.
 fn changed(script: &str, part: &str, by: &str) -> String {
     assert!(script.contains(part), "no `{part}` in:\n{script}");
     script.replace(part, by)

@@ -12,15 +12,15 @@ use crate::{
     workers::{LEASE_TTL, NEAR_STALENESS},
 };
 
-/// Nodes are asked one after the other, and each may be late on a machine that starts them all.
+/// Long, because nodes are asked one after the other, and each may be slow while all start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The one that is checked, of one process.
+/// The cache of one process, whose answers are checked.
 pub(crate) fn checked(plan: &Plan) -> Result<Cache, String> {
     patiently(|| build(plan))
 }
 
-/// One that looks on.
+/// A cache that only observes.
 #[cfg(feature = "cluster")]
 pub(crate) fn onlooker(url: &str) -> Result<Cache, String> {
     patiently(|| {
@@ -48,9 +48,9 @@ fn redis(url: &str) -> RedisBuilder {
         .probe_interval(Duration::from_millis(50))
 }
 
-/// Times so short that everything runs out now and then. Processes differ: in every other one a
-/// lease is not renewed, and so lapses under a slow load, and threads share connections; in every
-/// third one an update leaves the TTL as it is.
+/// Builds a cache with times so short that everything lapses or expires now and then. Processes
+/// differ. In every second one, a lease is not renewed and lapses under a slow load, and threads
+/// share connections. In every third one, an update keeps the TTL.
 fn build(plan: &Plan) -> Result<Cache, Error> {
     let connections = match plan.process % 2 {
         0 => plan.threads.div_ceil(4),

@@ -1,12 +1,12 @@
-//! The processes of a run: the parent's side and the child's side of their talk.
+//! The processes of a run: the parent's side and the child's side of their messages.
 //!
 //! ```text
-//! parent → child   its plan                        one line of JSON on stdin
-//! child  → parent  "Connected"                     lines of JSON on stdout
-//! parent → child   go            to all, once all have connected
-//! child  → parent  {"Progress": …}, {"Stale": …}, and in the end "Done" or {"Violation": …}
-//! parent → child   calm          to all, once all are done and the faults have ended
-//! child  → parent  {"Ended": …}  what my threads did
+//! parent -> child   its plan                        one line of JSON on stdin
+//! child  -> parent  "Connected"                     lines of JSON on stdout
+//! parent -> child   go            to all, once all have connected
+//! child  -> parent  {"Progress": ...}, {"Stale": ...}, at the end "Done" or {"Violation": ...}
+//! parent -> child   calm          to all, once all are done and the faults have ended
+//! child  -> parent  {"Ended": ...}  what the threads of the child did
 //! ```
 //!
 //! A child whose stdin ends has lost its parent, and ends at once, whatever it is doing.
@@ -27,7 +27,7 @@ use crate::{
     workers::Workers,
 };
 
-/// The parent's ends of the talk with all children. Dropped, they are ended.
+/// The parent's connections to all children. Dropping it ends the children.
 pub(crate) struct Children {
     processes: Vec<Child>,
     tell: Vec<ChildStdin>,
@@ -77,7 +77,8 @@ impl Children {
         Ok(())
     }
 
-    /// What one of them says next, and which; `None` where none does for so long.
+    /// The next message of any child, and the child's number. `None`: there was none within
+    /// `patience`.
     pub(crate) fn hear(&self, patience: Duration) -> Result<Option<(usize, Message)>, String> {
         match self.heard.recv_timeout(patience) {
             Ok((_, Ok(Message::Failed(why)) | Err(why))) => Err(why),
@@ -97,7 +98,8 @@ impl Drop for Children {
     }
 }
 
-/// Until the child ends, which is too early unless it has said that it has.
+/// Passes on the messages of a child until it ends. That is too early unless it has reported its
+/// end.
 fn listen(number: usize, stdout: ChildStdout, send: &Sender<(usize, Result<Message, String>)>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let message = serde_json::from_str(&line)
@@ -111,15 +113,15 @@ fn listen(number: usize, stdout: ChildStdout, send: &Sender<(usize, Result<Messa
     let _ = send.send((number, Err(lost())));
 }
 
-/// A panic of the child has told its story on the stderr it shares with this process.
+/// A panic of the child has already been printed on the stderr that it shares with this process.
 fn lost() -> String {
     "a child process ended early".to_owned()
 }
 
-/// The child's whole life.
+/// Runs a child from its start to its end.
 pub(crate) fn live() -> Result<(), String> {
-    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this
-    // one.
+    // Ctrl-C reaches every process of a terminal. The parent cleans up and ends, and this process
+    // ends with it.
     ctrlc::set_handler(|| {}).map_err(|error| error.to_string())?;
     let told = lines_until_orphaned();
     let hear = || told.recv().map_err(|error| error.to_string());
@@ -136,6 +138,6 @@ pub(crate) fn live() -> Result<(), String> {
         hear()?;
         say(&Message::Ended(Box::new(workers.end())))
     });
-    // The parent says what failed, to its user.
+    // The parent reports the failure to its user.
     outcome.or_else(|why| say(&Message::Failed(why)))
 }

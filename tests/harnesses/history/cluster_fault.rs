@@ -1,4 +1,4 @@
-//! The kinds of faults of a cluster, and how often there are which.
+//! The kinds of faults of a cluster, and how often each happens.
 
 use crate::{fault_schedule::Only, random::Random};
 
@@ -6,14 +6,15 @@ use crate::{fault_schedule::Only, random::Random};
 pub(crate) enum ClusterFault {
     /// A master dies, and its replica takes over.
     Killed,
-    /// … which has not heard for a while what its master acknowledged.
+    /// A master dies. Its replica takes over, and lacks the latest changes that the master
+    /// acknowledged.
     KilledAlone,
-    /// A master dies and is there again, empty, perhaps before its replica takes over.
+    /// A master dies and comes back empty, perhaps before its replica takes over.
     StartedAgain,
-    /// … and dies again, perhaps before its replica is empty, too.
+    /// The same, and it dies again, perhaps before its replica is empty too.
     KilledTwice,
     StoppedBriefly,
-    /// A replica takes over, and the old master goes on.
+    /// A replica takes over while the old master keeps running.
     Replaced,
     ReplicaStopped,
     HandedOver,
@@ -29,7 +30,7 @@ use ClusterFault::{
     Replaced, ReplicaStopped, ScriptsForgotten, SlotMoved, StartedAgain, StoppedBriefly,
 };
 
-/// The more often it stands here, the more often it happens.
+/// A fault happens more often if it is listed more often.
 const ANY: [ClusterFault; 16] = [
     Killed,
     Killed,
@@ -77,8 +78,8 @@ impl ClusterFault {
         }
     }
 
-    /// Whether a master doesn't answer for a while. After the others a lookup does without Redis by
-    /// chance only.
+    /// Whether a master does not answer for a while. After other faults, a lookup degrades only by
+    /// chance.
     pub(crate) fn is_outage(self) -> bool {
         !matches!(
             self,

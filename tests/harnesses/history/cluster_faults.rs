@@ -1,5 +1,5 @@
-//! What happens to a cluster: in bursts, with calm in between, and each only after the cluster is
-//! well again.
+//! The faults of a cluster. They come in bursts with calm in between, and each begins only after
+//! the cluster has recovered.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -29,18 +29,18 @@ use crate::{
 
 pub(crate) struct ClusterFaults<'a> {
     pub(crate) test_cluster: &'a mut TestCluster,
-    /// For the probe.
+    /// The cache that the probe uses.
     pub(crate) cache: Cache,
     pub(crate) random: Random,
     pub(crate) faults: bool,
     pub(crate) only: Option<Only>,
     /// How many records there are.
     pub(crate) keys: u32,
-    /// False where the nodes know scripts that nobody would tell them again.
+    /// False if the nodes have scripts that nobody would load again.
     pub(crate) may_forget: bool,
     pub(crate) failovers: &'a Failovers,
     pub(crate) interrupted: &'a AtomicBool,
-    /// Nothing is ever sent: closed, it says that the fault schedule is to end.
+    /// No message is ever sent. When it is closed, the fault schedule must end.
     pub(crate) over: Receiver<()>,
 }
 
@@ -66,7 +66,8 @@ impl ClusterFaults<'_> {
         }
     }
 
-    /// Waits until all is well, and looks at who is master and at every key.
+    /// Waits until the cluster has recovered, then checks which nodes are masters, and checks every
+    /// key.
     fn look(
         &mut self,
         fault_report: &mut FaultReport,
@@ -97,13 +98,14 @@ impl ClusterFaults<'_> {
         self.over.recv_timeout(time) != Err(RecvTimeoutError::Timeout)
     }
 
-    /// Some time between these, in milliseconds; less where all is over.
+    /// Waits for a random time between these, in milliseconds. Ends early if the run is over.
     fn pass(&mut self, least: u64, most: u64) {
         let time = self.random.millis(least, most);
         self.is_over_within(time);
     }
 
-    /// One burst, and what a lookup of a record of that master noticed. Returns its name.
+    /// Runs one burst, and records its effect on lookups of a record of that master. Returns its
+    /// name.
     fn one(&mut self, fault_report: &mut FaultReport) -> Result<&'static str, String> {
         let only = if self.may_forget {
             self.only
@@ -210,7 +212,7 @@ impl ClusterFaults<'_> {
         Ok(())
     }
 
-    /// Step by step: each record in it is here and then there.
+    /// Moves a slot step by step. Each record in it is first at one node and then at the other.
     fn move_slot(&mut self) -> Result<(), String> {
         let masters = self.masters()?;
         let key = format!("history:k{}", self.random.below(self.keys.into()));
@@ -232,7 +234,7 @@ impl ClusterFaults<'_> {
         self.test_cluster.cluster.try_end_move(slot, to)
     }
 
-    /// Until there are three masters without this one.
+    /// Waits until there are three masters without this one.
     fn until_replaced(&self, master: usize) -> Result<(), String> {
         let all = 0..self.test_cluster.cluster.nodes.len();
         let others: Vec<_> = all.filter(|node| *node != master).collect();

@@ -1,5 +1,5 @@
-//! Where a run takes place: two private servers, and a proxy for each process in front of the
-//! cache's one. Or a cluster in the place of that one, without proxies.
+//! The environment of a run: two private servers, and for each process a proxy in front of the
+//! server of the cache. That server may be replaced by a cluster without proxies.
 
 use std::{
     io,
@@ -30,15 +30,15 @@ use crate::{
 #[path = "../../support/mod.rs"]
 pub(crate) mod support;
 
-/// Short, so that records expire; many round trips.
+/// Short, so that records expire, but still many round trips.
 const LIFE: Duration = Duration::from_millis(200);
 
-/// A former master should still have, a second later, what another process ended on the new one.
-/// And on a cluster a replica takes over some 2 s after its master's death. What it has then should
-/// still be there.
+/// Long, so that records outlive two events. A former master should still have, a second later, a
+/// record that another process invalidated on the new one. In a cluster, a replica takes over some
+/// 2 s after its master died, and should still have the records.
 const LONG_LIFE: Duration = Duration::from_secs(4);
 
-/// Dropped, the servers are ended.
+/// Dropping it ends the servers.
 pub(crate) struct Environment {
     site: Deployment,
     primary: support::Server,
@@ -48,7 +48,7 @@ pub(crate) struct Environment {
     pub(crate) seed: u64,
 }
 
-/// What the caches have for a store.
+/// The servers that the caches use as their store.
 enum Deployment {
     Server {
         server: support::Server,
@@ -74,7 +74,7 @@ impl Environment {
         } else {
             (Deployment::server(args, seed, &log)?, LIFE)
         };
-        // What is on its way when a process notices, it asks once more for.
+        // A process that notices a move repeats the requests that are under way.
         let explains = match may_be_late(args) {
             Some(late) => late + TIMEOUT,
             None => life + SLACK,
@@ -89,7 +89,7 @@ impl Environment {
         })
     }
 
-    /// What each process is told.
+    /// The plan of each process.
     pub(crate) fn plans(&self, args: &Args) -> Vec<Plan> {
         let processes = u64::from(args.processes);
         let (share, rest) = (args.operations() / processes, args.operations() % processes);
@@ -115,7 +115,7 @@ impl Environment {
             .collect()
     }
 
-    /// Faults, until it is over.
+    /// Runs the faults until `over` is closed.
     pub(crate) fn run_faults(
         &mut self,
         args: &Args,
@@ -146,7 +146,7 @@ impl Environment {
         }
     }
 
-    /// Whether the address is moved, which processes may notice late.
+    /// Whether the address is moved. Processes may notice that late.
     pub(crate) fn is_moving(&self) -> bool {
         matches!(self.site, Deployment::Moving { .. })
     }
@@ -161,7 +161,7 @@ impl Deployment {
         let server = support::Server::try_start_on_port()?;
         let swaps = match args.broken {
             Some(rule) => {
-                // It may take commands that the protocol can do without.
+                // The broken protocol may use commands that the right one does not need.
                 server.set_user(&["+@all"]);
                 rule.load(&mut server.connect())?
             }
@@ -179,7 +179,7 @@ impl Deployment {
         })
     }
 
-    /// Two servers. Nothing happens on the wire.
+    /// Two servers, without faults on the network.
     fn moving(args: &Args, seed: u64, log: &Arc<Log>) -> Result<Deployment, String> {
         let pair = Pair::start()?;
         let injectors = (0..args.processes as usize)
@@ -189,7 +189,7 @@ impl Deployment {
         Ok(Deployment::Moving { pair, proxies })
     }
 
-    /// For the caches of a process.
+    /// The URL for the cache of a process.
     fn url(&self, process: u32) -> String {
         match self {
             Deployment::Server { proxies, .. } | Deployment::Moving { proxies, .. } => {
@@ -200,7 +200,7 @@ impl Deployment {
     }
 }
 
-/// One for each process.
+/// A proxy for each process.
 fn proxies_before(
     address: &Arc<AtomicU16>,
     injectors: &[Arc<FaultInjector>],
@@ -217,8 +217,7 @@ fn proxies_before(
         .map_err(|error| format!("a proxy does not start: {error}"))
 }
 
-/// For how long after a move a process may not have noticed it: a near cache has its own bound
-/// besides.
+/// How long after a move a process may not have noticed it. A near cache adds its own bound.
 fn may_be_late(args: &Args) -> Option<Duration> {
     let near = if args.near() {
         NEAR_STALENESS
@@ -228,7 +227,7 @@ fn may_be_late(args: &Args) -> Option<Duration> {
     args.moving_address.then_some(NOTICED_WITHIN + near)
 }
 
-/// Short enough to be typed.
+/// A number from the clock that is short enough to type.
 fn by_the_clock() -> u64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

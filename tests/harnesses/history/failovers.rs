@@ -1,10 +1,9 @@
-//! The failovers that a cluster went through, or the moves of an address, and the stale answers
-//! that they explain.
+//! The failovers of a cluster, or the moves of an address, and the stale answers that they explain.
 //!
-//! Redis acknowledges a write before its replicas have it, so a replica that takes over may have a
-//! record that had been ended; and a master in whose place another one has come may answer until it
-//! hears of that. Both end with the life of the record. The fault schedule looks at the cluster now
-//! and then; what happened between two looks is known at the second one.
+//! Redis acknowledges a write before its replicas have it. So a replica that takes over may still
+//! have a record that was invalidated. A master that was replaced may also answer until it notices
+//! that. In both cases, the stale answers end when the record expires. The fault schedule checks
+//! the cluster now and then. A failover between two checks is known at the second one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,12 +11,12 @@ use parking_lot::Mutex;
 
 use crate::plan::{Instant, Violation};
 
-/// For how long after a failover an answer may be stale, beyond the life of a record: what is on
-/// its way, and a busy machine.
+/// How long after a failover an answer may be stale, in addition to the life of a record. This
+/// covers requests under way, and a busy machine.
 pub(crate) const SLACK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Failovers {
-    /// How long after a failover an answer may begin that it explains.
+    /// A failover explains the answers that begin within this time after it.
     lasts: Duration,
     state: Mutex<State>,
 }
@@ -27,31 +26,31 @@ struct State {
     periods: Vec<Period>,
 }
 
-/// From one look to the next. Some replica took over.
+/// The time between two checks in which a replica took over.
 #[derive(Clone, Copy)]
 struct Period {
     began: Instant,
     ended: Instant,
-    /// What had happened.
+    /// The fault that caused the failover.
     why: &'static str,
 }
 
 /// Stale answers that failovers explain.
 #[derive(Debug, Default)]
 pub(crate) struct Staleness {
-    /// By what had happened.
+    /// The stale answers by fault.
     pub(crate) stale: BTreeMap<&'static str, Stale>,
-    /// Not judged yet.
+    /// Answers that cannot be judged yet.
     waiting: Vec<Violation>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Stale {
     pub(crate) lookups: u64,
-    /// For how long at most something newer had been settled when the lookup began, where that is
-    /// known.
+    /// The longest time, as far as known, between the settling of a newer version and the beginning
+    /// of a lookup that was stale.
     pub(crate) longest: Duration,
-    /// How long after the beginning of its failover the latest lookup began.
+    /// The latest beginning of a stale lookup, counted from the beginning of its failover.
     pub(crate) latest: Duration,
 }
 
@@ -66,8 +65,8 @@ impl Failovers {
         }
     }
 
-    /// Called after a look at all nodes, with what has happened since the look before if there are
-    /// other masters now.
+    /// Called after a check of all nodes. `took_over`: the fault since the previous check, if the
+    /// masters have changed.
     pub(crate) fn looked(&self, took_over: Option<&'static str>) {
         let mut state = self.state.lock();
         let ended = Instant::now();
@@ -96,12 +95,12 @@ impl Failovers {
 }
 
 impl Staleness {
-    /// Judges it as soon as that can be.
+    /// Adds a stale answer. It is judged as soon as possible.
     pub(crate) fn add(&mut self, answer: Violation) {
         self.waiting.push(answer);
     }
 
-    /// Judges what can be judged by now. `Some`: one that no failover explains.
+    /// Judges all answers that can be judged by now. `Some`: an answer that no failover explains.
     pub(crate) fn judge(&mut self, failovers: &Failovers) -> Option<Violation> {
         let (known, unknown) = std::mem::take(&mut self.waiting)
             .into_iter()

@@ -1,7 +1,8 @@
-//! What happens to the bytes between one process and the cache's server: nothing, most of the time.
+//! Injects faults into the bytes between one process and the server of the cache. Most of the time
+//! there are none.
 //!
-//! The fault schedule changes it, the proxy asks it about each piece that passes. Keeps a log of
-//! what it did to requests, for a report.
+//! The fault schedule sets the faults, and the proxy asks for the fault of each piece that passes.
+//! It keeps a log of the faults of requests, for a report.
 
 use std::{
     collections::VecDeque,
@@ -22,26 +23,26 @@ use crate::{
     wire::find,
 };
 
-/// The faults on the wire of one process.
+/// The network faults of one process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct WireFaults {
-    /// Pieces are delayed a little, split, and connections are cut.
+    /// Whether pieces are delayed a little or split, and connections are cut.
     pub(crate) rough: bool,
-    /// Pieces are held back until long after their client has given up, and arrive then.
+    /// Which pieces are held back until long after their client has given up, and then arrive.
     pub(crate) late: Option<Late>,
 }
 
 /// Which pieces are held back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Late {
-    /// Now and then any, of requests and of replies.
+    /// Any piece of a request or a reply, now and then.
     Any,
-    /// Most requests that call one of these scripts, by their places in [`NAMES`].
+    /// Most requests that call one of these scripts, by their indices in [`NAMES`].
     Calls([usize; 2]),
 }
 
-/// The scripts, as a report names them. The first does harm if it comes late and is done, the
-/// second prevents that.
+/// The scripts, with their names in a report. The first causes harm if it arrives late and is done.
+/// The second prevents that.
 pub(crate) const NAMES: [(&str, &&str); 8] = [
     ("update_field", &scripts::UPDATE_FIELD),
     ("invalidate", &scripts::INVALIDATE),
@@ -62,23 +63,23 @@ pub(crate) enum Direction {
 /// What happens to a piece.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// It waits, and then passes.
+    /// It passes after a delay.
     Delay(Duration),
-    /// So many bytes pass at once, the others after a wait.
+    /// This many bytes pass at once, the others after a delay.
     Split(usize, Duration),
-    /// So many bytes pass, and then the connection is gone.
+    /// This many bytes pass, then the connection is cut.
     Cut(usize),
 }
 
 pub(crate) struct FaultInjector {
     process: usize,
-    /// Whether there are no faults now, so that most pieces pass without the lock.
+    /// Whether there are no faults now. Most pieces then pass without the lock.
     is_calm: AtomicBool,
     wire_faults: Mutex<WireFaults>,
     log: Arc<Log>,
 }
 
-/// What was done to requests lately, in all processes.
+/// The recent faults of requests, in all processes.
 pub(crate) struct Log {
     lines: Mutex<VecDeque<(Instant, String)>>,
     /// Hashes and names of the scripts.
@@ -105,7 +106,7 @@ impl FaultInjector {
         *self.wire_faults.lock() = WireFaults::default();
     }
 
-    /// What happens to this piece.
+    /// The fault of this piece, if there is one.
     pub(crate) fn fault(
         &self,
         direction: Direction,
@@ -165,7 +166,7 @@ impl Log {
     }
 
     fn note(&self, process: usize, fault: &Fault, piece: &[u8]) {
-        // As many as the last seconds of a burst of wire faults bring.
+        // About the number of faults in the last seconds of a burst.
         const LONGEST: usize = 2000;
         let how = match fault {
             Fault::Delay(delay) => format!("held back for {delay:.1?}"),
@@ -173,7 +174,7 @@ impl Log {
             Fault::Cut(at) => format!("cut after {at} bytes"),
         };
         let text = String::from_utf8_lossy(piece);
-        // Of the wire's lines the words, without their lengths.
+        // The words of the request, without the lengths of the wire protocol.
         let words = text
             .split("\r\n")
             .filter(|line| !line.starts_with(['*', '$']));
@@ -190,7 +191,7 @@ impl Log {
         lines.push_back((Instant::now(), format!("process {process}, {how}: {shown}")));
     }
 
-    /// What was done to requests about this key.
+    /// The recent faults of requests about this key.
     pub(crate) fn about(&self, key: &str) -> Vec<(Instant, String)> {
         let lines = self.lines.lock();
         let key = format!(":{key}");

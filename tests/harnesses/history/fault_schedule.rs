@@ -1,9 +1,8 @@
-//! When faults happen: in bursts, with calm in between, so that most operations meet a cache that
-//! works.
+//! Decides when faults happen: in bursts, with calm in between, so that most operations meet a
+//! cache that works.
 //!
-//! Faults on the wire happen to some processes and not to others. Faults of the server happen to
-//! all. Between bursts, and once more at the end, the schedule looks at every key: it must have a
-//! TTL.
+//! Network faults affect some processes and not others. Server faults affect all. Between bursts,
+//! and once more at the end, the schedule checks that every key has a TTL.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,7 +16,7 @@ use crate::{
     random::Random,
 };
 
-/// As long as a burst of faults and a calm, where there are no faults.
+/// The time between two checks of a run without faults. It is as long as a burst and a calm.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct FaultSchedule<'a> {
@@ -25,21 +24,21 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) injectors: &'a [Arc<FaultInjector>],
     pub(crate) random: Random,
     pub(crate) faults: bool,
-    /// False where the server knows scripts that nobody would tell it again.
+    /// False if the server has scripts that nobody would load again.
     pub(crate) may_forget_scripts: bool,
-    /// Nothing is ever sent: closed, it says that the fault schedule is to end.
+    /// No message is ever sent. When it is closed, the fault schedule must end.
     pub(crate) over: Receiver<()>,
 }
 
 /// What the fault schedule did.
 #[derive(Debug, Default)]
 pub(crate) struct FaultReport {
-    /// How often there was what.
+    /// The number of bursts of each kind.
     pub(crate) bursts: BTreeMap<&'static str, u64>,
-    /// Keys that were looked at, and those that have no TTL.
+    /// The number of checked keys, and the keys that have no TTL.
     pub(crate) looked_at: u64,
     pub(crate) eternal: Vec<String>,
-    /// After each burst that kept some lookups from Redis: for how long.
+    /// How long lookups were degraded after each burst that degraded any.
     pub(crate) recoveries: BTreeMap<&'static str, Vec<Duration>>,
 }
 
@@ -56,7 +55,7 @@ impl FaultSchedule<'_> {
     pub(crate) fn run_faults(mut self) -> Result<FaultReport, String> {
         let mut fault_report = FaultReport::default();
         let outcome = self.all_kinds(&mut fault_report);
-        // Whatever happened, no process keeps faults on its wire.
+        // In any case, no process keeps network faults.
         for fault_injector in self.injectors {
             fault_injector.clear();
         }
@@ -89,7 +88,7 @@ impl FaultSchedule<'_> {
         self.over.recv_timeout(time) != Err(RecvTimeoutError::Timeout)
     }
 
-    /// One burst of faults, and its name.
+    /// Runs one burst of faults. Returns its name.
     fn burst(&mut self, server: &mut Connection) -> RedisResult<&'static str> {
         Ok(match self.random.below(12) {
             0 | 1 => {
@@ -146,7 +145,7 @@ impl FaultSchedule<'_> {
         })
     }
 
-    /// The place of some script, most often this one.
+    /// The index of a random script, most often `favourite`.
     fn some_call(&mut self, favourite: usize) -> usize {
         if self.random.one_in(2) {
             favourite
@@ -155,7 +154,7 @@ impl FaultSchedule<'_> {
         }
     }
 
-    /// Over some processes, at least one.
+    /// Sets these faults for some processes, at least for one.
     fn wire_faults(&mut self, wire_faults: WireFaults) {
         let spared = self.random.index(self.injectors.len() + 1);
         let victim = self.random.index(self.injectors.len());
@@ -181,7 +180,7 @@ impl FaultSchedule<'_> {
     }
 }
 
-/// Also for a server that has just been stopped.
+/// Connects, even to a server that has just been stopped.
 pub(crate) fn connect(url: &str) -> RedisResult<Connection> {
     let patience = Duration::from_secs(10);
     let connection = Client::open(url)?.get_connection_with_timeout(patience)?;
@@ -209,7 +208,7 @@ pub(crate) fn look_for_eternal_keys(
             _ => ttls.query(server)?,
         };
         fault_report.looked_at += keys.len() as u64;
-        // -2: it has gone since.
+        // -2: the key has expired since.
         let eternal = keys.into_iter().zip(ttls).filter(|(_, ttl)| *ttl == -1);
         fault_report.eternal.extend(eternal.map(|(key, _)| key));
         cursor = next;

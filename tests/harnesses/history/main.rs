@@ -1,21 +1,21 @@
 //! A harness of this project's tests, not an example to copy.
 //!
-//! It checks histories: no lookup returns what was there before a write that had ended.
+//! It checks histories: a lookup never returns a record from before a write that had ended.
 //!
 //! ```text
 //! cargo run --release --example history -- --processes 4 --threads 8 --operations 1000000
 //! ```
 //!
 //! One file each: `args` (the flags), `environment` (servers and proxies), `run` (one run),
-//! `children` (the processes), `plan` (what processes tell each other), `workers` (the threads of
-//! one process), `caches` (what they use), `reader` and `writer` (what they do), `primary` (what is
-//! true), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (what they do
-//! to bytes), `broken` (protocols with a fault that must be found), `random`, and `print` (the
-//! report).
+//! `children` (the processes), `plan` (the messages between processes), `workers` (the threads of
+//! one process), `caches` (their caches), `reader` and `writer` (the operations), `primary` (the
+//! true state), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (how
+//! they change bytes), `broken` (protocols with a fault that must be found), `random`, and `print`
+//! (the report).
 //!
 //! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
-//! proxies, `cluster_fault` and `cluster_faults` are what happens to it, `probe` measures for how
-//! long lookups notice, and `failovers` has the stale answers that failovers and moves explain.
+//! proxies. `cluster_fault` and `cluster_faults` inject faults. `probe` measures how long lookups
+//! are affected. `failovers` has the stale answers that failovers and moves explain.
 
 mod args;
 mod broken;
@@ -63,7 +63,7 @@ use std::{
 use crate::environment::support;
 use crate::{args::Args, environment::Environment, run::End};
 
-/// The run could not be done, which says nothing about the cache.
+/// The exit status if the run could not be done, which says nothing about the cache.
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -75,14 +75,15 @@ fn main() -> ExitCode {
         }
     });
     outcome.unwrap_or_else(|why| {
-        // A server's log, for one, has several lines.
+        // One line, even if the error is the log of a server.
         eprintln!("history: {}", why.lines().collect::<Vec<_>>().join(" "));
         ExitCode::from(TROUBLE)
     })
 }
 
 fn check(args: &Args) -> Result<ExitCode, String> {
-    // Set first: private servers must not outlive an early Ctrl-C. Whoever waits looks at it often.
+    // Set first: private servers must not outlive an early Ctrl-C. Waiting loops check the flag
+    // often.
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, SeqCst)).map_err(|error| error.to_string())?;

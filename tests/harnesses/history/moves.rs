@@ -1,10 +1,10 @@
-//! A fixed address that is moved between two servers, which swap their roles: what a careful
-//! operator does.
+//! Moves a fixed address between two servers, which swap their roles as a careful operator would do
+//! it.
 //!
-//! No write is acknowledged that the new master lacks: writes are paused until it has all. So no
-//! answer may be stale but those that the documentation allows, of processes that have not noticed
-//! yet. The former master stays up, and so do the connections to it. Every other time it is cut off
-//! from the new one for a while, so that it keeps what it has.
+//! No acknowledged write is missing on the new master: writes are paused until it has all of them.
+//! So the only stale answers are those that the documentation allows, of processes that have not
+//! noticed the move yet. The former master keeps running, and so do the connections to it. Every
+//! second time it is cut off from the new one for a while, so that it keeps its old records.
 
 use std::{
     sync::{
@@ -25,23 +25,23 @@ use crate::{
     random::Random,
 };
 
-/// Within this time processes notice a move, as the documentation promises.
+/// Processes notice a move within this time, as the documentation promises.
 pub(crate) const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A replica follows within milliseconds.
+/// Long, because a replica normally follows within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Two servers, of which the address leads to one.
+/// Two servers. The address leads to one of them.
 pub(crate) struct Pair {
     servers: [Server; 2],
     master: usize,
-    /// Of the proxies, where they lead new connections.
+    /// The port to which the proxies lead new connections.
     address: Arc<AtomicU16>,
 }
 
 impl Pair {
     pub(crate) fn start() -> Result<Pair, String> {
-        // Whoever replicates doesn't wait for others who may want to as well.
+        // A replica does not wait for other replicas that may want a copy too.
         let start = || Server::try_start_on_port_with(&["--repl-diskless-sync-delay", "0"]);
         let servers = [start()?, start()?];
         let address = Arc::new(AtomicU16::new(servers[0].port()));
@@ -61,7 +61,7 @@ impl Pair {
         &self.address
     }
 
-    /// Moves the address every few seconds, unless that is not wanted.
+    /// Moves the address every few seconds, if the run wants that.
     pub(crate) fn run_faults(
         &mut self,
         moves: bool,
@@ -96,8 +96,8 @@ impl Pair {
         look_for_eternal_keys(&mut connect(&master.admin_url())?, fault_report)
     }
 
-    /// Makes the replica the master and the master its replica, at once or after it was cut off for
-    /// so long.
+    /// Makes the replica the master and the master its replica. If `cut_off` is set, the former
+    /// master becomes a replica only after that time.
     fn swap(
         &mut self,
         cut_off: Option<Duration>,
@@ -107,7 +107,7 @@ impl Pair {
         let mut former = connect(&self.servers[old].admin_url())?;
         failovers.looked(None);
         let mut pause = cmd("CLIENT");
-        // Longer than it takes; it is ended below.
+        // Longer than the move takes. The pause is ended below.
         pause.arg("PAUSE").arg(10_000).arg("WRITE");
         pause.exec(&mut former)?;
         until(|| Ok(self.offset(new)? == self.offset(old)?))?;
@@ -116,7 +116,7 @@ impl Pair {
         promote.arg("NO").arg("ONE").exec(&mut promoted)?;
         let port = self.servers[new].port();
         self.address.store(port, SeqCst);
-        // Nobody listens on port 1.
+        // No server listens on port 1.
         self.replicate(old, if cut_off.is_some() { 1 } else { port })?;
         cmd("CLIENT").arg("UNPAUSE").exec(&mut former)?;
         self.master = new;
@@ -146,7 +146,7 @@ impl Pair {
         })
     }
 
-    /// How much of the stream of changes it has.
+    /// How much of the replication stream the server has.
     fn offset(&self, server: usize) -> RedisResult<Option<String>> {
         let said = self.replication(server)?;
         let line = |name: &str| said.lines().find_map(|line| line.strip_prefix(name));

@@ -1,5 +1,5 @@
-//! In the place of `test_cluster.rs` where the crate was built without clusters. There is never a
-//! value of this kind.
+//! Replaces `test_cluster.rs` if the crate was built without clusters. A value of this type never
+//! exists.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,18 +1,18 @@
-//! What every process of a run is told, and what it tells in return. All of it travels as lines of
-//! JSON.
+//! The messages between the processes of a run, all of them as lines of JSON.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-/// Long enough for a near server, short enough that a burst of faults brings many timeouts.
+/// Long enough for a near server. Short enough that a burst of faults causes many timeouts.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// One process's part of a run.
+/// The part of one process in a run.
 #[expect(clippy::struct_excessive_bools, reason = "flags are")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// Of the proxy in front of the cache's server, or of the nodes of the cluster.
+    /// The address of the proxy in front of the server of the cache, or of the nodes of the
+    /// cluster.
     pub(crate) cache: String,
     pub(crate) primary: String,
     /// The number of this process, from 0.
@@ -20,42 +20,42 @@ pub(crate) struct Plan {
     pub(crate) processes: u32,
     pub(crate) threads: u32,
     pub(crate) keys: u32,
-    /// Whether each process keeps records near.
+    /// Whether each process has a near cache.
     pub(crate) near: bool,
-    /// Whether records are served past their TTL, and loaded anew before.
+    /// Whether records are served past their TTL, and reloaded early.
     pub(crate) grace: bool,
-    /// How long a record stays in Redis at most.
+    /// The longest time that a record stays in Redis.
     pub(crate) life: Duration,
-    /// How many replicas must have what was ended before it counts.
+    /// How many replicas must have a change before it counts as done.
     pub(crate) replicas: u32,
-    /// Whether a stale answer is reported and doesn't end the run: a failover may explain it.
+    /// Whether a stale answer is only reported and does not end the run. A failover may explain it.
     pub(crate) may_be_stale: bool,
-    /// For how long an answer may lack what another process wrote, where the address is moved. It
-    /// is reported then, and the parent looks whether there was a move.
+    /// How long an answer may lack the writes of other processes after a move of the address. Such
+    /// an answer is reported, and the parent checks whether there was a move.
     pub(crate) may_be_late: Option<Duration>,
-    /// It looks at what is cached, and does nothing else: no refused write ever tells it that the
-    /// address was moved.
+    /// Whether the process only peeks at the cache. Then no refused write shows that the address
+    /// was moved.
     pub(crate) only_peeks: bool,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,
 }
 
-/// What a child says.
+/// A message of a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
     Connected,
-    /// So many operations are done.
+    /// The number of operations that are done.
     Progress(u64),
-    /// All are done.
+    /// All operations are done.
     Done,
-    /// After the faults had ended: what the process did.
+    /// What the process did. Sent after the faults have ended.
     Ended(Box<Tally>),
     /// A promise was broken.
     Violation(Box<Violation>),
-    /// An answer was stale, and it is to be seen whether a failover explains that.
+    /// An answer was stale. The parent checks whether a failover explains it.
     Stale(Box<Violation>),
-    /// It cannot go on.
+    /// The process cannot continue.
     Failed(String),
 }
 
@@ -69,19 +69,19 @@ pub(crate) struct Tally {
     pub(crate) loaded: u64,
     pub(crate) waited: u64,
     pub(crate) degraded: u64,
-    /// Of all lookups, those that said that there is no such record.
+    /// The lookups that found no record.
     pub(crate) absent: u64,
     pub(crate) invalidate: u64,
     pub(crate) write: u64,
     pub(crate) update: u64,
     pub(crate) update_field: u64,
-    /// Of all writes, those of which Redis could not be told at once.
+    /// The writes whose invalidation did not reach Redis at once.
     pub(crate) deferred: u64,
     pub(crate) refused_fills: u64,
     pub(crate) redis_errors: u64,
     pub(crate) remembered: u64,
     pub(crate) replayed: u64,
-    /// Invalidations that still wait, some time after the faults have ended.
+    /// Invalidations that are still pending some time after the faults have ended.
     pub(crate) pending: u64,
 }
 
@@ -137,34 +137,34 @@ impl Tally {
     }
 }
 
-/// A lookup that was answered wrongly.
+/// A lookup with a wrong answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Violation {
     /// What is wrong with the answer.
     pub(crate) what: String,
     pub(crate) key: String,
-    /// `None`: that there is no such record.
+    /// `None`: the answer was that no record exists.
     pub(crate) seen: Option<u64>,
     /// The newest version whose invalidation had returned before the lookup began, in any process.
     pub(crate) settled: u64,
-    /// The newest version of which this process had failed to tell Redis, before the lookup began.
+    /// The newest version that this process failed to invalidate in Redis before the lookup began.
     pub(crate) owed: u64,
-    /// The newest version that was committed, after the lookup.
+    /// The newest version that was committed by the end of the lookup.
     pub(crate) newest: u64,
     pub(crate) source: String,
     pub(crate) process: u32,
     pub(crate) thread: u32,
     pub(crate) began: Instant,
     pub(crate) ended: Instant,
-    /// When the first newer version had been settled, as far as that is still known.
+    /// When the first newer version was settled, if that is still known.
     pub(crate) stale_since: Option<Instant>,
 }
 
-/// An instant that means the same in all processes: microseconds since the epoch, by the system's
+/// An instant that is comparable across processes: microseconds since the epoch, by the system
 /// clock.
 ///
-/// Good for a report only: what came before what is decided by what threads knew, and not by
-/// clocks.
+/// It is only good enough for a report. The order of events is decided by what threads knew, and
+/// not by clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Instant(u64);
 
@@ -181,7 +181,7 @@ impl Instant {
         Instant(self.0.saturating_add(micros))
     }
 
-    /// Zero where `earlier` is later.
+    /// Zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Instant) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

@@ -1,12 +1,12 @@
-//! The primary store: versions that only grow, in a Redis of its own that no fault touches.
+//! The primary store: versions that only grow, in its own Redis, which has no faults.
 //!
 //! ```text
 //! version:k   the newest committed version of record k
 //! settled:k   the newest version whose invalidation has returned
-//! trail:k     what the latest writes of it were, for a report, and for how long an answer was stale
+//! trail:k     the latest writes of k, for a report and for the duration of a stale answer
 //! ```
 //!
-//! One connection a thread. If this store fails there is nothing to check against, so that is a
+//! Each thread has one connection. If this store fails, nothing can be checked, so a failure is a
 //! panic.
 
 use redis::{Client, Connection, RedisResult, Script, cmd};
@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Instant;
 
-/// So many versions apart a record is deleted, and written anew by the next version.
+/// A record is deleted once in this many versions, and written again by the next version.
 const DELETED_EVERY: u64 = 10;
 
-/// As many writes of a record as there are in some seconds.
+/// About the number of writes of a record in some seconds.
 const LONGEST_TRAIL: isize = 1000;
 
-/// Never takes `settled` back: a writer may be overtaken between its invalidation and this.
+/// Never decreases `settled`: another writer may be faster between the invalidation and this.
 const SETTLE: &str = "
 if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then
   redis.call('SET', KEYS[1], ARGV[1])
@@ -41,7 +41,7 @@ pub(crate) struct Event {
     pub(crate) process: u32,
     pub(crate) thread: u32,
     pub(crate) version: u64,
-    /// No lookup that begins after it may find anything older.
+    /// Whether a lookup that begins after it must not find an older version.
     pub(crate) is_settled: bool,
     /// The call, and how it ended.
     pub(crate) what: String,
@@ -78,8 +78,8 @@ impl Primary {
         number.unwrap_or(0)
     }
 
-    /// A write has ended, and no lookup that starts from now on may find anything older; with
-    /// `settled` 0, it has ended and promises nothing.
+    /// Records that a write has ended. A lookup that starts from now on must find version `settled`
+    /// or a newer one. With `settled` 0, the write guarantees nothing.
     pub(crate) fn note(&mut self, key: &str, settled: u64, event: &Event) {
         let text = serde_json::to_string(event).expect("an event is plain data");
         let mut call = self.settle.prepare_invoke();
@@ -88,14 +88,14 @@ impl Primary {
         must(call.invoke::<()>(&mut self.connection));
     }
 
-    /// Since when a lookup should have found something newer than this version.
+    /// Since when a lookup must find a newer version than this.
     pub(crate) fn stale_since(&mut self, key: &str, version: u64) -> Option<Instant> {
         let writes = self.trail(key).into_iter();
         let newer = writes.filter(|write| write.is_settled && write.version > version);
         newer.map(|write| write.ended).min()
     }
 
-    /// The latest writes that have ended, the oldest first.
+    /// The latest writes that have ended, oldest first.
     pub(crate) fn trail(&mut self, key: &str) -> Vec<Event> {
         let mut request = cmd("LRANGE");
         request.arg(of("trail", key)).arg(0).arg(-1);
@@ -115,18 +115,17 @@ fn must<T>(answer: RedisResult<T>) -> T {
     answer.expect("the primary store answers")
 }
 
-/// Whether this version says that there is no such record. Version 0 is what was there before the
-/// first write.
+/// Whether this version deletes the record. Version 0 is the state before the first write.
 pub(crate) fn is_deletion(version: u64) -> bool {
     version.is_multiple_of(DELETED_EVERY)
 }
 
-/// The newest version before this one that says so.
+/// The newest version before this one that deletes the record.
 pub(crate) fn last_deletion(version: u64) -> u64 {
     version.saturating_sub(1) / DELETED_EVERY * DELETED_EVERY
 }
 
-/// The oldest version not before this one that says so.
+/// The oldest version from this one on that deletes the record.
 pub(crate) fn next_deletion(version: u64) -> u64 {
     version.next_multiple_of(DELETED_EVERY)
 }

@@ -1,4 +1,4 @@
-//! What happened, as text.
+//! Prints a run as text.
 
 use crate::{
     args::Args,
@@ -9,10 +9,10 @@ use crate::{
     workers::NEAR_STALENESS,
 };
 
-/// As wide as the longest label and a gap.
+/// The width of the longest label and a gap.
 const LABEL: usize = 22;
 
-/// What is about to happen.
+/// The description of the run that starts.
 pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     let mut page = Page::new(LABEL);
     let (processes, threads) = (args.processes, args.threads);
@@ -46,7 +46,7 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     page
 }
 
-/// What has happened.
+/// The results of the run.
 pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Page, String> {
     let mut page = Page::new(LABEL);
     page.line("");
@@ -93,7 +93,7 @@ pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Pag
     Ok(page)
 }
 
-/// For how long lookups did without Redis, by what had happened.
+/// How long lookups were degraded, by fault.
 fn recoveries(page: &mut Page, outcome: &Outcome) {
     let recoveries = outcome.fault_report.recoveries.iter();
     for (number, (name, times)) in recoveries.enumerate() {
@@ -107,7 +107,7 @@ fn recoveries(page: &mut Page, outcome: &Outcome) {
     }
 }
 
-/// Answers that were stale, all after failovers or moves.
+/// The stale answers, all of them after failovers or moves.
 fn stale(page: &mut Page, outcome: &Outcome, tally: &Tally, environment: &Environment) {
     let staleness = &outcome.staleness;
     if staleness.stale.is_empty() && !environment.is_moving() {

@@ -1,6 +1,6 @@
-//! For how long a record's lookups do without Redis.
+//! Measures how long the lookups of a record are degraded.
 //!
-//! A thread that reads one record, again and again, with a cache of its own.
+//! A thread with its own cache reads one record again and again.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use std::{
 
 use cache_aside::{Cache, Record, Source};
 
-/// A hundredth of the shortest time that is to be measured.
+/// A hundredth of the shortest time to measure.
 const EVERY: Duration = Duration::from_millis(2);
 
 pub(crate) struct Probe {
@@ -23,7 +23,7 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Begins to read this record, which isn't one of those that are checked.
+    /// Starts to read this record, which is not one of those that are checked.
     pub(crate) fn start(cache: &Cache, id: String) -> Probe {
         let stop = Arc::new(AtomicBool::new(false));
         let (cache, stopped) = (cache.clone(), Arc::clone(&stop));
@@ -31,8 +31,8 @@ impl Probe {
         Probe { stop, thread }
     }
 
-    /// From the start until the first lookup after the last one that did without Redis. `None`:
-    /// none did.
+    /// The time from the start to the first normal lookup after the last degraded one. `None`: no
+    /// lookup was degraded.
     pub(crate) fn end(self) -> Option<Duration> {
         self.stop.store(true, SeqCst);
         self.thread.join().ok().flatten()
@@ -42,8 +42,8 @@ impl Probe {
 fn read(cache: &Cache, id: &str, stop: &AtomicBool) -> Option<Duration> {
     let start = Instant::now();
     let (mut is_degraded, mut back) = (false, None);
-    // Never ended while it does without Redis: who ends it waits until the cluster is well, and
-    // that is to be seen.
+    // The thread continues while lookups are degraded. Its caller ends it when the cluster has
+    // recovered, and that moment must be seen.
     let patience = Duration::from_secs(30);
     while !stop.load(SeqCst) || (is_degraded && start.elapsed() < patience) {
         let lookup = cache.get(id, |id| {

@@ -1,8 +1,8 @@
-//! The wire between one process and the cache's server.
+//! The network between one process and the server of the cache.
 //!
-//! A request that is held back still arrives, though its client has given up and closed: the
-//! server's end of the connection stays open until everything has been delivered, and the replies
-//! that nobody wants are read.
+//! A request that is held back still arrives after its client has given up and closed. The server's
+//! end of the connection stays open until everything has been delivered, and unwanted replies are
+//! read.
 
 use std::{
     io::{self, Read, Write},
@@ -28,7 +28,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A new connection leads to the port that the address is then; an open one stays where it is.
+    /// Creates a proxy. A new connection leads to the present port of the address. An open one
+    /// stays where it is.
     pub(crate) fn before(
         address: &Arc<AtomicU16>,
         fault_injector: &Arc<FaultInjector>,
@@ -46,7 +47,7 @@ impl Proxy {
             let clients = listener.incoming().map_while(Result::ok);
             for (client, number) in clients.zip(0_u64..) {
                 let server = address.load(SeqCst);
-                // What can't be carried is dropped, and so the client hears of it.
+                // A connection that cannot be carried is dropped, so the client notices.
                 let _ = carry(
                     client,
                     server,
@@ -69,7 +70,7 @@ impl Proxy {
     }
 }
 
-/// Carries one connection, in two threads.
+/// Carries one connection in two threads.
 fn carry(
     client: TcpStream,
     server: u16,
@@ -98,7 +99,7 @@ fn carry(
     };
     for mut lane in [requests, replies] {
         thread::Builder::new().spawn(move || {
-            // Ended by either side, or by a cut: there is nobody to tell.
+            // Either side may end it, or a cut. Nobody needs to know.
             let _ = lane.run();
         })?;
     }
@@ -121,7 +122,8 @@ impl Lane {
         loop {
             let length = self.from.read(&mut buffer)?;
             if length == 0 {
-                // The server does what it got, and closes then; the client has nothing to expect.
+                // The server handles the requests that it got, and then closes. The client gets no
+                // more.
                 return match self.direction {
                     Direction::Request => self.to.shutdown(Shutdown::Write),
                     Direction::Reply => self.cut(),
@@ -136,8 +138,8 @@ impl Lane {
                 Some(fault) => self.suffer(&fault, &piece),
             };
             if let Err(failure) = passed {
-                // A client that is gone is no reason to disturb the server: what is on its way to
-                // it arrives.
+                // The server is not disturbed if the client is gone: bytes under way to it still
+                // arrive.
                 if self.direction == Direction::Request {
                     self.cut()?;
                     return Err(failure);

@@ -1,7 +1,7 @@
-//! Numbers by chance, the same for the same seed.
+//! Random numbers, the same for the same seed.
 //!
-//! What threads make of them is up to the scheduler, so a seed repeats the choices of a run and not
-//! the run.
+//! A seed repeats the choices of a run but not the run itself, because the scheduler of the threads
+//! differs.
 
 use std::{thread, time::Duration};
 
@@ -11,7 +11,7 @@ use std::{thread, time::Duration};
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Each lane of a seed has numbers of its own.
+    /// Creates the numbers of one lane. Each lane of a seed has different numbers.
     pub(crate) fn new(seed: u64, lane: u64) -> Random {
         let mut random = Random(seed ^ lane.wrapping_mul(0xd1b5_4a32_d192_ed03));
         random.next();
@@ -44,7 +44,7 @@ impl Random {
         Duration::from_micros(micros)
     }
 
-    /// No pause at all half of the time, else up to so many milliseconds.
+    /// Pauses for up to `most` milliseconds. Half of the time there is no pause.
     pub(crate) fn pause(&mut self, most: u64) {
         if self.one_in(2) {
             thread::sleep(self.millis(0, most));

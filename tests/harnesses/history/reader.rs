@@ -1,8 +1,8 @@
 //! One lookup, and the check of its answer.
 //!
-//! What must not be older is asked for **before** the lookup begins. A record that is found carries
-//! its version. Where none is found, some version must say so that is not too old and had been
-//! committed by the end.
+//! The oldest allowed version is read **before** the lookup begins. A found record contains its
+//! version. If no record is found, some version must be a deletion. It must not be too old, and
+//! must have been committed by the end of the lookup.
 
 use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
@@ -19,18 +19,18 @@ use crate::{
 struct Before {
     settled: u64,
     owed: u64,
-    /// What may not be read near any more.
+    /// The oldest version that a near hit may return.
     near: u64,
-    /// What may not be read any more by a process that hasn't noticed a move.
+    /// The oldest version that is allowed in a process that has not noticed a move.
     late: Option<u64>,
     began: Instant,
 }
 
 /// What is wrong with an answer.
 enum Fault {
-    /// It is too old. So it may be where Redis has lost what it had acknowledged.
+    /// It is too old. That is possible if Redis lost an acknowledged change.
     Stale(&'static str),
-    /// It is too old, and so it may be for a while after the address was moved.
+    /// It is too old. That is possible for a while after the address was moved.
     Late(&'static str),
     Other(String),
 }
@@ -52,7 +52,8 @@ impl Worker<'_> {
         self.check(row, &before, &answer);
     }
 
-    /// Looks at what is cached. Where that is nothing, or Redis can't be asked, nothing is said.
+    /// Peeks at the cached record. If there is none, or if Redis cannot be asked, nothing is
+    /// checked.
     pub(crate) fn peek(&mut self, row: &Row) {
         let before = self.before(row);
         if let Ok(Some(found)) = self.workers.cache.peek(&row.id) {
@@ -60,7 +61,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Reads some at once, each of another record.
+    /// Reads several different records in one call.
     pub(crate) fn read_some(&mut self, rows: &[&Row]) {
         let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
         let ids = rows.iter().map(|row| row.id.as_str());
@@ -109,7 +110,7 @@ impl Worker<'_> {
         }
     }
 
-    /// What is wrong with this answer.
+    /// What is wrong with this answer, if anything is.
     fn count_and_check(
         &mut self,
         row: &Row,
@@ -129,7 +130,7 @@ impl Worker<'_> {
         let seen = Seen::of(found);
         let mut wrong = |floor| match seen.version {
             Some(version) => version < floor,
-            // Asked only where it matters, and late: the answer is right if it ever was.
+            // Read only if it matters, and late: the answer is right if it was right at any moment.
             None => next_deletion(floor) > self.primary.newest(&row.id),
         };
         tally.absent += u64::from(seen.version.is_none());
@@ -212,11 +213,11 @@ impl Worker<'_> {
     }
 }
 
-/// What the primary holds, a while later.
+/// Reads the records from the primary, with a pause.
 fn load(primary: &mut Primary, random: &mut Random, ids: &[&str]) -> Vec<u64> {
     random.pause(1);
     let read = ids.iter().map(|id| primary.newest(id)).collect();
-    // From here on it holds what may grow old.
+    // From here on the versions may become old.
     if random.one_in(24) {
         let lease = u64::try_from(LEASE_TTL.as_millis()).expect("it is short");
         std::thread::sleep(random.millis(lease, 2 * lease));
@@ -230,14 +231,14 @@ impl Seen {
     fn of(found: &Lookup<Record>) -> Seen {
         let field = |name| Some(found.record()?.get(name).unwrap_or_default());
         Seen {
-            // A record without a version is older than any.
+            // A record without a version counts as older than any.
             version: field("version").map(|text| text.parse().unwrap_or(0)),
             id: field("id").map(ToOwned::to_owned),
         }
     }
 }
 
-/// The record of this version; `None` where the version is that there is none.
+/// The record of this version; `None` if the version deletes it.
 pub(crate) fn record(id: &str, version: u64) -> Option<Record> {
     let fields = [("id", id.to_owned()), ("version", version.to_string())];
     (!is_deletion(version)).then(|| Record::from(fields))

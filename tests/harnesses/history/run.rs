@@ -1,4 +1,4 @@
-//! One run from its start to its end: children at work under a fault schedule.
+//! Does one run from its start to its end: children work under a fault schedule.
 
 use std::{
     io::{self, IsTerminal},
@@ -22,13 +22,13 @@ use crate::{
     plan::{Message, Tally, Violation},
 };
 
-/// A child that makes no progress for so long hangs: no wait in it is longer than a few seconds.
+/// A child that makes no progress for this long hangs: no wait in it exceeds a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often to look whether the user has had enough.
+/// How often Ctrl-C is checked.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// What came of a run.
+/// The outcome of a run.
 pub(crate) struct Outcome {
     /// Lookups and writes.
     pub(crate) operations: u64,
@@ -45,7 +45,7 @@ pub(crate) enum End {
     Violation(Box<Violation>),
 }
 
-/// Runs. `Err`: it could not be done.
+/// Does a run. `Err`: it could not be done.
 pub(crate) fn run(
     args: &Args,
     environment: &mut Environment,
@@ -72,7 +72,7 @@ pub(crate) fn run(
         let fault_report = fault_schedule
             .join()
             .map_err(|_| "the fault schedule panicked")??;
-        // By its last look all is known.
+        // After the last check of the schedule, all failovers are known.
         let end = match found?.or_else(|| talk.unexplained()) {
             Some(violation) => End::Violation(violation),
             None => End::Clean(talk.sum()?),
@@ -90,14 +90,14 @@ pub(crate) fn run(
 struct Talk<'a> {
     children: &'a mut Children,
     interrupted: &'a AtomicBool,
-    /// Operations that each child has done.
+    /// The number of operations that each child has done.
     done: Vec<u64>,
     failovers: &'a Failovers,
     staleness: Staleness,
 }
 
 impl Talk<'_> {
-    /// The next message, within a time that is long enough for any.
+    /// The next message. Fails if there is none within a time that is long enough for any.
     fn hear(&self) -> Result<(usize, Message), String> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -111,7 +111,7 @@ impl Talk<'_> {
         Err(format!("no process says anything for {PATIENCE:?}"))
     }
 
-    /// Hears the same from all.
+    /// Waits for the same message from all children.
     fn all(
         &self,
         is_expected: impl Fn(&Message) -> bool,
@@ -128,7 +128,7 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// Until all children are done, or one has found a violation.
+    /// Waits until all children are done, or one has found a violation.
     fn until_done(&mut self, mut bar: Bar) -> Result<Option<Box<Violation>>, String> {
         let mut at_work = self.done.len();
         let mut progressed = Instant::now();
@@ -163,7 +163,7 @@ impl Talk<'_> {
         found.map(Box::new)
     }
 
-    /// After the faults: what all did.
+    /// Adds up what all processes did, after the faults have ended.
     fn sum(&mut self) -> Result<Tally, String> {
         self.children.tell_all("calm")?;
         let mut all = Tally::default();
@@ -179,10 +179,10 @@ impl Talk<'_> {
     }
 }
 
-/// A line on stderr, where that is a terminal and the run takes more than a moment.
+/// A progress line on stderr, if that is a terminal and the run takes more than a moment.
 struct Bar {
     operations: u64,
-    /// `None`: the operations are the measure.
+    /// `None`: the number of operations measures the progress.
     seconds: Option<u64>,
     began: Instant,
     shown: Option<ProgressBar>,

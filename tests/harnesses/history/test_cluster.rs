@@ -1,4 +1,4 @@
-//! The private cluster of a run: who is master of what, and whether all is well.
+//! The private cluster of a run: which nodes are masters, and whether the cluster works.
 
 use std::{
     sync::{
@@ -30,15 +30,15 @@ pub(crate) mod cluster;
 
 pub(crate) const MASTERS: usize = 3;
 
-/// Many node timeouts.
+/// Many times the node timeout.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Dropped, the servers are ended.
+/// Dropping it ends the servers.
 pub(crate) struct TestCluster {
     pub(crate) cluster: Cluster,
-    /// Of each master.
+    /// The number of replicas of each master.
     replicas: usize,
-    /// In front of each node, where the protocol is to be broken.
+    /// The proxies in front of the nodes, if the protocol is to be broken.
     proxies: Vec<Proxy>,
 }
 
@@ -56,7 +56,7 @@ impl TestCluster {
         Ok(test_cluster)
     }
 
-    /// Has each node announce a proxy, which swaps what is to be broken.
+    /// Makes each node announce a proxy, which replaces the parts to be broken.
     fn break_rules(&mut self, args: &Args, seed: u64) -> Result<(), String> {
         let Some(rule) = args.broken else {
             return Ok(());
@@ -98,7 +98,7 @@ impl TestCluster {
         first.replacen("redis://", "redis+cluster://", 1)
     }
 
-    /// Faults, until it is over.
+    /// Runs the faults until `over` is closed.
     pub(crate) fn run_faults(
         &mut self,
         args: &Args,
@@ -114,7 +114,7 @@ impl TestCluster {
             faults: args.faults(),
             only: args.only,
             keys: args.keys,
-            // Nobody would tell the nodes again what is broken.
+            // Nobody would load the broken scripts into the nodes again.
             may_forget: args.broken.is_none(),
             failovers,
             interrupted,
@@ -149,7 +149,7 @@ impl TestCluster {
         matches!(role(&self.cluster.nodes[node]), Ok(Role::Master))
     }
 
-    /// Whether each master has its replica, and all agree that nobody is missing.
+    /// Whether each master has its replicas, and all nodes agree that none is missing.
     pub(crate) fn is_well(&self) -> bool {
         let nodes = &self.cluster.nodes;
         let nobody_is_missing = |node: &Server| {
@@ -173,7 +173,7 @@ impl TestCluster {
         })
     }
 
-    /// Waits until the nodes have come so far.
+    /// Waits until the cluster has reached a state.
     pub(crate) fn until(
         &self,
         what: &str,
@@ -184,13 +184,13 @@ impl TestCluster {
             if Instant::now() > deadline {
                 return Err(format!("waited {PATIENCE:?} until {what}"));
             }
-            // Nothing tells but asking.
+            // There is no notification, so it must poll.
             thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// Starts a node that was killed. Somebody else may have its port for a moment.
+    /// Starts a node that was killed. Another process may have its port for a moment.
     pub(crate) fn start_again(&mut self, node: usize) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -205,7 +205,7 @@ impl TestCluster {
 
 enum Role {
     Master,
-    /// Of the one at this port.
+    /// A replica of the master at this port.
     ReplicaOf(u16),
 }
 

@@ -1,12 +1,12 @@
-//! The bytes of requests on their way through a proxy: some are put in the place of others.
+//! Replaces some bytes of requests on their way through a proxy.
 
 use crate::broken::Swap;
 
-/// Rewrites one connection's requests, whatever the pieces in which they come.
+/// Rewrites the requests of one connection, in whatever pieces they arrive.
 pub(crate) struct Rewriter {
     swaps: Vec<Swap>,
-    /// The end of what came, where one may have begun. A whole request ends with a line break, so
-    /// nothing is held back that the server waits for.
+    /// The end of the received bytes, if a part to replace may have begun there. A whole request
+    /// ends with a line break, so no byte is held back that the server waits for.
     held: Vec<u8>,
 }
 
@@ -18,7 +18,7 @@ impl Rewriter {
         }
     }
 
-    /// What may go on, of what was held and this.
+    /// The bytes that may pass now, from those held back and the new ones.
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
@@ -43,7 +43,7 @@ pub(crate) fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|at| at == part)
 }
 
-/// How many of the last bytes are the first ones of `part`, but not all of them.
+/// How many of the last bytes are the beginning of `part`, without being the whole of it.
 fn begun(bytes: &[u8], part: &[u8]) -> usize {
     let longest = bytes.len().min(part.len() - 1);
     (1..=longest)

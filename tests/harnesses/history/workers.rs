@@ -1,6 +1,6 @@
-//! The threads of one process, its cache, and what they share.
+//! The threads of one process, their cache, and what they share.
 //!
-//! Run by each child. Knows nothing of other processes, but that they are there.
+//! Run by each child. Knows of other processes only that they exist.
 
 use std::{
     collections::VecDeque,
@@ -20,17 +20,17 @@ use crate::{
     random::Random,
 };
 
-/// Short enough to lapse in mid-load.
+/// Short enough to lapse during a load.
 pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
 
-/// A quarter of a short TTL, so that what should have been evicted is found to be there; and many
-/// heartbeats are late for it.
+/// A quarter of a short TTL, so that a missing eviction is noticed, and so that many heartbeats are
+/// too late for it.
 pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
 
-/// How often the parent hears of progress.
+/// How often the parent gets the progress.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// How long invalidations may wait after the faults have ended: many times the longest pause
+/// How long invalidations may be pending after the faults have ended: many times the longest pause
 /// between probes.
 const CALM_AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
@@ -38,42 +38,42 @@ pub(crate) struct Workers {
     pub(crate) plan: Plan,
     pub(crate) cache: Cache,
     pub(crate) rows: Vec<Row>,
-    /// Operations that have been begun.
+    /// The number of operations that have begun.
     begun: AtomicU64,
     done: AtomicU64,
     stop: AtomicBool,
     violation: Mutex<Option<Violation>>,
-    /// Stale answers of which the parent hasn't heard yet.
+    /// Stale answers that were not yet reported to the parent.
     stale: Mutex<Vec<Violation>>,
     tally: Mutex<Tally>,
 }
 
-/// One record, as this process sees it.
+/// One record, from the view of this process.
 pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) writers: Writers,
-    /// The newest version of which this process failed to tell Redis. Until it has been told, this
-    /// process must not read the record there.
+    /// The newest version that this process failed to invalidate in Redis. Until the invalidation
+    /// is replayed, this process must not read the record there.
     pub(crate) owed: AtomicU64,
     /// The newest version whose invalidation by this process has returned.
     pub(crate) own: AtomicU64,
-    /// For lookups that are answered near.
+    /// For lookups that the near cache answers.
     pub(crate) near: Learned,
-    /// For those that a move of the address may have made late.
+    /// For lookups that a move of the address may have made late.
     pub(crate) late: Learned,
 }
 
-/// What was settled at which instant, as lookups of this process have learned it.
+/// Which version was settled at which instant, as far as lookups of this process have learned.
 #[derive(Default)]
 pub(crate) struct Learned(Mutex<VecDeque<(Instant, u64)>>);
 
-/// Who writes a record.
+/// The threads that write a record.
 pub(crate) enum Writers {
     /// Threads of all processes.
     All,
-    /// Those of this process, one at a time, as `update_field` asks for.
+    /// Threads of this process, one at a time, as `update_field` requires.
     Here(Mutex<()>),
-    /// Those of another process.
+    /// Threads of another process.
     Elsewhere,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct Worker<'a> {
 }
 
 impl Workers {
-    /// Connects.
+    /// Connects to the servers.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
         Ok(Workers {
@@ -103,8 +103,8 @@ impl Workers {
         })
     }
 
-    /// Does this process's operations; `tell` hears now and then how many are done, and which
-    /// answers were stale. The first violation ends it.
+    /// Does the operations of this process. Now and then `tell` gets the number of done operations
+    /// and the stale answers. The first violation ends the work.
     pub(crate) fn work(
         &self,
         tell: impl Fn(&Message) -> Result<(), String>,
@@ -113,12 +113,12 @@ impl Workers {
         let workers = (0..self.plan.threads).map(|thread| self.worker(thread));
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
         thread::scope(|scope| {
-            // Nothing is ever sent: the channel is closed when the last worker has ended.
+            // No message is ever sent: the channel closes when the last worker has ended.
             let (working, ended) = channel::bounded::<()>(0);
             for mut worker in workers {
                 let working = working.clone();
                 scope.spawn(move || {
-                    // Also when it panics.
+                    // Dropped even if the worker panics.
                     let _working = working;
                     while worker.workers.may_begin(end) {
                         worker.operate();
@@ -171,11 +171,11 @@ impl Workers {
         self.stop.store(true, SeqCst);
     }
 
-    /// After the faults have ended: waits until all that had to be told has been told, and sums up.
+    /// Waits, after the faults have ended, until no invalidation is pending. Then sums up.
     pub(crate) fn end(&self) -> Tally {
         let deadline = Instant::now() + CALM_AGAIN_WITHIN;
         while self.cache.stats().invalidations_pending > 0 && Instant::now() < deadline {
-            // Nothing tells but the counter.
+            // There is no notification, so it must poll the counter.
             thread::sleep(Duration::from_millis(5));
         }
         let stats = self.cache.stats();
@@ -191,7 +191,7 @@ impl Workers {
 }
 
 impl Row {
-    /// Every other record has one writing process, in turn.
+    /// Every second record is written by only one process; these processes take turns.
     fn new(key: u32, plan: &Plan) -> Row {
         let writers = if plan.only_peeks {
             Writers::Elsewhere
@@ -214,13 +214,15 @@ impl Row {
 }
 
 impl Learned {
-    /// Learns what is settled now, and says what was settled so long ago.
+    /// Learns which version is settled now. Returns the version that was settled at least `bound`
+    /// ago.
     pub(crate) fn learn(&self, settled: u64, bound: Duration) -> u64 {
         let mut learned = self.0.lock();
-        // Under the lock, so that they come in order.
+        // Under the lock, so that the instants are in order.
         let now = Instant::now();
         learned.push_back((now, settled));
-        // The latest that is old enough stays in front, with the newest version of those before it.
+        // The latest entry that is old enough stays in front, with the newest of the versions
+        // before it.
         let is_old = |(instant, _): &(Instant, u64)| *instant + bound <= now;
         while learned.get(1).is_some_and(is_old) {
             let (_, passed) = learned.pop_front().unwrap_or((now, 0));
@@ -234,7 +236,7 @@ impl Learned {
 }
 
 impl Worker<'_> {
-    /// One lookup, or now and then a write.
+    /// Does one lookup or, now and then, a write.
     fn operate(&mut self) {
         let rows = &self.workers.rows;
         if self.workers.plan.only_peeks {
@@ -249,7 +251,7 @@ impl Worker<'_> {
             }
             return self.read(&rows[row]);
         }
-        // Its own records and those of all get as many writes, though they are fewer.
+        // The records of this process get as many writes as all others, though they are fewer.
         let own = self.random.one_in(2);
         let may_write = |row: &&Row| match row.writers {
             Writers::Here(_) => own,
@@ -257,7 +259,7 @@ impl Worker<'_> {
             Writers::Elsewhere => false,
         };
         let choice: Vec<_> = rows.iter().filter(may_write).collect();
-        // With fewer records than processes some have none of their own.
+        // With fewer records than processes, some processes have no record of their own.
         if !choice.is_empty() {
             let row = self.random.index(choice.len());
             self.write(choice[row]);

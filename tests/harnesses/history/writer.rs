@@ -1,8 +1,8 @@
-//! One write: the commit, a pause, and what the cache is told.
+//! One write: the commit, a pause, and the call of the cache.
 //!
-//! Once a call has succeeded, all versions up to the writer's own are settled: they were committed
-//! before it was sent. A call that failed settles nothing, but obliges this process not to read
-//! what it could not end.
+//! After a successful call, all versions up to the writer's own are settled, because they were
+//! committed before the call. A failed call settles nothing. But this process must then not read
+//! the record that it could not invalidate.
 
 use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
@@ -23,7 +23,7 @@ enum Call {
     UpdateField,
 }
 
-/// Where there are writers in all processes, the same field may be set by two at once, so no
+/// If all processes write a record, two of them may set the same field at once. So there is no
 /// `update_field`.
 const BY_ALL: [Call; 3] = [Call::Invalidate, Call::Write, Call::Update];
 const BY_ONE: [Call; 5] = [
@@ -50,7 +50,7 @@ impl Worker<'_> {
             _ => self.committed_first(row, call),
         };
         let settled = match &told {
-            // It gave up, and has invalidated.
+            // The update gave up, and has invalidated the record.
             Ok(()) | Err(Error::Contended { .. }) => {
                 row.own.fetch_max(version, SeqCst);
                 version
@@ -83,12 +83,12 @@ impl Worker<'_> {
         } += 1;
     }
 
-    /// Commits within `write`.
+    /// Commits within the closure of `write`.
     fn guarded(&mut self, row: &Row) -> (u64, Result<(), Error>) {
         let (primary, random) = (&mut self.primary, &mut self.random);
         let written = self.workers.cache.write(&row.id, || {
-            // Now and then so long that many others read and write meanwhile, and longer than its
-            // guard lasts.
+            // Sometimes so long that others read and write meanwhile, and longer than the guard
+            // lasts.
             let longest = if random.one_in(6) { 40 } else { 2 };
             random.pause(longest);
             let version = primary.commit(&row.id);
@@ -100,7 +100,7 @@ impl Worker<'_> {
         (written.into_value(), told)
     }
 
-    /// Commits, and tells the cache then. A version that deletes the record leaves nothing to
+    /// Commits first, then calls the cache. A version that deletes the record leaves nothing to
     /// update.
     fn committed_first(&mut self, row: &Row, call: Call) -> (u64, Call, Result<(), Error>) {
         let version = self.primary.commit(&row.id);
@@ -119,7 +119,7 @@ impl Worker<'_> {
     }
 }
 
-/// Only where the cached version is older.
+/// Updates only a cached version that is older.
 fn update(cache: &Cache, id: &str, version: u64, new: &Record) -> Result<bool, Error> {
     cache.update(id, |cached| {
         let cached = cached.get("version").and_then(|text| text.parse().ok());

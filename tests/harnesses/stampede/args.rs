@@ -26,17 +26,17 @@ Command lines, each after `cargo run --release --example stampede --`:
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
-    /// Readers in each process, a thread each
-    // More would measure the scheduler of any machine this runs on.
+    /// Readers in each process, one thread each
+    // With more readers, the run would mostly measure the scheduler.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) threads: u32,
 
-    /// Processes; more than 1 are children of this one, each with a cache of its own
+    /// Processes; more than 1 are children of this one, each with its own cache
     // Each opens up to 16 connections, and many servers stop at 1,000 open files.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) processes: u32,
 
-    /// Rounds, each with a cold key of its own; more give more samples
+    /// Rounds, each with its own cold key; more of them give more samples
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
 
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_protection: bool,
 
-    /// Processes that wait for another's load are woken by Redis, instead of polling
+    /// Redis wakes processes that wait for another's load, so that they need not poll
     #[arg(long, conflicts_with = "no_protection")]
     pub(crate) tracking: bool,
 

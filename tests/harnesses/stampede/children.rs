@@ -1,11 +1,11 @@
-//! The processes of a run with more than one: the parent's side and the child's side of their talk.
+//! The processes of a run with several: the parent's side and the child's side of their messages.
 //!
 //! ```text
-//! parent → child   the plan                        one line of JSON on stdin
-//! child  → parent  "Connected"                     lines of JSON on stdout, each in an `Ok`
-//!                  "Ready"       each round: all my readers stand at the gate
-//! parent → child   go            to all, once all are ready
-//! child  → parent  {"Seen": …}   what my readers saw
+//! parent -> child   the plan                        one line of JSON on stdin
+//! child  -> parent  "Connected"                     lines of JSON on stdout, each in an `Ok`
+//!                   "Ready"       each round: all readers of the child wait at the gate
+//! parent -> child   go            to all, once all are ready
+//! child  -> parent  {"Seen": ...}  what the readers of the child saw
 //! ```
 //!
 //! A child whose stdin ends has lost its parent, and ends at once, whatever it is doing.
@@ -19,7 +19,7 @@ use crate::{
     workers::Workers,
 };
 
-/// What a child says.
+/// A message of a child.
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
     Connected,
@@ -27,12 +27,12 @@ enum Message {
     Seen(Seen),
 }
 
-/// The parent's ends of the talk with all children.
+/// The parent's connections to all children.
 pub(crate) struct Children(Vec<Talk>);
 
 impl Children {
-    /// Starts as many as the plan says, and waits until all have connected. The caller gets the
-    /// processes before they can do anything that needs tidying up.
+    /// Starts as many children as the plan says, and waits until all have connected. The caller
+    /// gets the processes before they can do anything that must be cleaned up.
     pub(crate) fn start(plan: &Plan, keep: impl FnOnce(Processes)) -> Result<Children, String> {
         let plan_line = serde_json::to_string(plan).expect("a plan is plain data");
         let (processes, talks) = Processes::start(plan.processes)?;
@@ -50,7 +50,7 @@ impl Children {
         Ok(children)
     }
 
-    /// Runs one round; what the readers of each process saw.
+    /// Runs one round. Returns what the readers of each process saw.
     pub(crate) fn round(&mut self) -> Result<Vec<Seen>, String> {
         for talk in &mut self.0 {
             match talk.hear()? {
@@ -61,8 +61,8 @@ impl Children {
         for talk in &mut self.0 {
             talk.tell("go")?;
         }
-        // One after the other: a child whose line does not fit into the pipe waits, its round is
-        // over.
+        // One after the other. A child whose line does not fit into the pipe waits, but its round
+        // is over.
         self.0
             .iter_mut()
             .map(|talk| match talk.hear()? {
@@ -73,10 +73,10 @@ impl Children {
     }
 }
 
-/// The child's whole life.
+/// Runs a child from its start to its end.
 pub(crate) fn live() -> Result<(), String> {
-    // Ctrl-C reaches every process of a terminal. The parent tidies up and ends, and so will this
-    // one.
+    // Ctrl-C reaches every process of a terminal. The parent cleans up and ends, and this process
+    // ends with it.
     ctrlc::set_handler(|| {}).map_err(|error| error.to_string())?;
     let told = lines_until_orphaned();
     let hear = || told.recv().map_err(|error| error.to_string());
@@ -96,6 +96,6 @@ pub(crate) fn live() -> Result<(), String> {
         }
         Ok(())
     });
-    // The parent says what failed, to its user.
+    // The parent reports the failure to its user.
     outcome.or_else(|why| say(&Err::<Message, _>(why)))
 }

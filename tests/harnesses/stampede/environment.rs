@@ -1,4 +1,4 @@
-//! Where a run takes place, and what the server does meanwhile.
+//! The server of a run, and a count of its commands.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ pub(crate) type Commands = BTreeMap<String, u64>;
 pub(crate) struct Environment {
     pub(crate) plan: Plan,
     place: RunServer,
-    /// Counts commands, and does nothing else, so that its own are easy to leave out.
+    /// Only counts commands, so that its own commands are easy to leave out.
     watcher: Connection,
 }
 
@@ -30,17 +30,17 @@ impl Environment {
         })
     }
 
-    /// The server, for people.
+    /// The description of the server for a report.
     pub(crate) fn description(&self) -> &str {
         &self.place.description
     }
 
-    /// Takes charge of the further processes of this run.
+    /// Takes over the child processes of this run.
     pub(crate) fn keep(&self, processes: Processes) {
         self.place.keep(processes);
     }
 
-    /// All the server has done since its start, without what this asks.
+    /// All commands of the server since its start, without those of the watcher.
     pub(crate) fn commands(&mut self) -> Result<Commands, String> {
         let text: String = redis::cmd("INFO")
             .arg("commandstats")
@@ -76,7 +76,7 @@ fn parse(text: &str) -> Commands {
         .collect()
 }
 
-/// What happened between two counts. Less, where the server was started anew in between.
+/// The commands between two counts. Too few if the server was restarted in between.
 pub(crate) fn difference(before: &Commands, after: &Commands) -> Commands {
     after
         .iter()

@@ -1,4 +1,4 @@
-//! From what the readers saw to the figures of a run.
+//! Computes the figures of a run from what the readers saw.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::{
 pub(crate) struct Figures {
     /// Loads in each round.
     pub(crate) loads: Vec<u64>,
-    /// In each round, from the first reader's start to the last one's answer.
+    /// The time of each round, from the first reader's start to the last reader's answer.
     pub(crate) until_all_answered: Spread,
-    /// Of each reader.
+    /// The time of each reader.
     pub(crate) answer: Spread,
-    /// From the end of a load to the answer of those who did not run it: in the process that
-    /// loaded, …
+    /// The time from the end of a load to the answers of readers that did not run it, in the
+    /// process that loaded.
     pub(crate) wake_up_here: Spread,
-    /// … and in the others.
+    /// The same in the other processes.
     pub(crate) wake_up_elsewhere: Spread,
-    /// From the end of a load to the answer of the one who ran it: what the fill took.
+    /// The time from the end of a load to the answer of the reader that ran it: the fill.
     pub(crate) fill: Spread,
     pub(crate) hows: Vec<How>,
     pub(crate) trouble: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Figures {
 impl Figures {
     /// Adds a round: what the readers of each process saw.
     pub(crate) fn add(&mut self, round: Vec<Seen>) {
-        // Whose load ended when, in order.
+        // The process and the end of each load, in order.
         let mut loads: Vec<_> = round
             .iter()
             .enumerate()
@@ -58,8 +58,8 @@ impl Figures {
         self.trouble = self.trouble.take().or(trouble);
     }
 
-    /// The delay of one reader: since its own load, or since the latest that ended before its
-    /// answer. Where each process loads in turn, that is its own process's.
+    /// The delay of one reader since its own load, or since the latest load that ended before its
+    /// answer. If the processes load in turn, that is the load of its own process.
     fn add_delay(&mut self, process: usize, reader: &Reader, loads: &[(Instant, usize)]) {
         if let Some(ended) = reader.load_ended {
             self.fill.add(reader.answered.since(ended));
@@ -98,7 +98,7 @@ impl Spread {
         &self.samples
     }
 
-    /// The smallest sample that at least so many per cent do not exceed; 0 gives the minimum.
+    /// The smallest sample that at least `percent` per cent do not exceed; 0 gives the minimum.
     pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let mut sorted = self.samples.clone();
         sorted.sort_unstable();
@@ -107,10 +107,10 @@ impl Spread {
     }
 }
 
-/// The requests of a run, told apart from what ran inside scripts: Redis counts both alike.
+/// The requests of a run, without the commands inside scripts: Redis counts both in the same way.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// By the readers: each is one round trip, save those that open a connection.
+    /// Sent by the readers. Each is one round trip, except those that open a connection.
     pub(crate) sent: Commands,
     /// Run by the scripts themselves.
     pub(crate) inside: Commands,
@@ -126,7 +126,7 @@ impl Requests {
             for name in IN_SCRIPTS {
                 inside.extend(commands.remove_entry(name));
             }
-            // Each lookup begins with one HGETALL of its own. The others ran in the acquire script.
+            // Each lookup begins with one `HGETALL`. The others ran in the acquire script.
             let own = plan.readers() * u64::from(plan.rounds);
             if let Some(all) = commands.get_mut("hgetall")
                 && *all > own

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::page::Page;
 
-/// With labels and counts, no wider than a terminal of 80 columns.
+/// Fits into a terminal of 80 columns, together with labels and counts.
 const WIDEST: usize = 40;
 
-/// Bins that grow, up to 10, 20, 50, 100, 200, … µs: for delays that lie orders of magnitude apart.
-/// Those of the process that loaded are told from those of the others.
+/// Prints bins that grow, up to 10, 20, 50, 100, 200, ... us: the delays differ by orders of
+/// magnitude. Samples of the process that loaded are shown apart from the others.
 pub(crate) fn growing(page: &mut Page, here: &[Duration], elsewhere: &[Duration]) {
     bins(page, &steps().collect::<Vec<_>>(), here, elsewhere);
     if !elsewhere.is_empty() {
@@ -16,7 +16,7 @@ pub(crate) fn growing(page: &mut Page, here: &[Duration], elsewhere: &[Duration]
     }
 }
 
-/// Bins of one width, about ten of them.
+/// Prints about ten bins of equal width.
 pub(crate) fn even(page: &mut Page, samples: &[Duration]) {
     let (Some(least), Some(most)) = (samples.iter().min(), samples.iter().max()) else {
         return;
@@ -32,7 +32,7 @@ pub(crate) fn even(page: &mut Page, samples: &[Duration]) {
     bins(page, &bounds, samples, &[]);
 }
 
-/// How many samples lie in each bin, from the first that has any to the last.
+/// Counts the samples of each bin, from the first bin with a sample to the last.
 fn bins(page: &mut Page, bounds: &[Duration], here: &[Duration], elsewhere: &[Duration]) {
     let bin = |sample: &Duration| bounds.partition_point(|bound| bound < sample);
     let mut bins = vec![(0, 0); bounds.len() + 1];
@@ -49,7 +49,7 @@ fn bins(page: &mut Page, bounds: &[Duration], here: &[Duration], elsewhere: &[Du
         return;
     };
     let fullest = bins.iter().map(|(here, elsewhere)| here + elsewhere).max();
-    // Rounded up, so that a single sample among thousands is seen.
+    // Rounded up, so that a single sample among thousands is visible.
     let length = |count: usize| (count * WIDEST).div_ceil(fullest.unwrap_or(1));
 
     for (number, (here, elsewhere)) in bins.iter().enumerate().take(last + 1).skip(first) {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! One file each: `args` (the flags), `environment` (the server and its counters), `workers` (the
-//! readers of one process), `children` (further processes), `plan` (what processes tell each
-//! other), `unprotected` (for comparison), `figures`, `print` and `histogram` (the report).
+//! readers of one process), `children` (further processes), `plan` (the messages between
+//! processes), `unprotected` (for comparison), `figures`, `print` and `histogram` (the report).
 
 mod args;
 #[path = "../support/child.rs"]
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            // A server's log, for one, has several lines.
+            // One line, even if the error is the log of a server.
             eprintln!("stampede: {}", why.lines().collect::<Vec<_>>().join(" "));
             ExitCode::FAILURE
         }
@@ -71,7 +71,7 @@ fn run(args: &Args) -> Result<(), String> {
     let mut readers = Readers::prepare(&environment)?;
     let mut figures = Figures::default();
     let progress = progress::bar("round", plan.rounds.into());
-    // Connected, the processes send nothing but lookups from here on.
+    // Once connected, the processes send only lookups.
     let before = environment.commands()?;
     for number in 0..plan.rounds {
         figures.add(readers.round(number)?);
@@ -79,7 +79,7 @@ fn run(args: &Args) -> Result<(), String> {
     }
     drop(progress);
 
-    // A server that was lost on the way is worth a report too.
+    // If the server was lost during the run, the report is still useful.
     let requests = environment.commands().map(|after| {
         let spent = environment::difference(&before, &after);
         Requests::of(&plan, spent)
@@ -87,7 +87,7 @@ fn run(args: &Args) -> Result<(), String> {
     print::report(&plan, &figures, &requests).print()
 }
 
-/// Who reads.
+/// The readers of a run.
 enum Readers {
     /// Threads of this process.
     Here(Workers),
@@ -107,7 +107,7 @@ impl Readers {
         })
     }
 
-    /// What they saw in this round, process by process.
+    /// What the readers saw in this round, process by process.
     fn round(&mut self, round: u32) -> Result<Vec<Seen>, String> {
         match self {
             Readers::Here(workers) => Ok(vec![workers.round(round, || Ok(()))?]),

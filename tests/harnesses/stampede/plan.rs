@@ -1,4 +1,4 @@
-//! What every process of a run is told, and what it tells in return. Both travel as lines of JSON.
+//! The messages between the processes of a run. Both directions are lines of JSON.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::instant::Instant;
 
-/// One run, as each process needs to know it.
+/// One run, with everything that a process must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// May hold a password, so it is sent through a pipe and never shown.
     pub(crate) url: String,
-    /// What the run's keys begin with.
+    /// The prefix of the run's keys.
     pub(crate) prefix: String,
     pub(crate) processes: u32,
     pub(crate) threads: u32,
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     pub(crate) ttl: Duration,
     pub(crate) primary: Primary,
     pub(crate) protected: bool,
-    /// Whether processes hear of each other's loads.
+    /// Whether Redis wakes a process when another one has loaded.
     pub(crate) tracking: bool,
 }
 
@@ -50,9 +50,9 @@ pub(crate) enum How {
     Loaded,
     Waited,
     Degraded,
-    /// By the error of a loader, its own or another's. What `--failing` asks for.
+    /// By the error of a loader: its own, or another's. `--failing` asks for that.
     LoaderError,
-    /// By anything else: an error, or a record that is not the primary's.
+    /// By any other error, or by a record that is not the primary's.
     OtherError,
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum How {
 pub(crate) struct Reader {
     pub(crate) how: How,
     pub(crate) started: Instant,
-    /// When its own loader returned; `None` where it did not run.
+    /// When its own loader returned; `None` if that did not run.
     pub(crate) load_ended: Option<Instant>,
     pub(crate) answered: Instant,
 }
@@ -70,6 +70,6 @@ pub(crate) struct Reader {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) readers: Vec<Reader>,
-    /// The first error that nobody asked for, also one that only degraded a lookup.
+    /// The first unexpected error, including one that only degraded a lookup.
     pub(crate) trouble: Option<String>,
 }

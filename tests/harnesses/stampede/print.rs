@@ -1,4 +1,4 @@
-//! The figures as text.
+//! Prints the figures as text.
 
 use crate::{
     environment::Commands,
@@ -8,10 +8,10 @@ use crate::{
     plan::{How, Plan, Primary},
 };
 
-/// As wide as the longest label and a gap.
+/// The width of the longest label and a gap.
 const LABEL: usize = 28;
 
-/// What is about to happen.
+/// The description of the run that starts.
 pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
     let mut page = Page::new(LABEL);
     let load = plan.load.as_millis();
@@ -49,7 +49,7 @@ pub(crate) fn heading(plan: &Plan, server: &str) -> Page {
     page
 }
 
-/// What has happened.
+/// The results of the run.
 pub(crate) fn report(plan: &Plan, figures: &Figures, requests: &Result<Requests, String>) -> Page {
     let mut page = Page::new(LABEL);
     page.line("");
@@ -138,7 +138,7 @@ fn answers(figures: &Figures) -> String {
     )
 }
 
-/// The figures of a set of durations. Nothing where there are none.
+/// Prints the figures of a set of durations, if it is not empty.
 fn spread(page: &mut Page, label: &str, spread: &Spread, with_p99: bool) {
     let figure = |percent| {
         let figure = spread.percentile(percent);
@@ -147,7 +147,7 @@ fn spread(page: &mut Page, label: &str, spread: &Spread, with_p99: bool) {
     if spread.samples().is_empty() {
         return;
     }
-    // One sample a round is too few for it.
+    // One sample for each round is too few for this percentile.
     let p99 = if with_p99 { figure(99) } else { String::new() };
     page.cells(label, &[&figure(0), &figure(50), &p99, &figure(100)]);
 }

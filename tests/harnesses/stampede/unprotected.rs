@@ -1,7 +1,8 @@
-//! Cache-aside as it is often written: look, load on a miss, write back. Nothing stops a stampede.
+//! Cache-aside as it is often written: read, load on a miss, write back. It does not prevent a
+//! stampede.
 //!
-//! For comparison only. It has as many connections as the cache has by default, so that the
-//! difference lies in the protocol alone.
+//! For comparison only. It has as many connections as the cache has by default, so that only the
+//! protocol differs.
 
 use std::io;
 
@@ -100,7 +101,7 @@ impl Unprotected {
     fn with<T>(&self, run: impl FnOnce(&mut Connection) -> T) -> T {
         let mut connection = self.free.recv().expect("`back` lives as long as `free`");
         let outcome = run(&mut connection);
-        // A connection that failed is sent back as well: this program only measures.
+        // A connection that failed is sent back too, because this program only measures.
         let _ = self.back.send(connection);
         outcome
     }

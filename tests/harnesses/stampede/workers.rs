@@ -1,6 +1,6 @@
 //! The readers of one process: its threads, its cache, and one round of them.
 //!
-//! All threads of a round wait at a gate before any of them asks, so that they miss together.
+//! All readers of a round wait at a gate before any of them asks, so that they miss together.
 //! Called by the only process of a run, or by each child. Knows nothing of other processes.
 
 use std::{cell::Cell, io, thread, time::Duration};
@@ -15,7 +15,7 @@ use crate::{
     unprotected::Unprotected,
 };
 
-/// Many times what a server takes to grant it.
+/// Many times the time that a server needs to start tracking.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
 
 /// One process's part of the run.
@@ -31,7 +31,7 @@ enum Way {
 }
 
 impl Workers {
-    /// Connects.
+    /// Connects to Redis.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let way = if plan.protected {
             let cache = Cache::builder(&plan.url)
@@ -48,8 +48,8 @@ impl Workers {
         Ok(Workers { plan, way })
     }
 
-    /// Runs one round. `ready` is called when all readers stand at the gate, and the gate opens
-    /// when it returns.
+    /// Runs one round. `ready` is called when all readers wait at the gate. The gate opens when
+    /// `ready` returns.
     pub(crate) fn round(
         &self,
         round: u32,
@@ -57,9 +57,8 @@ impl Workers {
     ) -> Result<Seen, String> {
         let id = Plan::id(round);
         let trouble = Mutex::new(None);
-        // Nothing is ever sent: a thread gets through when the sender is gone. So the gate opens on
-        // every way out of the scope, also where a thread can't be started, and nobody stands there
-        // for ever.
+        // No message is ever sent: a reader passes when the sender is dropped. So the gate opens on
+        // every way out of the scope, even if a thread cannot be started. No reader waits for ever.
         let (closed, gate) = channel::bounded::<()>(0);
         let readers = crossbeam::scope(|scope| {
             let closed = closed;
@@ -73,8 +72,8 @@ impl Workers {
                     drop(arrived);
                     let _ = gate.recv();
                     let read = self.read(id, trouble);
-                    // A thread that ends takes time from those that are still waking up, and in a
-                    // server none does.
+                    // A thread that ends takes processor time from those that are still waking up.
+                    // In a server no thread ends there.
                     answered.wait();
                     read
                 });
@@ -90,7 +89,7 @@ impl Workers {
                 .map(|thread| thread.join().map_err(|_| "a reader panicked".to_owned()))
                 .collect()
         })
-        // Each thread was joined, or an error is on its way already.
+        // Every thread was joined, or an error is already being returned.
         .unwrap_or_else(|_| Err("a reader panicked".to_owned()))?;
         Ok(Seen {
             readers,
@@ -145,20 +144,20 @@ impl Workers {
     }
 }
 
-/// Waits until what changes is heard, where it should be.
+/// Waits until the cache is live for changes, if tracking is on.
 fn wait_until_it_hears(cache: &Cache, plan: &Plan) -> Result<(), String> {
     let began = Instant::now();
     while plan.tracking && !cache.stats().tracking_live {
         if Instant::now().since(began) > LISTENING_WITHIN {
             return Err("this Redis server doesn't tell what changes".to_owned());
         }
-        // Nothing tells when it begins but asking.
+        // There is no notification, so it must poll.
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }
 
-/// What a reader was told.
+/// The answer that a reader got.
 pub(crate) struct Answer {
     pub(crate) how: How,
     pub(crate) record: Option<Record>,
@@ -195,7 +194,7 @@ fn through_cache(
     }
 }
 
-/// What the primary store has under this id.
+/// The record of the primary store with this id.
 fn record(id: &str) -> Record {
     Record::from([
         ("id", id),

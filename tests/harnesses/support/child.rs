@@ -1,5 +1,5 @@
-//! A process and the parent it works for: lines on stdin from there, lines of JSON on stdout to
-//! there.
+//! The child's side of the messages between a process and its parent: lines on stdin from the
+//! parent, and lines of JSON on stdout to it.
 
 use std::{
     io::{self, Write},
@@ -9,7 +9,7 @@ use std::{
 use crossbeam::channel::{self, Receiver};
 use serde::Serialize;
 
-/// The lines on stdin. When there are no more, this process ends.
+/// The lines on stdin. When stdin ends, this process ends.
 pub(crate) fn lines_until_orphaned() -> Receiver<String> {
     let (send, receive) = channel::unbounded();
     thread::spawn(move || {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the epoch, by the system's clock.
 ///
-/// [`std::time::Instant`] is steadier, but it can't leave its process. If somebody sets the clock
-/// during a run, that run's figures are wrong.
+/// [`std::time::Instant`] is steadier, but it has no meaning in another process. If the clock is
+/// set during a run, the figures of that run are wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Instant(u64);
 
@@ -26,7 +26,7 @@ impl Instant {
         Instant(self.0.saturating_add(nanos))
     }
 
-    /// Zero where `earlier` is later.
+    /// Zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

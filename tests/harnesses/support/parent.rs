@@ -1,8 +1,8 @@
-//! A process and the further ones that work for it: the other side of what [`child`](crate::child)
-//! does.
+//! The parent's side of the messages between a process and its children; see
+//! [`child`](crate::child).
 //!
-//! Lines on their stdin, and on their stdout lines of JSON, each an `Ok` with a message or an `Err`
-//! that says why the child can't go on.
+//! Children get lines on their stdin. They write lines of JSON on their stdout, each an `Ok` with a
+//! message or an `Err` that says why the child cannot continue.
 
 use std::{
     env,
@@ -13,11 +13,11 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-/// The processes. Dropping this ends them.
+/// The child processes. Dropping this ends them.
 #[derive(Default)]
 pub(crate) struct Processes(Vec<Child>);
 
-/// The parent's end of the connection to one of them.
+/// The parent's connection to one child.
 pub(crate) struct Talk {
     tell: ChildStdin,
     heard: Lines<BufReader<ChildStdout>>,
@@ -37,7 +37,7 @@ impl Processes {
     fn add(&mut self) -> io::Result<Talk> {
         let mut process = Command::new(env::current_exe()?)
             .arg("--child")
-            // The parent sends it what it needs, and `--child` takes no other flags.
+            // The parent sends the URL in the plan, and `--child` allows no other flags.
             .env_remove("REDIS_URL")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

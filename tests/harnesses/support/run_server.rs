@@ -1,7 +1,7 @@
 //! The Redis server of a run, private or given, and the run's own keys.
 //!
-//! Guarantees that nothing stays behind, also after Ctrl-C: further processes are ended, then a
-//! private server too, or in a given one the keys are removed.
+//! Guarantees that nothing remains, even after Ctrl-C. First the child processes are ended. Then a
+//! private server is ended too, or the keys in a given server are removed.
 
 use std::{
     mem, process,
@@ -26,7 +26,7 @@ pub(crate) struct RunServer {
     pub(crate) prefix: String,
     /// For display.
     pub(crate) description: String,
-    /// For whoever looks at the server from outside.
+    /// For a harness that observes the server from outside.
     #[allow(dead_code, reason = "not every harness does")]
     pub(crate) admin: Client,
     mess: Arc<Mutex<Option<Mess>>>,
@@ -41,8 +41,8 @@ struct Mess {
 }
 
 impl RunServer {
-    /// Starts a private server, or connects to the one that was given. `name` begins the prefix;
-    /// `ids`: what the run will cache.
+    /// Starts a private server, or connects to the given one. `name` begins the prefix. `ids`: the
+    /// ids that the run will cache.
     pub(crate) fn prepare(
         name: &str,
         given: Option<&str>,
@@ -108,18 +108,18 @@ impl Drop for RunServer {
 
 impl Drop for Mess {
     fn drop(&mut self) {
-        // First: waiters would take the lease again.
+        // First, because waiting children would take the lease again.
         drop(mem::take(&mut self.processes));
         if self.private.is_none() {
             for id in &self.ids {
-                // It removes the lease as well. The rest expires.
+                // This also removes the lease. Other keys expire.
                 let _ = self.cache.invalidate(id);
             }
         }
     }
 }
 
-/// No other process, on this machine or elsewhere, has this id at this nanosecond.
+/// The prefix of the keys. No other process on any machine has this id at this nanosecond.
 fn prefix(name: &str) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -132,7 +132,7 @@ fn tidy_on_ctrl_c(mess: Arc<Mutex<Option<Mess>>>) -> Result<(), String> {
         // Held until the end, so that the main thread neither cleans up again nor exits first.
         let mut mess = mess.lock();
         mess.take();
-        // The shell's status for a program that SIGINT ended.
+        // The exit status that a shell reports for a program ended by SIGINT.
         process::exit(130);
     })
     .map_err(|error| error.to_string())

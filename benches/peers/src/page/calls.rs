@@ -1,4 +1,4 @@
-//! One thread: time, and bytes.
+//! The part about one thread: time and bytes.
 
 use super::table::Table;
 use crate::{
@@ -15,7 +15,7 @@ pub(super) fn section(results: &Results) -> String {
     format!("{text}\n{}\n{}", times(results), bytes(results))
 }
 
-/// To whose time that of others is a ratio.
+/// The peer that the ratios of this call compare with.
 fn base(call: Call) -> &'static str {
     match call {
         Call::Near => QUICK,

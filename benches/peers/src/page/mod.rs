@@ -1,4 +1,4 @@
-//! The page that a reader gets: `benches/peers.md`.
+//! Writes the page for readers: `benches/peers.md`.
 
 mod calls;
 mod stampede;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::{machine, peer::ALL, results::Results};
 
-/// All of it.
+/// The whole page.
 pub(crate) fn write(results: &Results, machine: &str, rounds: &str) -> String {
     let parts = [
         head(machine, rounds),

@@ -1,4 +1,4 @@
-//! Stampedes: loads, and until when all wait.
+//! The part about stampedes: the number of loads, and the time until all are answered.
 
 use super::table::Table;
 use crate::{

@@ -19,7 +19,7 @@ impl Table {
         Table(text)
     }
 
-    /// Ours is bold. What there is nothing to say of is a dash.
+    /// Adds a row. The row of this crate is bold. A cell without a value is a dash.
     pub(super) fn row(&mut self, name: &str, cells: impl IntoIterator<Item = Option<String>>) {
         let bold = if name == OURS { "**" } else { "" };
         let _ = write!(self.0, "| {bold}{name}{bold} |");

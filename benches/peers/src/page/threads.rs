@@ -1,4 +1,4 @@
-//! Many threads: hits a second, and how long each takes.
+//! The part about many threads: hits a second, and the time of each.
 
 use super::table::Table;
 use crate::{

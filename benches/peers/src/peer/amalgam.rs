@@ -33,11 +33,11 @@ pub(super) const WITH_LOCKER: Maker = Maker {
 struct Amalgam {
     name: &'static str,
     cache: BlockingCache<Arc<Product>>,
-    /// On the same connections: always reads Redis, and keeps nothing.
+    /// On the same connections: always reads Redis, and keeps no records.
     far: BlockingCache<Arc<Product>>,
 }
 
-/// Finds nothing; a hit never calls it.
+/// Returns an error; a hit never calls it.
 fn nothing() -> Result<Arc<Product>, FactoryError> {
     Err(FactoryError::new("it is there"))
 }

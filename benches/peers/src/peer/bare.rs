@@ -26,7 +26,7 @@ struct Bare {
 }
 
 thread_local! {
-    /// Threads that begin one after the other have connections of their own.
+    /// Threads that begin one after the other have separate connections.
     static TURN: usize = {
         static TURNS: AtomicUsize = AtomicUsize::new(0);
         TURNS.fetch_add(1, Ordering::Relaxed)

@@ -31,7 +31,7 @@ pub(super) fn read_many(
     found
 }
 
-/// Whole and with its TTL, in one step.
+/// Writes the whole record and its TTL in one step.
 pub(super) fn write(connection: &mut impl ConnectionLike, key: &str, product: &Product) {
     let mut pipe = Pipeline::new();
     pipe.atomic();

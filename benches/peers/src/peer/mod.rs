@@ -32,7 +32,7 @@ pub(crate) struct Batch<'a> {
 pub(crate) enum Way {
     /// One call or pipeline for all of them.
     Together,
-    /// It has none: a loop, as a user would write it.
+    /// It has no such call: a loop, as a user would write it.
     OneByOne,
 }
 
@@ -75,45 +75,45 @@ impl fmt::Debug for dyn Peer {
     }
 }
 
-/// How large all of them are.
+/// The sizes of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup<'a> {
     pub(crate) url: &'a str,
-    /// At most, of those that have a pool.
+    /// The maximum, for peers that have a pool.
     pub(crate) connections: u32,
-    /// That call at once.
+    /// The number of threads that call at once.
     pub(crate) threads: usize,
-    /// Records in the process, for those that keep some.
+    /// How many records the process keeps, for peers that keep some.
     pub(crate) near: usize,
 }
 
-/// One of them, to be set up as often as a measurement needs it.
+/// One peer, which can be set up as often as measurements need it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Maker {
     pub(crate) name: &'static str,
-    /// As the lock file names it, if it is a crate.
+    /// The name in the lock file, if it is a crate.
     pub(crate) package: Option<&'static str>,
     /// What it is, and how it is set up.
     pub(crate) about: &'static str,
     pub(crate) make: fn(&Setup<'_>) -> Box<dyn Peer>,
 }
 
-/// Who is measured against: the least that asks Redis at all.
+/// The peer that others are compared with: the least work of a call that asks Redis.
 pub(crate) const BARE: &str = "bare redis-rs";
 
-/// And the least that answers from the process.
+/// The least work of a call that the process answers.
 pub(crate) const QUICK: &str = "quick_cache";
 
-/// The peer that locks even where there is a hit.
+/// The peer that takes a lock even for a hit.
 pub(crate) const LOCKER: &str = "amalgam + locker";
 
-/// The other map.
+/// The other map in the process.
 pub(crate) const MOKA: &str = "moka";
 
-/// What Redis's documentation tells.
+/// The helper from the documentation of Redis.
 pub(crate) const HELPER: &str = "plain helper";
 
-/// Us.
+/// This crate.
 pub(crate) const OURS: &str = "cache-aside";
 
 pub(crate) const ALL: [Maker; 10] = [

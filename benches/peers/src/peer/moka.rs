@@ -41,7 +41,7 @@ impl Peer for Moka {
         for id in ids {
             self.get(id, primary);
         }
-        // What it has put off.
+        // Runs the work that it has postponed.
         self.0.run_pending_tasks();
     }
 

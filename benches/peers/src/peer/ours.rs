@@ -19,7 +19,7 @@ pub(super) const MAKER: Maker = Maker {
 
 struct Ours {
     cache: Cache<Product>,
-    /// Under another prefix: its pushes cost the server nothing in the other measurements.
+    /// With another prefix, so that its pushes cost the server nothing in the other measurements.
     near: Cache<Product>,
 }
 

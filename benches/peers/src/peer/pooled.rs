@@ -1,4 +1,4 @@
-//! redis-rs behind r2d2, as most blocking programs have it: look, load on a miss, write back.
+//! redis-rs with r2d2, as in most blocking programs: read, load on a miss, write back.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -23,7 +23,7 @@ pub(super) const UNCHECKED: Maker = Maker {
     make: |setup| Box::new(Pooled::new(UNCHECKED.name, pool(setup, false))),
 };
 
-/// Without the prefixes of others, for two of them may be there at once.
+/// Does not have the prefixes of others, because two of them may exist at once.
 struct Pooled {
     name: &'static str,
     pool: Pool<Client>,

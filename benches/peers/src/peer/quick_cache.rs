@@ -1,4 +1,4 @@
-//! `quick_cache`: a map in the process, and nothing else. The near cache of ours is built on it.
+//! `quick_cache`: a map in the process and nothing else. Our near cache is built on it.
 
 use std::{convert::Infallible, hint::black_box, sync::Arc};
 

@@ -16,14 +16,14 @@ use crate::{
 
 const WIDTH: i32 = 860;
 
-/// A bar and the gap below it.
+/// The height of a bar and the gap below it.
 const ROW: i32 = 21;
 const BAR: i32 = 14;
 
-/// What stands above the bars of a panel, and below them.
+/// The space above the bars of a panel, and below them.
 const PANEL_HEAD: i32 = 30;
 
-/// For names to the left of bars, and figures to the right of the longest.
+/// The space for names to the left of the bars, and for figures to the right of the longest.
 const NAMES: i32 = 130;
 const FIGURES: i32 = 130;
 
@@ -59,7 +59,7 @@ impl Panel {
     }
 }
 
-/// One below the other, on one scale.
+/// Draws the panels one below the other, with one scale.
 pub(super) fn draw_stacked(path: &Path, title: &str, panels: &[Panel]) -> Outcome {
     let height = HEAD + panels.iter().map(Panel::height).sum::<i32>() + 16;
     let area = start(path, title, (WIDTH.unsigned_abs(), height.unsigned_abs()))?;
@@ -76,7 +76,7 @@ pub(super) fn draw_stacked(path: &Path, title: &str, panels: &[Panel]) -> Outcom
     Ok(())
 }
 
-/// Each on a scale of its own.
+/// Draws the panels side by side, each with its own scale.
 pub(super) fn draw_side_by_side(path: &Path, title: &str, panels: &[Panel]) -> Outcome {
     let height = HEAD + panels.iter().map(Panel::height).max().unwrap_or(0) + 16;
     let area = start(path, title, (WIDTH.unsigned_abs(), height.unsigned_abs()))?;

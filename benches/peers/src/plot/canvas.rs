@@ -1,4 +1,4 @@
-//! What the pictures share: colours, a title, a logarithmic scale.
+//! The shared parts of the pictures: colours, a title, and a logarithmic scale.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What stands above a picture.
+/// The space above a picture.
 pub(super) const HEAD: i32 = 52;
 
 /// Dark enough to be read as text.
@@ -46,7 +46,7 @@ pub(super) fn start<'a>(
     Ok(area)
 }
 
-/// Beside a point: to its right, its left, or centred on it.
+/// Writes text beside a point: to its right, to its left, or centred on it.
 pub(super) fn text(
     area: &Area<'_>,
     text: &str,
@@ -66,7 +66,7 @@ pub(super) fn text(
     Ok(())
 }
 
-/// From values to pixels, each factor the same length.
+/// Converts values to pixels. Equal factors have equal lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     pub(super) values: (f64, f64),
@@ -90,7 +90,7 @@ impl Scale {
     }
 }
 
-/// Those of ten, from the one below to the one above.
+/// The powers of ten, from the one below `low` to the one above `high`.
 pub(super) fn powers(low: f64, high: f64) -> impl Iterator<Item = f64> {
     #[allow(clippy::cast_possible_truncation, reason = "some tens")]
     let (from, to) = (low.log10().floor() as i32, high.log10().ceil() as i32);

@@ -1,4 +1,4 @@
-//! A line for each, over the number of threads; its name stands at its end.
+//! Draws a line for each peer, over the number of threads, with its name at the end of the line.
 
 use std::path::Path;
 
@@ -19,12 +19,12 @@ const LEFT: i32 = 90;
 const RIGHT: i32 = 710;
 const BOTTOM: i32 = 380;
 
-/// Between two names that stand one below the other.
+/// The distance between two names that are one below the other.
 const LINE: i32 = 17;
 
 pub(super) struct Line {
     pub(super) name: &'static str,
-    /// Threads, and the value there.
+    /// The number of threads, and the value for it.
     pub(super) points: Vec<(usize, f64)>,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn draw(
         pixels: (BOTTOM, HEAD),
     };
     grid(&area, x, y, label, lines)?;
-    // Ours last: above all others.
+    // This crate last, so that its line is on top.
     let (ours, others): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.name == OURS);
     for line in others.into_iter().chain(ours) {
         let color = color_of(line.name);

@@ -1,5 +1,5 @@
-//! The pictures: ours in one strong colour, the peers in muted ones, and names beside the bars and
-//! lines.
+//! The pictures. This crate has one strong colour, the peers have muted ones, and names are beside
+//! the bars and lines.
 
 mod bars;
 mod canvas;
@@ -19,7 +19,7 @@ use lines::Line;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// All of them, into a folder.
+/// Draws all pictures into a folder.
 pub(crate) fn draw(folder: &Path, results: &Results) -> Outcome {
     calls(&folder.join("peers-calls.svg"), results)?;
     let few = results

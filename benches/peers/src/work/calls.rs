@@ -1,4 +1,4 @@
-//! One thread, one call at a time: how long it takes, and what it allocates.
+//! One thread, one call at a time: its time, and its allocations.
 
 use std::{
     sync::Arc,
@@ -35,7 +35,7 @@ impl Call {
         }
     }
 
-    /// In one turn, at most.
+    /// The maximum number of calls in one turn.
     fn times(self) -> usize {
         match self {
             Call::Hit => 100,
@@ -46,22 +46,22 @@ impl Call {
     }
 }
 
-/// What a peer needs for one kind of call. `None`: it can't do it.
+/// The measurements of one kind of call. `None`: the peer does not have it.
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) call: Call,
-    /// Seconds a call, by peer; the median of each turn.
+    /// Seconds per call, by peer; the median of each turn.
     pub(crate) seconds: Vec<Option<Samples>>,
-    /// Bytes a call, by peer.
+    /// Bytes per call, by peer.
     pub(crate) bytes: Vec<Option<f64>>,
-    /// Those who go one by one in a batch.
+    /// Which peers do a batch as single calls.
     pub(crate) one_by_one: Vec<bool>,
 }
 
-/// How long a turn goes on: of who is slow, it sees fewer calls.
+/// The length of a turn. A slow peer makes fewer calls in it.
 const TURN: Duration = Duration::from_millis(30);
 
-/// The records of the batch.
+/// The number of records in the batch.
 pub(crate) const BATCH: usize = 100;
 
 pub(crate) fn measure(
@@ -94,7 +94,7 @@ pub(crate) fn measure(
     figures
 }
 
-/// How many turns that takes, of all together.
+/// How many turns that takes for all peers together.
 pub(crate) fn turns(call: Call, peers: &[Box<dyn Peer>], rounds: usize) -> usize {
     rounds * peers.iter().filter(|peer| is_able(call, &***peer)).count()
 }
@@ -103,7 +103,7 @@ fn is_able(call: Call, peer: &dyn Peer) -> bool {
     match call {
         Call::Near => peer.near().is_some(),
         Call::Batch => peer.batch().is_some(),
-        // A miss in the process alone is nothing but the load.
+        // A miss without Redis costs nothing but the load.
         Call::Hit | Call::Miss => peer.hit().is_some(),
     }
 }
@@ -111,7 +111,7 @@ fn is_able(call: Call, peer: &dyn Peer) -> bool {
 fn turn(call: Call, peer: &dyn Peer, ids: &[String], primary: &Arc<Primary>) -> Samples {
     let mut samples = Vec::with_capacity(call.times());
     if call == Call::Near {
-        // Shorter than a look at the clock.
+        // A call is shorter than reading the clock.
         let began = Instant::now();
         repeat(call, peer, ids, primary, &mut |call| call());
         #[allow(clippy::cast_precision_loss, reason = "some thousands")]
@@ -126,7 +126,8 @@ fn turn(call: Call, peer: &dyn Peer, ids: &[String], primary: &Arc<Primary>) -> 
     samples
 }
 
-/// Hands each of a turn's calls to `around`, which makes it; what prepares a call is not in it.
+/// Passes each call of a turn to `around`, which makes it. The preparation of a call is not
+/// included.
 fn repeat(
     call: Call,
     peer: &dyn Peer,
@@ -165,7 +166,7 @@ fn repeat(
     }
 }
 
-/// The median of some calls: now and then a buffer grows, or a background thread runs.
+/// The median of several calls: sometimes a buffer grows, or a background thread runs.
 fn bytes(call: Call, peer: &dyn Peer, ids: &[String], primary: &Arc<Primary>) -> f64 {
     let mut samples = Vec::with_capacity(call.times());
     repeat(call, peer, ids, primary, &mut |call| {

@@ -1,4 +1,4 @@
-//! What a record in the process costs, its share of the map and of everything around it included.
+//! The memory of a record in the process, including its share of the map and everything around it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     record::Primary,
 };
 
-/// Bytes for each of so many records, if it keeps any.
+/// The bytes of each record, if the peer keeps any in the process.
 #[allow(clippy::cast_precision_loss, reason = "some millions")]
 pub(crate) fn measure(maker: &Maker, setup: &Setup<'_>, ids: &[String]) -> Option<f64> {
     let setup = Setup {
@@ -24,7 +24,7 @@ pub(crate) fn measure(maker: &Maker, setup: &Setup<'_>, ids: &[String]) -> Optio
         peer
     });
     let near = peer.near()?;
-    // All of them are there: it panics else.
+    // All records exist; otherwise this panics.
     for id in ids {
         near(id);
     }

@@ -1,4 +1,4 @@
-//! The kinds of work, a file each: they ask peers, and know nothing of tables and pictures.
+//! The kinds of work, one file each. They call peers, and know nothing of tables and pictures.
 
 pub(crate) mod calls;
 pub(crate) mod memory;

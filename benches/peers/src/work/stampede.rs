@@ -1,5 +1,5 @@
-//! Many threads want one cold record at once: how often the primary is read, and when all have an
-//! answer.
+//! Many threads ask for one cold record at once: how often the primary is read, and when all have
+//! their answers.
 
 use std::{
     sync::{Arc, Barrier},
@@ -11,18 +11,18 @@ use indicatif::ProgressBar;
 
 use crate::{peer::Peer, record::Primary, rounds::rounds, spread::Samples};
 
-/// Of the primary: a slow query.
+/// The time of a load from the primary: a slow query.
 pub(crate) const LOAD: Duration = Duration::from_millis(50);
 
-/// Enough for a call, and little for a thousand of them.
+/// Enough for a call, and small enough for a thousand threads.
 const STACK: usize = 512 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) threads: u32,
-    /// Of the primary, by peer.
+    /// How often the primary was read, by peer.
     pub(crate) loads: Vec<Samples>,
-    /// Until all were answered, by peer.
+    /// The time until all were answered, by peer.
     pub(crate) seconds: Vec<Samples>,
 }
 

@@ -1,4 +1,4 @@
-//! Hits from many threads at once: how many a second, and how long each of them took.
+//! Hits from many threads at once: how many a second, and the time of each.
 
 use std::{
     sync::{Arc, Barrier},
@@ -16,7 +16,7 @@ use crate::{
     spread::Samples,
 };
 
-/// What one turn showed.
+/// The results of one turn.
 #[derive(Debug)]
 struct Turn {
     per_second: f64,
@@ -25,14 +25,14 @@ struct Turn {
 
 pub(crate) const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// How many calls at once, over how many connections.
+/// The number of threads, and of connections.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Cell {
     pub(crate) threads: usize,
     pub(crate) connections: u32,
 }
 
-/// Of the measurement of a cell.
+/// The settings of one cell's measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Length {
     pub(crate) turn: Duration,
@@ -44,7 +44,7 @@ pub(crate) struct Figures {
     pub(crate) cell: Cell,
     /// Hits a second, by peer.
     pub(crate) per_second: Vec<Samples>,
-    /// Seconds of a single call, by quantile and peer.
+    /// The seconds of a single call, by quantile and peer.
     pub(crate) quantiles: [Vec<Samples>; 3],
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn measure(
             peer.hit().expect("only who asks Redis is asked")
         })
         .collect();
-    // Connections are opened, threads of others are awake.
+    // Opens connections, and wakes the threads of the peers.
     rounds(1, &reads, &ProgressBar::hidden(), |read| {
         turn(read, cell.threads, ids, length.turn / 3)
     });
@@ -100,12 +100,12 @@ fn turn(
     let mut all = histogram();
     let mut in_time = 0;
     thread::scope(|scope| {
-        // Moved into each thread: what it borrows, it borrows from around the scope.
+        // Moved into each thread: everything that it borrows lives outside the scope.
         let (start, ids) = (&start, ids);
         let run = move |number: usize| {
             let mut times = histogram();
             let mut in_time: u32 = 0;
-            // Not everybody the same one.
+            // Each thread starts at another record.
             let ids = ids.iter().cycle().skip(number * ids.len() / threads);
             start.wait();
             let mut before = Instant::now();
@@ -116,7 +116,8 @@ fn turn(
                 let nanos = u64::try_from((now - before).as_nanos()).unwrap_or(u64::MAX);
                 times.saturating_record(nanos);
                 if now > end {
-                    // Its time counts, for it is one of the slow ones; it is not of this length.
+                    // The call is counted, because leaving it out would hide a slow one. But it
+                    // ends after the turn.
                     break;
                 }
                 in_time += 1;
@@ -142,7 +143,7 @@ fn turn(
     }
 }
 
-/// From a microsecond to a minute, to one in a hundred.
+/// The range is from a microsecond to a minute, with a precision of one in a hundred.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1_000, 60_000_000_000, 2).expect("the bounds make sense")
 }
