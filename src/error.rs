@@ -3,10 +3,16 @@
 //! It is `Clone` because followers share their leader's error. It keeps its causes. It never prints
 //! the contents of a record.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+pub(crate) mod cause;
 
-/// A cause that several callers can share.
-pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
+use std::{
+    error::Error as StdError,
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
+
+use self::cause::{AtServer, Cause};
 
 /// What can go wrong, and how the cache handled it.
 ///
@@ -17,7 +23,8 @@ pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// A setting is invalid. Returned by `build`, before anything is sent.
-    Setting {
+    #[non_exhaustive]
+    InvalidSetting {
         /// The builder method that set it.
         setting: &'static str,
         /// What is wrong with it, and what is allowed.
@@ -58,7 +65,8 @@ pub enum Error {
     ///
     /// `WRONGTYPE` and an entry that does not decode are not errors. They are misses, and the next
     /// fill replaces the entry.
-    Redis {
+    #[non_exhaustive]
+    Store {
         /// The request that failed.
         request: &'static str,
         /// What the client library or the server reported.
@@ -70,19 +78,22 @@ pub enum Error {
     /// for itself.
     Reentrant,
     /// A wait for another caller's load took longer than `wait_timeout`.
+    #[non_exhaustive]
     WaitTimeout {
         /// How long this caller had waited.
         waited: Duration,
     },
     /// The id is not valid. Nothing was sent.
-    Id {
+    #[non_exhaustive]
+    InvalidId {
         /// What is wrong with it.
         reason: &'static str,
     },
     /// The record or field cannot be stored in a flat hash. Nothing was written. Only `update` and
     /// `update_field` return this. A loaded record that cannot be stored is returned and not
     /// cached: see [`Event::Unstorable`](crate::Event::Unstorable).
-    Record {
+    #[non_exhaustive]
+    InvalidRecord {
         /// The field at fault, if there is a single one. Not for a map, whose keys may be content.
         field: Option<String>,
         /// What is wrong with it. Never the field's value.
@@ -90,30 +101,83 @@ pub enum Error {
     },
     /// Other writers changed the record during every attempt of `update`. The record has been
     /// invalidated, so nothing stale stays.
+    #[non_exhaustive]
     Contended {
         /// How many attempts were made.
         attempts: u32,
     },
 }
 
+impl Error {
+    /// The loader's own error, if that is what this is and its type is `E`. A caller that waited
+    /// for another caller's load gets the same one.
+    ///
+    /// It also finds the error where the loader returned it in a box, as
+    /// `Box<dyn Error + Send + Sync>`.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use cache_aside::{Cache, Memory};
+    ///
+    /// let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// let found = cache.get("p-001", |_id| Err(io::Error::from(io::ErrorKind::TimedOut)));
+    /// let error = found.unwrap_err();
+    /// let cause: Option<&io::Error> = error.loader();
+    /// assert_eq!(cause.unwrap().kind(), io::ErrorKind::TimedOut);
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    #[must_use]
+    pub fn loader<E: StdError + 'static>(&self) -> Option<&E> {
+        match self {
+            Error::Loader(cause) => cause.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// The server that an [`Error::Store`] came from, where it is known.
+    pub(crate) fn server(&self) -> Option<&AtServer> {
+        match self {
+            Error::Store { cause, .. } => AtServer::find(cause),
+            _ => None,
+        }
+    }
+}
+
+/// Never prints what [`source`](StdError::source) returns: a caller that wants the causes prints
+/// the chain, as `anyhow` does with `{:#}`. An [`Error::Store`] names its request and, where it is
+/// known, the address of the server.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Setting { setting, reason } => write!(f, "setting `{setting}`: {reason}"),
-            Error::Redis { request, cause } => write!(f, "Redis failed at `{request}`: {cause}"),
-            Error::Loader(cause) => write!(f, "the loader failed: {cause}"),
+            Error::InvalidSetting { setting, reason } => {
+                write!(f, "setting `{setting}`: {reason}")
+            }
+            Error::Store { request, .. } => {
+                write!(f, "request `{request}`")?;
+                let server = self.server();
+                if let Some(AtServer { address, .. }) = server {
+                    write!(f, " to {address}")?;
+                }
+                f.write_str(" failed")?;
+                match server.and_then(|server| server.hint) {
+                    Some(hint) => write!(f, " ({hint})"),
+                    None => Ok(()),
+                }
+            }
+            Error::Loader(_) => f.write_str("the loader failed"),
             Error::Reentrant => {
                 f.write_str("a loader asked for the record it is loading, on its own thread")
             }
             Error::WaitTimeout { waited } => {
                 write!(f, "waited {waited:?} for another caller's load")
             }
-            Error::Id { reason } => write!(f, "the id is unusable: {reason}"),
-            Error::Record {
+            Error::InvalidId { reason } => write!(f, "the id is invalid: {reason}"),
+            Error::InvalidRecord {
                 field: Some(field),
                 reason,
             } => write!(f, "the record's field `{field}` cannot be stored: {reason}"),
-            Error::Record {
+            Error::InvalidRecord {
                 field: None,
                 reason,
             } => write!(f, "the record cannot be stored: {reason}"),
@@ -128,11 +192,16 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Error::Redis { cause, .. } | Error::Loader(cause) => Some(&**cause),
+            Error::Store { cause, .. } | Error::Loader(cause) => Some(&**cause),
             _ => None,
         }
     }
 }
+
+// A panic cannot leave an error half changed: nothing changes an error after it was made. Its cause
+// is only printed, or handed to the caller.
+impl UnwindSafe for Error {}
+impl RefUnwindSafe for Error {}
 
 /// Why [`Cache::write`](crate::Cache::write) failed. The primary has not been changed, as far as is
 /// known.
@@ -146,42 +215,62 @@ pub enum WriteError<E> {
     Cache(Error),
 }
 
+/// Prints the closure's error, which need not implement `Error` and so cannot be a `source`.
 impl<E: fmt::Display> fmt::Display for WriteError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WriteError::Primary(failure) => {
-                write!(f, "the change of the primary failed: {failure}")
-            }
-            WriteError::Cache(failure) => write!(f, "nothing was written: {failure}"),
+            WriteError::Primary(error) => write!(f, "the change of the primary failed: {error}"),
+            WriteError::Cache(error) => write!(f, "nothing was written: {error}"),
         }
     }
 }
 
-/// `E` may be anything that can be displayed, including a boxed error, which does not implement
-/// `Error`. So the closure's error is part of the message, not a `source`.
+/// `E` may be anything that can be displayed, such as a `String` or a boxed error, neither of which
+/// implements `Error`. So [`Primary`](WriteError::Primary) has no source: match it to get the
+/// closure's error with its causes. [`Cache`](WriteError::Cache) prints its error, and has the
+/// source of that.
 impl<E: fmt::Debug + fmt::Display> StdError for WriteError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             WriteError::Primary(_) => None,
-            WriteError::Cache(failure) => Some(failure),
+            WriteError::Cache(error) => error.source(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
+    use super::{cause::chain, *};
 
     #[test]
-    fn an_error_says_what_and_why_and_keeps_its_cause() {
-        let error = Error::Redis {
+    fn a_store_error_names_its_request_and_server_and_leaves_the_cause_to_the_chain() {
+        let cut: Cause = Arc::new(std::io::Error::other("the wire was cut"));
+        let at = |hint| Error::Store {
             request: "invalidate",
-            cause: Arc::new(std::io::Error::other("the wire was cut")),
+            cause: Arc::new(AtServer {
+                address: "localhost:6379".into(),
+                hint,
+                cause: Arc::clone(&cut),
+            }),
         };
         assert_eq!(
-            error.to_string(),
-            "Redis failed at `invalidate`: the wire was cut"
+            at(None).to_string(),
+            "request `invalidate` to localhost:6379 failed"
         );
-        assert_eq!(error.source().unwrap().to_string(), "the wire was cut");
+        assert_eq!(
+            chain(&at(Some("it speaks TLS"))).to_string(),
+            "request `invalidate` to localhost:6379 failed (it speaks TLS): the wire was cut"
+        );
+        let elsewhere = Error::Store {
+            request: "invalidate",
+            cause: cut,
+        };
+        assert_eq!(
+            chain(&elsewhere).to_string(),
+            "request `invalidate` failed: the wire was cut"
+        );
+        assert_eq!(elsewhere.source().unwrap().to_string(), "the wire was cut");
     }
 }

@@ -15,7 +15,7 @@ pub enum Source {
     Near,
     /// Redis had the record past its TTL, but within its [grace](crate::CacheBuilder::grace).
     /// Another caller is reloading it, or a reload failed a moment ago. If this caller's own reload
-    /// failed, [`Lookup::refresh_failed_by`] has the error.
+    /// failed, [`Lookup::refresh_error`] has the error.
     Stale,
     /// Redis had the record past its TTL or [near its end](crate::CacheBuilder::early_refresh).
     /// This caller's loader reloaded it.
@@ -65,7 +65,7 @@ pub struct Lookup<R> {
     source: Source,
     redis_latency: Duration,
     /// Boxed because a lookup is moved often and rarely has a cause.
-    because: Option<Box<Error>>,
+    cause: Option<Box<Error>>,
 }
 
 impl<R> Clone for Lookup<R> {
@@ -74,7 +74,7 @@ impl<R> Clone for Lookup<R> {
             record: self.record.clone(),
             source: self.source,
             redis_latency: self.redis_latency,
-            because: self.because.clone(),
+            cause: self.cause.clone(),
         }
     }
 }
@@ -89,13 +89,13 @@ impl<R> Lookup<R> {
             record,
             source,
             redis_latency,
-            because: None,
+            cause: None,
         }
     }
 
     pub(crate) fn with_cause(self, cause: Error) -> Lookup<R> {
         Lookup {
-            because: Some(Box::new(cause)),
+            cause: Some(Box::new(cause)),
             ..self
         }
     }
@@ -142,20 +142,24 @@ impl<R> Lookup<R> {
     /// Why the lookup went on without Redis; `None` unless the source is [`Source::Degraded`].
     #[must_use]
     pub fn degraded_cause(&self) -> Option<&Error> {
-        self.because.as_deref().filter(|_| !self.is_hit())
+        self.cause.as_deref().filter(|_| !self.is_hit())
     }
 
     /// Why this caller's loader failed to refresh a record that is still cached. `None` if it
     /// succeeded or did not run. No caller retries for one
     /// [`lease_ttl`](crate::CacheBuilder::lease_ttl).
     #[must_use]
-    pub fn refresh_failed_by(&self) -> Option<&Error> {
-        self.because.as_deref().filter(|_| self.is_hit())
+    pub fn refresh_error(&self) -> Option<&Error> {
+        self.cause.as_deref().filter(|_| self.is_hit())
     }
 }
 
 /// The result of a [`Cache::write`](crate::Cache::write) that changed the primary.
+///
+/// The cache may not have been invalidated yet: [`invalidation_error`](Written::invalidation_error)
+/// tells. A caller that does not care drops it explicitly, or takes the value.
 #[derive(Debug, Clone)]
+#[must_use = "the primary has changed, but the cache may not be invalidated yet: check `invalidation_error`"]
 pub struct Written<T> {
     value: T,
     guard_error: Option<Error>,

@@ -64,10 +64,7 @@ fn row(effort: Effort, count: u32, near: bool) -> [f64; 8] {
         let found = cache.get(id, |_| Ok::<_, Infallible>(Some(loaf())));
         black_box(found).unwrap().is_hit()
     };
-    let plain = Cache::builder(&redis)
-        .prefix("test:")
-        .build::<cache_aside::Record>()
-        .unwrap();
+    let plain = Cache::builder(&redis).prefix("test:").build().unwrap();
     get(&plain, "p-001");
     for cache in &caches {
         // Near at the second hit, although the push of the fill itself may be late.

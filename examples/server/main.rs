@@ -4,6 +4,8 @@
 //! is made. Keep it on this machine: `tiny_http` has no timeouts and no limits of its own.
 
 mod args;
+#[path = "../support/chain.rs"]
+mod chain;
 #[path = "../support/args.rs"]
 mod command_line;
 mod http;
@@ -33,6 +35,7 @@ use std::{
 use tiny_http::Server;
 
 use args::Args;
+use chain::chain;
 use metrics::Metrics;
 use primary::MockPrimaryStore;
 use routes::{About, Shop};
@@ -59,7 +62,7 @@ fn run() -> Result<(), String> {
         place,
         other,
     } = args.store.open()?;
-    let in_use = InUse::new(backend, args.ttl()).map_err(|error| error.to_string())?;
+    let in_use = InUse::new(backend, args.ttl()).map_err(|error| chain(&error))?;
     let shop = Shop {
         in_use,
         primary: MockPrimaryStore::new(args.primary_latency()),

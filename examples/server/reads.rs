@@ -5,6 +5,7 @@ use std::{slice, time::Instant};
 use cache_aside::{Lookup, Record, Source, TtlRemaining};
 use serde_json::{Value, json};
 
+use crate::chain::chain;
 use crate::{
     http::{Answer, Form},
     millis,
@@ -53,8 +54,8 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 
 /// Why the lookup was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
-    let cause = found.degraded_cause().or(found.refresh_failed_by());
-    cause.map(ToString::to_string)
+    let cause = found.degraded_cause().or(found.refresh_error());
+    cause.map(|cause| chain(cause))
 }
 
 /// Many products at once, or `all` of them.
@@ -123,5 +124,5 @@ fn asks_primary(found: &Lookup<Record>) -> bool {
         found.source(),
         Source::Loaded | Source::Refreshed | Source::Degraded
     );
-    loads || found.refresh_failed_by().is_some()
+    loads || found.refresh_error().is_some()
 }

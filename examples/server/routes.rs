@@ -4,6 +4,7 @@ use cache_aside::Error;
 use serde_json::{Value, json};
 use tiny_http::{Method, Request};
 
+use crate::chain::chain;
 use crate::{
     http::{Answer, Form},
     metrics::Metrics,
@@ -122,7 +123,7 @@ fn expire(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 
 /// Removes everything from the cache.
 fn clear(shop: &Shop) -> Result<Answer, Answer> {
-    let ended = shop.in_use.cache().clear(|_| {});
+    let ended = shop.in_use.cache().clear();
     let ended = ended.map_err(|error| failed(&error))?;
     Ok(Answer::json(
         &json!({ "ended": ended, "stats": stats(shop) }),
@@ -247,19 +248,20 @@ fn unknown_product(id: &str) -> Answer {
 /// A call of the cache that failed, or whose effect is unknown.
 pub(crate) fn failed(error: &Error) -> Answer {
     let status = match error {
-        Error::Redis { .. } | Error::WaitTimeout { .. } | Error::Contended { .. } => 503,
+        Error::Store { .. } | Error::WaitTimeout { .. } | Error::Contended { .. } => 503,
         Error::Loader(_) => 502,
-        Error::Id { .. } => 400,
+        Error::InvalidId { .. } => 400,
         _ => 500,
     };
-    Answer::error(status, error.to_string())
+    Answer::error(status, chain(error))
 }
 
 /// The primary has changed, but the cache could not be invalidated: report it instead of success.
 fn half_done(shop: &Shop, error: &Error) -> Answer {
     let ttl = shop.in_use.stay();
     let error = format!(
-        "the primary has the new value, but a cached record may be old for up to {ttl:?}: {error}"
+        "the primary has the new value, but a cached record may be old for up to {ttl:?}: {}",
+        chain(error)
     );
     Answer::json(&json!({ "error": error, "changed": true })).with_status(503)
 }

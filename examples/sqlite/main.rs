@@ -14,6 +14,8 @@
 //! `figures` (latencies), `print` and `plot` (the results).
 
 mod args;
+#[path = "../support/chain.rs"]
+mod chain;
 #[path = "../support/args.rs"]
 mod command_line;
 mod figures;
@@ -45,6 +47,7 @@ use std::{
 };
 
 use cache_aside::Cache;
+use chain::chain;
 
 use crate::{args::Args, print::Comparison, side::Side};
 
@@ -65,8 +68,8 @@ fn main() -> ExitCode {
         Ok(outcome) if outcome.stale() == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(why) => {
-            // One line, even if the error of a server has several.
-            eprintln!("sqlite: {}", why.to_string().replace(['\r', '\n'], " "));
+            // One line, whatever a server put into its error.
+            eprintln!("sqlite: {}", chain(&*why).replace(['\r', '\n'], " "));
             ExitCode::from(TROUBLE)
         }
     }

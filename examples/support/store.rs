@@ -7,6 +7,8 @@ use std::time::Duration;
 use cache_aside::{Backend, Memory, Redis};
 use clap::{Args, ValueEnum};
 
+use crate::chain::chain;
+
 /// More records than any example reads.
 const MAX_ENTRIES: usize = 1_000_000;
 
@@ -116,11 +118,13 @@ impl StoreArgs {
 
 fn in_redis(address: &str) -> Result<Chosen, String> {
     let redis = Redis::builder(address)
-        // Short, because the user waits for the first line.
+        // Whoever names a server that cannot be reached wants to know that now.
+        .require_connection(true)
+        // The user waits for the first line.
         .connect_timeout(Duration::from_millis(500))
         .build()
-        .map_err(|error| error.to_string())?;
-    // Without the part that may contain a password.
+        .map_err(|error| chain(&error))?;
+    // Without the part that may be a password.
     let place = address.rsplit('@').next().unwrap_or_default();
     let place = place.trim_start_matches("redis://");
     Ok(Chosen {

@@ -120,7 +120,7 @@ impl PendingInvalidations {
         } else if state.has_room_for(keys) {
             state.add(keys, sequence, reporter)
         } else {
-            state.bypass(&reporter.cache)
+            state.bypass(&reporter.prefix)
         };
         self.any.store(true, Ordering::Release);
         recorded

@@ -1,44 +1,42 @@
 //! Every setting of a cache, and its default.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod build;
 
-use serde::{Serialize, de::DeserializeOwned};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use super::Cache;
 use crate::{
     backend::Backend,
     engine::{Settings, freshness::Freshness},
-    error::Error,
     record::Record,
     telemetry::event::Observer,
 };
 
-/// The settings of a [`Cache`]. Made by [`Cache::builder`].
+/// The settings of a [`Cache`](crate::Cache) of records of the type `R`. Made by
+/// [`Cache::builder`](crate::Cache::builder).
+///
+/// A clone is an independent set of the same settings. Two caches from clones of one builder share
+/// their connections only where the backend is a shared one: a
+/// [`Redis`](crate::backend::redis::Redis), a [`Memory`](crate::backend::memory::Memory) or a
+/// [`Backend`] over another store.
 #[must_use = "a builder does nothing before `build`"]
-pub struct CacheBuilder {
+pub struct CacheBuilder<R = Record> {
     backend: Backend,
     settings: Settings,
     observer: Option<Arc<dyn Observer>>,
+    /// A function type, so that the builder is `Send` and `Sync` whatever `R` is.
+    records: PhantomData<fn() -> R>,
 }
 
-impl Cache<Record> {
-    /// Starts a cache. `backend` is one of:
-    ///
-    /// - an address: `redis://user:password@host:port/db`, `redis+cluster://host:port,host:port`,
-    ///   or [another form](crate::Redis::builder),
-    /// - a [`Redis`](crate::backend::redis::Redis) that several caches share,
-    /// - a [`RedisBuilder`](crate::backend::redis::RedisBuilder), with settings of its own,
-    /// - a [`Memory`](crate::backend::memory::Memory) in this process,
-    /// - a [`Backend`] over any other store.
-    ///
-    /// [`build`](CacheBuilder::build) chooses the record type: annotate the variable that you
-    /// assign the cache to.
-    pub fn builder(backend: impl Into<Backend>) -> CacheBuilder {
+impl<R> CacheBuilder<R> {
+    /// The settings of a cache before any is set.
+    fn new(backend: Backend) -> CacheBuilder<R> {
         CacheBuilder {
-            backend: backend.into(),
+            backend,
             observer: None,
+            records: PhantomData,
             settings: Settings {
                 prefix: String::new(),
+                name: None,
                 ttl: Duration::from_secs(30),
                 negative_ttl: None,
                 lease_ttl: Duration::from_secs(2),
@@ -55,17 +53,25 @@ impl Cache<Record> {
             },
         }
     }
-}
 
-impl CacheBuilder {
     /// Sets the prefix of every key. The id of the record follows it. End it with a separator:
-    /// `cache:product:`. Other programs find the records under the same keys.
+    /// `cache:product:`. `build` logs a warning, once for each prefix, if the last character is an
+    /// ASCII letter or digit. Other programs find the records under the same keys.
     ///
     /// There is no default: two kinds of records under one prefix would overwrite each other. Do
     /// not change the prefix when the fields of the record change: invalidations do not reach a
     /// program with another prefix. An entry that does not decode is a miss.
-    pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder {
+    pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
         self.settings.prefix = prefix.into();
+        self
+    }
+
+    /// Sets the name of the cache: in log lines, spans and events, and as the label `cache` of its
+    /// metrics. Two caches with one name share their metrics.
+    ///
+    /// Defaults to the `prefix`.
+    pub fn name(mut self, name: impl Into<String>) -> CacheBuilder {
+        self.settings.name = Some(name.into());
         self
     }
 
@@ -74,7 +80,7 @@ impl CacheBuilder {
     ///
     /// Defaults to 30 s. That is short enough to recover from a forgotten `invalidate`, and long
     /// enough to save nearly all reads of a record that is read every second.
-    pub fn ttl(mut self, ttl: Duration) -> CacheBuilder {
+    pub fn ttl(mut self, ttl: Duration) -> CacheBuilder<R> {
         self.settings.ttl = ttl;
         self
     }
@@ -86,7 +92,7 @@ impl CacheBuilder {
     /// Other programs see a hash with one field, `__cache_aside_not_found`.
     ///
     /// Defaults to off: most programs don't invalidate when they insert.
-    pub fn negative_ttl(mut self, ttl: Duration) -> CacheBuilder {
+    pub fn negative_ttl(mut self, ttl: Duration) -> CacheBuilder<R> {
         self.settings.negative_ttl = Some(ttl);
         self
     }
@@ -97,7 +103,7 @@ impl CacheBuilder {
     /// a [loader chose](crate::Loaded::ttl).
     ///
     /// Defaults to 0: the TTL is exact.
-    pub fn ttl_jitter(mut self, fraction: f64) -> CacheBuilder {
+    pub fn ttl_jitter(mut self, fraction: f64) -> CacheBuilder<R> {
         self.settings.freshness.ttl_jitter = fraction;
         self
     }
@@ -117,7 +123,7 @@ impl CacheBuilder {
     ///
     /// A hit also reads the TTL, in the same round trip. A refresh costs two more round trips, or
     /// one if the lease is taken. Defaults to off.
-    pub fn early_refresh(mut self, beta: f64) -> CacheBuilder {
+    pub fn early_refresh(mut self, beta: f64) -> CacheBuilder<R> {
         self.settings.freshness.early_refresh = Some(beta);
         self
     }
@@ -133,7 +139,7 @@ impl CacheBuilder {
     /// grace counts as stale.
     ///
     /// Defaults to off: a record is gone when its TTL ends.
-    pub fn grace(mut self, grace: Duration) -> CacheBuilder {
+    pub fn grace(mut self, grace: Duration) -> CacheBuilder<R> {
         self.settings.freshness.grace = grace;
         self
     }
@@ -142,7 +148,7 @@ impl CacheBuilder {
     /// dies during a load. A running loader renews its lease every third of it. 10 ms to ten years.
     ///
     /// Defaults to 2 s: many round trips even on a slow network, and a wait that a user accepts.
-    pub fn lease_ttl(mut self, lease_ttl: Duration) -> CacheBuilder {
+    pub fn lease_ttl(mut self, lease_ttl: Duration) -> CacheBuilder<R> {
         self.settings.lease_ttl = lease_ttl;
         self
     }
@@ -152,7 +158,7 @@ impl CacheBuilder {
     /// At least `lease_ttl`.
     ///
     /// Defaults to 60 s, longer than any request should take.
-    pub fn max_load_time(mut self, max_load_time: Duration) -> CacheBuilder {
+    pub fn max_load_time(mut self, max_load_time: Duration) -> CacheBuilder<R> {
         self.settings.max_load_time = max_load_time;
         self
     }
@@ -164,16 +170,17 @@ impl CacheBuilder {
     ///
     /// Defaults to 10 s: five leases of holders that died one after another. It is well below the
     /// 30 s after which many proxies give up a request.
-    pub fn wait_timeout(mut self, wait_timeout: Duration) -> CacheBuilder {
+    pub fn wait_timeout(mut self, wait_timeout: Duration) -> CacheBuilder<R> {
         self.settings.wait_timeout = wait_timeout;
         self
     }
 
-    /// Sets whether a caller gets [`Error::WaitTimeout`] when its `wait_timeout` ends, instead of a
-    /// load without the cache. For a primary that must be protected at any cost.
+    /// Sets whether a caller gets [`Error::WaitTimeout`](crate::Error::WaitTimeout) when its
+    /// `wait_timeout` ends, instead of a load without the cache. For a primary that must be
+    /// protected at any cost.
     ///
     /// Defaults to false: an answer is better than none.
-    pub fn fail_on_wait_timeout(mut self, fail: bool) -> CacheBuilder {
+    pub fn fail_on_wait_timeout(mut self, fail: bool) -> CacheBuilder<R> {
         self.settings.fail_on_wait_timeout = fail;
         self
     }
@@ -183,7 +190,7 @@ impl CacheBuilder {
     ///
     /// Defaults to 25 ms: 40 small requests a second for each waiter, and a delay that a user does
     /// not notice.
-    pub fn poll(mut self, poll: Duration) -> CacheBuilder {
+    pub fn poll(mut self, poll: Duration) -> CacheBuilder<R> {
         self.settings.poll = poll;
         self
     }
@@ -194,7 +201,7 @@ impl CacheBuilder {
     /// Defaults to false: a record that was just written is fresh. Set it where one field is
     /// updated much more often than the record is invalidated. Otherwise each update extends the
     /// life of all other fields, possibly for ever.
-    pub fn keep_ttl_on_update(mut self, keep: bool) -> CacheBuilder {
+    pub fn keep_ttl_on_update(mut self, keep: bool) -> CacheBuilder<R> {
         self.settings.keep_ttl_on_update = keep;
         self
     }
@@ -218,7 +225,7 @@ impl CacheBuilder {
     /// `build` refuses it on a store that cannot push changes.
     ///
     /// Defaults to off: without it, no process reads what another process has invalidated.
-    pub fn near_cache(mut self, capacity: usize) -> CacheBuilder {
+    pub fn near_cache(mut self, capacity: usize) -> CacheBuilder<R> {
         self.settings.near_cache = Some(capacity);
         self
     }
@@ -227,7 +234,7 @@ impl CacheBuilder {
     /// ms to ten years.
     ///
     /// Defaults to the `ttl`: a record that changes is evicted earlier.
-    pub fn near_ttl(mut self, ttl: Duration) -> CacheBuilder {
+    pub fn near_ttl(mut self, ttl: Duration) -> CacheBuilder<R> {
         self.settings.near_ttl = Some(ttl);
         self
     }
@@ -242,7 +249,7 @@ impl CacheBuilder {
     /// lose hits at each short network delay. The server is pinged four times in this period, and
     /// at least four times a second. This also applies to [`tracking`](CacheBuilder::tracking)
     /// alone.
-    pub fn near_staleness(mut self, bound: Duration) -> CacheBuilder {
+    pub fn near_staleness(mut self, bound: Duration) -> CacheBuilder<R> {
         self.settings.near_staleness = bound;
         self
     }
@@ -253,7 +260,7 @@ impl CacheBuilder {
     ///
     /// Defaults to false: it needs one more connection, and an answer arrives only half a
     /// [`poll`](CacheBuilder::poll) earlier.
-    pub fn tracking(mut self, on: bool) -> CacheBuilder {
+    pub fn tracking(mut self, on: bool) -> CacheBuilder<R> {
         self.settings.tracking = on;
         self
     }
@@ -261,39 +268,8 @@ impl CacheBuilder {
     /// Sends every event of this cache to `observer`, for your own metrics and logs.
     ///
     /// Defaults to none.
-    pub fn observer(mut self, observer: impl Observer + 'static) -> CacheBuilder {
+    pub fn observer(mut self, observer: impl Observer + 'static) -> CacheBuilder<R> {
         self.observer = Some(Arc::new(observer));
         self
-    }
-
-    /// Checks the settings, connects, and makes the cache.
-    ///
-    /// # Cost
-    ///
-    /// One connection and one round trip with an address or a
-    /// [`RedisBuilder`](crate::backend::redis::RedisBuilder), unless it is
-    /// [`lazy`](crate::RedisBuilder::lazy). None with a shared backend.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Setting`] names the invalid setting.
-    /// - [`Error::Redis`]: the server could not be reached, or rejected the user, the password or a
-    ///   command. It has the server's own message where the client library passes it on.
-    pub fn build<R>(self) -> Result<Cache<R>, Error>
-    where
-        R: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
-        super::validate::all(&self.settings)?;
-        let client = self.backend.client()?;
-        Cache::new(self.settings, client, self.observer)
-    }
-}
-
-impl fmt::Debug for CacheBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheBuilder")
-            .field("backend", &self.backend)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
     }
 }

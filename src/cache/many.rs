@@ -65,7 +65,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// One error ends the call. The records that it had loaded by then are cached.
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or a loader that it waited for.
-    /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
+    /// - [`Error::InvalidId`]: an id is empty or longer than 64 KiB. Nothing was sent.
     /// - [`Error::Reentrant`]: called from the loader of one of these records, on its thread and
     ///   through this cache.
     /// - [`Error::WaitTimeout`]: only where
@@ -118,9 +118,9 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: some of the records may still be cached. The invalidations that failed
+    /// - [`Error::Store`]: some of the records may still be cached. The invalidations that failed
     ///   are pending and replayed, each as by `invalidate`. The others succeeded.
-    /// - [`Error::Id`]: an id is empty or longer than 64 KiB. Nothing was sent.
+    /// - [`Error::InvalidId`]: an id is empty or longer than 64 KiB. Nothing was sent.
     ///
     /// # Panics
     ///
@@ -136,8 +136,8 @@ impl<R> Cache<R> {
     /// the prefix `cache:` this includes a cache with the prefix `cache:product:`. Keys that are
     /// not valid UTF-8 stay. Other keys are left alone.
     ///
-    /// It scans the whole server in small steps, so that other clients are served in between. After
-    /// each step it calls `progress`.
+    /// It scans the whole server in small steps, so that other clients are served in between.
+    /// [`clear_with_progress`](Cache::clear_with_progress) reports each step.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -145,8 +145,7 @@ impl<R> Cache<R> {
     /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
     /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
     /// # cache.get("p-001", read_row)?;
-    /// let ended = cache.clear(|so_far| println!("{:.0} %", 100.0 * so_far.fraction))?;
-    /// assert_eq!(ended, 1);
+    /// assert_eq!(cache.clear()?, 1);
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
@@ -163,7 +162,7 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Redis`]: the call did not finish. Some records are removed, others may still be
+    /// [`Error::Store`]: the call did not finish. Some records are removed, others may still be
     /// cached. So this process does not read records with the prefix from Redis until all of them
     /// must have expired. That is the longest TTL in use, plus
     /// [`max_load_time`](crate::CacheBuilder::max_load_time) and
@@ -172,9 +171,40 @@ impl<R> Cache<R> {
     ///
     /// # Panics
     ///
+    /// Where the operating system has no randomness.
+    pub fn clear(&self) -> Result<u64, Error> {
+        self.clear_with_progress(|_| {})
+    }
+
+    /// Does what [`clear`](Cache::clear) does, and calls `progress` after each step: for a server
+    /// with so many keys that somebody waits for the end.
+    ///
+    /// ```
+    /// # use cache_aside::{Cache, Memory};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// let removed = cache.clear_with_progress(|so_far| {
+    ///     println!("{:.0} %", 100.0 * so_far.fraction);
+    /// })?;
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Concurrent calls
+    ///
+    /// As with [`clear`](Cache::clear). `progress` runs on this thread, and no lock is held.
+    ///
+    /// # Cost
+    ///
+    /// That of [`clear`](Cache::clear).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`clear`](Cache::clear).
+    ///
+    /// # Panics
+    ///
     /// Where `progress` panics, with the same effect as an error, and where the operating system
     /// has no randomness.
-    pub fn clear(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
+    pub fn clear_with_progress(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
         clear::clear(&self.engine, progress)
     }
 }

@@ -130,11 +130,12 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
-    /// A closure that uses `?` must name its error type once. The caller gets that error back:
+    /// A closure that uses `?` must name its error type once. The caller gets that error back,
+    /// from [`Error::loader`]:
     ///
     /// ```no_run
     /// # use std::io;
-    /// # use cache_aside::{Cache, Error, Record};
+    /// # use cache_aside::{Cache, Record};
     /// # fn read_row(_: &str) -> io::Result<Record> { Err(io::ErrorKind::NotFound.into()) }
     /// # let cache: Cache =
     /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
@@ -143,8 +144,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///     record.remove("internal_note");
     ///     Ok::<_, io::Error>(Some(record))
     /// });
-    /// if let Err(Error::Loader(cause)) = &found
-    ///     && let Some(error) = cause.downcast_ref::<io::Error>()
+    /// if let Err(error) = &found
+    ///     && let Some(error) = error.loader::<io::Error>()
     /// {
     ///     eprintln!("the primary failed: {:?}", error.kind());
     /// }
@@ -174,7 +175,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or the loader that it waited for.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through
     ///   this cache. Through another cache or thread, or where two loaders ask for each other's
     ///   record, the wait ends after `wait_timeout`.
@@ -211,8 +212,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: Redis did not answer, or may hold an outdated record.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn peek(&self, id: &str) -> Result<Option<Lookup<R>>, Error> {
         read::peek(&self.engine, id)
     }
@@ -249,8 +250,8 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: Redis did not answer, or an invalidation of the record is pending.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::Store`]: Redis did not answer, or an invalidation of the record is pending.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn ttl_remaining(&self, id: &str) -> Result<TtlRemaining, Error> {
         let data = self.engine.data_key(id)?;
         self.engine
@@ -280,6 +281,7 @@ impl<R> Clone for Cache<R> {
 impl<R> fmt::Debug for Cache<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
+            .field("name", &self.engine.reporter.cache)
             .field("prefix", &self.engine.settings.prefix)
             .field("stats", &self.stats())
             .finish_non_exhaustive()

@@ -1,11 +1,14 @@
 //! Rejects invalid settings by name.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
+
+use parking_lot::Mutex;
 
 use crate::{
     engine::{Settings, freshness::Freshness},
     error::Error,
     store::keys::LEASE_PREFIX,
+    telemetry::trace,
     util::limits::{between, refuse},
 };
 
@@ -17,6 +20,9 @@ const MOST_NEAR: usize = 100_000_000;
 
 /// A cache that accepts more staleness than this only needs a `ttl`.
 const LONGEST_STALENESS: Duration = Duration::from_secs(60);
+
+/// A program with more prefixes makes them at run time. They must not fill its memory.
+const MOST_WARNED: usize = 1_000;
 
 pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
     let Settings {
@@ -94,6 +100,25 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// Warns of a prefix without a separator at its end: a key can then belong to two prefixes. Each is
+/// warned of once in a process, however many caches have it.
+pub(crate) fn warn_of_prefix(prefix: &str) {
+    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if !prefix.ends_with(|last: char| last.is_ascii_alphanumeric()) {
+        return;
+    }
+    let is_new = {
+        let mut warned = WARNED.lock();
+        warned.len() < MOST_WARNED && warned.insert(prefix.to_owned())
+    };
+    if is_new {
+        trace::warn!(
+            "the prefix `{prefix}` has no separator at its end, so keys may collide with those of a longer prefix: \
+             write `{prefix}:`"
+        );
+    }
 }
 
 fn check_freshness(freshness: &Freshness) -> Result<(), Error> {

@@ -24,10 +24,10 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: the record may still be cached. The invalidation is pending and is
+    /// - [`Error::Store`]: the record may still be cached. The invalidation is pending and is
     ///   replayed as soon as Redis answers. Until then this process does not read the record from
     ///   Redis. Another process may. A repeated call that succeeds completes it for all processes.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn invalidate(&self, id: &str) -> Result<bool, Error> {
         write::invalidate(&self.engine, id)
     }
@@ -53,7 +53,7 @@ impl<R> Cache<R> {
     ///
     /// let down = |_: &str| Err::<Option<Record>, _>("no connection");
     /// let found = cache.get("p-001", down)?;
-    /// assert!(found.is_stale() && found.refresh_failed_by().is_some());
+    /// assert!(found.is_stale() && found.refresh_error().is_some());
     /// # Ok::<_, cache_aside::Error>(())
     /// ```
     ///
@@ -147,12 +147,12 @@ impl<R> Cache<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Redis`]: both the update and the invalidation that replaces it failed. The
+    /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
     ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
     ///   failed, the record is removed, and the result is false.
-    /// - [`Error::Record`]: the cache reserves the field's name, or the value is longer than 512
-    ///   MiB.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::InvalidRecord`]: the cache reserves the field's name, or the value is longer than
+    ///   512 MiB.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn update_field(
         &self,
         id: &str,
@@ -198,12 +198,12 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// - [`Error::Contended`]: another client changed the record during each attempt. The record
     ///   has been invalidated instead.
-    /// - [`Error::Record`]: the record that `change` returned cannot be cached. The cached record
-    ///   stays as it was.
-    /// - [`Error::Redis`]: both the update and the invalidation that replaces it failed. The
+    /// - [`Error::InvalidRecord`]: the record that `change` returned cannot be cached. The cached
+    ///   record stays as it was.
+    /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
     ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
     ///   failed, the record is removed, and the result is false.
-    /// - [`Error::Id`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     ///
     /// # Panics
     ///

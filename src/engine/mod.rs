@@ -9,6 +9,7 @@ pub(crate) mod single_flight;
 mod subscribe;
 
 use std::{
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -50,6 +51,8 @@ const LONGEST_ID: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) prefix: String,
+    /// The `prefix`, unless set.
+    pub(crate) name: Option<String>,
     pub(crate) ttl: Duration,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) lease_ttl: Duration,
@@ -96,6 +99,13 @@ pub(crate) struct Engine<R> {
     max_ttl: AtomicU64,
 }
 
+// A panic in a loader, a change or an observer leaves an engine usable. No code of the program's
+// runs under its locks, which do not poison. On unwinding, the leader of a call wakes its
+// followers, its lease is not renewed any more, and a guard is ended. A record is never changed
+// after it was loaded.
+impl<R> UnwindSafe for Engine<R> {}
+impl<R> RefUnwindSafe for Engine<R> {}
+
 impl<R> Engine<R> {
     pub(crate) fn new(
         settings: Settings,
@@ -106,7 +116,9 @@ impl<R> Engine<R> {
         R: Send + Sync + 'static,
     {
         let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
-        let reporter = Arc::new(Reporter::new(settings.prefix.clone(), observer));
+        let prefix = settings.prefix.clone();
+        let name = settings.name.clone().unwrap_or_else(|| prefix.clone());
+        let reporter = Arc::new(Reporter::new(name, prefix, observer));
         client.add_reporter(&reporter);
         let engine = Engine {
             _subscription: subscription,
@@ -133,12 +145,12 @@ impl<R> Engine<R> {
     /// The key of the record with this id.
     pub(crate) fn data_key(&self, id: &str) -> Result<String, Error> {
         if id.is_empty() {
-            return Err(Error::Id {
+            return Err(Error::InvalidId {
                 reason: "it is empty",
             });
         }
         if id.len() > LONGEST_ID {
-            return Err(Error::Id {
+            return Err(Error::InvalidId {
                 reason: "it is longer than 64 KiB",
             });
         }
@@ -147,8 +159,8 @@ impl<R> Engine<R> {
         key.push_str(prefix);
         key.push_str(id);
         if self.is_cluster && !has_one_slot(&key) {
-            return Err(Error::Id {
-                reason: "with a `}` before any `{…}`, it cannot be in a cluster: its lease would have another slot",
+            return Err(Error::InvalidId {
+                reason: "in a cluster it must not have a `}` before the first `{…}`: its lease would have another slot",
             });
         }
         Ok(key)
@@ -224,7 +236,7 @@ impl<R> Engine<R> {
     ) -> Result<T, Error> {
         match self.client.bypass(data) {
             None => self.ask(request, ask),
-            Some(cause) => Err(Error::Redis { request, cause }),
+            Some(cause) => Err(Error::Store { request, cause }),
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn subscribe<R: Send + Sync + 'static>(
         Some(subscription) => Ok(Some((subscriber, subscription))),
         None => refuse(
             if keeps_near { "near_cache" } else { "tracking" },
-            "this store does not tell what changes in it",
+            "this store does not push its changes",
         ),
     }
 }

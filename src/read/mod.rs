@@ -91,7 +91,7 @@ where
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnOnce(&str) -> Result<L, E>,
 {
-    let span = trace::lookup(&engine.settings.prefix, id);
+    let span = trace::lookup(&engine.reporter.cache, id);
     let began = Instant::now();
     match near_hit::find(engine, id, began) {
         Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
@@ -138,7 +138,7 @@ where
     F: FnOnce(&str) -> Result<L, E>,
 {
     engine.data_key(id)?;
-    let span = trace::lookup(&engine.settings.prefix, id);
+    let span = trace::lookup(&engine.reporter.cache, id);
     let record = load::run_one(engine, id, loading(id, loader))?.record;
     span.answered(Source::Loaded, record.is_some());
     let record = record.map(Arc::new);

@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 use super::lookup::LookupContext;
 use crate::{
     engine::{Outcome, freshness::State},
+    error::cause::chain,
     outcome::{Lookup, Source},
     telemetry::{event::Event, trace},
 };
@@ -48,8 +49,9 @@ impl<R> LookupContext<'_, R> {
             }
             Err(error) => {
                 trace::warn!(
-                    "a record of the cache `{}` could not be refreshed and is served as it is: {error}",
-                    self.engine.settings.prefix
+                    "cache `{}`: the record `{id}` could not be refreshed, and the cached one is returned: {}",
+                    self.engine.reporter.cache,
+                    chain(&error)
                 );
                 self.report(&Event::RefreshFailed { id, error: &error });
                 self.cached(cached).with_cause(error)

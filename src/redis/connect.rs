@@ -14,20 +14,17 @@ use super::{
     error,
     pipeline::{self, LARGE_REPLIES},
     server_identity::{Role, ServerIdentity},
-    server_info::{ServerInfo, hello, info},
+    server_info::{ServerInfo, hello, hello_as, info},
     timeouts::Timeouts,
 };
 
-/// Opens a connection to a server or a sentinel.
-#[cfg(feature = "sentinel")]
-pub(crate) fn open(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
-    let mut connection = connect(info, timeouts)?;
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        shake_hands(&mut connection)?;
-    }
-    connection.set_read_timeout(Some(timeouts.io))?;
-    connection.set_write_timeout(Some(timeouts.io))?;
-    Ok(connection)
+/// How a server is greeted.
+#[derive(Clone, Copy)]
+pub(crate) struct HelloOptions<'a> {
+    /// What the connection calls itself.
+    pub(crate) client_name: &'a str,
+    pub(crate) protocol: ProtocolVersion,
+    pub(crate) asks_for_run_id: bool,
 }
 
 /// What a server said when a connection to it was opened.
@@ -47,24 +44,21 @@ pub(crate) struct Greeted {
 pub(crate) fn open_and_greet(
     info: &ConnectionInfo,
     timeouts: Timeouts,
-    protocol: Option<ProtocolVersion>,
-    asks_for_run_id: bool,
+    options: HelloOptions<'_>,
 ) -> RedisResult<(Connection, Greeted)> {
-    let mut info = info.clone();
-    if let Some(protocol) = protocol {
-        let login = info.redis_settings().clone();
-        info = info.set_redis_settings(login.set_protocol(protocol));
-    }
+    let login = info.redis_settings().clone();
+    let login = login.set_protocol(options.protocol);
+    let info = info.clone().set_redis_settings(login);
     let mut connection = connect(&info, timeouts)?;
-    let protocol = info.redis_settings().protocol();
-    let greeted = greet(&mut connection, protocol, asks_for_run_id)?;
+    let greeted = greet(&mut connection, options)?;
     connection.set_read_timeout(Some(timeouts.io))?;
     connection.set_write_timeout(Some(timeouts.io))?;
     Ok((connection, greeted))
 }
 
-/// Opens a connection whose requests end within `connect_timeout`.
-fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
+/// Opens a connection on which each request ends with `connect_timeout`. With TLS the first request
+/// ends the handshake.
+pub(crate) fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
     let client = Client::open(info.clone())?;
     let connection = client.get_connection_with_timeout(timeouts.connect)?;
     connection.set_read_timeout(Some(timeouts.connect))?;
@@ -72,13 +66,23 @@ fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection>
     Ok(connection)
 }
 
-fn greet(
-    connection: &mut Connection,
-    protocol: ProtocolVersion,
-    asks_for_run_id: bool,
-) -> RedisResult<Greeted> {
-    let requests = [Some(hello(protocol)), asks_for_run_id.then(info)];
-    let replies = pipeline::stream(connection, LARGE_REPLIES, requests.into_iter().flatten())?;
+fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<Greeted> {
+    let HelloOptions {
+        client_name,
+        protocol,
+        asks_for_run_id,
+    } = options;
+    // The name is part of this request, because every user may send it. `CLIENT SETNAME` takes a
+    // permission.
+    let hello_as = hello_as(protocol, client_name);
+    let requests = [Some(hello_as), asks_for_run_id.then(info)];
+    let mut replies = pipeline::stream(connection, LARGE_REPLIES, requests.into_iter().flatten())?;
+    if replies.first().is_some_and(refuses_name) {
+        // A proxy may know `HELLO`, but not the option. What the server is matters more.
+        let plain = std::iter::once(hello(protocol));
+        let again = pipeline::stream(connection, LARGE_REPLIES, plain)?;
+        replies.splice(..1, again);
+    }
     let (said, told) = (replies.first(), replies.get(1));
     let greeting = ServerInfo::of_both(
         said.and_then(ServerInfo::of_hello),
@@ -129,6 +133,13 @@ fn is_denial(error: &RedisError) -> bool {
     error.code() == Some("NOPERM") || error::is_unknown_command(error)
 }
 
+/// Whether the server refused the name of the connection, as far as the reply tells.
+fn refuses_name(reply: &Value) -> bool {
+    error(reply).is_some_and(|error| {
+        !error::is_unknown_command(&error) && error.code().is_none_or(|code| code == "ERR")
+    })
+}
+
 fn is_unknown_command(reply: &Value) -> bool {
     error(reply).is_some_and(|error| error::is_unknown_command(&error))
 }
@@ -155,16 +166,5 @@ pub(crate) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> Co
             tls_params,
         },
         _ => ConnectionAddr::Tcp(host, port),
-    }
-}
-
-/// Completes the TLS handshake. The server reports only afterwards whether it accepts our
-/// certificate, so this waits for the reply to a request.
-#[cfg(feature = "sentinel")]
-fn shake_hands(connection: &mut Connection) -> RedisResult<()> {
-    match cmd("PING").exec(connection) {
-        // Any reply of the server, even an error, shows that the handshake has succeeded.
-        Err(error) if error.code().is_some() => Ok(()),
-        done => done,
     }
 }

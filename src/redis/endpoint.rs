@@ -10,18 +10,20 @@ use redis::{Client, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 use super::sentinel::SentinelMaster;
 use super::{
     error::{AtServer, failure, hint},
-    opened::{Opened, open_at},
+    opened::{Destination, Opened, open_at},
     other_server::is_read_only,
     server_epoch::ServerEpoch,
     timeouts::Timeouts,
 };
-use crate::store::Failure;
+use crate::{error::cause::AtServer, store::Failure};
 
 /// A server to connect to.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     route: Route,
     epoch: Arc<ServerEpoch>,
+    /// What connections call themselves.
+    client_name: Arc<str>,
 }
 
 /// How the server is found.
@@ -34,11 +36,13 @@ enum Route {
     SentinelMaster(Arc<SentinelMaster>),
 }
 
-impl From<Client> for Endpoint {
-    fn from(client: Client) -> Endpoint {
+impl Endpoint {
+    /// A server at an address.
+    pub(crate) fn at(client: Client, client_name: Arc<str>) -> Endpoint {
         Endpoint {
             route: Route::Fixed(Arc::new(client)),
             epoch: Arc::default(),
+            client_name,
         }
     }
 }
@@ -48,6 +52,7 @@ impl From<Arc<SentinelMaster>> for Endpoint {
     fn from(sentinel_master: Arc<SentinelMaster>) -> Endpoint {
         Endpoint {
             epoch: Arc::clone(sentinel_master.epoch()),
+            client_name: Arc::clone(sentinel_master.client_name()),
             route: Route::SentinelMaster(sentinel_master),
         }
     }
@@ -91,9 +96,13 @@ impl Endpoint {
     ) -> Result<Opened, Failure> {
         match &self.route {
             Route::Fixed(client) => {
-                let opening = self.epoch.opening();
-                let at = (client.get_connection_info(), &*self.epoch, opening);
-                open_at(at, timeouts, protocol, |_| Ok(()))
+                let to = Destination {
+                    info: client.get_connection_info(),
+                    client_name: &self.client_name,
+                    epoch: &self.epoch,
+                    opening: self.epoch.opening(),
+                };
+                open_at(to, timeouts, protocol, |_| Ok(()))
             }
             #[cfg(feature = "sentinel")]
             Route::SentinelMaster(sentinel_master) => sentinel_master.open(timeouts, protocol),
@@ -113,14 +122,14 @@ impl Endpoint {
         done.map_err(|failure| self.at_server(failure))
     }
 
-    /// Adds the address of the server to a failure.
-    pub(crate) fn at_server(&self, Failure { kind, cause }: Failure) -> Failure {
+    /// A failure of the first request to a server: with the address, and what may be wrong with it.
+    pub(crate) fn at_server(&self, failure: Failure) -> Failure {
         let cause = Arc::new(AtServer {
             address: self.name(),
-            hint: hint(self.info().addr(), &*cause),
-            cause,
+            hint: hint(self.info().addr(), &failure),
+            cause: failure.cause,
         });
-        Failure { kind, cause }
+        Failure { cause, ..failure }
     }
 
     pub(crate) fn name(&self) -> String {

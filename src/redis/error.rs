@@ -12,49 +12,39 @@ use super::{
     redact::{without_arguments, without_login},
 };
 use crate::{
-    error::Cause,
+    error::cause::Cause,
     store::{Failure, FailureKind},
 };
 
 /// An error and the server it came from: its host and port, or its socket, but not the password.
 #[derive(Debug)]
-pub(crate) struct AtServer {
-    pub(crate) address: String,
-    pub(crate) cause: Cause,
-    pub(crate) hint: Option<&'static str>,
-}
+struct Reported(RedisError);
 
-impl fmt::Display for AtServer {
+impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.cause)?;
-        self.hint.map_or(Ok(()), |hint| write!(f, " ({hint})"))
+        self.0.fmt(f)
     }
 }
 
-/// Not derived: `source()` must return the cause itself and not the `Arc` around it, so that
-/// callers can downcast it.
-impl StdError for AtServer {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.cause)
-    }
+impl StdError for Reported {}
+
+/// The error of redis-rs behind a failure.
+pub(crate) fn redis_error(failure: &Failure) -> Option<&RedisError> {
+    failure.cause().map(|Reported(error)| error)
 }
 
-/// A likely reason if the first request failed. A server that expects a handshake closes a
-/// connection without one. A server that knows no TLS takes the handshake for a command, and waits
-/// for its end.
-pub(crate) fn hint(
-    address: &ConnectionAddr,
-    cause: &(dyn StdError + Send + Sync + 'static),
-) -> Option<&'static str> {
-    let is_cut = cause.downcast_ref().is_some_and(|error: &RedisError| {
-        error.is_connection_dropped() && !error.is_connection_refusal()
-    });
+/// What may be wrong if the first request failed. A server that expects a handshake closes a
+/// connection without one. A server that knows no TLS waits for the end of what looks like a
+/// command.
+pub(crate) fn hint(address: &ConnectionAddr, failure: &Failure) -> Option<&'static str> {
+    let is_cut = redis_error(failure)
+        .is_some_and(|error| error.is_connection_dropped() && !error.is_connection_refusal());
     match address {
-        ConnectionAddr::Tcp(..) if is_cut || cause.is::<InvalidReply>() => {
-            Some("if it speaks TLS, its address begins with `rediss://`")
+        ConnectionAddr::Tcp(..) if is_cut || failure.cause::<InvalidReply>().is_some() => {
+            Some("if the server speaks TLS, its address begins with `rediss://`")
         }
-        ConnectionAddr::TcpTls { .. } if is_cut || cause.is::<Timeout>() => {
-            Some("if it speaks no TLS, its address begins with `redis://`")
+        ConnectionAddr::TcpTls { .. } if is_cut || failure.cause::<Timeout>().is_some() => {
+            Some("if the server does not speak TLS, its address begins with `redis://`")
         }
         _ => None,
     }
@@ -97,7 +87,7 @@ pub(crate) fn unopened(
     let no_resp3 = knows_no_resp3(&error);
     let error = without_login(error, login);
     let cause: Cause = if no_resp3 {
-        Arc::new(NoResp3(error))
+        Arc::new(NoResp3(Reported(error)))
     } else {
         told(error, within)
     };
@@ -119,29 +109,18 @@ pub(crate) fn silent_sentinel(
 /// people.
 fn told(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
-        let cause = Some(cause);
-        Arc::new(Timeout { within, cause })
+        Arc::new(Timeout { within })
     } else if let Some(words) = explained(&cause) {
+        let cause = Reported(cause);
         Arc::new(Handshake { words, cause })
     } else if is_invalid_reply(&cause) {
         Arc::new(InvalidReply)
     } else {
-        Arc::new(cause)
+        Arc::new(Reported(cause))
     }
 }
 
-/// Whether the server could not be reached or is not ready. False if it rejected this client.
-#[cfg(feature = "cluster")]
-pub(crate) fn is_away(failure: &Failure) -> bool {
-    let at_server: Option<&AtServer> = failure.cause.downcast_ref();
-    let cause = at_server.map_or(&failure.cause, |at| &at.cause);
-    let error: Option<&RedisError> = cause.downcast_ref();
-    cause.is::<Timeout>()
-        || error.is_some_and(|error| error.is_io_error() || error.code() == Some("LOADING"))
-}
-
-/// Whether the server, or a proxy before it, does not know the command. There is no error code for
-/// that.
+/// Whether the server, or a proxy before it, doesn't know the command. There is no code for that.
 pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
     let says = |detail: &str| detail.to_lowercase().contains("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
@@ -152,10 +131,9 @@ pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
 /// know the command.
 #[cfg(feature = "cluster")]
 pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
-    let at_server: Option<&AtServer> = failure.cause.downcast_ref();
-    let error: Option<&RedisError> = at_server.and_then(|at| at.cause.downcast_ref());
     let says = |detail: &str| detail.contains("cluster support disabled");
-    error.is_some_and(|error| is_unknown_command(error) || error.detail().is_some_and(says))
+    redis_error(failure)
+        .is_some_and(|error| is_unknown_command(error) || error.detail().is_some_and(says))
 }
 
 /// Whether a connection could not be opened because the server knows no RESP3. Of the commands sent
@@ -167,24 +145,27 @@ fn knows_no_resp3(error: &RedisError) -> bool {
 
 /// Whether the failure has that reason.
 pub(crate) fn is_without_resp3(failure: &Failure) -> bool {
-    failure.cause.is::<NoResp3>()
+    failure.cause::<NoResp3>().is_some()
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the server doesn't know HELLO, and so no RESP3, which Redis has from 6.0 on")]
-struct NoResp3(#[source] RedisError);
+#[error("the server does not know HELLO, so it has no RESP3, which Redis has since 6.0")]
+struct NoResp3(#[source] Reported);
 
 /// Converts the error of a server that does not know the commands to load and call scripts.
 pub(crate) fn no_scripts(error: RedisError) -> Failure {
-    Failure::new(FailureKind::Rejected, NoScripts(without_arguments(error)))
+    Failure::new(
+        FailureKind::Rejected,
+        NoScripts(Reported(without_arguments(error))),
+    )
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them: they are \
-     disabled or renamed there (`rename-command`), or something stands before it that has none"
+    "a cache needs the commands SCRIPT LOAD and EVALSHA, which the server does not know: they are \
+     disabled or renamed (`rename-command`), or a proxy in front of it lacks them"
 )]
-struct NoScripts(#[source] RedisError);
+struct NoScripts(#[source] Reported);
 
 #[cfg(feature = "tls")]
 use super::tls::explained;
@@ -200,7 +181,7 @@ fn explained(_: &RedisError) -> Option<String> {
 struct Handshake {
     words: String,
     #[source]
-    cause: RedisError,
+    cause: Reported,
 }
 
 /// No reply arrived in time.
@@ -208,8 +189,6 @@ struct Handshake {
 #[error("no answer within {within:?}")]
 pub(crate) struct Timeout {
     pub(crate) within: Duration,
-    #[source]
-    pub(crate) cause: Option<RedisError>,
 }
 
 /// All connections were in use, or none could be opened.
@@ -221,7 +200,7 @@ pub(crate) struct PoolExhausted {
 
 /// The request was sent together with others, and the replies to them took too long.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer within {within:?}, behind others on a shared connection")]
+#[error("no answer within {within:?}, behind other requests on a shared connection")]
 pub(crate) struct QueuedTimeout {
     pub(crate) within: Duration,
 }

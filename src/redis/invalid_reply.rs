@@ -10,7 +10,7 @@ use super::{node_address::host_and_port, slot::Slot};
 /// The reply does not fit the request. Has no cause: redis-rs quotes the reply in its error, and
 /// the reply may contain a record.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer makes no sense; is that a Redis server?")]
+#[error("the reply is invalid; is that a Redis server?")]
 pub(crate) struct InvalidReply;
 
 pub(crate) fn is_invalid_reply(error: &RedisError) -> bool {

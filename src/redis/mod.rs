@@ -20,6 +20,7 @@ pub(crate) mod opened;
 pub(crate) mod other_server;
 pub(crate) mod pipeline;
 pub(crate) mod pool;
+pub(crate) mod reachability;
 pub(crate) mod redact;
 pub(crate) mod request_batcher;
 pub(crate) mod script;

@@ -42,7 +42,7 @@ pub(crate) fn watch(connections: Connections) -> Option<Worker> {
     };
     Worker::start("cache-aside-address", run)
         .inspect_err(|error| {
-            trace::error!("there is no thread to notice with that an address was moved: {error}");
+            trace::error!("no thread to notice a moved address could be started: {error}");
         })
         .ok()
 }

@@ -6,7 +6,7 @@
 use redis::{Connection, ConnectionInfo, ProtocolVersion};
 
 use super::{
-    connect::{Greeted, open_and_greet},
+    connect::{Greeted, HelloOptions, open_and_greet},
     error::unopened,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
@@ -31,15 +31,35 @@ pub(crate) struct Opened {
     pub(crate) greeting: Option<ServerInfo>,
 }
 
+/// Where a connection leads, and what it calls itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    pub(crate) info: &'a ConnectionInfo,
+    pub(crate) client_name: &'a str,
+    pub(crate) epoch: &'a ServerEpoch,
+    pub(crate) opening: Opening,
+}
+
 /// Opens a connection to the server at an address and greets the server. If `take` accepts its
 /// role, the greeting decides which server is the current one.
 pub(crate) fn open_at(
-    (info, epoch, opening): (&ConnectionInfo, &ServerEpoch, Opening),
+    to: Destination<'_>,
     timeouts: Timeouts,
     protocol: Option<ProtocolVersion>,
     take: impl FnOnce(Option<Role>) -> Result<(), Failure>,
 ) -> Result<Opened, Failure> {
-    let opened = open_and_greet(info, timeouts, protocol, epoch.asks_for_run_id());
+    let Destination {
+        info,
+        client_name,
+        epoch,
+        opening,
+    } = to;
+    let options = HelloOptions {
+        client_name,
+        protocol: protocol.unwrap_or_else(|| info.redis_settings().protocol()),
+        asks_for_run_id: epoch.asks_for_run_id(),
+    };
+    let opened = open_and_greet(info, timeouts, options);
     let (connection, greeted) =
         opened.map_err(|error| unopened(error, info.redis_settings(), timeouts.connect))?;
     let Greeted {
@@ -57,7 +77,9 @@ pub(crate) fn open_at(
     let epoch = epoch.admit(opening, identity).map_err(in_turn)?;
     if epoch > before {
         let address = info.addr();
-        trace::info!("{address} leads to another server now; connections to the former are closed");
+        trace::info!(
+            "{address} leads to another server now; connections to the former one are closed"
+        );
     }
     Ok(Opened {
         connection,

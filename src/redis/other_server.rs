@@ -15,14 +15,14 @@ pub(crate) fn is_read_only(error: &RedisError) -> bool {
 
 /// The connection leads to a former server.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection is from before the server was lost, or another became it")]
+#[error("the connection is older than the latest loss or change of the server")]
 pub(crate) struct Moved;
 
 /// The address leads back to a server that another one has just replaced.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the address leads to several servers in turn, of which each is used for a second; give the \
-     address of one"
+    "the address leads to several servers in turn, and each is used for one second; give the \
+     address of a single server"
 )]
 pub(crate) struct ServersInTurn;
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use r2d2::Pool;
-use redis::{Connection, ErrorKind, RedisResult};
+use redis::{Connection, ErrorKind, RedisError, RedisResult};
 
 use super::{
     connect::role_now,
@@ -140,7 +140,7 @@ impl Connections {
             let mut wire = self.checked(self.checkout(self.timeouts.checkout)?)?;
             (outcome, _) = self.run_once(&mut wire, retry_policy, &mut run);
         }
-        outcome.map_err(|error| failure(error, self.timeouts.io))
+        outcome.map_err(|error| self.failure(error))
     }
 
     /// Returns this connection. If its server is no longer a master, returns another one. No other
@@ -174,7 +174,7 @@ impl Connections {
                 Ok(Some(wire))
             }
             (Err(_), true) => Ok(None),
-            (Err(error), false) => Err(failure(error, self.timeouts.io)),
+            (Err(error), false) => Err(self.failure(error)),
         }
     }
 
@@ -184,7 +184,7 @@ impl Connections {
         if epoch == self.endpoint.epoch().current() {
             return Ok(());
         }
-        Err((ErrorKind::Io, "another server has taken over meanwhile").into())
+        Err((ErrorKind::Io, "another server took over during the request").into())
     }
 
     /// Runs a request once. Also returns whether it may succeed on a new connection.
@@ -253,18 +253,30 @@ impl Connections {
     pub(crate) fn late(&self) -> Failure {
         if self.pool.state().connections == 0 {
             // There is no connection, so no caller is in the way: the server does not respond.
-            let (within, cause) = (self.timeouts.checkout, None);
-            return Failure::new(FailureKind::Unavailable, Timeout { within, cause });
+            let within = self.timeouts.checkout;
+            return self.at_server(Failure::new(FailureKind::Unavailable, Timeout { within }));
         }
         let connections = self.pool.max_size();
-        Failure::new(FailureKind::Saturated, PoolExhausted { connections })
+        self.at_server(Failure::new(
+            FailureKind::Saturated,
+            PoolExhausted { connections },
+        ))
     }
 
     /// Fails if the latest attempt to connect failed.
     fn refusal(&self) -> Result<(), Failure> {
         match self.state.refusal.lock().clone() {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => Err(self.at_server(refusal)),
             None => Ok(()),
         }
+    }
+
+    fn failure(&self, error: RedisError) -> Failure {
+        self.at_server(failure(error, self.timeouts.io))
+    }
+
+    /// A failure with the address of this server.
+    pub(crate) fn at_server(&self, failure: Failure) -> Failure {
+        failure.at_server(|| self.endpoint.name())
     }
 }

@@ -51,7 +51,12 @@ pub(crate) fn hello(protocol: ProtocolVersion) -> Cmd {
     cmd("HELLO").arg(version).take()
 }
 
-/// Asks for the `run_id`. A server without `HELLO` reports its version too.
+/// The same, and names the connection.
+pub(crate) fn hello_as(protocol: ProtocolVersion, client_name: &str) -> Cmd {
+    hello(protocol).arg("SETNAME").arg(client_name).take()
+}
+
+/// Asks for the `run_id`, and a server from before `HELLO` for its version.
 pub(crate) fn info() -> Cmd {
     cmd("INFO").arg("server").take()
 }

@@ -41,7 +41,7 @@ impl Certificates {
         {
             return refuse(
                 setting,
-                "the address is none of TLS, those begin with `rediss://`",
+                "the address is not one for TLS, which begins with `rediss://`",
             );
         }
         if !is_tls {
@@ -96,7 +96,7 @@ fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = certificates.map_err(|error| failed(setting, &error))?;
     if certificates.is_empty() {
-        return refuse(setting, "there is no certificate in it; it takes PEM");
+        return refuse(setting, "it contains no certificate; it must be PEM");
     }
     Ok(certificates)
 }
@@ -116,8 +116,8 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
     let tls: &TlsError = wire.get_ref()?.downcast_ref()?;
     Some(match tls {
         TlsError::InvalidCertificate(UnknownIssuer) => format!(
-            "the server's certificate is signed by nobody who is trusted here; if that is right, give the certificate \
-             of who signed it as `{ROOT}`"
+            "the server's certificate is signed by an issuer that is not trusted here; if it is the \
+             right server, give the issuer's certificate as `{ROOT}`"
         ),
         TlsError::InvalidCertificate(why @ (NotValidForName | NotValidForNameContext { .. })) => {
             let by_name = if matches!(
@@ -127,28 +127,27 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
                     ..
                 }
             ) {
-                "; go by its name, which a node of a cluster announces with `cluster-announce-hostname`"
+                "; connect by its name, which a node of a cluster announces with `cluster-announce-hostname`"
             } else {
                 ""
             };
-            format!("the server's certificate is another host's: {why}{by_name}")
+            format!("the server's certificate is for another host{by_name}")
         }
         TlsError::InvalidCertificate(
-            why @ (Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }),
-        ) => format!("the server's certificate is not valid now: {why}"),
-        // rustls has a name for this error, but does not expose it.
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        ) => "the server's certificate is not valid now".to_owned(),
+        // rustls has a name for it but does not expose it.
         TlsError::InvalidCertificate(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
-            "the server's certificate is one for signing others (`CA:TRUE`), and not for a server; have it sign another \
-             one that is"
+            "the server's certificate is a CA certificate (`CA:TRUE`); it must sign another one for the server"
                 .to_owned()
         }
-        TlsError::InvalidCertificate(why) => format!("the server's certificate: {why}"),
+        TlsError::InvalidCertificate(_) => "the server's certificate is not accepted".to_owned(),
         TlsError::InvalidMessage(_) => {
-            "what answers there speaks no TLS; without it, the address begins with `redis://`"
+            "the server does not speak TLS; without TLS, the address begins with `redis://`"
                 .to_owned()
         }
         TlsError::AlertReceived(
-            alert @ (CertificateRequired
+            CertificateRequired
             | BadCertificate
             | CertificateExpired
             | CertificateRevoked
@@ -156,10 +155,8 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
             | UnsupportedCertificate
             | UnknownCA
             | AccessDenied
-            | HandshakeFailure),
-        ) => format!(
-            "the server wants another client's certificate (`{CLIENT}`), or one at all: {alert:?}"
-        ),
-        other => format!("TLS: {other}"),
+            | HandshakeFailure,
+        ) => format!("the server requires a client certificate, or another one (`{CLIENT}`)"),
+        _ => "the TLS handshake failed".to_owned(),
     })
 }

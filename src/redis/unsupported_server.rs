@@ -6,17 +6,17 @@ use super::version::{OLDEST, Version};
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnsupportedServer {
     #[error(
-        "this is Redis {0}, and a cache needs {OLDEST} or later: before, EXEC doesn't mind that a \
-         watched record has lapsed, and an update would leave a part of it"
+        "this is Redis {0}, and a cache needs {OLDEST} or later: in older versions EXEC ignores that a \
+         watched record has expired, and an update would leave a part of it"
     )]
     TooOld(Version),
     #[error(
-        "this is a node of a Redis Cluster, which has only a part of the keys: write \
+        "this is a node of a Redis Cluster, which holds only some of the keys: write \
          `redis+cluster://host:port`, with the feature `cluster`"
     )]
     Cluster,
     #[error(
-        "this is a Sentinel, which has no keys: write `redis+sentinel://host:port/NAME`, with the \
+        "this is a Sentinel, which holds no keys: write `redis+sentinel://host:port/NAME`, with the \
          feature `sentinel` and the name of the master it watches"
     )]
     Sentinel,

@@ -81,7 +81,7 @@ impl Address {
 
 fn refused(reason: impl Into<String>) -> Error {
     let (setting, reason) = ("address", reason.into());
-    Error::Setting { setting, reason }
+    Error::InvalidSetting { setting, reason }
 }
 
 /// Refuses an address whose host begins within the password, as in `redis://user:12#34@host`. It

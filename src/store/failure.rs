@@ -2,10 +2,14 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
-use crate::error::{Cause, Error};
+use crate::error::{
+    Error,
+    cause::{AtServer, Cause},
+};
 
 /// What a failure says about the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FailureKind {
     /// The store does not answer, or cannot serve any request now. The next request would fail too.
     /// Several such failures in a row open the breaker.
@@ -35,15 +39,41 @@ impl Failure {
         }
     }
 
-    /// Converts the failure to the error that callers get.
+    /// The error behind this, if its type is `E`.
+    pub(crate) fn cause<E: StdError + 'static>(&self) -> Option<&E> {
+        let at: Option<&AtServer> = self.cause.downcast_ref();
+        at.map_or(&self.cause, |at| &at.cause).downcast_ref()
+    }
+
+    /// The failure with the server that it came from, unless it has one.
+    pub(crate) fn at_server(self, address: impl FnOnce() -> String) -> Failure {
+        if AtServer::find(&self.cause).is_some() {
+            return self;
+        }
+        let cause = Arc::new(AtServer {
+            address: address(),
+            hint: None,
+            cause: self.cause,
+        });
+        Failure { cause, ..self }
+    }
+
+    /// The failure as callers get it.
     pub(crate) fn at(self, request: &'static str) -> Error {
         let cause = self.cause;
-        Error::Redis { request, cause }
+        Error::Store { request, cause }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(AtServer { address, hint, .. }) = AtServer::find(&self.cause) {
+            f.write_str(address)?;
+            if let Some(hint) = hint {
+                write!(f, " ({hint})")?;
+            }
+            f.write_str(": ")?;
+        }
         self.cause.fmt(f)
     }
 }

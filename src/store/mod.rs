@@ -218,7 +218,7 @@ pub trait Store: Send + Sync {
     /// refused too.
     fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         let _ = (prefix, kind, cursor);
-        let cannot = "this store cannot go through its records";
+        let cannot = "this store cannot scan its records";
         Err(Failure::new(FailureKind::Rejected, cannot))
     }
 

@@ -63,6 +63,7 @@ pub enum Update {
 
 /// The remaining TTL of a cached record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TtlRemaining {
     /// No record is cached.
     NoSuchKey,

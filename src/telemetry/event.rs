@@ -25,7 +25,7 @@ use crate::{error::Error, outcome::Source};
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
 pub trait Observer: Send + Sync {
-    /// Handles an event. `cache` is the prefix of the cache.
+    /// Handles an event. `cache` is the [name](crate::CacheBuilder::name) of the cache.
     ///
     /// It runs on the thread where the event happens: a caller's or one of the cache's own. No lock
     /// is held. The caller waits for it, so it should be quick. A panic in it is caught and logged.

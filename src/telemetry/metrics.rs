@@ -211,52 +211,55 @@ impl Names {
 fn describe() {
     describe_counter!(
         LOOKUPS,
-        "Lookups, by where the answer came from and whether there is a record"
+        "Lookups, by the source of the answer and by whether there is a record"
     );
     describe_counter!(
         LOOKUP_ERRORS,
-        "Lookups that ended with an error, their loader's for the most part"
+        "Lookups that ended with an error, in most cases the loader's"
     );
     describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups took");
-    describe_counter!(
-        MISSES,
-        "Lookups that found no usable record at the first look"
-    );
+    describe_counter!(MISSES, "Lookups whose first read found no usable record");
     describe_counter!(
         SHARED,
-        "Lookups that another caller's load answered: loads the primary was spared"
+        "Lookups that another caller's load answered; each saved a load"
     );
-    describe_counter!(LOADS, "Loads, by how they ended");
+    describe_counter!(LOADS, "Loads, by outcome");
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads took");
-    describe_gauge!(LOADS_IN_FLIGHT, "Loads under way in this process");
+    describe_gauge!(LOADS_IN_FLIGHT, "Loads in progress in this process");
     describe_counter!(
         REFRESHES,
-        "Records that were loaded anew while they were still there, or could not be"
+        "Reloads of records that were still cached, by outcome"
     );
     describe_counter!(
         REFUSED_FILLS,
-        "Records that were loaded and not cached, because their lease had ended"
+        "Records that were loaded but not cached, because their lease had ended"
     );
     describe_counter!(
         UNSTORABLE,
         "Records that were loaded and returned, but cannot be cached"
     );
-    describe_counter!(UNREADABLE, "Entries that were no record of the wanted type");
+    describe_counter!(
+        UNREADABLE,
+        "Entries that are not a record of the cache's type"
+    );
     describe_counter!(WRITES, "Calls that write");
     describe_histogram!(
         WRITE_SECONDS,
         Unit::Seconds,
         "How long calls that write took"
     );
-    describe_counter!(STORE_ERRORS, "Requests to Redis that failed");
+    describe_counter!(STORE_ERRORS, "Requests to the store that failed");
     describe_counter!(
         REMEMBERED,
-        "Invalidations that did not reach Redis and were remembered"
+        "Invalidations that did not reach the store and became pending"
     );
-    describe_counter!(REPLAYED, "Records for which that has been made good");
-    describe_gauge!(PENDING, "Records for which it has not");
+    describe_counter!(
+        REPLAYED,
+        "Pending invalidations that have succeeded, by record"
+    );
+    describe_gauge!(PENDING, "Records whose invalidation is pending");
     describe_gauge!(
         BREAKER_OPEN,
-        "1 while Redis, having failed too often in a row, is not asked"
+        "1 while no request is sent, because too many in a row failed"
     );
 }

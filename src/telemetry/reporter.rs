@@ -21,8 +21,9 @@ use crate::{
 
 /// The reporter of one cache.
 pub(crate) struct Reporter {
-    /// The cache's prefix, used as its name.
+    /// The name of the cache.
     pub(crate) cache: String,
+    pub(crate) prefix: String,
     pub(crate) counters: Counters,
     observer: Option<Arc<dyn Observer>>,
     /// Fields that could not be stored, for the log.
@@ -32,11 +33,16 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    pub(crate) fn new(cache: String, observer: Option<Arc<dyn Observer>>) -> Reporter {
+    pub(crate) fn new(
+        cache: String,
+        prefix: String,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Reporter {
         Reporter {
             #[cfg(feature = "metrics")]
             metrics: Metrics::new(&cache),
             cache,
+            prefix,
             counters: Counters::default(),
             observer,
             unstorable_fields: LogOnce::default(),
@@ -77,7 +83,9 @@ impl Reporter {
         self.report(&Event::Unstorable { id, field, reason });
         if self.unstorable_fields.is_first(field) {
             let (cache, why) = (&self.cache, Error::from(why));
-            trace::warn!("what the cache `{cache}` loads is returned and not cached: {why}");
+            trace::warn!(
+                "cache `{cache}`: the loaded record `{id}` is returned and not cached: {why}"
+            );
         }
     }
 
@@ -85,7 +93,7 @@ impl Reporter {
         if let Some(observer) = &self.observer {
             let noticed = contain_panic(|| observer.notice(&self.cache, event));
             if noticed.is_none() {
-                trace::error!("the observer of the cache `{}` panicked", self.cache);
+                trace::error!("cache `{}`: the observer panicked", self.cache);
             }
         }
     }

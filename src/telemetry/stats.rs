@@ -49,10 +49,10 @@ pub struct Stats {
     pub degraded: u64,
     /// Lookups and updates that found an entry that is not a hash, or does not decode into the
     /// record type. They treat it as a miss.
-    pub unreadable: u64,
+    pub unreadable_entries: u64,
     /// Requests to Redis that failed, including those of the lease renewal thread. Requests that an
     /// open breaker stopped are not counted.
-    pub redis_errors: u64,
+    pub store_errors: u64,
     /// Invalidations that did not reach Redis and became pending.
     pub invalidations_remembered: u64,
     /// Pending invalidations that later succeeded, counted by record.
@@ -142,8 +142,8 @@ counters! {
     refused_fills,
     unstorable_records,
     degraded,
-    unreadable,
-    redis_errors,
+    unreadable_entries,
+    store_errors,
     invalidations_remembered,
     invalidations_replayed,
 }
@@ -214,8 +214,8 @@ impl Shard {
             Event::Shared { .. } => self.stampedes_suppressed.add_one(),
             Event::FillRefused { .. } => self.refused_fills.add_one(),
             Event::Unstorable { .. } => self.unstorable_records.add_one(),
-            Event::Unreadable { .. } => self.unreadable.add_one(),
-            Event::StoreFailed { .. } => self.redis_errors.add_one(),
+            Event::Unreadable { .. } => self.unreadable_entries.add_one(),
+            Event::StoreFailed { .. } => self.store_errors.add_one(),
             Event::InvalidationRemembered { .. } => self.invalidations_remembered.add_one(),
             Event::InvalidationReplayed => self.invalidations_replayed.add_one(),
             Event::Answered { .. }

@@ -42,7 +42,11 @@ mod on {
     };
 
     use super::contain_panic;
-    use crate::{error::Error, outcome::Source, telemetry::event::Event};
+    use crate::{
+        error::{Error, cause::chain},
+        outcome::Source,
+        telemetry::event::Event,
+    };
 
     /// A span that this thread is in, until it is dropped.
     ///
@@ -119,7 +123,7 @@ mod on {
 
         pub(crate) fn degraded_cause(&self, cause: &Error) {
             self.0.record(|span| {
-                span.record("degraded_cause", display(cause));
+                span.record("degraded_cause", display(chain(cause)));
             });
         }
     }
@@ -146,13 +150,15 @@ mod on {
             } => {
                 debug!(outcome = outcome.name(), ?elapsed, "loaded");
             }
-            Event::Failed { error, .. } => debug!(%error, "the lookup failed"),
+            Event::Failed { id, error, .. } => {
+                debug!(id, error = %chain(*error), "the lookup failed");
+            }
             Event::Refreshed { id } => debug!(id, "refreshed"),
             Event::FillRefused { id } => debug!(id, "the fill was refused"),
             Event::Unstorable { id, field, reason } => {
                 debug!(id, field, reason, "the record cannot be cached");
             }
-            Event::Unreadable { id } => debug!(id, "the entry is no record of the wanted type"),
+            Event::Unreadable { id } => debug!(id, "the entry is not a record of this type"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
             // Reported elsewhere: logged at their origin, or visible in the spans.
             Event::LoadBegan { .. }

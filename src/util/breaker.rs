@@ -9,17 +9,18 @@
 //! The pattern is from M. Nygard, "Release It!", 2007.
 
 use std::{
-    error::Error as _,
+    error::Error as StdError,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use crate::error::{Cause, Error};
+use crate::error::{Error, cause::Cause};
 
 #[derive(Debug)]
 pub(crate) struct Breaker {
@@ -32,17 +33,19 @@ pub(crate) struct Breaker {
     why: Mutex<Option<Arc<Open>>>,
 }
 
-/// The cause of an error if the breaker refused to send the request.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "not asked, because {failures} requests in a row failed, {:.1?} ago the last of them: {last}",
-    .since.elapsed()
-)]
+/// The cause of an error for which no request was sent. Its source is that of the last failure.
+#[derive(Debug)]
 pub(crate) struct Open {
     since: Instant,
     failures: u32,
-    #[source]
     last: Error,
+}
+
+fn why(failures: u32, ago: Duration) -> String {
+    if failures == 1 {
+        return format!("a request failed {ago:.1?} ago");
+    }
+    format!("{failures} requests in a row failed, {ago:.1?} ago the last of them")
 }
 
 impl Breaker {
@@ -110,7 +113,18 @@ impl Breaker {
         true
     }
 
-    /// Lets requests pass again. Returns whether the breaker was open.
+    /// Opens it after one failure, whatever the threshold. One that is open takes the new reason.
+    pub(crate) fn open(&self, failure: &Error) {
+        let mut why = self.why.lock();
+        *why = Some(Arc::new(Open {
+            since: Instant::now(),
+            failures: 1,
+            last: failure.clone(),
+        }));
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Lets requests pass again. Returns whether it was open.
     pub(crate) fn close(&self) -> bool {
         let mut why = self.why.lock();
         self.failures.store(0, Ordering::Relaxed);
@@ -122,9 +136,10 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::cause::chain;
 
     fn failure() -> Error {
-        Error::Redis {
+        Error::Store {
             request: "read",
             cause: Arc::new(std::io::Error::other("the wire was cut")),
         }
@@ -138,9 +153,9 @@ mod tests {
         assert!(!breaker.failed(&failure()) && !breaker.failed(&failure()));
         assert!(breaker.refusal().is_none());
         assert!(breaker.failed(&failure()));
-        let refusal = breaker.refusal().unwrap().to_string();
-        assert!(refusal.starts_with("not asked, because 3 requests in a row failed"));
-        assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
+        let refusal = chain(&*breaker.refusal().unwrap()).to_string();
+        assert!(refusal.starts_with("not sent, because 3 requests in a row failed"));
+        assert!(refusal.ends_with(" ago: the wire was cut"), "{refusal}");
     }
 
     #[test]
@@ -149,10 +164,26 @@ mod tests {
         node.failed(&failure());
         let cause = node.refusal().unwrap();
         let request = "look";
-        client.failed(&Error::Redis { request, cause });
-        let refusal = client.refusal().unwrap().to_string();
-        assert_eq!(refusal.matches("not asked").count(), 1, "{refusal}");
-        assert!(refusal.ends_with("Redis failed at `read`: the wire was cut"));
+        client.failed(&Error::Store { request, cause });
+        let refusal = chain(&*client.refusal().unwrap()).to_string();
+        assert_eq!(refusal.matches("not sent").count(), 1, "{refusal}");
+        assert!(refusal.ends_with(" ago: the wire was cut"), "{refusal}");
+    }
+
+    #[test]
+    fn one_that_is_opened_at_once_says_the_latest_reason() {
+        let breaker = Breaker::new(3);
+        breaker.open(&failure());
+        assert!(breaker.is_open());
+        let refusal = breaker.refusal().unwrap().to_string();
+        assert!(refusal.starts_with("not asked, because a request failed"));
+        let other = Error::WaitTimeout {
+            waited: Duration::ZERO,
+        };
+        breaker.open(&other);
+        let refusal = breaker.refusal().unwrap().to_string();
+        assert!(refusal.ends_with(&other.to_string()), "{refusal}");
+        assert!(breaker.close() && breaker.refusal().is_none());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) fn between(
 
 /// Refuses a setting, with the setting's name.
 pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Result<T, Error> {
-    Err(Error::Setting {
+    Err(Error::InvalidSetting {
         setting,
         reason: reason.into(),
     })
@@ -40,7 +40,7 @@ pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Res
 /// Refuses a setting, with an error of another library as the reason.
 pub(crate) fn failed(setting: &'static str, reason: &impl ToString) -> Error {
     let reason = reason.to_string();
-    Error::Setting { setting, reason }
+    Error::InvalidSetting { setting, reason }
 }
 
 /// The duration in whole milliseconds, as Redis takes it: at least one.

@@ -27,7 +27,7 @@ use crate::{
     telemetry::event::Write,
 };
 
-/// The progress of a [`Cache::clear`](crate::Cache::clear).
+/// The progress of a [`Cache::clear_with_progress`](crate::Cache::clear_with_progress).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ClearProgress {

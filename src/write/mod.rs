@@ -94,7 +94,7 @@ impl<'a, R> Wrote<'a, R> {
             id,
             call,
             began: Instant::now(),
-            _span: trace::write(&engine.settings.prefix, id, call.name()),
+            _span: trace::write(&engine.reporter.cache, id, call.name()),
         }
     }
 }

@@ -148,12 +148,12 @@ fn or_invalidated<R>(
     updated: Result<bool, Error>,
 ) -> Result<bool, Error> {
     let failure = match updated {
-        Err(failure @ (Error::Redis { .. } | Error::Contended { .. })) => failure,
+        Err(failure @ (Error::Store { .. } | Error::Contended { .. })) => failure,
         done => return done,
     };
     engine.invalidate(keys, "invalidate", |store| store.invalidate(keys))?;
     match failure {
-        Error::Redis { .. } => Ok(false),
+        Error::Store { .. } => Ok(false),
         contended => Err(contended),
     }
 }

@@ -54,7 +54,7 @@ fn an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled(
     assert_eq!(get(&old, in_cents(650)).1, Source::Hit);
 
     assert_eq!(get(&new, in_euros(6.5)), (in_euros(6.5), Source::Loaded));
-    assert_eq!(new.stats().unreadable, 1);
+    assert_eq!(new.stats().unreadable_entries, 1);
     assert_eq!(get(&new, in_euros(6.5)).1, Source::Hit);
 
     // The old program writes.

@@ -72,12 +72,12 @@ fn a_failed_early_refresh_is_a_hit_that_says_so_and_nobody_tries_again(environme
     let found = refreshed(&cache, |_| Err("no connection"));
     assert_eq!(found.source(), Source::Hit);
     assert_eq!(**found.record().unwrap(), loaf());
-    assert!(matches!(found.refresh_failed_by(), Some(Error::Loader(_))));
+    assert!(matches!(found.refresh_error(), Some(Error::Loader(_))));
     for _ in 0..20 {
         let hit = cache.get("p-001", |_| -> Result<Option<Record>, Error> {
             panic!("too early");
         });
-        assert!(hit.unwrap().refresh_failed_by().is_none());
+        assert!(hit.unwrap().refresh_error().is_none());
     }
 }
 

@@ -41,7 +41,7 @@ impl Environment {
 
     /// A cache with the prefix `test:` that acts as another process: it shares only the store with
     /// the others.
-    pub(crate) fn builder(&self) -> CacheBuilder {
+    pub(crate) fn builder<R>(&self) -> CacheBuilder<R> {
         match &self.place {
             Place::Redis(server) => server.builder(),
             Place::Memory(memory) => Cache::builder(memory).prefix("test:"),
@@ -49,7 +49,7 @@ impl Environment {
     }
 
     /// The same, for records that take a busy machine long.
-    pub(crate) fn patient_builder(&self) -> CacheBuilder {
+    pub(crate) fn patient_builder<R>(&self) -> CacheBuilder<R> {
         Cache::builder(Backend::new(Arc::clone(&self.store))).prefix("test:")
     }
 

@@ -46,17 +46,14 @@ fn never(_: &str) -> Result<Option<Record>, &'static str> {
 }
 
 fn while_one_loads_a_stale_record_anew_the_others_are_served_it(environment: &Environment) {
-    let (here, there) = (
-        stale(environment),
-        builder(environment).build::<Record>().unwrap(),
-    );
+    let (here, there) = (stale(environment), builder(environment).build().unwrap());
     let refreshed = here.get("p-001", |id| {
         for cache in [&here, &there] {
             let served = thread::scope(|scope| scope.spawn(|| cache.get("p-001", never)).join());
             let served = served.unwrap().unwrap();
             assert!(served.is_stale() && served.is_hit());
             assert_eq!(**served.record().unwrap(), loaf());
-            assert!(served.refresh_failed_by().is_none());
+            assert!(served.refresh_error().is_none());
         }
         load_rye(id)
     });
@@ -110,8 +107,8 @@ fn a_loader_that_fails_serves_the_stale_record_and_says_so(environment: &Environ
     let served = cache.get("p-001", down).unwrap();
     assert_eq!(served.source(), Source::Stale);
     assert_eq!(**served.record().unwrap(), loaf());
-    let Some(Error::Loader(why)) = served.refresh_failed_by() else {
-        panic!("the loader's own error: {:?}", served.refresh_failed_by());
+    let Some(Error::Loader(why)) = served.refresh_error() else {
+        panic!("the loader's own error: {:?}", served.refresh_error());
     };
     assert_eq!(why.to_string(), "no connection");
     assert!(served.degraded_cause().is_none());

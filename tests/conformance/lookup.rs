@@ -67,8 +67,8 @@ fn a_fill_replaces_the_whole_record(environment: &Environment) {
 
 fn an_empty_id_is_refused(environment: &Environment) {
     let error = environment.cache().get("", never).unwrap_err();
-    assert!(matches!(error, Error::Id { .. }));
-    assert_eq!(error.to_string(), "the id is unusable: it is empty");
+    assert!(matches!(error, Error::InvalidId { .. }));
+    assert_eq!(error.to_string(), "the id is invalid: it is empty");
 }
 
 on_both_stores! {

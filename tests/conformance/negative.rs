@@ -115,7 +115,7 @@ fn fields_that_somebody_added_to_it_make_it_unreadable(environment: &Environment
     assert_eq!(added, Update::Changed);
     let found = cache.get("p-001", load_loaf).unwrap();
     assert_eq!(found.source(), Source::Loaded);
-    assert_eq!(cache.stats().unreadable, 1);
+    assert_eq!(cache.stats().unreadable_entries, 1);
     assert_eq!(
         **cache.get("p-001", load_loaf).unwrap().record().unwrap(),
         loaf()

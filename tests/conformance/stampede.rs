@@ -119,7 +119,7 @@ fn a_record_that_does_not_exist_is_looked_for_once(environment: &Environment) {
         thread::sleep(LATENCY);
         Ok::<_, Infallible>(None)
     });
-    assert!(began.elapsed() < 2 * LATENCY, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 5 * LATENCY, "{:?}", began.elapsed());
     assert_eq!(loads.load(SeqCst), 1);
     assert!(
         answers
@@ -140,14 +140,9 @@ fn followers_share_the_leaders_error(environment: &Environment) {
     assert_eq!(cache.stats().load_errors, 1);
     for answer in answers {
         let error = answer.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the loader failed: the primary is on fire"
-        );
-        let Error::Loader(cause) = error else {
-            panic!("{error:?}")
-        };
-        assert!(cause.downcast_ref::<io::Error>().is_some());
+        assert!(matches!(error, Error::Loader(_)), "{error:?}");
+        let cause: Option<&io::Error> = error.loader();
+        assert_eq!(cause.unwrap().to_string(), "the primary is on fire");
     }
 }
 
@@ -214,9 +209,9 @@ fn who_waits_too_long_loads_without_the_cache(environment: &Environment) {
     let (slow, cache) = (
         environment.cache(),
         environment
-            .builder()
+            .builder::<Record>()
             .wait_timeout(wait)
-            .build::<Record>()
+            .build()
             .unwrap(),
     );
     let (loading, done) = (Barrier::new(2), Barrier::new(2));
@@ -263,7 +258,7 @@ fn who_waits_too_long_gets_an_error_where_that_is_set(environment: &Environment)
         // One in the same process, which follows, and one in another, which polls.
         for reader in [&cache, &build().build().unwrap()] {
             let error = reader.get("p-001", load_loaf).unwrap_err();
-            let Error::WaitTimeout { waited } = error else {
+            let Error::WaitTimeout { waited, .. } = error else {
                 panic!("{error:?}")
             };
             assert!(waited >= wait && waited < wait + Duration::from_secs(5));

@@ -182,7 +182,7 @@ fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale(environm
         })
         .unwrap_err();
     assert!(
-        matches!(error, Error::Contended { attempts: 16 }),
+        matches!(error, Error::Contended { attempts: 16, .. }),
         "{error}"
     );
     assert_eq!(calls.get(), 16);
@@ -196,7 +196,7 @@ fn an_update_to_no_record_is_refused_and_the_next_one_works(environment: &Enviro
     let cache = cached(environment);
     let error = cache.update("p-001", |_| Some(Record::new())).unwrap_err();
     assert!(
-        matches!(error, Error::Record { field: None, .. }),
+        matches!(error, Error::InvalidRecord { field: None, .. }),
         "{error}"
     );
     assert_eq!(stock(&cache), "42");
@@ -267,7 +267,7 @@ fn an_update_that_cannot_be_merged_with_the_fields_that_stay_ends_the_record(
     };
     let found = cache.get("p-001", load).unwrap();
     assert_eq!(found.source(), Source::Loaded);
-    assert_eq!(cache.stats().unreadable, 0);
+    assert_eq!(cache.stats().unreadable_entries, 0);
     assert!(old.update_field("p-001", "foreign", "1").unwrap());
     assert!(rename("Oat").unwrap());
     let found = cache.get("p-001", load).unwrap();

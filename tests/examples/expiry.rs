@@ -162,7 +162,7 @@ fn what_can_not_be_done_is_refused_in_one_line() {
         // Nobody listens on port 1.
         (
             ["--redis-url", "redis://127.0.0.1:1"],
-            "expiry: Redis failed at `connect`: ",
+            "expiry: request `connect` to 127.0.0.1:1 failed: Connection refused",
         ),
     ] {
         let run = show(&args).run;

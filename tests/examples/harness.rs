@@ -199,6 +199,7 @@ fn a_wrong_flag_is_refused_in_one_line() {
 #[test]
 fn an_unreachable_server_is_refused_in_one_line() {
     // Nobody listens on port 1.
-    stampede(&["--redis-url", "redis://127.0.0.1:1"])
-        .refuses_in_one_line("stampede: Redis failed at `connect`: ");
+    stampede(&["--redis-url", "redis://127.0.0.1:1"]).refuses_in_one_line(
+        "stampede: request `connect` to 127.0.0.1:1 failed: Connection refused",
+    );
 }

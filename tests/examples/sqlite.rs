@@ -291,7 +291,7 @@ fn a_wrong_flag_and_an_unreachable_server_are_refused_in_one_line() {
         ),
         (
             ["--redis-url", "redis://127.0.0.1:1"],
-            "sqlite: Redis failed at `connect`: ",
+            "sqlite: request `connect` to 127.0.0.1:1 failed: Connection refused",
         ),
     ] {
         let run = example::run("sqlite", &args, PATIENCE);

@@ -45,7 +45,7 @@ fn a_read_whose_reply_is_lost_is_repeated() {
     cache.get("p-001", load_loaf).unwrap();
     proxy.harm(Which::With(b"HGETALL"), Harm::CutBeforeReply);
     assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
 }
 
 #[test]

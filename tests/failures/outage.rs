@@ -11,11 +11,11 @@ use std::{
 };
 
 use crate::proxy::{Harm, Proxy, Which};
-use crate::support::{Server, free_port, load_loaf, until};
+use crate::support::{Server, chain, free_port, load_loaf, until};
 use cache_aside::{Cache, Error, Record, Redis, RedisBuilder, Source, TtlRemaining};
 
 /// Short enough for a test, long enough for a server that works.
-const TIMEOUT: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_millis(400);
 
 fn impatient(url: &str) -> RedisBuilder {
     Redis::builder(url)
@@ -57,24 +57,25 @@ fn a_silent_server_is_asked_no_more_after_a_few_failures_and_costs_nothing_then(
     server.freeze();
     open_the_breaker(&cache);
 
-    let errors = cache.stats().redis_errors;
+    let errors = cache.stats().store_errors;
     let mut elapsed: Vec<Duration> = (0..101)
         .map(|_| {
             let began = Instant::now();
             let found = cache.get("p-001", load_loaf).unwrap();
             assert_eq!(found.source(), Source::Degraded);
-            let why = found.degraded_cause().unwrap().to_string();
+            let why = chain(found.degraded_cause().unwrap());
             assert!(
-                why.contains("not asked, because 5 requests in a row failed"),
+                why.contains("not sent, because 5 requests in a row failed"),
                 "{why}"
             );
-            assert!(why.ends_with("no answer within 200ms"), "{why}");
+            let silent = format!("no answer within {TIMEOUT:?}");
+            assert!(why.ends_with(&silent), "{why}");
             began.elapsed()
         })
         .collect();
     elapsed.sort();
     assert!(elapsed[50] < Duration::from_millis(1), "{elapsed:?}");
-    assert_eq!(cache.stats().redis_errors, errors);
+    assert_eq!(cache.stats().store_errors, errors);
 
     server.thaw();
     until(|| !cache.stats().breaker_open);
@@ -104,7 +105,7 @@ fn a_lookup_meets_a_silent_server_at_most_once_whatever_it_was_about_to_ask() {
     let of_the_fill = began.elapsed();
     server.thaw();
     // The allowance is for this machine, not part of the guarantee.
-    let room = Duration::from_millis(150);
+    let room = TIMEOUT * 3 / 4;
     assert!(of_the_read < bound + room, "{of_the_read:?}");
     assert!(of_the_fill < bound + room, "{of_the_fill:?}");
 }
@@ -123,7 +124,7 @@ fn all_caches_of_a_pool_learn_from_the_failures_of_one() {
     );
     assert!(began.elapsed() < TIMEOUT / 2);
     assert!(other.stats().breaker_open);
-    assert_eq!(other.stats().redis_errors, 0);
+    assert_eq!(other.stats().store_errors, 0);
     server.thaw();
 }
 
@@ -164,7 +165,8 @@ fn too_few_connections_do_not_open_the_breaker() {
     let cache = cache(
         impatient(&server.url())
             .pool_size(1)
-            .checkout_timeout(Duration::from_millis(5)),
+            .checkout_timeout(Duration::from_millis(50))
+            .io_timeout(Duration::from_secs(3)),
     );
     cache.get("p-001", load_loaf).unwrap();
     cache
@@ -179,7 +181,7 @@ fn too_few_connections_do_not_open_the_breaker() {
         })
         .unwrap();
     assert!(!cache.stats().breaker_open);
-    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+    until(|| cache.get("p-001", load_loaf).unwrap().is_hit());
 }
 
 /// G5, in the order in which the failures happen.
@@ -192,7 +194,7 @@ fn what_an_invalidation_could_not_end_is_not_read_before_it_has_been_replayed() 
     let failed = cache.invalidate("p-001").unwrap_err();
     assert!(matches!(
         failed,
-        Error::Redis {
+        Error::Store {
             request: "invalidate",
             ..
         }
@@ -297,8 +299,8 @@ fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
     let found = cache.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
     assert_eq!(
-        found.degraded_cause().unwrap().to_string(),
-        "Redis failed at `read`: not asked, because an earlier invalidation of this record has not got there yet"
+        chain(found.degraded_cause().unwrap()),
+        "request `read` failed: not sent, because an earlier invalidation of this record is pending"
     );
     assert!(cache.get("p-002", load(2)).unwrap().is_hit());
     server.set_user(&["+evalsha"]);

@@ -4,6 +4,7 @@ mod custom_store;
 mod memory;
 mod options;
 mod settings;
+mod unwind;
 
 #[path = "../support/delegate.rs"]
 mod delegate;

@@ -88,7 +88,7 @@ fn a_lookup_that_skips_the_cache_neither_reads_nor_writes_it() {
 
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.loads), (2, 1, 3));
-    assert!(matches!(skip().get("", load), Err(Error::Id { .. })));
+    assert!(matches!(skip().get("", load), Err(Error::InvalidId { .. })));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_peek_never_loads_and_is_not_counted() {
     let seen = cache.peek("nope").unwrap().unwrap();
     assert!(seen.is_hit() && seen.record().is_none());
     assert_eq!(cache.stats(), before);
-    assert!(matches!(cache.peek(""), Err(Error::Id { .. })));
+    assert!(matches!(cache.peek(""), Err(Error::InvalidId { .. })));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::free_port;
-use cache_aside::{Cache, CacheBuilder, Error, Record, Redis};
+use cache_aside::{Cache, CacheBuilder, Error, Memory, Record, Redis, Source};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -12,7 +12,7 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 fn refusal(set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> String {
     let address = format!("redis://127.0.0.1:{}", free_port());
     let builder = Cache::builder(address).prefix("cache:");
-    let error = set(builder).build::<Record>().unwrap_err();
+    let error = set(builder).build().unwrap_err();
     assert!(matches!(error, Error::Setting { .. }), "{error}");
     error.to_string()
 }
@@ -106,6 +106,13 @@ fn invalid_pool_settings_are_refused_too() {
         "setting `connect_timeout`: 0ns is too short, it must be at least 1ms"
     );
     assert_eq!(
+        message(redis().client_name("two words")),
+        "setting `client_name`: it must be printable ASCII without spaces, and not be empty"
+    );
+    for name in ["", "two\nlines", "caf\u{e9}", "tab\t", "del\u{7f}"] {
+        assert!(message(redis().client_name(name)).starts_with("setting `client_name`: "));
+    }
+    assert_eq!(
         message(redis().checkout_timeout(Duration::ZERO)),
         "setting `checkout_timeout`: 0ns is too short, it must be at least 1ms"
     );
@@ -127,14 +134,47 @@ fn an_address_that_is_none_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_an_error_of_build() {
+fn a_server_that_is_not_there_is_an_error_of_build_where_that_is_wanted() {
     let server = format!("127.0.0.1:{}", free_port());
-    let error = Cache::builder(format!("redis://user:secret@{server}"))
+    let redis = Redis::builder(format!("redis://user:secret@{server}")).require_connection(true);
+    let error = Cache::<Record>::builder(redis)
         .prefix("cache:")
-        .build::<Record>()
+        .build()
         .unwrap_err();
     assert_eq!(
-        error.to_string(),
-        format!("Redis failed at `connect`: {server}: Connection refused (os error 111)")
+        chain(&error),
+        format!("request `connect` to {server} failed: Connection refused (os error 111)")
     );
+}
+
+#[test]
+fn the_type_of_the_records_may_stand_before_the_builder_or_in_the_type_of_the_cache() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Product {
+        stock: u32,
+    }
+    let memory = Memory::new(10);
+    let before = Cache::<Product>::builder(&memory)
+        .prefix("product:")
+        .build()
+        .unwrap();
+    let after: Cache<Product> = Cache::builder(&memory).prefix("product:").build().unwrap();
+    let load = |_: &str| Ok::<_, std::convert::Infallible>(Some(Product { stock: 3 }));
+    before.get("p-001", load).unwrap();
+    let found = after.get("p-001", load).unwrap();
+    assert!(found.is_hit());
+    assert_eq!(**found.record().unwrap(), Product { stock: 3 });
+}
+
+#[test]
+fn a_clone_of_a_builder_has_the_same_settings_and_goes_its_own_way() {
+    let common = Cache::<Record>::builder(Memory::new(10)).ttl(Duration::from_secs(7));
+    let products = common.clone().prefix("product:").build().unwrap();
+    let people = common.prefix("person:").build().unwrap();
+    let load = |_: &str| Ok::<_, std::convert::Infallible>(Some(Record::from([("a", "1")])));
+    for cache in [&products, &people] {
+        assert_eq!(cache.get("1", load).unwrap().source(), Source::Loaded);
+        let left = cache.ttl_remaining("1").unwrap().left().unwrap();
+        assert!(left <= Duration::from_secs(7) && left > Duration::from_secs(3));
+    }
 }

@@ -20,7 +20,7 @@ fn a_dropped_cache_leaves_no_thread_behind() {
     let server = Server::start();
     let redis = Redis::builder(server.url()).io_timeout(Duration::from_millis(50));
     let cache = cache_aside::Cache::builder(redis).prefix("test:");
-    let cache = cache.build::<cache_aside::Record>().unwrap();
+    let cache = cache.build().unwrap();
     assert_eq!(
         threads("cache-aside-lea"),
         0,

@@ -131,7 +131,7 @@ fn distinct_ids_leave_nothing_behind(ids: usize) {
     assert!(grown < 1 << 20 || grown < 20 * ids, "{grown} bytes more");
     assert_eq!(leases(&server), 0);
     assert!(clients(&server) <= POOL as usize);
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
     server.assert_every_key_expires();
 
     drop(cache);

@@ -41,6 +41,7 @@ fn an_outage_is_logged_from_its_first_failure_to_its_end_and_no_line_twice() {
     log::set_logger(&LINES).unwrap();
     log::set_max_level(LevelFilter::Info);
     let server = Server::start();
+    let place = server.place();
     let redis = Redis::builder(server.url())
         .io_timeout(Duration::from_millis(50))
         .probe_interval(Duration::from_millis(50));
@@ -55,21 +56,21 @@ fn an_outage_is_logged_from_its_first_failure_to_its_end_and_no_line_twice() {
     }
     assert!(said(
         Level::Warn,
-        "Redis failed at `invalidate`: no answer within 50ms"
+        &format!("cache `test:`: request `invalidate` to {place} failed: no answer within 50ms")
     ));
     assert!(said(
         Level::Warn,
-        "an invalidation did not reach Redis, and will be replayed"
+        "cache `test:`: the invalidation of `p-001` is pending and will be replayed"
     ));
     assert!(said(
         Level::Warn,
-        "Redis is asked no more until it answers a probe"
+        "too many requests in a row failed, so none is sent until the server answers a probe"
     ));
     server.thaw();
-    until(|| said(Level::Info, "Redis answers, and is asked again"));
+    until(|| said(Level::Info, &format!("{place} answers a probe")));
     assert!(said(
         Level::Info,
-        "3 invalidations that had not reached Redis have been replayed"
+        "3 pending invalidations have been replayed"
     ));
 
     let lines = LINES.0.lock().unwrap();

@@ -12,6 +12,8 @@ macro_rules! own_process {
     }};
 }
 
+#[cfg(feature = "tracing")]
+mod away_at_start;
 mod child;
 #[cfg(target_os = "linux")]
 mod drop;
@@ -31,5 +33,7 @@ mod unstorable_rows;
 
 #[path = "../support/delegate.rs"]
 mod delegate;
+#[path = "../support/fake.rs"]
+mod fake;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,15 +4,14 @@
 use std::{
     convert::Infallible,
     error::Error as StdError,
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use crate::support::{Server, alone};
-use cache_aside::{Cache, Event, Record, Redis, RedisBuilder};
+use crate::fake;
+use crate::support::{Server, alone, free_port, until};
+use cache_aside::{Cache, Error, Event, Record, Redis, RedisBuilder};
 
 const PASSWORD: &str = "a-password-to-be-kept";
 const CONTENT: &str = "a-content-to-be-kept";
@@ -185,16 +184,29 @@ fn put(server: &Server, key: &str) {
     put.exec(&mut direct).unwrap();
 }
 
+/// A pool that is built while its server is away for a moment. So what is wrong with the server shows
+/// later.
+fn built_too_early(server: &Server, redis: RedisBuilder) -> Result<Redis, Error> {
+    server.freeze();
+    let redis = redis.connect_timeout(MS(50)).build();
+    server.thaw();
+    // Long enough for a check.
+    thread::sleep(MS(50));
+    redis
+}
+
 /// Makes every call of a cache, and keeps all output except records.
-fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
-    let Some(redis) = seen.outcome("build", redis.build()) else {
+fn every_call(seen: &Seen, redis: Result<Redis, Error>, put: impl Fn(&str)) {
+    let Some(redis) = seen.outcome("build", redis) else {
         return;
     };
     let notes = seen.clone();
-    let builder = Cache::builder(&redis).prefix("test:").near_cache(10);
+    let builder = Cache::<Record>::builder(&redis)
+        .prefix("test:")
+        .near_cache(10);
     let observer = move |_: &str, event: &Event<'_>| notes.text("event", format!("{event:?}"));
     let builder = builder.near_staleness(MS(100)).grace(MS(60_000));
-    let Some(cache) = seen.outcome("cache", builder.observer(observer).build::<Record>()) else {
+    let Some(cache) = seen.outcome("cache", builder.observer(observer).build()) else {
         return;
     };
     let load = |_: &str| Ok::<_, Infallible>(Some(record()));
@@ -203,7 +215,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         Ok::<_, Infallible>(rows.collect::<Vec<_>>())
     };
     let degraded = |place: &str, found: &cache_aside::Lookup<Record>| {
-        let errors = [found.degraded_cause(), found.refresh_failed_by()];
+        let errors = [found.degraded_cause(), found.refresh_error()];
         for error in errors.into_iter().flatten() {
             seen.error(place, error);
         }
@@ -239,7 +251,7 @@ fn every_call(seen: &Seen, redis: RedisBuilder, put: impl Fn(&str)) {
         {
             seen.error("write", error);
         }
-        seen.outcome("clear", cache.clear(|_| {}));
+        seen.outcome("clear", cache.clear());
     }
     seen.text("debug", format!("{redis:?} {cache:?} {:?}", cache.stats()));
 }
@@ -261,13 +273,13 @@ fn a_server_that_lacks_a_command_repeats_its_arguments_and_nobody_sees_them() {
         let server = without(&[command]);
         let seen = Seen::default();
         for url in urls("redis", &server, "") {
-            for lazy in [false, true] {
-                let builder = if lazy {
-                    hasty(&url).lazy()
+            for too_early in [false, true] {
+                let redis = if too_early {
+                    built_too_early(&server, hasty(&url))
                 } else {
-                    hasty(&url)
+                    hasty(&url).build()
                 };
-                every_call(&seen, builder, |key| {
+                every_call(&seen, redis, |key| {
                     if command != "AUTH" {
                         put(&server, key);
                     }
@@ -307,43 +319,13 @@ fn the_password_for_a_cluster_or_for_sentinels_is_not_shown_either() {
             #[cfg(not(feature = "sentinel"))]
             let login = |builder: RedisBuilder| builder;
             for builder in [hasty(url), login(hasty(url))] {
-                every_call(&seen, builder.clone(), |_| {});
-                every_call(&seen, builder.lazy(), |_| {});
+                every_call(&seen, builder.clone().build(), |_| {});
+                every_call(&seen, built_too_early(&server, builder), |_| {});
             }
         }
         assert!(!seen.all().is_empty());
         seen.assert_nothing_is_shown();
     }
-}
-
-/// A server that answers each request with what `reply` makes of its words, until the process ends.
-fn answering(reply: fn(&[String]) -> String) -> u16 {
-    fn words(from: &mut impl BufRead) -> Option<Vec<String>> {
-        let mut line = || {
-            let mut line = String::new();
-            from.read_line(&mut line).ok()?;
-            Some(line.trim_end().to_owned())
-        };
-        let count: usize = line()?.strip_prefix('*')?.parse().ok()?;
-        let word = |_| line().and_then(|_length| line());
-        (0..count).map(word).collect()
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || {
-                let mut from = BufReader::new(stream.try_clone().unwrap());
-                while let Some(words) = words(&mut from) {
-                    if stream.write_all(reply(&words).as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
 }
 
 /// Each repeats the whole request, or its last word.
@@ -371,7 +353,6 @@ fn a_server_that_repeats_the_password_in_other_words_shows_it_to_nobody() {
     logged::listen();
     let seen = Seen::default();
     for reply in ECHOES {
-        let port = answering(reply);
         for scheme in ["redis", "redis+cluster", "redis+sentinel"] {
             let path = if scheme == "redis+sentinel" {
                 "/shop"
@@ -379,6 +360,7 @@ fn a_server_that_repeats_the_password_in_other_words_shows_it_to_nobody() {
                 ""
             };
             for (user, protocol) in [("", ""), ("me", ""), ("", "resp3"), ("me", "resp3")] {
+                let port = free_port();
                 let mut url = format!("{scheme}://{user}:{PASSWORD}@127.0.0.1:{port}{path}");
                 if !protocol.is_empty() {
                     url = format!("{url}?protocol={protocol}");
@@ -387,17 +369,25 @@ fn a_server_that_repeats_the_password_in_other_words_shows_it_to_nobody() {
                 let builder = builder.checkout_timeout(MS(100));
                 #[cfg(feature = "sentinel")]
                 let builder = builder.sentinel_login(Some("me"), PASSWORD);
-                seen.outcome("build", builder.clone().build());
-                let cache = Cache::builder(builder.lazy()).prefix("test:");
+                // Nothing listens there yet.
+                let redis = builder.clone().build().unwrap();
+                fake::answer(port, reply);
+                assert!(seen.outcome("build", builder.build()).is_none());
+                let cache = Cache::<Record>::builder(&redis).prefix("test:");
                 let notes = seen.clone();
                 let cache = cache.observer(move |_: &str, event: &Event<'_>| {
                     notes.text("event", format!("{event:?}"));
                 });
-                let Some(cache) = seen.outcome("cache", cache.build::<Record>()) else {
+                let Some(cache) = seen.outcome("cache", cache.build()) else {
                     continue;
                 };
                 let load = |_: &str| Ok::<_, Infallible>(Some(record()));
-                let found = cache.get("a", load).unwrap();
+                let get = || cache.get("a", load).unwrap();
+                until(|| {
+                    let cause = get().degraded_cause().map(ToString::to_string);
+                    cause.is_some_and(|cause| !cause.contains("refused ("))
+                });
+                let found = get();
                 seen.error("get", found.degraded_cause().expect("there is no Redis"));
                 seen.outcome("invalidate", cache.invalidate("a"));
             }
@@ -454,10 +444,13 @@ fn no_error_about_an_address_shows_its_password() {
     ] {
         let builder = hasty(&url);
         seen.text(&url, format!("{builder:?}"));
-        seen.text(&url, format!("{:?}", Cache::builder(&*url).prefix("test:")));
-        let built = seen.outcome("build", builder.clone().build());
-        assert!(built.is_none(), "{url}");
-        every_call(&seen, builder.lazy(), |_| {});
+        seen.text(
+            &url,
+            format!("{:?}", Cache::<Record>::builder(&*url).prefix("test:")),
+        );
+        let built = builder.clone().require_connection(true).build();
+        assert!(seen.outcome("build", built).is_none(), "{url}");
+        every_call(&seen, builder.build(), |_| {});
     }
     let shown: Vec<_> = seen.0.lock().unwrap().clone();
     assert!(shown.len() > 60);

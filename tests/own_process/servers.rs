@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::lines;
-use crate::support::{Server, acl, free_port, load_loaf, until};
+use crate::support::{Server, acl, chain, free_port, load_loaf, until};
 use cache_aside::{Cache, Redis, Source};
 
 /// A server without this command.
@@ -19,13 +19,7 @@ fn without(command: &str) -> Server {
 }
 
 fn refusal(url: impl Into<String>) -> String {
-    Redis::builder(url).build().unwrap_err().to_string()
-}
-
-/// The address as messages show it.
-fn name(server: &Server) -> String {
-    let url = server.admin_url();
-    url.split_once("://").unwrap().1.to_owned()
+    chain(&Redis::builder(url).build().unwrap_err())
 }
 
 /// Everything that a cache without tracking can do.
@@ -36,7 +30,7 @@ fn works(server: &Server) {
     assert!(cache.update_field("p-001", "stock", "1").unwrap());
     assert!(cache.invalidate("p-001").unwrap());
     assert_eq!(source(), Source::Loaded);
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
 }
 
 #[test]
@@ -45,9 +39,9 @@ fn a_server_is_identified_by_name_and_version() {
     lines::listen();
     let server = Server::start();
     works(&server);
-    let said = lines::with(&name(&server));
+    let said = lines::with(&server.place());
     assert_eq!(said.len(), 1, "{said:?}");
-    let is = ["redis", "valkey"].map(|kind| format!("INFO {} is {kind} ", name(&server)));
+    let is = ["redis", "valkey"].map(|kind| format!("INFO {} is {kind} ", server.place()));
     assert!(is.iter().any(|is| said[0].starts_with(is)), "{said:?}");
 }
 
@@ -61,18 +55,19 @@ fn one_that_does_not_know_hello_does_all_but_push() {
     works(&server);
     let near = Cache::builder(server.url()).prefix("a:").near_cache(10);
     let near: Cache = near.build().unwrap();
-    until(|| !lines::with("cache `a:`").is_empty());
+    until(|| !lines::with("prefix `a:`").is_empty());
     near.get("k", load_loaf).unwrap();
     assert_eq!(near.get("k", load_loaf).unwrap().source(), Source::Hit);
-    assert_eq!(
-        lines::with("cache `a:`"),
-        [
-            "WARN changes of the cache `a:` are not heard, so nothing near is used and waiters poll: the server doesn't know \
-             HELLO, and so no RESP3, which Redis has from 6.0 on"
-        ]
+    let said = lines::with("prefix `a:`");
+    let expected = format!(
+        "WARN prefix `a:`: the change stream is down, so the near cache is not used and waiters poll: {}: the server \
+         does not know HELLO, so it has no RESP3, which Redis has since 6.0: ",
+        server.place()
     );
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with(&expected), "{said:?}");
     let refusal = refusal(server.url_with("protocol=resp3"));
-    assert!(refusal.contains("doesn't know HELLO"), "{refusal}");
+    assert!(refusal.contains("does not know HELLO"), "{refusal}");
 }
 
 #[test]
@@ -82,15 +77,10 @@ fn one_without_scripts_is_refused_and_the_command_named() {
         let server = without(command);
         let refusal = refusal(server.url());
         let expected = format!(
-            "Redis failed at `connect`: {}: a cache needs the commands SCRIPT LOAD and EVALSHA, and the server doesn't know them",
-            name(&server)
+            "request `connect` to {} failed: a cache needs the commands SCRIPT LOAD and EVALSHA, which the server does not know",
+            server.place()
         );
         assert!(refusal.starts_with(&expected), "{refusal}");
-        // Without the check at the start.
-        let redis = Redis::builder(server.url()).lazy();
-        let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
-        let found = cache.get("p-001", load_loaf).unwrap();
-        assert_eq!(found.source(), Source::Degraded);
     }
 }
 
@@ -129,10 +119,10 @@ fn where_nothing_can_be_tracked_that_is_said_once_and_waiters_poll() {
         assert_eq!(found.source(), Source::Waited);
     });
     assert!(!waiter.stats().tracking_live);
-    let said = lines::with("cache `b:`");
+    let said = lines::with("prefix `b:`");
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
-        said[0].contains("nothing near is used and waiters poll"),
+        said[0].contains("the near cache is not used and waiters poll"),
         "{said:?}"
     );
     assert!(
@@ -156,8 +146,8 @@ fn a_replica_is_warned_of() {
         cache.get("p-001", load_loaf).unwrap().source(),
         Source::Degraded
     );
-    let said = lines::with(&name(&server));
-    let warning = format!("WARN {} is a replica: ", name(&server));
+    let said = lines::with(&server.place());
+    let warning = format!("WARN {} is a replica: ", server.place());
     assert_eq!(
         said.iter()
             .filter(|line| line.starts_with(&warning))
@@ -177,8 +167,11 @@ fn fewer_replicas_than_are_to_be_waited_for_are_warned_of() {
         .wait_for_replicas(2)
         .build()
         .unwrap();
-    let said = lines::with(&name(&server)).join("\n");
-    let warning = format!("WARN {} has 0 replicas, and 2 are", name(&server));
+    let said = lines::with(&server.place()).join("\n");
+    let warning = format!(
+        "WARN {} has 0 replicas, and `wait_for_replicas` is 2",
+        server.place()
+    );
     assert!(said.contains(&warning), "{said}");
 }
 

@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::support::{free_port, load_loaf};
-use cache_aside::{Cache, Memory, Record, Redis};
+use crate::support::{Server, load_loaf};
+use cache_aside::{Cache, Memory, Record};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -125,19 +125,21 @@ fn a_call_that_writes_is_a_span() {
 #[test]
 fn what_would_be_logged_is_an_event_and_a_lookup_says_why_it_is_degraded() {
     own_process!();
-    let url = format!("redis://127.0.0.1:{}", free_port());
-    let redis = Redis::builder(url).lazy();
-    let cache: Cache<Record> = Cache::builder(redis).prefix("test:").build().unwrap();
+    let mut server = Server::start_on_port();
+    let cache: Cache<Record> = server.builder().build().unwrap();
+    server.kill();
     let lines = told(|| {
         cache.get("p-001", load_loaf).unwrap();
     });
     assert!(
-        lines[0].starts_with("WARN in cache_aside::get message=Redis failed at `read`: "),
+        lines[0].starts_with(
+            "WARN in cache_aside::get message=cache `test:`: request `read` to 127.0.0.1:"
+        ),
         "{lines:?}"
     );
     let span = lines.last().unwrap();
     assert!(
-        span.contains("degraded_cause=Redis failed at `read`: "),
+        span.contains("degraded_cause=request `read` to 127.0.0.1:"),
         "{span}"
     );
     assert!(span.ends_with("source=\"degraded\" found=true"), "{span}");

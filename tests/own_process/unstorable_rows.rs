@@ -118,8 +118,8 @@ fn is_held(server: &Server, prefix: &str, id: &str) -> bool {
         .unwrap()
 }
 
-fn builder(server: &Server, prefix: &str) -> CacheBuilder {
-    Cache::<Record>::builder(server.url()).prefix(prefix)
+fn builder<R>(server: &Server, prefix: &str) -> CacheBuilder<R> {
+    Cache::builder(server.url()).prefix(prefix)
 }
 
 struct Plain<'a>(&'a Server);
@@ -154,7 +154,7 @@ struct OnMemory;
 
 impl Check for OnMemory {
     fn run<R: Row>(&self, prefix: &str, _: R, bad: R, _: Option<&str>) {
-        let cache: Cache<R> = Cache::<Record>::builder(Memory::new(10))
+        let cache: Cache<R> = Cache::builder(Memory::new(10))
             .prefix(prefix)
             .build()
             .unwrap();
@@ -175,11 +175,8 @@ struct WithoutRedis;
 
 impl Check for WithoutRedis {
     fn run<R: Row>(&self, prefix: &str, good: R, bad: R, _: Option<&str>) {
-        let redis = Redis::builder(format!("redis://127.0.0.1:{}", free_port())).lazy();
-        let cache: Cache<R> = Cache::<Record>::builder(redis)
-            .prefix(prefix)
-            .build()
-            .unwrap();
+        let redis = Redis::builder(format!("redis://127.0.0.1:{}", free_port()));
+        let cache: Cache<R> = Cache::builder(redis).prefix(prefix).build().unwrap();
         let found = cache.get("r", finds(&bad)).unwrap();
         assert_eq!(found.source(), Source::Degraded, "{prefix}");
         assert_same(&found, &bad);
@@ -378,7 +375,7 @@ impl Check for Told<'_> {
         many(&cache, &good, &bad);
         let told = ["r", "r", "bad"].map(|id| (format!("{prefix}{id}"), field.map(str::to_owned)));
         assert_eq!(*heard.lock().unwrap(), told);
-        let warned = lines::with(&format!("WARN what the cache `{prefix}`"));
+        let warned = lines::with(&format!("WARN cache `{prefix}`: the loaded record"));
         assert_eq!(warned.len(), 1, "{warned:?}");
         if let Some(field) = field {
             assert!(warned[0].contains(&format!("`{field}`")), "{warned:?}");
@@ -402,7 +399,7 @@ struct Two {
 fn each_field_that_cannot_be_stored_is_logged_once() {
     own_process!();
     lines::listen();
-    let cache: Cache<Two> = Cache::<Record>::builder(Memory::new(10))
+    let cache: Cache<Two> = Cache::builder(Memory::new(10))
         .prefix("fields:")
         .build()
         .unwrap();
@@ -411,7 +408,7 @@ fn each_field_that_cannot_be_stored_is_logged_once() {
         let (a, b) = (a.clone(), b.clone());
         cache.get("r", finds(&Two { a, b })).unwrap();
     }
-    let warned = lines::with("what the cache `fields:`");
+    let warned = lines::with("cache `fields:`: the loaded record");
     assert_eq!(warned.len(), 2, "{warned:?}");
     assert!(warned[0].contains("`a`") && warned[1].contains("`b`"));
     assert_eq!(cache.stats().unstorable_records, 4);
@@ -421,7 +418,7 @@ fn each_field_that_cannot_be_stored_is_logged_once() {
 fn a_map_that_cannot_be_stored_is_logged_once_and_without_its_keys() {
     own_process!();
     lines::listen();
-    let cache: Cache<BTreeMap<String, Content>> = Cache::<Record>::builder(Memory::new(10))
+    let cache: Cache<BTreeMap<String, Content>> = Cache::builder(Memory::new(10))
         .prefix("keys:")
         .build()
         .unwrap();
@@ -429,7 +426,7 @@ fn a_map_that_cannot_be_stored_is_logged_once_and_without_its_keys() {
         let row = BTreeMap::from([(format!("{name}@example.com"), Content::New(1))]);
         cache.get("r", finds(&row)).unwrap();
     }
-    let warned = lines::with("what the cache `keys:`");
+    let warned = lines::with("cache `keys:`: the loaded record");
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(lines::with("@example.com").is_empty());
     assert_eq!(cache.stats().unstorable_records, 3);
@@ -467,7 +464,7 @@ fn what_is_not_to_be_cached_is_not_serialized() {
         cache.get_many(["r"], load_many).unwrap();
         Ok::<_, Infallible>(())
     });
-    during_a_write.unwrap();
+    let _ = during_a_write.unwrap();
     assert_eq!(SERIALIZED.get(), 0);
     cache.get("r", load).unwrap();
     assert!(SERIALIZED.get() > 0);
@@ -566,5 +563,5 @@ fn a_row_that_is_too_large_is_returned_and_counted() {
     );
     assert!(!is_held(&server, "test:", "r"));
     let stats = cache.stats();
-    assert_eq!((stats.unstorable_records, stats.redis_errors), (1, 0));
+    assert_eq!((stats.unstorable_records, stats.store_errors), (1, 0));
 }

@@ -133,7 +133,7 @@ fn what_is_not_its_json_is_a_miss_and_is_replaced() {
         assert!(cache.update_field("o-1", "json", text).unwrap());
         let found = cache.get("o-1", load_order).unwrap();
         assert_eq!(found.source(), Source::Loaded, "{text:?}");
-        assert_eq!(cache.stats().unreadable, 1);
+        assert_eq!(cache.stats().unreadable_entries, 1);
         assert!(cache.get("o-1", load_order).unwrap().is_hit());
     }
     let direct = &mut server.connect();
@@ -145,7 +145,7 @@ fn what_is_not_its_json_is_a_miss_and_is_replaced() {
     cache.reset_stats();
     let found = cache.get("o-1", load_order).unwrap();
     assert_eq!(found.source(), Source::Loaded);
-    assert_eq!(cache.stats().unreadable, 1);
+    assert_eq!(cache.stats().unreadable_entries, 1);
 }
 
 /// The record that comes back from Redis, or why it was not stored.

@@ -30,7 +30,7 @@ fn ids_that_name_nothing_are_refused_and_nothing_is_sent() {
             cache.ttl_remaining(id).map(drop),
         ];
         for refusal in refusals {
-            let Err(Error::Id { reason: why }) = refusal else {
+            let Err(Error::InvalidId { reason: why, .. }) = refusal else {
                 panic!("{refusal:?}");
             };
             assert_eq!(why, reason);
@@ -50,5 +50,5 @@ fn a_value_longer_than_redis_takes_is_refused_before_it_is_sent() {
         refused.to_string(),
         "the record's field `photo` cannot be stored: it is longer than 512 MiB, the longest that Redis takes"
     );
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
 }

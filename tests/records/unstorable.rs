@@ -404,7 +404,7 @@ fn an_update_to_a_record_that_would_change_is_refused_and_the_cached_one_stays()
     let load = |_: &str| Ok::<_, Infallible>(Some(text()));
     cache.get("r", load).unwrap();
     let update = cache.update("r", |_| Some(with(Untold::Number(1))));
-    assert!(matches!(update, Err(Error::Record { field: Some(name), .. }) if name == "it"));
+    assert!(matches!(update, Err(Error::InvalidRecord { field: Some(name), .. }) if name == "it"));
     let found = cache.get("r", load).unwrap();
     assert!(found.is_hit());
     assert!(matches!(&found.record().unwrap().it, Untold::Text(text) if text == "1"));

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, thread, time::Duration};
 
-use crate::support::{Server, acl, load_loaf, until};
+use crate::support::{Server, acl, chain, load_loaf, until};
 use cache_aside::{Cache, Record, Source};
 use redis::{Commands, cmd};
 
@@ -70,7 +70,7 @@ fn a_change_in_another_database_is_heard_and_does_no_harm() {
 fn a_wrong_password_is_reported_at_the_start_and_not_repeated() {
     let server = Server::start_on_port();
     let url = url_of_somebody(&server, "").replace("word@", "wort@");
-    let error = Cache::builder(url).prefix("test:").build::<Record>();
+    let error = Cache::<Record>::builder(url).prefix("test:").build();
     let error = error.unwrap_err().to_string();
     assert!(error.contains("authentication failed"), "{error}");
     assert!(!error.contains("wort"), "{error}");
@@ -84,7 +84,7 @@ fn a_server_that_knows_resp2_only_does_without_pushes() {
     assert!(cache.get("p", load_loaf).unwrap().is_hit());
     assert!(cache.invalidate("p").unwrap());
     let url = server.url_with("protocol=resp3");
-    let error = Cache::builder(url).prefix("test:").build::<Record>();
+    let error = Cache::<Record>::builder(url).prefix("test:").build();
     let error = error.unwrap_err().to_string();
     assert!(error.contains("HELLO"), "{error}");
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Server, load_loaf, load_nothing, until};
+use crate::support::{Server, chain, load_loaf, load_nothing, until};
 use cache_aside::{Cache, Event, Memory, Record, Redis};
 
 /// The received events, as text.
@@ -26,7 +26,7 @@ impl Heard {
             Event::Answered {
                 id, source, found, ..
             } => format!("{id} answered: {source}, {found}"),
-            Event::Failed { id, error, .. } => format!("{id} failed: {error}"),
+            Event::Failed { id, error, .. } => format!("{id} failed: {}", chain(*error)),
             Event::Shared { id } => format!("{id} shared"),
             Event::FillRefused { id } => format!("{id} fill refused"),
             Event::Unstorable { id, field, .. } => format!("{id} unstorable: {field:?}"),
@@ -119,7 +119,7 @@ fn each_call_that_writes_is_heard_and_a_refused_fill_too() {
     let all = heard.take();
     assert_eq!(all[2..4], ["a wrote: invalidate", "a load ended: found"]);
     assert_eq!(all[4..], ["a fill refused", "a answered: loaded, true"]);
-    cache.write("a", || Ok::<_, Infallible>(())).unwrap();
+    let _ = cache.write("a", || Ok::<_, Infallible>(())).unwrap();
     cache.update_field("a", "stock", "1").unwrap();
     cache.update("a", |_| None).unwrap();
     assert_eq!(

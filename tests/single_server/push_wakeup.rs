@@ -311,7 +311,7 @@ fn it_is_the_same_in_memory() {
     let memory = Memory::new(100);
     let [leader, waiter] = [(); 2].map(|()| {
         let cache = settings(Cache::builder(&memory)).tracking(true);
-        cache.build::<Record>().unwrap()
+        cache.build().unwrap()
     });
     for _ in 0..50 {
         leader.invalidate("k").unwrap();

@@ -216,7 +216,7 @@ fn a_server_that_forgot_the_scripts_gets_them_again() {
     assert!(cache.update_field("p-001", "stock", "41").unwrap());
     flush();
     assert!(cache.invalidate("p-001").unwrap());
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
 }
 
 #[test]

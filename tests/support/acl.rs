@@ -122,6 +122,11 @@ impl Server {
         }
     }
 
+    /// Its host and port or its socket, as errors and log lines name it.
+    pub fn place(&self) -> String {
+        self.admin_url().split_once("://").unwrap().1.to_owned()
+    }
+
     /// Changes what that user may do.
     pub fn set_user(&self, rules: &[&str]) {
         self.expect_denials();

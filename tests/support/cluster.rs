@@ -151,7 +151,7 @@ impl Cluster {
         Redis::builder(self.url())
     }
 
-    pub(crate) fn builder(&self) -> CacheBuilder {
+    pub(crate) fn builder<R>(&self) -> CacheBuilder<R> {
         Cache::builder(self.url()).prefix("test:")
     }
 

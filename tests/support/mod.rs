@@ -14,7 +14,9 @@ pub mod alone;
 
 use std::{
     convert::Infallible,
-    env, fs,
+    env,
+    error::Error as StdError,
+    fs,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
@@ -23,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, CacheBuilder, Record};
+use cache_aside::{Cache, CacheBuilder, Record, Redis};
 use redis::{Client, IntoConnectionInfo};
 
 /// What to type where there is no server.
@@ -179,7 +181,7 @@ impl Server {
         self.builder().build().expect("the private server answers")
     }
 
-    pub fn builder(&self) -> CacheBuilder {
+    pub fn builder<R>(&self) -> CacheBuilder<R> {
         Cache::builder(self.url()).prefix("test:")
     }
 
@@ -356,4 +358,17 @@ pub fn until(condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "waited for 20 s");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// An error and all its causes, as `anyhow` prints them with `{:#}`. It leaves nothing out: what an
+/// error and its source both print is there twice.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }

@@ -115,7 +115,9 @@ impl Secure {
         // second.
         Redis::builder(self.url_of("localhost"))
             .tls_root_certificate(self.authority.pem())
-            .connect_timeout(Duration::from_secs(2))
+            .connect_timeout(Duration::from_secs(3))
+            .io_timeout(Duration::from_secs(5))
+            .checkout_timeout(Duration::from_secs(5))
     }
 
     pub(crate) fn cache(&self) -> Cache {

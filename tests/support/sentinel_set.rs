@@ -204,7 +204,7 @@ impl SentinelSet {
         Redis::builder(self.url())
     }
 
-    pub(crate) fn builder(&self) -> CacheBuilder {
+    pub(crate) fn builder<R>(&self) -> CacheBuilder<R> {
         Cache::builder(self.url()).prefix("test:")
     }
 

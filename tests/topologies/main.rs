@@ -1,5 +1,6 @@
 //! More than one plain server: clusters, sentinels, and TLS connections.
 
+mod chains;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod moved_address;

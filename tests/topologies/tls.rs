@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::secure::{Authority, Secure};
-use crate::support::{Server, acl, load_loaf, until};
+use crate::support::{Server, acl, chain, load_loaf, until};
 use cache_aside::{
     Cache, Error, Lookup, Record, Redis, RedisBuilder, Source,
     store::{Keys, Token},
@@ -29,14 +29,14 @@ fn value(found: &Lookup<Record>) -> &str {
 }
 
 fn refusal(builder: RedisBuilder) -> String {
-    builder.build().unwrap_err().to_string()
+    chain(&builder.build().unwrap_err())
 }
 
 /// The error of `build` for a server that cannot be used.
 fn failure(builder: RedisBuilder) -> String {
     let error = builder.build().unwrap_err();
-    assert!(matches!(error, Error::Redis { .. }), "{error}");
-    error.to_string()
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+    chain(&error)
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn every_call_works() {
     assert!(cache.update_field("p", "stock", "1").unwrap());
     assert!(cache.update("p", |record| Some(record.clone())).unwrap());
     assert!(cache.invalidate("p").unwrap());
-    cache.write("p", || Ok::<_, Infallible>(())).unwrap();
+    let _ = cache.write("p", || Ok::<_, Infallible>(())).unwrap();
     let ids: Vec<_> = (0..3_000).map(|number| number.to_string()).collect();
     let load = |missing: &[&str]| {
         let found = missing.iter().map(|id| ((*id).to_owned(), record(id)));
@@ -58,7 +58,7 @@ fn every_call_works() {
     let again = cache.get_many(&ids, load).unwrap();
     assert!(again.iter().all(cache_aside::Lookup::is_hit));
     assert_eq!(cache.invalidate_many(&ids).unwrap(), 3_000);
-    cache.clear(|_| {}).unwrap();
+    cache.clear().unwrap();
     secure.server.assert_every_key_expires();
 }
 
@@ -146,7 +146,7 @@ fn a_certificate_for_signing_others_is_not_taken_for_a_servers() {
     let secure = Secure::start_with(&[&["--tls-auth-clients", "no"], own.as_flattened()].concat());
     let failure = failure(secure.redis().tls_root_certificate(certificate));
     assert!(
-        failure.contains("is one for signing others (`CA:TRUE`)"),
+        failure.contains("is a CA certificate (`CA:TRUE`)"),
         "{failure}"
     );
 }
@@ -165,7 +165,7 @@ fn records_of_many_megabytes_go_both_ways_whole() {
         assert!(cache.invalidate("p").unwrap());
     }
     let stats = cache.stats();
-    assert_eq!((stats.redis_errors, stats.degraded), (0, 0));
+    assert_eq!((stats.store_errors, stats.degraded), (0, 0));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn many_threads_share_few_connections() {
         }
     });
     let stats = cache.stats();
-    assert_eq!((stats.redis_errors, stats.degraded), (0, 0));
+    assert_eq!((stats.store_errors, stats.degraded), (0, 0));
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn who_is_not_trusted_is_refused_at_once_and_in_plain_words() {
     let other = secure.redis().tls_root_certificate(Authority::new().pem());
     let other = failure(other);
     assert!(
-        other.contains("signed by nobody who is trusted here"),
+        other.contains("signed by an issuer that is not trusted here"),
         "{other}"
     );
     let root = secure.authority.pem();
@@ -329,7 +329,7 @@ fn a_certificate_of_another_host_is_refused() {
     let secure = Secure::start_as(&["elsewhere.example"], &["--tls-auth-clients", "no"]);
     let error = failure(secure.redis());
     assert!(
-        error.contains("is another host's") && error.contains("elsewhere.example"),
+        error.contains("is for another host") && error.contains("elsewhere.example"),
         "{error}"
     );
 }
@@ -337,14 +337,14 @@ fn a_certificate_of_another_host_is_refused() {
 #[test]
 fn one_side_without_tls_is_reported() {
     let secure = Secure::start();
-    let plain = failure(Redis::builder(acl::url_at(secure.port)));
+    let plain = failure(Redis::builder(acl::url_at(secure.port)).require_connection(true));
     println!("{plain}");
     assert!(plain.contains("rediss://"), "{plain}");
 
     let server = Server::start_on_port();
     let url = server.url().replace("redis://", "rediss://");
     let began = Instant::now();
-    let secure = failure(Redis::builder(url));
+    let secure = failure(Redis::builder(url).require_connection(true));
     println!("{secure}");
     assert!(secure.contains("TLS"), "{secure}");
     assert!(began.elapsed() < MS(1_500));
@@ -369,6 +369,7 @@ fn a_peer_that_does_not_shake_hands_is_given_up_after_the_timeout() {
     let began = Instant::now();
     let error = failure(
         Redis::builder(url)
+            .require_connection(true)
             .connect_timeout(timeout)
             .io_timeout(MS(10_000)),
     );

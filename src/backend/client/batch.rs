@@ -31,7 +31,8 @@ impl StoreClient {
         let asked = self.ask(reporter, request, |store| {
             let each = ask(store)?;
             if each.len() != count {
-                let miscounted = format!("{} answers to {count} questions", each.len());
+                let miscounted =
+                    format!("the store gave {} answers to {count} questions", each.len());
                 return Err(Failure::new(FailureKind::Rejected, miscounted));
             }
             let mut failures = each.iter().filter_map(|answer| answer.as_ref().err());
@@ -53,7 +54,7 @@ impl StoreClient {
                 if !std::mem::replace(&mut is_reported, true) {
                     let error = &error;
                     reporter.report(&Event::StoreFailed { request, error });
-                    self.state.log_throttled(error);
+                    self.state.log_throttled(Some(&reporter.cache), error);
                 }
                 error
             })
@@ -123,9 +124,9 @@ impl StoreClient {
     /// Bypasses the whole prefix of this cache, because any of its entries may be outdated. None is
     /// read from the store until all entries that can exist now have expired.
     pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
-        if let Some(lasts) = self.state.pending.bypass(&reporter.cache) {
+        if let Some(lasts) = self.state.pending.bypass(&reporter.prefix) {
             trace::error!(
-                "a `clear` did not reach its end: no record with the prefix `{}` is read from Redis for {lasts:?}",
+                "cache `{}`: a `clear` did not finish, so no record is read from the server for {lasts:?}",
                 reporter.cache
             );
             reporter.report(&Event::Bypassed { lasts });

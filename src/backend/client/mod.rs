@@ -9,6 +9,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod recovery;
+pub(crate) mod startup;
 pub(crate) mod unwind;
 
 use std::{
@@ -19,10 +20,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-use self::recovery::ClientState;
+use self::{
+    recovery::{ClientState, ReportedState},
+    startup::{Startup, StartupCheck},
+};
 use super::pending::{PendingInvalidations, Recorded};
 use crate::{
-    error::{Cause, Error},
+    error::{
+        Error,
+        cause::{Cause, chain},
+    },
     near::siblings::SiblingCaches,
     store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
@@ -48,14 +55,46 @@ impl StoreClient {
         threshold: u32,
         probe_interval: Duration,
     ) -> StoreClient {
+        let breaker = Breaker::new(threshold);
+        StoreClient::with(store, breaker, probe_interval, Startup::default())
+    }
+
+    /// A client to a store that could not be reached when it was opened. It sends nothing to the
+    /// store before `check` has passed, which the recovery runs in the place of its probe.
+    pub(crate) fn not_reached(
+        store: Arc<dyn Store>,
+        threshold: u32,
+        probe_interval: Duration,
+        (check, why): (StartupCheck, &Error),
+    ) -> StoreClient {
+        let breaker = Breaker::new(threshold);
+        breaker.open(why);
+        let client = StoreClient::with(store, breaker, probe_interval, Startup::pending(check));
+        // `build` logs the failure. The recovery meets the same one a moment later.
+        let _ = client.state.log_throttle.is_due();
+        client.start_recovery();
+        client
+    }
+
+    fn with(
+        store: Arc<dyn Store>,
+        breaker: Breaker,
+        probe_interval: Duration,
+        startup: Startup,
+    ) -> StoreClient {
+        let reported = ReportedState {
+            open: breaker.is_open(),
+            in_progress: false,
+        };
         let state = Arc::new(ClientState {
             store,
-            breaker: Breaker::new(threshold),
+            breaker,
             pending: PendingInvalidations::default(),
             log_throttle: LogThrottle::default(),
             caches: Mutex::default(),
             siblings: SiblingCaches::default(),
-            reported: Mutex::default(),
+            reported: Mutex::new(reported),
+            startup,
         });
         let recovered = Arc::clone(&state);
         StoreClient {
@@ -118,7 +157,7 @@ impl StoreClient {
     ) -> Result<T, Error> {
         let ClientState { store, breaker, .. } = &*self.state;
         if let Some(cause) = breaker.refusal() {
-            return Err(Error::Redis { request, cause });
+            return Err(Error::Store { request, cause });
         }
         let failure = match ask(&**store) {
             Ok(answer) => {
@@ -133,11 +172,12 @@ impl StoreClient {
             request,
             error: &error,
         });
-        self.state.log_throttled(&error);
+        self.state.log_throttled(Some(&reporter.cache), &error);
         match kind {
             FailureKind::Unavailable if breaker.failed(&error) => {
                 trace::warn!(
-                    "Redis is asked no more until it answers a probe; the latest of several failures: {error}"
+                    "too many requests in a row failed, so none is sent until the server answers a probe; the last failure: {}",
+                    chain(&error)
                 );
                 self.state.report_breaker();
                 self.start_recovery();
@@ -191,18 +231,22 @@ impl StoreClient {
         let memory = self.state.pending.remember(keys, reporter);
         // Started before the reports, because reports call user code.
         self.start_recovery();
+        let id = keys.data.strip_prefix(&reporter.prefix).unwrap_or_default();
         reporter.report(&Event::InvalidationRemembered {
-            id: keys.data.strip_prefix(&reporter.cache).unwrap_or_default(),
+            id,
             is_new: matches!(memory, Recorded::First | Recorded::Kept),
         });
         match memory {
             Recorded::First => trace::warn!(
-                "an invalidation did not reach Redis, and will be replayed; until then its record is not read from there: {failure}"
+                "cache `{}`: the invalidation of `{id}` is pending and will be replayed; until then the record is not \
+                 read from the server: {}",
+                reporter.cache,
+                chain(failure)
             ),
             Recorded::Kept | Recorded::Again | Recorded::PrefixKept => {}
             Recorded::Prefix(lasts) => {
                 trace::error!(
-                    "too many invalidations did not reach Redis: no record with the prefix `{}` is read from there for {lasts:?}",
+                    "cache `{}`: too many invalidations are pending, so no record is read from the server for {lasts:?}",
                     reporter.cache
                 );
                 reporter.report(&Event::Bypassed { lasts });
@@ -217,9 +261,9 @@ impl StoreClient {
 
     fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
-            trace::error!("there is no thread to probe Redis with: {error}");
-            // Without a probe, only requests can find out that the store answers again. Pending
-            // invalidations wait for the next failure, which tries again to start the thread.
+            trace::error!("no thread to probe the server could be started: {error}");
+            // So requests themselves must find out when it answers again. What is pending waits for
+            // the next failure.
             self.state.breaker.close();
         }
     }
@@ -231,9 +275,7 @@ struct PendingError;
 
 impl fmt::Display for PendingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not asked, because an earlier invalidation of this record has not got there yet",
-        )
+        f.write_str("not sent, because an earlier invalidation of this record is pending")
     }
 }
 

@@ -8,9 +8,10 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::startup::{Startup, Unusable};
 use crate::{
     backend::pending::{PendingInvalidations, Replay},
-    error::Error,
+    error::{Error, cause::chain},
     near::siblings::SiblingCaches,
     store::{Failure, FailureKind, Store},
     telemetry::{event::Event, reporter::Reporter, trace},
@@ -32,6 +33,8 @@ pub(super) struct ClientState {
     /// The caches with a near cache.
     pub(super) siblings: SiblingCaches,
     pub(super) reported: Mutex<ReportedState>,
+    /// What is left to check of a store that could not be reached at the start.
+    pub(super) startup: Startup,
 }
 
 /// The last report to the caches about the breaker.
@@ -99,18 +102,33 @@ impl ClientState {
         }
     }
 
-    /// Logs a failure, unless another was logged a short time ago.
-    pub(super) fn log_throttled(&self, failure: &Error) {
-        if self.log_throttle.is_due() {
-            trace::warn!("{failure}");
+    /// Logs a failure, unless one was logged a short time ago. `None`: it is of no single cache.
+    pub(super) fn log_throttled(&self, cache: Option<&str>, failure: &Error) {
+        if !self.log_throttle.is_due() {
+            return;
+        }
+        let failure = chain(failure);
+        match cache {
+            Some(cache) => trace::warn!("cache `{cache}`: {failure}"),
+            None => trace::warn!("{failure}"),
         }
     }
 
     /// Makes one attempt to recover. Returns false if it must be repeated.
     pub(super) fn try_recover(&self) -> bool {
+        if let Err(Unusable { error, is_away }) = self.startup.run() {
+            // So that a lookup says what is wrong now, and not what was wrong at the start.
+            self.breaker.open(&error);
+            if is_away {
+                self.log_throttled(&error);
+            } else {
+                self.startup.log_refusal(&error);
+            }
+            return false;
+        }
         let recovered = self.recover();
         if let Err(failure) = &recovered {
-            self.log_throttled(failure);
+            self.log_throttled(None, failure);
         }
         recovered.is_ok()
     }
@@ -126,11 +144,13 @@ impl ClientState {
             return Err(failure.at("ping"));
         }
         let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
-        // Reads resume as soon as the server answers, even if it refused some invalidations. (Its
-        // user may be allowed to write only some keys.) Records whose invalidation is pending stay
-        // bypassed.
+        // Reads resume as soon as the server answers, also if it refused some invalidations, for a
+        // user that may write some keys only. Records whose invalidation is pending stay bypassed.
+        let failure = self.breaker.latest_failure();
         if self.breaker.close() {
-            trace::info!("Redis answers, and is asked again");
+            let server = failure.as_ref().and_then(Error::server);
+            let server = server.map_or("the server", |at| at.address.as_str());
+            trace::info!("{server} answers a probe, so requests are sent again");
             self.report_breaker();
         }
         refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
@@ -152,7 +172,7 @@ impl ClientState {
             }
         }
         if replayed > 0 {
-            trace::info!("{replayed} invalidations that had not reached Redis have been replayed");
+            trace::info!("{replayed} pending invalidations have been replayed");
         }
         match refused {
             Some(failure) if failure.kind == FailureKind::Unavailable => Err(failure),

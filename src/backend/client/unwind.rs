@@ -5,13 +5,24 @@
 //! not matter. It may be in a custom store, in a logger, or in this crate. Called by the client and
 //! by the write path.
 
-use std::{cell::Cell, fmt, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    sync::Arc,
+};
 
 use super::StoreClient;
 use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
 
-/// Records whose invalidation is under way. If a panic drops it, the unfinished ones become
-/// pending.
+// A panic in a store or an observer leaves the client as a failed request does. Its locks do not
+// poison, no code of the program's runs under them, and each change under them is whole. What a
+// request had begun is undone on unwinding: its invalidation is recorded as pending, and its
+// connection is closed. So a caller that catches the panic may go on with the client.
+impl UnwindSafe for StoreClient {}
+impl RefUnwindSafe for StoreClient {}
+
+/// Records whose invalidation is under way. If a panic drops it, the rest are recorded as pending.
 pub(crate) struct RememberOnDrop<'a> {
     client: &'a StoreClient,
     reporter: &'a Arc<Reporter>,
@@ -64,7 +75,7 @@ impl Drop for RememberOnDrop<'_> {
     fn drop(&mut self) {
         for keys in self.left.get() {
             let (request, cause) = (self.request, Arc::new(Panicked));
-            let failure = Error::Redis { request, cause };
+            let failure = Error::Store { request, cause };
             self.client.remember(keys, self.reporter, &failure);
             // First pending, then evicted, as in `StoreClient::invalidate`.
             self.client.evict(&keys.data);

@@ -8,7 +8,11 @@ fn remember(pending: &PendingInvalidations, data: &str) -> Recorded {
     pending.record_max_ttl("cache:", Duration::from_millis(20));
     pending.remember(
         &keys(data),
-        &Arc::new(Reporter::new("cache:".to_owned(), None)),
+        &Arc::new(Reporter::new(
+            "products".to_owned(),
+            "cache:".to_owned(),
+            None,
+        )),
     )
 }
 

@@ -1,10 +1,11 @@
-//! From an address to the store behind it: a server, a cluster, or the server that sentinels name.
+//! From the settings to the store behind the address: a server, a cluster, or the server that
+//! Sentinels name.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::{Client, ConnectionInfo};
 
-use super::RedisBuilder;
+use super::{Redis, RedisBuilder};
 #[cfg(feature = "sentinel")]
 use crate::redis::sentinel::SentinelMaster;
 #[cfg(feature = "cluster")]
@@ -13,20 +14,117 @@ use crate::redis::{
     error::is_in_no_cluster,
 };
 use crate::{
+    backend::client::{
+        StoreClient,
+        startup::{StartupCheck, Unusable},
+    },
     error::Error,
-    redis::{endpoint::Endpoint, server_info::ServerMode, single::RedisStore, url::Address},
+    redis::{
+        endpoint::Endpoint, reachability::is_away, server_info::ServerMode, single::RedisStore,
+        url::Address,
+    },
     store::{Failure, Store},
-    util::limits::{failed, refuse},
+    telemetry::trace,
+    util::limits::{between, failed, refuse},
 };
 
+/// More than Redis itself admits by default.
+const MOST_CONNECTIONS: u32 = 10_000;
+
+/// A store that has not been checked yet.
+struct Unchecked {
+    store: Arc<dyn Store>,
+    check: StartupCheck,
+}
+
 impl RedisBuilder {
-    /// What the address leads to, checked unless that is not wanted.
-    pub(super) fn store(&self) -> Result<Arc<dyn Store>, Error> {
+    /// Checks the settings, connects once, asks the server what it is, and loads the scripts into
+    /// it.
+    ///
+    /// Its name and version are logged, and a warning if it is a replica. If the server cannot push
+    /// changes, only a cache with [`near_cache`](crate::CacheBuilder::near_cache) or
+    /// [`tracking`](crate::CacheBuilder::tracking) logs that. It then reads from Redis and polls.
+    ///
+    /// If the server cannot be reached, see
+    /// [`require_connection`](RedisBuilder::require_connection).
+    ///
+    /// # Cost
+    ///
+    /// One connection, which is closed again, and two round trips: the question what the server is,
+    /// and the scripts. A third one if the server does not know `HELLO`. On a cluster the same for
+    /// each master, and one more connection that asks for the masters.
+    ///
+    /// A server that is away costs at most one `connect_timeout` for each address of its host name,
+    /// and one more if something accepts the connection and does not answer. The nodes of a cluster
+    /// and the Sentinels in an address are tried one after the other. The lookup of a host name
+    /// takes as long as the resolver of the system takes; no setting of this crate limits it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] names the invalid setting. All others are [`Error::Redis`]:
+    ///
+    /// - The server rejected the user, the password or a command. The message has its own words
+    ///   where the client library passes them on.
+    /// - The server is a Redis before 6.0.9, has no scripts, or does not answer like a Redis.
+    /// - It is a node of a cluster or a Sentinel where the address says otherwise, or the reverse.
+    /// - A Sentinel does not know the name, or rejects the login.
+    /// - The TLS handshake failed, for instance because nobody who is trusted signed the
+    ///   certificate.
+    /// - Only with [`require_connection(true)`](RedisBuilder::require_connection): the server
+    ///   cannot be reached, or no master of a cluster can.
+    pub fn build(self) -> Result<Redis, Error> {
+        self.check_settings()?;
+        let Unchecked { store, check } = self.open()?;
+        let (threshold, interval) = (self.breaker_threshold, self.probe_interval);
+        let client = match check() {
+            Ok(()) => StoreClient::new(store, threshold, interval),
+            Err(Unusable { error, is_away }) if is_away && !self.require_connection => {
+                trace::warn!("{error}; caches work without Redis until it can be reached");
+                StoreClient::not_reached(store, threshold, interval, (check, &error))
+            }
+            Err(Unusable { error, .. }) => return Err(error),
+        };
+        Ok(Redis {
+            client: Arc::new(client),
+        })
+    }
+
+    fn check_settings(&self) -> Result<(), Error> {
+        if self.pool_size == 0 {
+            return refuse("pool_size", "it must be at least 1");
+        }
+        if self.pool_size > MOST_CONNECTIONS {
+            return refuse("pool_size", "it must be at most 10,000");
+        }
+        let least = Duration::from_millis(1);
+        between("checkout_timeout", self.timeouts.checkout, least)?;
+        between("connect_timeout", self.timeouts.connect, least)?;
+        between("io_timeout", self.timeouts.io, least)?;
+        if self.breaker_threshold == 0 {
+            return refuse("breaker_threshold", "it must be at least 1");
+        }
+        between("probe_interval", self.probe_interval, least)?;
+        // Redis refuses any other character.
+        let is_printable = self.client_name.bytes().all(|byte| byte.is_ascii_graphic());
+        if self.client_name.is_empty() || !is_printable {
+            return refuse(
+                "client_name",
+                "it must be printable ASCII without spaces, and not be empty",
+            );
+        }
+        Ok(())
+    }
+
+    /// The store at the address. Sends nothing.
+    fn open(&self) -> Result<Unchecked, Error> {
         let address = Address::parse(&self.url)?;
         #[cfg(feature = "tls")]
         let address = address.map(|host| self.certificates.with(host))?;
         match address {
-            Address::Server(info) => self.server(client(info)?.into()),
+            Address::Server(info) => {
+                let endpoint = Endpoint::at(client(info)?, Arc::clone(&self.client_name));
+                Ok(self.server(endpoint))
+            }
             #[cfg(feature = "cluster")]
             Address::Cluster(nodes) => self.cluster(nodes),
             #[cfg(not(feature = "cluster"))]
@@ -37,8 +135,10 @@ impl RedisBuilder {
             #[cfg(feature = "sentinel")]
             Address::Sentinel { sentinels, name } => {
                 let login = self.sentinel_login.as_ref();
-                let sentinel_master = SentinelMaster::new(sentinels, name, login, self.timeouts);
-                self.server(sentinel_master.into())
+                let client_name = Arc::clone(&self.client_name);
+                let sentinel_master =
+                    SentinelMaster::new(sentinels, name, login, self.timeouts, client_name);
+                Ok(self.server(sentinel_master.into()))
             }
             #[cfg(not(feature = "sentinel"))]
             Address::Sentinel { .. } => refuse(
@@ -48,16 +148,19 @@ impl RedisBuilder {
         }
     }
 
-    fn server(&self, endpoint: Endpoint) -> Result<Arc<dyn Store>, Error> {
+    fn server(&self, endpoint: Endpoint) -> Unchecked {
         let store = RedisStore::new(endpoint, self.pool_size, self.timeouts, self.replicas);
-        if !self.lazy {
-            store.check(ServerMode::Single).map_err(unreached)?;
+        let store = Arc::new(store.watched());
+        let checked = Arc::clone(&store);
+        let check = move || checked.check(ServerMode::Single).map_err(unusable);
+        Unchecked {
+            store,
+            check: Arc::new(check),
         }
-        Ok(Arc::new(store.watched()))
     }
 
     #[cfg(feature = "cluster")]
-    fn cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<Arc<dyn Store>, Error> {
+    fn cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<Unchecked, Error> {
         if nodes.iter().any(|node| node.redis_settings().db() != 0) {
             return refuse("address", "of a cluster there is database 0 only");
         }
@@ -68,23 +171,44 @@ impl RedisBuilder {
             breaker_threshold: self.breaker_threshold,
             replicas: self.replicas,
         };
-        let store = ClusterStore::new(seeds, terms, self.probe_interval);
-        if !self.lazy {
-            store.check().or_else(|failure| {
+        let client_name = Arc::clone(&self.client_name);
+        let store = Arc::new(ClusterStore::new(
+            seeds,
+            terms,
+            client_name,
+            self.probe_interval,
+        ));
+        let checked = Arc::clone(&store);
+        let check = move || {
+            checked.check().map_err(|failure| {
                 if is_in_no_cluster(&failure) {
-                    let other = "that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
-                                 `redis+sentinel://host:26379/NAME`";
-                    return refuse("address", other);
+                    return not_a_cluster();
                 }
-                Err(unreached(failure))
-            })?;
-        }
-        Ok(Arc::new(store))
+                unusable(failure)
+            })
+        };
+        Ok(Unchecked {
+            store,
+            check: Arc::new(check),
+        })
     }
 }
 
-fn unreached(failure: Failure) -> Error {
-    failure.at("connect")
+fn unusable(failure: Failure) -> Unusable {
+    Unusable {
+        is_away: is_away(&failure),
+        error: failure.at("connect"),
+    }
+}
+
+#[cfg(feature = "cluster")]
+fn not_a_cluster() -> Unusable {
+    let other = "that server is none of a cluster; write `redis://host:6379`, or, if it is a \
+                 Sentinel, `redis+sentinel://host:26379/NAME`";
+    Unusable {
+        error: failed("address", &other),
+        is_away: false,
+    }
 }
 
 fn client(info: ConnectionInfo) -> Result<Client, Error> {

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::KeyedId;
 use crate::{
     engine::Engine,
-    error::{Cause, Error},
+    error::{Error, cause::Cause},
     near::Placeholder,
     read::{
         first_read::FirstRead,
@@ -69,7 +69,7 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
             }
             ReadFrom::Pending(cause) => {
                 let request = "read";
-                (Err(Error::Redis { request, cause }), None)
+                (Err(Error::Store { request, cause }), None)
             }
             ReadFrom::Store(placeholder) => (
                 reads.next().expect("an answer to each request"),

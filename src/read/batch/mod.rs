@@ -97,7 +97,7 @@ where
         }
         places.push(place);
     }
-    let _span = trace::lookups(&engine.settings.prefix, distinct.len());
+    let _span = trace::lookups(&engine.reporter.cache, distinct.len());
     let mut found = Vec::with_capacity(distinct.len());
     for slice in distinct.chunks(SLICE) {
         found.extend(look_up(slice)?);

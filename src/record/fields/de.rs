@@ -37,7 +37,7 @@ pub(super) fn deserialize<R: DeserializeOwned>(
 /// Where the reading of a record stopped. Keeps no reason: serde's messages quote the value, and no
 /// message of ours may.
 #[derive(Debug, thiserror::Error)]
-#[error("the entry is no record of the wanted type")]
+#[error("the entry is not a record of this type")]
 pub(super) enum Stop {
     /// At the field with this number.
     At(usize),

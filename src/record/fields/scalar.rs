@@ -71,7 +71,7 @@ impl Unstorable {
 
 impl From<Unstorable> for Error {
     fn from(Unstorable { field, reason }: Unstorable) -> Error {
-        Error::Record { field, reason }
+        Error::InvalidRecord { field, reason }
     }
 }
 

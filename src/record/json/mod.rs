@@ -77,7 +77,7 @@ use super::fields::{JSON, JSON_REFUSED};
 ///
 /// What went in, numbers to the last bit, or it is not cached: `get` returns it and counts it in
 /// [`unstorable_records`](crate::Stats::unstorable_records), and `update` fails with
-/// [`Error::Record`](crate::Error::Record). The reason names the place in the value of: NaN and
+/// [`Error::InvalidRecord`](crate::Error::InvalidRecord). The reason names the place in the value of: NaN and
 /// infinities, which JSON would turn into `null`; what is `null` within a `Some`, as in
 /// `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
 /// number; nesting deeper than 127. Not cached as a whole: what its type reads back as something
@@ -89,7 +89,7 @@ use super::fields::{JSON, JSON_REFUSED};
 /// is how serde and its JSON define them.
 ///
 /// An entry whose field `json` is missing, no JSON, or the JSON of another type is a miss, counted
-/// as [`unreadable`](crate::Stats::unreadable), and the next fill replaces it.
+/// as [unreadable](crate::Stats::unreadable_entries), and the next fill replaces it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub struct Json<T>(pub T);

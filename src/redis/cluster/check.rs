@@ -2,9 +2,12 @@
 //!
 //! Called by the builder.
 
-use super::{ClusterStore, parallel::in_parallel, redirect::UnreachableAnnounced};
+use super::{ClusterStore, parallel::in_parallel};
 use crate::{
-    redis::{error::is_away, server_info::ServerMode},
+    redis::{
+        reachability::{UnreachableAnnounced, is_away},
+        server_info::ServerMode,
+    },
     store::Failure,
     telemetry::trace,
 };
@@ -28,13 +31,17 @@ impl ClusterStore {
         if away.len() == masters.len()
             && let Some(first) = away.first()
         {
-            return Err(UnreachableAnnounced::failure(first));
+            let cause = UnreachableAnnounced(first.clone());
+            return Err(Failure::new(first.kind, cause));
         }
         for failure in away {
-            trace::warn!("a master of the cluster is away: {failure}");
+            trace::warn!(
+                "a master of the cluster does not answer: {}",
+                chain(&failure)
+            );
         }
         if !map.is_whole() {
-            trace::warn!("some slots of the cluster are on no node");
+            trace::warn!("some slots of the cluster have no node");
         }
         Ok(())
     }

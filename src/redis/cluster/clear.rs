@@ -73,7 +73,7 @@ impl ClusterStore {
             })?;
             if let Some(slot) = node_slots.being_moved() {
                 let address = &master.address;
-                let why = format!("slot {slot} of the cluster is being moved, says {address}");
+                let why = format!("slot {slot} is being moved, as {address} reports");
                 return Err(Failure::new(FailureKind::Rejected, why + LATER));
             }
             let epoch = master.store.config().0.epoch().current();
@@ -98,10 +98,10 @@ fn in_order(map: &SlotMap) -> Vec<&Arc<Node>> {
     masters
 }
 
-const LATER: &str = "; again, when that is done";
+const LATER: &str = "; try again when that is done";
 
 fn unsettled() -> Failure {
-    let why = "slots of the cluster were moved meanwhile, or a replica took over".to_owned();
+    let why = "slots of the cluster were moved during the scan, or a replica took over".to_owned();
     Failure::new(FailureKind::Rejected, why + LATER)
 }
 

@@ -98,7 +98,7 @@ impl ClusterStore {
             Ok(each) if each.len() == batch.items.len() => each,
             Ok(each) => {
                 let (said, asked) = (each.len(), batch.items.len());
-                let miscounted = format!("{said} answers to {asked} questions");
+                let miscounted = format!("the node gave {said} answers to {asked} questions");
                 return Err(Failure::new(FailureKind::Rejected, miscounted));
             }
             Err(failure) if failure.kind == FailureKind::Unavailable => return Err(failure),

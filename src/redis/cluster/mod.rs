@@ -62,10 +62,11 @@ impl ClusterStore {
     pub(crate) fn new(
         seeds: Vec<Client>,
         terms: NodeConfig,
+        client_name: Arc<str>,
         probe_interval: Duration,
     ) -> ClusterStore {
         ClusterStore {
-            topology: Topology::new(seeds, terms, probe_interval),
+            topology: Topology::new(seeds, terms, client_name, probe_interval),
         }
     }
 

@@ -18,14 +18,8 @@ use redis::{
 use super::slots::{Range, ranges};
 use crate::{
     redis::{
-        connect::elsewhere,
-        endpoint::Endpoint,
-        error::{AtServer, Timeout},
-        node_address::NodeAddress,
-        pool::RetryPolicy,
-        script::nonsense,
-        single::RedisStore,
-        timeouts::Timeouts,
+        connect::elsewhere, endpoint::Endpoint, error::Timeout, node_address::NodeAddress,
+        pool::RetryPolicy, script::nonsense, single::RedisStore, timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,
@@ -102,10 +96,9 @@ impl Node {
         };
         match failure.kind {
             FailureKind::Unavailable => {
-                if failure.cause.is::<Timeout>() {
+                if failure.cause::<Timeout>().is_some() {
                     self.is_silent.store(true, Ordering::Relaxed);
                 }
-                let failure = self.named(failure);
                 self.breaker.failed(&failure.clone().at("request"));
                 Err(failure)
             }
@@ -123,17 +116,6 @@ impl Node {
         if self.is_silent.load(Ordering::Relaxed) {
             self.is_silent.store(false, Ordering::Relaxed);
         }
-    }
-
-    /// Adds the address of the node, because a cluster has several.
-    pub(super) fn named(&self, Failure { kind, cause }: Failure) -> Failure {
-        let address = self.address.to_string();
-        let cause = Arc::new(AtServer {
-            address,
-            cause,
-            hint: None,
-        });
-        Failure { kind, cause }
     }
 
     pub(super) fn is_broken(&self) -> bool {

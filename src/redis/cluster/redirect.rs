@@ -1,9 +1,12 @@
 //! The replies of a node to requests for a slot that it does not have. Pure: sends nothing.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use std::{error::Error as StdError, fmt};
+
+use redis::{ErrorKind, ServerErrorKind};
 
 use crate::{
-    redis::{node_address::NodeAddress, slot::Slot},
+    error::cause::Cause,
+    redis::{error::redis_error, node_address::NodeAddress, slot::Slot},
     store::{Failure, FailureKind},
 };
 
@@ -21,7 +24,7 @@ impl Redirect {
     /// The redirection that the failure contains. `None`: the failure has another reason. A
     /// redirected request was not done.
     pub(super) fn of(failure: &Failure, reported_by: &NodeAddress) -> Option<Redirect> {
-        let error = failure.cause.downcast_ref::<RedisError>()?;
+        let error = redis_error(failure)?;
         let to = || {
             let (address, slot) = error.redirect_node()?;
             Some((Slot::new(slot)?, NodeAddress::parse(address, reported_by)?))
@@ -51,27 +54,13 @@ impl SlotMigrating {
     }
 
     pub(super) fn is(failure: &Failure) -> bool {
-        failure.cause.is::<SlotMigrating>()
-    }
-}
-
-/// No node answers at the address that the cluster announces; other clients may reach it.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0}; that address is what the cluster calls its node, which may be told another \
-     (`cluster-announce-ip`, `cluster-announce-port`)"
-)]
-pub(super) struct UnreachableAnnounced(#[source] Failure);
-
-impl UnreachableAnnounced {
-    pub(super) fn failure(away: &Failure) -> Failure {
-        Failure::new(away.kind, UnreachableAnnounced(away.clone()))
+        failure.cause::<SlotMigrating>().is_some()
     }
 }
 
 /// The nodes redirect to each other.
 #[derive(Debug, thiserror::Error)]
-#[error("the nodes of the cluster redirected this {times} times")]
+#[error("the nodes of the cluster redirected the request {times} times")]
 pub(super) struct TooManyRedirects {
     pub(super) times: u32,
 }

@@ -26,7 +26,13 @@ use super::{
     tracking::ClusterSubscription,
 };
 use crate::{
-    redis::{endpoint::Endpoint, error, node_address::NodeAddress, slot::Slot},
+    redis::{
+        endpoint::Endpoint,
+        error,
+        node_address::NodeAddress,
+        reachability::{NotReady, is_away},
+        slot::Slot,
+    },
     store::{Failure, FailureKind, token::Token},
     telemetry::trace,
     util::retry::RetryWorker,
@@ -36,6 +42,7 @@ pub(super) struct Topology {
     /// The nodes in the address. They are asked if none of the known nodes answers.
     seeds: Vec<Endpoint>,
     terms: NodeConfig,
+    client_name: Arc<str>,
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
     /// The replicas in the latest report. If no master answers any more, each of them may have
@@ -51,9 +58,11 @@ impl Topology {
     pub(super) fn new(
         seeds: Vec<Client>,
         terms: NodeConfig,
+        client_name: Arc<str>,
         probe_interval: Duration,
     ) -> Arc<Topology> {
-        let seeds: Vec<_> = seeds.into_iter().map(Endpoint::from).collect();
+        let endpoint = |seed| Endpoint::at(seed, Arc::clone(&client_name));
+        let seeds: Vec<_> = seeds.into_iter().map(endpoint).collect();
         let nodes = seeds.iter().filter_map(|seed| {
             let address = address_of(seed.info())?;
             Some(Arc::new(Node::new(seed.clone(), address, terms)))
@@ -64,6 +73,7 @@ impl Topology {
             Topology {
                 seeds,
                 terms,
+                client_name,
                 map: RwLock::new(Arc::new(map)),
                 rebuilding: Mutex::default(),
                 replicas: Mutex::default(),
@@ -139,7 +149,7 @@ impl Topology {
             )
         })?;
         let client = client_of(seed.info(), address).map_err(|error| error::failure(error, io))?;
-        Ok(client.into())
+        Ok(Endpoint::at(client, Arc::clone(&self.client_name)))
     }
 
     /// Call this with `rebuilding` held.
@@ -179,7 +189,7 @@ impl Topology {
                 // Keeps the refusal of a node rather than the news that another cannot be reached.
                 let tells_more = failure
                     .as_ref()
-                    .is_none_or(|known| error::is_away(known) && !error::is_away(&refused));
+                    .is_none_or(|known| is_away(known) && !is_away(&refused));
                 if tells_more {
                     failure = Some(refused);
                 }
@@ -198,7 +208,7 @@ impl Topology {
             (Some(ranges), _) => self.rebuild(ranges),
             (None, Some(failure)) => Err(failure),
             (None, None) => {
-                let nowhere = "no node of the cluster has any slots";
+                let nowhere = NotReady("no node of the cluster has any slots");
                 Err(Failure::new(FailureKind::Unavailable, nowhere))
             }
         }
@@ -238,7 +248,7 @@ impl Topology {
     /// Starts the recovery, because something has changed or failed.
     pub(super) fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
-            trace::error!("there is no thread to ask the nodes of the cluster with: {error}");
+            trace::error!("no thread to ask the nodes of the cluster could be started: {error}");
         }
     }
 

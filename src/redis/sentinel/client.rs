@@ -3,19 +3,36 @@
 //! Called by the round of questions. redis-rs has a client for sentinels, but that one connects
 //! without a timeout.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use redis::{Connection, ConnectionInfo, ErrorKind, RedisError, RedisResult, cmd};
+use redis::{Cmd, Connection, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, cmd};
 
 use super::election::Master;
-use crate::redis::{connect::open, error, timeouts::Timeouts};
+use crate::redis::{
+    connect::connect,
+    error,
+    pipeline::{self, SMALL_REPLIES},
+    reachability::is_away,
+    server_info::hello_as,
+    timeouts::Timeouts,
+};
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,
-    /// Kept for the next question if the latest one was answered.
+    /// What its connection calls itself.
+    client_name: Arc<str>,
+    /// Kept for the next question after one that was answered.
     connection: Option<Connection>,
     /// Whether the latest question was not answered.
     pub(super) is_silent: bool,
+}
+
+/// Why a sentinel does not name a master.
+pub(super) struct Complaint {
+    /// With its address.
+    pub(super) text: String,
+    /// Whether it merely cannot be reached now.
+    pub(super) is_away: bool,
 }
 
 impl fmt::Debug for Sentinel {
@@ -25,17 +42,17 @@ impl fmt::Debug for Sentinel {
 }
 
 impl Sentinel {
-    pub(super) fn new(info: ConnectionInfo) -> Sentinel {
+    pub(super) fn new(info: ConnectionInfo, client_name: Arc<str>) -> Sentinel {
         Sentinel {
             info,
+            client_name,
             connection: None,
             is_silent: false,
         }
     }
 
-    /// The master with this name. Otherwise why the sentinel names none, with the sentinel's
-    /// address.
-    pub(super) fn ask(&mut self, name: &str, timeouts: Timeouts) -> Result<Master, String> {
+    /// The master of this name, or why the sentinel does not name one.
+    pub(super) fn ask(&mut self, name: &str, timeouts: Timeouts) -> Result<Master, Complaint> {
         let was_open = self.connection.is_some();
         let mut said = self.ask_once(name, timeouts);
         // The sentinel was restarted, or it closed an idle connection.
@@ -43,9 +60,9 @@ impl Sentinel {
             said = self.ask_once(name, timeouts);
         }
         self.is_silent = said.is_err();
-        let complaint = match said {
+        let (complaint, is_away) = match said {
             Ok(Some(master)) => return Ok(master),
-            Ok(None) => format!("it knows no master with the name `{name}`"),
+            Ok(None) => (format!("it knows no master with the name `{name}`"), false),
             Err(error) => {
                 let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
                     || error.kind() == ErrorKind::AuthenticationFailed;
@@ -55,29 +72,28 @@ impl Sentinel {
                 let hint = if is_login {
                     Some("see `sentinel_login`")
                 } else if is_none {
-                    Some("it is no Sentinel; the address of a server begins with `redis://`")
+                    Some("it is not a Sentinel; the address of a server begins with `redis://`")
                 } else {
-                    error::hint(self.info.addr(), &*failure.cause)
+                    error::hint(self.info.addr(), &failure)
                 };
                 let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
-                format!("{failure}{hint}")
+                (format!("{failure}{hint}"), is_away(&failure))
             }
         };
-        Err(format!("{}: {complaint}", self.info.addr()))
+        let text = format!("{}: {complaint}", self.info.addr());
+        Err(Complaint { text, is_away })
     }
 
     fn ask_once(&mut self, name: &str, timeouts: Timeouts) -> RedisResult<Option<Master>> {
-        let mut connection = if let Some(connection) = self.connection.take() {
-            connection
+        let mut question = cmd("SENTINEL");
+        question.arg("get-master-addr-by-name").arg(name);
+        let (mut connection, reply) = if let Some(mut connection) = self.connection.take() {
+            let reply = question.query(&mut connection)?;
+            (connection, reply)
         } else {
-            // A sentinel answers as fast as it opens a connection.
-            let io = timeouts.connect;
-            open(&self.info, Timeouts { io, ..timeouts })?
+            self.ask_first(question, timeouts)?
         };
-        let address: Option<(String, u16)> = cmd("SENTINEL")
-            .arg("get-master-addr-by-name")
-            .arg(name)
-            .query(&mut connection)?;
+        let address: Option<(String, u16)> = redis::from_redis_value(reply)?;
         let master = match address {
             Some((host, port)) => {
                 let epoch = epoch(&mut connection, name)?;
@@ -90,8 +106,21 @@ impl Sentinel {
     }
 }
 
-/// The number of the failover that made the server the master. 0 if the user has no permission to
-/// ask: then all answers have the same weight.
+impl Sentinel {
+    /// Asks on a new connection, and names the connection in the same round trip.
+    fn ask_first(&self, question: Cmd, timeouts: Timeouts) -> RedisResult<(Connection, Value)> {
+        let mut connection = connect(&self.info, timeouts)?;
+        let protocol = self.info.redis_settings().protocol();
+        let requests = [hello_as(protocol, &self.client_name), question];
+        let mut replies = pipeline::stream(&mut connection, SMALL_REPLIES, requests.into_iter())?;
+        // A sentinel that refuses the name still answers.
+        let reply = replies.pop().unwrap_or(Value::Nil);
+        reply.extract_error().map(|reply| (connection, reply))
+    }
+}
+
+/// The number of the failover that made it the master. 0 where the user has no permission to ask:
+/// then all answers count the same.
 fn epoch(connection: &mut Connection, name: &str) -> RedisResult<u64> {
     let mut question = cmd("SENTINEL");
     question.arg("MASTER").arg(name);

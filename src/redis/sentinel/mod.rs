@@ -30,17 +30,19 @@ use parking_lot::Mutex;
 use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use self::{
-    client::Sentinel,
+    client::{Complaint, Sentinel},
     election::{Master, newest_master},
 };
 use super::{
     connect::elsewhere,
-    opened::{Opened, open_at},
+    opened::{Destination, Opened, open_at},
+    reachability::{NoMasterNamed, NotReady},
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     timeouts::Timeouts,
 };
 use crate::{
+    error::cause::chain,
     store::{Failure, FailureKind},
     telemetry::trace,
     util::worker::{Worker, WorkerContext},
@@ -57,6 +59,8 @@ pub(crate) struct SentinelMaster {
     /// The login of the server. The address in it is that of a sentinel.
     login: ConnectionInfo,
     timeouts: Timeouts,
+    /// What connections call themselves.
+    client_name: Arc<str>,
     round: Mutex<Round>,
     known: Mutex<Option<Master>>,
     epoch: Arc<ServerEpoch>,
@@ -90,12 +94,16 @@ impl SentinelMaster {
         name: String,
         sentinel_login: Option<&RedisConnectionInfo>,
         timeouts: Timeouts,
+        client_name: Arc<str>,
     ) -> Arc<SentinelMaster> {
         // An address contains at least one sentinel.
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
         let own = own.set_skip_set_lib_name();
-        let sentinel = |info: ConnectionInfo| Sentinel::new(info.set_redis_settings(own.clone()));
+        let sentinel = |info: ConnectionInfo| {
+            let info = info.set_redis_settings(own.clone());
+            Sentinel::new(info, Arc::clone(&client_name))
+        };
         Arc::new(SentinelMaster {
             name,
             login,
@@ -104,6 +112,7 @@ impl SentinelMaster {
                 sentinels: sentinels.into_iter().map(sentinel).collect(),
                 outcome: Ok(()),
             }),
+            client_name,
             known: Mutex::default(),
             epoch: Arc::default(),
             is_blind: AtomicBool::new(false),
@@ -112,6 +121,10 @@ impl SentinelMaster {
 
     pub(crate) fn login(&self) -> &ConnectionInfo {
         &self.login
+    }
+
+    pub(crate) fn client_name(&self) -> &Arc<str> {
+        &self.client_name
     }
 
     pub(crate) fn epoch(&self) -> &Arc<ServerEpoch> {
@@ -127,7 +140,9 @@ impl SentinelMaster {
             }
         };
         Worker::start("cache-aside-sentinel", run)
-            .inspect_err(|error| trace::error!("there is no thread to ask sentinels with: {error}"))
+            .inspect_err(|error| {
+                trace::error!("no thread to ask the sentinels could be started: {error}");
+            })
             .ok()
     }
 
@@ -170,8 +185,13 @@ impl SentinelMaster {
         let (host, port) = (master.host.clone(), master.port);
         let address = elsewhere(self.login.addr(), host, port);
         let info = self.login.clone().set_addr(address);
-        let at = (&info, &*self.epoch, opening);
-        open_at(at, timeouts, protocol, |role| match role {
+        let to = Destination {
+            info: &info,
+            client_name: &self.client_name,
+            epoch: &self.epoch,
+            opening,
+        };
+        open_at(to, timeouts, protocol, |role| match role {
             Some(Role::Master) => Ok(()),
             Some(Role::Replica) => Err(Failure::new(FailureKind::Unavailable, REPLICA)),
             None => Err(Failure::new(FailureKind::Unavailable, NO_ROLE)),
@@ -242,17 +262,26 @@ impl SentinelMaster {
         match outcome {
             // Without a known master, no failover can be missed.
             Err(failure) if !was_blind && self.known.lock().is_some() => {
-                trace::warn!("a failover would not be noticed: {failure}");
+                trace::warn!(
+                    "a failover of the master `{}` would not be noticed: {}",
+                    self.name,
+                    chain(failure)
+                );
             }
-            Ok(()) if was_blind => trace::info!("sentinels answer again"),
+            Ok(()) if was_blind => {
+                trace::info!("sentinels of the master `{}` answer again", self.name);
+            }
             _ => {}
         }
     }
 
-    fn nobody(complaints: &[String]) -> Failure {
-        let complaints = complaints.join("; ");
-        let words = format!("no sentinel says where the master is: {complaints}");
-        Failure::new(FailureKind::Unavailable, words)
+    fn nobody(complaints: &[Complaint]) -> Failure {
+        let texts: Vec<_> = complaints.iter().map(|it| &*it.text).collect();
+        let cause = NoMasterNamed {
+            complaints: texts.join("; "),
+            is_away: complaints.iter().all(|complaint| complaint.is_away),
+        };
+        Failure::new(FailureKind::Unavailable, cause)
     }
 }
 
@@ -266,6 +295,7 @@ impl fmt::Display for SentinelMaster {
     }
 }
 
-/// Why a server is not used although the sentinels name it as the master.
-const REPLICA: &str = "it calls itself a replica, and no sentinel knows another master yet";
+/// Why a server that sentinels call the master is not used.
+const REPLICA: NotReady =
+    NotReady("it calls itself a replica, and no sentinel knows another master yet");
 const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";

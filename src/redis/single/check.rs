@@ -55,7 +55,7 @@ impl RedisStore {
         let is_replica = role == Some(Role::Replica);
         match waited {
             Some(Value::Int(have)) if have < i64::from(self.replicas) => trace::warn!(
-                "{} has {have} replicas, and {} are to be waited for: until it has as many, every invalidation fails",
+                "{} has {have} replicas, and `wait_for_replicas` is {}: every invalidation fails until it has enough",
                 endpoint.name(),
                 self.replicas
             ),
@@ -92,12 +92,12 @@ fn say(address: &str, greeting: Option<&ServerInfo>, role: Option<Role>) {
     if let Some(greeting) = greeting {
         trace::info!("{address} is {greeting}");
     } else {
-        trace::info!("{address} doesn't say which server it is");
+        trace::info!("{address} does not say which server it is");
     }
     if role == Some(Role::Replica) {
         trace::warn!(
-            "{address} is a replica: as long as it takes no writes, nothing is cached there and no invalidation is done; \
-             give the address of its master"
+            "{address} is a replica: while it takes no writes, nothing is cached and every invalidation fails; give the \
+             address of its master"
         );
     }
 }

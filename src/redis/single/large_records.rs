@@ -8,13 +8,13 @@
 //!
 //! Called by the steps on one server.
 
-use redis::{Connection, RedisError, RedisResult};
+use redis::{Connection, RedisResult};
 
 use super::{refused_length::ALWAYS_TAKEN, store::RedisStore};
 use crate::{
     record::fields::Fields,
     redis::{
-        error::{is_lost, is_protocol_error},
+        error::{is_lost, is_protocol_error, redis_error},
         pool::RetryPolicy,
     },
     store::{
@@ -52,7 +52,11 @@ impl RedisStore {
             return self.run(RetryPolicy::Idempotent, send);
         }
         let longest = longest(record);
-        let refused = || Failure::new(FailureKind::Rejected, TooLarge { bytes, longest });
+        let refused = || {
+            let too_large = TooLarge { bytes, longest };
+            let failure = Failure::new(FailureKind::Rejected, too_large);
+            self.connections.at_server(failure)
+        };
         if self.refused_length.is_reached(longest) {
             return Err(refused());
         }
@@ -98,15 +102,14 @@ impl RedisStore {
 
 /// Whether the connection was closed during this request, for any reason.
 fn is_cut_off(failure: &Failure) -> bool {
-    let error: Option<&RedisError> = failure.cause.downcast_ref();
-    error.is_some_and(|error| is_lost(error) || is_protocol_error(error))
+    redis_error(failure).is_some_and(|error| is_lost(error) || is_protocol_error(error))
 }
 
 /// The server, or a proxy before it, does not accept a record of this size.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the server hangs up on a record of {bytes} bytes, its longest value of {longest}; \
-     see `proto-max-bulk-len`, or the limits of your service"
+    "the server closes the connection on a record of {bytes} bytes, whose longest value has \
+     {longest}; see `proto-max-bulk-len`, or the limits of your service"
 )]
 struct TooLarge {
     bytes: usize,

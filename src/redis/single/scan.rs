@@ -29,8 +29,9 @@ impl RedisStore {
         let (epoch, step) = self.scan_at(prefix, kind, cursor.position)?;
         // 0: the scan begins here, on any server.
         if ![0, epoch].contains(&cursor.epoch) {
-            let other = "another server has taken over meanwhile, whose keys are in other places; try again";
-            return Err(Failure::new(FailureKind::Rejected, other));
+            let other = "another server took over during the scan; try again";
+            let failure = Failure::new(FailureKind::Rejected, other);
+            return Err(self.connections.at_server(failure));
         }
         let next = step.next.map(|next| Cursor { epoch, ..next });
         Ok(ScanPage {

@@ -62,7 +62,8 @@ impl RedisStore {
     fn unanswered(&self) -> Failure {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let within = checkout + io;
-        Failure::new(FailureKind::Saturated, QueuedTimeout { within })
+        let late = Failure::new(FailureKind::Saturated, QueuedTimeout { within });
+        self.connections.at_server(late)
     }
 
     /// Waits for a connection, and takes all requests that have arrived meanwhile.
@@ -141,7 +142,7 @@ impl RedisStore {
             });
             if batch.first().is_some() && Instant::now() >= until {
                 batch.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
-                return Err((ErrorKind::Client, "replies that nobody waits for").into());
+                return Err((ErrorKind::Client, "more replies than requests").into());
             }
             Ok(())
         };

@@ -49,7 +49,8 @@ impl RedisStore {
                 wanted,
                 within,
             };
-            return Err(Failure::new(FailureKind::Rejected, behind));
+            let failure = Failure::new(FailureKind::Rejected, behind);
+            return Err(self.connections.at_server(failure));
         }
         Ok(done)
     }
@@ -62,7 +63,9 @@ impl RedisStore {
 
 /// The change was made, but is lost if its server is lost.
 #[derive(Debug, thiserror::Error)]
-#[error("{have} of {wanted} replicas had it within {within:?}; it is lost if the server is")]
+#[error(
+    "{have} of {wanted} replicas confirmed the invalidation within {within:?}; it is lost if the server is"
+)]
 struct ReplicasBehind {
     have: u32,
     wanted: u32,

@@ -32,6 +32,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
+    error::cause::chain,
     store::{Failure, FailureKind, Subscription, keys::LEASE_PREFIX, tracking::SharedListener},
     telemetry::trace,
     util::{
@@ -92,7 +93,7 @@ pub(crate) fn track(
     // It stops after its current read, which waits at most for the period.
     let worker = Worker::start("cache-aside-listener", move |context| listener.run(context));
     if let Err(error) = &worker {
-        trace::error!("there is no thread to hear of changes in Redis with: {error}");
+        trace::error!("no thread to receive changes could be started: {error}");
     }
     Subscription::new(worker.ok())
 }
@@ -127,8 +128,9 @@ impl PushListener {
             let Err(failure) = self.listen(context, &mut progress) else {
                 return;
             };
-            // Reported after each loss. On a cluster, the topology then asks the nodes whether this
-            // one is still a member.
+            let failure = failure.at_server(|| self.endpoint.name());
+            // After each loss: on a cluster this makes it ask the nodes whether this one is still a
+            // member.
             self.listener.on_disconnect();
             let since = progress.listening_since;
             if since.is_some_and(|since| since.elapsed() >= STEADY) {
@@ -137,8 +139,9 @@ impl PushListener {
             if !progress.is_loss_logged && throttle.is_due() {
                 progress.is_loss_logged = true;
                 trace::warn!(
-                    "changes of the cache `{}` are not heard, so nothing near is used and waiters poll: {failure}",
-                    self.prefix
+                    "prefix `{}`: the change stream is down, so the near cache is not used and waiters poll: {}",
+                    self.prefix,
+                    chain(&failure)
                 );
             }
             let pause = backoff.next();
@@ -171,7 +174,7 @@ impl PushListener {
         self.listener.on_confirmed(Instant::now() + self.bound);
         progress.listening_since = Some(Instant::now());
         if mem::take(&mut progress.is_loss_logged) {
-            trace::info!("changes of the cache `{}` are heard again", self.prefix);
+            trace::info!("prefix `{}`: the change stream is live again", self.prefix);
         }
         self.hear(context, opened)
     }
@@ -219,11 +222,9 @@ impl PushListener {
             let now = Instant::now();
             let unanswered = heartbeat.unanswered_since();
             if unanswered.is_some_and(|since| now.duration_since(since) >= self.bound) {
-                let (within, cause) = (self.bound, None);
-                return Err(Failure::new(
-                    FailureKind::Unavailable,
-                    error::Timeout { within, cause },
-                ));
+                let within = self.bound;
+                let timeout = error::Timeout { within };
+                return Err(Failure::new(FailureKind::Unavailable, timeout));
             }
             if let Some(request) = heartbeat.next_request(now) {
                 connection.send_packed_command(&request).map_err(failed)?;

@@ -20,7 +20,7 @@ pub(super) fn probe_failure(error: RedisError, within: Duration) -> Failure {
     if error.code() == Some("MOVED") {
         return Failure::new(
             FailureKind::Unavailable,
-            "slots of the node are another's by now, which is listened to instead",
+            "slots of the node have moved to another node",
         );
     }
     error::failure(error, within)
@@ -38,7 +38,7 @@ pub(super) struct Unexpected;
 
 impl fmt::Display for Unexpected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer to a PING makes no sense")
+        f.write_str("the reply does not answer a PING")
     }
 }
 

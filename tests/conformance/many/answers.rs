@@ -62,7 +62,7 @@ fn an_id_that_cannot_be_one_is_refused_before_anything_is_loaded(environment: &E
     let long = "x".repeat((64 << 10) + 1);
     for bad in ["", &long] {
         let refused = cache.get_many(["a", bad], never);
-        assert!(matches!(refused, Err(Error::Id { .. })));
+        assert!(matches!(refused, Err(Error::InvalidId { .. })));
     }
     assert_eq!(cache.stats().misses, 0);
 }
@@ -140,7 +140,7 @@ fn what_cannot_be_read_is_loaded_and_replaced(environment: &Environment) {
             .iter()
             .all(|found| found.record().unwrap().version == 7)
     );
-    assert_eq!(typed.stats().unreadable, 1);
+    assert_eq!(typed.stats().unreadable_entries, 1);
     let again = |_: &[&str]| -> Result<Vec<(String, Counted)>, Infallible> { unreachable!() };
     typed.get_many(["a", "b"], again).unwrap();
 }

@@ -43,7 +43,7 @@ fn an_id_that_cannot_be_one_is_refused_before_anything_is_ended(environment: &En
     cache.get_many(["a"], rows("1")).unwrap();
     assert!(matches!(
         cache.invalidate_many(["a", ""]),
-        Err(Error::Id { .. })
+        Err(Error::InvalidId { .. })
     ));
     assert!(cache.peek("a").unwrap().is_some());
 }
@@ -107,14 +107,16 @@ fn a_cache_is_cleared_and_no_other(environment: &Environment) {
         cache.get_many(&all, rows("1")).unwrap();
     }
     let mut seen = Vec::new();
-    let removed = cache.clear(|so_far| seen.push(so_far)).unwrap();
+    let removed = cache
+        .clear_with_progress(|so_far| seen.push(so_far))
+        .unwrap();
     assert_eq!(removed, all.len() as u64);
     assert_grows(&seen, removed);
     for id in &all {
         assert!(cache.peek(id).unwrap().is_none(), "{id}");
         assert!(others.peek(id).unwrap().is_some(), "{id}");
     }
-    assert_eq!(cache.clear(|_| {}).unwrap(), 0);
+    assert_eq!(cache.clear().unwrap(), 0);
     assert_eq!(versions(&cache.get_many(["1"], rows("2")).unwrap()), ["2"]);
 }
 
@@ -133,7 +135,7 @@ fn assert_grows(seen: &[ClearProgress], removed: u64) {
 fn loads_under_way_are_ended_with_their_cache(environment: &Environment) {
     let (cache, writer) = (environment.cache(), environment.cache());
     while_loading(&cache, || {
-        assert_eq!(writer.clear(|_| {}).unwrap(), 0);
+        assert_eq!(writer.clear().unwrap(), 0);
         for cache in [&cache, &writer] {
             let found = cache.get_many(["a"], rows("new")).unwrap();
             assert_eq!(versions(&found), ["new"]);
@@ -167,7 +169,7 @@ fn a_load_that_ends_while_a_cache_is_cleared_brings_nothing_back(environment: &E
             has_read.wait();
             let mut steps = 0;
             writer
-                .clear(|so_far| {
+                .clear_with_progress(|so_far| {
                     let is_last = (so_far.fraction - 1.0).abs() < f64::EPSILON;
                     if steps == first || (is_last && steps < first) {
                         let_go.wait();
@@ -191,7 +193,7 @@ fn a_write_under_way_keeps_its_guard_when_its_cache_is_cleared(environment: &Env
     let (cache, writer) = (environment.cache(), environment.cache());
     let written = writer.write("a", || {
         let before = environment.nonce("a");
-        cache.clear(|_| {}).unwrap();
+        cache.clear().unwrap();
         let after = environment.nonce("a");
         assert!(before.is_some() && after.is_some() && before != after);
         Ok::<_, Infallible>(())
@@ -209,7 +211,7 @@ fn a_clear_that_does_not_come_to_its_end_leaves_nothing_to_be_read(environment: 
         .unwrap();
     cache.get_many(["a", "b"], rows("old")).unwrap();
     let stops = |_: ClearProgress| panic!("the caller's own");
-    assert!(catch_unwind(AssertUnwindSafe(|| cache.clear(stops))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| cache.clear_with_progress(stops))).is_err());
     let found = cache.get_many(["a", "b"], rows("new")).unwrap();
     assert_eq!(versions(&found), ["new"; 2]);
     assert_eq!(sources(&found), [Source::Degraded; 2]);

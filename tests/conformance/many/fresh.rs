@@ -67,9 +67,7 @@ fn a_batch_of_stale_records_survives_a_loader_that_fails(environment: &Environme
     let found = cache.get_many(["a", "b", "c"], down).unwrap();
     assert_eq!(sources(&found), [Source::Stale, Source::Stale, Source::Hit]);
     assert_eq!(versions(&found), ["old"; 3]);
-    let failed = found
-        .iter()
-        .map(|found| found.refresh_failed_by().is_some());
+    let failed = found.iter().map(|found| found.refresh_error().is_some());
     assert_eq!(failed.collect::<Vec<_>>(), [true, true, false]);
     assert_eq!(cache.stats().refresh_errors, 2);
     // No caller retries for a while.
@@ -111,7 +109,7 @@ fn what_is_near_is_not_asked_for(environment: &Environment) {
 fn what_a_call_for_many_ends_is_near_no_longer(environment: &Environment) {
     let ways: [fn(&Cache); 2] = [
         |cache| assert_eq!(cache.invalidate_many(["a", "b"]).unwrap(), 2),
-        |cache| assert_eq!(cache.clear(|_| {}).unwrap(), 2),
+        |cache| assert_eq!(cache.clear().unwrap(), 2),
     ];
     let here: Cache = environment.builder().near_cache(100).build().unwrap();
     until(|| here.stats().tracking_live);

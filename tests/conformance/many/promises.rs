@@ -56,7 +56,7 @@ fn after_wait_timeout_the_rest_is_loaded_without_the_cache(environment: &Environ
 
 fn a_batch_during_a_write_loads_and_does_not_fill(environment: &Environment) {
     let (cache, writer) = (environment.cache(), environment.cache());
-    writer
+    let _ = writer
         .write("a", || {
             let found = cache.get_many(["a", "b"], |missing| {
                 assert_eq!(missing, ["a", "b"], "in one call");

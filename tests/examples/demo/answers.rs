@@ -264,7 +264,10 @@ fn without_redis_reads_go_on_and_writes_say_what_they_did() {
     let found = demo.read("p-001");
     assert_eq!(found["source"], "degraded");
     let why = found["why"].as_str().unwrap();
-    assert!(why.starts_with("Redis failed at `read`: "), "{why}");
+    assert!(
+        why.starts_with("request `read` to ") && why.contains(" failed: "),
+        "{why}"
+    );
     assert_eq!(found["ttl_remaining"], Value::Null);
     for path in ["/update", "/update_field"] {
         let (status, answer) = demo.post(path, "id=p-001&field=stock&value=41");

@@ -46,7 +46,7 @@ fn an_unreachable_redis_is_one_line_without_the_password() {
     let line = refusal(&["--redis-url", &format!("redis://:secret@127.0.0.1:{port}")]);
     assert!(
         line.starts_with(&format!(
-            "server: Redis failed at `connect`: 127.0.0.1:{port}: "
+            "server: request `connect` to 127.0.0.1:{port} failed: Connection refused"
         )),
         "{line}"
     );

@@ -13,7 +13,7 @@ use std::{
 use cache_aside::{Error, Lookup, Source};
 
 use super::environment::{Call, Cell, Environment, Loaf, NAME, NEVER, TIMEOUT, Wire};
-use crate::support::until;
+use crate::support::{chain, until};
 
 /// How long a request takes at most that waits for a connection and then for a reply.
 pub(crate) const PATIENCE: Duration = TIMEOUT.saturating_add(TIMEOUT);
@@ -106,7 +106,7 @@ impl Row {
         self.print(&seen);
         for (cell, (seen, answer)) in environment.cells.iter().zip(seen.iter().zip(self.answers)) {
             let call = cell.call;
-            let why = seen.why.as_ref().map(ToString::to_string);
+            let why = seen.why.as_ref().map(|why| chain(why));
             assert!(
                 seen.answer.is(answer),
                 "{call:?}: {:?}, not {answer:?}: {why:?}",

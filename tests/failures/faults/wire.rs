@@ -72,7 +72,7 @@ fn a_reply_of_another_protocol_is_done_without() {
         },
         ends: Environment::spare,
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
-        because: "the answer makes no sense",
+        because: "the reply is invalid",
         within: AT_ONCE,
     }
     .holds();
@@ -92,7 +92,7 @@ fn a_reply_of_another_type_is_done_without() {
         ends: Environment::spare,
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         // The second alternative: on a connection that logs in.
-        because: "the answer makes no sense|refused to authenticate",
+        because: "the reply is invalid|refused to authenticate",
         within: AT_ONCE,
     }
     .holds();

@@ -6,6 +6,7 @@ use std::{cell::Cell, io, sync::Arc, thread, time::Duration};
 use cache_aside::{Backend, Cache, Error, Record, Redis};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+use crate::chain::chain;
 use crate::{
     broken::Broken,
     instant::Instant,
@@ -41,8 +42,9 @@ impl Workers {
         let redis = Redis::builder(&*plan.url)
             .io_timeout(PATIENCE)
             .checkout_timeout(PATIENCE)
+            .require_connection(true)
             .build()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error))?;
         Ok(Workers {
             plan,
             process,
@@ -69,7 +71,7 @@ impl Workers {
         let apart = hot.cache.options().skip_cache(true);
         apart
             .get("another", |_| hot.load())
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error))?;
         let mut all = vec![hot.read()?];
 
         let start = ready()?;
@@ -116,7 +118,7 @@ impl Workers {
             Run::Early => builder.early_refresh(1.0),
             Run::Grace | Run::GraceFailing => builder.grace(GRACE),
         };
-        builder.build().map_err(|error| error.to_string())
+        builder.build().map_err(|error| chain(&error))
     }
 }
 
@@ -152,11 +154,11 @@ impl Hot<'_> {
         let answered = Instant::now();
         let how = match found {
             Ok(found) => How::of(found.source()).ok_or_else(|| match found.degraded_cause() {
-                Some(why) => format!("a read was degraded: {why}"),
+                Some(why) => format!("a read was degraded: {}", chain(why)),
                 None => format!("a read was answered as {}", found.source()),
             })?,
             Err(Error::Loader(_)) => How::Failed,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(chain(&error)),
         };
         Ok(Read {
             began,

@@ -7,6 +7,7 @@ use std::{
 
 use cache_aside::{Cache, Error, Redis, RedisBuilder};
 
+use crate::chain::chain;
 use crate::{
     plan::{Plan, TIMEOUT},
     workers::{LEASE_TTL, NEAR_STALENESS},
@@ -34,7 +35,7 @@ fn patiently(build: impl Fn() -> Result<Cache, Error>) -> Result<Cache, String> 
     loop {
         match build() {
             Ok(cache) => return Ok(cache),
-            Err(error) if Instant::now() > deadline => return Err(error.to_string()),
+            Err(error) if Instant::now() > deadline => return Err(chain(&error)),
             Err(_) => thread::sleep(TIMEOUT),
         }
     }
@@ -46,6 +47,7 @@ fn redis(url: &str) -> RedisBuilder {
         .connect_timeout(TIMEOUT)
         .io_timeout(TIMEOUT)
         .probe_interval(Duration::from_millis(50))
+        .require_connection(true)
 }
 
 /// Builds a cache with times so short that everything lapses or expires now and then. Processes

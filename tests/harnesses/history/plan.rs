@@ -78,7 +78,7 @@ pub(crate) struct Tally {
     /// The writes whose invalidation did not reach Redis at once.
     pub(crate) deferred: u64,
     pub(crate) refused_fills: u64,
-    pub(crate) redis_errors: u64,
+    pub(crate) store_errors: u64,
     pub(crate) remembered: u64,
     pub(crate) replayed: u64,
     /// Invalidations that are still pending some time after the faults have ended.
@@ -102,7 +102,7 @@ impl Tally {
             update_field,
             deferred,
             refused_fills,
-            redis_errors,
+            store_errors,
             remembered,
             replayed,
             pending,
@@ -121,7 +121,7 @@ impl Tally {
         self.update_field += update_field;
         self.deferred += deferred;
         self.refused_fills += refused_fills;
-        self.redis_errors += redis_errors;
+        self.store_errors += store_errors;
         self.remembered += remembered;
         self.replayed += replayed;
         self.pending += pending;

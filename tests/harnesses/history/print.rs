@@ -154,7 +154,7 @@ fn figures(page: &mut Page, tally: &Tally) {
     share(page, "  update_field", tally.update_field, tally.writes());
     share(page, "  deferred", tally.deferred, tally.writes());
     page.row("Refused fills", &tally.refused_fills.to_string());
-    page.row("Failed requests", &tally.redis_errors.to_string());
+    page.row("Failed requests", &tally.store_errors.to_string());
     page.row(
         "Invalidations",
         &format!(

@@ -181,7 +181,7 @@ impl Workers {
         let stats = self.cache.stats();
         Tally {
             refused_fills: stats.refused_fills,
-            redis_errors: stats.redis_errors,
+            store_errors: stats.store_errors,
             remembered: stats.invalidations_remembered,
             replayed: stats.invalidations_replayed,
             pending: stats.invalidations_pending,

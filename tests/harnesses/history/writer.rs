@@ -8,6 +8,7 @@ use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
 use cache_aside::{Cache, Error, Record};
 
+use crate::chain::chain;
 use crate::{
     plan::Instant,
     primary::Event,
@@ -63,7 +64,7 @@ impl Worker<'_> {
         };
         let how = match told {
             Ok(()) => "ok".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => chain(&error),
         };
         let event = Event {
             began,

@@ -5,10 +5,11 @@
 
 use std::{cell::Cell, io, thread, time::Duration};
 
-use cache_aside::{Cache, Error, Record, Source};
+use cache_aside::{Cache, Error, Record, Redis, Source};
 use crossbeam::{channel, sync::WaitGroup};
 use parking_lot::Mutex;
 
+use crate::chain::chain;
 use crate::{
     instant::Instant,
     plan::{How, Plan, Primary, Reader, Seen},
@@ -34,12 +35,13 @@ impl Workers {
     /// Connects to Redis.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let way = if plan.protected {
-            let cache = Cache::builder(&plan.url)
+            let redis = Redis::builder(&plan.url).require_connection(true);
+            let cache = Cache::builder(redis)
                 .prefix(&plan.prefix)
                 .ttl(plan.ttl)
                 .tracking(plan.tracking)
                 .build();
-            let cache = cache.map_err(|error| error.to_string())?;
+            let cache = cache.map_err(|error| chain(&error))?;
             wait_until_it_hears(&cache, &plan)?;
             Way::Cache(cache)
         } else {
@@ -178,7 +180,7 @@ fn through_cache(
                 Source::Degraded => How::Degraded,
                 _ => How::OtherError,
             },
-            trouble: found.degraded_cause().map(ToString::to_string),
+            trouble: found.degraded_cause().map(|cause| chain(cause)),
             record: found.record().map(|record| Record::clone(record)),
         },
         Err(Error::Loader(_)) => Answer {
@@ -188,7 +190,7 @@ fn through_cache(
         },
         Err(error) => Answer {
             how: How::OtherError,
-            trouble: Some(error.to_string()),
+            trouble: Some(chain(&error)),
             record: None,
         },
     }

@@ -9,10 +9,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use cache_aside::{Cache, Record};
+use cache_aside::{Cache, Record, Redis};
 use parking_lot::Mutex;
 use redis::Client;
 
+use crate::chain::chain;
 use crate::parent::Processes;
 
 #[path = "../../support/mod.rs"]
@@ -69,10 +70,11 @@ impl RunServer {
         // Without the password that the full address may contain.
         let address = admin.get_connection_info().addr().to_string();
         let prefix = prefix(name);
-        let cache: Cache<Record> = Cache::builder(&url)
+        let redis = Redis::builder(&url).require_connection(true);
+        let cache: Cache<Record> = Cache::builder(redis)
             .prefix(&prefix)
             .build()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error))?;
         let description = match &private {
             Some(_) => format!("a private server on {address}, ended after the run"),
             None => format!("the server at {address}; keys {prefix}*, removed after the run"),

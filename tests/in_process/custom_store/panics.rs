@@ -297,11 +297,11 @@ fn of_a_batch_that_panics_also_what_was_not_sent_yet_is_remembered() {
 #[test]
 fn after_a_clear_that_panics_nothing_old_is_read() {
     let shop = Shop::new(false);
-    shop.panics(|cache| cache.clear(|_| {}));
+    shop.panics(Cache::clear);
     assert_eq!(shop.read(), ("2".to_owned(), Source::Degraded));
     shop.store.is_broken.store(false, SeqCst);
     until(|| shop.cache.stats().invalidations_pending == 0);
-    shop.cache.clear(|_| {}).unwrap();
+    shop.cache.clear().unwrap();
     assert_eq!(shop.read(), ("2".to_owned(), Source::Loaded));
     assert_eq!(shop.read(), ("2".to_owned(), Source::Hit));
 }

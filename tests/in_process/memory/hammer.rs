@@ -125,7 +125,7 @@ fn hammer(memory: &Memory) {
     let sum = |count: fn(&cache_aside::Stats) -> u64| stats.iter().map(count).sum::<u64>();
     // The run was not empty.
     assert!(sum(|stats| stats.hits) > 0 && sum(|stats| stats.refused_fills) > 0);
-    assert_eq!(sum(|stats| stats.redis_errors + stats.degraded), 0);
+    assert_eq!(sum(|stats| stats.store_errors + stats.degraded), 0);
 }
 
 #[test]

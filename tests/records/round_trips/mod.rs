@@ -56,7 +56,7 @@ where
         prop_assert!(same(&record, back), "came back as {:?}", back);
         Ok(())
     });
-    assert_eq!(cache.stats().redis_errors, 0);
+    assert_eq!(cache.stats().store_errors, 0);
 }
 
 #[test]
@@ -145,11 +145,11 @@ where
         cache.reset_stats();
         let found = cache.get("r", |_| Ok::<_, Infallible>(None)).unwrap();
         let stats = cache.stats();
-        prop_assert_eq!(found.is_hit(), stats.unreadable == 0);
+        prop_assert_eq!(found.is_hit(), stats.unreadable_entries == 0);
         prop_assert_eq!((stats.hits + stats.misses, stats.degraded), (1, 0));
         // A decoded record can be written, or is rejected.
         match cache.update("r", |record| Some(record.clone())) {
-            Ok(_) | Err(Error::Record { .. }) => Ok(()),
+            Ok(_) | Err(Error::InvalidRecord { .. }) => Ok(()),
             Err(failure) => Err(failure.into()),
         }
     });

@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use cache_aside::{Cache, CacheBuilder, Lookup, Record, Redis, Source, TtlRemaining};
+use cache_aside::{Cache, CacheBuilder, Lookup, Record, Redis, RedisBuilder, Source, TtlRemaining};
 use redis::{Connection, ToRedisArgs};
 
 use crate::support::{
@@ -41,6 +41,7 @@ pub(crate) const CALLS: [(&str, Call); 11] = [
 pub(crate) struct Stage<'a> {
     server: &'a Server,
     url: String,
+    rule: Vec<String>,
 }
 
 impl Stage<'_> {
@@ -50,13 +51,27 @@ impl Stage<'_> {
         let stage = Stage {
             server,
             url: format!("{}?user=least&pass=pw{parameters}", server.admin_url()),
+            rule: rule.to_vec(),
         };
         stage.tell("FLUSHALL", &[""; 0]);
-        stage.tell("SCRIPT", &["FLUSH"]);
-        let user = ["SETUSER", "least", "reset", "on", ">pw"].map(str::to_owned);
-        stage.tell("ACL", &[&user, rule].concat());
+        stage.restrict();
         stage.tell("ACL", &["LOG", "RESET"]);
         stage
+    }
+
+    /// The user has the permissions of the rule, and the server knows no script.
+    fn restrict(&self) {
+        self.tell("SCRIPT", &["FLUSH"]);
+        let user = ["SETUSER", "least", "reset", "on", ">pw"].map(str::to_owned);
+        self.tell("ACL", &[&user, &self.rule[..]].concat());
+    }
+
+    /// A pool whose user loses all other permissions after `build`, which would miss some.
+    fn built(&self, settings: impl FnOnce(RedisBuilder) -> RedisBuilder) -> Redis {
+        self.tell("ACL", &["SETUSER", "least", "~*", "&*", "+@all"]);
+        let redis = settings(self.redis()).build().unwrap();
+        self.restrict();
+        redis
     }
 
     pub(crate) fn denials(&self) -> Vec<Denial> {
@@ -69,12 +84,12 @@ impl Stage<'_> {
         client.get_connection().unwrap()
     }
 
-    pub(crate) fn redis(&self) -> cache_aside::RedisBuilder {
+    pub(crate) fn redis(&self) -> RedisBuilder {
         Redis::builder(&*self.url)
     }
 
-    fn builder(&self) -> CacheBuilder {
-        let cache = Cache::builder(self.redis().lazy()).prefix(PREFIX);
+    fn builder<R>(&self) -> CacheBuilder<R> {
+        let cache = Cache::builder(self.built(|redis| redis)).prefix(PREFIX);
         // It need not wait once it has seen that there is a lease.
         let brief = Duration::from_millis(1);
         cache.lease_ttl(LEASE).poll(brief).wait_timeout(brief)
@@ -149,7 +164,7 @@ fn get(stage: &Stage) -> Option<()> {
     holds(cache.get("{shop}:p-001", load_loaf).ok()?.is_hit())?;
     // Another process meets the lease.
     loads("p-002", &|| drop(other.get("p-002", load_loaf)))?;
-    holds(other.stats().degraded == 1 && other.stats().redis_errors == 0)?;
+    holds(other.stats().degraded == 1 && other.stats().store_errors == 0)?;
     let nothing = cache.get("p-003", load_nothing).ok()?;
     holds(nothing.source() == Source::Loaded)?;
     stage.put_guard("p-004");
@@ -159,7 +174,7 @@ fn get(stage: &Stage) -> Option<()> {
         stage.tell("DEL", &[format!("lock:{{{PREFIX}p-005}}")]);
         stage.until_renewed();
     })?;
-    holds(cache.stats().refused_fills == 1 && cache.stats().redis_errors == 0)?;
+    holds(cache.stats().refused_fills == 1 && cache.stats().store_errors == 0)?;
     let load = |ids: &[&str]| -> Result<Vec<(String, Record)>, Infallible> {
         Ok(ids[1..].iter().map(|&id| (id.to_owned(), loaf())).collect())
     };
@@ -184,16 +199,16 @@ fn refresh(stage: &Stage) -> Option<()> {
     // It lives for less than the grace.
     stage.put_record("p-006");
     let failed = cache.get("p-006", |_| Err::<Option<Record>, _>("no connection"));
-    holds(failed.ok()?.refresh_failed_by().is_some())?;
+    holds(failed.ok()?.refresh_error().is_some())?;
     // With the back-off in its place.
     stage.put_record("p-007");
     let failed = patient.get("p-007", |_| Err::<Option<Record>, _>("no connection"));
-    holds(failed.ok()?.refresh_failed_by().is_some())?;
+    holds(failed.ok()?.refresh_error().is_some())?;
     stage.tell("DEL", &[format!("{PREFIX}p-007")]);
     holds(cache.get("p-007", load_loaf).ok()?.source() == Source::Loaded)?;
     stage.put_record("p-008");
     holds(cache.get("p-008", load_loaf).ok()?.source() == Source::Refreshed)?;
-    holds(cache.stats().redis_errors == 0 && patient.stats().redis_errors == 0)
+    holds(cache.stats().store_errors == 0 && patient.stats().store_errors == 0)
 }
 
 fn invalidate(stage: &Stage) -> Option<()> {
@@ -215,7 +230,7 @@ fn clear(stage: &Stage) -> Option<()> {
     stage.put_guard("p-001");
     stage.put_record("p-002");
     stage.put_record("{shop}:p-003");
-    holds(cache.clear(|_| {}).ok()? == 3)
+    holds(cache.clear().ok()? == 3)
 }
 
 fn expire(stage: &Stage) -> Option<()> {
@@ -247,7 +262,7 @@ fn write(stage: &Stage) -> Option<()> {
         // Its end makes the guard live for a shorter time.
         written(&patient, &|| Some(()))
     })?;
-    holds(cache.stats().redis_errors == 0)
+    holds(cache.stats().store_errors == 0)
 }
 
 fn update_field(stage: &Stage) -> Option<()> {
@@ -293,8 +308,10 @@ fn near_cache(stage: &Stage) -> Option<()> {
 
 /// The probe, and the replay of a pending invalidation.
 fn outage(stage: &Stage) -> Option<()> {
-    let redis = stage.redis().lazy().breaker_threshold(1);
-    let redis = redis.io_timeout(TIMEOUT).connect_timeout(TIMEOUT);
+    let redis = stage.built(|redis| {
+        let redis = redis.breaker_threshold(1);
+        redis.io_timeout(TIMEOUT).connect_timeout(TIMEOUT)
+    });
     let cache: Cache = Cache::builder(redis).prefix(PREFIX).build().unwrap();
     stage.put_guard("p-001");
     stage.server.freeze();

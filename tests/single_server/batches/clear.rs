@@ -60,7 +60,7 @@ fn others_are_served_while_a_large_cache_is_cleared() {
             }
             latencies
         });
-        let count = cache.clear(|so_far| seen.push(so_far));
+        let count = cache.clear_with_progress(|so_far| seen.push(so_far));
         removed.store(true, SeqCst);
         (pings.join().unwrap(), count.unwrap())
     });
@@ -92,7 +92,7 @@ fn the_share_grows_while_the_table_grows_and_shrinks() {
     let mut shares = Vec::new();
     let mut grow = true;
     cache
-        .clear(|so_far| {
+        .clear_with_progress(|so_far| {
             shares.push(so_far.fraction);
             if shares.len() % 4 == 0 {
                 if grow {
@@ -126,7 +126,7 @@ fn a_prefix_is_no_pattern() {
         }
         let slow = cache.get("slow", |id| {
             // Its lease is found, too.
-            cache.clear(|_| {}).unwrap();
+            cache.clear().unwrap();
             load_loaf(id)
         });
         slow.unwrap();
@@ -159,7 +159,7 @@ fn keys_of_other_programs_with_the_prefix_go_whatever_they_are() {
         .arg(1)
         .exec(&mut direct)
         .unwrap();
-    assert_eq!(server.cache().clear(|_| {}).unwrap(), 3);
+    assert_eq!(server.cache().clear().unwrap(), 3);
     // One without the prefix, and one whose name is not UTF-8.
     assert_eq!(size(&mut direct), 2);
 }
@@ -176,7 +176,7 @@ fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
         cache.ttl_remaining("warm").unwrap();
         proxy.harm(Which::Nth(step), Harm::StallInReply);
         let mut so_far = 0;
-        let failed = cache.clear(|cleared| so_far = cleared.removed);
+        let failed = cache.clear_with_progress(|cleared| so_far = cleared.removed);
         assert!(failed.is_err(), "at step {step}");
         assert!(size(&mut direct) > 0);
         proxy.spare();
@@ -184,7 +184,7 @@ fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
         assert_eq!(versions(&found), ["new"; 2]);
         assert_eq!(sources(&found), [Source::Degraded; 2]);
         // A repeated call removes the rest.
-        until(|| cache.clear(|_| {}).is_ok());
+        until(|| cache.clear().is_ok());
         assert_eq!(size(&mut direct), 0);
     }
 }
@@ -220,7 +220,7 @@ fn what_was_cleared_does_not_come_back() {
         let checked = catch_unwind(AssertUnwindSafe(|| {
             for version in 1..=60_u32 {
                 *primary.lock().unwrap() = version.to_string();
-                writer.clear(|_| {}).unwrap();
+                writer.clear().unwrap();
                 for cache in [&writer, &cache] {
                     let load = |missing: &[&str]| rows(&version.to_string())(missing);
                     let found = cache.get_many(&ids, load).unwrap();

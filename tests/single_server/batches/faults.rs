@@ -146,7 +146,7 @@ fn what_is_of_another_type_is_loaded_and_replaced() {
     tell(&["RPUSH", "lock:{test:c}", "1"]);
     let found = cache.get_many(IDS, rows("1")).unwrap();
     assert_eq!(sources(&found), [Source::Loaded; 4]);
-    assert_eq!(cache.stats().unreadable, 2);
+    assert_eq!(cache.stats().unreadable_entries, 2);
     assert_eq!(
         sources(&cache.get_many(IDS, never).unwrap()),
         [Source::Hit; 4]
@@ -182,7 +182,7 @@ fn a_key_that_is_denied_is_degraded_and_the_others_are_not() {
     assert_eq!(*calls.lock().unwrap(), ["a b c d"], "in one call");
     let stats = cache.stats();
     assert_eq!(
-        (stats.redis_errors, stats.degraded),
+        (stats.store_errors, stats.degraded),
         (1, 1),
         "one request, one lookup"
     );

@@ -13,8 +13,8 @@ use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use cache_aside::{Cache, Lookup, Record, Redis, RedisBuilder, Source};
 
-/// Short enough for a test, long enough for a server that works.
-const TIMEOUT: Duration = Duration::from_millis(300);
+/// Short enough for a test, long enough for a server that works on a busy machine.
+const TIMEOUT: Duration = Duration::from_millis(800);
 
 type Rows = HashMap<String, Record>;
 

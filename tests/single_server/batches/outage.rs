@@ -161,5 +161,5 @@ fn stale_records_are_served_after_one_wait_for_a_server_that_does_not_answer() {
     pause.exec(&mut direct).unwrap();
     let found = cache.get_many(&ids, never).unwrap();
     assert!(found.iter().all(Lookup::is_stale));
-    assert_eq!(cache.stats().redis_errors, 1);
+    assert_eq!(cache.stats().store_errors, 1);
 }

@@ -25,7 +25,7 @@ fn many_ids_go_in_slices_of_ten_thousand() {
     assert_are(&found, &backwards);
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.loads), (25_000, 25_000, 3));
-    assert_eq!((stats.refused_fills, stats.redis_errors), (0, 0));
+    assert_eq!((stats.refused_fills, stats.store_errors), (0, 0));
     assert_eq!(cache.invalidate_many(&ids).unwrap(), IDS as u64);
     server.assert_every_key_expires();
 }

@@ -148,7 +148,7 @@ fn when_the_cache_is_cleared() {
     ] {
         let test = Test::new(name, backend, 1000);
         test.drops_by(|test| {
-            test.cache.clear(|_| {}).unwrap();
+            test.cache.clear().unwrap();
         });
     }
 }

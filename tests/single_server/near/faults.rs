@@ -117,7 +117,7 @@ fn without_the_permission_to_track_everything_else_works() {
         assert_eq!(get(&cache, 2), (1, Source::Hit));
     }
     assert!(cache.invalidate("k").unwrap());
-    assert!(!cache.stats().tracking_live && cache.stats().redis_errors == 0);
+    assert!(!cache.stats().tracking_live && cache.stats().store_errors == 0);
     // It tries again now and then.
     user(&["+client|tracking"]);
     until(|| cache.stats().tracking_live);
@@ -144,7 +144,7 @@ fn where_the_server_does_not_know_how_everything_else_works() {
 fn a_cache_that_is_built_before_its_server_is_there_listens_when_it_comes() {
     let mut server = Server::start();
     server.kill();
-    let redis = Redis::builder(server.url()).lazy();
+    let redis = Redis::builder(server.url());
     let cache: Cache = Cache::builder(redis)
         .prefix("test:")
         .near_cache(10)

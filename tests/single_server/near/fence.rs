@@ -11,7 +11,7 @@ use std::{
 };
 
 use cache_aside::{
-    Backend, Cache, Error, Memory, Source, TtlRemaining,
+    Backend, Cache, Error, Memory, Record, Source, TtlRemaining,
     store::{ChangeListener, Entry, Failure, Store, Subscription},
 };
 
@@ -134,17 +134,17 @@ fn nor_in_the_place_of_what_came_after_it() {
 fn a_store_that_does_not_tell_what_changes_is_refused() {
     let store = slow(&Memory::new(100), false);
     let refusal = |near: bool| {
-        let cache = Cache::builder(Backend::new(Arc::clone(&store) as _)).prefix("test:");
+        let cache = Cache::<Record>::builder(Backend::new(Arc::clone(&store) as _)).prefix("test:");
         let cache = if near {
             cache.near_cache(10)
         } else {
             cache.tracking(true)
         };
-        let error = cache.build::<cache_aside::Record>().unwrap_err();
+        let error = cache.build().unwrap_err();
         assert!(matches!(error, Error::Setting { .. }));
         error.to_string()
     };
-    let why = "this store does not tell what changes in it";
+    let why = "this store does not push its changes";
     assert_eq!(refusal(true), format!("setting `near_cache`: {why}"));
     assert_eq!(refusal(false), format!("setting `tracking`: {why}"));
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, convert::Infallible};
 
 use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
 
-use crate::support::{Server, alone, load_loaf, loaf};
+use super::one_of_each;
+use crate::support::{Server, alone, load_loaf, loaf, until};
 use crate::test_cluster::Cluster;
 
 /// Enough ids for every master to have some.
@@ -71,7 +72,7 @@ fn a_cache_is_cleared_on_all_masters() {
     cache.get_many(ids(), load_all).unwrap();
     let mut shares = Vec::new();
     let removed = cache
-        .clear(|cleared| shares.push(cleared.fraction))
+        .clear_with_progress(|cleared| shares.push(cleared.fraction))
         .unwrap();
     assert_eq!(removed, 50);
     assert!(shares.is_sorted());
@@ -118,11 +119,31 @@ fn an_id_whose_lease_would_have_another_slot_is_refused() {
     let cache: Cache = cluster.builder().build().unwrap();
     for id in ["a}b", "{}", "}"] {
         let refused = cache.get(id, load_loaf).unwrap_err();
-        assert!(matches!(refused, Error::Id { .. }), "{refused}");
-        assert!(matches!(cache.invalidate(id), Err(Error::Id { .. })));
+        assert!(matches!(refused, Error::InvalidId { .. }), "{refused}");
+        assert!(matches!(cache.invalidate(id), Err(Error::InvalidId { .. })));
     }
     assert!(!cache.get("{a}b}", load_loaf).unwrap().is_hit());
     assert!(cache.get("{a}b}", load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn the_connections_to_each_node_have_the_name_of_the_program() {
+    let cluster = Cluster::start(2, 0);
+    let redis = cluster.redis().client_name("shop");
+    let cache = Cache::builder(redis).prefix("test:").near_cache(10);
+    let cache: Cache = cache.build().unwrap();
+    until(|| cache.stats().tracking_live);
+    for id in one_of_each(&cluster, 2) {
+        cache.get(&id, load_loaf).unwrap();
+    }
+    for node in &cluster.nodes {
+        let list: String = redis::cmd("CLIENT")
+            .arg("LIST")
+            .query(&mut node.connect())
+            .unwrap();
+        let named = list.lines().filter(|line| line.contains(" name=shop "));
+        assert_eq!(named.count(), 2, "{list}");
+    }
 }
 
 #[test]
@@ -132,11 +153,11 @@ fn a_server_that_is_no_cluster_is_refused() {
         let single = [&alone::NONE[..], args].concat();
         let server = Server::start_on_port_with(&single);
         let url = server.admin_url().replace("redis://", "redis+cluster://");
-        let refused = Cache::builder(url)
+        let refused = Cache::<Record>::builder(url)
             .prefix("test:")
-            .build::<Record>()
+            .build()
             .unwrap_err();
-        let refused = refused.to_string();
+        let refused = chain(&refused);
         assert_eq!(
             refused,
             "setting `address`: that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \

@@ -12,7 +12,7 @@ use std::{
 use cache_aside::{Cache, Source};
 
 use super::{DATA, ID, one_of_each};
-use crate::support::{Server, load_loaf, loaf, until};
+use crate::support::{Server, chain, load_loaf, loaf, until};
 use crate::test_cluster::{self as cluster, Cluster};
 
 #[test]
@@ -227,13 +227,13 @@ fn a_clear_during_which_a_replica_takes_over_fails_also_where_it_gives_back() {
         });
     };
     let mut is_over = false;
-    let refused = cache.clear(|_| {
+    let refused = cache.clear_with_progress(|_| {
         if !std::mem::replace(&mut is_over, true) {
             failover(2);
             failover(0);
         }
     });
-    let refused = refused.unwrap_err().to_string();
+    let refused = chain(&refused.unwrap_err());
     assert!(refused.contains("the cluster were moved"), "{refused}");
 }
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use cache_aside::{Cache, Record, Source, store::Keys};
 
 use super::{DATA, ID, load, version};
-use crate::support::{load_loaf, loaf};
+use crate::support::{chain, load_loaf, loaf};
 use crate::test_cluster::{Cluster, ask, cluster as order};
 
 /// A cluster of two masters, the slot of [`DATA`], the node that has it and the other one.
@@ -164,7 +164,7 @@ fn a_write_whose_slot_is_being_moved_ends_the_record_and_what_was_read_meanwhile
     let reader: Cache = cluster.builder().build().unwrap();
     cache.get(ID, load(1)).unwrap();
     // Guarded before the migration starts, and ended during it.
-    cache
+    let _ = cache
         .write(ID, || {
             cluster.begin_move(slot, from, to);
             let meanwhile = reader.get(ID, load(1)).unwrap();
@@ -204,13 +204,13 @@ fn while_a_slot_is_being_moved_a_cache_is_not_cleared_and_says_so() {
     let cache: Cache = cluster.builder().build().unwrap();
     cache.get(ID, load_loaf).unwrap();
     cluster.begin_move(slot, from, to);
-    let refused = cache.clear(|_| ()).unwrap_err().to_string();
-    let moved = format!("slot {slot} of the cluster is being moved");
+    let refused = chain(&cache.clear().unwrap_err());
+    let moved = format!("slot {slot} is being moved");
     assert!(refused.contains(&moved), "{refused}");
     // The record that should have been ended is not read either.
     assert!(!cache.get(ID, load_loaf).unwrap().is_hit());
     cluster.end_move(slot, to);
-    cache.clear(|_| ()).unwrap();
+    cache.clear().unwrap();
     assert_eq!(cache.get(ID, load_loaf).unwrap().source(), Source::Loaded);
     assert!(cache.get(ID, load_loaf).unwrap().is_hit());
 }
@@ -228,7 +228,7 @@ fn a_cache_is_cleared_though_a_node_is_marked_as_moving_a_slot_it_no_longer_has(
     let () = ask(there, order("SETSLOT").arg(slot).arg("NODE").arg(new));
     // Its keys go with the slot.
     Cluster::until("all nodes know of the move", || !stands(&cluster, from));
-    cache.clear(|_| ()).unwrap();
+    cache.clear().unwrap();
     assert_eq!(cache.get(ID, load_loaf).unwrap().source(), Source::Loaded);
     assert!(cache.get(ID, load_loaf).unwrap().is_hit());
 }
@@ -240,7 +240,7 @@ fn a_clear_during_which_a_slot_is_moved_fails_also_where_it_is_moved_back() {
         let cache: Cache = cluster.builder().build().unwrap();
         cache.get(ID, load_loaf).unwrap();
         let mut is_moved = false;
-        let refused = cache.clear(|_| {
+        let refused = cache.clear_with_progress(|_| {
             if !std::mem::replace(&mut is_moved, true) {
                 cluster.move_slot(slot, from, to);
                 if back {
@@ -248,7 +248,7 @@ fn a_clear_during_which_a_slot_is_moved_fails_also_where_it_is_moved_back() {
                 }
             }
         });
-        let refused = refused.unwrap_err().to_string();
+        let refused = chain(&refused.unwrap_err());
         assert!(
             refused.contains("slots of the cluster were moved"),
             "{refused}"

@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use cache_aside::{Cache, Record, store::Keys};
 
 use super::{DATA, ID, load};
-use crate::support::{load_loaf, loaf, until};
+use crate::support::{chain, load_loaf, loaf, until};
 use crate::test_cluster::{self as cluster, Cluster};
 
 fn waiting(cluster: &Cluster) -> Cache {
@@ -33,9 +33,9 @@ fn an_invalidation_that_replicas_have_is_not_lost_with_the_master() {
         there
     });
     replica.freeze();
-    let refused = cache.invalidate(ID).unwrap_err().to_string();
+    let refused = chain(&cache.invalidate(ID).unwrap_err());
     assert!(
-        refused.contains("0 of 1 replicas had it within"),
+        refused.contains("0 of 1 replicas confirmed the invalidation within"),
         "{refused}"
     );
     assert_eq!(cache.stats().invalidations_pending, 1);
@@ -74,8 +74,8 @@ fn nothing_is_ended_for_sure_while_a_master_that_was_replaced_may_still_answer()
     // Also after the new master was found, which takes as many attempts as there are connections to
     // the old one.
     let unconfirmed = || {
-        let refused = cache.invalidate(ID).unwrap_err().to_string();
-        refused.contains("0 of 1 replicas had it within")
+        let refused = chain(&cache.invalidate(ID).unwrap_err());
+        refused.contains("0 of 1 replicas confirmed the invalidation within")
     };
     until(unconfirmed);
     assert!(unconfirmed());
@@ -99,9 +99,9 @@ fn replicas_that_lack_an_invalidation_do_not_confirm_it_while_its_slot_is_being_
     cluster::ask::<()>(&cluster.nodes[from], &set);
     cluster.begin_move(cluster.slot_of(DATA), from, 1 - from);
     cluster.nodes[2 + from].freeze();
-    let refused = cache.invalidate(ID).unwrap_err().to_string();
+    let refused = chain(&cache.invalidate(ID).unwrap_err());
     assert!(
-        refused.contains("0 of 1 replicas had it within"),
+        refused.contains("0 of 1 replicas confirmed the invalidation within"),
         "{refused}"
     );
     assert_eq!(cache.stats().invalidations_pending, 1);

@@ -3,7 +3,7 @@
 use cache_aside::{Cache, Record, Source};
 
 use super::one_of_each;
-use crate::support::load_loaf;
+use crate::support::{chain, load_loaf};
 use crate::test_cluster::Cluster;
 
 #[test]
@@ -20,7 +20,8 @@ fn a_process_starts_while_a_master_is_down() {
     for node in &mut cluster.nodes[1..] {
         node.kill();
     }
-    let refused = cluster.redis().build().unwrap_err().to_string();
+    let redis = cluster.redis().require_connection(true);
+    let refused = redis.build().unwrap_err().to_string();
     assert!(refused.contains("Connection refused"), "{refused}");
 }
 
@@ -29,7 +30,8 @@ fn a_process_starts_while_a_master_is_down() {
 fn where_nobody_is_at_the_addresses_that_nodes_announce_build_says_whose_they_are() {
     let nowhere = ["--cluster-announce-port", "1"];
     let cluster = Cluster::start_with(1, 0, &nowhere);
-    let refused = cluster.redis().build().unwrap_err().to_string();
+    let redis = cluster.redis().require_connection(true);
+    let refused = redis.build().unwrap_err().to_string();
     assert!(refused.contains("127.0.0.1:1: "), "{refused}");
     assert!(refused.contains("`cluster-announce-port`"), "{refused}");
 }
@@ -39,7 +41,7 @@ fn a_wrong_password_is_reported_though_another_node_is_away() {
     let cluster = Cluster::start(1, 0);
     let port = cluster.nodes[0].port();
     let url = format!("redis+cluster://me:wrong@127.0.0.1:1,127.0.0.1:{port}");
-    let refused = Cache::builder(url).prefix("test:").build::<Record>();
+    let refused = Cache::<Record>::builder(url).prefix("test:").build();
     let refused = refused.unwrap_err().to_string();
     assert!(
         refused.contains("Password authentication failed"),

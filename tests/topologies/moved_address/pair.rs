@@ -42,7 +42,7 @@ impl Pair {
     }
 
     /// A cache on a pool of its own, as another process has it.
-    pub(crate) fn builder(&self) -> CacheBuilder {
+    pub(crate) fn builder<R>(&self) -> CacheBuilder<R> {
         Cache::builder(self.relay.url()).prefix("test:")
     }
 

@@ -125,5 +125,5 @@ fn a_new_master_that_denies_info_is_not_taken_for_the_former_one() {
         pair.relay.opened() - opened <= 6,
         "only checks of the address"
     );
-    assert_eq!(reader.stats().redis_errors, 0);
+    assert_eq!(reader.stats().store_errors, 0);
 }

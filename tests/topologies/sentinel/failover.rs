@@ -11,7 +11,7 @@ use super::load::{Load, Seen};
 use crate::{
     listeners,
     sentinel_set::{NAME, SentinelSet},
-    support::{load_loaf, until},
+    support::{chain, load_loaf, until},
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -270,7 +270,7 @@ fn a_clear_during_which_another_becomes_the_master_fails() {
         redis::Script::new("for i = 1, 10000 do redis.call('SET', 'test:' .. i, i, 'EX', 600) end");
     fill.invoke::<()>(&mut set.servers[0].connect()).unwrap();
     let mut steps = 0;
-    let refused = cache.clear(|_| {
+    let refused = cache.clear_with_progress(|_| {
         steps += 1;
         if steps == 3 {
             by_hand(&set);
@@ -280,7 +280,7 @@ fn a_clear_during_which_another_becomes_the_master_fails() {
             thread::sleep(SEEN_WITHIN);
         }
     });
-    let refused = refused.unwrap_err().to_string();
+    let refused = chain(&refused.unwrap_err());
     assert!(refused.contains("another server"), "{refused}");
     assert!(steps >= 3);
 }

@@ -6,7 +6,7 @@ use cache_aside::{Cache, Source};
 
 use crate::{
     sentinel_set::{NAME, SentinelSet, url_of},
-    support::{acl, free_port, load_loaf, until},
+    support::{acl, chain, free_port, load_loaf, until},
 };
 
 #[test]
@@ -45,6 +45,33 @@ fn a_database_and_resp3_are_for_the_server() {
         .query(&mut direct)
         .unwrap();
     assert!(there);
+}
+
+#[test]
+fn the_connections_to_the_master_and_to_the_sentinels_have_the_name_of_the_program() {
+    let set = SentinelSet::start();
+    let cache = Cache::builder(set.redis().client_name("shop")).prefix("test:");
+    let cache: Cache = cache.build().unwrap();
+    cache.get("p", load_loaf).unwrap();
+    let list = |mut direct: redis::Connection| -> String {
+        redis::cmd("CLIENT").arg("LIST").query(&mut direct).unwrap()
+    };
+    let list_of_the_master = list(set.servers[0].connect());
+    assert!(
+        list_of_the_master.contains(" name=shop "),
+        "{list_of_the_master}"
+    );
+    for sentinel in &set.sentinels {
+        let url = format!("redis://127.0.0.1:{}", sentinel.port);
+        let direct = || {
+            redis::Client::open(&*url)
+                .unwrap()
+                .get_connection()
+                .unwrap()
+        };
+        // The watch asks all of them, a second later.
+        until(|| list(direct()).contains(" name=shop "));
+    }
 }
 
 #[test]
@@ -118,10 +145,10 @@ fn sentinels_with_a_password_get_it() {
         set_user.arg("SETUSER").arg("default").arg("off");
         set_user.exec(&mut direct).unwrap();
     }
-    let error = guarded.redis().build().unwrap_err().to_string();
+    let error = chain(&guarded.redis().build().unwrap_err());
     assert!(error.contains("`sentinel_login`"), "{error}");
     let wrong = guarded.redis().sentinel_login(Some("client"), "secret");
-    let error = wrong.build().unwrap_err().to_string();
+    let error = chain(&wrong.build().unwrap_err());
     assert!(
         error.contains("`sentinel_login`") && !error.contains("secret"),
         "{error}"

@@ -6,26 +6,29 @@ use cache_aside::{Error, Redis};
 
 use crate::{
     sentinel_set::{NAME, SentinelSet, url_of},
-    support::{Server, free_port},
+    support::{Server, chain, free_port},
 };
 
 fn failure(url: &str) -> String {
     let began = Instant::now();
-    let error = Redis::builder(url).build().unwrap_err();
+    let error = Redis::builder(url).require_connection(true).build();
+    let error = error.unwrap_err();
     assert!(matches!(error, Error::Redis { .. }), "{error}");
     assert!(
         began.elapsed() < Duration::from_secs(4),
         "{:?}",
         began.elapsed()
     );
-    error.to_string()
+    chain(&error)
 }
 
 #[test]
 fn a_name_that_no_sentinel_knows_is_reported() {
     let set = SentinelSet::start();
     let ports = set.sentinels.iter().map(|sentinel| sentinel.port);
-    let error = failure(&url_of(ports, "shoop"));
+    let url = url_of(ports, "shoop");
+    assert!(Redis::builder(&*url).build().is_err());
+    let error = failure(&url);
     println!("{error}");
     for sentinel in &set.sentinels {
         let complaint = format!(
@@ -47,7 +50,7 @@ fn sentinels_that_do_not_answer_are_named_without_the_password() {
         assert!(error.contains(&format!("127.0.0.1:{port}: ")), "{error}");
     }
     assert!(
-        error.contains("master `shop`: no sentinel says where the master is"),
+        error.contains("master `shop` failed: no sentinel says where the master is"),
         "{error}"
     );
     assert!(!error.contains("secret"), "{error}");
@@ -61,7 +64,7 @@ fn a_master_that_is_gone_is_reported_with_its_address() {
     let error = failure(&set.url());
     println!("{error}");
     assert!(
-        error.contains(&format!("master `shop` at 127.0.0.1:{port}: ")),
+        error.contains(&format!("master `shop` at 127.0.0.1:{port} failed: ")),
         "{error}"
     );
 }
@@ -82,7 +85,10 @@ fn a_master_that_has_been_demoted_by_hand_is_not_used() {
     assert!(cache.invalidate("p").is_err());
     let error = failure(&set.url());
     println!("{error}");
-    assert!(error.contains("it calls itself a replica"), "{error}");
+    assert!(
+        error.contains("the server says that it is a replica"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -91,5 +97,5 @@ fn a_server_that_is_no_sentinel_is_reported() {
     let error = failure(&url_of([server.port()].into_iter(), NAME));
     println!("{error}");
     assert!(error.contains("SENTINEL"), "{error}");
-    assert!(error.contains("it is no Sentinel"), "{error}");
+    assert!(error.contains("it is not a Sentinel"), "{error}");
 }

@@ -1,0 +1,67 @@
+//! The check of a store that could not be reached when it was opened.
+//!
+//! Guarantees that the store is not used before the check has passed. The recovery runs the check
+//! in the place of its probe. A store that will never work is logged once for each reason, and
+//! checked again: somebody may change its settings.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::{error::Error, telemetry::trace};
+
+/// Checks a store as `build` does.
+pub(crate) type StartupCheck = Arc<dyn Fn() -> Result<(), Unusable> + Send + Sync>;
+
+/// Why a store cannot be used.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    pub(crate) error: Error,
+    /// Whether the store merely cannot be reached now. Otherwise it will never work as it is.
+    pub(crate) is_away: bool,
+}
+
+/// What is left to check.
+#[derive(Default)]
+pub(super) struct Startup {
+    /// `None`: the store has passed.
+    check: Mutex<Option<StartupCheck>>,
+    /// The reason that was logged last.
+    logged: Mutex<Option<String>>,
+}
+
+impl Startup {
+    pub(super) fn pending(check: StartupCheck) -> Startup {
+        Startup {
+            check: Mutex::new(Some(check)),
+            logged: Mutex::default(),
+        }
+    }
+
+    /// Checks the store, unless it has passed. To be called by one thread at a time. No lock is
+    /// held during the check.
+    pub(super) fn run(&self) -> Result<(), Unusable> {
+        let check = self.check.lock().clone();
+        if let Some(check) = check {
+            check()?;
+            *self.check.lock() = None;
+        }
+        Ok(())
+    }
+
+    /// Logs why the store will never work, unless that was the last reason.
+    pub(super) fn log_refusal(&self, error: &Error) {
+        let text = error.to_string();
+        let is_new = {
+            let mut logged = self.logged.lock();
+            let is_new = logged.as_ref() != Some(&text);
+            *logged = Some(text);
+            is_new
+        };
+        if is_new {
+            trace::error!(
+                "Redis can be reached, but cannot be used; caches work without it until that has changed: {error}"
+            );
+        }
+    }
+}

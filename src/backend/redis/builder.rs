@@ -1,0 +1,240 @@
+//! The settings of a connection pool, and their defaults.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+#[cfg(feature = "sentinel")]
+use redis::RedisConnectionInfo;
+
+use crate::backend::client::{BREAKER_THRESHOLD, PROBE_INTERVAL};
+use crate::redis::timeouts::Timeouts;
+#[cfg(feature = "tls")]
+use crate::redis::tls::Certificates;
+
+/// What connections call themselves by default.
+const CLIENT_NAME: &str = "cache-aside";
+
+/// The settings of a [`Redis`](super::Redis). Made by [`Redis::builder`](super::Redis::builder).
+#[derive(Clone)]
+#[must_use = "a builder does nothing before `build`"]
+pub struct RedisBuilder {
+    pub(super) url: String,
+    pub(super) pool_size: u32,
+    pub(super) timeouts: Timeouts,
+    pub(super) breaker_threshold: u32,
+    pub(super) probe_interval: Duration,
+    pub(super) replicas: u32,
+    pub(super) require_connection: bool,
+    pub(super) client_name: Arc<str>,
+    #[cfg(feature = "tls")]
+    pub(super) certificates: Certificates,
+    #[cfg(feature = "sentinel")]
+    pub(super) sentinel_login: Option<RedisConnectionInfo>,
+}
+
+impl fmt::Debug for RedisBuilder {
+    /// Without the address: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("pool_size", &self.pool_size)
+            .field("timeouts", &self.timeouts)
+            .field("breaker_threshold", &self.breaker_threshold)
+            .field("probe_interval", &self.probe_interval)
+            .field("replicas", &self.replicas)
+            .field("require_connection", &self.require_connection)
+            .field("client_name", &self.client_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RedisBuilder {
+    pub(super) fn new(url: String) -> RedisBuilder {
+        RedisBuilder {
+            url,
+            pool_size: 16,
+            timeouts: Timeouts {
+                checkout: Duration::from_secs(1),
+                connect: Duration::from_millis(500),
+                io: Duration::from_millis(500),
+            },
+            breaker_threshold: BREAKER_THRESHOLD,
+            probe_interval: PROBE_INTERVAL,
+            replicas: 0,
+            require_connection: false,
+            client_name: CLIENT_NAME.into(),
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
+            #[cfg(feature = "sentinel")]
+            sentinel_login: None,
+        }
+    }
+
+    /// Sets how many connections are opened at most, to each node of a cluster. 1 to 10,000.
+    ///
+    /// Connections are opened when they are needed, and closed after ten idle minutes. No caller
+    /// holds one while its loader runs. Lookups that find none free share the next one, in one
+    /// pipeline. So a program needs far fewer connections than threads. While some are open, a pool
+    /// of one server opens one more for a moment each second, to see whether the address leads to
+    /// another server.
+    ///
+    /// Defaults to 16: one for each thread of a small server. On two cores, four are as fast.
+    pub fn pool_size(mut self, connections: u32) -> RedisBuilder {
+        self.pool_size = connections;
+        self
+    }
+
+    /// Sets how long a call waits for a free connection, which includes the time to open one. 1 ms
+    /// to ten years. Where connections are refused and none is open, a call waits a moment only.
+    ///
+    /// Defaults to 1 s, which is thousands of round trips of other callers. So a lookup goes
+    /// without Redis only where the pool is much too small or the server is silent.
+    pub fn checkout_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.checkout = timeout;
+        self
+    }
+
+    /// Sets how long each step of opening a connection may take: the connection itself, the login,
+    /// the choice of a database, the first answer. 1 ms to ten years.
+    ///
+    /// Defaults to 500 ms: more than a working server takes (the fork for a snapshot, a slow
+    /// script), and less than what makes a person leave.
+    pub fn connect_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.connect = timeout;
+        self
+    }
+
+    /// Sets how long a connection may be silent while a request is written or its reply is awaited.
+    /// The connection is then closed. 1 ms to ten years. It limits idle time: a record of megabytes
+    /// is written in several pieces, and each piece may take this long.
+    ///
+    /// Defaults to 500 ms, for the same reason as `connect_timeout`.
+    pub fn io_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.io = timeout;
+        self
+    }
+
+    /// Sets how many requests in a row must fail until the server is not asked any more, until it
+    /// answers a probe. At least 1. Until then lookups call their loaders at once. Writes fail at
+    /// once and are remembered. Neither waits for a timeout. A rejection is not such a failure: a
+    /// server that is full or read-only still answers.
+    ///
+    /// Defaults to 5: one lost connection does not open the breaker, and no more than five callers
+    /// wait in vain.
+    pub fn breaker_threshold(mut self, failures: u32) -> RedisBuilder {
+        self.breaker_threshold = failures;
+        self
+    }
+
+    /// Sets the longest pause between two probes of a server that is not asked any more. 1 ms to
+    /// ten years. Pauses start at 10 ms and grow up to it. Each is shortened at random by up to a
+    /// half. A thread of the pool sends the probes; no caller waits for it.
+    ///
+    /// Defaults to 500 ms: a recovery is noticed this much late at most, for two small requests a
+    /// second.
+    pub fn probe_interval(mut self, interval: Duration) -> RedisBuilder {
+        self.probe_interval = interval;
+        self
+    }
+
+    /// Sets how many replicas of the server must have an invalidation before it counts as done
+    /// (`WAIT`). They have half of `io_timeout`. This applies to `invalidate`, the end of a
+    /// `write`, `expire`, `clear` and updates. If too few replicas have it in time, the call fails
+    /// as it does where Redis cannot be reached. The invalidation is then remembered and replayed.
+    /// Until then this process does not read that record from Redis.
+    ///
+    /// Redis acknowledges a change before its replicas have it. If a replica takes over from a lost
+    /// master (Cluster, Sentinel), it may lack an acknowledged invalidation. It then serves the old
+    /// record until its TTL ends. That cannot happen if every replica that may take over is waited
+    /// for. While too few replicas are connected, every such call fails. `build` logs a warning in
+    /// that case, and fails where the user has no permission for `WAIT`. Each call costs one more
+    /// round trip, and the way to the replicas and back.
+    ///
+    /// Defaults to 0, as in Redis itself.
+    pub fn wait_for_replicas(mut self, replicas: u32) -> RedisBuilder {
+        self.replicas = replicas;
+        self
+    }
+
+    /// Sets whether `build` fails while the server cannot be reached.
+    ///
+    /// With `false`, `build` then logs one warning and succeeds. Lookups call their loaders,
+    /// without a wait for Redis. Invalidations are remembered, as in any outage. A thread of the
+    /// pool connects again, with the pauses of [`probe_interval`](RedisBuilder::probe_interval). It
+    /// runs the whole check of `build` before the server is used. If the server will never work,
+    /// the reason is logged once as an error, and the caches go on without Redis.
+    ///
+    /// A server cannot be reached if it refuses the connection, does not answer in time, is loading
+    /// its data or has no master yet, or if its name cannot be resolved. Where it answers and will
+    /// never work, `build` fails with either value. [`build`](RedisBuilder::build) lists
+    /// these cases.
+    ///
+    /// ```
+    /// use cache_aside::Redis;
+    ///
+    /// // Nothing listens there.
+    /// let away = Redis::builder("redis://127.0.0.1:1");
+    /// assert!(away.clone().build().is_ok());
+    /// assert!(away.require_connection(true).build().is_err());
+    /// ```
+    ///
+    /// Defaults to false: a cache should not keep a program from its start. Set it in tools that
+    /// are useless without Redis, and in tests.
+    pub fn require_connection(mut self, required: bool) -> RedisBuilder {
+        self.require_connection = required;
+        self
+    }
+
+    /// Sets the name that `CLIENT LIST` shows for every connection of the pool: also for those that
+    /// listen for changes, and those to Sentinels. Printable ASCII without spaces.
+    ///
+    /// The name is part of the first request on a connection (`HELLO … SETNAME`). So it costs no
+    /// round trip and takes no permission. A server that does not know `HELLO` or refuses the name
+    /// shows none.
+    ///
+    /// Defaults to `cache-aside`. Programs that share a server may set their own name.
+    pub fn client_name(mut self, name: impl Into<String>) -> RedisBuilder {
+        self.client_name = name.into().into();
+        self
+    }
+
+    /// Sets the certificates, one or more in PEM, that may have signed the certificate of a server.
+    /// Certificates that the system trusts then do not count. For addresses with TLS.
+    ///
+    /// Defaults to the certificates that the system trusts.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> RedisBuilder {
+        self.certificates.root = Some(pem.into());
+        self
+    }
+
+    /// Sets the certificate that is shown to the server, followed by those of its signers, and its
+    /// private key. Both are in PEM. For servers with `tls-auth-clients yes`, which is the default
+    /// of Redis.
+    ///
+    /// Defaults to none.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_client_certificate(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> RedisBuilder {
+        self.certificates.client = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// Sets the login for Sentinels that want a password. `None` as the user is `default`. The user
+    /// and the password in the address are those of the server.
+    ///
+    /// Defaults to no login.
+    #[cfg(feature = "sentinel")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
+    pub fn sentinel_login(mut self, user: Option<&str>, password: &str) -> RedisBuilder {
+        let mut login = RedisConnectionInfo::default().set_password(password);
+        if let Some(user) = user {
+            login = login.set_username(user);
+        }
+        self.sentinel_login = Some(login);
+        self
+    }
+}

@@ -1,0 +1,101 @@
+//! From an address to a builder, and from the builder to a cache.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::CacheBuilder;
+use crate::{
+    backend::Backend,
+    cache::{Cache, validate},
+    error::Error,
+};
+
+impl<R> Cache<R> {
+    /// Starts a cache. `backend` is one of:
+    ///
+    /// - an address: `redis://user:password@host:port/db`, `redis+cluster://host:port,host:port`,
+    ///   or [another form](crate::Redis::builder),
+    /// - a [`Redis`](crate::backend::redis::Redis) that several caches share,
+    /// - a [`RedisBuilder`](crate::backend::redis::RedisBuilder), with settings of its own,
+    /// - a [`Memory`](crate::backend::memory::Memory) in this process,
+    /// - a [`Backend`] over any other store.
+    ///
+    /// The type of the records may stand before `builder` or in the type of the variable:
+    ///
+    /// ```
+    /// use cache_aside::{Cache, Memory};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Product { name: String }
+    ///
+    /// let products = Cache::<Product>::builder(Memory::new(100)).prefix("product:").build()?;
+    /// let others: Cache<Product> = Cache::builder(Memory::new(100)).prefix("other:").build()?;
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    pub fn builder(backend: impl Into<Backend>) -> CacheBuilder<R> {
+        CacheBuilder::new(backend.into())
+    }
+}
+
+impl<R> CacheBuilder<R> {
+    /// Checks the settings, connects, and makes the cache.
+    ///
+    /// **While Redis cannot be reached, `build` succeeds.** It logs one warning. Until Redis can be
+    /// reached, each lookup calls its loader at once ([degraded](crate::Source::Degraded)), and
+    /// each invalidation is an error and is remembered. A thread connects again. It checks the
+    /// server as `build` does, replays the invalidations, and then the cache uses Redis.
+    /// [`require_connection`](crate::RedisBuilder::require_connection) makes it an error instead:
+    ///
+    /// ```no_run
+    /// use cache_aside::{Cache, Record, Redis};
+    ///
+    /// let redis = Redis::builder("redis://localhost:6379").require_connection(true);
+    /// let cache = Cache::<Record>::builder(redis).prefix("cache:product:").build()?;
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// One connection and two round trips with an address or a
+    /// [`RedisBuilder`](crate::backend::redis::RedisBuilder), more on a cluster. None with a shared
+    /// backend. The time that a server takes which cannot be reached is
+    /// [bounded](crate::RedisBuilder::build): by default 0.5 s for one address.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Setting`] names the invalid setting.
+    /// - [`Error::Redis`]: Redis answers and will never work as it is. It rejected the user, the
+    ///   password or a command, or [it is of the wrong kind or
+    ///   version](crate::RedisBuilder::build).
+    pub fn build(self) -> Result<Cache<R>, Error>
+    where
+        R: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        validate::all(&self.settings)?;
+        validate::warn_of_prefix(&self.settings.prefix);
+        let client = self.backend.client()?;
+        Cache::new(self.settings, client, self.observer)
+    }
+}
+
+/// Not derived: `R` need not be `Clone`.
+impl<R> Clone for CacheBuilder<R> {
+    fn clone(&self) -> CacheBuilder<R> {
+        CacheBuilder {
+            backend: self.backend.clone(),
+            settings: self.settings.clone(),
+            observer: self.observer.clone(),
+            records: PhantomData,
+        }
+    }
+}
+
+/// Not derived: `R` need not be `Debug`, and an observer is not.
+impl<R> fmt::Debug for CacheBuilder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder")
+            .field("backend", &self.backend)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

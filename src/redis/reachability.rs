@@ -1,0 +1,178 @@
+//! Whether a server that failed the check of `build` is away for now, or will never work.
+//!
+//! The only place that decides this. Pure: sends nothing.
+
+use std::{error::Error as StdError, io, sync::Arc};
+
+use redis::RedisError;
+
+use super::error::{AtServer, Timeout};
+use crate::store::Failure;
+
+type AnyError = dyn StdError + Send + Sync + 'static;
+
+/// The server answers, but cannot do its work yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotReady(pub(crate) &'static str);
+
+/// No node answers at the address that the cluster announces; other clients may reach it.
+#[cfg(feature = "cluster")]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}; that address is what the cluster calls its node, which may be told another \
+     (`cluster-announce-ip`, `cluster-announce-port`)"
+)]
+pub(crate) struct UnreachableAnnounced(#[source] pub(crate) Failure);
+
+/// No Sentinel says where the master is.
+#[cfg(feature = "sentinel")]
+#[derive(Debug, thiserror::Error)]
+#[error("no sentinel says where the master is: {complaints}")]
+pub(crate) struct NoMasterNamed {
+    /// Of each of them, with its address.
+    pub(crate) complaints: String,
+    /// Whether all of them are merely away.
+    pub(crate) is_away: bool,
+}
+
+/// Whether the server merely cannot be reached or is not ready, so that it may work later without
+/// any change to the program, its settings, or those of the server.
+///
+/// | the check of a server ends with | away |
+/// |---|---|
+/// | a refused, reset or closed connection; no route; no socket file | yes |
+/// | no answer in time | yes |
+/// | a host name that cannot be resolved | yes (1) |
+/// | `LOADING`, `BUSY`, `MASTERDOWN`, `CLUSTERDOWN`, `TRYAGAIN` | yes |
+/// | too many clients | yes (2) |
+/// | no node of a cluster answers, or none has slots yet | yes |
+/// | no Sentinel answers | yes |
+/// | a Sentinel does not know the name, or rejects the login | no (3) |
+/// | the master that the Sentinels name calls itself a replica: a failover is under way | yes |
+/// | a closed connection during the TLS handshake | yes |
+/// | any other failure of the TLS handshake, like an untrusted certificate | no |
+/// | `NOAUTH`, `WRONGPASS`, `NOPERM`, `DENIED`, any other rejection | no |
+/// | a socket file that this user may not open, an impossible address | no |
+/// | a reply that is not Redis's | no |
+/// | a server that is too old, has no scripts, or is of another kind than its address says | no |
+///
+/// 1. A resolver does not say whether a name is wrong or the network is down.
+/// 2. Where a password is sent, the client library reports this as a wrong password.
+/// 3. Also if other Sentinels do not answer: the one that answers knows its settings.
+pub(crate) fn is_away(failure: &Failure) -> bool {
+    is_cause_away(&*failure.cause)
+}
+
+fn is_cause_away(cause: &AnyError) -> bool {
+    if let Some(at_server) = cause.downcast_ref::<AtServer>() {
+        return is_cause_away(&*at_server.cause);
+    }
+    #[cfg(feature = "cluster")]
+    if let Some(UnreachableAnnounced(failure)) = cause.downcast_ref() {
+        return is_away(failure);
+    }
+    #[cfg(feature = "sentinel")]
+    if let Some(no_master) = cause.downcast_ref::<NoMasterNamed>() {
+        return no_master.is_away;
+    }
+    cause.is::<Timeout>()
+        || cause.is::<NotReady>()
+        || cause.downcast_ref().is_some_and(is_error_away)
+}
+
+fn is_error_away(error: &RedisError) -> bool {
+    if error.is_io_error() {
+        let kind = io_kind(error);
+        return !matches!(
+            kind,
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
+        );
+    }
+    let is_full = |detail: &str| detail.contains("max number of clients");
+    matches!(
+        error.code(),
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN")
+    ) || error.detail().is_some_and(is_full)
+}
+
+fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
+    let cause: &Arc<AnyError> = error.source()?.downcast_ref()?;
+    cause.downcast_ref().map(io::Error::kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, parse_redis_value};
+
+    use super::*;
+    use crate::store::FailureKind;
+
+    fn failure(cause: impl Into<Box<AnyError>>) -> Failure {
+        Failure::new(FailureKind::Unavailable, cause)
+    }
+
+    fn said(line: &str) -> Failure {
+        match parse_redis_value(format!("-{line}\r\n").as_bytes()) {
+            Ok(Value::ServerError(error)) => failure(RedisError::from(error)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn io(kind: io::ErrorKind) -> Failure {
+        failure(RedisError::from(io::Error::from(kind)))
+    }
+
+    #[test]
+    fn a_server_that_is_not_ready_is_away_and_one_that_refuses_is_not() {
+        for away in [
+            "LOADING Redis is loading the dataset in memory",
+            "BUSY Redis is busy running a script",
+            "MASTERDOWN Link with MASTER is down",
+            "CLUSTERDOWN The cluster is down",
+            "ERR max number of clients reached",
+        ] {
+            assert!(is_away(&said(away)), "{away}");
+        }
+        for lasting in [
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair",
+            "NOPERM this user has no permissions to run the 'evalsha' command",
+            "DENIED Redis is running in protected mode",
+            "ERR unknown command 'HELLO'",
+        ] {
+            assert!(!is_away(&said(lasting)), "{lasting}");
+        }
+    }
+
+    #[test]
+    fn a_broken_connection_is_away_and_a_forbidden_one_is_not() {
+        use io::ErrorKind as Kind;
+        for away in [
+            Kind::ConnectionRefused,
+            Kind::ConnectionReset,
+            Kind::UnexpectedEof,
+            Kind::NotFound,
+            Kind::HostUnreachable,
+        ] {
+            assert!(is_away(&io(away)), "{away:?}");
+        }
+        for lasting in [Kind::PermissionDenied, Kind::InvalidInput] {
+            assert!(!is_away(&io(lasting)), "{lasting:?}");
+        }
+    }
+
+    #[test]
+    fn the_address_in_a_failure_hides_nothing() {
+        let at = |cause: Failure| {
+            failure(AtServer {
+                address: "there:6379".to_owned(),
+                cause: cause.cause,
+                hint: None,
+            })
+        };
+        assert!(is_away(&at(failure(NotReady("not yet")))));
+        assert!(is_away(&at(at(io(io::ErrorKind::ConnectionRefused)))));
+        assert!(!is_away(&at(failure("no reason that is known"))));
+    }
+}
