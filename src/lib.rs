@@ -32,6 +32,7 @@
 //!
 //! Where to go from here:
 //!
+//! - [`guide`] explains everything in chapters, from getting started to operations.
 //! - [`Cache`] has the calls.
 //! - [`Redis`] has the settings of a connection pool. [`Memory`] needs no server.
 //! - [`CacheBuilder`] and [`RedisBuilder`] state each default and its reason.
@@ -58,6 +59,9 @@ mod backend;
 mod cache;
 mod engine;
 mod error;
+// Documentation only: programs should not see it.
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod loaded;
 mod near;
 mod outcome;

@@ -1,6 +1,7 @@
 //! Converts events to metrics, through the `metrics` crate and with Prometheus conventions.
 //!
-//! Called by the reporter. Each metric has the label `cache`. The README explains the metrics.
+//! Called by the reporter. Each metric has the label `cache`. The guide's chapter on
+//! operations explains the metrics.
 
 use std::sync::Arc;
 

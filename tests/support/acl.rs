@@ -1,4 +1,4 @@
-//! Least privilege: the ACL rule of the README, and the user with that rule for all caches in the
+//! Least privilege: the ACL rule of the guide, and the user with that rule for all caches in the
 //! tests.
 //!
 //! `CACHE_ASIDE_TEST_ACL=1 cargo test` runs the tests as that user. What the tests themselves do to

@@ -20,7 +20,7 @@ const LEASE: Duration = Duration::from_millis(300);
 /// Short enough for a test, long enough for a server that works.
 const TIMEOUT: Duration = Duration::from_millis(200);
 
-/// One call, as the README names it. `None`: it did not do its work.
+/// One call, as the guide names it. `None`: it did not do its work.
 pub(crate) type Call = fn(&Stage) -> Option<()>;
 
 pub(crate) const CALLS: [(&str, Call); 11] = [

@@ -1,4 +1,4 @@
-//! Least privilege: the rule in the README is enough, and every word of it is needed.
+//! Least privilege: the rule in the guide is enough, and every word of it is needed.
 
 pub(crate) mod calls;
 
@@ -15,7 +15,7 @@ use crate::support::{
 use cache_aside::{Cache, Source, scripts};
 use calls::{CALLS, Stage};
 
-const README: &str = include_str!("../../../README.md");
+const GUIDE: &str = include_str!("../../../src/guide/operations.md");
 
 /// The calls that need a command.
 type Needs = BTreeMap<String, BTreeSet<&'static str>>;
@@ -38,8 +38,8 @@ fn rule_without(missing: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_readme_gives_the_rule_word_for_word() {
-    assert!(README.contains(&format!("\n```text\n{RULE}```\n")));
+fn the_guide_gives_the_rule_word_for_word() {
+    assert!(GUIDE.contains(&format!("\n```text\n{RULE}```\n")));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn every_call_does_what_it_should_and_nothing_is_denied() {
 }
 
 #[test]
-fn each_command_is_needed_by_the_calls_that_the_readme_names_and_by_no_others() {
+fn each_command_is_needed_by_the_calls_that_the_guide_names_and_by_no_others() {
     let commands = that_begin_with('+');
     let needed_by = |command: &str| -> BTreeSet<_> {
         let server = Server::start();
@@ -87,9 +87,9 @@ fn each_command_is_needed_by_the_calls_that_the_readme_names_and_by_no_others() 
     assert_eq!(seen, told());
 }
 
-/// The README's table: each row has commands, then calls.
+/// The guide's table: each row has commands, then calls.
 fn told() -> Needs {
-    let (_, section) = README.split_once("### Least privilege").unwrap();
+    let (_, section) = GUIDE.split_once("\n## Permissions").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let mut told = Needs::new();
