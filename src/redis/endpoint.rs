@@ -123,7 +123,7 @@ impl Endpoint {
     }
 
     /// Adds the address of the server to a failure.
-    pub(crate) fn at_server(&self, Failure { kind, cause }: Failure) -> Failure {
+    pub(crate) fn at_server(&self, failure: Failure) -> Failure {
         let cause = Arc::new(AtServer {
             address: self.name(),
             hint: hint(self.info().addr(), &failure),

@@ -109,7 +109,8 @@ fn every_call_takes_such_an_id() {
     assert!(cache.update(id, |_| Some(loaf())).unwrap());
     assert!(cache.expire(id).unwrap());
     cache.get(id, load_loaf).unwrap();
-    cache.write(id, || Ok::<_, Infallible>(())).unwrap();
+    let written = cache.write(id, || Ok::<_, Infallible>(())).unwrap();
+    assert!(written.invalidation_error().is_none());
     assert!(!cache.invalidate(id).unwrap());
     cache.get(id, load_loaf).unwrap();
     assert_eq!(cache.invalidate_many([id, ProductId(2)]).unwrap(), 1);
