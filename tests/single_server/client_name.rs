@@ -9,7 +9,7 @@ use crate::{
     support::{
         Server, acl,
         acl::{PREFIX, words},
-        load_loaf, until,
+        alone, load_loaf, until,
     },
 };
 
@@ -65,7 +65,7 @@ fn pooled_connections_and_listeners_are_called_cache_aside_or_as_the_program_say
 
 #[test]
 fn the_least_user_needs_no_permission_for_a_name() {
-    let server = Server::start();
+    let server = Server::start_with(&alone::NONE);
     let stage = Stage::new(&server, &words(&[PREFIX]), "");
     let _used = use_it(stage.redis().build().unwrap(), PREFIX);
     assert_eq!(names(&server, "least"), both("cache-aside"));

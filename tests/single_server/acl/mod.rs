@@ -10,7 +10,7 @@ use std::{
 use crate::support::{
     Server,
     acl::{PREFIX, REPLICAS_RULE, RULE, words},
-    chain, load_loaf,
+    alone, load_loaf,
 };
 use cache_aside::{Cache, Source, scripts};
 use calls::{CALLS, Stage};
@@ -59,7 +59,7 @@ fn every_call_does_what_it_should_and_nothing_is_denied() {
 fn each_command_is_needed_by_the_calls_that_the_guide_names_and_by_no_others() {
     let commands = that_begin_with('+');
     let needed_by = |command: &str| -> BTreeSet<_> {
-        let server = Server::start();
+        let server = Server::start_with(&alone::NONE);
         let rest = rule_without(command);
         let denied = CALLS.iter().filter(|(_, call)| {
             let stage = Stage::new(&server, &rest, "");
@@ -135,7 +135,7 @@ fn the_rule_allows_every_command_that_a_script_calls() {
 
 #[test]
 fn each_key_pattern_is_needed() {
-    let server = Server::start();
+    let server = Server::start_with(&alone::NONE);
     for pattern in that_begin_with('~') {
         let stage = Stage::new(&server, &rule_without(&pattern), "");
         let is_denied = CALLS.iter().any(|(_, call)| {
