@@ -49,7 +49,7 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     for _ in 0..effort.rounds(5) {
         // Earlier pushes have arrived by then; otherwise a second read would not be a near hit.
         until(|| {
-            let is_near = |id| near.get(id, load_loaf).unwrap().source() == Source::Near;
+            let is_near = |id: &str| near.get(id, load_loaf).unwrap().source() == Source::Near;
             ids.iter().filter(|id| !is_near(id)).count() == 0
         });
         all[0].push(of_this_thread(&ids, &plain, Source::Hit));

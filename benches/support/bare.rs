@@ -59,7 +59,7 @@ impl Bare {
         acquire.invoke::<()>(&mut self.connection).unwrap();
         let mut fill = self.fill.key(&self.key);
         fill.key(&self.lease).arg("token").arg(30_000);
-        for (name, value) in self.record.iter() {
+        for (name, value) in &self.record {
             fill.arg(name).arg(value);
         }
         assert!(fill.invoke::<bool>(&mut self.connection).unwrap());
