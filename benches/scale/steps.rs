@@ -107,18 +107,18 @@ pub(crate) const STEPS: &[Step] = &[
         "`WATCH`; `MULTI`, a script, `EXEC`",
         &[("watch", 1), ("multi", 1), ("exec", 1)],
         |on, _, number| {
-            assert!(on.plain.update_field(&id(number), "stock", "41").unwrap());
+            assert!(on.plain.update_field(id(number), "stock", "41").unwrap());
         },
     ),
     step("`invalidate`", "a script", SCRIPT, |on, _, number| {
-        assert!(on.plain.invalidate(&id(number)).unwrap());
+        assert!(on.plain.invalidate(id(number)).unwrap());
     }),
     step(
         "a load that finds nothing",
         "`HGETALL`, 2 scripts",
         MISS,
         |on, _, number| {
-            let found = on.plain.get(&id(number), load_nothing).unwrap();
+            let found = on.plain.get(id(number), load_nothing).unwrap();
             assert!(found.record().is_none());
         },
     ),
@@ -128,7 +128,7 @@ pub(crate) const STEPS: &[Step] = &[
         &[("evalsha", 2)],
         |on, _, number| {
             on.plain
-                .write(&id(number), || Ok::<_, Infallible>(()))
+                .write(id(number), || Ok::<_, Infallible>(()))
                 .unwrap();
         },
     ),
@@ -215,6 +215,6 @@ fn id(number: usize) -> String {
 }
 
 fn get(cache: &Cache, number: usize, source: Source) {
-    let found = cache.get(&id(number), load_loaf).unwrap();
+    let found = cache.get(id(number), load_loaf).unwrap();
     assert_eq!(found.source(), source);
 }
