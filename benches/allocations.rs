@@ -83,6 +83,13 @@ fn main() {
     bare(&mut server.connect());
     let near_hit = row("near hit", || get(&near, &ids[0], Source::Near));
     assert_eq!(near_hit, 0);
+    near.get(7, load_loaf).unwrap();
+    until(|| near.get(7, load_loaf).unwrap().source() == Source::Near);
+    let of_an_integer = row("near hit, with an integer as the id", || {
+        let found = near.get(7, load_loaf).unwrap();
+        assert_eq!(black_box(found).source(), Source::Near);
+    });
+    assert_eq!(of_an_integer, 0);
     row("hit", || get(&plain, &ids[0], Source::Hit));
     row("hit, with `early_refresh`", || {
         get(&with_ttl, &ids[0], Source::Hit);
