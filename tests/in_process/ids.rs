@@ -61,7 +61,7 @@ impl fmt::Display for Panicking {
 fn is_refused<T: fmt::Debug>(called: Result<T, Error>) {
     match called {
         Err(Error::InvalidId { reason, .. }) => {
-            assert_eq!(reason, "its `Display` implementation failed")
+            assert_eq!(reason, "its `Display` implementation failed");
         }
         other => panic!("no such error: {other:?}"),
     }
