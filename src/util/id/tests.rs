@@ -13,7 +13,7 @@ impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> Display for Printed<F> {
 
 fn reason(id: Result<Id, Error>) -> &'static str {
     match id {
-        Err(Error::Id { reason }) => reason,
+        Err(Error::InvalidId { reason }) => reason,
         other => panic!("no such error: {other:?}"),
     }
 }
@@ -75,7 +75,7 @@ fn a_display_that_fails_is_an_error() {
     assert_eq!(reason(Id::new(&fails)), UNPRINTABLE);
     assert!(matches!(
         Id::of_loaded(&fails),
-        Err(Error::Id {
+        Err(Error::InvalidId {
             reason: UNPRINTABLE
         })
     ));
@@ -123,6 +123,6 @@ fn the_ids_of_a_batch_keep_their_order_and_are_each_checked() {
     assert_eq!(Ids::new([&long, &long]).unwrap().iter().count(), 2);
     assert!(matches!(
         Ids::new(["a", "", "b"]),
-        Err(Error::Id { reason: EMPTY })
+        Err(Error::InvalidId { reason: EMPTY })
     ));
 }

@@ -10,7 +10,7 @@ use std::{
 use crate::support::{
     Server,
     acl::{PREFIX, REPLICAS_RULE, RULE, words},
-    alone, load_loaf,
+    alone, chain, load_loaf,
 };
 use cache_aside::{Cache, Source, scripts};
 use calls::{CALLS, Stage};
