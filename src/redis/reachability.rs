@@ -131,15 +131,19 @@ mod tests {
         Failure::new(FailureKind::Unavailable, cause)
     }
 
+    fn reported(error: impl Into<RedisError>) -> Failure {
+        failure(Reported(error.into()))
+    }
+
     fn said(line: &str) -> Failure {
         match parse_redis_value(format!("-{line}\r\n").as_bytes()) {
-            Ok(Value::ServerError(error)) => failure(RedisError::from(error)),
+            Ok(Value::ServerError(error)) => reported(error),
             other => panic!("{other:?}"),
         }
     }
 
     fn io(kind: io::ErrorKind) -> Failure {
-        failure(RedisError::from(io::Error::from(kind)))
+        reported(io::Error::from(kind))
     }
 
     #[test]

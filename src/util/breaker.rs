@@ -187,14 +187,14 @@ mod tests {
         let breaker = Breaker::new(3);
         breaker.open(&failure());
         assert!(breaker.is_open());
-        let refusal = breaker.refusal().unwrap().to_string();
-        assert!(refusal.starts_with("not asked, because a request failed"));
-        let other = Error::WaitTimeout {
-            waited: std::time::Duration::ZERO,
-        };
-        breaker.open(&other);
-        let refusal = breaker.refusal().unwrap().to_string();
-        assert!(refusal.ends_with(&other.to_string()), "{refusal}");
+        let refusal = chain(&*breaker.refusal().unwrap()).to_string();
+        assert!(refusal.starts_with("not sent, because a request failed"));
+        assert!(refusal.ends_with(" ago: the wire was cut"), "{refusal}");
+        let (request, cause) = ("read", std::io::Error::other("the port is closed"));
+        let cause = Arc::new(cause);
+        breaker.open(&Error::Store { request, cause });
+        let refusal = chain(&*breaker.refusal().unwrap()).to_string();
+        assert!(refusal.ends_with(" ago: the port is closed"), "{refusal}");
         assert!(breaker.close() && breaker.refusal().is_none());
     }
 

@@ -44,7 +44,7 @@ fn says_once_at(address: &str, redis: RedisBuilder, words: &[&str]) {
 
 /// The error of a server that cannot be used.
 fn unreached(redis: RedisBuilder) -> Error {
-    redis.build().unwrap_err()
+    redis.require_connection(true).build().unwrap_err()
 }
 
 fn impatient(server: &Server) -> RedisBuilder {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::{error::Error, telemetry::trace};
+use crate::{
+    error::{Error, cause::chain},
+    telemetry::trace,
+};
 
 /// Checks a store as `build` does.
 pub(crate) type StartupCheck = Arc<dyn Fn() -> Result<(), Unusable> + Send + Sync>;
@@ -51,7 +54,7 @@ impl Startup {
 
     /// Logs why the store will never work, unless that was the last reason.
     pub(super) fn log_refusal(&self, error: &Error) {
-        let text = error.to_string();
+        let text = chain(error).to_string();
         let is_new = {
             let mut logged = self.logged.lock();
             let is_new = logged.as_ref() != Some(&text);
@@ -60,7 +63,8 @@ impl Startup {
         };
         if is_new {
             trace::error!(
-                "Redis can be reached, but cannot be used; caches work without it until that has changed: {error}"
+                "Redis can be reached, but cannot be used; caches work without it until that has changed: {}",
+                chain(error)
             );
         }
     }

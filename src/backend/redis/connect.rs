@@ -18,7 +18,7 @@ use crate::{
         StoreClient,
         startup::{StartupCheck, Unusable},
     },
-    error::Error,
+    error::{Error, cause::chain},
     redis::{
         endpoint::Endpoint, reachability::is_away, server_info::ServerMode, single::RedisStore,
         url::Address,
@@ -79,7 +79,10 @@ impl RedisBuilder {
         let client = match check() {
             Ok(()) => StoreClient::new(store, threshold, interval),
             Err(Unusable { error, is_away }) if is_away && !self.require_connection => {
-                trace::warn!("{error}; caches work without Redis until it can be reached");
+                trace::warn!(
+                    "caches work without Redis until it can be reached: {}",
+                    chain(&error)
+                );
                 StoreClient::not_reached(store, threshold, interval, (check, &error))
             }
             Err(Unusable { error, .. }) => return Err(error),

@@ -8,13 +8,16 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use redis::{Cmd, Connection, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, cmd};
 
 use super::election::Master;
-use crate::redis::{
-    connect::connect,
-    error,
-    pipeline::{self, SMALL_REPLIES},
-    reachability::is_away,
-    server_info::hello_as,
-    timeouts::Timeouts,
+use crate::{
+    error::cause::chain,
+    redis::{
+        connect::connect,
+        error,
+        pipeline::{self, SMALL_REPLIES},
+        reachability::is_away,
+        server_info::hello_as,
+        timeouts::Timeouts,
+    },
 };
 
 pub(super) struct Sentinel {
@@ -77,7 +80,7 @@ impl Sentinel {
                     error::hint(self.info.addr(), &failure)
                 };
                 let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
-                (format!("{failure}{hint}"), is_away(&failure))
+                (format!("{}{hint}", chain(&failure)), is_away(&failure))
             }
         };
         let text = format!("{}: {complaint}", self.info.addr());

@@ -297,5 +297,5 @@ impl fmt::Display for SentinelMaster {
 
 /// Why a server that sentinels call the master is not used.
 const REPLICA: NotReady =
-    NotReady("it calls itself a replica, and no sentinel knows another master yet");
-const NO_ROLE: &str = "it doesn't say whether it is a master; where it doesn't know HELLO, that takes the permission `+role`";
+    NotReady("the server says that it is a replica, and no sentinel knows another master yet");
+const NO_ROLE: &str = "the server does not say whether it is a master; without HELLO, the user needs the permission `+role`";

@@ -32,7 +32,7 @@ fn where_nobody_is_at_the_addresses_that_nodes_announce_build_says_whose_they_ar
     let cluster = Cluster::start_with(1, 0, &nowhere);
     let redis = cluster.redis().require_connection(true);
     let refused = chain(&redis.build().unwrap_err());
-    assert!(refused.contains("127.0.0.1:1: "), "{refused}");
+    assert!(refused.contains(" to 127.0.0.1:1 failed: "), "{refused}");
     assert!(refused.contains("`cluster-announce-port`"), "{refused}");
 }
 
