@@ -1,31 +1,22 @@
 //! `Cache`: the handle that a program holds.
 
+// The documentation shows the calls in the order of these groups: `get` comes first.
+mod lookups;
+
 pub(crate) mod builder;
 pub(crate) mod many;
 pub(crate) mod options;
 pub(crate) mod validate;
 pub(crate) mod writes;
 
-use std::{
-    error::Error as StdError,
-    fmt::{self, Display},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
-
-use self::options::LookupOptions;
 use crate::{
     backend::client::StoreClient,
     engine::{Engine, Settings},
     error::Error,
-    outcome::Lookup,
-    read::{self, LookupConfig},
     record::Record,
-    store::TtlRemaining,
     telemetry::{event::Observer, stats::Stats},
-    util::id::Id,
 };
 
 /// A cache in front of a slow primary store, for records of one type.
@@ -109,159 +100,11 @@ impl<R> Cache<R> {
     }
 }
 
-impl<R: Serialize + DeserializeOwned> Cache<R> {
-    /// Returns the record with this id: from Redis, or else from the primary through `loader`.
-    ///
-    /// `loader` gets the id and returns the record, `None` where the primary has none, or an error.
-    /// The error may be any type that is `Into<Box<dyn Error + Send + Sync>>`. `loader` runs on the
-    /// calling thread, at most once, and may borrow what it needs. It should read data that is
-    /// committed *now*. A loader that reads a snapshot or a lagging replica can bring back a record
-    /// from before an invalidation.
-    ///
-    /// A lookup that starts after [`invalidate`](Cache::invalidate) returned never gets a record
-    /// from before it. With a [near cache](crate::CacheBuilder::near_cache), this holds at once for
-    /// an `invalidate` of this process. For one of another process it holds after
-    /// [`near_staleness`](crate::CacheBuilder::near_staleness).
-    ///
-    /// ```no_run
-    /// # use cache_aside::{Cache, Record};
-    /// # fn read_row(_: &str) -> std::io::Result<Option<Record>> { Ok(None) }
-    /// # let cache: Cache =
-    /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
-    /// let found = cache.get("p-001", |id| read_row(id))?;
-    /// match found.record() {
-    ///     Some(record) => println!("{:?} ({:?})", record.get("name"), found.source()),
-    ///     None => println!("no such product"),
-    /// }
-    /// # Ok::<_, cache_aside::Error>(())
-    /// ```
-    ///
-    /// A closure that uses `?` must name its error type once. The caller gets that error back,
-    /// from [`Error::loader`]:
-    ///
-    /// ```no_run
-    /// # use std::io;
-    /// # use cache_aside::{Cache, Record};
-    /// # fn read_row(_: &str) -> io::Result<Record> { Err(io::ErrorKind::NotFound.into()) }
-    /// # let cache: Cache =
-    /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
-    /// let found = cache.get("p-001", |id| {
-    ///     let mut record = read_row(id)?;
-    ///     record.remove("internal_note");
-    ///     Ok::<_, io::Error>(Some(record))
-    /// });
-    /// if let Err(error) = &found
-    ///     && let Some(error) = error.loader::<io::Error>()
-    /// {
-    ///     eprintln!("the primary failed: {:?}", error.kind());
-    /// }
-    /// # Ok::<_, cache_aside::Error>(())
-    /// ```
-    ///
-    /// # Concurrent calls
-    ///
-    /// Many callers may miss the same record at once, in all processes on this Redis. One of them
-    /// runs its loader. The others in its process wait for it and share its `Arc`, or its error.
-    /// Callers in other processes wait until the record is in Redis. Where there is no record, or
-    /// the loader fails, the next process tries. A panic of a loader stays in its own thread; one
-    /// of the waiters then loads.
-    ///
-    /// # Cost
-    ///
-    /// In round trips to Redis:
-    ///
-    /// - a near hit: none,
-    /// - a hit: one,
-    /// - a miss that loads: three,
-    /// - a miss that waits for a load of its own process: two,
-    /// - a miss that waits for another process: two, and one poll every
-    ///   [`poll`](crate::CacheBuilder::poll); or with [`tracking`](crate::CacheBuilder::tracking),
-    ///   one for each change of the lease.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Loader`]: this caller's loader failed, or the loader that it waited for.
-    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
-    /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through
-    ///   this cache. Through another cache or thread, or where two loaders ask for each other's
-    ///   record, the wait ends after `wait_timeout`.
-    /// - [`Error::WaitTimeout`]: only where
-    ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
-    ///
-    /// A record that cannot be cached is not an error: it is returned.
-    ///
-    /// A failing Redis is not an error either: the loader answers. The call then takes longer by at
-    /// most [`checkout_timeout`](crate::RedisBuilder::checkout_timeout) and
-    /// [`io_timeout`](crate::RedisBuilder::io_timeout), together 1.5 s by default. Once the
-    /// [breaker](crate::RedisBuilder::breaker_threshold) is open there is no delay. The lookup is
-    /// [degraded](crate::Source::Degraded).
-    ///
-    /// # Panics
-    ///
-    /// Where `loader` panics, and where the operating system has no randomness.
-    pub fn get<E, F>(&self, id: impl Display, loader: F) -> Result<Lookup<R>, Error>
-    where
-        E: Into<Box<dyn StdError + Send + Sync>>,
-        F: FnOnce(&str) -> Result<Option<R>, E>,
-    {
-        let config = || LookupConfig::of(&self.engine.settings);
-        read::get(&self.engine, config, &Id::new(&id)?, loader)
-    }
-
-    /// Returns the record that Redis has under this id, and never loads it. `None` if there is
-    /// none, or none of this type. A peek is not counted as a lookup. It neither reads nor changes
-    /// the near cache.
-    ///
-    /// # Cost
-    ///
-    /// One round trip.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
-    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
-    pub fn peek(&self, id: impl Display) -> Result<Option<Lookup<R>>, Error> {
-        read::peek(&self.engine, &Id::new(&id)?)
-    }
-}
-
 impl<R> Cache<R> {
-    /// Starts a lookup with settings of its own: another TTL or wait timeout, or no cache at all.
-    /// Its loader may also choose [how long](crate::loaded::Loaded) the record is cached.
-    ///
-    /// ```
-    /// # use std::{convert::Infallible, time::Duration};
-    /// # use cache_aside::{Cache, Memory, Record};
-    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
-    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
-    /// let found = cache.options().ttl(Duration::from_secs(5)).get("p-001", read_row)?;
-    /// # Ok::<_, cache_aside::Error>(())
-    /// ```
-    pub fn options(&self) -> LookupOptions<'_, R> {
-        LookupOptions::new(&self.engine)
-    }
-
     /// How long a record is fresh after its fill: the [`ttl`](crate::CacheBuilder::ttl) setting.
     #[must_use]
     pub fn ttl(&self) -> Duration {
         self.engine.settings.ttl
-    }
-
-    /// How long the cached record with this id still lives, in milliseconds, including its
-    /// [`grace`](crate::CacheBuilder::grace).
-    ///
-    /// # Cost
-    ///
-    /// One round trip.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Store`]: Redis did not answer, or an invalidation of the record is pending.
-    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
-    pub fn ttl_remaining(&self, id: impl Display) -> Result<TtlRemaining, Error> {
-        let data = self.engine.data_key(&Id::new(&id)?)?;
-        self.engine
-            .ask_unless_pending(&data, "ttl", |store| store.ttl(&data))
     }
 
     /// The counters of this cache and all its clones.
