@@ -169,8 +169,8 @@ impl PendingInvalidations {
         state.entries.values().map(Pending::replay).collect()
     }
 
-    /// The pending invalidation of this key, if there is one. A request for the key completes it, if
-    /// it is sent after this call and succeeds.
+    /// The pending invalidation of this key, if there is one. A request for the key completes it,
+    /// if it is sent after this call and succeeds.
     pub(crate) fn of(&self, keys: &Keys) -> Option<Replay> {
         if !self.any.load(Ordering::Acquire) {
             return None;

@@ -22,8 +22,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// The ids are of any type that implements `Display`. `loader` gets the ids to load as text. It
     /// returns the existing records by id: a map, or any other iterable of such pairs. Its ids may
     /// be of another type, with the same text. An id that it leaves out has no record. Other ids
-    /// that it returns are ignored. Each id is looked up once, even if it is given several times. All guarantees of
-    /// [`get`](Cache::get) hold for each id.
+    /// that it returns are ignored. Each id is looked up once, even if it is given several times.
+    /// All guarantees of [`get`](Cache::get) hold for each id.
     ///
     /// ```
     /// use std::{collections::HashMap, convert::Infallible};

@@ -3,7 +3,7 @@
 //!
 //! | chapter | after it you can |
 //! |---|---|
-//! | [Getting started](getting_started) | cache typed records of a database, test that, and see metrics |
+//! | [Getting started](getting_started) | cache records of a database, test that, and see metrics |
 //! | [Reading](reading) | choose how a lookup behaves |
 //! | [Writing](writing) | choose the right call for each change of the primary |
 //! | [Records](records) | cache your own types, and change their fields |
@@ -20,8 +20,8 @@
 //! | [Limits](limits) | know what the cache does not promise |
 
 // A chapter defines its links at its end, for the git host. `links.md` comes first and defines them
-// for rustdoc: where a label has two definitions, Markdown takes the first. Not for doc tests, whose
-// names contain the file and the line.
+// for rustdoc: where a label has two definitions, Markdown takes the first. Not for doc tests,
+// whose names contain the file and the line.
 macro_rules! chapters {
     ($($name:ident: $file:literal),+ $(,)?) => {$(
         #[cfg_attr(not(doctest), doc = include_str!("links.md"))]

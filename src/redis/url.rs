@@ -167,8 +167,8 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
         // Otherwise a request larger than a packet would wait for the server's delayed
         // acknowledgement.
         .set_nodelay(true);
-    // redis-rs does not send the name of the library: it would wait a whole connect timeout for each
-    // of the two replies.
+    // redis-rs does not send the name of the library: it would wait a whole connect timeout for
+    // each of the two replies.
     let login = info.redis_settings().clone().set_skip_set_lib_name();
     Ok(info.set_tcp_settings(tcp).set_redis_settings(login))
 }

@@ -46,9 +46,10 @@ impl Redis {
     /// | `redis://user:password@host:port/db` | a server | |
     /// | `unix:///path` | a server, through its socket | |
     /// | `rediss://…` | a server, with TLS | `tls` |
-    /// | `redis+cluster://user:password@host:port,host:port` | a cluster, through any of its nodes | `cluster` |
-    /// | `redis+sentinel://user:password@host:port,host:port/NAME/db` | the master that these Sentinels know by that name | `sentinel` |
+    /// | `redis+cluster://host:port,host:port` | a cluster, through any of its nodes | `cluster` |
+    /// | `redis+sentinel://host:port,host:port/NAME/db` | the master `NAME` of Sentinel | `sentinel` |
     ///
+    /// The user and the password of the server stand before the hosts of the last two as well.
     /// `rediss+cluster` and `rediss+sentinel` are the last two with TLS. `?protocol=resp3` at the
     /// end selects RESP3.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {

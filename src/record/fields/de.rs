@@ -1,5 +1,5 @@
-//! Fields → Rust type. Takes the fields by value, so that a string is moved into the record and not
-//! copied.
+//! Converts fields to a Rust type. Takes the fields by value, so that a string is moved into the
+//! record and not copied.
 
 use std::{fmt, vec};
 

@@ -74,21 +74,30 @@ use super::fields::{JSON, JSON_REFUSED};
 ///
 /// # Values that are not cached
 ///
-/// What went in, numbers to the last bit, or it is not cached: `get` returns it and counts it in
-/// [`unstorable_records`](crate::Stats::unstorable_records), and `update` fails with
-/// [`Error::InvalidRecord`](crate::Error::InvalidRecord). The reason names the place in the value of: NaN and
-/// infinities, which JSON would turn into `null`; what is `null` within a `Some`, as in
-/// `Some(None)` or `Some(())`, which would come back as `None`; keys of a map that are no text or
-/// number; nesting deeper than 127. Not cached as a whole: what its type reads back as something
-/// else, so that it would write another JSON (in whatever order). That is what a `default` replaces
-/// though it was skipped, what fits an earlier variant of an `untagged` enum, a map with a key
-/// twice, and a text that a type writes otherwise each time. What isn't in the JSON can't be seen:
-/// `#[serde(skip)]`, a value that is skipped as its `default` is, or two variants that write the
-/// same. Numbers beyond 64 bits don't fit into an `untagged` enum, nor into what is flattened: that
-/// is how serde and its JSON define them.
+/// A value is cached only if it comes back as it was, numbers to the last bit. Otherwise `get`
+/// returns it and counts it in [`unstorable_records`](crate::Stats::unstorable_records), and
+/// `update` fails with [`Error::InvalidRecord`](crate::Error::InvalidRecord).
 ///
-/// An entry whose field `json` is missing, no JSON, or the JSON of another type is a miss, counted
-/// as [unreadable](crate::Stats::unreadable_entries), and the next fill replaces it.
+/// For these the reason names the place in the value:
+///
+/// - NaN and infinities: JSON would turn them into `null`.
+/// - `null` within a `Some`, as in `Some(None)` or `Some(())`: it would come back as `None`.
+/// - Keys of a map that are neither text nor numbers.
+/// - Nesting deeper than 127.
+///
+/// A value is also not cached if its type would write another JSON after reading it back:
+///
+/// - A skipped field that a `default` replaces.
+/// - A value that fits an earlier variant of an `untagged` enum.
+/// - A map with a key twice.
+/// - A text that a type writes differently each time.
+///
+/// What the JSON does not contain cannot be checked: a field with `#[serde(skip)]`, a value that is
+/// skipped because it equals its `default`, or two variants that write the same. Serde does not
+/// support numbers beyond 64 bits in an `untagged` enum or in a flattened value.
+///
+/// An entry is a miss if its field `json` is missing, is not JSON, or is JSON of another type. It
+/// counts as [unreadable](crate::Stats::unreadable_entries), and the next fill replaces it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub struct Json<T>(pub T);

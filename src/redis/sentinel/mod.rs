@@ -100,10 +100,8 @@ impl SentinelMaster {
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
         let own = own.set_skip_set_lib_name();
-        let sentinel = |info: ConnectionInfo| {
-            let info = info.set_redis_settings(own.clone());
-            Sentinel::new(info, Arc::clone(&client_name))
-        };
+        let named = |info| Sentinel::new(info, Arc::clone(&client_name));
+        let sentinel = |info: ConnectionInfo| named(info.set_redis_settings(own.clone()));
         Arc::new(SentinelMaster {
             name,
             login,
