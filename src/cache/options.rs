@@ -85,8 +85,8 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Errors
     ///
-    /// Those of `Cache::get`, and [`Error::InvalidSetting`] if an option is out of its range. In
-    /// that case nothing is sent and nothing is loaded.
+    /// Those of `Cache::get`, and [`Error::InvalidSetting`] if an option is out of its range.
+    /// In that case nothing is sent and nothing is loaded.
     ///
     /// # Panics
     ///
@@ -114,8 +114,8 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Errors
     ///
-    /// Those of `Cache::get_many`, and [`Error::InvalidSetting`] if an option is out of its range. In
-    /// that case nothing is sent and nothing is loaded.
+    /// Those of `Cache::get_many`, and [`Error::InvalidSetting`] if an option is out of its range.
+    /// In that case nothing is sent and nothing is loaded.
     ///
     /// # Panics
     ///

@@ -47,9 +47,10 @@ impl Redis {
     /// | `unix:///path` | a server, through its socket | |
     /// | `rediss://…` | a server, with TLS | `tls` |
     /// | `redis+cluster://host:port,host:port` | a cluster, through any of its nodes | `cluster` |
-    /// | `redis+sentinel://host:port,host:port/NAME/db` | the master `NAME` of Sentinel | `sentinel` |
+    /// | `redis+sentinel://host:port,host:port/NAME` | the master `NAME` of Sentinel | `sentinel` |
     ///
-    /// The user and the password of the server stand before the hosts of the last two as well.
+    /// The last two may contain the user and the password of the server too. A database follows the
+    /// name of the master: `/NAME/db`.
     /// `rediss+cluster` and `rediss+sentinel` are the last two with TLS. `?protocol=resp3` at the
     /// end selects RESP3.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {

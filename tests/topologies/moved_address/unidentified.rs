@@ -95,7 +95,7 @@ fn a_new_master_that_is_busy_is_not_taken_for_the_former_one() {
     });
     stale.truncate(5);
     assert_eq!(stale, [], "{acknowledged} acknowledged");
-    assert!(acknowledged > 100, "{acknowledged}");
+    assert!(acknowledged > 10, "{acknowledged}");
 }
 
 /// The pool knows the `run_id` of the former master, which still considers itself one.
