@@ -27,7 +27,7 @@ pub(crate) struct Freshness {
 
 /// What to do with an entry that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum EntryState {
     Fresh,
     /// Still fresh, but close to its TTL: the lookup should refresh it.
     Due,
@@ -75,22 +75,22 @@ impl Freshness {
 
     /// What to do with a record that expires after `left`, if a load takes `load_time`. Whether the
     /// record is due is random: the sooner it expires, the more probable it is.
-    pub(crate) fn of(&self, left: Duration, load_time: Duration) -> State {
+    pub(crate) fn of(&self, left: Duration, load_time: Duration) -> EntryState {
         /// Minus the logarithm of the smallest random fraction is below this.
         const MOST: f64 = 37.0;
         if self.is_stale(left) {
-            return State::Stale;
+            return EntryState::Stale;
         }
         let Some(beta) = self.early_refresh else {
-            return State::Fresh;
+            return EntryState::Fresh;
         };
         let left = left.saturating_sub(self.grace).as_secs_f64();
         let scale = load_time.as_secs_f64() * beta;
         // The first comparison is cheap, and makes the random number unnecessary for most hits.
         if left <= scale * MOST && left <= scale * -random::fraction().ln() {
-            State::Due
+            EntryState::Due
         } else {
-            State::Fresh
+            EntryState::Fresh
         }
     }
 }
@@ -151,12 +151,12 @@ mod tests {
             ..Freshness::default()
         };
         assert_eq!(rules.total_ttl(SECOND), MINUTE + SECOND);
-        assert_eq!(rules.of(MINUTE + SECOND, SECOND), State::Fresh);
-        assert_eq!(rules.of(MINUTE, SECOND), State::Stale);
-        assert_eq!(rules.of(Duration::ZERO, SECOND), State::Stale);
+        assert_eq!(rules.of(MINUTE + SECOND, SECOND), EntryState::Fresh);
+        assert_eq!(rules.of(MINUTE, SECOND), EntryState::Stale);
+        assert_eq!(rules.of(Duration::ZERO, SECOND), EntryState::Stale);
         assert_eq!(
             Freshness::default().of(Duration::ZERO, SECOND),
-            State::Fresh
+            EntryState::Fresh
         );
     }
 
@@ -184,7 +184,7 @@ mod tests {
         };
         for (left, expected) in [(0.0, 10_000), (1.0, 3_679), (3.0, 498), (40.0, 0)] {
             let left = Duration::from_secs_f64(left);
-            let is_due = |_: &u32| rules.of(left, SECOND / 2) == State::Due;
+            let is_due = |_: &u32| rules.of(left, SECOND / 2) == EntryState::Due;
             let due = (0..10_000).filter(is_due).count();
             assert!(due.abs_diff(expected) <= 200, "{due} at {left:?}");
         }
@@ -199,7 +199,7 @@ mod tests {
         let loads = LoadTime::default();
         assert_eq!(
             rules.of(Duration::from_millis(1), loads.get()),
-            State::Fresh
+            EntryState::Fresh
         );
         loads.record(SECOND);
         assert_eq!(loads.get(), SECOND);

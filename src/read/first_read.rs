@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{lookup::LookupContext, refresh::Cached};
 use crate::{
-    engine::{FirstReadResult, freshness::State},
+    engine::{FirstReadResult, freshness::EntryState},
     error::Error,
     near::Placeholder,
     outcome::Lookup,
@@ -80,7 +80,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         let mut fresh_for = left;
         if let Some(record) = &record {
             let state = freshness.of(left, load_time);
-            if state != State::Fresh {
+            if state != EntryState::Fresh {
                 return FirstRead::Due(Cached::new(Arc::clone(record), state, left));
             }
             fresh_for = freshness.fresh_for(left, load_time);

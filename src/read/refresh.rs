@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::lookup::LookupContext;
 use crate::{
-    engine::{Outcome, freshness::State},
+    engine::{Outcome, freshness::EntryState},
     error::cause::chain,
     outcome::{Lookup, Source},
     telemetry::{event::Event, trace},
@@ -25,10 +25,10 @@ pub(super) struct Cached<R> {
 }
 
 impl<R> Cached<R> {
-    pub(super) fn new(record: Arc<R>, state: State, left: Duration) -> Cached<R> {
+    pub(super) fn new(record: Arc<R>, state: EntryState, left: Duration) -> Cached<R> {
         let source = match state {
-            State::Fresh | State::Due => Source::Hit,
-            State::Stale => Source::Stale,
+            EntryState::Fresh | EntryState::Due => Source::Hit,
+            EntryState::Stale => Source::Stale,
         };
         Cached {
             record,

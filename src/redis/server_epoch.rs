@@ -41,7 +41,7 @@ const NEVER: u64 = 0;
 pub(crate) struct ServerEpoch {
     /// Changed under the lock of `state`.
     epoch: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<EpochState>,
     /// Whether a server has denied its `run_id`. Each denial is logged on the server, so it is
     /// asked only once.
     denies_run_id: AtomicBool,
@@ -52,7 +52,7 @@ pub(crate) struct ServerEpoch {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct EpochState {
     known: Option<ServerIdentity>,
     /// Counts the changes of `known`.
     changes: u64,
@@ -186,9 +186,9 @@ impl ServerEpoch {
     }
 
     /// Counts a listener until the returned guard is dropped.
-    pub(crate) fn listen(&self) -> StreamLiveness<'_> {
+    pub(crate) fn listen(&self) -> CountedListener<'_> {
         self.listeners.fetch_add(1, Ordering::Relaxed);
-        StreamLiveness(self)
+        CountedListener(self)
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
@@ -196,7 +196,7 @@ impl ServerEpoch {
     }
 }
 
-impl State {
+impl EpochState {
     /// Adds facts that the same server did not report before.
     fn learn(&mut self, said: &ServerIdentity) {
         if let Some(known) = &mut self.known {
@@ -221,9 +221,10 @@ impl State {
     }
 }
 
-pub(crate) struct StreamLiveness<'a>(&'a ServerEpoch);
+/// Counts its listener until it is dropped.
+pub(crate) struct CountedListener<'a>(&'a ServerEpoch);
 
-impl Drop for StreamLiveness<'_> {
+impl Drop for CountedListener<'_> {
     fn drop(&mut self) {
         self.0.listeners.fetch_sub(1, Ordering::Relaxed);
     }
