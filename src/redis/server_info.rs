@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn hello_tells_the_role_and_info_the_run_id() {
-        let said = hello(&[("version", "7.0.15"), ("role", "master")]);
+        let said = hello(&[("server", "redis"), ("role", "master")]);
         let info = "redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:4f2a\r\n";
         let told = ServerInfo::of_info(&Value::BulkString(info.as_bytes().to_vec()));
         let both = ServerInfo::of_both(said.clone(), told.clone()).unwrap();
