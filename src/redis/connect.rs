@@ -18,7 +18,7 @@ use super::{
     timeouts::Timeouts,
 };
 
-/// What the first request on a connection says and asks.
+/// What the first request on a connection contains.
 #[derive(Clone, Copy)]
 pub(crate) struct HelloOptions<'a> {
     /// What the connection calls itself.
@@ -37,10 +37,10 @@ pub(crate) struct Greeted {
     pub(crate) denies_run_id: bool,
 }
 
-/// Opens a connection to a server, and asks for its identity in one round trip. TLS ends its
-/// handshake with that request. Fails if the server cannot answer `INFO` now, because a server
-/// without a `run_id` could not be told from another one. If the user has no permission to ask, it
-/// still returns a connection.
+/// Opens a connection to a server, and asks for its identity in one round trip. The TLS handshake
+/// ends with that request. Fails if the server cannot answer `INFO` now: without a `run_id`, one
+/// server could not be distinguished from another. If the user has no permission to ask, it still
+/// returns a connection.
 pub(crate) fn open_and_greet(
     info: &ConnectionInfo,
     timeouts: Timeouts,
@@ -78,7 +78,8 @@ fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<
     let requests = [Some(hello_as), asks_for_run_id.then(info)];
     let mut replies = pipeline::stream(connection, LARGE_REPLIES, requests.into_iter().flatten())?;
     if replies.first().is_some_and(refuses_name) {
-        // A proxy may know `HELLO`, but not the option. What the server is matters more.
+        // A proxy may know `HELLO`, but not `SETNAME`. The identity of the server matters more than
+        // the name.
         let plain = std::iter::once(hello(protocol));
         let again = pipeline::stream(connection, LARGE_REPLIES, plain)?;
         replies.splice(..1, again);
@@ -93,7 +94,8 @@ fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<
         .map(ServerInfo::identity)
         .unwrap_or_default();
     if said.is_some_and(is_unknown_command) {
-        // The server does not know `HELLO`, or has it renamed. This costs one more round trip.
+        // The server does not know `HELLO`, or the command was renamed. Asking for the role costs
+        // one more round trip.
         identity.role = role(connection)?;
     }
     if let Some(error) = told.and_then(error).filter(|error| !is_denial(error)) {
@@ -106,7 +108,7 @@ fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<
     })
 }
 
-/// Asks for the present role of the server of an open connection.
+/// Asks the server of an open connection for its present role.
 pub(crate) fn role_now(
     connection: &mut Connection,
     protocol: ProtocolVersion,
@@ -128,7 +130,7 @@ fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     Ok(role.and_then(|role| Role::named(&role)))
 }
 
-/// Whether the reply would be the same next time. A busy server, in contrast, answers later.
+/// Whether the server would refuse again next time. A busy server, in contrast, would answer.
 fn is_denial(error: &RedisError) -> bool {
     error.code() == Some("NOPERM") || error::is_unknown_command(error)
 }

@@ -1,4 +1,4 @@
-//! How r2d2 opens the connections of a pool, and which of them it lends again.
+//! How r2d2 opens the connections of a pool, and which connections it lends again.
 //!
 //! Called by r2d2. Guarantees that a connection to a former server, or one that may still receive a
 //! late reply, is not lent again.

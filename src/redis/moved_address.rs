@@ -7,11 +7,11 @@
 //! server, [opening](super::endpoint::Endpoint::open) ends the [epoch](super::server_epoch).
 //!
 //! If no connection can be opened, or the server does not report its `run_id`, each connection asks
-//! its server for the role. An idle connection does so at once, one in use before its next request,
-//! and a listener with its next heartbeat.
+//! its server for the role. An idle connection asks at once. A connection in use asks before its
+//! next request, and a listener asks with its next heartbeat.
 //!
-//! This costs a lookup one atomic load. If roles are asked, it costs one round trip for each
-//! connection and period.
+//! This costs a lookup one atomic load. If the role is asked for, it also costs one round trip for
+//! each connection in each period.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ const PERIOD: Duration = Duration::from_millis(900);
 /// Starts the thread. It ends when the returned worker is dropped.
 pub(crate) fn watch(connections: Connections) -> Option<Worker> {
     let run = move |context: &WorkerContext| {
-        // Each process of a fleet starts at another moment.
+        // The first pause is random, so that many processes do not ask at the same moment.
         let mut next = Instant::now() + shortened(PERIOD);
         while !context.pause_until(next) {
             next = Instant::now() + PERIOD;
@@ -62,8 +62,8 @@ fn look(connections: &Connections) {
     }
     drop(opened);
     endpoint.epoch().require_role_checks();
-    // Idle connections are checked here, so that fewer callers wait for a check. The pool lends the
-    // connection that was idle longest first, and puts a returned one last.
+    // Idle connections are checked here, so that fewer callers wait for a check. The pool first
+    // lends the connection that was idle longest, and puts a returned connection last.
     let (_, idle) = connections.count();
     for _ in 0..idle {
         let checked = connections.try_checkout();

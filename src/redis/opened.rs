@@ -21,8 +21,8 @@ use crate::{
 /// A new connection.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    /// The epoch in which the connection was opened. It is an older one if the connection already
-    /// leads to a former server.
+    /// The epoch in which the connection was opened. If the connection already leads to a former
+    /// server, this is not the current epoch.
     pub(crate) epoch: u64,
     /// The role that the server reported.
     pub(crate) role: Option<Role>,
@@ -40,8 +40,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) opening: Opening,
 }
 
-/// Opens a connection to the server at an address and asks what it is. If `take` accepts its role,
-/// the answer decides which server is the current one.
+/// Opens a connection to the server at an address and asks for its identity. If `take` accepts its
+/// role, the answer decides which server is the current one.
 pub(crate) fn open_at(
     to: Destination<'_>,
     timeouts: Timeouts,

@@ -5,9 +5,9 @@
 //! reply, or the rest of an incomplete command, would mix with the next request. redis-rs still
 //! calls such a connection open, so the standard manager of r2d2 would lend it.
 //!
-//! No request is sent to test a connection, neither at checkout nor while it is idle. If the
-//! address is checked by [role](super::moved_address), that question precedes the first request
-//! after each check.
+//! No request is sent to test a connection, neither at checkout nor while it is idle. There is one
+//! exception: if the address is checked by [role](super::moved_address), each connection asks for
+//! the role before its next request.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -32,23 +32,23 @@ use crate::{
     util::backoff::Backoff,
 };
 
-/// A refused connection shows within this time: a hundred round trips to a near server.
+/// A server refuses a connection within this time: a hundred round trips to a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 
 /// Limits the pauses of r2d2 between attempts to connect. They begin with 200 ms and double up to
 /// half of this. So a server that comes back is found within half a second.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// The effect of a request whose reply is lost. It may have been done, or may be done later, when
-/// the network delivers it.
+/// Whether a request may be repeated if its reply is lost. The server may have done the request, or
+/// may do it later, when the network delivers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryPolicy {
     /// Doing it twice, or late, is harmless: it only reads, only deletes, or is fenced by a token.
     Idempotent,
-    /// Doing it late may be harmful, and a repetition would make that more probable.
+    /// A late request may be harmful, and a repetition would make a late one more probable.
     Never,
-    /// The same. Also, until it succeeds, the connection is in a state that other requests must not
-    /// see.
+    /// Not repeated either. Also, until it succeeds, the connection is in a state that other
+    /// requests must not see.
     Transaction,
 }
 
@@ -82,7 +82,8 @@ impl Connections {
             .connection_timeout(RECONNECT)
             // `is_valid` only compares here.
             .test_on_check_out(true)
-            // The caller that waits gets the failure of a connect. r2d2 would also log each retry.
+            // The caller that waits gets the error of a failed connect, so r2d2 need not log each
+            // retry.
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager);
         Connections {
@@ -178,8 +179,8 @@ impl Connections {
         }
     }
 
-    /// Fails if another server has taken over since this epoch. What was read may then be old, and
-    /// no caller may get it.
+    /// Fails if another server has taken over since this epoch. A reply may then be outdated, so no
+    /// caller may get it.
     pub(crate) fn still_in(&self, epoch: u64) -> RedisResult<()> {
         if epoch == self.endpoint.epoch().current() {
             return Ok(());
@@ -224,8 +225,8 @@ impl Connections {
 
     /// A free connection, or a new one. Waits no longer than `wait`.
     pub(crate) fn checkout(&self, wait: Duration) -> Result<ConnectionGuard, Failure> {
-        // Waits in steps that double: r2d2 opens a connection only when a wait begins. If a
-        // waiter's connection broke, the waiter would otherwise notice only at its deadline.
+        // Waits in steps that double, because r2d2 opens a connection only when a wait begins. With
+        // one long wait, a waiter whose connection broke would notice only at its deadline.
         let (mut left, mut steps) = (wait, Backoff::new(REFUSED_WITHIN, wait));
         loop {
             let step = steps.next().min(left);
@@ -249,10 +250,11 @@ impl Connections {
         (state.connections, state.idle_connections)
     }
 
-    /// The failure of a caller that got no connection in time.
+    /// The failure that a caller gets if no connection is free in time.
     pub(crate) fn late(&self) -> Failure {
         if self.pool.state().connections == 0 {
-            // There is no connection, so no caller is in the way: the server does not respond.
+            // No connection is open, so other callers are not the reason: the server does not
+            // respond.
             let within = self.timeouts.checkout;
             return self.at_server(Failure::new(FailureKind::Unavailable, Timeout { within }));
         }

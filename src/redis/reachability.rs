@@ -1,6 +1,6 @@
-//! Whether a server that failed the check of `build` is away for now, or will never work.
+//! Decides whether a server that failed the check of `build` is only away, or will never work.
 //!
-//! The only place that decides this. Pure: sends nothing.
+//! No other place decides this. Pure: sends nothing.
 
 #[cfg(feature = "cluster")]
 use std::fmt;
@@ -47,9 +47,9 @@ impl StdError for UnreachableAnnounced {
 #[derive(Debug, thiserror::Error)]
 #[error("no sentinel says where the master is: {complaints}")]
 pub(crate) struct NoMasterNamed {
-    /// Of each of them, with its address.
+    /// The complaint of each Sentinel, with its address.
     pub(crate) complaints: String,
-    /// Whether all of them are merely away.
+    /// Whether all Sentinels are merely away.
     pub(crate) is_away: bool,
 }
 

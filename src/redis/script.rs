@@ -17,7 +17,8 @@ use crate::{
     util::limits::millis,
 };
 
-/// Declares each script as a public text that shows its source, and the set of all scripts.
+/// Declares a public constant for each script, whose documentation shows the source, and the set of
+/// all scripts.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
         $(
@@ -56,7 +57,7 @@ scripts! {
     FILL fill;
     /// Gives a lease back without a fill.
     RELEASE release;
-    /// Gives back the lease of a failed refresh, and lets no caller retry for a while.
+    /// Gives back the lease of a failed refresh. For a while, no caller can retry.
     BACK_OFF back_off;
     /// Extends a lease while its load runs, or a writer's place in a guard.
     RENEW renew;
@@ -237,7 +238,7 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
     };
     Some(Acquire::Held {
         by: Token::try_from(&*holder).ok(),
-        // Negative if another program left a lock without a TTL; then there is no end to wait for.
+        // Negative if another program left a lock without a TTL. Such a lock never lapses.
         left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
     })
 }

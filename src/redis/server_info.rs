@@ -1,7 +1,8 @@
 //! The replies of a server to `HELLO` and `INFO`, and whether a cache can use that server.
 //!
-//! Every user may send `HELLO`, whatever an ACL says. Redis has it since 6.0. It reports everything
-//! except the `run_id`, which `INFO` reports. Called for each new connection. Pure: sends nothing.
+//! Every user may send `HELLO`, whatever an ACL says. Redis has had it since 6.0. Its reply has
+//! everything except the `run_id`, which `INFO` reports. Called for each new connection. Pure:
+//! sends nothing.
 
 use std::fmt;
 
@@ -56,7 +57,7 @@ pub(crate) fn hello_as(protocol: ProtocolVersion, client_name: &str) -> Cmd {
     hello(protocol).arg("SETNAME").arg(client_name).take()
 }
 
-/// Asks for the `run_id`. A server that does not know `HELLO` also tells its version here.
+/// Asks for the `run_id`. A server that does not know `HELLO` also reports its version here.
 pub(crate) fn info() -> Cmd {
     cmd("INFO").arg("server").take()
 }

@@ -62,8 +62,8 @@ pub(crate) fn hashed(key: &str) -> &str {
     hash_tag(key).unwrap_or(key)
 }
 
-/// Whether the lease key of this data key is in the same slot. It is not if a `}` in the data key
-/// ends the lease's tag too early.
+/// Whether the lease key of this data key is in the same slot. It is in another slot if a `}` in
+/// the data key ends the lease's tag too early.
 pub(crate) fn has_one_slot(data: &str) -> bool {
     !data.contains('}') || hash_tag(data).is_some()
 }

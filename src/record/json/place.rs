@@ -18,7 +18,7 @@ const DEEPEST: u8 = 127;
 /// The path to the first error, and its reason.
 #[derive(Default)]
 pub(super) struct Trail {
-    /// The path to it, built from its end while the error is returned.
+    /// The path to the error, built from its end while the error is returned.
     steps: RefCell<String>,
     /// The reason of [`Place::refuse`], if the error was made there.
     refusal: Cell<Option<&'static str>>,

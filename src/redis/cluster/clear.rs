@@ -59,8 +59,9 @@ impl ClusterStore {
         })
     }
 
-    /// A number that identifies the assignment of slots to masters, with its failovers and moves,
-    /// and the servers behind the addresses. Never 0. Fails while a move is under way.
+    /// A number that identifies the assignment of slots to masters and the servers behind the
+    /// addresses. It changes with each failover and each move of a slot. Never 0. Fails while a
+    /// move is under way.
     fn settled(&self) -> Result<u64, Failure> {
         self.topology.discover()?;
         let map = self.topology.map();

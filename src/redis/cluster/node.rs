@@ -1,6 +1,6 @@
 //! One node of a cluster: its store, and whether it answers.
 //!
-//! Called by the store on a cluster and by the topology. Knows nothing of slots and of other nodes.
+//! Called by the store on a cluster and by the topology. Knows neither slots nor other nodes.
 
 use std::{
     sync::{
@@ -36,15 +36,15 @@ pub(crate) struct NodeConfig {
     pub(crate) replicas: u32,
 }
 
-/// How long a node without slots stays known after it was named in a redirection. A node that is
-/// being filled gets its first slot only when the move of that slot has ended.
+/// How long a node without slots stays known after it was named in a redirection. A new node owns
+/// its first slot only when the move of that slot has ended.
 const WITHOUT_SLOTS: Duration = Duration::from_secs(10);
 
 pub(super) struct Node {
     pub(super) address: NodeAddress,
     pub(super) store: RedisStore,
-    /// Refuses requests to a node that is known not to answer. The breaker of the client counts for
-    /// all nodes together.
+    /// Refuses requests to a node that is known not to answer. (The breaker of the client counts
+    /// the failures of all nodes together.)
     breaker: Breaker,
     /// Whether a request has timed out, and the node has not answered since.
     is_silent: AtomicBool,
@@ -72,7 +72,7 @@ impl Node {
         *self.heard_of.lock() = Some(Instant::now());
     }
 
-    /// Whether another node did so recently.
+    /// Whether another node recently redirected a request to this one.
     pub(super) fn is_heard_of(&self) -> bool {
         let heard_of = *self.heard_of.lock();
         heard_of.is_some_and(|at| at.elapsed() < WITHOUT_SLOTS)
@@ -122,8 +122,8 @@ impl Node {
         self.breaker.is_open()
     }
 
-    /// Whether a request to this node would probably wait in vain. Work that would hold up others
-    /// is then not sent to it.
+    /// Whether a request to this node would probably time out. Work that would delay other work is
+    /// then not sent to it.
     pub(super) fn is_silent(&self) -> bool {
         self.is_silent.load(Ordering::Relaxed) || self.is_broken()
     }

@@ -68,7 +68,7 @@ fn node_address(reply: Value, reported_by: &NodeAddress) -> Option<NodeAddress> 
         Value::Nil => String::new(),
         _ => return None,
     };
-    // The address of a node without a name comes after its id.
+    // If a node has no name, its address comes after its id.
     let address = (host == "?").then(|| address(parts.nth(1)?)).flatten();
     Some(NodeAddress::of(&address.unwrap_or(host), port, reported_by))
 }
@@ -119,8 +119,8 @@ impl<'a> NodeSlots<'a> {
 
     /// The first slot that the node is handing over or receiving.
     ///
-    /// If only the receiving node was told that it owns the slot, Redis 7.0 keeps the mark of
-    /// handing over. So such a mark counts only while the node still has the slot.
+    /// If only the receiving node was told that it owns the slot, the other node keeps its mark in
+    /// Redis 7.0. So a mark of handing over counts only while the node still has the slot.
     pub(super) fn being_moved(&self) -> Option<Slot> {
         let has = |slot| {
             let mut ranges = self.slots.iter();

@@ -60,8 +60,8 @@ impl Store for ClusterStore {
         self.with(keys, |store| store.fill(keys, token, ttl, record))
     }
 
-    /// Does not ask a silent node: the lease lapses anyway, and the thread that gives it back must
-    /// also renew other leases.
+    /// Does not ask a silent node. The lease lapses anyway, and the same thread must also renew
+    /// other leases.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         if self.topology.owner(slot_of(&keys.data))?.is_silent() {
             return Ok(false);

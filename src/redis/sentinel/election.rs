@@ -20,8 +20,8 @@ impl Master {
 
 /// The master to follow after these answers. `None`: the known master stays.
 ///
-/// `is_all`: every sentinel has answered. After a new set-up, all of them count from the beginning
-/// again, so smaller numbers are then valid.
+/// `is_all`: every sentinel has answered. If the sentinels were set up again, all of them count
+/// from the beginning, so smaller numbers are then valid.
 pub(super) fn newest_master(
     known: Option<&Master>,
     said: &[Master],

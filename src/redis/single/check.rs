@@ -1,8 +1,8 @@
 //! Checks a server before a cache is built on it: whether it can be reached, which server it is,
 //! and whether it has what a cache needs.
 //!
-//! Called by the builder. The identity of the server is logged, and shortcomings that a cache can
-//! live with. The [listener](crate::redis::tracking) reports a server that pushes no changes,
+//! Called by the builder. Logs the identity of the server, and the missing features that a cache
+//! can do without. The [listener](crate::redis::tracking) reports a server that pushes no changes,
 //! because only some caches need pushes.
 
 use std::iter::once;
@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Connects once and sends the scripts. A wrong address, a wrong password, a missing permission
-    /// or an unsuitable server shows here. No later call finds a script missing.
+    /// Connects once and sends the scripts. This finds a wrong address, a wrong password, a missing
+    /// permission or an unsuitable server. No later call finds a script missing.
     pub(crate) fn check(&self, as_what: ServerMode) -> Result<(), Failure> {
         let (endpoint, timeouts) = self.config();
         let (greeting, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
@@ -76,8 +76,8 @@ fn call_of_none() -> Cmd {
     cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
 }
 
-/// Waits for no replica, and so returns at once with their number. If the user may not send `WAIT`,
-/// every invalidation would fail.
+/// Waits for zero replicas, so it returns at once with the number of replicas. It is a test: if the
+/// user may not send `WAIT`, every invalidation would fail.
 fn wait_for_none() -> Cmd {
     cmd("WAIT").arg(0).arg(0).take()
 }

@@ -64,8 +64,8 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server answers on a third one, it is alive. It then
-        // closed the other two because of this request.
+        // The connection was lost twice. If the server answers on a third connection, it is alive,
+        // and it closed the other two because of this request.
         match self.ping() {
             Err(silent) if silent.kind != FailureKind::Rejected => Err(failure),
             _ => {

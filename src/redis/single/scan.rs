@@ -1,6 +1,6 @@
 //! Scans the keys of a Redis server.
 //!
-//! Called for `clear`. Knows neither records nor leases beyond the form of their keys.
+//! Called for `clear`. Knows only the form of the keys of records and leases.
 
 use redis::{Connection, cmd};
 
@@ -27,7 +27,7 @@ impl RedisStore {
         cursor: Cursor,
     ) -> Result<ScanPage, Failure> {
         let (epoch, step) = self.scan_at(prefix, kind, cursor.position)?;
-        // 0: the scan begins here, on any server.
+        // 0 means that the scan begins now, on whatever server this is.
         if ![0, epoch].contains(&cursor.epoch) {
             let other = "another server took over during the scan; try again";
             let failure = Failure::new(FailureKind::Rejected, other);

@@ -24,7 +24,7 @@ use crate::{
 
 impl RedisStore {
     /// Sends the request alone if a connection is free and no request waits. Otherwise sends it
-    /// together with all that wait. Only this second way calls `question`.
+    /// together with all requests that wait. It calls `question` only in that case.
     pub(super) fn ask<Q: Ask>(
         &self,
         alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
@@ -58,7 +58,7 @@ impl RedisStore {
         }
     }
 
-    /// The failure of a request that was taken but got no reply: it waited behind others.
+    /// The failure of a request that was taken from the queue but got no reply in time.
     fn unanswered(&self) -> Failure {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let within = checkout + io;
@@ -108,8 +108,8 @@ impl RedisStore {
         batch.end().unwrap_or_else(|| Err(self.unanswered()))
     }
 
-    /// Sends all requests that have no reply yet, and distributes the replies. It ends at the
-    /// deadline `until` of the caller, whose own request is the first.
+    /// Sends all requests that have no reply yet, and distributes the replies. The first request is
+    /// the caller's own. It ends at `until`, the deadline of the caller.
     fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
@@ -119,7 +119,8 @@ impl RedisStore {
     ) -> RedisResult<()> {
         let questions = batch.questions();
         let commands = questions.flat_map(|question| question.commands(&self.scripts));
-        // Built before the first is sent, because a caller leaves as soon as it is answered.
+        // Built before the first command is sent, because a request leaves the batch as soon as it
+        // is answered.
         let commands: Vec<_> = commands.collect();
         let io = self.connections.timeouts().io;
         let mut replies = Vec::with_capacity(2);
@@ -131,7 +132,7 @@ impl RedisStore {
             else {
                 return Ok(());
             };
-            // Checked before each answer: its caller may have written to a new server meanwhile.
+            // Checked before each answer: the caller may have written to a new server meanwhile.
             is_of_now()?;
             batch.answer(match answer {
                 Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {

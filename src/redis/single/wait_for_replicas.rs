@@ -61,7 +61,7 @@ impl RedisStore {
     }
 }
 
-/// The change was made, but is lost if its server is lost.
+/// The change was made. It is lost if the server that made it is lost.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{have} of {wanted} replicas confirmed the invalidation within {within:?}; it is lost if the server is"

@@ -1,26 +1,27 @@
 //! The heartbeat on a connection that otherwise only receives. It records which `PING` was
-//! answered, and when that one was sent.
+//! answered, and when that `PING` was sent.
 //!
 //! Called by the listener. Sends nothing itself.
 //!
 //! Every reply carries the number of its `PING`. A property of redis-rs complicates the heartbeat:
 //! after a read that timed out, it drops the next reply that is not a push (`Connection::read`,
-//! `messages_to_skip`). It takes that reply for a late one. So after `n` reads that timed out, this
-//! sends `n + 1` `PING`s, and the reply to the last one is delivered.
+//! `messages_to_skip`). It takes that reply for a late one. So after `n` reads that timed out, the
+//! heartbeat sends `n + 1` `PING`s, and the reply to the last one is delivered.
 //!
 //! # What an answer proves
 //!
 //! An answer proves that all changes have been received that the server made before **the previous
-//! `PING`** was sent. That is the latest `PING` that had been answered when this one was sent.
+//! `PING`** was sent. The previous `PING` is the latest one that had been answered when this one
+//! was sent.
 //!
 //! Redis puts pushes into the buffer of a listener at the end of each turn of its event loop
 //! (`trackingBroadcastInvalidationMessages` in `beforeSleep`). It replies to a `PING` during the
 //! turn. So if a change and a `PING` fall into the same turn, the answer to the `PING` comes first.
 //!
 //! But two `PING`s belong to two turns if the second was sent after the first had been answered.
-//! All changes before the first were pushed by the end of its turn, and so before the answer to the
-//! second. That holds if one thread serves all connections. It also holds with `io-threads`, where
-//! a `PING` can enter a turn that began before the `PING` was sent.
+//! All changes before the first `PING` were pushed by the end of its turn, and so before the answer
+//! to the second. That holds if one thread serves all connections. It also holds with `io-threads`,
+//! where a `PING` can enter a turn that began before the `PING` was sent.
 
 use std::{
     collections::VecDeque,
@@ -55,7 +56,7 @@ struct PendingPing {
 }
 
 impl Heartbeat {
-    /// The first `PING` is due at once. Call this when every change from now on is pushed.
+    /// Call this when the server pushes every change from now on. The first `PING` is due at once.
     pub(crate) fn new(period: Duration, now: Instant) -> Heartbeat {
         Heartbeat {
             period,
@@ -70,7 +71,7 @@ impl Heartbeat {
     }
 
     /// Sends another request before each `PING`. Its reply arrives before the reply to the `PING`,
-    /// even if redis-rs drops replies: it always drops fewer than there are.
+    /// even if redis-rs drops replies: it drops fewer replies than were requested.
     pub(crate) fn asking(self, question: Vec<u8>) -> Heartbeat {
         Heartbeat { question, ..self }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::store::{Acquire, token::Token};
 
-/// Below this number of entries, a sweep costs more than the memory of the lapsed ones.
+/// Below this number of entries, a sweep costs more than the memory that it would free.
 const LEAST_SWEEP: usize = 64;
 
 /// The leases and guards of some keys.

@@ -49,7 +49,7 @@ impl StoredRecord {
 impl Records {
     pub(super) fn new(bound: Bound) -> Records {
         let (Bound::Entries(most) | Bound::Bytes(most)) = bound;
-        // Not worth dividing below this size.
+        // Below this size, dividing the records gains nothing.
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
         let entries = match bound {
             Bound::Entries(entries) => entries,
