@@ -73,7 +73,7 @@ fn what_was_read_before_a_loss_is_not_used_after_it() {
     assert!(both.has("k") && both.has("there"));
 }
 
-/// The same if the store was flushed, together with the placeholders and entries.
+/// The same if a flush of the store removed the placeholders and entries.
 #[test]
 fn what_was_read_before_everything_went_is_not_used_after_it() {
     let both = both(100, LONG);

@@ -31,7 +31,7 @@ pub(crate) struct Opened {
     pub(crate) greeting: Option<ServerInfo>,
 }
 
-/// Where a connection leads, and what it calls itself.
+/// The address that a connection leads to, and the name of the connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
     pub(crate) info: &'a ConnectionInfo,

@@ -80,7 +80,7 @@ impl Breaker {
         self.failures.load(Ordering::Relaxed) != 0 || self.is_open()
     }
 
-    /// Why requests are refused. `None` while the breaker is closed: that costs one atomic load.
+    /// Why requests are refused. `None` while the breaker is closed, which costs one atomic load.
     pub(crate) fn refusal(&self) -> Option<Cause> {
         if !self.is_open() {
             return None;
@@ -113,7 +113,7 @@ impl Breaker {
         if why.is_some() {
             return false;
         }
-        // If another breaker refused the request, its reason is the useful one.
+        // If another breaker refused the request, the reason of that breaker is more useful.
         let behind = failure.source().and_then(|cause| cause.downcast_ref());
         *why = Some(Arc::new(Open {
             since: Instant::now(),
@@ -125,7 +125,8 @@ impl Breaker {
         true
     }
 
-    /// Opens it after one failure, whatever the threshold. One that is open takes the new reason.
+    /// Opens the breaker after one failure, whatever the threshold. An open breaker takes the new
+    /// reason.
     pub(crate) fn open(&self, failure: &Error) {
         let mut why = self.why.lock();
         *why = Some(Arc::new(Open {

@@ -13,8 +13,8 @@ use crate::{
     telemetry::event::{Event, Write},
 };
 
-/// How often an update tries. Each failure means that another client's change succeeded. Sixteen in
-/// a row are sixteen changes of one record within as many round trips.
+/// How often an update tries. Each failure means that another client's change succeeded. Sixteen
+/// failures in a row mean sixteen changes of one record within as many round trips.
 const ATTEMPTS: u32 = 16;
 
 /// See [`Cache::update_field`](crate::Cache::update_field).
@@ -40,7 +40,7 @@ pub(crate) fn update_field<R>(
     let updated = or_invalidated(engine, &keys, updated);
     pending.returned();
     match updated {
-        // Nothing is cached now, and this call has no closure that needs the reason.
+        // Nothing is cached now. This call has no closure, so its caller does not need the reason.
         Err(Error::Contended { .. }) => Ok(false),
         done => done,
     }
@@ -117,8 +117,8 @@ where
     updated
 }
 
-/// Whether the new fields and the remaining ones still decode together. They do not where a
-/// remaining field belongs to the type under another name (`alias`): it would exist twice.
+/// Whether the new fields and the remaining ones still decode together. They do not if a remaining
+/// field belongs to the type under another name (`alias`), because that field would exist twice.
 fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new: &Fields) -> bool {
     let is_new = |name: &Vec<u8>| new.iter().any(|(new, _)| new == name);
     let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !known.contains(name) && !is_new(name);
@@ -158,8 +158,8 @@ fn or_invalidated<R>(
     }
 }
 
-/// The TTL of an updated record; `None` keeps the remaining one. A stale record stays stale: only
-/// one of its fields is new.
+/// The TTL of an updated record; `None` keeps the remaining TTL. A stale record stays stale,
+/// because only one of its fields is new.
 fn new_ttl<R>(engine: &Engine<R>) -> Option<NewTtl> {
     let Settings {
         ttl,

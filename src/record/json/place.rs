@@ -40,7 +40,7 @@ impl Trail {
     }
 }
 
-/// Where in the whole value the serializer is.
+/// The position of the serializer in the whole value.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     trail: &'a Trail,
