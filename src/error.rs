@@ -80,7 +80,7 @@ pub enum Error {
     /// 1. A read or an `invalidate` is repeated once if its connection broke.
     /// 2. An invalidation replaces the update, and succeeds. A call of `invalidate` succeeds too.
     /// 3. The server closes the connection (`proto-max-bulk-len`).
-    /// 4. Only where [`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas) is set.
+    /// 4. Only if [`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas) is set.
     ///
     /// `WRONGTYPE` and an entry that does not decode are not errors. They are misses, and the next
     /// fill replaces the entry.
@@ -155,7 +155,7 @@ impl Error {
         }
     }
 
-    /// The server that an [`Error::Store`] came from, where it is known.
+    /// The server that an [`Error::Store`] came from, if it is known.
     pub(crate) fn server(&self) -> Option<&AtServer> {
         match self {
             Error::Store { cause, .. } => AtServer::find(cause),

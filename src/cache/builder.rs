@@ -15,7 +15,7 @@ use crate::{
 /// [`Cache::builder`](crate::Cache::builder).
 ///
 /// A clone is an independent set of the same settings. Two caches from clones of one builder share
-/// their connections only where the backend is a shared one: a
+/// their connections only if the backend is a shared one: a
 /// [`Redis`](crate::backend::redis::Redis), a [`Memory`](crate::backend::memory::Memory) or a
 /// [`Backend`] over another store.
 #[must_use = "a builder does nothing before `build`"]
@@ -200,9 +200,9 @@ impl<R> CacheBuilder<R> {
     /// Sets whether `update_field` and `update` keep the remaining TTL of a record instead of
     /// restarting it.
     ///
-    /// Defaults to false: a record that was just written is fresh. Set it where one field is
-    /// updated much more often than the record is invalidated. Otherwise each update extends the
-    /// life of all other fields, possibly for ever.
+    /// Defaults to false: a record that was just written is fresh. Set it if one field is updated
+    /// much more often than the record is invalidated. Otherwise each update extends the life of
+    /// all other fields, possibly for ever.
     pub fn keep_ttl_on_update(mut self, keep: bool) -> CacheBuilder<R> {
         self.settings.keep_ttl_on_update = keep;
         self

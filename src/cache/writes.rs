@@ -153,7 +153,7 @@ impl<R> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
-    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
+    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). If only the update
     ///   failed, the record is removed, and the result is false.
     /// - [`Error::InvalidRecord`]: the cache reserves the field's name, or the value is longer than
     ///   512 MiB.
@@ -206,7 +206,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::InvalidRecord`]: the record that `change` returned cannot be cached. The cached
     ///   record stays as it was.
     /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
-    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
+    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). If only the update
     ///   failed, the record is removed, and the result is false.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     ///

@@ -177,7 +177,7 @@ mod tests {
 
     /// With β and the load time at 1, the probability is exp(-`left`), with `left` in seconds.
     #[test]
-    fn a_record_is_due_by_the_chance_of_the_paper() {
+    fn a_record_is_due_with_the_probability_of_the_paper() {
         let rules = Freshness {
             early_refresh: Some(2.0),
             ..Freshness::default()
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_that_has_become_slow_is_known_to_be_after_a_few_loads() {
+    fn a_primary_that_becomes_slow_is_noticed_after_a_few_loads() {
         let loads = LoadTime::default();
         loads.record(SECOND);
         for _ in 0..8 {

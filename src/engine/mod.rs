@@ -273,7 +273,7 @@ impl<R> Engine<R> {
         self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
     }
 
-    /// What this cache has done so far, and the state of the client to its store.
+    /// The counters of this cache, and the state of the client to its store.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             invalidations_pending: u64::try_from(self.client.pending()).unwrap_or(u64::MAX),

@@ -192,7 +192,7 @@ mod tests {
     /// If records return soon after their eviction, `quick_cache` lets them exceed their share.
     /// When another record returns, one insert evicts many of them.
     #[test]
-    fn of_many_that_one_insert_evicts_none_is_dropped_under_the_lock() {
+    fn none_of_many_records_that_one_insert_evicts_is_dropped_under_the_lock() {
         const MOST: usize = 1000;
         let (both, most_at_once) = (Both::new(MOST), Arc::new(AtomicUsize::new(0)));
         let most = Arc::clone(&most_at_once);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_panics_when_it_is_dropped_keeps_no_other_from_it() {
+    fn a_record_that_panics_when_it_is_dropped_does_not_stop_the_other_drops() {
         static DROPPED: AtomicUsize = AtomicUsize::new(0);
         struct Panics;
         impl Drop for Panics {

@@ -173,7 +173,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             return self.time_out();
         }
         if by.is_none() || by != self.watch.as_ref().map(|watch| *watch.key()) {
-            // The holder is not the watched one. Dropping the watch tells its followers.
+            // The holder is not the watched one. Dropping the watch wakes its followers.
             self.watch = None;
         }
         self.polls += 1;

@@ -22,7 +22,7 @@ use crate::{error::cause::AtServer, store::Failure};
 pub(crate) struct Endpoint {
     route: Route,
     epoch: Arc<ServerEpoch>,
-    /// What connections call themselves.
+    /// The name of connections.
     client_name: Arc<str>,
 }
 

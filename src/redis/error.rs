@@ -33,9 +33,9 @@ pub(crate) fn redis_error(failure: &Failure) -> Option<&RedisError> {
     failure.cause().map(|Reported(error)| error)
 }
 
-/// What may be wrong if the first request failed. A server that expects a handshake closes a
-/// connection without one. A server that knows no TLS waits for the end of what looks like a
-/// command.
+/// A hint about the possible reason if the first request failed. A server that expects a TLS
+/// handshake closes a connection without one. A server without TLS takes the handshake for the
+/// beginning of a command, and waits for its end.
 pub(crate) fn hint(address: &ConnectionAddr, failure: &Failure) -> Option<&'static str> {
     let is_cut = redis_error(failure)
         .is_some_and(|error| error.is_connection_dropped() && !error.is_connection_refusal());
@@ -73,7 +73,7 @@ pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
     let error = without_arguments(error);
     Failure {
         kind: kind(&error),
-        cause: told(error, within),
+        cause: callers_cause(error, within),
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn unopened(
     let cause: Cause = if no_resp3 {
         Arc::new(NoResp3(Reported(error)))
     } else {
-        told(error, within)
+        callers_cause(error, within)
     };
     let kind = FailureKind::Unavailable;
     Failure { kind, cause }
@@ -107,7 +107,7 @@ pub(crate) fn silent_sentinel(
 
 /// The cause that callers get. It replaces the message of redis-rs for a timeout, which is
 /// misleading.
-fn told(cause: RedisError, within: Duration) -> Cause {
+fn callers_cause(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         Arc::new(Timeout { within })
     } else if let Some(words) = explained(&cause) {

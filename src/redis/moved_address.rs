@@ -3,8 +3,9 @@
 //!
 //! Connections to the former server stay open, and a client that only reads never gets the reply
 //! `READONLY`. So while a pool has connections, or a listener exists, this thread opens a
-//! connection every [`PERIOD`], including the name lookup, and greets the server. If it is another
-//! server, [opening](super::endpoint::Endpoint::open) ends the [epoch](super::server_epoch).
+//! connection every [`PERIOD`], including the name lookup, and asks the server for its identity. If
+//! it is another server, [opening](super::endpoint::Endpoint::open) ends the
+//! [epoch](super::server_epoch).
 //!
 //! If no connection can be opened, or the server does not report its `run_id`, each connection asks
 //! its server for the role. An idle connection asks at once. A connection in use asks before its
@@ -36,7 +37,7 @@ pub(crate) fn watch(connections: Connections) -> Option<Worker> {
         while !context.pause_until(next) {
             next = Instant::now() + PERIOD;
             if are_in_use(&connections) {
-                look(&connections);
+                check_server(&connections);
             }
         }
     };
@@ -54,7 +55,7 @@ fn are_in_use(connections: &Connections) -> bool {
 }
 
 /// Checks which server the address leads to.
-fn look(connections: &Connections) {
+fn check_server(connections: &Connections) {
     let (endpoint, timeouts) = connections.config();
     let opened = endpoint.open(timeouts, None);
     if opened.is_ok() && endpoint.epoch().asks_for_run_id() {
@@ -67,7 +68,7 @@ fn look(connections: &Connections) {
     let (_, idle) = connections.count();
     for _ in 0..idle {
         let checked = connections.try_checkout();
-        let checked = checked.map(|wire| connections.check_role(wire));
+        let checked = checked.map(|guard| connections.check_role(guard));
         if !matches!(checked, Some(Ok(Some(_)))) {
             return;
         }

@@ -6,7 +6,7 @@
 use redis::{Connection, ConnectionInfo, ProtocolVersion};
 
 use super::{
-    connect::{Greeted, HelloOptions, open_and_greet},
+    connect::{HelloOptions, Identified, open_and_identify},
     error::unopened,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
@@ -28,7 +28,7 @@ pub(crate) struct Opened {
     pub(crate) role: Option<Role>,
     /// The value of `ServerEpoch::role_checks` before the connection was opened.
     pub(crate) role_checks: u64,
-    pub(crate) greeting: Option<ServerInfo>,
+    pub(crate) server_info: Option<ServerInfo>,
 }
 
 /// The address that a connection leads to, and the name of the connection.
@@ -59,11 +59,11 @@ pub(crate) fn open_at(
         protocol: protocol.unwrap_or_else(|| info.redis_settings().protocol()),
         asks_for_run_id: epoch.asks_for_run_id(),
     };
-    let opened = open_and_greet(info, timeouts, options);
+    let opened = open_and_identify(info, timeouts, options);
     let (connection, greeted) =
         opened.map_err(|error| unopened(error, info.redis_settings(), timeouts.connect))?;
-    let Greeted {
-        greeting,
+    let Identified {
+        server_info,
         identity,
         denies_run_id,
     } = greeted;
@@ -86,6 +86,6 @@ pub(crate) fn open_at(
         epoch,
         role,
         role_checks: opening.role_checks,
-        greeting,
+        server_info,
     })
 }

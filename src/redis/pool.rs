@@ -119,39 +119,39 @@ impl Connections {
     /// The same on a connection that has been checked out.
     pub(crate) fn run_on<T>(
         &self,
-        wire: ConnectionGuard,
+        guard: ConnectionGuard,
         retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        self.run_in_epoch(wire, retry_policy, |connection, _| run(connection))
+        self.run_in_epoch(guard, retry_policy, |connection, _| run(connection))
     }
 
     /// The same for a request that gets the epoch of its connection. Everything that is done in one
     /// epoch is done by one server.
     pub(crate) fn run_in_epoch<T>(
         &self,
-        wire: ConnectionGuard,
+        guard: ConnectionGuard,
         retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let mut wire = self.checked(wire)?;
-        let (mut outcome, is_lost) = self.run_once(&mut wire, retry_policy, &mut run);
-        drop(wire);
+        let mut guard = self.checked(guard)?;
+        let (mut outcome, is_lost) = self.run_once(&mut guard, retry_policy, &mut run);
+        drop(guard);
         if retry_policy == RetryPolicy::Idempotent && is_lost {
-            let mut wire = self.checked(self.checkout(self.timeouts.checkout)?)?;
-            (outcome, _) = self.run_once(&mut wire, retry_policy, &mut run);
+            let mut guard = self.checked(self.checkout(self.timeouts.checkout)?)?;
+            (outcome, _) = self.run_once(&mut guard, retry_policy, &mut run);
         }
         outcome.map_err(|error| self.failure(error))
     }
 
     /// Returns this connection. If its server is no longer a master, returns another one. No other
     /// request was sent on the first, so any request may be sent on the second.
-    fn checked(&self, mut wire: ConnectionGuard) -> Result<ConnectionGuard, Failure> {
+    fn checked(&self, mut guard: ConnectionGuard) -> Result<ConnectionGuard, Failure> {
         loop {
-            if let Some(wire) = self.check_role(wire)? {
-                return Ok(wire);
+            if let Some(guard) = self.check_role(guard)? {
+                return Ok(guard);
             }
-            wire = self.checkout(self.timeouts.checkout)?;
+            guard = self.checkout(self.timeouts.checkout)?;
         }
     }
 
@@ -159,20 +159,20 @@ impl Connections {
     /// a former master.
     pub(crate) fn check_role(
         &self,
-        mut wire: ConnectionGuard,
+        mut guard: ConnectionGuard,
     ) -> Result<Option<ConnectionGuard>, Failure> {
         let servers = self.endpoint.epoch();
-        let (due, was) = (servers.role_checks(), wire.0.role);
-        if wire.0.role_checks == due || was != Some(Role::Master) {
-            return Ok(Some(wire));
+        let (due, was) = (servers.role_checks(), guard.0.role);
+        if guard.0.role_checks == due || was != Some(Role::Master) {
+            return Ok(Some(guard));
         }
         let protocol = self.endpoint.info().redis_settings().protocol();
         let mut ask = |connection: &mut Connection, _| role_now(connection, protocol);
-        match self.run_once(&mut wire, RetryPolicy::Idempotent, &mut ask) {
-            (Ok(role), _) if servers.report_role(wire.0.epoch, was, role) => Ok(None),
+        match self.run_once(&mut guard, RetryPolicy::Idempotent, &mut ask) {
+            (Ok(role), _) if servers.report_role(guard.0.epoch, was, role) => Ok(None),
             (Ok(_), _) => {
-                wire.0.role_checks = due;
-                Ok(Some(wire))
+                guard.0.role_checks = due;
+                Ok(Some(guard))
             }
             (Err(_), true) => Ok(None),
             (Err(error), false) => Err(self.failure(error)),
@@ -191,22 +191,22 @@ impl Connections {
     /// Runs a request once. Also returns whether it may succeed on a new connection.
     fn run_once<T>(
         &self,
-        ConnectionGuard(wire): &mut ConnectionGuard,
+        ConnectionGuard(guard): &mut ConnectionGuard,
         retry_policy: RetryPolicy,
         run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> (RedisResult<T>, bool) {
         // Unfit until the reply has arrived, so that a panic in between leaves it unfit.
-        wire.unfit = true;
-        let epoch = wire.epoch;
-        let done = run(&mut wire.connection, epoch);
+        guard.unfit = true;
+        let epoch = guard.epoch;
+        let done = run(&mut guard.connection, epoch);
         let outcome = done.and_then(|done| self.still_in(epoch).map(|()| done));
-        wire.unfit = false;
+        guard.unfit = false;
         let Err(error) = &outcome else {
             return (outcome, false);
         };
         // A refusal is a complete reply. After any other failure, a late reply may still arrive.
-        wire.unfit = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
-        let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
+        guard.unfit = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
+        let is_demoted = guard.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
             self.endpoint.epoch().retire(epoch);
         } else if error.is_connection_dropped() {
@@ -230,8 +230,8 @@ impl Connections {
         let (mut left, mut steps) = (wait, Backoff::new(REFUSED_WITHIN, wait));
         loop {
             let step = steps.next().min(left);
-            if let Ok(wire) = self.pool.get_timeout(step) {
-                return Ok(ConnectionGuard(wire));
+            if let Ok(guard) = self.pool.get_timeout(step) {
+                return Ok(ConnectionGuard(guard));
             }
             left = left.saturating_sub(step);
             // r2d2 continues to wait even if every attempt to connect is refused.

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_what_servers_say_of_an_unknown_command_its_name_is_left() {
+    fn an_error_about_an_unknown_command_keeps_only_its_name() {
         for said in [
             // Redis 7 and later, Valkey.
             "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret' ",

@@ -172,8 +172,8 @@ pub(crate) fn call_all(
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     // Requests in a pipeline cannot be withdrawn, so the server must know the scripts first.
-    let told = scripts.iter().map(|script| script.to_load());
-    let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
+    let loads = scripts.iter().map(|script| script.to_load());
+    let mut replies = pipeline::stream(connection, window, loads.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
 }
 
@@ -199,29 +199,31 @@ pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
 
 /// The meaning of a reply of `acquire.lua`.
 pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
-    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+    let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
         b"acquired" => Some(Acquire::Acquired),
         b"record" => fields(parts).map(Acquire::Record),
         b"held" => held(parts),
         b"guarded" => guarded(parts),
         _ => None,
     });
-    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
+    answer.ok_or_else(|| {
+        unexpected_reply("acquire answers with a record, `acquired`, `held` or `guarded`")
+    })
 }
 
 /// The meaning of a reply of `refresh.lua`.
 pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
-    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+    let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
         b"acquired" => Some(Refresh::Acquired),
         b"record" => fields(parts).map(Refresh::Record),
         b"taken" => Some(Refresh::Taken),
         _ => None,
     });
-    answer.ok_or_else(|| nonsense("refresh answers with a record, `acquired` or `taken`"))
+    answer.ok_or_else(|| unexpected_reply("refresh answers with a record, `acquired` or `taken`"))
 }
 
 /// The first word of a reply, and the rest.
-fn told(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
+fn split_reply(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
     let Value::Array(parts) = reply else {
         return None;
     };
@@ -266,6 +268,6 @@ pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<F
 }
 
 /// The error for a reply that does not follow the protocol.
-pub(crate) fn nonsense(what: &'static str) -> RedisError {
+pub(crate) fn unexpected_reply(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, what).into()
 }

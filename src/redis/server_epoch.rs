@@ -60,11 +60,11 @@ struct State {
     left: Vec<(ServerIdentity, Instant)>,
 }
 
-/// What was known before a connection was opened.
+/// The state before a connection was opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
     changes: u64,
-    /// The number of role checks that the greeting of the new connection makes unnecessary.
+    /// The number of role checks that the first reply on the new connection makes unnecessary.
     pub(crate) role_checks: u64,
 }
 

@@ -112,8 +112,8 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
         NotValidYetContext, UnknownIssuer,
     };
     let cause: &Arc<dyn StdError + Send + Sync> = error.source()?.downcast_ref()?;
-    let wire: &io::Error = cause.downcast_ref()?;
-    let tls: &TlsError = wire.get_ref()?.downcast_ref()?;
+    let io_error: &io::Error = cause.downcast_ref()?;
+    let tls: &TlsError = io_error.get_ref()?.downcast_ref()?;
     Some(match tls {
         TlsError::InvalidCertificate(UnknownIssuer) => format!(
             "the server's certificate is signed by an issuer that is not trusted here; if it is the \

@@ -120,7 +120,7 @@ fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>
         .collect()
 }
 
-/// The same hosts, with the default port of sentinels where a host has none.
+/// The same hosts. A host without a port gets the default port of sentinels.
 fn with_port(authority: &str) -> String {
     let (user, hosts) = match authority.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_being_quoted() {
+    fn an_invalid_address_is_refused_without_being_quoted() {
         for url in [
             "redis+sentinel://:secret@one",
             "redis+sentinel://:secret@one/",

@@ -128,14 +128,14 @@ pub enum Event<'a> {
         id: &'a str,
     },
     /// A loaded record was returned, but cannot be cached. Any cached entry with this id is
-    /// removed. Not reported where nothing would be cached anyway: without Redis, during a write,
-    /// or with a TTL of zero.
+    /// removed. Not reported if nothing would be cached anyway: without Redis, during a write, or
+    /// with a TTL of zero.
     Unstorable {
         /// The record's id.
         id: &'a str,
-        /// The name of the field at fault, cut to 64 bytes. `None` where it is not a single field,
-        /// and for a map, whose keys may be content: also [`Record`](crate::Record) and a struct
-        /// with a flattened field.
+        /// The name of the field at fault, cut to 64 bytes. `None` if it is not a single field.
+        /// Also `None` for a map, because its keys may be content. [`Record`](crate::Record) and a
+        /// struct with a flattened field count as maps.
         field: Option<&'a str>,
         /// What is wrong with it. It contains no value. If the type's own `Serialize` failed, it
         /// says only that.
@@ -166,8 +166,8 @@ pub enum Event<'a> {
     InvalidationRemembered {
         /// The record's id.
         id: &'a str,
-        /// Whether this adds one pending invalidation. False where one of this record was already
-        /// pending, or its whole prefix is bypassed.
+        /// Whether this adds one pending invalidation. False if an invalidation of this record was
+        /// already pending, or its whole prefix is bypassed.
         is_new: bool,
     },
     /// A pending invalidation succeeded.

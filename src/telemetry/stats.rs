@@ -63,8 +63,8 @@ pub struct Stats {
     pub invalidations_pending: u64,
     /// Whether the breaker is open now: after too many failures in a row, Redis is not asked.
     pub breaker_open: bool,
-    /// Whether the change stream is live now, where a [near cache](crate::CacheBuilder::near_cache)
-    /// or [tracking](crate::CacheBuilder::tracking) is on. While it is not, the near cache is not
+    /// Whether the change stream is live now, if a [near cache](crate::CacheBuilder::near_cache) or
+    /// [tracking](crate::CacheBuilder::tracking) is on. While it is not, the near cache is not
     /// used, and waiters poll.
     pub tracking_live: bool,
 }

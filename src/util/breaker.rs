@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_a_success_in_between_does_not_let_them() {
+    fn failures_in_a_row_open_it_and_a_success_in_between_prevents_that() {
         let breaker = Breaker::new(3);
         assert!(!breaker.failed(&failure()) && !breaker.failed(&failure()));
         breaker.succeeded();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_breaker_behind_another_only_the_last_reason_is_told() {
+    fn a_breaker_behind_another_reports_only_the_last_reason() {
         let (node, client) = (Breaker::new(1), Breaker::new(1));
         node.failed(&failure());
         let cause = node.refusal().unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_opened_at_once_says_the_latest_reason() {
+    fn a_breaker_that_is_opened_at_once_gives_the_latest_reason() {
         let breaker = Breaker::new(3);
         breaker.open(&failure());
         assert!(breaker.is_open());

@@ -32,7 +32,7 @@ pub(crate) fn update_field<R>(
     let pending = engine
         .client
         .remember_on_drop(&engine.reporter, "update_field", &all);
-    let updated = until_not_overtaken(|| {
+    let updated = until_no_conflict(|| {
         engine.change(&keys, "update_field", |store| {
             store.update_field(&keys, field, value, new_ttl(engine))
         })
@@ -85,7 +85,7 @@ where
                 return None;
             }
         };
-        if !goes_with_others::<R>(&fields, &known, &new) {
+        if !decodes_with_others::<R>(&fields, &known, &new) {
             unmergeable = true;
             return None;
         }
@@ -97,7 +97,7 @@ where
         let set = set.collect();
         Some(Diff { set, gone })
     };
-    let updated = until_not_overtaken(|| {
+    let updated = until_no_conflict(|| {
         engine.change(&keys, "update", |store| {
             store.update(&keys, new_ttl(engine), &mut diff)
         })
@@ -119,7 +119,11 @@ where
 
 /// Whether the new fields and the remaining ones still decode together. They do not if a remaining
 /// field belongs to the type under another name (`alias`), because that field would exist twice.
-fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new: &Fields) -> bool {
+fn decodes_with_others<R: DeserializeOwned>(
+    fields: &Fields,
+    known: &[Vec<u8>],
+    new: &Fields,
+) -> bool {
     let is_new = |name: &Vec<u8>| new.iter().any(|(new, _)| new == name);
     let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !known.contains(name) && !is_new(name);
     let mut rest = fields.iter().filter(stays).peekable();
@@ -129,7 +133,7 @@ fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new
 
 /// Retries, up to a limit, until no other client changes the record in between. True: a record was
 /// changed.
-fn until_not_overtaken(mut attempt: impl FnMut() -> Result<Update, Error>) -> Result<bool, Error> {
+fn until_no_conflict(mut attempt: impl FnMut() -> Result<Update, Error>) -> Result<bool, Error> {
     for _ in 0..ATTEMPTS {
         match attempt()? {
             Update::Changed => return Ok(true),

@@ -139,7 +139,7 @@ impl RedisBuilder {
     /// Sets how many replicas of the server must have an invalidation before it counts as done
     /// (`WAIT`). They have half of `io_timeout`. This applies to `invalidate`, the end of a
     /// `write`, `expire`, `clear` and updates. If too few replicas have it in time, the call fails
-    /// as it does where Redis cannot be reached. The invalidation is then remembered and replayed.
+    /// as it does if Redis cannot be reached. The invalidation is then remembered and replayed.
     /// Until then this process does not read that record from Redis.
     ///
     /// Redis acknowledges a change before its replicas have it. If a replica takes over from a lost

@@ -172,7 +172,7 @@ impl RedisBuilder {
             return refuse("address", "of a cluster there is database 0 only");
         }
         let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
-        let terms = NodeConfig {
+        let config = NodeConfig {
             pool_size: self.pool_size,
             timeouts: self.timeouts,
             breaker_threshold: self.breaker_threshold,
@@ -181,7 +181,7 @@ impl RedisBuilder {
         let client_name = Arc::clone(&self.client_name);
         let store = Arc::new(ClusterStore::new(
             seeds,
-            terms,
+            config,
             client_name,
             self.probe_interval,
         ));

@@ -154,8 +154,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         Ok(())
     }
 
-    /// Loads all records of lookups that lead, in one loader call. Then tells the followers, and
-    /// ends the leases.
+    /// Loads all records of lookups that lead, in one loader call. Then gives the followers their
+    /// outcomes, and ends the leases.
     fn load(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
         let loads = |lookup: &PendingLookup<'_, R>| matches!(lookup.state, LookupState::Loading(_));
         if !self.lookups.iter().any(loads) {

@@ -77,7 +77,7 @@ impl From<Unstorable> for Error {
     }
 }
 
-/// The reason where a type's own `Serialize` fails. Its message may quote the value, so it is not
+/// The reason if a type's own `Serialize` fails. Its message may quote the value, so it is not
 /// used.
 pub(crate) const OWN_ERROR: &str = "its `Serialize` fails";
 

@@ -92,8 +92,8 @@ use super::fields::{JSON, JSON_REFUSED};
 /// - A map with a key twice.
 /// - A text that a type writes differently each time.
 ///
-/// What the JSON does not contain cannot be checked: a field with `#[serde(skip)]`, a value that is
-/// skipped because it equals its `default`, or two variants that write the same text. Serde does
+/// The check cannot see what the JSON does not contain: a field with `#[serde(skip)]`, a value that
+/// is skipped because it equals its `default`, or two variants that write the same text. Serde does
 /// not support numbers beyond 64 bits in an `untagged` enum or in a flattened value.
 ///
 /// An entry is a miss if its field `json` is missing, is not JSON, or is JSON of another type. It

@@ -1,4 +1,4 @@
-//! Where a serializer is in a value, and why the value is refused there.
+//! The position of a serializer in a value, and the reason why the value is refused there.
 //!
 //! Guarantees that a reason quotes nothing of the value: no key of a map, and no text of an error
 //! that may be a type's own.

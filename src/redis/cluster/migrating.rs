@@ -62,7 +62,7 @@ impl RedisStore {
             let nonce = is_lease.then(Token::random);
             let nonce = nonce.as_ref().map_or(&[][..], |nonce| nonce.as_bytes());
             let mut request = delete_key.request_on(key);
-            request.arg(nonce).arg(self.tells());
+            request.arg(nonce).arg(self.forces_change());
             if asking {
                 // Without `ASKING`, the node would redirect this request back.
                 cmd("ASKING").exec(connection)?;

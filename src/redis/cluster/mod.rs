@@ -61,12 +61,12 @@ impl ClusterStore {
     /// Creates a store. Opens no connection. Each seed must be an address with a port.
     pub(crate) fn new(
         seeds: Vec<Client>,
-        terms: NodeConfig,
+        config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,
     ) -> ClusterStore {
         ClusterStore {
-            topology: Topology::new(seeds, terms, client_name, probe_interval),
+            topology: Topology::new(seeds, config, client_name, probe_interval),
         }
     }
 
@@ -150,7 +150,7 @@ impl ClusterStore {
         Failure { kind, ..failure }
     }
 
-    fn look(&self, data: &str, with_ttl: bool) -> Result<(Entry, TtlRemaining), Failure> {
+    fn read_entry(&self, data: &str, with_ttl: bool) -> Result<(Entry, TtlRemaining), Failure> {
         self.at(data, |store, asking| {
             if asking {
                 store.read_asking(data, with_ttl)

@@ -19,7 +19,7 @@ use super::slots::{Range, ranges};
 use crate::{
     redis::{
         connect::elsewhere, endpoint::Endpoint, error::Timeout, node_address::NodeAddress,
-        pool::RetryPolicy, script::nonsense, single::RedisStore, timeouts::Timeouts,
+        pool::RetryPolicy, script::unexpected_reply, single::RedisStore, timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,
@@ -49,33 +49,33 @@ pub(super) struct Node {
     /// Whether a request has timed out, and the node has not answered since.
     is_silent: AtomicBool,
     /// When the node was last named in a redirection.
-    heard_of: Mutex<Option<Instant>>,
+    redirected_at: Mutex<Option<Instant>>,
 }
 
 impl Node {
     pub(super) fn new(
         endpoint: impl Into<Endpoint>,
         address: NodeAddress,
-        terms: NodeConfig,
+        config: NodeConfig,
     ) -> Node {
         Node {
             address,
-            store: RedisStore::new(endpoint, terms.pool_size, terms.timeouts, terms.replicas),
-            breaker: Breaker::new(terms.breaker_threshold),
+            store: RedisStore::new(endpoint, config.pool_size, config.timeouts, config.replicas),
+            breaker: Breaker::new(config.breaker_threshold),
             is_silent: AtomicBool::new(false),
-            heard_of: Mutex::default(),
+            redirected_at: Mutex::default(),
         }
     }
 
     /// Records that another node redirected a request to this one.
-    pub(super) fn hear_of(&self) {
-        *self.heard_of.lock() = Some(Instant::now());
+    pub(super) fn record_redirect(&self) {
+        *self.redirected_at.lock() = Some(Instant::now());
     }
 
     /// Whether another node recently redirected a request to this one.
-    pub(super) fn is_heard_of(&self) -> bool {
-        let heard_of = *self.heard_of.lock();
-        heard_of.is_some_and(|at| at.elapsed() < WITHOUT_SLOTS)
+    pub(super) fn was_redirected_to(&self) -> bool {
+        let redirected_at = *self.redirected_at.lock();
+        redirected_at.is_some_and(|at| at.elapsed() < WITHOUT_SLOTS)
     }
 
     /// Sends a request to the node, unless it is known not to answer.
@@ -178,7 +178,7 @@ pub(super) fn slots_by(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Vec<Ra
         reported_by
             .as_ref()
             .and_then(|reported_by| ranges(said, reported_by))
-            .ok_or_else(|| nonsense("CLUSTER SLOTS answers with slots and their nodes"))
+            .ok_or_else(|| unexpected_reply("CLUSTER SLOTS answers with slots and their nodes"))
     })
 }
 

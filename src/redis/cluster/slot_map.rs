@@ -48,7 +48,7 @@ impl SlotMap {
             map.owners[range.first.index()..=range.last.index()].fill(at);
         }
         for node in &self.nodes {
-            if node.is_heard_of() && map.index(&node.address).is_none() {
+            if node.was_redirected_to() && map.index(&node.address).is_none() {
                 map.add(Arc::clone(node));
             }
         }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirection_without_a_host_is_to_the_one_who_said_so() {
+    fn a_redirection_without_a_host_is_to_the_reporting_node() {
         let parsed = |text| NodeAddress::parse(text, &here()).map(|address| address.to_string());
         assert_eq!(parsed("10.0.0.1:7001").as_deref(), Some("10.0.0.1:7001"));
         assert_eq!(parsed(":7001").as_deref(), Some("here:7001"));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_with_their_masters_and_nonsense_is_not() {
+    fn ranges_are_read_with_their_masters_and_invalid_replies_are_not() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let node = |host, port| Value::Array(vec![host, Value::Int(port), text("an id")]);
         let range = |first, last, nodes| {

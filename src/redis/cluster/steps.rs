@@ -23,11 +23,11 @@ use crate::{
 
 impl Store for ClusterStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
-        self.look(data, false).map(|(entry, _)| entry)
+        self.read_entry(data, false).map(|(entry, _)| entry)
     }
 
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
-        self.look(data, true)
+        self.read_entry(data, true)
     }
 
     fn acquire(
@@ -196,7 +196,7 @@ impl Store for ClusterStore {
     }
 
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
-        self.look(data, true).map(|(_, left)| left)
+        self.read_entry(data, true).map(|(_, left)| left)
     }
 
     fn track(

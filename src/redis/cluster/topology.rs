@@ -43,7 +43,7 @@ use crate::{
 pub(super) struct Topology {
     /// The nodes in the address. They are asked if none of the known nodes answers.
     seeds: Vec<Endpoint>,
-    terms: NodeConfig,
+    config: NodeConfig,
     client_name: Arc<str>,
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
@@ -59,7 +59,7 @@ impl Topology {
     /// Creates a topology that knows only these nodes. Opens no connection.
     pub(super) fn new(
         seeds: Vec<Client>,
-        terms: NodeConfig,
+        config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,
     ) -> Arc<Topology> {
@@ -67,14 +67,14 @@ impl Topology {
         let seeds: Vec<_> = seeds.into_iter().map(endpoint).collect();
         let nodes = seeds.iter().filter_map(|seed| {
             let address = address_of(seed.info())?;
-            Some(Arc::new(Node::new(seed.clone(), address, terms)))
+            Some(Arc::new(Node::new(seed.clone(), address, config)))
         });
         let map = SlotMap::of(nodes.collect());
         Arc::new_cyclic(|topology: &Weak<Topology>| {
             let topology = Weak::clone(topology);
             Topology {
                 seeds,
-                terms,
+                config,
                 client_name,
                 map: RwLock::new(Arc::new(map)),
                 rebuilding: Mutex::default(),
@@ -123,7 +123,7 @@ impl Topology {
         let known = map.at(address).cloned();
         let is_known = known.is_some();
         let node = known.map_or_else(|| self.open(address), Ok)?;
-        node.hear_of();
+        node.record_redirect();
         // This happens before anyone can read from the node. A record that is read there does not
         // enter a near cache until a listener follows the node.
         for subscription in self.subscriptions() {
@@ -137,13 +137,13 @@ impl Topology {
 
     fn open(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let endpoint = self.endpoint(address)?;
-        Ok(Arc::new(Node::new(endpoint, address.clone(), self.terms)))
+        Ok(Arc::new(Node::new(endpoint, address.clone(), self.config)))
     }
 
     /// The endpoint of a node at this address, with the login of the nodes in the builder's
     /// address.
     fn endpoint(&self, address: &NodeAddress) -> Result<Endpoint, Failure> {
-        let io = self.terms.timeouts.io;
+        let io = self.config.timeouts.io;
         let seed = self.seeds.first().ok_or_else(|| {
             Failure::new(
                 FailureKind::Unavailable,
@@ -185,7 +185,7 @@ impl Topology {
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.config().0);
         let mut failure: Option<Failure> = None;
-        let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.terms.timeouts) {
+        let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.config.timeouts) {
             Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
             Err(refused) => {
                 // A node that refuses tells more than a node that cannot be reached.

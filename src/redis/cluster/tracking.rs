@@ -133,7 +133,7 @@ impl ClusterSubscription {
         node: &Node,
         probe_key: Option<String>,
     ) {
-        self.silence(state);
+        self.disconnected(state);
         state.number += 1;
         let number = state.number;
         let address = node.address.clone();
@@ -158,13 +158,13 @@ impl ClusterSubscription {
     }
 
     /// Records that a node is not heard.
-    fn silence(&self, state: &mut SubscriptionState) {
+    fn disconnected(&self, state: &mut SubscriptionState) {
         if mem::replace(&mut state.is_on, false) {
             self.listener.on_disconnect();
         }
     }
 
-    fn heard(&self, address: &NodeAddress, number: u64, until: Instant) {
+    fn confirmed(&self, address: &NodeAddress, number: u64, until: Instant) {
         let mut state = self.state.lock();
         if let Some(listener) = state.listener(address, number) {
             listener.until = Some(until);
@@ -184,7 +184,7 @@ impl ClusterSubscription {
         let mut state = self.state.lock();
         if let Some(listener) = state.listener(address, number) {
             listener.until = None;
-            self.silence(&mut state);
+            self.disconnected(&mut state);
         }
     }
 
@@ -225,7 +225,7 @@ struct NodeChangeListener {
 impl ChangeListener for NodeChangeListener {
     fn on_confirmed(&self, until: Instant) {
         if let Some(subscription) = self.subscription.upgrade() {
-            subscription.heard(&self.address, self.number, until);
+            subscription.confirmed(&self.address, self.number, until);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,
-    /// What its connection calls itself.
+    /// The name of its connection.
     client_name: Arc<str>,
     /// Kept open for the next question if the latest one was answered.
     connection: Option<Connection>,

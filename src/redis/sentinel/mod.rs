@@ -59,7 +59,7 @@ pub(crate) struct SentinelMaster {
     /// The login of the server. The address in it is that of a sentinel.
     login: ConnectionInfo,
     timeouts: Timeouts,
-    /// What connections call themselves.
+    /// The name of connections.
     client_name: Arc<str>,
     round: Mutex<Round>,
     known: Mutex<Option<Master>>,
@@ -227,7 +227,7 @@ impl SentinelMaster {
         } else {
             Ok(())
         };
-        self.complain(&round.outcome);
+        self.log_outcome(&round.outcome);
         round.outcome.clone()
     }
 
@@ -255,7 +255,7 @@ impl SentinelMaster {
         is_other
     }
 
-    fn complain(&self, outcome: &Result<(), Failure>) {
+    fn log_outcome(&self, outcome: &Result<(), Failure>) {
         let was_blind = self.is_blind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
             // Logged only if a master is known. Without one, no failover can be missed.

@@ -150,7 +150,9 @@ impl RedisStore {
         let invalidate = &self.scripts.invalidate;
         let request = |keys: &&Keys| {
             let mut request = invalidate.request(keys);
-            request.arg(Token::random().as_bytes()).arg(self.tells());
+            request
+                .arg(Token::random().as_bytes())
+                .arg(self.forces_change());
             request
         };
         self.run_replicated(RetryPolicy::Idempotent, |connection| {

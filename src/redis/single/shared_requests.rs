@@ -32,12 +32,12 @@ impl RedisStore {
     ) -> Answer<Q> {
         let queue = Q::queue(&self.queues);
         let free = self.connections.try_checkout();
-        if let Some(wire) = free {
+        if let Some(guard) = free {
             if !queue.has_waiters() {
-                return self.connections.run_on(wire, Q::RETRY_POLICY, alone);
+                return self.connections.run_on(guard, Q::RETRY_POLICY, alone);
             }
             let batch = queue.take(question(), self.queues.most(), Q::is_same);
-            return self.ask_for_all(wire, batch, self.deadlines().to_be_answered);
+            return self.ask_for_all(guard, batch, self.deadlines().to_be_answered);
         }
         let deadlines = self.deadlines();
         match queue.join(question(), deadlines) {
@@ -72,9 +72,9 @@ impl RedisStore {
             .to_be_sent
             .saturating_duration_since(Instant::now());
         match self.connections.checkout(wait) {
-            Ok(wire) => {
+            Ok(guard) => {
                 let batch = combiner.take(self.queues.most(), Q::is_same);
-                self.ask_for_all(wire, batch, deadlines.to_be_answered)
+                self.ask_for_all(guard, batch, deadlines.to_be_answered)
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Unavailable {
@@ -89,7 +89,7 @@ impl RedisStore {
 
     fn ask_for_all<Q: Ask>(
         &self,
-        wire: ConnectionGuard,
+        guard: ConnectionGuard,
         mut batch: Batch<Q, Answer<Q>>,
         until: Instant,
     ) -> Answer<Q> {
@@ -97,7 +97,7 @@ impl RedisStore {
             let is_of_now = || self.connections.still_in(epoch);
             self.fetch(connection, &mut batch, until, is_of_now)
         };
-        if let Err(failure) = self.connections.run_in_epoch(wire, Q::RETRY_POLICY, run) {
+        if let Err(failure) = self.connections.run_in_epoch(guard, Q::RETRY_POLICY, run) {
             // One connection failed, so only one of the requests reports that to the breaker.
             let shared = Failure {
                 kind: FailureKind::Saturated,
@@ -124,7 +124,7 @@ impl RedisStore {
         let commands: Vec<_> = commands.collect();
         let io = self.connections.timeouts().io;
         let mut replies = Vec::with_capacity(2);
-        let hand_out = |reply: Value| {
+        let distribute = |reply: Value| {
             replies.push(reply.extract_error());
             let Some(answer) = batch
                 .first()
@@ -147,6 +147,6 @@ impl RedisStore {
             }
             Ok(())
         };
-        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), hand_out)
+        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), distribute)
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 
 impl RedisStore {
     /// Runs a step, and waits until the replicas have its change and all earlier ones. The step
-    /// must always change something: see [`tells`](RedisStore::tells).
+    /// must always change something: see [`forces_change`](RedisStore::forces_change).
     pub(crate) fn run_replicated<T>(
         &self,
         retry_policy: RetryPolicy,
@@ -56,7 +56,7 @@ impl RedisStore {
     }
 
     /// The argument that makes a script always change something.
-    pub(crate) fn tells(&self) -> u8 {
+    pub(crate) fn forces_change(&self) -> u8 {
         u8::from(self.replicas > 0)
     }
 }

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_vouches_for_what_was_before_the_ping_before_was_sent() {
+    fn an_answer_confirms_the_changes_before_the_previous_ping() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         assert_eq!(pings(heartbeat.next_request(start).as_ref()), 1);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_is_asked_once_goes_with_the_next_pings_only() {
+    fn a_request_for_once_goes_with_the_next_pings_only() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         let asks = |request: Option<Vec<u8>>| {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn after_reads_that_timed_out_so_many_more_are_sent() {
+    fn after_reads_that_timed_out_as_many_more_pings_are_sent() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         heartbeat.next_request(start);
@@ -206,7 +206,7 @@ mod tests {
     /// the same turn] [ends the turn, and pushes the change]. So the answer to 2 comes before the
     /// push.
     #[test]
-    fn a_ping_behind_another_vouches_for_no_more_than_that() {
+    fn a_ping_behind_another_confirms_no_more_than_that_one() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         heartbeat.next_request(start);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_to_a_ping_vouches_for_nothing() {
+    fn a_reply_to_no_ping_confirms_nothing() {
         let mut heartbeat = Heartbeat::new(PERIOD, Instant::now());
         heartbeat.next_request(Instant::now());
         assert_eq!(heartbeat.answered(&pong(7)), None);

@@ -177,7 +177,7 @@ impl PushListener {
         if mem::take(&mut progress.is_loss_logged) {
             trace::info!("prefix `{}`: the change stream is live again", self.prefix);
         }
-        self.hear(context, opened)
+        self.receive(context, opened)
     }
 
     /// Asks the server to push changes, and whether the node still owns the slot.
@@ -203,7 +203,7 @@ impl PushListener {
         connection.set_read_timeout(Some(self.period))
     }
 
-    fn hear(&self, context: &WorkerContext, opened: Opened) -> Result<(), Failure> {
+    fn receive(&self, context: &WorkerContext, opened: Opened) -> Result<(), Failure> {
         let servers = self.endpoint.epoch();
         let (mut connection, epoch, was) = (opened.connection, opened.epoch, opened.role);
         let mut role_checks = opened.role_checks;

@@ -59,7 +59,7 @@ impl Records {
         let options = OptionsBuilder::new()
             .shards(usize::try_from(parts).unwrap_or(1))
             .estimated_items_capacity(usize::try_from(entries).unwrap_or(usize::MAX))
-            // Rounded down, where the cache would round up, so that the bound is not exceeded.
+            // Rounded down, because the cache would round up and exceed the bound.
             .weight_capacity(most / parts * parts)
             .build()
             .expect("the two settings it wants are set");
