@@ -214,7 +214,7 @@ impl<'de> Deserializer<'de> for Text {
         visitor.visit_byte_buf(self.bytes)
     }
 
-    /// An existing field is `Some`. For a missing one this is not called.
+    /// An existing field is `Some`. Serde does not call this for a missing field.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         visitor.visit_some(self)
     }

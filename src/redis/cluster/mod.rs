@@ -49,7 +49,7 @@ const MOST_REDIRECTS: u32 = 5;
 /// at most 28 ms in total.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 
-/// The last of these pauses.
+/// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// The nodes of a cluster, and the known assignment of slots to nodes.
