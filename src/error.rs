@@ -51,7 +51,8 @@ pub enum Error {
     /// Redis could not be reached, did not answer in time, or rejected a request.
     ///
     /// From `build`: the server rejected the connection, the password or the permissions, or it
-    /// cannot hold a cache. The message says why, in the server's own words where there are any.
+    /// cannot hold a cache. The message gives the reason, with the server's own message if there is
+    /// one.
     ///
     /// From a write (`invalidate`, `update_field`, `update`): **the cached record may still be the
     /// old one**. The invalidation is pending and is replayed as soon as Redis answers. Until then
@@ -76,10 +77,10 @@ pub enum Error {
     /// | the breaker is open | degraded, at once | this error, at once | no |
     /// | an invalidation of the record is pending | degraded, at once | is tried | no |
     ///
-    /// 1. A read or an `invalidate` is repeated once where its connection broke.
-    /// 2. The update is replaced by an invalidation, which succeeds. So does an `invalidate`.
+    /// 1. A read or an `invalidate` is repeated once if its connection broke.
+    /// 2. An invalidation replaces the update, and succeeds. A call of `invalidate` succeeds too.
     /// 3. The server closes the connection (`proto-max-bulk-len`).
-    /// 4. Only where [`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas) is set.
+    /// 4. Only if [`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas) is set.
     ///
     /// `WRONGTYPE` and an entry that does not decode are not errors. They are misses, and the next
     /// fill replaces the entry.
@@ -112,7 +113,8 @@ pub enum Error {
     /// cached: see [`Event::Unstorable`](crate::Event::Unstorable).
     #[non_exhaustive]
     InvalidRecord {
-        /// The field at fault, if there is a single one. Not for a map, whose keys may be content.
+        /// The field at fault, if there is a single one. `None` for a map, because its keys may be
+        /// content.
         field: Option<String>,
         /// What is wrong with it. Never the field's value.
         reason: String,
@@ -127,11 +129,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// The loader's own error, if that is what this is and its type is `E`. A caller that waited
-    /// for another caller's load gets the same one.
+    /// Returns the loader's own error, if this is an [`Error::Loader`] and the type of its cause is
+    /// `E`. A caller that waited for another caller's load gets the same error.
     ///
-    /// It also finds the error where the loader returned it in a box, as
-    /// `Box<dyn Error + Send + Sync>`.
+    /// It also finds the error if the loader returned it in a box, as `Box<dyn Error + Send +
+    /// Sync>`.
     ///
     /// ```
     /// use std::io;
@@ -153,7 +155,7 @@ impl Error {
         }
     }
 
-    /// The server that an [`Error::Store`] came from, where it is known.
+    /// The server that an [`Error::Store`] came from, if it is known.
     pub(crate) fn server(&self) -> Option<&AtServer> {
         match self {
             Error::Store { cause, .. } => AtServer::find(cause),
@@ -214,18 +216,18 @@ impl StdError for Error {
     }
 }
 
-// A panic cannot leave an error half changed: nothing changes an error after it was made. Its cause
-// is only printed, or handed to the caller.
+// A panic cannot leave an error half changed, because an error never changes after it was made. Its
+// cause is only printed, or handed to the caller.
 impl UnwindSafe for Error {}
 impl RefUnwindSafe for Error {}
 
-/// Why [`Cache::write`](crate::Cache::write) failed. The primary has not been changed, as far as is
-/// known.
+/// Why [`Cache::write`](crate::Cache::write) failed. As far as is known, the primary has not been
+/// changed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum WriteError<E> {
-    /// The closure's own error. The record is invalidated all the same, at once or when Redis
-    /// answers: the change may have been made, and only the reply lost.
+    /// The closure's own error. The record is still invalidated, at once or when Redis answers. The
+    /// primary may have made the change although the reply was lost.
     Primary(E),
     /// The id is not valid. The closure was not called.
     Cache(Error),
@@ -241,10 +243,10 @@ impl<E: fmt::Display> fmt::Display for WriteError<E> {
     }
 }
 
-/// `E` may be anything that can be displayed, such as a `String` or a boxed error, neither of which
-/// implements `Error`. So [`Primary`](WriteError::Primary) has no source: match it to get the
-/// closure's error with its causes. [`Cache`](WriteError::Cache) prints its error, and has the
-/// source of that.
+/// `E` may be any type that implements `Display`, such as a `String` or a boxed error. Neither of
+/// these implements `Error`. So [`Primary`](WriteError::Primary) has no source: match it to get the
+/// closure's error with its causes. [`Cache`](WriteError::Cache) prints its error, and has the same
+/// source as that error.
 impl<E: fmt::Debug + fmt::Display> StdError for WriteError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {

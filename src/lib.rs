@@ -59,7 +59,7 @@ mod backend;
 mod cache;
 mod engine;
 mod error;
-// Documentation only: programs should not see it.
+// The module is for documentation only, so programs do not see it.
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod loaded;

@@ -31,7 +31,7 @@ pub struct Loaded<R> {
 }
 
 impl<R> Loaded<R> {
-    /// Holds a record, or `None` where the primary has none. It is cached for the usual TTL.
+    /// Holds a record, or `None` if the primary has none. It is cached for the usual TTL.
     pub fn new(found: impl Into<Option<R>>) -> Loaded<R> {
         Loaded {
             record: found.into(),
@@ -43,8 +43,9 @@ impl<R> Loaded<R> {
     /// applies to a missing record, even without
     /// [`negative_ttl`](crate::CacheBuilder::negative_ttl). Zero: it is not cached.
     ///
-    /// Any other duration is clamped to one millisecond at least and ten years at most. It is no
-    /// error, since it usually comes from data, such as the `max-age` of an HTTP response.
+    /// Any other duration is clamped to one millisecond at least and ten years at most. That is not
+    /// an error, because the duration usually comes from data, such as the `max-age` of an HTTP
+    /// response.
     pub fn ttl(mut self, ttl: Duration) -> Loaded<R> {
         self.ttl = Some(ttl);
         self

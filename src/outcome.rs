@@ -64,7 +64,7 @@ pub struct Lookup<R> {
     record: Option<Arc<R>>,
     source: Source,
     redis_latency: Duration,
-    /// Boxed because a lookup is moved often and rarely has a cause.
+    /// Boxed, because a lookup is moved often and rarely has a cause.
     cause: Option<Box<Error>>,
 }
 
@@ -100,8 +100,8 @@ impl<R> Lookup<R> {
         }
     }
 
-    /// The record; `None` where the primary has none. `None` with a [hit](Lookup::is_hit) means
-    /// that this was cached ([`negative_ttl`](crate::CacheBuilder::negative_ttl)).
+    /// The record, or `None` if the primary has none. `None` with a [hit](Lookup::is_hit) means
+    /// that the absence was cached ([`negative_ttl`](crate::CacheBuilder::negative_ttl)).
     #[must_use]
     pub fn record(&self) -> Option<&Arc<R>> {
         self.record.as_ref()
@@ -133,7 +133,7 @@ impl<R> Lookup<R> {
     }
 
     /// How long the first read from Redis took, successful or not. It includes the wait for a free
-    /// connection. Zero where Redis was not asked.
+    /// connection. Zero if Redis was not asked.
     #[must_use]
     pub fn redis_latency(&self) -> Duration {
         self.redis_latency
@@ -157,7 +157,7 @@ impl<R> Lookup<R> {
 /// The result of a [`Cache::write`](crate::Cache::write) that changed the primary.
 ///
 /// The cache may not have been invalidated yet: [`invalidation_error`](Written::invalidation_error)
-/// tells. A caller that does not care drops it explicitly, or takes the value.
+/// tells. A caller that does not need this drops the result explicitly, or takes the value.
 #[derive(Debug, Clone)]
 #[must_use = "the primary has changed, but the cache may not be invalidated yet: check `invalidation_error`"]
 pub struct Written<T> {
@@ -191,8 +191,8 @@ impl<T> Written<T> {
         self.value
     }
 
-    /// Why no guard was set; `None` if one was. Without a guard, a crash in mid-write would have
-    /// left the old record in the cache.
+    /// Why no guard was set; `None` if one was. Without a guard, a crash during the write would
+    /// have left the old record in the cache.
     #[must_use]
     pub fn guard_error(&self) -> Option<&Error> {
         self.guard_error.as_ref()

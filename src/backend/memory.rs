@@ -45,10 +45,10 @@ impl Memory {
         Memory::bounded(Bound::Entries(max_entries.try_into().unwrap_or(u64::MAX)))
     }
 
-    /// Creates a store for at most `max_bytes` bytes. Counted are keys, field names and values, and
-    /// an overhead of about 160 bytes for each record and 64 for each field. This is an estimate:
-    /// the process may take a third more memory from the system. A record that takes more than an
-    /// eighth of the bound is not kept.
+    /// Creates a store for at most `max_bytes` bytes. It counts keys, field names and values, and
+    /// an overhead of about 160 bytes for each record and 64 bytes for each field. This is an
+    /// estimate: the process may take a third more memory from the system. A record that takes more
+    /// than an eighth of the bound is not kept.
     #[must_use]
     pub fn with_max_bytes(max_bytes: u64) -> Memory {
         Memory::bounded(Bound::Bytes(max_bytes))

@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
-/// More keys than a process writes before it notices an outage. Few enough to replay them within a
-/// second.
+/// A process writes fewer keys than this before it notices an outage. The server replays this many
+/// within a second.
 const MAX_KEYS: usize = 10_000;
 
 /// How many bytes of keys are remembered at most: a bound for very long ids.
@@ -31,8 +31,8 @@ const MAX_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct PendingInvalidations {
-    /// Whether any key is pending. If none is, a lookup reads nothing but this flag. Written under
-    /// the lock.
+    /// Whether any key is pending. If none is, a lookup reads only this flag. Written under the
+    /// lock.
     any: AtomicBool,
     state: Mutex<PendingState>,
 }
@@ -45,9 +45,9 @@ struct PendingState {
     bytes: usize,
     /// Prefixes whose keys must not be read, each with the end of its bypass.
     bypassed: HashMap<String, Instant>,
-    /// By prefix, the longest time that an entry can stay: one that is stored now, or one that a
-    /// running load fills. Includes caches that no longer exist, because their entries outlive
-    /// them.
+    /// By prefix, the longest time that an entry can stay. It covers the entries that are stored
+    /// now, and those that running loads fill. It also covers caches that no longer exist, because
+    /// their entries outlive them.
     max_ttls: HashMap<String, Duration>,
     /// Counts the failed writes. Each entry has the number of its latest failed write.
     sequence: u64,
@@ -70,11 +70,11 @@ pub(crate) struct Replay {
 /// How an invalidation was recorded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recorded {
-    /// By its key. No other key was pending.
+    /// Its key was recorded. No other key was pending.
     First,
-    /// By its key. Other keys were pending.
+    /// Its key was recorded. Other keys were pending.
     Kept,
-    /// By its key, which was pending before.
+    /// Its key was recorded. The same key was pending before.
     Again,
     /// There was no room for the key, so its whole prefix is bypassed from now on, for this time.
     Prefix(Duration),
@@ -96,7 +96,8 @@ impl PendingInvalidations {
     }
 
     /// Call this before a cache writes entries that can stay for as long as `life`. Prolongs a
-    /// bypass that is in force, because a fill may have loaded its record before the failed write.
+    /// bypass that has not ended, because a fill may have loaded its record before the failed
+    /// write.
     pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
         let mut state = self.state.lock();
         let known = state.max_ttls.entry(prefix.to_owned()).or_default();
@@ -139,7 +140,7 @@ impl PendingInvalidations {
         }
     }
 
-    /// Until when this prefix is bypassed.
+    /// The instant until which this prefix is bypassed.
     pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
         self.state.lock().bypassed.get(prefix).copied()
     }
@@ -182,9 +183,9 @@ impl PendingInvalidations {
             .map(Pending::replay)
     }
 
-    /// Removes a pending invalidation, because a request that was sent after `replay` was taken has
-    /// succeeded. Keeps it if another write has failed since. Returns the reporter to notify if it
-    /// was removed.
+    /// Removes a pending invalidation after a successful request. The request must have been sent
+    /// after `replay` was taken. Keeps the invalidation if another write has failed since. If it
+    /// was removed, returns the reporter to notify.
     pub(crate) fn complete(&self, replay: &Replay) -> Option<Arc<Reporter>> {
         let mut state = self.state.lock();
         let data = &replay.keys.data;
@@ -249,7 +250,7 @@ impl PendingState {
     }
 }
 
-/// Whether a key exists that begins with both prefixes.
+/// Whether any key can begin with both prefixes.
 fn overlap(one: &str, other: &str) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }

@@ -15,7 +15,7 @@ use crate::{
 /// [`Cache::builder`](crate::Cache::builder).
 ///
 /// A clone is an independent set of the same settings. Two caches from clones of one builder share
-/// their connections only where the backend is a shared one: a
+/// their connections only if the backend is a shared one: a
 /// [`Redis`](crate::backend::redis::Redis), a [`Memory`](crate::backend::memory::Memory) or a
 /// [`Backend`] over another store.
 #[must_use = "a builder does nothing before `build`"]
@@ -75,8 +75,8 @@ impl<R> CacheBuilder<R> {
         self
     }
 
-    /// Sets how long a record lives in Redis after its fill. A change of the primary without an
-    /// invalidation stays unseen for at most this long. 1 ms to ten years.
+    /// Sets how long a record lives in Redis after its fill. If the primary changes without an
+    /// invalidation, readers get the old record for at most this long. 1 ms to ten years.
     ///
     /// Defaults to 30 s. That is short enough to recover from a forgotten `invalidate`, and long
     /// enough to save nearly all reads of a record that is read every second.
@@ -85,7 +85,7 @@ impl<R> CacheBuilder<R> {
         self
     }
 
-    /// Caches that the primary has no such record, for this long. Without it, every read of a
+    /// Sets how long to cache that the primary has no such record. Without it, every read of a
     /// missing record asks the primary. An `invalidate` removes the entry, so call `invalidate`
     /// after an insert as well. 1 ms to `ttl`.
     ///
@@ -108,13 +108,13 @@ impl<R> CacheBuilder<R> {
         self
     }
 
-    /// Reloads a record that is read often shortly before its TTL ends. One caller of all loads it;
-    /// the others get the cached record. So no caller waits when it expires.
+    /// Reloads a record shortly before its TTL ends, if it is read often. Only one of all callers
+    /// loads it; the others get the cached record. So nobody waits when the record expires.
     ///
-    /// A hit with `left` to live refreshes when `-δ·β·ln(u) ≥ left`. `u` is random. `δ` is a
-    /// moving average of this process's load times; a batch is one load. Before the first load
-    /// nothing is refreshed. `β` is this setting: 1 is optimal according to the paper, and more
-    /// refreshes earlier. Above 0, at most 1,000. This is `XFetch`,
+    /// A hit whose record has `left` to live refreshes it if `-δ·β·ln(u) ≥ left`. `u` is
+    /// random. `δ` is a moving average of this process's load times; a batch is one load. Before
+    /// the first load nothing is refreshed. `β` is this setting: 1 is optimal according to the
+    /// paper, and a larger value refreshes earlier. Above 0, at most 1,000. The method is `XFetch`,
     /// [Optimal Probabilistic Cache Stampede Prevention](https://doi.org/10.14778/2757807.2757813),
     /// VLDB 2015.
     ///
@@ -131,7 +131,7 @@ impl<R> CacheBuilder<R> {
     /// Keeps a record for this long after its TTL. The first caller then reloads it. The others get
     /// the old record at once, [marked as stale](crate::Source::Stale). If the loader fails, all
     /// callers get the old record, and no caller retries for one `lease_ttl`. 1 ms to ten years; 0
-    /// is off. The cost is that of [`early_refresh`](CacheBuilder::early_refresh).
+    /// turns it off. The cost is that of [`early_refresh`](CacheBuilder::early_refresh).
     ///
     /// An `invalidate` removes the record and its grace; [`expire`](crate::Cache::expire) keeps the
     /// grace. Caches with one prefix, in all processes, need the same grace: freshness is computed
@@ -145,7 +145,8 @@ impl<R> CacheBuilder<R> {
     }
 
     /// Sets how long a lease lasts without renewal. This is how long others wait when a process
-    /// dies during a load. A running loader renews its lease every third of it. 10 ms to ten years.
+    /// dies during a load. While a loader runs, its lease is renewed three times in this time. 10
+    /// ms to ten years.
     ///
     /// Defaults to 2 s: many round trips even on a slow network, and a wait that a user accepts.
     pub fn lease_ttl(mut self, lease_ttl: Duration) -> CacheBuilder<R> {
@@ -154,8 +155,8 @@ impl<R> CacheBuilder<R> {
     }
 
     /// Sets how long a lease is renewed at most. A loader that takes longer is assumed to hang: its
-    /// lease lapses, and another caller loads. Its result is returned in the end, but not cached.
-    /// At least `lease_ttl`.
+    /// lease lapses, and another caller loads. The slow loader's own result is still returned, but
+    /// not cached. At least `lease_ttl`.
     ///
     /// Defaults to 60 s, longer than any request should take.
     pub fn max_load_time(mut self, max_load_time: Duration) -> CacheBuilder<R> {
@@ -164,12 +165,12 @@ impl<R> CacheBuilder<R> {
     }
 
     /// Sets how long a caller waits for another caller's load. After that, one caller of each
-    /// process loads without caching, and other callers that timed out share that load. If it also
-    /// takes this long, each caller loads for itself. So no caller waits for others longer than
-    /// twice this time. At least `poll`.
+    /// process loads without caching, and other callers that timed out share that load. If that
+    /// load also takes this long, each caller loads separately. So no caller waits for others
+    /// longer than twice this time. At least `poll`.
     ///
-    /// Defaults to 10 s: five leases of holders that died one after another. It is well below the
-    /// 30 s after which many proxies give up a request.
+    /// Defaults to 10 s. That is enough even if five holders of the lease die one after another. It
+    /// is well below the 30 s after which many proxies give up a request.
     pub fn wait_timeout(mut self, wait_timeout: Duration) -> CacheBuilder<R> {
         self.settings.wait_timeout = wait_timeout;
         self
@@ -186,7 +187,8 @@ impl<R> CacheBuilder<R> {
     }
 
     /// Sets the longest pause between two polls of Redis while another process loads: 1 ms or more.
-    /// Pauses start at 1 ms and grow up to it. Each is shortened at random by up to a half.
+    /// Pauses start at 1 ms and grow up to this value. Each pause is shortened at random by up to a
+    /// half.
     ///
     /// Defaults to 25 ms: 40 small requests a second for each waiter, and a delay that a user does
     /// not notice.
@@ -198,24 +200,24 @@ impl<R> CacheBuilder<R> {
     /// Sets whether `update_field` and `update` keep the remaining TTL of a record instead of
     /// restarting it.
     ///
-    /// Defaults to false: a record that was just written is fresh. Set it where one field is
-    /// updated much more often than the record is invalidated. Otherwise each update extends the
-    /// life of all other fields, possibly for ever.
+    /// Defaults to false: a record that was just written is fresh. Set it if one field is updated
+    /// much more often than the record is invalidated. Otherwise each update extends the life of
+    /// all other fields, possibly for ever.
     pub fn keep_ttl_on_update(mut self, keep: bool) -> CacheBuilder<R> {
         self.settings.keep_ttl_on_update = keep;
         self
     }
 
-    /// Keeps up to this many records, and ids known to be missing, in this process, in front of
-    /// Redis. Entries that were not read recently are evicted first. 1 to 100,000,000.
+    /// Keeps up to this many entries in this process, in front of Redis. An entry is a record, or
+    /// the fact that an id has none. Entries that were not read recently are evicted first. 1 to
+    /// 100,000,000.
     ///
     /// Redis pushes every change under the prefix to this process, which evicts the entry. **A
     /// lookup answered from the near cache is never older than
     /// [`near_staleness`](CacheBuilder::near_staleness)**, however long a push takes, and even if
-    /// it is lost. It is never older than a write of any cache on the same
-    /// [`Redis`](crate::backend::redis::Redis) or [`Backend`]. While the change stream is down, the
-    /// near cache is not used. Only records read from Redis are kept: the first read after a load
-    /// adds them.
+    /// it is lost. After a write by any cache on the same [`Redis`](crate::backend::redis::Redis)
+    /// or [`Backend`], it is never the old record. While the change stream is down, the near cache
+    /// is not used. Only records read from Redis are kept: the first read after a load adds them.
     ///
     /// It needs a connection and a thread of its own. They start after `build` has returned, and
     /// stop when the last handle of the cache is dropped. Every change under the prefix is pushed
@@ -224,7 +226,8 @@ impl<R> CacheBuilder<R> {
     ///
     /// `build` refuses it on a store that cannot push changes.
     ///
-    /// Defaults to off: without it, no process reads what another process has invalidated.
+    /// Defaults to off: without a near cache, no process reads a record that another process has
+    /// invalidated.
     pub fn near_cache(mut self, capacity: usize) -> CacheBuilder<R> {
         self.settings.near_cache = Some(capacity);
         self
@@ -239,16 +242,15 @@ impl<R> CacheBuilder<R> {
         self
     }
 
-    /// Sets how long the near cache may still return the old record after a write by another
-    /// process has returned. The bound also holds during a partition: an entry is used only while
-    /// the change stream is known to be live. A change normally arrives within a millisecond. 20 ms
-    /// to 1 minute. Allow many round trips: where one takes a quarter of this time, the near cache
-    /// is not used.
+    /// Sets how long the near cache may still return an old record after another process has
+    /// changed it. The time counts from the return of the write. The bound also holds during a
+    /// partition: an entry is used only while the change stream is known to be live. A change
+    /// normally arrives within a millisecond. 20 ms to 1 minute. Allow many round trips: if one
+    /// round trip takes a quarter of this time, the near cache is not used.
     ///
-    /// Defaults to 1 s. A page in a browser is outdated by that much anyway. A shorter value would
-    /// lose hits at each short network delay. The server is pinged four times in this period, and
-    /// at least four times a second. This also applies to [`tracking`](CacheBuilder::tracking)
-    /// alone.
+    /// Defaults to 1 s. A page in a browser is often that old anyway. A shorter value would lose
+    /// hits at each short network delay. The server is pinged four times in this period, and at
+    /// least four times a second. This also applies to [`tracking`](CacheBuilder::tracking) alone.
     pub fn near_staleness(mut self, bound: Duration) -> CacheBuilder<R> {
         self.settings.near_staleness = bound;
         self

@@ -16,7 +16,7 @@ use crate::{
 impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Returns the record with this id: from Redis, or else from the primary through `loader`.
     ///
-    /// `loader` gets the id and returns the record, `None` where the primary has none, or an error.
+    /// `loader` gets the id. It returns the record, or `None` if the primary has none, or an error.
     /// The error may be any type that is `Into<Box<dyn Error + Send + Sync>>`. `loader` runs on the
     /// calling thread, at most once, and may borrow what it needs. It should read data that is
     /// committed *now*. A loader that reads a snapshot or a lagging replica can bring back a record
@@ -24,7 +24,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// A lookup that starts after [`invalidate`](Cache::invalidate) returned never gets a record
     /// from before it. With a [near cache](crate::CacheBuilder::near_cache), this holds at once for
-    /// an `invalidate` of this process. For one of another process it holds after
+    /// an `invalidate` of this process. For an `invalidate` of another process, it holds after
     /// [`near_staleness`](crate::CacheBuilder::near_staleness).
     ///
     /// ```no_run
@@ -66,9 +66,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// Many callers may miss the same record at once, in all processes on this Redis. One of them
     /// runs its loader. The others in its process wait for it and share its `Arc`, or its error.
-    /// Callers in other processes wait until the record is in Redis. Where there is no record, or
-    /// the loader fails, the next process tries. A panic of a loader stays in its own thread; one
-    /// of the waiters then loads.
+    /// Callers in other processes wait until the record is in Redis. If there is no record, or the
+    /// loader fails, the next process tries. A panic of a loader stays in its own thread; one of
+    /// the waiters then loads.
     ///
     /// # Cost
     ///
@@ -87,9 +87,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::Loader`]: this caller's loader failed, or the loader that it waited for.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     /// - [`Error::Reentrant`]: called from the loader of the same record, on its thread and through
-    ///   this cache. Through another cache or thread, or where two loaders ask for each other's
-    ///   record, the wait ends after `wait_timeout`.
-    /// - [`Error::WaitTimeout`]: only where
+    ///   this cache. Other cycles end after `wait_timeout`: a call through another cache or thread,
+    ///   or two loaders that ask for each other's record.
+    /// - [`Error::WaitTimeout`]: only if
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
     ///
     /// A record that cannot be cached is not an error: it is returned.
@@ -97,12 +97,12 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// A failing Redis is not an error either: the loader answers. The call then takes longer by at
     /// most [`checkout_timeout`](crate::RedisBuilder::checkout_timeout) and
     /// [`io_timeout`](crate::RedisBuilder::io_timeout), together 1.5 s by default. Once the
-    /// [breaker](crate::RedisBuilder::breaker_threshold) is open there is no delay. The lookup is
+    /// [breaker](crate::RedisBuilder::breaker_threshold) is open, there is no delay. The lookup is
     /// [degraded](crate::Source::Degraded).
     ///
     /// # Panics
     ///
-    /// Where `loader` panics, and where the operating system has no randomness.
+    /// Panics if `loader` panics, or if the operating system has no randomness to give.
     pub fn get<E, F>(&self, id: impl Display, loader: F) -> Result<Lookup<R>, Error>
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
@@ -112,9 +112,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         read::get(&self.engine, config, &Id::new(&id)?, loader)
     }
 
-    /// Returns the record that Redis has under this id, and never loads it. `None` if there is
-    /// none, or none of this type. A peek is not counted as a lookup. It neither reads nor changes
-    /// the near cache.
+    /// Returns the record that Redis has under this id, and never loads it. Returns `None` if there
+    /// is no record, or no record of this type. A peek is not counted as a lookup. It neither reads
+    /// nor changes the near cache.
     ///
     /// # Cost
     ///

@@ -16,14 +16,14 @@ use crate::{
 };
 
 impl<R: Serialize + DeserializeOwned> Cache<R> {
-    /// Returns the records with these ids, in their order. Those that are not in Redis are loaded
-    /// from the primary, all in one call of `loader`.
+    /// Returns the records with these ids, in the order of the ids. Records that are not in Redis
+    /// are loaded from the primary, all in one call of `loader`.
     ///
     /// The ids are of any type that implements `Display`. `loader` gets the ids to load as text. It
-    /// returns the existing records by id: a map, or any other iterable of such pairs. Its ids may
-    /// be of another type, with the same text. An id that it leaves out has no record. Other ids
-    /// that it returns are ignored. Each id is looked up once, even if it is given several times.
-    /// All guarantees of [`get`](Cache::get) hold for each id.
+    /// returns the existing records by id: a map, or any other iterable of such pairs. The returned
+    /// ids may be of another type with the same text. An id that is left out has no record. Ids
+    /// that were not asked for are ignored. Each id is looked up once, even if it is given several
+    /// times. All guarantees of [`get`](Cache::get) hold for each id.
     ///
     /// ```
     /// use std::{collections::HashMap, convert::Infallible};
@@ -48,39 +48,40 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// another, is not loaded again. This call first loads all records whose lease it holds, in one
     /// call of `loader`, and notifies their waiters. Only then does it wait for the others. If
     /// another caller fails or dies, this call loads those records in a later call of `loader`. So
-    /// `loader` runs more than once only where others fail. Two calls for the same records never
-    /// wait for each other.
+    /// `loader` runs more than once only if others fail. Two calls for the same records never wait
+    /// for each other.
     ///
     /// # Cost
     ///
     /// In round trips to Redis: none if all records are near, one if all are hits, three if some
-    /// are loaded. Leases are requested a thousand at a time. Some records that are also
-    /// [refreshed](crate::Source::Refreshed) cost one more. While other processes load some of
-    /// them, one poll every [`poll`](crate::CacheBuilder::poll) is added. More than 10,000 ids are
-    /// looked up in slices of 10,000, one after another. Each slice has its own round trips, its
-    /// own call of `loader` and its own [`wait_timeout`](crate::CacheBuilder::wait_timeout).
+    /// are loaded. Leases are requested a thousand at a time. If some records are also
+    /// [refreshed](crate::Source::Refreshed), there is one more. While other processes load some of
+    /// the records, there is one poll every [`poll`](crate::CacheBuilder::poll). More than 10,000
+    /// ids are looked up in slices of 10,000, one after another. Each slice has its own round
+    /// trips, its own call of `loader` and its own
+    /// [`wait_timeout`](crate::CacheBuilder::wait_timeout).
     ///
     /// Each distinct id counts as one lookup, and each call of `loader` as one load.
     ///
     /// # Errors
     ///
-    /// One error ends the call. The records that it had loaded by then are cached.
+    /// The first error ends the call. Records that were loaded by then are cached.
     ///
     /// - [`Error::Loader`]: this caller's loader failed, or a loader that it waited for.
     /// - [`Error::InvalidId`]: an id is empty or longer than 64 KiB. Nothing was sent.
     /// - [`Error::Reentrant`]: called from the loader of one of these records, on its thread and
     ///   through this cache.
-    /// - [`Error::WaitTimeout`]: only where
+    /// - [`Error::WaitTimeout`]: only if
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
     ///
     /// A record that cannot be cached is no error: it is returned, and the others are cached.
     ///
-    /// A failing Redis is not an error either. Where it does not answer, the records are loaded in
-    /// one call, and those lookups are [degraded](crate::Source::Degraded).
+    /// A failing Redis is not an error either. If it does not answer, the records are loaded in one
+    /// call, and those lookups are [degraded](crate::Source::Degraded).
     ///
     /// # Panics
     ///
-    /// Where `loader` panics, and where the operating system has no randomness.
+    /// Panics if `loader` panics, or if the operating system has no randomness to give.
     pub fn get_many<I, M, K, E, F>(&self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
     where
         I: IntoIterator<Item: Display>,
@@ -121,12 +122,12 @@ impl<R> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Store`]: some of the records may still be cached. The invalidations that failed
-    ///   are pending and replayed, each as by `invalidate`. The others succeeded.
+    ///   are pending and will be replayed, as after a failed `invalidate`. The others succeeded.
     /// - [`Error::InvalidId`]: an id is empty or longer than 64 KiB. Nothing was sent.
     ///
     /// # Panics
     ///
-    /// Where the operating system has no randomness.
+    /// Panics if the operating system has no randomness to give.
     pub fn invalidate_many(&self, ids: impl IntoIterator<Item: Display>) -> Result<u64, Error> {
         write::invalidate_many(&self.engine, &Ids::new(ids)?)
     }
@@ -173,13 +174,13 @@ impl<R> Cache<R> {
     ///
     /// # Panics
     ///
-    /// Where the operating system has no randomness.
+    /// Panics if the operating system has no randomness to give.
     pub fn clear(&self) -> Result<u64, Error> {
         self.clear_with_progress(|_| {})
     }
 
-    /// Does what [`clear`](Cache::clear) does, and calls `progress` after each step: for a server
-    /// with so many keys that somebody waits for the end.
+    /// Does what [`clear`](Cache::clear) does, and calls `progress` after each step. Use it on a
+    /// server with many keys, when somebody waits for the end.
     ///
     /// ```
     /// # use cache_aside::{Cache, Memory};
@@ -192,7 +193,8 @@ impl<R> Cache<R> {
     ///
     /// # Concurrent calls
     ///
-    /// As with [`clear`](Cache::clear). `progress` runs on this thread, and no lock is held.
+    /// The same as with [`clear`](Cache::clear). `progress` runs on this thread, and no lock is
+    /// held.
     ///
     /// # Cost
     ///
@@ -204,8 +206,8 @@ impl<R> Cache<R> {
     ///
     /// # Panics
     ///
-    /// Where `progress` panics, with the same effect as an error, and where the operating system
-    /// has no randomness.
+    /// Panics if `progress` panics, which has the same effect as an error. Panics if the operating
+    /// system has no randomness to give.
     pub fn clear_with_progress(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
         clear::clear(&self.engine, progress)
     }

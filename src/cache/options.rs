@@ -60,15 +60,17 @@ impl<'a, R> LookupOptions<'a, R> {
     }
 
     /// Sets how long this lookup waits for another caller's load: see
-    /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it loads for itself
-    /// at once. Otherwise at least one [`poll`](crate::CacheBuilder::poll) and at most ten years.
+    /// [`CacheBuilder::wait_timeout`](crate::CacheBuilder::wait_timeout). Zero: it does not wait,
+    /// and loads at once. Otherwise at least one [`poll`](crate::CacheBuilder::poll) and at most
+    /// ten years.
     pub fn wait_timeout(mut self, wait_timeout: Duration) -> LookupOptions<'a, R> {
         self.config.wait_timeout = wait_timeout;
         self
     }
 
     /// Asks the primary only. The lookup neither reads nor writes the cache, shares no load, and is
-    /// not counted as a lookup. For callers that need the current data, or for a switch in a URL.
+    /// not counted as a lookup. Use it if the caller needs the current data, or for a switch in a
+    /// URL.
     pub fn skip_cache(mut self, skip: bool) -> LookupOptions<'a, R> {
         self.skip_cache = skip;
         self
@@ -77,7 +79,7 @@ impl<'a, R> LookupOptions<'a, R> {
 
 impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     /// Returns the record with this id: see [`Cache::get`](crate::Cache::get). `loader` returns an
-    /// `Option` of the record, or a [`Loaded`] one.
+    /// `Option` of the record, or a [`Loaded`].
     ///
     /// # Cost
     ///
@@ -90,7 +92,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Panics
     ///
-    /// Where `loader` panics, and where the operating system has no randomness.
+    /// Panics if `loader` panics, or if the operating system has no randomness to give.
     pub fn get<L, E, F>(self, id: impl Display, loader: F) -> Result<Lookup<R>, Error>
     where
         L: Into<Loaded<R>>,
@@ -119,7 +121,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     ///
     /// # Panics
     ///
-    /// Where `loader` panics, and where the operating system has no randomness.
+    /// Panics if `loader` panics, or if the operating system has no randomness to give.
     pub fn get_many<I, M, K, E, F>(self, ids: I, loader: F) -> Result<Vec<Lookup<R>>, Error>
     where
         I: IntoIterator<Item: Display>,

@@ -13,16 +13,16 @@ use crate::{
     util::limits::{between, refuse},
 };
 
-/// A larger value refreshes on nearly every hit: most likely a mistake.
+/// A larger value refreshes on nearly every hit, so it is most likely a mistake.
 const MOST_BETA: f64 = 1_000.0;
 
 /// More entries than fit into the memory of most machines.
 const MOST_NEAR: usize = 100_000_000;
 
-/// A cache that accepts more staleness than this only needs a `ttl`.
+/// A cache that accepts more staleness than this needs only a `ttl`.
 const LONGEST_STALENESS: Duration = Duration::from_secs(60);
 
-/// A program with more prefixes makes them at run time. They must not fill its memory.
+/// A program with more prefixes than this creates them at run time. They must not fill its memory.
 const MOST_WARNED: usize = 1_000;
 
 pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
@@ -97,8 +97,8 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-/// Warns of a prefix without a separator at its end: a key can then belong to two prefixes. Each is
-/// warned of once in a process, however many caches have it.
+/// Warns of a prefix without a separator at its end, because a key can then belong to two prefixes.
+/// Each prefix is logged once in a process, even if several caches have it.
 pub(crate) fn warn_of_prefix(prefix: &str) {
     static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if !prefix.ends_with(|last: char| last.is_ascii_alphanumeric()) {

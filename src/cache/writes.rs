@@ -14,8 +14,8 @@ use crate::{
 
 impl<R> Cache<R> {
     /// Removes the cached record and ends every load of it in progress. Returns whether a record,
-    /// or a cached "no such record", was removed. It also returns false where the connection broke
-    /// after the first attempt had removed it.
+    /// or a cached "no such record", was removed. It also returns false if the first attempt
+    /// removed the record and its connection then broke.
     ///
     /// Call it after the commit in the primary. A load that began earlier may still finish. Its
     /// callers get its result, but it is not cached. A [`get`](Cache::get) that starts after
@@ -29,7 +29,8 @@ impl<R> Cache<R> {
     ///
     /// - [`Error::Store`]: the record may still be cached. The invalidation is pending and is
     ///   replayed as soon as Redis answers. Until then this process does not read the record from
-    ///   Redis. Another process may. A repeated call that succeeds completes it for all processes.
+    ///   Redis. Other processes may still read it. If the call is repeated and succeeds, the
+    ///   invalidation is complete for all processes.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn invalidate(&self, id: impl Display) -> Result<bool, Error> {
         write::invalidate(&self.engine, &Id::new(&id)?)
@@ -72,12 +73,12 @@ impl<R> Cache<R> {
         write::expire(&self.engine, &Id::new(&id)?)
     }
 
-    /// Changes the primary through `change`, and invalidates the cached record. Even a crash in
-    /// between leaves no stale record.
+    /// Changes the primary through `change`, and invalidates the cached record. Even a crash
+    /// between the two leaves no stale record.
     ///
-    /// The record is removed before and after `change`. In between a *guard* replaces the lease:
-    /// readers load from the primary, and nothing is cached. If this process dies between its
-    /// commit and the invalidation, the cache holds no old record. The guard lapses after
+    /// The record is removed before and after `change`. While `change` runs, a *guard* replaces the
+    /// lease: readers load from the primary, and nothing is cached. If this process dies between
+    /// its commit and the invalidation, the cache holds no old record. The guard lapses after
     /// [`lease_ttl`](crate::CacheBuilder::lease_ttl), and the next reader loads the new record. The
     /// guard is renewed while `change` runs, for at most
     /// [`max_load_time`](crate::CacheBuilder::max_load_time).
@@ -122,7 +123,7 @@ impl<R> Cache<R> {
     ///
     /// # Panics
     ///
-    /// Where `change` panics. The record is invalidated in that case too.
+    /// Panics if `change` panics. The record is invalidated in that case too.
     pub fn write<T, E, F>(&self, id: impl Display, change: F) -> Result<Written<T>, WriteError<E>>
     where
         F: FnOnce() -> Result<T, E>,
@@ -136,11 +137,11 @@ impl<R> Cache<R> {
     ///
     /// Call it after the commit in the primary. Like [`invalidate`](Cache::invalidate) it ends
     /// loads in progress, because they may hold the old value of the field. Two writers that set
-    /// the *same field* at the same time may reach the cache in another order than the primary.
-    /// Where that can happen, use `invalidate` or [`update`](Cache::update).
+    /// the *same field* at the same time may reach the cache in another order than the primary. If
+    /// that can happen, use `invalidate` or [`update`](Cache::update).
     ///
     /// The TTL of the record restarts, unless
-    /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set. Set that where other
+    /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set. Set it if other
     /// programs change the other fields. Otherwise frequent updates of one field keep the rest of
     /// the record alive for ever.
     ///
@@ -152,7 +153,7 @@ impl<R> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
-    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
+    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). If only the update
     ///   failed, the record is removed, and the result is false.
     /// - [`Error::InvalidRecord`]: the cache reserves the field's name, or the value is longer than
     ///   512 MiB.
@@ -172,9 +173,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// `change` gets the cached record and returns the new one, or `None` to keep it: "only if my
     /// version is newer". Call it after the commit in the primary. It uses optimistic locking
-    /// (WATCH, HGETALL, MULTI, EXEC). Where another client changes the record in between, `change`
-    /// is called again with the new contents. Fields of the entry that `R` does not know stay. Like
-    /// every write it ends loads in progress. Returns whether a cached record was changed.
+    /// (WATCH, HGETALL, MULTI, EXEC). If another client changes the record in between, `change` is
+    /// called again with the new contents. Fields of the entry that `R` does not know stay. Like
+    /// every write, `update` ends loads in progress. Returns whether a cached record was changed.
     ///
     /// One of the remaining fields may belong to `R` under another name (`#[serde(alias)]`). Then
     /// the update is not possible: the record is invalidated, and the result is false.
@@ -205,13 +206,13 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::InvalidRecord`]: the record that `change` returned cannot be cached. The cached
     ///   record stays as it was.
     /// - [`Error::Store`]: both the update and the invalidation that replaces it failed. The
-    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). Where only the update
+    ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). If only the update
     ///   failed, the record is removed, and the result is false.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     ///
     /// # Panics
     ///
-    /// Where `change` panics. The cached record stays as it was.
+    /// Panics if `change` panics. The cached record stays as it was.
     pub fn update<F>(&self, id: impl Display, change: F) -> Result<bool, Error>
     where
         F: FnMut(&R) -> Option<R>,

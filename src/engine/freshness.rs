@@ -36,7 +36,7 @@ pub(crate) enum EntryState {
 }
 
 impl Freshness {
-    /// Whether neither grace nor early refresh is set. The remaining TTL is then of no interest.
+    /// Whether neither grace nor early refresh is set. The remaining TTL is then not needed.
     pub(crate) fn is_plain(&self) -> bool {
         self.grace.is_zero() && self.early_refresh.is_none()
     }
@@ -76,7 +76,7 @@ impl Freshness {
     /// What to do with a record that expires after `left`, if a load takes `load_time`. Whether the
     /// record is due is random: the sooner it expires, the more probable it is.
     pub(crate) fn of(&self, left: Duration, load_time: Duration) -> EntryState {
-        /// Minus the logarithm of the smallest random fraction is below this.
+        /// For the smallest random fraction `x`, `-ln(x)` is less than this.
         const MOST: f64 = 37.0;
         if self.is_stale(left) {
             return EntryState::Stale;
@@ -104,7 +104,7 @@ impl LoadTime {
         Duration::from_nanos(self.0.load(Relaxed))
     }
 
-    /// Adds one load. Of two loads that end at the same time, one may be lost, which is harmless.
+    /// Adds one load. If two loads end at the same time, one may be lost, which is harmless.
     pub(crate) fn record(&self, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
         let average = match self.0.load(Relaxed) {
@@ -160,7 +160,7 @@ mod tests {
         );
     }
 
-    /// Otherwise a hot record would not be refreshed early, because most of its hits are near.
+    /// Otherwise a hot record would not be refreshed early, because most of its hits are near hits.
     #[test]
     fn a_copy_ends_before_its_record_is_stale_and_earlier_by_chance_where_it_may_be_due() {
         let mut rules = Freshness {
@@ -177,7 +177,7 @@ mod tests {
 
     /// With β and the load time at 1, the probability is exp(-`left`), with `left` in seconds.
     #[test]
-    fn a_record_is_due_by_the_chance_of_the_paper() {
+    fn a_record_is_due_with_the_probability_of_the_paper() {
         let rules = Freshness {
             early_refresh: Some(2.0),
             ..Freshness::default()
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_that_has_become_slow_is_known_to_be_after_a_few_loads() {
+    fn a_primary_that_becomes_slow_is_noticed_after_a_few_loads() {
         let loads = LoadTime::default();
         loads.record(SECOND);
         for _ in 0..8 {

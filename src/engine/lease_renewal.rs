@@ -8,8 +8,8 @@
 //! The read path and the write path call it. The first load starts the thread, which sleeps while
 //! no load is under way. It knows the client to the store. It knows neither calls nor records.
 //!
-//! It also gives back leases in the background, so that no caller waits for that. Such a lease was
-//! perhaps acquired with a lost reply, or its fill failed.
+//! It also gives back leases in the background, so that no caller waits for that. Perhaps the reply
+//! to its acquire was lost, or its fill failed.
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,7 @@ pub(crate) struct LeaseRenewer {
     worker: Worker<RenewerState>,
 }
 
-/// What the thread sends requests with.
+/// Everything that the thread needs to send requests.
 struct Sender {
     client: Arc<StoreClient>,
     reporter: Arc<Reporter>,
@@ -246,8 +246,8 @@ impl RenewalGuard<'_> {
 
     /// Reports that the fill failed. The renewer gives the lease back, so that no lookup waits
     /// until it lapses. It also deletes the entry, because the loaded record is newer. It tries
-    /// once, on its own thread, because the caller has waited long enough. If the fill was done
-    /// after all, its token no longer holds the lease, and the request has no effect.
+    /// once, on its own thread, because the caller has waited long enough. If the server did the
+    /// fill after all, the token no longer holds the lease, and the request has no effect.
     pub(crate) fn fill_failed(mut self) {
         self.ends_entry = true;
     }

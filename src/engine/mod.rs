@@ -73,8 +73,8 @@ pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 pub(crate) type FirstReadResult = Result<(Entry, Option<Duration>), Error>;
 
 pub(crate) struct Engine<R> {
-    /// The first field, so it is dropped first: no change arrives while the other fields are
-    /// dropped.
+    /// This is the first field, so it is dropped first. So no change arrives while the other fields
+    /// are dropped.
     _subscription: Option<Subscription>,
     /// Receives changes, if a setting needs them.
     pub(crate) subscriber: Option<Arc<ChangeSubscriber<R>>>,
@@ -90,15 +90,15 @@ pub(crate) struct Engine<R> {
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
     /// The longest time that an entry of this cache stays in the store, in milliseconds. The client
-    /// has the same value. It exceeds the settings only after a lookup or a loader asked for a
-    /// longer TTL.
+    /// has the same value. It is longer than the settings say only after a lookup or a loader has
+    /// set a longer TTL.
     max_ttl: AtomicU64,
 }
 
-// A panic in a loader, a change or an observer leaves an engine usable. No code of the program's
-// runs under its locks, which do not poison. On unwinding, the leader of a call wakes its
-// followers, its lease is not renewed any more, and a guard is ended. A record is never changed
-// after it was loaded.
+// An engine stays usable after a panic in a loader, a change or an observer. No user code runs
+// under its locks, and they do not poison. On unwinding, the leader of a call wakes its followers,
+// the renewal of its lease stops, and a guard is ended. A record is never changed after it was
+// loaded.
 impl<R> UnwindSafe for Engine<R> {}
 impl<R> RefUnwindSafe for Engine<R> {}
 
@@ -138,8 +138,8 @@ impl<R> Engine<R> {
         Ok(engine)
     }
 
-    /// The key of the record with this id, which `util/id.rs` has checked. Only the shape that a
-    /// cluster cannot hold is checked here.
+    /// The key of the record with this id. `util/id.rs` has checked the id. This only checks
+    /// whether a cluster can have both keys of the record in one slot.
     pub(crate) fn data_key(&self, id: &str) -> Result<String, Error> {
         let prefix = &self.settings.prefix;
         let mut key = String::with_capacity(prefix.len() + id.len());
@@ -273,7 +273,7 @@ impl<R> Engine<R> {
         self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
     }
 
-    /// What this cache has done so far, and the state of the client to its store.
+    /// The counters of this cache, and the state of the client to its store.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             invalidations_pending: u64::try_from(self.client.pending()).unwrap_or(u64::MAX),

@@ -5,8 +5,8 @@
 //! Called by the read path. Knows nothing of Redis, leases or records: a call is identified by the
 //! key with which it was started.
 //!
-//! It resembles Go's `singleflight`, with one important difference: a lookup does not join whatever
-//! call is pending for its record. The read path starts a call under the *token of its lease*. It
+//! It resembles Go's `singleflight`, with one important difference: a lookup does not join any call
+//! that is pending for its record. The read path starts a call under the *token of its lease*. It
 //! follows a call only if Redis named the token of that call; see `read/`.
 //!
 //! # Lock order
@@ -27,7 +27,7 @@ use crate::util::{
     wakeup::{Subscribers, Wakeup},
 };
 
-/// More shards than the cores of a machine that would all miss in the same microsecond.
+/// It is rare that more threads than this miss in the same microsecond.
 const SHARDS: usize = 16;
 
 /// The calls of one cache, by key.

@@ -20,8 +20,8 @@
 //! | [Limits](limits) | know what the cache does not promise |
 
 // A chapter defines its links at its end, for the git host. `links.md` comes first and defines them
-// for rustdoc: where a label has two definitions, Markdown takes the first. Not for doc tests,
-// whose names contain the file and the line.
+// for rustdoc: if a label has two definitions, Markdown takes the first. Doc tests do not include
+// it, because their names contain the file and the line.
 macro_rules! chapters {
     ($($name:ident: $file:literal),+ $(,)?) => {$(
         #[cfg_attr(not(doctest), doc = include_str!("links.md"))]

@@ -1,13 +1,13 @@
 //! Drops records that leave the near cache, while no lock is held.
 //!
-//! Called by the near cache. The `Drop` of a record is user code and may use the cache. Under a
-//! lock of the near cache, or on the thread that reports a lost change stream, such a drop could
-//! deadlock. So it is deferred:
+//! Called by the near cache. The `Drop` of a record is user code and may use the cache. Such a drop
+//! could deadlock under a lock of the near cache, or on the thread that reports a lost change
+//! stream. So it is deferred:
 //!
 //! - The inserting thread drops the records that its insert evicts, after the lock is released
 //!   ([`Evicted`]).
 //! - A separate thread drops the records of a full clear ([`Discarded`]). A caller of `clear` may
-//!   hold locks. Or it is the thread that reads changes, which must not stop.
+//!   hold locks, or may be the thread that reads changes, which must not stop.
 
 use std::{
     mem,
@@ -23,10 +23,10 @@ use quick_cache::Lifecycle;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DropUnlocked;
 
-/// The records that one insert has evicted. By default, `quick_cache` hands over two, and drops the
-/// others under its lock.
+/// The records that one insert has evicted. By default, `quick_cache` hands over two records, and
+/// drops the others under its lock.
 pub(crate) struct Evicted<E> {
-    /// Nearly always the only record, so it needs no allocation.
+    /// Nearly always there is only this one. It needs no allocation.
     first: Option<(String, E)>,
     others: Vec<(String, E)>,
 }
@@ -53,9 +53,9 @@ impl<E> Lifecycle<String, E> for DropUnlocked {
     }
 }
 
-/// Drops evicted records and catches their panics. An escaping panic would end the thread that
-/// reads changes. During an unwinding it would abort the process. The records after it would not be
-/// dropped.
+/// Drops evicted records and catches their panics. A panic that escapes would end the thread that
+/// reads changes. During an unwinding it would abort the process. The remaining records would not
+/// be dropped.
 pub(crate) fn drop_contained<T>(evicted: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(evicted)));
 }
@@ -189,10 +189,10 @@ mod tests {
         });
     }
 
-    /// `quick_cache` lets records that return soon after their eviction exceed their share. When
-    /// another record is wanted again, one insert evicts many of them.
+    /// If records return soon after their eviction, `quick_cache` lets them exceed their share.
+    /// When another record returns, one insert evicts many of them.
     #[test]
-    fn of_many_that_one_insert_evicts_none_is_dropped_under_the_lock() {
+    fn none_of_many_records_that_one_insert_evicts_is_dropped_under_the_lock() {
         const MOST: usize = 1000;
         let (both, most_at_once) = (Both::new(MOST), Arc::new(AtomicUsize::new(0)));
         let most = Arc::clone(&most_at_once);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_panics_when_it_is_dropped_keeps_no_other_from_it() {
+    fn a_record_that_panics_when_it_is_dropped_does_not_stop_the_other_drops() {
         static DROPPED: AtomicUsize = AtomicUsize::new(0);
         struct Panics;
         impl Drop for Panics {

@@ -21,7 +21,7 @@ use crate::util::wakeup::{Subscribers, Wakeup};
 /// The signals by lease key.
 #[derive(Default)]
 pub(crate) struct LeaseWaiters {
-    /// The number of signals. If nobody waits, a change reads only this. Written under the lock of
+    /// The number of signals. If there is none, a change reads only this. Written under the lock of
     /// `all`.
     count: AtomicUsize,
     all: Mutex<HashMap<String, Registration>>,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_wakes_all_who_wait_for_its_lease_and_no_others() {
+    fn a_change_wakes_all_waiters_of_its_lease_and_no_others() {
         let waiters = LeaseWaiters::default();
         let mut other = waiters.register("other");
         other.arm();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_nobody_is_registered_for_is_gone() {
+    fn a_signal_without_a_waiter_is_removed() {
         let waiters = LeaseWaiters::default();
         let (one, two) = (waiters.register("a"), waiters.register("a"));
         let three = waiters.register("b");

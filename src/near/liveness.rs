@@ -10,10 +10,10 @@
 //!   as long as the [`epoch`](StreamLiveness::epoch) is the same. A loss of the stream starts an
 //!   epoch, and so does its return. An entry that was read between the two belongs to neither.
 //!
-//! The precise clock takes a third of the time of a near hit. Linux's coarse clock costs a seventh
-//! of the precise one, but returns the time of the last tick. On a busy virtual machine with a tick
-//! of 4 ms, that time was mostly 4 to 8 ms old, and sometimes 10 ms. If the host suspends the core
-//! that keeps the time, the coarse clock stops ("tick: Detect and fix jiffies update stall", Linux
+//! The precise clock takes a third of the time of a near hit. Linux's coarse clock takes a seventh
+//! of that time, but returns the time of the last tick. On a busy virtual machine with a tick of 4
+//! ms, that time was mostly 4 to 8 ms old, and sometimes 10 ms. If the host suspends the core that
+//! keeps the time, the coarse clock stops ("tick: Detect and fix jiffies update stall", Linux
 //! 5.18). This file must detect such pauses, so it uses the precise clock.
 //!
 //! It knows neither the entries nor the source of the stream.
@@ -54,8 +54,9 @@ impl StreamLiveness {
     }
 
     /// Whether a lookup that read the clock at `now` may use a cached entry. Call it **after** the
-    /// clock was read and **before** the entry is looked at. If the lookup is delayed in between,
-    /// `now` is too early, which is safe: the lookup still sees every change received by then.
+    /// clock was read and **before** the entry is read. If the lookup is delayed between these
+    /// steps, `now` is too early. That is safe: the lookup still sees every change received by
+    /// then.
     #[inline]
     pub(crate) fn is_live(&self, now: u64) -> bool {
         // Acquire, paired with the Release in `confirm`: it makes the effects of earlier changes
@@ -69,7 +70,7 @@ impl StreamLiveness {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Until when the stream is known to be live. Later confirmations extend it.
+    /// The instant until which the stream is known to be live. Later confirmations extend it.
     pub(crate) fn until(&self) -> Instant {
         self.base + Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
@@ -78,8 +79,8 @@ impl StreamLiveness {
     /// until `until`.
     pub(crate) fn confirm(&self, until: Instant) {
         if self.is_lost.swap(false, Ordering::AcqRel) {
-            // Before `until` is stored. Otherwise a reader could take an entry from before the loss
-            // for a later one.
+            // This happens before `until` is stored. Otherwise a reader could take an entry from
+            // before the loss for a later one.
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
         self.until.store(self.nanos(until), Ordering::Release);

@@ -1,7 +1,8 @@
 //! The near cache: records that this process has read recently, in front of the store.
 //!
-//! Guarantees that a lookup finds no entry here that was invalidated `bound` or more before the
-//! lookup began, and none that was [evicted](Near::evict) before it began. Two rules ensure that:
+//! Guarantees two things. A lookup finds no entry here that was invalidated `bound` or more before
+//! the lookup began. It finds no entry that was [evicted](Near::evict) before it began. Two rules
+//! ensure that:
 //!
 //! - An entry is used only while the change stream is live, and in the epoch in which the entry was
 //!   read; see `liveness.rs`.
@@ -40,7 +41,7 @@ use self::{
 /// nanoseconds.
 const PARTS: u64 = 16;
 
-/// Memory is allocated in advance for at most this many entries.
+/// At the start, memory is allocated for at most this many entries.
 const AHEAD: usize = 1 << 16;
 
 /// Records by id rather than by key, so that a lookup builds no key.
@@ -104,8 +105,8 @@ impl<R> Near<R> {
     }
 
     /// The entry of this id, for a lookup that began at `began`. `Ok(None)`: the primary has no
-    /// such record. `Err`: a placeholder for the record that the lookup is going to read, if it can
-    /// have one.
+    /// such record. `Err`: a placeholder for the record that the lookup is going to read, or `None`
+    /// if it gets no placeholder.
     pub(crate) fn find<'a>(
         &'a self,
         liveness: &'a StreamLiveness,
@@ -132,7 +133,7 @@ impl<R> Near<R> {
                 longest: self.longest,
                 liveness,
             })),
-            // The entry was filled after this lookup had looked, so it is not used.
+            // The entry was filled after this lookup had searched for it, so it is not used.
             GuardResult::Value(_) | GuardResult::Timeout => Err(None),
         }
     }
@@ -143,8 +144,8 @@ impl<R> Near<R> {
         drop_contained(self.kept.remove(id));
     }
 
-    /// Frees the memory of all entries. It is the next epoch, and not this, that makes them
-    /// unusable and refuses the records for the present placeholders.
+    /// Frees the memory of all entries. The entries become unusable through the next epoch, and not
+    /// through this call. The epoch also refuses the records for the present placeholders.
     pub(crate) fn clear(&self)
     where
         R: Send + Sync + 'static,
@@ -158,8 +159,8 @@ impl<R> Near<R> {
 }
 
 impl<R> Placeholder<'_, R> {
-    /// Inserts what was read, unless the placeholder was removed. `left`: the remaining TTL in the
-    /// store when it was read.
+    /// Inserts the record that was read, unless the placeholder was removed. `left`: the remaining
+    /// TTL in the store when the record was read.
     pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration) {
         // An entry of another epoch would not be used, and would only take up room.
         if self.liveness.epoch() != self.epoch {

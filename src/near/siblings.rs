@@ -1,7 +1,7 @@
 //! The caches on one client that have a near cache.
 //!
 //! Guarantees that a change by one cache reaches all of them before its call returns. Called by the
-//! client. Knows no near cache, only [`ChangeListener`].
+//! client. It does not know near caches, only the trait [`ChangeListener`].
 
 use std::sync::{
     Weak,

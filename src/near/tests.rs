@@ -39,7 +39,7 @@ impl Both {
 
 /// Reader: placeholder, read (old) — writer: evict — reader: fill.
 #[test]
-fn what_was_read_before_an_eviction_does_not_enter_after_it() {
+fn a_record_that_was_read_before_an_eviction_does_not_enter_after_it() {
     let both = both(100, LONG);
     let placeholder = both.placeholder("k").unwrap();
     both.near.evict("k");
@@ -58,7 +58,7 @@ fn what_was_read_before_an_eviction_does_not_enter_after_it() {
 /// Reader: placeholder, read (old) — stream lost, then live again, changes in between missed —
 /// reader: fill.
 #[test]
-fn what_was_read_before_a_loss_is_not_used_after_it() {
+fn a_record_that_was_read_before_a_loss_is_not_used_after_it() {
     let both = both(100, LONG);
     both.put("there", 1);
     let placeholder = both.placeholder("k").unwrap();
@@ -73,9 +73,9 @@ fn what_was_read_before_a_loss_is_not_used_after_it() {
     assert!(both.has("k") && both.has("there"));
 }
 
-/// The same if the store was flushed, together with the placeholders and entries.
+/// The same if a flush of the store removed the placeholders and entries.
 #[test]
-fn what_was_read_before_everything_went_is_not_used_after_it() {
+fn a_record_that_was_read_before_a_flush_is_not_used_after_it() {
     let both = both(100, LONG);
     let placeholder = both.placeholder("k").unwrap();
     both.liveness.start_epoch();
@@ -87,7 +87,7 @@ fn what_was_read_before_everything_went_is_not_used_after_it() {
 }
 
 #[test]
-fn there_is_no_seat_while_nothing_is_heard() {
+fn there_is_no_placeholder_while_the_stream_is_down() {
     let both = both(100, LONG);
     both.liveness.disconnect();
     assert!(both.placeholder("k").is_none());
@@ -96,7 +96,7 @@ fn there_is_no_seat_while_nothing_is_heard() {
 }
 
 #[test]
-fn a_second_reader_gets_no_seat_and_a_seat_that_is_left_is_free() {
+fn a_second_reader_gets_no_placeholder_and_a_dropped_one_is_free() {
     let both = both(100, LONG);
     let placeholder = both.placeholder("k");
     assert!(both.placeholder("k").is_none());
@@ -121,7 +121,7 @@ fn an_entry_ends_with_what_was_left_of_its_time_and_after_the_longest_at_the_lat
 }
 
 #[test]
-fn it_holds_no_more_than_its_capacity_and_goes_on_taking() {
+fn it_holds_no_more_than_its_capacity_and_continues_to_insert() {
     for capacity in [1, 10, 5000] {
         let both = both(capacity, LONG);
         for id in 0..3 * capacity {

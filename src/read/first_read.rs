@@ -20,7 +20,7 @@ use crate::{
 /// The outcome of the first read.
 pub(super) enum FirstRead<R> {
     Hit(Lookup<R>),
-    /// There is a record, but it should be refreshed.
+    /// There is a record, and it should be refreshed.
     Due(Cached<R>),
     /// There is no usable record. `recheck`: a record may exist when the lookup asks for the lease.
     Missed {

@@ -25,7 +25,7 @@ use crate::{
 
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// The result of a load. `fills`: the lookup holds a lease, so the result may be cached.
-    /// Otherwise the record is not even serialized.
+    /// Without a lease, the record is not serialized.
     pub(super) fn loaded_entry(&self, loaded: Loaded<R>, fills: bool) -> LoadedEntry<R> {
         let Loaded { record, ttl } = loaded;
         LoadedEntry {
@@ -34,9 +34,9 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         }
     }
 
-    /// What is cached of a load, and for how long. A TTL that the loader chose is exact. A TTL from
-    /// the settings is jittered. `None`: nothing is cached, by choice or because the record cannot
-    /// be stored.
+    /// The TTL and the fields that are cached after a load. A TTL that the loader chose is exact. A
+    /// TTL from the settings is jittered. `None`: nothing is cached, by choice or because the
+    /// record cannot be stored.
     fn entry(&self, record: Option<&R>, chosen: Option<Duration>) -> Option<(Duration, Fields)> {
         let Settings {
             negative_ttl,
@@ -73,7 +73,7 @@ pub(super) struct LoadedEntry<R> {
     pub(super) entry: Option<(Duration, Fields)>,
 }
 
-/// The fields of a fill that caches nothing.
+/// No fields, for a fill that caches nothing.
 static NO_FIELDS: Fields = Fields::new();
 
 impl<R> LoadedEntry<R> {

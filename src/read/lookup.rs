@@ -1,4 +1,4 @@
-//! What a lookup knows from its start, and how it reports its end.
+//! The data that a lookup has from its start, and the reports of its end.
 //!
 //! Called by all transitions of the read path. Knows no states.
 
@@ -51,7 +51,7 @@ pub(super) struct LookupContext<'a, R> {
 }
 
 impl<R> LookupContext<'_, R> {
-    /// When the lookup stops waiting for a load that started at `began`.
+    /// The instant when the lookup stops waiting for a load that started at `began`.
     pub(super) fn wait_deadline(&self, began: Instant) -> Instant {
         began + self.config.wait_timeout
     }
@@ -106,7 +106,7 @@ impl<R> LookupContext<'_, R> {
     }
 }
 
-/// Returns the call if another thread leads it. Fails otherwise, because a thread must not wait for
+/// Returns the call if another thread leads it. Otherwise fails, because a thread must not wait for
 /// itself.
 pub(super) fn not_own<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome<R>>>, Error> {
     if call.is_led_by_this_thread() {

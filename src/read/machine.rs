@@ -36,13 +36,14 @@ pub(super) struct PendingLookup<'a, R> {
     pub(super) data: &'a str,
     /// Created when they are needed: most lookups of a batch are hits, and need no lease.
     keys: OnceCell<Keys>,
-    /// Registered under the token with which the lookup asks for the lease. That happens before
-    /// Redis can name the token, because another lookup may learn the token earlier than this one.
+    /// Registered under the token with which the lookup asks for the lease. It is registered before
+    /// the request is sent, because another lookup may get the token from Redis earlier than this
+    /// one.
     leader: Option<LeaseLeader<'a, R>>,
     /// Registered under the token of another process's lease. This lookup waits for that lease on
     /// behalf of its process.
     pub(super) watch: Option<LeaseLeader<'a, R>>,
-    /// Learns of changes of the lease. `None` before the first acquire, and if tracking is off.
+    /// Gets the changes of the lease. `None` before the first acquire, and if tracking is off.
     pub(super) lease_wait: Option<LeaseWait<'a, R>>,
     /// How often the lookup has found the lease held.
     pub(super) polls: u32,
@@ -108,7 +109,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         self.context.wait_deadline(self.context.began)
     }
 
-    /// Prepares to learn of changes of the lease. Call it before the request for the lease. Any
+    /// Prepares to get the changes of the lease. Call it before the request for the lease. Any
     /// change that the answer does not show then comes later, and notifies the lookup.
     pub(super) fn arm(&mut self) {
         if self.lease_wait.is_none() {
@@ -135,11 +136,12 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
                     }
                     self.on_shared(outcome)?;
                 }
-                // Not counted as a miss: most often, the first read found the same entry and
+                // Not counted as a miss: in most cases, the first read found the same entry and
                 // counted it.
                 Err(_) => self.state = LookupState::NeedsLease { recheck: false },
             },
-            // The place of a dead writer has lapsed, and this is the first load after that.
+            // The place of a dead writer has lapsed, and this lookup is the first to load after
+            // that.
             Ok(Acquire::Guarded { nonce }) if nonce == token => {
                 let leader = self.take_leader();
                 self.state = LookupState::Loading(LoadPermit::Guard(leader));
@@ -171,12 +173,12 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             return self.time_out();
         }
         if by.is_none() || by != self.watch.as_ref().map(|watch| *watch.key()) {
-            // The holder is not the watched one. Dropping the watch tells its followers.
+            // The holder is not the watched one. Dropping the watch wakes its followers.
             self.watch = None;
         }
         self.polls += 1;
-        // The call is found now and followed later. It may have left the table by then, which is
-        // correct: a lookup that was told the token of the call may share the call.
+        // The call is found now and followed later. It may have left the table by then. That is
+        // correct: a lookup that got the token of the call from Redis may share the call.
         let other = by.filter(|_| self.watch.is_none());
         let call = other.and_then(|token| self.context.engine.calls.find(&token));
         self.state = if let Some(call) = call {
@@ -248,7 +250,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         Ok(())
     }
 
-    /// Takes the acquired lease. The followers of the watch ask again, and are told our token.
+    /// Takes the acquired lease. The followers of the watch ask again, and get our token.
     fn take_lease(&mut self) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
         let leader = self.take_leader();
         let renewal = self.context.engine.renew_lease(self.keys(), *leader.key());
@@ -265,7 +267,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         (self.watch, self.lease_wait) = (None, None);
     }
 
-    /// Moves the state out, for a transition that must own it.
+    /// Moves the state out, for a transition that needs it by value.
     pub(super) fn take_state(&mut self) -> LookupState<'a, R> {
         mem::replace(&mut self.state, LookupState::NeedsLease { recheck: true })
     }

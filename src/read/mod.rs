@@ -28,16 +28,16 @@
 //! invalidation. Three rules guarantee that:
 //!
 //! - A call of this process is found **by the token that Redis named**, never by the key. The
-//!   invalidation ended the lease, so a later lookup is told another token, or none.
+//!   invalidation ended the lease, so a later lookup gets another token, or none.
 //! - A fill is refused unless the lease key still holds its token.
 //! - A load without Redis is shared only with lookups that began **before it was registered**. No
 //!   token protects it, and another process may have invalidated through a connection that works.
 //!
 //! The first rule also covers leases of other processes. Such a lease has one *watcher* here. The
-//! first lookup that is told its token registers a call under it and waits; the others follow that
-//! call. The watcher's result is right for all of them: each was told the token after it began, and
-//! an ended token never comes back. The same holds for the nonce of a write guard: every write that
-//! ends while the guard exists gives it another nonce.
+//! first lookup that gets its token registers a call under it and waits; the others follow that
+//! call. The watcher's result is valid for all of them: each lookup got the token after it began,
+//! and the token of an ended lease never returns. The same holds for the nonce of a write guard:
+//! every write that ends while the guard exists gives it another nonce.
 //!
 //! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
 //! comes from Go's `singleflight`.

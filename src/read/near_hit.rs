@@ -1,7 +1,7 @@
 //! Reads the near cache, before any request is sent.
 //!
-//! Called first by every lookup. Reads the clock once and allocates nothing: no key, no text of an
-//! event, no unwanted span.
+//! Called first by every lookup. Reads the clock once, and allocates nothing: it builds no key, no
+//! text of an event, and no span that nobody wants.
 
 use std::{
     sync::Arc,
@@ -15,8 +15,8 @@ use crate::{
     telemetry::trace,
 };
 
-/// The near cache's answer for this id. Otherwise a placeholder for the record that is about to be
-/// read, if the near cache grants one.
+/// The near cache's answer for this id. Without an answer, a placeholder for the record that is
+/// about to be read, if the near cache gives one.
 pub(super) fn find<'a, R>(
     engine: &'a Engine<R>,
     id: &str,

@@ -1,5 +1,5 @@
-//! Answers for a cached record that should be refreshed. Its TTL is over (grace), or nearly over
-//! (early refresh).
+//! Answers a lookup whose cached record should be refreshed. Its TTL has ended (grace), or will end
+//! soon (early refresh).
 //!
 //! Only the caller that loads waits for the load. One caller in all processes gets the lease; the
 //! others get the cached record. If the load fails, the caller that loads gets the cached record

@@ -56,8 +56,8 @@ pub(super) enum LoadPermit<'a, R> {
     Refresh(LeaseLeader<'a, R>, RenewalGuard<'a>, Cached<R>),
     /// A write is under way, so the record is not filled.
     Guard(LeaseLeader<'a, R>),
-    /// Redis failed. `None`: the load has no followers, because another load under this key seems
-    /// to hang.
+    /// Redis failed. `None`: the load can have no followers, because another load under this key
+    /// seems to hang.
     Degraded(Option<Leader<'a, String, Outcome<R>>>, Error),
 }
 
@@ -70,8 +70,8 @@ impl<R> LoadPermit<'_, R> {
     /// Gives the outcome to the followers.
     ///
     /// A load that is not filled is unregistered first, because a new lookup must load again. Under
-    /// a lease, the load stays registered until the lease has ended, for lookups that are told its
-    /// token.
+    /// a lease, the load stays registered until the lease has ended, because lookups can still get
+    /// its token.
     pub(super) fn complete(&self, outcome: Outcome<R>) {
         match self {
             LoadPermit::Lease(leader, _) | LoadPermit::Refresh(leader, ..) => {

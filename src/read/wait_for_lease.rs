@@ -46,7 +46,7 @@ impl<'a, R> LeaseWait<'a, R> {
         Instant::now() < liveness.until() && self.epoch == Some(liveness.epoch())
     }
 
-    /// Until when the stream is known to be live. Each confirmation extends it.
+    /// The instant until which the stream is known to be live. Each confirmation extends it.
     pub(super) fn live_until(&self) -> Instant {
         self.subscriber.liveness.until()
     }
@@ -64,7 +64,7 @@ impl<'a, R> LeaseWait<'a, R> {
     /// change may have been missed.
     pub(super) fn wait(&self, end: Instant) -> bool {
         while self.is_live() {
-            // If the stream was confirmed for longer meanwhile, the wait continues.
+            // If a confirmation has extended that instant meanwhile, the wait continues.
             if self.waiter.wait_until(self.live_until().min(end)) || Instant::now() >= end {
                 return true;
             }

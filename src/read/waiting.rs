@@ -32,7 +32,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     /// Starts to wait, on behalf of this process, for a lease of another process. If another thread
     /// already does that, follows that thread's call.
     pub(super) fn start_watch(&mut self) -> Result<(), Error> {
-        // A lock of another program has no token. Then every lookup waits for itself.
+        // If another program holds the lock, it has no token. Then every lookup waits separately.
         if let LookupState::Held {
             by: Some(token), ..
         } = self.state
@@ -73,8 +73,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 call: Some(call),
                 ..
             }) => {
-                // A load that runs for this long is assumed to hang. New lookups then need not wait
-                // to find that out again.
+                // A load that runs for this long is assumed to hang. So a new lookup does not wait
+                // for it again.
                 let hangs_at = self.context.wait_deadline(call.started());
                 Some((call, hangs_at.min(*deadline)))
             }
@@ -113,7 +113,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 if self.context.engine.settings.fail_on_wait_timeout {
                     return Err(self.waited());
                 }
-                // Loads in this thread: its load may not hang.
+                // The followed load seems to hang. A load on this thread may succeed.
                 let cause = degraded.cause.clone();
                 self.state = LookupState::Loading(LoadPermit::Degraded(None, cause));
             }
@@ -167,7 +167,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         let end = lapses_at.min(self.deadline());
         let pushed = self.lease_wait.as_ref().filter(|it| it.is_live());
         Some(match pushed {
-            // If the stream is confirmed for longer meanwhile, the wait continues.
+            // If a confirmation extends that instant meanwhile, the wait continues.
             Some(lease_wait) => end.min(lease_wait.live_until()),
             None => poll_at.map_or(end, |poll_at| poll_at.min(end)),
         })
@@ -183,11 +183,11 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         self.state = LookupState::NeedsLease { recheck: true };
     }
 
-    /// How long to pause before the next request for a held lease, if its changes are not pushed.
+    /// The pause before the next request for a held lease, if its changes are not pushed.
     ///
     /// The first pause is a millisecond, for a load that is about to end. The pause doubles up to
     /// the `poll` setting. Up to half of it is cut at random, so that waiters do not ask at the
-    /// same moment. It never goes beyond the lapse of the lease or the deadline.
+    /// same moment. The pause never lasts beyond the lapse of the lease or the deadline.
     pub(super) fn pause(&mut self, lapses_at: Instant) -> Duration {
         let (token, polls) = (self.token(), self.polls.max(1));
         let longest = self.context.engine.settings.poll;

@@ -106,7 +106,7 @@ impl Record {
         self.fields.is_empty()
     }
 
-    /// Gives each name one field again: in its first place, with its last value.
+    /// Merges fields of the same name into one: in the first place, with the last value.
     fn merge_duplicates(&mut self) {
         let mut places = HashMap::with_capacity(self.len());
         let mut merged: Vec<usize> = Vec::with_capacity(self.len());
@@ -133,7 +133,7 @@ impl Record {
 ///
 /// # Panics
 ///
-/// Where the record does not have the field: see [`get`](Record::get).
+/// Panics if the record does not have the field. [`get`](Record::get) does not panic.
 impl Index<&str> for Record {
     type Output = str;
 
@@ -266,7 +266,7 @@ impl<'de> Deserialize<'de> for Record {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
                 // The names of a hash are distinct, so they are not compared. Another format may
-                // have a name twice. Such a record is refused when it is to be stored.
+                // have a name twice. Such a record is refused when it is stored.
                 let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);

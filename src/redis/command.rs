@@ -1,7 +1,7 @@
 //! The requests that are plain commands, and the meaning of their replies.
 //!
-//! Called by the store on one server and by that on a cluster. Knows no connections' state and no
-//! leases' tokens.
+//! Called by the store on one server and by the store on a cluster. Knows neither the state of
+//! connections nor the tokens of leases.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ pub(crate) fn read_with_ttl(
 ) -> RedisResult<(Entry, TtlRemaining)> {
     let mut request = redis::pipe();
     request.ignore_errors();
-    // In this order. If the record is filled between the two commands, the TTL is that of the older
-    // record. It is then too short, which is safe.
+    // The order matters. If the record is filled between the two commands, the TTL is that of the
+    // older record. It is then too short, which is safe.
     request.cmd("PTTL").arg(data).cmd("HGETALL").arg(data);
     let (left, fields) = pipeline::query(&request, connection)?;
     entry_with_ttl(left, fields)
@@ -73,7 +73,9 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     match fields {
         Some(fields) if fields.is_empty() => Ok(Entry::Absent),
         Some(fields) => Ok(Entry::Record(fields)),
-        None => Err(script::nonsense("HGETALL answers with names and values")),
+        None => Err(script::unexpected_reply(
+            "HGETALL answers with names and values",
+        )),
     }
 }
 
@@ -92,13 +94,13 @@ pub(crate) fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<Str
     Ok(lease)
 }
 
-/// Makes one attempt at an optimistic update. `tells`: change something in any case, so that
-/// replicas can be waited for.
+/// Makes one attempt at an optimistic update. `forces_change`: changes something in any case, so
+/// that `WAIT` has a change to wait for.
 pub(crate) fn update(
     connection: &mut Connection,
     keys: &Keys,
     ttl: Option<NewTtl>,
-    tells: bool,
+    forces_change: bool,
     change: Change<'_>,
 ) -> RedisResult<Update> {
     let lease = watch(connection, keys)?;
@@ -128,7 +130,7 @@ pub(crate) fn update(
             .hset(&keys.lease, "nonce", nonce.as_bytes())
             .ignore();
     } else {
-        if tells {
+        if forces_change {
             let set = transaction.cmd("SET").arg(&keys.lease);
             set.arg("").arg("PX").arg(1).ignore();
         }

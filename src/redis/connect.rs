@@ -1,4 +1,4 @@
-//! Opens a connection, and greets its server.
+//! Opens a connection, and asks its server for its identity.
 //!
 //! Guarantees that the returned connection can send requests, and that each step of opening it ends
 //! within `connect_timeout`. The steps include the TLS handshake, which redis-rs leaves to the
@@ -18,42 +18,42 @@ use super::{
     timeouts::Timeouts,
 };
 
-/// What the first request on a connection says and asks.
+/// What the first request on a connection contains.
 #[derive(Clone, Copy)]
 pub(crate) struct HelloOptions<'a> {
-    /// What the connection calls itself.
+    /// The name of the connection.
     pub(crate) client_name: &'a str,
     pub(crate) protocol: ProtocolVersion,
     pub(crate) asks_for_run_id: bool,
 }
 
-/// What a server said when a connection to it was opened.
-pub(crate) struct Greeted {
+/// The reply of a server when a connection to it was opened.
+pub(crate) struct Identified {
     /// `None`: the reply was not understood.
-    pub(crate) greeting: Option<ServerInfo>,
+    pub(crate) server_info: Option<ServerInfo>,
     pub(crate) identity: ServerIdentity,
     /// Whether the server was asked for its `run_id` but did not report it: the user may lack
     /// permission.
     pub(crate) denies_run_id: bool,
 }
 
-/// Opens a connection to a server, and asks for its identity in one round trip. TLS ends its
-/// handshake with that request. Fails if the server cannot answer `INFO` now, because a server
-/// without a `run_id` could not be told from another one. If the user has no permission to ask, it
-/// still returns a connection.
-pub(crate) fn open_and_greet(
+/// Opens a connection to a server, and asks for its identity in one round trip. The TLS handshake
+/// ends with that request. Fails if the server cannot answer `INFO` now: without a `run_id`, one
+/// server could not be distinguished from another. If the user has no permission to ask, it still
+/// returns a connection.
+pub(crate) fn open_and_identify(
     info: &ConnectionInfo,
     timeouts: Timeouts,
     options: HelloOptions<'_>,
-) -> RedisResult<(Connection, Greeted)> {
+) -> RedisResult<(Connection, Identified)> {
     let login = info.redis_settings().clone();
     let login = login.set_protocol(options.protocol);
     let info = info.clone().set_redis_settings(login);
     let mut connection = connect(&info, timeouts)?;
-    let greeted = greet(&mut connection, options)?;
+    let identified = identify(&mut connection, options)?;
     connection.set_read_timeout(Some(timeouts.io))?;
     connection.set_write_timeout(Some(timeouts.io))?;
-    Ok((connection, greeted))
+    Ok((connection, identified))
 }
 
 /// Opens a connection on which each request ends with `connect_timeout`. With TLS the first request
@@ -66,7 +66,7 @@ pub(crate) fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<
     Ok(connection)
 }
 
-fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<Greeted> {
+fn identify(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<Identified> {
     let HelloOptions {
         client_name,
         protocol,
@@ -78,42 +78,44 @@ fn greet(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<
     let requests = [Some(hello_as), asks_for_run_id.then(info)];
     let mut replies = pipeline::stream(connection, LARGE_REPLIES, requests.into_iter().flatten())?;
     if replies.first().is_some_and(refuses_name) {
-        // A proxy may know `HELLO`, but not the option. What the server is matters more.
+        // A proxy may know `HELLO`, but not `SETNAME`. The identity of the server matters more than
+        // the name.
         let plain = std::iter::once(hello(protocol));
         let again = pipeline::stream(connection, LARGE_REPLIES, plain)?;
         replies.splice(..1, again);
     }
-    let (said, told) = (replies.first(), replies.get(1));
-    let greeting = ServerInfo::of_both(
-        said.and_then(ServerInfo::of_hello),
-        told.and_then(ServerInfo::of_info),
+    let (hello_reply, info_reply) = (replies.first(), replies.get(1));
+    let server_info = ServerInfo::of_both(
+        hello_reply.and_then(ServerInfo::of_hello),
+        info_reply.and_then(ServerInfo::of_info),
     );
-    let mut identity = greeting
+    let mut identity = server_info
         .as_ref()
         .map(ServerInfo::identity)
         .unwrap_or_default();
-    if said.is_some_and(is_unknown_command) {
-        // The server does not know `HELLO`, or has it renamed. This costs one more round trip.
+    if hello_reply.is_some_and(is_unknown_command) {
+        // The server does not know `HELLO`, or the command was renamed. Asking for the role costs
+        // one more round trip.
         identity.role = role(connection)?;
     }
-    if let Some(error) = told.and_then(error).filter(|error| !is_denial(error)) {
+    if let Some(error) = info_reply.and_then(error).filter(|error| !is_denial(error)) {
         return Err(error);
     }
-    Ok(Greeted {
+    Ok(Identified {
         denies_run_id: asks_for_run_id && identity.run_id.is_none(),
-        greeting,
+        server_info,
         identity,
     })
 }
 
-/// Asks for the present role of the server of an open connection.
+/// Asks the server of an open connection for its present role.
 pub(crate) fn role_now(
     connection: &mut Connection,
     protocol: ProtocolVersion,
 ) -> RedisResult<Option<Role>> {
     match hello(protocol).query(connection) {
         Err(error) if error::is_unknown_command(&error) => role(connection),
-        said => Ok(ServerInfo::of_hello(&said?).and_then(|said| said.identity().role)),
+        reply => Ok(ServerInfo::of_hello(&reply?).and_then(|info| info.identity().role)),
     }
 }
 
@@ -128,7 +130,7 @@ fn role(connection: &mut Connection) -> RedisResult<Option<Role>> {
     Ok(role.and_then(|role| Role::named(&role)))
 }
 
-/// Whether the reply would be the same next time. A busy server, in contrast, answers later.
+/// Whether the server would refuse again next time. A busy server, in contrast, would answer.
 fn is_denial(error: &RedisError) -> bool {
     error.code() == Some("NOPERM") || error::is_unknown_command(error)
 }

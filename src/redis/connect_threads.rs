@@ -1,4 +1,4 @@
-//! The threads with which a pool opens and closes connections.
+//! The threads that open and close the connections of a pool.
 //!
 //! Called by the pool.
 

@@ -22,7 +22,7 @@ use crate::{error::cause::AtServer, store::Failure};
 pub(crate) struct Endpoint {
     route: Route,
     epoch: Arc<ServerEpoch>,
-    /// What connections call themselves.
+    /// The name of connections.
     client_name: Arc<str>,
 }
 
@@ -110,7 +110,7 @@ impl Endpoint {
     }
 
     /// Runs a request on a separate connection, outside any pool. So a refusal is returned at once,
-    /// with the words and the address of the server.
+    /// with the server's own message and address.
     pub(crate) fn run_alone<T>(
         &self,
         timeouts: Timeouts,

@@ -33,9 +33,9 @@ pub(crate) fn redis_error(failure: &Failure) -> Option<&RedisError> {
     failure.cause().map(|Reported(error)| error)
 }
 
-/// What may be wrong if the first request failed. A server that expects a handshake closes a
-/// connection without one. A server that knows no TLS waits for the end of what looks like a
-/// command.
+/// A hint about the possible reason if the first request failed. A server that expects a TLS
+/// handshake closes a connection without one. A server without TLS takes the handshake for the
+/// beginning of a command, and waits for its end.
 pub(crate) fn hint(address: &ConnectionAddr, failure: &Failure) -> Option<&'static str> {
     let is_cut = redis_error(failure)
         .is_some_and(|error| error.is_connection_dropped() && !error.is_connection_refusal());
@@ -55,9 +55,9 @@ pub(crate) fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether the connection failed for another reason than a timeout. It was closed, or the wait was
-/// interrupted because this process was stopped and continued (by a debugger, a shell, or a closed
-/// lid).
+/// Whether the connection failed for another reason than a timeout. Either it was closed, or the
+/// wait was interrupted. A wait is interrupted when this process is stopped and continued (by a
+/// debugger, a shell, or a closed lid).
 pub(crate) fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
 }
@@ -73,7 +73,7 @@ pub(crate) fn failure(error: RedisError, within: Duration) -> Failure {
     let error = without_arguments(error);
     Failure {
         kind: kind(&error),
-        cause: told(error, within),
+        cause: callers_cause(error, within),
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn unopened(
     let cause: Cause = if no_resp3 {
         Arc::new(NoResp3(Reported(error)))
     } else {
-        told(error, within)
+        callers_cause(error, within)
     };
     let kind = FailureKind::Unavailable;
     Failure { kind, cause }
@@ -105,9 +105,9 @@ pub(crate) fn silent_sentinel(
     failure(without_login(error, login), within)
 }
 
-/// The cause that callers get. It replaces the words of redis-rs for a timeout, which mislead
-/// people.
-fn told(cause: RedisError, within: Duration) -> Cause {
+/// The cause that callers get. It replaces the message of redis-rs for a timeout, which is
+/// misleading.
+fn callers_cause(cause: RedisError, within: Duration) -> Cause {
     if cause.is_timeout() {
         Arc::new(Timeout { within })
     } else if let Some(words) = explained(&cause) {
@@ -120,7 +120,8 @@ fn told(cause: RedisError, within: Duration) -> Cause {
     }
 }
 
-/// Whether the server, or a proxy before it, doesn't know the command. There is no code for that.
+/// Whether the server, or a proxy before it, does not know the command. No error code says that, so
+/// the text is compared.
 pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
     let says = |detail: &str| detail.to_lowercase().contains("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
@@ -138,12 +139,12 @@ pub(crate) fn is_in_no_cluster(failure: &Failure) -> bool {
 
 /// Whether a connection could not be opened because the server knows no RESP3. Of the commands sent
 /// during opening, only `HELLO` can be unknown. redis-rs has an error for that, but does not
-/// recognize each wording.
+/// recognize every server's wording.
 fn knows_no_resp3(error: &RedisError) -> bool {
     error.kind() == ErrorKind::RESP3NotSupported || is_unknown_command(error)
 }
 
-/// Whether the failure has that reason.
+/// Whether the failure is that the server knows no RESP3.
 pub(crate) fn is_without_resp3(failure: &Failure) -> bool {
     failure.cause::<NoResp3>().is_some()
 }
@@ -212,8 +213,8 @@ fn kind(error: &RedisError) -> FailureKind {
         (_, Some("CLUSTERDOWN")) if error.detail() == Some("Hash slot not served") => {
             FailureKind::Rejected
         }
-        // The server has lost its data, its cluster or its master, runs an endless script, or
-        // rejects the login. It would answer every request in this way.
+        // The server is loading its data, has lost its cluster or its master, runs an endless
+        // script, or rejects the login. It would answer every request in this way.
         (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
             FailureKind::Unavailable
         }

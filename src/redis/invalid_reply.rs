@@ -1,4 +1,4 @@
-//! Replies that a Redis server never gives to the request.
+//! Replies that do not fit their request. A Redis server never sends them.
 
 #[cfg(feature = "cluster")]
 use redis::ServerErrorKind;

@@ -1,4 +1,4 @@
-//! How r2d2 opens the connections of a pool, and which of them it lends again.
+//! How r2d2 opens the connections of a pool, and which connections it lends again.
 //!
 //! Called by r2d2. Guarantees that a connection to a former server, or one that may still receive a
 //! late reply, is not lent again.
@@ -23,7 +23,7 @@ pub(super) struct Manager {
     pub(super) state: Arc<ServerState>,
 }
 
-/// What the connections of a pool have shown about their server.
+/// Facts about the server that its pooled connections have found.
 #[derive(Debug, Default)]
 pub(super) struct ServerState {
     /// How often the server dropped a connection. A connection that was opened before the latest
@@ -39,7 +39,7 @@ pub(super) struct ServerState {
 pub(super) struct PooledConnection {
     pub(super) connection: Connection,
     /// The value of `ServerState::losses` before the connection was opened.
-    pub(super) born: u64,
+    pub(super) losses_before: u64,
     /// The epoch in which it was opened. If it is no longer current, the connection leads to a
     /// former server.
     pub(super) epoch: u64,
@@ -56,12 +56,12 @@ impl ManageConnection for Manager {
     type Error = Failure;
 
     fn connect(&self) -> Result<PooledConnection, Failure> {
-        let born = self.state.losses.load(Ordering::Acquire);
+        let losses_before = self.state.losses.load(Ordering::Acquire);
         let opened = self.endpoint.open(self.timeouts, None);
         *self.state.refusal.lock() = opened.as_ref().err().cloned();
         opened.map(|opened| PooledConnection {
             connection: opened.connection,
-            born,
+            losses_before,
             epoch: opened.epoch,
             role: opened.role,
             role_checks: opened.role_checks,
@@ -70,15 +70,15 @@ impl ManageConnection for Manager {
     }
 
     /// Called at every checkout, so it only compares and sends nothing.
-    fn is_valid(&self, wire: &mut PooledConnection) -> Result<(), Failure> {
-        let is_of_now = wire.born == self.state.losses.load(Ordering::Acquire);
-        if is_of_now && wire.epoch == self.endpoint.epoch().current() {
+    fn is_valid(&self, pooled: &mut PooledConnection) -> Result<(), Failure> {
+        let is_of_now = pooled.losses_before == self.state.losses.load(Ordering::Acquire);
+        if is_of_now && pooled.epoch == self.endpoint.epoch().current() {
             return Ok(());
         }
         Err(Failure::new(FailureKind::Unavailable, Moved))
     }
 
-    fn has_broken(&self, wire: &mut PooledConnection) -> bool {
-        wire.unfit
+    fn has_broken(&self, pooled: &mut PooledConnection) -> bool {
+        pooled.unfit
     }
 }

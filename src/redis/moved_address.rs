@@ -3,15 +3,16 @@
 //!
 //! Connections to the former server stay open, and a client that only reads never gets the reply
 //! `READONLY`. So while a pool has connections, or a listener exists, this thread opens a
-//! connection every [`PERIOD`], including the name lookup, and greets the server. If it is another
-//! server, [opening](super::endpoint::Endpoint::open) ends the [epoch](super::server_epoch).
+//! connection every [`PERIOD`], including the name lookup, and asks the server for its identity. If
+//! it is another server, [opening](super::endpoint::Endpoint::open) ends the
+//! [epoch](super::server_epoch).
 //!
 //! If no connection can be opened, or the server does not report its `run_id`, each connection asks
-//! its server for the role. An idle connection does so at once, one in use before its next request,
-//! and a listener with its next heartbeat.
+//! its server for the role. An idle connection asks at once. A connection in use asks before its
+//! next request, and a listener asks with its next heartbeat.
 //!
-//! This costs a lookup one atomic load. If roles are asked, it costs one round trip for each
-//! connection and period.
+//! This costs a lookup one atomic load. If the role is asked for, it also costs one round trip for
+//! each connection in each period.
 
 use std::time::{Duration, Instant};
 
@@ -31,12 +32,12 @@ const PERIOD: Duration = Duration::from_millis(900);
 /// Starts the thread. It ends when the returned worker is dropped.
 pub(crate) fn watch(connections: Connections) -> Option<Worker> {
     let run = move |context: &WorkerContext| {
-        // Each process of a fleet starts at another moment.
+        // The first pause is random, so that many processes do not ask at the same moment.
         let mut next = Instant::now() + shortened(PERIOD);
         while !context.pause_until(next) {
             next = Instant::now() + PERIOD;
             if are_in_use(&connections) {
-                look(&connections);
+                check_server(&connections);
             }
         }
     };
@@ -54,7 +55,7 @@ fn are_in_use(connections: &Connections) -> bool {
 }
 
 /// Checks which server the address leads to.
-fn look(connections: &Connections) {
+fn check_server(connections: &Connections) {
     let (endpoint, timeouts) = connections.config();
     let opened = endpoint.open(timeouts, None);
     if opened.is_ok() && endpoint.epoch().asks_for_run_id() {
@@ -62,12 +63,12 @@ fn look(connections: &Connections) {
     }
     drop(opened);
     endpoint.epoch().require_role_checks();
-    // Idle connections are checked here, so that fewer callers wait for a check. The pool lends the
-    // connection that was idle longest first, and puts a returned one last.
+    // Idle connections are checked here, so that fewer callers wait for a check. The pool first
+    // lends the connection that was idle longest, and puts a returned connection last.
     let (_, idle) = connections.count();
     for _ in 0..idle {
         let checked = connections.try_checkout();
-        let checked = checked.map(|wire| connections.check_role(wire));
+        let checked = checked.map(|guard| connections.check_role(guard));
         if !matches!(checked, Some(Ok(Some(_)))) {
             return;
         }

@@ -19,7 +19,7 @@ impl NodeAddress {
     }
 
     /// The address of a node. A node may not know its own host, may not report it, or may have no
-    /// name although the cluster uses names. Then its host is that of the node that reported it.
+    /// name although the cluster uses names. Then it gets the host of the node that reported it.
     pub(crate) fn of(host: &str, port: u16, reported_by: &NodeAddress) -> NodeAddress {
         let is_known = !["", "?"].contains(&host);
         let host = if is_known { host } else { &reported_by.host };

@@ -6,7 +6,7 @@
 use redis::{Connection, ConnectionInfo, ProtocolVersion};
 
 use super::{
-    connect::{Greeted, HelloOptions, open_and_greet},
+    connect::{HelloOptions, Identified, open_and_identify},
     error::unopened,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
@@ -21,17 +21,17 @@ use crate::{
 /// A new connection.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    /// The epoch in which the connection was opened. It is an older one if the connection already
-    /// leads to a former server.
+    /// The epoch in which the connection was opened. If the connection already leads to a former
+    /// server, this is not the current epoch.
     pub(crate) epoch: u64,
     /// The role that the server reported.
     pub(crate) role: Option<Role>,
     /// The value of `ServerEpoch::role_checks` before the connection was opened.
     pub(crate) role_checks: u64,
-    pub(crate) greeting: Option<ServerInfo>,
+    pub(crate) server_info: Option<ServerInfo>,
 }
 
-/// Where a connection leads, and what it calls itself.
+/// The address that a connection leads to, and the name of the connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
     pub(crate) info: &'a ConnectionInfo,
@@ -40,8 +40,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) opening: Opening,
 }
 
-/// Opens a connection to the server at an address and asks what it is. If `take` accepts its role,
-/// the answer decides which server is the current one.
+/// Opens a connection to the server at an address and asks for its identity. If `take` accepts its
+/// role, the answer decides which server is the current one.
 pub(crate) fn open_at(
     to: Destination<'_>,
     timeouts: Timeouts,
@@ -59,11 +59,11 @@ pub(crate) fn open_at(
         protocol: protocol.unwrap_or_else(|| info.redis_settings().protocol()),
         asks_for_run_id: epoch.asks_for_run_id(),
     };
-    let opened = open_and_greet(info, timeouts, options);
+    let opened = open_and_identify(info, timeouts, options);
     let (connection, greeted) =
         opened.map_err(|error| unopened(error, info.redis_settings(), timeouts.connect))?;
-    let Greeted {
-        greeting,
+    let Identified {
+        server_info,
         identity,
         denies_run_id,
     } = greeted;
@@ -86,6 +86,6 @@ pub(crate) fn open_at(
         epoch,
         role,
         role_checks: opening.role_checks,
-        greeting,
+        server_info,
     })
 }

@@ -5,7 +5,7 @@
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Whether the server is a replica, which takes no writes. Before Redis 7.0, the error of a script
-/// has no code of its own, and only quotes this one.
+/// does not have this code, and only quotes it.
 pub(crate) fn is_read_only(error: &RedisError) -> bool {
     let quotes = |detail: &str| detail.contains(": -READONLY ");
     error.code() == Some("READONLY")
@@ -18,7 +18,7 @@ pub(crate) fn is_read_only(error: &RedisError) -> bool {
 #[error("the connection is older than the latest loss or change of the server")]
 pub(crate) struct Moved;
 
-/// The address leads back to a server that another one has just replaced.
+/// The address leads back to a server that was replaced a moment ago.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the address leads to several servers in turn, and each is used for one second; give the \

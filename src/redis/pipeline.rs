@@ -1,9 +1,9 @@
 //! Pipelines that end with the first reply that does not arrive.
 //!
-//! Guarantees two things. A pipeline that the server does not answer costs one timeout: redis-rs
-//! itself tries to read one reply for each command, and so would wait for each of them. And a
-//! pipeline of any length fits into bounded buffers: redis-rs itself sends the whole before it
-//! reads anything. Called by all requests of several commands.
+//! Guarantees two things. First, a pipeline that the server does not answer costs one timeout.
+//! (redis-rs itself would wait for each missing reply.) Second, a pipeline of any length fits into
+//! bounded buffers. (redis-rs itself sends the whole pipeline before it reads anything.) Called by
+//! all requests of several commands.
 
 use std::collections::VecDeque;
 
@@ -20,8 +20,8 @@ pub(crate) fn query<T: FromRedisValue>(
     answered.map_err(first)
 }
 
-/// The first error of a pipeline. If a server refuses one of its commands, it usually refuses all
-/// for the same reason.
+/// The first error of a pipeline. If a server refuses one command of a pipeline, it usually refuses
+/// all of them for the same reason.
 fn first(error: RedisError) -> RedisError {
     let all = error.clone().into_server_errors();
     match all.as_deref().and_then(|all| all.first()) {
@@ -32,12 +32,12 @@ fn first(error: RedisError) -> RedisError {
 
 /// How many bytes of requests may be sent before their replies are read, if the replies may be
 /// large. They fit into the buffers of a socket, so a write never waits for a server that waits for
-/// us to read. The server must keep the replies that are not yet read: some hundred records at
+/// us to read. The server must keep the replies that are not yet read: a few hundred records at
 /// most.
 pub(crate) const LARGE_REPLIES: usize = 64 << 10;
 
-/// The same if the reply is usually a number or a few words. More of these fit into the buffers
-/// beside the requests.
+/// The same if the reply is usually a number or a few words. Such replies are small, so more
+/// requests fit into the buffers.
 pub(crate) const SMALL_REPLIES: usize = 256 << 10;
 
 /// Sends commands and returns their replies, which may be errors.
@@ -54,10 +54,10 @@ pub(crate) fn stream(
     Ok(replies)
 }
 
-/// Sends commands and passes on their replies as they arrive, including errors, until that fails.
-/// At most `window` bytes are sent before their replies are read, or one command that is larger.
-/// The connection is never idle: while one half of the window is answered, the other half is on its
-/// way.
+/// Sends commands and passes on their replies as they arrive, including error replies. It ends when
+/// the connection fails. At most `window` bytes, or one larger command, are sent before their
+/// replies are read. The connection is never idle: while one half of the window is answered, the
+/// other half is on its way.
 pub(crate) fn stream_to(
     connection: &mut Connection,
     window: usize,
@@ -108,7 +108,7 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
         Ok(())
     }
 
-    /// Reads the replies to the oldest part. False: there is nothing to read.
+    /// Reads the replies to the oldest part. False: no part waits for replies.
     fn read_some(&mut self) -> RedisResult<bool> {
         let Some((_, mut count)) = self.ahead.pop_front() else {
             return Ok(false);
@@ -130,7 +130,7 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
 struct FailFast<'a>(&'a mut Connection);
 
 impl ConnectionLike for FailFast<'_> {
-    /// Wants `count` replies. The first `offset` replies before them only say whether a command was
+    /// Returns `count` replies. The `offset` replies before them only say whether a command was
     /// accepted.
     fn req_packed_commands(
         &mut self,
@@ -142,8 +142,7 @@ impl ConnectionLike for FailFast<'_> {
         let mut refusal = None;
         let mut replies = Vec::with_capacity(offset + count);
         while replies.len() < offset + count {
-            // A reply that was lost, or never sent, is not waited for again: the connection is
-            // unfit.
+            // If this fails, no further reply is waited for: the connection is unfit.
             let reply = self.0.recv_response()?;
             match reply {
                 // RESP3: a push is not a reply.

@@ -5,9 +5,9 @@
 //! reply, or the rest of an incomplete command, would mix with the next request. redis-rs still
 //! calls such a connection open, so the standard manager of r2d2 would lend it.
 //!
-//! No request is sent to test a connection, neither at checkout nor while it is idle. If the
-//! address is checked by [role](super::moved_address), that question precedes the first request
-//! after each check.
+//! No request is sent to test a connection, neither at checkout nor while it is idle. There is one
+//! exception: if the address is checked by [role](super::moved_address), each connection asks for
+//! the role before its next request.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -32,23 +32,23 @@ use crate::{
     util::backoff::Backoff,
 };
 
-/// A refused connection shows within this time: a hundred round trips to a near server.
+/// A server refuses a connection within this time: a hundred round trips to a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 
 /// Limits the pauses of r2d2 between attempts to connect. They begin with 200 ms and double up to
 /// half of this. So a server that comes back is found within half a second.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// The effect of a request whose reply is lost. It may have been done, or may be done later, when
-/// the network delivers it.
+/// Whether a request may be repeated if its reply is lost. The server may have done the request, or
+/// may do it later, when the network delivers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryPolicy {
     /// Doing it twice, or late, is harmless: it only reads, only deletes, or is fenced by a token.
     Idempotent,
-    /// Doing it late may be harmful, and a repetition would make that more probable.
+    /// A late request may be harmful, and a repetition would make a late one more probable.
     Never,
-    /// The same. Also, until it succeeds, the connection is in a state that other requests must not
-    /// see.
+    /// Not repeated either. Also, until it succeeds, the connection is in a state that other
+    /// requests must not see.
     Transaction,
 }
 
@@ -82,7 +82,8 @@ impl Connections {
             .connection_timeout(RECONNECT)
             // `is_valid` only compares here.
             .test_on_check_out(true)
-            // The caller that waits gets the failure of a connect. r2d2 would also log each retry.
+            // The caller that waits gets the error of a failed connect, so r2d2 need not log each
+            // retry.
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager);
         Connections {
@@ -118,39 +119,39 @@ impl Connections {
     /// The same on a connection that has been checked out.
     pub(crate) fn run_on<T>(
         &self,
-        wire: ConnectionGuard,
+        guard: ConnectionGuard,
         retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        self.run_in_epoch(wire, retry_policy, |connection, _| run(connection))
+        self.run_in_epoch(guard, retry_policy, |connection, _| run(connection))
     }
 
     /// The same for a request that gets the epoch of its connection. Everything that is done in one
     /// epoch is done by one server.
     pub(crate) fn run_in_epoch<T>(
         &self,
-        wire: ConnectionGuard,
+        guard: ConnectionGuard,
         retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let mut wire = self.checked(wire)?;
-        let (mut outcome, is_lost) = self.run_once(&mut wire, retry_policy, &mut run);
-        drop(wire);
+        let mut guard = self.checked(guard)?;
+        let (mut outcome, is_lost) = self.run_once(&mut guard, retry_policy, &mut run);
+        drop(guard);
         if retry_policy == RetryPolicy::Idempotent && is_lost {
-            let mut wire = self.checked(self.checkout(self.timeouts.checkout)?)?;
-            (outcome, _) = self.run_once(&mut wire, retry_policy, &mut run);
+            let mut guard = self.checked(self.checkout(self.timeouts.checkout)?)?;
+            (outcome, _) = self.run_once(&mut guard, retry_policy, &mut run);
         }
         outcome.map_err(|error| self.failure(error))
     }
 
     /// Returns this connection. If its server is no longer a master, returns another one. No other
     /// request was sent on the first, so any request may be sent on the second.
-    fn checked(&self, mut wire: ConnectionGuard) -> Result<ConnectionGuard, Failure> {
+    fn checked(&self, mut guard: ConnectionGuard) -> Result<ConnectionGuard, Failure> {
         loop {
-            if let Some(wire) = self.check_role(wire)? {
-                return Ok(wire);
+            if let Some(guard) = self.check_role(guard)? {
+                return Ok(guard);
             }
-            wire = self.checkout(self.timeouts.checkout)?;
+            guard = self.checkout(self.timeouts.checkout)?;
         }
     }
 
@@ -158,28 +159,28 @@ impl Connections {
     /// a former master.
     pub(crate) fn check_role(
         &self,
-        mut wire: ConnectionGuard,
+        mut guard: ConnectionGuard,
     ) -> Result<Option<ConnectionGuard>, Failure> {
         let servers = self.endpoint.epoch();
-        let (due, was) = (servers.role_checks(), wire.0.role);
-        if wire.0.role_checks == due || was != Some(Role::Master) {
-            return Ok(Some(wire));
+        let (due, was) = (servers.role_checks(), guard.0.role);
+        if guard.0.role_checks == due || was != Some(Role::Master) {
+            return Ok(Some(guard));
         }
         let protocol = self.endpoint.info().redis_settings().protocol();
         let mut ask = |connection: &mut Connection, _| role_now(connection, protocol);
-        match self.run_once(&mut wire, RetryPolicy::Idempotent, &mut ask) {
-            (Ok(role), _) if servers.report_role(wire.0.epoch, was, role) => Ok(None),
+        match self.run_once(&mut guard, RetryPolicy::Idempotent, &mut ask) {
+            (Ok(role), _) if servers.report_role(guard.0.epoch, was, role) => Ok(None),
             (Ok(_), _) => {
-                wire.0.role_checks = due;
-                Ok(Some(wire))
+                guard.0.role_checks = due;
+                Ok(Some(guard))
             }
             (Err(_), true) => Ok(None),
             (Err(error), false) => Err(self.failure(error)),
         }
     }
 
-    /// Fails if another server has taken over since this epoch. What was read may then be old, and
-    /// no caller may get it.
+    /// Fails if another server has taken over since this epoch. A reply may then be outdated, so no
+    /// caller may get it.
     pub(crate) fn still_in(&self, epoch: u64) -> RedisResult<()> {
         if epoch == self.endpoint.epoch().current() {
             return Ok(());
@@ -190,22 +191,22 @@ impl Connections {
     /// Runs a request once. Also returns whether it may succeed on a new connection.
     fn run_once<T>(
         &self,
-        ConnectionGuard(wire): &mut ConnectionGuard,
+        ConnectionGuard(guard): &mut ConnectionGuard,
         retry_policy: RetryPolicy,
         run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> (RedisResult<T>, bool) {
         // Unfit until the reply has arrived, so that a panic in between leaves it unfit.
-        wire.unfit = true;
-        let epoch = wire.epoch;
-        let done = run(&mut wire.connection, epoch);
+        guard.unfit = true;
+        let epoch = guard.epoch;
+        let done = run(&mut guard.connection, epoch);
         let outcome = done.and_then(|done| self.still_in(epoch).map(|()| done));
-        wire.unfit = false;
+        guard.unfit = false;
         let Err(error) = &outcome else {
             return (outcome, false);
         };
         // A refusal is a complete reply. After any other failure, a late reply may still arrive.
-        wire.unfit = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
-        let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
+        guard.unfit = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
+        let is_demoted = guard.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
             self.endpoint.epoch().retire(epoch);
         } else if error.is_connection_dropped() {
@@ -224,13 +225,13 @@ impl Connections {
 
     /// A free connection, or a new one. Waits no longer than `wait`.
     pub(crate) fn checkout(&self, wait: Duration) -> Result<ConnectionGuard, Failure> {
-        // Waits in steps that double: r2d2 opens a connection only when a wait begins. If a
-        // waiter's connection broke, the waiter would otherwise notice only at its deadline.
+        // Waits in steps that double, because r2d2 opens a connection only when a wait begins. With
+        // one long wait, a waiter whose connection broke would notice only at its deadline.
         let (mut left, mut steps) = (wait, Backoff::new(REFUSED_WITHIN, wait));
         loop {
             let step = steps.next().min(left);
-            if let Ok(wire) = self.pool.get_timeout(step) {
-                return Ok(ConnectionGuard(wire));
+            if let Ok(guard) = self.pool.get_timeout(step) {
+                return Ok(ConnectionGuard(guard));
             }
             left = left.saturating_sub(step);
             // r2d2 continues to wait even if every attempt to connect is refused.
@@ -249,10 +250,11 @@ impl Connections {
         (state.connections, state.idle_connections)
     }
 
-    /// The failure of a caller that got no connection in time.
+    /// The failure that a caller gets if no connection is free in time.
     pub(crate) fn late(&self) -> Failure {
         if self.pool.state().connections == 0 {
-            // There is no connection, so no caller is in the way: the server does not respond.
+            // No connection is open, so other callers are not the reason: the server does not
+            // respond.
             let within = self.timeouts.checkout;
             return self.at_server(Failure::new(FailureKind::Unavailable, Timeout { within }));
         }

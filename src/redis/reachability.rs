@@ -1,6 +1,6 @@
-//! Whether a server that failed the check of `build` is away for now, or will never work.
+//! Decides whether a server that failed the check of `build` is only away, or will never work.
 //!
-//! The only place that decides this. Pure: sends nothing.
+//! No other place decides this. Pure: sends nothing.
 
 #[cfg(feature = "cluster")]
 use std::fmt;
@@ -47,9 +47,9 @@ impl StdError for UnreachableAnnounced {
 #[derive(Debug, thiserror::Error)]
 #[error("no sentinel says where the master is: {complaints}")]
 pub(crate) struct NoMasterNamed {
-    /// Of each of them, with its address.
+    /// The complaint of each Sentinel, with its address.
     pub(crate) complaints: String,
-    /// Whether all of them are merely away.
+    /// Whether all Sentinels are merely away.
     pub(crate) is_away: bool,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct NoMasterNamed {
 /// | no node of a cluster answers, or none has slots yet | yes |
 /// | no Sentinel answers | yes |
 /// | a Sentinel does not know the name, or rejects the login | no (3) |
-/// | the master that the Sentinels name calls itself a replica: a failover is under way | yes |
+/// | the master that the Sentinels name reports to be a replica: a failover is under way | yes |
 /// | a closed connection during the TLS handshake | yes |
 /// | any other failure of the TLS handshake, like an untrusted certificate | no |
 /// | `NOAUTH`, `WRONGPASS`, `NOPERM`, `DENIED`, any other rejection | no |
@@ -75,7 +75,7 @@ pub(crate) struct NoMasterNamed {
 /// | a server that is too old, has no scripts, or is of another kind than its address says | no |
 ///
 /// 1. A resolver does not say whether a name is wrong or the network is down.
-/// 2. Where a password is sent, the client library reports this as a wrong password.
+/// 2. If a password is sent, the client library reports this as a wrong password.
 /// 3. Also if other Sentinels do not answer: the one that answers knows its settings.
 pub(crate) fn is_away(failure: &Failure) -> bool {
     is_cause_away(&*failure.cause)

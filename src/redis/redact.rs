@@ -9,7 +9,7 @@
 //! command, a subcommand, or an option.
 //!
 //! A server may use any other wording. So if a password was sent, a message that repeats a part of
-//! it is left out, whatever its form.
+//! the password is left out, whatever its form.
 
 use redis::{RedisConnectionInfo, RedisError, Value, parse_redis_value};
 
@@ -49,8 +49,8 @@ const REPEATED: usize = 8;
 /// Replaces the message of a server.
 const LEFT_OUT: &str = "its message is left out, because it repeats a part of the password";
 
-/// The error of a connection that was opened with this login, without the arguments and the parts
-/// of the password that it repeats.
+/// The error of a connection that was opened with this login. Removes the arguments and the parts
+/// of the password that the error repeats.
 pub(crate) fn without_login(error: RedisError, login: &RedisConnectionInfo) -> RedisError {
     let error = without_arguments(error);
     let repeats = |text: &str| {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_what_servers_say_of_an_unknown_command_its_name_is_left() {
+    fn an_error_about_an_unknown_command_keeps_only_its_name() {
         for said in [
             // Redis 7 and later, Valkey.
             "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret' ",

@@ -17,7 +17,8 @@ use crate::{
     util::limits::millis,
 };
 
-/// Declares each script as a public text that shows its source, and the set of all scripts.
+/// Declares a public constant for each script, whose documentation shows the source, and the set of
+/// all scripts.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
         $(
@@ -56,7 +57,7 @@ scripts! {
     FILL fill;
     /// Gives a lease back without a fill.
     RELEASE release;
-    /// Gives back the lease of a failed refresh, and lets no caller retry for a while.
+    /// Gives back the lease of a failed refresh. For a while, no caller can retry.
     BACK_OFF back_off;
     /// Extends a lease while its load runs, or a writer's place in a guard.
     RENEW renew;
@@ -171,8 +172,8 @@ pub(crate) fn call_all(
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     // Requests in a pipeline cannot be withdrawn, so the server must know the scripts first.
-    let told = scripts.iter().map(|script| script.to_load());
-    let mut replies = pipeline::stream(connection, window, told.chain(calls))?;
+    let loads = scripts.iter().map(|script| script.to_load());
+    let mut replies = pipeline::stream(connection, window, loads.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
 }
 
@@ -198,29 +199,31 @@ pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
 
 /// The meaning of a reply of `acquire.lua`.
 pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
-    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+    let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
         b"acquired" => Some(Acquire::Acquired),
         b"record" => fields(parts).map(Acquire::Record),
         b"held" => held(parts),
         b"guarded" => guarded(parts),
         _ => None,
     });
-    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
+    answer.ok_or_else(|| {
+        unexpected_reply("acquire answers with a record, `acquired`, `held` or `guarded`")
+    })
 }
 
 /// The meaning of a reply of `refresh.lua`.
 pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
-    let answer = told(reply).and_then(|(kind, parts)| match kind.as_slice() {
+    let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
         b"acquired" => Some(Refresh::Acquired),
         b"record" => fields(parts).map(Refresh::Record),
         b"taken" => Some(Refresh::Taken),
         _ => None,
     });
-    answer.ok_or_else(|| nonsense("refresh answers with a record, `acquired` or `taken`"))
+    answer.ok_or_else(|| unexpected_reply("refresh answers with a record, `acquired` or `taken`"))
 }
 
 /// The first word of a reply, and the rest.
-fn told(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
+fn split_reply(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
     let Value::Array(parts) = reply else {
         return None;
     };
@@ -237,7 +240,7 @@ fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
     };
     Some(Acquire::Held {
         by: Token::try_from(&*holder).ok(),
-        // Negative if another program left a lock without a TTL; then there is no end to wait for.
+        // Negative if another program left a lock without a TTL. Such a lock never lapses.
         left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
     })
 }
@@ -265,6 +268,6 @@ pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<F
 }
 
 /// The error for a reply that does not follow the protocol.
-pub(crate) fn nonsense(what: &'static str) -> RedisError {
+pub(crate) fn unexpected_reply(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, what).into()
 }

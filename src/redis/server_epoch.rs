@@ -4,9 +4,9 @@
 //! listeners compare epochs. A connection with another epoch is closed, and the reply to a request
 //! on it counts as lost. An epoch ends when
 //!
-//! - a connection that was opened after the current server became known leads to another server:
-//!   the address decides;
-//! - a server that was a master reports that it is none (by `READONLY`, or by its role);
+//! - a connection that was opened after the current server became known leads to another server.
+//!   The server at the address becomes the current one;
+//! - a server that was a master reports that it no longer is one (by `READONLY`, or by its role);
 //! - sentinels name another master.
 //!
 //! Replicas are not distinguished. They take no writes, so no acknowledged write can be missing on
@@ -60,11 +60,11 @@ struct EpochState {
     left: Vec<(ServerIdentity, Instant)>,
 }
 
-/// What was known before a connection was opened.
+/// The state before a connection was opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
     changes: u64,
-    /// The number of role checks that the greeting of the new connection makes unnecessary.
+    /// The number of role checks that the first reply on the new connection makes unnecessary.
     pub(crate) role_checks: u64,
 }
 
@@ -100,8 +100,8 @@ impl ServerEpoch {
     /// Returns the epoch of a new connection that leads to `server`. Fails if the address leads to
     /// several servers in turn.
     ///
-    /// Two connections that were opened at the same time may lead to different servers. Nobody can
-    /// say which one looked up the address later. So only a connection that was opened after the
+    /// Two connections that were opened at the same time may lead to different servers. It is not
+    /// known which one looked up the address later. So only a connection that was opened after the
     /// current server became known can end the epoch. An earlier one that leads elsewhere gets an
     /// epoch that is never current.
     pub(crate) fn admit(
@@ -128,8 +128,8 @@ impl ServerEpoch {
             self.end_epoch();
         }
         if was_master && server.role == Some(Role::Replica) {
-            // A failover is under way. The address may already lead to the new master, which only
-            // the next connection shows.
+            // A failover is under way. Only the next connection shows whether the address already
+            // leads to the new master.
             return Ok(NEVER);
         }
         state.known = Some(server);
@@ -166,7 +166,8 @@ impl ServerEpoch {
         is_demoted
     }
 
-    /// Whether the current server is a replica, which therefore has always answered `READONLY`.
+    /// Whether the current server is a replica. Such a server has always answered `READONLY`, so
+    /// that is no sign of a failover.
     pub(crate) fn is_replica(&self) -> bool {
         let state = self.state.lock();
         (state.known.as_ref()).is_some_and(|known| known.role == Some(Role::Replica))

@@ -27,9 +27,8 @@ pub(crate) struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// Whether this is another server than `known`. A server that denies its `run_id` is another
-    /// one than a server that reports it. After one denial, the pool asks no server for it any
-    /// more.
+    /// Whether this is another server than `known`. A server that denies its `run_id` is not the
+    /// server that reported one. After one denial, the pool asks no server for it any more.
     pub(crate) fn is_other(&self, known: &ServerIdentity) -> bool {
         match (self.role, known.role) {
             (Some(Role::Replica), Some(Role::Replica)) => false,

@@ -1,7 +1,8 @@
 //! The replies of a server to `HELLO` and `INFO`, and whether a cache can use that server.
 //!
-//! Every user may send `HELLO`, whatever an ACL says. Redis has it since 6.0. It reports everything
-//! except the `run_id`, which `INFO` reports. Called for each new connection. Pure: sends nothing.
+//! Every user may send `HELLO`, whatever an ACL says. Redis has had it since 6.0. Its reply has
+//! everything except the `run_id`, which `INFO` reports. Called for each new connection. Pure:
+//! sends nothing.
 
 use std::fmt;
 
@@ -56,7 +57,7 @@ pub(crate) fn hello_as(protocol: ProtocolVersion, client_name: &str) -> Cmd {
     hello(protocol).arg("SETNAME").arg(client_name).take()
 }
 
-/// Asks for the `run_id`. A server that does not know `HELLO` also tells its version here.
+/// Asks for the `run_id`. A server that does not know `HELLO` also reports its version here.
 pub(crate) fn info() -> Cmd {
     cmd("INFO").arg("server").take()
 }
@@ -71,15 +72,15 @@ impl ServerInfo {
         };
         let texts = pairs.into_iter();
         let texts = texts.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-        let greeting = ServerInfo::of(texts);
-        (!greeting.name.is_empty()).then_some(greeting)
+        let server_info = ServerInfo::of(texts);
+        (!server_info.name.is_empty()).then_some(server_info)
     }
 
     /// Parses the lines of the reply to `INFO`.
     pub(crate) fn of_info(reply: &Value) -> Option<ServerInfo> {
         let lines = text(reply)?.lines();
-        let greeting = ServerInfo::of(lines.filter_map(|line| line.split_once(':')));
-        greeting.version.is_some().then_some(greeting)
+        let server_info = ServerInfo::of(lines.filter_map(|line| line.split_once(':')));
+        server_info.version.is_some().then_some(server_info)
     }
 
     /// Combines both: everything from `hello`, and the `run_id` from `info`.
@@ -106,20 +107,20 @@ impl ServerInfo {
     }
 
     fn of<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> ServerInfo {
-        let mut greeting = ServerInfo::default();
+        let mut server_info = ServerInfo::default();
         for (name, value) in said {
             match name {
-                "server" | "server_name" => value.clone_into(&mut greeting.name),
+                "server" | "server_name" => value.clone_into(&mut server_info.name),
                 // For other implementations, `redis_version` is the version with which they are
                 // compatible.
-                "version" | "redis_version" => greeting.version = Version::parse(value),
-                "mode" | "redis_mode" => value.clone_into(&mut greeting.mode),
-                "role" => value.clone_into(&mut greeting.role),
-                "run_id" => value.clone_into(&mut greeting.run_id),
+                "version" | "redis_version" => server_info.version = Version::parse(value),
+                "mode" | "redis_mode" => value.clone_into(&mut server_info.mode),
+                "role" => value.clone_into(&mut server_info.role),
+                "run_id" => value.clone_into(&mut server_info.run_id),
                 _ => {}
             }
         }
-        greeting
+        server_info
     }
 
     /// Why a cache cannot use this server, if its address was given as that of `as_what`. `None`:
@@ -188,11 +189,11 @@ mod tests {
         let list = pairs.iter().cloned();
         let list = list.flat_map(|(name, value)| [name, value]).collect();
         for reply in [Value::Array(list), Value::Map(pairs.to_vec())] {
-            let greeting = ServerInfo::of_hello(&reply).unwrap();
-            assert_eq!(greeting.name, "redis");
-            assert_eq!(greeting.version, Version::parse("7.0.15"));
-            assert_eq!(greeting.unsupported(ServerMode::Single), None);
-            assert_eq!(greeting.identity().role, Some(Role::Master));
+            let server_info = ServerInfo::of_hello(&reply).unwrap();
+            assert_eq!(server_info.name, "redis");
+            assert_eq!(server_info.version, Version::parse("7.0.15"));
+            assert_eq!(server_info.unsupported(ServerMode::Single), None);
+            assert_eq!(server_info.identity().role, Some(Role::Master));
         }
     }
 
@@ -200,17 +201,17 @@ mod tests {
     fn a_server_from_before_hello_is_known_by_its_info() {
         let info = "# Server\r\nredis_version:5.0.6\r\nredis_mode:standalone\r\n\r\n# Replication\r\nrole:slave\r\n";
         let info = Value::BulkString(info.as_bytes().to_vec());
-        let greeting = ServerInfo::of_info(&info).unwrap();
+        let server_info = ServerInfo::of_info(&info).unwrap();
         assert_eq!(
-            greeting.unsupported(ServerMode::Single),
+            server_info.unsupported(ServerMode::Single),
             Version::parse("5.0.6").map(UnsupportedServer::TooOld)
         );
-        let said = greeting
+        let said = server_info
             .unsupported(ServerMode::Single)
             .unwrap()
             .to_string();
         assert!(said.starts_with("this is Redis 5.0.6, and a cache needs 6.0.9 or later: "));
-        assert_eq!(greeting.identity().role, Some(Role::Replica));
+        assert_eq!(server_info.identity().role, Some(Role::Replica));
         assert_eq!(ServerInfo::of_info(&Value::Okay), None);
         assert_eq!(
             ServerInfo::of_info(&Value::BulkString(b"no".to_vec())),
@@ -278,8 +279,8 @@ mod tests {
     #[test]
     fn a_replica_is_known_by_both_its_names() {
         for role in ["replica", "slave"] {
-            let greeting = hello(&[("server", "redis"), ("role", role)]).unwrap();
-            assert_eq!(greeting.identity().role, Some(Role::Replica));
+            let server_info = hello(&[("server", "redis"), ("role", role)]).unwrap();
+            assert_eq!(server_info.identity().role, Some(Role::Replica));
         }
     }
 

@@ -32,8 +32,8 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     /// Adds these certificates to the address of one host. They are checked here. redis-rs would
-    /// accept a root file without any certificate. It would also notice only at each handshake that
-    /// a key does not belong to its certificate.
+    /// accept a root file without any certificate. It would also accept a key that does not belong
+    /// to its certificate, and then fail at each handshake.
     pub(crate) fn with(&self, info: ConnectionInfo) -> Result<ConnectionInfo, Error> {
         let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         let given = [(ROOT, self.root.is_some()), (CLIENT, self.client.is_some())];
@@ -112,8 +112,8 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
         NotValidYetContext, UnknownIssuer,
     };
     let cause: &Arc<dyn StdError + Send + Sync> = error.source()?.downcast_ref()?;
-    let wire: &io::Error = cause.downcast_ref()?;
-    let tls: &TlsError = wire.get_ref()?.downcast_ref()?;
+    let io_error: &io::Error = cause.downcast_ref()?;
+    let tls: &TlsError = io_error.get_ref()?.downcast_ref()?;
     Some(match tls {
         TlsError::InvalidCertificate(UnknownIssuer) => format!(
             "the server's certificate is signed by an issuer that is not trusted here; if it is the \
@@ -136,7 +136,7 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
         TlsError::InvalidCertificate(
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
         ) => "the server's certificate is not valid now".to_owned(),
-        // rustls has a name for it but does not expose it.
+        // rustls has a variant for it but does not export its type.
         TlsError::InvalidCertificate(why) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
             "the server's certificate is a CA certificate (`CA:TRUE`); it must sign another one for the server"
                 .to_owned()

@@ -19,8 +19,8 @@ pub(crate) enum Address {
     /// The cluster to which these nodes belong.
     #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "it is refused"))]
     Cluster(Vec<ConnectionInfo>),
-    /// The server that these sentinels know by this name. Also the user, password and database that
-    /// are sent to that server, and not to the sentinels.
+    /// The server that these sentinels know by this name. It also has the user, password and
+    /// database for that server. They are not sent to the sentinels.
     #[cfg_attr(not(feature = "sentinel"), allow(dead_code, reason = "it is refused"))]
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
@@ -84,8 +84,9 @@ fn refused(reason: impl Into<String>) -> Error {
     Error::InvalidSetting { setting, reason }
 }
 
-/// Refuses an address whose host begins within the password, as in `redis://user:12#34@host`. It
-/// would lead to the host `user`, and a message about that would show a part of the password.
+/// Refuses an address whose host begins within the password, as in `redis://user:12#34@host`. Such
+/// an address would lead to the host `user`, and the error message would show a part of the
+/// password.
 fn check_password(url: &str) -> Result<(), Error> {
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
     let rest = rest.strip_prefix("//").unwrap_or(rest);
@@ -119,7 +120,7 @@ fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>
         .collect()
 }
 
-/// The same hosts, with the default port of sentinels where a host has none.
+/// The same hosts. A host without a port gets the default port of sentinels.
 fn with_port(authority: &str) -> String {
     let (user, hosts) = match authority.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),
@@ -156,7 +157,8 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
         ))
     })?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-        // redis-rs would allow it if any crate of the program has enabled that feature.
+        // redis-rs would allow this form if any crate of the program has enabled the feature for
+        // it.
         return Err(refused(
             "`#insecure` is not supported: certificates are always checked; a root of your own is set by `tls_root_certificate`",
         ));
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_being_quoted() {
+    fn an_invalid_address_is_refused_without_being_quoted() {
         for url in [
             "redis+sentinel://:secret@one",
             "redis+sentinel://:secret@one/",

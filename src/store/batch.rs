@@ -13,7 +13,7 @@ use super::{
 use crate::record::fields::Fields;
 
 /// The results of a step for several records, in the order of the requests. Each may fail on its
-/// own. If the whole request fails, the store did not answer, and nobody knows which steps were
+/// own. If the whole request fails, the store did not answer, and it is not known which steps were
 /// done.
 pub type BatchResult<T> = Result<Vec<Result<T, Failure>>, Failure>;
 
@@ -110,8 +110,8 @@ pub struct ScanPage {
     pub fraction: f64,
 }
 
-/// Does the step for each record. The first timeout ends the batch: the next step would also wait
-/// in vain.
+/// Does the step for each record. The first timeout ends the batch, because the next step would
+/// probably time out too.
 pub(crate) fn one_by_one<I, T>(
     all: &[I],
     mut step: impl FnMut(&I) -> Result<T, Failure>,

@@ -45,7 +45,7 @@ impl Failure {
         at.map_or(&self.cause, |at| &at.cause).downcast_ref()
     }
 
-    /// The failure with the server that it came from, unless it has one.
+    /// Adds the server that the failure came from, unless it already has one.
     pub(crate) fn at_server(self, address: impl FnOnce() -> String) -> Failure {
         if AtServer::find(&self.cause).is_some() {
             return self;
@@ -58,7 +58,7 @@ impl Failure {
         Failure { cause, ..self }
     }
 
-    /// The failure as callers get it.
+    /// The error that callers get for this failure.
     pub(crate) fn at(self, request: &'static str) -> Error {
         let cause = self.cause;
         Error::Store { request, cause }

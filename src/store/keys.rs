@@ -62,8 +62,8 @@ pub(crate) fn hashed(key: &str) -> &str {
     hash_tag(key).unwrap_or(key)
 }
 
-/// Whether the lease key of this data key is in the same slot. It is not if a `}` in the data key
-/// ends the lease's tag too early.
+/// Whether the lease key of this data key is in the same slot. It is in another slot if a `}` in
+/// the data key ends the lease's tag too early.
 pub(crate) fn has_one_slot(data: &str) -> bool {
     !data.contains('}') || hash_tag(data).is_some()
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn both_keys_have_one_slot_or_it_is_known_that_they_have_not() {
+    fn both_keys_have_one_slot_or_the_check_finds_that_they_do_not() {
         for data in ["p", "cache:{", "{a}b}", "a{b}c", "ü{ü}", "{", "{a"] {
             assert_eq!(hashed(&lease(data)), hashed(data), "{data}");
             assert!(has_one_slot(data), "{data}");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_key_with_a_tag_lends_it_to_the_lease_key() {
+    fn a_tag_in_the_data_key_is_the_tag_of_the_lease_key() {
         assert_eq!(lease("cache:{shop}:p-001"), "lock:cache:{shop}:p-001");
     }
 }

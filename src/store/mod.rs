@@ -57,8 +57,8 @@ pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 ///
 /// Each step is **atomic** for everybody who uses the store, in this process or another. A request
 /// that starts after a step returned sees what the step did. Each step costs one round trip unless
-/// its documentation says otherwise. Times are measured by one clock, the store's. A cache asks for
-/// 1 ms to ten years.
+/// its documentation says otherwise. The store's clock measures all times. A cache asks for
+/// durations from 1 ms to ten years.
 ///
 /// Two keys belong to a record ([`Keys`]). `data` holds the record, with its TTL. `lease` holds the
 /// right to fill the record, or the guard of its writers. Both always have a TTL.
@@ -266,8 +266,8 @@ pub trait Store: Send + Sync {
     /// The remaining TTL of the record.
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
 
-    /// Notifies `listener` of changes, until the returned subscription is dropped. A change of an
-    /// entry whose data key has this prefix counts, and a change of its lease key. Each change is
+    /// Notifies `listener` of changes, until the returned subscription is dropped. It reports the
+    /// changes of entries whose data key has this prefix, and of their lease keys. Each change is
     /// reported within `bound` after it was acknowledged. `None`: this store cannot report changes.
     ///
     /// Returns at once: nothing relies on the listener before the first
@@ -275,8 +275,8 @@ pub trait Store: Send + Sync {
     /// missing report leaves stale data.
     ///
     /// The expiry of an entry need not be reported. An eviction for lack of memory must be
-    /// reported. Otherwise every later invalidation of the evicted entry must be, although the
-    /// entry is gone.
+    /// reported. Otherwise every later invalidation of the evicted entry must be reported, although
+    /// the entry is gone.
     fn track(
         &self,
         prefix: &str,

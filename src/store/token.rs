@@ -38,8 +38,8 @@ impl Token {
         &self.0
     }
 
-    /// A number below `bound` that depends on the token and on `turn`. It spreads waiters in time
-    /// that would otherwise poll at the same moment.
+    /// A number below `bound` that depends on the token and on `turn`. With it, waiters poll at
+    /// different moments.
     pub(crate) fn spread(&self, turn: u32, bound: u64) -> u64 {
         let mut mixed = u64::from(turn).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for chunk in self.0.chunks_exact(8) {

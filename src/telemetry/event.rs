@@ -50,7 +50,7 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
 /// 4. [`Answered`](Event::Answered) or [`Failed`](Event::Failed). A panic of the loader skips this
 ///    one.
 ///
-/// A lookup that skips the cache has the events of its load only. In a batch each id is a lookup.
+/// A lookup that skips the cache has only the events of its load. In a batch each id is a lookup.
 /// Each call of the batch's loader is one load, reported under the first of its ids.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -80,7 +80,7 @@ pub enum Event<'a> {
     Degraded {
         /// The record's id.
         id: &'a str,
-        /// Why it does.
+        /// Why it goes on without Redis.
         cause: &'a Error,
     },
     /// A lookup has its answer.
@@ -128,17 +128,17 @@ pub enum Event<'a> {
         id: &'a str,
     },
     /// A loaded record was returned, but cannot be cached. Any cached entry with this id is
-    /// removed. Not reported where nothing would be cached anyway: without Redis, during a write,
-    /// or with a TTL of zero.
+    /// removed. Not reported if nothing would be cached anyway: without Redis, during a write, or
+    /// with a TTL of zero.
     Unstorable {
         /// The record's id.
         id: &'a str,
-        /// The name of the field at fault, cut to 64 bytes. `None` where it is not a single field,
-        /// and for a map, whose keys may be content: also [`Record`](crate::Record) and a struct
-        /// with a flattened field.
+        /// The name of the field at fault, cut to 64 bytes. `None` if it is not a single field.
+        /// Also `None` for a map, because its keys may be content. [`Record`](crate::Record) and a
+        /// struct with a flattened field count as maps.
         field: Option<&'a str>,
-        /// What is wrong with it. It contains no value: of an error of the type's own `Serialize`
-        /// it says only that there was one.
+        /// What is wrong with it. It contains no value. If the type's own `Serialize` failed, it
+        /// says only that.
         reason: &'a str,
     },
     /// An entry is not a hash, or does not decode into the record type.
@@ -166,8 +166,8 @@ pub enum Event<'a> {
     InvalidationRemembered {
         /// The record's id.
         id: &'a str,
-        /// Whether this adds one pending invalidation. False where one of this record was already
-        /// pending, or its whole prefix is bypassed.
+        /// Whether this adds one pending invalidation. False if an invalidation of this record was
+        /// already pending, or its whole prefix is bypassed.
         is_new: bool,
     },
     /// A pending invalidation succeeded.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-/// More fields than a record type has. Nobody reads the hundredth line about them.
+/// A record type has fewer fields than this, and nobody reads a hundred log lines about them.
 const MOST: usize = 100;
 
 /// The logged fields; `None` stands for the record as a whole.

@@ -1,4 +1,4 @@
-//! One value for every few threads, so that threads do not contend when they count.
+//! A value for each few threads, so that threads do not contend when they count.
 //!
 //! The statistics of a cache use it. The choice of the value for a thread is arbitrary, and two
 //! threads may share one. So `T` must be safe to share. This file knows nothing about `T`.
@@ -11,7 +11,7 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 
-/// More shards than most machines have cores. Each takes 128 bytes.
+/// Most machines have fewer cores than this. Each shard takes 128 bytes.
 const MOST: usize = 64;
 
 /// Shards per core. With one shard per core, two of eight threads that run on two cores would share

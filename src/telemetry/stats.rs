@@ -1,4 +1,5 @@
-//! Counters of one cache. An event is one relaxed addition to a counter that few threads share.
+//! Counters of one cache. Counting an event is one relaxed addition to a counter that few threads
+//! share.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -38,9 +39,9 @@ pub struct Stats {
     pub loads: u64,
     /// Loaders that returned an error or panicked.
     pub load_errors: u64,
-    /// Records that were loaded but not cached, because their lease had ended before the fill:
-    /// through an invalidation, or because it lapsed. Also fills that were sent twice because the
-    /// connection broke, where the first attempt had succeeded.
+    /// Records that were loaded but not cached, because an invalidation had ended their lease
+    /// before the fill, or because it had lapsed. It also counts a fill that succeeded and was sent
+    /// again because the connection broke.
     pub refused_fills: u64,
     /// Records that were loaded and returned, but cannot be cached: they have no field, or one that
     /// would decode differently. See [`Event::Unstorable`](crate::Event::Unstorable).
@@ -62,8 +63,8 @@ pub struct Stats {
     pub invalidations_pending: u64,
     /// Whether the breaker is open now: after too many failures in a row, Redis is not asked.
     pub breaker_open: bool,
-    /// Whether the change stream is live now, where a [near cache](crate::CacheBuilder::near_cache)
-    /// or [tracking](crate::CacheBuilder::tracking) is on. While it is not, the near cache is not
+    /// Whether the change stream is live now, if a [near cache](crate::CacheBuilder::near_cache) or
+    /// [tracking](crate::CacheBuilder::tracking) is on. While it is not, the near cache is not
     /// used, and waiters poll.
     pub tracking_live: bool,
 }

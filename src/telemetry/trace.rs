@@ -12,7 +12,7 @@ pub(crate) use tracing as facade;
 
 pub(crate) use crate::util::worker::contain_panic;
 
-/// Defines each macro like that of the logging crate, but contains its panics.
+/// Defines each macro like the one of the logging crate, and catches its panics.
 macro_rules! contained {
     // The definition of a macro inside a macro needs a literal `$`, which the caller passes.
     ($dollar:tt: $($contained:ident as $name:ident)+) => {
@@ -50,12 +50,12 @@ mod on {
 
     /// A span that this thread is in, until it is dropped.
     ///
-    /// It is not an `EnteredSpan`, which exits and closes in one drop: a subscriber that panics
-    /// twice there aborts the process.
+    /// It is not an `EnteredSpan`. That type exits and closes in one drop, where a subscriber that
+    /// panics twice aborts the process.
     pub(crate) struct Entered {
         /// `None` if no subscriber wants the span.
         span: Option<Span>,
-        /// The thread that entered a span must exit it.
+        /// Keeps the type from being `Send`: the thread that entered a span must exit it.
         not_send: PhantomData<*const ()>,
     }
 

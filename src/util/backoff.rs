@@ -1,7 +1,7 @@
 //! Pauses that double, up to a bound.
 //!
-//! It only computes: it neither sleeps nor draws random numbers. Where many processes might act at
-//! the same moment, the caller shortens each pause at random with
+//! It only computes: it neither sleeps nor draws random numbers. If many processes might act at the
+//! same moment, the caller shortens each pause at random with
 //! [`shortened`](super::random::shortened).
 //! [`WorkerContext::pause`](super::worker::WorkerContext::pause) does that.
 //!

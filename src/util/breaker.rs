@@ -80,7 +80,7 @@ impl Breaker {
         self.failures.load(Ordering::Relaxed) != 0 || self.is_open()
     }
 
-    /// Why requests are refused. `None` while the breaker is closed: that costs one atomic load.
+    /// Why requests are refused. `None` while the breaker is closed, which costs one atomic load.
     pub(crate) fn refusal(&self) -> Option<Cause> {
         if !self.is_open() {
             return None;
@@ -113,7 +113,7 @@ impl Breaker {
         if why.is_some() {
             return false;
         }
-        // If another breaker refused the request, its reason is the useful one.
+        // If another breaker refused the request, the reason of that breaker is more useful.
         let behind = failure.source().and_then(|cause| cause.downcast_ref());
         *why = Some(Arc::new(Open {
             since: Instant::now(),
@@ -125,7 +125,8 @@ impl Breaker {
         true
     }
 
-    /// Opens it after one failure, whatever the threshold. One that is open takes the new reason.
+    /// Opens the breaker after one failure, whatever the threshold. An open breaker takes the new
+    /// reason.
     pub(crate) fn open(&self, failure: &Error) {
         let mut why = self.why.lock();
         *why = Some(Arc::new(Open {
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_a_success_in_between_does_not_let_them() {
+    fn failures_in_a_row_open_it_and_a_success_in_between_prevents_that() {
         let breaker = Breaker::new(3);
         assert!(!breaker.failed(&failure()) && !breaker.failed(&failure()));
         breaker.succeeded();
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_breaker_behind_another_only_the_last_reason_is_told() {
+    fn a_breaker_behind_another_reports_only_the_last_reason() {
         let (node, client) = (Breaker::new(1), Breaker::new(1));
         node.failed(&failure());
         let cause = node.refusal().unwrap();
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_opened_at_once_says_the_latest_reason() {
+    fn a_breaker_that_is_opened_at_once_gives_the_latest_reason() {
         let breaker = Breaker::new(3);
         breaker.open(&failure());
         assert!(breaker.is_open());

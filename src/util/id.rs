@@ -1,4 +1,4 @@
-//! The id of a record as text. The public calls make it, the rest of the crate gets a `&str`.
+//! The id of a record as text. The public calls create it; the rest of the crate gets a `&str`.
 //!
 //! Public calls take an id of any type that implements `Display`: `&str`, an integer, a `Uuid`.
 //! This file formats it, **once for each call**: a type may print another text the second time. It
@@ -23,16 +23,16 @@ use std::{
 
 use crate::error::Error;
 
-/// Longer than any name. And short enough that a key, which is sent several times, costs little
-/// compared with its record.
+/// Names are shorter than this. A key is sent several times, and must cost little compared with its
+/// record.
 const LONGEST: usize = 64 << 10;
 
-/// A larger buffer is freed after its call: one long id must not occupy memory of its thread for
-/// ever. Room for a URL of usual length.
+/// A buffer larger than this is freed after its call, so that a thread does not keep much memory
+/// because of one long id. A URL of usual length fits.
 const KEPT: usize = 2 << 10;
 
 thread_local! {
-    /// Room for the next id. What is in it belongs to no call.
+    /// The buffer for the next id. Its old content belongs to no call.
     static BUFFER: Cell<String> = const { Cell::new(String::new()) };
 }
 
@@ -80,7 +80,7 @@ impl Drop for Id {
     fn drop(&mut self) {
         if self.text.capacity() <= KEPT {
             let text = mem::take(&mut self.text);
-            // Fails only where `new` did.
+            // Fails only if it failed in `new` too.
             let _ = BUFFER.try_with(|buffer| buffer.set(text));
         }
     }
@@ -126,8 +126,8 @@ const EMPTY: &str = "it is empty";
 const TOO_LONG: &str = "it is longer than 64 KiB";
 const UNPRINTABLE: &str = "its `Display` implementation failed";
 
-/// Appends the text of an id, and checks it. Returns the reason where the id is refused: to return
-/// a whole `Error` would cost every near hit 2 ns.
+/// Appends the text of an id, and checks it. If the id is refused, returns only the reason:
+/// returning a whole `Error` would cost every near hit 2 ns.
 #[inline(never)]
 fn append(text: &mut String, id: &dyn Display) -> Result<(), &'static str> {
     let start = text.len();
@@ -158,7 +158,8 @@ struct Bounded<'a> {
 
 impl Write for Bounded<'_> {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        // Nothing after the first refusal: a shorter part might still fit.
+        // After the first refusal, nothing more is written, although a shorter part might still
+        // fit.
         self.is_full |= self.text.len() + part.len() > self.most;
         if self.is_full {
             return Err(fmt::Error);

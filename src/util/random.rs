@@ -1,4 +1,4 @@
-//! Random numbers that spread in time the actions of many processes.
+//! Random numbers that spread the actions of many processes over time.
 //!
 //! Used wherever many processes might act at the same moment.
 

@@ -3,7 +3,7 @@
 //!
 //! The locks are those of the standard library, because its `notify_all` wakes all waiters at once.
 //! In `parking_lot`, `notify_all` wakes one waiter, which wakes the next when it unlocks, and so
-//! on. With 1,000 followers on two cores, the last follower then wakes twice as late.
+//! on. With 1,000 followers on two cores, the last follower wakes twice as late in that case.
 
 use std::sync::{self, MutexGuard, PoisonError};
 
@@ -12,8 +12,8 @@ pub(crate) use std::{
     time::Instant,
 };
 
-/// Ignores poison: no code panics while it holds a lock. A leader's panic is reported in another
-/// way.
+/// Ignores poison: no code panics while it holds a lock. A leader's panic is reported through the
+/// state of its call.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 

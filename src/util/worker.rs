@@ -39,8 +39,8 @@ struct Shared<S> {
 
 /// What the thread sees of its worker.
 pub(crate) struct WorkerContext<S = ()> {
-    /// Invariant: everything that the thread waits for changes under this lock. If the thread must
-    /// see the change at once, a notification of `changed` follows.
+    /// Invariant: every change that the thread waits for is made under this lock. If the thread
+    /// must see the change at once, a notification of `changed` follows.
     locked: Mutex<Locked<S>>,
     /// Notified with no lock held.
     changed: Condvar,
@@ -186,7 +186,7 @@ impl<S> Drop for Worker<S> {
             // An observer may drop the last cache on this same thread, which cannot join itself.
             && thread.thread().id() != thread::current().id()
         {
-            // The thread ends after its current task. A panic in it is of no concern here.
+            // The thread ends after its current task. A panic in that task does not matter here.
             let _ = thread.join();
         }
     }

@@ -49,7 +49,8 @@ pub(crate) fn clear<R>(
     let _wrote = Wrote::begin(engine, "", Write::Clear);
     let clearing = Clearing(engine);
     let prefix = &engine.settings.prefix;
-    // An earlier `clear` that failed may have set it. A failure during this call extends it.
+    // An earlier `clear` that failed may have set this bypass. A failure during this call extends
+    // it.
     let bypassed = engine.client.bypassed_until(prefix);
     let mut cleared = ClearProgress {
         removed: 0,

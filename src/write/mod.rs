@@ -69,7 +69,7 @@ pub(crate) fn write<R, T, E>(
     let invalidation_error = writing.end().err();
     match changed {
         Ok(value) => Ok(Written::new(value, guard_error, invalidation_error)),
-        // The change may have been made and only its reply lost. So the record has been
+        // The primary may have made the change although its reply was lost. So the record has been
         // invalidated.
         Err(failure) => Err(WriteError::Primary(failure)),
     }
@@ -109,13 +109,13 @@ struct Writing<'a, R> {
     engine: &'a Engine<R>,
     keys: Keys,
     writer: Token,
-    /// `None` where there is no guard to renew.
+    /// `None` if there is no guard to renew.
     renewal: Option<RenewalGuard<'a>>,
     ended: bool,
 }
 
 impl<'a, R> Writing<'a, R> {
-    /// Sets the guard. If that fails, the error is returned and the write goes on. It is then as
+    /// Sets the guard. If that fails, the error is returned and the write continues. It is then as
     /// safe as a change followed by `invalidate`.
     fn begin(engine: &'a Engine<R>, keys: Keys) -> (Writing<'a, R>, Option<Error>) {
         let writer = Token::random();

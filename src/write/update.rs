@@ -13,8 +13,8 @@ use crate::{
     telemetry::event::{Event, Write},
 };
 
-/// How often an update tries. Each failure means that another client's change succeeded. Sixteen in
-/// a row are sixteen changes of one record within as many round trips.
+/// How often an update tries. Each failure means that another client's change succeeded. Sixteen
+/// failures in a row mean sixteen changes of one record within as many round trips.
 const ATTEMPTS: u32 = 16;
 
 /// See [`Cache::update_field`](crate::Cache::update_field).
@@ -32,7 +32,7 @@ pub(crate) fn update_field<R>(
     let pending = engine
         .client
         .remember_on_drop(&engine.reporter, "update_field", &all);
-    let updated = until_not_overtaken(|| {
+    let updated = until_no_conflict(|| {
         engine.change(&keys, "update_field", |store| {
             store.update_field(&keys, field, value, new_ttl(engine))
         })
@@ -40,7 +40,7 @@ pub(crate) fn update_field<R>(
     let updated = or_invalidated(engine, &keys, updated);
     pending.returned();
     match updated {
-        // Nothing is cached now, and this call has no closure that needs the reason.
+        // Nothing is cached now. This call has no closure, so its caller does not need the reason.
         Err(Error::Contended { .. }) => Ok(false),
         done => done,
     }
@@ -85,7 +85,7 @@ where
                 return None;
             }
         };
-        if !goes_with_others::<R>(&fields, &known, &new) {
+        if !decodes_with_others::<R>(&fields, &known, &new) {
             unmergeable = true;
             return None;
         }
@@ -97,7 +97,7 @@ where
         let set = set.collect();
         Some(Diff { set, gone })
     };
-    let updated = until_not_overtaken(|| {
+    let updated = until_no_conflict(|| {
         engine.change(&keys, "update", |store| {
             store.update(&keys, new_ttl(engine), &mut diff)
         })
@@ -117,9 +117,13 @@ where
     updated
 }
 
-/// Whether the new fields and the remaining ones still decode together. They do not where a
-/// remaining field belongs to the type under another name (`alias`): it would exist twice.
-fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new: &Fields) -> bool {
+/// Whether the new fields and the remaining ones still decode together. They do not if a remaining
+/// field belongs to the type under another name (`alias`), because that field would exist twice.
+fn decodes_with_others<R: DeserializeOwned>(
+    fields: &Fields,
+    known: &[Vec<u8>],
+    new: &Fields,
+) -> bool {
     let is_new = |name: &Vec<u8>| new.iter().any(|(new, _)| new == name);
     let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !known.contains(name) && !is_new(name);
     let mut rest = fields.iter().filter(stays).peekable();
@@ -129,7 +133,7 @@ fn goes_with_others<R: DeserializeOwned>(fields: &Fields, known: &[Vec<u8>], new
 
 /// Retries, up to a limit, until no other client changes the record in between. True: a record was
 /// changed.
-fn until_not_overtaken(mut attempt: impl FnMut() -> Result<Update, Error>) -> Result<bool, Error> {
+fn until_no_conflict(mut attempt: impl FnMut() -> Result<Update, Error>) -> Result<bool, Error> {
     for _ in 0..ATTEMPTS {
         match attempt()? {
             Update::Changed => return Ok(true),
@@ -158,8 +162,8 @@ fn or_invalidated<R>(
     }
 }
 
-/// The TTL of an updated record; `None` keeps the remaining one. A stale record stays stale: only
-/// one of its fields is new.
+/// The TTL of an updated record; `None` keeps the remaining TTL. A stale record stays stale,
+/// because only one of its fields is new.
 fn new_ttl<R>(engine: &Engine<R>) -> Option<NewTtl> {
     let Settings {
         ttl,

@@ -111,7 +111,7 @@ impl StoreClient {
         self.state.siblings.tell_all();
     }
 
-    /// Until when the records with this prefix must not be read from the store.
+    /// The instant until which no record with this prefix may be read from the store.
     pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
         self.state.pending.bypassed_until(prefix)
     }
@@ -121,8 +121,9 @@ impl StoreClient {
         self.state.pending.lift(prefix, until);
     }
 
-    /// Bypasses the whole prefix of this cache, because any of its entries may be outdated. None is
-    /// read from the store until all entries that can exist now have expired.
+    /// Bypasses the whole prefix of this cache, because any of its entries may be outdated. No
+    /// record of the cache is read from the store until all entries that can exist now have
+    /// expired.
     pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
         if let Some(lasts) = self.state.pending.bypass(&reporter.prefix) {
             trace::error!(

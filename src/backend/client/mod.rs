@@ -60,7 +60,7 @@ impl StoreClient {
     }
 
     /// A client to a store that could not be reached when it was opened. It sends nothing to the
-    /// store before `check` has passed, which the recovery runs in the place of its probe.
+    /// store before `check` has passed. The recovery runs `check` instead of its probe.
     pub(crate) fn not_reached(
         store: Arc<dyn Store>,
         threshold: u32,
@@ -70,7 +70,8 @@ impl StoreClient {
         let breaker = Breaker::new(threshold);
         breaker.open(why);
         let client = StoreClient::with(store, breaker, probe_interval, Startup::pending(check));
-        // `build` logs the failure. The recovery meets the same one a moment later.
+        // `build` logs the failure. The recovery gets the same failure a moment later, and must not
+        // log it again.
         let _ = client.state.log_throttle.is_due();
         client.start_recovery();
         client
@@ -103,7 +104,7 @@ impl StoreClient {
         }
     }
 
-    /// Reports to this cache from now on when the breaker opens and closes.
+    /// From now on, reports to this cache when the breaker opens and closes.
     pub(crate) fn add_reporter(&self, cache: &Arc<Reporter>) {
         let before = self.state.breaker.latest_failure();
         if let Some(error) = &before {
@@ -138,7 +139,7 @@ impl StoreClient {
         self.state.siblings.tell(data);
     }
 
-    /// Call this before entries with this prefix are written that can stay for as long as `life`.
+    /// Call this before writing entries with this prefix that can stay for as long as `life`.
     pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
         self.state.pending.record_max_ttl(prefix, life);
     }
@@ -262,14 +263,14 @@ impl StoreClient {
     fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
             trace::error!("no thread to probe the server could be started: {error}");
-            // So requests themselves must find out when it answers again. What is pending waits for
-            // the next failure.
+            // So requests themselves must find out when the server answers again. Pending
+            // invalidations wait until the next failure starts the thread.
             self.state.breaker.close();
         }
     }
 }
 
-/// The cause if a record was not read because it may be outdated.
+/// The cause of an error if a record was not read because it may be outdated.
 #[derive(Debug)]
 struct PendingError;
 

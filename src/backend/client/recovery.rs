@@ -21,7 +21,7 @@ use crate::{
 /// How many invalidations one request replays: the server needs about a millisecond for them.
 const BATCH: usize = 500;
 
-/// What the recovery shares with the callers.
+/// The state that the recovery shares with the callers.
 pub(super) struct ClientState {
     pub(super) store: Arc<dyn Store>,
     pub(super) breaker: Breaker,
@@ -33,7 +33,7 @@ pub(super) struct ClientState {
     /// The caches with a near cache.
     pub(super) siblings: SiblingCaches,
     pub(super) reported: Mutex<ReportedState>,
-    /// What is left to check of a store that could not be reached at the start.
+    /// The check that is still due if the store could not be reached at the start.
     pub(super) startup: Startup,
 }
 
@@ -66,8 +66,8 @@ impl ClientState {
     /// still true.
     ///
     /// One thread reports at a time, with no lock held; other threads leave the report to it. So no
-    /// cache gets the closing before the opening. An opening that ends before its report is not
-    /// reported.
+    /// cache gets the report of the closing before the report of the opening. An opening that ends
+    /// before its report is not reported.
     pub(super) fn report_breaker(&self) {
         loop {
             let failure = {
@@ -102,7 +102,8 @@ impl ClientState {
         }
     }
 
-    /// Logs a failure, unless one was logged a short time ago. `None`: it is of no single cache.
+    /// Logs a failure, unless one was logged a short time ago. `cache`: `None` if the failure
+    /// belongs to no single cache.
     pub(super) fn log_throttled(&self, cache: Option<&str>, failure: &Error) {
         if !self.log_throttle.is_due() {
             return;
@@ -117,7 +118,7 @@ impl ClientState {
     /// Makes one attempt to recover. Returns false if it must be repeated.
     pub(super) fn try_recover(&self) -> bool {
         if let Err(Unusable { error, is_away }) = self.startup.run() {
-            // So that a lookup says what is wrong now, and not what was wrong at the start.
+            // Gives lookups the present reason as their error, and not the reason from the start.
             self.breaker.open(&error);
             if is_away {
                 self.log_throttled(None, &error);
@@ -144,8 +145,9 @@ impl ClientState {
             return Err(failure.at("ping"));
         }
         let refused = self.replay().map_err(|failure| failure.at("invalidate"))?;
-        // Reads resume as soon as the server answers, also if it refused some invalidations, for a
-        // user that may write some keys only. Records whose invalidation is pending stay bypassed.
+        // Reads resume as soon as the server answers, even if it refused some invalidations. It
+        // refuses some if the user may write only some keys. Records whose invalidation is pending
+        // stay bypassed.
         let failure = self.breaker.latest_failure();
         if self.breaker.close() {
             let server = failure.as_ref().and_then(Error::server);

@@ -1,8 +1,8 @@
 //! The check of a store that could not be reached when it was opened.
 //!
 //! Guarantees that the store is not used before the check has passed. The recovery runs the check
-//! in the place of its probe. A store that will never work is logged once for each reason, and
-//! checked again: somebody may change its settings.
+//! instead of its probe. If the store will never work, each reason is logged once. The check is
+//! repeated, because somebody may change the settings of the store.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     telemetry::trace,
 };
 
-/// Checks a store as `build` does.
+/// Checks a store in the same way as `build` does.
 pub(crate) type StartupCheck = Arc<dyn Fn() -> Result<(), Unusable> + Send + Sync>;
 
 /// Why a store cannot be used.
@@ -24,10 +24,10 @@ pub(crate) struct Unusable {
     pub(crate) is_away: bool,
 }
 
-/// What is left to check.
+/// The check that is still due.
 #[derive(Default)]
 pub(super) struct Startup {
-    /// `None`: the store has passed.
+    /// `None`: the store has passed the check.
     check: Mutex<Option<StartupCheck>>,
     /// The reason that was logged last.
     logged: Mutex<Option<String>>,
@@ -41,7 +41,7 @@ impl Startup {
         }
     }
 
-    /// Checks the store, unless it has passed. To be called by one thread at a time. No lock is
+    /// Checks the store, unless it has passed. Only one thread may call this at a time. No lock is
     /// held during the check.
     pub(super) fn run(&self) -> Result<(), Unusable> {
         let check = self.check.lock().clone();
@@ -52,7 +52,7 @@ impl Startup {
         Ok(())
     }
 
-    /// Logs why the store will never work, unless that was the last reason.
+    /// Logs why the store will never work, unless the same reason was logged last.
     pub(super) fn log_refusal(&self, error: &Error) {
         let text = chain(error).to_string();
         let is_new = {

@@ -1,9 +1,9 @@
 //! Handles invalidations whose request panics.
 //!
-//! Nobody knows what such a request did, and the primary may have changed before it. So its records
-//! count as not invalidated: they become pending, as after a failure. The cause of the panic does
-//! not matter. It may be in a custom store, in a logger, or in this crate. Called by the client and
-//! by the write path.
+//! It is not known what such a request did, and the primary may have changed before it. So its
+//! records count as not invalidated: they become pending, as after a failure. It does not matter
+//! whether a custom store, a logger or this crate panicked. Called by the client and by the write
+//! path.
 
 use std::{
     cell::Cell,
@@ -15,10 +15,10 @@ use std::{
 use super::StoreClient;
 use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
 
-// A panic in a store or an observer leaves the client as a failed request does. Its locks do not
-// poison, no code of the program's runs under them, and each change under them is whole. What a
-// request had begun is undone on unwinding: its invalidation is recorded as pending, and its
-// connection is closed. So a caller that catches the panic may go on with the client.
+// A panic in a store or an observer has the same effect on the client as a failed request. The
+// locks of the client do not poison, no user code runs under them, and each change under them is
+// complete. Unwinding records the invalidation of the request as pending, and closes its
+// connection. So a caller that catches the panic can continue to use the client.
 impl UnwindSafe for StoreClient {}
 impl RefUnwindSafe for StoreClient {}
 
@@ -77,7 +77,7 @@ impl Drop for RememberOnDrop<'_> {
             let (request, cause) = (self.request, Arc::new(Panicked));
             let failure = Error::Store { request, cause };
             self.client.remember(keys, self.reporter, &failure);
-            // First pending, then evicted, as in `StoreClient::invalidate`.
+            // First recorded as pending, then evicted, as in `StoreClient::invalidate`.
             self.client.evict(&keys.data);
         }
     }

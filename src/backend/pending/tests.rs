@@ -17,7 +17,7 @@ fn remember(pending: &PendingInvalidations, data: &str) -> Recorded {
 }
 
 #[test]
-fn a_key_is_concerned_until_it_is_settled() {
+fn a_key_is_pending_until_it_is_completed() {
     let pending = PendingInvalidations::default();
     assert_eq!(remember(&pending, "cache:a"), Recorded::First);
     assert_eq!(remember(&pending, "cache:b"), Recorded::Kept);
@@ -29,7 +29,7 @@ fn a_key_is_concerned_until_it_is_settled() {
 
 /// A request completes no write that failed after the request was sent.
 #[test]
-fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
+fn an_invalidation_remembered_during_a_replay_stays() {
     let pending = PendingInvalidations::default();
     remember(&pending, "cache:a");
     let replay = pending.all().remove(0);
@@ -41,7 +41,7 @@ fn what_is_remembered_while_a_replay_is_on_its_way_stays() {
 /// Two caches have the same prefix. The entries of one live longer, or are filled during the
 /// bypass.
 #[test]
-fn a_bypass_lasts_as_long_as_what_any_cache_may_have_written() {
+fn a_bypass_lasts_as_long_as_any_entry_that_a_cache_may_have_written() {
     for (sooner, later) in [(60_000, 1), (1, 60_000)] {
         let pending = PendingInvalidations::default();
         let life = |millis| pending.record_max_ttl("cache:", Duration::from_millis(millis));
@@ -55,7 +55,7 @@ fn a_bypass_lasts_as_long_as_what_any_cache_may_have_written() {
 }
 
 #[test]
-fn a_prefix_that_is_bypassed_concerns_all_its_keys_for_as_long_as_an_entry_can_live() {
+fn a_bypassed_prefix_covers_all_its_keys_for_as_long_as_an_entry_can_live() {
     let pending = PendingInvalidations::default();
     pending.record_max_ttl("cache:", Duration::from_millis(20));
     assert_eq!(pending.bypass("cache:"), Some(Duration::from_millis(20)));
@@ -66,7 +66,7 @@ fn a_prefix_that_is_bypassed_concerns_all_its_keys_for_as_long_as_an_entry_can_l
 }
 
 #[test]
-fn what_is_settled_leaves_room() {
+fn a_completed_invalidation_leaves_room() {
     let pending = PendingInvalidations::default();
     let long = "x".repeat(MAX_BYTES);
     for _ in 0..3 {
@@ -76,7 +76,7 @@ fn what_is_settled_leaves_room() {
 }
 
 #[test]
-fn past_its_bound_a_prefix_is_concerned_for_as_long_as_an_entry_can_live() {
+fn past_the_bound_a_prefix_is_bypassed_for_as_long_as_an_entry_can_live() {
     let pending = PendingInvalidations::default();
     for id in 0..MAX_KEYS {
         remember(&pending, &format!("cache:{id}"));

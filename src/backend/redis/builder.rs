@@ -10,7 +10,7 @@ use crate::redis::timeouts::Timeouts;
 #[cfg(feature = "tls")]
 use crate::redis::tls::Certificates;
 
-/// What connections call themselves by default.
+/// The default name of connections.
 const CLIENT_NAME: &str = "cache-aside";
 
 /// The settings of a [`Redis`](super::Redis). Made by [`Redis::builder`](super::Redis::builder).
@@ -82,11 +82,12 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets how long a call waits for a free connection, which includes the time to open one. 1 ms
-    /// to ten years. Where connections are refused and none is open, a call waits a moment only.
+    /// Sets how long a call waits for a free connection, including the time to open one. 1 ms to
+    /// ten years. If no connection is open and the server refuses new ones, a call waits for about
+    /// 10 ms only.
     ///
-    /// Defaults to 1 s, which is thousands of round trips of other callers. So a lookup goes
-    /// without Redis only where the pool is much too small or the server is silent.
+    /// Defaults to 1 s, which is thousands of round trips of other callers. So a lookup does
+    /// without Redis only if the pool is much too small or the server is silent.
     pub fn checkout_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.checkout = timeout;
         self
@@ -95,8 +96,8 @@ impl RedisBuilder {
     /// Sets how long each step of opening a connection may take: the connection itself, the login,
     /// the choice of a database, the first answer. 1 ms to ten years.
     ///
-    /// Defaults to 500 ms: more than a working server takes (the fork for a snapshot, a slow
-    /// script), and less than what makes a person leave.
+    /// Defaults to 500 ms. A working server answers sooner, even during the fork for a snapshot or
+    /// a slow script. A person does not give up that soon.
     pub fn connect_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.connect = timeout;
         self
@@ -112,24 +113,24 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets how many requests in a row must fail until the server is not asked any more, until it
-    /// answers a probe. At least 1. Until then lookups call their loaders at once. Writes fail at
-    /// once and are remembered. Neither waits for a timeout. A rejection is not such a failure: a
-    /// server that is full or read-only still answers.
+    /// Sets how many requests in a row must fail before the breaker opens. At least 1. While it is
+    /// open, no request is sent until the server answers a probe. Lookups call their loaders at
+    /// once. Writes fail at once and are remembered. Neither waits for a timeout. A rejection is
+    /// not such a failure: a server that is full or read-only still answers.
     ///
-    /// Defaults to 5: one lost connection does not open the breaker, and no more than five callers
-    /// wait in vain.
+    /// Defaults to 5: one lost connection does not open the breaker, and at most five callers wait
+    /// for a timeout.
     pub fn breaker_threshold(mut self, failures: u32) -> RedisBuilder {
         self.breaker_threshold = failures;
         self
     }
 
-    /// Sets the longest pause between two probes of a server that is not asked any more. 1 ms to
-    /// ten years. Pauses start at 10 ms and grow up to it. Each is shortened at random by up to a
-    /// half. A thread of the pool sends the probes; no caller waits for it.
+    /// Sets the longest pause between two probes while the breaker is open. 1 ms to ten years.
+    /// Pauses start at 10 ms and grow up to this value. Each pause is shortened at random by up to
+    /// a half. A thread of the pool sends the probes; no caller waits for it.
     ///
-    /// Defaults to 500 ms: a recovery is noticed this much late at most, for two small requests a
-    /// second.
+    /// Defaults to 500 ms: a recovery is noticed at most this much later, and the probes cost two
+    /// small requests a second.
     pub fn probe_interval(mut self, interval: Duration) -> RedisBuilder {
         self.probe_interval = interval;
         self
@@ -138,15 +139,15 @@ impl RedisBuilder {
     /// Sets how many replicas of the server must have an invalidation before it counts as done
     /// (`WAIT`). They have half of `io_timeout`. This applies to `invalidate`, the end of a
     /// `write`, `expire`, `clear` and updates. If too few replicas have it in time, the call fails
-    /// as it does where Redis cannot be reached. The invalidation is then remembered and replayed.
+    /// as it does if Redis cannot be reached. The invalidation is then remembered and replayed.
     /// Until then this process does not read that record from Redis.
     ///
     /// Redis acknowledges a change before its replicas have it. If a replica takes over from a lost
     /// master (Cluster, Sentinel), it may lack an acknowledged invalidation. It then serves the old
-    /// record until its TTL ends. That cannot happen if every replica that may take over is waited
-    /// for. While too few replicas are connected, every such call fails. `build` logs a warning in
-    /// that case, and fails where the user has no permission for `WAIT`. Each call costs one more
-    /// round trip, and the way to the replicas and back.
+    /// record until its TTL ends. That cannot happen if this number covers every replica that may
+    /// take over. While too few replicas are connected, every such call fails. `build` logs a
+    /// warning in that case, and fails if the user has no permission for `WAIT`. Each call costs
+    /// one more round trip, plus one between the server and its replicas.
     ///
     /// Defaults to 0, as in Redis itself.
     pub fn wait_for_replicas(mut self, replicas: u32) -> RedisBuilder {
@@ -163,9 +164,9 @@ impl RedisBuilder {
     /// the reason is logged once as an error, and the caches go on without Redis.
     ///
     /// A server cannot be reached if it refuses the connection, does not answer in time, is loading
-    /// its data or has no master yet, or if its name cannot be resolved. Where it answers and will
-    /// never work, `build` fails with either value. [`build`](RedisBuilder::build) lists
-    /// these cases.
+    /// its data or has no master yet, or if its name cannot be resolved. If the server answers but
+    /// will never work, `build` fails with either value. [`build`](RedisBuilder::build) lists these
+    /// cases.
     ///
     /// ```
     /// use cache_aside::Redis;
@@ -176,15 +177,15 @@ impl RedisBuilder {
     /// assert!(away.require_connection(true).build().is_err());
     /// ```
     ///
-    /// Defaults to false: a cache should not keep a program from its start. Set it in tools that
-    /// are useless without Redis, and in tests.
+    /// Defaults to false: a missing cache should not prevent a program from starting. Set it in
+    /// tools that are useless without Redis, and in tests.
     pub fn require_connection(mut self, required: bool) -> RedisBuilder {
         self.require_connection = required;
         self
     }
 
-    /// Sets the name that `CLIENT LIST` shows for every connection of the pool: also for those that
-    /// listen for changes, and those to Sentinels. Printable ASCII without spaces.
+    /// Sets the name that `CLIENT LIST` shows for every connection of the pool, including those
+    /// that listen for changes, and those to Sentinels. Printable ASCII without spaces.
     ///
     /// The name is part of the first request on a connection (`HELLO … SETNAME`). So it costs no
     /// round trip and takes no permission. A server that does not know `HELLO` or refuses the name
@@ -197,7 +198,7 @@ impl RedisBuilder {
     }
 
     /// Sets the certificates, one or more in PEM, that may have signed the certificate of a server.
-    /// Certificates that the system trusts then do not count. For addresses with TLS.
+    /// They replace the certificates that the system trusts. For addresses with TLS.
     ///
     /// Defaults to the certificates that the system trusts.
     #[cfg(feature = "tls")]
@@ -207,9 +208,9 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets the certificate that is shown to the server, followed by those of its signers, and its
-    /// private key. Both are in PEM. For servers with `tls-auth-clients yes`, which is the default
-    /// of Redis.
+    /// Sets the client certificate, followed by the certificates of its signers, and its private
+    /// key. Both are in PEM. For servers with `tls-auth-clients yes`, which is the default of
+    /// Redis.
     ///
     /// Defaults to none.
     #[cfg(feature = "tls")]
@@ -223,8 +224,8 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets the login for Sentinels that want a password. `None` as the user is `default`. The user
-    /// and the password in the address are those of the server.
+    /// Sets the login for Sentinels that want a password. If `user` is `None`, the user is
+    /// `default`. The user and the password in the address are those of the server.
     ///
     /// Defaults to no login.
     #[cfg(feature = "sentinel")]

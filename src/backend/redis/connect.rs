@@ -1,4 +1,4 @@
-//! From the settings to the store behind the address: a server, a cluster, or the server that
+//! Builds the store behind an address from the settings: a server, a cluster, or the server that
 //! Sentinels name.
 
 use std::{sync::Arc, time::Duration};
@@ -28,7 +28,7 @@ use crate::{
     util::limits::{between, failed, refuse},
 };
 
-/// More than Redis itself admits by default.
+/// Redis itself admits at most this many clients by default.
 const MOST_CONNECTIONS: u32 = 10_000;
 
 /// A store that has not been checked yet.
@@ -41,34 +41,38 @@ impl RedisBuilder {
     /// Checks the settings, connects once, asks the server what it is, and loads the scripts into
     /// it.
     ///
-    /// Its name and version are logged, and a warning if it is a replica. If the server cannot push
-    /// changes, only a cache with [`near_cache`](crate::CacheBuilder::near_cache) or
-    /// [`tracking`](crate::CacheBuilder::tracking) logs that. It then reads from Redis and polls.
+    /// It logs the name and version of the server, and a warning if the server is a replica. If the
+    /// server cannot push changes, only a cache with
+    /// [`near_cache`](crate::CacheBuilder::near_cache) or
+    /// [`tracking`](crate::CacheBuilder::tracking) logs that. Such a cache then reads from Redis
+    /// and polls.
     ///
     /// If the server cannot be reached, see
     /// [`require_connection`](RedisBuilder::require_connection).
     ///
     /// # Cost
     ///
-    /// One connection, which is closed again, and two round trips: the question what the server is,
-    /// and the scripts. A third one if the server does not know `HELLO`. On a cluster the same for
-    /// each master, and one more connection that asks for the masters.
+    /// One connection, which is closed again, and two round trips: one for the identity of the
+    /// server, and one for the scripts. If the server does not know `HELLO`, there is a third one.
+    /// A cluster costs the same for each master, and one more connection that asks for the masters.
     ///
-    /// A server that is away costs at most one `connect_timeout` for each address of its host name,
-    /// and one more if something accepts the connection and does not answer. The nodes of a cluster
-    /// and the Sentinels in an address are tried one after the other. The lookup of a host name
-    /// takes as long as the resolver of the system takes; no setting of this crate limits it.
+    /// A server that cannot be reached costs at most one `connect_timeout` for each address of its
+    /// host name. If something accepts the connection and does not answer, it costs one more. The
+    /// nodes of a cluster and the Sentinels in an address are tried one after the other. The lookup
+    /// of a host name takes as long as the resolver of the system takes; no setting of this crate
+    /// limits it.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] names the invalid setting. All others are [`Error::Store`]:
+    /// [`Error::InvalidSetting`] names the invalid setting. All other errors are [`Error::Store`]:
     ///
-    /// - The server rejected the user, the password or a command. The message has its own words
-    ///   where the client library passes them on.
+    /// - The server rejected the user, the password or a command. The error contains the server's
+    ///   own message if the client library passes it on.
     /// - The server is a Redis before 6.0.9, has no scripts, or does not answer like a Redis.
-    /// - It is a node of a cluster or a Sentinel where the address says otherwise, or the reverse.
+    /// - The server is a node of a cluster or a Sentinel, and the address is for another kind; or
+    ///   the reverse.
     /// - A Sentinel does not know the name, or rejects the login.
-    /// - The TLS handshake failed, for instance because nobody who is trusted signed the
+    /// - The TLS handshake failed, for instance because no trusted certificate signed the server's
     ///   certificate.
     /// - Only with [`require_connection(true)`](RedisBuilder::require_connection): the server
     ///   cannot be reached, or no master of a cluster can.
@@ -168,7 +172,7 @@ impl RedisBuilder {
             return refuse("address", "of a cluster there is database 0 only");
         }
         let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
-        let terms = NodeConfig {
+        let config = NodeConfig {
             pool_size: self.pool_size,
             timeouts: self.timeouts,
             breaker_threshold: self.breaker_threshold,
@@ -177,7 +181,7 @@ impl RedisBuilder {
         let client_name = Arc::clone(&self.client_name);
         let store = Arc::new(ClusterStore::new(
             seeds,
-            terms,
+            config,
             client_name,
             self.probe_interval,
         ));

@@ -1,4 +1,4 @@
-//! A Redis server as a program names it.
+//! The public handle of a Redis server.
 
 mod builder;
 pub(crate) mod connect;
@@ -15,7 +15,7 @@ use crate::store::Store;
 ///
 /// Two pools share nothing. So caches with the same prefix in one process belong on one `Redis`.
 ///
-/// A cache with settings of its own needs no `Redis`: it takes an address or a [`RedisBuilder`]. A
+/// A cache that shares no pool needs no `Redis`: it takes an address or a [`RedisBuilder`]. A
 /// `Redis` is for several caches on one pool:
 ///
 /// ```no_run

@@ -1,4 +1,4 @@
-//! From an address to a builder, and from the builder to a cache.
+//! Makes a builder from an address, and a cache from a builder.
 
 use std::{fmt, marker::PhantomData};
 
@@ -42,9 +42,9 @@ impl<R> CacheBuilder<R> {
     ///
     /// **While Redis cannot be reached, `build` succeeds.** It logs one warning. Until Redis can be
     /// reached, each lookup calls its loader at once ([degraded](crate::Source::Degraded)), and
-    /// each invalidation is an error and is remembered. A thread connects again. It checks the
-    /// server as `build` does, replays the invalidations, and then the cache uses Redis.
-    /// [`require_connection`](crate::RedisBuilder::require_connection) makes it an error instead:
+    /// each invalidation is an error and is remembered. A thread tries to connect again. It checks
+    /// the server as `build` does, and replays the invalidations. Then the cache uses Redis. With
+    /// [`require_connection`](crate::RedisBuilder::require_connection), `build` fails instead:
     ///
     /// ```no_run
     /// use cache_aside::{Cache, Record, Redis};
@@ -58,14 +58,14 @@ impl<R> CacheBuilder<R> {
     ///
     /// One connection and two round trips with an address or a
     /// [`RedisBuilder`](crate::backend::redis::RedisBuilder), more on a cluster. None with a shared
-    /// backend. The time that a server takes which cannot be reached is
-    /// [bounded](crate::RedisBuilder::build): by default 0.5 s for one address.
+    /// backend. If the server cannot be reached, the time is [bounded](crate::RedisBuilder::build):
+    /// by default 0.5 s for one address.
     ///
     /// # Errors
     ///
     /// - [`Error::InvalidSetting`] names the invalid setting.
-    /// - [`Error::Store`]: Redis answers and will never work as it is. It rejected the user, the
-    ///   password or a command, or [it is of the wrong kind or
+    /// - [`Error::Store`]: Redis answers, but will never work with its present settings. It
+    ///   rejected the user, the password or a command, or [it is of the wrong kind or
     ///   version](crate::RedisBuilder::build).
     pub fn build(self) -> Result<Cache<R>, Error>
     where
@@ -90,7 +90,7 @@ impl<R> Clone for CacheBuilder<R> {
     }
 }
 
-/// Not derived: `R` need not be `Debug`, and an observer is not.
+/// Not derived: `R` need not be `Debug`, and an observer is not `Debug`.
 impl<R> fmt::Debug for CacheBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheBuilder")

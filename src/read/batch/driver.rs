@@ -22,8 +22,8 @@ use crate::{
     util::wakeup::Wakeup,
 };
 
-/// How many leases one request asks for. So few that the first leases are renewed long before they
-/// lapse, however busy the server and this machine are.
+/// How many leases one request asks for. The number is small enough that the first leases are
+/// renewed long before they lapse, even if the server and this machine are busy.
 const LEASES: usize = 1_000;
 
 /// Several lookups, each for a different record.
@@ -154,15 +154,15 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         Ok(())
     }
 
-    /// Loads all records of lookups that lead, in one loader call. Then tells the followers, and
-    /// ends the leases.
+    /// Loads all records of lookups that lead, in one loader call. Then gives the followers their
+    /// outcomes, and ends the leases.
     fn load(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
         let loads = |lookup: &PendingLookup<'_, R>| matches!(lookup.state, LookupState::Loading(_));
         if !self.lookups.iter().any(loads) {
             return Ok(());
         }
-        // Followers of a watch expect only the end of the watched lease. They must not wait for our
-        // loader.
+        // Followers of a watch wait only for the end of the watched lease. They must not wait for
+        // our loader.
         for lookup in &mut self.lookups {
             lookup.watch = None;
         }
@@ -246,8 +246,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         }
     }
 
-    /// How long to pause before the next request for the leases whose changes are not pushed.
-    /// `None`: there are no such leases.
+    /// The pause before the next request for leases whose changes are not pushed. `None`: there are
+    /// no such leases.
     fn pause(&mut self) -> Option<Duration> {
         let polled = self
             .lookups

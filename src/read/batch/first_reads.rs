@@ -24,7 +24,7 @@ use crate::{
 enum ReadFrom<'a, R> {
     /// From the near cache.
     Near(Option<Arc<R>>),
-    /// From nowhere: an invalidation is pending, so the store must not be read.
+    /// The record is not read: an invalidation is pending, so the store must not be asked.
     Pending(Cause),
     Store(Option<Placeholder<'a, R>>),
 }

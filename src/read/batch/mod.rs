@@ -26,14 +26,14 @@ use crate::{
     util::id::{Id, Ids},
 };
 
-/// How many ids are looked up together. A server handles their requests within some ten
+/// How many ids are looked up together. A server handles the requests for them within a few tens of
 /// milliseconds, and a loader gets at most this many ids at a time.
 const SLICE: usize = 10_000;
 
 /// The caller's loader with the types of this module.
 type BatchLoader<'a, R> = dyn for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id, R> + 'a;
 
-/// What a loader found, by those ids that it was asked for.
+/// The records that a loader found, by the ids that it was asked for.
 type LoadedById<'id, R> = Result<HashMap<&'id str, R>, Error>;
 
 /// See [`Cache::get_many`](crate::Cache::get_many).
@@ -92,7 +92,7 @@ fn each_once<R>(
     mut look_up: impl FnMut(&[KeyedId<'_>]) -> Result<Vec<Lookup<R>>, Error>,
 ) -> Result<Vec<Lookup<R>>, Error> {
     let (mut distinct, mut at, mut places) = (Vec::new(), HashMap::new(), Vec::new());
-    // A bad id is an error before anything is sent.
+    // An invalid id is reported before anything is sent.
     for id in ids.iter() {
         let place = *at.entry(id).or_insert(distinct.len());
         if place == distinct.len() {

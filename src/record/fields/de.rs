@@ -26,8 +26,7 @@ pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<Option<
 }
 
 /// Deserializes a record from fields that all belong to it. `kinds`: the kind of each value in
-/// Rust, if known. Then a type that asks for a value of any kind is refused where the value was a
-/// number.
+/// Rust, if known. With it, a number is refused to a type that asks for a value of any kind.
 pub(super) fn deserialize<R: DeserializeOwned>(
     fields: Fields,
     kinds: &[ScalarKind],
@@ -35,14 +34,14 @@ pub(super) fn deserialize<R: DeserializeOwned>(
     R::deserialize(Hash { fields, kinds })
 }
 
-/// Where deserializing a record failed. It has no reason: serde's messages quote the value, and no
-/// message of this crate may.
+/// Where deserializing a record failed. It keeps no reason: serde's messages quote the value, and
+/// messages of this crate must not.
 #[derive(Debug, thiserror::Error)]
 #[error("the entry is not a record of this type")]
 pub(super) enum Stop {
-    /// At the field with this number.
+    /// At the field with this index.
     At(usize),
-    /// At this field: it was a number, and the type asked for a value of any kind.
+    /// At the field with this index. It was a number, and the type asked for a value of any kind.
     Asked(usize),
     /// This field is missing.
     Missing(&'static str),
@@ -215,7 +214,7 @@ impl<'de> Deserializer<'de> for Text {
         visitor.visit_byte_buf(self.bytes)
     }
 
-    /// An existing field is `Some`. For a missing one this is not called.
+    /// An existing field is `Some`. Serde does not call this for a missing field.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         visitor.visit_some(self)
     }

@@ -8,8 +8,8 @@
 //! Serde does not show such types in advance. So the record is deserialized and serialized again,
 //! and the two are compared: each field must be present or missing as before, and of the same kind
 //! (text, bytes or number). The texts themselves are stored exactly, so they are not compared. A
-//! type may write a text in another order each time, and may read from it what it wants. The text
-//! of `Json` is compared, because it holds the whole value.
+//! type may write a text in another order each time, and may interpret it freely. The text of
+//! `Json` is compared, because it holds the whole value.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -57,7 +57,7 @@ pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(
     if before == after {
         return Ok(());
     }
-    // The hash holds the exact text. If the type itself reads that text as `None`, it may.
+    // The hash holds the exact text, so a type may read that text as `None`.
     let is_own_none = |&(name, kind, _): &Field<'_>| {
         let was = |value| has(&before, &(name, kind, Some(value)));
         (was(ScalarKind::Text) || was(ScalarKind::Bytes)) && has(&after, &(name, kind, None))

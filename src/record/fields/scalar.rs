@@ -16,7 +16,8 @@ use crate::error::Error;
 pub(super) enum ScalarKind {
     Text,
     Bytes,
-    /// Or a `bool`. Written as text; only a type that asks for a number can read it back.
+    /// A number or a `bool`. It is stored as text. Only a type that asks for a number can read it
+    /// back.
     Number,
     /// The JSON text of a whole value. It is compared after the round trip, because nothing else
     /// would show a change in it.
@@ -43,7 +44,7 @@ pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, 
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Unstorable {
-    /// `None` if there is no single field at fault, and for a map.
+    /// The field at fault. `None` for a map, and if no single field is at fault.
     pub(crate) field: Option<String>,
     pub(crate) reason: String,
 }
@@ -60,7 +61,7 @@ impl Unstorable {
         }
     }
 
-    /// Names the field at fault. Not to be used for a map: its keys are content.
+    /// Names the field at fault. Do not use it for a map, because the keys of a map are content.
     pub(super) fn at(self, name: &[u8]) -> Unstorable {
         let shown = &name[..name.len().min(LONGEST_NAME)];
         Unstorable {
@@ -76,12 +77,12 @@ impl From<Unstorable> for Error {
     }
 }
 
-/// The reason where a type's own `Serialize` fails. Its message may quote the value, so it is not
+/// The reason if a type's own `Serialize` fails. Its message may quote the value, so it is not
 /// used.
 pub(crate) const OWN_ERROR: &str = "its `Serialize` fails";
 
-/// Any type may make an error in this way. Reasons of this crate are made by
-/// [`new`](Unstorable::new).
+/// The `Serialize` of any type may call this, so the message is not used. This crate's own reasons
+/// come from [`new`](Unstorable::new).
 impl ser::Error for Unstorable {
     fn custom<T: Display>(_: T) -> Unstorable {
         Unstorable::new(OWN_ERROR)

@@ -28,7 +28,7 @@ struct Flat {
     parts: Vec<Part>,
 }
 
-/// A map, of whose next field only the name may be known yet.
+/// A map. At times only the name of its next field is known.
 struct FlatMap {
     parts: Vec<Part>,
     name: Option<Stored>,

@@ -38,7 +38,7 @@ impl<T: Serialize + ?Sized> Serialize for Lossless<'_, T> {
     }
 }
 
-/// A serializer that refuses values which it would not write without loss.
+/// A serializer that refuses the values that JSON would change silently.
 struct Guarded<'a, S> {
     inner: S,
     place: Place<'a>,
@@ -74,7 +74,7 @@ macro_rules! null {
     };
 }
 
-/// Each with the levels of nesting it adds.
+/// Begins each listed shape. The number is how many levels of nesting it adds.
 macro_rules! open {
     ($($levels:literal $method:ident($($arg:ident: $type:ty),*) -> $parts:ident;)+) => {
         $(fn $method(self, $($arg: $type),*) -> Result<Self::$parts, S::Error> {

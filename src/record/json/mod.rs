@@ -74,27 +74,27 @@ use super::fields::{JSON, JSON_REFUSED};
 ///
 /// # Values that are not cached
 ///
-/// A value is cached only if it comes back as it was, numbers to the last bit. Otherwise `get`
-/// returns it and counts it in [`unstorable_records`](crate::Stats::unstorable_records), and
+/// A value is cached only if it comes back unchanged, with every bit of its numbers. Otherwise
+/// `get` returns it and counts it in [`unstorable_records`](crate::Stats::unstorable_records), and
 /// `update` fails with [`Error::InvalidRecord`](crate::Error::InvalidRecord).
 ///
-/// For these the reason names the place in the value:
+/// For the following values, the reason names the place in the value:
 ///
 /// - NaN and infinities: JSON would turn them into `null`.
 /// - `null` within a `Some`, as in `Some(None)` or `Some(())`: it would come back as `None`.
 /// - Keys of a map that are neither text nor numbers.
 /// - Nesting deeper than 127.
 ///
-/// A value is also not cached if its type would write another JSON after reading it back:
+/// A value is also not cached if reading it back and writing it again would give different JSON:
 ///
 /// - A skipped field that a `default` replaces.
 /// - A value that fits an earlier variant of an `untagged` enum.
 /// - A map with a key twice.
 /// - A text that a type writes differently each time.
 ///
-/// What the JSON does not contain cannot be checked: a field with `#[serde(skip)]`, a value that is
-/// skipped because it equals its `default`, or two variants that write the same. Serde does not
-/// support numbers beyond 64 bits in an `untagged` enum or in a flattened value.
+/// The check cannot see what the JSON does not contain: a field with `#[serde(skip)]`, a value that
+/// is skipped because it equals its `default`, or two variants that write the same text. Serde does
+/// not support numbers beyond 64 bits in an `untagged` enum or in a flattened value.
 ///
 /// An entry is a miss if its field `json` is missing, is not JSON, or is JSON of another type. It
 /// counts as [unreadable](crate::Stats::unreadable_entries), and the next fill replaces it.
@@ -138,10 +138,11 @@ struct Text<'a, T>(&'a T);
 impl<T: Serialize> Serialize for Text<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match to_text(self.0) {
-            // By this name `round_trip.rs` knows that it must compare the text.
+            // `round_trip.rs` recognizes this name, and then compares the text.
             Ok(text) => serializer.serialize_newtype_struct(JSON, &text),
             Err(reason) => {
-                // The serializer of this crate fails with the reason. Any other must fail too.
+                // This crate's serializer fails here, with the reason. Any other serializer must
+                // fail too.
                 serializer.serialize_newtype_struct(JSON_REFUSED, &reason)?;
                 Err(ser::Error::custom(reason))
             }
@@ -178,7 +179,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Fields<T> {
     }
 }
 
-/// The name of a field. A name of another program may be any bytes.
+/// The name of a field. A name that another program wrote may be any bytes.
 struct Name {
     is_ours: bool,
 }

@@ -1,4 +1,4 @@
-//! Where a serializer is in a value, and why the value is refused there.
+//! The position of a serializer in a value, and the reason why the value is refused there.
 //!
 //! Guarantees that a reason quotes nothing of the value: no key of a map, and no text of an error
 //! that may be a type's own.
@@ -18,7 +18,7 @@ const DEEPEST: u8 = 127;
 /// The path to the first error, and its reason.
 #[derive(Default)]
 pub(super) struct Trail {
-    /// The path to it, built from its end while the error is returned.
+    /// The path to the error, built from its end while the error is returned.
     steps: RefCell<String>,
     /// The reason of [`Place::refuse`], if the error was made there.
     refusal: Cell<Option<&'static str>>,
@@ -40,7 +40,7 @@ impl Trail {
     }
 }
 
-/// Where in the whole value the serializer is.
+/// The position of the serializer in the whole value.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     trail: &'a Trail,

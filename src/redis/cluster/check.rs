@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl ClusterStore {
-    /// Asks for the nodes, connects once to each master, and sends it the scripts. A wrong address,
-    /// a wrong password or a missing permission shows here. A master that cannot be reached is
+    /// Asks for the nodes, connects once to each master, and sends it the scripts. This finds a
+    /// wrong address, a wrong password or a missing permission. A master that cannot be reached is
     /// accepted if other nodes answer, because it may come back or be replaced.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.topology.discover()?;

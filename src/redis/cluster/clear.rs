@@ -18,7 +18,7 @@ use redis::cmd;
 
 use super::{ClusterStore, node::Node, slot_map::SlotMap, slots::NodeSlots};
 use crate::{
-    redis::{error, pool::RetryPolicy, script::nonsense},
+    redis::{error, pool::RetryPolicy, script::unexpected_reply},
     store::{Cursor, Failure, FailureKind, KeyKind, ScanPage},
 };
 
@@ -59,8 +59,9 @@ impl ClusterStore {
         })
     }
 
-    /// A number that identifies the assignment of slots to masters, with its failovers and moves,
-    /// and the servers behind the addresses. Never 0. Fails while a move is under way.
+    /// A number that identifies the assignment of slots to masters and the servers behind the
+    /// addresses. It changes with each failover and each move of a slot. Never 0. Fails while a
+    /// move is under way.
     fn settled(&self) -> Result<u64, Failure> {
         self.topology.discover()?;
         let map = self.topology.map();
@@ -68,8 +69,8 @@ impl ClusterStore {
         for master in in_order(&map) {
             let nodes = self.nodes(master)?;
             let node_slots = NodeSlots::of(&nodes).ok_or_else(|| {
-                let nonsense = nonsense("CLUSTER NODES answers with the slots of the node");
-                self.partly(error::failure(nonsense, Duration::ZERO))
+                let error = unexpected_reply("CLUSTER NODES answers with the slots of the node");
+                self.partly(error::failure(error, Duration::ZERO))
             })?;
             if let Some(slot) = node_slots.being_moved() {
                 let address = &master.address;

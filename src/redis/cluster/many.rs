@@ -26,7 +26,7 @@ struct NodeBatch<I> {
 }
 
 impl ClusterStore {
-    /// Does the step at once if possible, and in two steps while the slot is being moved.
+    /// Does the step at once if possible. While the slot is being moved, does it in two steps.
     pub(super) fn or_migrating(
         &self,
         keys: &Keys,
@@ -50,7 +50,7 @@ impl ClusterStore {
 
     /// Sends each node its batch, unless `instead` has an answer for that node. Redirected items
     /// then go to their new nodes, and items that are redirected again go one by one. A redirected
-    /// request was not done, so even a request that must not be repeated is sent again.
+    /// request was not done. So it may be sent again even if it must not be repeated.
     pub(super) fn each_of<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],

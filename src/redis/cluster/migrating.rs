@@ -9,17 +9,17 @@
 //! degrade. But a cached record is still read, and **it can be invalidated**, in two steps: first
 //! the lease, then the record.
 //!
-//! In this order, two steps are as good as one. After the first, no load that began before it can
-//! fill. So an old record that exists then existed before, and the second step deletes it. In the
-//! other order, an old load could fill between the steps. (`clear.rs` uses the same order for all
+//! In this order, two steps are as safe as one. After the first step, no load that began before it
+//! can fill. So every old record exists by then, and the second step deletes it. In the other
+//! order, an old load could fill between the steps. (`clear.rs` uses the same order for all
 //! records.)
 //!
 //! Each step goes to both nodes. If a move was aborted (`IOERR`), a key may exist on both, and the
 //! copy on the new node would be read once that node owns the slot.
 //!
-//! If replicas are waited for, that holds for each step on each node. (If the connection to the old
-//! node is lost during the wait, that wait is not repeated. The key is gone by then, and requests
-//! for it are redirected to the new node.)
+//! With `wait_for_replicas`, each step waits for the replicas of each node. (If the connection to
+//! the old node is lost during the wait, that wait is not repeated. The key is gone by then, and
+//! requests for it are redirected to the new node.)
 //!
 //! Called by the store on a cluster after a node has answered `ASK` or `TRYAGAIN`.
 
@@ -62,7 +62,7 @@ impl RedisStore {
             let nonce = is_lease.then(Token::random);
             let nonce = nonce.as_ref().map_or(&[][..], |nonce| nonce.as_bytes());
             let mut request = delete_key.request_on(key);
-            request.arg(nonce).arg(self.tells());
+            request.arg(nonce).arg(self.forces_change());
             if asking {
                 // Without `ASKING`, the node would redirect this request back.
                 cmd("ASKING").exec(connection)?;
@@ -80,7 +80,7 @@ impl RedisStore {
         self.run(RetryPolicy::Idempotent, |connection| {
             let mut request = redis::pipe();
             request.ignore_errors();
-            // In this order, as in `command.rs`.
+            // The order matters: see `command.rs`.
             request.cmd("ASKING").cmd("PTTL").arg(data);
             request.cmd("ASKING").cmd("HGETALL").arg(data);
             let (_, left, _, fields): Asked = pipeline::query(&request, connection)?;

@@ -3,13 +3,13 @@
 //! Called through [`Store`]. Every node is a [`RedisStore`], with its own connections, request
 //! queue and breaker. This module decides which node gets a request, and follows redirections.
 //!
-//! redis-rs has a cluster client, which is not used for four reasons. It repeats requests that
-//! timed out, but a request for a lease must not be repeated. It does not follow a slot in a
-//! pipeline. It watches no keys, and it receives no pushes.
+//! redis-rs has a cluster client. It is not used, for four reasons. It repeats requests that timed
+//! out, but a request for a lease must not be repeated. It does not follow redirections in a
+//! pipeline. It cannot watch keys. It receives no pushes.
 //!
 //! Both keys of a record are in one slot (`store/keys.rs`), so one node does each step, as
 //! atomically as a single server. A node refuses requests for a slot that it does not have. The
-//! guarantees depend on that refusal, and not on what this process knows of the cluster.
+//! guarantees depend on that refusal. They do not depend on the slot map of this process.
 //! `migrating.rs` handles a slot that is being moved.
 
 pub(crate) mod check;
@@ -41,15 +41,15 @@ use crate::{
     util::{backoff::Backoff, random::shortened},
 };
 
-/// The most redirections of one request. Expected are one for an outdated map, and one for a slot
-/// that is being moved. Both may change meanwhile, and cause the same number again.
+/// The most redirections of one request. Two are expected: one for an outdated map, and one for a
+/// slot that is being moved. If the slots change meanwhile, two more can follow.
 const MOST_REDIRECTS: u32 = 5;
 
 /// The pause before the third redirection is followed. The pause doubles before each further one:
 /// at most 28 ms in total.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 
-/// The last of these pauses.
+/// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// The nodes of a cluster, and the known assignment of slots to nodes.
@@ -58,15 +58,15 @@ pub(crate) struct ClusterStore {
 }
 
 impl ClusterStore {
-    /// Creates a store. Opens no connection. Each seed leads to a port.
+    /// Creates a store. Opens no connection. Each seed must be an address with a port.
     pub(crate) fn new(
         seeds: Vec<Client>,
-        terms: NodeConfig,
+        config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,
     ) -> ClusterStore {
         ClusterStore {
-            topology: Topology::new(seeds, terms, client_name, probe_interval),
+            topology: Topology::new(seeds, config, client_name, probe_interval),
         }
     }
 
@@ -150,7 +150,7 @@ impl ClusterStore {
         Failure { kind, ..failure }
     }
 
-    fn look(&self, data: &str, with_ttl: bool) -> Result<(Entry, TtlRemaining), Failure> {
+    fn read_entry(&self, data: &str, with_ttl: bool) -> Result<(Entry, TtlRemaining), Failure> {
         self.at(data, |store, asking| {
             if asking {
                 store.read_asking(data, with_ttl)

@@ -1,6 +1,6 @@
 //! One node of a cluster: its store, and whether it answers.
 //!
-//! Called by the store on a cluster and by the topology. Knows nothing of slots and of other nodes.
+//! Called by the store on a cluster and by the topology. Knows neither slots nor other nodes.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use super::slots::{Range, ranges};
 use crate::{
     redis::{
         connect::elsewhere, endpoint::Endpoint, error::Timeout, node_address::NodeAddress,
-        pool::RetryPolicy, script::nonsense, single::RedisStore, timeouts::Timeouts,
+        pool::RetryPolicy, script::unexpected_reply, single::RedisStore, timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,
@@ -36,46 +36,46 @@ pub(crate) struct NodeConfig {
     pub(crate) replicas: u32,
 }
 
-/// How long a node without slots stays known after it was named in a redirection. A node that is
-/// being filled gets its first slot only when the move of that slot has ended.
+/// How long a node without slots stays known after it was named in a redirection. A new node owns
+/// its first slot only when the move of that slot has ended.
 const WITHOUT_SLOTS: Duration = Duration::from_secs(10);
 
 pub(super) struct Node {
     pub(super) address: NodeAddress,
     pub(super) store: RedisStore,
-    /// Refuses requests to a node that is known not to answer. The breaker of the client counts for
-    /// all nodes together.
+    /// Refuses requests to a node that is known not to answer. (The breaker of the client counts
+    /// the failures of all nodes together.)
     breaker: Breaker,
     /// Whether a request has timed out, and the node has not answered since.
     is_silent: AtomicBool,
     /// When the node was last named in a redirection.
-    heard_of: Mutex<Option<Instant>>,
+    redirected_at: Mutex<Option<Instant>>,
 }
 
 impl Node {
     pub(super) fn new(
         endpoint: impl Into<Endpoint>,
         address: NodeAddress,
-        terms: NodeConfig,
+        config: NodeConfig,
     ) -> Node {
         Node {
             address,
-            store: RedisStore::new(endpoint, terms.pool_size, terms.timeouts, terms.replicas),
-            breaker: Breaker::new(terms.breaker_threshold),
+            store: RedisStore::new(endpoint, config.pool_size, config.timeouts, config.replicas),
+            breaker: Breaker::new(config.breaker_threshold),
             is_silent: AtomicBool::new(false),
-            heard_of: Mutex::default(),
+            redirected_at: Mutex::default(),
         }
     }
 
     /// Records that another node redirected a request to this one.
-    pub(super) fn hear_of(&self) {
-        *self.heard_of.lock() = Some(Instant::now());
+    pub(super) fn record_redirect(&self) {
+        *self.redirected_at.lock() = Some(Instant::now());
     }
 
-    /// Whether another node did so recently.
-    pub(super) fn is_heard_of(&self) -> bool {
-        let heard_of = *self.heard_of.lock();
-        heard_of.is_some_and(|at| at.elapsed() < WITHOUT_SLOTS)
+    /// Whether another node recently redirected a request to this one.
+    pub(super) fn was_redirected_to(&self) -> bool {
+        let redirected_at = *self.redirected_at.lock();
+        redirected_at.is_some_and(|at| at.elapsed() < WITHOUT_SLOTS)
     }
 
     /// Sends a request to the node, unless it is known not to answer.
@@ -122,8 +122,8 @@ impl Node {
         self.breaker.is_open()
     }
 
-    /// Whether a request to this node would probably wait in vain. Work that would hold up others
-    /// is then not sent to it.
+    /// Whether a request to this node would probably time out. Work that would delay other work is
+    /// then not sent to it.
     pub(super) fn is_silent(&self) -> bool {
         self.is_silent.load(Ordering::Relaxed) || self.is_broken()
     }
@@ -178,7 +178,7 @@ pub(super) fn slots_by(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Vec<Ra
         reported_by
             .as_ref()
             .and_then(|reported_by| ranges(said, reported_by))
-            .ok_or_else(|| nonsense("CLUSTER SLOTS answers with slots and their nodes"))
+            .ok_or_else(|| unexpected_reply("CLUSTER SLOTS answers with slots and their nodes"))
     })
 }
 

@@ -2,9 +2,8 @@
 
 use std::{panic::resume_unwind, thread};
 
-/// To how many nodes requests are under way at the same time. A thread costs about as much as a
-/// round trip within a building. With more nodes, each thread asks several of them, one after the
-/// other.
+/// The number of nodes that are asked at the same time. A thread costs about as much as a round
+/// trip within a building. With more nodes, each thread asks several of them, one after the other.
 const AT_ONCE: usize = 8;
 
 /// Asks for each share, on separate threads if there are several shares.

@@ -1,4 +1,4 @@
-//! Which node has which slot: one state of that, which is replaced as a whole.
+//! Which node has which slot. A map never changes; a new one replaces it as a whole.
 //!
 //! Called by the topology. Pure: sends nothing.
 
@@ -48,7 +48,7 @@ impl SlotMap {
             map.owners[range.first.index()..=range.last.index()].fill(at);
         }
         for node in &self.nodes {
-            if node.is_heard_of() && map.index(&node.address).is_none() {
+            if node.was_redirected_to() && map.index(&node.address).is_none() {
                 map.add(Arc::clone(node));
             }
         }
@@ -88,7 +88,7 @@ impl SlotMap {
         self.nodes.iter().find(|node| node.address == *address)
     }
 
-    /// The node that has the slot. If it is not known, any node: that one will redirect.
+    /// The node that has the slot. If that node is not known, any node: it redirects the request.
     pub(super) fn owner(&self, slot: Slot) -> Option<&Arc<Node>> {
         let at = self.owners[slot.index()];
         self.nodes.get(usize::from(at)).or_else(|| {

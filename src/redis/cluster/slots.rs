@@ -68,7 +68,7 @@ fn node_address(reply: Value, reported_by: &NodeAddress) -> Option<NodeAddress> 
         Value::Nil => String::new(),
         _ => return None,
     };
-    // The address of a node without a name comes after its id.
+    // If a node has no name, its address comes after its id.
     let address = (host == "?").then(|| address(parts.nth(1)?)).flatten();
     Some(NodeAddress::of(&address.unwrap_or(host), port, reported_by))
 }
@@ -119,8 +119,8 @@ impl<'a> NodeSlots<'a> {
 
     /// The first slot that the node is handing over or receiving.
     ///
-    /// If only the receiving node was told that it owns the slot, Redis 7.0 keeps the mark of
-    /// handing over. So such a mark counts only while the node still has the slot.
+    /// If only the receiving node was told that it owns the slot, the other node keeps its mark in
+    /// Redis 7.0. So a mark of handing over counts only while the node still has the slot.
     pub(super) fn being_moved(&self) -> Option<Slot> {
         let has = |slot| {
             let mut ranges = self.slots.iter();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirection_without_a_host_is_to_the_one_who_said_so() {
+    fn a_redirection_without_a_host_is_to_the_reporting_node() {
         let parsed = |text| NodeAddress::parse(text, &here()).map(|address| address.to_string());
         assert_eq!(parsed("10.0.0.1:7001").as_deref(), Some("10.0.0.1:7001"));
         assert_eq!(parsed(":7001").as_deref(), Some("here:7001"));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_with_their_masters_and_nonsense_is_not() {
+    fn ranges_are_read_with_their_masters_and_invalid_replies_are_not() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let node = |host, port| Value::Array(vec![host, Value::Int(port), text("an id")]);
         let range = |first, last, nodes| {

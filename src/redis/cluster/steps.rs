@@ -23,11 +23,11 @@ use crate::{
 
 impl Store for ClusterStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
-        self.look(data, false).map(|(entry, _)| entry)
+        self.read_entry(data, false).map(|(entry, _)| entry)
     }
 
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
-        self.look(data, true)
+        self.read_entry(data, true)
     }
 
     fn acquire(
@@ -60,8 +60,8 @@ impl Store for ClusterStore {
         self.with(keys, |store| store.fill(keys, token, ttl, record))
     }
 
-    /// Does not ask a silent node: the lease lapses anyway, and the thread that gives it back must
-    /// also renew other leases.
+    /// Does not ask a silent node. The lease lapses anyway, and the same thread must also renew
+    /// other leases.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         if self.topology.owner(slot_of(&keys.data))?.is_silent() {
             return Ok(false);
@@ -196,7 +196,7 @@ impl Store for ClusterStore {
     }
 
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
-        self.look(data, true).map(|(_, left)| left)
+        self.read_entry(data, true).map(|(_, left)| left)
     }
 
     fn track(

@@ -1,14 +1,16 @@
 //! The known topology of a cluster, kept up to date from redirections and by asking the nodes.
 //!
-//! A redirection corrects one slot before the redirected request continues. It also calls the
-//! recovery, which asks a node for all slots. A node that does not answer calls the recovery too,
-//! until another has taken its place or it answers again. No caller waits for the recovery.
+//! A redirection corrects one slot before the redirected request continues. It also starts the
+//! recovery, which asks a node for all slots. A node that does not answer also starts the recovery.
+//! That continues until another node takes its place or it answers again. No caller waits for the
+//! recovery.
 //!
 //! # Lock order
 //!
 //! First `rebuilding`, then `map`. `map` is held only to read or replace the `Arc` in it.
 //! `rebuilding` is held by the thread that replaces the map: from before it makes the new map until
-//! the subscriptions know it. So they learn of the maps in the order in which these were made.
+//! the subscriptions know it. So the subscriptions get the maps in the order in which the maps were
+//! made.
 
 use std::{
     sync::{Arc, Weak},
@@ -41,12 +43,12 @@ use crate::{
 pub(super) struct Topology {
     /// The nodes in the address. They are asked if none of the known nodes answers.
     seeds: Vec<Endpoint>,
-    terms: NodeConfig,
+    config: NodeConfig,
     client_name: Arc<str>,
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
-    /// The replicas in the latest report. If no master answers any more, each of them may have
-    /// become one.
+    /// The replicas in the latest report. If no master answers any more, any of these replicas may
+    /// be a master by now.
     replicas: Mutex<Vec<NodeAddress>>,
     /// The subscriptions that listen to all masters.
     subscriptions: Mutex<Vec<Weak<ClusterSubscription>>>,
@@ -57,7 +59,7 @@ impl Topology {
     /// Creates a topology that knows only these nodes. Opens no connection.
     pub(super) fn new(
         seeds: Vec<Client>,
-        terms: NodeConfig,
+        config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,
     ) -> Arc<Topology> {
@@ -65,14 +67,14 @@ impl Topology {
         let seeds: Vec<_> = seeds.into_iter().map(endpoint).collect();
         let nodes = seeds.iter().filter_map(|seed| {
             let address = address_of(seed.info())?;
-            Some(Arc::new(Node::new(seed.clone(), address, terms)))
+            Some(Arc::new(Node::new(seed.clone(), address, config)))
         });
         let map = SlotMap::of(nodes.collect());
         Arc::new_cyclic(|topology: &Weak<Topology>| {
             let topology = Weak::clone(topology);
             Topology {
                 seeds,
-                terms,
+                config,
                 client_name,
                 map: RwLock::new(Arc::new(map)),
                 rebuilding: Mutex::default(),
@@ -121,9 +123,9 @@ impl Topology {
         let known = map.at(address).cloned();
         let is_known = known.is_some();
         let node = known.map_or_else(|| self.open(address), Ok)?;
-        node.hear_of();
-        // Before anyone can read from the node. A record that is read there does not enter a near
-        // cache until a listener follows the node.
+        node.record_redirect();
+        // This happens before anyone can read from the node. A record that is read there does not
+        // enter a near cache until a listener follows the node.
         for subscription in self.subscriptions() {
             subscription.expect(&node);
         }
@@ -135,13 +137,13 @@ impl Topology {
 
     fn open(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let endpoint = self.endpoint(address)?;
-        Ok(Arc::new(Node::new(endpoint, address.clone(), self.terms)))
+        Ok(Arc::new(Node::new(endpoint, address.clone(), self.config)))
     }
 
     /// The endpoint of a node at this address, with the login of the nodes in the builder's
     /// address.
     fn endpoint(&self, address: &NodeAddress) -> Result<Endpoint, Failure> {
-        let io = self.terms.timeouts.io;
+        let io = self.config.timeouts.io;
         let seed = self.seeds.first().ok_or_else(|| {
             Failure::new(
                 FailureKind::Unavailable,
@@ -174,7 +176,7 @@ impl Topology {
     pub(super) fn discover(&self) -> Result<(), Failure> {
         let map = self.map();
         let mut nodes: Vec<_> = map.nodes().iter().collect();
-        // Starts at a random node, because the others may have left the first one behind.
+        // Starts at a random node, because the first one may be cut off or removed.
         if !nodes.is_empty() {
             let most = u64::try_from(nodes.len() - 1).unwrap_or_default();
             let first = Token::random().spread(0, most);
@@ -183,10 +185,10 @@ impl Topology {
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.config().0);
         let mut failure: Option<Failure> = None;
-        let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.terms.timeouts) {
+        let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.config.timeouts) {
             Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
             Err(refused) => {
-                // Keeps the refusal of a node rather than the news that another cannot be reached.
+                // A node that refuses tells more than a node that cannot be reached.
                 let tells_more = failure
                     .as_ref()
                     .is_none_or(|known| is_away(known) && !is_away(&refused));

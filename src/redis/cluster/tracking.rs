@@ -11,9 +11,9 @@
 //!    read in the meantime is never used from the near cache.
 //! 2. A near entry was read from a node that is listened to. If its slot is moved to another node,
 //!    the first node deletes the record when the move ends, and pushes that.
-//! 3. Another node may take over because this one is cut off from the rest of the cluster. This one
-//!    does not know that, and would answer each `PING`. So each `PING` is preceded by a read of a
-//!    [probe key](probe_key_for), whose slot the node must own. The node refuses this read if
+//! 3. Another node may take over because this one is cut off from the rest of the cluster. This
+//!    node does not know that, and would answer each `PING`. So each `PING` is preceded by a read
+//!    of a [probe key](probe_key_for), whose slot the node must own. The node refuses this read if
 //!    another node owns the slot, or if it considers the cluster to be down. After the node timeout
 //!    it refuses all keys, and no other node takes over sooner.
 
@@ -63,7 +63,7 @@ pub(super) struct NodeListener {
     /// successor.
     number: u64,
     probe_key: Option<String>,
-    /// Until when the node is confirmed to be heard. `None`: it is not heard.
+    /// The instant until which the node is confirmed to be heard. `None`: it is not heard.
     until: Option<Instant>,
     /// Dropped with no lock held. The drop ends the listener.
     _listener: Subscription,
@@ -118,8 +118,8 @@ impl ClusterSubscription {
         gone
     }
 
-    /// Listens to this node too. A record that is read from it after this call enters no near cache
-    /// until the node is heard.
+    /// Listens to this node too. Until the node is heard, no record that is read from it after this
+    /// call enters a near cache.
     pub(super) fn expect(self: &Arc<ClusterSubscription>, node: &Node) {
         let mut state = self.state.lock();
         if !state.has_ended && !state.listeners.contains_key(&node.address) {
@@ -133,7 +133,7 @@ impl ClusterSubscription {
         node: &Node,
         probe_key: Option<String>,
     ) {
-        self.silence(state);
+        self.disconnected(state);
         state.number += 1;
         let number = state.number;
         let address = node.address.clone();
@@ -158,13 +158,13 @@ impl ClusterSubscription {
     }
 
     /// Records that a node is not heard.
-    fn silence(&self, state: &mut SubscriptionState) {
+    fn disconnected(&self, state: &mut SubscriptionState) {
         if mem::replace(&mut state.is_on, false) {
             self.listener.on_disconnect();
         }
     }
 
-    fn heard(&self, address: &NodeAddress, number: u64, until: Instant) {
+    fn confirmed(&self, address: &NodeAddress, number: u64, until: Instant) {
         let mut state = self.state.lock();
         if let Some(listener) = state.listener(address, number) {
             listener.until = Some(until);
@@ -184,7 +184,7 @@ impl ClusterSubscription {
         let mut state = self.state.lock();
         if let Some(listener) = state.listener(address, number) {
             listener.until = None;
-            self.silence(&mut state);
+            self.disconnected(&mut state);
         }
     }
 
@@ -225,7 +225,7 @@ struct NodeChangeListener {
 impl ChangeListener for NodeChangeListener {
     fn on_confirmed(&self, until: Instant) {
         if let Some(subscription) = self.subscription.upgrade() {
-            subscription.heard(&self.address, self.number, until);
+            subscription.confirmed(&self.address, self.number, until);
         }
     }
 
@@ -257,7 +257,7 @@ impl ChangeListener for NodeChangeListener {
 }
 
 /// How many keys are tried. If a node has a hundredth of the slots, one key in a hundred is in
-/// them.
+/// these slots.
 const TRIES: u32 = 50_000;
 
 /// A key with this prefix in a slot of the node at this address. The key need not exist. `None`:

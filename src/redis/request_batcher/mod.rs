@@ -11,9 +11,9 @@
 //!
 //! Guarantees that
 //!
-//! - while a request is queued, exactly one thread is the combiner or has been called to be it. A
-//!   combiner that gets no connection, or panics, calls the next one;
-//! - a queued request is sent after it was made, and only once;
+//! - while a request is queued, exactly one thread is the combiner, or has been called to become
+//!   it. A combiner that gets no connection, or panics, calls the next one;
+//! - a queued request is sent at most once, and never before its caller made it;
 //! - a caller waits until its own deadline and no longer, whatever happens to the combiner.
 //!
 //! Called by the store on one server. Knows nothing of connections, requests or replies.
@@ -40,7 +40,7 @@ use self::{
 };
 use crate::util::sync::Mutex;
 
-/// A combiner takes at most this many requests, whatever they are.
+/// A combiner takes at most this many requests of any kind.
 const ALL: usize = 128;
 
 /// The requests that wait for a connection to one store.
@@ -131,7 +131,7 @@ impl<Q, A> CombiningQueue<Q, A> {
             let count = queue.len().min(ALL);
             queue.drain(..count).collect()
         };
-        // Without the lock of the queue, because arriving callers wait for it.
+        // From here on the lock of the queue is not held, because arriving callers need it.
         let combiner = Arc::clone(&own);
         let mut asked = VecDeque::from([BatchEntry::new(own)]);
         let mut left = Vec::new();
@@ -140,7 +140,7 @@ impl<Q, A> CombiningQueue<Q, A> {
             let duplicate =
                 |asked: &&mut BatchEntry<Q, A>| same(&asked.request.question, &request.question);
             match asked.iter_mut().find(duplicate) {
-                // If the caller of a request leaves at this moment, its request is not sent.
+                // If the caller has left by now, its request is not sent.
                 Some(asked) if request.change(RequestState::Taken) => {
                     asked.duplicates.push(request);
                 }
@@ -156,7 +156,7 @@ impl<Q, A> CombiningQueue<Q, A> {
             for request in left.into_iter().rev() {
                 queue.push_front(request);
             }
-            // The next combiner may have found an empty queue in the meantime.
+            // The queue was empty in the meantime, so there may be no combiner any more.
             if !self.has_combiner.swap(true, Relaxed) {
                 self.call_next(&mut queue);
             }

@@ -1,4 +1,4 @@
-//! One queued request, and what its caller waits for.
+//! One queued request, its state, and the wait of its caller.
 //!
 //! Used by the queue and by the batch. Guarantees that a caller waits no longer than its deadline.
 
@@ -68,7 +68,7 @@ impl<Q, A> QueuedRequest<Q, A> {
 
     /// Changes the state. False: the caller no longer waits.
     pub(super) fn change(&self, to: RequestState<A>) -> bool {
-        let is_news = !matches!(to, RequestState::Taken);
+        let must_wake = !matches!(to, RequestState::Taken);
         {
             let mut state = self.state.lock();
             if matches!(*state, RequestState::Left) {
@@ -78,7 +78,7 @@ impl<Q, A> QueuedRequest<Q, A> {
         }
         // No wake-up is lost: the caller reads the state under its lock, and its wait releases the
         // lock atomically. So a change after that read finds it waiting.
-        if is_news {
+        if must_wake {
             self.changed.notify_all();
         }
         true

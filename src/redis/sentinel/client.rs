@@ -22,9 +22,9 @@ use crate::{
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,
-    /// What its connection calls itself.
+    /// The name of its connection.
     client_name: Arc<str>,
-    /// Kept for the next question after one that was answered.
+    /// Kept open for the next question if the latest one was answered.
     connection: Option<Connection>,
     /// Whether the latest question was not answered.
     pub(super) is_silent: bool,
@@ -122,8 +122,8 @@ impl Sentinel {
     }
 }
 
-/// The number of the failover that made it the master. 0 where the user has no permission to ask:
-/// then all answers count the same.
+/// The number of the failover that made it the master. 0 if the user has no permission to ask. Then
+/// all answers count the same.
 fn epoch(connection: &mut Connection, name: &str) -> RedisResult<u64> {
     let mut question = cmd("SENTINEL");
     question.arg("MASTER").arg(name);

@@ -20,8 +20,8 @@ impl Master {
 
 /// The master to follow after these answers. `None`: the known master stays.
 ///
-/// `is_all`: every sentinel has answered. After a new set-up, all of them count from the beginning
-/// again, so smaller numbers are then valid.
+/// `is_all`: every sentinel has answered. If the sentinels were set up again, all of them count
+/// from the beginning, so smaller numbers are then valid.
 pub(super) fn newest_master(
     known: Option<&Master>,
     said: &[Master],
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_failover_prevails_whoever_tells_of_it() {
+    fn a_later_failover_prevails_whichever_sentinel_reports_it() {
         let said = [at(1, 4), at(2, 5), at(1, 4)];
         assert_eq!(newest_master(Some(&at(1, 4)), &said, true), Some(at(2, 5)));
         assert_eq!(
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentinel_that_has_not_heard_of_it_changes_nothing() {
+    fn a_sentinel_without_the_latest_failover_changes_nothing() {
         let known = at(2, 5);
         assert_eq!(newest_master(Some(&known), &[at(1, 4)], false), None);
         assert_eq!(
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn sentinels_that_were_all_set_up_anew_are_believed() {
+    fn sentinels_that_were_all_set_up_again_are_believed() {
         let known = at(2, 5);
         let said = [at(3, 0), at(3, 0)];
         assert_eq!(newest_master(Some(&known), &said, false), None);

@@ -1,7 +1,7 @@
 //! The server that the sentinels name as the master, through failovers.
 //!
 //! Guarantees that a connection leads to a server that reported to be the master when the
-//! connection was opened. A thread asks all sentinels every [`PERIOD`]. Soon after one of them
+//! connection was opened. A thread asks all sentinels every [`PERIOD`]. Soon after one sentinel
 //! knows another master, no earlier connection is used any more. This holds even if the former
 //! master still runs and reports to be the master. If no sentinel answers, the last known master
 //! stays, as long as it reports to be one.
@@ -59,7 +59,7 @@ pub(crate) struct SentinelMaster {
     /// The login of the server. The address in it is that of a sentinel.
     login: ConnectionInfo,
     timeouts: Timeouts,
-    /// What connections call themselves.
+    /// The name of connections.
     client_name: Arc<str>,
     round: Mutex<Round>,
     known: Mutex<Option<Master>>,
@@ -81,7 +81,7 @@ struct Round {
 enum Until {
     /// When one sentinel knows another master, because a caller waits for that.
     News,
-    /// When all have been asked.
+    /// When all sentinels have been asked.
     All,
 }
 
@@ -96,7 +96,7 @@ impl SentinelMaster {
         timeouts: Timeouts,
         client_name: Arc<str>,
     ) -> Arc<SentinelMaster> {
-        // An address contains at least one sentinel.
+        // Does not panic: an address contains at least one sentinel.
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
         let own = own.set_skip_set_lib_name();
@@ -204,7 +204,7 @@ impl SentinelMaster {
     /// sentinel names a master.
     fn ask_round(&self, until: Until) -> Result<(), Failure> {
         let Some(mut round) = self.round.try_lock() else {
-            // The answers that the other thread gets are as recent.
+            // The other thread's answers are as recent as ours would be.
             return self.round.lock().outcome.clone();
         };
         let mut said = Vec::new();
@@ -227,7 +227,7 @@ impl SentinelMaster {
         } else {
             Ok(())
         };
-        self.complain(&round.outcome);
+        self.log_outcome(&round.outcome);
         round.outcome.clone()
     }
 
@@ -247,18 +247,18 @@ impl SentinelMaster {
                 before.host,
                 before.port
             );
-            // Before the new master is visible. A thread that reads its address later then opens a
-            // connection in the next epoch.
+            // The epoch ends before the new master is visible. So a thread that reads the new
+            // address opens its connection in the next epoch.
             self.epoch.retire(self.epoch.current());
         }
         *known = Some(master);
         is_other
     }
 
-    fn complain(&self, outcome: &Result<(), Failure>) {
+    fn log_outcome(&self, outcome: &Result<(), Failure>) {
         let was_blind = self.is_blind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            // Without a known master, no failover can be missed.
+            // Logged only if a master is known. Without one, no failover can be missed.
             Err(failure) if !was_blind && self.known.lock().is_some() => {
                 trace::warn!(
                     "a failover of the master `{}` would not be noticed: {}",

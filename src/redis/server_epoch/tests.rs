@@ -68,7 +68,7 @@ fn a_master_that_has_become_a_replica_is_another_server() {
 }
 
 #[test]
-fn replicas_are_not_told_apart() {
+fn replicas_are_not_distinguished() {
     let servers = ServerEpoch::default();
     let first = open(&servers, replica("a"));
     assert_eq!(open(&servers, replica("b")), first);

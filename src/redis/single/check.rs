@@ -1,8 +1,8 @@
 //! Checks a server before a cache is built on it: whether it can be reached, which server it is,
 //! and whether it has what a cache needs.
 //!
-//! Called by the builder. The identity of the server is logged, and shortcomings that a cache can
-//! live with. The [listener](crate::redis::tracking) reports a server that pushes no changes,
+//! Called by the builder. Logs the identity of the server, and the missing features that a cache
+//! can do without. The [listener](crate::redis::tracking) reports a server that pushes no changes,
 //! because only some caches need pushes.
 
 use std::iter::once;
@@ -24,22 +24,22 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Connects once and sends the scripts. A wrong address, a wrong password, a missing permission
-    /// or an unsuitable server shows here. No later call finds a script missing.
+    /// Connects once and sends the scripts. This finds a wrong address, a wrong password, a missing
+    /// permission or an unsuitable server. No later call finds a script missing.
     pub(crate) fn check(&self, as_what: ServerMode) -> Result<(), Failure> {
         let (endpoint, timeouts) = self.config();
-        let (greeting, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
+        let (server_info, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
             let scripts = self.scripts.loads().chain(once(call_of_none()));
             let wait = (self.replicas > 0).then(wait_for_none);
             let requests = scripts.chain(wait);
             let mut replies = pipeline::stream(&mut opened.connection, LARGE_REPLIES, requests)?;
             let waited = (self.replicas > 0).then(|| replies.pop()).flatten();
-            let greeting = opened.greeting.take();
-            Ok((greeting, opened.role, first_refusal(&replies), waited))
+            let server_info = opened.server_info.take();
+            Ok((server_info, opened.role, first_refusal(&replies), waited))
         })?;
         let refused = |why| Err(endpoint.at_server(why));
         // Reported before the reply to the scripts, because a Sentinel knows no scripts.
-        if let Some(unfit) = greeting.as_ref().and_then(|it| it.unsupported(as_what)) {
+        if let Some(unfit) = server_info.as_ref().and_then(|it| it.unsupported(as_what)) {
             return refused(Failure::new(FailureKind::Rejected, unfit));
         }
         if let Some(refusal) = refusal {
@@ -50,7 +50,7 @@ impl RedisStore {
                 error::failure(refusal, timeouts.io)
             });
         }
-        say(&endpoint.name(), greeting.as_ref(), role);
+        say(&endpoint.name(), server_info.as_ref(), role);
         // A replica refuses `WAIT`, but the fact that it is a replica matters more.
         let is_replica = role == Some(Role::Replica);
         match waited {
@@ -76,8 +76,8 @@ fn call_of_none() -> Cmd {
     cmd("EVALSHA").arg("0".repeat(40)).arg(0).take()
 }
 
-/// Waits for no replica, and so returns at once with their number. If the user may not send `WAIT`,
-/// every invalidation would fail.
+/// Waits for zero replicas, so it returns at once with the number of replicas. It is a test: if the
+/// user may not send `WAIT`, every invalidation would fail.
 fn wait_for_none() -> Cmd {
     cmd("WAIT").arg(0).arg(0).take()
 }
@@ -88,9 +88,9 @@ fn first_refusal(replies: &[Value]) -> Option<RedisError> {
     errors.find(|error| !script::is_unknown(error))
 }
 
-fn say(address: &str, greeting: Option<&ServerInfo>, role: Option<Role>) {
-    if let Some(greeting) = greeting {
-        trace::info!("{address} is {greeting}");
+fn say(address: &str, server_info: Option<&ServerInfo>, role: Option<Role>) {
+    if let Some(server_info) = server_info {
+        trace::info!("{address} is {server_info}");
     } else {
         trace::info!("{address} does not say which server it is");
     }

@@ -1,9 +1,9 @@
 //! Fills so large that a server may close the connection instead of answering.
 //!
 //! A server closes the connection in the middle of a value that is longer than its
-//! `proto-max-bulk-len`. A managed service or a proxy may have its own limit. To the client that
-//! looks like a lost server. This file tells the two apart, so that such a record does not open the
-//! breaker. Such a record is also not sent repeatedly, because each attempt costs the pool its
+//! `proto-max-bulk-len`. A managed service or a proxy may have its own limit. To the client, that
+//! looks like a lost server. This file distinguishes the two, so that such a record does not open
+//! the breaker. Such a record is also not sent repeatedly, because each attempt costs the pool its
 //! connections. The cache cannot ask for the limit, because an ACL may deny it `CONFIG`.
 //!
 //! Called by the steps on one server.
@@ -64,8 +64,8 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server answers on a third one, it is alive. It then
-        // closed the other two because of this request.
+        // The connection was lost twice. If the server answers on a third connection, it is alive,
+        // and it closed the other two because of this request.
         match self.ping() {
             Err(silent) if silent.kind != FailureKind::Rejected => Err(failure),
             _ => {

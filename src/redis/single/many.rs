@@ -2,7 +2,7 @@
 //!
 //! To the server, each is a separate request, and it may serve other clients in between.
 //!
-//! Called by the store on one server, and by that on a cluster for each node.
+//! Called by the store on one server. The store on a cluster calls it for each node.
 
 use std::{iter, ptr, time::Duration};
 
@@ -38,7 +38,7 @@ impl RedisStore {
 
     pub(super) fn read_many_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
         let request = |data: &&str| {
-            // In this order, as in `command.rs`.
+            // The order matters: see `command.rs`.
             ["PTTL", "HGETALL"].map(|name| {
                 let mut request = cmd(name);
                 request.arg(data);
@@ -150,7 +150,9 @@ impl RedisStore {
         let invalidate = &self.scripts.invalidate;
         let request = |keys: &&Keys| {
             let mut request = invalidate.request(keys);
-            request.arg(Token::random().as_bytes()).arg(self.tells());
+            request
+                .arg(Token::random().as_bytes())
+                .arg(self.forces_change());
             request
         };
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
@@ -162,7 +164,7 @@ impl RedisStore {
     }
 
     /// Sends requests, and reads the replies. A refusal concerns one request. An invalid reply
-    /// concerns all requests, because nobody knows which of them it belongs to.
+    /// concerns all requests, because it is not known which one it belongs to.
     fn each<T>(
         &self,
         retry_policy: RetryPolicy,

@@ -150,7 +150,9 @@ impl Store for RedisStore {
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
             self.scripts.invalidate.call(connection, keys, |request| {
-                request.arg(Token::random().as_bytes()).arg(self.tells());
+                request
+                    .arg(Token::random().as_bytes())
+                    .arg(self.forces_change());
             })
         })
     }
@@ -191,7 +193,7 @@ impl Store for RedisStore {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
             self.scripts.expire.call(connection, keys, |request| {
                 request.arg(Token::random().as_bytes());
-                request.arg(millis(max_ttl)).arg(self.tells());
+                request.arg(millis(max_ttl)).arg(self.forces_change());
             })
         })
     }
@@ -210,7 +212,9 @@ impl Store for RedisStore {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
             self.scripts.unguard.call(connection, keys, |request| {
                 request.arg(writer.as_bytes());
-                request.arg(Token::random().as_bytes()).arg(self.tells());
+                request
+                    .arg(Token::random().as_bytes())
+                    .arg(self.forces_change());
             })
         })
     }
@@ -230,7 +234,7 @@ impl Store for RedisStore {
                     ttl.map_or((0, 0), |new| (millis(new.ttl), millis(new.if_over)));
                 request.arg(field).arg(value).arg(ttl);
                 request.arg(Token::random().as_bytes());
-                request.arg(if_over).arg(self.tells());
+                request.arg(if_over).arg(self.forces_change());
             })
         })?;
         Ok(match done {

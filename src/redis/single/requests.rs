@@ -26,9 +26,9 @@ use crate::{
 /// At most this many requests are sent together.
 const MOST: usize = 64;
 
-/// The replies together should have at most this many bytes. More of them take longer than a round
-/// trip. That would delay the thread that distributes the replies, while another connection may be
-/// free.
+/// The replies together should have at most this many bytes. More bytes take longer than a round
+/// trip. The thread that distributes the replies would be delayed, although another connection may
+/// be free.
 const SHARED_BYTES: usize = 256 << 10;
 
 /// The assumed size of a record before one was seen.
@@ -60,7 +60,7 @@ pub(super) trait Ask: Sized {
     /// The queue of the requests of the same kind.
     fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, Answer<Self>>;
 
-    /// Whether one reply answers both requests.
+    /// Whether the two requests are the same, so that one reply answers both.
     fn is_same(&self, other: &Self) -> bool;
 
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd>;
@@ -77,7 +77,7 @@ pub(super) type Answer<Q> = Result<<Q as Ask>::Answer, Failure>;
 
 impl CombiningQueues {
     pub(super) fn most(&self) -> usize {
-        // Relaxed: it is an estimate.
+        // Relaxed is enough for an estimate.
         let bytes = self.record_bytes.load(Relaxed);
         (SHARED_BYTES / bytes.max(1)).clamp(1, MOST)
     }
@@ -109,7 +109,7 @@ impl Ask for ReadRequest {
         self.with_ttl == other.with_ttl && self.data == other.data
     }
 
-    /// In this order, as in `command.rs`.
+    /// The order matters: see `command.rs`.
     fn commands(&self, _: &Scripts) -> impl Iterator<Item = Cmd> {
         let ttl = self.with_ttl.then_some("PTTL");
         ttl.into_iter().chain(["HGETALL"]).map(|name| {
@@ -156,7 +156,7 @@ impl Ask for LeaseRequest {
         &queues.leases
     }
 
-    /// Never: each request has its own token.
+    /// Never the same: each request has its own token.
     fn is_same(&self, _: &LeaseRequest) -> bool {
         false
     }

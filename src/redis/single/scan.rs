@@ -1,6 +1,6 @@
 //! Scans the keys of a Redis server.
 //!
-//! Called for `clear`. Knows neither records nor leases beyond the form of their keys.
+//! Called for `clear`. Knows only the form of the keys of records and leases.
 
 use redis::{Connection, cmd};
 
@@ -27,7 +27,7 @@ impl RedisStore {
         cursor: Cursor,
     ) -> Result<ScanPage, Failure> {
         let (epoch, step) = self.scan_at(prefix, kind, cursor.position)?;
-        // 0: the scan begins here, on any server.
+        // 0 means that the scan begins now, on whatever server this is.
         if ![0, epoch].contains(&cursor.epoch) {
             let other = "another server took over during the scan; try again";
             let failure = Failure::new(FailureKind::Rejected, other);
@@ -55,7 +55,7 @@ impl RedisStore {
             KeyKind::Leases => format!("{LEASE_PREFIX}*{literal}*"),
             KeyKind::Records => format!("{literal}*"),
         };
-        let wire = self
+        let guard = self
             .connections
             .checkout(self.connections.timeouts().checkout)?;
         let scan = |connection: &mut Connection, epoch| {
@@ -66,7 +66,7 @@ impl RedisStore {
         };
         let (epoch, (next, names)) =
             self.connections
-                .run_in_epoch(wire, RetryPolicy::Idempotent, scan)?;
+                .run_in_epoch(guard, RetryPolicy::Idempotent, scan)?;
         // An id is text, so a key that is not text does not belong to a cache.
         let names = names
             .into_iter()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_a_share() {
+    fn a_cursor_is_a_fraction() {
         // The cursors of a scan through a table of eight positions.
         let cursors = [4, 2, 6, 1, 5, 3, 7, 0];
         let shares = cursors.map(|cursor| fraction(cursor) * 8.0);

@@ -24,7 +24,7 @@ use crate::{
 
 impl RedisStore {
     /// Sends the request alone if a connection is free and no request waits. Otherwise sends it
-    /// together with all that wait. Only this second way calls `question`.
+    /// together with all requests that wait. It calls `question` only in that case.
     pub(super) fn ask<Q: Ask>(
         &self,
         alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
@@ -32,12 +32,12 @@ impl RedisStore {
     ) -> Answer<Q> {
         let queue = Q::queue(&self.queues);
         let free = self.connections.try_checkout();
-        if let Some(wire) = free {
+        if let Some(guard) = free {
             if !queue.has_waiters() {
-                return self.connections.run_on(wire, Q::RETRY_POLICY, alone);
+                return self.connections.run_on(guard, Q::RETRY_POLICY, alone);
             }
             let batch = queue.take(question(), self.queues.most(), Q::is_same);
-            return self.ask_for_all(wire, batch, self.deadlines().to_be_answered);
+            return self.ask_for_all(guard, batch, self.deadlines().to_be_answered);
         }
         let deadlines = self.deadlines();
         match queue.join(question(), deadlines) {
@@ -58,7 +58,7 @@ impl RedisStore {
         }
     }
 
-    /// The failure of a request that was taken but got no reply: it waited behind others.
+    /// The failure of a request that was taken from the queue but got no reply in time.
     fn unanswered(&self) -> Failure {
         let Timeouts { checkout, io, .. } = self.connections.timeouts();
         let within = checkout + io;
@@ -72,9 +72,9 @@ impl RedisStore {
             .to_be_sent
             .saturating_duration_since(Instant::now());
         match self.connections.checkout(wait) {
-            Ok(wire) => {
+            Ok(guard) => {
                 let batch = combiner.take(self.queues.most(), Q::is_same);
-                self.ask_for_all(wire, batch, deadlines.to_be_answered)
+                self.ask_for_all(guard, batch, deadlines.to_be_answered)
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Unavailable {
@@ -89,7 +89,7 @@ impl RedisStore {
 
     fn ask_for_all<Q: Ask>(
         &self,
-        wire: ConnectionGuard,
+        guard: ConnectionGuard,
         mut batch: Batch<Q, Answer<Q>>,
         until: Instant,
     ) -> Answer<Q> {
@@ -97,7 +97,7 @@ impl RedisStore {
             let is_of_now = || self.connections.still_in(epoch);
             self.fetch(connection, &mut batch, until, is_of_now)
         };
-        if let Err(failure) = self.connections.run_in_epoch(wire, Q::RETRY_POLICY, run) {
+        if let Err(failure) = self.connections.run_in_epoch(guard, Q::RETRY_POLICY, run) {
             // One connection failed, so only one of the requests reports that to the breaker.
             let shared = Failure {
                 kind: FailureKind::Saturated,
@@ -108,8 +108,8 @@ impl RedisStore {
         batch.end().unwrap_or_else(|| Err(self.unanswered()))
     }
 
-    /// Sends all requests that have no reply yet, and distributes the replies. It ends at the
-    /// deadline `until` of the caller, whose own request is the first.
+    /// Sends all requests that have no reply yet, and distributes the replies. The first request is
+    /// the caller's own. It ends at `until`, the deadline of the caller.
     fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
@@ -119,11 +119,12 @@ impl RedisStore {
     ) -> RedisResult<()> {
         let questions = batch.questions();
         let commands = questions.flat_map(|question| question.commands(&self.scripts));
-        // Built before the first is sent, because a caller leaves as soon as it is answered.
+        // Built before the first command is sent, because a request leaves the batch as soon as it
+        // is answered.
         let commands: Vec<_> = commands.collect();
         let io = self.connections.timeouts().io;
         let mut replies = Vec::with_capacity(2);
-        let hand_out = |reply: Value| {
+        let distribute = |reply: Value| {
             replies.push(reply.extract_error());
             let Some(answer) = batch
                 .first()
@@ -131,7 +132,7 @@ impl RedisStore {
             else {
                 return Ok(());
             };
-            // Checked before each answer: its caller may have written to a new server meanwhile.
+            // Checked before each answer: the caller may have written to a new server meanwhile.
             is_of_now()?;
             batch.answer(match answer {
                 Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {
@@ -146,6 +147,6 @@ impl RedisStore {
             }
             Ok(())
         };
-        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), hand_out)
+        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), distribute)
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 
 impl RedisStore {
     /// Runs a step, and waits until the replicas have its change and all earlier ones. The step
-    /// must always change something: see [`tells`](RedisStore::tells).
+    /// must always change something: see [`forces_change`](RedisStore::forces_change).
     pub(crate) fn run_replicated<T>(
         &self,
         retry_policy: RetryPolicy,
@@ -56,12 +56,12 @@ impl RedisStore {
     }
 
     /// The argument that makes a script always change something.
-    pub(crate) fn tells(&self) -> u8 {
+    pub(crate) fn forces_change(&self) -> u8 {
         u8::from(self.replicas > 0)
     }
 }
 
-/// The change was made, but is lost if its server is lost.
+/// The change was made. It is lost if the server that made it is lost.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{have} of {wanted} replicas confirmed the invalidation within {within:?}; it is lost if the server is"

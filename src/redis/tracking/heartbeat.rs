@@ -1,26 +1,27 @@
 //! The heartbeat on a connection that otherwise only receives. It records which `PING` was
-//! answered, and when that one was sent.
+//! answered, and when that `PING` was sent.
 //!
 //! Called by the listener. Sends nothing itself.
 //!
 //! Every reply carries the number of its `PING`. A property of redis-rs complicates the heartbeat:
 //! after a read that timed out, it drops the next reply that is not a push (`Connection::read`,
-//! `messages_to_skip`). It takes that reply for a late one. So after `n` reads that timed out, this
-//! sends `n + 1` `PING`s, and the reply to the last one is delivered.
+//! `messages_to_skip`). It takes that reply for a late one. So after `n` reads that timed out, the
+//! heartbeat sends `n + 1` `PING`s, and the reply to the last one is delivered.
 //!
 //! # What an answer proves
 //!
 //! An answer proves that all changes have been received that the server made before **the previous
-//! `PING`** was sent. That is the latest `PING` that had been answered when this one was sent.
+//! `PING`** was sent. The previous `PING` is the latest one that had been answered when this one
+//! was sent.
 //!
 //! Redis puts pushes into the buffer of a listener at the end of each turn of its event loop
 //! (`trackingBroadcastInvalidationMessages` in `beforeSleep`). It replies to a `PING` during the
 //! turn. So if a change and a `PING` fall into the same turn, the answer to the `PING` comes first.
 //!
 //! But two `PING`s belong to two turns if the second was sent after the first had been answered.
-//! All changes before the first were pushed by the end of its turn, and so before the answer to the
-//! second. That holds if one thread serves all connections. It also holds with `io-threads`, where
-//! a `PING` can enter a turn that began before the `PING` was sent.
+//! All changes before the first `PING` were pushed by the end of its turn, and so before the answer
+//! to the second. That holds if one thread serves all connections. It also holds with `io-threads`,
+//! where a `PING` can enter a turn that began before the `PING` was sent.
 
 use std::{
     collections::VecDeque,
@@ -55,7 +56,7 @@ struct PendingPing {
 }
 
 impl Heartbeat {
-    /// The first `PING` is due at once. Call this when every change from now on is pushed.
+    /// Call this when the server pushes every change from now on. The first `PING` is due at once.
     pub(crate) fn new(period: Duration, now: Instant) -> Heartbeat {
         Heartbeat {
             period,
@@ -70,7 +71,7 @@ impl Heartbeat {
     }
 
     /// Sends another request before each `PING`. Its reply arrives before the reply to the `PING`,
-    /// even if redis-rs drops replies: it always drops fewer than there are.
+    /// even if redis-rs drops replies: it drops fewer replies than were requested.
     pub(crate) fn asking(self, question: Vec<u8>) -> Heartbeat {
         Heartbeat { question, ..self }
     }
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_vouches_for_what_was_before_the_ping_before_was_sent() {
+    fn an_answer_confirms_the_changes_before_the_previous_ping() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         assert_eq!(pings(heartbeat.next_request(start).as_ref()), 1);
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_is_asked_once_goes_with_the_next_pings_only() {
+    fn a_request_for_once_goes_with_the_next_pings_only() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         let asks = |request: Option<Vec<u8>>| {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn after_reads_that_timed_out_so_many_more_are_sent() {
+    fn after_reads_that_timed_out_as_many_more_pings_are_sent() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         heartbeat.next_request(start);
@@ -205,7 +206,7 @@ mod tests {
     /// the same turn] [ends the turn, and pushes the change]. So the answer to 2 comes before the
     /// push.
     #[test]
-    fn a_ping_behind_another_vouches_for_no_more_than_that() {
+    fn a_ping_behind_another_confirms_no_more_than_that_one() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         heartbeat.next_request(start);
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_to_a_ping_vouches_for_nothing() {
+    fn a_reply_to_no_ping_confirms_nothing() {
         let mut heartbeat = Heartbeat::new(PERIOD, Instant::now());
         heartbeat.next_request(Instant::now());
         assert_eq!(heartbeat.answered(&pong(7)), None);

@@ -1,9 +1,9 @@
 //! The listener: one thread with its own connection, to which Redis pushes changes.
 //!
 //! Guarantees the contract of [`ChangeListener`](crate::store::ChangeListener), through `CLIENT
-//! TRACKING ON BCAST` and a [heartbeat](Heartbeat) on the same connection. The network may delay
-//! pushes, and so may a pause of the server or of this process. No answer to a `PING` overtakes
-//! them, and without answers nothing is confirmed.
+//! TRACKING ON BCAST` and a [heartbeat](Heartbeat) on the same connection. Pushes may be late,
+//! because of the network or because the server or this process paused. But no answer to a `PING`
+//! overtakes a push, and without an answer nothing is confirmed.
 //!
 //! If the connection is lost or refused, the thread reports that, and tries again with growing
 //! pauses. It logs the loss once. It ends when its [`Subscription`] is dropped. Knows no cache.
@@ -43,7 +43,8 @@ use crate::{
 };
 
 /// The longest pause between two heartbeats. A read waits at most this long, and so does the drop
-/// of a cache. That is short for a person, and costs a server eight small commands a second.
+/// of a cache. A person does not notice that wait, and the server gets only eight small commands a
+/// second.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
 /// The pause after the first loss. A brief disturbance is over by then.
@@ -90,7 +91,7 @@ pub(crate) fn track(
         period: (bound / 4).min(LONGEST_PERIOD),
         listener,
     };
-    // It stops after its current read, which waits at most for the period.
+    // The thread stops after its current read, which waits for at most one period.
     let worker = Worker::start("cache-aside-listener", move |context| listener.run(context));
     if let Err(error) = &worker {
         trace::error!("no thread to receive changes could be started: {error}");
@@ -111,7 +112,7 @@ struct PushListener {
 /// The history of the current connection.
 #[derive(Default)]
 struct Progress {
-    /// Since when changes are known to be pushed to it.
+    /// The instant since which the server is known to push changes on this connection.
     listening_since: Option<Instant>,
     /// Whether the latest loss was logged. The recovery is then logged too.
     is_loss_logged: bool,
@@ -129,8 +130,8 @@ impl PushListener {
                 return;
             };
             let failure = failure.at_server(|| self.endpoint.name());
-            // After each loss: on a cluster this makes it ask the nodes whether this one is still a
-            // member.
+            // Called after each loss. On a cluster, this makes the topology ask the nodes whether
+            // this node is still a member.
             self.listener.on_disconnect();
             let since = progress.listening_since;
             if since.is_some_and(|since| since.elapsed() >= STEADY) {
@@ -176,7 +177,7 @@ impl PushListener {
         if mem::take(&mut progress.is_loss_logged) {
             trace::info!("prefix `{}`: the change stream is live again", self.prefix);
         }
-        self.hear(context, opened)
+        self.receive(context, opened)
     }
 
     /// Asks the server to push changes, and whether the node still owns the slot.
@@ -202,7 +203,7 @@ impl PushListener {
         connection.set_read_timeout(Some(self.period))
     }
 
-    fn hear(&self, context: &WorkerContext, opened: Opened) -> Result<(), Failure> {
+    fn receive(&self, context: &WorkerContext, opened: Opened) -> Result<(), Failure> {
         let servers = self.endpoint.epoch();
         let (mut connection, epoch, was) = (opened.connection, opened.epoch, opened.role);
         let mut role_checks = opened.role_checks;

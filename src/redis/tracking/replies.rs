@@ -26,8 +26,8 @@ pub(super) fn probe_failure(error: RedisError, within: Duration) -> Failure {
     error::failure(error, within)
 }
 
-/// Whether nothing arrived in time, or a signal interrupted the read because this process was
-/// stopped and continued.
+/// Whether nothing arrived in time, or a signal interrupted the read. A signal does so when this
+/// process is stopped and continued.
 pub(super) fn is_only_late(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_connection_dropped()
 }

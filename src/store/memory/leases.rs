@@ -9,7 +9,7 @@ use std::{
 
 use crate::store::{Acquire, token::Token};
 
-/// Below this number of entries, a sweep costs more than the memory of the lapsed ones.
+/// Below this number of entries, a sweep costs more than the memory that it would free.
 const LEAST_SWEEP: usize = 64;
 
 /// The leases and guards of some keys.
@@ -196,7 +196,7 @@ mod tests {
 
     /// No step looks at a lease again if its id is asked for only once and its holder has died.
     #[test]
-    fn leases_that_lapsed_are_swept_though_nobody_looks_at_them() {
+    fn lapsed_leases_are_swept_even_if_no_step_uses_them() {
         let mut leases = Leases::default();
         let past = Instant::now();
         let later = past + Duration::from_secs(600);

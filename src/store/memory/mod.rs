@@ -2,8 +2,9 @@
 //!
 //! Guarantees what [`Store`](super::Store) requires. A *stripe* is a lock for a share of the keys.
 //! Every change of a record or of its lease is made under the lock of its stripe, so each step is
-//! atomic. A read takes no stripe, and finds the record from before a change or from after it. When
-//! a step returns, every listener has been called; without listeners, that costs one atomic load.
+//! atomic. A read takes no stripe. It finds the record as it was before a change, or as it is after
+//! it. When a step returns, every listener has been called; without listeners, that costs one
+//! atomic load.
 //!
 //! # Lock order
 //!
@@ -32,7 +33,7 @@ use self::{
 };
 use super::{Diff, NewTtl, keys::Keys};
 
-/// More stripes than the cores of a machine that would all miss in the same microsecond.
+/// It is rare that more threads than this miss in the same microsecond.
 const STRIPES: usize = 16;
 
 pub(crate) struct MemoryStore {

@@ -49,7 +49,7 @@ impl StoredRecord {
 impl Records {
     pub(super) fn new(bound: Bound) -> Records {
         let (Bound::Entries(most) | Bound::Bytes(most)) = bound;
-        // Not worth dividing below this size.
+        // Below this size, dividing the records gains nothing.
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
         let entries = match bound {
             Bound::Entries(entries) => entries,
@@ -59,7 +59,7 @@ impl Records {
         let options = OptionsBuilder::new()
             .shards(usize::try_from(parts).unwrap_or(1))
             .estimated_items_capacity(usize::try_from(entries).unwrap_or(usize::MAX))
-            // Rounded down, where the cache would round up, so that the bound is not exceeded.
+            // Rounded down, because the cache would round up and exceed the bound.
             .weight_capacity(most / parts * parts)
             .build()
             .expect("the two settings it wants are set");

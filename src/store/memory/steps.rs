@@ -49,7 +49,7 @@ impl Store for MemoryStore {
         };
         let is_changed = match acquired {
             Acquire::Acquired => true,
-            // The place of a dead writer has lapsed.
+            // The place of a dead writer has lapsed, so the guard got a new nonce.
             Acquire::Guarded { nonce } => nonce == token,
             Acquire::Record(_) | Acquire::Held { .. } => false,
         };

@@ -26,7 +26,7 @@ fn kept() -> usize {
 }
 
 #[test]
-fn whatever_prints_itself_is_an_id() {
+fn any_displayable_value_is_an_id() {
     assert_eq!(&*Id::new(&"p-001").unwrap(), "p-001");
     assert_eq!(&*Id::new(&String::from("ä")).unwrap(), "ä");
     assert_eq!(&*Id::new(&'ß').unwrap(), "ß");
