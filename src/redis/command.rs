@@ -136,7 +136,7 @@ pub(crate) fn update(
         }
         transaction.del(&keys.lease).ignore();
     }
-    if let Some(Diff { set, gone }) = &diff {
+    if let Some(Diff { set, removed }) = &diff {
         if !set.is_empty() {
             let request = transaction.cmd("HSET").arg(&keys.data);
             for (name, value) in set {
@@ -144,8 +144,8 @@ pub(crate) fn update(
             }
             request.ignore();
         }
-        if !gone.is_empty() {
-            transaction.hdel(&keys.data, gone).ignore();
+        if !removed.is_empty() {
+            transaction.hdel(&keys.data, removed).ignore();
         }
         if let Some(ttl) = new_ttl {
             let request = transaction.cmd("PEXPIRE");

@@ -90,7 +90,7 @@ pub struct Diff {
     /// Fields that get a value, whether they exist or not.
     pub set: Fields,
     /// Fields that are removed.
-    pub gone: Vec<Vec<u8>>,
+    pub removed: Vec<Vec<u8>>,
 }
 
 /// A new TTL for a record that is updated.

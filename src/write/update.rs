@@ -66,9 +66,9 @@ where
             Ok(Some(old)) => old,
             // The primary may have a record by now, so a cached "no such record" is removed.
             Ok(None) => {
-                let gone = fields.into_iter().map(|(name, _)| name).collect();
+                let removed = fields.into_iter().map(|(name, _)| name).collect();
                 let set = Fields::new();
-                return Some(Diff { set, gone });
+                return Some(Diff { set, removed });
             }
             Err(Undecodable) => {
                 unreadable = true;
@@ -89,13 +89,13 @@ where
             unmergeable = true;
             return None;
         }
-        let gone = known
+        let removed = known
             .into_iter()
             .filter(|name| new.iter().all(|(kept, _)| kept != name))
             .collect();
         let set = new.into_iter().filter(|field| !fields.contains(field));
         let set = set.collect();
-        Some(Diff { set, gone })
+        Some(Diff { set, removed })
     };
     let updated = until_no_conflict(|| {
         engine.change(&keys, "update", |store| {

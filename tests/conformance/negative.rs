@@ -88,16 +88,16 @@ fn an_update_of_what_was_not_there_ends_it_and_writes_no_part_of_a_record(
     environment: &Environment,
 ) {
     let cache = cache(environment);
-    let gone = || cache.ttl_remaining("p-001").unwrap() == TtlRemaining::NoSuchKey;
+    let is_removed = || cache.ttl_remaining("p-001").unwrap() == TtlRemaining::NoSuchKey;
 
     cache.get("p-001", load_nothing).unwrap();
     assert!(!cache.update_field("p-001", "stock", "41").unwrap());
-    assert!(gone());
+    assert!(is_removed());
 
     cache.get("p-001", load_nothing).unwrap();
     let changed = cache.update("p-001", |_| unreachable!("there is no record"));
     assert!(!changed.unwrap());
-    assert!(gone());
+    assert!(is_removed());
 }
 
 fn fields_that_somebody_added_to_it_make_it_unreadable(environment: &Environment) {
@@ -105,8 +105,8 @@ fn fields_that_somebody_added_to_it_make_it_unreadable(environment: &Environment
     cache.get("p-001", load_nothing).unwrap();
     let add = &mut |_| {
         let set = vec![("stock".into(), "41".into())];
-        let gone = Vec::new();
-        Some(Diff { set, gone })
+        let removed = Vec::new();
+        Some(Diff { set, removed })
     };
     let added = environment
         .store()

@@ -27,7 +27,7 @@ pub(super) fn set(fields: &mut Fields, new: &Fields) {
 }
 
 /// Removes fields.
-pub(super) fn remove(fields: &mut Fields, gone: &[Vec<u8>]) {
-    let gone: HashSet<_> = gone.iter().collect();
-    fields.retain(|(name, _)| !gone.contains(name));
+pub(super) fn remove(fields: &mut Fields, removed: &[Vec<u8>]) {
+    let removed: HashSet<_> = removed.iter().collect();
+    fields.retain(|(name, _)| !removed.contains(name));
 }

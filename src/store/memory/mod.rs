@@ -86,7 +86,7 @@ impl MemoryStore {
     fn change(&self, keys: &Keys, old: &StoredRecord, diff: &Diff, ttl: Option<NewTtl>) {
         let mut fields = old.fields.clone();
         hash::set(&mut fields, &diff.set);
-        hash::remove(&mut fields, &diff.gone);
+        hash::remove(&mut fields, &diff.removed);
         let now = Instant::now();
         let until = match ttl {
             Some(NewTtl { ttl, if_over }) if old.left(now) > if_over => now + ttl,

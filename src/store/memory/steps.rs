@@ -159,8 +159,8 @@ impl Store for MemoryStore {
                 }
                 Some(stored) => {
                     let set = vec![(field.into(), value.to_vec())];
-                    let gone = Vec::new();
-                    self.change(keys, &stored, &Diff { set, gone }, ttl);
+                    let removed = Vec::new();
+                    self.change(keys, &stored, &Diff { set, removed }, ttl);
                     Update::Changed
                 }
                 None => Update::Unchanged,

@@ -141,9 +141,9 @@ impl Side {
                 let mut change = |old: Fields| {
                     let other = meanwhile.as_deref().map(|step| self.play(at, step));
                     seen = format!("saw {old:?}, meanwhile {other:?}");
-                    diff.as_ref().map(|(set, gone)| Diff {
+                    diff.as_ref().map(|(set, removed)| Diff {
                         set: fields(set),
-                        gone: gone.iter().map(|&name| name.into()).collect(),
+                        removed: removed.iter().map(|&name| name.into()).collect(),
                     })
                 };
                 let done = store.update(&keys[*key], ttl.map(new_ttl), &mut change);

@@ -193,10 +193,10 @@ fn entry(pairs: &[(&str, &str)]) -> Entry {
 }
 
 /// Sets some fields and removes others.
-fn diff(set: &[(&str, &str)], gone: &[&str]) -> Diff {
+fn diff(set: &[(&str, &str)], removed: &[&str]) -> Diff {
     let set = fields(set);
-    let gone = gone.iter().map(|&name| name.into()).collect();
-    Diff { set, gone }
+    let removed = removed.iter().map(|&name| name.into()).collect();
+    Diff { set, removed }
 }
 
 /// Checks that the thing that `start` sets exists for `ttl` and no longer. It is exact to the
@@ -211,7 +211,7 @@ fn lasts(ttl: Duration, start: impl FnOnce(), mut is_there: impl FnMut() -> bool
         let asked = after.elapsed();
         if !is_there() {
             let answered = before.elapsed();
-            assert!(answered + SLACK >= ttl, "gone after {answered:?} at most");
+            assert!(answered + SLACK >= ttl, "removed after {answered:?} at most");
             return;
         }
         assert!(asked <= ttl + SLACK, "there after {asked:?} at least");

@@ -52,9 +52,9 @@ fn the_ttl_tells_what_is_left(environment: &Environment) {
     let slack = Duration::from_millis(3);
     let began = Instant::now();
     position.put(&record("long"), LONG);
-    let (left, gone) = (position.left(), began.elapsed());
+    let (left, elapsed) = (position.left(), began.elapsed());
     assert!(left <= LONG + slack, "{left:?}");
-    assert!(left + gone + slack >= LONG, "{left:?} after {gone:?}");
+    assert!(left + elapsed + slack >= LONG, "{left:?} after {elapsed:?}");
     position.invalidate();
     assert_eq!(position.ttl(), TtlRemaining::NoSuchKey);
 }
@@ -192,16 +192,16 @@ fn a_record_of_twenty_thousand_fields_is_filled_and_changed(environment: &Enviro
     assert_eq!(position.update_field("field 7", "new"), Update::Changed);
     let set = many("new");
     let changed = position.update(|_| {
-        let (set, gone) = (set.clone(), Vec::new());
-        Some(Diff { set, gone })
+        let (set, removed) = (set.clone(), Vec::new());
+        Some(Diff { set, removed })
     });
     assert_eq!(changed, Update::Changed);
     assert_eq!(sorted(position.read()), many("new").into_iter().collect());
-    let gone = set.iter().skip(1).map(|(name, _)| name.clone());
-    let gone: Vec<_> = gone.collect();
+    let removed = set.iter().skip(1).map(|(name, _)| name.clone());
+    let removed: Vec<_> = removed.collect();
     let changed = position.update(|_| {
-        let (set, gone) = (Fields::new(), gone.clone());
-        Some(Diff { set, gone })
+        let (set, removed) = (Fields::new(), removed.clone());
+        Some(Diff { set, removed })
     });
     assert_eq!(changed, Update::Changed);
     assert_eq!(position.read(), entry(&[("field 0", "new")]));
@@ -230,8 +230,8 @@ fn values_of_a_mebibyte_pass(environment: &Environment) {
     assert_eq!(field.unwrap(), Update::Changed);
     let changed = position.update(|fields| {
         assert!(fields == large(1));
-        let (set, gone) = (large(2), Vec::new());
-        Some(Diff { set, gone })
+        let (set, removed) = (large(2), Vec::new());
+        Some(Diff { set, removed })
     });
     assert_eq!(changed, Update::Changed);
     assert!(position.acquire(Token::random()) == Acquire::Record(large(2)));
@@ -253,8 +253,8 @@ fn a_reader_never_finds_a_gap_or_a_part_while_a_record_changes(environment: &Env
                     0 => position.put(&pair(version), LONG),
                     1 => {
                         let change = |_| {
-                            let (set, gone) = (pair(version), Vec::new());
-                            Some(Diff { set, gone })
+                            let (set, removed) = (pair(version), Vec::new());
+                            Some(Diff { set, removed })
                         };
                         assert_eq!(position.update(change), Update::Changed);
                     }

@@ -94,8 +94,8 @@ fn no_more_bytes_are_kept_than_the_bound_says_and_most_of_it_is_used() {
                 .unwrap();
             let grow = &mut |_| {
                 let set = vec![(b"more".to_vec(), grown.clone())];
-                let gone = Vec::new();
-                Some(Diff { set, gone })
+                let removed = Vec::new();
+                Some(Diff { set, removed })
             };
             store.update(&keys(id), None, grow).unwrap();
             let live = || live() <= most;
