@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // The write is done, so do not report it as failed. Log the error and continue. The cache
         // repeats the invalidation as soon as Redis answers, and until then this process does not
         // read the old record. Another process may read it, at most until its TTL ends.
-        eprintln!("the invalidation is late: {error}");
+        eprintln!("the invalidation is late: {error:#}");
     }
 
     show(&cache, &primary) // Loads the new record.
