@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use crate::support::{Server, chain, load_loaf, load_nothing, loaf, until};
+use crate::support::{Server, load_loaf, load_nothing, loaf, until};
 use cache_aside::{Cache, Record, Redis, Source, TtlRemaining};
 
 fn run<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
@@ -203,7 +203,10 @@ fn a_record_and_its_lease_lie_in_one_slot() {
     // A brace that closes before any opens leaves no way to name the slot.
     for id in ["a}b", "{}x", "}{"] {
         let error = cache.invalidate(id).unwrap_err();
-        assert!(chain(&error).contains(" slot"), "{id}: {error}");
+        assert!(
+            crate::support::chain(&error).contains(" slot"),
+            "{id}: {error}"
+        );
     }
 }
 

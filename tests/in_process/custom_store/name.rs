@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, atomic::Ordering::SeqCst};
 
-use cache_aside::{Cache, Event, Memory};
+use cache_aside::{Cache, Event};
 
 use super::faulty::{Faulty, backend};
 use crate::support::load_loaf;
@@ -41,7 +41,7 @@ fn each_metric_has_the_name_as_a_label_or_else_the_prefix() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let labels = |name: Option<&str>| {
         metrics::with_local_recorder(&recorder, || {
-            let builder = Cache::builder(Memory::new(10)).prefix("test:");
+            let builder = Cache::builder(cache_aside::Memory::new(10)).prefix("test:");
             let builder = match name {
                 Some(name) => builder.name(name),
                 None => builder,
