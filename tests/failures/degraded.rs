@@ -16,7 +16,7 @@ use crate::support::{Server, chain, free_port, load_loaf, loaf, until};
 use cache_aside::{Cache, Error, Redis, RedisBuilder, Source, TtlRemaining};
 
 /// Short enough for a test, long enough for a server that works.
-const TIMEOUT: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 fn impatient(url: &str) -> RedisBuilder {
     Redis::builder(url)
