@@ -81,8 +81,8 @@ impl From<Unstorable> for Error {
 /// used.
 pub(crate) const OWN_ERROR: &str = "its `Serialize` fails";
 
-/// The `Serialize` of any type may call this, so the message is not used. This crate's own reasons
-/// come from [`new`](Unstorable::new).
+/// Called by the `Serialize` of a user's type. The message is not used, because it may quote the
+/// value. This crate gives its own reasons through [`new`](Unstorable::new).
 impl ser::Error for Unstorable {
     fn custom<T: Display>(_: T) -> Unstorable {
         Unstorable::new(OWN_ERROR)
