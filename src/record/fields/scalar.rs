@@ -24,11 +24,11 @@ pub(super) enum ScalarKind {
     Json,
 }
 
-/// The newtype around a text that is a whole value.
+/// The name of the newtype that marks a text as the JSON of a whole value.
 pub(crate) const JSON: &str = "$cache_aside::Json";
 
-/// The newtype around the reason why a whole value is not stored. A reason of this crate can pass
-/// through serde's types only in this way: see [`OWN_ERROR`].
+/// The name of the newtype around the reason why a whole value is not stored. A reason of this
+/// crate can pass through serde's types only in this way: see [`OWN_ERROR`].
 pub(crate) const JSON_REFUSED: &str = "$cache_aside::JsonRefused";
 
 /// A value as it is stored.
