@@ -157,7 +157,8 @@ impl<R> Lookup<R> {
 /// The result of a [`Cache::write`](crate::Cache::write) that changed the primary.
 ///
 /// The cache may not have been invalidated yet: [`invalidation_error`](Written::invalidation_error)
-/// tells. A caller that does not need this drops the result explicitly, or takes the value.
+/// says whether that is so. A caller that does not need this drops the result explicitly, or takes
+/// the value.
 #[derive(Debug, Clone)]
 #[must_use = "the primary has changed, but the cache may not be invalidated yet: check `invalidation_error`"]
 pub struct Written<T> {

@@ -116,8 +116,8 @@ pub(crate) fn warn_of_prefix(prefix: &str) {
     }
 }
 
-/// The settings that a lookup may override. Zero, which no cache may have, means that it caches
-/// nothing, or does not wait.
+/// The settings that a lookup may override. Unlike a cache, a lookup may set them to zero: it then
+/// caches nothing, or does not wait.
 pub(crate) fn lookup(config: &LookupConfig, settings: &Settings) -> Result<(), Error> {
     if !config.ttl.is_zero() {
         check_ttl(config.ttl)?;

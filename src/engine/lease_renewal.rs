@@ -194,8 +194,9 @@ impl Sender {
     /// Returns the leases that this process no longer holds.
     ///
     /// Renews before it gives leases back, because a late renewal loses the lease. If the renewal
-    /// fails, it gives nothing back: that request would wait as long for the same failure. A lease
-    /// that is not given back lapses. A lease that was not renewed becomes due again in time.
+    /// fails, it gives nothing back: that request would wait as long, and fail for the same reason.
+    /// A lease that is not given back lapses. A lease that was not renewed becomes due again in
+    /// time.
     fn send(&self, Requests { returned, due }: &Requests) -> Vec<Token> {
         let mut lost = Vec::new();
         if !due.is_empty() {

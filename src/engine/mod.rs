@@ -255,7 +255,7 @@ impl<R> Engine<R> {
         self.lease_renewer.start(keys, token, until)
     }
 
-    /// Call this before a record is filled that stays for `total_ttl`. An invalidation that is
+    /// Call this before filling a record that stays for `total_ttl`. An invalidation that is
     /// pending by prefix must bypass the prefix for at least that long.
     pub(crate) fn record_max_ttl(&self, total_ttl: Duration) {
         // Acquire and Release: a thread that reads the value here also sees it in the client.

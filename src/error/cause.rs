@@ -10,9 +10,9 @@ pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
 
 /// An error, with the server that it came from.
 ///
-/// It prints as the error alone, and has its source. [`Error::Store`](super::Error::Store) and
-/// [`Failure`](crate::store::Failure) print the address, so that their message names it even where
-/// nobody prints the causes.
+/// It prints only the error, and returns the source of the error. The address is printed by
+/// [`Error::Store`](super::Error::Store) and [`Failure`](crate::store::Failure), so that their
+/// message names it even if nobody prints the causes.
 #[derive(Debug)]
 pub(crate) struct AtServer {
     /// Host and port, or the path of a socket. Never the password.

@@ -21,7 +21,7 @@ use crate::util::wakeup::{Subscribers, Wakeup};
 /// The signals by lease key.
 #[derive(Default)]
 pub(crate) struct LeaseWaiters {
-    /// The number of signals. If there is none, a change reads only this. Written under the lock of
+    /// The number of signals. While it is 0, `notify` takes no lock. Written under the lock of
     /// `all`.
     count: AtomicUsize,
     all: Mutex<HashMap<String, Registration>>,

@@ -79,8 +79,8 @@ impl StreamLiveness {
     /// until `until`.
     pub(crate) fn confirm(&self, until: Instant) {
         if self.is_lost.swap(false, Ordering::AcqRel) {
-            // This happens before `until` is stored. Otherwise a reader could take an entry from
-            // before the loss for a later one.
+            // This happens before `until` is stored. Otherwise a reader could use an entry from
+            // before the loss.
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
         self.until.store(self.nanos(until), Ordering::Release);

@@ -14,7 +14,7 @@ use crate::store::ChangeListener;
 
 #[derive(Default)]
 pub(crate) struct SiblingCaches {
-    /// Whether there is any sibling. Without one, a write reads only this. `SeqCst`: a sibling sets
+    /// Whether there is any sibling. Without one, a write takes no lock. `SeqCst`: a sibling sets
     /// this before it reads entries from the store. So a later writer of such an entry sees it set.
     any: AtomicBool,
     all: Mutex<Vec<Weak<dyn ChangeListener>>>,

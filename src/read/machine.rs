@@ -109,8 +109,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         self.context.wait_deadline(self.context.began)
     }
 
-    /// Prepares to get the changes of the lease. Call it before the request for the lease. Any
-    /// change that the answer does not show then comes later, and notifies the lookup.
+    /// Prepares to get the changes of the lease. Call it before the request for the lease. So each
+    /// change is either visible in the answer, or notifies the lookup.
     pub(super) fn arm(&mut self) {
         if self.lease_wait.is_none() {
             self.lease_wait = LeaseWait::register(self.context.engine, self.keys());
@@ -250,7 +250,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         Ok(())
     }
 
-    /// Takes the acquired lease. The followers of the watch ask again, and get our token.
+    /// Takes the acquired lease, and ends the watch. The followers of the watch then ask Redis
+    /// again. Redis answers with our token, and they follow our load.
     fn take_lease(&mut self) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
         let leader = self.take_leader();
         let renewal = self.context.engine.renew_lease(self.keys(), *leader.key());

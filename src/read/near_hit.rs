@@ -1,7 +1,7 @@
 //! Reads the near cache, before any request is sent.
 //!
-//! Called first by every lookup. Reads the clock once, and allocates nothing: it builds no key, no
-//! text of an event, and no span that nobody wants.
+//! Called first by every lookup. Reads the clock once, and allocates nothing: it builds no key and
+//! no text of an event. It creates a span only if a subscriber wants it.
 
 use std::{
     sync::Arc,

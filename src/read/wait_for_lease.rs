@@ -32,8 +32,8 @@ impl<'a, R> LeaseWait<'a, R> {
         })
     }
 
-    /// Call it before the store is asked. Any change that the answer does not show then notifies
-    /// the wait later.
+    /// Call it before the request is sent to the store. So each change is either visible in the
+    /// answer, or notifies the wait.
     pub(super) fn arm(&mut self) {
         self.waiter.arm();
         let epoch = self.subscriber.liveness.epoch();

@@ -34,8 +34,8 @@ pub(crate) fn redis_error(failure: &Failure) -> Option<&RedisError> {
 }
 
 /// A hint about the possible reason if the first request failed. A server that expects a TLS
-/// handshake closes a connection without one. A server without TLS takes the handshake for the
-/// beginning of a command, and waits for its end.
+/// handshake closes a connection without one. A server without TLS reads the handshake as the
+/// beginning of a command, and waits for the end of it.
 pub(crate) fn hint(address: &ConnectionAddr, failure: &Failure) -> Option<&'static str> {
     let is_cut = redis_error(failure)
         .is_some_and(|error| error.is_connection_dropped() && !error.is_connection_refusal());

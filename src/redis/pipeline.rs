@@ -31,9 +31,9 @@ fn first(error: RedisError) -> RedisError {
 }
 
 /// How many bytes of requests may be sent before their replies are read, if the replies may be
-/// large. They fit into the buffers of a socket, so a write never waits for a server that waits for
-/// us to read. The server must keep the replies that are not yet read: a few hundred records at
-/// most.
+/// large. They fit into the buffers of a socket, so a write never waits for the server. (That could
+/// be a deadlock: the server may itself wait until we read its replies.) The server must keep the
+/// replies that are not yet read: a few hundred records at most.
 pub(crate) const LARGE_REPLIES: usize = 64 << 10;
 
 /// The same if the reply is usually a number or a few words. Such replies are small, so more
@@ -142,7 +142,7 @@ impl ConnectionLike for FailFast<'_> {
         let mut refusal = None;
         let mut replies = Vec::with_capacity(offset + count);
         while replies.len() < offset + count {
-            // If this fails, no further reply is waited for: the connection is unfit.
+            // If this fails, the connection is unfit, so no further reply is read.
             let reply = self.0.recv_response()?;
             match reply {
                 // RESP3: a push is not a reply.

@@ -45,7 +45,7 @@ const RECONNECT: Duration = Duration::from_secs(1);
 pub(crate) enum RetryPolicy {
     /// Doing it twice, or late, is harmless: it only reads, only deletes, or is fenced by a token.
     Idempotent,
-    /// A late request may be harmful, and a repetition would make a late one more probable.
+    /// A request that arrives late may do harm, and repeating it would make that more probable.
     Never,
     /// Not repeated either. Also, until it succeeds, the connection is in a state that other
     /// requests must not see.

@@ -1,4 +1,4 @@
-//! Decides whether a server that failed the check of `build` is only away, or will never work.
+//! Decides whether a server that failed the check of `build` may work later, or will never work.
 //!
 //! No other place decides this. Pure: sends nothing.
 
@@ -47,16 +47,16 @@ impl StdError for UnreachableAnnounced {
 #[derive(Debug, thiserror::Error)]
 #[error("no sentinel says where the master is: {complaints}")]
 pub(crate) struct NoMasterNamed {
-    /// The complaint of each Sentinel, with its address.
+    /// The reason that each Sentinel gave, with its address.
     pub(crate) complaints: String,
-    /// Whether all Sentinels are merely away.
+    /// Whether each Sentinel may work later: it could not be reached, or was not ready.
     pub(crate) is_away: bool,
 }
 
 /// Whether the server merely cannot be reached or is not ready, so that it may work later without
 /// any change to the program, its settings, or those of the server.
 ///
-/// | the check of a server ends with | away |
+/// | the check of a server ends with | may work later |
 /// |---|---|
 /// | a refused, reset or closed connection; no route; no socket file | yes |
 /// | no answer in time | yes |

@@ -42,8 +42,8 @@ pub(crate) fn without_arguments(error: RedisError) -> RedisError {
     }
 }
 
-/// How many consecutive bytes of a password make a message count as repeating it. A server may cut
-/// or escape the password, so it need not be whole.
+/// A message that contains this many consecutive bytes of a password counts as repeating it. The
+/// whole password is not needed, because a server may cut or escape it.
 const REPEATED: usize = 8;
 
 /// Replaces the message of a server.

@@ -28,8 +28,8 @@ use super::{
     server_identity::{Role, ServerIdentity},
 };
 
-/// The minimum time before a server that was left becomes the current one again. So an address that
-/// leads to several masters in turn changes servers only once in this time, and not once for each
+/// The minimum time before the pool returns to a server that it has left. So an address that leads
+/// to several masters in turn changes servers only once in this time, and not once for each
 /// connection.
 const RETURNS_AFTER: Duration = Duration::from_secs(1);
 
@@ -205,7 +205,7 @@ impl EpochState {
         }
     }
 
-    /// Fails if this server was left a short time ago.
+    /// Fails if the pool left this server a short time ago.
     fn check_return(&mut self, server: &ServerIdentity) -> Result<(), ServersInTurn> {
         self.left.retain(|(_, at)| at.elapsed() < RETURNS_AFTER);
         if self.left.iter().any(|(left, _)| !server.is_other(left)) {

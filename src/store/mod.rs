@@ -72,8 +72,8 @@ pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 /// # Panics
 ///
 /// A step should not panic. On a thread of the cache, a panic counts as a failure. On a caller's
-/// thread, the caller gets the panic. A step that was to end a record then counts as not done: the
-/// cache remembers it and repeats it.
+/// thread, the caller gets the panic. If the step should have ended a record, it counts as not
+/// done: the cache remembers it and repeats it.
 ///
 /// # Stability
 ///
@@ -287,7 +287,7 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// Checks whether the store answers. The cache asks this while it takes the store to be
+    /// Checks whether the store answers. The cache asks this while it considers the store
     /// unavailable.
     fn ping(&self) -> Result<(), Failure>;
 

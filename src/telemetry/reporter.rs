@@ -2,8 +2,8 @@
 //!
 //! Guarantees that a panic of the program's recorder or observer does not leave
 //! [`report`](Reporter::report), as [`trace`] does for the logger. So a report may come from a
-//! destructor, or before work that must still be done. A near hit is neither, so a panic in its
-//! metric is not caught.
+//! destructor, or before work that must still be done. Near hits are never reported in these
+//! situations, so a panic in their metric is not caught.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -75,8 +75,8 @@ impl Reporter {
         }
     }
 
-    /// Reports that a loaded record cannot be cached. Logs each field once, and does not repeat it:
-    /// only a change of the type can end this, and every load would log it.
+    /// Reports that a loaded record cannot be cached. Logs each field only once. Otherwise every
+    /// load would log it, until somebody changes the type.
     pub(crate) fn unstorable(&self, id: &str, why: Unstorable) {
         let Unstorable { field, reason } = &why;
         let field = field.as_deref();

@@ -80,7 +80,8 @@ impl Breaker {
         self.failures.load(Ordering::Relaxed) != 0 || self.is_open()
     }
 
-    /// Why requests are refused. `None` while the breaker is closed, which costs one atomic load.
+    /// Why requests are refused. `None` while the breaker is closed; that check costs one atomic
+    /// load.
     pub(crate) fn refusal(&self) -> Option<Cause> {
         if !self.is_open() {
             return None;

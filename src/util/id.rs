@@ -46,7 +46,7 @@ impl Id {
     /// Formats and checks the id of a call. Inlined, like the other steps of a near hit.
     #[inline]
     pub(crate) fn new(id: &dyn Display) -> Result<Id, Error> {
-        // Fails in a destructor of another thread-local value, at the end of the thread.
+        // Fails at the end of the thread, if a destructor of another thread-local value calls this.
         let mut text = BUFFER.try_with(Cell::take).unwrap_or_default();
         text.clear();
         let mut formatted = Id { text };
@@ -149,7 +149,7 @@ fn append(text: &mut String, id: &dyn Display) -> Result<(), &'static str> {
     }
 }
 
-/// Stops an id that is too long before it takes up memory.
+/// Refuses an id above the limit while it is being formatted, so that it does not fill the memory.
 struct Bounded<'a> {
     text: &'a mut String,
     most: usize,

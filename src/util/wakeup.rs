@@ -16,7 +16,7 @@ pub(crate) struct Wakeup {
     added: Condvar,
 }
 
-/// The threads that wait for one event, each with the number by which it knows the event.
+/// The threads that wait for one event. Each thread has its own number for the event.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers(Vec<(Arc<Wakeup>, usize)>);
 

@@ -104,7 +104,8 @@ impl<R> Drop for Wrote<'_, R> {
     }
 }
 
-/// A `write` in progress, from before it asks for its guard. A panic drops it, which also ends it.
+/// A `write` in progress. Created before the guard is requested. A panic drops it, and the drop
+/// ends the write.
 struct Writing<'a, R> {
     engine: &'a Engine<R>,
     keys: Keys,

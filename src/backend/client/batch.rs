@@ -116,7 +116,8 @@ impl StoreClient {
         self.state.pending.bypassed_until(prefix)
     }
 
-    /// Ends that bypass, because all entries that existed when it began have been deleted.
+    /// Ends the bypass of a prefix, because all entries that existed when it began have been
+    /// deleted.
     pub(crate) fn lift_bypass(&self, prefix: &str, until: Option<Instant>) {
         self.state.pending.lift(prefix, until);
     }

@@ -51,13 +51,13 @@ impl StoreClient {
 
 impl RememberOnDrop<'_> {
     /// Call this when the request for the first `count` of the remaining records has returned, and
-    /// its failures are pending.
+    /// the records for which it failed were recorded as pending.
     pub(super) fn returned_for(&self, count: usize) {
         let left = self.left.get();
         self.left.set(&left[count.min(left.len())..]);
     }
 
-    /// Call this when the request has returned, and its failure is pending.
+    /// Call this when the request has returned. If it failed, first record its records as pending.
     pub(crate) fn returned(self) {
         self.left.set(&[]);
     }

@@ -86,8 +86,8 @@ impl RedisBuilder {
     /// ten years. If no connection is open and the server refuses new ones, a call waits for about
     /// 10 ms only.
     ///
-    /// Defaults to 1 s, which is thousands of round trips of other callers. So a lookup does
-    /// without Redis only if the pool is much too small or the server is silent.
+    /// Defaults to 1 s, which is thousands of round trips of other callers. So a lookup goes
+    /// on without Redis only if the pool is much too small or the server is silent.
     pub fn checkout_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.checkout = timeout;
         self
@@ -137,10 +137,10 @@ impl RedisBuilder {
     }
 
     /// Sets how many replicas of the server must have an invalidation before it counts as done
-    /// (`WAIT`). They have half of `io_timeout`. This applies to `invalidate`, the end of a
-    /// `write`, `expire`, `clear` and updates. If too few replicas have it in time, the call fails
-    /// as it does if Redis cannot be reached. The invalidation is then remembered and replayed.
-    /// Until then this process does not read that record from Redis.
+    /// (`WAIT`). They have half of `io_timeout` to confirm it. This applies to `invalidate`, the
+    /// end of a `write`, `expire`, `clear` and updates. If too few replicas have it in time, the
+    /// call fails as it does if Redis cannot be reached. The invalidation is then remembered and
+    /// replayed. Until then this process does not read that record from Redis.
     ///
     /// Redis acknowledges a change before its replicas have it. If a replica takes over from a lost
     /// master (Cluster, Sentinel), it may lack an acknowledged invalidation. It then serves the old

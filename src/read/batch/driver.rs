@@ -30,7 +30,8 @@ const LEASES: usize = 1_000;
 pub(super) struct BatchLookup<'a, R> {
     engine: &'a Engine<R>,
     lookups: Vec<PendingLookup<'a, R>>,
-    /// Notified by everything that the lookups wait for, with their positions in `lookups`.
+    /// Notified when an event happens for which a lookup waits. The numbers are positions in
+    /// `lookups`.
     wakeup: Arc<Wakeup>,
 }
 
@@ -91,7 +92,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let mut failure = None;
         for some in due.chunks_mut(LEASES) {
             if failure.is_some() {
-                // The other requests would wait as long for the same failure.
+                // Each further request would wait as long, and fail for the same reason.
                 for (.., lookup) in some {
                     lookup.serve_cached();
                 }
@@ -127,7 +128,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let mut failure = None;
         for some in asking.chunks_mut(LEASES) {
             if let Some(failure) = &failure {
-                // The other requests would wait as long for the same failure.
+                // Each further request would wait as long, and fail for the same reason.
                 for (.., lookup) in some {
                     lookup.degrade(Error::clone(failure));
                 }

@@ -24,11 +24,11 @@ pub(super) enum ScalarKind {
     Json,
 }
 
-/// The newtype around a text that is a whole value.
+/// The name of the newtype that marks a text as the JSON of a whole value.
 pub(crate) const JSON: &str = "$cache_aside::Json";
 
-/// The newtype around the reason why a whole value is not stored. A reason of this crate can pass
-/// through serde's types only in this way: see [`OWN_ERROR`].
+/// The name of the newtype around the reason why a whole value is not stored. A reason of this
+/// crate can pass through serde's types only in this way: see [`OWN_ERROR`].
 pub(crate) const JSON_REFUSED: &str = "$cache_aside::JsonRefused";
 
 /// A value as it is stored.
@@ -81,8 +81,8 @@ impl From<Unstorable> for Error {
 /// used.
 pub(crate) const OWN_ERROR: &str = "its `Serialize` fails";
 
-/// The `Serialize` of any type may call this, so the message is not used. This crate's own reasons
-/// come from [`new`](Unstorable::new).
+/// Called by the `Serialize` of a user's type. The message is not used, because it may quote the
+/// value. This crate gives its own reasons through [`new`](Unstorable::new).
 impl ser::Error for Unstorable {
     fn custom<T: Display>(_: T) -> Unstorable {
         Unstorable::new(OWN_ERROR)

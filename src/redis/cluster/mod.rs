@@ -70,9 +70,9 @@ impl ClusterStore {
         }
     }
 
-    /// Asks the node that has this key, or the node to which that one redirects. `step` gets
-    /// whether the redirection is for this request only (`ASK`). Each command must then be preceded
-    /// by `ASKING`.
+    /// Asks the node that has this key, or the node to which that one redirects. The second
+    /// argument of `step` is true if the redirection is for this request only (`ASK`). `ASKING`
+    /// must then precede each command.
     fn at<T>(
         &self,
         key: &str,

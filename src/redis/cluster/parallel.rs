@@ -55,7 +55,7 @@ mod tests {
         }
     }
 
-    /// The sender of the batch gets the panic, and no part of the batch is under way any more.
+    /// The sender of the batch gets the panic. By then all parts of the batch have ended.
     #[test]
     fn a_panic_of_one_reaches_the_caller_when_the_others_have_ended() {
         for panics in [[0].as_slice(), &[1], &[7], &[0, 3, 6]] {

@@ -161,7 +161,7 @@ impl Store for ClusterStore {
         self.scan_step(prefix, kind, cursor)
     }
 
-    /// While the record's slot is being moved, this ends the record: it has no grace.
+    /// While the record's slot is being moved, this removes the record, and so keeps no grace.
     fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure> {
         self.or_migrating(keys, self.with(keys, |store| store.expire(keys, max_ttl)))
     }

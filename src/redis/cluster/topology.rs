@@ -2,8 +2,8 @@
 //!
 //! A redirection corrects one slot before the redirected request continues. It also starts the
 //! recovery, which asks a node for all slots. A node that does not answer also starts the recovery.
-//! That continues until another node takes its place or it answers again. No caller waits for the
-//! recovery.
+//! The recovery then continues until that node answers again, or another node takes its place. No
+//! caller waits for the recovery.
 //!
 //! # Lock order
 //!
@@ -188,7 +188,7 @@ impl Topology {
         let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.config.timeouts) {
             Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
             Err(refused) => {
-                // A node that refuses tells more than a node that cannot be reached.
+                // A refusal says more about the problem than a failed connection.
                 let tells_more = failure
                     .as_ref()
                     .is_none_or(|known| is_away(known) && !is_away(&refused));

@@ -59,7 +59,7 @@ struct SubscriptionState {
 
 /// The listener to one node.
 pub(super) struct NodeListener {
-    /// A different number for each listener, so that a replaced listener is not taken for its
+    /// A different number for each listener, so that a replaced listener is not confused with its
     /// successor.
     number: u64,
     probe_key: Option<String>,

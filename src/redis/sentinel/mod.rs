@@ -79,7 +79,7 @@ struct Round {
 /// When a round of questions ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// When one sentinel knows another master, because a caller waits for that.
+    /// When one sentinel names another master than the known one: a caller waits for that.
     News,
     /// When all sentinels have been asked.
     All,

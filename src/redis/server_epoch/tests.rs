@@ -13,7 +13,7 @@ fn replica(run_id: &str) -> ServerIdentity {
     server(Role::Replica, Some(run_id))
 }
 
-/// Opens a connection with no other opening at the same time.
+/// Opens a connection while no other connection is being opened.
 fn open(servers: &ServerEpoch, server: ServerIdentity) -> u64 {
     servers.admit(servers.opening(), server).unwrap()
 }

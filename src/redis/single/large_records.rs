@@ -75,8 +75,8 @@ impl RedisStore {
         }
     }
 
-    /// Ends many loads. A large record is sent in a separate request. Otherwise, if the server
-    /// closes the connection on it, the requests behind it in the pipeline would be lost too.
+    /// Ends many loads. A large record is sent in a separate request. If the server closes the
+    /// connection because of it, no other request in the pipeline is lost.
     pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         if !loads.iter().any(is_large) {
             return self.finish_together(loads);

@@ -5,8 +5,8 @@
 //!
 //! Every reply carries the number of its `PING`. A property of redis-rs complicates the heartbeat:
 //! after a read that timed out, it drops the next reply that is not a push (`Connection::read`,
-//! `messages_to_skip`). It takes that reply for a late one. So after `n` reads that timed out, the
-//! heartbeat sends `n + 1` `PING`s, and the reply to the last one is delivered.
+//! `messages_to_skip`), because it assumes that this reply is late. So after `n` reads that timed
+//! out, the heartbeat sends `n + 1` `PING`s, and the reply to the last one is delivered.
 //!
 //! # What an answer proves
 //!

@@ -227,7 +227,8 @@ impl Store for MemoryStore {
         listener: Arc<dyn ChangeListener>,
     ) -> Option<Subscription> {
         let handle = self.listeners.add(prefix, Arc::clone(&listener));
-        // Valid as long as this process lives, because every step calls its listeners.
+        // This confirmation is valid as long as the process lives, because every step calls its
+        // listeners.
         listener.on_confirmed(Instant::now() + LONGEST);
         Some(Subscription::new(handle))
     }
