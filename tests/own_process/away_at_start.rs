@@ -289,6 +289,23 @@ fn a_cluster_without_slots_is_away_and_a_server_in_none_will_never_work() {
     will_never_work(&of(&single), "that server is none of a cluster");
 }
 
+#[cfg(feature = "cluster")]
+#[test]
+fn a_lookup_says_that_the_server_which_came_is_none_of_a_cluster() {
+    own_process!();
+    lines::listen();
+    let mut server = Server::start_on_port();
+    server.kill();
+    let url = acl::url_at(server.port()).replace("redis:", "redis+cluster:");
+    let cache = cache(Redis::builder(url));
+    server.start_again_with(&["--cluster-enabled", "no"]);
+    let reason = "that server is none of a cluster; write `redis://host:6379`";
+    until(|| !lines::with(reason).is_empty());
+    let found = cache.get("p-001", load_loaf).unwrap();
+    let why = chain(found.degraded_cause().unwrap());
+    assert!(why.contains(reason), "{why}");
+}
+
 #[cfg(feature = "sentinel")]
 #[test]
 fn sentinels_that_do_not_answer_are_away_and_others_will_never_work() {

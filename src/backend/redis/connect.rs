@@ -8,11 +8,6 @@ use redis::{Client, ConnectionInfo};
 use super::{Redis, RedisBuilder};
 #[cfg(feature = "sentinel")]
 use crate::redis::sentinel::SentinelMaster;
-#[cfg(feature = "cluster")]
-use crate::redis::{
-    cluster::{ClusterStore, node::NodeConfig},
-    error::is_in_no_cluster,
-};
 use crate::{
     backend::client::{
         StoreClient,
@@ -26,6 +21,15 @@ use crate::{
     store::{Failure, Store},
     telemetry::trace,
     util::limits::{between, failed, refuse},
+};
+#[cfg(feature = "cluster")]
+use crate::{
+    error::cause::AtServer,
+    redis::{
+        cluster::{ClusterStore, node::NodeConfig},
+        error::is_in_no_cluster,
+    },
+    store::FailureKind,
 };
 
 /// Redis itself admits at most this many clients by default.
@@ -188,10 +192,11 @@ impl RedisBuilder {
         let checked = Arc::clone(&store);
         let check = move || {
             checked.check().map_err(|failure| {
-                if is_in_no_cluster(&failure) {
-                    return not_a_cluster();
-                }
-                unusable(failure)
+                unusable(if is_in_no_cluster(&failure) {
+                    not_a_cluster(&failure)
+                } else {
+                    failure
+                })
             })
         };
         Ok(Unchecked {
@@ -208,15 +213,23 @@ fn unusable(failure: Failure) -> Unusable {
     }
 }
 
+/// Replaces the server's own words, which do not say what the address should be.
 #[cfg(feature = "cluster")]
-fn not_a_cluster() -> Unusable {
-    let other = "that server is none of a cluster; write `redis://host:6379`, or, if it is a \
-                 Sentinel, `redis+sentinel://host:26379/NAME`";
-    Unusable {
-        error: failed("address", &other),
-        is_away: false,
+fn not_a_cluster(failure: &Failure) -> Failure {
+    let replaced = Failure::new(FailureKind::Rejected, NotACluster);
+    match AtServer::find(&failure.cause) {
+        Some(at) => replaced.at_server(|| at.address.clone()),
+        None => replaced,
     }
 }
+
+#[cfg(feature = "cluster")]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
+     `redis+sentinel://host:26379/NAME`"
+)]
+struct NotACluster;
 
 fn client(info: ConnectionInfo) -> Result<Client, Error> {
     Client::open(info).map_err(|error| failed("address", &error))

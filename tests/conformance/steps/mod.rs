@@ -211,7 +211,10 @@ fn lasts(ttl: Duration, start: impl FnOnce(), mut is_there: impl FnMut() -> bool
         let asked = after.elapsed();
         if !is_there() {
             let answered = before.elapsed();
-            assert!(answered + SLACK >= ttl, "removed after {answered:?} at most");
+            assert!(
+                answered + SLACK >= ttl,
+                "removed after {answered:?} at most"
+            );
             return;
         }
         assert!(asked <= ttl + SLACK, "there after {asked:?} at least");
