@@ -291,6 +291,30 @@ fn a_cluster_without_slots_is_away_and_a_server_in_none_will_never_work() {
 
 #[cfg(feature = "cluster")]
 #[test]
+fn a_reason_that_all_nodes_of_a_cluster_give_is_logged_once() {
+    own_process!();
+    lines::listen();
+    let start = || Server::start_on_port_with(&["--cluster-enabled", "yes"]);
+    let mut servers: Vec<_> = (0..3).map(|_| start()).collect();
+    let hosts = servers.iter_mut().map(|server| {
+        server.kill();
+        format!("127.0.0.1:{}", server.port())
+    });
+    let url = format!("redis+cluster://{}", hosts.collect::<Vec<_>>().join(","));
+    let cache = cache(Redis::builder(url).probe_interval(MS(20)));
+    for server in &mut servers {
+        server.start_again_with(&["--requirepass", "right"]);
+    }
+    let errors = || lines::with("ERROR Redis can be reached, but cannot be used");
+    until(|| !errors().is_empty());
+    // Long enough for several checks, each of which begins at a random node.
+    thread::sleep(MS(1_000));
+    assert_eq!(errors().len(), 1, "{:?}", errors());
+    assert!(cache.stats().breaker_open);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
 fn a_lookup_says_that_the_server_which_came_is_none_of_a_cluster() {
     own_process!();
     lines::listen();

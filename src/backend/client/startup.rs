@@ -4,7 +4,7 @@
 //! instead of its probe. If the store will never work, each reason is logged once. The check is
 //! repeated, because somebody may change the settings of the store.
 
-use std::sync::Arc;
+use std::{error::Error as _, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -12,6 +12,10 @@ use crate::{
     error::{Error, cause::chain},
     telemetry::trace,
 };
+
+/// How many logged reasons are kept. A cluster gives fewer at one time. The bound limits the memory
+/// if each message of a server differs.
+const MOST_REASONS: usize = 16;
 
 /// Checks a store in the same way as `build` does.
 pub(crate) type StartupCheck = Arc<dyn Fn() -> Result<(), Unusable> + Send + Sync>;
@@ -29,8 +33,8 @@ pub(crate) struct Unusable {
 pub(super) struct Startup {
     /// `None`: the store has passed the check.
     check: Mutex<Option<StartupCheck>>,
-    /// The reason that was logged last.
-    logged: Mutex<Option<String>>,
+    /// The reasons that were logged, the latest last.
+    logged: Mutex<Vec<String>>,
 }
 
 impl Startup {
@@ -52,13 +56,23 @@ impl Startup {
         Ok(())
     }
 
-    /// Logs why the store will never work, unless the same reason was logged last.
+    /// Logs why the store will never work, once for each reason. Two nodes of a cluster that give
+    /// the same reason count as one: each check may begin at another node.
     pub(super) fn log_refusal(&self, error: &Error) {
-        let text = chain(error).to_string();
+        let reason = error.source().map_or_else(
+            || chain(error).to_string(),
+            // Without the request and the address, which only `Error` prints.
+            |cause| chain(cause).to_string(),
+        );
         let is_new = {
             let mut logged = self.logged.lock();
-            let is_new = logged.as_ref() != Some(&text);
-            *logged = Some(text);
+            let is_new = !logged.contains(&reason);
+            if is_new {
+                if logged.len() == MOST_REASONS {
+                    logged.remove(0);
+                }
+                logged.push(reason);
+            }
             is_new
         };
         if is_new {
