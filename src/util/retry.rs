@@ -61,4 +61,9 @@ impl RetryWorker {
             true
         })
     }
+
+    /// Stops the thread without waiting for its end: see [`Worker::detach`].
+    pub(crate) fn detach(&self) {
+        self.worker.detach();
+    }
 }

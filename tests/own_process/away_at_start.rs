@@ -1,6 +1,7 @@
 //! A server that cannot be reached when the program starts, or that can and will never work.
 
 use std::{
+    io::Read,
     net::TcpListener,
     thread,
     time::{Duration, Instant},
@@ -156,6 +157,25 @@ fn a_port_that_accepts_and_never_answers_is_away_and_costs_a_bounded_time() {
     let elapsed = began.elapsed();
     assert!(elapsed >= MS(200) && elapsed < MS(1_000), "{elapsed:?}");
     is_away(&redis, "no answer within 200ms");
+}
+
+#[test]
+fn a_drop_does_not_wait_for_a_check_that_runs() {
+    own_process!();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let redis = at(silent.local_addr().unwrap().port()).connect_timeout(MS(2_000));
+    let cache = cache(redis);
+    let (_of_build, _) = silent.accept().unwrap();
+    let (mut of_recovery, _) = silent.accept().unwrap();
+    let began = Instant::now();
+    drop(cache);
+    let elapsed = began.elapsed();
+    assert!(elapsed < MS(700), "{elapsed:?}");
+    // The check ends, and no other one follows.
+    of_recovery.read_to_end(&mut Vec::new()).unwrap();
+    thread::sleep(MS(300));
+    silent.set_nonblocking(true).unwrap();
+    assert!(silent.accept().is_err());
 }
 
 #[test]

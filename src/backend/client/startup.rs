@@ -8,6 +8,7 @@ use std::{error::Error as _, sync::Arc};
 
 use parking_lot::Mutex;
 
+use super::StoreClient;
 use crate::{
     error::{Error, cause::chain},
     telemetry::trace,
@@ -31,29 +32,73 @@ pub(crate) struct Unusable {
 /// The check that is still due.
 #[derive(Default)]
 pub(super) struct Startup {
-    /// `None`: the store has passed the check.
-    check: Mutex<Option<StartupCheck>>,
+    progress: Mutex<Progress>,
     /// The reasons that were logged, the latest last.
     logged: Mutex<Vec<String>>,
 }
 
+#[derive(Default)]
+struct Progress {
+    /// `None`: the store has passed the check.
+    check: Option<StartupCheck>,
+    is_running: bool,
+    /// Whether the client was dropped.
+    has_ended: bool,
+}
+
+/// A check that runs. Its drop records the end of the check, even if the check panics.
+struct Running<'a>(&'a Mutex<Progress>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_running = false;
+    }
+}
+
 impl Startup {
     pub(super) fn pending(check: StartupCheck) -> Startup {
+        let progress = Progress {
+            check: Some(check),
+            ..Progress::default()
+        };
         Startup {
-            check: Mutex::new(Some(check)),
+            progress: Mutex::new(progress),
             logged: Mutex::default(),
         }
     }
 
     /// Checks the store, unless it has passed. Only one thread may call this at a time. No lock is
-    /// held during the check.
-    pub(super) fn run(&self) -> Result<(), Unusable> {
-        let check = self.check.lock().clone();
-        if let Some(check) = check {
-            check()?;
-            *self.check.lock() = None;
+    /// held during the check. `None`: the client was dropped, so nobody needs the result.
+    pub(super) fn run(&self) -> Option<Result<(), Unusable>> {
+        let check = {
+            let mut progress = self.progress.lock();
+            let Some(check) = progress.check.clone() else {
+                return Some(Ok(()));
+            };
+            if progress.has_ended {
+                return None;
+            }
+            progress.is_running = true;
+            check
+        };
+        let running = Running(&self.progress);
+        let checked = check();
+        drop(running);
+        let mut progress = self.progress.lock();
+        if progress.has_ended {
+            return None;
         }
-        Ok(())
+        if checked.is_ok() {
+            progress.check = None;
+        }
+        Some(checked)
+    }
+
+    /// Lets no further check begin. Returns whether one is running.
+    fn end(&self) -> bool {
+        let mut progress = self.progress.lock();
+        progress.has_ended = true;
+        progress.is_running
     }
 
     /// Logs why the store will never work, once for each reason. Two nodes of a cluster that give
@@ -80,6 +125,16 @@ impl Startup {
                 "Redis can be reached, but cannot be used; caches work without it until that has changed: {}",
                 chain(error)
             );
+        }
+    }
+}
+
+impl Drop for StoreClient {
+    /// Does not wait for a running check, which takes up to one `connect_timeout` or more for each
+    /// node. The recovery thread then holds the store until that check ends, and ends with it.
+    fn drop(&mut self) {
+        if self.state.startup.end() {
+            self.recovery.detach();
         }
     }
 }
