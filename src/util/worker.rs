@@ -100,6 +100,8 @@ impl<S: Default + Send + 'static> Worker<S> {
     /// Called under the lock, so only one of two callers starts the thread.
     fn start_once(&self, thread: &mut Option<JoinHandle<()>>) -> io::Result<()> {
         if thread.is_none() {
+            #[cfg(test)]
+            tests::start_is_allowed()?;
             let shared = Arc::clone(&self.shared);
             let builder = thread::Builder::new().name(shared.name.to_owned());
             *thread = Some(builder.spawn(move || (shared.run)(&shared.context))?);

@@ -4,14 +4,16 @@
 //! instead of its probe. If the store will never work, each reason is logged once. The check is
 //! repeated, because somebody may change the settings of the store.
 
-use std::{error::Error as _, sync::Arc};
+use std::{error::Error as _, io, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::StoreClient;
 use crate::{
     error::{Error, cause::chain},
+    store::Store,
     telemetry::trace,
+    util::breaker::Breaker,
 };
 
 /// How many logged reasons are kept. A cluster gives fewer at one time. The bound limits the memory
@@ -65,6 +67,11 @@ impl Startup {
             progress: Mutex::new(progress),
             logged: Mutex::default(),
         }
+    }
+
+    /// Whether the store has not passed the check yet.
+    pub(super) fn is_pending(&self) -> bool {
+        self.progress.lock().check.is_some()
     }
 
     /// Checks the store, unless it has passed. Only one thread may call this at a time. No lock is
@@ -128,6 +135,40 @@ impl Startup {
         }
     }
 }
+
+impl StoreClient {
+    /// A client to a store that could not be reached when it was opened, which this logs. The
+    /// client sends nothing to the store before `check` has passed. The recovery runs `check`
+    /// instead of its probe. Fails if no thread can be started for the recovery.
+    pub(crate) fn not_reached(
+        store: Arc<dyn Store>,
+        threshold: u32,
+        probe_interval: Duration,
+        (check, why): (StartupCheck, &Error),
+    ) -> Result<StoreClient, Error> {
+        let breaker = Breaker::new(threshold);
+        breaker.open(why);
+        let client = StoreClient::with(store, breaker, probe_interval, Startup::pending(check));
+        // Without the thread, nothing would check the store, and it could never be used.
+        client.recovery.start().map_err(|error| Error::Store {
+            request: "connect",
+            cause: Arc::new(NoThread(error)),
+        })?;
+        trace::warn!(
+            "caches work without Redis until it can be reached: {}",
+            chain(why)
+        );
+        // The recovery gets the same failure a moment later, and must not log it again.
+        let _ = client.state.log_throttle.is_due();
+        client.start_recovery();
+        Ok(client)
+    }
+}
+
+/// The cause if a server cannot be reached, and nothing can wait for it either.
+#[derive(Debug, thiserror::Error)]
+#[error("the server cannot be reached, and no thread to connect later could be started")]
+struct NoThread(#[source] io::Error);
 
 impl Drop for StoreClient {
     /// Does not wait for a running check, which takes up to one `connect_timeout` or more for each

@@ -13,13 +13,12 @@ use crate::{
         StoreClient,
         startup::{StartupCheck, Unusable},
     },
-    error::{Error, cause::chain},
+    error::Error,
     redis::{
         endpoint::Endpoint, reachability::is_away, server_info::ServerMode, single::RedisStore,
         url::Address,
     },
     store::{Failure, Store},
-    telemetry::trace,
     util::limits::{between, failed, refuse},
 };
 #[cfg(feature = "cluster")]
@@ -78,6 +77,7 @@ impl RedisBuilder {
     /// - A Sentinel does not know the name, or rejects the login.
     /// - The TLS handshake failed, for instance because no trusted certificate signed the server's
     ///   certificate.
+    /// - The server cannot be reached, and no thread to connect later can be started.
     /// - Only with [`require_connection(true)`](RedisBuilder::require_connection): the server
     ///   cannot be reached, or no master of a cluster can.
     pub fn build(self) -> Result<Redis, Error> {
@@ -87,11 +87,7 @@ impl RedisBuilder {
         let client = match check() {
             Ok(()) => StoreClient::new(store, threshold, interval),
             Err(Unusable { error, is_away }) if is_away && !self.require_connection => {
-                trace::warn!(
-                    "caches work without Redis until it can be reached: {}",
-                    chain(&error)
-                );
-                StoreClient::not_reached(store, threshold, interval, (check, &error))
+                StoreClient::not_reached(store, threshold, interval, (check, &error))?
             }
             Err(Unusable { error, .. }) => return Err(error),
         };

@@ -1,10 +1,32 @@
 //! Tests of the worker.
 
-use std::sync::mpsc::{self, Receiver};
+use std::{
+    cell::Cell,
+    sync::mpsc::{self, Receiver},
+};
 
 use super::*;
 
 const LONG: Duration = Duration::from_secs(20);
+
+thread_local! {
+    static NO_THREADS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets no worker start a thread while `task` runs, as if the system had too many.
+pub(crate) fn without_threads<T>(task: impl FnOnce() -> T) -> T {
+    NO_THREADS.set(true);
+    let done = task();
+    NO_THREADS.set(false);
+    done
+}
+
+pub(super) fn start_is_allowed() -> io::Result<()> {
+    if NO_THREADS.get() {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(())
+}
 
 /// A worker that sends each number of its state, and panics at 0.
 fn sender() -> (Worker<Vec<u32>>, Receiver<u32>) {
