@@ -3,6 +3,7 @@
 use std::{
     io::Read,
     net::TcpListener,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -164,7 +165,11 @@ fn a_drop_does_not_wait_for_a_check_that_runs() {
     own_process!();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let redis = at(silent.local_addr().unwrap().port()).connect_timeout(MS(2_000));
-    let cache = cache(redis);
+    let cache: Cache = Cache::builder(redis)
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
     let (_of_build, _) = silent.accept().unwrap();
     let (mut of_recovery, _) = silent.accept().unwrap();
     let began = Instant::now();
@@ -179,11 +184,54 @@ fn a_drop_does_not_wait_for_a_check_that_runs() {
 }
 
 #[test]
-fn a_server_that_is_loading_is_away_until_it_is_ready() {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+fn a_near_cache_adds_no_warning_and_works_when_the_server_comes() {
+    own_process!();
+    lines::listen();
+    let mut server = Server::start_on_port();
+    server.kill();
+    let cache: Cache = Cache::builder(Redis::builder(server.url()))
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
+    // Long enough for several attempts to connect.
+    thread::sleep(MS(300));
+    assert_eq!(warnings("").len(), 1, "{:?}", warnings(""));
+    assert!(!cache.stats().tracking_live);
+    server.start_again();
+    until(|| source(&cache) == Source::Near);
+    assert!(cache.stats().tracking_live);
+    assert_eq!(warnings("").len(), 1, "{:?}", warnings(""));
+}
+
+#[test]
+fn no_listener_asks_a_server_that_has_not_passed_the_check() {
+    own_process!();
+    let port = free_port();
+    let cache: Cache = Cache::builder(at(port).probe_interval(MS(20)))
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let received = Arc::clone(&requests);
+    fake::answer(port, move |words| {
+        received.lock().unwrap().push(words.join(" "));
+        hello(words, "5.0.6").unwrap_or_else(|| "+OK\r\n".to_owned())
+    });
+    let count = |command: &str| {
+        let requests = requests.lock().unwrap();
+        let of = |request: &&String| request.starts_with(command);
+        requests.iter().filter(of).count()
     };
+    until(|| count("HELLO") > 10);
+    assert_eq!(count("CLIENT TRACKING"), 0);
+    assert!(!cache.stats().tracking_live);
+}
+
+#[test]
+fn a_server_that_is_loading_is_away_until_it_is_ready() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     own_process!();
     lines::listen();
     let port = free_port();
@@ -331,6 +379,27 @@ fn a_reason_that_all_nodes_of_a_cluster_give_is_logged_once() {
     thread::sleep(MS(1_000));
     assert_eq!(errors().len(), 1, "{:?}", errors());
     assert!(cache.stats().breaker_open);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_cluster_that_comes_with_a_near_cache_waiting_for_it_is_listened_to() {
+    own_process!();
+    lines::listen();
+    let mut server = Server::start_on_port_with(&["--cluster-enabled", "yes"]);
+    let mut add = redis::cmd("CLUSTER");
+    add.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+    add.exec(&mut server.connect()).unwrap();
+    let url = acl::url_at(server.port()).replace("redis:", "redis+cluster:");
+    server.kill();
+    let cache: Cache = Cache::builder(url)
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
+    assert_eq!(warnings("").len(), 1, "{:?}", warnings(""));
+    server.start_again();
+    until(|| source(&cache) == Source::Near);
 }
 
 #[cfg(feature = "cluster")]

@@ -10,6 +10,7 @@
 pub(crate) mod batch;
 pub(crate) mod recovery;
 pub(crate) mod startup;
+mod subscription;
 pub(crate) mod unwind;
 
 #[cfg(test)]

@@ -130,6 +130,7 @@ impl ClientState {
             }
             return false;
         }
+        self.startup.start_deferred(&*self.store);
         let recovered = self.recover();
         if let Err(failure) = &recovered {
             self.log_throttled(None, failure);

@@ -1,14 +1,19 @@
 //! The check of a store that could not be reached when it was opened.
 //!
 //! Guarantees that the store is not used before the check has passed. The recovery runs the check
-//! instead of its probe. If the store will never work, each reason is logged once. The check is
+//! instead of its probe, and then starts the [listeners](Deferred) to its changes. If the store will never work, each reason is logged once. The check is
 //! repeated, because somebody may change the settings of the store.
 
-use std::{error::Error as _, io, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 
-use super::StoreClient;
+use super::{StoreClient, subscription::Deferred};
 use crate::{
     error::{Error, cause::chain},
     store::Store,
@@ -46,6 +51,8 @@ struct Progress {
     is_running: bool,
     /// Whether the client was dropped.
     has_ended: bool,
+    /// Subscriptions that begin when the store has passed.
+    deferred: Vec<Weak<Deferred>>,
 }
 
 /// A check that runs. Its drop records the end of the check, even if the check panics.
@@ -99,6 +106,33 @@ impl Startup {
             progress.check = None;
         }
         Some(checked)
+    }
+
+    /// Keeps a subscription for later, if the store has not passed the check. Returns whether it
+    /// does.
+    pub(super) fn defer(&self, subscription: &Arc<Deferred>) -> bool {
+        // One lock for both, so that none is kept after the last one was started.
+        let mut progress = self.progress.lock();
+        if progress.check.is_none() {
+            return false;
+        }
+        progress.deferred.retain(|kept| kept.strong_count() > 0);
+        progress.deferred.push(Arc::downgrade(subscription));
+        true
+    }
+
+    /// Starts the subscriptions that were kept. Call it after the store has passed the check. One
+    /// that panics does not keep the next call from starting the others.
+    pub(super) fn start_deferred(&self, store: &dyn Store) {
+        while let Some(subscription) = self.next_deferred() {
+            if let Some(subscription) = subscription.upgrade() {
+                subscription.start(store);
+            }
+        }
+    }
+
+    fn next_deferred(&self) -> Option<Weak<Deferred>> {
+        self.progress.lock().deferred.pop()
     }
 
     /// Lets no further check begin. Returns whether one is running.
