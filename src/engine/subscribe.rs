@@ -40,7 +40,7 @@ pub(super) fn subscribe<R: Send + Sync + 'static>(
     if keeps_near {
         client.add_sibling(Arc::downgrade(&listener));
     }
-    match client.store().track(prefix, *near_staleness, listener) {
+    match client.track(prefix, *near_staleness, listener) {
         Some(subscription) => Ok(Some((subscriber, subscription))),
         None => refuse(
             if keeps_near { "near_cache" } else { "tracking" },

@@ -5,7 +5,7 @@
 //! - A [`Worker`] has at most one thread.
 //! - The thread misses no change of the worker's state.
 //! - The thread has ended when the drop of the worker returns. If its own thread drops the worker,
-//!   the thread ends later.
+//!   or if the worker was [detached](Worker::detach), the thread ends later.
 //!
 //! Knows nothing of what its thread does. The retry worker and the lease renewer start their
 //! threads on demand. Listeners and watchers start theirs at once.
@@ -100,6 +100,8 @@ impl<S: Default + Send + 'static> Worker<S> {
     /// Called under the lock, so only one of two callers starts the thread.
     fn start_once(&self, thread: &mut Option<JoinHandle<()>>) -> io::Result<()> {
         if thread.is_none() {
+            #[cfg(test)]
+            tests::start_is_allowed()?;
             let shared = Arc::clone(&self.shared);
             let builder = thread::Builder::new().name(shared.name.to_owned());
             *thread = Some(builder.spawn(move || (shared.run)(&shared.context))?);
@@ -173,8 +175,14 @@ pub(crate) fn contain_panic<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }
 
-impl<S> Drop for Worker<S> {
-    fn drop(&mut self) {
+impl<S> Worker<S> {
+    /// Stops the thread without waiting for its end. The thread ends after its current task. To be
+    /// called before the drop, if that task may take long.
+    pub(crate) fn detach(&self) {
+        drop(self.stop());
+    }
+
+    fn stop(&self) -> Option<JoinHandle<()>> {
         let context = &self.shared.context;
         let thread = {
             let mut locked = context.locked.lock();
@@ -182,7 +190,13 @@ impl<S> Drop for Worker<S> {
             locked.thread.take()
         };
         context.changed.notify_one();
-        if let Some(thread) = thread
+        thread
+    }
+}
+
+impl<S> Drop for Worker<S> {
+    fn drop(&mut self) {
+        if let Some(thread) = self.stop()
             // An observer may drop the last cache on this same thread, which cannot join itself.
             && thread.thread().id() != thread::current().id()
         {
@@ -199,82 +213,4 @@ impl<S> fmt::Debug for Worker<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{self, Receiver};
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(20);
-
-    /// A worker that sends each number of its state, and panics at 0.
-    fn sender() -> (Worker<Vec<u32>>, Receiver<u32>) {
-        let (sender, sent) = mpsc::channel();
-        let worker = Worker::new("test", move |context: &WorkerContext<Vec<u32>>| {
-            let next = |numbers: &mut Vec<u32>| numbers.pop().map_or(Next::Wait, Next::Run);
-            while let Some(number) = context.wait_for(next) {
-                let _ = contain_panic(|| {
-                    assert_ne!(number, 0, "the task's own");
-                    let _ = sender.send(number);
-                });
-            }
-        });
-        (worker, sent)
-    }
-
-    fn push(worker: &Worker<Vec<u32>>, number: u32) {
-        let pushed = worker.update(|numbers| {
-            numbers.push(number);
-            true
-        });
-        pushed.unwrap();
-    }
-
-    #[test]
-    fn the_first_update_starts_the_thread_and_each_one_wakes_it() {
-        let (worker, sent) = sender();
-        assert!(worker.shared.context.locked.lock().thread.is_none());
-        for number in 1..1000 {
-            push(&worker, number);
-            assert_eq!(sent.recv_timeout(LONG), Ok(number));
-        }
-    }
-
-    #[test]
-    fn a_panic_of_a_task_does_not_end_the_thread() {
-        let (worker, sent) = sender();
-        push(&worker, 0);
-        push(&worker, 1);
-        assert_eq!(sent.recv_timeout(LONG), Ok(1));
-    }
-
-    #[test]
-    fn a_drop_returns_when_the_thread_has_ended() {
-        let alive = Arc::new(());
-        let held = Arc::clone(&alive);
-        let (paused, is_paused) = mpsc::channel();
-        let worker = Worker::start("test", move |context| {
-            assert_eq!(Arc::strong_count(&held), 2);
-            paused.send(()).unwrap();
-            assert!(context.pause(600 * LONG));
-            assert!(context.is_stopping());
-        });
-        is_paused.recv_timeout(LONG).unwrap();
-        let began = Instant::now();
-        drop(worker.unwrap());
-        assert!(began.elapsed() < LONG);
-        assert_eq!(Arc::strong_count(&alive), 1, "nothing holds it any more");
-    }
-
-    #[test]
-    fn a_worker_that_its_own_thread_drops_ends_afterwards() {
-        let (to_thread, handed_over) = mpsc::channel::<Worker>();
-        let (ended, has_ended) = mpsc::channel();
-        let handed_over = Mutex::new(handed_over);
-        let worker = Worker::start("test", move |context| {
-            drop(handed_over.lock().recv_timeout(LONG).unwrap());
-            ended.send(context.pause(600 * LONG)).unwrap();
-        });
-        to_thread.send(worker.unwrap()).unwrap();
-        assert_eq!(has_ended.recv_timeout(LONG), Ok(true), "it is told to stop");
-    }
-}
+pub(crate) mod tests;

@@ -1,7 +1,9 @@
 //! A server that cannot be reached when the program starts, or that can and will never work.
 
 use std::{
+    io::Read,
     net::TcpListener,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -159,11 +161,77 @@ fn a_port_that_accepts_and_never_answers_is_away_and_costs_a_bounded_time() {
 }
 
 #[test]
-fn a_server_that_is_loading_is_away_until_it_is_ready() {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+fn a_drop_does_not_wait_for_a_check_that_runs() {
+    own_process!();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let redis = at(silent.local_addr().unwrap().port()).connect_timeout(MS(2_000));
+    let cache: Cache = Cache::builder(redis)
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
+    let (_of_build, _) = silent.accept().unwrap();
+    let (mut of_recovery, _) = silent.accept().unwrap();
+    let began = Instant::now();
+    drop(cache);
+    let elapsed = began.elapsed();
+    assert!(elapsed < MS(700), "{elapsed:?}");
+    // The check ends, and no other one follows.
+    of_recovery.read_to_end(&mut Vec::new()).unwrap();
+    thread::sleep(MS(300));
+    silent.set_nonblocking(true).unwrap();
+    assert!(silent.accept().is_err());
+}
+
+#[test]
+fn a_near_cache_adds_no_warning_and_works_when_the_server_comes() {
+    own_process!();
+    lines::listen();
+    let mut server = Server::start_on_port();
+    server.kill();
+    let cache: Cache = Cache::builder(Redis::builder(server.url()))
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
+    // Long enough for several attempts to connect.
+    thread::sleep(MS(300));
+    assert_eq!(warnings("").len(), 1, "{:?}", warnings(""));
+    assert!(!cache.stats().tracking_live);
+    server.start_again();
+    until(|| source(&cache) == Source::Near);
+    assert!(cache.stats().tracking_live);
+    assert_eq!(warnings("").len(), 1, "{:?}", warnings(""));
+}
+
+#[test]
+fn no_listener_asks_a_server_that_has_not_passed_the_check() {
+    own_process!();
+    let port = free_port();
+    let cache: Cache = Cache::builder(at(port).probe_interval(MS(20)))
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let received = Arc::clone(&requests);
+    fake::answer(port, move |words| {
+        received.lock().unwrap().push(words.join(" "));
+        hello(words, "5.0.6").unwrap_or_else(|| "+OK\r\n".to_owned())
+    });
+    let count = |command: &str| {
+        let requests = requests.lock().unwrap();
+        let of = |request: &&String| request.starts_with(command);
+        requests.iter().filter(of).count()
     };
+    until(|| count("HELLO") > 10);
+    assert_eq!(count("CLIENT TRACKING"), 0);
+    assert!(!cache.stats().tracking_live);
+}
+
+#[test]
+fn a_server_that_is_loading_is_away_until_it_is_ready() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     own_process!();
     lines::listen();
     let port = free_port();
@@ -287,6 +355,68 @@ fn a_cluster_without_slots_is_away_and_a_server_in_none_will_never_work() {
     is_away(&of(&node), "no node of the cluster has any slots");
     let single = Server::start_on_port_with(&["--cluster-enabled", "no"]);
     will_never_work(&of(&single), "that server is none of a cluster");
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_reason_that_all_nodes_of_a_cluster_give_is_logged_once() {
+    own_process!();
+    lines::listen();
+    let start = || Server::start_on_port_with(&["--cluster-enabled", "yes"]);
+    let mut servers: Vec<_> = (0..3).map(|_| start()).collect();
+    let hosts = servers.iter_mut().map(|server| {
+        server.kill();
+        format!("127.0.0.1:{}", server.port())
+    });
+    let url = format!("redis+cluster://{}", hosts.collect::<Vec<_>>().join(","));
+    let cache = cache(Redis::builder(url).probe_interval(MS(20)));
+    for server in &mut servers {
+        server.start_again_with(&["--requirepass", "right"]);
+    }
+    let errors = || lines::with("ERROR Redis can be reached, but cannot be used");
+    until(|| !errors().is_empty());
+    // Long enough for several checks, each of which begins at a random node.
+    thread::sleep(MS(1_000));
+    assert_eq!(errors().len(), 1, "{:?}", errors());
+    assert!(cache.stats().breaker_open);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_cluster_that_comes_with_a_near_cache_waiting_for_it_is_listened_to() {
+    own_process!();
+    lines::listen();
+    let mut server = Server::start_on_port_with(&["--cluster-enabled", "yes"]);
+    let mut add = redis::cmd("CLUSTER");
+    add.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+    add.exec(&mut server.connect()).unwrap();
+    let url = acl::url_at(server.port()).replace("redis:", "redis+cluster:");
+    server.kill();
+    let cache: Cache = Cache::builder(url)
+        .prefix("test:")
+        .near_cache(10)
+        .build()
+        .unwrap();
+    assert_eq!(warnings("").len(), 1, "{:?}", warnings(""));
+    server.start_again();
+    until(|| source(&cache) == Source::Near);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_lookup_says_that_the_server_which_came_is_none_of_a_cluster() {
+    own_process!();
+    lines::listen();
+    let mut server = Server::start_on_port();
+    server.kill();
+    let url = acl::url_at(server.port()).replace("redis:", "redis+cluster:");
+    let cache = cache(Redis::builder(url));
+    server.start_again_with(&["--cluster-enabled", "no"]);
+    let reason = "that server is none of a cluster; write `redis://host:6379`";
+    until(|| !lines::with(reason).is_empty());
+    let found = cache.get("p-001", load_loaf).unwrap();
+    let why = chain(found.degraded_cause().unwrap());
+    assert!(why.contains(reason), "{why}");
 }
 
 #[cfg(feature = "sentinel")]

@@ -10,7 +10,11 @@
 pub(crate) mod batch;
 pub(crate) mod recovery;
 pub(crate) mod startup;
+mod subscription;
 pub(crate) mod unwind;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -22,7 +26,7 @@ use parking_lot::Mutex;
 
 use self::{
     recovery::{ClientState, ReportedState},
-    startup::{Startup, StartupCheck},
+    startup::Startup,
 };
 use super::pending::{PendingInvalidations, Recorded};
 use crate::{
@@ -57,24 +61,6 @@ impl StoreClient {
     ) -> StoreClient {
         let breaker = Breaker::new(threshold);
         StoreClient::with(store, breaker, probe_interval, Startup::default())
-    }
-
-    /// A client to a store that could not be reached when it was opened. It sends nothing to the
-    /// store before `check` has passed. The recovery runs `check` instead of its probe.
-    pub(crate) fn not_reached(
-        store: Arc<dyn Store>,
-        threshold: u32,
-        probe_interval: Duration,
-        (check, why): (StartupCheck, &Error),
-    ) -> StoreClient {
-        let breaker = Breaker::new(threshold);
-        breaker.open(why);
-        let client = StoreClient::with(store, breaker, probe_interval, Startup::pending(check));
-        // `build` logs the failure. The recovery gets the same failure a moment later, and must not
-        // log it again.
-        let _ = client.state.log_throttle.is_due();
-        client.start_recovery();
-        client
     }
 
     fn with(
@@ -263,6 +249,10 @@ impl StoreClient {
     fn start_recovery(&self) {
         if let Err(error) = self.recovery.call() {
             trace::error!("no thread to probe the server could be started: {error}");
+            // A request is no check: it would use a server that may not be suitable.
+            if self.state.startup.is_pending() {
+                return;
+            }
             // So requests themselves must find out when the server answers again. Pending
             // invalidations wait until the next failure starts the thread.
             self.state.breaker.close();

@@ -117,7 +117,10 @@ impl ClientState {
 
     /// Makes one attempt to recover. Returns false if it must be repeated.
     pub(super) fn try_recover(&self) -> bool {
-        if let Err(Unusable { error, is_away }) = self.startup.run() {
+        let Some(checked) = self.startup.run() else {
+            return true;
+        };
+        if let Err(Unusable { error, is_away }) = checked {
             // Gives lookups the present reason as their error, and not the reason from the start.
             self.breaker.open(&error);
             if is_away {
@@ -127,6 +130,7 @@ impl ClientState {
             }
             return false;
         }
+        self.startup.start_deferred(&*self.store);
         let recovered = self.recover();
         if let Err(failure) = &recovered {
             self.log_throttled(None, failure);

@@ -8,24 +8,27 @@ use redis::{Client, ConnectionInfo};
 use super::{Redis, RedisBuilder};
 #[cfg(feature = "sentinel")]
 use crate::redis::sentinel::SentinelMaster;
-#[cfg(feature = "cluster")]
-use crate::redis::{
-    cluster::{ClusterStore, node::NodeConfig},
-    error::is_in_no_cluster,
-};
 use crate::{
     backend::client::{
         StoreClient,
         startup::{StartupCheck, Unusable},
     },
-    error::{Error, cause::chain},
+    error::Error,
     redis::{
         endpoint::Endpoint, reachability::is_away, server_info::ServerMode, single::RedisStore,
         url::Address,
     },
     store::{Failure, Store},
-    telemetry::trace,
     util::limits::{between, failed, refuse},
+};
+#[cfg(feature = "cluster")]
+use crate::{
+    error::cause::AtServer,
+    redis::{
+        cluster::{ClusterStore, node::NodeConfig},
+        error::is_in_no_cluster,
+    },
+    store::FailureKind,
 };
 
 /// Redis itself admits at most this many clients by default.
@@ -74,6 +77,7 @@ impl RedisBuilder {
     /// - A Sentinel does not know the name, or rejects the login.
     /// - The TLS handshake failed, for instance because no trusted certificate signed the server's
     ///   certificate.
+    /// - The server cannot be reached, and no thread to connect later can be started.
     /// - Only with [`require_connection(true)`](RedisBuilder::require_connection): the server
     ///   cannot be reached, or no master of a cluster can.
     pub fn build(self) -> Result<Redis, Error> {
@@ -83,11 +87,7 @@ impl RedisBuilder {
         let client = match check() {
             Ok(()) => StoreClient::new(store, threshold, interval),
             Err(Unusable { error, is_away }) if is_away && !self.require_connection => {
-                trace::warn!(
-                    "caches work without Redis until it can be reached: {}",
-                    chain(&error)
-                );
-                StoreClient::not_reached(store, threshold, interval, (check, &error))
+                StoreClient::not_reached(store, threshold, interval, (check, &error))?
             }
             Err(Unusable { error, .. }) => return Err(error),
         };
@@ -188,10 +188,11 @@ impl RedisBuilder {
         let checked = Arc::clone(&store);
         let check = move || {
             checked.check().map_err(|failure| {
-                if is_in_no_cluster(&failure) {
-                    return not_a_cluster();
-                }
-                unusable(failure)
+                unusable(if is_in_no_cluster(&failure) {
+                    not_a_cluster(&failure)
+                } else {
+                    failure
+                })
             })
         };
         Ok(Unchecked {
@@ -208,15 +209,23 @@ fn unusable(failure: Failure) -> Unusable {
     }
 }
 
+/// Replaces the server's own words, which do not say what the address should be.
 #[cfg(feature = "cluster")]
-fn not_a_cluster() -> Unusable {
-    let other = "that server is none of a cluster; write `redis://host:6379`, or, if it is a \
-                 Sentinel, `redis+sentinel://host:26379/NAME`";
-    Unusable {
-        error: failed("address", &other),
-        is_away: false,
+fn not_a_cluster(failure: &Failure) -> Failure {
+    let replaced = Failure::new(FailureKind::Rejected, NotACluster);
+    match AtServer::find(&failure.cause) {
+        Some(at) => replaced.at_server(|| at.address.clone()),
+        None => replaced,
     }
 }
+
+#[cfg(feature = "cluster")]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
+     `redis+sentinel://host:26379/NAME`"
+)]
+struct NotACluster;
 
 fn client(info: ConnectionInfo) -> Result<Client, Error> {
     Client::open(info).map_err(|error| failed("address", &error))

@@ -157,11 +157,11 @@ fn a_server_that_is_no_cluster_is_refused() {
             .prefix("test:")
             .build()
             .unwrap_err();
-        let refused = chain(&refused);
-        assert_eq!(
-            refused,
-            "setting `address`: that server is none of a cluster; write `redis://host:6379`, or, if it is a Sentinel, \
-             `redis+sentinel://host:26379/NAME`"
+        let words = format!(
+            "request `connect` to 127.0.0.1:{} failed: that server is none of a cluster; write `redis://host:6379`, \
+             or, if it is a Sentinel, `redis+sentinel://host:26379/NAME`",
+            server.port()
         );
+        assert_eq!(chain(&refused), words);
     }
 }

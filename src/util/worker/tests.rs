@@ -1,0 +1,118 @@
+//! Tests of the worker.
+
+use std::{
+    cell::Cell,
+    sync::mpsc::{self, Receiver},
+};
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(20);
+
+thread_local! {
+    static NO_THREADS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets no worker start a thread while `task` runs, as if the system had too many.
+pub(crate) fn without_threads<T>(task: impl FnOnce() -> T) -> T {
+    NO_THREADS.set(true);
+    let done = task();
+    NO_THREADS.set(false);
+    done
+}
+
+pub(super) fn start_is_allowed() -> io::Result<()> {
+    if NO_THREADS.get() {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(())
+}
+
+/// A worker that sends each number of its state, and panics at 0.
+fn sender() -> (Worker<Vec<u32>>, Receiver<u32>) {
+    let (sender, sent) = mpsc::channel();
+    let worker = Worker::new("test", move |context: &WorkerContext<Vec<u32>>| {
+        let next = |numbers: &mut Vec<u32>| numbers.pop().map_or(Next::Wait, Next::Run);
+        while let Some(number) = context.wait_for(next) {
+            let _ = contain_panic(|| {
+                assert_ne!(number, 0, "the task's own");
+                let _ = sender.send(number);
+            });
+        }
+    });
+    (worker, sent)
+}
+
+fn push(worker: &Worker<Vec<u32>>, number: u32) {
+    let pushed = worker.update(|numbers| {
+        numbers.push(number);
+        true
+    });
+    pushed.unwrap();
+}
+
+#[test]
+fn the_first_update_starts_the_thread_and_each_one_wakes_it() {
+    let (worker, sent) = sender();
+    assert!(worker.shared.context.locked.lock().thread.is_none());
+    for number in 1..1000 {
+        push(&worker, number);
+        assert_eq!(sent.recv_timeout(LONG), Ok(number));
+    }
+}
+
+#[test]
+fn a_panic_of_a_task_does_not_end_the_thread() {
+    let (worker, sent) = sender();
+    push(&worker, 0);
+    push(&worker, 1);
+    assert_eq!(sent.recv_timeout(LONG), Ok(1));
+}
+
+#[test]
+fn a_drop_returns_when_the_thread_has_ended() {
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    let (paused, is_paused) = mpsc::channel();
+    let worker = Worker::start("test", move |context| {
+        assert_eq!(Arc::strong_count(&held), 2);
+        paused.send(()).unwrap();
+        assert!(context.pause(600 * LONG));
+        assert!(context.is_stopping());
+    });
+    is_paused.recv_timeout(LONG).unwrap();
+    let began = Instant::now();
+    drop(worker.unwrap());
+    assert!(began.elapsed() < LONG);
+    assert_eq!(Arc::strong_count(&alive), 1, "nothing holds it any more");
+}
+
+#[test]
+fn a_worker_that_its_own_thread_drops_ends_afterwards() {
+    let (to_thread, handed_over) = mpsc::channel::<Worker>();
+    let (ended, has_ended) = mpsc::channel();
+    let handed_over = Mutex::new(handed_over);
+    let worker = Worker::start("test", move |context| {
+        drop(handed_over.lock().recv_timeout(LONG).unwrap());
+        ended.send(context.pause(600 * LONG)).unwrap();
+    });
+    to_thread.send(worker.unwrap()).unwrap();
+    assert_eq!(has_ended.recv_timeout(LONG), Ok(true), "it is told to stop");
+}
+
+#[test]
+fn a_detached_worker_is_dropped_while_its_task_runs_and_ends_after_it() {
+    let (release, released) = mpsc::channel::<()>();
+    let (ended, has_ended) = mpsc::channel();
+    let released = Mutex::new(released);
+    let worker = Worker::start("test", move |context| {
+        let _ = released.lock().recv_timeout(LONG);
+        ended.send(context.pause(600 * LONG)).unwrap();
+    });
+    let worker = worker.unwrap();
+    worker.detach();
+    drop(worker);
+    assert!(has_ended.try_recv().is_err(), "its task still runs");
+    release.send(()).unwrap();
+    assert_eq!(has_ended.recv_timeout(LONG), Ok(true), "it is told to stop");
+}
