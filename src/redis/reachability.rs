@@ -45,10 +45,10 @@ impl StdError for UnreachableAnnounced {
 /// No Sentinel says where the master is.
 #[cfg(feature = "sentinel")]
 #[derive(Debug, thiserror::Error)]
-#[error("no sentinel says where the master is: {complaints}")]
+#[error("no sentinel says where the master is: {failures}")]
 pub(crate) struct NoMasterNamed {
-    /// Of each of them, with its address.
-    pub(crate) complaints: String,
+    /// The failure of each of them, with its address.
+    pub(crate) failures: String,
     /// Whether all of them are merely away.
     pub(crate) is_away: bool,
 }

@@ -22,6 +22,8 @@ mod leaks;
 mod lines;
 #[cfg(not(feature = "tracing"))]
 mod log;
+#[cfg(all(feature = "tracing", any(feature = "cluster", feature = "sentinel")))]
+mod logger;
 mod panicking_reports;
 mod secrets;
 #[cfg(feature = "tracing")]

@@ -61,12 +61,12 @@ impl ClusterStore {
     /// Creates a store. Opens no connection. Each seed leads to a port.
     pub(crate) fn new(
         seeds: Vec<Client>,
-        terms: NodeConfig,
+        config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,
     ) -> ClusterStore {
         ClusterStore {
-            topology: Topology::new(seeds, terms, client_name, probe_interval),
+            topology: Topology::new(seeds, config, client_name, probe_interval),
         }
     }
 

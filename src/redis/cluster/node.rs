@@ -56,12 +56,12 @@ impl Node {
     pub(super) fn new(
         endpoint: impl Into<Endpoint>,
         address: NodeAddress,
-        terms: NodeConfig,
+        config: NodeConfig,
     ) -> Node {
         Node {
             address,
-            store: RedisStore::new(endpoint, terms.pool_size, terms.timeouts, terms.replicas),
-            breaker: Breaker::new(terms.breaker_threshold),
+            store: RedisStore::new(endpoint, config.pool_size, config.timeouts, config.replicas),
+            breaker: Breaker::new(config.breaker_threshold),
             is_silent: AtomicBool::new(false),
             heard_of: Mutex::default(),
         }

@@ -9,6 +9,9 @@
 //! First `rebuilding`, then `map`. `map` is held only to read or replace the `Arc` in it.
 //! `rebuilding` is held by the thread that replaces the map: from before it makes the new map until
 //! the subscriptions know it. So they learn of the maps in the order in which these were made.
+//!
+//! Nothing is logged while one of them is held: a logger is user code, and may read a cache on this
+//! cluster.
 
 use std::{
     sync::{Arc, Weak},
@@ -41,7 +44,7 @@ use crate::{
 pub(super) struct Topology {
     /// The nodes in the address. They are asked if none of the known nodes answers.
     seeds: Vec<Endpoint>,
-    terms: NodeConfig,
+    config: NodeConfig,
     client_name: Arc<str>,
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
@@ -57,7 +60,7 @@ impl Topology {
     /// Creates a topology that knows only these nodes. Opens no connection.
     pub(super) fn new(
         seeds: Vec<Client>,
-        terms: NodeConfig,
+        config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,
     ) -> Arc<Topology> {
@@ -65,14 +68,14 @@ impl Topology {
         let seeds: Vec<_> = seeds.into_iter().map(endpoint).collect();
         let nodes = seeds.iter().filter_map(|seed| {
             let address = address_of(seed.info())?;
-            Some(Arc::new(Node::new(seed.clone(), address, terms)))
+            Some(Arc::new(Node::new(seed.clone(), address, config)))
         });
         let map = SlotMap::of(nodes.collect());
         Arc::new_cyclic(|topology: &Weak<Topology>| {
             let topology = Weak::clone(topology);
             Topology {
                 seeds,
-                terms,
+                config,
                 client_name,
                 map: RwLock::new(Arc::new(map)),
                 rebuilding: Mutex::default(),
@@ -104,7 +107,7 @@ impl Topology {
     pub(super) fn moved(&self, slot: Slot, to: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let node = self.node(to)?;
         {
-            let _drawing = self.rebuilding.lock();
+            let _rebuilding = self.rebuilding.lock();
             let map = self.map();
             if !map.owns(to, slot) {
                 self.replace(map.moved(slot, to));
@@ -116,7 +119,7 @@ impl Topology {
 
     /// The node at an address that another node reported.
     pub(super) fn node(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
-        let _drawing = self.rebuilding.lock();
+        let _rebuilding = self.rebuilding.lock();
         let map = self.map();
         let known = map.at(address).cloned();
         let is_known = known.is_some();
@@ -135,13 +138,13 @@ impl Topology {
 
     fn open(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let endpoint = self.endpoint(address)?;
-        Ok(Arc::new(Node::new(endpoint, address.clone(), self.terms)))
+        Ok(Arc::new(Node::new(endpoint, address.clone(), self.config)))
     }
 
     /// The endpoint of a node at this address, with the login of the nodes in the builder's
     /// address.
     fn endpoint(&self, address: &NodeAddress) -> Result<Endpoint, Failure> {
-        let io = self.terms.timeouts.io;
+        let io = self.config.timeouts.io;
         let seed = self.seeds.first().ok_or_else(|| {
             Failure::new(
                 FailureKind::Unavailable,
@@ -165,7 +168,7 @@ impl Topology {
 
     /// Makes a subscription follow the topology from now on.
     pub(super) fn tell(&self, subscription: &Arc<ClusterSubscription>) {
-        let _drawing = self.rebuilding.lock();
+        let _rebuilding = self.rebuilding.lock();
         self.subscriptions.lock().push(Arc::downgrade(subscription));
         subscription.follow(&self.map());
     }
@@ -183,17 +186,20 @@ impl Topology {
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.config().0);
         let mut failure: Option<Failure> = None;
-        let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.terms.timeouts) {
-            Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
-            Err(refused) => {
-                // Keeps the refusal of a node rather than the news that another cannot be reached.
-                let tells_more = failure
-                    .as_ref()
-                    .is_none_or(|known| is_away(known) && !is_away(&refused));
-                if tells_more {
-                    failure = Some(refused);
+        let mut reported_by = |endpoint: &Endpoint| {
+            match slots_by(endpoint, self.config.timeouts) {
+                Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
+                Err(refused) => {
+                    // Keeps the refusal of a node rather than the news that another cannot be
+                    // reached.
+                    let tells_more = failure
+                        .as_ref()
+                        .is_none_or(|known| is_away(known) && !is_away(&refused));
+                    if tells_more {
+                        failure = Some(refused);
+                    }
+                    None
                 }
-                None
             }
         };
         let mut ranges = known.chain(&self.seeds).find_map(&mut reported_by);
@@ -219,13 +225,11 @@ impl Topology {
         let before = self.map();
         let map = before.rebuild(&ranges, |address| self.open(address))?;
         let masters = map.masters();
-        if masters
-            .iter()
-            .any(|master| before.at(&master.address).is_none())
-        {
-            let places: Vec<_> = masters.iter().map(|it| it.address.to_string()).collect();
-            trace::info!("the masters of the cluster are {}", places.join(", "));
-        }
+        let is_new = |master: &&Arc<Node>| before.at(&master.address).is_none();
+        let places = masters.iter().any(is_new).then(|| {
+            let places = masters.iter().map(|master| master.address.to_string());
+            places.collect::<Vec<_>>().join(", ")
+        });
         let mut replicas: Vec<_> = ranges
             .into_iter()
             .flat_map(|range| range.replicas)
@@ -242,6 +246,9 @@ impl Topology {
         drop(rebuilding);
         // Dropped after the lock is released, so that no caller waits for listeners to end.
         drop(gone);
+        if let Some(places) = places {
+            trace::info!("the masters of the cluster are {places}");
+        }
         Ok(())
     }
 
@@ -253,11 +260,11 @@ impl Topology {
     }
 
     fn try_recover(&self) -> bool {
-        let surveyed = self.discover().is_ok();
+        let discovered = self.discover().is_ok();
         let map = self.map();
         let suspect = map.nodes().iter().filter(|node| node.is_suspect());
         let suspect: Vec<_> = suspect.collect();
         let probed = in_parallel(&suspect, |node| node.probe());
-        surveyed && probed.iter().all(Result::is_ok)
+        discovered && probed.iter().all(Result::is_ok)
     }
 }
