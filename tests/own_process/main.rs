@@ -29,6 +29,8 @@ mod secrets;
 #[cfg(feature = "tracing")]
 mod servers;
 #[cfg(feature = "tracing")]
+mod start_checks;
+#[cfg(feature = "tracing")]
 mod tracing;
 #[cfg(feature = "tracing")]
 mod unstorable_rows;
