@@ -1,6 +1,7 @@
 //! The check of a server at the start: what it logs, how often it connects, and what it finds out.
 
 use std::{
+    net::TcpListener,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -89,5 +90,34 @@ fn a_good_master_is_not_logged_while_another_one_refuses() {
     for port in [good, bad] {
         let said = lines::with(&format!("127.0.0.1:{port} is redis 7.0.15"));
         assert_eq!(said.len(), 1, "{said:?}");
+    }
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn each_address_of_a_cluster_that_is_away_is_asked_once() {
+    own_process!();
+    let counted = [(); 2].map(|()| {
+        // Accepts, and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in silent.incoming() {
+                held.push(stream);
+                counter.fetch_add(1, SeqCst);
+            }
+        });
+        (port, count)
+    });
+    let [(one, _), (two, _)] = &counted;
+    let url = format!("redis+cluster://127.0.0.1:{one},127.0.0.1:{two}");
+    let redis = Redis::builder(url).connect_timeout(MS(200));
+    let error = redis.require_connection(true).build().unwrap_err();
+    assert!(chain(&error).contains("no answer within 200ms"), "{error}");
+    for (port, count) in &counted {
+        assert_eq!(count.load(SeqCst), 1, "connections to {port}");
     }
 }

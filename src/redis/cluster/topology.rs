@@ -14,6 +14,7 @@
 //! cluster.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -186,7 +187,12 @@ impl Topology {
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.config().0);
         let mut failure: Option<Failure> = None;
+        // A node that does not answer is not waited for twice: it may be known, and a seed as well.
+        let mut asked = HashSet::new();
         let mut reported_by = |endpoint: &Endpoint| {
+            if !asked.insert(address_of(endpoint.info())) {
+                return None;
+            }
             match slots_by(endpoint, self.config.timeouts) {
                 Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
                 Err(refused) => {
