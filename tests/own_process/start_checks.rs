@@ -121,3 +121,26 @@ fn each_address_of_a_cluster_that_is_away_is_asked_once() {
         assert_eq!(count.load(SeqCst), 1, "connections to {port}");
     }
 }
+
+#[test]
+fn a_server_behind_a_proxy_that_refuses_the_name_is_known_whatever_the_code() {
+    own_process!();
+    for refusal in [
+        "ERR syntax error",
+        "NOPERM HELLO with options is not allowed",
+        "DENIED by the proxy",
+        "PROXYERR unsupported",
+    ] {
+        let port = free_port();
+        fake::answer(port, move |words| match &*words[0] {
+            "HELLO" if words.len() > 2 => format!("-{refusal}\r\n"),
+            "HELLO" => fake::texts(&["server", "redis", "version", "5.0.6"]),
+            "EVALSHA" => "-NOSCRIPT No\r\n".to_owned(),
+            "INFO" => "$-1\r\n".to_owned(),
+            _ => "+OK\r\n".to_owned(),
+        });
+        let built = Redis::builder(format!("redis://127.0.0.1:{port}")).build();
+        let error = chain(&built.expect_err(refusal));
+        assert!(error.contains("this is Redis 5.0.6"), "{error}");
+    }
+}
