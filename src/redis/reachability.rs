@@ -8,7 +8,10 @@ use std::{error::Error as StdError, io, sync::Arc};
 
 use redis::RedisError;
 
-use super::error::{Reported, Timeout};
+use super::{
+    error::{Reported, Timeout},
+    other_server::ServersInTurn,
+};
 use crate::{error::cause::AtServer, store::Failure};
 
 type AnyError = dyn StdError + Send + Sync + 'static;
@@ -67,6 +70,7 @@ pub(crate) struct NoMasterNamed {
 /// | no Sentinel answers | yes |
 /// | a Sentinel does not know the name, or rejects the login | no (3) |
 /// | the master that the Sentinels name calls itself a replica: a failover is under way | yes |
+/// | the address leads to several servers in turn | yes (4) |
 /// | a closed connection during the TLS handshake | yes |
 /// | any other failure of the TLS handshake, like an untrusted certificate | no |
 /// | `NOAUTH`, `WRONGPASS`, `NOPERM`, `DENIED`, any other rejection | no |
@@ -77,6 +81,7 @@ pub(crate) struct NoMasterNamed {
 /// 1. A resolver does not say whether a name is wrong or the network is down.
 /// 2. Where a password is sent, the client library reports this as a wrong password.
 /// 3. Also if other Sentinels do not answer: the one that answers knows its settings.
+/// 4. Each of them may be used after a second. An address that is being moved does this for a time.
 pub(crate) fn is_away(failure: &Failure) -> bool {
     is_cause_away(&*failure.cause)
 }
@@ -95,6 +100,7 @@ fn is_cause_away(cause: &AnyError) -> bool {
     }
     cause.is::<Timeout>()
         || cause.is::<NotReady>()
+        || cause.is::<ServersInTurn>()
         || cause
             .downcast_ref()
             .is_some_and(|Reported(error)| is_error_away(error))
@@ -183,6 +189,11 @@ mod tests {
         for lasting in [Kind::PermissionDenied, Kind::InvalidInput] {
             assert!(!is_away(&io(lasting)), "{lasting:?}");
         }
+    }
+
+    #[test]
+    fn an_address_that_leads_to_several_servers_in_turn_is_away() {
+        assert!(is_away(&failure(ServersInTurn)));
     }
 
     #[test]
