@@ -23,22 +23,23 @@ use tracing_subscriber::{
 
 use crate::{
     fake,
-    support::{free_port, load_loaf},
+    support::{Server, acl, free_port, load_loaf, until},
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 /// More than all timeouts of a lookup together.
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(20);
 
 /// What the logger reads. It is never dropped: the drop would wait for a thread that hangs.
 static CACHE: OnceLock<Cache> = OnceLock::new();
 
-/// Reads a record once, at the first line that contains some words.
-struct Reads {
+/// Uses a cache once, at the first line that contains some words, and sends what it finds.
+struct Reads<T> {
     words: &'static str,
     has_read: AtomicBool,
-    found: Mutex<Sender<Source>>,
+    read: fn() -> T,
+    found: Mutex<Sender<T>>,
 }
 
 struct Line(String);
@@ -51,38 +52,43 @@ impl Visit for Line {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Reads {
+impl<T: Send + 'static, S: Subscriber> Layer<S> for Reads<T> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        let Some(cache) = CACHE.get() else { return };
         if line.0.contains(self.words) && !self.has_read.swap(true, SeqCst) {
-            let found = cache.get("p-002", load_loaf).unwrap().source();
+            let found = (self.read)();
             self.found.lock().unwrap().send(found).unwrap();
         }
     }
 }
 
 /// Installs the logger. What it finds is received.
-fn read_at(words: &'static str) -> Receiver<Source> {
+fn at_line<T: Send + 'static>(words: &'static str, read: fn() -> T) -> Receiver<T> {
     let (sender, found) = mpsc::channel();
     let reads = Reads {
         words,
         has_read: AtomicBool::new(false),
+        read,
         found: Mutex::new(sender),
     };
     tracing::subscriber::set_global_default(registry().with(reads)).unwrap();
     found
 }
 
+fn find() -> Source {
+    let cache = CACHE.get().expect("the line comes after the cache");
+    cache.get("p-002", load_loaf).unwrap().source()
+}
+
 fn cache(redis: RedisBuilder) -> Cache {
     let redis = redis
-        .io_timeout(MS(200))
-        .checkout_timeout(MS(500))
-        .connect_timeout(MS(200))
+        .io_timeout(MS(1_000))
+        .checkout_timeout(MS(3_000))
+        .connect_timeout(MS(1_000))
         .breaker_threshold(1_000);
     let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
-    assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+    until(|| cache.get("p-001", load_loaf).unwrap().is_hit());
     CACHE.set(cache.clone()).unwrap();
     cache
 }
@@ -117,7 +123,6 @@ fn server(words: &[String], mode: &str) -> String {
 #[test]
 fn a_logger_may_read_the_cache_when_sentinels_name_another_master() {
     own_process!();
-    let found = read_at("the master `shop` is at");
     let (sentinel, old, new) = (free_port(), free_port(), free_port());
     let is_over = Arc::new(AtomicBool::new(false));
     let is_new = Arc::clone(&is_over);
@@ -144,6 +149,7 @@ fn a_logger_may_read_the_cache_when_sentinels_name_another_master() {
     fake::answer(new, |words| server(words, "standalone"));
     let url = format!("redis+sentinel://127.0.0.1:{sentinel}/shop");
     let _cache = cache(Redis::builder(url));
+    let found = at_line("the master `shop` is at", find);
     is_over.store(true, SeqCst);
     assert_eq!(
         found.recv_timeout(LONG).expect("the logger ends"),
@@ -156,7 +162,6 @@ fn a_logger_may_read_the_cache_when_sentinels_name_another_master() {
 #[test]
 fn a_logger_may_read_the_cache_when_a_cluster_has_other_masters() {
     own_process!();
-    let found = read_at("the masters of the cluster are");
     let [old, low, high] = [(); 3].map(|()| free_port());
     let is_over = Arc::new(AtomicBool::new(false));
     for port in [old, low, high] {
@@ -181,6 +186,7 @@ fn a_logger_may_read_the_cache_when_a_cluster_has_other_masters() {
     // The other half of the slots. The master of this half is not known when the line comes.
     let other = ids.find(|id| !is_like_the_loggers(id)).unwrap();
     let like = ids.find(is_like_the_loggers).unwrap();
+    let found = at_line("the masters of the cluster are", find);
     is_over.store(true, SeqCst);
     assert!(cache.get(other, load_loaf).unwrap().is_hit());
     assert_eq!(
@@ -188,6 +194,67 @@ fn a_logger_may_read_the_cache_when_a_cluster_has_other_masters() {
         Source::Hit
     );
     assert_eq!(another_finds(like), Source::Hit);
+}
+
+/// The logger subscribes to the same cluster, while the cache that logs is subscribed.
+#[cfg(all(feature = "cluster", target_os = "linux"))]
+#[test]
+fn a_logger_may_build_a_near_cache_when_no_thread_can_be_started_for_another() {
+    static REDIS: OnceLock<Redis> = OnceLock::new();
+    fn near_cache() -> Cache {
+        let redis = REDIS.get().expect("the line comes after the pool");
+        let cache = Cache::builder(redis).prefix("test:").near_cache(10);
+        cache.build().unwrap()
+    }
+    own_process!();
+    let server = Server::start_on_port_with(&["--cluster-enabled", "yes"]);
+    let mut add = redis::cmd("CLUSTER");
+    add.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+    add.exec(&mut server.connect()).unwrap();
+    let url = acl::url_at(server.port()).replace("redis:", "redis+cluster:");
+    let redis = REDIS.get_or_init(|| Redis::builder(url).build().unwrap());
+    let before: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    until(|| before.get("p-001", load_loaf).unwrap().is_hit());
+    let found = at_line("no thread to receive changes could be started", near_cache);
+    let (sender, built) = mpsc::channel();
+    let builder = thread::spawn(move || {
+        let cache = without_threads(near_cache);
+        sender.send(cache).unwrap();
+    });
+    built.recv_timeout(LONG).expect("the cache is built");
+    builder.join().unwrap();
+    assert!(found.try_recv().is_ok(), "the logger has built another one");
+}
+
+/// Calls `run` while the memory of this process is too small for the stack of another thread.
+#[cfg(all(feature = "cluster", target_os = "linux"))]
+fn without_threads<T>(run: impl FnOnce() -> T) -> T {
+    use std::{
+        io::Read,
+        process::{self, Command, Stdio},
+    };
+    // Lifts the limit at the end of its input, because this process cannot start a program then.
+    let script = "prlimit --pid $0 --as=$1: && echo && read _; prlimit --pid $0 --as=unlimited:";
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+    let limit = pages * 4096 + 256 * 1024;
+    let mut shell = Command::new("sh")
+        .args(["-c", script, &process::id().to_string(), &limit.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0];
+    shell
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
+    let done = run();
+    drop(shell.stdin.take());
+    assert!(shell.wait().unwrap().success());
+    done
 }
 
 #[cfg(feature = "cluster")]

@@ -120,7 +120,7 @@ impl Topology {
 
     /// The node at an address that another node reported.
     pub(super) fn node(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
-        let _rebuilding = self.rebuilding.lock();
+        let rebuilding = self.rebuilding.lock();
         let map = self.map();
         let known = map.at(address).cloned();
         let is_known = known.is_some();
@@ -128,11 +128,16 @@ impl Topology {
         node.hear_of();
         // Before anyone can read from the node. A record that is read there does not enter a near
         // cache until a listener follows the node.
-        for subscription in self.subscriptions() {
+        let subscriptions = self.subscriptions();
+        for subscription in &subscriptions {
             subscription.expect(&node);
         }
         if !is_known {
             self.replace(map.with(Arc::clone(&node)));
+        }
+        drop(rebuilding);
+        for subscription in subscriptions {
+            subscription.log_failure();
         }
         Ok(node)
     }
@@ -169,9 +174,12 @@ impl Topology {
 
     /// Makes a subscription follow the topology from now on.
     pub(super) fn tell(&self, subscription: &Arc<ClusterSubscription>) {
-        let _rebuilding = self.rebuilding.lock();
+        let rebuilding = self.rebuilding.lock();
         self.subscriptions.lock().push(Arc::downgrade(subscription));
+        // It is new, so no listener is replaced.
         subscription.follow(&self.map());
+        drop(rebuilding);
+        subscription.log_failure();
     }
 
     /// Asks one node after the other for the assignment of slots, until one reports it.
@@ -252,6 +260,9 @@ impl Topology {
         drop(rebuilding);
         // Dropped after the lock is released, so that no caller waits for listeners to end.
         drop(gone);
+        for subscription in subscriptions {
+            subscription.log_failure();
+        }
         if let Some(places) = places {
             trace::info!("the masters of the cluster are {places}");
         }
