@@ -65,6 +65,7 @@ impl RedisBuilder {
     ///
     /// - The server rejected the user, the password or a command. The message has its own words
     ///   where the client library passes them on.
+    ///   With a password, it reports a server that is full (`maxclients`) as a wrong password.
     /// - The server is a Redis before 6.0.9, has no scripts, or does not answer like a Redis.
     /// - It is a node of a cluster or a Sentinel where the address says otherwise, or the reverse.
     /// - A Sentinel does not know the name, or rejects the login.
