@@ -205,7 +205,9 @@ pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
         b"guarded" => guarded(parts),
         _ => None,
     });
-    answer.ok_or_else(|| nonsense("acquire answers with a record, `acquired`, `held` or `guarded`"))
+    answer.ok_or_else(|| {
+        invalid_reply("acquire answers with a record, `acquired`, `held` or `guarded`")
+    })
 }
 
 /// The meaning of a reply of `refresh.lua`.
@@ -216,7 +218,7 @@ pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
         b"taken" => Some(Refresh::Taken),
         _ => None,
     });
-    answer.ok_or_else(|| nonsense("refresh answers with a record, `acquired` or `taken`"))
+    answer.ok_or_else(|| invalid_reply("refresh answers with a record, `acquired` or `taken`"))
 }
 
 /// The first word of a reply, and the rest.
@@ -265,6 +267,6 @@ pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<F
 }
 
 /// The error for a reply that does not follow the protocol.
-pub(crate) fn nonsense(what: &'static str) -> RedisError {
+pub(crate) fn invalid_reply(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, what).into()
 }
