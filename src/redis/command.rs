@@ -73,7 +73,7 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     match fields {
         Some(fields) if fields.is_empty() => Ok(Entry::Absent),
         Some(fields) => Ok(Entry::Record(fields)),
-        None => Err(script::unexpected_reply(
+        None => Err(script::invalid_reply(
             "HGETALL answers with names and values",
         )),
     }

@@ -135,10 +135,12 @@ fn is_denial(error: &RedisError) -> bool {
     error.code() == Some("NOPERM") || error::is_unknown_command(error)
 }
 
-/// Whether the server refused the name of the connection, as far as the reply tells.
+/// Whether the server refused the name of the connection, as far as the reply tells. A proxy may
+/// refuse it with any code.
 fn refuses_name(reply: &Value) -> bool {
     error(reply).is_some_and(|error| {
-        !error::is_unknown_command(&error) && error.code().is_none_or(|code| code == "ERR")
+        let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
+        !is_login && !error::is_unknown_command(&error)
     })
 }
 

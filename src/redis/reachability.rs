@@ -8,7 +8,10 @@ use std::{error::Error as StdError, io, sync::Arc};
 
 use redis::RedisError;
 
-use super::error::{Reported, Timeout};
+use super::{
+    error::{Reported, Timeout},
+    other_server::ServersInTurn,
+};
 use crate::{error::cause::AtServer, store::Failure};
 
 type AnyError = dyn StdError + Send + Sync + 'static;
@@ -45,11 +48,11 @@ impl StdError for UnreachableAnnounced {
 /// No Sentinel says where the master is.
 #[cfg(feature = "sentinel")]
 #[derive(Debug, thiserror::Error)]
-#[error("no sentinel says where the master is: {complaints}")]
+#[error("no sentinel says where the master is: {failures}")]
 pub(crate) struct NoMasterNamed {
-    /// The reason that each Sentinel gave, with its address.
-    pub(crate) complaints: String,
-    /// Whether each Sentinel may work later: it could not be reached, or was not ready.
+    /// The failure of each of them, with its address.
+    pub(crate) failures: String,
+    /// Whether all of them are merely away.
     pub(crate) is_away: bool,
 }
 
@@ -77,6 +80,7 @@ pub(crate) struct NoMasterNamed {
 /// 1. A resolver does not say whether a name is wrong or the network is down.
 /// 2. If a password is sent, the client library reports this as a wrong password.
 /// 3. Also if other Sentinels do not answer: the one that answers knows its settings.
+/// 4. Each of them may be used after a second. An address that is being moved does this for a time.
 pub(crate) fn is_away(failure: &Failure) -> bool {
     is_cause_away(&*failure.cause)
 }
@@ -95,6 +99,7 @@ fn is_cause_away(cause: &AnyError) -> bool {
     }
     cause.is::<Timeout>()
         || cause.is::<NotReady>()
+        || cause.is::<ServersInTurn>()
         || cause
             .downcast_ref()
             .is_some_and(|Reported(error)| is_error_away(error))
@@ -183,6 +188,11 @@ mod tests {
         for lasting in [Kind::PermissionDenied, Kind::InvalidInput] {
             assert!(!is_away(&io(lasting)), "{lasting:?}");
         }
+    }
+
+    #[test]
+    fn an_address_that_leads_to_several_servers_in_turn_is_away() {
+        assert!(is_away(&failure(ServersInTurn)));
     }
 
     #[test]

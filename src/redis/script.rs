@@ -207,7 +207,7 @@ pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
         _ => None,
     });
     answer.ok_or_else(|| {
-        unexpected_reply("acquire answers with a record, `acquired`, `held` or `guarded`")
+        invalid_reply("acquire answers with a record, `acquired`, `held` or `guarded`")
     })
 }
 
@@ -219,7 +219,7 @@ pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
         b"taken" => Some(Refresh::Taken),
         _ => None,
     });
-    answer.ok_or_else(|| unexpected_reply("refresh answers with a record, `acquired` or `taken`"))
+    answer.ok_or_else(|| invalid_reply("refresh answers with a record, `acquired` or `taken`"))
 }
 
 /// The first word of a reply, and the rest.
@@ -268,6 +268,6 @@ pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<F
 }
 
 /// The error for a reply that does not follow the protocol.
-pub(crate) fn unexpected_reply(what: &'static str) -> RedisError {
+pub(crate) fn invalid_reply(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, what).into()
 }

@@ -4,10 +4,11 @@ use std::{fmt, sync::Arc, time::Instant};
 
 /// Receives the changes in a store, once it is passed to [`Store::track`](super::Store::track).
 ///
-/// Each call comes from a thread of the store, or from the thread whose step changed something. No
-/// lock of the store is held. A call should be quick, and must not call the store. A store that
-/// reports changes by *other processes* makes the calls of one subscription one after the other. A
-/// store in this process may make several calls at once.
+/// Each call comes from a thread of the store, or from the thread whose step changed something. A
+/// call should be quick. It must neither call the store nor wait for a thread that does: the store
+/// on a cluster holds a lock while it confirms or disconnects. A store that reports changes by
+/// *other processes* makes the calls of one subscription one after the other. A store in this
+/// process may make several calls at once.
 pub trait ChangeListener: Send + Sync {
     /// Every change that was acknowledged `bound` or more before `until` has been reported.
     /// Repeated while the change stream is live. Without a further confirmation, near entries are

@@ -22,10 +22,14 @@ mod leaks;
 mod lines;
 #[cfg(not(feature = "tracing"))]
 mod log;
+#[cfg(all(feature = "tracing", any(feature = "cluster", feature = "sentinel")))]
+mod logger;
 mod panicking_reports;
 mod secrets;
 #[cfg(feature = "tracing")]
 mod servers;
+#[cfg(feature = "tracing")]
+mod start_checks;
 #[cfg(feature = "tracing")]
 mod tracing;
 #[cfg(feature = "tracing")]

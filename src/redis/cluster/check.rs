@@ -8,6 +8,7 @@ use crate::{
     redis::{
         reachability::{UnreachableAnnounced, is_away},
         server_info::ServerMode,
+        single::check::CheckedServer,
     },
     store::Failure,
     telemetry::trace,
@@ -21,13 +22,14 @@ impl ClusterStore {
         self.topology.discover()?;
         let map = self.topology.map();
         let masters = map.masters();
-        let checked = in_parallel(&masters, |master| master.store.check(ServerMode::Node));
-        let mut away = Vec::new();
-        for failure in checked.into_iter().filter_map(Result::err) {
-            if !is_away(&failure) {
-                return Err(failure);
+        let checks = in_parallel(&masters, |master| master.store.inspect(ServerMode::Node));
+        let (mut checked, mut away) = (Vec::new(), Vec::new());
+        for check in checks {
+            match check {
+                Ok(server) => checked.push(server),
+                Err(failure) if is_away(&failure) => away.push(failure),
+                Err(failure) => return Err(failure),
             }
-            away.push(failure);
         }
         if away.len() == masters.len()
             && let Some(first) = away.first()
@@ -35,6 +37,8 @@ impl ClusterStore {
             let cause = UnreachableAnnounced(first.clone());
             return Err(Failure::new(first.kind, cause));
         }
+        // Logged only now, because a check that fails is repeated.
+        checked.into_iter().for_each(CheckedServer::log);
         for failure in away {
             trace::warn!(
                 "a master of the cluster does not answer: {}",

@@ -18,7 +18,7 @@ use redis::cmd;
 
 use super::{ClusterStore, node::Node, slot_map::SlotMap, slots::NodeSlots};
 use crate::{
-    redis::{error, pool::RetryPolicy, script::unexpected_reply},
+    redis::{error, pool::RetryPolicy, script::invalid_reply},
     store::{Cursor, Failure, FailureKind, KeyKind, ScanPage},
 };
 
@@ -69,8 +69,8 @@ impl ClusterStore {
         for master in in_order(&map) {
             let nodes = self.nodes(master)?;
             let node_slots = NodeSlots::of(&nodes).ok_or_else(|| {
-                let error = unexpected_reply("CLUSTER NODES answers with the slots of the node");
-                self.partly(error::failure(error, Duration::ZERO))
+                let invalid = invalid_reply("CLUSTER NODES answers with the slots of the node");
+                self.partly(error::failure(invalid, Duration::ZERO))
             })?;
             if let Some(slot) = node_slots.being_moved() {
                 let address = &master.address;

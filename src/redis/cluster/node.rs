@@ -19,7 +19,7 @@ use super::slots::{Range, ranges};
 use crate::{
     redis::{
         connect::elsewhere, endpoint::Endpoint, error::Timeout, node_address::NodeAddress,
-        pool::RetryPolicy, script::unexpected_reply, single::RedisStore, timeouts::Timeouts,
+        pool::RetryPolicy, script::invalid_reply, single::RedisStore, timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,
@@ -178,7 +178,7 @@ pub(super) fn slots_by(endpoint: &Endpoint, timeouts: Timeouts) -> Result<Vec<Ra
         reported_by
             .as_ref()
             .and_then(|reported_by| ranges(said, reported_by))
-            .ok_or_else(|| unexpected_reply("CLUSTER SLOTS answers with slots and their nodes"))
+            .ok_or_else(|| invalid_reply("CLUSTER SLOTS answers with slots and their nodes"))
     })
 }
 

@@ -13,6 +13,7 @@
 //! made.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -106,7 +107,7 @@ impl Topology {
     pub(super) fn moved(&self, slot: Slot, to: &NodeAddress) -> Result<Arc<Node>, Failure> {
         let node = self.node(to)?;
         {
-            let _drawing = self.rebuilding.lock();
+            let _rebuilding = self.rebuilding.lock();
             let map = self.map();
             if !map.owns(to, slot) {
                 self.replace(map.moved(slot, to));
@@ -118,19 +119,24 @@ impl Topology {
 
     /// The node at an address that another node reported.
     pub(super) fn node(&self, address: &NodeAddress) -> Result<Arc<Node>, Failure> {
-        let _drawing = self.rebuilding.lock();
+        let rebuilding = self.rebuilding.lock();
         let map = self.map();
         let known = map.at(address).cloned();
         let is_known = known.is_some();
         let node = known.map_or_else(|| self.open(address), Ok)?;
-        node.record_redirect();
-        // This happens before anyone can read from the node. A record that is read there does not
-        // enter a near cache until a listener follows the node.
-        for subscription in self.subscriptions() {
+        node.hear_of();
+        // Before anyone can read from the node. A record that is read there does not enter a near
+        // cache until a listener follows the node.
+        let subscriptions = self.subscriptions();
+        for subscription in &subscriptions {
             subscription.expect(&node);
         }
         if !is_known {
             self.replace(map.with(Arc::clone(&node)));
+        }
+        drop(rebuilding);
+        for subscription in subscriptions {
+            subscription.log_failure();
         }
         Ok(node)
     }
@@ -167,9 +173,12 @@ impl Topology {
 
     /// Makes a subscription follow the topology from now on.
     pub(super) fn tell(&self, subscription: &Arc<ClusterSubscription>) {
-        let _drawing = self.rebuilding.lock();
+        let rebuilding = self.rebuilding.lock();
         self.subscriptions.lock().push(Arc::downgrade(subscription));
+        // It is new, so no listener is replaced.
         subscription.follow(&self.map());
+        drop(rebuilding);
+        subscription.log_failure();
     }
 
     /// Asks one node after the other for the assignment of slots, until one reports it.
@@ -185,17 +194,25 @@ impl Topology {
         nodes.sort_by_key(|node| node.is_broken());
         let known = nodes.into_iter().map(|node| node.store.config().0);
         let mut failure: Option<Failure> = None;
-        let mut reported_by = |endpoint: &Endpoint| match slots_by(endpoint, self.config.timeouts) {
-            Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
-            Err(refused) => {
-                // A refusal says more about the problem than a failed connection.
-                let tells_more = failure
-                    .as_ref()
-                    .is_none_or(|known| is_away(known) && !is_away(&refused));
-                if tells_more {
-                    failure = Some(refused);
+        // A node that does not answer is not waited for twice: it may be known, and a seed as well.
+        let mut asked = HashSet::new();
+        let mut reported_by = |endpoint: &Endpoint| {
+            if !asked.insert(address_of(endpoint.info())) {
+                return None;
+            }
+            match slots_by(endpoint, self.config.timeouts) {
+                Ok(ranges) => (!ranges.is_empty()).then_some(ranges),
+                Err(refused) => {
+                    // Keeps the refusal of a node rather than the news that another cannot be
+                    // reached.
+                    let tells_more = failure
+                        .as_ref()
+                        .is_none_or(|known| is_away(known) && !is_away(&refused));
+                    if tells_more {
+                        failure = Some(refused);
+                    }
+                    None
                 }
-                None
             }
         };
         let mut ranges = known.chain(&self.seeds).find_map(&mut reported_by);
@@ -221,13 +238,11 @@ impl Topology {
         let before = self.map();
         let map = before.rebuild(&ranges, |address| self.open(address))?;
         let masters = map.masters();
-        if masters
-            .iter()
-            .any(|master| before.at(&master.address).is_none())
-        {
-            let places: Vec<_> = masters.iter().map(|it| it.address.to_string()).collect();
-            trace::info!("the masters of the cluster are {}", places.join(", "));
-        }
+        let is_new = |master: &&Arc<Node>| before.at(&master.address).is_none();
+        let places = masters.iter().any(is_new).then(|| {
+            let places = masters.iter().map(|master| master.address.to_string());
+            places.collect::<Vec<_>>().join(", ")
+        });
         let mut replicas: Vec<_> = ranges
             .into_iter()
             .flat_map(|range| range.replicas)
@@ -244,6 +259,12 @@ impl Topology {
         drop(rebuilding);
         // Dropped after the lock is released, so that no caller waits for listeners to end.
         drop(gone);
+        for subscription in subscriptions {
+            subscription.log_failure();
+        }
+        if let Some(places) = places {
+            trace::info!("the masters of the cluster are {places}");
+        }
         Ok(())
     }
 
@@ -255,11 +276,11 @@ impl Topology {
     }
 
     fn try_recover(&self) -> bool {
-        let surveyed = self.discover().is_ok();
+        let discovered = self.discover().is_ok();
         let map = self.map();
         let suspect = map.nodes().iter().filter(|node| node.is_suspect());
         let suspect: Vec<_> = suspect.collect();
         let probed = in_parallel(&suspect, |node| node.probe());
-        surveyed && probed.iter().all(Result::is_ok)
+        discovered && probed.iter().all(Result::is_ok)
     }
 }

@@ -19,7 +19,7 @@
 
 use std::{
     collections::HashMap,
-    mem,
+    io, mem,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -32,7 +32,8 @@ use crate::{
         node_address::NodeAddress,
         tracking::{self, Task},
     },
-    store::{ChangeListener, Subscription, tracking::SharedListener},
+    store::{ChangeListener, tracking::SharedListener},
+    util::worker::Worker,
 };
 
 pub(super) struct ClusterSubscription {
@@ -42,7 +43,7 @@ pub(super) struct ClusterSubscription {
     /// Called, with no lock held, when a node is no longer heard.
     when_lost: Box<dyn Fn() + Send + Sync>,
     /// Held while the listener is confirmed or disconnected, so that these calls come in the right
-    /// order.
+    /// order. A listener must not call the store, so these calls do not come back here.
     state: Mutex<SubscriptionState>,
 }
 
@@ -55,6 +56,8 @@ struct SubscriptionState {
     is_on: bool,
     /// Whether the subscription has ended: no node is followed any more.
     has_ended: bool,
+    /// Why no thread could be started for the latest listener that has none, until it is logged.
+    unlogged: Option<io::Error>,
 }
 
 /// The listener to one node.
@@ -65,8 +68,8 @@ pub(super) struct NodeListener {
     probe_key: Option<String>,
     /// The instant until which the node is confirmed to be heard. `None`: it is not heard.
     until: Option<Instant>,
-    /// Dropped with no lock held. The drop ends the listener.
-    _listener: Subscription,
+    /// Dropped with no lock held. The drop ends the listener. `None`: no thread could be started.
+    _worker: Option<Worker>,
 }
 
 impl ClusterSubscription {
@@ -148,13 +151,23 @@ impl ClusterSubscription {
             probe_key: probe_key.clone(),
             bound: self.bound,
         };
+        let worker = tracking::start(client, timeouts, task, listener);
         let listener = NodeListener {
             number,
             probe_key,
             until: None,
-            _listener: tracking::track(client, timeouts, task, listener),
+            _worker: worker.map_err(|error| state.unlogged = Some(error)).ok(),
         };
         state.listeners.insert(address, listener);
+    }
+
+    /// Logs why a node is not listened to, if that is new. Call it with no lock held, after
+    /// [`follow`](ClusterSubscription::follow) or [`expect`](ClusterSubscription::expect).
+    pub(super) fn log_failure(&self) {
+        let unlogged = self.state.lock().unlogged.take();
+        if let Some(error) = unlogged {
+            tracking::log_no_thread(&error);
+        }
     }
 
     /// Records that a node is not heard.

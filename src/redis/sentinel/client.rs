@@ -31,7 +31,7 @@ pub(super) struct Sentinel {
 }
 
 /// Why a sentinel does not name a master.
-pub(super) struct Complaint {
+pub(super) struct SentinelFailure {
     /// With its address.
     pub(super) text: String,
     /// Whether it merely cannot be reached now.
@@ -55,7 +55,11 @@ impl Sentinel {
     }
 
     /// The master of this name, or why the sentinel does not name one.
-    pub(super) fn ask(&mut self, name: &str, timeouts: Timeouts) -> Result<Master, Complaint> {
+    pub(super) fn ask(
+        &mut self,
+        name: &str,
+        timeouts: Timeouts,
+    ) -> Result<Master, SentinelFailure> {
         let was_open = self.connection.is_some();
         let mut said = self.ask_once(name, timeouts);
         // The sentinel was restarted, or it closed an idle connection.
@@ -63,7 +67,7 @@ impl Sentinel {
             said = self.ask_once(name, timeouts);
         }
         self.is_silent = said.is_err();
-        let (complaint, is_away) = match said {
+        let (reason, is_away) = match said {
             Ok(Some(master)) => return Ok(master),
             Ok(None) => (format!("it knows no master with the name `{name}`"), false),
             Err(error) => {
@@ -83,8 +87,8 @@ impl Sentinel {
                 (format!("{}{hint}", chain(&failure)), is_away(&failure))
             }
         };
-        let text = format!("{}: {complaint}", self.info.addr());
-        Err(Complaint { text, is_away })
+        let text = format!("{}: {reason}", self.info.addr());
+        Err(SentinelFailure { text, is_away })
     }
 
     fn ask_once(&mut self, name: &str, timeouts: Timeouts) -> RedisResult<Option<Master>> {

@@ -12,25 +12,19 @@
 //! # Lock order
 //!
 //! First `round`, then `known`, then the lock of the epoch. The sentinels are asked while `round`
-//! is held. No request is sent while one of the others is held.
+//! is held. No request is sent while one of the others is held. Nothing is logged while any of them
+//! is held: a logger is user code, and may read a cache on this master.
 
 pub(crate) mod client;
 pub(crate) mod election;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use self::{
-    client::{Complaint, Sentinel},
+    client::{Sentinel, SentinelFailure},
     election::{Master, newest_master},
 };
 use super::{
@@ -64,8 +58,6 @@ pub(crate) struct SentinelMaster {
     round: Mutex<Round>,
     known: Mutex<Option<Master>>,
     epoch: Arc<ServerEpoch>,
-    /// Whether it was logged that no sentinel answers.
-    is_blind: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,6 +66,12 @@ struct Round {
     sentinels: Vec<Sentinel>,
     /// The outcome of the latest round.
     outcome: Result<(), Failure>,
+}
+
+/// The master was another server before a round.
+struct Move {
+    from: Master,
+    to: Master,
 }
 
 /// When a round of questions ends.
@@ -113,7 +111,6 @@ impl SentinelMaster {
             client_name,
             known: Mutex::default(),
             epoch: Arc::default(),
-            is_blind: AtomicBool::new(false),
         })
     }
 
@@ -207,77 +204,80 @@ impl SentinelMaster {
             // The other thread's answers are as recent as ours would be.
             return self.round.lock().outcome.clone();
         };
-        let mut said = Vec::new();
-        let mut complaints = Vec::new();
+        let (mut said, mut failures) = (Vec::new(), Vec::new());
+        let mut moves = Vec::new();
         for sentinel in &mut round.sentinels {
             match sentinel.ask(&self.name, self.timeouts) {
                 Ok(master) => said.push(master),
-                Err(complaint) => complaints.push(complaint),
+                Err(failure) => failures.push(failure),
             }
-            if self.apply(&said, false) && until == Until::News {
+            let is_other = self.apply(&said, false, &mut moves);
+            if is_other && until == Until::News {
                 break;
             }
         }
         if said.len() == round.sentinels.len() {
-            self.apply(&said, true);
+            self.apply(&said, true, &mut moves);
         }
         round.sentinels.sort_by_key(|sentinel| sentinel.is_silent);
-        round.outcome = if said.is_empty() {
-            Err(SentinelMaster::nobody(&complaints))
+        let outcome = if said.is_empty() {
+            Err(SentinelMaster::nobody(&failures))
         } else {
             Ok(())
         };
-        self.log_outcome(&round.outcome);
-        round.outcome.clone()
+        let was_silent = mem::replace(&mut round.outcome, outcome.clone()).is_err();
+        drop(round);
+        self.log_round(&moves, was_silent, &outcome);
+        outcome
     }
 
-    /// Applies the sentinels' answers. Returns whether the master is now another server.
-    fn apply(&self, said: &[Master], is_all: bool) -> bool {
+    /// Applies the sentinels' answers. Returns whether the master is now another server. Adds that
+    /// change to `moves` if a master was known before.
+    fn apply(&self, said: &[Master], is_all: bool, moves: &mut Vec<Move>) -> bool {
         let mut known = self.known.lock();
         let Some(master) = newest_master(known.as_ref(), said, is_all) else {
             return false;
         };
         let is_other = known.as_ref().is_none_or(|known| !known.is_at(&master));
-        if is_other && let Some(before) = &*known {
-            trace::info!(
-                "the master `{}` is at {}:{} now; it was at {}:{}",
-                self.name,
-                master.host,
-                master.port,
-                before.host,
-                before.port
-            );
-            // The epoch ends before the new master is visible. So a thread that reads the new
-            // address opens its connection in the next epoch.
+        if is_other && let Some(from) = known.take() {
+            let to = master.clone();
+            moves.push(Move { from, to });
+            // Before the new master is visible. A thread that reads its address later then opens a
+            // connection in the next epoch.
             self.epoch.retire(self.epoch.current());
         }
         *known = Some(master);
         is_other
     }
 
-    fn log_outcome(&self, outcome: &Result<(), Failure>) {
-        let was_blind = self.is_blind.swap(outcome.is_err(), Ordering::Relaxed);
+    /// Logs what a round has changed. Call it with no lock held.
+    fn log_round(&self, moves: &[Move], was_silent: bool, outcome: &Result<(), Failure>) {
+        let name = &self.name;
+        for Move { from, to } in moves {
+            trace::info!(
+                "the master `{name}` is at {}:{} now; it was at {}:{}",
+                to.host,
+                to.port,
+                from.host,
+                from.port
+            );
+        }
         match outcome {
-            // Logged only if a master is known. Without one, no failover can be missed.
-            Err(failure) if !was_blind && self.known.lock().is_some() => {
-                trace::warn!(
-                    "a failover of the master `{}` would not be noticed: {}",
-                    self.name,
-                    chain(failure)
-                );
-            }
-            Ok(()) if was_blind => {
-                trace::info!("sentinels of the master `{}` answer again", self.name);
-            }
+            // Without a known master, no failover can be missed.
+            Err(failure) if !was_silent && self.known().is_some() => trace::warn!(
+                "a failover of the master `{name}` would not be noticed: {}",
+                chain(failure)
+            ),
+            Ok(()) if was_silent => trace::info!("sentinels of the master `{name}` answer again"),
             _ => {}
         }
     }
 
-    fn nobody(complaints: &[Complaint]) -> Failure {
-        let texts: Vec<_> = complaints.iter().map(|it| &*it.text).collect();
+    fn nobody(failures: &[SentinelFailure]) -> Failure {
+        let texts: Vec<_> = failures.iter().map(|it| &*it.text).collect();
         let cause = NoMasterNamed {
-            complaints: texts.join("; "),
-            is_away: complaints.iter().all(|complaint| complaint.is_away),
+            failures: texts.join("; "),
+            is_away: failures.iter().all(|failure| failure.is_away),
         };
         Failure::new(FailureKind::Unavailable, cause)
     }

@@ -24,9 +24,17 @@ use crate::{
 };
 
 impl RedisStore {
-    /// Connects once and sends the scripts. This finds a wrong address, a wrong password, a missing
-    /// permission or an unsuitable server. No later call finds a script missing.
+    /// Checks the server, and logs which one it is.
     pub(crate) fn check(&self, as_what: ServerMode) -> Result<(), Failure> {
+        self.inspect(as_what).map(CheckedServer::log)
+    }
+
+    /// Connects once and sends the scripts. A wrong address, a wrong password, a missing permission
+    /// or an unsuitable server shows here. No later call finds a script missing.
+    ///
+    /// Logs nothing, because the check may be one of several, and is repeated until all of them
+    /// pass.
+    pub(crate) fn inspect(&self, as_what: ServerMode) -> Result<CheckedServer, Failure> {
         let (endpoint, timeouts) = self.config();
         let (server_info, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
             let scripts = self.scripts.loads().chain(once(call_of_none()));
@@ -39,8 +47,8 @@ impl RedisStore {
         })?;
         let refused = |why| Err(endpoint.at_server(why));
         // Reported before the reply to the scripts, because a Sentinel knows no scripts.
-        if let Some(unfit) = server_info.as_ref().and_then(|it| it.unsupported(as_what)) {
-            return refused(Failure::new(FailureKind::Rejected, unfit));
+        if let Some(unsupported) = greeting.as_ref().and_then(|it| it.unsupported(as_what)) {
+            return refused(Failure::new(FailureKind::Rejected, unsupported));
         }
         if let Some(refusal) = refusal {
             let is_unknown = error::is_unknown_command(&refusal);
@@ -50,23 +58,57 @@ impl RedisStore {
                 error::failure(refusal, timeouts.io)
             });
         }
-        say(&endpoint.name(), server_info.as_ref(), role);
         // A replica refuses `WAIT`, but the fact that it is a replica matters more.
         let is_replica = role == Some(Role::Replica);
-        match waited {
-            Some(Value::Int(have)) if have < i64::from(self.replicas) => trace::warn!(
-                "{} has {have} replicas, and `wait_for_replicas` is {}: every invalidation fails until it has enough",
-                endpoint.name(),
-                self.replicas
-            ),
-            Some(reply) if !is_replica => {
-                if let Some(refusal) = error(&reply) {
-                    return refused(error::failure(refusal, timeouts.io));
-                }
-            }
-            _ => {}
+        if let Some(refusal) = waited.as_ref().and_then(error)
+            && !is_replica
+        {
+            return refused(error::failure(refusal, timeouts.io));
         }
-        Ok(())
+        let too_few = match waited {
+            Some(Value::Int(have)) if have < i64::from(self.replicas) => {
+                Some((have, self.replicas))
+            }
+            _ => None,
+        };
+        Ok(CheckedServer {
+            name: endpoint.name(),
+            greeting,
+            is_replica,
+            too_few,
+        })
+    }
+}
+
+/// A server that has passed its check.
+pub(crate) struct CheckedServer {
+    name: String,
+    greeting: Option<ServerInfo>,
+    is_replica: bool,
+    /// How many replicas it has, and how many a change must reach. `None`: it has enough.
+    too_few: Option<(i64, u32)>,
+}
+
+impl CheckedServer {
+    /// Logs which server it is, and what is wrong with it.
+    pub(crate) fn log(self) {
+        let CheckedServer { name, greeting, .. } = self;
+        if let Some(greeting) = greeting {
+            trace::info!("{name} is {greeting}");
+        } else {
+            trace::info!("{name} does not say which server it is");
+        }
+        if self.is_replica {
+            trace::warn!(
+                "{name} is a replica: while it takes no writes, nothing is cached and every invalidation fails; give the \
+                 address of its master"
+            );
+        }
+        if let Some((have, wanted)) = self.too_few {
+            trace::warn!(
+                "{name} has {have} replicas, and `wait_for_replicas` is {wanted}: every invalidation fails until it has enough"
+            );
+        }
     }
 }
 
@@ -86,18 +128,4 @@ fn wait_for_none() -> Cmd {
 fn first_refusal(replies: &[Value]) -> Option<RedisError> {
     let mut errors = replies.iter().filter_map(error);
     errors.find(|error| !script::is_unknown(error))
-}
-
-fn say(address: &str, server_info: Option<&ServerInfo>, role: Option<Role>) {
-    if let Some(server_info) = server_info {
-        trace::info!("{address} is {server_info}");
-    } else {
-        trace::info!("{address} does not say which server it is");
-    }
-    if role == Some(Role::Replica) {
-        trace::warn!(
-            "{address} is a replica: while it takes no writes, nothing is cached and every invalidation fails; give the \
-             address of its master"
-        );
-    }
 }

@@ -12,7 +12,7 @@ pub(crate) mod heartbeat;
 mod replies;
 
 use std::{
-    mem,
+    io, mem,
     time::{Duration, Instant},
 };
 
@@ -70,13 +70,24 @@ pub(crate) struct Task {
     pub(crate) probe_key: Option<String>,
 }
 
-/// Starts the listener thread.
+/// Starts the listener thread. Logs if that fails, so call it with no lock held.
 pub(crate) fn track(
     endpoint: &Endpoint,
     timeouts: Timeouts,
     task: Task,
     listener: SharedListener,
 ) -> Subscription {
+    let worker = start(endpoint, timeouts, task, listener);
+    Subscription::new(worker.inspect_err(log_no_thread).ok())
+}
+
+/// Starts the listener thread. Logs nothing.
+pub(crate) fn start(
+    endpoint: &Endpoint,
+    timeouts: Timeouts,
+    task: Task,
+    listener: SharedListener,
+) -> io::Result<Worker> {
     let Task {
         prefix,
         bound,
@@ -91,12 +102,12 @@ pub(crate) fn track(
         period: (bound / 4).min(LONGEST_PERIOD),
         listener,
     };
-    // The thread stops after its current read, which waits for at most one period.
-    let worker = Worker::start("cache-aside-listener", move |context| listener.run(context));
-    if let Err(error) = &worker {
-        trace::error!("no thread to receive changes could be started: {error}");
-    }
-    Subscription::new(worker.ok())
+    // It stops after its current read, which waits at most for the period.
+    Worker::start("cache-aside-listener", move |context| listener.run(context))
+}
+
+pub(crate) fn log_no_thread(error: &io::Error) {
+    trace::error!("no thread to receive changes could be started: {error}");
 }
 
 struct PushListener {
