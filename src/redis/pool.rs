@@ -271,7 +271,9 @@ impl Connections {
         }
     }
 
-    fn failure(&self, error: RedisError) -> Failure {
+    /// Converts the error of a request to this server. Batches call it for each request that was
+    /// together, of which [`run`](Connections::run) sees only the error that fails all.
+    pub(crate) fn failure(&self, error: RedisError) -> Failure {
         self.at_server(failure(error, self.timeouts.io))
     }
 
