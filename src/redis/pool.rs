@@ -272,7 +272,7 @@ impl Connections {
     }
 
     /// Converts the error of a request to this server. Batches call it for each request that was
-    /// together, of which [`run`](Connections::run) sees only the error that fails all.
+    /// refused, because [`run`](Connections::run) sees only an error that fails all of them.
     pub(crate) fn failure(&self, error: RedisError) -> Failure {
         self.at_server(failure(error, self.timeouts.io))
     }
