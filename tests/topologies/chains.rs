@@ -20,11 +20,12 @@ use crate::support::{Server, chain, free_port, load_loaf, loaf};
 const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Asserts that no cause is in the message of an error above it, and that the whole chain, as
-/// `anyhow` prints it, has each of these words exactly once.
+/// `anyhow` prints it, has each of these words exactly once. Also that `{:#}` prints that chain.
 fn says_once(error: &(dyn StdError + 'static), words: &[&str]) {
     let whole = chain(error);
     let mut above = vec![error.to_string()];
     let mut next = error.source();
+    assert_eq!(timeless(&format!("{error:#}")), timeless(&whole));
     while let Some(cause) = next {
         let text = cause.to_string();
         let is_new = above.iter().all(|message| !message.contains(&text));
@@ -35,6 +36,15 @@ fn says_once(error: &(dyn StdError + 'static), words: &[&str]) {
     for word in words {
         assert_eq!(whole.matches(word).count(), 1, "`{word}`: {whole}");
     }
+}
+
+/// The text without its numbers: the time since the last failure is another at each print.
+fn timeless(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let is_number = word.starts_with(|first: char| first.is_ascii_digit());
+        if is_number { "0" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// An error of `build`, whose message names the request and the server.
@@ -241,6 +251,26 @@ fn a_write_that_fails() {
     let error = cache.write("", change).unwrap_err();
     assert!(matches!(error, WriteError::Cache(_)));
     says_once(&error, &["nothing was written", "it is empty"]);
+}
+
+/// An error of a library that prints its source as well.
+#[derive(Debug, thiserror::Error)]
+#[error("the row cannot be read: {0}")]
+struct Repeating(#[source] io::Error);
+
+#[test]
+fn the_alternate_form_prints_each_cause_once_even_where_an_error_repeats_its_source() {
+    let cache = in_memory();
+    let fail = |_: &str| Err::<Option<Record>, _>(Repeating(io::Error::other("disk full")));
+    let error = cache.get("a", fail).unwrap_err();
+    assert_eq!(error.to_string(), "the loader failed");
+    let whole = "the loader failed: the row cannot be read: disk full";
+    assert_eq!(format!("{error:#}"), whole);
+    let error: WriteError<Error> = WriteError::Primary(error);
+    let message = "the change of the primary failed: the loader failed";
+    assert_eq!(error.to_string(), message);
+    let whole = format!("{message}: the row cannot be read: disk full");
+    assert_eq!(format!("{error:#}"), whole);
 }
 
 /// The failures of requests as an observer gets them: the request, and the message.
