@@ -80,12 +80,14 @@ pub enum Error {
     /// | the slot is migrating | only a miss is degraded | an update invalidates (2) | no |
     /// | too few replicas have an invalidation (4) | not affected | this error | no |
     /// | the breaker is open | degraded, at once | this error, at once | no |
-    /// | an invalidation of the record is pending | degraded, at once | is tried | no |
+    /// | an invalidation is pending (5) | degraded, at once | is tried | no |
     ///
     /// 1. A read or an `invalidate` is repeated once where its connection broke.
     /// 2. The update is replaced by an invalidation, which succeeds. So does an `invalidate`.
     /// 3. The server closes the connection (`proto-max-bulk-len`).
     /// 4. Only where [`wait_for_replicas`](crate::RedisBuilder::wait_for_replicas) is set.
+    /// 5. That of the record. Or too many are pending, or a `clear` did not finish: then this is so
+    ///    for every record with the prefix.
     ///
     /// `WRONGTYPE` and an entry that does not decode are not errors. They are misses, and the next
     /// fill replaces the entry.
