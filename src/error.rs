@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use self::cause::{AtServer, Cause};
+use self::cause::{AtServer, Cause, chain};
 
 /// What can go wrong, and how the cache handled it.
 ///
@@ -20,11 +20,16 @@ use self::cause::{AtServer, Cause};
 /// [degraded](crate::Source::Degraded): it uses the loader, and
 /// [`Lookup::degraded_cause`](crate::Lookup::degraded_cause) has the error.
 ///
-/// # Printing
+/// # Printing an error
 ///
-/// `{}` prints the error without its cause. An [`Error::Store`] names the request and the server.
-/// The cause is the [`source`](StdError::source): `anyhow` prints all of them with `{:#}`. No error
-/// of this crate prints what its source prints.
+/// | format | prints |
+/// |---|---|
+/// | `{error}` | The error without its cause. An [`Error::Store`] names the request and the server. |
+/// | `{error:#}` | The error and all its causes, separated by `: `. Each cause once, even where an error of another crate repeats its own. For log lines. |
+/// | `{error:?}` | The fields, for debugging. |
+///
+/// The cause is the [`source`](StdError::source). Code that prints all sources, such as `anyhow`
+/// with `{:#}`, prints the error as `{error}`. So it doubles nothing.
 ///
 /// ```
 /// use std::{error::Error, io};
@@ -33,7 +38,8 @@ use self::cause::{AtServer, Cause};
 /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
 /// let found = cache.get("p-001", |_id| Err::<Option<Record>, _>(io::Error::other("disk full")));
 /// let error = found.unwrap_err();
-/// assert_eq!(error.to_string(), "the loader failed");
+/// assert_eq!(format!("{error}"), "the loader failed");
+/// assert_eq!(format!("{error:#}"), "the loader failed: disk full");
 /// assert_eq!(error.source().unwrap().to_string(), "disk full");
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
@@ -75,7 +81,7 @@ pub enum Error {
     /// | the slot is migrating | only a miss is degraded | an update invalidates (2) | no |
     /// | too few replicas have an invalidation (4) | not affected | this error | no |
     /// | the breaker is open | degraded, at once | this error, at once | no |
-    /// | an invalidation of the record is pending | degraded, at once | is tried | no |
+    /// | an invalidation is pending (5) | degraded, at once | is tried | no |
     ///
     /// 1. A read or an `invalidate` is repeated once if its connection broke.
     /// 2. An invalidation replaces the update, and succeeds. A call of `invalidate` succeeds too.
@@ -164,9 +170,12 @@ impl Error {
     }
 }
 
-/// See [printing](Error#printing).
+/// See [printing](Error#printing-an-error).
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return chain(self).fmt(f);
+        }
         match self {
             Error::InvalidSetting { setting, reason } => {
                 write!(f, "setting `{setting}`: {reason}")
@@ -233,10 +242,17 @@ pub enum WriteError<E> {
     Cache(Error),
 }
 
-/// Prints the closure's error, which need not implement `Error` and so cannot be a `source`.
+/// Prints the closure's error, which need not implement `Error` and so cannot be a `source`. `{:#}`
+/// prints it with `{:#}`, which adds its causes if its type is [`Error`] or `anyhow::Error`.
 impl<E: fmt::Display> fmt::Display for WriteError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            WriteError::Primary(error) if f.alternate() => {
+                write!(f, "the change of the primary failed: {error:#}")
+            }
+            WriteError::Cache(error) if f.alternate() => {
+                write!(f, "nothing was written: {error:#}")
+            }
             WriteError::Primary(error) => write!(f, "the change of the primary failed: {error}"),
             WriteError::Cache(error) => write!(f, "nothing was written: {error}"),
         }
@@ -257,38 +273,4 @@ impl<E: fmt::Debug + fmt::Display> StdError for WriteError<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::{cause::chain, *};
-
-    #[test]
-    fn a_store_error_names_its_request_and_server_and_leaves_the_cause_to_the_chain() {
-        let cut: Cause = Arc::new(std::io::Error::other("the wire was cut"));
-        let at = |hint| Error::Store {
-            request: "invalidate",
-            cause: Arc::new(AtServer {
-                address: "localhost:6379".into(),
-                hint,
-                cause: Arc::clone(&cut),
-            }),
-        };
-        assert_eq!(
-            at(None).to_string(),
-            "request `invalidate` to localhost:6379 failed"
-        );
-        assert_eq!(
-            chain(&at(Some("it speaks TLS"))).to_string(),
-            "request `invalidate` to localhost:6379 failed (it speaks TLS): the wire was cut"
-        );
-        let elsewhere = Error::Store {
-            request: "invalidate",
-            cause: cut,
-        };
-        assert_eq!(
-            chain(&elsewhere).to_string(),
-            "request `invalidate` failed: the wire was cut"
-        );
-        assert_eq!(elsewhere.source().unwrap().to_string(), "the wire was cut");
-    }
-}
+mod tests;

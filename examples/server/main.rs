@@ -4,8 +4,6 @@
 //! is made. Keep it on this machine: `tiny_http` has no timeouts and no limits of its own.
 
 mod args;
-#[path = "../support/chain.rs"]
-mod chain;
 #[path = "../support/args.rs"]
 mod command_line;
 mod http;
@@ -35,7 +33,6 @@ use std::{
 use tiny_http::Server;
 
 use args::Args;
-use chain::chain;
 use metrics::Metrics;
 use primary::MockPrimaryStore;
 use routes::{About, Shop};
@@ -62,7 +59,7 @@ fn run() -> Result<(), String> {
         place,
         other,
     } = args.store.open()?;
-    let in_use = InUse::new(backend, args.ttl()).map_err(|error| chain(&error))?;
+    let in_use = InUse::new(backend, args.ttl()).map_err(|error| format!("{error:#}"))?;
     let shop = Shop {
         in_use,
         primary: MockPrimaryStore::new(args.primary_latency()),

@@ -5,7 +5,6 @@ use std::{slice, time::Instant};
 use cache_aside::{Lookup, Record, Source, TtlRemaining};
 use serde_json::{Value, json};
 
-use crate::chain::chain;
 use crate::{
     http::{Answer, Form},
     millis,
@@ -55,7 +54,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 /// Why the lookup was answered without Redis, or with a record that should have been reloaded.
 fn why(found: &Lookup<Record>) -> Option<String> {
     let cause = found.degraded_cause().or(found.refresh_error());
-    cause.map(|cause| chain(cause))
+    cause.map(|cause| format!("{cause:#}"))
 }
 
 /// Many products at once, or `all` of them.

@@ -4,7 +4,6 @@ use cache_aside::Error;
 use serde_json::{Value, json};
 use tiny_http::{Method, Request};
 
-use crate::chain::chain;
 use crate::{
     http::{Answer, Form},
     metrics::Metrics,
@@ -252,15 +251,14 @@ pub(crate) fn failed(error: &Error) -> Answer {
         Error::InvalidId { .. } => 400,
         _ => 500,
     };
-    Answer::error(status, chain(error))
+    Answer::error(status, format!("{error:#}"))
 }
 
 /// The primary has changed, but the cache could not be invalidated: report it instead of success.
 fn half_done(shop: &Shop, error: &Error) -> Answer {
     let ttl = shop.in_use.stay();
     let error = format!(
-        "the primary has the new value, but a cached record may be old for up to {ttl:?}: {}",
-        chain(error)
+        "the primary has the new value, but a cached record may be old for up to {ttl:?}: {error:#}"
     );
     Answer::json(&json!({ "error": error, "changed": true })).with_status(503)
 }

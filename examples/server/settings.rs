@@ -9,7 +9,6 @@ use cache_aside::{Backend, Cache, Error};
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 
-use crate::chain::chain;
 use crate::{
     http::{Answer, Form},
     routes::{Shop, stats},
@@ -149,7 +148,7 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         forget_all(shop);
     }
     let is_another = shop.in_use.change(change);
-    let is_another = is_another.map_err(|error| Answer::error(500, chain(&error)))?;
+    let is_another = is_another.map_err(|error| Answer::error(500, format!("{error:#}")))?;
     if regraced {
         // This also removes records that were loaded in between.
         forget_all(shop);

@@ -14,8 +14,6 @@
 //! `figures` (latencies), `print` and `plot` (the results).
 
 mod args;
-#[path = "../support/chain.rs"]
-mod chain;
 #[path = "../support/args.rs"]
 mod command_line;
 mod figures;
@@ -47,7 +45,6 @@ use std::{
 };
 
 use cache_aside::Cache;
-use chain::chain;
 
 use crate::{args::Args, print::Comparison, side::Side};
 
@@ -69,7 +66,7 @@ fn main() -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(why) => {
             // One line, whatever a server put into its error.
-            eprintln!("sqlite: {}", chain(&*why).replace(['\r', '\n'], " "));
+            eprintln!("sqlite: {}", format!("{why:#}").replace(['\r', '\n'], " "));
             ExitCode::from(TROUBLE)
         }
     }

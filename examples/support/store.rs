@@ -7,8 +7,6 @@ use std::time::Duration;
 use cache_aside::{Backend, Memory, Redis};
 use clap::{Args, ValueEnum};
 
-use crate::chain::chain;
-
 /// More records than any example reads.
 const MAX_ENTRIES: usize = 1_000_000;
 
@@ -123,7 +121,7 @@ fn in_redis(address: &str) -> Result<Chosen, String> {
         // The user waits for the first line.
         .connect_timeout(Duration::from_millis(500))
         .build()
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| format!("{error:#}"))?;
     // Without the part that may be a password.
     let place = address.rsplit('@').next().unwrap_or_default();
     let place = place.trim_start_matches("redis://");

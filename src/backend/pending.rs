@@ -1,12 +1,14 @@
 //! Invalidations that did not reach the store: remembered until they have been replayed.
 //!
-//! Guarantees that a key counts as [pending](PendingInvalidations::contains) from before the failed
+//! Guarantees that a key counts as [pending](PendingInvalidations::why) from before the failed
 //! write returns until a later invalidation has succeeded. Meanwhile this process does not read
 //! that key from the store. The memory is bounded. Beyond the bound a whole prefix is pending, for
 //! as long as an outdated entry with that prefix can live. Nothing is forgotten silently.
 //!
 //! Called by the client to the store, which adds invalidations and replays them. This file knows no
 //! store and no threads.
+
+mod cause;
 
 use std::{
     collections::HashMap,
@@ -20,6 +22,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use self::cause::PendingError;
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
 /// A process writes fewer keys than this before it notices an outage. The server replays this many
@@ -43,14 +46,19 @@ struct PendingState {
     entries: HashMap<String, Pending>,
     /// The total length of the keys of all entries.
     bytes: usize,
-    /// Prefixes whose keys must not be read, each with the end of its bypass.
-    bypassed: HashMap<String, Instant>,
-    /// By prefix, the longest time that an entry can stay. It covers the entries that are stored
-    /// now, and those that running loads fill. It also covers caches that no longer exist, because
-    /// their entries outlive them.
+    /// Prefixes whose keys must not be read.
+    bypassed: HashMap<String, Bypass>,
+    /// By prefix, the longest time that an entry can stay: one that is stored now, or one that a
+    /// running load fills. Includes caches that no longer exist, because their entries outlive
+    /// them.
     max_ttls: HashMap<String, Duration>,
     /// Counts the failed writes. Each entry has the number of its latest failed write.
     sequence: u64,
+}
+
+struct Bypass {
+    until: Instant,
+    why: PendingError,
 }
 
 struct Pending {
@@ -83,16 +91,17 @@ pub(crate) enum Recorded {
 }
 
 impl PendingInvalidations {
-    /// Whether the store may hold an entry at this key that an invalidation should have deleted.
-    pub(crate) fn contains(&self, data: &str) -> bool {
+    /// Why the store may hold an entry at this key that an invalidation should have deleted. `None`:
+    /// it does not.
+    pub(crate) fn why(&self, data: &str) -> Option<PendingError> {
         // Acquire, paired with the Release in `remember`. A thread that learned of a failed write
         // from its writer also sees the record of that failure.
         if !self.any.load(Ordering::Acquire) {
-            return false;
+            return None;
         }
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
-        state.contains(data)
+        state.why(data)
     }
 
     /// Call this before a cache writes entries that can stay for as long as `life`. Prolongs a
@@ -103,9 +112,9 @@ impl PendingInvalidations {
         let known = state.max_ttls.entry(prefix.to_owned()).or_default();
         *known = life.max(*known);
         let until = Instant::now() + life;
-        for (bypassed, end) in &mut state.bypassed {
+        for (bypassed, bypass) in &mut state.bypassed {
             if overlap(bypassed, prefix) {
-                *end = until.max(*end);
+                bypass.until = until.max(bypass.until);
             }
         }
     }
@@ -121,18 +130,18 @@ impl PendingInvalidations {
         } else if state.has_room_for(keys) {
             state.add(keys, sequence, reporter)
         } else {
-            state.bypass(&reporter.prefix)
+            state.bypass(&reporter.prefix, PendingError::TooMany)
         };
         self.any.store(true, Ordering::Release);
         recorded
     }
 
-    /// Bypasses a whole prefix from now on. Returns for how long, or `None` if it was bypassed
-    /// before.
+    /// Bypasses a whole prefix from now on, because a `clear` did not finish. Returns for how long,
+    /// or `None` if it was bypassed before.
     pub(crate) fn bypass(&self, prefix: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
-        let recorded = state.bypass(prefix);
+        let recorded = state.bypass(prefix, PendingError::Clear);
         self.any.store(true, Ordering::Release);
         match recorded {
             Recorded::Prefix(lasts) => Some(lasts),
@@ -142,14 +151,14 @@ impl PendingInvalidations {
 
     /// The instant until which this prefix is bypassed.
     pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
-        self.state.lock().bypassed.get(prefix).copied()
+        self.state.lock().until(prefix)
     }
 
     /// Ends the bypass of a prefix, because its outdated entries have been deleted. Does nothing if
     /// the bypass was prolonged in the meantime.
     pub(crate) fn lift(&self, prefix: &str, until: Option<Instant>) {
         let mut state = self.state.lock();
-        if until.is_some() && state.bypassed.get(prefix).copied() == until {
+        if until.is_some() && state.until(prefix) == until {
             state.bypassed.remove(prefix);
             self.forget_what_is_over(&mut state);
         }
@@ -202,16 +211,24 @@ impl PendingInvalidations {
 
     fn forget_what_is_over(&self, state: &mut PendingState) {
         let now = Instant::now();
-        state.bypassed.retain(|_, until| *until > now);
+        state.bypassed.retain(|_, bypass| bypass.until > now);
         let any = !state.entries.is_empty() || !state.bypassed.is_empty();
         self.any.store(any, Ordering::Release);
     }
 }
 
 impl PendingState {
-    fn contains(&self, data: &str) -> bool {
-        let mut bypassed = self.bypassed.keys();
-        self.entries.contains_key(data) || bypassed.any(|prefix| data.starts_with(prefix.as_str()))
+    fn why(&self, data: &str) -> Option<PendingError> {
+        if self.entries.contains_key(data) {
+            return Some(PendingError::Record);
+        }
+        let mut bypassed = self.bypassed.iter();
+        let bypassed = bypassed.find(|(prefix, _)| data.starts_with(prefix.as_str()));
+        bypassed.map(|(_, bypass)| bypass.why)
+    }
+
+    fn until(&self, prefix: &str) -> Option<Instant> {
+        self.bypassed.get(prefix).map(|bypass| bypass.until)
     }
 
     fn has_room_for(&self, keys: &Keys) -> bool {
@@ -219,16 +236,17 @@ impl PendingState {
     }
 
     /// Bypasses a prefix until the last outdated entry has expired, whichever cache wrote it.
-    fn bypass(&mut self, prefix: &str) -> Recorded {
+    fn bypass(&mut self, prefix: &str, why: PendingError) -> Recorded {
         let max_ttls = self.max_ttls.iter();
         let max_ttls = max_ttls.filter(|(other, _)| overlap(other, prefix));
         let life = max_ttls.map(|(_, life)| *life).max().unwrap_or_default();
         let until = Instant::now() + life;
         if let Some(known) = self.bypassed.get_mut(prefix) {
-            *known = until.max(*known);
+            known.until = until.max(known.until);
             Recorded::PrefixKept
         } else {
-            self.bypassed.insert(prefix.to_owned(), until);
+            let bypass = Bypass { until, why };
+            self.bypassed.insert(prefix.to_owned(), bypass);
             Recorded::Prefix(life)
         }
     }
@@ -269,7 +287,7 @@ impl fmt::Debug for PendingState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingState")
             .field("entries", &self.entries.len())
-            .field("bypassed", &self.bypassed)
+            .field("bypassed", &self.bypassed.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,7 @@
 //! Rejects invalid settings by name.
+//!
+//! The range of each setting is checked before its relation to others, so that an error names the
+//! setting that the program set.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +13,7 @@ use crate::{
     read::LookupConfig,
     store::keys::LEASE_PREFIX,
     telemetry::trace,
-    util::limits::{between, refuse},
+    util::limits::{between, refuse, within},
 };
 
 /// A larger value refreshes on nearly every hit, so it is most likely a mistake.
@@ -55,26 +58,15 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         return refuse("prefix", "keys that begin with `lock:` are the leases");
     }
     check_ttl(*ttl)?;
+    let least = Duration::from_millis(1);
     if let Some(negative_ttl) = negative_ttl {
-        between("negative_ttl", *negative_ttl, Duration::from_millis(1))?;
-        if negative_ttl > ttl {
-            return refuse(
-                "negative_ttl",
-                format!("{negative_ttl:?} is longer than the `ttl` of {ttl:?}"),
-            );
-        }
+        between("negative_ttl", *negative_ttl, least)?;
     }
     check_freshness(freshness)?;
     between("lease_ttl", *lease_ttl, Duration::from_millis(10))?;
-    between("poll", *poll, Duration::from_millis(1))?;
-    if max_load_time < lease_ttl {
-        return refuse(
-            "max_load_time",
-            format!("{max_load_time:?} is shorter than one `lease_ttl` of {lease_ttl:?}"),
-        );
-    }
-    between("max_load_time", *max_load_time, *lease_ttl)?;
-    check_wait_timeout(*wait_timeout, *poll)?;
+    between("max_load_time", *max_load_time, least)?;
+    between("poll", *poll, least)?;
+    between("wait_timeout", *wait_timeout, least)?;
     if *near_cache == Some(0) {
         return refuse("near_cache", "it must have room for one record at least");
     }
@@ -82,17 +74,54 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         return refuse("near_cache", "it must be at most 100,000,000");
     }
     if let Some(near_ttl) = near_ttl {
-        between("near_ttl", *near_ttl, Duration::from_millis(1))?;
-        if near_cache.is_none() {
-            return refuse("near_ttl", "there is no `near_cache`");
-        }
+        between("near_ttl", *near_ttl, least)?;
     }
-    between("near_staleness", *near_staleness, Duration::from_millis(20))?;
-    if *near_staleness > LONGEST_STALENESS {
+    let least = Duration::from_millis(20);
+    within("near_staleness", *near_staleness, least, LONGEST_STALENESS)?;
+    check_relations(settings)
+}
+
+fn check_relations(settings: &Settings) -> Result<(), Error> {
+    let Settings {
+        ttl,
+        negative_ttl,
+        lease_ttl,
+        max_load_time,
+        wait_timeout,
+        poll,
+        near_cache,
+        near_ttl,
+        ..
+    } = settings;
+    if let Some(negative_ttl) = negative_ttl
+        && negative_ttl > ttl
+    {
         return refuse(
-            "near_staleness",
-            format!("{near_staleness:?} is too long, it must be at most {LONGEST_STALENESS:?}"),
+            "negative_ttl",
+            format!("{negative_ttl:?} is longer than the `ttl` of {ttl:?}"),
         );
+    }
+    if lease_ttl > max_load_time {
+        if *max_load_time == Settings::MAX_LOAD_TIME {
+            return refuse(
+                "lease_ttl",
+                format!("{lease_ttl:?} is longer than the `max_load_time` of {max_load_time:?}"),
+            );
+        }
+        return refuse(
+            "max_load_time",
+            format!("{max_load_time:?} is shorter than one `lease_ttl` of {lease_ttl:?}"),
+        );
+    }
+    if poll > wait_timeout && *wait_timeout == Settings::WAIT_TIMEOUT {
+        return refuse(
+            "poll",
+            format!("{poll:?} is longer than the `wait_timeout` of {wait_timeout:?}"),
+        );
+    }
+    check_wait_timeout(*wait_timeout, *poll)?;
+    if near_ttl.is_some() && near_cache.is_none() {
+        return refuse("near_ttl", "there is no `near_cache`");
     }
     Ok(())
 }

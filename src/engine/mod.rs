@@ -66,6 +66,12 @@ pub(crate) struct Settings {
     pub(crate) tracking: bool,
 }
 
+impl Settings {
+    /// The defaults that a refusal compares with, to name the setting that was set.
+    pub(crate) const MAX_LOAD_TIME: Duration = Duration::from_secs(60);
+    pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
 /// The outcome of a load, as its leader and all its followers get it. `Ok(None)`: no such record.
 pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 

@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 use super::lookup::LookupContext;
 use crate::{
     engine::{Outcome, freshness::EntryState},
-    error::cause::chain,
     outcome::{Lookup, Source},
     telemetry::{event::Event, trace},
 };
@@ -49,9 +48,8 @@ impl<R> LookupContext<'_, R> {
             }
             Err(error) => {
                 trace::warn!(
-                    "cache `{}`: the record {id:?} could not be refreshed, and the cached one is returned: {}",
-                    self.engine.reporter.cache,
-                    chain(&error)
+                    "cache `{}`: the record {id:?} could not be refreshed, and the cached one is returned: {error:#}",
+                    self.engine.reporter.cache
                 );
                 self.report(&Event::RefreshFailed { id, error: &error });
                 self.cached(cached).with_cause(error)

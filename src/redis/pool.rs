@@ -273,7 +273,9 @@ impl Connections {
         }
     }
 
-    fn failure(&self, error: RedisError) -> Failure {
+    /// Converts the error of a request to this server. Batches call it for each request that was
+    /// refused, because [`run`](Connections::run) sees only an error that fails all of them.
+    pub(crate) fn failure(&self, error: RedisError) -> Failure {
         self.at_server(failure(error, self.timeouts.io))
     }
 

@@ -8,11 +8,21 @@ use crate::error::Error;
 /// more than ten years is a mistake.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Refuses a duration that is too short or too long.
+/// Refuses a duration that is too short, or longer than any setting may be.
 pub(crate) fn between(
     setting: &'static str,
     value: Duration,
     least: Duration,
+) -> Result<(), Error> {
+    within(setting, value, least, LONGEST)
+}
+
+/// Refuses a duration that is too short, or too long for this setting.
+pub(crate) fn within(
+    setting: &'static str,
+    value: Duration,
+    least: Duration,
+    longest: Duration,
 ) -> Result<(), Error> {
     if value < least {
         return refuse(
@@ -20,10 +30,15 @@ pub(crate) fn between(
             format!("{value:?} is too short, it must be at least {least:?}"),
         );
     }
-    if value > LONGEST {
+    if value > longest {
+        let most = if longest == LONGEST {
+            "ten years".to_owned()
+        } else {
+            format!("{longest:?}")
+        };
         return refuse(
             setting,
-            format!("{value:?} is too long, it must be at most ten years"),
+            format!("{value:?} is too long, it must be at most {most}"),
         );
     }
     Ok(())

@@ -85,6 +85,57 @@ fn invalid_settings_are_refused_by_name() {
     );
 }
 
+/// How a refusal of `Duration::MAX` begins.
+const TOO_LONG: &str = "18446744073709551615.999999999s is too long, it must be at most";
+
+#[test]
+fn a_refusal_names_the_setting_that_was_set_and_its_own_limit() {
+    let ten_years = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    assert_eq!(
+        refusal(|cache| cache.near_staleness(Duration::MAX)),
+        format!("setting `near_staleness`: {TOO_LONG} 60s")
+    );
+    assert_eq!(
+        refusal(|cache| cache.lease_ttl(ten_years)),
+        "setting `lease_ttl`: 315360000s is longer than the `max_load_time` of 60s"
+    );
+    assert_eq!(
+        refusal(|cache| cache.poll(ten_years)),
+        "setting `poll`: 315360000s is longer than the `wait_timeout` of 10s"
+    );
+    // Where both are set, the one that is too short for the other.
+    assert_eq!(
+        refusal(|cache| cache.lease_ttl(MS(5_000)).max_load_time(MS(4_000))),
+        "setting `max_load_time`: 4s is shorter than one `lease_ttl` of 5s"
+    );
+    assert_eq!(
+        refusal(|cache| cache.poll(MS(50)).wait_timeout(MS(40))),
+        "setting `wait_timeout`: 40ms is shorter than one `poll` of 50ms"
+    );
+}
+
+#[test]
+fn a_duration_that_is_too_long_is_refused_by_its_own_name_whatever_the_other_settings_are() {
+    type Set = fn(CacheBuilder, Duration) -> CacheBuilder;
+    let settings: [(&str, Set); 8] = [
+        ("ttl", CacheBuilder::ttl),
+        ("negative_ttl", CacheBuilder::negative_ttl),
+        ("lease_ttl", CacheBuilder::lease_ttl),
+        ("max_load_time", CacheBuilder::max_load_time),
+        ("wait_timeout", CacheBuilder::wait_timeout),
+        ("poll", CacheBuilder::poll),
+        ("grace", CacheBuilder::grace),
+        ("near_ttl", CacheBuilder::near_ttl),
+    ];
+    for (name, set) in settings {
+        let message = format!("setting `{name}`: {TOO_LONG} ten years");
+        assert_eq!(refusal(|cache| set(cache, Duration::MAX)), message);
+        let with_others =
+            |cache: CacheBuilder| set(cache.lease_ttl(MS(500)).poll(MS(500)), Duration::MAX);
+        assert_eq!(refusal(with_others), message);
+    }
+}
+
 #[test]
 fn invalid_pool_settings_are_refused_too() {
     let message = |redis: cache_aside::RedisBuilder| redis.build().unwrap_err().to_string();

@@ -78,4 +78,11 @@ fn an_outage_is_logged_from_its_first_failure_to_its_end_and_no_line_twice() {
         assert!(!lines[..at].contains(line), "{lines:?}");
         assert!(!line.1.contains("Sourdough"), "{line:?}");
     }
+    drop(lines);
+
+    // A single one is not several.
+    server.freeze();
+    assert!(cache.invalidate("p-001").is_err());
+    server.thaw();
+    until(|| said(Level::Info, "1 pending invalidation has been replayed"));
 }

@@ -3,25 +3,29 @@
 //! One case for each variant, and for each cause of `Error::Store` that a program meets.
 
 use std::{
+    collections::BTreeSet,
+    convert::Infallible,
     error::Error as StdError,
     io::{self, Write},
     net::TcpListener,
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
-use cache_aside::{Cache, Error, Memory, Record, Redis, RedisBuilder, WriteError};
+use cache_aside::{Cache, Error, Event, Lookup, Memory, Record, Redis, RedisBuilder, WriteError};
 
 use crate::support::{Server, chain, free_port, load_loaf, loaf};
 
 const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Asserts that no cause is in the message of an error above it, and that the whole chain, as
-/// `anyhow` prints it, has each of these words exactly once.
+/// `anyhow` prints it, has each of these words exactly once. Also that `{:#}` prints that chain.
 fn says_once(error: &(dyn StdError + 'static), words: &[&str]) {
     let whole = chain(error);
     let mut above = vec![error.to_string()];
     let mut next = error.source();
+    assert_eq!(timeless(&format!("{error:#}")), timeless(&whole));
     while let Some(cause) = next {
         let text = cause.to_string();
         let is_new = above.iter().all(|message| !message.contains(&text));
@@ -32,6 +36,15 @@ fn says_once(error: &(dyn StdError + 'static), words: &[&str]) {
     for word in words {
         assert_eq!(whole.matches(word).count(), 1, "`{word}`: {whole}");
     }
+}
+
+/// The text without its numbers: the time since the last failure is another at each print.
+fn timeless(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let is_number = word.starts_with(|first: char| first.is_ascii_digit());
+        if is_number { "0" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// An error of `build`, whose message names the request and the server.
@@ -238,6 +251,133 @@ fn a_write_that_fails() {
     let error = cache.write("", change).unwrap_err();
     assert!(matches!(error, WriteError::Cache(_)));
     says_once(&error, &["nothing was written", "it is empty"]);
+}
+
+/// An error of a library that prints its source as well.
+#[derive(Debug, thiserror::Error)]
+#[error("the row cannot be read: {0}")]
+struct Repeating(#[source] io::Error);
+
+#[test]
+fn the_alternate_form_prints_each_cause_once_even_where_an_error_repeats_its_source() {
+    let cache = in_memory();
+    let fail = |_: &str| Err::<Option<Record>, _>(Repeating(io::Error::other("disk full")));
+    let error = cache.get("a", fail).unwrap_err();
+    assert_eq!(error.to_string(), "the loader failed");
+    let whole = "the loader failed: the row cannot be read: disk full";
+    assert_eq!(format!("{error:#}"), whole);
+    let error: WriteError<Error> = WriteError::Primary(error);
+    let message = "the change of the primary failed: the loader failed";
+    assert_eq!(error.to_string(), message);
+    let whole = format!("{message}: the row cannot be read: disk full");
+    assert_eq!(format!("{error:#}"), whole);
+}
+
+/// The failures of requests as an observer gets them: the request, and the message.
+type Failures = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A cache of a user that has all permissions but these. It has no connection yet, so its first
+/// request waits for one.
+fn restricted(server: &Server, rules: &str, failures: &Failures) -> Cache {
+    restrict(server, "reset on >pw ~* &* +@all");
+    let failures = Arc::clone(failures);
+    let observer = move |_: &str, event: &Event<'_>| {
+        if let Event::StoreFailed { request, error } = event {
+            let failure = ((*request).to_owned(), error.to_string());
+            failures.lock().unwrap().push(failure);
+        }
+    };
+    let redis = Redis::builder(format!("{}?user=some&pass=pw", server.admin_url()));
+    let builder = Cache::builder(redis.pool_size(1)).prefix("test:");
+    let cache = builder.observer(observer).build().unwrap();
+    // Only now, because `build` checks the permissions.
+    restrict(server, rules);
+    cache
+}
+
+fn restrict(server: &Server, rules: &str) {
+    let mut set = redis::cmd("ACL");
+    set.arg("SETUSER").arg("some");
+    set.arg(rules.split(' ').collect::<Vec<_>>());
+    set.exec(&mut server.connect()).unwrap();
+}
+
+#[test]
+fn a_refusal_names_the_server_whichever_request_it_refuses_and_on_a_first_connection_too() {
+    let server = Server::start();
+    server.expect_denials();
+    let failures = Failures::default();
+    let cached = || restricted(&server, "-hgetall", &failures);
+    let names = |error: &Error| {
+        let to = format!("` to {} failed", server.place());
+        assert!(error.to_string().ends_with(&to), "{error}");
+    };
+    let cause = |found: &Lookup<Record>| names(found.degraded_cause().unwrap());
+    cause(&cached().get("a", load_loaf).unwrap());
+    let wrong_key = restricted(&server, "resetkeys ~lock:*", &failures);
+    cause(&wrong_key.get("a", load_loaf).unwrap());
+    let both = |cache: &Cache| {
+        let load = |ids: &[&str]| -> Result<Vec<_>, Infallible> {
+            Ok(ids.iter().map(|id| ((*id).to_owned(), loaf())).collect())
+        };
+        for found in cache.get_many(["a", "b"], load).unwrap() {
+            cause(&found);
+        }
+    };
+    both(&cached());
+    // An invalidation replaces it, which is not refused.
+    assert!(!cached().update("a", |_| None).unwrap());
+    both(&restricted(&server, "-evalsha", &failures));
+    let scriptless = || restricted(&server, "-evalsha", &failures);
+    cause(&scriptless().get("a", load_loaf).unwrap());
+    names(&scriptless().invalidate("a").unwrap_err());
+    names(&scriptless().invalidate_many(["a", "b"]).unwrap_err());
+    names(&scriptless().update_field("a", "stock", "1").unwrap_err());
+    names(
+        &restricted(&server, "-pttl", &failures)
+            .ttl_remaining("a")
+            .unwrap_err(),
+    );
+    names(&restricted(&server, "-scan", &failures).clear().unwrap_err());
+    // The fill is refused, and the lease that precedes it is not.
+    let cache = restricted(&server, "+evalsha", &failures);
+    let load = |id: &str| {
+        restrict(&server, "-evalsha");
+        load_loaf(id)
+    };
+    cache.get("c", load).unwrap();
+    // Many callers and one connection, so that one of them sends the requests of others.
+    let cache = restricted(&server, "-evalsha", &failures);
+    thread::scope(|scope| {
+        for reader in 0..8 {
+            let (cache, cause) = (&cache, &cause);
+            scope.spawn(move || {
+                for number in 0..25 {
+                    cause(&cache.get(format!("{reader}-{number}"), load_loaf).unwrap());
+                }
+            });
+        }
+    });
+    let failures = failures.lock().unwrap();
+    let to = format!(" to {} failed", server.place());
+    for (request, message) in failures.iter() {
+        assert_eq!(*message, format!("request `{request}`{to}"));
+    }
+    let requests: BTreeSet<_> = failures
+        .iter()
+        .map(|(request, _)| request.as_str())
+        .collect();
+    let all = [
+        "acquire",
+        "fill",
+        "invalidate",
+        "read",
+        "scan",
+        "ttl",
+        "update",
+        "update_field",
+    ];
+    assert!(requests.is_superset(&all.into()), "{requests:?}");
 }
 
 #[cfg(feature = "cluster")]

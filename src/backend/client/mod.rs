@@ -17,7 +17,6 @@ pub(crate) mod unwind;
 mod tests;
 
 use std::{
-    fmt,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -181,10 +180,10 @@ impl StoreClient {
     }
 
     /// The reason why the record at this key must not be read from the store: its invalidation is
-    /// pending. `None` if it may be read.
+    /// pending, or its prefix is bypassed. `None` if it may be read.
     pub(crate) fn bypass(&self, data: &str) -> Option<Cause> {
-        let concerned = self.state.pending.contains(data);
-        concerned.then(|| Arc::new(PendingError) as Cause)
+        let why = self.state.pending.why(data)?;
+        Some(Arc::new(why))
     }
 
     /// Sends a request that invalidates `keys`. If it fails or panics, the invalidation is recorded
@@ -259,15 +258,3 @@ impl StoreClient {
         }
     }
 }
-
-/// The cause of an error if a record was not read because it may be outdated.
-#[derive(Debug)]
-struct PendingError;
-
-impl fmt::Display for PendingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not sent, because an earlier invalidation of this record is pending")
-    }
-}
-
-impl std::error::Error for PendingError {}

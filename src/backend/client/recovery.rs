@@ -177,8 +177,10 @@ impl ClientState {
                 }
             }
         }
-        if replayed > 0 {
-            trace::info!("{replayed} pending invalidations have been replayed");
+        match replayed {
+            0 => {}
+            1 => trace::info!("1 pending invalidation has been replayed"),
+            _ => trace::info!("{replayed} pending invalidations have been replayed"),
         }
         match refused {
             Some(failure) if failure.kind == FailureKind::Unavailable => Err(failure),

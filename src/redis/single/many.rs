@@ -12,7 +12,7 @@ use super::store::RedisStore;
 use crate::{
     redis::{
         command::{entry, entry_with_ttl},
-        error::{self, is_refusal},
+        error::is_refusal,
         pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
         pool::RetryPolicy,
         script::{self, Script, call_all},
@@ -183,7 +183,7 @@ impl RedisStore {
         &self,
         each: impl Iterator<Item = RedisResult<T>>,
     ) -> RedisResult<Vec<Result<T, Failure>>> {
-        let refused = |error| error::failure(error, self.connections.timeouts().io);
+        let refused = |error| self.connections.failure(error);
         each.map(|read| match read {
             Err(error) if !is_refusal(&error) || self.is_demoted(&error) => Err(error),
             read => Ok(read.map_err(refused)),

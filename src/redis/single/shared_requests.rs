@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     redis::{
-        error::{self, QueuedTimeout, is_refusal},
+        error::{QueuedTimeout, is_refusal},
         pipeline::{self, LARGE_REPLIES},
         pool::ConnectionGuard,
         request_batcher::{Batch, Combiner, Deadlines, JoinOutcome},
@@ -122,7 +122,6 @@ impl RedisStore {
         // Built before the first command is sent, because a request leaves the batch as soon as it
         // is answered.
         let commands: Vec<_> = commands.collect();
-        let io = self.connections.timeouts().io;
         let mut replies = Vec::with_capacity(2);
         let distribute = |reply: Value| {
             replies.push(reply.extract_error());
@@ -138,7 +137,7 @@ impl RedisStore {
                 Err(error) if !is_refusal(&error) || self.is_demoted(&error) => {
                     return Err(error);
                 }
-                Err(refusal) => Err(error::failure(refusal, io)),
+                Err(refusal) => Err(self.connections.failure(refusal)),
                 Ok(answer) => Ok(answer),
             });
             if batch.first().is_some() && Instant::now() >= until {

@@ -14,8 +14,6 @@
 
 mod args;
 mod broken;
-#[path = "../../../examples/support/chain.rs"]
-mod chain;
 #[path = "../support/child.rs"]
 mod child;
 mod children;

@@ -6,7 +6,6 @@ use std::{cell::Cell, io, sync::Arc, thread, time::Duration};
 use cache_aside::{Backend, Cache, Error, Record, Redis};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::chain::chain;
 use crate::{
     broken::Broken,
     instant::Instant,
@@ -44,7 +43,7 @@ impl Workers {
             .checkout_timeout(PATIENCE)
             .require_connection(true)
             .build()
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| format!("{error:#}"))?;
         Ok(Workers {
             plan,
             process,
@@ -71,7 +70,7 @@ impl Workers {
         let apart = hot.cache.options().skip_cache(true);
         apart
             .get("another", |_| hot.load())
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| format!("{error:#}"))?;
         let mut all = vec![hot.read()?];
 
         let start = ready()?;
@@ -118,7 +117,7 @@ impl Workers {
             Run::Early => builder.early_refresh(1.0),
             Run::Grace | Run::GraceFailing => builder.grace(GRACE),
         };
-        builder.build().map_err(|error| chain(&error))
+        builder.build().map_err(|error| format!("{error:#}"))
     }
 }
 
@@ -154,11 +153,11 @@ impl Hot<'_> {
         let answered = Instant::now();
         let how = match found {
             Ok(found) => How::of(found.source()).ok_or_else(|| match found.degraded_cause() {
-                Some(why) => format!("a read was degraded: {}", chain(why)),
+                Some(why) => format!("a read was degraded: {why:#}"),
                 None => format!("a read was answered as {}", found.source()),
             })?,
             Err(Error::Loader(_)) => How::Failed,
-            Err(error) => return Err(chain(&error)),
+            Err(error) => return Err(format!("{error:#}")),
         };
         Ok(Read {
             began,

@@ -7,7 +7,6 @@ use std::{
 
 use cache_aside::{Cache, Error, Redis, RedisBuilder};
 
-use crate::chain::chain;
 use crate::{
     plan::{Plan, TIMEOUT},
     workers::{LEASE_TTL, NEAR_STALENESS},
@@ -35,7 +34,7 @@ fn patiently(build: impl Fn() -> Result<Cache, Error>) -> Result<Cache, String> 
     loop {
         match build() {
             Ok(cache) => return Ok(cache),
-            Err(error) if Instant::now() > deadline => return Err(chain(&error)),
+            Err(error) if Instant::now() > deadline => return Err(format!("{error:#}")),
             Err(_) => thread::sleep(TIMEOUT),
         }
     }

@@ -20,8 +20,6 @@
 mod args;
 mod broken;
 mod caches;
-#[path = "../../../examples/support/chain.rs"]
-mod chain;
 #[path = "../support/child.rs"]
 mod child;
 mod children;

@@ -8,7 +8,6 @@ use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
 use cache_aside::{Error, Lookup, Record, Source};
 
-use crate::chain::chain;
 use crate::{
     plan::{Instant, Violation},
     primary::{Primary, is_deletion, last_deletion, next_deletion},
@@ -104,7 +103,7 @@ impl Worker<'_> {
     fn check(&mut self, row: &Row, before: &Before, answer: &Result<Lookup<Record>, Error>) {
         let fault = match answer {
             Ok(found) => self.count_and_check(row, before, found),
-            Err(error) => Some(Fault::Other(format!("a lookup failed: {}", chain(error)))),
+            Err(error) => Some(Fault::Other(format!("a lookup failed: {error:#}"))),
         };
         if let Some(fault) = fault {
             self.report(row, before, fault, answer);
@@ -171,7 +170,7 @@ impl Worker<'_> {
         let ended = Instant::now();
         let source = match answer {
             Ok(found) => match found.degraded_cause() {
-                Some(cause) => format!("{}: {}", found.source(), chain(cause)),
+                Some(cause) => format!("{}: {cause:#}", found.source()),
                 None => found.source().to_string(),
             },
             Err(_) => "none".to_owned(),

@@ -8,7 +8,6 @@ use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
 use cache_aside::{Cache, Error, Record};
 
-use crate::chain::chain;
 use crate::{
     plan::Instant,
     primary::Event,
@@ -64,7 +63,7 @@ impl Worker<'_> {
         };
         let how = match told {
             Ok(()) => "ok".to_owned(),
-            Err(error) => chain(&error),
+            Err(error) => format!("{error:#}"),
         };
         let event = Event {
             began,

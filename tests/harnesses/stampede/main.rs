@@ -11,8 +11,6 @@
 //! processes), `unprotected` (for comparison), `figures`, `print` and `histogram` (the report).
 
 mod args;
-#[path = "../../../examples/support/chain.rs"]
-mod chain;
 #[path = "../support/child.rs"]
 mod child;
 mod children;

@@ -9,7 +9,6 @@ use cache_aside::{Cache, Error, Record, Redis, Source};
 use crossbeam::{channel, sync::WaitGroup};
 use parking_lot::Mutex;
 
-use crate::chain::chain;
 use crate::{
     instant::Instant,
     plan::{How, Plan, Primary, Reader, Seen},
@@ -41,7 +40,7 @@ impl Workers {
                 .ttl(plan.ttl)
                 .tracking(plan.tracking)
                 .build();
-            let cache = cache.map_err(|error| chain(&error))?;
+            let cache = cache.map_err(|error| format!("{error:#}"))?;
             wait_until_it_hears(&cache, &plan)?;
             Way::Cache(cache)
         } else {
@@ -180,7 +179,7 @@ fn through_cache(
                 Source::Degraded => How::Degraded,
                 _ => How::OtherError,
             },
-            trouble: found.degraded_cause().map(|cause| chain(cause)),
+            trouble: found.degraded_cause().map(|cause| format!("{cause:#}")),
             record: found.record().map(|record| Record::clone(record)),
         },
         Err(Error::Loader(_)) => Answer {
@@ -190,7 +189,7 @@ fn through_cache(
         },
         Err(error) => Answer {
             how: How::OtherError,
-            trouble: Some(chain(&error)),
+            trouble: Some(format!("{error:#}")),
             record: None,
         },
     }

@@ -13,7 +13,6 @@ use cache_aside::{Cache, Record, Redis};
 use parking_lot::Mutex;
 use redis::Client;
 
-use crate::chain::chain;
 use crate::parent::Processes;
 
 #[path = "../../support/mod.rs"]
@@ -74,7 +73,7 @@ impl RunServer {
         let cache: Cache<Record> = Cache::builder(redis)
             .prefix(&prefix)
             .build()
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| format!("{error:#}"))?;
         let description = match &private {
             Some(_) => format!("a private server on {address}, ended after the run"),
             None => format!("the server at {address}; keys {prefix}*, removed after the run"),

@@ -2,12 +2,15 @@
 //! and this tests for how long.
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
+    error::Error as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{atomic::Ordering::SeqCst, mpsc},
     thread,
 };
 
-use cache_aside::{Backend, Cache, Loaded, Record, Source};
+use cache_aside::{Backend, Cache, Error, Loaded, Memory, Record, Source};
 
 use super::{
     MS,
@@ -101,4 +104,46 @@ fn a_bypass_outlasts_the_grace_of_what_another_process_wrote() {
     assert!(here.invalidate("x").is_err());
     thread::sleep(MS(500));
     assert_eq!(read(&here), (version("new"), Source::Degraded));
+}
+
+/// Nobody invalidated the record that is asked for.
+#[test]
+fn a_record_under_a_bypassed_prefix_is_said_to_be_bypassed_for_the_prefix() {
+    let store = Faulty::new();
+    let builder = Cache::builder(backend(&store)).prefix("test:");
+    let cache: Cache = builder.build().unwrap();
+    store.refuses.store(true, SeqCst);
+    let causes = |id: &str| {
+        let found = cache.get(id, |_| Ok::<_, Infallible>(Some(version("new"))));
+        let found = found.unwrap();
+        let cause = |error: &Error| error.source().unwrap().to_string();
+        let all = [
+            cause(found.degraded_cause().unwrap()),
+            cause(&cache.peek(id).unwrap_err()),
+            cause(&cache.ttl_remaining(id).unwrap_err()),
+        ];
+        BTreeSet::from(all)
+    };
+    assert!(cache.invalidate("x").is_err());
+    let own = "not sent, because an earlier invalidation of this record is pending";
+    assert_eq!(causes("x"), [own.to_owned()].into());
+    overflow(&cache);
+    let many = "not sent, because too many invalidations are pending, so no record with the prefix is read from Redis";
+    assert_eq!(causes("y"), [many.to_owned()].into());
+    assert_eq!(causes("x"), [own.to_owned()].into());
+}
+
+/// Entries may be left that should be gone.
+#[test]
+fn a_record_is_said_to_be_bypassed_after_a_clear_that_did_not_finish() {
+    let builder = Cache::builder(Memory::new(10)).prefix("test:");
+    let cache: Cache = builder.build().unwrap();
+    let cleared = catch_unwind(AssertUnwindSafe(|| {
+        cache.clear_with_progress(|_| panic!("the program's own"))
+    }));
+    assert!(cleared.is_err());
+    assert_eq!(
+        cache.peek("x").unwrap_err().source().unwrap().to_string(),
+        "not sent, because a `clear` did not finish, so no record with the prefix is read from Redis"
+    );
 }
