@@ -124,7 +124,7 @@ impl Topology {
         let known = map.at(address).cloned();
         let is_known = known.is_some();
         let node = known.map_or_else(|| self.open(address), Ok)?;
-        node.hear_of();
+        node.record_redirect();
         // Before anyone can read from the node. A record that is read there does not enter a near
         // cache until a listener follows the node.
         let subscriptions = self.subscriptions();

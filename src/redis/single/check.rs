@@ -47,7 +47,7 @@ impl RedisStore {
         })?;
         let refused = |why| Err(endpoint.at_server(why));
         // Reported before the reply to the scripts, because a Sentinel knows no scripts.
-        if let Some(unsupported) = greeting.as_ref().and_then(|it| it.unsupported(as_what)) {
+        if let Some(unsupported) = server_info.as_ref().and_then(|it| it.unsupported(as_what)) {
             return refused(Failure::new(FailureKind::Rejected, unsupported));
         }
         if let Some(refusal) = refusal {
@@ -73,7 +73,7 @@ impl RedisStore {
         };
         Ok(CheckedServer {
             name: endpoint.name(),
-            greeting,
+            server_info,
             is_replica,
             too_few,
         })
@@ -83,7 +83,7 @@ impl RedisStore {
 /// A server that has passed its check.
 pub(crate) struct CheckedServer {
     name: String,
-    greeting: Option<ServerInfo>,
+    server_info: Option<ServerInfo>,
     is_replica: bool,
     /// How many replicas it has, and how many a change must reach. `None`: it has enough.
     too_few: Option<(i64, u32)>,
@@ -92,9 +92,11 @@ pub(crate) struct CheckedServer {
 impl CheckedServer {
     /// Logs which server it is, and what is wrong with it.
     pub(crate) fn log(self) {
-        let CheckedServer { name, greeting, .. } = self;
-        if let Some(greeting) = greeting {
-            trace::info!("{name} is {greeting}");
+        let CheckedServer {
+            name, server_info, ..
+        } = self;
+        if let Some(server_info) = server_info {
+            trace::info!("{name} is {server_info}");
         } else {
             trace::info!("{name} does not say which server it is");
         }
