@@ -24,9 +24,9 @@ use self::cause::{AtServer, Cause, chain};
 ///
 /// | format | prints |
 /// |---|---|
-/// | `{error}` | The error without its cause. An [`Error::Store`] names the request and the server. |
-/// | `{error:#}` | The error and all its causes, separated by `: `. Each cause once, even where an error of another crate repeats its own. For log lines. |
-/// | `{error:?}` | The fields, for debugging. |
+/// | `{error}` | the error without its cause; [`Error::Store`] names the request and the server |
+/// | `{error:#}` | the error and all its causes, each once: for log lines |
+/// | `{error:?}` | the fields, for debugging |
 ///
 /// The cause is the [`source`](StdError::source). Code that prints all sources, such as `anyhow`
 /// with `{:#}`, prints the error as `{error}`. So it doubles nothing.
