@@ -143,7 +143,7 @@ impl ConnectionLike for FailFast<'_> {
         let mut replies = Vec::with_capacity(offset + count);
         while replies.len() < offset + count {
             // A reply that was lost, or never sent, is not waited for again: the connection is
-            // unfit.
+            // closed.
             let reply = self.0.recv_response()?;
             match reply {
                 // RESP3: a push is not a reply.
