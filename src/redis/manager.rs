@@ -48,7 +48,7 @@ pub(super) struct PooledConnection {
     /// The value of `ServerEpoch::role_checks` when the server was last asked for its role.
     pub(super) role_checks: u64,
     /// True from before a request is sent until its reply has been read completely.
-    pub(super) unfit: bool,
+    pub(super) must_close: bool,
 }
 
 impl ManageConnection for Manager {
@@ -65,7 +65,7 @@ impl ManageConnection for Manager {
             epoch: opened.epoch,
             role: opened.role,
             role_checks: opened.role_checks,
-            unfit: false,
+            must_close: false,
         })
     }
 
@@ -78,7 +78,7 @@ impl ManageConnection for Manager {
         Err(Failure::new(FailureKind::Unavailable, Moved))
     }
 
-    fn has_broken(&self, pooled: &mut PooledConnection) -> bool {
-        pooled.unfit
+    fn has_broken(&self, wire: &mut PooledConnection) -> bool {
+        wire.must_close
     }
 }

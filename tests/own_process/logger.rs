@@ -119,7 +119,6 @@ fn server(words: &[String], mode: &str) -> String {
     }
 }
 
-#[cfg(feature = "sentinel")]
 #[test]
 fn a_logger_may_read_the_cache_when_sentinels_name_another_master() {
     own_process!();
@@ -158,7 +157,6 @@ fn a_logger_may_read_the_cache_when_sentinels_name_another_master() {
     assert_eq!(another_finds("p-003".to_owned()), Source::Hit);
 }
 
-#[cfg(feature = "cluster")]
 #[test]
 fn a_logger_may_read_the_cache_when_a_cluster_has_other_masters() {
     own_process!();
@@ -197,7 +195,7 @@ fn a_logger_may_read_the_cache_when_a_cluster_has_other_masters() {
 }
 
 /// The logger subscribes to the same cluster, while the cache that logs is subscribed.
-#[cfg(all(feature = "cluster", target_os = "linux"))]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_logger_may_build_a_near_cache_when_no_thread_can_be_started_for_another() {
     static REDIS: OnceLock<Redis> = OnceLock::new();
@@ -227,7 +225,7 @@ fn a_logger_may_build_a_near_cache_when_no_thread_can_be_started_for_another() {
 }
 
 /// Calls `run` while the memory of this process is too small for the stack of another thread.
-#[cfg(all(feature = "cluster", target_os = "linux"))]
+#[cfg(target_os = "linux")]
 fn without_threads<T>(run: impl FnOnce() -> T) -> T {
     use std::{
         io::Read,
@@ -257,13 +255,11 @@ fn without_threads<T>(run: impl FnOnce() -> T) -> T {
     done
 }
 
-#[cfg(feature = "cluster")]
 fn slot(key: &str) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(key.as_bytes()) % 16_384
 }
 
 /// The reply to `CLUSTER SLOTS`: the first slot, the last one, and the port of their master.
-#[cfg(feature = "cluster")]
 fn slots(ranges: &[(u16, u16, u16)]) -> String {
     let mut reply = format!("*{}\r\n", ranges.len());
     for (first, last, port) in ranges {

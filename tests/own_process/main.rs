@@ -22,13 +22,13 @@ mod leaks;
 mod lines;
 #[cfg(not(feature = "tracing"))]
 mod log;
-#[cfg(all(feature = "tracing", any(feature = "cluster", feature = "sentinel")))]
+#[cfg(all(feature = "cluster", feature = "sentinel", feature = "tracing"))]
 mod logger;
 mod panicking_reports;
 mod secrets;
 #[cfg(feature = "tracing")]
 mod servers;
-#[cfg(feature = "tracing")]
+#[cfg(all(feature = "cluster", feature = "tracing"))]
 mod start_checks;
 #[cfg(feature = "tracing")]
 mod tracing;

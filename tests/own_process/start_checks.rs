@@ -55,7 +55,6 @@ fn a_server_that_refuses_wait_is_not_said_to_be_used_at_each_check() {
     );
 }
 
-#[cfg(feature = "cluster")]
 #[test]
 fn a_good_master_is_not_logged_while_another_one_refuses() {
     const REFUSALS: usize = 5;
@@ -93,7 +92,6 @@ fn a_good_master_is_not_logged_while_another_one_refuses() {
     }
 }
 
-#[cfg(feature = "cluster")]
 #[test]
 fn each_address_of_a_cluster_that_is_away_is_asked_once() {
     own_process!();
