@@ -196,17 +196,17 @@ impl Connections {
         run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> (RedisResult<T>, bool) {
         // Set until the reply has arrived, so that a panic in between leaves it set.
-        wire.must_close = true;
-        let epoch = wire.epoch;
-        let done = run(&mut wire.connection, epoch);
+        guard.must_close = true;
+        let epoch = guard.epoch;
+        let done = run(&mut guard.connection, epoch);
         let outcome = done.and_then(|done| self.still_in(epoch).map(|()| done));
-        wire.must_close = false;
+        guard.must_close = false;
         let Err(error) = &outcome else {
             return (outcome, false);
         };
         // A refusal is a complete reply. After any other failure, a late reply may still arrive.
-        wire.must_close = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
-        let is_demoted = wire.role == Some(Role::Master) && is_read_only(error);
+        guard.must_close = retry_policy == RetryPolicy::Transaction || !is_refusal(error);
+        let is_demoted = guard.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
             self.endpoint.epoch().retire(epoch);
         } else if error.is_connection_dropped() {
