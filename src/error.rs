@@ -22,11 +22,10 @@ use self::cause::{AtServer, Cause, chain};
 ///
 /// # Printing an error
 ///
-/// | format | prints |
-/// |---|---|
-/// | `{error}` | The error without its cause. An [`Error::Store`] names the request and the server. |
-/// | `{error:#}` | The error and all its causes, separated by `: `. Each cause once, even where an error of another crate repeats its own. For log lines. |
-/// | `{error:?}` | The fields, for debugging. |
+/// - `{error}` prints the error without its cause. An [`Error::Store`] names the request and the
+///   server.
+/// - `{error:#}` prints the error and all its causes, separated by `: `. It prints each cause once,
+///   even where an error of another crate repeats its own. Use it for log lines.
 ///
 /// The cause is the [`source`](StdError::source). Code that prints all sources, such as `anyhow`
 /// with `{:#}`, prints the error as `{error}`. So it doubles nothing.

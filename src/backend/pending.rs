@@ -91,8 +91,8 @@ pub(crate) enum Recorded {
 }
 
 impl PendingInvalidations {
-    /// Why the store may hold an entry at this key that an invalidation should have deleted. `None`:
-    /// it does not.
+    /// Why the store may hold an entry at this key that an invalidation should have deleted.
+    /// `None`: it holds none.
     pub(crate) fn why(&self, data: &str) -> Option<PendingError> {
         // Acquire, paired with the Release in `remember`. A thread that learned of a failed write
         // from its writer also sees the record of that failure.
