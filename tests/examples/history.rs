@@ -66,8 +66,11 @@ fn a_load_that_is_shared_by_its_key_is_found() {
 
 #[test]
 fn a_guard_that_keeps_its_nonce_is_found() {
-    // Where many threads of one process meet at the same guards it takes the fewest turns.
-    is_found(&["nonce", "--calm", "--processes", "1", "--threads", "24"]);
+    // Two writes of a record must overlap a load that is shared. That takes about 4,000 operations
+    // if many threads of one process write few records, and up to 400,000 otherwise.
+    let busy = "--calm --processes 1 --threads 64 --keys 2 --operations-per-write 2";
+    let rule: Vec<_> = std::iter::once("nonce").chain(busy.split(' ')).collect();
+    is_found(&rule);
 }
 
 #[test]

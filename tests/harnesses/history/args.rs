@@ -56,6 +56,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub(crate) keys: u32,
 
+    /// One operation in this many is a write, at random; the others are lookups
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) operations_per_write: u64,
+
     /// End after this many seconds
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<u64>,

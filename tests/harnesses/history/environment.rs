@@ -101,6 +101,7 @@ impl Environment {
                 processes: args.processes,
                 threads: args.threads,
                 keys: args.keys,
+                operations_per_write: args.operations_per_write,
                 near: args.near(),
                 grace: args.grace,
                 life: self.life,

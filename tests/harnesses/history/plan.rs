@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) processes: u32,
     pub(crate) threads: u32,
     pub(crate) keys: u32,
+    /// One operation in this many is a write.
+    pub(crate) operations_per_write: u64,
     /// Whether each process has a near cache.
     pub(crate) near: bool,
     /// Whether records are served past their TTL, and reloaded early.

@@ -243,7 +243,7 @@ impl Worker<'_> {
             let row = self.random.index(rows.len());
             return self.peek(&rows[row]);
         }
-        if !self.random.one_in(8) {
+        if !self.random.one_in(self.workers.plan.operations_per_write) {
             let row = self.random.index(rows.len());
             if self.random.one_in(6) {
                 let next = (row + 1) % rows.len();
