@@ -13,8 +13,9 @@
 -- whole, and with its TTL, in one step. The old value of the
 -- data key, of any type, is removed.
 
--- pcall: a write guard is no string, and is not our token
-if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
+-- The token, without the TTL behind it. pcall: a write guard is no string.
+local holder = string.match(tostring(redis.pcall('GET', KEYS[2])), '^[^:]*')
+if holder ~= ARGV[1] then
   return 0
 end
 

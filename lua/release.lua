@@ -9,8 +9,9 @@
 --
 -- Invariant: no caller ends the lease of another fill.
 
--- pcall: a write guard is no string, and is not our token
-if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
+-- The token, without the TTL behind it. pcall: a write guard is no string.
+local holder = string.match(tostring(redis.pcall('GET', KEYS[2])), '^[^:]*')
+if holder ~= ARGV[1] then
   return 0
 end
 return redis.call('DEL', KEYS[2])

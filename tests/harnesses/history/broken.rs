@@ -82,11 +82,7 @@ impl Break {
         match self {
             Break::Fill => vec![(
                 FILL,
-                changed(
-                    FILL,
-                    "if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then",
-                    "if false then",
-                ),
+                changed(FILL, "if holder ~= ARGV[1] then", "if false then"),
             )],
             Break::SingleFlight => {
                 let ask = "if redis.call('SET', KEYS[2]";
