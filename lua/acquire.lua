@@ -95,7 +95,7 @@ end
 -- program, and would keep the record out of the cache for ever
 if nonce and #nonce == #ARGV[1] and lives and redis.call('PTTL', KEYS[2]) >= 0 then
   if shortened then
-    redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', last))
+    redis.call('PEXPIRE', KEYS[2], string.format('%.0f', last - now))
   end
   return {'guarded', nonce}
 end

@@ -13,9 +13,9 @@
 -- lease: `acquire` replaces it, so that a reader without a record does not wait for
 -- it. Only `refresh` respects it.
 
--- The token, without the TTL behind it. pcall: a write guard is no string.
-local holder = string.match(tostring(redis.pcall('GET', KEYS[2])), '^[^:]*')
-if holder ~= ARGV[1] then
+-- the TTL is behind the token; pcall: a write guard is no string
+local lease = tostring(redis.pcall('GET', KEYS[2]))
+if string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then
   return 0
 end
 -- pcall: a full server cannot set, but it can delete; then the next reader tries

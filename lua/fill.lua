@@ -13,9 +13,9 @@
 -- whole, and with its TTL, in one step. The old value of the
 -- data key, of any type, is removed.
 
--- The token, without the TTL behind it. pcall: a write guard is no string.
-local holder = string.match(tostring(redis.pcall('GET', KEYS[2])), '^[^:]*')
-if holder ~= ARGV[1] then
+-- the TTL is behind the token; pcall: a write guard is no string
+local lease = tostring(redis.pcall('GET', KEYS[2]))
+if string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then
   return 0
 end
 

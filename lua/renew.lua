@@ -18,7 +18,7 @@ local held = redis.pcall('GET', KEYS[2])
 if held == lease then
   return redis.call('PEXPIRE', KEYS[2], ARGV[2])
 end
-if string.match(tostring(held), '^[^:]*') == ARGV[1] then
+if string.sub(tostring(held), 1, #ARGV[1]) == ARGV[1] then
   redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
   return 1
 end

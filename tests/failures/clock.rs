@@ -11,11 +11,11 @@ use cache_aside::{
     Cache, CacheBuilder, Loaded, Lookup, Record, Source, scripts,
     store::{Keys, Token},
 };
-use redis::Script;
+use redis::{Connection, Script};
 
 use crate::support::{Server, until};
 
-const HOUR: i64 = 3600;
+pub(crate) const HOUR: i64 = 3600;
 
 /// A lease or a guard that dies is given this.
 const BRIEF: Duration = Duration::from_millis(300);
@@ -24,34 +24,30 @@ const BRIEF: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
 /// Takes the lease of a record as a process does that is killed during its load.
-fn leave_a_lease(server: &Server, id: &str) {
+pub(crate) fn leave_a_lease(connection: &mut Connection, keys: &Keys, ttl: Duration) {
     let script = Script::new(scripts::ACQUIRE);
-    let mut call = script.key(data(id));
-    call.key(lease(id)).arg(Token::random().as_bytes());
-    call.arg(millis(BRIEF)).arg("skip");
-    let [answer]: [String; 1] = call.invoke(&mut server.connect()).unwrap();
+    let mut call = script.key(&keys.data);
+    call.key(&keys.lease).arg(Token::random().as_bytes());
+    call.arg(millis(ttl)).arg("skip");
+    let [answer]: [String; 1] = call.invoke(connection).unwrap();
     assert_eq!(answer, "acquired");
 }
 
 /// Sets a guard as a process does that is killed during its write.
-fn leave_a_guard(server: &Server, id: &str) {
+fn leave_a_guard(connection: &mut Connection, keys: &Keys, ttl: Duration) {
     let script = Script::new(scripts::GUARD);
-    let mut call = script.key(data(id));
-    call.key(lease(id)).arg(Token::random().as_bytes());
-    call.arg(Token::random().as_bytes()).arg(millis(BRIEF));
-    call.invoke::<()>(&mut server.connect()).unwrap();
+    let mut call = script.key(&keys.data);
+    call.key(&keys.lease).arg(Token::random().as_bytes());
+    call.arg(Token::random().as_bytes()).arg(millis(ttl));
+    call.invoke::<()>(connection).unwrap();
 }
 
 fn millis(time: Duration) -> u64 {
     time.as_millis().try_into().unwrap()
 }
 
-fn data(id: &str) -> String {
-    format!("test:{id}")
-}
-
-fn lease(id: &str) -> String {
-    format!("lock:{{test:{id}}}")
+fn keys(id: &str) -> Keys {
+    Keys::of(format!("test:{id}"))
 }
 
 /// The remaining TTL of a key.
@@ -82,9 +78,9 @@ fn a_lease_of_a_dead_process_lapses_in_its_ttl_after_a_step_back() {
     for name in ["single", "batch", "pushed"] {
         let builder = server.builder::<Record>().tracking(name == "pushed");
         let cache = builder.build().unwrap();
-        leave_a_lease(&server, name);
+        leave_a_lease(&mut server.connect(), &keys(name), BRIEF);
         server.step_clock(-HOUR);
-        assert!(left(&server, &lease(name)) > LONG);
+        assert!(left(&server, &keys(name).lease) > LONG);
         let found = match name {
             "batch" => {
                 let load = |_: &[&str]| Ok::<_, Infallible>([(name, version(1))]);
@@ -103,9 +99,9 @@ fn a_lease_of_a_dead_process_lapses_in_its_ttl_after_a_step_back() {
 #[test]
 fn a_guard_of_a_dead_writer_lapses_in_its_ttl_after_a_step_back() {
     let server = Server::start_with_clock();
-    leave_a_guard(&server, "k");
+    leave_a_guard(&mut server.connect(), &keys("k"), BRIEF);
     server.step_clock(-HOUR);
-    assert!(left(&server, &lease("k")) > LONG);
+    assert!(left(&server, &keys("k").lease) > LONG);
     let cache = server.cache();
     until(|| get(&cache, 1).is_hit());
 }
@@ -115,14 +111,17 @@ fn a_guard_of_a_dead_writer_lapses_in_its_ttl_after_a_step_back() {
 fn a_place_of_a_dead_writer_lapses_beside_writers_that_come_after_a_step_back() {
     let server = Server::start_with_clock();
     let cache = server.cache();
-    leave_a_guard(&server, "k");
+    leave_a_guard(&mut server.connect(), &keys("k"), BRIEF);
     server.step_clock(-HOUR);
     let write = || cache.write("k", || Ok::<_, Infallible>(())).unwrap();
     assert!(write().invalidation_error().is_none());
     // The end of a write shortens the guard, without any reader.
-    assert!(left(&server, &lease("k")) <= BRIEF);
+    assert!(left(&server, &keys("k").lease) <= BRIEF);
     let nonce = || -> Option<String> {
-        let nonce = redis::cmd("HGET").arg(lease("k")).arg("nonce").to_owned();
+        let nonce = redis::cmd("HGET")
+            .arg(keys("k").lease)
+            .arg("nonce")
+            .to_owned();
         nonce.query(&mut server.connect()).unwrap()
     };
     until(|| {
@@ -139,7 +138,7 @@ fn a_lease_of_a_dead_refresh_lapses_in_its_ttl_after_a_step_back() {
     let server = Server::start_with_clock();
     let cache = with_grace(&server).build().unwrap();
     get(&cache, 1);
-    leave_a_lease(&server, "k");
+    leave_a_lease(&mut server.connect(), &keys("k"), BRIEF);
     server.step_clock(-HOUR);
     until(|| get(&cache, 2).source() == Source::Refreshed);
 }
@@ -153,7 +152,7 @@ fn a_failed_refresh_is_tried_again_after_its_pause_and_a_step_back() {
     let failed = cache.get("k", |_| Err::<Option<Record>, _>("no primary"));
     assert!(failed.unwrap().refresh_error().is_some());
     server.step_clock(-HOUR);
-    assert!(left(&server, &lease("k")) > LONG);
+    assert!(left(&server, &keys("k").lease) > LONG);
     until(|| get(&cache, 2).source() == Source::Refreshed);
 }
 
@@ -177,11 +176,11 @@ fn a_record_that_outlives_its_ttl_by_a_step_back_is_reloaded_by_one_caller() {
         let strangers = kind(short()).build().unwrap();
         get(&cache, 1);
         server.step_clock(-HOUR);
-        assert!(left(&server, &data("k")) > LONG);
+        assert!(left(&server, &keys("k").data) > LONG);
         // A near cache may return its record until the TTL of the record ends.
         until(|| has(&get(&cache, 2), 2));
         assert!(
-            left(&server, &data("k")) <= Duration::from_secs(11),
+            left(&server, &keys("k").data) <= Duration::from_secs(11),
             "{name}"
         );
         assert!(has(&get(&strangers, 3), 2), "{name}: it has its TTL again");
@@ -250,14 +249,14 @@ fn a_process_with_a_shorter_lease_ttl_does_not_shorten_the_lease_of_another() {
     let hasty = hasty.build().unwrap();
     let found = slow.get("k", |_| {
         assert_eq!(get(&hasty, 1).source(), Source::Degraded);
-        assert!(left(&server, &lease("k")) > LONG / 2);
+        assert!(left(&server, &keys("k").lease) > LONG / 2);
         Ok::<_, Infallible>(Some(version(1)))
     });
     assert!(has(&found.unwrap(), 1));
     assert!(get(&hasty, 2).is_hit());
     let written = slow.write("k", || {
         get(&hasty, 2);
-        assert!(left(&server, &lease("k")) > LONG / 2);
+        assert!(left(&server, &keys("k").lease) > LONG / 2);
         Ok::<_, Infallible>(())
     });
     assert!(written.unwrap().invalidation_error().is_none());
@@ -314,27 +313,4 @@ fn a_step_forward_during_a_write_leaves_nothing_old() {
     assert!(written.unwrap().invalidation_error().is_none());
     assert!(has(&read(&other), 2));
     assert!(has(&read(&cache), 2));
-}
-
-/// The guard is there again after both steps: it has lapsed for nobody, so it has not lapsed.
-#[test]
-fn a_step_forward_and_back_during_a_write_leaves_nothing_old() {
-    let server = Server::start_with_clock();
-    let (cache, other) = (server.cache(), server.cache());
-    let written = cache.write("k", || {
-        get(&other, 1);
-        server.step_clock(HOUR);
-        server.step_clock(-HOUR);
-        get(&other, 1);
-        Ok::<_, Infallible>(())
-    });
-    assert!(written.unwrap().invalidation_error().is_none());
-    assert!(has(&get(&other, 2), 2));
-}
-
-/// `Keys` are what the names of keys in these tests say.
-#[test]
-fn the_keys_of_these_tests_are_those_of_the_cache() {
-    let keys = Keys::of(data("k"));
-    assert_eq!((keys.data, keys.lease), (data("k"), lease("k")));
 }
