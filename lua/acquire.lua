@@ -18,6 +18,10 @@
 -- the nonce under which loads were shared. A token is used in one request only. A
 -- caller whose reply was lost must not send it again: the first request may still be on
 -- its way, and would set the lease again after an invalidation ended it.
+--
+-- Invariant: a lease, a back-off and a place in a guard say how long they were given. One
+-- that has more time left than that is from before a step back of the server's clock. It
+-- is shortened to the time it was given: a holder that lives renews it sooner.
 
 if ARGV[3] == 'recheck' then
   -- pcall: a key of another type counts as no record, and the fill replaces it
@@ -28,42 +32,58 @@ if ARGV[3] == 'recheck' then
   end
 end
 
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+local lease = ARGV[1] .. ':' .. ARGV[2]
+if redis.call('SET', KEYS[2], lease, 'NX', 'PX', ARGV[2]) then
   return {'acquired'}
 end
 
 local holder = redis.pcall('GET', KEYS[2])
-if holder == 'back-off' then
-  -- a refresh has failed, but this caller has no record to fall back on
-  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-  return {'acquired'}
-end
 if type(holder) == 'string' then
+  local token, given = string.match(holder, '^(.*):(%d+)$')
+  if token == 'back-off' then
+    -- a refresh has failed, but this caller has no record to fall back on
+    redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
+    return {'acquired'}
+  end
+  if not token or #token ~= #ARGV[1] then
+    -- A lock of another program, perhaps without a TTL. It must not keep the record out of
+    -- the cache for ever.
+    token, given = holder, ARGV[2]
+  end
+  given = tonumber(given)
   local left = redis.call('PTTL', KEYS[2])
-  if left < 0 then
-    -- a lock of another program, without a TTL: it gets one, so that it cannot keep the
-    -- record out of the cache for ever
-    left = tonumber(ARGV[2])
+  if left < 0 or left > given then
+    left = given
     redis.call('PEXPIRE', KEYS[2], left)
   end
-  return {'held', holder, left}
+  return {'held', token, left}
 end
 
 -- pcall: a value of another type has no fields
 local guard = redis.pcall('HGETALL', KEYS[2])
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local nonce, lives, died = nil, false, false
+local nonce, last, died, shortened = nil, 0, false, false
 for i = 1, #guard, 2 do
   if guard[i] == 'nonce' then
     nonce = guard[i + 1]
-  elseif (tonumber(guard[i + 1]) or 0) > now then
-    lives = true
   else
-    died = true
-    redis.call('HDEL', KEYS[2], guard[i])
+    local lapse, given = string.match(guard[i + 1], '^(%d+):(%d+)$')
+    lapse, given = tonumber(lapse) or 0, tonumber(given) or 0
+    if lapse > now + given then
+      lapse, shortened = now + given, true
+      -- a full server cannot set the field, but the key expires in time
+      redis.pcall('HSET', KEYS[2], guard[i], string.format('%.0f:%.0f', lapse, given))
+    end
+    if lapse > now then
+      last = math.max(last, lapse)
+    else
+      died = true
+      redis.call('HDEL', KEYS[2], guard[i])
+    end
   end
 end
+local lives = last > 0
 if died then
   -- the writer died, perhaps after its commit, which a load under the nonce may have
   -- missed; so no reader shares such a load from here on (a full server cannot set the
@@ -74,10 +94,13 @@ end
 -- a guard has a TTL, and a nonce as long as a token; anything else belongs to another
 -- program, and would keep the record out of the cache for ever
 if nonce and #nonce == #ARGV[1] and lives and redis.call('PTTL', KEYS[2]) >= 0 then
+  if shortened then
+    redis.call('PEXPIRE', KEYS[2], string.format('%.0f', last - now))
+  end
   return {'guarded', nonce}
 end
 
 -- no lease, and no guard with a living writer: the value is of no use
 redis.call('DEL', KEYS[2])
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
 return {'acquired'}

@@ -13,12 +13,13 @@
 -- lease: `acquire` replaces it, so that a reader without a record does not wait for
 -- it. Only `refresh` respects it.
 
--- pcall: a write guard is no string, and is not our token
-if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
+-- the TTL is behind the token; pcall: a write guard is no string
+local lease = tostring(redis.pcall('GET', KEYS[2]))
+if string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then
   return 0
 end
 -- pcall: a full server cannot set, but it can delete; then the next reader tries
-if redis.pcall('SET', KEYS[2], 'back-off', 'PX', ARGV[2]).err then
+if redis.pcall('SET', KEYS[2], 'back-off:' .. ARGV[2], 'PX', ARGV[2]).err then
   redis.call('DEL', KEYS[2])
 end
 return 1

@@ -13,8 +13,9 @@
 -- whole, and with its TTL, in one step. The old value of the
 -- data key, of any type, is removed.
 
--- pcall: a write guard is no string, and is not our token
-if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then
+-- the TTL is behind the token; pcall: a write guard is no string
+local lease = tostring(redis.pcall('GET', KEYS[2]))
+if string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then
   return 0
 end
 

@@ -10,9 +10,10 @@
 -- Returns  1  there was a record
 --          0  there was none
 --
--- Invariant: the guard is a hash, `nonce` and for each writer the instant (in
--- milliseconds since 1970, by this server's clock) at which its place lapses. The
--- key lives as long as the last of them. Readers share loads under the nonce.
+-- Invariant: the guard is a hash: `nonce`, and for each writer `instant:TTL`. At the
+-- instant (in milliseconds since 1970, by this server's clock) its place lapses. The TTL
+-- is the time that the place was given: see acquire. The key lives as long as the last
+-- place. Readers share loads under the nonce.
 
 local was_there = redis.call('DEL', KEYS[1])
 -- pcall: a lease is no hash, and has no such field
@@ -22,7 +23,7 @@ end
 
 local now = redis.call('TIME')
 local lapse = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3]
-redis.call('HSET', KEYS[2], 'nonce', ARGV[2], ARGV[1], string.format('%.0f', lapse))
+redis.call('HSET', KEYS[2], 'nonce', ARGV[2], ARGV[1], string.format('%.0f:%s', lapse, ARGV[3]))
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[3]) then
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
 end

@@ -11,8 +11,9 @@
 --          {'taken'}                       another caller refreshes it, or a write is under way,
 --                                          or the latest refresh failed a moment ago
 --
--- Invariant: as in acquire: the lease key is set only if it was absent, and a token is
--- used in one request only. No caller waits for a refresh, so a guard is not read.
+-- Invariant: as in acquire: the lease key is set only if it was absent, a token is used
+-- in one request only, and what has more time left than it was given is shortened. No
+-- caller waits for a refresh, so a guard is not read.
 
 local left = redis.call('PTTL', KEYS[1])
 -- pcall: a key of another type counts as no record, and the fill replaces it
@@ -24,7 +25,21 @@ if left == -1 or left > tonumber(ARGV[3]) then
   end
 end
 
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+if redis.call('SET', KEYS[2], ARGV[1] .. ':' .. ARGV[2], 'NX', 'PX', ARGV[2]) then
   return {'acquired'}
+end
+
+-- pcall: a guard is no string
+local holder = redis.pcall('GET', KEYS[2])
+if type(holder) == 'string' then
+  local token, given = string.match(holder, '^(.*):(%d+)$')
+  if token ~= 'back-off' and (not token or #token ~= #ARGV[1]) then
+    given = ARGV[2]
+  end
+  given = tonumber(given)
+  left = redis.call('PTTL', KEYS[2])
+  if left < 0 or left > given then
+    redis.call('PEXPIRE', KEYS[2], given)
+  end
 end
 return {'taken'}

@@ -9,10 +9,18 @@
 -- Returns  1  renewed
 --          0  it was no longer ours: a fill will be refused
 --
--- Invariant: a lease that lapsed or was ended never comes back to life.
+-- Invariant: a lease that lapsed or was ended never comes back to life. A lease and a
+-- place say how long they were given: see acquire.
 
-if redis.pcall('GET', KEYS[2]) == ARGV[1] then
+local lease = ARGV[1] .. ':' .. ARGV[2]
+-- pcall: a write guard is no string
+local held = redis.pcall('GET', KEYS[2])
+if held == lease then
   return redis.call('PEXPIRE', KEYS[2], ARGV[2])
+end
+if string.sub(tostring(held), 1, #ARGV[1]) == ARGV[1] then
+  redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
+  return 1
 end
 -- pcall: a value that is not a guard has no such field
 if redis.pcall('HEXISTS', KEYS[2], ARGV[1]) ~= 1 then
@@ -21,7 +29,7 @@ end
 
 local now = redis.call('TIME')
 local lapse = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2]
-redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f', lapse))
+redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f:%s', lapse, ARGV[2]))
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
 end

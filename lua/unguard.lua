@@ -19,16 +19,18 @@ local changed = 1
 -- pcall: a lease is no hash, and has no such field
 if redis.pcall('HEXISTS', KEYS[2], 'nonce') == 1 then
   redis.call('HDEL', KEYS[2], ARGV[1], 'nonce')
+  local now = redis.call('TIME')
+  now = now[1] * 1000 + math.floor(now[2] / 1000)
   local last = 0
-  for _, lapse in ipairs(redis.call('HVALS', KEYS[2])) do
-    last = math.max(last, tonumber(lapse) or 0)
+  for _, place in ipairs(redis.call('HVALS', KEYS[2])) do
+    local lapse, given = string.match(place, '^(%d+):(%d+)$')
+    -- not more than it was given: see acquire
+    last = math.max(last, math.min(tonumber(lapse) or 0, now + (tonumber(given) or 0)))
   end
   -- a full server cannot set a field, but it can delete
   if last > 0 and type(redis.pcall('HSET', KEYS[2], 'nonce', ARGV[2])) ~= 'table' then
     -- Never later than before. If the other writers have died, the instant is in the
     -- past: then the key is removed at once.
-    local now = redis.call('TIME')
-    now = now[1] * 1000 + math.floor(now[2] / 1000)
     if last - now < redis.call('PTTL', KEYS[2]) then
       redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', last))
     end

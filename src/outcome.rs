@@ -17,8 +17,9 @@ pub enum Source {
     /// Another caller is reloading it, or a reload failed a moment ago. If this caller's own reload
     /// failed, [`Lookup::refresh_error`] has the error.
     Stale,
-    /// Redis had the record past its TTL or [near its end](crate::CacheBuilder::early_refresh).
-    /// This caller's loader reloaded it.
+    /// Redis had the record past its TTL or [near its end](crate::CacheBuilder::early_refresh), or
+    /// with more time left than it was given, after a step back of the server's clock. This caller's
+    /// loader reloaded it.
     Refreshed,
     /// This caller's loader read the record from the primary.
     Loaded,

@@ -134,9 +134,9 @@ impl<R> CacheBuilder<R> {
     /// turns it off. The cost is that of [`early_refresh`](CacheBuilder::early_refresh).
     ///
     /// An `invalidate` removes the record and its grace; [`expire`](crate::Cache::expire) keeps the
-    /// grace. Caches with one prefix, in all processes, need the same grace: freshness is computed
-    /// from the remaining TTL in Redis. A record that another program wrote with a TTL below the
-    /// grace counts as stale.
+    /// grace. Caches with one prefix, in all processes, need the same TTL and grace: freshness is
+    /// computed from the remaining TTL in Redis. A record that another program wrote with a TTL
+    /// below the grace counts as stale. One with a longer TTL than this cache knows is reloaded.
     ///
     /// Defaults to off: a record is gone when its TTL ends.
     pub fn grace(mut self, grace: Duration) -> CacheBuilder<R> {

@@ -79,8 +79,9 @@ impl<R> Cache<R> {
     /// The record is removed before and after `change`. While `change` runs, a *guard* replaces the
     /// lease: readers load from the primary, and nothing is cached. If this process dies between
     /// its commit and the invalidation, the cache holds no old record. The guard lapses after
-    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl), and the next reader loads the new record. The
-    /// guard is renewed while `change` runs, for at most
+    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl), and the next reader loads the new record. If
+    /// the server's clock was set back meanwhile, that time begins with the next lookup. The guard
+    /// is renewed while `change` runs, for at most
     /// [`max_load_time`](crate::CacheBuilder::max_load_time).
     ///
     /// When `write` has returned, it has the effect of [`invalidate`](Cache::invalidate), whatever

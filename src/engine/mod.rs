@@ -95,9 +95,9 @@ pub(crate) struct Engine<R> {
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
-    /// The longest time that an entry of this cache stays in the store, in milliseconds. The client
-    /// has the same value. It is longer than the settings say only after a lookup or a loader has
-    /// set a longer TTL.
+    /// The longest TTL that an entry of this cache can have been given, in milliseconds. The client
+    /// has it too. It is longer than the settings say only after a lookup or a loader has set a
+    /// longer TTL.
     max_ttl: AtomicU64,
 }
 
@@ -277,6 +277,11 @@ impl<R> Engine<R> {
         self.client
             .record_max_ttl(&self.settings.prefix, total_ttl + max_load_time + lease_ttl);
         self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
+    }
+
+    /// The longest TTL that an entry of this cache can have been given.
+    pub(crate) fn max_ttl(&self) -> Duration {
+        Duration::from_millis(self.max_ttl.load(Ordering::Acquire))
     }
 
     /// The counters of this cache, and the state of the client to its store.

@@ -20,7 +20,8 @@ use crate::{
 /// The outcome of the first read.
 pub(super) enum FirstRead<R> {
     Hit(Lookup<R>),
-    /// There is a record, and it should be refreshed.
+    /// There is a record, and it should be refreshed: it is stale, or soon will be, or its age is
+    /// unknown.
     Due(Cached<R>),
     /// There is no usable record. `recheck`: a record may exist when the lookup asks for the lease.
     Missed {
@@ -76,6 +77,12 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             return FirstRead::Hit(self.hit(record));
         };
         let (freshness, load_time) = (&self.engine.settings.freshness, self.engine.load_time.get());
+        // Invariant: an entry has at most the time left that it was given. One with more is from
+        // before a step back of the store's clock. Its age is unknown, so it is loaded again.
+        let longest = freshness.total_ttl(self.config.ttl);
+        if left > longest.max(self.engine.max_ttl()) {
+            return self.on_unknown_age(record, left);
+        }
         // A negative entry has no grace: it is fresh as long as it exists.
         let mut fresh_for = left;
         if let Some(record) = &record {
@@ -89,5 +96,15 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             placeholder.fill(record.clone(), fresh_for);
         }
         FirstRead::Hit(self.hit(record))
+    }
+
+    fn on_unknown_age(&self, record: Option<Arc<R>>, left: Duration) -> FirstRead<R> {
+        if let Some(record) = record {
+            return FirstRead::Due(Cached::new(record, EntryState::Due, left));
+        }
+        let (id, reason) = (self.id, Miss::Absent);
+        self.report(&Event::Missed { id, reason });
+        // A second read would find the same entry.
+        FirstRead::Missed { recheck: false }
     }
 }

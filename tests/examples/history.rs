@@ -49,6 +49,31 @@ fn with_an_address_that_is_moved_nothing_is_older_than_the_second_in_which_that_
     }
 }
 
+/// Leases and guards of dead processes are left at each step. So a lookup that waited until they
+/// lapse by the clock would wait for all of its wait timeout, which is longer than any may take.
+#[test]
+fn with_a_clock_that_is_stepped_nothing_is_old_and_no_lookup_waits_for_what_is_dead() {
+    for flags in [
+        &["--clock-steps"][..],
+        &["--clock-steps", "--grace", "--near"],
+    ] {
+        let run = history(&[flags, &["--seconds", "12"]].concat());
+        run.finds_nothing();
+        let steps = |name| run.0.stdout.contains(name);
+        assert!(
+            steps("clock set back") && steps("clock set forward"),
+            "{}",
+            run.0.stdout
+        );
+    }
+}
+
+#[test]
+fn a_lease_that_outlives_its_ttl_after_a_step_of_the_clock_is_found() {
+    // Faults would hide it: a lookup whose request is lost stops waiting.
+    is_found(&["clock", "--calm"]);
+}
+
 #[test]
 fn a_near_cache_that_is_not_told_what_changes_is_found() {
     is_found(&["push"]);

@@ -4,7 +4,7 @@ use stateright::{Model, Property};
 
 use crate::{
     reader::Reader,
-    redis::{Lease, Token},
+    redis::{Lease, Token, WRITERS},
     state::{Action, Protocol, READERS, State},
     write::{Phase, Step, Writer},
 };
@@ -13,6 +13,8 @@ pub(crate) const FRESH: &str = "G1, G1c: no lookup gets what is older than it ma
 pub(crate) const ONE_LEADER: &str = "G2: while its lease is live, a leader is the only one";
 pub(crate) const TTLS: &str = "G6: whatever stands in Redis has a TTL";
 pub(crate) const ALL_END: &str = "where no step is left to take, every caller has ended";
+pub(crate) const SHORTENED: &str =
+    "where no step is left to take, nothing that a caller has met is at the lease key";
 const GUARDED: &str = "G1c: nothing is cached while a guard stands";
 /// Not a guarantee of the protocol: it shows that the explored paths are the intended ones.
 const FOLLOWED: &str = "a flight is followed";
@@ -59,6 +61,9 @@ impl Model for Protocol {
             Property::always(ALL_END, |protocol: &Protocol, state: &State| {
                 state.have_all_ended() || !protocol.is_final(state)
             }),
+            Property::always(SHORTENED, |protocol: &Protocol, state: &State| {
+                state.redis.lease.is_none() || state.redis.unmet || !protocol.is_final(state)
+            }),
             Property::sometimes(FOLLOWED, |_, state: &State| {
                 let follows = |reader: &Reader| matches!(reader, Reader::Following { .. });
                 state.readers.iter().any(follows)
@@ -80,13 +85,16 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    /// No property may depend on a crash, or on a lost request that arrives late.
+    /// No property may depend on a crash, on a step of the clock, or on a lost request that arrives
+    /// late.
     fn is_final(&self, state: &State) -> bool {
         let mut actions = Vec::new();
         state.actions(self, &mut actions);
         actions.into_iter().all(|action| {
-            matches!(action, Action::Crash(_) | Action::Writer(_, Step::Repeat))
-                || self.next_state(state, action).is_none()
+            matches!(
+                action,
+                Action::Crash(_) | Action::ClockIsSetBack | Action::Writer(_, Step::Repeat)
+            ) || self.next_state(state, action).is_none()
         })
     }
 }
@@ -97,13 +105,16 @@ impl State {
     /// end of a path.
     ///
     /// Steps that change Redis or advance a caller count most, each at least one. Their number is
-    /// bounded: every fill, lease and guard that can still lapse needs such a step to set it. A
-    /// waiting step changes neither, and brings its caller nearer to the point where it rests.
+    /// bounded: every fill, lease and guard that can still lapse needs such a step to set it. What
+    /// is stretched counts one more, and so does a step of the clock that nobody has met. A waiting
+    /// step changes neither, and brings its caller nearer to the point where it rests.
     fn steps_left(&self) -> usize {
         let mut changes = usize::from(self.redis.data.is_some());
         if let Some(Lease::Fill { .. }) = self.redis.lease {
             changes += 1;
         }
+        changes += self.redis.stretched() + usize::from(self.redis.unmet);
+        changes += self.steps_back * (WRITERS + 2);
         let mut unrest = 0;
         for &reader in &self.readers {
             changes += 4 * reader.phases_left();

@@ -8,7 +8,8 @@
 //!   cached "not found";
 //! - calls, watchers, refreshes, panicking loaders;
 //! - a crash of a process at any step; lapse of leases, guards and records at any moment; renewals;
-//!   a writer's last request done twice, the second time late.
+//!   a writer's last request done twice, the second time late;
+//! - a clock of the server that is set back.
 //!
 //! **Not modelled:** degraded lookups, which share nothing that a token must protect; wait
 //! deadlines, which only end a wait sooner; late requests of readers, all fenced by a token except
@@ -50,6 +51,7 @@ const PLAIN: Protocol = Protocol {
     refresh: false,
     panic: false,
     not_found: false,
+    steps_back: 0,
     mutation: None,
 };
 
@@ -205,6 +207,27 @@ fn the_promises_hold_around_a_field_update_of_what_was_not_found() {
     holds(Protocol {
         writers: &[UPDATE_FIELD, INVALIDATE],
         not_found: true,
+        ..PLAIN
+    });
+}
+
+#[test]
+fn the_promises_hold_around_a_clock_that_is_set_back_during_loads() {
+    holds(Protocol {
+        writers: &[INVALIDATE],
+        refresh: true,
+        panic: true,
+        steps_back: 2,
+        ..PLAIN
+    });
+}
+
+#[test]
+fn the_promises_hold_around_a_clock_that_is_set_back_during_guarded_writes() {
+    holds(Protocol {
+        readers: 2,
+        writers: &[RENEWED_WRITE, OTHER_WRITE],
+        steps_back: 1,
         ..PLAIN
     });
 }

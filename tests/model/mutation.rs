@@ -2,7 +2,7 @@
 
 use crate::{
     INVALIDATE, INVALIDATE_APART, INVALIDATE_TWICE, OTHER_WRITE, PLAIN, UPDATE_FIELD, WRITE,
-    check::{ALL_END, FRESH, ONE_LEADER, TTLS},
+    check::{ALL_END, FRESH, ONE_LEADER, SHORTENED, TTLS},
     holds, is_caught,
     state::{Action, Protocol},
 };
@@ -35,6 +35,12 @@ pub(crate) enum Mutation {
     RecordEndsFirst,
     /// A field update leaves a cached "not found" as it is.
     UpdateLeavesSentinel,
+    /// A caller that meets a lease with more time left than it was given does not shorten it.
+    AcquireLeavesLeaseStretched,
+    /// The same with the places of a guard.
+    AcquireLeavesGuardStretched,
+    /// A write that ends beside such places does not shorten them.
+    UnguardLeavesGuardStretched,
 }
 
 #[test]
@@ -162,6 +168,45 @@ fn a_field_update_that_leaves_a_not_found_is_caught() {
         ..PLAIN
     };
     is_caught(protocol, Mutation::UpdateLeavesSentinel, FRESH);
+}
+
+/// The lease of a reader that died lasts as long as the step, and so does the wait of the others.
+#[test]
+fn a_stretched_lease_that_is_left_so_is_caught_and_strands_waiters() {
+    let protocol = Protocol {
+        steps_back: 1,
+        ..PLAIN
+    };
+    let mutation = Mutation::AcquireLeavesLeaseStretched;
+    is_caught(protocol, mutation, SHORTENED);
+    let way = is_caught(protocol, mutation, ALL_END);
+    assert!(crashes(&way) && way.contains(&Action::ClockIsSetBack));
+}
+
+/// The guard of a writer that died keeps the record out of the cache for as long as the step.
+#[test]
+fn a_stretched_guard_that_is_left_so_is_caught() {
+    let protocol = Protocol {
+        readers: 1,
+        writers: &[WRITE],
+        steps_back: 1,
+        ..PLAIN
+    };
+    let mutation = Mutation::AcquireLeavesGuardStretched;
+    let way = is_caught(protocol, mutation, SHORTENED);
+    assert!(crashes(&way) && way.contains(&Action::ClockIsSetBack));
+}
+
+#[test]
+fn a_stretched_guard_that_another_write_leaves_so_is_caught() {
+    let protocol = Protocol {
+        readers: 1,
+        writers: &[WRITE, OTHER_WRITE],
+        steps_back: 1,
+        ..PLAIN
+    };
+    let mutation = Mutation::UnguardLeavesGuardStretched;
+    is_caught(protocol, mutation, SHORTENED);
 }
 
 fn crashes(way: &[Action]) -> bool {

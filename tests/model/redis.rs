@@ -1,7 +1,11 @@
 //! The state of one key in Redis, and the scripts: each method is one script, atomic as in Redis.
 //!
 //! There is no clock. A thing with a TTL may lapse at any moment, so every timing is covered. A
-//! renewal in time is a lapse that has not happened yet.
+//! renewal in time is a lapse that has not happened yet. So is a lapse that a step back of the
+//! server's clock undoes, because nobody has met it.
+//!
+//! Such a step *stretches* what exists: it does not lapse before a script has shortened its TTL to
+//! the one that it was given. A step forward is a lapse.
 
 use crate::mutation::Mutation;
 
@@ -53,7 +57,11 @@ pub(crate) struct Data {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lease {
     /// The STRING: the lease of one fill.
-    Fill { token: Token, ttl: bool },
+    Fill {
+        token: Token,
+        ttl: bool,
+        stretched: bool,
+    },
     /// The HASH: a write guard with the entries of its writers. It expires with the last of them.
     Guard {
         nonce: Token,
@@ -65,6 +73,7 @@ pub(crate) enum Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Entry {
     Standing,
+    Stretched,
     Lapsed,
 }
 
@@ -72,6 +81,8 @@ pub(crate) enum Entry {
 pub(crate) struct Redis {
     pub(crate) data: Option<Data>,
     pub(crate) lease: Option<Lease>,
+    /// The clock was set back, and no caller has met the lease key since.
+    pub(crate) unmet: bool,
 }
 
 /// The answers of `acquire`, except the record.
@@ -84,8 +95,15 @@ pub(crate) enum Acquire {
 
 impl Redis {
     pub(crate) fn acquire(&mut self, own: Token, mutation: Option<Mutation>) -> Acquire {
+        self.unmet = false;
+        if mutation != Some(Mutation::AcquireLeavesGuardStretched) {
+            self.shorten_places();
+        }
         match &mut self.lease {
-            Some(Lease::Fill { token, .. }) if mutation != Some(Mutation::AcquireOverwrites) => {
+            Some(Lease::Fill {
+                token, stretched, ..
+            }) if mutation != Some(Mutation::AcquireOverwrites) => {
+                *stretched &= mutation == Some(Mutation::AcquireLeavesLeaseStretched);
                 Acquire::Held(*token)
             }
             Some(Lease::Guard { nonce, entries }) => {
@@ -94,7 +112,7 @@ impl Redis {
                 if mutation != Some(Mutation::LapseKeepsNonce)
                     && entries.contains(&Some(Entry::Lapsed))
                 {
-                    *entries = entries.map(|entry| entry.filter(|&entry| entry == Entry::Standing));
+                    *entries = entries.map(|entry| entry.filter(|&entry| entry != Entry::Lapsed));
                     *nonce = own;
                 }
                 Acquire::Guarded(*nonce)
@@ -103,6 +121,7 @@ impl Redis {
                 self.lease = Some(Lease::Fill {
                     token: own,
                     ttl: mutation != Some(Mutation::AcquireWithoutTtl),
+                    stretched: false,
                 });
                 Acquire::Acquired
             }
@@ -127,13 +146,21 @@ impl Redis {
         }
     }
 
-    /// `renew` of a fill's lease. Without a clock it has no effect while the lease exists.
+    /// `renew` of a fill's lease. Without a clock it has no effect while the lease exists, unless
+    /// the lease is stretched.
     pub(crate) fn renew_lease(&mut self, own: Token, mutation: Option<Mutation>) {
-        if mutation == Some(Mutation::RenewalRevives) && self.lease.is_none() {
-            self.lease = Some(Lease::Fill {
-                token: own,
-                ttl: true,
-            });
+        match &mut self.lease {
+            Some(Lease::Fill {
+                token, stretched, ..
+            }) if *token == own => *stretched = false,
+            None if mutation == Some(Mutation::RenewalRevives) => {
+                self.lease = Some(Lease::Fill {
+                    token: own,
+                    ttl: true,
+                    stretched: false,
+                });
+            }
+            _ => {}
         }
     }
 
@@ -182,9 +209,13 @@ impl Redis {
 
     pub(crate) fn unguard(&mut self, writer: usize, fresh: Token, mutation: Option<Mutation>) {
         self.data = None;
+        self.unmet = false;
         if mutation == Some(Mutation::GuardHoldsOneWriter) {
             self.lease = None;
             return;
+        }
+        if mutation != Some(Mutation::UnguardLeavesGuardStretched) {
+            self.shorten_places();
         }
         self.end_loads(fresh, mutation);
         if let Some(Lease::Guard { entries, .. }) = &mut self.lease {
@@ -218,20 +249,72 @@ impl Redis {
 
     /// Whether there was one that can lapse.
     pub(crate) fn lapse_lease(&mut self) -> bool {
-        let lapses = matches!(self.lease, Some(Lease::Fill { ttl: true, .. }));
+        let lapses = matches!(
+            self.lease,
+            Some(Lease::Fill {
+                ttl: true,
+                stretched: false,
+                ..
+            })
+        );
         if lapses {
             self.lease = None;
         }
         lapses
     }
 
-    pub(crate) fn lapse_entry(&mut self, writer: usize) {
+    /// False: the entry is stretched, so it does not lapse.
+    pub(crate) fn lapse_entry(&mut self, writer: usize) -> bool {
+        if self.is_stretched(writer) {
+            return false;
+        }
         if let Some(Lease::Guard { entries, .. }) = &mut self.lease
             && let Some(entry) = &mut entries[writer]
         {
             *entry = Entry::Lapsed;
         }
         self.drop_lapsed_guard();
+        true
+    }
+
+    pub(crate) fn is_stretched(&self, writer: usize) -> bool {
+        matches!(self.lease, Some(Lease::Guard { entries, .. }) if entries[writer] == Some(Entry::Stretched))
+    }
+
+    /// How many things are stretched.
+    pub(crate) fn stretched(&self) -> usize {
+        match self.lease {
+            Some(Lease::Fill { stretched, .. }) => usize::from(stretched),
+            Some(Lease::Guard { .. }) => (0..WRITERS).filter(|&it| self.is_stretched(it)).count(),
+            None => 0,
+        }
+    }
+
+    /// The clock of the server is set back. An entry that has lapsed stays so: if nobody has met
+    /// that, the path without the lapse covers it.
+    pub(crate) fn set_clock_back(&mut self) {
+        match &mut self.lease {
+            Some(Lease::Fill { stretched, .. }) => *stretched = true,
+            Some(Lease::Guard { entries, .. }) => {
+                for entry in entries.iter_mut().flatten() {
+                    if *entry == Entry::Standing {
+                        *entry = Entry::Stretched;
+                    }
+                }
+            }
+            None => {}
+        }
+        self.unmet = true;
+    }
+
+    fn shorten_places(&mut self) {
+        if let Some(Lease::Guard { entries, .. }) = &mut self.lease {
+            for entry in entries.iter_mut().flatten() {
+                if *entry == Entry::Stretched {
+                    *entry = Entry::Standing;
+                }
+            }
+        }
     }
 
     pub(crate) fn is_held_by(&self, own: Token) -> bool {
@@ -269,7 +352,7 @@ impl Redis {
 
     fn drop_lapsed_guard(&mut self) {
         if let Some(Lease::Guard { entries, .. }) = &self.lease
-            && !entries.contains(&Some(Entry::Standing))
+            && !entries.iter().flatten().any(|&it| it != Entry::Lapsed)
         {
             self.lease = None;
         }

@@ -29,6 +29,8 @@ pub(crate) struct Protocol {
     pub(crate) panic: bool,
     /// The primary has no record at first, and that may be cached.
     pub(crate) not_found: bool,
+    /// How often the clock of the server is set back.
+    pub(crate) steps_back: usize,
     pub(crate) mutation: Option<Mutation>,
 }
 
@@ -55,6 +57,7 @@ pub(crate) struct State {
     pub(crate) floor: Record,
     pub(crate) readers: [Reader; READERS],
     pub(crate) writers: [Writer; WRITERS],
+    pub(crate) steps_back: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,7 @@ pub(crate) enum Action {
     LeaseLapses,
     GuardLapses(usize),
     Crash(usize),
+    ClockIsSetBack,
 }
 
 impl State {
@@ -85,6 +89,7 @@ impl State {
                 Some(write) => Writer::idle(write.renews),
                 None => Writer::ABSENT,
             }),
+            steps_back: protocol.steps_back,
         };
         let mut warm = cold;
         warm.redis.data = Some(Data {
@@ -119,6 +124,10 @@ impl State {
         let crashes = protocol.crashes.iter().copied();
         let crashes = crashes.filter(|&process| self.is_busy(protocol, process));
         actions.extend(crashes.map(Action::Crash));
+        // Without a lease key, a step changes nothing.
+        if self.steps_back > 0 && self.redis.lease.is_some() {
+            actions.push(Action::ClockIsSetBack);
+        }
     }
 
     pub(crate) fn after(mut self, protocol: &Protocol, action: Action) -> State {
@@ -133,6 +142,10 @@ impl State {
             }
             Action::GuardLapses(writer) => self.lapse_guard(writer),
             Action::Crash(process) => self.crash(protocol, process),
+            Action::ClockIsSetBack => {
+                self.steps_back -= 1;
+                self.redis.set_clock_back();
+            }
         }
         self.renumber();
         self

@@ -199,7 +199,12 @@ impl State {
     }
 
     fn renew_guard(&mut self, writer: usize) {
+        let is_stretched = self.redis.is_stretched(writer);
         let renewing = &mut self.writers[writer];
+        if renewing.renewable && is_stretched {
+            self.redis.renew_entry(writer);
+            return;
+        }
         if renewing.renewable && !renewing.guarded && self.redis.renew_entry(writer) {
             renewing.guarded = true;
             renewing.renewable = false;
@@ -208,7 +213,9 @@ impl State {
 
     /// A writer's guard entry lapses, whether the writer is dead or slow.
     pub(crate) fn lapse_guard(&mut self, writer: usize) {
-        self.redis.lapse_entry(writer);
+        if !self.redis.lapse_entry(writer) {
+            return;
+        }
         let lapsing = &mut self.writers[writer];
         lapsing.guarded = false;
         match lapsing.phase {

@@ -11,6 +11,7 @@
 
 pub mod acl;
 pub mod alone;
+mod clock;
 
 use std::{
     convert::Infallible,
@@ -28,6 +29,8 @@ use std::{
 use cache_aside::{Cache, CacheBuilder, Record, Redis};
 use redis::{Client, IntoConnectionInfo};
 
+use self::clock::Clock;
+
 /// What to type where there is no server.
 const HOW_TO_INSTALL: &str =
     "`redis-server` is not installed. Type:  sudo apt-get install redis-server";
@@ -40,6 +43,8 @@ pub struct Server {
     /// Where caches reach it, of one that is a cluster.
     cluster_port: Option<u16>,
     args: Vec<String>,
+    /// Of one whose clock can be stepped.
+    clock: Option<Clock>,
     /// Whether the test expects denials, which are otherwise an error.
     may_deny: AtomicBool,
 }
@@ -60,7 +65,7 @@ impl Server {
     pub fn start_with(args: &[&str]) -> Server {
         let folder = new_folder();
         let address = Address::Socket(folder.join("redis.sock"));
-        Server::run(folder, address, args).unwrap_or_else(|failure| panic!("{failure}"))
+        Server::run(folder, address, args, None).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     /// Starts one on a free port of the loopback interface.
@@ -79,10 +84,28 @@ impl Server {
     }
 
     pub fn try_start_on_port_with(args: &[&str]) -> Result<Server, String> {
+        Server::try_start(|| Server::run(new_folder(), Address::Port(free_port()), args, None))
+    }
+
+    /// Starts one on a free port, whose [clock](Server::step_clock) can be stepped.
+    pub fn try_start_with_clock() -> Result<Server, String> {
+        Server::try_start(|| {
+            let folder = new_folder();
+            let clock = Clock::new(&folder)?;
+            Server::run(folder, Address::Port(free_port()), &[], Some(clock))
+        })
+    }
+
+    /// The same, for tests.
+    pub fn start_with_clock() -> Server {
+        Server::try_start_with_clock().unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    fn try_start(start: impl Fn() -> Result<Server, String>) -> Result<Server, String> {
         // Another program may take the port between the look and the start: then try the next.
         let mut failure = String::new();
         for _ in 0..10 {
-            match Server::run(new_folder(), Address::Port(free_port()), args) {
+            match start() {
                 Ok(server) => return Ok(server),
                 Err(why) => failure = why,
             }
@@ -90,7 +113,12 @@ impl Server {
         Err(failure)
     }
 
-    fn run(folder: PathBuf, address: Address, args: &[&str]) -> Result<Server, String> {
+    fn run(
+        folder: PathBuf,
+        address: Address,
+        args: &[&str],
+        clock: Option<Clock>,
+    ) -> Result<Server, String> {
         let mut args: Vec<_> = args.iter().map(ToString::to_string).collect();
         let is_node = args.iter().any(|arg| arg == "--cluster-enabled");
         let mut cluster_port = None;
@@ -103,13 +131,14 @@ impl Server {
             cluster_port = Some(port);
         }
         args.extend(acl::server_args(is_node || alone::is_on()));
-        let child = spawn(&folder, &address, &args)?;
+        let child = spawn(&folder, &address, &args, clock.as_ref())?;
         let mut server = Server {
             child,
             folder,
             address,
             cluster_port,
             args,
+            clock,
             may_deny: AtomicBool::new(false),
         };
         server.wait_until_ready()?;
@@ -216,7 +245,7 @@ impl Server {
         }
         let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         let args = [&*self.args, &*args].concat();
-        self.child = spawn(&self.folder, &self.address, &args)?;
+        self.child = spawn(&self.folder, &self.address, &args, self.clock.as_ref())?;
         self.wait_until_ready()
     }
 
@@ -253,6 +282,22 @@ impl Server {
         self.signal("-CONT");
     }
 
+    /// Steps the wall clock of the server: back if `seconds` is negative. Only for a server that
+    /// was started with a clock.
+    pub fn step_clock(&self, seconds: i64) {
+        let clock = self.clock.as_ref().expect("it was started with a clock");
+        let mut direct = self.connect();
+        let mut now = || -> i64 {
+            let now = redis::cmd("TIME").query::<(i64, i64)>(&mut direct);
+            now.expect("the private server answers").0
+        };
+        let before = now();
+        clock.step(seconds).expect("the file is writable");
+        let stepped = now() - before;
+        // A server without a C library of the system cannot be shifted.
+        assert!((seconds..seconds + 60).contains(&stepped), "{stepped} s");
+    }
+
     fn signal(&self, signal: &str) {
         let status = Command::new("kill")
             .args([signal, &self.child.id().to_string()])
@@ -276,7 +321,12 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &PathBuf, address: &Address, args: &[String]) -> Result<Child, String> {
+fn spawn(
+    folder: &PathBuf,
+    address: &Address,
+    args: &[String],
+    clock: Option<&Clock>,
+) -> Result<Child, String> {
     let binary = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(binary);
     match address {
@@ -297,6 +347,7 @@ fn spawn(folder: &PathBuf, address: &Address, args: &[String]) -> Result<Child, 
         ])
         .arg(folder)
         .args(args)
+        .envs(clock.into_iter().flat_map(Clock::environment))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

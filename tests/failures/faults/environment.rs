@@ -11,11 +11,12 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, Error, Lookup, Redis};
+use cache_aside::{Cache, Error, Lookup, Redis, store::Keys};
 use redis::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::leave_a_lease,
     proxy::{Harm, Proxy, Which},
     support::{Server, acl, until},
 };
@@ -48,6 +49,8 @@ pub(crate) enum Wire {
     Password,
     /// A proxy.
     Proxied,
+    /// A connection to a server whose clock can be stepped.
+    Stepped,
 }
 
 /// The calls of the table.
@@ -101,7 +104,10 @@ pub(crate) struct Cell {
 
 impl Environment {
     pub(crate) fn new(wire: Wire, timeout: Duration) -> Environment {
-        let server = Server::start_on_port();
+        let server = match wire {
+            Wire::Stepped => Server::start_with_clock(),
+            _ => Server::start_on_port(),
+        };
         let mut admin = server.connect();
         let (mut url, mut user) = (server.url(), acl::user());
         if wire == Wire::Nameless {
@@ -154,6 +160,15 @@ impl Environment {
                 self.tell(&words);
             }
         }
+    }
+
+    /// Steps the server's clock by an hour, after a process has died during the load of each record.
+    pub(crate) fn die_in_mid_load_and_step_clock(&mut self, step: i64) {
+        for cell in &self.cells {
+            let keys = Keys::of(cell.data_key());
+            leave_a_lease(&mut self.admin, &keys, LEASE_TTL);
+        }
+        self.server.step_clock(step);
     }
 
     /// Harms requests of each cell's own cache, until `spare`.

@@ -8,7 +8,7 @@ use super::{
         PATIENCE, Row, SILENCE,
     },
 };
-use crate::support::until;
+use crate::{clock::HOUR, support::until};
 
 #[test]
 fn a_server_that_was_killed_and_restarted_empty_is_asked_again_without_an_error() {
@@ -36,6 +36,34 @@ fn a_server_that_was_killed_and_is_away_costs_a_moment() {
         ends: |environment| environment.server.start_again(),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: "Connection refused",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_clock_that_is_set_back_costs_no_more_than_a_lease() {
+    Row {
+        fault: "clock set back by an hour, and leases of dead processes",
+        wire: Wire::Stepped,
+        begins: |environment| environment.die_in_mid_load_and_step_clock(-HOUR),
+        ends: |_| {},
+        answers: [Hit, Loaded, Done, Done, Done],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_records_and_leases() {
+    Row {
+        fault: "clock set forward by an hour, and leases of dead processes",
+        wire: Wire::Stepped,
+        begins: |environment| environment.die_in_mid_load_and_step_clock(HOUR),
+        ends: |_| {},
+        answers: [Loaded, Loaded, NoRecord, Done, NoRecord],
+        because: "",
         within: AT_ONCE,
     }
     .holds();

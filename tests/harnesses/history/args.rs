@@ -27,6 +27,10 @@ the new master. The former one stays up, and so do the connections to it. Writes
 process must be right at once about what it wrote itself, and about everything within one second after the move: stale answers
 of other processes within that second are counted, and any other is a violation.
 
+With `--clock-steps` the clock of the cache's server is set back or forward by an hour every few seconds, and each time leases
+and guards of dead processes are left behind. Redis keeps expiry as an instant of that clock. No lookup may take longer than four
+seconds, less than half of its wait timeout.
+
 Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
 
 Command lines, each after `cargo run --release --example history --`:
@@ -35,6 +39,7 @@ Command lines, each after `cargo run --release --example history --`:
   --break fill                                      what it finds where the protocol is broken
   --near                                            with near caches
   --grace                                           with grace and early refresh
+  --clock-steps --operations 300000                 with a server whose clock is stepped by an hour
   --moving-address --operations 100000              with an address that leads to another server by and by
   --cluster --wait --seconds 60                     on a cluster (cargo run --features cluster …)"
 )]
@@ -84,6 +89,10 @@ pub(crate) struct Args {
     /// Move the address between two servers every few seconds
     #[arg(long, conflicts_with_all = ["cluster", "broken"])]
     pub(crate) moving_address: bool,
+
+    /// Step the clock of the server by an hour every few seconds
+    #[arg(long, conflicts_with_all = ["cluster", "moving_address"])]
+    clock_steps: bool,
 
     /// On a Redis Cluster (needs the feature `cluster`)
     #[arg(long)]
@@ -144,6 +153,10 @@ impl Args {
     /// How many replicas must have a change before it counts as done.
     pub(crate) fn confirming(&self) -> u32 {
         self.wait.unwrap_or(0).min(self.replicas)
+    }
+
+    pub(crate) fn clock_steps(&self) -> bool {
+        self.clock_steps || self.broken == Some(Break::Clock)
     }
 
     pub(crate) fn near(&self) -> bool {

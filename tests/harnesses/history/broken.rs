@@ -20,6 +20,8 @@ pub(crate) enum Break {
     Nonce,
     /// An update is not watched: if it arrives late, it is done although its caller has given up
     Watch,
+    /// A lease with more time left than it was given is not shortened
+    Clock,
     /// Near caches get the changes of other records than those they keep
     Push,
 }
@@ -84,7 +86,7 @@ impl Break {
                 FILL,
                 changed(
                     FILL,
-                    "if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then",
+                    "if string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then",
                     "if false then",
                 ),
             )],
@@ -111,6 +113,10 @@ impl Break {
                     (ACQUIRE, changed(ACQUIRE, "  nonce = ARGV[1]\n", "")),
                 ]
             }
+            Break::Clock => vec![(
+                ACQUIRE,
+                changed(ACQUIRE, "left < 0 or left > given", "left < 0"),
+            )],
             Break::Watch | Break::Push => Vec::new(),
         }
     }

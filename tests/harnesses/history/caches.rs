@@ -70,7 +70,7 @@ fn build(plan: &Plan) -> Result<Cache, Error> {
         .negative_ttl(plan.life / 2)
         .lease_ttl(LEASE_TTL)
         .max_load_time(max_load_time)
-        .wait_timeout(Duration::from_secs(1))
+        .wait_timeout(plan.wait_timeout)
         .poll(Duration::from_millis(5))
         .keep_ttl_on_update(plan.process.is_multiple_of(3))
         .near_staleness(NEAR_STALENESS);

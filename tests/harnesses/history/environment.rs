@@ -15,6 +15,7 @@ use crossbeam::channel::Receiver;
 use crate::{
     args::Args,
     broken::Swap,
+    clock_steps::ClockSteps,
     failovers::{Failovers, SLACK},
     fault_injector::{FaultInjector, Log},
     fault_schedule::{FaultReport, FaultSchedule},
@@ -29,6 +30,17 @@ use crate::{
 
 #[path = "../../support/mod.rs"]
 pub(crate) mod support;
+
+/// Short, so that waits end in time.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Long, so that a lookup that waits for all of it is detected.
+const LONG_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest lookup while the clock is stepped. It waits for one lease TTL if it meets the lease
+/// of a dead process, for a second if the server is stopped, and for some timeouts. The rest is the
+/// delay that a busy machine may add.
+pub(crate) const LONGEST_LOOKUP: Duration = Duration::from_secs(4);
 
 /// Short, so that records expire, but still many round trips.
 const LIFE: Duration = Duration::from_millis(200);
@@ -109,6 +121,12 @@ impl Environment {
                 may_be_stale: args.may_be_stale(),
                 may_be_late: may_be_late(args),
                 only_peeks: args.moving_address && process > 0 && process + 1 == args.processes,
+                wait_timeout: if args.clock_steps() {
+                    LONG_WAIT_TIMEOUT
+                } else {
+                    WAIT_TIMEOUT
+                },
+                longest_lookup: args.clock_steps().then_some(LONGEST_LOOKUP),
                 operations: share + u64::from(u64::from(process) < rest),
                 longest: args.seconds.map(Duration::from_secs),
                 seed: self.seed,
@@ -140,6 +158,7 @@ impl Environment {
                     random: Random::new(self.seed, u64::MAX),
                     faults: args.faults(),
                     may_forget_scripts: args.broken.is_none(),
+                    clock_steps: args.clock_steps().then(|| ClockSteps::of(args.keys)),
                     over,
                 };
                 fault_schedule.run_faults()
@@ -159,7 +178,11 @@ impl Environment {
 
 impl Deployment {
     fn server(args: &Args, seed: u64, log: &Arc<Log>) -> Result<Deployment, String> {
-        let server = support::Server::try_start_on_port()?;
+        let server = if args.clock_steps() {
+            support::Server::try_start_with_clock()?
+        } else {
+            support::Server::try_start_on_port()?
+        };
         let swaps = match args.broken {
             Some(rule) => {
                 // The broken protocol may use commands that the right one does not need.

@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use redis::{Client, Connection, RedisResult, cmd};
 
 use crate::{
+    clock_steps::ClockSteps,
     environment::support::Server,
     fault_injector::{FaultInjector, Late, NAMES, WireFaults},
     random::Random,
@@ -26,6 +27,7 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) faults: bool,
     /// False if the server has scripts that nobody would load again.
     pub(crate) may_forget_scripts: bool,
+    pub(crate) clock_steps: Option<ClockSteps>,
     /// No message is ever sent. When it is closed, the fault schedule must end.
     pub(crate) over: Receiver<()>,
 }
@@ -80,6 +82,12 @@ impl FaultSchedule<'_> {
             if self.faults {
                 let burst = self.burst(&mut server)?;
                 *fault_report.bursts.entry(burst).or_default() += 1;
+            }
+            if let Some(clock_steps) = &mut self.clock_steps
+                && let Some(step) =
+                    clock_steps.step_if_due(self.server, &mut server, &mut self.random)?
+            {
+                *fault_report.bursts.entry(step).or_default() += 1;
             }
         }
     }

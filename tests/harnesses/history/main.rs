@@ -11,7 +11,7 @@
 //! one process), `caches` (their caches), `reader` and `writer` (the operations), `primary` (the
 //! true state), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (how
 //! they change bytes), `broken` (protocols with a fault that must be found), `random`, and `print`
-//! (the report).
+//! (the report). `clock_steps` steps the clock of the server.
 //!
 //! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
 //! proxies. `cluster_fault` and `cluster_faults` inject faults. `probe` measures how long lookups
@@ -23,6 +23,7 @@ mod caches;
 #[path = "../support/child.rs"]
 mod child;
 mod children;
+mod clock_steps;
 #[cfg(feature = "cluster")]
 mod cluster_fault;
 #[cfg(feature = "cluster")]

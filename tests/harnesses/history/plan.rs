@@ -38,6 +38,10 @@ pub(crate) struct Plan {
     /// Whether the process only peeks at the cache. Then no refused write shows that the address
     /// was moved.
     pub(crate) only_peeks: bool,
+    /// How long a caller waits for another caller's load.
+    pub(crate) wait_timeout: Duration,
+    /// A lookup that takes longer is a violation.
+    pub(crate) longest_lookup: Option<Duration>,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,
@@ -73,6 +77,8 @@ pub(crate) struct Tally {
     pub(crate) degraded: u64,
     /// The lookups that found no record.
     pub(crate) absent: u64,
+    /// The time of the longest lookup.
+    pub(crate) longest: Duration,
     pub(crate) invalidate: u64,
     pub(crate) write: u64,
     pub(crate) update: u64,
@@ -98,6 +104,7 @@ impl Tally {
             waited,
             degraded,
             absent,
+            longest,
             invalidate,
             write,
             update,
@@ -117,6 +124,7 @@ impl Tally {
         self.waited += waited;
         self.degraded += degraded;
         self.absent += absent;
+        self.longest = self.longest.max(*longest);
         self.invalidate += invalidate;
         self.write += write;
         self.update += update;

@@ -35,6 +35,9 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     if args.moving_address {
         page.row("Address", "moved between two servers");
     }
+    if args.clock_steps() {
+        page.row("Clock", "stepped by an hour");
+    }
     if args.near() {
         page.row("Near caches", &format!("within {NEAR_STALENESS:?}"));
     }
@@ -147,6 +150,7 @@ fn figures(page: &mut Page, tally: &Tally) {
     share(page, "  waited", tally.waited, lookups);
     share(page, "  degraded", tally.degraded, lookups);
     share(page, "  found no record", tally.absent, lookups);
+    page.row("  the longest took", &duration(tally.longest));
     page.row("Writes", &tally.writes().to_string());
     share(page, "  invalidate", tally.invalidate, tally.writes());
     share(page, "  write", tally.write, tally.writes());

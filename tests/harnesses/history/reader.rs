@@ -4,7 +4,7 @@
 //! version. If no record is found, some version must be a deletion. It must not be too old, and
 //! must have been committed by the end of the lookup.
 
-use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
+use std::{convert::Infallible, sync::atomic::Ordering::SeqCst, time};
 
 use cache_aside::{Error, Lookup, Record, Source};
 
@@ -45,10 +45,12 @@ struct Seen {
 impl Worker<'_> {
     pub(crate) fn read(&mut self, row: &Row) {
         let before = self.before(row);
+        let began = time::Instant::now();
         let answer = self.workers.cache.get(&row.id, |id| {
             let read = load(&mut self.primary, &mut self.random, &[id]);
             Ok::<_, Infallible>(record(id, read[0]))
         });
+        self.measure(row, &before, began, &answer);
         self.check(row, &before, &answer);
     }
 
@@ -65,6 +67,7 @@ impl Worker<'_> {
     pub(crate) fn read_some(&mut self, rows: &[&Row]) {
         let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
         let ids = rows.iter().map(|row| row.id.as_str());
+        let began = time::Instant::now();
         let answers = self.workers.cache.get_many(ids, |ids| {
             let read = load(&mut self.primary, &mut self.random, ids);
             let found = ids.iter().zip(read);
@@ -75,6 +78,7 @@ impl Worker<'_> {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         };
+        self.measure(rows[0], &before[0], began, &answers[0]);
         for ((row, before), answer) in rows.iter().zip(&before).zip(&answers) {
             self.check(row, before, answer);
         }
@@ -97,6 +101,23 @@ impl Worker<'_> {
                 .may_be_late
                 .map(|bound| row.late.learn(settled, bound).max(own)),
             began: Instant::now(),
+        }
+    }
+
+    /// Checks how long the lookup took.
+    fn measure(
+        &mut self,
+        row: &Row,
+        before: &Before,
+        began: time::Instant,
+        answer: &Result<Lookup<Record>, Error>,
+    ) {
+        let elapsed = began.elapsed();
+        self.tally.longest = self.tally.longest.max(elapsed);
+        let longest = self.workers.plan.longest_lookup;
+        if longest.is_some_and(|longest| elapsed > longest) {
+            let what = "a lookup that took longer than any may".to_owned();
+            self.report(row, before, Fault::Other(what), answer);
         }
     }
 
