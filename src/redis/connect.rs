@@ -4,10 +4,13 @@
 //! within `connect_timeout`. The steps include the TLS handshake, which redis-rs leaves to the
 //! first request. Called by whatever opens connections to servers and sentinels.
 
+use std::time::Duration;
+
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 use redis::ConnectionAddr;
 use redis::{
     Client, Connection, ConnectionInfo, ProtocolVersion, RedisError, RedisResult, Value, cmd,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
 use super::{
@@ -59,11 +62,36 @@ pub(crate) fn open_and_identify(
 /// Opens a connection on which each request ends with `connect_timeout`. With TLS the first request
 /// ends the handshake.
 pub(crate) fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
-    let client = Client::open(info.clone())?;
+    let tcp = TcpSettings::default().set_keepalive(keepalive(timeouts.keepalive));
+    let client = Client::open(info.clone().set_tcp_settings(tcp))?;
     let connection = client.get_connection_with_timeout(timeouts.connect)?;
     connection.set_read_timeout(Some(timeouts.connect))?;
     connection.set_write_timeout(Some(timeouts.connect))?;
     Ok(connection)
+}
+
+/// How many probes in a row must stay unanswered before the kernel closes a connection.
+const UNANSWERED: u32 = 3;
+
+/// The probes by which the kernel finds out that the other side does not know a connection any
+/// more. They also show a NAT or a firewall that the connection is in use.
+fn keepalive(idle: Duration) -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(idle);
+    // Elsewhere, the pauses between probes and their number are settings of the system.
+    #[cfg(any(
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "ios",
+        target_os = "linux",
+        target_os = "macos",
+        target_os = "netbsd",
+        target_os = "windows",
+    ))]
+    let keepalive = keepalive
+        // The kernel knows whole seconds only.
+        .with_interval((idle / UNANSWERED).max(Duration::from_secs(1)))
+        .with_retries(UNANSWERED);
+    keepalive
 }
 
 fn identify(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<Identified> {

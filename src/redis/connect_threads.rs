@@ -8,7 +8,7 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 /// hangs does not block the others.
 const CONNECTING: usize = 3;
 
-/// Creates the threads that open connections, and that close them after ten idle minutes. The
+/// Creates the threads that open connections, and that close those which are idle for too long. The
 /// default threads of r2d2 would exist for up to half a minute after the pool was dropped, until
 /// their next check for idle connections.
 pub(crate) fn workers() -> ScheduledThreadPool {

@@ -62,6 +62,11 @@ pub(crate) fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
 }
 
+/// Whether the reply did not arrive completely, or was invalid. Another connection may work.
+pub(crate) fn is_broken_off(error: &RedisError) -> bool {
+    is_lost(error) || is_invalid_reply(error)
+}
+
 /// Whether this is the reply that a server sends before it closes the connection.
 pub(crate) fn is_protocol_error(error: &RedisError) -> bool {
     let says = |detail: &str| detail.starts_with("Protocol error");

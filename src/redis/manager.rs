@@ -1,18 +1,21 @@
 //! How r2d2 opens the connections of a pool, and which connections it lends again.
 //!
-//! Called by r2d2. Guarantees that a connection to a former server, or one that may still receive a
-//! late reply, is not lent again.
+//! Called by r2d2. Guarantees that a connection to a former server, one that is known to be dead,
+//! or one that may still receive a late reply, is not lent again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use r2d2::ManageConnection;
 use redis::Connection;
 
-use super::{endpoint::Endpoint, other_server::Moved, server_identity::Role, timeouts::Timeouts};
+use super::{
+    endpoint::Endpoint,
+    other_server::Moved,
+    server_identity::Role,
+    suspects::{Generation, Suspects},
+    timeouts::Timeouts,
+};
 use crate::store::{Failure, FailureKind};
 
 /// Opens the connections of a pool, and decides which ones are lent again.
@@ -26,10 +29,8 @@ pub(super) struct Manager {
 /// Facts about the server that its pooled connections have found.
 #[derive(Debug, Default)]
 pub(super) struct ServerState {
-    /// How often the server dropped a connection. A connection that was opened before the latest
-    /// drop counts as dropped too. So after a restart of the server only one request fails, and not
-    /// one for each pooled connection.
-    pub(super) losses: AtomicU64,
+    /// Which connections may be dead, because another one failed.
+    pub(super) suspects: Suspects,
     /// Why the latest attempt to connect failed; `None` after a success. r2d2 would keep only the
     /// text of the failure.
     pub(super) refusal: Mutex<Option<Failure>>,
@@ -38,8 +39,8 @@ pub(super) struct ServerState {
 /// A connection, and whether it may be lent again.
 pub(super) struct PooledConnection {
     pub(super) connection: Connection,
-    /// The value of `ServerState::losses` before the connection was opened.
-    pub(super) losses_before: u64,
+    /// Its age: see [`Suspects`].
+    pub(super) generation: Generation,
     /// The epoch in which it was opened. If it is no longer current, the connection leads to a
     /// former server.
     pub(super) epoch: u64,
@@ -56,12 +57,12 @@ impl ManageConnection for Manager {
     type Error = Failure;
 
     fn connect(&self) -> Result<PooledConnection, Failure> {
-        let losses_before = self.state.losses.load(Ordering::Acquire);
+        let generation = self.state.suspects.current();
         let opened = self.endpoint.open(self.timeouts, None);
         *self.state.refusal.lock() = opened.as_ref().err().cloned();
         opened.map(|opened| PooledConnection {
             connection: opened.connection,
-            losses_before,
+            generation,
             epoch: opened.epoch,
             role: opened.role,
             role_checks: opened.role_checks,
@@ -71,8 +72,8 @@ impl ManageConnection for Manager {
 
     /// Called at every checkout, so it only compares and sends nothing.
     fn is_valid(&self, pooled: &mut PooledConnection) -> Result<(), Failure> {
-        let is_of_now = pooled.losses_before == self.state.losses.load(Ordering::Acquire);
-        if is_of_now && pooled.epoch == self.endpoint.epoch().current() {
+        let is_dead = self.state.suspects.is_dead(pooled.generation);
+        if !is_dead && pooled.epoch == self.endpoint.epoch().current() {
             return Ok(());
         }
         Err(Failure::new(FailureKind::Unavailable, Moved))

@@ -4,6 +4,8 @@
 //! Guarantees nothing about caches: it implements [`Store`](crate::store::Store) and reports
 //! errors. Called by the backend. Knows no lookups, loaders or record types.
 
+pub(crate) mod broken;
+mod checks;
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;
 pub(crate) mod command;
@@ -20,6 +22,7 @@ pub(crate) mod opened;
 pub(crate) mod other_server;
 pub(crate) mod pipeline;
 pub(crate) mod pool;
+mod probe;
 pub(crate) mod reachability;
 pub(crate) mod redact;
 pub(crate) mod request_batcher;
@@ -32,6 +35,7 @@ pub(crate) mod server_info;
 pub(crate) mod single;
 #[cfg(feature = "cluster")]
 pub(crate) mod slot;
+mod suspects;
 pub(crate) mod timeouts;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -68,7 +68,7 @@ fn check_server(connections: &Connections) {
     let (_, idle) = connections.count();
     for _ in 0..idle {
         let checked = connections.try_checkout();
-        let checked = checked.map(|guard| connections.check_role(guard));
+        let checked = checked.map(|guard| connections.check(guard));
         if !matches!(checked, Some(Ok(Some(_)))) {
             return;
         }

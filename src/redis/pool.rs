@@ -5,25 +5,24 @@
 //! reply, or the rest of an incomplete command, would mix with the next request. redis-rs still
 //! calls such a connection open, so the standard manager of r2d2 would lend it.
 //!
-//! No request is sent to test a connection, neither at checkout nor while it is idle. There is one
-//! exception: if the address is checked by [role](super::moved_address), each connection asks for
-//! the role before its next request.
+//! No request is sent to test a connection, neither at checkout nor while it is idle. There are two
+//! exceptions: if the address is checked by [role](super::moved_address), each connection asks for
+//! the role before its next request. So does a [suspect](super::suspects).
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use r2d2::Pool;
 use redis::{Connection, ErrorKind, RedisError, RedisResult};
+use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::{
-    connect::role_now,
+    broken::Broken,
     connect_threads::workers,
     endpoint::Endpoint,
-    error::{PoolExhausted, Timeout, failure, is_lost, is_refusal},
+    error::{PoolExhausted, Timeout, failure, is_broken_off, is_refusal},
     manager::{Manager, ServerState},
     other_server::is_read_only,
+    probe::probe,
     server_identity::Role,
     timeouts::Timeouts,
 };
@@ -53,15 +52,17 @@ pub(crate) enum RetryPolicy {
 }
 
 /// A connection that returns to its pool when it is dropped.
-pub(crate) struct ConnectionGuard(r2d2::PooledConnection<Manager>);
+pub(crate) struct ConnectionGuard(pub(super) r2d2::PooledConnection<Manager>);
 
 /// A pool of connections to one server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Connections {
     pool: Pool<Manager>,
-    endpoint: Endpoint,
-    timeouts: Timeouts,
-    state: Arc<ServerState>,
+    pub(super) endpoint: Endpoint,
+    pub(super) timeouts: Timeouts,
+    pub(super) state: Arc<ServerState>,
+    /// The threads that open connections.
+    workers: Arc<ScheduledThreadPool>,
 }
 
 impl Connections {
@@ -73,9 +74,11 @@ impl Connections {
             timeouts,
             state: Arc::clone(&state),
         };
+        let workers = Arc::new(workers());
         let pool = Pool::builder()
             .max_size(size)
-            .thread_pool(Arc::new(workers()))
+            .thread_pool(Arc::clone(&workers))
+            .idle_timeout(Some(timeouts.idle))
             // No connection is opened before it is needed: a tool that asks once should connect
             // once.
             .min_idle(Some(0))
@@ -91,6 +94,7 @@ impl Connections {
             endpoint,
             timeouts,
             state,
+            workers,
         }
     }
 
@@ -103,8 +107,8 @@ impl Connections {
         (&self.endpoint, self.timeouts)
     }
 
-    /// Runs a request on a pooled connection. A repeatable request runs once more on a new
-    /// connection in two cases: the server had dropped the first one, or the wait for its reply was
+    /// Runs a request on a pooled connection. A repeatable request runs once more on another
+    /// connection if the first one was lost, its reply was invalid, or the wait for the reply was
     /// interrupted.
     ///
     /// A request that timed out is not repeated: the caller would wait twice as long as promised.
@@ -134,49 +138,40 @@ impl Connections {
         retry_policy: RetryPolicy,
         mut run: impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let mut guard = self.checked(guard)?;
-        let (mut outcome, is_lost) = self.run_once(&mut guard, retry_policy, &mut run);
-        drop(guard);
-        if retry_policy == RetryPolicy::Idempotent && is_lost {
-            let mut guard = self.checked(self.checkout(self.timeouts.checkout)?)?;
-            (outcome, _) = self.run_once(&mut guard, retry_policy, &mut run);
+        let broken = match self.run_once_on(guard, retry_policy, &mut run) {
+            Ok(done) => return Ok(done),
+            Err(broken) => broken,
+        };
+        if retry_policy == RetryPolicy::Idempotent && broken.may_repeat {
+            let guard = self.checkout(self.timeouts.checkout)?;
+            let done = self.run_once_on(guard, retry_policy, &mut run);
+            return done.map_err(|broken| self.repeated(broken));
         }
-        outcome.map_err(|error| self.failure(error))
+        Err(broken.failure)
     }
 
-    /// Returns this connection. If its server is no longer a master, returns another one. No other
-    /// request was sent on the first, so any request may be sent on the second.
-    fn checked(&self, mut guard: ConnectionGuard) -> Result<ConnectionGuard, Failure> {
-        loop {
-            if let Some(guard) = self.check_role(guard)? {
-                return Ok(guard);
-            }
-            guard = self.checkout(self.timeouts.checkout)?;
-        }
-    }
-
-    /// Asks a master for its role if a check is due. `None`: the connection was closed, or leads to
-    /// a former master.
-    pub(crate) fn check_role(
+    /// The same, without a repetition.
+    pub(crate) fn run_once_on<T>(
         &self,
-        mut guard: ConnectionGuard,
-    ) -> Result<Option<ConnectionGuard>, Failure> {
-        let servers = self.endpoint.epoch();
-        let (due, was) = (servers.role_checks(), guard.0.role);
-        if guard.0.role_checks == due || was != Some(Role::Master) {
-            return Ok(Some(guard));
-        }
-        let protocol = self.endpoint.info().redis_settings().protocol();
-        let mut ask = |connection: &mut Connection, _| role_now(connection, protocol);
-        match self.run_once(&mut guard, RetryPolicy::Idempotent, &mut ask) {
-            (Ok(role), _) if servers.report_role(guard.0.epoch, was, role) => Ok(None),
-            (Ok(_), _) => {
-                guard.0.role_checks = due;
-                Ok(Some(guard))
+        guard: ConnectionGuard,
+        retry_policy: RetryPolicy,
+        run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
+    ) -> Result<T, Broken> {
+        let mut guard = self.checked(guard)?;
+        let (outcome, may_repeat) = self.run_once(&mut guard, retry_policy, run);
+        outcome.map_err(|error| {
+            let mut failure = self.failure(error);
+            // A younger connection works, so this failure says nothing about the server.
+            if failure.kind == FailureKind::Unavailable
+                && self.state.suspects.is_dead(guard.0.generation)
+            {
+                failure.kind = FailureKind::Saturated;
             }
-            (Err(_), true) => Ok(None),
-            (Err(error), false) => Err(self.failure(error)),
-        }
+            Broken {
+                failure,
+                may_repeat,
+            }
+        })
     }
 
     /// Fails if another server has taken over since this epoch. A reply may then be outdated, so no
@@ -189,7 +184,7 @@ impl Connections {
     }
 
     /// Runs a request once. Also returns whether it may succeed on a new connection.
-    fn run_once<T>(
+    pub(super) fn run_once<T>(
         &self,
         ConnectionGuard(guard): &mut ConnectionGuard,
         retry_policy: RetryPolicy,
@@ -209,12 +204,17 @@ impl Connections {
         let is_demoted = guard.role == Some(Role::Master) && is_read_only(error);
         if is_demoted {
             self.endpoint.epoch().retire(epoch);
+        } else if error.is_timeout() {
+            if self.state.suspects.silent(guard.generation) {
+                let opened = (self.endpoint.clone(), self.timeouts);
+                probe(&self.workers, opened, Arc::clone(&self.state));
+            }
         } else if error.is_connection_dropped() {
-            self.state.losses.fetch_add(1, Ordering::AcqRel);
+            self.state.suspects.lost(guard.generation);
         }
         // A request that a former server refuses may succeed on the present one.
         let is_former = is_refusal(error) && self.still_in(epoch).is_err();
-        let may_repeat = is_demoted || is_former || is_lost(error);
+        let may_repeat = is_demoted || is_former || is_broken_off(error);
         (outcome, may_repeat)
     }
 

@@ -163,6 +163,14 @@ impl Script {
     }
 }
 
+impl Script {
+    /// Calls of this script, after a request that loads it. Requests in a pipeline cannot be
+    /// withdrawn, so the server must know the script first.
+    pub(crate) fn with_load(&self, calls: impl Iterator<Item = Cmd>) -> impl Iterator<Item = Cmd> {
+        std::iter::once(self.to_load()).chain(calls)
+    }
+}
+
 /// Sends calls of these scripts in one pipeline. Returns the reply to each call, which may be an
 /// error.
 pub(crate) fn call_all(

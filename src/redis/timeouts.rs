@@ -1,4 +1,4 @@
-//! The timeouts of requests to a server.
+//! The timeouts of connections to a server.
 
 use std::time::Duration;
 
@@ -11,4 +11,9 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     /// For silence on the connection: while a request is written, and while its reply is awaited.
     pub(crate) io: Duration,
+    /// For an idle connection, which is then closed.
+    pub(crate) idle: Duration,
+    /// For silence on an idle connection, after which the kernel asks whether the other side still
+    /// knows it.
+    pub(crate) keepalive: Duration,
 }

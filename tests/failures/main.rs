@@ -1,9 +1,12 @@
 //! Redis fails: it is away, silent, full or refuses. Requests and replies are lost, and connections
 //! run out.
 
+mod broken_connections;
 mod clock;
 mod degraded;
 mod faults;
+mod forgotten_connections;
+mod idle_connections;
 mod lost_requests;
 mod outage;
 mod partition;
@@ -15,5 +18,7 @@ mod too_large;
 mod held;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/relay.rs"]
+mod relay;
 #[path = "../support/mod.rs"]
 mod support;

@@ -153,6 +153,18 @@ fn invalid_pool_settings_are_refused_too() {
         "setting `io_timeout`: 0ns is too short, it must be at least 1ms"
     );
     assert_eq!(
+        message(redis().idle_timeout(MS(999))),
+        "setting `idle_timeout`: 999ms is too short, it must be at least 1s"
+    );
+    assert_eq!(
+        message(redis().tcp_keepalive(MS(999))),
+        "setting `tcp_keepalive`: 999ms is too short, it must be at least 1s"
+    );
+    assert_eq!(
+        message(redis().tcp_keepalive(Duration::from_secs(32_768))),
+        "setting `tcp_keepalive`: 32768s is too long, it must be at most 32767s"
+    );
+    assert_eq!(
         message(redis().connect_timeout(Duration::ZERO)),
         "setting `connect_timeout`: 0ns is too short, it must be at least 1ms"
     );

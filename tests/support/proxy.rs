@@ -13,7 +13,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, Ordering::SeqCst},
+        atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::Duration,
@@ -57,6 +57,8 @@ pub(crate) enum Which {
     Nth(usize),
     /// One: the next that contains these bytes.
     With(&'static [u8]),
+    /// All that contain these bytes, until the proxy is told to stop.
+    EachWith(&'static [u8]),
 }
 
 /// Listens for as long as the test runs.
@@ -72,6 +74,10 @@ struct Shared {
     orders: Mutex<Option<(Which, Harm)>>,
     /// In the order in which they came.
     held: Mutex<Vec<Held>>,
+    /// How many connections have been opened.
+    opened: AtomicUsize,
+    /// On the connections with a smaller number, everything vanishes.
+    forgotten: AtomicUsize,
     /// Clients that get nothing more. They are kept, because a dropped stream closes the
     /// connection.
     stalled: Mutex<Vec<TcpStream>>,
@@ -123,6 +129,12 @@ impl Proxy {
         *self.shared.orders.lock().unwrap() = Some((which, harm));
     }
 
+    /// From now on, everything on the open connections vanishes, as if a NAT had forgotten them.
+    pub(crate) fn forget_connections(&self) {
+        let opened = self.shared.opened.load(SeqCst);
+        self.shared.forgotten.store(opened, SeqCst);
+    }
+
     /// From now on harms none. A held request stays held.
     pub(crate) fn spare(&self) {
         *self.shared.orders.lock().unwrap() = None;
@@ -164,13 +176,18 @@ impl Shared {
             Which::Nth(1) => (true, None),
             Which::Nth(n) => (false, Some(Which::Nth(n - 1))),
             Which::With(bytes) => {
-                let hit = request.windows(bytes.len()).any(|at| at == bytes);
+                let hit = contains(request, bytes);
                 (hit, (!hit).then_some(which))
             }
+            Which::EachWith(bytes) => (contains(request, bytes), Some(which)),
         };
         *orders = next.map(|which| (which, harm));
         hit.then_some(harm)
     }
+}
+
+fn contains(request: &[u8], bytes: &[u8]) -> bool {
+    request.windows(bytes.len()).any(|at| at == bytes)
 }
 
 /// Forwards one client's requests until either side closes. Then both connections are closed,
@@ -179,7 +196,12 @@ fn carry(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
     for stream in [&client, &server] {
         stream.set_nodelay(true).unwrap();
     }
+    let number = shared.opened.fetch_add(1, SeqCst);
     while let Some(request) = whole(&mut client, 1) {
+        if number < shared.forgotten.load(SeqCst) {
+            shared.stalled.lock().unwrap().push(client);
+            return;
+        }
         let harm = shared.harm_to(&request);
         match harm {
             Some(Harm::CutBefore) => return,

@@ -55,6 +55,8 @@ impl RedisBuilder {
                 checkout: Duration::from_secs(1),
                 connect: Duration::from_millis(500),
                 io: Duration::from_millis(500),
+                idle: Duration::from_secs(180),
+                keepalive: Duration::from_secs(60),
             },
             breaker_threshold: BREAKER_THRESHOLD,
             probe_interval: PROBE_INTERVAL,
@@ -70,8 +72,8 @@ impl RedisBuilder {
 
     /// Sets how many connections are opened at most, to each node of a cluster. 1 to 10,000.
     ///
-    /// Connections are opened when they are needed, and closed after ten idle minutes. No caller
-    /// holds one while its loader runs. Lookups that find none free share the next one, in one
+    /// Connections are opened when they are needed, and closed after
+    /// [`idle_timeout`](RedisBuilder::idle_timeout). No caller holds one while its loader runs. Lookups that find none free share the next one, in one
     /// pipeline. So a program needs far fewer connections than threads. While some are open, a pool
     /// of one server opens one more for a moment each second, to see whether the address leads to
     /// another server.
@@ -110,6 +112,35 @@ impl RedisBuilder {
     /// Defaults to 500 ms, for the same reason as `connect_timeout`.
     pub fn io_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.io = timeout;
+        self
+    }
+
+    /// Sets how long a connection may be idle in the pool before it is closed. 1 s to ten years. A
+    /// thread of the pool looks every 30 s, so a connection is closed up to 30 s later.
+    ///
+    /// A NAT, a firewall or a load balancer forgets an idle connection after some minutes, often
+    /// without a sign. The next request on it then waits for `io_timeout`. The
+    /// [guide](crate::guide::operations#idle-connections) has a table of such limits. A pool that
+    /// needs fewer connections after a peak also closes the others after this time.
+    ///
+    /// Defaults to 3 minutes. With the 30 s, that is less than the shortest common limit: 4 minutes.
+    pub fn idle_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.idle = timeout;
+        self
+    }
+
+    /// Sets after how much idle time the kernel checks whether a connection still works (TCP
+    /// keepalive), in whole seconds. 1 s to 32,767 s, the limit of Linux. If the other side does
+    /// not answer three checks, a third of this time apart, the kernel closes the connection. The
+    /// checks also keep a NAT or a firewall from forgetting the connection. It applies to every
+    /// connection, except those through a unix socket.
+    ///
+    /// Costs no round trip of a request: a check is one empty packet of the kernel.
+    ///
+    /// Defaults to 1 minute. Common limits of idle connections begin at 4 minutes, so a lost packet
+    /// does no harm.
+    pub fn tcp_keepalive(mut self, idle: Duration) -> RedisBuilder {
+        self.timeouts.keepalive = idle;
         self
     }
 

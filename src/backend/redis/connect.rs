@@ -19,7 +19,7 @@ use crate::{
         url::Address,
     },
     store::{Failure, Store},
-    util::limits::{between, failed, refuse},
+    util::limits::{between, failed, refuse, within},
 };
 #[cfg(feature = "cluster")]
 use crate::{
@@ -33,6 +33,9 @@ use crate::{
 
 /// Redis itself admits at most this many clients by default.
 const MOST_CONNECTIONS: u32 = 10_000;
+
+/// Linux refuses a longer time.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
 /// A store that has not been checked yet.
 struct Unchecked {
@@ -107,6 +110,14 @@ impl RedisBuilder {
         between("checkout_timeout", self.timeouts.checkout, least)?;
         between("connect_timeout", self.timeouts.connect, least)?;
         between("io_timeout", self.timeouts.io, least)?;
+        let second = Duration::from_secs(1);
+        between("idle_timeout", self.timeouts.idle, second)?;
+        within(
+            "tcp_keepalive",
+            self.timeouts.keepalive,
+            second,
+            LONGEST_KEEPALIVE,
+        )?;
         if self.breaker_threshold == 0 {
             return refuse("breaker_threshold", "it must be at least 1");
         }

@@ -14,6 +14,15 @@ pub(crate) struct Batch<Q, A> {
     pub(super) asked: VecDeque<BatchEntry<Q, A>>,
 }
 
+/// The outcome of the combiner's own request.
+#[derive(Debug)]
+pub(crate) enum BatchOutcome<A> {
+    Answered(A),
+    /// The connection broke off. The request may be sent alone.
+    BrokenOff,
+    Unanswered,
+}
+
 /// A request that is sent, and the requests equal to it.
 #[derive(Debug)]
 pub(super) struct BatchEntry<Q, A> {
@@ -71,11 +80,23 @@ impl<Q, A: Clone> Batch<Q, A> {
         }
     }
 
-    /// The answer to the combiner's own request.
-    pub(crate) fn end(self) -> Option<A> {
+    /// Lets the callers of all remaining requests send them alone: the connection broke off, and
+    /// the reason may be the reply to any of them.
+    pub(crate) fn break_off(&mut self) {
+        for request in mem::take(&mut self.asked)
+            .into_iter()
+            .flat_map(BatchEntry::requests)
+        {
+            request.change(RequestState::BrokenOff);
+        }
+    }
+
+    /// The outcome of the combiner's own request.
+    pub(crate) fn end(self) -> BatchOutcome<A> {
         match mem::replace(&mut *self.combiner.state.lock(), RequestState::Left) {
-            RequestState::Answered(answer) => Some(answer),
-            _ => None,
+            RequestState::Answered(answer) => BatchOutcome::Answered(answer),
+            RequestState::BrokenOff => BatchOutcome::BrokenOff,
+            _ => BatchOutcome::Unanswered,
         }
     }
 }

@@ -13,7 +13,8 @@
 //!
 //! - while a request is queued, exactly one thread is the combiner, or has been called to become
 //!   it. A combiner that gets no connection, or panics, calls the next one;
-//! - a queued request is sent at most once, and never before its caller made it;
+//! - a queued request is sent at most once, and never before its caller made it. If the connection
+//!   breaks off, its caller decides whether to send it again;
 //! - a caller waits until its own deadline and no longer, whatever happens to the combiner.
 //!
 //! Called by the store on one server. Knows nothing of connections, requests or replies.
@@ -33,10 +34,13 @@ use std::{
     },
 };
 
-pub(crate) use self::{batch::Batch, request::Deadlines};
 use self::{
     batch::BatchEntry,
     request::{QueuedRequest, RequestState},
+};
+pub(crate) use self::{
+    batch::{Batch, BatchOutcome},
+    request::Deadlines,
 };
 use crate::util::sync::Mutex;
 
@@ -67,6 +71,8 @@ pub(crate) enum JoinOutcome<'a, Q, A> {
     Late,
     /// The request was sent or about to be sent, and no reply arrived in time.
     Unanswered,
+    /// The request was sent, and the connection broke off before the reply.
+    BrokenOff,
 }
 
 impl<Q, A> Default for CombiningQueue<Q, A> {
@@ -102,6 +108,7 @@ impl<Q, A> CombiningQueue<Q, A> {
                 request,
             }),
             RequestState::Taken | RequestState::Lost => JoinOutcome::Unanswered,
+            RequestState::BrokenOff => JoinOutcome::BrokenOff,
             RequestState::Waiting | RequestState::Left => JoinOutcome::Late,
         }
     }

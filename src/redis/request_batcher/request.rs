@@ -20,7 +20,7 @@ pub(crate) struct Deadlines {
 pub(super) struct QueuedRequest<Q, A> {
     pub(super) question: Q,
     pub(super) state: Mutex<RequestState<A>>,
-    /// Notified, with no lock held, when the state becomes called, answered or lost.
+    /// Notified, with no lock held, when the state becomes any other than taken.
     changed: Condvar,
 }
 
@@ -35,6 +35,8 @@ pub(super) enum RequestState<A> {
     Answered(A),
     /// The combiner got no reply for the request.
     Lost,
+    /// The connection broke off before the reply. The caller may send the request alone.
+    BrokenOff,
     /// The caller has given up: no thread waits any more.
     Left,
 }

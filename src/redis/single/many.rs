@@ -4,58 +4,35 @@
 //!
 //! Called by the store on one server. The store on a cluster calls it for each node.
 
-use std::{iter, ptr, time::Duration};
+use std::{mem, ptr, time::Duration};
 
-use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
+use redis::{Cmd, Connection, RedisResult, Value, from_redis_value};
 
 use super::store::RedisStore;
 use crate::{
     redis::{
-        command::{entry, entry_with_ttl},
+        broken::Broken,
         error::is_refusal,
-        pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
+        pipeline::{LARGE_REPLIES, SMALL_REPLIES},
         pool::RetryPolicy,
         script::{self, Script, call_all},
     },
     store::{
-        Acquire, AcquireRequest, BatchResult, Completion, CompletionKind, Entry, Failure, Refresh,
-        RefreshRequest, TtlRemaining, keys::Keys, token::Token,
+        Acquire, AcquireRequest, BatchResult, Completion, CompletionKind, Entry, Failure,
+        FailureKind, Refresh, RefreshRequest, keys::Keys, token::Token,
     },
     util::limits::millis,
 };
 
 impl RedisStore {
     pub(super) fn read_many(&self, all: &[&str]) -> BatchResult<Entry> {
-        self.each(RetryPolicy::Idempotent, entry, |connection| {
-            let request = |data: &&str| {
-                let mut request = cmd("HGETALL");
-                request.arg(data);
-                request
-            };
-            pipeline::stream(connection, LARGE_REPLIES, all.iter().map(request))
-        })
-    }
-
-    pub(super) fn read_many_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
-        let request = |data: &&str| {
-            // The order matters: see `command.rs`.
-            ["PTTL", "HGETALL"].map(|name| {
-                let mut request = cmd(name);
-                request.arg(data);
-                request
-            })
-        };
-        self.run(RetryPolicy::Idempotent, |connection| {
-            let replies =
-                pipeline::stream(connection, LARGE_REPLIES, all.iter().flat_map(request))?;
-            let mut replies = replies.into_iter().map(Value::extract_error);
-            // Two replies for each record: the stream succeeds only with a reply to every command.
-            let pairs = iter::from_fn(|| replies.next().zip(replies.next()));
-            self.sorted(pairs.map(|(left, fields)| {
-                let left = left.and_then(|left| Ok(from_redis_value(left)?));
-                entry_with_ttl(left, fields)
-            }))
-        })
+        let with_ttl = false;
+        let entry = |answer: Result<(Entry, _), Failure>| answer.map(|(entry, _)| entry);
+        Ok(self
+            .read_each(all, with_ttl)?
+            .into_iter()
+            .map(entry)
+            .collect())
     }
 
     pub(super) fn acquire_many(
@@ -69,12 +46,9 @@ impl RedisStore {
             script::write_acquire(&mut ask, one.token, lease_ttl, one.recheck);
             ask
         };
-        let acquired = |reply: RedisResult<Value>| script::acquired(reply?);
-        self.each(RetryPolicy::Never, acquired, |connection| {
-            let asked = requests.iter().map(ask);
-            // A record is returned only if another caller has filled it meanwhile.
-            call_all(connection, SMALL_REPLIES, &[acquire], asked)
-        })
+        // A record is returned only if another caller has filled it meanwhile.
+        let asked = requests.iter().map(ask);
+        self.ask_once(SMALL_REPLIES, acquire, asked, script::acquired)
     }
 
     pub(super) fn refresh_many(
@@ -88,10 +62,12 @@ impl RedisStore {
             script::write_refresh(&mut ask, due.token, lease_ttl, due.left);
             ask
         };
-        let refreshed = |reply: RedisResult<Value>| script::refreshed(reply?);
-        self.each(RetryPolicy::Never, refreshed, |connection| {
-            call_all(connection, LARGE_REPLIES, &[refresh], all.iter().map(ask))
-        })
+        self.ask_once(
+            LARGE_REPLIES,
+            refresh,
+            all.iter().map(ask),
+            script::refreshed,
+        )
     }
 
     pub(super) fn finish_together(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
@@ -161,6 +137,43 @@ impl RedisStore {
             let ended = ended.into_iter().map(Value::extract_error);
             self.sorted(ended.map(truth))
         })
+    }
+
+    /// Sends requests that must not be repeated. If the connection breaks off, the requests without
+    /// a reply fail, and the others keep their answers.
+    fn ask_once<T>(
+        &self,
+        window: usize,
+        script: &Script,
+        requests: impl ExactSizeIterator<Item = Cmd>,
+        read: impl Fn(Value) -> RedisResult<T>,
+    ) -> BatchResult<T> {
+        let count = requests.len();
+        let mut is_loaded = false;
+        let read = |replies: &mut Vec<RedisResult<Value>>| {
+            let reply = replies.pop()?;
+            // The first reply is that to loading the script.
+            mem::replace(&mut is_loaded, true).then(|| read(reply?))
+        };
+        let commands = script.with_load(requests);
+        let part = self.ask_part(RetryPolicy::Never, window, commands, read);
+        match part.done {
+            Err(broken) if part.answers.is_empty() || !broken.may_repeat => Err(broken.failure),
+            done => {
+                let mut answers = part.answers;
+                if let Err(Broken { failure, .. }) = done {
+                    // The server has answered the others.
+                    let kind = FailureKind::Partial;
+                    answers.resize_with(count, || {
+                        Err(Failure {
+                            kind,
+                            ..failure.clone()
+                        })
+                    });
+                }
+                Ok(answers)
+            }
+        }
     }
 
     /// Sends requests, and reads the replies. A refusal concerns one request. An invalid reply

@@ -6,6 +6,8 @@
 pub(crate) mod check;
 pub(crate) mod large_records;
 pub(crate) mod many;
+mod parts;
+mod read_batches;
 pub(crate) mod refused_length;
 pub(crate) mod requests;
 pub(crate) mod scan;
@@ -166,7 +168,7 @@ impl Store for RedisStore {
     }
 
     fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
-        self.read_many_with_ttl(all)
+        self.read_each(all, true)
     }
 
     fn acquire_all(

@@ -109,14 +109,8 @@ impl Ask for ReadRequest {
         self.with_ttl == other.with_ttl && self.data == other.data
     }
 
-    /// The order matters: see `command.rs`.
     fn commands(&self, _: &Scripts) -> impl Iterator<Item = Cmd> {
-        let ttl = self.with_ttl.then_some("PTTL");
-        ttl.into_iter().chain(["HGETALL"]).map(|name| {
-            let mut command = cmd(name);
-            command.arg(&self.data);
-            command
-        })
+        read_commands(&self.data, self.with_ttl)
     }
 
     fn answer(
@@ -124,19 +118,38 @@ impl Ask for ReadRequest {
         replies: &mut Vec<RedisResult<Value>>,
         queues: &CombiningQueues,
     ) -> Option<RedisResult<Self::Answer>> {
-        if self.with_ttl && replies.len() < 2 {
-            return None;
-        }
-        let fields = replies.pop()?;
-        let seen = match replies.pop() {
-            Some(left) => entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), fields),
-            None => entry(fields).map(|entry| (entry, TtlRemaining::NoTtl)),
-        };
+        let seen = read_answer(self.with_ttl, replies)?;
         if let Ok((Entry::Record(fields), _)) = &seen {
             queues.met(fields);
         }
         Some(seen)
     }
+}
+
+/// The commands that read the entry at a data key, and its TTL if `with_ttl` is set. The order
+/// matters: see `command.rs`.
+pub(super) fn read_commands(data: &str, with_ttl: bool) -> impl Iterator<Item = Cmd> {
+    let ttl = with_ttl.then_some("PTTL");
+    ttl.into_iter().chain(["HGETALL"]).map(move |name| {
+        let mut command = cmd(name);
+        command.arg(data);
+        command
+    })
+}
+
+/// The meaning of the replies to these commands. `None`: they are incomplete.
+pub(super) fn read_answer(
+    with_ttl: bool,
+    replies: &mut Vec<RedisResult<Value>>,
+) -> Option<RedisResult<(Entry, TtlRemaining)>> {
+    if with_ttl && replies.len() < 2 {
+        return None;
+    }
+    let fields = replies.pop()?;
+    Some(match replies.pop() {
+        Some(left) => entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), fields),
+        None => entry(fields).map(|entry| (entry, TtlRemaining::NoTtl)),
+    })
 }
 
 /// Asks for the lease of a record.

@@ -3,7 +3,10 @@
 //!
 //! Called by the store on one server. Knows nothing of the requests' content.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use redis::{Connection, ErrorKind, RedisResult, Value};
 
@@ -13,10 +16,11 @@ use super::{
 };
 use crate::{
     redis::{
+        broken::Broken,
         error::{QueuedTimeout, is_refusal},
         pipeline::{self, LARGE_REPLIES},
-        pool::ConnectionGuard,
-        request_batcher::{Batch, Combiner, Deadlines, JoinOutcome},
+        pool::{ConnectionGuard, RetryPolicy},
+        request_batcher::{Batch, BatchOutcome, Combiner, Deadlines, JoinOutcome},
         timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
@@ -25,26 +29,44 @@ use crate::{
 impl RedisStore {
     /// Sends the request alone if a connection is free and no request waits. Otherwise sends it
     /// together with all requests that wait. It calls `question` only in that case.
+    ///
+    /// If a shared connection breaks off, each request that may be repeated is sent once more, by
+    /// its own caller and alone. So a reply that always breaks fails only its own request.
     pub(super) fn ask<Q: Ask>(
         &self,
-        alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
+        mut alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
         question: impl FnOnce() -> Q,
     ) -> Answer<Q> {
         let queue = Q::queue(&self.queues);
         let free = self.connections.try_checkout();
-        if let Some(guard) = free {
+        let (deadlines, outcome) = if let Some(guard) = free {
             if !queue.has_waiters() {
                 return self.connections.run_on(guard, Q::RETRY_POLICY, alone);
             }
             let batch = queue.take(question(), self.queues.most(), Q::is_same);
-            return self.ask_for_all(guard, batch, self.deadlines().to_be_answered);
-        }
-        let deadlines = self.deadlines();
-        match queue.join(question(), deadlines) {
-            JoinOutcome::Answered(answer) => answer,
-            JoinOutcome::Late => Err(self.connections.late()),
-            JoinOutcome::Unanswered => Err(self.unanswered()),
-            JoinOutcome::Combiner(combiner) => self.go(combiner, deadlines),
+            let deadlines = self.deadlines();
+            let outcome = self.ask_for_all(guard, batch, deadlines.to_be_answered);
+            (deadlines, outcome)
+        } else {
+            let deadlines = self.deadlines();
+            let outcome = match queue.join(question(), deadlines) {
+                JoinOutcome::Answered(answer) => BatchOutcome::Answered(answer),
+                JoinOutcome::Late => BatchOutcome::Answered(Err(self.connections.late())),
+                JoinOutcome::Unanswered => BatchOutcome::Unanswered,
+                JoinOutcome::BrokenOff => BatchOutcome::BrokenOff,
+                JoinOutcome::Combiner(combiner) => self.go(combiner, deadlines),
+            };
+            (deadlines, outcome)
+        };
+        match outcome {
+            BatchOutcome::Answered(answer) => answer,
+            BatchOutcome::Unanswered => Err(self.unanswered()),
+            BatchOutcome::BrokenOff => {
+                let guard = self.connections.checkout(left_to_send(deadlines))?;
+                let mut alone = |connection: &mut Connection, _| alone(connection);
+                let done = (self.connections).run_once_on(guard, Q::RETRY_POLICY, &mut alone);
+                done.map_err(|broken| self.connections.repeated(broken))
+            }
         }
     }
 
@@ -67,11 +89,12 @@ impl RedisStore {
     }
 
     /// Waits for a connection, and takes all requests that have arrived meanwhile.
-    fn go<Q: Ask>(&self, combiner: Combiner<'_, Q, Answer<Q>>, deadlines: Deadlines) -> Answer<Q> {
-        let wait = deadlines
-            .to_be_sent
-            .saturating_duration_since(Instant::now());
-        match self.connections.checkout(wait) {
+    fn go<Q: Ask>(
+        &self,
+        combiner: Combiner<'_, Q, Answer<Q>>,
+        deadlines: Deadlines,
+    ) -> BatchOutcome<Answer<Q>> {
+        match self.connections.checkout(left_to_send(deadlines)) {
             Ok(guard) => {
                 let batch = combiner.take(self.queues.most(), Q::is_same);
                 self.ask_for_all(guard, batch, deadlines.to_be_answered)
@@ -82,7 +105,7 @@ impl RedisStore {
                     let mut batch = combiner.take(usize::MAX, Q::is_same);
                     batch.answer_all(Err(failure.clone()), || Err(failure.clone()));
                 }
-                Err(failure)
+                BatchOutcome::Answered(Err(failure))
             }
         }
     }
@@ -92,20 +115,29 @@ impl RedisStore {
         guard: ConnectionGuard,
         mut batch: Batch<Q, Answer<Q>>,
         until: Instant,
-    ) -> Answer<Q> {
-        let run = |connection: &mut Connection, epoch| {
+    ) -> BatchOutcome<Answer<Q>> {
+        let mut run = |connection: &mut Connection, epoch| {
             let is_of_now = || self.connections.still_in(epoch);
             self.fetch(connection, &mut batch, until, is_of_now)
         };
-        if let Err(failure) = self.connections.run_in_epoch(guard, Q::RETRY_POLICY, run) {
-            // One connection failed, so only one of the requests reports that to the breaker.
-            let shared = Failure {
-                kind: FailureKind::Saturated,
-                cause: Arc::clone(&failure.cause),
-            };
-            batch.answer_all(Err(failure), || Err(shared.clone()));
+        let done = (self.connections).run_once_on(guard, Q::RETRY_POLICY, &mut run);
+        if let Err(Broken {
+            failure,
+            may_repeat,
+        }) = done
+        {
+            if may_repeat && Q::RETRY_POLICY == RetryPolicy::Idempotent {
+                batch.break_off();
+            } else {
+                // One connection failed, so only one of the requests reports that to the breaker.
+                let shared = Failure {
+                    kind: FailureKind::Saturated,
+                    cause: Arc::clone(&failure.cause),
+                };
+                batch.answer_all(Err(failure), || Err(shared.clone()));
+            }
         }
-        batch.end().unwrap_or_else(|| Err(self.unanswered()))
+        batch.end()
     }
 
     /// Sends all requests that have no reply yet, and distributes the replies. The first request is
@@ -148,4 +180,10 @@ impl RedisStore {
         };
         pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), distribute)
     }
+}
+
+/// The time that is left for sending.
+fn left_to_send(deadlines: Deadlines) -> Duration {
+    let now = Instant::now();
+    deadlines.to_be_sent.saturating_duration_since(now)
 }

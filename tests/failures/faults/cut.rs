@@ -194,3 +194,35 @@ fn replies_that_are_never_finished_cost_no_more_than_the_timeouts() {
     }
     .holds();
 }
+
+/// The calls share connections, and requests, with reads whose reply is always cut.
+#[test]
+fn replies_that_are_cut_beside_a_call_cost_it_nothing() {
+    Row {
+        fault: "cut in each reply with another record",
+        wire: Wire::Proxied,
+        begins: Environment::cut_beside,
+        ends: |environment| {
+            environment.release_connections();
+            environment.spare();
+        },
+        answers: [Hit, Loaded, Done, Done, Done],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn connections_that_the_network_has_forgotten_cost_one_timeout() {
+    Row {
+        fault: "the network has forgotten all open connections",
+        wire: Wire::Proxied,
+        begins: Environment::forget_connections,
+        ends: |_| {},
+        answers: [Degraded, Degraded, Failed, Done, NoRecord],
+        because: SILENCE,
+        within: PATIENCE,
+    }
+    .holds();
+}

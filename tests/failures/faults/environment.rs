@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     sync::{
         atomic::{AtomicU64, Ordering},
-        mpsc::{Sender, channel},
+        mpsc::{Sender, TryRecvError, channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -35,6 +35,9 @@ const PREFIX: &str = "test:";
 
 /// Every record contains this, and no message may.
 pub(crate) const NAME: &str = "Sourdough";
+
+/// Another record than that of a call. Its reply is cut.
+const CUT: &str = "cut";
 
 /// The connection of the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +218,38 @@ impl Environment {
             });
             until_it_holds.recv().unwrap();
             self.held.push((end, thread));
+        }
+    }
+
+    /// Opens some connections of each pool, and then lets the network forget them all.
+    pub(crate) fn forget_connections(&mut self) {
+        for _ in 0..3 {
+            self.hold_connections();
+        }
+        self.release_connections();
+        for cell in &self.cells {
+            cell.proxy().forget_connections();
+        }
+    }
+
+    /// Reads a record of each cache without a pause, on more threads than there are connections.
+    /// Its connection is cut in each reply.
+    pub(crate) fn cut_beside(&mut self) {
+        for cell in &self.cells {
+            cell.load(CUT).unwrap();
+        }
+        self.harm(Which::EachWith(CUT.as_bytes()), Harm::CutInReply);
+        for cell in &self.cells {
+            for _ in 0..6 {
+                let cache = cell.cache.clone();
+                let (end, until_end) = channel::<()>();
+                let thread = thread::spawn(move || {
+                    while until_end.try_recv() != Err(TryRecvError::Disconnected) {
+                        cache.get(CUT, |_| Ok::<_, Infallible>(None)).unwrap();
+                    }
+                });
+                self.held.push((end, thread));
+            }
         }
     }
 

@@ -1,0 +1,56 @@
+//! A request that failed on a connection, and what that says about the server.
+//!
+//! Called by the pool and by the requests that repeat themselves.
+
+use redis::{Connection, cmd};
+
+use super::pool::{Connections, RetryPolicy};
+use crate::store::{Failure, FailureKind};
+
+/// A request failed on a connection.
+pub(crate) struct Broken {
+    pub(crate) failure: Failure,
+    /// Whether it may succeed on another connection.
+    pub(crate) may_repeat: bool,
+}
+
+impl From<Failure> for Broken {
+    /// The request was not sent.
+    fn from(failure: Failure) -> Broken {
+        let may_repeat = false;
+        Broken {
+            failure,
+            may_repeat,
+        }
+    }
+}
+
+impl Connections {
+    /// The failure of a request that was sent once more, on another connection.
+    ///
+    /// If both broke off and a third one answers a `PING`, the reason is this request: its reply is
+    /// cut or garbled each time. Then the server is available, so that lookups of other records do
+    /// not find the breaker open.
+    pub(crate) fn repeated(&self, broken: Broken) -> Failure {
+        let failure = broken.failure;
+        if broken.may_repeat && failure.kind == FailureKind::Unavailable && self.answers_ping() {
+            let kind = FailureKind::Partial;
+            return Failure { kind, ..failure };
+        }
+        failure
+    }
+
+    fn answers_ping(&self) -> bool {
+        let mut ping = |connection: &mut Connection, _| cmd("PING").query::<String>(connection);
+        let guard = self
+            .checkout(self.config().1.checkout)
+            .map_err(Broken::from);
+        let pong =
+            guard.and_then(|guard| self.run_once_on(guard, RetryPolicy::Idempotent, &mut ping));
+        match pong {
+            Ok(pong) => pong == "PONG",
+            // The user may have no permission.
+            Err(broken) => broken.failure.kind == FailureKind::Rejected,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Batches of reads, which continue on another connection if one breaks off.
+//!
+//! Guarantees that a reply which breaks its connection each time fails only the read of its own
+//! record. The first incomplete reply is assumed to be that one. It is asked for again at the end,
+//! alone. A batch that times out is not continued: the caller would wait longer than promised.
+//!
+//! Called by the store on one server. A record is never written here, so a read may be repeated.
+
+use std::{mem, time::Instant};
+
+use super::{
+    parts::Part,
+    requests::{read_answer, read_commands},
+    store::RedisStore,
+};
+use crate::{
+    redis::{broken::Broken, pipeline::LARGE_REPLIES, pool::RetryPolicy},
+    store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining},
+};
+
+/// After this many breaks, the server or the network is at fault, and not a few of the replies.
+const MOST_BREAKS: u32 = 8;
+
+/// The reads of one batch, and the answers so far.
+struct Reads<'a> {
+    all: &'a [&'a str],
+    with_ttl: bool,
+    answers: Vec<Option<Result<(Entry, TtlRemaining), Failure>>>,
+    /// The indices of the reads that are still to be sent together.
+    together: Vec<usize>,
+    /// The indices of those whose replies broke.
+    alone: Vec<usize>,
+}
+
+impl RedisStore {
+    /// Reads the entries at these keys, and their TTLs if `with_ttl` is set.
+    pub(super) fn read_each(
+        &self,
+        all: &[&str],
+        with_ttl: bool,
+    ) -> BatchResult<(Entry, TtlRemaining)> {
+        let mut reads = Reads {
+            all,
+            with_ttl,
+            answers: all.iter().map(|_| None).collect(),
+            together: (0..all.len()).collect(),
+            alone: Vec::new(),
+        };
+        let timeouts = self.connections.timeouts();
+        let until = Instant::now() + timeouts.checkout + timeouts.io;
+        // How often in a row a connection broke off before its first reply.
+        let mut at_first = 0;
+        for breaks in 1.. {
+            let (arrived, Err(broken)) = self.read_together(&mut reads) else {
+                break;
+            };
+            if !broken.may_repeat {
+                return Err(broken.failure);
+            }
+            at_first = if arrived == 0 { at_first + 1 } else { 0 };
+            if breaks == MOST_BREAKS || at_first == 3 || Instant::now() >= until {
+                return reads.end(broken.failure);
+            }
+            // A connection that breaks before its first reply was closed while it was idle. So all
+            // are asked again.
+            if at_first != 1 && arrived < reads.together.len() {
+                let index = reads.together.remove(arrived);
+                reads.alone.push(index);
+            }
+            let answers = &reads.answers;
+            reads.together.retain(|index| answers[*index].is_none());
+        }
+        let mut failure = None;
+        for index in mem::take(&mut reads.alone) {
+            reads.together = vec![index];
+            if let (_, Err(broken)) = self.read_together(&mut reads) {
+                failure = Some(broken.failure);
+                if !broken.may_repeat || Instant::now() >= until {
+                    break;
+                }
+            }
+        }
+        match failure {
+            Some(failure) => reads.end(failure),
+            None => Ok(reads.answers.into_iter().flatten().collect()),
+        }
+    }
+
+    /// Sends the reads that are still to be sent together. Returns how many replies arrived.
+    fn read_together(&self, reads: &mut Reads<'_>) -> (usize, Result<(), Broken>) {
+        let (all, with_ttl) = (reads.all, reads.with_ttl);
+        let together = reads.together.iter();
+        let commands = together.flat_map(|index| read_commands(all[*index], with_ttl));
+        let read = |replies: &mut Vec<_>| read_answer(with_ttl, replies);
+        let Part {
+            answers,
+            arrived,
+            done,
+        } = self.ask_part(RetryPolicy::Idempotent, LARGE_REPLIES, commands, read);
+        for (index, answer) in reads.together.iter().zip(answers) {
+            reads.answers[*index] = Some(answer);
+        }
+        (arrived, done)
+    }
+}
+
+impl Reads<'_> {
+    /// The answers so far. The reads without an answer get this failure.
+    fn end(self, failure: Failure) -> BatchResult<(Entry, TtlRemaining)> {
+        if self.answers.iter().all(Option::is_none) {
+            return Err(failure);
+        }
+        // The server has answered the others.
+        let kind = FailureKind::Partial;
+        let failure = Failure { kind, ..failure };
+        let unread = || Err(failure.clone());
+        let answers = self.answers.into_iter();
+        Ok(answers
+            .map(|answer| answer.unwrap_or_else(unread))
+            .collect())
+    }
+}
