@@ -55,6 +55,8 @@ pub(crate) enum Which {
     Each,
     /// One: the first, the second, and so on, from now on, without those that open a connection.
     Nth(usize),
+    /// As `Each`, from the first, the second, and so on.
+    From(usize),
     /// One: the next that contains these bytes.
     With(&'static [u8]),
 }
@@ -159,10 +161,12 @@ impl Shared {
             rest.is_some_and(|rest| rest.starts_with(b"\r\n$5\r\nHELLO\r\n"))
         });
         let (hit, next) = match which {
-            Which::Each | Which::Nth(_) if is_greeting => return None,
+            Which::Each | Which::Nth(_) | Which::From(_) if is_greeting => return None,
             Which::Each => (true, Some(which)),
             Which::Nth(1) => (true, None),
             Which::Nth(n) => (false, Some(Which::Nth(n - 1))),
+            Which::From(1) => (true, Some(Which::Each)),
+            Which::From(n) => (false, Some(Which::From(n - 1))),
             Which::With(bytes) => {
                 let hit = request.windows(bytes.len()).any(|at| at == bytes);
                 (hit, (!hit).then_some(which))
