@@ -77,8 +77,8 @@ pub(crate) fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<
     Ok(connection)
 }
 
-/// Logs in and chooses the database, in one round trip, or in none if neither is necessary. redis-rs
-/// would do the same, but reports a full server and any other refusal as a wrong password.
+/// Logs in and chooses the database, in one round trip, or in none if neither is necessary.
+/// redis-rs would do the same, but reports a full server and any other refusal as a wrong password.
 fn log_in(connection: &mut Connection, login: &RedisConnectionInfo) -> RedisResult<()> {
     let auth = login.password().map(|password| {
         let mut auth = cmd("AUTH");

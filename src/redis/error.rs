@@ -20,8 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Reported(pub(crate) RedisError);
 
-/// Prints the reply of a server as the server wrote it, with its code. Of any other error, leaves out
-/// the name that redis-rs has for its kind.
+/// Prints the reply of a server as the server wrote it, with its code. Of any other error, leaves
+/// out the name that redis-rs has for its kind.
 impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Reported(error) = self;

@@ -20,8 +20,8 @@ const ARGUMENTS: [&str; 2] = ["with arg", "beginning with"];
 /// The characters that separate the arguments from the text before them.
 const SEPARATORS: [char; 6] = [' ', ',', ':', ';', '(', '['];
 
-/// The same error without the arguments that it repeats, and as the command within a script gave it.
-/// Of several errors, returns the first.
+/// The same error without the arguments that it repeats, and as the command within a script gave
+/// it. Of several errors, returns the first.
 pub(crate) fn without_arguments(error: RedisError) -> RedisError {
     if let Some(detail) = error.detail() {
         let (code, said) = without_script(detail);
@@ -94,7 +94,7 @@ fn without_script(detail: &str) -> (Option<&str>, &str) {
     {
         return (None, said);
     }
-    // Redis 6: "Error running script (call to f_HASH): @user_script:LINE: @user_script: LINE: -CODE MESSAGE"
+    // Redis 6: "Error running script (call to f_HASH): @user_script:LINE: …: -CODE MESSAGE"
     let quoted = detail.strip_prefix("Error running script (call to f_");
     match quoted.and_then(|quoted| quoted.split_once(": -")?.1.split_once(' ')) {
         Some((code, said)) => (Some(code), said),

@@ -120,12 +120,12 @@ fn the_drop_of_the_last_cache_says_how_many_invalidations_are_lost() {
         (
             2,
             true,
-            "2 pending invalidations, and those of the whole prefix `test:b:`, did",
+            "2 pending invalidations and those of the whole prefix `test:b:` did",
         ),
         (
             0,
             true,
-            "0 pending invalidations, and those of the whole prefix `test:b:`, did",
+            "dropped: the pending invalidations of the whole prefix `test:b:` did",
         ),
     ] {
         let before = lost().len();

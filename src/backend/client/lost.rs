@@ -33,14 +33,14 @@ impl ClientState {
             return;
         }
         let mut lost = match count {
+            0 => "the pending invalidations".to_owned(),
             1 => "1 pending invalidation".to_owned(),
             _ => format!("{count} pending invalidations"),
         };
         if !prefixes.is_empty() {
-            lost += &format!(
-                ", and those of the whole prefix `{}`",
-                prefixes.join("`, `")
-            );
+            let those = if count == 0 { "" } else { " and those" };
+            let prefixes = prefixes.join("`, `");
+            lost += &format!("{those} of the whole prefix `{prefixes}`");
         }
         trace::error!(
             "the last cache on the store was dropped: {lost} did not reach the server and will not be repeated; other \

@@ -15,10 +15,10 @@ use crate::store::Store;
 ///
 /// Two pools share nothing. So caches with the same prefix in one process belong on one `Redis`.
 ///
-/// When the last clone and the last cache on it are dropped, invalidations that have not reached the
-/// server are lost. One line of the log, an error, says how many. Each cache reports its own number
-/// ([`Event::InvalidationsLost`](crate::Event::InvalidationsLost)). The drop does not wait for
-/// them.
+/// When the last clone and the last cache on it are dropped, invalidations that have not reached
+/// the server are lost. One line of the log, an error, says how many. Each cache reports its own
+/// number ([`Event::InvalidationsLost`](crate::Event::InvalidationsLost)). The drop does not wait
+/// for them.
 ///
 /// A cache that shares no pool needs no `Redis`: it takes an address or a [`RedisBuilder`]. A
 /// `Redis` is for several caches on one pool:
