@@ -2,13 +2,15 @@
 //!
 //! Guarantees that a key counts as [pending](PendingInvalidations::why) from before the failed
 //! write returns until a later invalidation has succeeded. Meanwhile this process does not read
-//! that key from the store. The memory is bounded. Beyond the bound a whole prefix is pending, for
-//! as long as an outdated entry with that prefix can live. Nothing is forgotten silently.
+//! that key from the store. The memory is bounded. Beyond the bound a whole prefix is
+//! [bypassed](bypass), as it is after a failed `clear`. Nothing is forgotten silently.
 //!
 //! Called by the client to the store, which adds invalidations and replays them. This file knows no
 //! store and no threads.
 
+mod bypass;
 mod cause;
+mod lost;
 
 use std::{
     collections::HashMap,
@@ -22,7 +24,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-use self::cause::PendingError;
+pub(crate) use self::lost::Lost;
+use self::{bypass::Bypasses, cause::PendingError};
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
 /// A process writes fewer keys than this before it notices an outage. The server replays this many
@@ -47,18 +50,9 @@ struct PendingState {
     /// The total length of the keys of all entries.
     bytes: usize,
     /// Prefixes whose keys must not be read.
-    bypassed: HashMap<String, Bypass>,
-    /// By prefix, the longest time that an entry can stay: one that is stored now, or one that a
-    /// running load fills. Includes caches that no longer exist, because their entries outlive
-    /// them.
-    max_ttls: HashMap<String, Duration>,
-    /// Counts the failed writes. Each entry has the number of its latest failed write.
+    bypasses: Bypasses,
+    /// Counts the failed writes. Each entry and each bypass has the number of its latest one.
     sequence: u64,
-}
-
-struct Bypass {
-    until: Instant,
-    why: PendingError,
 }
 
 struct Pending {
@@ -108,15 +102,7 @@ impl PendingInvalidations {
     /// bypass that has not ended, because a fill may have loaded its record before the failed
     /// write.
     pub(crate) fn record_max_ttl(&self, prefix: &str, life: Duration) {
-        let mut state = self.state.lock();
-        let known = state.max_ttls.entry(prefix.to_owned()).or_default();
-        *known = life.max(*known);
-        let until = Instant::now() + life;
-        for (bypassed, bypass) in &mut state.bypassed {
-            if overlap(bypassed, prefix) {
-                bypass.until = until.max(bypass.until);
-            }
-        }
+        self.state.lock().bypasses.record_max_ttl(prefix, life);
     }
 
     /// Records an invalidation. Call it before the failed write returns.
@@ -130,18 +116,21 @@ impl PendingInvalidations {
         } else if state.has_room_for(keys) {
             state.add(keys, sequence, reporter)
         } else {
-            state.bypass(&reporter.prefix, PendingError::TooMany)
+            let bypasses = &mut state.bypasses;
+            bypasses.add(&reporter.prefix, PendingError::TooMany, sequence)
         };
         self.any.store(true, Ordering::Release);
         recorded
     }
 
-    /// Bypasses a whole prefix from now on, because a `clear` did not finish. Returns for how long,
-    /// or `None` if it was bypassed before.
+    /// Bypasses a whole prefix from now on, because a `clear` did not finish. Returns for how long
+    /// at most, or `None` if it was bypassed before.
     pub(crate) fn bypass(&self, prefix: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
-        let recorded = state.bypass(prefix, PendingError::Clear);
+        state.sequence += 1;
+        let sequence = state.sequence;
+        let recorded = state.bypasses.add(prefix, PendingError::Clear, sequence);
         self.any.store(true, Ordering::Release);
         match recorded {
             Recorded::Prefix(lasts) => Some(lasts),
@@ -149,19 +138,48 @@ impl PendingInvalidations {
         }
     }
 
-    /// The instant until which this prefix is bypassed.
-    pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
-        self.state.lock().until(prefix)
+    /// The number of the latest failed write.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.state.lock().sequence
     }
 
-    /// Ends the bypass of a prefix, because its outdated entries have been deleted. Does nothing if
-    /// the bypass was prolonged in the meantime.
-    pub(crate) fn lift(&self, prefix: &str, until: Option<Instant>) {
+    /// Ends the bypasses of this prefix, because a `clear` has deleted their outdated entries.
+    /// `began`: the [sequence](PendingInvalidations::sequence) before its first request.
+    pub(crate) fn lift(&self, prefix: &str, began: u64) {
         let mut state = self.state.lock();
-        if until.is_some() && state.until(prefix) == until {
-            state.bypassed.remove(prefix);
-            self.forget_what_is_over(&mut state);
+        state.bypasses.lift(prefix, began);
+        self.forget_what_is_over(&mut state);
+    }
+
+    /// The prefixes whose failed `clear` is to be repeated now.
+    pub(crate) fn due_clears(&self) -> Vec<String> {
+        self.clears(Some(Instant::now()))
+    }
+
+    /// Whether any failed `clear` is to be repeated, now or later.
+    pub(crate) fn has_clears(&self) -> bool {
+        !self.clears(None).is_empty()
+    }
+
+    fn clears(&self, by: Option<Instant>) -> Vec<String> {
+        if !self.any.load(Ordering::Acquire) {
+            return Vec::new();
         }
+        let mut state = self.state.lock();
+        self.forget_what_is_over(&mut state);
+        state.bypasses.clears(by)
+    }
+
+    /// Whether the failed `clear` of this prefix is still to be repeated.
+    pub(crate) fn needs_clear(&self, prefix: &str) -> bool {
+        let mut state = self.state.lock();
+        self.forget_what_is_over(&mut state);
+        state.bypasses.needs_clear(prefix)
+    }
+
+    /// Keeps the `clear` of this prefix from being repeated before `at`.
+    pub(crate) fn defer_clear(&self, prefix: &str, at: Instant) {
+        self.state.lock().bypasses.defer_clear(prefix, at);
     }
 
     /// How many invalidations wait for their replay.
@@ -210,9 +228,8 @@ impl PendingInvalidations {
     }
 
     fn forget_what_is_over(&self, state: &mut PendingState) {
-        let now = Instant::now();
-        state.bypassed.retain(|_, bypass| bypass.until > now);
-        let any = !state.entries.is_empty() || !state.bypassed.is_empty();
+        state.bypasses.remove_expired();
+        let any = !state.entries.is_empty() || !state.bypasses.is_empty();
         self.any.store(any, Ordering::Release);
     }
 }
@@ -222,33 +239,11 @@ impl PendingState {
         if self.entries.contains_key(data) {
             return Some(PendingError::Record);
         }
-        let mut bypassed = self.bypassed.iter();
-        let bypassed = bypassed.find(|(prefix, _)| data.starts_with(prefix.as_str()));
-        bypassed.map(|(_, bypass)| bypass.why)
-    }
-
-    fn until(&self, prefix: &str) -> Option<Instant> {
-        self.bypassed.get(prefix).map(|bypass| bypass.until)
+        self.bypasses.why(data)
     }
 
     fn has_room_for(&self, keys: &Keys) -> bool {
         self.entries.len() < MAX_KEYS && self.bytes + keys.data.len() <= MAX_BYTES
-    }
-
-    /// Bypasses a prefix until the last outdated entry has expired, whichever cache wrote it.
-    fn bypass(&mut self, prefix: &str, why: PendingError) -> Recorded {
-        let max_ttls = self.max_ttls.iter();
-        let max_ttls = max_ttls.filter(|(other, _)| overlap(other, prefix));
-        let life = max_ttls.map(|(_, life)| *life).max().unwrap_or_default();
-        let until = Instant::now() + life;
-        if let Some(known) = self.bypassed.get_mut(prefix) {
-            known.until = until.max(known.until);
-            Recorded::PrefixKept
-        } else {
-            let bypass = Bypass { until, why };
-            self.bypassed.insert(prefix.to_owned(), bypass);
-            Recorded::Prefix(life)
-        }
     }
 
     fn add(&mut self, keys: &Keys, sequence: u64, reporter: &Arc<Reporter>) -> Recorded {
@@ -268,11 +263,6 @@ impl PendingState {
     }
 }
 
-/// Whether any key can begin with both prefixes.
-fn overlap(one: &str, other: &str) -> bool {
-    one.starts_with(other) || other.starts_with(one)
-}
-
 impl Pending {
     fn replay(&self) -> Replay {
         Replay {
@@ -287,7 +277,7 @@ impl fmt::Debug for PendingState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingState")
             .field("entries", &self.entries.len())
-            .field("bypassed", &self.bypassed.len())
+            .field("bypasses", &self.bypasses.len())
             .finish_non_exhaustive()
     }
 }

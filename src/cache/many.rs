@@ -22,7 +22,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// The ids are of any type that implements `Display`. `loader` gets the ids to load as text. It
     /// returns the existing records by id: a map, or any other iterable of such pairs. The returned
     /// ids may be of another type with the same text. An id that is left out has no record. Ids
-    /// that were not asked for are ignored. Each id is looked up once, even if it is given several
+    /// that were not asked for are ignored; if there are no others, that is logged. Each id is
+    /// looked up once, even if it is given several
     /// times. All guarantees of [`get`](Cache::get) hold for each id.
     ///
     /// ```
@@ -166,11 +167,15 @@ impl<R> Cache<R> {
     /// # Errors
     ///
     /// [`Error::Store`]: the call did not finish. Some records are removed, others may still be
-    /// cached. So this process does not read records with the prefix from Redis until all of them
-    /// must have expired. That is the longest TTL in use, plus
-    /// [`max_load_time`](crate::CacheBuilder::max_load_time) and
-    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl). Other processes may read them. A repeated
-    /// call that succeeds removes them for all processes, but does not shorten that period.
+    /// cached. A thread repeats the call in the background, with the pauses of
+    /// [`probe_interval`](crate::RedisBuilder::probe_interval). If the server refuses it after a
+    /// long scan, the pauses are ten times as long as the scan.
+    ///
+    /// Until that succeeds, this process does not read records with the prefix from Redis, and
+    /// caches none. If it never succeeds, that ends when all old records must have expired: after
+    /// the longest TTL in use, plus [`max_load_time`](crate::CacheBuilder::max_load_time) and
+    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl). Other processes may read the old records
+    /// until then. A call that succeeds, for this prefix or a shorter one, ends it at once.
     ///
     /// # Panics
     ///

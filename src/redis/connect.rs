@@ -9,7 +9,8 @@ use std::time::Duration;
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 use redis::ConnectionAddr;
 use redis::{
-    Client, Connection, ConnectionInfo, ProtocolVersion, RedisError, RedisResult, Value, cmd,
+    Client, Connection, ConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError,
+    RedisResult, Value, cmd,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
@@ -63,10 +64,20 @@ pub(crate) fn open_and_identify(
 /// ends the handshake.
 pub(crate) fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
     let tcp = TcpSettings::default().set_keepalive(keepalive(timeouts.keepalive));
-    let client = Client::open(info.clone().set_tcp_settings(tcp))?;
-    let connection = client.get_connection_with_timeout(timeouts.connect)?;
+    let login = info.redis_settings();
+    // With RESP3, the login is a part of the `HELLO` that redis-rs sends.
+    let logs_in_here = login.protocol() == ProtocolVersion::RESP2;
+    let mut info = info.clone().set_tcp_settings(tcp);
+    if logs_in_here {
+        let none = RedisConnectionInfo::default().set_skip_set_lib_name();
+        info = info.set_redis_settings(none);
+    }
+    let mut connection = Client::open(info)?.get_connection_with_timeout(timeouts.connect)?;
     connection.set_read_timeout(Some(timeouts.connect))?;
     connection.set_write_timeout(Some(timeouts.connect))?;
+    if logs_in_here {
+        log_in(&mut connection, login)?;
+    }
     Ok(connection)
 }
 
@@ -92,6 +103,33 @@ fn keepalive(idle: Duration) -> TcpKeepalive {
         .with_interval((idle / UNANSWERED).max(Duration::from_secs(1)))
         .with_retries(UNANSWERED);
     keepalive
+}
+
+/// Logs in and chooses the database, in one round trip, or in none if neither is necessary.
+/// redis-rs would do the same, but reports a full server and any other refusal as a wrong password.
+fn log_in(connection: &mut Connection, login: &RedisConnectionInfo) -> RedisResult<()> {
+    let auth = login.password().map(|password| {
+        let mut auth = cmd("AUTH");
+        auth.arg(login.username()).arg(password);
+        auth
+    });
+    let select = (login.db() != 0).then(|| cmd("SELECT").arg(login.db()).take());
+    let requests = auth.into_iter().chain(select);
+    let replies = pipeline::stream(connection, LARGE_REPLIES, requests)?;
+    match (replies.iter().find_map(error), login.password()) {
+        (None, _) => Ok(()),
+        (Some(error), Some(password)) if login.username().is_some() && knows_no_users(&error) => {
+            let without_user = RedisConnectionInfo::default().set_password(password);
+            log_in(connection, &without_user.set_db(login.db()))
+        }
+        (Some(error), _) => Err(error),
+    }
+}
+
+/// Whether the server takes a password only, as a sentinel or a server before Redis 6 does.
+fn knows_no_users(error: &RedisError) -> bool {
+    let says = |detail: &str| detail.contains("wrong number of arguments for 'auth'");
+    error.detail().is_some_and(says)
 }
 
 fn identify(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<Identified> {

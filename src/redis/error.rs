@@ -20,9 +20,19 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Reported(pub(crate) RedisError);
 
+/// Prints the reply of a server as the server wrote it, with its code. Of any other error, leaves
+/// out the name that redis-rs has for its kind.
 impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let Reported(error) = self;
+        match (error.code(), error.detail()) {
+            (Some(code), Some(detail)) => write!(f, "{code} {detail}"),
+            (Some(code), None) => f.write_str(code),
+            (None, _) => {
+                let kind = format!(" - {:?}", error.kind());
+                f.write_str(&error.to_string().replacen(&kind, "", 1))
+            }
+        }
     }
 }
 

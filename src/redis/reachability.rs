@@ -65,12 +65,13 @@ pub(crate) struct NoMasterNamed {
 /// | no answer in time | yes |
 /// | a host name that cannot be resolved | yes (1) |
 /// | `LOADING`, `BUSY`, `MASTERDOWN`, `CLUSTERDOWN`, `TRYAGAIN` | yes |
-/// | too many clients | yes (2) |
+/// | too many clients | yes |
 /// | no node of a cluster answers, or none has slots yet | yes |
 /// | no Sentinel answers | yes |
-/// | a Sentinel does not know the name, or rejects the login | no (3) |
+/// | a Sentinel does not know the name, or rejects the login | no (2) |
 /// | the master that the Sentinels name reports to be a replica: a failover is under way | yes |
 /// | a closed connection during the TLS handshake | yes |
+/// | an address that leads to several servers in turn | yes (3) |
 /// | any other failure of the TLS handshake, like an untrusted certificate | no |
 /// | `NOAUTH`, `WRONGPASS`, `NOPERM`, `DENIED`, any other rejection | no |
 /// | a socket file that this user may not open, an impossible address | no |
@@ -78,9 +79,8 @@ pub(crate) struct NoMasterNamed {
 /// | a server that is too old, has no scripts, or is of another kind than its address says | no |
 ///
 /// 1. A resolver does not say whether a name is wrong or the network is down.
-/// 2. If a password is sent, the client library reports this as a wrong password.
-/// 3. Also if other Sentinels do not answer: the one that answers knows its settings.
-/// 4. Each of them may be used after a second. An address that is being moved does this for a time.
+/// 2. Also if other Sentinels do not answer: the one that answers knows its settings.
+/// 3. Each of them may be used after a second. An address that is being moved does this for a time.
 pub(crate) fn is_away(failure: &Failure) -> bool {
     is_cause_away(&*failure.cause)
 }

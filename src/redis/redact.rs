@@ -1,4 +1,5 @@
-//! Removes from a server's message the arguments of the request that it repeats.
+//! Removes from a server's message the arguments of the request that it repeats, and the place in a
+//! script.
 //!
 //! "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'": the
 //! arguments of a command may be a password, or the fields of a record. Neither an error nor its
@@ -19,16 +20,18 @@ const ARGUMENTS: [&str; 2] = ["with arg", "beginning with"];
 /// The characters that separate the arguments from the text before them.
 const SEPARATORS: [char; 6] = [' ', ',', ':', ';', '(', '['];
 
-/// The same error without the arguments that it repeats. Of several errors, returns the first.
+/// The same error without the arguments that it repeats, and as the command within a script gave
+/// it. Of several errors, returns the first.
 pub(crate) fn without_arguments(error: RedisError) -> RedisError {
     if let Some(detail) = error.detail() {
-        let kept = kept(detail);
+        let (code, said) = without_script(detail);
+        let kept = kept(said);
         if kept.len() == detail.len() {
             return error;
         }
         let kind = error.kind();
-        return error
-            .code()
+        return code
+            .or(error.code())
             .and_then(|code| server_error(code, kept))
             .unwrap_or_else(|| (kind, "the server refused", kept.to_owned()).into());
     }
@@ -46,6 +49,16 @@ pub(crate) fn without_arguments(error: RedisError) -> RedisError {
 /// whole password is not needed, because a server may cut or escape it.
 const REPEATED: usize = 8;
 
+/// What servers reply to a login. A short password may be a part of these messages, such as
+/// `password`.
+const USUAL: [&str; 4] = [
+    "invalid username-password pair or user is disabled.",
+    "AUTH <password> called without any password configured for the default user. Are you sure your \
+     configuration is correct?",
+    "Authentication required.",
+    "max number of clients reached",
+];
+
 /// Replaces the message of a server.
 const LEFT_OUT: &str = "its message is left out, because it repeats a part of the password";
 
@@ -62,13 +75,31 @@ pub(crate) fn without_login(error: RedisError, login: &RedisConnectionInfo) -> R
             .windows(password.len().clamp(1, REPEATED));
         parts.any(|part| text.as_bytes().windows(part.len()).any(|at| at == part))
     };
+    let is_usual = error.detail().is_some_and(|said| USUAL.contains(&said));
     // An I/O error contains no words of the server.
-    if error.is_io_error() || !repeats(&format!("{error} {error:?}")) {
+    if error.is_io_error() || is_usual || !repeats(&format!("{error} {error:?}")) {
         return error;
     }
     let code = error.code().filter(|code| !repeats(code));
     code.and_then(|code| server_error(code, LEFT_OUT))
         .unwrap_or_else(|| (error.kind(), LEFT_OUT).into())
+}
+
+/// The message of a command that failed within a script, and its code if the message quotes it. The
+/// hash and the line of the script mean nothing to a user. Other messages stay as they are.
+fn without_script(detail: &str) -> (Option<&str>, &str) {
+    // Redis 7 and Valkey: "MESSAGE script: HASH, on @user_script:LINE."
+    if let Some((said, place)) = detail.rsplit_once(" script: ")
+        && place.contains("on @user_script:")
+    {
+        return (None, said);
+    }
+    // Redis 6: "Error running script (call to f_HASH): @user_script:LINE: …: -CODE MESSAGE"
+    let quoted = detail.strip_prefix("Error running script (call to f_");
+    match quoted.and_then(|quoted| quoted.split_once(": -")?.1.split_once(' ')) {
+        Some((code, said)) => (Some(code), said),
+        None => (None, detail),
+    }
 }
 
 /// Builds the error that a server's reply with this code and detail would give.
@@ -157,6 +188,37 @@ mod tests {
     }
 
     #[test]
+    fn the_error_of_a_command_within_a_script_is_that_of_the_command() {
+        let hash = "7d8f1c1bb1b4bb3a5e5f0c3c8ad1f4e0f7f1c0de";
+        let replica = "You can't write against a read only replica.";
+        let full = "command not allowed when used memory > 'maxmemory'.";
+        let denied = "No permissions to access a key";
+        for (code, said) in [("READONLY", replica), ("OOM", full), ("NOPERM", denied)] {
+            let plain = server_error(code, said).unwrap();
+            // Redis 7 and Valkey.
+            let placed = format!("{said} script: {hash}, on @user_script:12.");
+            assert_eq!(
+                without_arguments(server_error(code, &placed).unwrap()),
+                plain
+            );
+            // Redis 6.
+            let quoted = format!(
+                "Error running script (call to f_{hash}): @user_script:12: @user_script: 12: -{code} {said}"
+            );
+            assert_eq!(
+                without_arguments(server_error("ERR", &quoted).unwrap()),
+                plain
+            );
+        }
+        for other in [
+            "Error running script (call to f_7d8f): @user_script:1: attempt to index a nil value",
+            "the script: is unknown",
+        ] {
+            assert_eq!(without_script(other), (None, other));
+        }
+    }
+
+    #[test]
     fn a_quote_without_an_end_is_cut_off() {
         assert_eq!(kept("unknown command 'HELLO"), "unknown command");
         assert_eq!(kept("'secret"), "");
@@ -181,7 +243,7 @@ mod tests {
             assert_eq!(error, said(LEFT_OUT), "{detail}");
         }
         let usual = "invalid username-password pair or user is disabled.";
-        for password in ["", "secret", secret] {
+        for password in ["", "secret", secret, "wrong", "password", "user", "a", "pa"] {
             let error = without_login(said(usual), &login(password));
             assert_eq!(error, said(usual), "{password}");
         }

@@ -4,11 +4,20 @@
 //! `redis+cluster://a,b,c` and `redis+sentinel://a,b,c/NAME`. redis-rs parses each host as a
 //! separate address, so the same syntax is allowed there.
 //!
-//! Guarantees that no message contains any part of an address, because it may contain a password.
+//! White space around an address is ignored, whatever its form: addresses often come from files and
+//! environment variables.
+//!
+//! Guarantees that no message contains any part of an address but the name of a parameter, because
+//! an address may contain a password.
 //! Called by the builder.
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError};
+mod check;
 
+use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+
+use self::check::check;
+
+use super::error::Reported;
 use crate::error::Error;
 
 /// What to connect to.
@@ -37,8 +46,13 @@ const SENTINEL_PORT: u16 = 26379;
 
 impl Address {
     pub(crate) fn parse(url: &str) -> Result<Address, Error> {
-        check_password(url)?;
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let url = url.trim();
+        let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+        let scheme = scheme.to_ascii_lowercase();
+        check(&scheme, rest.trim_start_matches('/'))?;
+        let Some(rest) = rest.strip_prefix("//") else {
+            return one(url).map(Address::Server);
+        };
         if let Some(scheme) = scheme.strip_suffix(CLUSTER) {
             return each_host(scheme, rest, "").map(Address::Cluster);
         }
@@ -48,7 +62,7 @@ impl Address {
                 .ok_or_else(|| refused("write `redis+sentinel://host:26379,host:26379/NAME`"))?;
             let end = path.find(['/', '?', '#']).unwrap_or(path.len());
             let (name, path) = path.split_at(end);
-            if name.is_empty() {
+            if name.is_empty() || name.contains(char::is_whitespace) {
                 return Err(refused(
                     "after the sentinels comes the name under which they know the server: `redis+sentinel://host:26379/NAME`",
                 ));
@@ -82,22 +96,6 @@ impl Address {
 fn refused(reason: impl Into<String>) -> Error {
     let (setting, reason) = ("address", reason.into());
     Error::InvalidSetting { setting, reason }
-}
-
-/// Refuses an address whose host begins within the password, as in `redis://user:12#34@host`. Such
-/// an address would lead to the host `user`, and the error message would show a part of the
-/// password.
-fn check_password(url: &str) -> Result<(), Error> {
-    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let authority_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    // The address of a socket has no host, and its path may contain any character.
-    if !scheme.ends_with("unix") && rest[authority_ends..].contains('@') {
-        return Err(refused(
-            "there is an `@` behind the host; in a password `#` is `%23`, `/` is `%2F`, `?` is `%3F`",
-        ));
-    }
-    Ok(())
 }
 
 /// Returns an address for each host, with the user before it and the path after it.
@@ -147,112 +145,49 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
     }
     let info = url.into_connection_info().map_err(|cause: RedisError| {
         // Without the detail of the error, which repeats a part of the address.
-        let why = cause.to_string();
+        let why = Reported(cause.clone()).to_string();
         let detail = cause.detail().unwrap_or_default();
         let why = why.strip_suffix(detail).unwrap_or(&why);
         let why = why.trim_end_matches([':', ' ']);
         refused(format!(
             "{why}; write `redis://host:6379`, `unix:///path`, `redis+cluster://host:6379,host:6379` or \
-             `redis+sentinel://host:26379/NAME`"
+             `redis+sentinel://host:26379/NAME`; in a user or a password, write any character but letters and digits as \
+             `%` and its code"
         ))
     })?;
-    if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-        // redis-rs would allow this form if any crate of the program has enabled the feature for
-        // it.
-        return Err(refused(
-            "`#insecure` is not supported: certificates are always checked; a root of your own is set by `tls_root_certificate`",
-        ));
-    }
     let tcp = info
         .tcp_settings()
         .clone()
         // Otherwise a request larger than a packet would wait for the server's delayed
         // acknowledgement.
         .set_nodelay(true);
-    // redis-rs does not send the name of the library: it would wait a whole connect timeout for
-    // each of the two replies.
-    let login = info.redis_settings().clone().set_skip_set_lib_name();
+    let login = login(info.redis_settings())?;
     Ok(info.set_tcp_settings(tcp).set_redis_settings(login))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(infos: &[ConnectionInfo]) -> Vec<String> {
-        infos.iter().map(|info| info.addr().to_string()).collect()
-    }
-
-    #[test]
-    fn the_nodes_of_a_cluster_have_the_same_user_and_parameters() {
-        let Ok(Address::Cluster(nodes)) =
-            Address::parse("redis+cluster://me:p%40ss@one:7000,[::1]:7001, two?protocol=resp3")
-        else {
-            panic!("it is the address of a cluster");
-        };
-        assert_eq!(shown(&nodes), ["one:7000", "::1:7001", "two:6379"]);
-        for node in &nodes {
-            let login = node.redis_settings();
-            assert_eq!(
-                (login.username(), login.password()),
-                (Some("me"), Some("p@ss"))
-            );
-            assert_eq!(login.protocol(), redis::ProtocolVersion::RESP3);
-        }
-    }
-
-    #[test]
-    fn sentinels_have_a_port_of_their_own_and_a_name_for_the_server() {
-        let Ok(Address::Sentinel { sentinels, name }) =
-            Address::parse("redis+sentinel://:secret@one,[::1],two:5000/shop/3")
-        else {
-            panic!("it is the address of sentinels");
-        };
-        assert_eq!(name, "shop");
-        assert_eq!(shown(&sentinels), ["one:26379", "::1:26379", "two:5000"]);
-        let login = sentinels[0].redis_settings();
-        assert_eq!((login.password(), login.db()), (Some("secret"), 3));
-    }
-
-    #[test]
-    fn a_password_that_would_end_the_host_is_refused_with_a_hint() {
-        for scheme in ["redis", "rediss", "redis+cluster", "redis+sentinel"] {
-            for end in ["/", "?", "#", "/x?", "?x=1#"] {
-                for path in ["", "/shop/0"] {
-                    let url = format!("{scheme}://u:12{end}rest@host{path}");
-                    let refusal = Address::parse(&url).unwrap_err().to_string();
-                    assert!(refusal.contains("`#` is `%23`"), "{url}: {refusal}");
-                    assert!(!refusal.contains("12"), "{url}: {refusal}");
-                    assert!(!refusal.contains("rest"), "{url}: {refusal}");
-                }
-            }
-        }
-        let escaped = "redis://u:12%23re%2Fst%3F%40@host";
-        let Ok(Address::Server(server)) = Address::parse(escaped) else {
-            panic!("it is the address of a server");
-        };
-        let password = server.redis_settings().password().map(str::to_owned);
-        assert_eq!(password.as_deref(), Some("12#re/st?@"));
-        // A socket has no host that a character could end.
-        assert!(Address::parse("unix:///a@b.sock?pass=p@ss").is_ok());
-    }
-
-    #[test]
-    fn an_invalid_address_is_refused_without_being_quoted() {
-        for url in [
-            "redis+sentinel://:secret@one",
-            "redis+sentinel://:secret@one/",
-            "redis+cluster://:secret@",
-            "redis+cluster://:secret@one,,two",
-            "redis+cluster://:secret@one,:secret@two",
-            "redis://:secret@one/secret",
-            "redis://one?protocol=secret",
-            "http://:secret@one",
-            ":secret",
-        ] {
-            let refusal = Address::parse(url).unwrap_err().to_string();
-            assert!(refusal.starts_with("setting `address`: "), "{refusal}");
-            assert!(!refusal.contains("secret"), "{refusal}");
-        }
+/// The login in an address. An empty user or password counts as none, in a parameter too.
+fn login(given: &RedisConnectionInfo) -> Result<RedisConnectionInfo, Error> {
+    let is_given = |text: &&str| !text.is_empty();
+    let (user, password) = (
+        given.username().filter(is_given),
+        given.password().filter(is_given),
+    );
+    // redis-rs does not send the name of the library: it would wait a whole connect timeout for
+    // each of the two replies.
+    let login = RedisConnectionInfo::default()
+        .set_db(given.db())
+        .set_protocol(given.protocol())
+        .set_skip_set_lib_name();
+    match (user, password) {
+        (None | Some("default"), None) => Ok(login),
+        // It would not be sent. The connection would be that of the user `default`.
+        (Some(_), None) => Err(refused(
+            "there is a user without a password; a user that needs none takes any",
+        )),
+        (None, Some(password)) => Ok(login.set_password(password)),
+        (Some(user), Some(password)) => Ok(login.set_username(user).set_password(password)),
     }
 }
+
+#[cfg(test)]
+mod tests;

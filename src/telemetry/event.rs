@@ -172,9 +172,16 @@ pub enum Event<'a> {
     },
     /// A pending invalidation succeeded.
     InvalidationReplayed,
-    /// Too many invalidations are pending: no record of this cache is read from the store.
+    /// The last cache on the store was dropped while invalidations of this cache were pending. They
+    /// will not be repeated.
+    InvalidationsLost {
+        /// How many.
+        count: u64,
+    },
+    /// Too many invalidations are pending, or a `clear` did not finish: no record of this cache is
+    /// read from the store.
     Bypassed {
-        /// For how long from now.
+        /// For how long from now, at most. A `clear` that succeeds ends it sooner.
         lasts: Duration,
     },
     /// The breaker opened after too many failures in a row: the store is not asked until it answers

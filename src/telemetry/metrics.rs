@@ -30,6 +30,7 @@ const WRITE_SECONDS: &str = "cache_aside_write_duration_seconds";
 const STORE_ERRORS: &str = "cache_aside_store_errors_total";
 const REMEMBERED: &str = "cache_aside_invalidations_remembered_total";
 const REPLAYED: &str = "cache_aside_invalidations_replayed_total";
+const LOST: &str = "cache_aside_invalidations_lost_total";
 const PENDING: &str = "cache_aside_invalidations_pending";
 const BREAKER_OPEN: &str = "cache_aside_breaker_open";
 
@@ -79,6 +80,7 @@ impl Metrics {
             UNREADABLE,
             REMEMBERED,
             REPLAYED,
+            LOST,
         ] {
             self.count(quiet).increment(0);
         }
@@ -169,6 +171,12 @@ impl Metrics {
                 self.count(REPLAYED).increment(1);
                 gauge!(PENDING, self.labels()).decrement(1.0);
             }
+            Event::InvalidationsLost { count } => {
+                self.count(LOST).increment(*count);
+                #[expect(clippy::cast_precision_loss, reason = "at most 10,000 are pending")]
+                let count = *count as f64;
+                gauge!(PENDING, self.labels()).decrement(count);
+            }
             Event::BreakerOpened { .. } => gauge!(BREAKER_OPEN, self.labels()).set(1.0),
             Event::BreakerClosed => gauge!(BREAKER_OPEN, self.labels()).set(0.0),
             // `Answered` counts a degraded lookup. A bypassed prefix is only logged.
@@ -256,6 +264,10 @@ fn describe() {
     describe_counter!(
         REPLAYED,
         "Pending invalidations that have succeeded, by record"
+    );
+    describe_counter!(
+        LOST,
+        "Invalidations that were still pending when the last cache on the store was dropped"
     );
     describe_gauge!(PENDING, "Records whose invalidation is pending");
     describe_gauge!(

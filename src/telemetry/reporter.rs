@@ -16,7 +16,10 @@ use super::{
     trace,
 };
 use crate::{
-    error::Error, outcome::Source, record::fields::Unstorable, util::worker::contain_panic,
+    error::Error,
+    outcome::Source,
+    record::fields::Unstorable,
+    util::{log_throttle::LogThrottle, worker::contain_panic},
 };
 
 /// The reporter of one cache.
@@ -28,6 +31,8 @@ pub(crate) struct Reporter {
     observer: Option<Arc<dyn Observer>>,
     /// Fields that could not be stored, for the log.
     unstorable_fields: LogOnce,
+    /// Limits the log messages about loaders that return other ids.
+    other_ids: LogThrottle,
     #[cfg(feature = "metrics")]
     metrics: Metrics,
 }
@@ -46,6 +51,7 @@ impl Reporter {
             counters: Counters::default(),
             observer,
             unstorable_fields: LogOnce::default(),
+            other_ids: LogThrottle::default(),
         }
     }
 
@@ -85,6 +91,18 @@ impl Reporter {
             let (cache, why) = (&self.cache, Error::from(why));
             trace::warn!(
                 "cache `{cache}`: the loaded record {id:?} is returned and not cached: {why}"
+            );
+        }
+    }
+
+    /// Logs that a loader returned records, but none with an id that it was asked for. The lookups
+    /// then find no record, although there most likely is one.
+    pub(crate) fn other_ids(&self, asked: &str, returned: &str) {
+        if self.other_ids.is_due() {
+            trace::warn!(
+                "cache `{}`: the loader of a batch returned no id that it was asked for, but others: it was asked for \
+                 {asked:?} and returned {returned:?}",
+                self.cache
             );
         }
     }

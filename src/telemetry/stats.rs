@@ -231,6 +231,8 @@ impl Shard {
             Event::Answered { .. }
             | Event::Failed { .. }
             | Event::Wrote { .. }
+            // Reported when the last cache is dropped, so nobody can read its counters any more.
+            | Event::InvalidationsLost { .. }
             | Event::Bypassed { .. }
             | Event::BreakerOpened { .. }
             | Event::BreakerClosed => {}

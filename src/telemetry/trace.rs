@@ -169,6 +169,7 @@ mod on {
             | Event::Wrote { .. }
             | Event::StoreFailed { .. }
             | Event::InvalidationRemembered { .. }
+            | Event::InvalidationsLost { .. }
             | Event::Bypassed { .. }
             | Event::BreakerOpened { .. }
             | Event::BreakerClosed => {}

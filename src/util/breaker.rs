@@ -116,24 +116,23 @@ impl Breaker {
         }
         // If another breaker refused the request, the reason of that breaker is more useful.
         let behind = failure.source().and_then(|cause| cause.downcast_ref());
-        *why = Some(Arc::new(Open {
-            since: Instant::now(),
-            failures,
-            last: behind.map_or(failure, |open: &Open| &open.last).clone(),
-        }));
-        // Under the lock, so that `open` and `why` change together.
-        self.open.store(true, Ordering::Release);
+        let last = behind.map_or(failure, |open: &Open| &open.last);
+        self.open_for(&mut why, failures, last);
         true
     }
 
     /// Opens the breaker after one failure, whatever the threshold. An open breaker takes the new
     /// reason.
     pub(crate) fn open(&self, failure: &Error) {
-        let mut why = self.why.lock();
+        self.open_for(&mut self.why.lock(), 1, failure);
+    }
+
+    /// Under the lock, so that `open` and `why` change together.
+    fn open_for(&self, why: &mut Option<Arc<Open>>, failures: u32, last: &Error) {
         *why = Some(Arc::new(Open {
             since: Instant::now(),
-            failures: 1,
-            last: failure.clone(),
+            failures,
+            last: last.clone(),
         }));
         self.open.store(true, Ordering::Release);
     }

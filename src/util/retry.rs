@@ -68,6 +68,11 @@ impl RetryWorker {
         })
     }
 
+    /// Stops the thread and waits for its end: see [`Worker::join`].
+    pub(crate) fn join(&self) {
+        self.worker.join();
+    }
+
     /// Stops the thread without waiting for its end: see [`Worker::detach`].
     pub(crate) fn detach(&self) {
         self.worker.detach();

@@ -182,6 +182,17 @@ impl<S> Worker<S> {
         drop(self.stop());
     }
 
+    /// Stops the thread and waits for its end. Called by the thread itself, it does not wait: an
+    /// observer may drop the last cache on that thread.
+    pub(crate) fn join(&self) {
+        if let Some(thread) = self.stop()
+            && thread.thread().id() != thread::current().id()
+        {
+            // The thread ends after its current task. A panic in that task does not matter here.
+            let _ = thread.join();
+        }
+    }
+
     fn stop(&self) -> Option<JoinHandle<()>> {
         let context = &self.shared.context;
         let thread = {
@@ -196,13 +207,7 @@ impl<S> Worker<S> {
 
 impl<S> Drop for Worker<S> {
     fn drop(&mut self) {
-        if let Some(thread) = self.stop()
-            // An observer may drop the last cache on this same thread, which cannot join itself.
-            && thread.thread().id() != thread::current().id()
-        {
-            // The thread ends after its current task. A panic in that task does not matter here.
-            let _ = thread.join();
-        }
+        self.join();
     }
 }
 

@@ -339,7 +339,7 @@ fn a_refused_caller_shifts_no_other_callers_answer() {
                     if reader % 4 == 0 {
                         let found = find(denied, &id);
                         let why = chain(found.degraded_cause().expect("it is refused"));
-                        assert!(why.contains("NoPerm"), "{why}");
+                        assert!(why.contains("NOPERM"), "{why}");
                     } else {
                         assert_ne!(find(allowed, &id).source(), Source::Degraded);
                     }

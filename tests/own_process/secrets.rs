@@ -440,6 +440,11 @@ fn no_error_about_an_address_shows_its_password() {
         format!("unix://:{pw}@/nowhere.sock"),
         format!("unix:///nowhere?pass={pw}"),
         format!("unix:///nowhere?db={pw}&pass={pw}"),
+        format!("unix:///nowhere?pass=x&{pw}=1"),
+        format!("unix:///nowhere?pass=x+{pw}"),
+        format!("unix:///nowhere?pass=x#{pw}"),
+        format!("redis://:{pw}\n@h"),
+        format!("redis://{pw}@h"),
         format!("valkey://:{pw}@h:70000"),
     ] {
         let builder = hasty(&url);

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, thread, time::Duration};
 
 use crate::support::{Server, acl, chain, load_loaf, until};
-use cache_aside::{Cache, Record, Source};
+use cache_aside::{Cache, Record, Redis, Source};
 use redis::{Commands, cmd};
 
 /// The address of this server on this port, for a user whose password needs escaping in a URL.
@@ -66,14 +66,84 @@ fn a_change_in_another_database_is_heard_and_does_no_harm() {
     );
 }
 
+/// In the words of the server.
 #[test]
 fn a_wrong_password_is_reported_at_the_start_and_not_repeated() {
     let server = Server::start_on_port();
-    let url = url_of_somebody(&server, "").replace("word@", "wort@");
+    for end in ["", "?protocol=resp3"] {
+        let url = url_of_somebody(&server, end).replace("word@", "wort@");
+        let error = Cache::<Record>::builder(url).prefix("test:").build();
+        let error = chain(&error.unwrap_err());
+        assert!(error.contains("WRONGPASS"), "{error}");
+        assert!(error.contains("user is disabled"), "{error}");
+        assert!(!error.contains("wort"), "{error}");
+    }
+}
+
+/// The server has none.
+#[test]
+fn a_password_that_is_not_needed_is_refused_in_the_words_of_the_server() {
+    let server = Server::start_on_port();
+    let url = format!("redis://:unneeded@127.0.0.1:{}", server.port());
     let error = Cache::<Record>::builder(url).prefix("test:").build();
     let error = chain(&error.unwrap_err());
-    assert!(error.contains("authentication failed"), "{error}");
-    assert!(!error.contains("wort"), "{error}");
+    assert!(error.contains("without any password configured"), "{error}");
+}
+
+#[test]
+fn a_full_server_is_away_also_if_a_password_is_sent() {
+    let server = Server::start_on_port();
+    let url = url_of_somebody(&server, "");
+    let mut direct = server.connect();
+    let mut admit = |clients: u32| {
+        let mut set = cmd("CONFIG");
+        set.arg("SET").arg("maxclients").arg(clients);
+        set.exec(&mut direct).unwrap();
+    };
+    admit(1);
+    for required in [true, false] {
+        let redis = Redis::builder(&*url).require_connection(required).build();
+        match redis {
+            Ok(_) => assert!(!required),
+            Err(error) => {
+                assert!(required, "{error:#}");
+                let error = chain(&error);
+                // The server closes the connection, which may be noticed first.
+                let words = [
+                    "max number of clients",
+                    "reset",
+                    "end of file",
+                    "Broken pipe",
+                ];
+                assert!(words.iter().any(|word| error.contains(word)), "{error}");
+            }
+        }
+    }
+    admit(1_000);
+}
+
+/// As templates, secrets and environment variables make them.
+#[test]
+fn an_address_with_an_empty_password_or_a_line_break_at_its_end_leads_to_the_server() {
+    let (at_port, at_socket) = (Server::start_on_port(), Server::start());
+    let port = at_port.port();
+    let socket = at_socket.admin_url();
+    for url in [
+        format!("redis://127.0.0.1:{port}\n"),
+        format!("redis://127.0.0.1:{port}/0\r\n"),
+        format!(" redis://:@127.0.0.1:{port}"),
+        format!("redis://default:@127.0.0.1:{port}/0"),
+        format!("{socket}\n"),
+        format!("{socket}?pass="),
+        format!("{socket}?user=&pass=&db=2 "),
+    ] {
+        let redis = Redis::builder(&*url).require_connection(true).build();
+        let cache = Cache::builder(&redis.unwrap()).prefix("test:").build();
+        let cache: Cache = cache.unwrap();
+        cache.get("p", load_loaf).unwrap();
+        assert!(cache.get("p", load_loaf).unwrap().is_hit(), "{url}");
+        cache.invalidate("p").unwrap();
+    }
 }
 
 #[test]

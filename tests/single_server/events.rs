@@ -37,6 +37,7 @@ impl Heard {
                 format!("{id} remembered, new: {is_new}")
             }
             Event::InvalidationReplayed => "replayed".to_owned(),
+            Event::InvalidationsLost { count } => format!("lost: {count}"),
             Event::Bypassed { .. } => "bypassed".to_owned(),
             Event::BreakerOpened { .. } => "breaker opened".to_owned(),
             Event::BreakerClosed => "breaker closed".to_owned(),

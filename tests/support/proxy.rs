@@ -55,6 +55,8 @@ pub(crate) enum Which {
     Each,
     /// One: the first, the second, and so on, from now on, without those that open a connection.
     Nth(usize),
+    /// As `Each`, from the first, the second, and so on.
+    From(usize),
     /// One: the next that contains these bytes.
     With(&'static [u8]),
     /// All that contain these bytes, until the proxy is told to stop.
@@ -171,10 +173,12 @@ impl Shared {
             rest.is_some_and(|rest| rest.starts_with(b"\r\n$5\r\nHELLO\r\n"))
         });
         let (hit, next) = match which {
-            Which::Each | Which::Nth(_) if is_greeting => return None,
+            Which::Each | Which::Nth(_) | Which::From(_) if is_greeting => return None,
             Which::Each => (true, Some(which)),
             Which::Nth(1) => (true, None),
             Which::Nth(n) => (false, Some(Which::Nth(n - 1))),
+            Which::From(1) => (true, Some(Which::Each)),
+            Which::From(n) => (false, Some(Which::From(n - 1))),
             Which::With(bytes) => {
                 let hit = contains(request, bytes);
                 (hit, (!hit).then_some(which))

@@ -88,7 +88,7 @@ fn a_server_that_refuses_the_login() {
     let server = Server::start_with(&["--requirepass", "right"]);
     let place = server.place();
     let wrong = Redis::builder(format!("{}?pass=wrong", server.admin_url()));
-    says_once_at(&place, wrong, &["Password authentication failed"]);
+    says_once_at(&place, wrong, &["WRONGPASS", "user is disabled"]);
     says_once_at(&place, Redis::builder(server.admin_url()), &["NOAUTH"]);
 }
 
@@ -157,6 +157,54 @@ fn a_pool_without_a_free_connection() {
         None
     });
     updated.unwrap();
+}
+
+/// In the words of the command, without the hash of the script and its line.
+#[test]
+fn a_script_whose_command_is_refused() {
+    let server = Server::start();
+    server.expect_denials();
+    let without_script = |error: &Error, words: &[&str]| {
+        says_once(error, words);
+        let whole = chain(error);
+        for place in ["script", "user_script", "f_"] {
+            assert!(!whole.contains(place), "{whole}");
+        }
+    };
+    // Only the refusals matter here, on a busy machine too.
+    let redis = impatient(&server).io_timeout(50 * TIMEOUT);
+    let cache = cache(redis.checkout_timeout(50 * TIMEOUT));
+    let tell = |words: &[&str]| {
+        let mut command = redis::cmd(words[0]);
+        command
+            .arg(&words[1..])
+            .exec(&mut server.connect())
+            .unwrap();
+    };
+    tell(&["CONFIG", "SET", "maxmemory", "1"]);
+    let found = cache.get("a", load_loaf).unwrap();
+    let place = server.place();
+    let words = ["OOM", "maxmemory", "`acquire`", &place];
+    without_script(found.degraded_cause().unwrap(), &words);
+    tell(&["CONFIG", "SET", "maxmemory", "0"]);
+    tell(&["REPLICAOF", "127.0.0.1", "1"]);
+    let error = cache.invalidate("a").unwrap_err();
+    let words = ["READONLY", "read only replica", "`invalidate`", &place];
+    without_script(&error, &words);
+    let error = cache.update_field("a", "stock", "1").unwrap_err();
+    without_script(&error, &["READONLY", "read only replica", &place]);
+}
+
+#[test]
+fn a_prefix_that_is_bypassed() {
+    let server = Server::start();
+    let cache = cache(impatient(&server));
+    server.freeze();
+    says_once(&cache.clear().unwrap_err(), &["`scan`", "no answer within"]);
+    let found = cache.get("a", load_loaf).unwrap();
+    let words = ["not sent", "a `clear` did not finish"];
+    says_once(found.degraded_cause().unwrap(), &words);
+    server.thaw();
 }
 
 #[test]

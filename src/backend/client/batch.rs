@@ -3,13 +3,13 @@
 //! Called by the engine and by the write path. Guarantees that a failed invalidation of any record
 //! is pending before the call returns.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::StoreClient;
 use crate::{
     error::Error,
     store::{BatchResult, Failure, FailureKind, Store, keys::Keys},
-    telemetry::{event::Event, reporter::Reporter, trace},
+    telemetry::{event::Event, reporter::Reporter},
 };
 
 /// How many records one request invalidates.
@@ -103,35 +103,5 @@ impl StoreClient {
             self.evict(&keys.data);
         }
         answers
-    }
-
-    /// Evicts all records from every near cache on this client, as [`evict`](StoreClient::evict)
-    /// does for one record.
-    pub(crate) fn evict_all(&self) {
-        self.state.siblings.tell_all();
-    }
-
-    /// The instant until which no record with this prefix may be read from the store.
-    pub(crate) fn bypassed_until(&self, prefix: &str) -> Option<Instant> {
-        self.state.pending.bypassed_until(prefix)
-    }
-
-    /// Ends the bypass of a prefix, because all entries that existed when it began have been
-    /// deleted.
-    pub(crate) fn lift_bypass(&self, prefix: &str, until: Option<Instant>) {
-        self.state.pending.lift(prefix, until);
-    }
-
-    /// Bypasses the whole prefix of this cache, because any of its entries may be outdated. No
-    /// record of the cache is read from the store until all entries that can exist now have
-    /// expired.
-    pub(crate) fn bypass_all(&self, reporter: &Arc<Reporter>) {
-        if let Some(lasts) = self.state.pending.bypass(&reporter.prefix) {
-            trace::error!(
-                "cache `{}`: a `clear` did not finish, so no record is read from the server for {lasts:?}",
-                reporter.cache
-            );
-            reporter.report(&Event::Bypassed { lasts });
-        }
     }
 }

@@ -8,6 +8,8 @@
 //! It knows the store. It knows no lookups, calls or record types.
 
 pub(crate) mod batch;
+mod clear;
+mod lost;
 pub(crate) mod recovery;
 pub(crate) mod startup;
 mod subscription;
@@ -29,10 +31,7 @@ use self::{
 };
 use super::pending::{PendingInvalidations, Recorded};
 use crate::{
-    error::{
-        Error,
-        cause::{Cause, chain},
-    },
+    error::{Error, cause::Cause},
     near::siblings::SiblingCaches,
     store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
@@ -162,8 +161,7 @@ impl StoreClient {
         match kind {
             FailureKind::Unavailable if breaker.failed(&error) => {
                 trace::warn!(
-                    "too many requests in a row failed, so none is sent until the server answers a probe; the last failure: {}",
-                    chain(&error)
+                    "too many requests in a row failed, so none is sent until the server answers a probe; the last failure: {error:#}"
                 );
                 self.state.report_breaker();
                 self.start_recovery();
@@ -225,9 +223,8 @@ impl StoreClient {
         match memory {
             Recorded::First => trace::warn!(
                 "cache `{}`: the invalidation of {id:?} is pending and will be replayed; until then the record is not \
-                 read from the server: {}",
-                reporter.cache,
-                chain(failure)
+                 read from the server: {failure:#}",
+                reporter.cache
             ),
             Recorded::Kept | Recorded::Again | Recorded::PrefixKept => {}
             Recorded::Prefix(lasts) => {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::startup::{Startup, Unusable};
 use crate::{
     backend::pending::{PendingInvalidations, Replay},
-    error::{Error, cause::chain},
+    error::Error,
     near::siblings::SiblingCaches,
     store::{Failure, FailureKind, Store},
     telemetry::{event::Event, reporter::Reporter, trace},
@@ -108,10 +108,9 @@ impl ClientState {
         if !self.log_throttle.is_due() {
             return;
         }
-        let failure = chain(failure);
         match cache {
-            Some(cache) => trace::warn!("cache `{cache}`: {failure}"),
-            None => trace::warn!("{failure}"),
+            Some(cache) => trace::warn!("cache `{cache}`: {failure:#}"),
+            None => trace::warn!("{failure:#}"),
         }
     }
 
@@ -135,11 +134,20 @@ impl ClientState {
         if let Err(failure) = &recovered {
             self.log_throttled(None, failure);
         }
-        recovered.is_ok()
+        // A `clear` that was refused is repeated later.
+        recovered.is_ok() && !self.pending.has_clears()
     }
 
-    /// Probes, replays, and closes the breaker, in this order.
+    /// Probes, replays, closes the breaker, and repeats each `clear`, in this order.
     fn recover(&self) -> Result<(), Error> {
+        let refused = self.probe_and_replay()?;
+        self.repeat_clears()?;
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Probes, replays, and closes the breaker. `Some`: the store answered, but refused some of the
+    /// invalidations.
+    pub(super) fn probe_and_replay(&self) -> Result<Option<Error>, Error> {
         if self.breaker.is_open()
             && let Err(failure) = self.store.ping()
             // A refusal is also an answer. A server that cannot save its snapshot refuses a ping.
@@ -159,7 +167,7 @@ impl ClientState {
             trace::info!("{server} answers a probe, so requests are sent again");
             self.report_breaker();
         }
-        refused.map_or(Ok(()), |failure| Err(failure.at("invalidate")))
+        Ok(refused.map(|failure| failure.at("invalidate")))
     }
 
     /// Replays the pending invalidations. `Some`: the store answered, but refused some of them.

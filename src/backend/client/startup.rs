@@ -136,8 +136,13 @@ impl Startup {
         self.progress.lock().deferred.pop()
     }
 
+    /// Whether the client was dropped.
+    pub(super) fn has_ended(&self) -> bool {
+        self.progress.lock().has_ended
+    }
+
     /// Lets no further check begin. Returns whether one is running.
-    fn end(&self) -> bool {
+    pub(super) fn end(&self) -> bool {
         let mut progress = self.progress.lock();
         progress.has_ended = true;
         progress.is_running
@@ -147,7 +152,7 @@ impl Startup {
     /// the same reason count as one: each check may begin at another node.
     pub(super) fn log_refusal(&self, error: &Error) {
         let reason = error.source().map_or_else(
-            || chain(error).to_string(),
+            || format!("{error:#}"),
             // Without the request and the address, which only `Error` prints.
             |cause| chain(cause).to_string(),
         );
@@ -164,8 +169,7 @@ impl Startup {
         };
         if is_new {
             trace::error!(
-                "Redis can be reached, but cannot be used; caches work without it until that has changed: {}",
-                chain(error)
+                "Redis can be reached, but cannot be used; caches work without it until that has changed: {error:#}"
             );
         }
     }
@@ -189,10 +193,7 @@ impl StoreClient {
             request: "connect",
             cause: Arc::new(NoThread(error)),
         })?;
-        trace::warn!(
-            "caches work without Redis until it can be reached: {}",
-            chain(why)
-        );
+        trace::warn!("caches work without Redis until it can be reached: {why:#}");
         // The recovery gets the same failure a moment later, and must not log it again.
         let _ = client.state.log_throttle.is_due();
         client.start_recovery();
@@ -204,13 +205,3 @@ impl StoreClient {
 #[derive(Debug, thiserror::Error)]
 #[error("the server cannot be reached, and no thread to connect later could be started")]
 struct NoThread(#[source] io::Error);
-
-impl Drop for StoreClient {
-    /// Does not wait for a running check, which takes up to one `connect_timeout` or more for each
-    /// node. The recovery thread then holds the store until that check ends, and ends with it.
-    fn drop(&mut self) {
-        if self.state.startup.end() {
-            self.recovery.detach();
-        }
-    }
-}

@@ -38,7 +38,7 @@ fn not_checked() -> StoreClient {
 #[test]
 fn build_fails_if_the_server_is_away_and_no_thread_can_be_started() {
     let built = without_threads(|| Redis::builder("redis://127.0.0.1:1").build());
-    let said = chain(&built.unwrap_err()).to_string();
+    let said = format!("{:#}", built.unwrap_err());
     assert!(
         said.contains("no thread to connect later could be started"),
         "{said}"

@@ -199,8 +199,7 @@ impl RedisBuilder {
     /// will never work, `build` fails with either value. [`build`](RedisBuilder::build) lists these
     /// cases.
     ///
-    /// A server that is full (`maxclients`) counts as one that cannot be reached. Where a password
-    /// is sent, the client library reports a full server as a wrong password, so `build` fails.
+    /// A server that is full (`maxclients`) counts as one that cannot be reached.
     ///
     /// ```
     /// use cache_aside::Redis;

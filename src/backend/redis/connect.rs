@@ -15,8 +15,8 @@ use crate::{
     },
     error::Error,
     redis::{
-        endpoint::Endpoint, reachability::is_away, server_info::ServerMode, single::RedisStore,
-        url::Address,
+        endpoint::Endpoint, error::Reported, reachability::is_away, server_info::ServerMode,
+        single::RedisStore, url::Address,
     },
     store::{Failure, Store},
     util::limits::{between, failed, refuse, within},
@@ -73,7 +73,7 @@ impl RedisBuilder {
     /// [`Error::InvalidSetting`] names the invalid setting. All other errors are [`Error::Store`]:
     ///
     /// - The server rejected the user, the password or a command. The error contains the server's
-    ///   own message if the client library passes it on.
+    ///   own message.
     /// - The server is a Redis before 6.0.9, has no scripts, or does not answer like a Redis.
     /// - The server is a node of a cluster or a Sentinel, and the address is for another kind; or
     ///   the reverse.
@@ -239,5 +239,5 @@ fn not_a_cluster(failure: &Failure) -> Failure {
 struct NotACluster;
 
 fn client(info: ConnectionInfo) -> Result<Client, Error> {
-    Client::open(info).map_err(|error| failed("address", &error))
+    Client::open(info).map_err(|error| failed("address", &Reported(error)))
 }

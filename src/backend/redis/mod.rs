@@ -15,6 +15,11 @@ use crate::store::Store;
 ///
 /// Two pools share nothing. So caches with the same prefix in one process belong on one `Redis`.
 ///
+/// When the last clone and the last cache on it are dropped, invalidations that have not reached
+/// the server are lost. One line of the log, an error, says how many. Each cache reports its own
+/// number ([`Event::InvalidationsLost`](crate::Event::InvalidationsLost)). The drop does not wait
+/// for them.
+///
 /// A cache that shares no pool needs no `Redis`: it takes an address or a [`RedisBuilder`]. A
 /// `Redis` is for several caches on one pool:
 ///
@@ -52,7 +57,13 @@ impl Redis {
     /// The last two may contain the user and the password of the server too. A database follows the
     /// name of the master: `/NAME/db`.
     /// `rediss+cluster` and `rediss+sentinel` are the last two with TLS. `?protocol=resp3` at the
-    /// end selects RESP3.
+    /// end selects RESP3. A socket has its user, password and database there too:
+    /// `unix:///path?user=…&pass=…&db=3&protocol=resp3`.
+    ///
+    /// White space around an address is ignored. An empty user or password counts as none. In both,
+    /// write any character but letters and digits as `%` and its code: `#` is `%23`, `/` is `%2F`,
+    /// `?` is `%3F`, `@` is `%40`. `build` refuses what it would otherwise have to ignore: an
+    /// unknown parameter, a fragment, a line break, a user without a password.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder::new(url.into())
     }

@@ -22,7 +22,7 @@ use crate::{
     engine::Engine,
     error::Error,
     outcome::{Lookup, Source},
-    telemetry::trace,
+    telemetry::{reporter::Reporter, trace},
     util::id::{Id, Ids},
 };
 
@@ -50,7 +50,7 @@ where
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnMut(&[&str]) -> Result<M, E>,
 {
-    let mut load = loading(loader);
+    let mut load = loading(&engine.reporter, loader);
     each_once(engine, ids, |slice| {
         BatchLookup::read(engine, config, slice).answers(&mut load)
     })
@@ -69,7 +69,7 @@ where
     E: Into<Box<dyn StdError + Send + Sync>>,
     F: FnMut(&[&str]) -> Result<M, E>,
 {
-    let mut load = loading(loader);
+    let mut load = loading(&engine.reporter, loader);
     each_once(engine, ids, |slice| {
         let ids: Vec<_> = slice.iter().map(|(id, _)| *id).collect();
         let mut records = run_for(engine, &ids, &mut load)?;
@@ -122,6 +122,7 @@ fn run_for<'id, R>(
 
 /// The caller's loader with the types of this module.
 fn loading<R, M, K, E, F>(
+    reporter: &Reporter,
     mut loader: F,
 ) -> impl for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id, R>
 where
@@ -133,13 +134,18 @@ where
     move |ids| {
         let found = loader(ids).map_err(|error| Error::Loader(Arc::from(error.into())))?;
         let asked: HashSet<_> = ids.iter().copied().collect();
-        let mut by_id = HashMap::with_capacity(asked.len());
+        let (mut by_id, mut other) = (HashMap::with_capacity(asked.len()), None);
         for (id, record) in found {
-            if let Some(id) = Id::of_loaded(&id)?
-                && let Some(id) = asked.get(&*id)
-            {
-                by_id.insert(*id, record);
+            let Some(id) = Id::of_loaded(&id)? else {
+                continue;
+            };
+            match asked.get(&*id) {
+                Some(id) => drop(by_id.insert(*id, record)),
+                None => other = other.or(Some(id)),
             }
+        }
+        if let (true, Some(other)) = (by_id.is_empty(), other) {
+            reporter.other_ids(ids[0], &other);
         }
         Ok(by_id)
     }

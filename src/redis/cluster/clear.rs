@@ -73,9 +73,9 @@ impl ClusterStore {
                 self.partly(error::failure(invalid, Duration::ZERO))
             })?;
             if let Some(slot) = node_slots.being_moved() {
-                let address = &master.address;
-                let why = format!("slot {slot} is being moved, as {address} reports");
-                return Err(Failure::new(FailureKind::Rejected, why + LATER));
+                let why = format!("slot {slot} is being moved{LATER}");
+                let moving = Failure::new(FailureKind::Rejected, why);
+                return Err(master.store.at_server(moving));
             }
             let epoch = master.store.config().0.epoch().current();
             (&master.address, epoch, node_slots.epoch, node_slots.slots).hash(&mut hasher);

@@ -100,15 +100,15 @@ impl ClusterStore {
                     node = self.topology.node(&to)?;
                     asking = true;
                 }
-                Some(Redirect::SlotMigrating) => return Err(SlotMigrating::failure()),
+                Some(Redirect::SlotMigrating) => {
+                    return Err(node.store.at_server(SlotMigrating::failure()));
+                }
                 None => return Err(failure),
             }
         }
         let times = MOST_REDIRECTS + 1;
-        Err(Failure::new(
-            FailureKind::Partial,
-            TooManyRedirects { times },
-        ))
+        let failure = Failure::new(FailureKind::Partial, TooManyRedirects { times });
+        Err(node.store.at_server(failure))
     }
 
     /// The same for a step with both keys of a record. Refused while their slot is being moved.
@@ -119,7 +119,7 @@ impl ClusterStore {
     ) -> Result<T, Failure> {
         self.at(&keys.data, |store, asking| {
             if asking {
-                return Err(SlotMigrating::failure());
+                return Err(store.at_server(SlotMigrating::failure()));
             }
             step(store)
         })

@@ -30,6 +30,12 @@ pub(crate) struct RedisStore {
 }
 
 impl RedisStore {
+    /// Adds this server to a failure, unless it already has one.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn at_server(&self, failure: Failure) -> Failure {
+        self.connections.at_server(failure)
+    }
+
     /// Creates a store. Opens no connection.
     pub(crate) fn new(
         endpoint: impl Into<Endpoint>,

@@ -96,6 +96,7 @@ fn a_scrape_parses_and_says_what_was_done() {
         "cache_aside_unreadable_entries_total",
         "cache_aside_invalidations_remembered_total",
         "cache_aside_invalidations_replayed_total",
+        "cache_aside_invalidations_lost_total",
         "cache_aside_invalidations_pending",
         "cache_aside_lookup_errors_total",
         "cache_aside_breaker_open",

@@ -1,6 +1,7 @@
 //! A user-defined store, with its own ways to fail.
 
 mod bypass;
+mod clear;
 mod faulty;
 mod name;
 mod panics;

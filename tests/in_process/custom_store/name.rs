@@ -61,3 +61,45 @@ fn each_metric_has_the_name_as_a_label_or_else_the_prefix() {
     assert!(named > 10 && unnamed == 0, "{named}, {unnamed}");
     assert_eq!(labels(None), (named, named));
 }
+
+/// The gauge would show them for ever.
+#[cfg(feature = "metrics")]
+#[test]
+fn each_cache_hears_how_many_of_its_invalidations_are_lost_and_its_gauge_ends_at_zero() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    metrics::with_local_recorder(&recorder, || {
+        let store = Faulty::new();
+        let backend = backend(&store);
+        let cache = |prefix: &str| -> Cache {
+            let notes = Arc::clone(&heard);
+            let builder = Cache::builder(&backend).prefix(prefix);
+            let builder = builder.observer(move |cache: &str, event: &Event<'_>| {
+                if let Event::InvalidationsLost { count } = event {
+                    notes.lock().unwrap().push(format!("{cache} {count}"));
+                }
+            });
+            builder.build().unwrap()
+        };
+        let caches = ["a:", "b:", "c:"].map(cache);
+        store.refuses.store(true, SeqCst);
+        for (ids, cache) in caches.iter().enumerate() {
+            for id in 0..ids {
+                cache.invalidate(id).unwrap_err();
+                cache.invalidate(id).unwrap_err();
+            }
+        }
+        drop(backend);
+        drop(caches);
+    });
+    heard.lock().unwrap().sort();
+    assert_eq!(*heard.lock().unwrap(), ["b: 1", "c: 2"]);
+    let text = recorder.handle().render();
+    for (cache, lost) in [("a:", 0), ("b:", 1), ("c:", 2)] {
+        for (metric, number) in [("lost_total", lost), ("pending", 0)] {
+            let line =
+                format!("cache_aside_invalidations_{metric}{{cache=\"{cache}\"}} {number}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+}

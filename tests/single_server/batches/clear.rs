@@ -174,19 +174,59 @@ fn a_clear_that_fails_is_an_error_and_nothing_old_is_read() {
         fill(&mut direct, "test:", 6_000);
         let cache = cache(impatient(&proxy.url()).breaker_threshold(100));
         cache.ttl_remaining("warm").unwrap();
-        proxy.harm(Which::Nth(step), Harm::StallInReply);
+        // It also fails each time it is repeated in the background.
+        proxy.harm(Which::From(step), Harm::StallInReply);
         let mut so_far = 0;
         let failed = cache.clear_with_progress(|cleared| so_far = cleared.removed);
         assert!(failed.is_err(), "at step {step}");
         assert!(size(&mut direct) > 0);
-        proxy.spare();
         let found = cache.get_many(["1", "5999"], rows("new")).unwrap();
         assert_eq!(versions(&found), ["new"; 2]);
         assert_eq!(sources(&found), [Source::Degraded; 2]);
+        proxy.spare();
         // A repeated call removes the rest.
         until(|| cache.clear().is_ok());
         assert_eq!(size(&mut direct), 0);
     }
+}
+
+/// In the middle of the records. The outage takes a second, and the TTL is ten minutes.
+#[test]
+fn the_prefix_of_a_clear_that_an_outage_cut_off_is_read_again_soon_after_its_end() {
+    let server = Server::start_on_port();
+    let proxy = Proxy::before(server.port());
+    let mut direct = server.connect();
+    fill(&mut direct, "test:", 6_000);
+    fill(&mut direct, "others:", 100);
+    let cache = patient_cache(impatient(&proxy.url()));
+    let failed = cache.clear_with_progress(|cleared| {
+        if cleared.fraction > 0.5 {
+            proxy.harm(Which::Each, Harm::CutBefore);
+        }
+    });
+    assert!(failed.is_err());
+    let left = size(&mut direct);
+    assert!(left > 100, "{left}");
+    let until_back = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until_back {
+        let found = cache.get_many(["1", "5999"], rows("new")).unwrap();
+        assert_eq!(versions(&found), ["new"; 2]);
+        assert_eq!(sources(&found), [Source::Degraded; 2]);
+    }
+    proxy.spare();
+    let back = Instant::now();
+    until(|| {
+        let found = cache.get_many(["1", "5999"], rows("new")).unwrap();
+        assert_eq!(versions(&found), ["new"; 2]);
+        !sources(&found).contains(&Source::Degraded)
+    });
+    let took = back.elapsed();
+    println!("the prefix was read again {took:?} after the end of the outage");
+    // Much longer than the pauses between two attempts, and much shorter than the TTL.
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // Of this prefix only what was loaded since is left.
+    assert_eq!(size(&mut direct), 102);
+    assert_eq!(cache.stats().invalidations_pending, 0);
 }
 
 /// G1, with loads in progress at every moment.

@@ -107,6 +107,25 @@ fn a_record_whose_slot_is_being_moved_is_ended_wherever_it_is() {
 }
 
 #[test]
+fn a_refusal_because_a_slot_is_being_moved_names_the_node() {
+    let (cluster, slot, from, to) = ground();
+    let cache: Cache = cluster.builder().build().unwrap();
+    cluster.begin_move(slot, from, to);
+    let node = |index: usize| format!(" to 127.0.0.1:{} failed", cluster.nodes[index].port());
+    // The old node redirects to the new one.
+    let found = cache.get(ID, load_loaf).unwrap();
+    let cause = found.degraded_cause().unwrap();
+    assert!(chain(cause).contains("is being moved"), "{cause:#}");
+    assert!(cause.to_string().ends_with(&node(to)), "{cause:#}");
+    let refused = cache.clear().unwrap_err();
+    let either = [node(from), node(to)];
+    let names_either = either
+        .iter()
+        .any(|node| refused.to_string().ends_with(node));
+    assert!(names_either, "{refused:#}");
+}
+
+#[test]
 fn a_load_from_before_an_invalidation_is_not_filled_though_its_slot_was_moved_in_between() {
     let (cluster, slot, from, to) = ground();
     let cache: Cache = cluster.builder().build().unwrap();

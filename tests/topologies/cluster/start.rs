@@ -43,8 +43,5 @@ fn a_wrong_password_is_reported_though_another_node_is_away() {
     let url = format!("redis+cluster://me:wrong@127.0.0.1:1,127.0.0.1:{port}");
     let refused = Cache::<Record>::builder(url).prefix("test:").build();
     let refused = chain(&refused.unwrap_err());
-    assert!(
-        refused.contains("Password authentication failed"),
-        "{refused}"
-    );
+    assert!(refused.contains("WRONGPASS"), "{refused}");
 }
