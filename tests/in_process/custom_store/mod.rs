@@ -1,6 +1,7 @@
 //! A user-defined store, with its own ways to fail.
 
 mod bypass;
+mod error_drops;
 mod faulty;
 mod name;
 mod panics;
