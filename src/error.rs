@@ -114,9 +114,11 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The record or field cannot be stored in a flat hash. Nothing was written. Only `update` and
+    /// The record or field cannot be stored in a flat hash, and was not written. Only `update` and
     /// `update_field` return this. A loaded record that cannot be stored is returned and not
-    /// cached: see [`Event::Unstorable`](crate::Event::Unstorable).
+    /// cached: see [`Event::Unstorable`](crate::Event::Unstorable). If
+    /// [`fail_on_unstorable`](crate::CacheBuilder::fail_on_unstorable) is set, lookups return this
+    /// error instead.
     #[non_exhaustive]
     InvalidRecord {
         /// The field at fault, if there is a single one. `None` for a map, because its keys may be

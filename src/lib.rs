@@ -98,7 +98,7 @@ pub use crate::write::clear::ClearProgress;
 pub mod scripts {
     pub use crate::redis::script::{
         ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
-        UNGUARD, UPDATE_FIELD,
+        UNGUARD,
     };
 }
 

@@ -103,8 +103,8 @@ pub(crate) const STEPS: &[Step] = &[
     ),
     step(
         "`update_field`",
-        "`WATCH`; `MULTI`, a script, `EXEC`",
-        &[("watch", 1), ("multi", 1), ("exec", 1)],
+        "`WATCH`, `HGETALL`; `MULTI`, `HSET`, `EXEC`",
+        &[("watch", 1), ("hgetall", 1), ("multi", 1), ("exec", 1)],
         |on, _, number| {
             assert!(on.plain.update_field(id(number), "stock", "41").unwrap());
         },

@@ -7,6 +7,9 @@
 //!
 //! Called by the client to the store, which adds invalidations and replays them. This file knows no
 //! store and no threads.
+//!
+//! No user code runs under its lock. A reporter, whose observer is the user's, leaves the lock
+//! before it is called or dropped.
 
 mod bypass;
 mod cause;

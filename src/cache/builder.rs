@@ -43,6 +43,7 @@ impl<R> CacheBuilder<R> {
                 max_load_time: Settings::MAX_LOAD_TIME,
                 wait_timeout: Settings::WAIT_TIMEOUT,
                 fail_on_wait_timeout: false,
+                fail_on_unstorable: false,
                 poll: Duration::from_millis(25),
                 keep_ttl_on_update: false,
                 freshness: Freshness::default(),
@@ -183,6 +184,18 @@ impl<R> CacheBuilder<R> {
     /// Defaults to false: an answer is better than none.
     pub fn fail_on_wait_timeout(mut self, fail: bool) -> CacheBuilder<R> {
         self.settings.fail_on_wait_timeout = fail;
+        self
+    }
+
+    /// Sets whether a lookup whose loaded record cannot be cached returns
+    /// [`Error::InvalidRecord`](crate::Error::InvalidRecord) instead of the record. For tests: they
+    /// then find a type that can never be cached. [`update_field`](crate::Cache::update_field)
+    /// returns the same error if the record type cannot have the field. A record that would not be
+    /// cached anyway is not checked: without Redis, during a write, or with a TTL of zero.
+    ///
+    /// Defaults to false: the caller gets the record, which is loaded each time.
+    pub fn fail_on_unstorable(mut self, fail: bool) -> CacheBuilder<R> {
+        self.settings.fail_on_unstorable = fail;
         self
     }
 

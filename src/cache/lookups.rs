@@ -91,8 +91,10 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///   or two loaders that ask for each other's record.
     /// - [`Error::WaitTimeout`]: only if
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
+    /// - [`Error::InvalidRecord`]: a loaded record cannot be cached. Only if
+    ///   [`fail_on_unstorable`](crate::CacheBuilder::fail_on_unstorable) is set.
     ///
-    /// A record that cannot be cached is not an error: it is returned.
+    /// By default, a record that cannot be cached is not an error: it is returned.
     ///
     /// A failing Redis is not an error either: the loader answers. The call then takes longer by at
     /// most [`checkout_timeout`](crate::RedisBuilder::checkout_timeout) and

@@ -74,8 +74,11 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///   through this cache.
     /// - [`Error::WaitTimeout`]: only if
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
+    /// - [`Error::InvalidRecord`]: a loaded record cannot be cached. Only if
+    ///   [`fail_on_unstorable`](crate::CacheBuilder::fail_on_unstorable) is set.
     ///
-    /// A record that cannot be cached is no error: it is returned, and the others are cached.
+    /// By default, a record that cannot be cached is no error: it is returned, and the others are
+    /// cached.
     ///
     /// A failing Redis is not an error either. If it does not answer, the records are loaded in one
     /// call, and those lookups are [degraded](crate::Source::Degraded).

@@ -49,8 +49,8 @@ use crate::{
 /// - `None` in a map, or where a `default` would replace it; `Some(None)`,
 /// - two fields with one name.
 ///
-/// A record without any field is not cached, nor one with a field name that begins with
-/// `__cache_aside`.
+/// A record with a field name that begins with `__cache_aside` is not cached. A record that has
+/// nothing to store, such as an empty map, is cached as a hash with the field `__cache_aside_empty`.
 ///
 /// A record that cannot be cached is returned as the loader gave it, and is loaded each time.
 /// [`unstorable_records`](Stats::unstorable_records) counts it.

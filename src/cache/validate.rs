@@ -2,6 +2,8 @@
 //!
 //! The range of each setting is checked before its relation to others, so that an error names the
 //! setting that the program set.
+//!
+//! No user code runs under the lock of the logged prefixes: the line is logged after it.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -132,14 +132,23 @@ impl<R> Cache<R> {
         let id = Id::new(&id).map_err(WriteError::Cache)?;
         write::write(&self.engine, &id, change)
     }
+}
 
-    /// Sets one field of the cached record. Returns whether a record was cached. If none was,
-    /// nothing is written, so that no partial record can appear.
+impl<R: Serialize + DeserializeOwned> Cache<R> {
+    /// Sets one field of the cached record. Returns whether a record was cached and now has the
+    /// value. If none was, nothing is written, so that no partial record can appear.
     ///
     /// Call it after the commit in the primary. Like [`invalidate`](Cache::invalidate) it ends
     /// loads in progress, because they may hold the old value of the field. Two writers that set
     /// the *same field* at the same time may reach the cache in another order than the primary. If
     /// that can happen, use `invalidate` or [`update`](Cache::update).
+    ///
+    /// The record must still decode as `R`, and `R` must have the field. Otherwise the cached
+    /// record is removed, and the result is false: after a misspelled name, a value that the type
+    /// cannot read, or a field that the type leaves out at this value. It counts as an
+    /// [unstorable record](crate::Stats::unstorable_records). The check cannot see what the value
+    /// means: write the text that the cache itself stores. A [`Record`](crate::Record) or a map of
+    /// text has every field.
     ///
     /// The TTL of the record restarts, unless
     /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set. Set it if other
@@ -148,8 +157,9 @@ impl<R> Cache<R> {
     ///
     /// # Cost
     ///
-    /// Two round trips an attempt, at most 16 attempts. The key is watched: an update that the
-    /// network delays must not change a record that was loaded later.
+    /// Two round trips an attempt, at most 16 attempts. The first reads the whole record, to check
+    /// it. The key is watched: an update that the network delays must not change a record that was
+    /// loaded later.
     ///
     /// # Errors
     ///
@@ -157,7 +167,9 @@ impl<R> Cache<R> {
     ///   invalidation is pending, as with [`invalidate`](Cache::invalidate). If only the update
     ///   failed, the record is removed, and the result is false.
     /// - [`Error::InvalidRecord`]: the cache reserves the field's name, or the value is longer than
-    ///   512 MiB.
+    ///   512 MiB. Nothing was sent. If
+    ///   [`fail_on_unstorable`](crate::CacheBuilder::fail_on_unstorable) is set, also if `R` cannot
+    ///   have the field. The record is then removed.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn update_field(
         &self,
@@ -167,9 +179,7 @@ impl<R> Cache<R> {
     ) -> Result<bool, Error> {
         write::update_field(&self.engine, &Id::new(&id)?, field, value.as_ref())
     }
-}
 
-impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// Changes the cached record, if there is one and no other client changes it at the same time.
     ///
     /// `change` gets the cached record and returns the new one, or `None` to keep it: "only if my
@@ -178,8 +188,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// called again with the new contents. Fields of the entry that `R` does not know stay. Like
     /// every write, `update` ends loads in progress. Returns whether a cached record was changed.
     ///
-    /// One of the remaining fields may belong to `R` under another name (`#[serde(alias)]`). Then
-    /// the update is not possible: the record is invalidated, and the result is false.
+    /// An entry that does not decode as `R` is removed, and the result is false. So it is too if a
+    /// remaining field belongs to `R` under another name (`#[serde(alias)]`).
     ///
     /// `change` runs while a connection is held, so it should not use the cache itself.
     ///
@@ -198,7 +208,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Cost
     ///
-    /// Three round trips an attempt, at most 16 attempts.
+    /// Two round trips an attempt, at most 16 attempts.
     ///
     /// # Errors
     ///

@@ -55,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) max_load_time: Duration,
     pub(crate) wait_timeout: Duration,
     pub(crate) fail_on_wait_timeout: bool,
+    pub(crate) fail_on_unstorable: bool,
     pub(crate) poll: Duration,
     pub(crate) keep_ttl_on_update: bool,
     pub(crate) freshness: Freshness,

@@ -3,6 +3,8 @@
 //! Guarantees that a change notified after [`arm`](Waiter::arm) ends the next wait, even if it came
 //! before that wait began. A signal exists only while a waiter is registered for it. Called by the
 //! read path and by the subscriber to changes. Knows no store.
+//!
+//! No user code runs under its locks: they guard keys and counters.
 
 use std::{
     collections::HashMap,

@@ -15,6 +15,9 @@
 //! Called by the read path and by the subscriber to changes. Drops no record under a lock; see
 //! `deferred_drop.rs`. Knows no store. An entry lives no longer than its remaining TTL in the
 //! store.
+//!
+//! No user code runs under a lock of `quick_cache`: under it, a record's handle is only moved or
+//! cloned.
 
 pub(crate) mod deferred_drop;
 pub(crate) mod lease_waiters;

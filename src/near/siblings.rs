@@ -2,6 +2,8 @@
 //!
 //! Guarantees that a change by one cache reaches all of them before its call returns. Called by the
 //! client. It does not know near caches, only the trait [`ChangeListener`].
+//!
+//! No user code runs under its lock: a listener is called, and its last handle dropped, after it.
 
 use std::sync::{
     Weak,

@@ -25,22 +25,35 @@ use crate::{
 
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// The result of a load. `fills`: the lookup holds a lease, so the result may be cached.
-    /// Without a lease, the record is not serialized.
-    pub(super) fn loaded_entry(&self, loaded: Loaded<R>, fills: bool) -> LoadedEntry<R> {
+    /// Without a lease, the record is not serialized. An error if the record cannot be stored and
+    /// `fail_on_unstorable` is set.
+    pub(super) fn loaded_entry(
+        &self,
+        loaded: Loaded<R>,
+        fills: bool,
+    ) -> Result<LoadedEntry<R>, Error> {
         let Loaded { record, ttl } = loaded;
-        LoadedEntry {
-            entry: fills.then(|| self.entry(record.as_ref(), ttl)).flatten(),
-            record: record.map(Arc::new),
-        }
+        let entry = if fills {
+            self.entry(record.as_ref(), ttl)?
+        } else {
+            None
+        };
+        let record = record.map(Arc::new);
+        Ok(LoadedEntry { record, entry })
     }
 
     /// The TTL and the fields that are cached after a load. A TTL that the loader chose is exact. A
     /// TTL from the settings is jittered. `None`: nothing is cached, by choice or because the
     /// record cannot be stored.
-    fn entry(&self, record: Option<&R>, chosen: Option<Duration>) -> Option<(Duration, Fields)> {
+    fn entry(
+        &self,
+        record: Option<&R>,
+        chosen: Option<Duration>,
+    ) -> Result<Option<(Duration, Fields)>, Error> {
         let Settings {
             negative_ttl,
             freshness,
+            fail_on_unstorable,
             ..
         } = &self.engine.settings;
         let ttl = self.config.ttl;
@@ -48,20 +61,28 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             Some(_) => Some(ttl),
             None => negative_ttl.map(|negative_ttl| negative_ttl.min(ttl)),
         };
-        let ttl = chosen.or_else(|| by_default.map(|ttl| freshness.jittered(ttl)))?;
-        if ttl.is_zero() {
-            return None;
-        }
+        let ttl = chosen.or_else(|| by_default.map(|ttl| freshness.jittered(ttl)));
+        let Some(ttl) = ttl.filter(|ttl| !ttl.is_zero()) else {
+            return Ok(None);
+        };
         let Some(record) = record else {
             // A negative entry gets no grace, because it is useless once it is stale.
-            return Some((ttl.min(LONGEST), not_found()));
+            return Ok(Some((ttl.min(LONGEST), not_found())));
         };
         match to_fields(record) {
-            Ok(fields) => Some((freshness.total_ttl(ttl), fields)),
+            Ok(fields) => Ok(Some((freshness.total_ttl(ttl), fields))),
+            Err(why) if *fail_on_unstorable => {
+                let reporter = &self.engine.reporter;
+                reporter.unstorable("loaded", self.id, "is refused", &why);
+                Err(Error::from(why))
+            }
             Err(why) => {
                 // Not an error: the caller asked for the record, not for its caching.
-                self.engine.reporter.unstorable(self.id, why);
-                None
+                let done = "is returned and not cached";
+                self.engine
+                    .reporter
+                    .unstorable("loaded", self.id, done, &why);
+                Ok(None)
             }
         }
     }

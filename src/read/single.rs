@@ -81,7 +81,7 @@ fn drive<R: Serialize + DeserializeOwned>(
                 let fills = permit.fills();
                 let load = load.take().expect("a lookup loads once");
                 let loaded = load::run_one(engine, lookup.context.id, load);
-                let loaded = loaded.map(|loaded| lookup.context.loaded_entry(loaded, fills));
+                let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills));
                 let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
                 lookup.on_completed(loaded, ended)?;
             }

@@ -50,7 +50,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Returns a record without fields. It cannot be cached until it has one.
+    /// Returns a record without fields.
     #[must_use]
     pub fn new() -> Record {
         Record::default()

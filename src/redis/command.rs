@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use redis::{Connection, RedisResult, Value, cmd};
+use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
 
 use super::{pipeline, script};
 use crate::{
@@ -79,19 +79,42 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     }
 }
 
-/// Watches the record and its lease. The next EXEC on this connection fails if anyone changes them
-/// before it. Returns the type of the value at the lease key: a guard is a hash.
+/// Watches the record and its lease, and reads the record. The next EXEC on this connection fails
+/// if anyone changes one of the two before it. Returns the type of the value at the lease key (a
+/// guard is a hash), the entry, and its remaining TTL if `with_ttl` is set.
 ///
 /// Reads both keys before the watch, so that Redis removes them if they have expired. Redis 6 would
 /// otherwise count a watched key that has expired as changed, and would do so at each attempt.
-pub(crate) fn watch(connection: &mut Connection, keys: &Keys) -> RedisResult<String> {
+fn watch(
+    connection: &mut Connection,
+    keys: &Keys,
+    with_ttl: bool,
+) -> RedisResult<(String, Entry, TtlRemaining)> {
     let mut watch = redis::pipe();
-    watch.cmd("TYPE").arg(&keys.data).ignore();
-    watch.cmd("TYPE").arg(&keys.lease).ignore();
-    watch.cmd("WATCH").arg(&keys.data).arg(&keys.lease).ignore();
+    // A value of another type at the data key is no error here, so each reply is checked below.
+    watch.ignore_errors();
+    watch.cmd("TYPE").arg(&keys.data);
     watch.cmd("TYPE").arg(&keys.lease);
-    let (lease,) = pipeline::query(&watch, connection)?;
-    Ok(lease)
+    watch.cmd("WATCH").arg(&keys.data).arg(&keys.lease);
+    watch.cmd("TYPE").arg(&keys.lease);
+    if with_ttl {
+        watch.cmd("PTTL").arg(&keys.data);
+    }
+    watch.cmd("HGETALL").arg(&keys.data);
+    let mut replies: Vec<RedisResult<Value>> = pipeline::query(&watch, connection)?;
+    let fields = replies.pop().unwrap_or(Ok(Value::Nil));
+    let left = if with_ttl { replies.pop() } else { None };
+    // The last reply is the type of the lease. A failure of any of them fails the update.
+    let mut lease = Value::Nil;
+    for reply in replies {
+        lease = reply?;
+    }
+    let lease = from_redis_value(lease)?;
+    let Some(left) = left else {
+        return Ok((lease, entry(fields)?, TtlRemaining::NoTtl));
+    };
+    let (found, left) = entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), fields)?;
+    Ok((lease, found, left))
 }
 
 /// Makes one attempt at an optimistic update. `forces_change`: changes something in any case, so
@@ -103,17 +126,13 @@ pub(crate) fn update(
     forces_change: bool,
     change: Change<'_>,
 ) -> RedisResult<Update> {
-    let lease = watch(connection, keys)?;
-    let (found, new_ttl) = match ttl {
-        Some(NewTtl { ttl, if_over }) if !if_over.is_zero() => {
-            let (found, left) = read_with_ttl(connection, &keys.data)?;
-            let has_more = left.left().is_none_or(|left| left > if_over);
-            (found, has_more.then_some(ttl))
-        }
-        ttl => {
-            let found = read(connection, &keys.data)?;
-            (found, ttl.map(|new| new.ttl))
-        }
+    let if_over = ttl
+        .map(|new| new.if_over)
+        .filter(|if_over| !if_over.is_zero());
+    let (lease, found, left) = watch(connection, keys, if_over.is_some())?;
+    let new_ttl = match if_over {
+        Some(if_over) if left.left().is_some_and(|left| left <= if_over) => None,
+        _ => ttl.map(|new| new.ttl),
     };
     let diff = match found {
         Entry::Record(fields) => change(fields),

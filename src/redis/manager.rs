@@ -2,6 +2,8 @@
 //!
 //! Called by r2d2. Guarantees that a connection to a former server, one that is known to be dead,
 //! or one that may still receive a late reply, is not lent again.
+//!
+//! No user code runs under its lock: it guards a failure of this crate, which is copied out.
 
 use std::sync::Arc;
 

@@ -267,7 +267,8 @@ impl Connections {
 
     /// Fails if the latest attempt to connect failed.
     fn refusal(&self) -> Result<(), Failure> {
-        match self.state.refusal.lock().clone() {
+        let refusal = self.state.refusal.lock().clone();
+        match refusal {
             Some(refusal) => Err(self.at_server(refusal)),
             None => Ok(()),
         }

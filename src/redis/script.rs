@@ -6,8 +6,7 @@
 use std::{time::Duration, vec};
 
 use redis::{
-    Cmd, Connection, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
-    Value,
+    Cmd, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value,
 };
 
 use super::pipeline;
@@ -71,8 +70,6 @@ scripts! {
     GUARD guard;
     /// Ends a write.
     UNGUARD unguard;
-    /// Sets one field of a cached record.
-    UPDATE_FIELD update_field;
 }
 
 /// Whether the server does not know the script. It has then done nothing.
@@ -109,30 +106,6 @@ impl Script {
 }
 
 impl Script {
-    /// Calls the script on both keys of a record, if nobody has changed them since they were
-    /// watched. `None`: they were changed, or the server did not know the script. The caller must
-    /// watch and call again.
-    pub(crate) fn call_watched<T: FromRedisValue>(
-        &self,
-        connection: &mut Connection,
-        keys: &Keys,
-        write_args: impl FnOnce(&mut Pipeline),
-    ) -> RedisResult<Option<T>> {
-        let mut transaction = redis::pipe();
-        transaction.atomic().cmd("EVALSHA");
-        transaction.arg(self.script.get_hash()).arg(2);
-        transaction.arg(&keys.data).arg(&keys.lease);
-        write_args(&mut transaction);
-        let done: Option<(T,)> = match pipeline::query(&transaction, connection) {
-            Err(error) if is_unknown(&error) => {
-                self.script.load(connection)?;
-                None
-            }
-            answered => answered?,
-        };
-        Ok(done.map(|(done,)| done))
-    }
-
     /// The request that loads the script.
     fn to_load(&self) -> Cmd {
         let mut load = redis::cmd("SCRIPT");

@@ -15,6 +15,8 @@
 //! Opens no connection. No request is sent while its lock is held.
 //!
 //! Used by pools, listeners and endpoints.
+//!
+//! No user code runs under its lock: nothing is logged there.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},

@@ -239,23 +239,13 @@ pub trait Store: Send + Sync {
     /// writers have a place in it, the guard stays, under a new nonce. True: there was a record.
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure>;
 
-    /// Tries to set one field of a cached record. Ends the lease in any case; a guard stays, under
-    /// a new nonce. `ttl`: the record's new TTL; `None` keeps the old one. Deletes an entry that
-    /// says that no record exists. Two round trips.
-    ///
-    /// The step happens before this returns, or never. A later one would set an old value: by then
-    /// the caller may have invalidated instead, and another caller may have loaded the record
-    /// again.
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure>;
-
     /// Tries to change a cached record by a user closure, which must not be called under a lock.
-    /// Ends the lease in any case; a guard stays, under a new nonce. Three round trips.
+    /// Ends the lease in any case; a guard stays, under a new nonce. `ttl`: the record's new TTL;
+    /// `None` keeps the old one. Two round trips.
+    ///
+    /// The change happens before this returns, or never. A later one would set an old value: by
+    /// then the caller may have invalidated instead, and another caller may have loaded the record
+    /// again.
     fn update(
         &self,
         keys: &Keys,

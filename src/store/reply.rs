@@ -49,8 +49,7 @@ pub enum Refresh {
     Taken,
 }
 
-/// The answer to [`Store::update`](super::Store::update) and
-/// [`Store::update_field`](super::Store::update_field).
+/// The answer to [`Store::update`](super::Store::update).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update {
     /// A record was cached and has been changed.

@@ -1,6 +1,8 @@
 //! Remembers which field names have been logged, so that each is logged once.
 //!
 //! Guarantees bounded memory: after `MOST` names, new ones are not logged. Called by the reporter.
+//!
+//! No user code runs under its lock, which guards names. The reporter logs after it.
 
 use std::collections::HashSet;
 

@@ -81,17 +81,16 @@ impl Reporter {
         }
     }
 
-    /// Reports that a loaded record cannot be cached. Logs each field only once. Otherwise every
-    /// load would log it, until somebody changes the type.
-    pub(crate) fn unstorable(&self, id: &str, why: Unstorable) {
-        let Unstorable { field, reason } = &why;
+    /// Reports that a record cannot be cached. Logs each field only once. Otherwise every load would
+    /// log it, until somebody changes the type. The log calls it the `kind` record, and says what
+    /// was `done` with it.
+    pub(crate) fn unstorable(&self, kind: &str, id: &str, done: &str, why: &Unstorable) {
+        let Unstorable { field, reason } = why;
         let field = field.as_deref();
         self.report(&Event::Unstorable { id, field, reason });
         if self.unstorable_fields.is_first(field) {
-            let (cache, why) = (&self.cache, Error::from(why));
-            trace::warn!(
-                "cache `{cache}`: the loaded record {id:?} is returned and not cached: {why}"
-            );
+            let (cache, why) = (&self.cache, Error::from(why.clone()));
+            trace::warn!("cache `{cache}`: the {kind} record {id:?} {done}: {why}");
         }
     }
 

@@ -43,8 +43,9 @@ pub struct Stats {
     /// before the fill, or because it had lapsed. It also counts a fill that succeeded and was sent
     /// again because the connection broke.
     pub refused_fills: u64,
-    /// Records that were loaded and returned, but cannot be cached: they have no field, or one that
-    /// would decode differently. See [`Event::Unstorable`](crate::Event::Unstorable).
+    /// Records that were loaded and returned, but cannot be cached, because a field would decode
+    /// differently. Also updates of a field that the record type cannot have. See
+    /// [`Event::Unstorable`](crate::Event::Unstorable).
     pub unstorable_records: u64,
     /// Lookups that went on without Redis, because it failed or a wait took too long.
     pub degraded: u64,

@@ -6,6 +6,8 @@
 //! breaker. A request that the server refused is not a failure here: it took no longer than any
 //! other request.
 //!
+//! No error is dropped under its lock, because the `Drop` of a store's error is user code.
+//!
 //! The pattern is from M. Nygard, "Release It!", 2007.
 
 use std::{
@@ -124,30 +126,48 @@ impl Breaker {
     /// Opens the breaker after one failure, whatever the threshold. An open breaker takes the new
     /// reason.
     pub(crate) fn open(&self, failure: &Error) {
-        self.open_for(&mut self.why.lock(), 1, failure);
+        // Dropped with no lock held, because the store may have made the error.
+        let before = self.open_for(&mut self.why.lock(), 1, failure);
+        drop(before);
     }
 
-    /// Under the lock, so that `open` and `why` change together.
-    fn open_for(&self, why: &mut Option<Arc<Open>>, failures: u32, last: &Error) {
-        *why = Some(Arc::new(Open {
+    /// Opens the breaker, and returns the former reason. Under the lock, so that `open` and `why`
+    /// change together.
+    fn open_for(
+        &self,
+        why: &mut Option<Arc<Open>>,
+        failures: u32,
+        last: &Error,
+    ) -> Option<Arc<Open>> {
+        let open = Arc::new(Open {
             since: Instant::now(),
             failures,
             last: last.clone(),
-        }));
+        });
         self.open.store(true, Ordering::Release);
+        why.replace(open)
     }
 
     /// Lets requests pass again. Returns whether it was open.
     pub(crate) fn close(&self) -> bool {
-        let mut why = self.why.lock();
-        self.failures.store(0, Ordering::Relaxed);
-        self.open.store(false, Ordering::Release);
-        why.take().is_some()
+        let before = {
+            let mut why = self.why.lock();
+            self.failures.store(0, Ordering::Relaxed);
+            self.open.store(false, Ordering::Release);
+            why.take()
+        };
+        before.is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{Weak, mpsc},
+        thread,
+        time::Duration,
+    };
+
     use super::*;
     use crate::error::cause::chain;
 
@@ -208,5 +228,47 @@ mod tests {
         assert!(breaker.is_open());
         assert!(breaker.close());
         assert!(!breaker.close() && !breaker.is_open());
+    }
+
+    /// An error that asks the breaker when it is dropped.
+    #[derive(Debug)]
+    struct Asks(Weak<Breaker>);
+
+    impl fmt::Display for Asks {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("no answer")
+        }
+    }
+
+    impl StdError for Asks {}
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            if let Some(breaker) = self.0.upgrade() {
+                let _ = breaker.latest_failure();
+            }
+        }
+    }
+
+    #[test]
+    fn no_error_is_dropped_under_its_lock() {
+        let (done, is_done) = mpsc::channel();
+        // On another thread, so that a deadlock fails the test.
+        thread::spawn(move || {
+            let breaker = Arc::new(Breaker::new(1));
+            let request = "read";
+            let asks = || {
+                let cause = Arc::new(Asks(Arc::downgrade(&breaker)));
+                Error::Store { request, cause }
+            };
+            assert!(breaker.failed(&asks()));
+            assert!(!breaker.failed(&asks()));
+            breaker.open(&asks());
+            breaker.open(&asks());
+            assert!(breaker.close());
+            done.send(()).unwrap();
+        });
+        let waited = is_done.recv_timeout(Duration::from_secs(20));
+        waited.expect("it does not wait for itself");
     }
 }

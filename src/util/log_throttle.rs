@@ -1,4 +1,6 @@
 //! Limits how often one kind of message is logged. Logs nothing itself.
+//!
+//! No user code runs under its lock, which guards an instant.
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,8 @@
 //! The locks are those of the standard library, because its `notify_all` wakes all waiters at once.
 //! In `parking_lot`, `notify_all` wakes one waiter, which wakes the next when it unlocks, and so
 //! on. With 1,000 followers on two cores, the last follower wakes twice as late in that case.
+//!
+//! No user code runs under these locks. Each file that uses one says why.
 
 use std::sync::{self, MutexGuard, PoisonError};
 

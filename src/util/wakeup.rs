@@ -2,6 +2,8 @@
 //!
 //! Guarantees that no notification is lost: it is kept until the thread takes it. Used by batch
 //! lookups. Does not know what the events are.
+//!
+//! No user code runs under its lock, which guards numbers.
 
 use std::{collections::HashSet, mem, sync::Arc};
 

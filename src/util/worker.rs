@@ -9,6 +9,9 @@
 //!
 //! Knows nothing of what its thread does. The retry worker and the lease renewer start their
 //! threads on demand. Listeners and watchers start theirs at once.
+//!
+//! No user code runs under its lock: the closures that run there are this crate's, and change plain
+//! data.
 
 use std::{
     fmt, io,

@@ -1,5 +1,7 @@
 //! Updates of a cached record. Each is atomic, or else the record is invalidated.
 
+use std::collections::HashSet;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Wrote;
@@ -7,9 +9,10 @@ use crate::{
     engine::{Engine, Settings},
     error::Error,
     record::fields::{
-        Fields, Undecodable, check_length, check_name, from_fields, names, to_fields,
+        EMPTY, FieldChange, Fields, Undecodable, check_length, check_name, from_fields, names,
+        set_field, to_fields,
     },
-    store::{Diff, NewTtl, Update, keys::Keys},
+    store::{Change, Diff, NewTtl, Update, keys::Keys},
     telemetry::event::{Event, Write},
 };
 
@@ -23,27 +26,50 @@ pub(crate) fn update_field<R>(
     id: &str,
     field: &str,
     value: &[u8],
-) -> Result<bool, Error> {
-    check_name(field.as_bytes())?;
-    check_length(field.as_bytes(), value)?;
+) -> Result<bool, Error>
+where
+    R: Serialize + DeserializeOwned,
+{
+    let field = field.as_bytes();
+    check_name(field)?;
+    check_length(field, value)?;
     let keys = engine.keys(id)?;
     let _wrote = Wrote::begin(engine, id, Write::UpdateField);
     let all = [&keys];
     let pending = engine
         .client
         .remember_on_drop(&engine.reporter, "update_field", &all);
-    let updated = until_no_conflict(|| {
-        engine.change(&keys, "update_field", |store| {
-            store.update_field(&keys, field, value, new_ttl(engine))
+    let mut made = FieldChange::NotFound;
+    let updated = change_entry(engine, &keys, "update_field", &mut |entry| {
+        made = set_field::<R>(&entry, field, value);
+        Some(match made {
+            FieldChange::Set => Diff {
+                set: vec![(field.to_vec(), value.to_vec())],
+                removed: marker(&entry),
+            },
+            // Nobody may read the entry with the old value of the field.
+            _ => remove_all(entry),
         })
     });
-    let updated = or_invalidated(engine, &keys, updated);
     pending.returned();
-    match updated {
+    let updated = match updated {
         // Nothing is cached now. This call has no closure, so its caller does not need the reason.
         Err(Error::Contended { .. }) => Ok(false),
         done => done,
+    };
+    // Reported here, where no connection is held.
+    match made {
+        FieldChange::Set => return updated,
+        FieldChange::NotFound => {}
+        FieldChange::Unreadable => engine.reporter.report(&Event::Unreadable { id }),
+        FieldChange::Refused(why) => {
+            engine.reporter.unstorable("cached", id, "is removed", &why);
+            if engine.settings.fail_on_unstorable {
+                return updated.and(Err(Error::from(why)));
+            }
+        }
     }
+    updated.map(|_| false)
 }
 
 /// See [`Cache::update`](crate::Cache::update).
@@ -58,77 +84,100 @@ where
     let pending = engine
         .client
         .remember_on_drop(&engine.reporter, "update", &all);
-    let (mut was_record, mut unmergeable) = (false, false);
+    let mut is_changed = false;
     let (mut unreadable, mut unstorable) = (false, None);
-    let mut diff = |fields: Fields| {
-        (was_record, unmergeable, unstorable) = (false, false, None);
-        let old = match from_fields(fields.clone()) {
+    let updated = change_entry(engine, &keys, "update", &mut |entry| {
+        (is_changed, unreadable, unstorable) = (false, false, None);
+        let old = match from_fields(entry.clone()) {
             Ok(Some(old)) => old,
-            // The primary may have a record by now, so a cached "no such record" is removed.
-            Ok(None) => {
-                let removed = fields.into_iter().map(|(name, _)| name).collect();
-                let set = Fields::new();
-                return Some(Diff { set, removed });
-            }
+            // The primary may have a record by now.
+            Ok(None) => return Some(remove_all(entry)),
+            // A program with another version of the type may still read the old record.
             Err(Undecodable) => {
                 unreadable = true;
-                return None;
+                return Some(remove_all(entry));
             }
         };
-        was_record = true;
         let new = pending.suspended(|| change(&old))?;
-        // Fields that the type does not know belong to another program and stay.
-        let (known, new) = match (names(&old), to_fields(&new)) {
-            (Ok(known), Ok(new)) => (known, new),
-            (Err(why), _) | (_, Err(why)) => {
-                unstorable = Some(why);
-                return None;
+        let merged =
+            names(&old).and_then(|known| Ok(merge::<R>(&entry, &known, &to_fields(&new)?)));
+        match merged {
+            Ok(Some(diff)) => {
+                is_changed = true;
+                Some(diff)
             }
-        };
-        if !decodes_with_others::<R>(&fields, &known, &new) {
-            unmergeable = true;
-            return None;
+            Ok(None) => Some(remove_all(entry)),
+            Err(why) => {
+                unstorable = Some(why);
+                None
+            }
         }
-        let removed = known
-            .into_iter()
-            .filter(|name| new.iter().all(|(kept, _)| kept != name))
-            .collect();
-        let set = new.into_iter().filter(|field| !fields.contains(field));
-        let set = set.collect();
-        Some(Diff { set, removed })
-    };
-    let updated = until_no_conflict(|| {
-        engine.change(&keys, "update", |store| {
-            store.update(&keys, new_ttl(engine), &mut diff)
-        })
     });
+    pending.returned();
     if unreadable {
         // Reported here, where no connection is held.
         engine.reporter.report(&Event::Unreadable { id });
     }
-    let updated = or_invalidated(engine, &keys, updated).and_then(|updated| {
-        if unmergeable {
-            engine.invalidate(&keys, "invalidate", |store| store.invalidate(&keys))?;
-            return Ok(false);
-        }
-        unstorable.map_or(Ok(updated && was_record), |why| Err(Error::from(why)))
-    });
-    pending.returned();
-    updated
+    match unstorable {
+        None => updated.map(|updated| updated && is_changed),
+        Some(why) => updated.and(Err(Error::from(why))),
+    }
 }
 
-/// Whether the new fields and the remaining ones still decode together. They do not if a remaining
+/// Changes an entry, or else invalidates it. True: an entry was changed.
+fn change_entry<R>(
+    engine: &Engine<R>,
+    keys: &Keys,
+    request: &'static str,
+    change: Change<'_>,
+) -> Result<bool, Error> {
+    let updated = until_no_conflict(|| {
+        engine.change(keys, request, |store| {
+            store.update(keys, new_ttl(engine), &mut *change)
+        })
+    });
+    or_invalidated(engine, keys, updated)
+}
+
+/// The change that removes the whole entry.
+fn remove_all(entry: Fields) -> Diff {
+    let removed = entry.into_iter().map(|(name, _)| name).collect();
+    let set = Fields::new();
+    Diff { set, removed }
+}
+
+/// The marker of a record without fields, if the entry has it.
+fn marker(entry: &Fields) -> Vec<Vec<u8>> {
+    let names = entry.iter().map(|(name, _)| name);
+    names.filter(|name| *name == EMPTY).cloned().collect()
+}
+
+/// The change from an entry to a new record. `known`: the names of the fields that the old record
+/// had. Other fields do not belong to the type, and stay.
+///
+/// `None`: the new fields and the remaining ones do not decode together. So it is if a remaining
 /// field belongs to the type under another name (`alias`), because that field would exist twice.
-fn decodes_with_others<R: DeserializeOwned>(
-    fields: &Fields,
-    known: &[Vec<u8>],
-    new: &Fields,
-) -> bool {
-    let is_new = |name: &Vec<u8>| new.iter().any(|(new, _)| new == name);
-    let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !known.contains(name) && !is_new(name);
-    let mut rest = fields.iter().filter(stays).peekable();
+fn merge<R: DeserializeOwned>(entry: &Fields, known: &[Vec<u8>], new: &Fields) -> Option<Diff> {
+    // Sets, because a record may have tens of thousands of fields.
+    let (known, new_names): (HashSet<_>, HashSet<_>) = (
+        known.iter().collect(),
+        new.iter().map(|(name, _)| name).collect(),
+    );
+    let is_new = |name: &Vec<u8>| new_names.contains(name);
+    let is_known = |name: &Vec<u8>| known.contains(name) || name == EMPTY;
+    let stays = |(name, _): &&(Vec<u8>, Vec<u8>)| !is_known(name) && !is_new(name);
+    let mut rest = entry.iter().filter(stays).peekable();
     // The new fields alone have passed the round trip.
-    rest.peek().is_none() || from_fields::<R>(new.iter().chain(rest).cloned().collect()).is_ok()
+    if rest.peek().is_some() {
+        from_fields::<R>(new.iter().chain(rest).cloned().collect()).ok()?;
+    }
+    let names = entry.iter().map(|(name, _)| name);
+    let removed = names.filter(|name| is_known(name) && !is_new(name));
+    let removed = removed.cloned().collect();
+    let old: HashSet<_> = entry.iter().collect();
+    let set = new.iter().filter(|field| !old.contains(field));
+    let set = set.cloned().collect();
+    Some(Diff { set, removed })
 }
 
 /// Retries, up to a limit, until no other client changes the record in between. True: a record was

@@ -51,5 +51,5 @@ impl Store for Counted {
         answer
     }
 
-    delegate! { store: read read_with_ttl refresh fill release back_off renew invalidate expire guard unguard update_field update ttl ping }
+    delegate! { store: read read_with_ttl refresh fill release back_off renew invalidate expire guard unguard update ttl ping }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use cache_aside::{
     Backend, Cache, CacheBuilder, Memory, Redis,
-    store::{Acquire, Keys, Store, Token},
+    store::{Acquire, Diff, Keys, Store, Token},
 };
 
 use crate::support::Server;
@@ -104,5 +104,13 @@ impl Drop for Environment {
         {
             server.assert_every_key_expires();
         }
+    }
+}
+
+/// The change that sets one field.
+pub(crate) fn set(name: &str, value: &[u8]) -> Diff {
+    Diff {
+        set: vec![(name.into(), value.to_vec())],
+        removed: Vec::new(),
     }
 }

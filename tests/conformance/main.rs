@@ -31,7 +31,9 @@ mod delegate;
 mod deployment;
 mod differential;
 mod early;
+mod empty;
 mod environment;
+mod fail_on_unstorable;
 mod grace;
 #[path = "../support/held.rs"]
 mod held;
@@ -40,6 +42,8 @@ mod lookup;
 mod many;
 mod negative;
 mod races;
+#[path = "../support/reasons.rs"]
+mod reasons;
 mod records;
 mod sizes;
 mod stampede;
@@ -47,4 +51,5 @@ mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 mod update;
+mod update_field;
 mod write;

@@ -192,9 +192,12 @@ fn an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale(environm
     );
 }
 
-fn an_update_to_no_record_is_refused_and_the_next_one_works(environment: &Environment) {
+fn an_update_to_a_record_that_cannot_be_cached_is_refused_and_the_next_one_works(
+    environment: &Environment,
+) {
     let cache = cached(environment);
-    let error = cache.update("p-001", |_| Some(Record::new())).unwrap_err();
+    let own = Record::from([("__cache_aside_x", "1")]);
+    let error = cache.update("p-001", |_| Some(own.clone())).unwrap_err();
     assert!(
         matches!(error, Error::InvalidRecord { field: None, .. }),
         "{error}"
@@ -287,7 +290,7 @@ on_both_stores! {
     an_update_that_declines_or_finds_nothing_changes_nothing,
     an_update_that_was_overtaken_sees_the_newer_record,
     an_update_that_is_always_overtaken_gives_up_and_leaves_nothing_stale,
-    an_update_to_no_record_is_refused_and_the_next_one_works,
+    an_update_to_a_record_that_cannot_be_cached_is_refused_and_the_next_one_works,
     a_closure_that_panics_in_an_update_leaves_the_record_and_its_lease_to_the_others,
     the_caches_own_field_names_are_refused,
 }

@@ -1,5 +1,6 @@
 //! Tests without a server: the store in memory, custom stores, settings, and lookup options.
 
+mod call_backs;
 mod custom_store;
 mod ids;
 mod memory;

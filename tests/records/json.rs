@@ -95,18 +95,31 @@ fn an_update_changes_a_part_of_it() {
     assert_eq!(found.record().unwrap().lines[0].pieces, 3);
 }
 
+/// Sets a field as another program does.
+fn set(server: &Server, field: &[u8], value: &[u8]) {
+    let mut hset = redis::cmd("HSET");
+    hset.arg("test:o-1").arg(field).arg(value);
+    hset.exec(&mut server.connect()).unwrap();
+}
+
 #[test]
-fn a_field_beside_it_changes_nothing() {
+fn a_field_beside_it_ends_the_record() {
+    let server = Server::start();
+    for (field, value) in [("customer", &b"c-8"[..]), ("\u{1f956}", &[0xff])] {
+        let cache = cached(&server);
+        assert!(!cache.update_field("o-1", field, value).unwrap());
+        let found = cache.get("o-1", load_order).unwrap();
+        assert_eq!(found.source(), Source::Loaded);
+    }
+}
+
+#[test]
+fn a_field_that_another_program_sets_beside_it_changes_nothing() {
     let server = Server::start();
     let cache = cached(&server);
-    assert!(cache.update_field("o-1", "customer", "c-8").unwrap());
-    assert!(cache.update_field("o-1", "\u{1f956}", [0xff]).unwrap());
-    let hset = redis::cmd("HSET")
-        .arg("test:o-1")
-        .arg(&[0xff])
-        .arg(1)
-        .exec(&mut server.connect());
-    hset.unwrap();
+    for (field, value) in [(&b"customer"[..], &b"c-8"[..]), (&[0xff], b"1")] {
+        set(&server, field, value);
+    }
     let found = cache.get("o-1", load_order).unwrap();
     assert_eq!(found.source(), Source::Hit);
     assert_eq!(**found.record().unwrap(), order());
@@ -130,9 +143,15 @@ fn what_is_not_its_json_is_a_miss_and_is_replaced() {
     ];
     for text in texts {
         cache.reset_stats();
-        assert!(cache.update_field("o-1", "json", text).unwrap());
+        set(&server, b"json", text);
         let found = cache.get("o-1", load_order).unwrap();
         assert_eq!(found.source(), Source::Loaded, "{text:?}");
+        assert_eq!(cache.stats().unreadable_entries, 1);
+        // `update_field` does not write it.
+        assert!(!cache.update_field("o-1", "json", text).unwrap());
+        assert!(cache.peek("o-1").unwrap().is_none());
+        let found = cache.get("o-1", load_order).unwrap();
+        assert_eq!(found.source(), Source::Loaded);
         assert_eq!(cache.stats().unreadable_entries, 1);
         assert!(cache.get("o-1", load_order).unwrap().is_hit());
     }

@@ -72,17 +72,6 @@ macro_rules! delegate {
     (@ $within:ident unguard) => {
         delegate!(@@ $within unguard(writer: cache_aside::store::Token));
     };
-    (@ $within:ident update_field) => {
-        fn update_field(
-            &self,
-            keys: &cache_aside::store::Keys,
-            field: &str,
-            value: &[u8],
-            ttl: Option<cache_aside::store::NewTtl>,
-        ) -> Result<cache_aside::store::Update, cache_aside::store::Failure> {
-            self.$within.update_field(keys, field, value, ttl)
-        }
-    };
     (@ $within:ident update) => {
         fn update(
             &self,

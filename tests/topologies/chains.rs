@@ -380,7 +380,8 @@ fn a_refusal_names_the_server_whichever_request_it_refuses_and_on_a_first_connec
     cause(&scriptless().get("a", load_loaf).unwrap());
     names(&scriptless().invalidate("a").unwrap_err());
     names(&scriptless().invalidate_many(["a", "b"]).unwrap_err());
-    names(&scriptless().update_field("a", "stock", "1").unwrap_err());
+    let updateless = || restricted(&server, "-evalsha -watch", &failures);
+    names(&updateless().update_field("a", "stock", "1").unwrap_err());
     names(
         &restricted(&server, "-pttl", &failures)
             .ttl_remaining("a")

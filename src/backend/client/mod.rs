@@ -6,6 +6,8 @@
 //! continue.
 //!
 //! It knows the store. It knows no lookups, calls or record types.
+//!
+//! No user code runs under its lock. It guards a list of reporters, which are called after it.
 
 pub(crate) mod batch;
 mod clear;

@@ -3,6 +3,9 @@
 //!
 //! The recovery thread calls it to probe and replay. Callers use it to report the breaker's state
 //! and to log failures at a limited rate. It starts no thread.
+//!
+//! No user code runs under its locks: reports, log lines and the drop of a store's error come after
+//! them.
 
 use std::sync::{Arc, Weak};
 
@@ -70,9 +73,12 @@ impl ClientState {
     /// before its report is not reported.
     pub(super) fn report_breaker(&self) {
         loop {
-            let failure = {
+            // Outlives the lock: it may be the last handle of a store's error, whose `Drop` is user
+            // code.
+            let failure;
+            {
                 let mut reported = self.reported.lock();
-                let failure = self.breaker.latest_failure();
+                failure = self.breaker.latest_failure();
                 if reported.in_progress || reported.open == failure.is_some() {
                     return;
                 }
@@ -80,8 +86,7 @@ impl ClientState {
                     open: failure.is_some(),
                     in_progress: true,
                 };
-                failure
-            };
+            }
             let _in_progress = InProgress(&self.reported);
             match &failure {
                 Some(error) => self.report_to_all(&Event::BreakerOpened { error }),

@@ -4,6 +4,8 @@
 //! instead of its probe, and then starts the [listeners](Deferred) to the changes in the store. If
 //! the store will never work, each reason is logged once. The check is repeated, because somebody
 //! may change the settings of the store.
+//!
+//! No user code runs under its locks: checks, listeners and log lines come after them.
 
 use std::{
     error::Error as _,

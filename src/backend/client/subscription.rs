@@ -2,6 +2,8 @@
 //!
 //! Guarantees that the store gets no request of a listener before the check has passed. The cache
 //! gets its subscription at once. The recovery starts the listener as soon as the store has passed.
+//!
+//! No user code runs under its lock: subscriptions start and end outside it.
 
 use std::{sync::Arc, time::Duration};
 

@@ -178,7 +178,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             let loaded = match &mut records {
                 Ok(found) => {
                     let loaded = Loaded::new(found.remove(lookup.context.id));
-                    Ok(lookup.context.loaded_entry(loaded, permit.fills()))
+                    lookup.context.loaded_entry(loaded, permit.fills())
                 }
                 Err(error) => Err(error.clone()),
             };

@@ -9,18 +9,26 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Fields, NOT_FOUND, is_own, scalar::ScalarKind};
+use super::{EMPTY, Fields, NOT_FOUND, is_own, scalar::ScalarKind};
 
 /// An entry that is not a record of the cache's type.
 #[derive(Debug)]
 pub(crate) struct Undecodable;
 
 /// Deserializes a record. `None`: the entry says that the primary has no such record.
-pub(crate) fn from_fields<R: DeserializeOwned>(fields: Fields) -> Result<Option<R>, Undecodable> {
+pub(crate) fn from_fields<R: DeserializeOwned>(
+    mut fields: Fields,
+) -> Result<Option<R>, Undecodable> {
     if fields.iter().any(|(name, _)| is_own(name)) {
-        // If there are other fields, another program has added them to a cached "no such record".
-        let alone = fields.len() == 1 && fields[0].0 == NOT_FOUND;
-        return if alone { Ok(None) } else { Err(Undecodable) };
+        if fields.len() == 1 && fields[0].0 == NOT_FOUND {
+            return Ok(None);
+        }
+        fields.retain(|(name, _)| name != EMPTY);
+        // A name that a later version may know, or a cached "no such record" to which another
+        // program has added fields.
+        if fields.iter().any(|(name, _)| is_own(name)) {
+            return Err(Undecodable);
+        }
     }
     deserialize(fields, &[]).map(Some).map_err(|_| Undecodable)
 }
@@ -89,9 +97,20 @@ impl<'de> Deserializer<'de> for Hash<'_> {
         visitor.visit_newtype_struct(self)
     }
 
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        if self.fields.is_empty() {
+            return visitor.visit_unit();
+        }
+        self.deserialize_any(visitor)
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 

@@ -1,13 +1,15 @@
 //! The fields of a record in a Redis hash, and their conversion from and to Rust types.
 //!
 //! Uses serde and does not know Redis. A scalar is text, in the shortest form from which Rust reads
-//! exactly the same value. Bytes are stored as they are. The field of a `None` is left out.
+//! exactly the same value. Bytes are stored as they are. The field of a `None` is left out. A record
+//! that has no field to store gets a marker, because Redis cannot store an empty hash.
 
 pub(crate) mod de;
 pub(crate) mod json_eq;
 pub(crate) mod round_trip;
 pub(crate) mod scalar;
 pub(crate) mod ser;
+pub(crate) mod set_field;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -15,6 +17,7 @@ pub(crate) use self::de::{Undecodable, from_fields};
 pub(crate) use self::scalar::Unstorable;
 #[cfg(feature = "json")]
 pub(crate) use self::scalar::{JSON, JSON_REFUSED, OWN_ERROR};
+pub(crate) use self::set_field::{FieldChange, set_field};
 
 /// Names and values, in order. Both may hold any bytes.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -23,9 +26,9 @@ pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 ///
 /// # Errors
 ///
-/// [`Unstorable`] in three cases: the record is not flat (nested values, sequences, no field at
-/// all), it would be read back as something else, or a name is reserved for the cache. The error
-/// names the field of a struct, but never the key of a map.
+/// [`Unstorable`] in three cases: the record is not flat (nested values, sequences), it would be
+/// read back as something else, or a name is reserved for the cache. The error names the field of a
+/// struct, but never the key of a map.
 pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Unstorable> {
     let parts = ser::serialize(record)?;
     let is_map = parts.iter().any(|part| part.is_key);
@@ -36,19 +39,19 @@ pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<F
 }
 
 fn checked<R: Serialize + DeserializeOwned>(parts: Vec<ser::Part>) -> Result<Fields, Unstorable> {
-    if parts.iter().all(|part| part.value.is_none()) {
-        let empty = "it has no field, and Redis cannot store an empty hash";
-        return Err(Unstorable::new(empty));
-    }
     for ser::Part { name, value, .. } in &parts {
         check_name(&name.1)?;
         check_length(&name.1, value.as_ref().map_or(&[], |(_, value)| value))?;
     }
     round_trip::check::<R>(&parts)?;
     let stored = parts.into_iter();
-    Ok(stored
+    let mut fields: Fields = stored
         .filter_map(|part| Some((part.name.1, part.value?.1)))
-        .collect())
+        .collect();
+    if fields.is_empty() {
+        fields.push((EMPTY.to_vec(), b"1".to_vec()));
+    }
+    Ok(fields)
 }
 
 /// The names of the fields that are stored of a record.
@@ -60,13 +63,17 @@ pub(crate) fn names<R: Serialize>(record: &R) -> Result<Vec<Vec<u8>>, Unstorable
         .collect())
 }
 
-/// The only field of a cached "no such record". `update_field.lua` has the same name.
+/// The only field of a cached "no such record". `expire.lua` has the same name.
 pub(crate) const NOT_FOUND: &[u8] = b"__cache_aside_not_found";
 
 /// A cached "no such record".
 pub(crate) fn not_found() -> Fields {
     vec![(NOT_FOUND.to_vec(), b"1".to_vec())]
 }
+
+/// The only field of a cached record that has no field of its own. A program that adds a field to
+/// such an entry may leave the marker there, so it counts as no field in any entry.
+pub(crate) const EMPTY: &[u8] = b"__cache_aside_empty";
 
 /// Whether a name is reserved for the cache.
 fn is_own(name: &[u8]) -> bool {

@@ -41,7 +41,7 @@ pub(super) fn store<T: Serialize + ?Sized>(value: &T) -> Result<Option<Stored>, 
 
 /// Why a record cannot be stored. Holds no value of a field and no key of a map, so it may be
 /// logged.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Unstorable {
     /// The field at fault. `None` for a map, and if no single field is at fault.

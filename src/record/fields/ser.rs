@@ -61,6 +61,10 @@ impl Serializer for Flat {
         })
     }
 
+    fn serialize_unit_struct(self, _: &'static str) -> Result<Self::Ok, Unstorable> {
+        Ok(self.parts)
+    }
+
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _: &'static str,
@@ -102,7 +106,6 @@ impl Serializer for Flat {
         serialize_bytes(&[u8]) -> Self::Ok;
         serialize_none() -> Self::Ok;
         serialize_unit() -> Self::Ok;
-        serialize_unit_struct(&'static str) -> Self::Ok;
         serialize_unit_variant(&'static str, u32, &'static str) -> Self::Ok;
         serialize_seq(Option<usize>) -> Self::SerializeSeq;
         serialize_tuple(usize) -> Self::SerializeTuple;

@@ -70,7 +70,8 @@ use super::fields::{JSON, JSON_REFUSED};
 ///
 /// [`update`](crate::Cache::update) changes a part of the value.
 /// [`update_field`](crate::Cache::update_field) does not look into the JSON. For the field `json`
-/// it replaces the whole text. Any other field is stored beside it and never read.
+/// it replaces the whole text, which must be JSON of the type. With any other field, it removes the
+/// cached record.
 ///
 /// # Values that are not cached
 ///

@@ -2,6 +2,8 @@
 //!
 //! Guarantees that a reason quotes nothing of the value: no key of a map, and no text of an error
 //! that may be a type's own.
+//!
+//! No user code runs while the path is borrowed.
 
 use std::cell::{Cell, RefCell};
 

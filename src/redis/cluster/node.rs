@@ -1,6 +1,8 @@
 //! One node of a cluster: its store, and whether it answers.
 //!
 //! Called by the store on a cluster and by the topology. Knows neither slots nor other nodes.
+//!
+//! No user code runs under its lock, which guards an instant.
 
 use std::{
     sync::{

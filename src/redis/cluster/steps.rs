@@ -176,16 +176,6 @@ impl Store for ClusterStore {
         self.or_migrating(keys, self.with(keys, |store| store.unguard(keys, writer)))
     }
 
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure> {
-        self.with(keys, |store| store.update_field(keys, field, value, ttl))
-    }
-
     fn update(
         &self,
         keys: &Keys,

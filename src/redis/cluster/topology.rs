@@ -11,9 +11,13 @@
 //! `rebuilding` is held by the thread that replaces the map: from before it makes the new map until
 //! the subscriptions know it. So the subscriptions get the maps in the order in which the maps were
 //! made.
+//!
+//! No user code runs under any lock of this file: nothing is logged there, and listeners are
+//! dropped after it. One exception is the listener of a store without a cache; see `tracking.rs`.
 
 use std::{
     collections::HashSet,
+    mem,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -162,7 +166,9 @@ impl Topology {
 
     /// Call this with `rebuilding` held.
     fn replace(&self, map: SlotMap) {
-        *self.map.write() = Arc::new(map);
+        let before = mem::replace(&mut *self.map.write(), Arc::new(map));
+        // Closes the connections to nodes that are gone. Lookups do not wait for that.
+        drop(before);
     }
 
     fn subscriptions(&self) -> Vec<Arc<ClusterSubscription>> {

@@ -16,6 +16,10 @@
 //!    of a [probe key](probe_key_for), whose slot the node must own. The node refuses this read if
 //!    another node owns the slot, or if it considers the cluster to be down. After the node timeout
 //!    it refuses all keys, and no other node takes over sooner.
+//!
+//! The listener is called under the lock of the state. That of a cache runs no user code there: it
+//! leaves the drop of near records to another thread. A program that passes its own listener to the
+//! store must keep the promises of [`ChangeListener`].
 
 use std::{
     collections::HashMap,

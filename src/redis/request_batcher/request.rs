@@ -1,6 +1,8 @@
 //! One queued request, its state, and the wait of its caller.
 //!
 //! Used by the queue and by the batch. Guarantees that a caller waits no longer than its deadline.
+//!
+//! No user code runs under its lock: it guards replies, which are bytes or failures of this crate.
 
 use std::{mem, sync::Arc};
 

@@ -286,7 +286,7 @@ impl SentinelMaster {
 impl fmt::Display for SentinelMaster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "master `{}`", self.name)?;
-        match &*self.known.lock() {
+        match self.known() {
             Some(Master { host, port, .. }) => write!(f, " at {host}:{port}"),
             None => Ok(()),
         }

@@ -221,31 +221,6 @@ impl Store for RedisStore {
         })
     }
 
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure> {
-        let done = self.run_replicated(RetryPolicy::Transaction, |connection| {
-            command::watch(connection, keys)?;
-            let update_field = &self.scripts.update_field;
-            update_field.call_watched(connection, keys, |request| {
-                let (ttl, if_over) =
-                    ttl.map_or((0, 0), |new| (millis(new.ttl), millis(new.if_over)));
-                request.arg(field).arg(value).arg(ttl);
-                request.arg(Token::random().as_bytes());
-                request.arg(if_over).arg(self.forces_change());
-            })
-        })?;
-        Ok(match done {
-            Some(true) => Update::Changed,
-            Some(false) => Update::Unchanged,
-            None => Update::Conflict,
-        })
-    }
-
     fn update(
         &self,
         keys: &Keys,

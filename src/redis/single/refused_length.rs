@@ -1,6 +1,8 @@
 //! Remembers the length of a value at which a server closed the connection.
 //!
 //! Used by `large_records.rs`. Forgets the length after a while, because the limit can be raised.
+//!
+//! No user code runs under its lock, which guards a number and an instant.
 
 use std::time::{Duration, Instant};
 

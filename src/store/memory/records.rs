@@ -2,6 +2,8 @@
 //!
 //! Guarantees that an eviction only causes a later miss. It never brings an older record back.
 //! Called by the steps of the embedded store. Knows no leases.
+//!
+//! No user code runs under its locks: a record is bytes here.
 
 use std::{
     sync::Arc,

@@ -1,6 +1,8 @@
 //! Scans the records, or the leases, of the embedded store.
 //!
 //! Called for `clear`.
+//!
+//! No user code runs under the lock of a stripe.
 
 use super::{MemoryStore, STRIPES};
 use crate::store::{Cursor, KeyKind, ScanPage, keys::Keys};

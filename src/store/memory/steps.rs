@@ -11,7 +11,7 @@ use super::{MemoryStore, hash, listeners::Changed};
 use crate::{
     record::fields::Fields,
     store::{
-        Acquire, Change, ChangeListener, Cursor, Diff, Entry, Failure, KeyKind, NewTtl, Refresh,
+        Acquire, Change, ChangeListener, Cursor, Entry, Failure, KeyKind, NewTtl, Refresh,
         ScanPage, Store, Subscription, TtlRemaining, Update, keys::Keys, token::Token,
     },
     util::limits::LONGEST,
@@ -140,35 +140,6 @@ impl Store for MemoryStore {
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
         Ok(self.remove(keys, |leases| leases.unguard(&keys.lease, writer)))
-    }
-
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure> {
-        let update = {
-            let mut leases = self.lock(keys);
-            leases.end(&keys.lease);
-            match self.records.live(&keys.data) {
-                Some(stored) if stored.says_there_is_none() => {
-                    self.records.take(&keys.data);
-                    Update::Unchanged
-                }
-                Some(stored) => {
-                    let set = vec![(field.into(), value.to_vec())];
-                    let removed = Vec::new();
-                    self.change(keys, &stored, &Diff { set, removed }, ttl);
-                    Update::Changed
-                }
-                None => Update::Unchanged,
-            }
-        };
-        // Reported even if unchanged: the update may have removed a negative entry.
-        self.listeners.tell(keys, Changed::RecordAndLease);
-        Ok(update)
     }
 
     fn update(

@@ -12,7 +12,7 @@ use cache_aside::{
 };
 
 use super::step::{At, Pairs, Seen, Step, Ttl, Who};
-use crate::environment::{Environment, keys};
+use crate::environment::{Environment, keys, set};
 
 const LONG: Duration = Duration::from_secs(1_000);
 const LONGER: Duration = Duration::from_secs(100_000);
@@ -134,7 +134,7 @@ impl Side {
             Step::Unguard(at, who) => told(store.unguard(&keys[*at], self.token(*who))),
             Step::UpdateField(at, name, value, ttl) => {
                 let ttl = ttl.map(new_ttl);
-                told(store.update_field(&keys[*at], name, value.as_bytes(), ttl))
+                told(store.update(&keys[*at], ttl, &mut |_| Some(set(name, value.as_bytes()))))
             }
             Step::Update(key, diff, ttl, meanwhile) => {
                 let mut seen = "not asked".to_owned();

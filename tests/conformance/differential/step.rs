@@ -100,6 +100,7 @@ fn record() -> impl Strategy<Value = Pairs> {
     prop_oneof![
         5 => pairs(),
         1 => Just(vec![("__cache_aside_not_found", "1")]),
+        1 => Just(vec![("__cache_aside_empty", "1")]),
     ]
 }
 

@@ -18,7 +18,7 @@ use cache_aside::{
     store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Refresh, Store, Token, Update},
 };
 
-use crate::environment::{Environment, keys};
+use crate::environment::{Environment, keys, set};
 
 /// Nothing lapses by itself while a test runs.
 const LONG: Duration = Duration::from_secs(600);
@@ -145,9 +145,7 @@ impl Position {
     }
 
     fn update_field_for(&self, field: &str, value: &str, ttl: Option<NewTtl>) -> Update {
-        let value = value.as_bytes();
-        let store = &self.store;
-        store.update_field(&self.keys, field, value, ttl).unwrap()
+        self.update_for(ttl, |_| Some(set(field, value.as_bytes())))
     }
 
     fn update(&self, change: impl FnMut(Fields) -> Option<Diff>) -> Update {

@@ -224,10 +224,8 @@ fn values_of_a_mebibyte_pass(environment: &Environment) {
     let large = |shift| vec![(b"photo".to_vec(), value(shift))];
     position.put(&large(0), LONG);
     assert!(position.read() == Entry::Record(large(0)));
-    let field = position
-        .store
-        .update_field(&position.keys, "photo", &value(1), None);
-    assert_eq!(field.unwrap(), Update::Changed);
+    let changed = position.update(|_| Some(set("photo", &value(1))));
+    assert_eq!(changed, Update::Changed);
     let changed = position.update(|fields| {
         assert!(fields == large(1));
         let (set, removed) = (large(2), Vec::new());

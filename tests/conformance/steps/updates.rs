@@ -1,4 +1,4 @@
-//! Changes of a cached record: `update_field` and `update`.
+//! Changes of a cached record: of one field, and of several.
 
 use super::*;
 
@@ -12,13 +12,6 @@ fn a_field_is_set_where_a_record_is_cached(environment: &Environment) {
     assert_eq!(position.update_field("note", ""), Update::Changed);
     let expected = [("name", "Oat"), ("stock", "42"), ("note", "")];
     assert_eq!(position.read(), entry(&expected));
-}
-
-fn a_field_of_what_is_not_found_is_not_set_and_that_goes(environment: &Environment) {
-    let position = Position::on(environment, "k");
-    position.put(&fields(&[("__cache_aside_not_found", "1")]), LONG);
-    assert_eq!(position.update_field("stock", "41"), Update::Unchanged);
-    assert_eq!(position.read(), Entry::Absent);
 }
 
 fn an_update_sees_the_fields_sets_some_and_takes_others(environment: &Environment) {
@@ -287,7 +280,6 @@ fn updates_at_the_same_time_lose_none_of_their_changes(environment: &Environment
 
 on_both_stores! {
     a_field_is_set_where_a_record_is_cached,
-    a_field_of_what_is_not_found_is_not_set_and_that_goes,
     an_update_sees_the_fields_sets_some_and_takes_others,
     a_field_that_is_set_and_goes_is_gone,
     a_record_whose_last_field_goes_is_gone,

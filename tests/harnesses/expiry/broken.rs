@@ -42,5 +42,5 @@ impl Store for Broken {
         }
     }
 
-    delegate! { within: read read_with_ttl acquire fill release back_off renew invalidate expire guard unguard update_field update ttl ping }
+    delegate! { within: read read_with_ttl acquire fill release back_off renew invalidate expire guard unguard update ttl ping }
 }

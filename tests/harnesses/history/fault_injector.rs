@@ -37,21 +37,21 @@ pub(crate) struct WireFaults {
 pub(crate) enum Late {
     /// Any piece of a request or a reply, now and then.
     Any,
-    /// Most requests that call one of these scripts, by their indices in [`NAMES`].
+    /// Most requests of these kinds, by their indices in [`NAMES`].
     Calls([usize; 2]),
 }
 
-/// The scripts, with their names in a report. The first causes harm if it arrives late and is done.
-/// The second prevents that.
-pub(crate) const NAMES: [(&str, &&str); 8] = [
-    ("update_field", &scripts::UPDATE_FIELD),
-    ("invalidate", &scripts::INVALIDATE),
-    ("acquire", &scripts::ACQUIRE),
-    ("fill", &scripts::FILL),
-    ("release", &scripts::RELEASE),
-    ("renew", &scripts::RENEW),
-    ("guard", &scripts::GUARD),
-    ("unguard", &scripts::UNGUARD),
+/// The requests, with their names in a report, and their scripts. An update has none: it is a
+/// transaction. It causes harm if it arrives late and is done. The second request prevents that.
+pub(crate) const NAMES: [(&str, Option<&&str>); 8] = [
+    ("update", None),
+    ("invalidate", Some(&scripts::INVALIDATE)),
+    ("acquire", Some(&scripts::ACQUIRE)),
+    ("fill", Some(&scripts::FILL)),
+    ("release", Some(&scripts::RELEASE)),
+    ("renew", Some(&scripts::RENEW)),
+    ("guard", Some(&scripts::GUARD)),
+    ("unguard", Some(&scripts::UNGUARD)),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,8 @@ pub(crate) struct FaultInjector {
 /// The recent faults of requests, in all processes.
 pub(crate) struct Log {
     lines: Mutex<VecDeque<(Instant, String)>>,
-    /// Hashes and names of the scripts.
+    /// A word in each of the requests, and its name: the hash of its script, or the last command of
+    /// a transaction.
     names: Vec<(String, &'static str)>,
 }
 
@@ -158,7 +159,11 @@ impl FaultInjector {
 
 impl Log {
     pub(crate) fn new() -> Log {
-        let names = NAMES.map(|(name, text)| (Script::new(text).get_hash().to_owned(), name));
+        let word = |script: Option<&&str>| match script {
+            Some(text) => Script::new(text).get_hash().to_owned(),
+            None => "EXEC".to_owned(),
+        };
+        let names = NAMES.map(|(name, script)| (word(script), name));
         Log {
             lines: Mutex::default(),
             names: names.into(),

@@ -146,17 +146,6 @@ impl Store for Faulty {
         self.within.unguard(keys, writer)
     }
 
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure> {
-        self.answer()?;
-        self.within.update_field(keys, field, value, ttl)
-    }
-
     fn update(
         &self,
         keys: &Keys,

@@ -2,6 +2,7 @@
 
 mod bypass;
 mod clear;
+mod error_drops;
 mod faulty;
 mod name;
 mod panics;

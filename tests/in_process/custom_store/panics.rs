@@ -84,16 +84,6 @@ impl Store for Fragile {
         self.end(|store| store.unguard(keys, writer))
     }
 
-    fn update_field(
-        &self,
-        keys: &Keys,
-        field: &str,
-        value: &[u8],
-        ttl: Option<NewTtl>,
-    ) -> Result<Update, Failure> {
-        self.end(|store| store.update_field(keys, field, value, ttl))
-    }
-
     fn update(
         &self,
         keys: &Keys,

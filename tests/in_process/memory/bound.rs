@@ -21,6 +21,14 @@ fn put(store: &Arc<dyn Store>, keys: &Keys, record: &Fields, ttl: Duration) {
     assert!(store.fill(keys, token, ttl, record).unwrap());
 }
 
+/// The change that sets one field.
+fn set(name: &str, value: &[u8]) -> Diff {
+    Diff {
+        set: vec![(name.into(), value.to_vec())],
+        removed: Vec::new(),
+    }
+}
+
 fn read(store: &Arc<dyn Store>, keys: &Keys) -> Option<Fields> {
     match store.read(&keys.data).unwrap() {
         Entry::Record(fields) => Some(fields),
@@ -89,15 +97,10 @@ fn no_more_bytes_are_kept_than_the_bound_says_and_most_of_it_is_used() {
         // Records that grow in place: by a field, by an update.
         for id in 0..ids {
             let grown = vec![b'y'; 100];
-            store
-                .update_field(&keys(id), "value", &grown, None)
-                .unwrap();
-            let grow = &mut |_| {
-                let set = vec![(b"more".to_vec(), grown.clone())];
-                let removed = Vec::new();
-                Some(Diff { set, removed })
-            };
-            store.update(&keys(id), None, grow).unwrap();
+            for name in ["value", "more"] {
+                let grow = &mut |_| Some(set(name, &grown));
+                store.update(&keys(id), None, grow).unwrap();
+            }
             let live = || live() <= most;
             assert!(most > 100_000 || live(), "of {most}");
         }
@@ -118,7 +121,8 @@ fn a_record_over_an_eighth_of_the_bound_is_not_kept_and_the_old_one_is_gone() {
     // Also where it has grown to this size.
     put(&store, &at, &one_field(10), LONG);
     let large = vec![b'x'; 1 << 17];
-    let updated = store.update_field(&at, "value", &large, None).unwrap();
+    let updated = store.update(&at, None, &mut |_| Some(set("value", &large)));
+    let updated = updated.unwrap();
     assert_eq!(updated, Update::Changed);
     assert_eq!(read(&store, &at), None);
     assert!(read(&store, &other).is_some(), "nobody else had to go");

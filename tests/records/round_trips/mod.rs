@@ -115,7 +115,7 @@ fn a_struct_with_the_rest_of_its_fields_in_a_map_of_texts_comes_back() {
 /// Fields that another program might write: invalid ones, and plausible ones.
 fn foreign() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
     let names = "i8 u128 usize f32 f64 flag char text bytes shelf cents id json 7 -1 \
-        __cache_aside_not_found __cache_aside";
+        __cache_aside_not_found __cache_aside_empty __cache_aside";
     let values = "0 -0 1 +1 -129 256 1e400 NaN inf true Front ä null {} [] [[[ \" 1.5 {\"id\":1} \
         99999999999999999999999999999999999999999";
     let one_of =

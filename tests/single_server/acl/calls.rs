@@ -272,7 +272,16 @@ fn update_field(stage: &Stage) -> Option<()> {
     stage.put_record("p-001");
     holds(cache.update_field("p-001", "stock", "1").ok()?)?;
     stage.put_guard("p-001");
-    holds(cache.update_field("p-001", "stock", "2").ok()?)
+    holds(cache.update_field("p-001", "stock", "2").ok()?)?;
+    // The marker of a record without fields is removed.
+    stage.tell(
+        "HSET",
+        &[&format!("{PREFIX}p-001"), "__cache_aside_empty", "1"],
+    );
+    holds(cache.update_field("p-001", "stock", "3").ok()?)?;
+    let grace = Duration::from_secs(1);
+    let cache: Cache = stage.builder().grace(grace).build().unwrap();
+    holds(cache.update_field("p-001", "stock", "4").ok()?)
 }
 
 fn update(stage: &Stage) -> Option<()> {

@@ -121,7 +121,6 @@ fn the_rule_allows_every_command_that_a_script_calls() {
         scripts::EXPIRE,
         scripts::GUARD,
         scripts::UNGUARD,
-        scripts::UPDATE_FIELD,
     ] {
         let calls: Vec<_> = script.split("call('").skip(1).collect();
         assert!(!calls.is_empty());

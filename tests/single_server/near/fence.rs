@@ -52,7 +52,7 @@ impl Store for Slow {
             .then(|| self.within.track(prefix, bound, listener))?
     }
 
-    delegate! { within: read acquire refresh fill release back_off renew invalidate expire guard unguard update_field update ttl }
+    delegate! { within: read acquire refresh fill release back_off renew invalidate expire guard unguard update ttl }
 }
 
 fn slow(memory: &Memory, tells: bool) -> Arc<Slow> {
