@@ -76,7 +76,7 @@ fn values_of_32_mib_pass(environment: &Environment) {
 }
 
 fn a_record_of_twenty_thousand_fields_passes(environment: &Environment) {
-    let cache = environment.cache();
+    let cache: Cache = environment.patient_builder().build().unwrap();
     let record: Record = (0..20_000)
         .map(|n| (format!("field {n}"), n.to_string()))
         .collect();

@@ -39,6 +39,12 @@ fn failure(builder: RedisBuilder) -> String {
     chain(&error)
 }
 
+/// The same for a server that refuses a certificate, or whose certificate is refused. A handshake
+/// that takes a busy machine long would count as a server that is away.
+fn no_trust(builder: RedisBuilder) -> String {
+    failure(builder.connect_timeout(MS(10_000)))
+}
+
 #[test]
 fn every_call_works() {
     let secure = Secure::start();
@@ -288,10 +294,10 @@ fn servers_that_want_a_certificate_get_it() {
     assert!(cache.get("p", load_loaf).unwrap().is_hit());
     until(|| cache.stats().tracking_live);
 
-    let without = failure(secure.redis());
+    let without = no_trust(secure.redis());
     assert!(without.contains("`tls_client_certificate`"), "{without}");
     let strange = Authority::new().sign(&["client"]);
-    let strange = failure(
+    let strange = no_trust(
         secure
             .redis()
             .tls_client_certificate(strange.certificate, strange.key),
@@ -303,13 +309,13 @@ fn servers_that_want_a_certificate_get_it() {
 fn who_is_not_trusted_is_refused_at_once_and_in_plain_words() {
     let secure = Secure::start();
     let began = Instant::now();
-    let unknown = failure(Redis::builder(secure.url_of("localhost")));
+    let unknown = no_trust(Redis::builder(secure.url_of("localhost")));
     assert!(
         unknown.contains("localhost:") && unknown.contains("`tls_root_certificate`"),
         "{unknown}"
     );
     let other = secure.redis().tls_root_certificate(Authority::new().pem());
-    let other = failure(other);
+    let other = no_trust(other);
     assert!(
         other.contains("signed by an issuer that is not trusted here"),
         "{other}"
@@ -327,7 +333,7 @@ fn who_is_not_trusted_is_refused_at_once_and_in_plain_words() {
 #[test]
 fn a_certificate_of_another_host_is_refused() {
     let secure = Secure::start_as(&["elsewhere.example"], &["--tls-auth-clients", "no"]);
-    let error = failure(secure.redis());
+    let error = no_trust(secure.redis());
     assert!(
         error.contains("is for another host") && error.contains("elsewhere.example"),
         "{error}"
