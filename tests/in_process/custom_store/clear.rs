@@ -60,7 +60,7 @@ impl Failing {
 
 impl Store for Failing {
     delegate!(within: read read_with_ttl acquire refresh fill release back_off renew expire guard
-        unguard update_field update ttl ping);
+        unguard update ttl ping);
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
         if self.invalidations_fail.load(SeqCst) {
