@@ -93,8 +93,10 @@ if died then
 end
 -- a guard has a TTL, and a nonce as long as a token; anything else belongs to another
 -- program, and would keep the record out of the cache for ever
-if nonce and #nonce == #ARGV[1] and lives and redis.call('PTTL', KEYS[2]) >= 0 then
-  if shortened then
+local left = redis.call('PTTL', KEYS[2])
+if nonce and #nonce == #ARGV[1] and lives and left >= 0 then
+  -- never later than before
+  if shortened and last - now < left then
     redis.call('PEXPIRE', KEYS[2], string.format('%.0f', last - now))
   end
   return {'guarded', nonce}
