@@ -42,6 +42,8 @@ struct Probe {
     is_running: bool,
     /// Whether the latest one got no answer in time.
     is_silent: bool,
+    /// How many callers wait for its end.
+    waiting: u32,
 }
 
 /// What is known of a suspect after a probe.
@@ -99,14 +101,14 @@ impl Suspects {
         {
             let mut probe = self.probe.lock();
             let waits = probe.is_running;
+            probe.waiting += u32::from(waits);
             // No wake-up is lost: a probe ends under this lock, and the wait releases it
             // atomically.
-            while probe.is_running {
-                if self.ended.wait_until(&mut probe, until).timed_out() {
-                    return Verdict::Silent;
-                }
+            while probe.is_running && Instant::now() < until {
+                self.ended.wait_until(&mut probe, until);
             }
-            if waits && probe.is_silent {
+            probe.waiting -= u32::from(waits);
+            if waits && (probe.is_running || probe.is_silent) {
                 return Verdict::Silent;
             }
         }
@@ -189,12 +191,9 @@ mod tests {
             assert!(suspects.silent(old));
             std::thread::scope(|scope| {
                 let waits = scope.spawn(|| suspects.verdict(old, LONG));
-                // Either the thread waits by then, or it finds the probe ended. The second is
-                // the answer to a later caller: only a wait makes the difference.
-                while !suspects.probe.is_locked() && !waits.is_finished() {
+                while suspects.probe.lock().waiting == 0 {
                     std::thread::yield_now();
                 }
-                std::thread::sleep(Duration::from_millis(20));
                 suspects.end_probe(alive.then(|| suspects.current()), is_silent);
                 assert_eq!(waits.join().unwrap(), expected);
             });

@@ -13,7 +13,7 @@ use shuttle::{
     rand::{Rng, thread_rng},
 };
 
-use crate::request_batcher::{CombiningQueue, Deadlines, JoinOutcome};
+use crate::request_batcher::{BatchOutcome, CombiningQueue, Deadlines, JoinOutcome};
 use crate::sync::{Instant, thread};
 
 /// A request is the clock that its caller read at its arrival. An answer is the server's clock.
@@ -42,6 +42,8 @@ enum Fault {
     Panic(u32),
     /// It returns after its first answer.
     GiveUp(u32),
+    /// Its connection breaks off after its first answer.
+    BreakOff(u32),
 }
 
 impl Server {
@@ -58,9 +60,10 @@ impl Server {
         } else {
             Ok(self.queue.join(came, deadlines))
         };
-        let answer = match changed {
-            Ok(JoinOutcome::Answered(answer)) => Some(answer),
-            Ok(JoinOutcome::Late | JoinOutcome::Unanswered) => None,
+        let outcome = match changed {
+            Ok(JoinOutcome::Answered(answer)) => BatchOutcome::Answered(answer),
+            Ok(JoinOutcome::Late | JoinOutcome::Unanswered) => return None,
+            Ok(JoinOutcome::BrokenOff) => BatchOutcome::BrokenOff,
             changed @ (Ok(JoinOutcome::Combiner(_)) | Err(_)) => {
                 let task = self.tasks.fetch_add(1, SeqCst);
                 thread::yield_now();
@@ -79,11 +82,21 @@ impl Server {
                     if answered > 0 && fault == Fault::GiveUp(task) {
                         break;
                     }
+                    if answered > 0 && fault == Fault::BreakOff(task) {
+                        batch.break_off();
+                        break;
+                    }
                     batch.answer(self.now.fetch_add(1, SeqCst));
                     answered += 1;
                 }
                 batch.end()
             }
+        };
+        let answer = match outcome {
+            BatchOutcome::Answered(answer) => Some(answer),
+            // Asks again, alone.
+            BatchOutcome::BrokenOff => Some(self.now.fetch_add(1, SeqCst)),
+            BatchOutcome::Unanswered => None,
         };
         if let Some(said) = answer {
             assert!(said > came, "answered {said} to one who came at {came}");
@@ -166,6 +179,20 @@ fn callers_whose_combiner_panics_or_gives_up_return_at_once() {
     }
 }
 
+#[test]
+fn callers_whose_connection_breaks_off_ask_alone_and_all_get_an_answer() {
+    for task in [0, 1] {
+        check_pct(
+            move || {
+                let answers = ask(4, || FOR_EVER, 8, Fault::BreakOff(task));
+                assert_eq!(served(&answers), 4);
+            },
+            500,
+            3,
+        );
+    }
+}
+
 /// Also where a combiner is appointed, or its answer comes, at the moment of its deadline.
 #[test]
 fn a_caller_that_times_out_leaves_the_queue_and_strands_nobody() {
@@ -173,7 +200,12 @@ fn a_caller_that_times_out_leaves_the_queue_and_strands_nobody() {
         to_be_sent: Instant::soon(),
         to_be_answered: Instant::soon(),
     };
-    for fault in [Fault::None, Fault::NoConnection(0), Fault::GiveUp(0)] {
+    for fault in [
+        Fault::None,
+        Fault::NoConnection(0),
+        Fault::GiveUp(0),
+        Fault::BreakOff(0),
+    ] {
         check_random(
             move || {
                 ask(4, soon, 2, fault);

@@ -120,7 +120,7 @@ impl RedisBuilder {
     ///
     /// A NAT, a firewall or a load balancer forgets an idle connection after some minutes, often
     /// without a sign. The next request on it then waits for `io_timeout`. The
-    /// [guide](crate::guide::operations#idle-connections) has a table of such limits. A pool that
+    /// [guide](crate::guide::failures#connections-that-break) has a table of such limits. A pool that
     /// needs fewer connections after a peak also closes the others after this time.
     ///
     /// Defaults to 3 minutes. With the 30 s, that is less than the shortest common limit: 4 minutes.
