@@ -138,7 +138,7 @@ fn an_address_with_an_empty_password_or_a_line_break_at_its_end_leads_to_the_ser
         format!("{socket}?user=&pass=&db=2 "),
     ] {
         let redis = Redis::builder(&*url).require_connection(true).build();
-        let cache = Cache::builder(&redis.unwrap()).prefix("test:").build();
+        let cache = Cache::builder(redis.unwrap()).prefix("test:").build();
         let cache: Cache = cache.unwrap();
         cache.get("p", load_loaf).unwrap();
         assert!(cache.get("p", load_loaf).unwrap().is_hit(), "{url}");

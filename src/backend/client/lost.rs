@@ -40,7 +40,7 @@ impl ClientState {
         if !prefixes.is_empty() {
             let those = if count == 0 { "" } else { " and those" };
             let prefixes = prefixes.join("`, `");
-            lost += &format!("{those} of the whole prefix `{prefixes}`");
+            lost = format!("{lost}{those} of the whole prefix `{prefixes}`");
         }
         trace::error!(
             "the last cache on the store was dropped: {lost} did not reach the server and will not be repeated; other \

@@ -83,9 +83,9 @@ impl Bypasses {
 
     /// Why the record at this key is bypassed.
     pub(super) fn why(&self, data: &str) -> Option<PendingError> {
-        let mut bypasses = self.by_prefix.iter();
-        let bypassed = bypasses.find(|(prefix, _)| data.starts_with(prefix.as_str()));
-        bypassed.map(|(_, bypass)| bypass.why)
+        let mut all = self.by_prefix.iter();
+        let found = all.find(|(prefix, _)| data.starts_with(prefix.as_str()));
+        found.map(|(_, bypass)| bypass.why)
     }
 
     /// Ends the bypasses whose outdated entries a `clear` of this prefix has deleted: those of
