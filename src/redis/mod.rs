@@ -22,6 +22,7 @@ pub(crate) mod pipeline;
 pub(crate) mod pool;
 pub(crate) mod reachability;
 pub(crate) mod redact;
+pub(crate) mod reply_size;
 pub(crate) mod request_batcher;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]

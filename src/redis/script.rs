@@ -10,7 +10,7 @@ use redis::{
     Value,
 };
 
-use super::pipeline;
+use super::pipeline::{self, Window};
 use crate::{
     record::fields::Fields,
     store::{Acquire, Refresh, keys::Keys, token::Token},
@@ -167,7 +167,7 @@ impl Script {
 /// error.
 pub(crate) fn call_all(
     connection: &mut Connection,
-    window: usize,
+    window: Window,
     scripts: &[&Script],
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {

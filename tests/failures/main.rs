@@ -1,6 +1,7 @@
 //! Redis fails: it is away, silent, full or refuses. Requests and replies are lost, and connections
 //! run out.
 
+mod cut_replies;
 mod degraded;
 mod faults;
 mod lost_requests;

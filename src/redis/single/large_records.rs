@@ -1,10 +1,14 @@
-//! Fills so large that a server may close the connection instead of answering.
+//! Records so large that a server may close the connection: during the fill, or during a reply.
 //!
 //! A server closes the connection in the middle of a value that is longer than its
 //! `proto-max-bulk-len`. A managed service or a proxy may have its own limit. To the client, that
 //! looks like a lost server. This file distinguishes the two, so that such a record does not open
 //! the breaker. Such a record is also not sent repeatedly, because each attempt costs the pool its
 //! connections. The cache cannot ask for the limit, because an ACL may deny it `CONFIG`.
+//!
+//! It also closes a connection whose unread replies exceed its `client-output-buffer-limit`, or
+//! that takes too much of its `maxmemory-clients`. A record may be filled and yet be too large to
+//! be read. Nothing is remembered in that case: the limit may be that of a batch.
 //!
 //! Called by the steps on one server.
 
@@ -48,6 +52,7 @@ impl RedisStore {
         send: impl FnMut(&mut Connection) -> RedisResult<bool>,
     ) -> Result<bool, Failure> {
         let bytes = bytes(record);
+        self.queues.reply_size.met(bytes);
         if bytes <= ALWAYS_TAKEN {
             return self.run(RetryPolicy::Idempotent, send);
         }
@@ -64,20 +69,43 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server answers on a third connection, it is alive,
-        // and it closed the other two because of this request.
-        match self.ping() {
-            Err(silent) if silent.kind != FailureKind::Rejected => Err(failure),
-            _ => {
-                self.refused_length.note(longest);
-                Err(refused())
-            }
+        // The connection was lost twice. If the server is alive, it closed both because of this
+        // request.
+        if !self.is_alive() {
+            return Err(failure);
         }
+        self.refused_length.note(longest);
+        Err(refused())
+    }
+
+    /// Distinguishes a read whose reply the server does not finish from a server that is lost. The
+    /// first counts as a refusal, so it does not open the breaker. A read was sent twice.
+    pub(super) fn or_cut<T>(&self, read: Result<T, Failure>) -> Result<T, Failure> {
+        let failure = match read {
+            // Of requests that shared the connection, only one asks whether the server is alive.
+            Err(failure) if failure.kind == FailureKind::Unavailable => failure,
+            read => return read,
+        };
+        if !is_cut_off(&failure) || !self.is_alive() {
+            return Err(failure);
+        }
+        let cut = Failure::new(FailureKind::Rejected, ReplyCut);
+        Err(self.connections.at_server(cut))
+    }
+
+    /// Whether the server answers on another connection. A refusal is an answer.
+    fn is_alive(&self) -> bool {
+        !matches!(self.ping(), Err(silent) if silent.kind != FailureKind::Rejected)
     }
 
     /// Ends many loads. A large record is sent in a separate request. If the server closes the
     /// connection because of it, no other request in the pipeline is lost.
     pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
+        for load in loads {
+            if let CompletionKind::Fill(_, record) = load.end {
+                self.queues.reply_size.met(bytes(record));
+            }
+        }
         if !loads.iter().any(is_large) {
             return self.finish_together(loads);
         }
@@ -115,3 +143,11 @@ struct TooLarge {
     bytes: usize,
     longest: usize,
 }
+
+/// The server closed the connections on which it should have sent a reply.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server closes the connection during its reply; see `client-output-buffer-limit` and \
+     `maxmemory-clients`, or the limits of your service"
+)]
+struct ReplyCut;

@@ -6,15 +6,16 @@
 
 use std::{iter, ptr, time::Duration};
 
-use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
+use redis::{Cmd, Connection, RedisResult, Value, cmd, from_redis_value};
 
 use super::store::RedisStore;
 use crate::{
     redis::{
         command::{entry, entry_with_ttl},
         error::is_refusal,
-        pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
+        pipeline::{self, SMALL_REPLIES, Window},
         pool::RetryPolicy,
+        reply_size::bytes_of,
         script::{self, Script, call_all},
     },
     store::{
@@ -32,7 +33,7 @@ impl RedisStore {
                 request.arg(data);
                 request
             };
-            pipeline::stream(connection, LARGE_REPLIES, all.iter().map(request))
+            self.read_records(connection, all.iter().map(request))
         })
     }
 
@@ -46,8 +47,7 @@ impl RedisStore {
             })
         };
         self.run(RetryPolicy::Idempotent, |connection| {
-            let replies =
-                pipeline::stream(connection, LARGE_REPLIES, all.iter().flat_map(request))?;
+            let replies = self.read_records(connection, all.iter().flat_map(request))?;
             let mut replies = replies.into_iter().map(Value::extract_error);
             // Two replies for each record: the stream succeeds only with a reply to every command.
             let pairs = iter::from_fn(|| replies.next().zip(replies.next()));
@@ -56,6 +56,25 @@ impl RedisStore {
                 entry_with_ttl(left, fields)
             }))
         })
+    }
+
+    fn read_records(
+        &self,
+        connection: &mut Connection,
+        commands: impl Iterator<Item = Cmd>,
+    ) -> RedisResult<Vec<Value>> {
+        let mut replies = Vec::with_capacity(commands.size_hint().0);
+        pipeline::stream_to(connection, self.window_of_records(), commands, |reply| {
+            // At once: if the connection is lost, the next attempt requests less ahead.
+            self.queues.reply_size.met(bytes_of(&reply));
+            replies.push(reply);
+            Ok(())
+        })?;
+        Ok(replies)
+    }
+
+    fn window_of_records(&self) -> Window {
+        Window::of_records(self.queues.reply_size.bytes())
     }
 
     pub(super) fn acquire_many(
@@ -72,8 +91,9 @@ impl RedisStore {
         let acquired = |reply: RedisResult<Value>| script::acquired(reply?);
         self.each(RetryPolicy::Never, acquired, |connection| {
             let asked = requests.iter().map(ask);
-            // A record is returned only if another caller has filled it meanwhile.
-            call_all(connection, SMALL_REPLIES, &[acquire], asked)
+            // A record is returned only if another caller has filled it meanwhile. If that caller
+            // had the same batch, all are returned.
+            call_all(connection, self.window_of_records(), &[acquire], asked)
         })
     }
 
@@ -90,7 +110,8 @@ impl RedisStore {
         };
         let refreshed = |reply: RedisResult<Value>| script::refreshed(reply?);
         self.each(RetryPolicy::Never, refreshed, |connection| {
-            call_all(connection, LARGE_REPLIES, &[refresh], all.iter().map(ask))
+            let asked = all.iter().map(ask);
+            call_all(connection, self.window_of_records(), &[refresh], asked)
         })
     }
 

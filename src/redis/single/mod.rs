@@ -45,18 +45,19 @@ impl Store for RedisStore {
                 with_ttl,
             },
         );
-        seen.map(|(entry, _)| entry)
+        self.or_cut(seen.map(|(entry, _)| entry))
     }
 
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
         let with_ttl = true;
-        self.ask(
+        let seen = self.ask(
             |connection| command::read_with_ttl(connection, data),
             || ReadRequest {
                 data: data.to_owned(),
                 with_ttl,
             },
-        )
+        );
+        self.or_cut(seen)
     }
 
     fn acquire(
@@ -162,11 +163,11 @@ impl Store for RedisStore {
     }
 
     fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
-        self.read_many(all)
+        self.or_cut(self.read_many(all))
     }
 
     fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
-        self.read_many_with_ttl(all)
+        self.or_cut(self.read_many_with_ttl(all))
     }
 
     fn acquire_all(
