@@ -26,5 +26,10 @@ local step = 4000
 for first = 3, #ARGV, step do
   redis.call('HSET', KEYS[1], unpack(ARGV, first, math.min(first + step - 1, #ARGV)))
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+-- pcall: if the user may not set a TTL, the record must not stay without one
+local expires = redis.pcall('PEXPIRE', KEYS[1], ARGV[2])
+if type(expires) == 'table' then
+  redis.call('DEL', KEYS[1])
+  return expires
+end
 return 1

@@ -25,6 +25,7 @@ pub(crate) mod pool;
 mod probe;
 pub(crate) mod reachability;
 pub(crate) mod redact;
+pub(crate) mod reply_size;
 pub(crate) mod request_batcher;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]

@@ -11,6 +11,8 @@ use redis::{
     Cmd, Connection, ConnectionLike, FromRedisValue, Pipeline, RedisError, RedisResult, Value,
 };
 
+use super::reply_size::{after, bytes_of};
+
 /// Sends the pipeline, and reads its replies.
 pub(crate) fn query<T: FromRedisValue>(
     pipeline: &Pipeline,
@@ -30,20 +32,64 @@ fn first(error: RedisError) -> RedisError {
     }
 }
 
-/// How many bytes of requests may be sent before their replies are read, if the replies may be
-/// large. They fit into the buffers of a socket, so a write never waits for the server. (That could
-/// be a deadlock: the server may itself wait until we read its replies.) The server must keep the
-/// replies that are not yet read: a few hundred records at most.
-pub(crate) const LARGE_REPLIES: usize = 64 << 10;
+/// What may be sent before the replies to it are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// In bytes. They fit into the buffers of a socket, so a write never waits for the server.
+    /// (That could be a deadlock: the server may itself wait until we read its replies.)
+    requests: usize,
+    /// The expected bytes of a reply. `None`: replies are small.
+    reply: Option<usize>,
+}
 
-/// The same if the reply is usually a number or a few words. Such replies are small, so more
-/// requests fit into the buffers.
-pub(crate) const SMALL_REPLIES: usize = 256 << 10;
+/// For a few requests.
+pub(crate) const LARGE_REPLIES: Window = Window {
+    requests: 64 << 10,
+    reply: None,
+};
+
+/// If the reply is a number or a few words. Such replies are small, so more requests fit into the
+/// buffers.
+pub(crate) const SMALL_REPLIES: Window = Window {
+    requests: 256 << 10,
+    reply: None,
+};
+
+/// How many bytes of records may be requested before the first one is read, unless one record is
+/// larger. The server keeps them in memory until then. It closes a connection that exceeds its
+/// `client-output-buffer-limit`, which is rarely less than this. Without a limit, it evicts other
+/// records to make room. This much is on its way longer than a request from afar.
+const RECORDS_AHEAD: usize = 2 << 20;
+
+impl Window {
+    /// For replies with records, of which a large one has `bytes`.
+    pub(crate) fn of_records(bytes: usize) -> Window {
+        Window {
+            reply: Some(bytes),
+            ..LARGE_REPLIES
+        }
+    }
+
+    /// How many commands may be sent.
+    fn commands(&self) -> usize {
+        self.reply
+            .map_or(usize::MAX, |bytes| (RECORDS_AHEAD / bytes.max(1)).max(1))
+    }
+
+    fn met(&mut self, reply: &Value) {
+        let bytes = bytes_of(reply);
+        if let Some(expected) = &mut self.reply
+            && bytes > 0
+        {
+            *expected = after(*expected, bytes);
+        }
+    }
+}
 
 /// Sends commands and returns their replies, which may be errors.
 pub(crate) fn stream(
     connection: &mut Connection,
-    window: usize,
+    window: Window,
     commands: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     let mut replies = Vec::with_capacity(commands.size_hint().0);
@@ -55,12 +101,12 @@ pub(crate) fn stream(
 }
 
 /// Sends commands and passes on their replies as they arrive, including error replies. It ends when
-/// the connection fails. At most `window` bytes, or one larger command, are sent before their
-/// replies are read. The connection is never idle: while one half of the window is answered, the
-/// other half is on its way.
+/// the connection fails. At most the window, or one larger command, is sent before the replies to
+/// it are read. The connection is never idle: while one half of the window is answered, the other
+/// half is on its way.
 pub(crate) fn stream_to(
     connection: &mut Connection,
-    window: usize,
+    window: Window,
     commands: impl Iterator<Item = Cmd>,
     hand_on: impl FnMut(Value) -> RedisResult<()>,
 ) -> RedisResult<()> {
@@ -74,7 +120,7 @@ pub(crate) fn stream_to(
     for command in commands {
         command.write_packed_command(&mut request);
         count += 1;
-        if request.len() >= window / 2 {
+        if stream.is_half(&request, count) {
             stream.send(&request, count)?;
             request.clear();
             count = 0;
@@ -87,22 +133,29 @@ pub(crate) fn stream_to(
 
 struct Stream<'a, H> {
     connection: &'a mut Connection,
-    window: usize,
+    window: Window,
     /// The bytes and the number of commands of each part that was sent and not yet answered.
     ahead: VecDeque<(usize, usize)>,
     hand_on: H,
 }
 
 impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
+    fn is_half(&self, request: &[u8], count: usize) -> bool {
+        request.len() >= self.window.requests / 2 || count >= self.window.commands().div_ceil(2)
+    }
+
+    fn has_room_for(&self, request: &[u8], count: usize) -> bool {
+        let sum = |(bytes, count), (more_bytes, more)| (bytes + more_bytes, count + more);
+        let (bytes, count) = self.ahead.iter().copied().fold((request.len(), count), sum);
+        bytes <= self.window.requests && count <= self.window.commands()
+    }
+
     /// Sends `count` commands as soon as there is room for them.
     fn send(&mut self, request: &[u8], count: usize) -> RedisResult<()> {
         if count == 0 {
             return Ok(());
         }
-        let bytes = |ahead: &VecDeque<(usize, usize)>| -> usize {
-            ahead.iter().map(|(bytes, _)| bytes).sum()
-        };
-        while request.len() + bytes(&self.ahead) > self.window && self.read_some()? {}
+        while !self.has_room_for(request, count) && self.read_some()? {}
         self.connection.send_packed_command(request)?;
         self.ahead.push_back((request.len(), count));
         Ok(())
@@ -118,6 +171,7 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
                 // RESP3: a push is not a reply.
                 Value::Push { .. } => {}
                 reply => {
+                    self.window.met(&reply);
                     (self.hand_on)(reply)?;
                     count -= 1;
                 }

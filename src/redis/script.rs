@@ -9,7 +9,7 @@ use redis::{
     Cmd, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value,
 };
 
-use super::pipeline;
+use super::pipeline::{self, Window};
 use crate::{
     record::fields::Fields,
     store::{Acquire, Refresh, keys::Keys, token::Token},
@@ -148,7 +148,7 @@ impl Script {
 /// error.
 pub(crate) fn call_all(
     connection: &mut Connection,
-    window: usize,
+    window: Window,
     scripts: &[&Script],
     calls: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {

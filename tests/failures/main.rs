@@ -3,6 +3,7 @@
 
 mod broken_connections;
 mod clock;
+mod cut_replies;
 mod degraded;
 mod faults;
 mod forgotten_connections;

@@ -1,10 +1,13 @@
-//! Fills so large that a server may close the connection instead of answering.
+//! Records so large that a server may close the connection: during the fill, or during a reply.
 //!
 //! A server closes the connection in the middle of a value that is longer than its
 //! `proto-max-bulk-len`. A managed service or a proxy may have its own limit. To the client, that
-//! looks like a lost server. This file distinguishes the two, so that such a record does not open
-//! the breaker. Such a record is also not sent repeatedly, because each attempt costs the pool its
+//! looks like a lost server. The pool distinguishes the two: see `broken.rs`. Such a record is also not sent repeatedly, because each attempt costs the pool its
 //! connections. The cache cannot ask for the limit, because an ACL may deny it `CONFIG`.
+//!
+//! It also closes a connection whose unread replies exceed its `client-output-buffer-limit`, or
+//! that takes too much of its `maxmemory-clients`. A record may be filled and yet be too large to
+//! be read. Nothing is remembered in that case: the limit may be that of a batch.
 //!
 //! Called by the steps on one server.
 
@@ -18,11 +21,12 @@ use crate::{
         pool::RetryPolicy,
     },
     store::{
-        BatchResult, Completion, CompletionKind, Failure, FailureKind, Store, batch::one_by_one,
+        BatchResult, Completion, CompletionKind, Failure, FailureKind, batch::one_by_one,
     },
 };
 
-fn bytes(record: &Fields) -> usize {
+/// The size of a record.
+pub(super) fn bytes(record: &Fields) -> usize {
     record
         .iter()
         .map(|(name, value)| name.len() + value.len())
@@ -48,6 +52,7 @@ impl RedisStore {
         send: impl FnMut(&mut Connection) -> RedisResult<bool>,
     ) -> Result<bool, Failure> {
         let bytes = bytes(record);
+        self.queues.reply_size.met(bytes);
         if bytes <= ALWAYS_TAKEN {
             return self.run(RetryPolicy::Idempotent, send);
         }
@@ -64,20 +69,33 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server answers on a third connection, it is alive,
-        // and it closed the other two because of this request.
-        match self.ping() {
-            Err(silent) if silent.kind != FailureKind::Rejected => Err(failure),
-            _ => {
-                self.refused_length.note(longest);
-                Err(refused())
-            }
+        // The connection was lost twice. If the server is alive, it closed both because of this
+        // request.
+        if failure.kind != FailureKind::Partial {
+            return Err(failure);
         }
+        self.refused_length.note(longest);
+        Err(refused())
+    }
+
+    /// Names the probable reason if the server closed the connection during the reply, twice, and
+    /// yet is alive.
+    pub(super) fn or_cut(&self, failure: Failure) -> Failure {
+        if failure.kind != FailureKind::Partial || !is_cut_off(&failure) {
+            return failure;
+        }
+        self.connections
+            .at_server(Failure::new(FailureKind::Partial, ReplyCut))
     }
 
     /// Ends many loads. A large record is sent in a separate request. If the server closes the
     /// connection because of it, no other request in the pipeline is lost.
     pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
+        for load in loads {
+            if let CompletionKind::Fill(_, record) = load.end {
+                self.queues.reply_size.met(bytes(record));
+            }
+        }
         if !loads.iter().any(is_large) {
             return self.finish_together(loads);
         }
@@ -115,3 +133,11 @@ struct TooLarge {
     bytes: usize,
     longest: usize,
 }
+
+/// The server closed the connections on which it should have sent a reply.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server closes the connection during its reply; see `client-output-buffer-limit` and \
+     `maxmemory-clients`, or the limits of your service"
+)]
+struct ReplyCut;

@@ -13,7 +13,7 @@ use crate::{
     redis::{
         broken::Broken,
         error::is_refusal,
-        pipeline::{LARGE_REPLIES, SMALL_REPLIES},
+        pipeline::{SMALL_REPLIES, Window},
         pool::RetryPolicy,
         script::{self, Script, call_all},
     },
@@ -35,6 +35,10 @@ impl RedisStore {
             .collect())
     }
 
+    pub(super) fn window_of_records(&self) -> Window {
+        Window::of_records(self.queues.reply_size.bytes())
+    }
+
     pub(super) fn acquire_many(
         &self,
         requests: &[AcquireRequest<'_>],
@@ -46,9 +50,10 @@ impl RedisStore {
             script::write_acquire(&mut ask, one.token, lease_ttl, one.recheck);
             ask
         };
-        // A record is returned only if another caller has filled it meanwhile.
+        // A record is returned only if another caller has filled it meanwhile. If that caller had the
+        // same batch, all are returned.
         let asked = requests.iter().map(ask);
-        self.ask_once(SMALL_REPLIES, acquire, asked, script::acquired)
+        self.ask_once(self.window_of_records(), acquire, asked, script::acquired)
     }
 
     pub(super) fn refresh_many(
@@ -62,12 +67,8 @@ impl RedisStore {
             script::write_refresh(&mut ask, due.token, lease_ttl, due.left);
             ask
         };
-        self.ask_once(
-            LARGE_REPLIES,
-            refresh,
-            all.iter().map(ask),
-            script::refreshed,
-        )
+        let asked = all.iter().map(ask);
+        self.ask_once(self.window_of_records(), refresh, asked, script::refreshed)
     }
 
     pub(super) fn finish_together(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
@@ -143,7 +144,7 @@ impl RedisStore {
     /// a reply fail, and the others keep their answers.
     fn ask_once<T>(
         &self,
-        window: usize,
+        window: Window,
         script: &Script,
         requests: impl ExactSizeIterator<Item = Cmd>,
         read: impl Fn(Value) -> RedisResult<T>,

@@ -48,17 +48,19 @@ impl Store for RedisStore {
             },
         );
         seen.map(|(entry, _)| entry)
+            .map_err(|failure| self.or_cut(failure))
     }
 
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
         let with_ttl = true;
-        self.ask(
+        let seen = self.ask(
             |connection| command::read_with_ttl(connection, data),
             || ReadRequest {
                 data: data.to_owned(),
                 with_ttl,
             },
-        )
+        );
+        seen.map_err(|failure| self.or_cut(failure))
     }
 
     fn acquire(

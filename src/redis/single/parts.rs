@@ -11,7 +11,7 @@ use crate::{
     redis::{
         broken::Broken,
         error::{is_lost, is_refusal, redis_error},
-        pipeline,
+        pipeline::{self, Window},
         pool::RetryPolicy,
     },
     store::Failure,
@@ -32,7 +32,7 @@ impl RedisStore {
     pub(super) fn ask_part<T>(
         &self,
         retry_policy: RetryPolicy,
-        window: usize,
+        window: Window,
         commands: impl Iterator<Item = Cmd>,
         mut read: impl FnMut(&mut Vec<RedisResult<Value>>) -> Option<RedisResult<T>>,
     ) -> Part<T> {

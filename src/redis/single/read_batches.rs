@@ -14,7 +14,7 @@ use super::{
     store::RedisStore,
 };
 use crate::{
-    redis::{broken::Broken, pipeline::LARGE_REPLIES, pool::RetryPolicy},
+    redis::{broken::Broken, pool::RetryPolicy},
     store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining},
 };
 
@@ -59,7 +59,7 @@ impl RedisStore {
             }
             at_first = if arrived == 0 { at_first + 1 } else { 0 };
             if breaks == MOST_BREAKS || at_first == 3 || Instant::now() >= until {
-                return reads.end(broken.failure);
+                return self.end(reads, broken);
             }
             // A connection that breaks before its first reply was closed while it was idle. So all
             // are asked again.
@@ -70,18 +70,19 @@ impl RedisStore {
             let answers = &reads.answers;
             reads.together.retain(|index| answers[*index].is_none());
         }
-        let mut failure = None;
+        let mut last = None;
         for index in mem::take(&mut reads.alone) {
             reads.together = vec![index];
             if let (_, Err(broken)) = self.read_together(&mut reads) {
-                failure = Some(broken.failure);
-                if !broken.may_repeat || Instant::now() >= until {
+                let is_over = !broken.may_repeat || Instant::now() >= until;
+                last = Some(broken);
+                if is_over {
                     break;
                 }
             }
         }
-        match failure {
-            Some(failure) => reads.end(failure),
+        match last {
+            Some(broken) => self.end(reads, broken),
             None => Ok(reads.answers.into_iter().flatten().collect()),
         }
     }
@@ -91,30 +92,37 @@ impl RedisStore {
         let (all, with_ttl) = (reads.all, reads.with_ttl);
         let together = reads.together.iter();
         let commands = together.flat_map(|index| read_commands(all[*index], with_ttl));
-        let read = |replies: &mut Vec<_>| read_answer(with_ttl, replies);
+        let read = |replies: &mut Vec<_>| {
+            let read = read_answer(with_ttl, replies)?;
+            // At once: if the connection is lost, the next attempt requests less ahead.
+            self.queues.met(&read);
+            Some(read)
+        };
+        let window = self.window_of_records();
         let Part {
             answers,
             arrived,
             done,
-        } = self.ask_part(RetryPolicy::Idempotent, LARGE_REPLIES, commands, read);
+        } = self.ask_part(RetryPolicy::Idempotent, window, commands, read);
         for (index, answer) in reads.together.iter().zip(answers) {
             reads.answers[*index] = Some(answer);
         }
         (arrived, done)
     }
-}
 
-impl Reads<'_> {
-    /// The answers so far. The reads without an answer get this failure.
-    fn end(self, failure: Failure) -> BatchResult<(Entry, TtlRemaining)> {
-        if self.answers.iter().all(Option::is_none) {
-            return Err(failure);
+    /// The answers so far. The reads without an answer get the failure.
+    fn end(&self, reads: Reads<'_>, broken: Broken) -> BatchResult<(Entry, TtlRemaining)> {
+        if reads.answers.iter().all(Option::is_none) {
+            return Err(self.or_cut(self.connections.repeated(broken)));
         }
         // The server has answered the others.
         let kind = FailureKind::Partial;
-        let failure = Failure { kind, ..failure };
+        let failure = self.or_cut(Failure {
+            kind,
+            ..broken.failure
+        });
         let unread = || Err(failure.clone());
-        let answers = self.answers.into_iter();
+        let answers = reads.answers.into_iter();
         Ok(answers
             .map(|answer| answer.unwrap_or_else(unread))
             .collect())

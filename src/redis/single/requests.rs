@@ -4,19 +4,16 @@
 //! Called by `shared_requests.rs`. Knows the commands and the meaning of their replies. Knows
 //! nothing of connections.
 
-use std::{
-    iter,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{iter, time::Duration};
 
 use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
 
+use super::large_records::bytes;
 use crate::{
-    record::fields::Fields,
     redis::{
         command::{entry, entry_with_ttl},
         pool::RetryPolicy,
+        reply_size::ReplySize,
         request_batcher::CombiningQueue,
         script::{self, Scripts},
     },
@@ -31,25 +28,13 @@ const MOST: usize = 64;
 /// be free.
 const SHARED_BYTES: usize = 256 << 10;
 
-/// The assumed size of a record before one was seen.
-const RECORD_BYTES: usize = 16 << 10;
-
 /// The requests that wait for a connection.
+#[derive(Default)]
 pub(super) struct CombiningQueues {
     reads: CombiningQueue<ReadRequest, Answer<ReadRequest>>,
     leases: CombiningQueue<LeaseRequest, Answer<LeaseRequest>>,
-    /// An estimate of the size of recent large records. It shrinks with each smaller record.
-    record_bytes: AtomicUsize,
-}
-
-impl Default for CombiningQueues {
-    fn default() -> CombiningQueues {
-        CombiningQueues {
-            reads: CombiningQueue::default(),
-            leases: CombiningQueue::default(),
-            record_bytes: AtomicUsize::new(RECORD_BYTES),
-        }
-    }
+    /// Of recent records.
+    pub(super) reply_size: ReplySize,
 }
 
 /// A request that one thread can send for another.
@@ -77,17 +62,14 @@ pub(super) type Answer<Q> = Result<<Q as Ask>::Answer, Failure>;
 
 impl CombiningQueues {
     pub(super) fn most(&self) -> usize {
-        // Relaxed is enough for an estimate.
-        let bytes = self.record_bytes.load(Relaxed);
-        (SHARED_BYTES / bytes.max(1)).clamp(1, MOST)
+        (SHARED_BYTES / self.reply_size.bytes().max(1)).clamp(1, MOST)
     }
 
-    fn met(&self, record: &Fields) {
-        let field = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len();
-        let bytes: usize = record.iter().map(field).sum();
-        let largest = self.record_bytes.load(Relaxed);
-        let sunk = largest - largest / 16;
-        self.record_bytes.store(bytes.max(sunk), Relaxed);
+    /// Learns the size of a record that was read.
+    pub(super) fn met(&self, read: &RedisResult<(Entry, TtlRemaining)>) {
+        if let Ok((Entry::Record(fields), _)) = read {
+            self.reply_size.met(bytes(fields));
+        }
     }
 }
 
@@ -119,9 +101,7 @@ impl Ask for ReadRequest {
         queues: &CombiningQueues,
     ) -> Option<RedisResult<Self::Answer>> {
         let seen = read_answer(self.with_ttl, replies)?;
-        if let Ok((Entry::Record(fields), _)) = &seen {
-            queues.met(fields);
-        }
+        queues.met(&seen);
         Some(seen)
     }
 }

@@ -146,6 +146,22 @@ fn each_key_pattern_is_needed() {
 }
 
 #[test]
+fn a_fill_that_may_not_set_a_ttl_leaves_no_record() {
+    let server = Server::start();
+    let stage = Stage::new(&server, &rule_without("+pexpire"), "");
+    let cache: Cache = Cache::builder(stage.redis())
+        .prefix(PREFIX)
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        let found = cache.get("p-001", load_loaf).unwrap();
+        assert_eq!(found.source(), Source::Loaded);
+    }
+    assert!(!stage.denials().is_empty());
+    server.assert_every_key_expires();
+}
+
+#[test]
 fn keys_of_others_are_denied() {
     let server = Server::start();
     let stage = Stage::new(&server, &rule(), "");
