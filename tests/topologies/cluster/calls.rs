@@ -137,10 +137,12 @@ fn the_connections_to_each_node_have_the_name_of_the_program() {
         cache.get(&id, load_loaf).unwrap();
     }
     for node in &cluster.nodes {
-        let mut direct = node.connect();
         // A connection has no name before its first request.
         until(|| {
-            let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut direct).unwrap();
+            let list: String = redis::cmd("CLIENT")
+                .arg("LIST")
+                .query(&mut node.connect())
+                .unwrap();
             // The pool's, the listener's, and for a moment each second one that looks at the address.
             let own = list
                 .lines()
