@@ -45,6 +45,10 @@ use crate::{
 
 /// The settings of a cache, checked by its builder, which documents them.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch that the program sets"
+)]
 pub(crate) struct Settings {
     pub(crate) prefix: String,
     /// The `prefix`, unless set.

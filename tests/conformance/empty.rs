@@ -155,6 +155,7 @@ fn a_field_that_it_gets_takes_the_place_of_the_marker(environment: &Environment)
     assert_eq!(found.record().unwrap().page_size, Some(20));
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a loader returns this")]
 fn load_no_settings(_: &str) -> Result<Option<Settings>, Infallible> {
     Ok(None)
 }

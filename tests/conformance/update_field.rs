@@ -37,6 +37,7 @@ fn product() -> Product {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a loader returns this")]
 fn load(_: &str) -> Result<Option<Product>, Infallible> {
     Ok(Some(product()))
 }
@@ -112,8 +113,8 @@ fn a_field_that_was_left_out_is_set(environment: &Environment) {
     assert!(found.is_hit());
     let (discount, stock) = (Some(5), 41);
     let expected = Product {
-        discount,
         stock,
+        discount,
         ..product()
     };
     assert_eq!(**found.record().unwrap(), expected);

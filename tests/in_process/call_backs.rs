@@ -146,6 +146,7 @@ impl fmt::Display for BusyId {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a loader returns this")]
 fn load(_: &str) -> Result<Option<Busy>, BusyError> {
     Ok(Some(busy()))
 }
