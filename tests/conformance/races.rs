@@ -108,12 +108,10 @@ fn followers_from_before_an_invalidation_may_share_the_old_load_and_it_is_not_ca
 }
 
 fn a_lease_that_lapsed_does_not_fill(environment: &Environment) {
-    let build = || -> Cache {
-        let lease = Duration::from_millis(20);
-        let builder = environment.builder().lease_ttl(lease).max_load_time(lease);
-        builder.build().unwrap()
-    };
-    let (cache, other) = (build(), build());
+    let lease = Duration::from_millis(20);
+    let builder = environment.builder().lease_ttl(lease).max_load_time(lease);
+    let cache: Cache = builder.build().unwrap();
+    let other = environment.cache();
     let (old, holder) = held();
     thread::scope(|scope| {
         let slow = scope.spawn(|| cache.get("k", old.load(1)).unwrap());

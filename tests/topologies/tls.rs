@@ -371,7 +371,7 @@ fn a_peer_that_does_not_shake_hands_is_given_up_after_the_timeout() {
         }
     });
     let url = format!("rediss://localhost:{port}");
-    let timeout = MS(150);
+    let timeout = MS(1_000);
     let began = Instant::now();
     let error = failure(
         Redis::builder(url)
@@ -380,11 +380,9 @@ fn a_peer_that_does_not_shake_hands_is_given_up_after_the_timeout() {
             .io_timeout(MS(10_000)),
     );
     let elapsed = began.elapsed();
-    assert!(error.contains("no answer within 150ms"), "{error}");
-    assert!(
-        elapsed >= timeout && elapsed < timeout + MS(300),
-        "{elapsed:?}"
-    );
+    assert!(error.contains("no answer within 1s"), "{error}");
+    // Once, and not once for each step of the handshake.
+    assert!(elapsed >= timeout && elapsed < 2 * timeout, "{elapsed:?}");
     peer.join().unwrap();
 }
 

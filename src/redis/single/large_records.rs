@@ -20,9 +20,7 @@ use crate::{
         error::{is_lost, is_protocol_error, redis_error},
         pool::RetryPolicy,
     },
-    store::{
-        BatchResult, Completion, CompletionKind, Failure, FailureKind, batch::one_by_one,
-    },
+    store::{BatchResult, Completion, CompletionKind, Failure, FailureKind, batch::one_by_one},
 };
 
 /// The size of a record.
