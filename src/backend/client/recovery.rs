@@ -130,12 +130,12 @@ impl ClientState {
             }
             return false;
         }
-        self.startup.start_deferred(&*self.store);
+        let has_threads = self.startup.start_deferred(&*self.store);
         let recovered = self.recover();
         if let Err(failure) = &recovered {
             self.log_throttled(None, failure);
         }
-        recovered.is_ok()
+        recovered.is_ok() && has_threads
     }
 
     /// Probes, replays, and closes the breaker, in this order.

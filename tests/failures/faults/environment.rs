@@ -48,6 +48,8 @@ pub(crate) enum Wire {
     Password,
     /// A proxy.
     Proxied,
+    /// A connection to a host name, whose lookup may be slow.
+    Named,
 }
 
 /// The calls of the table.
@@ -111,6 +113,9 @@ impl Environment {
             let login = ["SETUSER", user, "on", ">secret", "~*", "+@all"];
             redis::cmd("ACL").arg(&login).exec(&mut admin).unwrap();
             url = format!("redis://{user}:secret@127.0.0.1:{}", server.port());
+        }
+        if wire == Wire::Named {
+            url = url.replace("127.0.0.1", "slow.test");
         }
         let cell = |call| Cell::new(call, &server, &url, wire, timeout);
         Environment {
