@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    support::{Server, acl, alone, chain, load_loaf, loaf, until},
+    support::{Server, chain, load_loaf, loaf, until},
     system,
 };
 use cache_aside::{Cache, Error, Redis, RedisBuilder, Source};
@@ -219,6 +219,7 @@ fn records_of_a_clear_without_threads_are_dropped_when_a_thread_can_be_started()
 
 #[cfg(feature = "cluster")]
 fn cluster() -> (Server, RedisBuilder) {
+    use crate::support::{acl, alone};
     let server = if alone::is_on() {
         Server::start_on_port()
     } else {
@@ -282,7 +283,7 @@ fn a_near_cache_on_a_cluster_that_gets_no_thread_listens_when_it_gets_one() {
 fn a_master_of_sentinels_is_used_when_threads_can_be_started() {
     use crate::{
         sentinel_set::{NAME, Sentinel, url_of},
-        support::free_port,
+        support::{alone, free_port},
     };
     own_process!(system::variables);
     let server = Server::start_on_port_with(&alone::NONE);

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    support::{Server, acl, alone, chain, load_loaf, until},
+    support::{Server, chain, load_loaf, until},
     system::{self, SLOW_HOST},
 };
 use cache_aside::{Cache, Redis, RedisBuilder, Source};
@@ -143,6 +143,7 @@ fn a_slow_resolver_delays_no_call_with_tls() {
 #[cfg(feature = "cluster")]
 #[test]
 fn a_slow_resolver_delays_no_call_on_a_cluster() {
+    use crate::support::acl;
     own_process!(system::variables);
     let server = Server::start_on_port_with(&["--cluster-enabled", "yes"]);
     let mut add = redis::cmd("CLUSTER");
@@ -168,7 +169,7 @@ fn a_slow_resolver_delays_no_call_on_a_cluster() {
 fn a_slow_resolver_of_a_sentinel_delays_no_call() {
     use crate::{
         sentinel_set::{NAME, Sentinel, url_of},
-        support::free_port,
+        support::{alone, free_port},
     };
     own_process!(system::variables);
     let server = Server::start_on_port_with(&alone::NONE);
