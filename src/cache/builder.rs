@@ -233,7 +233,8 @@ impl<R> CacheBuilder<R> {
     /// is not used. Only records read from Redis are kept: the first read after a load adds them.
     ///
     /// It needs a connection and a thread of its own. They start after `build` has returned, and
-    /// stop when the last handle of the cache is dropped. Every change under the prefix is pushed
+    /// stop after the last handle of the cache is dropped, which does not wait for them. If the
+    /// system has no thread, it is started later. Every change under the prefix is pushed
     /// to every process with a near cache for it. So use it for records that are read much more
     /// often than they change. The Redis user needs `+client|tracking`.
     ///

@@ -33,6 +33,10 @@ pub(crate) struct LeaseRenewer {
     worker: Worker<RenewerState>,
 }
 
+/// How many leases wait at most to be given back. More wait only if no thread can be started; they
+/// lapse.
+const MOST_RETURNED: usize = 10_000;
+
 /// Everything that the thread needs to send requests.
 struct Sender {
     client: Arc<StoreClient>,
@@ -141,7 +145,7 @@ impl LeaseRenewer {
     /// Gives the lease back on the renewer's thread. The caller does not wait.
     pub(crate) fn give_back(&self, keys: Keys, token: Token) {
         self.update(|state| {
-            state.returned.push(Returned {
+            state.give_back(Returned {
                 keys,
                 token,
                 ends_entry: false,
@@ -160,6 +164,12 @@ impl LeaseRenewer {
 }
 
 impl RenewerState {
+    fn give_back(&mut self, lease: Returned) {
+        if self.returned.len() < MOST_RETURNED {
+            self.returned.push(lease);
+        }
+    }
+
     /// What to do now. A lease that is renewed now is due again one period later.
     fn next(&mut self, period: Duration) -> Next<Requests> {
         let now = Instant::now();
@@ -261,11 +271,13 @@ impl Drop for RenewalGuard<'_> {
             if self.ended {
                 return false;
             }
-            state.returned.extend(lease.map(|lease| Returned {
-                keys: lease.keys,
-                token: self.token,
-                ends_entry: self.ends_entry,
-            }));
+            if let Some(RenewedLease { keys, .. }) = lease {
+                state.give_back(Returned {
+                    keys,
+                    token: self.token,
+                    ends_entry: self.ends_entry,
+                });
+            }
             true
         });
     }

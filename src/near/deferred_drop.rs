@@ -10,7 +10,7 @@
 //!   hold locks, or may be the thread that reads changes, which must not stop.
 
 use std::{
-    mem,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -18,6 +18,8 @@ use std::{
 
 use parking_lot::Mutex;
 use quick_cache::Lifecycle;
+
+use crate::util::postponed::Postponed;
 
 /// Makes the near cache keep the evicted records until its lock is released.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,29 +63,56 @@ pub(crate) fn drop_contained<T>(evicted: T) {
 }
 
 /// Records that were removed all at once.
-pub(crate) struct Discarded<R>(Arc<Mutex<Vec<Arc<R>>>>);
+pub(crate) struct Discarded<R> {
+    left: Left<R>,
+    /// Whether records are left because no thread could be started.
+    postponed: Postponed,
+    /// Starts the thread. A function pointer, because only the creator knows that `R` is `Send`.
+    start: fn(Left<R>) -> io::Result<()>,
+}
 
-impl<R> Default for Discarded<R> {
-    fn default() -> Discarded<R> {
-        Discarded(Arc::default())
+type Left<R> = Arc<Mutex<Vec<Arc<R>>>>;
+
+impl<R: Send + Sync + 'static> Discarded<R> {
+    pub(crate) fn new() -> Discarded<R> {
+        Discarded {
+            left: Arc::default(),
+            postponed: Postponed::default(),
+            start: |left| {
+                let thread = thread::Builder::new().name("cache-aside-discard".to_owned());
+                let started = thread.spawn(move || {
+                    let records = mem::take(&mut *left.lock());
+                    records.into_iter().for_each(drop_contained);
+                });
+                started.map(drop)
+            },
+        }
     }
 }
 
-impl<R: Send + Sync + 'static> Discarded<R> {
+impl<R> Discarded<R> {
     /// Drops these records later. Runs no user code, so it may be called under a lock.
     pub(crate) fn discard(&self, records: Vec<Arc<R>>) {
-        if records.is_empty() {
-            return;
+        if !records.is_empty() {
+            self.left.lock().extend(records);
+            self.start_thread();
         }
-        self.0.lock().extend(records);
-        let left = Arc::clone(&self.0);
-        let thread = thread::Builder::new().name("cache-aside-discard".to_owned());
-        // Without a thread the records stay, and are dropped with the next batch. Nothing is
-        // logged, because a logger is user code too.
-        let _ = thread.spawn(move || {
-            let records = mem::take(&mut *left.lock());
-            records.into_iter().for_each(drop_contained);
-        });
+    }
+
+    /// Drops the records that are left because no thread could be started. Costs one atomic load if
+    /// there are none.
+    #[inline]
+    pub(crate) fn discard_postponed(&self) {
+        if self.postponed.is_due() {
+            self.start_thread();
+        }
+    }
+
+    /// Without a thread the records stay until a lookup tries again. Nothing is logged, because a
+    /// logger is user code too.
+    fn start_thread(&self) {
+        let started = (self.start)(Arc::clone(&self.left));
+        self.postponed.record(started.is_err());
     }
 }
 
@@ -225,7 +254,7 @@ mod tests {
                 panic!("the record's own");
             }
         }
-        let discarded = Discarded::default();
+        let discarded = Discarded::new();
         discarded.discard((0..5).map(|_| Arc::new(Panics)).collect());
         let deadline = Instant::now() + Duration::from_secs(20);
         while DROPPED.load(SeqCst) < 5 {

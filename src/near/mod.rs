@@ -87,7 +87,10 @@ pub(crate) struct Placeholder<'a, R> {
 
 impl<R> Near<R> {
     /// Creates a near cache for at most `capacity` entries, each for at most `longest`.
-    pub(crate) fn new(capacity: usize, longest: Duration) -> Near<R> {
+    pub(crate) fn new(capacity: usize, longest: Duration) -> Near<R>
+    where
+        R: Send + Sync + 'static,
+    {
         let most = capacity as u64;
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
         let options = OptionsBuilder::new()
@@ -99,7 +102,7 @@ impl<R> Near<R> {
             .expect("the two settings it wants are set");
         let hasher = DefaultHashBuilder::default();
         let kept = Cache::with_options(options, UnitWeighter, hasher, DropUnlocked);
-        let discarded = Discarded::default();
+        let discarded = Discarded::new();
         Near {
             kept,
             longest,
@@ -118,6 +121,7 @@ impl<R> Near<R> {
     ) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
         let now = liveness.nanos(began);
         if !liveness.is_live(now) {
+            self.discarded.discard_postponed();
             return Err(None);
         }
         let epoch = liveness.epoch();
@@ -127,6 +131,7 @@ impl<R> Near<R> {
             Some(_) => drop(self.kept.remove_if(id, |entry| !is_good(entry))),
             None => {}
         }
+        self.discarded.discard_postponed();
         // Does not wait: if another lookup reads the same record, that one fills the entry.
         match self.kept.get_value_or_guard(id, Some(Duration::ZERO)) {
             GuardResult::Guard(reservation) => Err(Some(Placeholder {
@@ -149,10 +154,7 @@ impl<R> Near<R> {
 
     /// Frees the memory of all entries. The entries become unusable through the next epoch, and not
     /// through this call. The epoch also refuses the records for the present placeholders.
-    pub(crate) fn clear(&self)
-    where
-        R: Send + Sync + 'static,
-    {
+    pub(crate) fn clear(&self) {
         // While the change stream is down, this is called repeatedly.
         if !self.kept.is_empty() {
             let records = self.kept.drain().filter_map(|(_, entry)| entry.record);

@@ -1,22 +1,28 @@
 //! Opens a connection, and asks its server for its identity.
 //!
 //! Guarantees that the returned connection can send requests, and that each step of opening it ends
-//! within `connect_timeout`. The steps include the TLS handshake, which redis-rs leaves to the
-//! first request. Called by whatever opens connections to servers and sentinels.
+//! within `connect_timeout`. The steps include the lookup of the host name, which `resolver.rs`
+//! limits, and the TLS handshake, which redis-rs leaves to the first request. Called by whatever
+//! opens connections to servers and sentinels.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
-#[cfg(any(feature = "cluster", feature = "sentinel"))]
-use redis::ConnectionAddr;
 use redis::{
-    Client, Connection, ConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError,
-    RedisResult, Value, cmd,
+    Client, Connection, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
+    RedisError, RedisResult, Value, cmd,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
 use super::{
     error,
     pipeline::{self, LARGE_REPLIES},
+    resolver::too_late,
     server_identity::{Role, ServerIdentity},
     server_info::{ServerInfo, hello, hello_as, info},
     timeouts::Timeouts,
@@ -44,16 +50,17 @@ pub(crate) struct Identified {
 /// Opens a connection to a server, and asks for its identity in one round trip. The TLS handshake
 /// ends with that request. Fails if the server cannot answer `INFO` now: without a `run_id`, one
 /// server could not be distinguished from another. If the user has no permission to ask, it still
-/// returns a connection.
+/// returns a connection. `addresses`: those of the host, if its name was looked up.
 pub(crate) fn open_and_identify(
     info: &ConnectionInfo,
+    addresses: Option<&[SocketAddr]>,
     timeouts: Timeouts,
     options: HelloOptions<'_>,
 ) -> RedisResult<(Connection, Identified)> {
     let login = info.redis_settings().clone();
     let login = login.set_protocol(options.protocol);
     let info = info.clone().set_redis_settings(login);
-    let mut connection = connect(&info, timeouts)?;
+    let mut connection = connect(&info, addresses, timeouts)?;
     let identified = identify(&mut connection, options)?;
     connection.set_read_timeout(Some(timeouts.io))?;
     connection.set_write_timeout(Some(timeouts.io))?;
@@ -61,8 +68,25 @@ pub(crate) fn open_and_identify(
 }
 
 /// Opens a connection on which each request ends with `connect_timeout`. With TLS the first request
-/// ends the handshake.
-pub(crate) fn connect(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
+/// ends the handshake. `addresses`: those of the host, if its name was looked up.
+pub(crate) fn connect(
+    info: &ConnectionInfo,
+    addresses: Option<&[SocketAddr]>,
+    timeouts: Timeouts,
+) -> RedisResult<Connection> {
+    match (info.addr(), addresses) {
+        (ConnectionAddr::Tcp(_, port), Some(addresses)) => {
+            connect_to_any(info, addresses, *port, timeouts)
+        }
+        (ConnectionAddr::TcpTls { .. }, Some(addresses)) => {
+            connect_by_name(info, addresses.len(), timeouts)
+        }
+        _ => connect_to(info, timeouts),
+    }
+}
+
+/// Connects to the address in `info`. Without a limit, if it contains a host name.
+fn connect_to(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
     let tcp = TcpSettings::default().set_keepalive(keepalive(timeouts.keepalive));
     let login = info.redis_settings();
     // With RESP3, the login is a part of the `HELLO` that redis-rs sends.
@@ -130,6 +154,74 @@ fn log_in(connection: &mut Connection, login: &RedisConnectionInfo) -> RedisResu
 fn knows_no_users(error: &RedisError) -> bool {
     let says = |detail: &str| detail.contains("wrong number of arguments for 'auth'");
     error.detail().is_some_and(says)
+}
+
+/// Connects to the first of these addresses that accepts a connection.
+fn connect_to_any(
+    info: &ConnectionInfo,
+    addresses: &[SocketAddr],
+    port: u16,
+    timeouts: Timeouts,
+) -> RedisResult<Connection> {
+    let mut refused = None;
+    for address in addresses {
+        let host = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            address => address.ip().to_string(),
+        };
+        let info = info.clone().set_addr(ConnectionAddr::Tcp(host, port));
+        match connect_to(&info, timeouts) {
+            Err(error) if is_unconnected(&error) => refused = Some(error),
+            connected => return connected,
+        }
+    }
+    // There is at least one address.
+    Err(refused.unwrap_or_else(|| io::Error::from(io::ErrorKind::NotFound).into()))
+}
+
+/// Whether no connection was established. Once it is, another address of the same host is not
+/// tried: a silent server would cost the same time again. A read that times out is `WouldBlock`.
+fn is_unconnected(error: &RedisError) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof, WouldBlock};
+    let kind = error::io_error(error).map(io::Error::kind);
+    kind.is_some_and(|kind| {
+        !matches!(
+            kind,
+            WouldBlock | UnexpectedEof | ConnectionReset | BrokenPipe
+        )
+    })
+}
+
+/// Connects to a host whose certificate must be for its name. redis-rs then looks the name up
+/// itself, without a limit, so it does that on a separate thread. The lookup before this one ended
+/// in time, so this one is expected to. If it does not, the thread ends with the lookup.
+fn connect_by_name(
+    info: &ConnectionInfo,
+    addresses: usize,
+    timeouts: Timeouts,
+) -> RedisResult<Connection> {
+    let (sender, opened) = mpsc::sync_channel(1);
+    let to = info.clone();
+    let thread = thread::Builder::new().name("cache-aside-connect".to_owned());
+    let started = thread.spawn(move || {
+        // Fails if the caller no longer waits. The connection is closed then.
+        let _ = sender.send(connect_to(&to, timeouts));
+    });
+    if started.is_err() {
+        // The system has no threads. The lookup has just been fast, so it is now.
+        return connect_to(info, timeouts);
+    }
+    // One for the lookup, one for each address, one for the first answer.
+    let steps = u32::try_from(addresses)
+        .unwrap_or(u32::MAX)
+        .saturating_add(2);
+    match opened.recv_timeout(timeouts.connect.saturating_mul(steps)) {
+        Ok(opened) => opened,
+        Err(RecvTimeoutError::Timeout) => Err(too_late(timeouts.connect)),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(io::Error::other("the client library panicked").into())
+        }
+    }
 }
 
 fn identify(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResult<Identified> {

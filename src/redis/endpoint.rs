@@ -12,7 +12,8 @@ use super::{
     error::{failure, hint},
     opened::{Destination, Opened, open_at},
     other_server::is_read_only,
-    server_epoch::ServerEpoch,
+    resolver::Resolver,
+    server_epoch::{Opening, ServerEpoch},
     timeouts::Timeouts,
 };
 use crate::{error::cause::AtServer, store::Failure};
@@ -29,8 +30,8 @@ pub(crate) struct Endpoint {
 /// How the server is found.
 #[derive(Debug, Clone)]
 enum Route {
-    /// By a fixed address.
-    Fixed(Arc<Client>),
+    /// By a fixed address. `None`: it contains no host name.
+    Fixed(Arc<Client>, Option<Arc<Resolver<Opening>>>),
     /// By asking the sentinels.
     #[cfg(feature = "sentinel")]
     SentinelMaster(Arc<SentinelMaster>),
@@ -39,8 +40,9 @@ enum Route {
 impl Endpoint {
     /// A server at an address.
     pub(crate) fn at(client: Client, client_name: Arc<str>) -> Endpoint {
+        let resolver = Resolver::of(client.get_connection_info().addr()).map(Arc::new);
         Endpoint {
-            route: Route::Fixed(Arc::new(client)),
+            route: Route::Fixed(Arc::new(client), resolver),
             epoch: Arc::default(),
             client_name,
         }
@@ -62,7 +64,7 @@ impl Endpoint {
     /// The login, and the address if it is fixed.
     pub(crate) fn info(&self) -> &ConnectionInfo {
         match &self.route {
-            Route::Fixed(client) => client.get_connection_info(),
+            Route::Fixed(client, _) => client.get_connection_info(),
             #[cfg(feature = "sentinel")]
             Route::SentinelMaster(sentinel_master) => sentinel_master.login(),
         }
@@ -77,7 +79,7 @@ impl Endpoint {
     #[cfg(feature = "sentinel")]
     pub(crate) fn sentinel_master(&self) -> Option<&Arc<SentinelMaster>> {
         match &self.route {
-            Route::Fixed(_) => None,
+            Route::Fixed(..) => None,
             Route::SentinelMaster(sentinel_master) => Some(sentinel_master),
         }
     }
@@ -95,12 +97,13 @@ impl Endpoint {
         protocol: Option<ProtocolVersion>,
     ) -> Result<Opened, Failure> {
         match &self.route {
-            Route::Fixed(client) => {
+            Route::Fixed(client, resolver) => {
                 let to = Destination {
                     info: client.get_connection_info(),
                     client_name: &self.client_name,
                     epoch: &self.epoch,
                     opening: self.epoch.opening(),
+                    resolver: resolver.as_deref(),
                 };
                 open_at(to, timeouts, protocol, |_| Ok(()))
             }
@@ -134,7 +137,7 @@ impl Endpoint {
 
     pub(crate) fn name(&self) -> String {
         match &self.route {
-            Route::Fixed(client) => client.get_connection_info().addr().to_string(),
+            Route::Fixed(client, _) => client.get_connection_info().addr().to_string(),
             #[cfg(feature = "sentinel")]
             Route::SentinelMaster(sentinel_master) => sentinel_master.to_string(),
         }

@@ -3,7 +3,7 @@
 //! Every error of redis-rs enters the crate through [`failure`], [`unopened`], [`silent_sentinel`]
 //! or [`no_scripts`]. These remove the parts of the request that the error repeats.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind};
 
@@ -123,7 +123,9 @@ pub(crate) fn silent_sentinel(
 /// The cause that callers get. It replaces the message of redis-rs for a timeout, which is
 /// misleading.
 fn callers_cause(cause: RedisError, within: Duration) -> Cause {
-    if cause.is_timeout() {
+    if let Some(lookup) = lookup_timeout(&cause) {
+        Arc::new(lookup)
+    } else if cause.is_timeout() {
         Arc::new(Timeout { within })
     } else if let Some(words) = explained(&cause) {
         let cause = Reported(cause);
@@ -205,6 +207,23 @@ struct Handshake {
 #[error("no answer within {within:?}")]
 pub(crate) struct Timeout {
     pub(crate) within: Duration,
+}
+
+/// The name of the host was not looked up in time.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the lookup of the host name took longer than {within:?}")]
+pub(crate) struct LookupTimeout {
+    pub(crate) within: Duration,
+}
+
+fn lookup_timeout(error: &RedisError) -> Option<LookupTimeout> {
+    io_error(error)?.get_ref()?.downcast_ref().copied()
+}
+
+/// The error of the operating system behind this one.
+pub(crate) fn io_error(error: &RedisError) -> Option<&io::Error> {
+    let cause: &Arc<dyn StdError + Send + Sync> = error.source()?.downcast_ref()?;
+    cause.downcast_ref()
 }
 
 /// All connections were in use, or none could be opened.

@@ -14,6 +14,7 @@ pub(crate) mod connect_threads;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod invalid_reply;
+mod lazy_pool;
 mod manager;
 pub(crate) mod moved_address;
 #[cfg(feature = "cluster")]
@@ -27,6 +28,7 @@ pub(crate) mod reachability;
 pub(crate) mod redact;
 pub(crate) mod reply_size;
 pub(crate) mod request_batcher;
+pub(crate) mod resolver;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;

@@ -17,20 +17,17 @@
 use std::time::{Duration, Instant};
 
 use super::pool::Connections;
-use crate::{
-    telemetry::trace,
-    util::{
-        random::shortened,
-        worker::{Worker, WorkerContext},
-    },
+use crate::util::{
+    random::shortened,
+    worker::{Worker, WorkerContext},
 };
 
 /// A tenth less than the second that the documentation promises. The tenth is left for opening the
 /// connection.
 const PERIOD: Duration = Duration::from_millis(900);
 
-/// Starts the thread. It ends when the returned worker is dropped.
-pub(crate) fn watch(connections: Connections) -> Option<Worker> {
+/// Creates the thread, which is not started yet. It ends when the returned worker is dropped.
+pub(crate) fn watch(connections: Connections) -> Worker {
     let run = move |context: &WorkerContext| {
         // The first pause is random, so that many processes do not ask at the same moment.
         let mut next = Instant::now() + shortened(PERIOD);
@@ -41,11 +38,7 @@ pub(crate) fn watch(connections: Connections) -> Option<Worker> {
             }
         }
     };
-    Worker::start("cache-aside-address", run)
-        .inspect_err(|error| {
-            trace::error!("no thread to notice a moved address could be started: {error}");
-        })
-        .ok()
+    Worker::new("cache-aside-address", run)
 }
 
 /// Whether any connection exists that may lead to a former server.

@@ -8,6 +8,7 @@ use redis::{Connection, ConnectionInfo, ProtocolVersion};
 use super::{
     connect::{HelloOptions, Identified, open_and_identify},
     error::unopened,
+    resolver::Resolver,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     server_info::ServerInfo,
@@ -38,6 +39,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) client_name: &'a str,
     pub(crate) epoch: &'a ServerEpoch,
     pub(crate) opening: Opening,
+    /// `None`: the address contains no host name.
+    pub(crate) resolver: Option<&'a Resolver<Opening>>,
 }
 
 /// Opens a connection to the server at an address and asks for its identity. If `take` accepts its
@@ -53,15 +56,26 @@ pub(crate) fn open_at(
         client_name,
         epoch,
         opening,
+        resolver,
     } = to;
+    let failed = |error| unopened(error, info.redis_settings(), timeouts.connect);
+    // A lookup that another caller began may be from before a move of the address. The stamp tells
+    // what was known then.
+    let (addresses, opening) = match resolver {
+        Some(resolver) => {
+            let found = resolver.look_up(opening, timeouts.connect);
+            let (addresses, opening) = found.map_err(failed)?;
+            (Some(addresses), opening)
+        }
+        None => (None, opening),
+    };
     let options = HelloOptions {
         client_name,
         protocol: protocol.unwrap_or_else(|| info.redis_settings().protocol()),
         asks_for_run_id: epoch.asks_for_run_id(),
     };
-    let opened = open_and_identify(info, timeouts, options);
-    let (connection, greeted) =
-        opened.map_err(|error| unopened(error, info.redis_settings(), timeouts.connect))?;
+    let opened = open_and_identify(info, addresses.as_deref(), timeouts, options);
+    let (connection, greeted) = opened.map_err(failed)?;
     let Identified {
         server_info,
         identity,

@@ -17,9 +17,9 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::{
     broken::Broken,
-    connect_threads::workers,
     endpoint::Endpoint,
     error::{PoolExhausted, Timeout, failure, is_broken_off, is_refusal},
+    lazy_pool::LazyPool,
     manager::{Manager, ServerState},
     other_server::is_read_only,
     probe::probe,
@@ -57,28 +57,42 @@ pub(crate) struct ConnectionGuard(pub(super) r2d2::PooledConnection<Manager>);
 /// A pool of connections to one server.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    pool: Pool<Manager>,
+    pool: Arc<LazyPool>,
+    size: u32,
     pub(super) endpoint: Endpoint,
     pub(super) timeouts: Timeouts,
     pub(super) state: Arc<ServerState>,
-    /// The threads that open connections.
-    workers: Arc<ScheduledThreadPool>,
 }
 
 impl Connections {
-    /// Creates a pool of at most `size` connections. Opens none.
+    /// Creates a pool of at most `size` connections. Opens none, and starts no thread.
     pub(crate) fn new(endpoint: Endpoint, size: u32, timeouts: Timeouts) -> Connections {
-        let state = Arc::new(ServerState::default());
-        let manager = Manager {
-            endpoint: endpoint.clone(),
+        Connections {
+            pool: Arc::default(),
+            size,
+            endpoint,
             timeouts,
-            state: Arc::clone(&state),
+            state: Arc::default(),
+        }
+    }
+
+    /// The pool. The first call starts its threads. Fails if the system has none; a later call
+    /// tries again. Otherwise it costs one atomic load.
+    pub(super) fn pool(&self) -> Result<&Pool<Manager>, Failure> {
+        let created = self.pool.get_or_create(|workers| self.with(workers));
+        created.map_err(|failure| self.at_server(failure))
+    }
+
+    fn with(&self, workers: Arc<ScheduledThreadPool>) -> Pool<Manager> {
+        let manager = Manager {
+            endpoint: self.endpoint.clone(),
+            timeouts: self.timeouts,
+            state: Arc::clone(&self.state),
         };
-        let workers = Arc::new(workers());
-        let pool = Pool::builder()
-            .max_size(size)
-            .thread_pool(Arc::clone(&workers))
-            .idle_timeout(Some(timeouts.idle))
+        Pool::builder()
+            .max_size(self.size)
+            .thread_pool(workers)
+            .idle_timeout(Some(self.timeouts.idle))
             // No connection is opened before it is needed: a tool that asks once should connect
             // once.
             .min_idle(Some(0))
@@ -88,14 +102,7 @@ impl Connections {
             // The caller that waits gets the error of a failed connect, so r2d2 need not log each
             // retry.
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(manager);
-        Connections {
-            pool,
-            endpoint,
-            timeouts,
-            state,
-            workers,
-        }
+            .build_unchecked(manager)
     }
 
     pub(crate) fn timeouts(&self) -> Timeouts {
@@ -205,9 +212,12 @@ impl Connections {
         if is_demoted {
             self.endpoint.epoch().retire(epoch);
         } else if error.is_timeout() {
-            if self.state.suspects.silent(guard.generation) {
+            // The connection came from the pool, so there are threads.
+            if let Some(workers) = self.pool.workers()
+                && self.state.suspects.silent(guard.generation)
+            {
                 let opened = (self.endpoint.clone(), self.timeouts);
-                probe(&self.workers, opened, Arc::clone(&self.state));
+                probe(workers, opened, Arc::clone(&self.state));
             }
         } else if error.is_connection_dropped() {
             self.state.suspects.lost(guard.generation);
@@ -220,22 +230,23 @@ impl Connections {
 
     /// A free connection, without a wait.
     pub(crate) fn try_checkout(&self) -> Option<ConnectionGuard> {
-        self.pool.try_get().map(ConnectionGuard)
+        self.pool.get()?.try_get().map(ConnectionGuard)
     }
 
     /// A free connection, or a new one. Waits no longer than `wait`.
     pub(crate) fn checkout(&self, wait: Duration) -> Result<ConnectionGuard, Failure> {
+        let pool = self.pool()?;
         // Waits in steps that double, because r2d2 opens a connection only when a wait begins. With
         // one long wait, a waiter whose connection broke would notice only at its deadline.
         let (mut left, mut steps) = (wait, Backoff::new(REFUSED_WITHIN, wait));
         loop {
             let step = steps.next().min(left);
-            if let Ok(guard) = self.pool.get_timeout(step) {
+            if let Ok(guard) = pool.get_timeout(step) {
                 return Ok(ConnectionGuard(guard));
             }
             left = left.saturating_sub(step);
             // r2d2 continues to wait even if every attempt to connect is refused.
-            if self.pool.state().connections == 0 || left.is_zero() {
+            if pool.state().connections == 0 || left.is_zero() {
                 self.refusal()?;
             }
             if left.is_zero() {
@@ -246,19 +257,19 @@ impl Connections {
 
     /// How many connections are open, and how many of them are free.
     pub(crate) fn count(&self) -> (u32, u32) {
-        let state = self.pool.state();
-        (state.connections, state.idle_connections)
+        let state = self.pool.get().map(Pool::state);
+        state.map_or((0, 0), |state| (state.connections, state.idle_connections))
     }
 
     /// The failure that a caller gets if no connection is free in time.
     pub(crate) fn late(&self) -> Failure {
-        if self.pool.state().connections == 0 {
+        if self.count().0 == 0 {
             // No connection is open, so other callers are not the reason: the server does not
             // respond.
             let within = self.timeouts.checkout;
             return self.at_server(Failure::new(FailureKind::Unavailable, Timeout { within }));
         }
-        let connections = self.pool.max_size();
+        let connections = self.size;
         self.at_server(Failure::new(
             FailureKind::Saturated,
             PoolExhausted { connections },

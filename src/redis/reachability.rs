@@ -4,15 +4,15 @@
 
 #[cfg(feature = "cluster")]
 use std::fmt;
-use std::{error::Error as StdError, io, sync::Arc};
+use std::{error::Error as StdError, io};
 
 use redis::RedisError;
 
 use super::{
-    error::{Reported, Timeout},
+    error::{LookupTimeout, Reported, Timeout, io_error},
     other_server::ServersInTurn,
 };
-use crate::{error::cause::AtServer, store::Failure};
+use crate::{error::cause::AtServer, store::Failure, util::worker::NoThread};
 
 type AnyError = dyn StdError + Send + Sync + 'static;
 
@@ -63,7 +63,8 @@ pub(crate) struct NoMasterNamed {
 /// |---|---|
 /// | a refused, reset or closed connection; no route; no socket file | yes |
 /// | no answer in time | yes |
-/// | a host name that cannot be resolved | yes (1) |
+/// | a host name that cannot be resolved, or not in time | yes (1) |
+/// | no thread can be started | yes |
 /// | `LOADING`, `BUSY`, `MASTERDOWN`, `CLUSTERDOWN`, `TRYAGAIN` | yes |
 /// | too many clients | yes |
 /// | no node of a cluster answers, or none has slots yet | yes |
@@ -100,6 +101,8 @@ fn is_cause_away(cause: &AnyError) -> bool {
     cause.is::<Timeout>()
         || cause.is::<NotReady>()
         || cause.is::<ServersInTurn>()
+        || cause.is::<NoThread>()
+        || cause.is::<LookupTimeout>()
         || cause
             .downcast_ref()
             .is_some_and(|Reported(error)| is_error_away(error))
@@ -107,7 +110,7 @@ fn is_cause_away(cause: &AnyError) -> bool {
 
 fn is_error_away(error: &RedisError) -> bool {
     if error.is_io_error() {
-        let kind = io_kind(error);
+        let kind = io_error(error).map(io::Error::kind);
         return !matches!(
             kind,
             Some(io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
@@ -118,11 +121,6 @@ fn is_error_away(error: &RedisError) -> bool {
         error.code(),
         Some("LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN")
     ) || error.detail().is_some_and(is_full)
-}
-
-fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
-    let cause: &Arc<AnyError> = error.source()?.downcast_ref()?;
-    cause.downcast_ref().map(io::Error::kind)
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@
 //! chosen. rustls panics if none was chosen and the dependencies bring more or fewer than one. So
 //! this file chooses one before the first connection.
 
-use std::{error::Error as StdError, io, sync::Arc};
-
 use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, RedisError, TlsCertificates};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore,
@@ -14,6 +12,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
+use super::error::io_error;
 use crate::{
     error::Error,
     util::limits::{failed, refuse},
@@ -111,9 +110,7 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
         NotValidYetContext, UnknownIssuer,
     };
-    let cause: &Arc<dyn StdError + Send + Sync> = error.source()?.downcast_ref()?;
-    let io_error: &io::Error = cause.downcast_ref()?;
-    let tls: &TlsError = io_error.get_ref()?.downcast_ref()?;
+    let tls: &TlsError = io_error(error)?.get_ref()?.downcast_ref()?;
     Some(match tls {
         TlsError::InvalidCertificate(UnknownIssuer) => format!(
             "the server's certificate is signed by an issuer that is not trusted here; if it is the \

@@ -1,6 +1,6 @@
 //! The listener that gets the changes of a store, and the subscription that keeps it registered.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, io, sync::Arc, time::Instant};
 
 /// Receives the changes in a store, once it is passed to [`Store::track`](super::Store::track).
 ///
@@ -35,18 +35,31 @@ pub trait ChangeListener: Send + Sync {
 
 /// Keeps a [`ChangeListener`] subscribed. Dropping it ends the subscription, and waits until the
 /// listener is no longer called.
-pub struct Subscription {
-    /// Held only for its `Drop`.
-    _end: Box<dyn Send + Sync>,
-}
+pub struct Subscription(Started);
+
+/// Held only for its `Drop`; or the reason why no thread could be started for the listener.
+type Started = io::Result<Box<dyn Send + Sync>>;
 
 impl Subscription {
     /// Creates a subscription that ends when `end` is dropped. The `Drop` of `end` must ensure that
     /// the listener is no longer called.
     pub fn new(end: impl Send + Sync + 'static) -> Subscription {
-        Subscription {
-            _end: Box::new(end),
-        }
+        Subscription(Ok(Box::new(end)))
+    }
+
+    /// A subscription whose listener is never called. The client subscribes again later.
+    pub(crate) fn without_thread(error: io::Error) -> Subscription {
+        Subscription(Err(error))
+    }
+
+    /// Why no thread could be started for the listener. `None`: one was started.
+    pub(crate) fn no_thread(&self) -> Option<&io::Error> {
+        self.0.as_ref().err()
+    }
+
+    /// Fails if no thread could be started for the listener.
+    pub(crate) fn started(self) -> io::Result<Subscription> {
+        self.0.map(|end| Subscription(Ok(end)))
     }
 }
 

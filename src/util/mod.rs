@@ -5,6 +5,7 @@ pub(crate) mod breaker;
 pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod log_throttle;
+pub(crate) mod postponed;
 pub(crate) mod random;
 pub(crate) mod retry;
 pub(crate) mod sync;

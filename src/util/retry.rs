@@ -54,12 +54,6 @@ impl RetryWorker {
         }
     }
 
-    /// Starts the thread, which does not run the task yet. Fails if no thread can be started. Later
-    /// calls do not need another thread, and so do not fail.
-    pub(crate) fn start(&self) -> io::Result<()> {
-        self.worker.update(|_| false)
-    }
-
     /// Makes the task run. Fails if no thread can be started; the next call tries again.
     pub(crate) fn call(&self) -> io::Result<()> {
         self.worker.update(|called| {

@@ -114,13 +114,19 @@ impl<S: Default + Send + 'static> Worker<S> {
 }
 
 impl Worker {
+    /// Starts the thread, unless it was started before. Fails if no thread can be started; the next
+    /// call tries again.
+    pub(crate) fn start_thread(&self) -> io::Result<()> {
+        self.update(|()| false)
+    }
+
     /// Starts the thread at once. Its only state is whether it must stop.
     pub(crate) fn start(
         name: &'static str,
         run: impl Fn(&WorkerContext) + Send + Sync + 'static,
     ) -> io::Result<Worker> {
         let worker = Worker::new(name, run);
-        worker.update(|()| false)?;
+        worker.start_thread()?;
         Ok(worker)
     }
 }
@@ -212,6 +218,25 @@ impl<S> Drop for Worker<S> {
     fn drop(&mut self) {
         self.join();
     }
+}
+
+/// A worker whose drop does not wait for the thread. The thread ends after its current task, which
+/// may wait for a network or a resolver. So it must hold nothing of the user's.
+pub(crate) struct DetachedWorker<S = ()>(pub(crate) Worker<S>);
+
+impl<S> Drop for DetachedWorker<S> {
+    fn drop(&mut self) {
+        self.0.detach();
+    }
+}
+
+/// The system has no thread for a worker: its limit of threads is reached.
+#[derive(Debug, thiserror::Error)]
+#[error("no thread could be started to {purpose}")]
+pub(crate) struct NoThread {
+    pub(crate) purpose: &'static str,
+    #[source]
+    pub(crate) error: io::Error,
 }
 
 impl<S> fmt::Debug for Worker<S> {

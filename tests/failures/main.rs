@@ -15,6 +15,8 @@ mod shared_connections;
 mod shared_connections_with_writers;
 mod too_large;
 
+#[path = "../own_process/child.rs"]
+mod child;
 #[path = "../support/held.rs"]
 mod held;
 #[path = "../support/proxy.rs"]
@@ -23,3 +25,6 @@ mod proxy;
 mod relay;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[path = "../support/system.rs"]
+mod system;

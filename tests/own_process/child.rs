@@ -1,14 +1,24 @@
 //! One test in a process of its own.
 
-use std::{env, process::Command};
+use std::{env, ffi::OsString, process::Command};
 
 /// Tells the child that it is one.
 const CHILD: &str = "CACHE_ASIDE_TEST_CHILD";
 
+/// Whether this process is such a child.
+#[allow(dead_code, reason = "each user takes its own part")]
+pub(crate) fn is_one() -> bool {
+    env::var_os(CHILD).is_some()
+}
+
 /// Runs the test in a child, and returns true. In the child, returns false.
 ///
-/// `here` is the path of an item in the test, which names the test to the child.
-pub(crate) fn has_run(here: &str) -> bool {
+/// `here` is the path of an item in the test, which names the test to the child. `variables`: what
+/// the child gets in its environment.
+pub(crate) fn has_run(
+    here: &str,
+    variables: impl FnOnce() -> Vec<(&'static str, OsString)>,
+) -> bool {
     if env::var_os(CHILD).is_some() {
         return false;
     }
@@ -17,6 +27,7 @@ pub(crate) fn has_run(here: &str) -> bool {
     let child = Command::new(env::current_exe().expect("a test is a program"))
         .args(["--exact", test, "--include-ignored", "--nocapture"])
         .env(CHILD, "1")
+        .envs(variables())
         .output()
         .expect("a test can be started");
     let said = String::from_utf8_lossy(&child.stdout);

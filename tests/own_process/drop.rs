@@ -1,6 +1,9 @@
 //! A cache that is dropped leaves no thread of its own behind.
 
-use std::{fs, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use crate::support::{Server, load_loaf, until};
 use cache_aside::Redis;
@@ -45,4 +48,49 @@ fn a_dropped_cache_leaves_no_thread_behind() {
     // The system shows a joined thread for a moment more. The threads that open connections end by
     // themselves, at once.
     until(|| threads("cache-aside") == 0 && threads("r2d2") == 0);
+}
+
+/// The listener reads from its connection when it is told to stop.
+#[test]
+fn the_drop_of_a_listening_near_cache_does_not_wait_for_its_listener() {
+    own_process!();
+    let server = Server::start();
+    let redis = Redis::builder(server.url()).build().unwrap();
+    let mut total = Duration::ZERO;
+    for _ in 0..10 {
+        let builder = cache_aside::Cache::builder(&redis).prefix("test:");
+        let cache: cache_aside::Cache = builder.near_cache(10).build().unwrap();
+        until(|| cache.stats().tracking_live);
+        let began = Instant::now();
+        drop(cache);
+        total += began.elapsed();
+    }
+    println!("10 drops took {total:?}");
+    // Each read takes a quarter of a second.
+    assert!(total < Duration::from_secs(1), "{total:?}");
+    drop(redis);
+    until(|| threads("cache-aside") == 0);
+}
+
+/// Its listener, its watcher and its pool wait for the server to answer.
+#[test]
+fn the_drop_of_a_near_cache_does_not_wait_for_a_silent_server() {
+    own_process!();
+    let server = Server::start_on_port();
+    let long = Duration::from_secs(8);
+    let redis = Redis::builder(server.url()).connect_timeout(long);
+    let cache = cache_aside::Cache::builder(redis).prefix("test:");
+    let cache: cache_aside::Cache = cache.near_cache(10).build().unwrap();
+    until(|| cache.stats().tracking_live);
+    cache.get("p-001", load_loaf).unwrap();
+    server.freeze();
+    // The listener has noticed it and connects again. The watcher does so every 0.9 s.
+    until(|| !cache.stats().tracking_live);
+    thread::sleep(Duration::from_millis(1_500));
+    let began = Instant::now();
+    drop(cache);
+    let elapsed = began.elapsed();
+    server.thaw();
+    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    until(|| threads("cache-aside") == 0);
 }

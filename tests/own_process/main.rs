@@ -2,11 +2,15 @@
 //!
 //! Each begins with `own_process!()`, which starts this program again for that test alone.
 
-/// Ends the test here if a child has run it. In the child, the test goes on.
+/// Ends the test here if a child has run it. In the child, the test goes on. The child gets these
+/// variables in its environment.
 macro_rules! own_process {
-    () => {{
+    () => {
+        own_process!(Vec::new)
+    };
+    ($variables:expr) => {{
         fn here() {}
-        if crate::child::has_run(std::any::type_name_of_val(&here)) {
+        if crate::child::has_run(std::any::type_name_of_val(&here), $variables) {
             return;
         }
     }};
@@ -24,10 +28,14 @@ mod lines;
 mod log;
 #[cfg(all(feature = "cluster", feature = "sentinel", feature = "tracing"))]
 mod logger;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod no_threads;
 mod panicking_reports;
 mod secrets;
 #[cfg(feature = "tracing")]
 mod servers;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod slow_resolver;
 #[cfg(all(feature = "cluster", feature = "tracing"))]
 mod start_checks;
 #[cfg(feature = "tracing")]
@@ -39,5 +47,14 @@ mod unstorable_rows;
 mod delegate;
 #[path = "../support/fake.rs"]
 mod fake;
+#[cfg(feature = "tls")]
+#[path = "../support/secure.rs"]
+mod secure;
+#[cfg(feature = "sentinel")]
+#[path = "../support/sentinel_set.rs"]
+mod sentinel_set;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[path = "../support/system.rs"]
+mod system;

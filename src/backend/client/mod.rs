@@ -37,7 +37,7 @@ use crate::{
     near::siblings::SiblingCaches,
     store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
     telemetry::{event::Event, reporter::Reporter, trace},
-    util::{breaker::Breaker, log_throttle::LogThrottle, retry::RetryWorker},
+    util::{breaker::Breaker, log_throttle::LogThrottle, postponed::Postponed, retry::RetryWorker},
 };
 
 /// How many failures in a row open the breaker by default. One lost connection must not open it,
@@ -51,6 +51,8 @@ pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct StoreClient {
     state: Arc<ClientState>,
     recovery: RetryWorker,
+    /// Whether the recovery is needed, but no thread could be started for it.
+    postponed: Postponed,
 }
 
 impl StoreClient {
@@ -87,6 +89,7 @@ impl StoreClient {
         StoreClient {
             state,
             recovery: RetryWorker::new(probe_interval, move || recovered.try_recover()),
+            postponed: Postponed::default(),
         }
     }
 
@@ -143,6 +146,9 @@ impl StoreClient {
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         let ClientState { store, breaker, .. } = &*self.state;
+        if self.postponed.is_due() {
+            self.start_recovery();
+        }
         if let Some(cause) = breaker.refusal() {
             return Err(Error::Store { request, cause });
         }
@@ -183,6 +189,10 @@ impl StoreClient {
     /// pending, or its prefix is bypassed. `None` if it may be read.
     pub(crate) fn bypass(&self, data: &str) -> Option<Cause> {
         let why = self.state.pending.why(data)?;
+        // Such a lookup sends no request, which would start the recovery.
+        if self.postponed.is_due() {
+            self.start_recovery();
+        }
         Some(Arc::new(why))
     }
 
@@ -245,15 +255,20 @@ impl StoreClient {
     }
 
     fn start_recovery(&self) {
-        if let Err(error) = self.recovery.call() {
-            trace::error!("no thread to probe the server could be started: {error}");
-            // A request is no check: it would use a server that may not be suitable.
-            if self.state.startup.is_pending() {
-                return;
-            }
-            // So requests themselves must find out when the server answers again. Pending
-            // invalidations wait until the next failure starts the thread.
-            self.state.breaker.close();
+        let started = self.recovery.call();
+        self.postponed.record(started.is_err());
+        let Err(error) = started else {
+            return;
+        };
+        self.state.startup.log_no_thread("probe the server", &error);
+        // A request is no check: it would use a server that may not be suitable.
+        if self.state.startup.is_pending() {
+            return;
+        }
+        // So requests themselves must find out when the server answers again. Pending invalidations
+        // wait until a later request can start the thread.
+        if self.state.breaker.close() {
+            self.state.report_breaker();
         }
     }
 }

@@ -134,13 +134,13 @@ impl ClientState {
             }
             return false;
         }
-        self.startup.start_deferred(&*self.store);
+        let has_threads = self.startup.start_deferred(&*self.store);
         let recovered = self.recover();
         if let Err(failure) = &recovered {
             self.log_throttled(None, failure);
         }
         // A `clear` that was refused is repeated later.
-        recovered.is_ok() && !self.pending.has_clears()
+        recovered.is_ok() && has_threads && !self.pending.has_clears()
     }
 
     /// Probes, replays, closes the breaker, and repeats each `clear`, in this order.

@@ -21,12 +21,15 @@ use crate::{
     error::{Error, cause::chain},
     store::Store,
     telemetry::trace,
-    util::breaker::Breaker,
+    util::{breaker::Breaker, log_throttle::LogThrottle},
 };
 
 /// How many logged reasons are kept. A cluster gives fewer at one time. The bound limits the memory
 /// if each message of a server differs.
 const MOST_REASONS: usize = 16;
+
+/// The purpose of the thread of a subscription.
+pub(super) const RECEIVE: &str = "receive changes";
 
 /// Checks a store in the same way as `build` does.
 pub(crate) type StartupCheck = Arc<dyn Fn() -> Result<(), Unusable> + Send + Sync>;
@@ -45,6 +48,8 @@ pub(super) struct Startup {
     progress: Mutex<Progress>,
     /// The reasons that were logged, the latest last.
     logged: Mutex<Vec<String>>,
+    /// Limits the log messages about threads that cannot be started.
+    no_thread: LogThrottle,
 }
 
 #[derive(Default)]
@@ -54,7 +59,7 @@ struct Progress {
     is_running: bool,
     /// Whether the client was dropped.
     has_ended: bool,
-    /// Subscriptions that begin when the store has passed.
+    /// Subscriptions that begin when the store has passed, or when a thread can be started.
     deferred: Vec<Weak<Deferred>>,
 }
 
@@ -76,6 +81,7 @@ impl Startup {
         Startup {
             progress: Mutex::new(progress),
             logged: Mutex::default(),
+            no_thread: LogThrottle::default(),
         }
     }
 
@@ -113,25 +119,37 @@ impl Startup {
 
     /// Keeps a subscription for later, if the store has not passed the check. Returns whether it
     /// does.
-    pub(super) fn defer(&self, subscription: &Arc<Deferred>) -> bool {
+    pub(super) fn defer_until_checked(&self, subscription: &Arc<Deferred>) -> bool {
         // One lock for both, so that none is kept after the last one was started.
         let mut progress = self.progress.lock();
         if progress.check.is_none() {
             return false;
         }
-        progress.deferred.retain(|kept| kept.strong_count() > 0);
-        progress.deferred.push(Arc::downgrade(subscription));
+        progress.defer(subscription);
         true
     }
 
+    /// Keeps a subscription for later, because no thread could be started. Call the recovery
+    /// afterwards.
+    pub(super) fn defer(&self, subscription: &Arc<Deferred>) {
+        self.progress.lock().defer(subscription);
+    }
+
     /// Starts the subscriptions that were kept. Call it after the store has passed the check. One
-    /// that panics does not keep the next call from starting the others.
-    pub(super) fn start_deferred(&self, store: &dyn Store) {
+    /// that panics does not keep the next call from starting the others. Returns false if no thread
+    /// could be started for one of them, which is kept.
+    pub(super) fn start_deferred(&self, store: &dyn Store) -> bool {
         while let Some(subscription) = self.next_deferred() {
-            if let Some(subscription) = subscription.upgrade() {
-                subscription.start(store);
+            if let Some(subscription) = subscription.upgrade()
+                && let Err(error) = subscription.start(store)
+            {
+                // The system has no thread for the others either.
+                self.defer(&subscription);
+                self.log_no_thread(RECEIVE, &error);
+                return false;
             }
         }
+        true
     }
 
     fn next_deferred(&self) -> Option<Weak<Deferred>> {
@@ -148,6 +166,15 @@ impl Startup {
         let mut progress = self.progress.lock();
         progress.has_ended = true;
         progress.is_running
+    }
+
+    /// Logs that no thread could be started, at a limited rate. Call it with no lock held.
+    pub(super) fn log_no_thread(&self, purpose: &str, error: &io::Error) {
+        if self.no_thread.is_due() {
+            trace::error!(
+                "no thread to {purpose} could be started, which is tried again later: {error}"
+            );
+        }
     }
 
     /// Logs why the store will never work, once for each reason. Two nodes of a cluster that give
@@ -177,33 +204,31 @@ impl Startup {
     }
 }
 
+impl Progress {
+    fn defer(&mut self, subscription: &Arc<Deferred>) {
+        self.deferred.retain(|kept| kept.strong_count() > 0);
+        self.deferred.push(Arc::downgrade(subscription));
+    }
+}
+
 impl StoreClient {
     /// A client to a store that could not be reached when it was opened, which this logs. The
     /// client sends nothing to the store before `check` has passed. The recovery runs `check`
-    /// instead of its probe. Fails if no thread can be started for the recovery.
+    /// instead of its probe. If no thread can be started for the recovery, requests try to start it
+    /// later.
     pub(crate) fn not_reached(
         store: Arc<dyn Store>,
         threshold: u32,
         probe_interval: Duration,
         (check, why): (StartupCheck, &Error),
-    ) -> Result<StoreClient, Error> {
+    ) -> StoreClient {
         let breaker = Breaker::new(threshold);
         breaker.open(why);
         let client = StoreClient::with(store, breaker, probe_interval, Startup::pending(check));
-        // Without the thread, nothing would check the store, and it could never be used.
-        client.recovery.start().map_err(|error| Error::Store {
-            request: "connect",
-            cause: Arc::new(NoThread(error)),
-        })?;
         trace::warn!("caches work without Redis until it can be reached: {why:#}");
         // The recovery gets the same failure a moment later, and must not log it again.
         let _ = client.state.log_throttle.is_due();
         client.start_recovery();
-        Ok(client)
+        client
     }
 }
-
-/// The cause if a server cannot be reached, and nothing can wait for it either.
-#[derive(Debug, thiserror::Error)]
-#[error("the server cannot be reached, and no thread to connect later could be started")]
-struct NoThread(#[source] io::Error);

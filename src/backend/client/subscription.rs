@@ -1,18 +1,19 @@
-//! Subscriptions to the changes in a store that has not passed the check of the start.
+//! Subscriptions to the changes in a store that begin later: the store has not passed the check of
+//! the start, or no thread could be started for the listener.
 //!
 //! Guarantees that the store gets no request of a listener before the check has passed. The cache
-//! gets its subscription at once. The recovery starts the listener as soon as the store has passed.
+//! gets its subscription at once. The recovery starts the listener as soon as that is possible.
 //!
 //! No user code runs under its lock: subscriptions start and end outside it.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::StoreClient;
+use super::{StoreClient, startup::RECEIVE};
 use crate::store::{Store, Subscription, tracking::SharedListener};
 
-/// A subscription that waits for the check.
+/// A subscription that waits for the check, or for a thread.
 pub(super) struct Deferred {
     prefix: String,
     bound: Duration,
@@ -22,7 +23,7 @@ pub(super) struct Deferred {
 
 #[derive(Default)]
 struct State {
-    /// `None`: the check has not passed.
+    /// `None`: the listener has not started.
     subscription: Option<Subscription>,
     has_ended: bool,
 }
@@ -32,8 +33,8 @@ struct Handle(Arc<Deferred>);
 
 impl StoreClient {
     /// Subscribes a listener to the changes in the store: see [`Store::track`]. If the store has
-    /// not passed the check of the start, the listener starts when it has. Only stores that push
-    /// their changes have such a check.
+    /// not passed the check of the start, or no thread can be started, the listener starts later.
+    /// Only stores that push their changes have such a check.
     pub(crate) fn track(
         &self,
         prefix: &str,
@@ -46,18 +47,27 @@ impl StoreClient {
             listener,
             state: Mutex::default(),
         });
-        if self.state.startup.defer(&deferred) {
+        if self.state.startup.defer_until_checked(&deferred) {
             return Some(Subscription::new(Handle(deferred)));
         }
         let listener = Arc::clone(&deferred.listener);
-        self.state.store.track(prefix, bound, listener)
+        let subscription = self.state.store.track(prefix, bound, listener)?;
+        let Some(error) = subscription.no_thread() else {
+            return Some(subscription);
+        };
+        self.state.startup.defer(&deferred);
+        self.state.startup.log_no_thread(RECEIVE, error);
+        self.start_recovery();
+        Some(Subscription::new(Handle(deferred)))
     }
 }
 
 impl Deferred {
-    /// Starts the listener. No lock is held meanwhile: a logger may drop the cache.
-    pub(super) fn start(&self, store: &dyn Store) {
+    /// Starts the listener. No lock is held meanwhile: a logger may drop the cache. Fails if no
+    /// thread could be started.
+    pub(super) fn start(&self, store: &dyn Store) -> io::Result<()> {
         let started = store.track(&self.prefix, self.bound, Arc::clone(&self.listener));
+        let started = started.map(Subscription::started).transpose()?;
         let unneeded = {
             let mut state = self.state.lock();
             if state.has_ended {
@@ -70,6 +80,7 @@ impl Deferred {
         // cache was dropped meanwhile, its listener was called for a moment longer. It keeps
         // nothing by then.
         drop(unneeded);
+        Ok(())
     }
 }
 

@@ -36,13 +36,13 @@ fn not_checked() -> StoreClient {
 }
 
 #[test]
-fn build_fails_if_the_server_is_away_and_no_thread_can_be_started() {
-    let built = without_threads(|| Redis::builder("redis://127.0.0.1:1").build());
-    let said = format!("{:#}", built.unwrap_err());
-    assert!(
-        said.contains("no thread to connect later could be started"),
-        "{said}"
-    );
+fn a_start_without_a_server_and_without_threads_is_an_error_only_if_a_connection_is_required() {
+    let away = Redis::builder("redis://127.0.0.1:1");
+    let required = away.clone().require_connection(true);
+    let (built, refused) = without_threads(|| (away.build(), required.build()));
+    let said = format!("{:#}", refused.unwrap_err());
+    assert!(said.contains("no thread could be started"), "{said}");
+    assert!(built.unwrap().client.breaker_is_open());
 }
 
 #[test]

@@ -95,8 +95,12 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets how long each step of opening a connection may take: the connection itself, the login,
-    /// the choice of a database, the first answer. 1 ms to ten years.
+    /// Sets how long each step of opening a connection may take: the lookup of the host name, the
+    /// connection itself, the login, the choice of a database, the first answer. 1 ms to ten years.
+    ///
+    /// The resolver of the system has no timeout of its own. So one thread for each host name waits
+    /// for it, and callers wait no longer than this. A later attempt uses an answer that came too
+    /// late. An address that is a number starts no such thread.
     ///
     /// Defaults to 500 ms. A working server answers sooner, even during the fork for a snapshot or
     /// a slow script. A person does not give up that soon.
@@ -195,8 +199,9 @@ impl RedisBuilder {
     /// the reason is logged once as an error, and the caches go on without Redis.
     ///
     /// A server cannot be reached if it refuses the connection, does not answer in time, is loading
-    /// its data or has no master yet, or if its name cannot be resolved. If the server answers but
-    /// will never work, `build` fails with either value. [`build`](RedisBuilder::build) lists these
+    /// its data or has no master yet, or if its name cannot be resolved in time. If the system has
+    /// no threads for the pool, that counts as well. If the server answers but will never work,
+    /// `build` fails with either value. [`build`](RedisBuilder::build) lists these
     /// cases.
     ///
     /// A server that is full (`maxclients`) counts as one that cannot be reached.

@@ -64,9 +64,8 @@ impl RedisBuilder {
     ///
     /// A server that cannot be reached costs at most one `connect_timeout` for each address of its
     /// host name. If something accepts the connection and does not answer, it costs one more. The
-    /// nodes of a cluster and the Sentinels in an address are tried one after the other. The lookup
-    /// of a host name takes as long as the resolver of the system takes; no setting of this crate
-    /// limits it.
+    /// lookup of a host name costs at most one more. The nodes of a cluster and the Sentinels in an
+    /// address are tried one after the other.
     ///
     /// # Errors
     ///
@@ -80,9 +79,8 @@ impl RedisBuilder {
     /// - A Sentinel does not know the name, or rejects the login.
     /// - The TLS handshake failed, for instance because no trusted certificate signed the server's
     ///   certificate.
-    /// - The server cannot be reached, and no thread to connect later can be started.
     /// - Only with [`require_connection(true)`](RedisBuilder::require_connection): the server
-    ///   cannot be reached, or no master of a cluster can.
+    ///   cannot be reached, no master of a cluster can, or no thread can be started.
     pub fn build(self) -> Result<Redis, Error> {
         self.check_settings()?;
         let Unchecked { store, check } = self.open()?;
@@ -90,7 +88,7 @@ impl RedisBuilder {
         let client = match check() {
             Ok(()) => StoreClient::new(store, threshold, interval),
             Err(Unusable { error, is_away }) if is_away && !self.require_connection => {
-                StoreClient::not_reached(store, threshold, interval, (check, &error))?
+                StoreClient::not_reached(store, threshold, interval, (check, &error))
             }
             Err(Unusable { error, .. }) => return Err(error),
         };

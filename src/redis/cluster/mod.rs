@@ -18,6 +18,7 @@ pub(crate) mod many;
 pub(crate) mod migrating;
 pub(crate) mod node;
 pub(crate) mod parallel;
+mod recovery;
 pub(crate) mod redirect;
 pub(crate) mod slot_map;
 pub(crate) mod slots;
@@ -78,6 +79,7 @@ impl ClusterStore {
         key: &str,
         mut step: impl FnMut(&RedisStore, bool) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.topology.start_postponed_recovery();
         let mut node = self.topology.owner(slot_of(key))?;
         let mut asking = false;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);

@@ -27,7 +27,7 @@ use redis::Client;
 
 use super::{
     node::{Node, NodeConfig, address_of, client_of, slots_by},
-    parallel::in_parallel,
+    recovery::Recovery,
     slot_map::SlotMap,
     slots::Range,
     tracking::ClusterSubscription,
@@ -42,7 +42,6 @@ use crate::{
     },
     store::{Failure, FailureKind, token::Token},
     telemetry::trace,
-    util::retry::RetryWorker,
 };
 
 pub(super) struct Topology {
@@ -53,11 +52,12 @@ pub(super) struct Topology {
     map: RwLock<Arc<SlotMap>>,
     rebuilding: Mutex<()>,
     /// The replicas in the latest report. If no master answers any more, any of these replicas may
-    /// be a master by now.
-    replicas: Mutex<Vec<NodeAddress>>,
+    /// be a master by now. Kept with their endpoints, so that each has one thread to look its name
+    /// up.
+    replicas: Mutex<Vec<(NodeAddress, Endpoint)>>,
     /// The subscriptions that listen to all masters.
     subscriptions: Mutex<Vec<Weak<ClusterSubscription>>>,
-    recovery: RetryWorker,
+    pub(super) recovery: Recovery,
 }
 
 impl Topology {
@@ -86,7 +86,7 @@ impl Topology {
                 replicas: Mutex::default(),
                 subscriptions: Mutex::default(),
                 // If the topology was dropped, there is nothing to recover.
-                recovery: RetryWorker::new(probe_interval, move || {
+                recovery: Recovery::new(probe_interval, move || {
                     topology
                         .upgrade()
                         .is_none_or(|topology| topology.try_recover())
@@ -140,7 +140,7 @@ impl Topology {
         }
         drop(rebuilding);
         for subscription in subscriptions {
-            subscription.log_failure();
+            subscription.report_failure();
         }
         Ok(node)
     }
@@ -171,7 +171,7 @@ impl Topology {
         drop(before);
     }
 
-    fn subscriptions(&self) -> Vec<Arc<ClusterSubscription>> {
+    pub(super) fn subscriptions(&self) -> Vec<Arc<ClusterSubscription>> {
         let mut subscriptions = self.subscriptions.lock();
         subscriptions.retain(|subscription| subscription.strong_count() > 0);
         subscriptions.iter().filter_map(Weak::upgrade).collect()
@@ -184,7 +184,7 @@ impl Topology {
         // It is new, so no listener is replaced.
         subscription.follow(&self.map());
         drop(rebuilding);
-        subscription.log_failure();
+        subscription.report_failure();
     }
 
     /// Asks one node after the other for the assignment of slots, until one reports it.
@@ -224,10 +224,9 @@ impl Topology {
         let mut ranges = known.chain(&self.seeds).find_map(&mut reported_by);
         if ranges.is_none() {
             let replicas = self.replicas.lock().clone();
-            let mut sources = replicas
+            ranges = replicas
                 .iter()
-                .filter_map(|address| self.endpoint(address).ok());
-            ranges = sources.find_map(|endpoint| reported_by(&endpoint));
+                .find_map(|(_, endpoint)| reported_by(endpoint));
         }
         match (ranges, failure) {
             (Some(ranges), _) => self.rebuild(ranges),
@@ -255,7 +254,7 @@ impl Topology {
             .collect();
         replicas.sort();
         replicas.dedup();
-        *self.replicas.lock() = replicas;
+        self.keep_replicas(replicas);
         let subscriptions = self.subscriptions();
         let gone: Vec<_> = subscriptions
             .iter()
@@ -266,7 +265,7 @@ impl Topology {
         // Dropped after the lock is released, so that no caller waits for listeners to end.
         drop(gone);
         for subscription in subscriptions {
-            subscription.log_failure();
+            subscription.report_failure();
         }
         if let Some(places) = places {
             trace::info!("the masters of the cluster are {places}");
@@ -274,19 +273,19 @@ impl Topology {
         Ok(())
     }
 
-    /// Starts the recovery, because something has changed or failed.
-    pub(super) fn start_recovery(&self) {
-        if let Err(error) = self.recovery.call() {
-            trace::error!("no thread to ask the nodes of the cluster could be started: {error}");
-        }
-    }
-
-    fn try_recover(&self) -> bool {
-        let discovered = self.discover().is_ok();
-        let map = self.map();
-        let suspect = map.nodes().iter().filter(|node| node.is_suspect());
-        let suspect: Vec<_> = suspect.collect();
-        let probed = in_parallel(&suspect, |node| node.probe());
-        discovered && probed.iter().all(Result::is_ok)
+    fn keep_replicas(&self, addresses: Vec<NodeAddress>) {
+        let mut replicas = self.replicas.lock();
+        let before = mem::take(&mut *replicas);
+        let endpoint = |address: &NodeAddress| {
+            let mut known = before.iter().filter(|(known, _)| known == address);
+            match known.next() {
+                Some((_, endpoint)) => Some(endpoint.clone()),
+                None => self.endpoint(address).ok(),
+            }
+        };
+        replicas.extend(addresses.into_iter().filter_map(|address| {
+            let endpoint = endpoint(&address)?;
+            Some((address, endpoint))
+        }));
     }
 }

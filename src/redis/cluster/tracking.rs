@@ -34,21 +34,24 @@ use super::{node::Node, slot_map::SlotMap, slots::slot_of};
 use crate::{
     redis::{
         node_address::NodeAddress,
-        tracking::{self, Task},
+        tracking::{self, RunningListener, Task},
     },
     store::{ChangeListener, tracking::SharedListener},
-    util::worker::Worker,
+    telemetry::trace,
+    util::log_throttle::LogThrottle,
 };
 
 pub(super) struct ClusterSubscription {
     prefix: String,
     bound: Duration,
     listener: SharedListener,
-    /// Called, with no lock held, when a node is no longer heard.
+    /// Called, with no lock held, when a node is not heard.
     when_lost: Box<dyn Fn() + Send + Sync>,
     /// Held while the listener is confirmed or disconnected, so that these calls come in the right
     /// order. A listener must not call the store, so these calls do not come back here.
     state: Mutex<SubscriptionState>,
+    /// Limits the log messages about threads that cannot be started.
+    throttle: LogThrottle,
 }
 
 #[derive(Default)]
@@ -73,7 +76,7 @@ pub(super) struct NodeListener {
     /// The instant until which the node is confirmed to be heard. `None`: it is not heard.
     until: Option<Instant>,
     /// Dropped with no lock held. The drop ends the listener. `None`: no thread could be started.
-    _worker: Option<Worker>,
+    running: Option<RunningListener>,
 }
 
 impl ClusterSubscription {
@@ -89,12 +92,14 @@ impl ClusterSubscription {
             listener,
             when_lost: Box::new(when_lost),
             state: Mutex::default(),
+            throttle: LogThrottle::default(),
         })
     }
 
     /// Listens to the masters that have keys of the prefix, and to nodes that may soon become
     /// masters. Returns the listeners that are no longer needed. The caller must drop them with no
-    /// lock held: the drop waits until they have ended, and they may wait for a lock.
+    /// lock held: the drop waits for a call under way, and that call may wait for a lock. Tries
+    /// again to start the listeners for which there was no thread.
     pub(super) fn follow(self: &Arc<ClusterSubscription>, map: &SlotMap) -> Vec<NodeListener> {
         let masters = map.masters();
         let mut gone = Vec::new();
@@ -108,7 +113,7 @@ impl ClusterSubscription {
                     None => !is_master,
                 };
                 match before.remove(&node.address) {
-                    Some(listener) if is_right(&listener) => {
+                    Some(listener) if listener.running.is_some() && is_right(&listener) => {
                         state.listeners.insert(node.address.clone(), listener);
                         continue;
                     }
@@ -155,23 +160,31 @@ impl ClusterSubscription {
             probe_key: probe_key.clone(),
             bound: self.bound,
         };
-        let worker = tracking::start(client, timeouts, task, listener);
+        let running = tracking::start(client, timeouts, task, listener);
         let listener = NodeListener {
             number,
             probe_key,
             until: None,
-            _worker: worker.map_err(|error| state.unlogged = Some(error)).ok(),
+            running: running.map_err(|error| state.unlogged = Some(error)).ok(),
         };
         state.listeners.insert(address, listener);
     }
 
-    /// Logs why a node is not listened to, if that is new. Call it with no lock held, after
-    /// [`follow`](ClusterSubscription::follow) or [`expect`](ClusterSubscription::expect).
-    pub(super) fn log_failure(&self) {
-        let unlogged = self.state.lock().unlogged.take();
-        if let Some(error) = unlogged {
-            tracking::log_no_thread(&error);
+    /// Logs why a node has no listener, and starts the recovery. Call it with no lock held.
+    pub(super) fn report_failure(&self) {
+        let Some(error) = self.state.lock().unlogged.take() else {
+            return;
+        };
+        if self.throttle.is_due() {
+            trace::error!("no thread to receive changes could be started: {error}");
         }
+        (self.when_lost)();
+    }
+
+    /// Whether no thread could be started for a listener.
+    pub(super) fn lacks_thread(&self) -> bool {
+        let state = self.state.lock();
+        state.listeners.values().any(|one| one.running.is_none())
     }
 
     /// Records that a node is not heard.

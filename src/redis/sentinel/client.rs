@@ -15,6 +15,7 @@ use crate::{
         error,
         pipeline::{self, SMALL_REPLIES},
         reachability::is_away,
+        resolver::Resolver,
         server_info::hello_as,
         timeouts::Timeouts,
     },
@@ -22,6 +23,8 @@ use crate::{
 
 pub(super) struct Sentinel {
     info: ConnectionInfo,
+    /// `None`: the address contains no host name.
+    resolver: Option<Resolver<()>>,
     /// The name of its connection.
     client_name: Arc<str>,
     /// Kept open for the next question if the latest one was answered.
@@ -47,6 +50,7 @@ impl fmt::Debug for Sentinel {
 impl Sentinel {
     pub(super) fn new(info: ConnectionInfo, client_name: Arc<str>) -> Sentinel {
         Sentinel {
+            resolver: Resolver::of(info.addr()),
             info,
             client_name,
             connection: None,
@@ -116,7 +120,11 @@ impl Sentinel {
 impl Sentinel {
     /// Asks on a new connection, and names the connection in the same round trip.
     fn ask_first(&self, question: Cmd, timeouts: Timeouts) -> RedisResult<(Connection, Value)> {
-        let mut connection = connect(&self.info, timeouts)?;
+        let addresses = match &self.resolver {
+            Some(resolver) => Some(resolver.look_up((), timeouts.connect)?.0),
+            None => None,
+        };
+        let mut connection = connect(&self.info, addresses.as_deref(), timeouts)?;
         let protocol = self.info.redis_settings().protocol();
         let requests = [hello_as(protocol, &self.client_name), question];
         let mut replies = pipeline::stream(&mut connection, SMALL_REPLIES, requests.into_iter())?;

@@ -1,27 +1,28 @@
 //! The server that the sentinels name as the master, through failovers.
 //!
 //! Guarantees that a connection leads to a server that reported to be the master when the
-//! connection was opened. A thread asks all sentinels every [`PERIOD`]. Soon after one sentinel
-//! knows another master, no earlier connection is used any more. This holds even if the former
-//! master still runs and reports to be the master. If no sentinel answers, the last known master
-//! stays, as long as it reports to be one.
+//! connection was opened. A [thread](watch) asks all sentinels every second. Soon after one
+//! sentinel knows another master, no earlier connection is used any more. This holds even if the
+//! former master still runs and reports to be the master. If no sentinel answers, the last known
+//! master stays, as long as it reports to be one.
 //!
 //! Called by `endpoint.rs`. Knows nothing of pools and listeners: they compare
 //! [epochs](ServerEpoch).
 //!
 //! # Lock order
 //!
-//! First `round`, then `known`, then the lock of the epoch. The sentinels are asked while `round`
-//! is held. No request is sent while one of the others is held. Nothing is logged while any of them
-//! is held: a logger is user code, and may read a cache on this master.
+//! First `round`, then `known`, then the lock of the epoch. `resolver` is held alone. The sentinels
+//! are asked while `round` is held. No request is sent while one of the others is held. Nothing is
+//! logged while any of them is held: a logger is user code, and may read a cache on this master.
 
 pub(crate) mod client;
 pub(crate) mod election;
+mod watch;
 
-use std::{fmt, mem, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc};
 
 use parking_lot::Mutex;
-use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use self::{
     client::{Sentinel, SentinelFailure},
@@ -31,6 +32,7 @@ use super::{
     connect::elsewhere,
     opened::{Destination, Opened, open_at},
     reachability::{NoMasterNamed, NotReady},
+    resolver::Resolver,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     timeouts::Timeouts,
@@ -39,12 +41,7 @@ use crate::{
     error::cause::chain,
     store::{Failure, FailureKind},
     telemetry::trace,
-    util::worker::{Worker, WorkerContext},
 };
-
-/// The longest pause between two rounds of questions. A change is noticed at most this much later;
-/// a failover itself takes seconds. In each round a sentinel gets two small requests.
-const PERIOD: Duration = Duration::from_secs(1);
 
 /// A master that sentinels know by a name.
 #[derive(Debug)]
@@ -57,6 +54,8 @@ pub(crate) struct SentinelMaster {
     client_name: Arc<str>,
     round: Mutex<Round>,
     known: Mutex<Option<Master>>,
+    /// The resolver of the master's host, if the sentinels name it by a host name.
+    resolver: Mutex<Option<Arc<Resolver<Opening>>>>,
     epoch: Arc<ServerEpoch>,
 }
 
@@ -110,6 +109,7 @@ impl SentinelMaster {
             }),
             client_name,
             known: Mutex::default(),
+            resolver: Mutex::default(),
             epoch: Arc::default(),
         })
     }
@@ -124,21 +124,6 @@ impl SentinelMaster {
 
     pub(crate) fn epoch(&self) -> &Arc<ServerEpoch> {
         &self.epoch
-    }
-
-    /// Starts the thread that asks. It ends when the returned worker is dropped.
-    pub(crate) fn watch(self: &Arc<SentinelMaster>) -> Option<Worker> {
-        let sentinel_master = Arc::clone(self);
-        let run = move |context: &WorkerContext| {
-            while !context.pause(PERIOD) {
-                let _ = sentinel_master.ask_round(Until::All);
-            }
-        };
-        Worker::start("cache-aside-sentinel", run)
-            .inspect_err(|error| {
-                trace::error!("no thread to ask the sentinels could be started: {error}");
-            })
-            .ok()
     }
 
     /// Connects to the known master. If that fails, asks the sentinels and connects to the master
@@ -180,17 +165,28 @@ impl SentinelMaster {
         let (host, port) = (master.host.clone(), master.port);
         let address = elsewhere(self.login.addr(), host, port);
         let info = self.login.clone().set_addr(address);
+        let resolver = self.resolver_of(info.addr(), &master.host);
         let to = Destination {
             info: &info,
             client_name: &self.client_name,
             epoch: &self.epoch,
             opening,
+            resolver: resolver.as_deref(),
         };
         open_at(to, timeouts, protocol, |role| match role {
             Some(Role::Master) => Ok(()),
             Some(Role::Replica) => Err(Failure::new(FailureKind::Unavailable, REPLICA)),
             None => Err(Failure::new(FailureKind::Unavailable, NO_ROLE)),
         })
+    }
+
+    /// Another host gets another resolver. So it is not delayed by a name that no longer exists.
+    fn resolver_of(&self, to: &ConnectionAddr, host: &str) -> Option<Arc<Resolver<Opening>>> {
+        let mut resolver = self.resolver.lock();
+        if resolver.as_ref().is_none_or(|known| known.host != host) {
+            *resolver = Resolver::of(to).map(Arc::new);
+        }
+        resolver.clone()
     }
 
     fn known(&self) -> Option<Master> {

@@ -32,9 +32,12 @@ impl RedisStore {
     /// Connects once and sends the scripts. A wrong address, a wrong password, a missing permission
     /// or an unsuitable server shows here. No later call finds a script missing.
     ///
+    /// Starts the threads of the store first.
+    ///
     /// Logs nothing, because the check may be one of several, and is repeated until all of them
     /// pass.
     pub(crate) fn inspect(&self, as_what: ServerMode) -> Result<CheckedServer, Failure> {
+        self.start_threads()?;
         let (endpoint, timeouts) = self.config();
         let (server_info, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
             let scripts = self.scripts.loads().chain(once(call_of_none()));

@@ -13,8 +13,8 @@ use crate::{
         script::Scripts,
         timeouts::Timeouts,
     },
-    store::Failure,
-    util::worker::Worker,
+    store::{Failure, FailureKind},
+    util::worker::{DetachedWorker, NoThread},
 };
 
 /// The connections to a server, and the state that its requests share.
@@ -25,8 +25,9 @@ pub(crate) struct RedisStore {
     pub(super) refused_length: RefusedLength,
     /// How many replicas must have a change before it counts as done.
     pub(super) replicas: u32,
-    /// Notices that another server has taken over.
-    _watch: Option<Worker>,
+    /// Notices that another server has taken over. Its thread may wait for a server or a resolver,
+    /// so a drop does not wait for it.
+    watch: Option<DetachedWorker>,
 }
 
 impl RedisStore {
@@ -49,27 +50,40 @@ impl RedisStore {
             queues: CombiningQueues::default(),
             refused_length: RefusedLength::default(),
             replicas,
-            _watch: None,
+            watch: None,
         }
     }
 
     /// Adds a thread that notices when another server takes over without any sign on the
     /// connections to this one. The nodes of a cluster do not need it, because they redirect.
+    /// [`start_threads`](RedisStore::start_threads) starts it.
     pub(crate) fn watched(self) -> RedisStore {
         #[cfg(feature = "sentinel")]
-        if let Some(sentinel_master) = self.config().0.sentinel_master() {
-            let watch = sentinel_master.watch();
-            return self.with(watch);
-        }
+        let watch = match self.config().0.sentinel_master() {
+            Some(sentinel_master) => sentinel_master.watch(),
+            None => moved_address::watch(self.connections.clone()),
+        };
+        #[cfg(not(feature = "sentinel"))]
         let watch = moved_address::watch(self.connections.clone());
-        self.with(watch)
-    }
-
-    fn with(self, watch: Option<Worker>) -> RedisStore {
         RedisStore {
-            _watch: watch,
+            watch: Some(DetachedWorker(watch)),
             ..self
         }
+    }
+
+    /// Starts all threads that the store needs, unless they were started before. Fails if the
+    /// system has none. The store is not used before this succeeds: without the watching thread, a
+    /// process that only reads would not notice another server.
+    pub(crate) fn start_threads(&self) -> Result<(), Failure> {
+        self.connections.pool()?;
+        let Some(DetachedWorker(watch)) = &self.watch else {
+            return Ok(());
+        };
+        watch.start_thread().map_err(|error| {
+            let purpose = "notice another server";
+            let failure = Failure::new(FailureKind::Unavailable, NoThread { purpose, error });
+            self.connections.at_server(failure)
+        })
     }
 
     /// The endpoint and the timeouts for a connection outside the pool.

@@ -6,19 +6,24 @@
 //! overtakes a push, and without an answer nothing is confirmed.
 //!
 //! If the connection is lost or refused, the thread reports that, and tries again with growing
-//! pauses. It logs the loss once. It ends when its [`Subscription`] is dropped. Knows no cache.
+//! pauses. It logs the loss once. It ends after its [`Subscription`] is dropped. That drop does not
+//! wait for the end, because the thread may wait for the server. Knows no cache.
 
+mod gate;
 pub(crate) mod heartbeat;
 mod replies;
 
 use std::{
     io, mem,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use redis::{Connection, ProtocolVersion, PushKind, RedisResult, Value, cmd};
 
+pub(crate) use self::gate::RunningListener;
 use self::{
+    gate::Gate,
     heartbeat::Heartbeat,
     replies::{Unexpected, is_only_late, is_still_owner, probe_failure},
 };
@@ -42,9 +47,8 @@ use crate::{
     },
 };
 
-/// The longest pause between two heartbeats. A read waits at most this long, and so does the drop
-/// of a cache. A person does not notice that wait, and the server gets only eight small commands a
-/// second.
+/// The longest pause between two heartbeats. A read waits at most this long, so the thread of a
+/// dropped cache ends after it. The server gets only eight small commands a second.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
 /// The pause after the first loss. A brief disturbance is over by then.
@@ -70,29 +74,30 @@ pub(crate) struct Task {
     pub(crate) probe_key: Option<String>,
 }
 
-/// Starts the listener thread. Logs if that fails, so call it with no lock held.
+/// Starts the listener thread.
 pub(crate) fn track(
     endpoint: &Endpoint,
     timeouts: Timeouts,
     task: Task,
     listener: SharedListener,
 ) -> Subscription {
-    let worker = start(endpoint, timeouts, task, listener);
-    Subscription::new(worker.inspect_err(log_no_thread).ok())
+    start(endpoint, timeouts, task, listener)
+        .map_or_else(Subscription::without_thread, Subscription::new)
 }
 
-/// Starts the listener thread. Logs nothing.
+/// Starts the listener thread. Logs nothing, so it may be called under a lock.
 pub(crate) fn start(
     endpoint: &Endpoint,
     timeouts: Timeouts,
     task: Task,
     listener: SharedListener,
-) -> io::Result<Worker> {
+) -> io::Result<RunningListener> {
     let Task {
         prefix,
         bound,
         probe_key,
     } = task;
+    let gate = Arc::new(Gate::new(listener));
     let listener = PushListener {
         endpoint: endpoint.clone(),
         timeouts,
@@ -100,14 +105,10 @@ pub(crate) fn start(
         probe_key,
         bound,
         period: (bound / 4).min(LONGEST_PERIOD),
-        listener,
+        gate: Arc::clone(&gate),
     };
-    // It stops after its current read, which waits at most for the period.
-    Worker::start("cache-aside-listener", move |context| listener.run(context))
-}
-
-pub(crate) fn log_no_thread(error: &io::Error) {
-    trace::error!("no thread to receive changes could be started: {error}");
+    let worker = Worker::start("cache-aside-listener", move |context| listener.run(context))?;
+    Ok(RunningListener::new(worker, gate))
 }
 
 struct PushListener {
@@ -117,7 +118,7 @@ struct PushListener {
     probe_key: Option<String>,
     bound: Duration,
     period: Duration,
-    listener: SharedListener,
+    gate: Arc<Gate>,
 }
 
 /// The history of the current connection.
@@ -143,12 +144,12 @@ impl PushListener {
             let failure = failure.at_server(|| self.endpoint.name());
             // Called after each loss. On a cluster, this makes the topology ask the nodes whether
             // this node is still a member.
-            self.listener.on_disconnect();
+            self.gate.call(|listener| listener.on_disconnect());
             let since = progress.listening_since;
             if since.is_some_and(|since| since.elapsed() >= STEADY) {
                 backoff.reset();
             }
-            if !progress.is_loss_logged && throttle.is_due() {
+            if !progress.is_loss_logged && !context.is_stopping() && throttle.is_due() {
                 progress.is_loss_logged = true;
                 trace::warn!(
                     "prefix `{}`: the change stream is down, so the near cache is not used and waiters poll: {}",
@@ -183,7 +184,8 @@ impl PushListener {
         self.begin(&mut opened.connection)
             .map_err(|error| probe_failure(error, self.timeouts.io))?;
         // From here on the server pushes every change of a record that this process reads.
-        self.listener.on_confirmed(Instant::now() + self.bound);
+        self.gate
+            .call(|listener| listener.on_confirmed(Instant::now() + self.bound));
         progress.listening_since = Some(Instant::now());
         if mem::take(&mut progress.is_loss_logged) {
             trace::info!("prefix `{}`: the change stream is live again", self.prefix);
@@ -260,7 +262,9 @@ impl PushListener {
                     return Err(probe_failure(error.into(), self.bound));
                 }
                 Ok(reply) => match heartbeat.answered(&reply) {
-                    Some(up_to) => self.listener.on_confirmed(up_to + self.bound),
+                    Some(up_to) => self
+                        .gate
+                        .call(|listener| listener.on_confirmed(up_to + self.bound)),
                     None => return Err(Failure::new(FailureKind::Unavailable, Unexpected)),
                 },
                 Err(error) if is_only_late(&error) => heartbeat.timed_out(),
@@ -274,7 +278,7 @@ impl PushListener {
     fn tell(&self, push: &[Value]) {
         let Some(Value::Array(keys)) = push.first() else {
             // Nil: all keys.
-            return self.listener.on_flush();
+            return self.gate.call(|listener| listener.on_flush());
         };
         for key in keys {
             let Value::BulkString(key) = key else {
@@ -284,9 +288,9 @@ impl PushListener {
                 continue;
             };
             if key.starts_with(&self.prefix) {
-                self.listener.on_change(key);
+                self.gate.call(|listener| listener.on_change(key));
             } else {
-                self.listener.on_lease_change(key);
+                self.gate.call(|listener| listener.on_lease_change(key));
             }
         }
     }

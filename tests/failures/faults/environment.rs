@@ -54,6 +54,8 @@ pub(crate) enum Wire {
     Proxied,
     /// A connection to a server whose clock can be stepped.
     Stepped,
+    /// A connection to a host name, whose lookup may be slow.
+    Named,
 }
 
 /// The calls of the table.
@@ -120,6 +122,9 @@ impl Environment {
             let login = ["SETUSER", user, "on", ">secret", "~*", "+@all"];
             redis::cmd("ACL").arg(&login).exec(&mut admin).unwrap();
             url = format!("redis://{user}:secret@127.0.0.1:{}", server.port());
+        }
+        if wire == Wire::Named {
+            url = url.replace("127.0.0.1", "slow.test");
         }
         let cell = |call| Cell::new(call, &server, &url, wire, timeout);
         Environment {

@@ -14,5 +14,7 @@ mod late;
 mod refusals;
 mod server;
 mod stuck;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod system;
 mod table;
 mod wire;

@@ -13,7 +13,10 @@ use std::{
 use cache_aside::{Error, Lookup, Source};
 
 use super::environment::{Call, Cell, Environment, Loaf, NAME, NEVER, TIMEOUT, Wire};
-use crate::support::{chain, until};
+use crate::{
+    child,
+    support::{chain, until},
+};
 
 /// How long a request takes at most that waits for a connection and then for a reply.
 pub(crate) const PATIENCE: Duration = TIMEOUT.saturating_add(TIMEOUT);
@@ -127,6 +130,10 @@ impl Row {
     fn print(&self, seen: &[Seen]) {
         static HEAD: Once = Once::new();
         HEAD.call_once(|| {
+            // The process that started this one prints its own.
+            if child::is_one() {
+                return;
+            }
             println!(
                 "| fault | `get`, cached | `get`, not cached | `invalidate` | `write` | `update_field` | slowest |"
             );

@@ -1,0 +1,60 @@
+//! Rows: the system has no more threads, or its resolver is slow. Each runs in its own process, in
+//! which functions of the system are replaced.
+
+use std::time::Duration;
+
+use super::{
+    environment::Wire,
+    table::{
+        AT_ONCE,
+        Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded, NoRecord},
+        PATIENCE, Row,
+    },
+};
+use crate::{child, system};
+
+/// Longer than all that a call may wait for.
+const LOOKUP: Duration = Duration::from_secs(4);
+
+#[test]
+fn a_system_without_threads_delays_no_call() {
+    fn here() {}
+    if child::has_run(std::any::type_name_of_val(&here), system::variables) {
+        return;
+    }
+    Row {
+        fault: "connections closed, and no thread can be started",
+        wire: Wire::Direct,
+        begins: |environment| {
+            system::allow_threads_to_this_thread_only();
+            environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+        },
+        ends: |_| system::is_well(),
+        // As if only the connections had been closed.
+        answers: [Hit, Loaded, Done, Done, NoRecord],
+        because: "",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+#[test]
+fn a_slow_resolver_costs_no_more_than_the_timeouts() {
+    fn here() {}
+    if child::has_run(std::any::type_name_of_val(&here), system::variables) {
+        return;
+    }
+    Row {
+        fault: "connections closed, and the resolver is slow",
+        wire: Wire::Named,
+        begins: |environment| {
+            system::lookups_take(LOOKUP);
+            environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
+        },
+        ends: |_| system::is_well(),
+        answers: [Degraded, Degraded, Failed, Deferred, Failed],
+        because: "the lookup of the host name took longer than 300ms|no answer within 300ms",
+        within: PATIENCE,
+    }
+    .holds();
+}
