@@ -62,6 +62,8 @@ impl ClockSteps {
         self.die_in_mid_load(connection)?;
         self.die_in_mid_write(connection, random)?;
         let step = if is_back { -HOUR } else { HOUR };
+        // The end of a pause is an instant of the clock too.
+        cmd("CLIENT").arg("UNPAUSE").exec(connection)?;
         server.step_clock(step);
         self.shift += step;
         Ok(Some(if is_back {

@@ -4,7 +4,11 @@
 //! version. If no record is found, some version must be a deletion. It must not be too old, and
 //! must have been committed by the end of the lookup.
 
-use std::{convert::Infallible, sync::atomic::Ordering::SeqCst, time};
+use std::{
+    convert::Infallible,
+    sync::atomic::Ordering::SeqCst,
+    time::{self, Duration},
+};
 
 use cache_aside::{Error, Lookup, Record, Source};
 
@@ -45,7 +49,7 @@ struct Seen {
 impl Worker<'_> {
     pub(crate) fn read(&mut self, row: &Row) {
         let before = self.before(row);
-        let began = time::Instant::now();
+        let began = (time::Instant::now(), self.workers.stalled());
         let answer = self.workers.cache.get(&row.id, |id| {
             let read = load(&mut self.primary, &mut self.random, &[id]);
             Ok::<_, Infallible>(record(id, read[0]))
@@ -67,7 +71,7 @@ impl Worker<'_> {
     pub(crate) fn read_some(&mut self, rows: &[&Row]) {
         let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
         let ids = rows.iter().map(|row| row.id.as_str());
-        let began = time::Instant::now();
+        let began = (time::Instant::now(), self.workers.stalled());
         let answers = self.workers.cache.get_many(ids, |ids| {
             let read = load(&mut self.primary, &mut self.random, ids);
             let found = ids.iter().zip(read);
@@ -104,18 +108,22 @@ impl Worker<'_> {
         }
     }
 
-    /// Checks how long the lookup took.
+    /// Checks how long the lookup took, without the time for which this process did not run.
     fn measure(
         &mut self,
         row: &Row,
         before: &Before,
-        began: time::Instant,
+        (began, stalled): (time::Instant, Duration),
         answer: &Result<Lookup<Record>, Error>,
     ) {
-        let elapsed = began.elapsed();
+        let mut elapsed = began.elapsed();
+        let longest = self.workers.plan.longest_lookup.unwrap_or(Duration::MAX);
+        if elapsed > longest {
+            let stalled = self.workers.stalled_by_now().saturating_sub(stalled);
+            elapsed = elapsed.saturating_sub(stalled);
+        }
         self.tally.longest = self.tally.longest.max(elapsed);
-        let longest = self.workers.plan.longest_lookup;
-        if longest.is_some_and(|longest| elapsed > longest) {
+        if elapsed > longest {
             let what = "a lookup that took longer than any may".to_owned();
             self.report(row, before, Fault::Other(what), answer);
         }

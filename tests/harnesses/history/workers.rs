@@ -41,6 +41,8 @@ pub(crate) struct Workers {
     /// The number of operations that have begun.
     begun: AtomicU64,
     done: AtomicU64,
+    /// For how many milliseconds this process did not run, because the machine was too busy.
+    stalled: AtomicU64,
     stop: AtomicBool,
     violation: Mutex<Option<Violation>>,
     /// Stale answers that were not yet reported to the parent.
@@ -96,6 +98,7 @@ impl Workers {
             rows,
             begun: AtomicU64::new(0),
             done: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             violation: Mutex::new(None),
             stale: Mutex::default(),
@@ -135,8 +138,12 @@ impl Workers {
                 }
                 tell(&Message::Progress(self.done.load(SeqCst)))
             };
-            while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+            let mut due = Instant::now() + PROGRESS;
+            while ended.recv_deadline(due) == Err(RecvTimeoutError::Timeout) {
+                let late = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.stalled.fetch_add(late, SeqCst);
                 news()?;
+                due = (due + PROGRESS).max(Instant::now());
             }
             news()
         })?;
@@ -152,6 +159,17 @@ impl Workers {
             random: Random::new(self.plan.seed, lane),
             tally: Tally::default(),
         })
+    }
+
+    /// For how long this process did not run until now.
+    pub(crate) fn stalled(&self) -> Duration {
+        Duration::from_millis(self.stalled.load(SeqCst))
+    }
+
+    /// The same, after the main thread has noticed a stall that has just ended.
+    pub(crate) fn stalled_by_now(&self) -> Duration {
+        thread::sleep(2 * PROGRESS);
+        self.stalled()
     }
 
     fn may_begin(&self, end: Option<Instant>) -> bool {
