@@ -45,10 +45,10 @@ impl Connections {
         let guard = self
             .checkout(self.config().1.checkout)
             .map_err(Broken::from);
-        let pong =
+        let reply =
             guard.and_then(|guard| self.run_once_on(guard, RetryPolicy::Idempotent, &mut ping));
-        match pong {
-            Ok(pong) => pong == "PONG",
+        match reply {
+            Ok(reply) => reply == "PONG",
             // The user may have no permission.
             Err(broken) => broken.failure.kind == FailureKind::Rejected,
         }

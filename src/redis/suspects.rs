@@ -1,12 +1,15 @@
 //! Which pooled connections are suspected to be dead, because another one failed.
 //!
-//! | one connection fails | the older ones are suspects, and |
-//! |---|---|
-//! | it is lost: closed, reset, or cut within a reply | each must answer a check before its next request. If a suspect is lost too, all suspects are closed: the server or a proxy has restarted |
-//! | it is silent: a request timed out | the pool opens a new connection. If that one answers, all suspects are closed: something on the way has forgotten them. If not, each must answer a check |
+//! A failed connection makes suspects of all older ones:
 //!
-//! A suspect that fails does not make younger connections suspects. Only another process, which
-//! shares nothing, could show more: a connection is never known to work before it is used.
+//! - It was lost: closed, reset, or cut within a reply. Each suspect must answer a check before its
+//!   next request. If a suspect is lost too, all suspects are closed: the server or a proxy has
+//!   restarted.
+//! - It was silent: a request timed out. The pool opens a new connection. If that one answers, all
+//!   suspects are closed: something on the way has forgotten them. If not, each must answer a
+//!   check.
+//!
+//! A suspect that fails makes no suspects of younger connections.
 //!
 //! Guarantees that no request waits on a suspect while the new connection is being opened.
 //!
