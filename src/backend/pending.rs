@@ -20,9 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-
 use self::cause::PendingError;
+use crate::util::sync::Mutex;
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
 /// A process writes fewer keys than this before it notices an outage. The server replays this many

@@ -5,8 +5,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use parking_lot::Mutex;
-
+use crate::util::sync::Mutex;
 use crate::{
     engine::{Settings, freshness::Freshness},
     error::Error,

@@ -16,8 +16,9 @@ use std::{
     thread,
 };
 
-use parking_lot::Mutex;
 use quick_cache::Lifecycle;
+
+use crate::util::sync::Mutex;
 
 /// Makes the near cache keep the evicted records until its lock is released.
 #[derive(Debug, Clone, Copy, Default)]

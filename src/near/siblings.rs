@@ -8,9 +8,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use parking_lot::Mutex;
-
 use crate::store::ChangeListener;
+use crate::util::sync::Mutex;
 
 #[derive(Default)]
 pub(crate) struct SiblingCaches {

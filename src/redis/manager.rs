@@ -1,6 +1,6 @@
-//! How r2d2 opens the connections of a pool, and which connections it lends again.
+//! How the connections of a pool are opened, and which ones are lent again.
 //!
-//! Called by r2d2. Guarantees that a connection to a former server, or one that may still receive a
+//! Called by `lending.rs`. Guarantees that a connection to a former server, or one that may still receive a
 //! late reply, is not lent again.
 
 use std::sync::{
@@ -8,12 +8,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use parking_lot::Mutex;
-use r2d2::ManageConnection;
 use redis::Connection;
 
-use super::{endpoint::Endpoint, other_server::Moved, server_identity::Role, timeouts::Timeouts};
-use crate::store::{Failure, FailureKind};
+use super::{
+    endpoint::Endpoint, lending::ManageConnection, server_identity::Role, timeouts::Timeouts,
+};
+use crate::store::Failure;
+use crate::util::sync::Mutex;
 
 /// Opens the connections of a pool, and decides which ones are lent again.
 #[derive(Debug)]
@@ -30,8 +31,7 @@ pub(super) struct ServerState {
     /// drop counts as dropped too. So after a restart of the server only one request fails, and not
     /// one for each pooled connection.
     pub(super) losses: AtomicU64,
-    /// Why the latest attempt to connect failed; `None` after a success. r2d2 would keep only the
-    /// text of the failure.
+    /// Why the latest attempt to connect failed; `None` after a success.
     pub(super) refusal: Mutex<Option<Failure>>,
 }
 
@@ -53,13 +53,12 @@ pub(super) struct PooledConnection {
 
 impl ManageConnection for Manager {
     type Connection = PooledConnection;
-    type Error = Failure;
 
-    fn connect(&self) -> Result<PooledConnection, Failure> {
+    fn connect(&self) -> Option<PooledConnection> {
         let losses_before = self.state.losses.load(Ordering::Acquire);
         let opened = self.endpoint.open(self.timeouts, None);
         *self.state.refusal.lock() = opened.as_ref().err().cloned();
-        opened.map(|opened| PooledConnection {
+        opened.ok().map(|opened| PooledConnection {
             connection: opened.connection,
             losses_before,
             epoch: opened.epoch,
@@ -69,16 +68,12 @@ impl ManageConnection for Manager {
         })
     }
 
-    /// Called at every checkout, so it only compares and sends nothing.
-    fn is_valid(&self, pooled: &mut PooledConnection) -> Result<(), Failure> {
+    fn is_valid(&self, pooled: &PooledConnection) -> bool {
         let is_of_now = pooled.losses_before == self.state.losses.load(Ordering::Acquire);
-        if is_of_now && pooled.epoch == self.endpoint.epoch().current() {
-            return Ok(());
-        }
-        Err(Failure::new(FailureKind::Unavailable, Moved))
+        is_of_now && pooled.epoch == self.endpoint.epoch().current()
     }
 
-    fn has_broken(&self, wire: &mut PooledConnection) -> bool {
-        wire.must_close
+    fn has_broken(&self, pooled: &PooledConnection) -> bool {
+        pooled.must_close
     }
 }

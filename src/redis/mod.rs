@@ -8,10 +8,10 @@
 pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod connect;
-pub(crate) mod connect_threads;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod invalid_reply;
+mod lending;
 mod manager;
 pub(crate) mod moved_address;
 #[cfg(feature = "cluster")]

@@ -8,20 +8,22 @@
 //! No request is sent to test a connection, neither at checkout nor while it is idle. There is one
 //! exception: if the address is checked by [role](super::moved_address), each connection asks for
 //! the role before its next request.
+//!
+//! No connection is lent to a process that was forked from the one that made the pool: the two
+//! would read each other's replies. A cache makes a new pool there; see `util/per_process.rs`.
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use r2d2::Pool;
 use redis::{Connection, ErrorKind, RedisError, RedisResult};
 
 use super::{
     connect::role_now,
-    connect_threads::workers,
     endpoint::Endpoint,
     error::{PoolExhausted, Timeout, failure, is_lost, is_refusal},
+    lending::{Lent, Pool},
     manager::{Manager, ServerState},
     other_server::is_read_only,
     server_identity::Role,
@@ -29,15 +31,17 @@ use super::{
 };
 use crate::{
     store::{Failure, FailureKind},
-    util::backoff::Backoff,
+    util::{
+        backoff::Backoff,
+        process::{OfProcess, OtherProcess},
+    },
 };
 
 /// A server refuses a connection within this time: a hundred round trips to a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 
-/// Limits the pauses of r2d2 between attempts to connect. They begin with 200 ms and double up to
-/// half of this. So a server that comes back is found within half a second.
-const RECONNECT: Duration = Duration::from_secs(1);
+/// After this time without use, a connection is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Whether a request may be repeated if its reply is lost. The server may have done the request, or
 /// may do it later, when the network delivers it.
@@ -53,12 +57,12 @@ pub(crate) enum RetryPolicy {
 }
 
 /// A connection that returns to its pool when it is dropped.
-pub(crate) struct ConnectionGuard(r2d2::PooledConnection<Manager>);
+pub(crate) struct ConnectionGuard(Lent<Manager>);
 
 /// A pool of connections to one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
-    pool: Pool<Manager>,
+    pool: OfProcess<Pool<Manager>>,
     endpoint: Endpoint,
     timeouts: Timeouts,
     state: Arc<ServerState>,
@@ -73,21 +77,9 @@ impl Connections {
             timeouts,
             state: Arc::clone(&state),
         };
-        let pool = Pool::builder()
-            .max_size(size)
-            .thread_pool(Arc::new(workers()))
-            // No connection is opened before it is needed: a tool that asks once should connect
-            // once.
-            .min_idle(Some(0))
-            .connection_timeout(RECONNECT)
-            // `is_valid` only compares here.
-            .test_on_check_out(true)
-            // The caller that waits gets the error of a failed connect, so r2d2 need not log each
-            // retry.
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(manager);
+        let pool = Pool::new(manager, size, IDLE_TIMEOUT);
         Connections {
-            pool,
+            pool: OfProcess::new(pool),
             endpoint,
             timeouts,
             state,
@@ -220,22 +212,27 @@ impl Connections {
 
     /// A free connection, without a wait.
     pub(crate) fn try_checkout(&self) -> Option<ConnectionGuard> {
-        self.pool.try_get().map(ConnectionGuard)
+        self.pool
+            .get(Instant::now())?
+            .try_get()
+            .map(ConnectionGuard)
     }
 
     /// A free connection, or a new one. Waits no longer than `wait`.
     pub(crate) fn checkout(&self, wait: Duration) -> Result<ConnectionGuard, Failure> {
-        // Waits in steps that double, because r2d2 opens a connection only when a wait begins. With
+        let Some(pool) = self.pool.get(Instant::now()) else {
+            return Err(self.at_server(Failure::new(FailureKind::Rejected, OtherProcess)));
+        };
+        // Waits in steps that double, because a connection is opened only when a wait begins. With
         // one long wait, a waiter whose connection broke would notice only at its deadline.
         let (mut left, mut steps) = (wait, Backoff::new(REFUSED_WITHIN, wait));
         loop {
             let step = steps.next().min(left);
-            if let Ok(guard) = self.pool.get_timeout(step) {
+            if let Some(guard) = pool.get_timeout(step) {
                 return Ok(ConnectionGuard(guard));
             }
             left = left.saturating_sub(step);
-            // r2d2 continues to wait even if every attempt to connect is refused.
-            if self.pool.state().connections == 0 || left.is_zero() {
+            if pool.count().0 == 0 || left.is_zero() {
                 self.refusal()?;
             }
             if left.is_zero() {
@@ -246,19 +243,18 @@ impl Connections {
 
     /// How many connections are open, and how many of them are free.
     pub(crate) fn count(&self) -> (u32, u32) {
-        let state = self.pool.state();
-        (state.connections, state.idle_connections)
+        self.pool.peek().count()
     }
 
     /// The failure that a caller gets if no connection is free in time.
     pub(crate) fn late(&self) -> Failure {
-        if self.pool.state().connections == 0 {
+        if self.pool.peek().count().0 == 0 {
             // No connection is open, so other callers are not the reason: the server does not
             // respond.
             let within = self.timeouts.checkout;
             return self.at_server(Failure::new(FailureKind::Unavailable, Timeout { within }));
         }
-        let connections = self.pool.max_size();
+        let connections = self.pool.peek().max_size();
         self.at_server(Failure::new(
             FailureKind::Saturated,
             PoolExhausted { connections },

@@ -21,12 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-
 use super::{
     other_server::ServersInTurn,
     server_identity::{Role, ServerIdentity},
 };
+
+use crate::util::sync::Mutex;
 
 /// The minimum time before the pool returns to a server that it has left. So an address that leads
 /// to several masters in turn changes servers only once in this time, and not once for each

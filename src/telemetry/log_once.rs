@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use parking_lot::Mutex;
+use crate::util::sync::Mutex;
 
 /// A record type has fewer fields than this, and nobody reads a hundred log lines about them.
 const MOST: usize = 100;

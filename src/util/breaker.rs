@@ -18,8 +18,7 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
-
+use super::sync::Mutex;
 use crate::error::{Error, cause::Cause};
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use super::sync::Mutex;
 
 /// A persistent failure is logged once in this time, so that it does not fill the disk.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -5,6 +5,8 @@ pub(crate) mod breaker;
 pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod log_throttle;
+pub(crate) mod per_process;
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod retry;
 pub(crate) mod sync;

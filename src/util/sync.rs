@@ -1,13 +1,20 @@
-//! Locks and condition variables for code whose schedules are tested. `tests/schedules` replaces
-//! this file by one with the same names, and runs every schedule.
+//! The locks and condition variables of this crate. For code whose schedules are tested,
+//! `tests/schedules` replaces this file by one with the same names, and runs every schedule.
 //!
-//! The locks are those of the standard library, because its `notify_all` wakes all waiters at once.
-//! In `parking_lot`, `notify_all` wakes one waiter, which wakes the next when it unlocks, and so
-//! on. With 1,000 followers on two cores, the last follower wakes twice as late in that case.
+//! The locks are those of the standard library, for two reasons:
+//!
+//! - A process may fork. In `parking_lot`, threads that wait are in one table of the process, with
+//!   links between them. The table is copied by a fork, but the threads are not. New threads of
+//!   the child are stored over them, and the first one that waits may then search the table for
+//!   ever. A lock of the standard library has no state outside of itself.
+//! - Its `notify_all` wakes all waiters at once. In `parking_lot`, `notify_all` wakes one waiter,
+//!   which wakes the next when it unlocks, and so on. With 1,000 followers on two cores, the last
+//!   follower wakes twice as late in that case.
 
-use std::sync::{self, MutexGuard, PoisonError};
+use std::sync::{self, PoisonError, TryLockError};
 
 pub(crate) use std::{
+    sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard},
     thread::{self, ThreadId},
     time::Instant,
 };
@@ -18,16 +25,43 @@ pub(crate) use std::{
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
 impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Mutex<T> {
         Mutex(sync::Mutex::new(value))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// `None`: another thread holds the lock.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
 }
 
-#[derive(Debug)]
+/// Ignores poison, as [`Mutex`] does.
+#[derive(Debug, Default)]
+pub(crate) struct RwLock<T>(sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    pub(crate) fn new(value: T) -> RwLock<T> {
+        RwLock(sync::RwLock::new(value))
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
 pub(crate) struct Condvar(sync::Condvar);
 
 impl Condvar {
@@ -35,8 +69,18 @@ impl Condvar {
         Condvar(sync::Condvar::new())
     }
 
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+
+    /// May return as a spurious wake-up.
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let waited = self.0.wait(guard);
+        waited.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// May return earlier, as a spurious wake-up.

@@ -17,6 +17,8 @@ mod away_at_start;
 mod child;
 #[cfg(target_os = "linux")]
 mod drop;
+#[cfg(target_os = "linux")]
+mod fork;
 mod leaks;
 #[cfg(feature = "tracing")]
 mod lines;
@@ -39,5 +41,8 @@ mod unstorable_rows;
 mod delegate;
 #[path = "../support/fake.rs"]
 mod fake;
+#[cfg(target_os = "linux")]
+#[path = "../support/forked.rs"]
+mod forked;
 #[path = "../support/mod.rs"]
 mod support;

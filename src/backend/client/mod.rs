@@ -21,13 +21,12 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
 use self::{
     recovery::{ClientState, ReportedState},
     startup::Startup,
 };
 use super::pending::{PendingInvalidations, Recorded};
+use crate::util::sync::Mutex;
 use crate::{
     error::{
         Error,

@@ -6,9 +6,8 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::startup::{Startup, Unusable};
+use crate::util::sync::Mutex;
 use crate::{
     backend::pending::{PendingInvalidations, Replay},
     error::{Error, cause::chain},

@@ -12,9 +12,8 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
 use super::{StoreClient, subscription::Deferred};
+use crate::util::sync::Mutex;
 use crate::{
     error::{Error, cause::chain},
     store::Store,
@@ -172,20 +171,25 @@ impl Startup {
 }
 
 impl StoreClient {
-    /// A client to a store that could not be reached when it was opened, which this logs. The
-    /// client sends nothing to the store before `check` has passed. The recovery runs `check`
-    /// instead of its probe. Fails if no thread can be started for the recovery.
+    /// A client to a store that could not be reached when it was opened. The client sends nothing to
+    /// the store before `check` has passed. The recovery runs `check` instead of its probe, once it
+    /// was [started](StoreClient::wait_for_server).
     pub(crate) fn not_reached(
         store: Arc<dyn Store>,
         threshold: u32,
         probe_interval: Duration,
         (check, why): (StartupCheck, &Error),
-    ) -> Result<StoreClient, Error> {
+    ) -> StoreClient {
         let breaker = Breaker::new(threshold);
         breaker.open(why);
-        let client = StoreClient::with(store, breaker, probe_interval, Startup::pending(check));
+        StoreClient::with(store, breaker, probe_interval, Startup::pending(check))
+    }
+
+    /// Starts the recovery of a store that was [not reached](StoreClient::not_reached), and logs
+    /// why. Fails if no thread can be started.
+    pub(crate) fn wait_for_server(&self, why: &Error) -> Result<(), Error> {
         // Without the thread, nothing would check the store, and it could never be used.
-        client.recovery.start().map_err(|error| Error::Store {
+        self.recovery.start().map_err(|error| Error::Store {
             request: "connect",
             cause: Arc::new(NoThread(error)),
         })?;
@@ -194,9 +198,9 @@ impl StoreClient {
             chain(why)
         );
         // The recovery gets the same failure a moment later, and must not log it again.
-        let _ = client.state.log_throttle.is_due();
-        client.start_recovery();
-        Ok(client)
+        let _ = self.state.log_throttle.is_due();
+        self.start_recovery();
+        Ok(())
     }
 }
 

@@ -5,10 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
-
 use super::StoreClient;
 use crate::store::{Store, Subscription, tracking::SharedListener};
+use crate::util::sync::Mutex;
 
 /// A subscription that waits for the check.
 pub(super) struct Deferred {

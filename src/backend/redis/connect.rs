@@ -1,7 +1,13 @@
 //! Builds the store behind an address from the settings: a server, a cluster, or the server that
 //! Sentinels name.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use redis::{Client, ConnectionInfo};
 
@@ -13,13 +19,17 @@ use crate::{
         StoreClient,
         startup::{StartupCheck, Unusable},
     },
-    error::Error,
+    error::{Error, cause::chain},
     redis::{
         endpoint::Endpoint, reachability::is_away, server_info::ServerMode, single::RedisStore,
         url::Address,
     },
     store::{Failure, Store},
-    util::limits::{between, failed, refuse},
+    telemetry::trace,
+    util::{
+        limits::{between, failed, refuse},
+        per_process::PerProcess,
+    },
 };
 #[cfg(feature = "cluster")]
 use crate::{
@@ -82,18 +92,45 @@ impl RedisBuilder {
     ///   cannot be reached, or no master of a cluster can.
     pub fn build(self) -> Result<Redis, Error> {
         self.check_settings()?;
-        let Unchecked { store, check } = self.open()?;
+        let has_passed = Arc::new(AtomicBool::new(false));
+        let Unchecked { store, check } = self.open(&has_passed)?;
         let (threshold, interval) = (self.breaker_threshold, self.probe_interval);
         let client = match check() {
             Ok(()) => StoreClient::new(store, threshold, interval),
             Err(Unusable { error, is_away }) if is_away && !self.require_connection => {
-                StoreClient::not_reached(store, threshold, interval, (check, &error))?
+                let client = StoreClient::not_reached(store, threshold, interval, (check, &error));
+                client.wait_for_server(&error)?;
+                client
             }
             Err(Unusable { error, .. }) => return Err(error),
         };
+        let in_child = move || Arc::new(self.in_child(&has_passed));
         Ok(Redis {
-            client: Arc::new(client),
+            client: PerProcess::with(Arc::new(client), in_child),
         })
+    }
+
+    /// The client of a process that was forked from the one that called `build`. Sends nothing. If
+    /// the server has not passed the check by now, a thread checks it before it is used.
+    fn in_child(&self, has_passed: &Arc<AtomicBool>) -> StoreClient {
+        let (threshold, interval) = (self.breaker_threshold, self.probe_interval);
+        let opened = self.open(has_passed);
+        let Unchecked { store, check } = opened.expect("the parent opened it with these settings");
+        if has_passed.load(Ordering::Acquire) {
+            return StoreClient::new(store, threshold, interval);
+        }
+        let error = Error::Store {
+            request: "connect",
+            cause: Arc::new(NotReachedYet),
+        };
+        let client = StoreClient::not_reached(store, threshold, interval, (check, &error));
+        if let Err(error) = client.wait_for_server(&error) {
+            trace::error!(
+                "after a fork, caches go on without Redis: {}",
+                chain(&error)
+            );
+        }
+        client
     }
 
     fn check_settings(&self) -> Result<(), Error> {
@@ -122,8 +159,22 @@ impl RedisBuilder {
         Ok(())
     }
 
-    /// The store at the address. Sends nothing.
-    fn open(&self) -> Result<Unchecked, Error> {
+    /// The store at the address. Sends nothing. Its check sets `has_passed` when it passes.
+    fn open(&self, has_passed: &Arc<AtomicBool>) -> Result<Unchecked, Error> {
+        let Unchecked { store, check } = self.open_address()?;
+        let has_passed = Arc::clone(has_passed);
+        let check = move || {
+            check()?;
+            has_passed.store(true, Ordering::Release);
+            Ok(())
+        };
+        Ok(Unchecked {
+            store,
+            check: Arc::new(check),
+        })
+    }
+
+    fn open_address(&self) -> Result<Unchecked, Error> {
         let address = Address::parse(&self.url)?;
         #[cfg(feature = "tls")]
         let address = address.map(|host| self.certificates.with(host))?;
@@ -201,6 +252,11 @@ impl RedisBuilder {
         })
     }
 }
+
+/// Why a child does not use the server yet.
+#[derive(Debug, thiserror::Error)]
+#[error("the server was not reached before this process was forked")]
+struct NotReachedYet;
 
 fn unusable(failure: Failure) -> Unusable {
     Unusable {

@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value, cmd,
 };
 
 use super::slots::{Range, ranges};
+use crate::util::sync::Mutex;
 use crate::{
     redis::{
         connect::elsewhere, endpoint::Endpoint, error::Timeout, node_address::NodeAddress,

@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
 use redis::Client;
 
 use super::{
@@ -28,6 +27,7 @@ use super::{
     slots::Range,
     tracking::ClusterSubscription,
 };
+use crate::util::sync::{Mutex, RwLock};
 use crate::{
     redis::{
         endpoint::Endpoint,

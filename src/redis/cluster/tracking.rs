@@ -24,9 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-
 use super::{node::Node, slot_map::SlotMap, slots::slot_of};
+use crate::util::sync::Mutex;
 use crate::{
     redis::{
         node_address::NodeAddress,

@@ -20,7 +20,6 @@ pub(crate) mod election;
 
 use std::{fmt, mem, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use self::{
@@ -35,6 +34,7 @@ use super::{
     server_identity::Role,
     timeouts::Timeouts,
 };
+use crate::util::sync::Mutex;
 use crate::{
     error::cause::chain,
     store::{Failure, FailureKind},

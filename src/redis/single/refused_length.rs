@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::util::sync::Mutex;
 
 /// Every server accepts this length: it is the smallest `proto-max-bulk-len` that Redis allows.
 pub(super) const ALWAYS_TAKEN: usize = 1 << 20;

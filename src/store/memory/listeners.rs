@@ -8,9 +8,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use parking_lot::RwLock;
-
 use crate::store::{ChangeListener, keys::Keys, tracking::SharedListener};
+use crate::util::sync::RwLock;
 
 #[derive(Default)]
 pub(super) struct Listeners {

@@ -23,8 +23,6 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Mutex, MutexGuard};
-
 pub(crate) use self::records::Bound;
 use self::{
     leases::Leases,
@@ -32,6 +30,8 @@ use self::{
     records::{Records, StoredRecord},
 };
 use super::{Diff, NewTtl, keys::Keys};
+
+use crate::util::sync::{Mutex, MutexGuard};
 
 /// It is rare that more threads than this miss in the same microsecond.
 const STRIPES: usize = 16;
