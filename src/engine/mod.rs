@@ -5,6 +5,7 @@
 //! own: see `util/per_process.rs`.
 
 pub(crate) mod freshness;
+mod in_child;
 pub(crate) mod lease_renewal;
 pub(crate) mod single_flight;
 mod subscribe;
@@ -28,7 +29,7 @@ use self::{
 };
 use crate::{
     backend::client::StoreClient,
-    error::{Error, cause::chain},
+    error::Error,
     near::subscriber::ChangeSubscriber,
     record::fields::{Fields, Undecodable, from_fields},
     store::{
@@ -40,7 +41,6 @@ use crate::{
         event::{Event, Observer},
         reporter::Reporter,
         stats::Stats,
-        trace,
     },
     util::limits::millis,
 };
@@ -144,31 +144,6 @@ impl<R> Engine<R> {
         let Settings { ttl, freshness, .. } = &engine.settings;
         engine.record_max_ttl(freshness.total_ttl(*ttl));
         Ok(engine)
-    }
-
-    /// The engine of a process that was forked from the one that built the cache. If the store does
-    /// not push its changes there, the engine works without.
-    pub(crate) fn in_child(
-        settings: &Settings,
-        client: &Arc<StoreClient>,
-        observer: Option<&Arc<dyn Observer>>,
-    ) -> Engine<R>
-    where
-        R: Send + Sync + 'static,
-    {
-        let new = |settings| Engine::new(settings, Arc::clone(client), observer.cloned());
-        new(settings.clone()).unwrap_or_else(|error| {
-            trace::error!(
-                "after a fork, the near cache and tracking are off: {}",
-                chain(&error)
-            );
-            let settings = Settings {
-                near_cache: None,
-                tracking: false,
-                ..settings.clone()
-            };
-            new(settings).expect("only a subscription can be refused")
-        })
     }
 
     /// The key of the record with this id. `util/id.rs` has checked the id. This only checks

@@ -3,7 +3,7 @@
 //! Guarantees that no request waits for a silent server without a bound. A connection on which a
 //! request timed out, failed or panicked is closed and not lent again. Otherwise late bytes of the
 //! reply, or the rest of an incomplete command, would mix with the next request. redis-rs still
-//! calls such a connection open, so the standard manager of r2d2 would lend it.
+//! calls such a connection open.
 //!
 //! No request is sent to test a connection, neither at checkout nor while it is idle. There is one
 //! exception: if the address is checked by [role](super::moved_address), each connection asks for

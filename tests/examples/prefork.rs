@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[test]
 fn parent_and_children_get_no_foreign_and_no_stale_record_and_none_hangs() {
     for near in [&[][..], &["--near"]] {
-        let run = example::run("prefork", &[&["--seconds", "4"], near].concat(), PATIENCE);
+        let run = example::run("prefork", &[&["--seconds", "6"], near].concat(), PATIENCE);
         assert!(run.status.success(), "{}{}", run.stdout, run.stderr);
         let counts = |label: &str| run.says(label).parse::<u64>().expect("a number");
         // Without these the run would show nothing.

@@ -45,7 +45,7 @@ mod proxy;
 mod random;
 mod reader;
 mod run;
-#[allow(dead_code, reason = "the crate uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the crate uses the rest")]
 #[path = "../../../src/util/sync.rs"]
 mod sync;
 #[cfg_attr(not(feature = "cluster"), path = "no_test_cluster.rs")]

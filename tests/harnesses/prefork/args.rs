@@ -27,7 +27,7 @@ pub(crate) struct Args {
     pub(crate) seconds: u64,
 
     /// How long a child lives, in milliseconds
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 1500)]
     pub(crate) life_ms: u64,
 
     /// Keep near caches in every process

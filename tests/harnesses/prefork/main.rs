@@ -18,7 +18,6 @@ mod caches;
 mod command_line;
 #[path = "../../../examples/support/page.rs"]
 mod page;
-#[expect(dead_code, reason = "`history` uses the rest")]
 #[path = "../history/plan.rs"]
 mod plan;
 #[expect(dead_code, reason = "`history` uses the rest")]
@@ -32,7 +31,7 @@ mod reader;
 mod run;
 #[path = "../../support/mod.rs"]
 mod support;
-#[allow(dead_code, reason = "the crate uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the crate uses the rest")]
 #[path = "../../../src/util/sync.rs"]
 mod sync;
 #[allow(dead_code, reason = "`history` uses the rest")]

@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// Records. There are few, so that many operations meet at the same one.
-const KEYS: u32 = 16;
+const KEYS: u32 = 8;
 
 /// Short, so that records expire, but still many round trips.
-const LIFE: Duration = Duration::from_millis(200);
+const LIFE: Duration = Duration::from_secs(1);
 
 /// A child that takes this much longer than it should live hangs: no wait in it exceeds some
 /// seconds.
