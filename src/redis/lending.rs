@@ -71,6 +71,9 @@ struct State<C> {
     opening: u32,
     /// How many attempts to connect have failed.
     failures: u64,
+    /// How many threads wait for a connection. As many idle ones are kept for them. Otherwise a
+    /// thread that returns a connection and wants one again would always be the first.
+    waiting: usize,
 }
 
 struct Idle<C> {
@@ -91,6 +94,7 @@ impl<M: ManageConnection> Pool<M> {
                 wanted: 0,
                 opening: 0,
                 failures: 0,
+                waiting: 0,
             }),
             changed: Condvar::new(),
         });
@@ -108,7 +112,7 @@ impl<M: ManageConnection> Pool<M> {
 
     /// A free connection, without a wait. If there is none, one is opened for a later caller.
     pub(crate) fn try_get(&self) -> Option<Lent<M>> {
-        let lent = self.shared.take();
+        let lent = self.shared.take(false);
         if lent.is_none() {
             self.want();
         }
@@ -124,15 +128,18 @@ impl<M: ManageConnection> Pool<M> {
         if lent.is_some() {
             return lent;
         }
-        loop {
+        self.shared.state.lock().waiting += 1;
+        let lent = loop {
             // Before the connection is looked for once more: a notification may have come with the
             // end of the wait, and then no other waiter gets it.
             let is_over = self.shared.wait(deadline, failures);
-            let lent = self.shared.take();
+            let lent = self.shared.take(true);
             if lent.is_some() || is_over {
-                return lent;
+                break lent;
             }
-        }
+        };
+        self.shared.state.lock().waiting -= 1;
+        lent
     }
 
     /// How many connections are open, and how many of them are idle.
@@ -188,10 +195,17 @@ impl<M: ManageConnection> std::fmt::Debug for Pool<M> {
 }
 
 impl<M: ManageConnection> Shared<M> {
-    /// A connection that is idle and valid.
-    fn take(self: &Arc<Self>) -> Option<Lent<M>> {
+    /// A connection that is idle and valid. If the caller has not waited, those for which others
+    /// wait are left to them.
+    fn take(self: &Arc<Self>, has_waited: bool) -> Option<Lent<M>> {
         loop {
-            let Idle { connection, .. } = self.state.lock().idle.pop_front()?;
+            let Idle { connection, .. } = {
+                let mut state = self.state.lock();
+                if !has_waited && state.idle.len() <= state.waiting {
+                    return None;
+                }
+                state.idle.pop_front()?
+            };
             // From here on, the drop counts and closes a connection that is not valid.
             let lent = Lent::new(Arc::clone(self), connection);
             if self.manager.is_valid(&lent) {

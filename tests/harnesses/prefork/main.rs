@@ -18,9 +18,10 @@ mod caches;
 mod command_line;
 #[path = "../../../examples/support/page.rs"]
 mod page;
+#[allow(dead_code, reason = "`history` uses the rest")]
 #[path = "../history/plan.rs"]
 mod plan;
-#[expect(dead_code, reason = "`history` uses the rest")]
+#[allow(dead_code, reason = "`history` uses the rest")]
 #[path = "../history/primary.rs"]
 mod primary;
 #[allow(dead_code, reason = "`history` uses the rest")]

@@ -119,11 +119,12 @@ fn fork_and_wait(args: &Args, plan: &Plan) -> Result<Outcome, String> {
         for (&place, &child) in &children {
             if let Some(status) = waitpid_nohang(child).map_err(|error| error.to_string())? {
                 // The second byte is the exit status. The first is the signal that ended the child.
-                outcome.add(if status & 0x7f == 0 {
-                    status >> 8
+                let exit_status = if status % 256 == 0 {
+                    status / 256
                 } else {
                     FAILED
-                });
+                };
+                outcome.add(exit_status);
                 ended.push(place);
             }
         }
