@@ -4,10 +4,16 @@
 
 use std::{fmt, sync::Arc};
 
-use super::client::{BREAKER_THRESHOLD, PROBE_INTERVAL, StoreClient};
-use crate::store::{
-    Store,
-    memory::{Bound, MemoryStore},
+use super::{
+    SharedClient,
+    client::{BREAKER_THRESHOLD, PROBE_INTERVAL, StoreClient},
+};
+use crate::{
+    store::{
+        Store,
+        memory::{Bound, MemoryStore},
+    },
+    util::per_process::PerProcess,
 };
 
 /// A store in this process, instead of Redis. It suits programs of one process, tests, and first
@@ -17,7 +23,7 @@ use crate::store::{
 /// Everything works as on Redis: leases and guards, TTLs to the millisecond, negative entries,
 /// updates. But other processes do not see the records, and they are lost when the process ends. A
 /// full store first evicts records that were not read recently. An expired record takes up room
-/// until it is evicted or read.
+/// until it is evicted or read. After a `fork`, the child begins with an empty store.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -34,7 +40,7 @@ use crate::store::{
 /// ```
 #[derive(Clone)]
 pub struct Memory {
-    pub(crate) client: Arc<StoreClient>,
+    pub(crate) client: SharedClient,
 }
 
 impl Memory {
@@ -55,18 +61,20 @@ impl Memory {
     }
 
     fn bounded(bound: Bound) -> Memory {
-        let store = Arc::new(MemoryStore::new(bound));
-        let client = StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
-        Memory {
-            client: Arc::new(client),
-        }
+        // A child gets an empty store. In a copy, a thread of the parent may hold a lock or a lease,
+        // and nobody would release it.
+        let client = PerProcess::new(move || {
+            let store = Arc::new(MemoryStore::new(bound));
+            Arc::new(StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL))
+        });
+        Memory { client }
     }
 
     /// The store that the protocol uses. Use it to inspect records, or to build your own [`Store`]
     /// on it.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(self.client.store())
+        Arc::clone(self.client.get().store())
     }
 }
 

@@ -12,7 +12,10 @@ use self::{
     memory::Memory,
     redis::{Redis, RedisBuilder},
 };
-use crate::{error::Error, store::Store};
+use crate::{error::Error, store::Store, util::per_process::PerProcess};
+
+/// A client that caches share. A process that was forked gets a client of its own.
+pub(crate) type SharedClient = PerProcess<Arc<StoreClient>>;
 
 /// The place where a [`Cache`](crate::cache::Cache) keeps its records. It is made from an address,
 /// a [`Redis`], a [`RedisBuilder`], a [`Memory`], or a [`Store`] of your own.
@@ -21,7 +24,7 @@ pub struct Backend(Origin);
 
 #[derive(Clone)]
 enum Origin {
-    Shared(Arc<StoreClient>),
+    Shared(SharedClient),
     /// Boxed, because it is large and short-lived.
     Settings(Box<RedisBuilder>),
 }
@@ -29,13 +32,18 @@ enum Origin {
 impl Backend {
     /// Uses a store of your own. Clones share its circuit breaker and its pending invalidations. So
     /// caches with the same prefix should use clones of one `Backend`.
+    ///
+    /// After a `fork`, the child continues to use this store: what is safe there is for the store
+    /// to say.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Backend {
-        let client = StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL);
-        Backend(Origin::Shared(Arc::new(client)))
+        Backend(Origin::Shared(PerProcess::new(move || {
+            let store = Arc::clone(&store);
+            Arc::new(StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL))
+        })))
     }
 
-    pub(crate) fn client(self) -> Result<Arc<StoreClient>, Error> {
+    pub(crate) fn client(self) -> Result<SharedClient, Error> {
         match self.0 {
             Origin::Shared(client) => Ok(client),
             Origin::Settings(settings) => Ok(settings.build()?.client),

@@ -1,6 +1,6 @@
 //! The calls that read one record.
 
-use std::{error::Error as StdError, fmt::Display};
+use std::{error::Error as StdError, fmt::Display, time::Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -110,8 +110,11 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: FnOnce(&str) -> Result<Option<R>, E>,
     {
-        let config = || LookupConfig::of(&self.engine.settings);
-        read::get(&self.engine, config, &Id::new(&id)?, loader)
+        let id = Id::new(&id)?;
+        let began = Instant::now();
+        let engine = self.engine.get_at(began);
+        let config = || LookupConfig::of(&engine.settings);
+        read::get(engine, began, config, &id, loader)
     }
 
     /// Returns the record that Redis has under this id, and never loads it. Returns `None` if there
@@ -127,7 +130,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn peek(&self, id: impl Display) -> Result<Option<Lookup<R>>, Error> {
-        read::peek(&self.engine, &Id::new(&id)?)
+        read::peek(self.engine.get(), &Id::new(&id)?)
     }
 }
 
@@ -159,8 +162,8 @@ impl<R> Cache<R> {
     /// - [`Error::Store`]: Redis did not answer, or an invalidation of the record is pending.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn ttl_remaining(&self, id: impl Display) -> Result<TtlRemaining, Error> {
-        let data = self.engine.data_key(&Id::new(&id)?)?;
-        self.engine
-            .ask_unless_pending(&data, "ttl", |store| store.ttl(&data))
+        let engine = self.engine.get();
+        let data = engine.data_key(&Id::new(&id)?)?;
+        engine.ask_unless_pending(&data, "ttl", |store| store.ttl(&data))
     }
 }

@@ -133,7 +133,7 @@ impl<R> Cache<R> {
     ///
     /// Panics if the operating system has no randomness to give.
     pub fn invalidate_many(&self, ids: impl IntoIterator<Item: Display>) -> Result<u64, Error> {
-        write::invalidate_many(&self.engine, &Ids::new(ids)?)
+        write::invalidate_many(self.engine.get(), &Ids::new(ids)?)
     }
 
     /// Removes all cached records with this cache's prefix, and every lease of a load in progress.
@@ -217,6 +217,6 @@ impl<R> Cache<R> {
     /// Panics if `progress` panics, which has the same effect as an error. Panics if the operating
     /// system has no randomness to give.
     pub fn clear_with_progress(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
-        clear::clear(&self.engine, progress)
+        clear::clear(self.engine.get(), progress)
     }
 }

@@ -12,17 +12,19 @@ pub(crate) mod writes;
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    backend::client::StoreClient,
+    backend::SharedClient,
     engine::{Engine, Settings},
     error::Error,
     record::Record,
     telemetry::{event::Observer, stats::Stats},
+    util::per_process::PerProcess,
 };
 
 /// A cache in front of a slow primary store, for records of one type.
 ///
 /// A clone is cheap and shares everything: pool, loads in progress, counters. Give each thread a
-/// clone or a reference.
+/// clone or a reference. After a `fork`, the child continues with the same handle: it gets
+/// connections, threads and counters of its own, and shares only Redis with its parent.
 ///
 /// `R` is the type of the records: [`Record`], or any flat type of your own. It may be a struct or
 /// a map that implements serde's `Serialize` and `DeserializeOwned`:
@@ -83,20 +85,24 @@ use crate::{
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
 pub struct Cache<R = Record> {
-    engine: Arc<Engine<R>>,
+    engine: PerProcess<Engine<R>>,
 }
 
 impl<R> Cache<R> {
     pub(crate) fn new(
         settings: Settings,
-        client: Arc<StoreClient>,
+        client: SharedClient,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Cache<R>, Error>
     where
         R: Send + Sync + 'static,
     {
-        let engine = Arc::new(Engine::new(settings, client, observer)?);
-        Ok(Cache { engine })
+        let here = Arc::clone(client.get());
+        let engine = Engine::new(settings.clone(), here, observer.clone())?;
+        let in_child = move || Engine::in_child(&settings, client.get(), observer.as_ref());
+        Ok(Cache {
+            engine: PerProcess::with(engine, in_child),
+        })
     }
 }
 
@@ -104,25 +110,25 @@ impl<R> Cache<R> {
     /// How long a record is fresh after its fill: the [`ttl`](crate::CacheBuilder::ttl) setting.
     #[must_use]
     pub fn ttl(&self) -> Duration {
-        self.engine.settings.ttl
+        self.engine.first().settings.ttl
     }
 
     /// The counters of this cache and all its clones.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.engine.stats()
+        self.engine.get().stats()
     }
 
     /// Sets all counters to zero.
     pub fn reset_stats(&self) {
-        self.engine.reporter.counters.reset();
+        self.engine.get().reporter.counters.reset();
     }
 }
 
 impl<R> Clone for Cache<R> {
     fn clone(&self) -> Cache<R> {
         Cache {
-            engine: Arc::clone(&self.engine),
+            engine: self.engine.clone(),
         }
     }
 }
@@ -130,8 +136,8 @@ impl<R> Clone for Cache<R> {
 impl<R> fmt::Debug for Cache<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
-            .field("name", &self.engine.reporter.cache)
-            .field("prefix", &self.engine.settings.prefix)
+            .field("name", &self.engine.first().reporter.cache)
+            .field("prefix", &self.engine.first().settings.prefix)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

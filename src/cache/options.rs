@@ -1,6 +1,10 @@
 //! The settings that one lookup may override.
 
-use std::{error::Error as StdError, fmt::Display, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt::Display,
+    time::{Duration, Instant},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -11,7 +15,10 @@ use crate::{
     loaded::Loaded,
     outcome::Lookup,
     read::{self, LookupConfig},
-    util::id::{Id, Ids},
+    util::{
+        id::{Id, Ids},
+        per_process::PerProcess,
+    },
 };
 
 /// A lookup with settings of its own. Made by [`Cache::options`](crate::Cache::options). The other
@@ -34,16 +41,16 @@ use crate::{
 /// ```
 #[must_use = "options do nothing before `get`"]
 pub struct LookupOptions<'a, R> {
-    engine: &'a Engine<R>,
+    engine: &'a PerProcess<Engine<R>>,
     config: LookupConfig,
     skip_cache: bool,
 }
 
 impl<'a, R> LookupOptions<'a, R> {
-    pub(crate) fn new(engine: &'a Engine<R>) -> LookupOptions<'a, R> {
+    pub(crate) fn new(engine: &'a PerProcess<Engine<R>>) -> LookupOptions<'a, R> {
         LookupOptions {
             engine,
-            config: LookupConfig::of(&engine.settings),
+            config: LookupConfig::of(&engine.first().settings),
             skip_cache: false,
         }
     }
@@ -100,11 +107,13 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnOnce(&str) -> Result<L, E>,
     {
         let id = Id::new(&id)?;
-        validate::lookup(&self.config, &self.engine.settings)?;
+        validate::lookup(&self.config, &self.engine.first().settings)?;
         if self.skip_cache {
-            read::skip(self.engine, &id, loader)
+            read::skip(self.engine.get(), &id, loader)
         } else {
-            read::get(self.engine, || self.config, &id, loader)
+            let began = Instant::now();
+            let engine = self.engine.get_at(began);
+            read::get(engine, began, || self.config, &id, loader)
         }
     }
 
@@ -131,11 +140,11 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnMut(&[&str]) -> Result<M, E>,
     {
         let ids = Ids::new(ids)?;
-        validate::lookup(&self.config, &self.engine.settings)?;
+        validate::lookup(&self.config, &self.engine.first().settings)?;
         if self.skip_cache {
-            read::skip_many(self.engine, &ids, loader)
+            read::skip_many(self.engine.get(), &ids, loader)
         } else {
-            read::get_many(self.engine, self.config, &ids, loader)
+            read::get_many(self.engine.get(), self.config, &ids, loader)
         }
     }
 }

@@ -7,8 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use parking_lot::Mutex;
-
+use crate::util::sync::Mutex;
 use crate::{
     engine::{Settings, freshness::Freshness},
     error::Error,
@@ -135,10 +134,10 @@ pub(crate) fn warn_of_prefix(prefix: &str) {
     if !prefix.ends_with(|last: char| last.is_ascii_alphanumeric()) {
         return;
     }
-    let is_new = {
-        let mut warned = WARNED.lock();
-        warned.len() < MOST_WARNED && warned.insert(prefix.to_owned())
-    };
+    // Does not wait: this process may have been forked while a thread held the lock.
+    let is_new = WARNED
+        .try_lock()
+        .is_none_or(|mut warned| warned.len() < MOST_WARNED && warned.insert(prefix.to_owned()));
     if is_new {
         trace::warn!(
             "the prefix `{prefix}` has no separator at its end, so keys may collide with those of a longer prefix: \

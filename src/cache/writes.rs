@@ -33,7 +33,7 @@ impl<R> Cache<R> {
     ///   invalidation is complete for all processes.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn invalidate(&self, id: impl Display) -> Result<bool, Error> {
-        write::invalidate(&self.engine, &Id::new(&id)?)
+        write::invalidate(self.engine.get(), &Id::new(&id)?)
     }
 
     /// Marks the cached record as stale, and ends every load of it in progress. It is a softer
@@ -70,7 +70,7 @@ impl<R> Cache<R> {
     /// Those of [`invalidate`](Cache::invalidate). A request that does not reach Redis is pending,
     /// and is replayed as an invalidation.
     pub fn expire(&self, id: impl Display) -> Result<bool, Error> {
-        write::expire(&self.engine, &Id::new(&id)?)
+        write::expire(self.engine.get(), &Id::new(&id)?)
     }
 
     /// Changes the primary through `change`, and invalidates the cached record. Even a crash
@@ -130,7 +130,7 @@ impl<R> Cache<R> {
         F: FnOnce() -> Result<T, E>,
     {
         let id = Id::new(&id).map_err(WriteError::Cache)?;
-        write::write(&self.engine, &id, change)
+        write::write(self.engine.get(), &id, change)
     }
 }
 
@@ -177,7 +177,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         field: &str,
         value: impl AsRef<[u8]>,
     ) -> Result<bool, Error> {
-        write::update_field(&self.engine, &Id::new(&id)?, field, value.as_ref())
+        write::update_field(self.engine.get(), &Id::new(&id)?, field, value.as_ref())
     }
 
     /// Changes the cached record, if there is one and no other client changes it at the same time.
@@ -228,6 +228,6 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     where
         F: FnMut(&R) -> Option<R>,
     {
-        write::update(&self.engine, &Id::new(&id)?, change)
+        write::update(self.engine.get(), &Id::new(&id)?, change)
     }
 }

@@ -1,9 +1,11 @@
 //! The state of one cache: settings, client, single flight, lease renewal and freshness.
 //!
 //! All handles of the cache share one [`Engine`]. The read path and the write path use it. It runs
-//! no loader and makes no decision about a lookup.
+//! no loader and makes no decision about a lookup. A process that was forked gets an engine of its
+//! own: see `util/per_process.rs`.
 
 pub(crate) mod freshness;
+mod in_child;
 pub(crate) mod lease_renewal;
 pub(crate) mod single_flight;
 mod subscribe;

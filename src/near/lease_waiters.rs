@@ -16,8 +16,7 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::util::sync::{Condvar, Mutex};
 use crate::util::wakeup::{Subscribers, Wakeup};
 
 /// The signals by lease key.
@@ -142,10 +141,10 @@ impl Waiter<'_> {
     pub(crate) fn wait_until(&self, deadline: Instant) -> bool {
         let mut state = self.signal.state.lock();
         while state.changes == self.seen {
-            let waited = self.signal.changed.wait_until(&mut state, deadline);
-            if waited.timed_out() {
-                return state.changes != self.seen;
+            if Instant::now() >= deadline {
+                return false;
             }
+            state = self.signal.changed.wait_until(state, deadline);
         }
         true
     }

@@ -79,8 +79,10 @@ pub(crate) use self::batch::{get_many, skip_many};
 pub(crate) use self::lookup::LookupConfig;
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
+/// `began`: the clock, read when the lookup began.
 pub(crate) fn get<R, L, E, F>(
     engine: &Engine<R>,
+    began: Instant,
     config: impl FnOnce() -> LookupConfig,
     id: &str,
     loader: F,
@@ -92,7 +94,6 @@ where
     F: FnOnce(&str) -> Result<L, E>,
 {
     let span = trace::lookup(&engine.reporter.cache, id);
-    let began = Instant::now();
     match near_hit::find(engine, id, began) {
         Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
         Err(placeholder) => {

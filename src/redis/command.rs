@@ -3,14 +3,17 @@
 //! Called by the store on one server and by the store on a cluster. Knows neither the state of
 //! connections nor the tokens of leases.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
 
 use super::{pipeline, script};
 use crate::{
     store::{Change, Diff, Entry, NewTtl, TtlRemaining, Update, keys::Keys, token::Token},
-    util::limits::millis,
+    util::{
+        limits::millis,
+        process::{OtherProcess, Process},
+    },
 };
 
 /// Reads the entry at a data key.
@@ -135,7 +138,16 @@ pub(crate) fn update(
         _ => ttl.map(|new| new.ttl),
     };
     let diff = match found {
-        Entry::Record(fields) => change(fields),
+        Entry::Record(fields) => {
+            let here = Process::current();
+            let diff = change(fields);
+            // If the closure forked, the connection belongs to the parent, which ends the
+            // transaction.
+            if here != Process::current() {
+                return Err(io::Error::other(OtherProcess).into());
+            }
+            diff
+        }
         Entry::Absent | Entry::WrongType => None,
     };
 

@@ -9,7 +9,10 @@
 //! exceptions: if the address is checked by [role](super::moved_address), each connection asks for
 //! the role before its next request. So does a [suspect](super::suspects).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use r2d2::Pool;
 use redis::{Connection, ErrorKind, RedisError, RedisResult};
@@ -28,7 +31,10 @@ use super::{
 };
 use crate::{
     store::{Failure, FailureKind},
-    util::backoff::Backoff,
+    util::{
+        backoff::Backoff,
+        process::{OfProcess, OtherProcess},
+    },
 };
 
 /// A server refuses a connection within this time: a hundred round trips to a near server.
@@ -57,7 +63,9 @@ pub(crate) struct ConnectionGuard(pub(super) r2d2::PooledConnection<Manager>);
 /// A pool of connections to one server.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    pool: Arc<LazyPool>,
+    /// Not for a process that was forked from the one that made it: the two would read each other's
+    /// replies. A cache makes a new pool there.
+    pool: OfProcess<Arc<LazyPool>>,
     size: u32,
     pub(super) endpoint: Endpoint,
     pub(super) timeouts: Timeouts,
@@ -68,7 +76,7 @@ impl Connections {
     /// Creates a pool of at most `size` connections. Opens none, and starts no thread.
     pub(crate) fn new(endpoint: Endpoint, size: u32, timeouts: Timeouts) -> Connections {
         Connections {
-            pool: Arc::default(),
+            pool: OfProcess::new(Arc::default()),
             size,
             endpoint,
             timeouts,
@@ -79,8 +87,15 @@ impl Connections {
     /// The pool. The first call starts its threads. Fails if the system has none; a later call
     /// tries again. Otherwise it costs one atomic load.
     pub(super) fn pool(&self) -> Result<&Pool<Manager>, Failure> {
-        let created = self.pool.get_or_create(|workers| self.with(workers));
+        let Some(pool) = self.pool.get(Instant::now()) else {
+            return Err(self.at_server(Failure::new(FailureKind::Rejected, OtherProcess)));
+        };
+        let created = pool.get_or_create(|workers| self.with(workers));
         created.map_err(|failure| self.at_server(failure))
+    }
+
+    fn lazy(&self) -> Option<&LazyPool> {
+        self.pool.get(Instant::now()).map(|pool| &**pool)
     }
 
     fn with(&self, workers: Arc<ScheduledThreadPool>) -> Pool<Manager> {
@@ -213,7 +228,7 @@ impl Connections {
             self.endpoint.epoch().retire(epoch);
         } else if error.is_timeout() {
             // The connection came from the pool, so there are threads.
-            if let Some(workers) = self.pool.workers()
+            if let Some(workers) = self.lazy().and_then(LazyPool::workers)
                 && self.state.suspects.silent(guard.generation)
             {
                 let opened = (self.endpoint.clone(), self.timeouts);
@@ -230,7 +245,7 @@ impl Connections {
 
     /// A free connection, without a wait.
     pub(crate) fn try_checkout(&self) -> Option<ConnectionGuard> {
-        self.pool.get()?.try_get().map(ConnectionGuard)
+        self.lazy()?.get()?.try_get().map(ConnectionGuard)
     }
 
     /// A free connection, or a new one. Waits no longer than `wait`.
@@ -257,7 +272,7 @@ impl Connections {
 
     /// How many connections are open, and how many of them are free.
     pub(crate) fn count(&self) -> (u32, u32) {
-        let state = self.pool.get().map(Pool::state);
+        let state = self.lazy().and_then(LazyPool::get).map(Pool::state);
         state.map_or((0, 0), |state| (state.connections, state.idle_connections))
     }
 

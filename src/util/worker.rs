@@ -1,11 +1,13 @@
 //! A thread of this crate: how it starts, waits, is woken, stops and is joined.
 //!
-//! Guarantees three things:
+//! Guarantees four things:
 //!
 //! - A [`Worker`] has at most one thread.
 //! - The thread misses no change of the worker's state.
 //! - The thread has ended when the drop of the worker returns. If its own thread drops the worker,
 //!   or if the worker was [detached](Worker::detach), the thread ends later.
+//! - In a process that was forked from the one that made the worker, the drop waits for nothing: the
+//!   thread does not exist there.
 //!
 //! Knows nothing of what its thread does. The retry worker and the lease renewer start their
 //! threads on demand. Listeners and watchers start theirs at once.
@@ -21,14 +23,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
-
-use super::random::shortened;
+use super::{
+    process::{OfProcess, OtherProcess},
+    random::shortened,
+    sync::{Condvar, Mutex},
+};
 
 /// The handle of a thread, and of the state that callers share with it. Dropping it stops the
 /// thread and joins it.
 pub(crate) struct Worker<S = ()> {
-    shared: Arc<Shared<S>>,
+    shared: OfProcess<Arc<Shared<S>>>,
 }
 
 /// What the thread does until it must stop.
@@ -72,27 +76,31 @@ impl<S: Default + Send + 'static> Worker<S> {
         run: impl Fn(&WorkerContext<S>) + Send + Sync + 'static,
     ) -> Worker<S> {
         Worker {
-            shared: Arc::new(Shared {
+            shared: OfProcess::new(Arc::new(Shared {
                 name,
                 run: Box::new(run),
                 context: WorkerContext {
                     locked: Mutex::default(),
                     changed: Condvar::new(),
                 },
-            }),
+            })),
         }
     }
 
     /// Changes the state, and starts the thread if there is none. `change` runs under the lock. It
     /// returns whether the thread must see the change at once.
     ///
-    /// Fails if no thread can be started. The change is kept, and the next update tries again.
+    /// Fails if no thread can be started. The change is kept, and the next update tries again. Also
+    /// fails, and changes nothing, in another process than that of the worker.
     pub(crate) fn update(&self, change: impl FnOnce(&mut S) -> bool) -> io::Result<()> {
-        let context = &self.shared.context;
+        let Some(shared) = self.shared.get(Instant::now()) else {
+            return Err(io::Error::other(OtherProcess));
+        };
+        let context = &shared.context;
         let (must_wake, started) = {
             let mut locked = context.locked.lock();
             let must_wake = change(&mut locked.state);
-            (must_wake, self.start_once(&mut locked.thread))
+            (must_wake, Worker::start_once(shared, &mut locked.thread))
         };
         if must_wake {
             context.changed.notify_one();
@@ -101,11 +109,11 @@ impl<S: Default + Send + 'static> Worker<S> {
     }
 
     /// Called under the lock, so only one of two callers starts the thread.
-    fn start_once(&self, thread: &mut Option<JoinHandle<()>>) -> io::Result<()> {
+    fn start_once(shared: &Arc<Shared<S>>, thread: &mut Option<JoinHandle<()>>) -> io::Result<()> {
         if thread.is_none() {
             #[cfg(test)]
             tests::start_is_allowed()?;
-            let shared = Arc::clone(&self.shared);
+            let shared = Arc::clone(shared);
             let builder = thread::Builder::new().name(shared.name.to_owned());
             *thread = Some(builder.spawn(move || (shared.run)(&shared.context))?);
         }
@@ -147,9 +155,9 @@ impl<S> WorkerContext<S> {
             match next(&mut locked.state) {
                 Next::Run(task) => return Some(task),
                 Next::WaitUntil(until) => {
-                    self.changed.wait_until(&mut locked, until);
+                    locked = self.changed.wait_until(locked, until);
                 }
-                Next::Wait => self.changed.wait(&mut locked),
+                Next::Wait => locked = self.changed.wait(locked),
             }
         }
         None
@@ -202,8 +210,9 @@ impl<S> Worker<S> {
         }
     }
 
+    /// `None`: there is no thread, at least not in this process.
     fn stop(&self) -> Option<JoinHandle<()>> {
-        let context = &self.shared.context;
+        let context = &self.shared.get(Instant::now())?.context;
         let thread = {
             let mut locked = context.locked.lock();
             locked.is_stopping = true;
@@ -241,7 +250,9 @@ pub(crate) struct NoThread {
 
 impl<S> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Worker").field(&self.shared.name).finish()
+        f.debug_tuple("Worker")
+            .field(&self.shared.peek().name)
+            .finish()
     }
 }
 

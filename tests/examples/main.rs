@@ -7,6 +7,8 @@ mod history;
 #[cfg(feature = "cluster")]
 mod history_cluster;
 mod page;
+#[cfg(target_os = "linux")]
+mod prefork;
 mod quickstart;
 mod sqlite;
 

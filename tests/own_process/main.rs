@@ -21,6 +21,8 @@ mod away_at_start;
 mod child;
 #[cfg(target_os = "linux")]
 mod drop;
+#[cfg(target_os = "linux")]
+mod fork;
 mod leaks;
 #[cfg(feature = "tracing")]
 mod lines;
@@ -47,6 +49,9 @@ mod unstorable_rows;
 mod delegate;
 #[path = "../support/fake.rs"]
 mod fake;
+#[cfg(target_os = "linux")]
+#[path = "../support/forked.rs"]
+mod forked;
 #[cfg(feature = "tls")]
 #[path = "../support/secure.rs"]
 mod secure;

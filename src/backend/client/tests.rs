@@ -42,7 +42,7 @@ fn a_start_without_a_server_and_without_threads_is_an_error_only_if_a_connection
     let (built, refused) = without_threads(|| (away.build(), required.build()));
     let said = format!("{:#}", refused.unwrap_err());
     assert!(said.contains("no thread could be started"), "{said}");
-    assert!(built.unwrap().client.breaker_is_open());
+    assert!(built.unwrap().client.get().breaker_is_open());
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! Builds the store behind an address from the settings: a server, a cluster, or the server that
 //! Sentinels name.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use redis::{Client, ConnectionInfo};
 
@@ -19,7 +25,10 @@ use crate::{
         single::RedisStore, url::Address,
     },
     store::{Failure, Store},
-    util::limits::{between, failed, refuse, within},
+    util::{
+        limits::{between, failed, refuse, within},
+        per_process::PerProcess,
+    },
 };
 #[cfg(feature = "cluster")]
 use crate::{
@@ -83,7 +92,8 @@ impl RedisBuilder {
     ///   cannot be reached, no master of a cluster can, or no thread can be started.
     pub fn build(self) -> Result<Redis, Error> {
         self.check_settings()?;
-        let Unchecked { store, check } = self.open()?;
+        let has_passed = Arc::new(AtomicBool::new(false));
+        let Unchecked { store, check } = self.open(&has_passed)?;
         let (threshold, interval) = (self.breaker_threshold, self.probe_interval);
         let client = match check() {
             Ok(()) => StoreClient::new(store, threshold, interval),
@@ -92,9 +102,26 @@ impl RedisBuilder {
             }
             Err(Unusable { error, .. }) => return Err(error),
         };
+        let in_child = move || Arc::new(self.in_child(&has_passed));
         Ok(Redis {
-            client: Arc::new(client),
+            client: PerProcess::with(Arc::new(client), in_child),
         })
+    }
+
+    /// The client of a process that was forked from the one that called `build`. Sends nothing. If
+    /// the server has not passed the check by now, a thread checks it before it is used.
+    fn in_child(&self, has_passed: &Arc<AtomicBool>) -> StoreClient {
+        let (threshold, interval) = (self.breaker_threshold, self.probe_interval);
+        let opened = self.open(has_passed);
+        let Unchecked { store, check } = opened.expect("the parent opened it with these settings");
+        if has_passed.load(Ordering::Acquire) {
+            return StoreClient::new(store, threshold, interval);
+        }
+        let error = Error::Store {
+            request: "connect",
+            cause: Arc::new(NotReachedYet),
+        };
+        StoreClient::not_reached(store, threshold, interval, (check, &error))
     }
 
     fn check_settings(&self) -> Result<(), Error> {
@@ -131,8 +158,22 @@ impl RedisBuilder {
         Ok(())
     }
 
-    /// The store at the address. Sends nothing.
-    fn open(&self) -> Result<Unchecked, Error> {
+    /// The store at the address. Sends nothing. Its check sets `has_passed` when it passes.
+    fn open(&self, has_passed: &Arc<AtomicBool>) -> Result<Unchecked, Error> {
+        let Unchecked { store, check } = self.open_address()?;
+        let has_passed = Arc::clone(has_passed);
+        let check = move || {
+            check()?;
+            has_passed.store(true, Ordering::Release);
+            Ok(())
+        };
+        Ok(Unchecked {
+            store,
+            check: Arc::new(check),
+        })
+    }
+
+    fn open_address(&self) -> Result<Unchecked, Error> {
         let address = Address::parse(&self.url)?;
         #[cfg(feature = "tls")]
         let address = address.map(|host| self.certificates.with(host))?;
@@ -210,6 +251,11 @@ impl RedisBuilder {
         })
     }
 }
+
+/// Why a child does not use the server yet.
+#[derive(Debug, thiserror::Error)]
+#[error("the server was not reached before this process was forked")]
+struct NotReachedYet;
 
 fn unusable(failure: Failure) -> Unusable {
     Unusable {

@@ -6,7 +6,7 @@ pub(crate) mod connect;
 use std::{fmt, sync::Arc};
 
 pub use self::builder::RedisBuilder;
-use super::client::StoreClient;
+use super::SharedClient;
 use crate::store::Store;
 
 /// A pool of connections to one Redis server, or to each node of a cluster. Any number of caches
@@ -19,6 +19,9 @@ use crate::store::Store;
 /// the server are lost. One line of the log, an error, says how many. Each cache reports its own
 /// number ([`Event::InvalidationsLost`](crate::Event::InvalidationsLost)). The drop does not wait
 /// for them.
+///
+/// After a `fork`, the child opens a pool of its own at the first call. See
+/// [Operations](crate::guide::operations).
 ///
 /// A cache that shares no pool needs no `Redis`: it takes an address or a [`RedisBuilder`]. A
 /// `Redis` is for several caches on one pool:
@@ -33,7 +36,7 @@ use crate::store::Store;
 /// ```
 #[derive(Clone)]
 pub struct Redis {
-    pub(crate) client: Arc<StoreClient>,
+    pub(crate) client: SharedClient,
 }
 
 impl fmt::Debug for Redis {
@@ -70,8 +73,11 @@ impl Redis {
 
     /// Returns the server as the protocol sees it, without the circuit breaker: to inspect it, or
     /// to build your own [`Store`] on it.
+    ///
+    /// The store belongs to this process. After a `fork`, its requests fail in the child. There, call
+    /// this again.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(self.client.store())
+        Arc::clone(self.client.get().store())
     }
 }

@@ -54,7 +54,7 @@ fn push(worker: &Worker<Vec<u32>>, number: u32) {
 #[test]
 fn the_first_update_starts_the_thread_and_each_one_wakes_it() {
     let (worker, sent) = sender();
-    assert!(worker.shared.context.locked.lock().thread.is_none());
+    assert!(worker.shared.peek().context.locked.lock().thread.is_none());
     for number in 1..1000 {
         push(&worker, number);
         assert_eq!(sent.recv_timeout(LONG), Ok(number));

@@ -46,6 +46,9 @@ mod proxy;
 mod random;
 mod reader;
 mod run;
+#[allow(dead_code, unused_imports, reason = "the crate uses the rest")]
+#[path = "../../../src/util/sync.rs"]
+mod sync;
 #[cfg_attr(not(feature = "cluster"), path = "no_test_cluster.rs")]
 mod test_cluster;
 mod wire;

@@ -11,13 +11,13 @@ use std::{
 
 use cache_aside::Cache;
 use crossbeam::channel::{self, RecvTimeoutError};
-use parking_lot::Mutex;
 
 use crate::{
     caches,
     plan::{Message, Plan, Tally, Violation},
     primary::Primary,
     random::Random,
+    sync::Mutex,
 };
 
 /// Short enough to lapse during a load.

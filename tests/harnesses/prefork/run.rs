@@ -1,0 +1,198 @@
+//! One run: the parent works, and forks children that work too.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process, thread,
+    time::{Duration, Instant},
+};
+
+use fork::{Fork, fork, waitpid_nohang};
+use redis::{Client, cmd};
+
+use crate::{
+    args::Args,
+    plan::{Plan, Tally, Violation},
+    support::Server,
+    workers::Workers,
+};
+
+/// Records. There are few, so that many operations meet at the same one.
+const KEYS: u32 = 8;
+
+/// Short, so that records expire, but still many round trips.
+const LIFE: Duration = Duration::from_secs(1);
+
+/// A child that takes this much longer than it should live hangs: no wait in it exceeds some
+/// seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often the parent looks after its children.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// How a child ends.
+const CLEAN: i32 = 0;
+const VIOLATION: i32 = 3;
+const HUNG: i32 = 4;
+const FAILED: i32 = 5;
+
+/// What happened in a run.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) tally: Tally,
+    pub(crate) forks: u64,
+    pub(crate) hung: u64,
+    pub(crate) failed: u64,
+    pub(crate) violations: u64,
+}
+
+impl Outcome {
+    pub(crate) fn is_clean(&self) -> bool {
+        self.hung == 0 && self.failed == 0 && self.violations == 0
+    }
+
+    fn add(&mut self, status: i32) {
+        match status {
+            CLEAN => {}
+            VIOLATION => self.violations += 1,
+            HUNG => self.hung += 1,
+            _ => self.failed += 1,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
+    let (server, primary) = (Server::try_start_on_port()?, Server::try_start_on_port()?);
+    let plan = Plan {
+        cache: server.url(),
+        primary: primary.admin_url(),
+        process: 0,
+        processes: args.children + 1,
+        threads: args.threads,
+        keys: KEYS,
+        near: args.near,
+        grace: false,
+        life: LIFE,
+        replicas: 0,
+        may_be_stale: false,
+        may_be_late: None,
+        only_peeks: false,
+        operations: u64::MAX,
+        longest: Some(Duration::from_secs(args.seconds)),
+        seed: args.seed,
+    };
+    let workers = Workers::new(plan.clone())?;
+    thread::scope(|scope| {
+        let parent = scope.spawn(|| work(&workers));
+        let mut outcome = fork_and_wait(args, &plan)?;
+        let status = parent.join().map_err(|_| "the parent panicked")?;
+        outcome.add(status);
+        outcome.tally.add(&sent(&plan.primary)?);
+        Ok(outcome)
+    })
+}
+
+/// Keeps the children at their number until the time is over, and waits for the last ones.
+fn fork_and_wait(args: &Args, plan: &Plan) -> Result<Outcome, String> {
+    let mut outcome = Outcome::default();
+    let mut children = BTreeMap::new();
+    let end = Instant::now() + Duration::from_secs(args.seconds);
+    loop {
+        let is_over = Instant::now() >= end;
+        for place in 1..=args.children {
+            if is_over || children.contains_key(&place) {
+                continue;
+            }
+            outcome.forks += 1;
+            let plan = Plan {
+                process: place,
+                longest: Some(Duration::from_millis(args.life_ms)),
+                seed: args.seed ^ (outcome.forks << 40),
+                ..plan.clone()
+            };
+            match fork().map_err(|error| format!("no child could be forked: {error}"))? {
+                Fork::Child => live(plan),
+                Fork::Parent(child) => children.insert(place, child),
+            };
+        }
+        let mut ended = Vec::new();
+        for (&place, &child) in &children {
+            if let Some(status) = waitpid_nohang(child).map_err(|error| error.to_string())? {
+                // The second byte is the exit status. The first is the signal that ended the child.
+                let exit_status = if status % 256 == 0 {
+                    status / 256
+                } else {
+                    FAILED
+                };
+                outcome.add(exit_status);
+                ended.push(place);
+            }
+        }
+        children.retain(|place, _| !ended.contains(place));
+        if is_over && children.is_empty() {
+            return Ok(outcome);
+        }
+        thread::sleep(GLANCE);
+    }
+}
+
+/// The life of a child. Never returns to the code of the parent.
+fn live(plan: Plan) -> ! {
+    let longest = plan.longest.unwrap_or_default() + PATIENCE;
+    thread::spawn(move || {
+        thread::sleep(longest);
+        eprintln!("prefork: the child {} hangs", process::id());
+        process::exit(HUNG);
+    });
+    let status = catch_unwind(AssertUnwindSafe(|| match Workers::new(plan) {
+        Ok(workers) => work(&workers),
+        Err(why) => {
+            eprintln!("prefork: {why}");
+            FAILED
+        }
+    }));
+    process::exit(status.unwrap_or(FAILED));
+}
+
+/// Works until the time of the plan is over. Returns how that ended.
+fn work(workers: &Workers) -> i32 {
+    let found = workers.work(|_| Ok(()));
+    let ended = found.and_then(|found| send(&workers.plan.primary, &workers.end()).map(|()| found));
+    match ended {
+        Ok(None) => CLEAN,
+        Ok(Some(violation)) => {
+            print(&violation);
+            VIOLATION
+        }
+        Err(why) => {
+            eprintln!("prefork: {why}");
+            FAILED
+        }
+    }
+}
+
+fn print(violation: &Violation) {
+    eprintln!("prefork: {} {violation:?}", process::id());
+}
+
+/// Sends what this process did to the parent.
+fn send(primary: &str, tally: &Tally) -> Result<(), String> {
+    let text = serde_json::to_string(tally).expect("a tally is plain data");
+    let mut add = cmd("RPUSH");
+    add.arg("tallies").arg(text);
+    let sent = Client::open(primary).and_then(|client| add.exec(&mut client.get_connection()?));
+    sent.map_err(|error| error.to_string())
+}
+
+/// The sum of what all processes did.
+fn sent(primary: &str) -> Result<Tally, String> {
+    let mut all = cmd("LRANGE");
+    all.arg("tallies").arg(0).arg(-1);
+    let texts = Client::open(primary).and_then(|client| all.query(&mut client.get_connection()?));
+    let texts: Vec<String> = texts.map_err(|error| error.to_string())?;
+    let mut sum = Tally::default();
+    for text in texts {
+        sum.add(&serde_json::from_str(&text).map_err(|error| error.to_string())?);
+    }
+    Ok(sum)
+}
