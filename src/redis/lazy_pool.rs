@@ -1,11 +1,19 @@
-//! A pool of connections that is created when it is needed, because the system may have no threads
-//! for it.
+//! A pool of connections that is created when it is needed: the system may have no threads for it,
+//! and a process may fork before its first request.
+//!
+//! Guarantees that no pool is created in a process if an ancestor had created one. The threads of
+//! r2d2's pool wait in `parking_lot`, which keeps all waiting threads of a process in one table,
+//! linked through their stacks. A fork copies the table, but not the threads. In the child, new
+//! threads get the same stacks, and the first one that waits may fail, or search for ever.
 //!
 //! Called by `pool.rs`. Knows no addresses and sends nothing.
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -16,7 +24,10 @@ use super::{
     connect_threads::{no_threads, workers},
     manager::Manager,
 };
-use crate::{store::Failure, util::postponed::Postponed};
+use crate::{
+    store::{Failure, FailureKind},
+    util::{postponed::Postponed, process::Process},
+};
 
 #[derive(Default)]
 pub(super) struct LazyPool {
@@ -39,6 +50,7 @@ impl LazyPool {
 
     /// The pool, which `create` makes from the threads that open its connections. Costs one atomic
     /// load if there is a pool. Fails if the system has no threads; a later call tries again.
+    /// Also fails, for ever, if this process was forked from one with a pool.
     pub(super) fn get_or_create(
         &self,
         create: impl FnOnce(Arc<ScheduledThreadPool>) -> Pool<Manager>,
@@ -54,6 +66,9 @@ impl LazyPool {
         if self.postponed.is_waiting() && !self.postponed.is_due() {
             return Err(no_threads(io::ErrorKind::WouldBlock.into()));
         }
+        if !first_pool_is_of(Process::current()) {
+            return Err(Failure::new(FailureKind::Rejected, ForkedLate));
+        }
         let started = workers();
         self.postponed.record(started.is_err());
         let workers = Arc::new(started.map_err(no_threads)?);
@@ -63,3 +78,20 @@ impl LazyPool {
         Ok(pool)
     }
 }
+
+/// The process that created the first pool, of all processes in a line of ancestors. 0: none has.
+static FIRST: AtomicU32 = AtomicU32::new(0);
+
+/// Whether it is this process, or has just become this one.
+fn first_pool_is_of(process: Process) -> bool {
+    let here = process.id();
+    let first = FIRST.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed);
+    first.is_ok() || first == Err(here)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this process was forked from one that had already sent requests to Redis, and no connection pool works after \
+     that; fork before the first lookup or write"
+)]
+struct ForkedLate;

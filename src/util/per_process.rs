@@ -186,7 +186,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!((made.load(SeqCst), *handle.first()), (1, 0));
+        assert_eq!((count.load(SeqCst), *handle.first()), (1, 0));
     }
 
     #[test]

@@ -39,6 +39,10 @@ impl Process {
         Process(std::process::id())
     }
 
+    pub(crate) fn id(self) -> u32 {
+        self.0
+    }
+
     /// Whether this is the current process. `now`: the clock, read a moment ago.
     #[inline]
     pub(crate) fn is_current(self, now: Instant) -> bool {

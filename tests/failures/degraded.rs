@@ -335,7 +335,8 @@ fn a_wrong_password_is_refused_at_the_start() {
             }
         ));
         let message = chain(&error);
-        assert!(message.to_lowercase().contains("auth"), "{message}");
+        let words = ["WRONGPASS", "NOAUTH"];
+        assert!(words.iter().any(|word| message.contains(word)), "{message}");
         assert!(!message.contains("pass="), "{message}");
     }
     let right = format!("{}?pass=right", server.admin_url());

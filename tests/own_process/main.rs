@@ -63,3 +63,6 @@ mod support;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[path = "../support/system.rs"]
 mod system;
+#[cfg(feature = "cluster")]
+#[path = "../support/cluster.rs"]
+mod test_cluster;

@@ -3,17 +3,12 @@
 mod chains;
 #[cfg(feature = "cluster")]
 mod cluster;
-#[cfg(all(target_os = "linux", feature = "cluster", feature = "sentinel"))]
-mod fork;
 mod moved_address;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 
-#[cfg(all(target_os = "linux", feature = "cluster", feature = "sentinel"))]
-#[path = "../support/forked.rs"]
-mod forked;
 #[path = "../support/listeners.rs"]
 mod listeners;
 #[path = "../support/proxy.rs"]

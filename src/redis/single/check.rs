@@ -37,7 +37,7 @@ impl RedisStore {
     /// Logs nothing, because the check may be one of several, and is repeated until all of them
     /// pass.
     pub(crate) fn inspect(&self, as_what: ServerMode) -> Result<CheckedServer, Failure> {
-        self.start_threads()?;
+        self.start_watch()?;
         let (endpoint, timeouts) = self.config();
         let (server_info, role, refusal, waited) = endpoint.run_alone(timeouts, |opened| {
             let scripts = self.scripts.loads().chain(once(call_of_none()));

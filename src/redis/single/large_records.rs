@@ -67,9 +67,9 @@ impl RedisStore {
             Err(failure) if is_cut_off(&failure) => failure,
             done => return done,
         };
-        // The connection was lost twice. If the server is alive, it closed both because of this
-        // request.
-        if failure.kind != FailureKind::Partial {
+        // The connection was lost twice, or the server has said why it closes it. If the server is
+        // alive, it closed both because of this request.
+        if !matches!(failure.kind, FailureKind::Partial | FailureKind::Rejected) {
             return Err(failure);
         }
         self.refused_length.note(longest);

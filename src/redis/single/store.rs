@@ -56,7 +56,7 @@ impl RedisStore {
 
     /// Adds a thread that notices when another server takes over without any sign on the
     /// connections to this one. The nodes of a cluster do not need it, because they redirect.
-    /// [`start_threads`](RedisStore::start_threads) starts it.
+    /// [`start_watch`](RedisStore::start_watch) starts it.
     pub(crate) fn watched(self) -> RedisStore {
         #[cfg(feature = "sentinel")]
         let watch = match self.config().0.sentinel_master() {
@@ -71,11 +71,10 @@ impl RedisStore {
         }
     }
 
-    /// Starts all threads that the store needs, unless they were started before. Fails if the
-    /// system has none. The store is not used before this succeeds: without the watching thread, a
+    /// Starts the thread that the store needs from the start, unless it was started before. Fails if
+    /// the system has none. The pool is created at the first request: see `lazy_pool.rs`. The store is not used before this succeeds: without the watching thread, a
     /// process that only reads would not notice another server.
-    pub(crate) fn start_threads(&self) -> Result<(), Failure> {
-        self.connections.pool()?;
+    pub(crate) fn start_watch(&self) -> Result<(), Failure> {
         let Some(DetachedWorker(watch)) = &self.watch else {
             return Ok(());
         };

@@ -4,7 +4,7 @@ use super::{
     environment::Wire,
     table::{
         AT_ONCE,
-        Answer::{Deferred, Degraded, Done, DoneOrNoRecord, Failed, Hit},
+        Answer::{Deferred, Degraded, Done, DoneOrNoRecord, Failed, Hit, NoRecord},
         Row,
     },
 };
@@ -117,7 +117,8 @@ fn a_user_who_may_run_scripts_no_more_reads() {
         wire: Wire::Direct,
         begins: |environment| environment.set_user(&["-evalsha"]),
         ends: |environment| environment.set_user(&["+evalsha"]),
-        answers: [Hit, Degraded, Failed, Deferred, Failed],
+        // An update of a field is a transaction, without a script.
+        answers: [Hit, Degraded, Failed, Deferred, Done],
         because: "no permissions to run the 'evalsha' command",
         within: AT_ONCE,
     }
@@ -131,7 +132,8 @@ fn a_user_who_may_read_no_more_invalidates() {
         wire: Wire::Direct,
         begins: |environment| environment.set_user(&["-hgetall"]),
         ends: |environment| environment.set_user(&["+hgetall"]),
-        answers: [Degraded, Degraded, Done, Done, Done],
+        // An update reads the record. It cannot, so it removes it.
+        answers: [Degraded, Degraded, Done, Done, NoRecord],
         because: "no permissions to run the 'hgetall' command",
         within: AT_ONCE,
     }

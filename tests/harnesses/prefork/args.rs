@@ -3,7 +3,7 @@
 use clap::Parser;
 
 /// A harness of this project's tests, not an example to copy. It forks children from a process that
-/// uses a cache meanwhile, and checks every lookup of all of them
+/// has built a cache, and checks every lookup of all of them
 #[derive(Debug, Parser)]
 #[command(
     name = "prefork",
@@ -14,7 +14,7 @@ the primary store. No faults are injected: forks are enough.
 Ends with 0 if all was well, with 1 after a violation or a child that hung, and with 2 if the run could not be done."
 )]
 pub(crate) struct Args {
-    /// Children at the same time; each that ends is replaced
+    /// Children
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) children: u32,
 
@@ -25,10 +25,6 @@ pub(crate) struct Args {
     /// End after this many seconds
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) seconds: u64,
-
-    /// How long a child lives, in milliseconds
-    #[arg(long, value_name = "N", default_value_t = 1500)]
-    pub(crate) life_ms: u64,
 
     /// Keep near caches in every process
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! A harness of this project's tests, not an example to copy.
 //!
-//! A pre-forking program: the parent builds a cache, uses it with several threads, and meanwhile
-//! forks children that use the same cache. Every lookup of parent and children is checked as in
+//! A pre-forking program: the parent builds a cache and forks children. Then all of them use it at
+//! the same time, each with several threads. Every lookup of parent and children is checked as in
 //! the harness `history`, whose workers these are.
 //!
 //! ```text

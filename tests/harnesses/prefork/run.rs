@@ -1,13 +1,12 @@
-//! One run: the parent works, and forks children that work too.
+//! One run: the parent forks children, and then all of them work.
 
 use std::{
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     process, thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use fork::{Fork, fork, waitpid_nohang};
+use fork::{Fork, fork, waitpid};
 use redis::{Client, cmd};
 
 use crate::{
@@ -27,9 +26,6 @@ const LIFE: Duration = Duration::from_secs(1);
 /// seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often the parent looks after its children.
-const GLANCE: Duration = Duration::from_millis(2);
-
 /// How a child ends.
 const CLEAN: i32 = 0;
 const VIOLATION: i32 = 3;
@@ -40,7 +36,7 @@ const FAILED: i32 = 5;
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) tally: Tally,
-    pub(crate) forks: u64,
+    pub(crate) forks: u32,
     pub(crate) hung: u64,
     pub(crate) failed: u64,
     pub(crate) violations: u64,
@@ -70,6 +66,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         processes: args.children + 1,
         threads: args.threads,
         keys: KEYS,
+        operations_per_write: 8,
+        wait_timeout: Duration::from_secs(1),
+        longest_lookup: None,
         near: args.near,
         grace: false,
         life: LIFE,
@@ -82,58 +81,43 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         seed: args.seed,
     };
     let workers = Workers::new(plan.clone())?;
-    thread::scope(|scope| {
-        let parent = scope.spawn(|| work(&workers));
-        let mut outcome = fork_and_wait(args, &plan)?;
-        let status = parent.join().map_err(|_| "the parent panicked")?;
-        outcome.add(status);
-        outcome.tally.add(&sent(&plan.primary)?);
-        Ok(outcome)
-    })
+    // All of them before the parent sends its first request.
+    let children = (1..=args.children).map(|child| fork_one(args, &plan, child));
+    let children = children.collect::<Result<Vec<_>, _>>()?;
+    let mut outcome = Outcome {
+        forks: args.children,
+        ..Outcome::default()
+    };
+    outcome.add(work(&workers));
+    for child in children {
+        outcome.add(status_of(child)?);
+    }
+    outcome.tally.add(&sent(&plan.primary)?);
+    Ok(outcome)
 }
 
-/// Keeps the children at their number until the time is over, and waits for the last ones.
-fn fork_and_wait(args: &Args, plan: &Plan) -> Result<Outcome, String> {
-    let mut outcome = Outcome::default();
-    let mut children = BTreeMap::new();
-    let end = Instant::now() + Duration::from_secs(args.seconds);
-    loop {
-        let is_over = Instant::now() >= end;
-        for place in 1..=args.children {
-            if is_over || children.contains_key(&place) {
-                continue;
-            }
-            outcome.forks += 1;
-            let plan = Plan {
-                process: place,
-                longest: Some(Duration::from_millis(args.life_ms)),
-                seed: args.seed ^ (outcome.forks << 40),
-                ..plan.clone()
-            };
-            match fork().map_err(|error| format!("no child could be forked: {error}"))? {
-                Fork::Child => live(plan),
-                Fork::Parent(child) => children.insert(place, child),
-            };
-        }
-        let mut ended = Vec::new();
-        for (&place, &child) in &children {
-            if let Some(status) = waitpid_nohang(child).map_err(|error| error.to_string())? {
-                // The second byte is the exit status. The first is the signal that ended the child.
-                let exit_status = if status % 256 == 0 {
-                    status / 256
-                } else {
-                    FAILED
-                };
-                outcome.add(exit_status);
-                ended.push(place);
-            }
-        }
-        children.retain(|place, _| !ended.contains(place));
-        if is_over && children.is_empty() {
-            return Ok(outcome);
-        }
-        thread::sleep(GLANCE);
+/// Forks a child that works. Returns its process id.
+fn fork_one(args: &Args, plan: &Plan, process: u32) -> Result<i32, String> {
+    let plan = Plan {
+        process,
+        seed: args.seed ^ (u64::from(process) << 40),
+        ..plan.clone()
+    };
+    match fork().map_err(|error| format!("no child could be forked: {error}"))? {
+        Fork::Child => live(plan),
+        Fork::Parent(child) => Ok(child),
     }
+}
+
+/// Waits for the end of a child.
+fn status_of(child: i32) -> Result<i32, String> {
+    let status = waitpid(child).map_err(|error| error.to_string())?;
+    // The second byte is the exit status. The first is the signal that ended the child.
+    Ok(if status % 256 == 0 {
+        status / 256
+    } else {
+        FAILED
+    })
 }
 
 /// The life of a child. Never returns to the code of the parent.

@@ -43,7 +43,6 @@ fn parent_and_children_never_get_each_others_records() {
     let server = Server::start();
     let redis = pool(&server).build().unwrap();
     let cache = builder(&redis).build().unwrap();
-    use_all(&cache);
     let children: Vec<_> = (0..3).map(|_| forked::start(|| use_all(&cache))).collect();
     use_all(&cache);
     children.into_iter().for_each(forked::Child::ends_well);
@@ -54,16 +53,13 @@ fn parent_and_children_never_get_each_others_records() {
 fn every_call_works_in_a_child_as_if_the_cache_had_been_built_there() {
     own_process!();
     let server = Server::start();
-    for is_used in [false, true] {
-        for near in [false, true] {
+    for near in [false, true] {
+        // In a process of its own, which has sent no request before it forks.
+        forked::run(|| {
             let redis = pool(&server).build().unwrap();
             let cache = builder(&redis);
             let cache = if near { cache.near_cache(100) } else { cache };
             let cache = cache.build().unwrap();
-            if is_used {
-                cache.get("p-1", load("1")).unwrap();
-                cache.get("p-1", load("1")).unwrap();
-            }
             // Options may be older than the fork, too.
             let options = cache.options();
             forked::run(|| {
@@ -91,7 +87,37 @@ fn every_call_works_in_a_child_as_if_the_cache_had_been_built_there() {
             });
             assert_eq!(value(&cache, "p-1", "7"), "7");
             cache.clear().unwrap();
-        }
+        });
+    }
+}
+
+/// The pool of its parent has threads, whose wait a fork copies without them.
+#[test]
+fn a_child_of_a_process_that_had_connected_is_told_so_and_goes_on_without_redis() {
+    own_process!();
+    let server = Server::start();
+    let redis = pool(&server).build().unwrap();
+    let cache = builder(&redis).near_cache(100).build().unwrap();
+    cache.get("p-1", load("1")).unwrap();
+    let is_told = |said: &str| said.contains("fork before the first lookup or write");
+    for _ in 0..5 {
+        let child = forked::start(|| {
+            // Those of the child, and none of its parent's, which is "1".
+            for id in ["p-1", "p-2"] {
+                let found = cache.get(id, load("2")).unwrap();
+                assert_eq!(**found.record().unwrap(), record("2"));
+                let said = chain(found.degraded_cause().unwrap());
+                assert!(is_told(&said), "{said}");
+            }
+            let said = chain(&cache.invalidate("p-1").unwrap_err());
+            assert!(is_told(&said), "{said}");
+            // A cache that is built here needs the same libraries.
+            let own = builder(&pool(&server).build().unwrap()).build().unwrap();
+            let found = own.get("p-1", load("2")).unwrap();
+            assert!(is_told(&chain(found.degraded_cause().unwrap())));
+        });
+        assert_eq!(value(&cache, "p-1", "3"), "1");
+        child.ends_well();
     }
 }
 
@@ -123,7 +149,6 @@ fn a_store_that_was_taken_before_the_fork_refuses_in_words() {
     let redis = pool(&server).build().unwrap();
     let store = redis.store();
     let keys = Keys::of("test:p-1".to_owned());
-    store.invalidate(&keys).unwrap();
     // The store outlives everything else that is on it.
     drop(redis.clone());
     let child = forked::start(|| {
@@ -149,22 +174,18 @@ fn a_fork_in_a_loader_gives_the_child_its_record_and_no_connection() {
     let server = Server::start();
     let redis = pool(&server).build().unwrap();
     let cache = builder(&redis).build().unwrap();
-    cache.get("p-0", load("0")).unwrap();
     let mut is_child = false;
     let mut child = None;
     let found = cache.get("p-1", |_| {
         child = forked::split(&mut is_child);
         Ok::<_, Infallible>(Some(record("1")))
     });
-    let check = || {
-        assert_eq!(**found.unwrap().record().unwrap(), record("1"));
-        let own = if is_child { "child" } else { "parent" };
-        assert_eq!(value(&cache, own, own), own);
-        assert_eq!(value(&cache, "p-0", "changed"), "0");
-        assert!(cache.invalidate(own).unwrap());
-    };
+    let check = || assert_eq!(**found.unwrap().record().unwrap(), record("1"));
     match child {
-        None => forked::end(check),
+        None => forked::end(|| {
+            check();
+            assert!(cache.invalidate("p-1").is_err());
+        }),
         Some(child) => {
             check();
             child.ends_well();

@@ -5,6 +5,8 @@ mod drops;
 mod forks;
 mod near;
 mod start;
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+mod topologies;
 
 use std::{convert::Infallible, time::Duration};
 

@@ -17,26 +17,6 @@ fn near(cache: &Cache, id: &str) -> bool {
     cache.get(id, load("1")).unwrap().source() == Source::Near
 }
 
-#[test]
-fn an_invalidation_of_a_child_evicts_at_once_what_its_parent_had_near() {
-    own_process!();
-    let server = Server::start();
-    let redis = pool(&server).build().unwrap();
-    let of = || {
-        let cache = builder(&redis).near_cache(100);
-        cache.near_staleness(BOUND).build().unwrap()
-    };
-    let (cache, sibling) = (of(), of());
-    until(|| near(&cache, "p-1") && near(&sibling, "p-1"));
-    forked::run(|| {
-        cache.invalidate("p-1").unwrap();
-        assert_eq!(value(&cache, "p-1", "2"), "2");
-        assert_eq!(value(&sibling, "p-1", "3"), "2");
-    });
-    // The parent is told of it, as of the change of any process.
-    until(|| !near(&cache, "p-1") || value(&cache, "p-1", "2") == "2");
-}
-
 /// The first call of the child is a lookup, and the parent had the record near until then.
 #[test]
 fn a_child_does_not_use_what_its_parent_had_near() {
@@ -61,7 +41,6 @@ fn a_child_is_told_of_the_invalidations_of_its_parent() {
     let server = Server::start();
     let redis = pool(&server).build().unwrap();
     let cache = builder(&redis).near_cache(100).build().unwrap();
-    until(|| near(&cache, "p-1"));
     let child = forked::start(|| {
         until(|| near(&cache, "p-1"));
         let mut direct = server.connect();
@@ -85,7 +64,6 @@ fn the_threads_of_a_child_share_its_near_cache() {
     let server = Server::start();
     let redis = pool(&server).build().unwrap();
     let cache = builder(&redis).near_cache(100).build().unwrap();
-    until(|| near(&cache, "p-1"));
     forked::run(|| {
         thread::scope(|scope| {
             for _ in 0..8 {

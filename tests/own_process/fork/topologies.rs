@@ -30,8 +30,6 @@ fn parent_and_child_use_it(cache: CacheBuilder<Record>) {
         });
         found.unwrap().source() == Source::Near
     };
-    use_all(&cache);
-    until(is_near);
     let child = forked::start(|| {
         use_all(&cache);
         until(is_near);
@@ -45,10 +43,12 @@ fn parent_and_child_use_it(cache: CacheBuilder<Record>) {
 
 #[test]
 fn a_child_has_connections_of_its_own_to_all_nodes_of_a_cluster() {
+    own_process!();
     parent_and_child_use_it(Cluster::start(3, 0).builder());
 }
 
 #[test]
 fn a_child_finds_the_master_behind_sentinels() {
+    own_process!();
     parent_and_child_use_it(SentinelSet::start().builder());
 }
