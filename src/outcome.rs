@@ -18,8 +18,8 @@ pub enum Source {
     /// failed, [`Lookup::refresh_error`] has the error.
     Stale,
     /// Redis had the record past its TTL or [near its end](crate::CacheBuilder::early_refresh), or
-    /// with more time left than it was given, after a step back of the server's clock. This caller's
-    /// loader reloaded it.
+    /// with more time left than it was given, after a step back of the server's clock. This
+    /// caller's loader reloaded it.
     Refreshed,
     /// This caller's loader read the record from the primary.
     Loaded,

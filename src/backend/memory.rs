@@ -61,8 +61,8 @@ impl Memory {
     }
 
     fn bounded(bound: Bound) -> Memory {
-        // A child gets an empty store. In a copy, a thread of the parent may hold a lock or a lease,
-        // and nobody would release it.
+        // A child gets an empty store. In a copy, a thread of the parent may hold a lock or a
+        // lease, and nobody would release it.
         let client = PerProcess::new(move || {
             let store = Arc::new(MemoryStore::new(bound));
             Arc::new(StoreClient::new(store, BREAKER_THRESHOLD, PROBE_INTERVAL))

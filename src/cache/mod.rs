@@ -52,7 +52,8 @@ use crate::{
 /// - two fields with one name.
 ///
 /// A record with a field name that begins with `__cache_aside` is not cached. A record that has
-/// nothing to store, such as an empty map, is cached as a hash with the field `__cache_aside_empty`.
+/// nothing to store, such as an empty map, is cached as a hash with the field
+/// `__cache_aside_empty`.
 ///
 /// A record that cannot be cached is returned as the loader gave it, and is loaded each time.
 /// [`unstorable_records`](Stats::unstorable_records) counts it.

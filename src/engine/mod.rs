@@ -7,15 +7,13 @@
 pub(crate) mod freshness;
 mod in_child;
 pub(crate) mod lease_renewal;
+mod max_ttl;
 pub(crate) mod single_flight;
 mod subscribe;
 
 use std::{
     panic::{RefUnwindSafe, UnwindSafe},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -42,7 +40,6 @@ use crate::{
         reporter::Reporter,
         stats::Stats,
     },
-    util::limits::millis,
 };
 
 /// The settings of a cache, checked by its builder, which documents them.
@@ -266,29 +263,6 @@ impl<R> Engine<R> {
     pub(crate) fn renew_lease(&self, keys: &Keys, token: Token) -> RenewalGuard<'_> {
         let until = Instant::now() + self.settings.max_load_time;
         self.lease_renewer.start(keys, token, until)
-    }
-
-    /// Call this before filling a record that stays for `total_ttl`. An invalidation that is
-    /// pending by prefix must bypass the prefix for at least that long.
-    pub(crate) fn record_max_ttl(&self, total_ttl: Duration) {
-        // Acquire and Release: a thread that reads the value here also sees it in the client.
-        if millis(total_ttl) <= self.max_ttl.load(Ordering::Acquire) {
-            return;
-        }
-        let Settings {
-            max_load_time,
-            lease_ttl,
-            ..
-        } = self.settings;
-        // A load that is under way may still fill, until its lease ends.
-        self.client
-            .record_max_ttl(&self.settings.prefix, total_ttl + max_load_time + lease_ttl);
-        self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
-    }
-
-    /// The longest TTL that an entry of this cache can have been given.
-    pub(crate) fn max_ttl(&self) -> Duration {
-        Duration::from_millis(self.max_ttl.load(Ordering::Acquire))
     }
 
     /// The counters of this cache, and the state of the client to its store.

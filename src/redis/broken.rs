@@ -1,10 +1,13 @@
-//! A request that failed on a connection, and what that says about the server.
+//! A request that failed on a connection, or for want of one, and what that says about the server.
 //!
 //! Called by the pool and by the requests that repeat themselves.
 
 use redis::{Connection, cmd};
 
-use super::pool::{Connections, RetryPolicy};
+use super::{
+    error::{PoolExhausted, Timeout},
+    pool::{Connections, RetryPolicy},
+};
 use crate::store::{Failure, FailureKind};
 
 /// A request failed on a connection.
@@ -26,6 +29,30 @@ impl From<Failure> for Broken {
 }
 
 impl Connections {
+    /// The failure that a caller gets if no connection is free in time.
+    pub(crate) fn late(&self) -> Failure {
+        if self.count().0 == 0 {
+            // No connection is open, so other callers are not the reason: the server does not
+            // respond.
+            let within = self.timeouts.checkout;
+            return self.at_server(Failure::new(FailureKind::Unavailable, Timeout { within }));
+        }
+        let connections = self.size;
+        self.at_server(Failure::new(
+            FailureKind::Saturated,
+            PoolExhausted { connections },
+        ))
+    }
+
+    /// Fails if the latest attempt to connect failed.
+    pub(super) fn refusal(&self) -> Result<(), Failure> {
+        let refusal = self.state.refusal.lock().clone();
+        match refusal {
+            Some(refusal) => Err(self.at_server(refusal)),
+            None => Ok(()),
+        }
+    }
+
     /// The failure of a request that was sent once more, on another connection.
     ///
     /// If both broke off and a third one answers a `PING`, the reason is this request: its reply is

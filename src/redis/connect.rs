@@ -10,17 +10,16 @@ use std::{
     net::SocketAddr,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::Duration,
 };
 
 use redis::{
     Client, Connection, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
     RedisError, RedisResult, Value, cmd,
-    io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
 use super::{
     error,
+    login::log_in,
     pipeline::{self, LARGE_REPLIES},
     resolver::too_late,
     server_identity::{Role, ServerIdentity},
@@ -87,11 +86,10 @@ pub(crate) fn connect(
 
 /// Connects to the address in `info`. Without a limit, if it contains a host name.
 fn connect_to(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connection> {
-    let tcp = TcpSettings::default().set_keepalive(keepalive(timeouts.keepalive));
     let login = info.redis_settings();
     // With RESP3, the login is a part of the `HELLO` that redis-rs sends.
     let logs_in_here = login.protocol() == ProtocolVersion::RESP2;
-    let mut info = info.clone().set_tcp_settings(tcp);
+    let mut info = info.clone().set_tcp_settings(timeouts.tcp_settings());
     if logs_in_here {
         let none = RedisConnectionInfo::default().set_skip_set_lib_name();
         info = info.set_redis_settings(none);
@@ -103,57 +101,6 @@ fn connect_to(info: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Connecti
         log_in(&mut connection, login)?;
     }
     Ok(connection)
-}
-
-/// How many probes in a row must stay unanswered before the kernel closes a connection.
-const UNANSWERED: u32 = 3;
-
-/// The probes by which the kernel finds out that the other side does not know a connection any
-/// more. They also show a NAT or a firewall that the connection is in use.
-fn keepalive(idle: Duration) -> TcpKeepalive {
-    let keepalive = TcpKeepalive::new().with_time(idle);
-    // Elsewhere, the pauses between probes and their number are settings of the system.
-    #[cfg(any(
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "ios",
-        target_os = "linux",
-        target_os = "macos",
-        target_os = "netbsd",
-        target_os = "windows",
-    ))]
-    let keepalive = keepalive
-        // The kernel knows whole seconds only.
-        .with_interval((idle / UNANSWERED).max(Duration::from_secs(1)))
-        .with_retries(UNANSWERED);
-    keepalive
-}
-
-/// Logs in and chooses the database, in one round trip, or in none if neither is necessary.
-/// redis-rs would do the same, but reports a full server and any other refusal as a wrong password.
-fn log_in(connection: &mut Connection, login: &RedisConnectionInfo) -> RedisResult<()> {
-    let auth = login.password().map(|password| {
-        let mut auth = cmd("AUTH");
-        auth.arg(login.username()).arg(password);
-        auth
-    });
-    let select = (login.db() != 0).then(|| cmd("SELECT").arg(login.db()).take());
-    let requests = auth.into_iter().chain(select);
-    let replies = pipeline::stream(connection, LARGE_REPLIES, requests)?;
-    match (replies.iter().find_map(error), login.password()) {
-        (None, _) => Ok(()),
-        (Some(error), Some(password)) if login.username().is_some() && knows_no_users(&error) => {
-            let without_user = RedisConnectionInfo::default().set_password(password);
-            log_in(connection, &without_user.set_db(login.db()))
-        }
-        (Some(error), _) => Err(error),
-    }
-}
-
-/// Whether the server takes a password only, as a sentinel or a server before Redis 6 does.
-fn knows_no_users(error: &RedisError) -> bool {
-    let says = |detail: &str| detail.contains("wrong number of arguments for 'auth'");
-    error.detail().is_some_and(says)
 }
 
 /// Connects to the first of these addresses that accepts a connection.

@@ -15,6 +15,7 @@ pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod invalid_reply;
 mod lazy_pool;
+mod login;
 mod manager;
 pub(crate) mod moved_address;
 #[cfg(feature = "cluster")]

@@ -21,7 +21,7 @@ use scheduled_thread_pool::ScheduledThreadPool;
 use super::{
     broken::Broken,
     endpoint::Endpoint,
-    error::{PoolExhausted, Timeout, failure, is_broken_off, is_refusal},
+    error::{failure, is_broken_off, is_refusal},
     lazy_pool::LazyPool,
     manager::{Manager, ServerState},
     other_server::is_read_only,
@@ -66,7 +66,7 @@ pub(crate) struct Connections {
     /// Not for a process that was forked from the one that made it: the two would read each other's
     /// replies. A cache makes a new pool there.
     pool: OfProcess<Arc<LazyPool>>,
-    size: u32,
+    pub(super) size: u32,
     pub(super) endpoint: Endpoint,
     pub(super) timeouts: Timeouts,
     pub(super) state: Arc<ServerState>,
@@ -274,30 +274,6 @@ impl Connections {
     pub(crate) fn count(&self) -> (u32, u32) {
         let state = self.lazy().and_then(LazyPool::get).map(Pool::state);
         state.map_or((0, 0), |state| (state.connections, state.idle_connections))
-    }
-
-    /// The failure that a caller gets if no connection is free in time.
-    pub(crate) fn late(&self) -> Failure {
-        if self.count().0 == 0 {
-            // No connection is open, so other callers are not the reason: the server does not
-            // respond.
-            let within = self.timeouts.checkout;
-            return self.at_server(Failure::new(FailureKind::Unavailable, Timeout { within }));
-        }
-        let connections = self.size;
-        self.at_server(Failure::new(
-            FailureKind::Saturated,
-            PoolExhausted { connections },
-        ))
-    }
-
-    /// Fails if the latest attempt to connect failed.
-    fn refusal(&self) -> Result<(), Failure> {
-        let refusal = self.state.refusal.lock().clone();
-        match refusal {
-            Some(refusal) => Err(self.at_server(refusal)),
-            None => Ok(()),
-        }
     }
 
     /// Converts the error of a request to this server. Batches call it for each request that was

@@ -57,8 +57,9 @@ pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 ///
 /// Each step is **atomic** for everybody who uses the store, in this process or another. A request
 /// that starts after a step returned sees what the step did. Each step costs one round trip unless
-/// its documentation says otherwise. The store's clock measures all times. If it is set back, leases
-/// and guards must still end in their time. A cache asks for durations from 1 ms to ten years.
+/// its documentation says otherwise. The store's clock measures all times. If it is set back,
+/// leases and guards must still end in their time. A cache asks for durations from 1 ms to ten
+/// years.
 ///
 /// Two keys belong to a record ([`Keys`]). `data` holds the record, with its TTL. `lease` holds the
 /// right to fill the record, or the guard of its writers. Both always have a TTL.

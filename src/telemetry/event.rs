@@ -129,9 +129,9 @@ pub enum Event<'a> {
     },
     /// A loaded record was returned, but cannot be cached. Or
     /// [`update_field`](crate::Cache::update_field) was called with a field that the record type
-    /// does not have, or with a value that it cannot read. Any cached entry with this id is removed.
-    /// Not reported if nothing would be cached anyway: without Redis, during a write, or with a TTL
-    /// of zero.
+    /// does not have, or with a value that it cannot read. Any cached entry with this id is
+    /// removed. Not reported if nothing would be cached anyway: without Redis, during a write, or
+    /// with a TTL of zero.
     Unstorable {
         /// The record's id.
         id: &'a str,

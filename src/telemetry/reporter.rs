@@ -81,9 +81,9 @@ impl Reporter {
         }
     }
 
-    /// Reports that a record cannot be cached. Logs each field only once. Otherwise every load would
-    /// log it, until somebody changes the type. The log calls it the `kind` record, and says what
-    /// was `done` with it.
+    /// Reports that a record cannot be cached. Logs each field only once. Otherwise every load
+    /// would log it, until somebody changes the type. The log calls it the `kind` record, and says
+    /// what was `done` with it.
     pub(crate) fn unstorable(&self, kind: &str, id: &str, done: &str, why: &Unstorable) {
         let Unstorable { field, reason } = why;
         let field = field.as_deref();

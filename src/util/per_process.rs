@@ -1,7 +1,7 @@
 //! A value that every process makes for itself.
 //!
-//! Guarantees that a process which was forked gets a new value. It neither uses nor drops the one of
-//! its parent, and waits for no lock or thread of it. See [`process`](super::process) for the
+//! Guarantees that a process which was forked gets a new value. It neither uses nor drops the one
+//! of its parent, and waits for no lock or thread of it. See [`process`](super::process) for the
 //! reasons. Handles and clients are such values: all that has threads, locks or connections is in
 //! them.
 

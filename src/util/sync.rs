@@ -1,12 +1,13 @@
 //! Locks and condition variables for threads that wait for long, and for code whose schedules are
-//! tested. `tests/schedules` replaces this file by one with the same names, and runs every schedule.
+//! tested. `tests/schedules` replaces this file by one with the same names, and runs every
+//! schedule.
 //!
 //! The locks are those of the standard library, for two reasons:
 //!
 //! - A process may fork. In `parking_lot`, threads that wait are in one table of the process, with
-//!   links between them. The table is copied by a fork, but the threads are not. New threads of
-//!   the child are stored over them, and the first one that waits may then search the table for
-//!   ever. So a thread of this crate that waits for long waits here.
+//!   links between them. The table is copied by a fork, but the threads are not. New threads of the
+//!   child are stored over them, and the first one that waits may then search the table for ever.
+//!   So a thread of this crate that waits for long waits here.
 //! - Its `notify_all` wakes all waiters at once. In `parking_lot`, `notify_all` wakes one waiter,
 //!   which wakes the next when it unlocks, and so on. With 1,000 followers on two cores, the last
 //!   follower wakes twice as late in that case.

@@ -6,8 +6,8 @@
 //! - The thread misses no change of the worker's state.
 //! - The thread has ended when the drop of the worker returns. If its own thread drops the worker,
 //!   or if the worker was [detached](Worker::detach), the thread ends later.
-//! - In a process that was forked from the one that made the worker, the drop waits for nothing: the
-//!   thread does not exist there.
+//! - In a process that was forked from the one that made the worker, the drop waits for nothing:
+//!   the thread does not exist there.
 //!
 //! Knows nothing of what its thread does. The retry worker and the lease renewer start their
 //! threads on demand. Listeners and watchers start theirs at once.

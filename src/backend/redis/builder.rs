@@ -73,10 +73,10 @@ impl RedisBuilder {
     /// Sets how many connections are opened at most, to each node of a cluster. 1 to 10,000.
     ///
     /// Connections are opened when they are needed, and closed after
-    /// [`idle_timeout`](RedisBuilder::idle_timeout). No caller holds one while its loader runs. Lookups that find none free share the next one, in one
-    /// pipeline. So a program needs far fewer connections than threads. While some are open, a pool
-    /// of one server opens one more for a moment each second, to see whether the address leads to
-    /// another server.
+    /// [`idle_timeout`](RedisBuilder::idle_timeout). No caller holds one while its loader runs.
+    /// Lookups that find none free share the next one, in one pipeline. So a program needs far
+    /// fewer connections than threads. While some are open, a pool of one server opens one more for
+    /// a moment each second, to see whether the address leads to another server.
     ///
     /// Defaults to 16: one for each thread of a small server. On two cores, four are as fast.
     pub fn pool_size(mut self, connections: u32) -> RedisBuilder {
@@ -124,10 +124,11 @@ impl RedisBuilder {
     ///
     /// A NAT, a firewall or a load balancer forgets an idle connection after some minutes, often
     /// without a sign. The next request on it then waits for `io_timeout`. The
-    /// [guide](crate::guide::failures#connections-that-break) has a table of such limits. A pool that
-    /// needs fewer connections after a peak also closes the others after this time.
+    /// [guide](crate::guide::failures#connections-that-break) has a table of such limits. A pool
+    /// that needs fewer connections after a peak also closes the others after this time.
     ///
-    /// Defaults to 3 minutes. With the 30 s, that is less than the shortest common limit: 4 minutes.
+    /// Defaults to 3 minutes. With the 30 s, that is less than the shortest common limit: 4
+    /// minutes.
     pub fn idle_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.idle = timeout;
         self

@@ -74,8 +74,8 @@ impl Redis {
     /// Returns the server as the protocol sees it, without the circuit breaker: to inspect it, or
     /// to build your own [`Store`] on it.
     ///
-    /// The store belongs to this process. After a `fork`, its requests fail in the child. There, call
-    /// this again.
+    /// The store belongs to this process. After a `fork`, its requests fail in the child. There,
+    /// call this again.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(self.client.get().store())

@@ -1,8 +1,8 @@
 //! The fields of a record in a Redis hash, and their conversion from and to Rust types.
 //!
 //! Uses serde and does not know Redis. A scalar is text, in the shortest form from which Rust reads
-//! exactly the same value. Bytes are stored as they are. The field of a `None` is left out. A record
-//! that has no field to store gets a marker, because Redis cannot store an empty hash.
+//! exactly the same value. Bytes are stored as they are. The field of a `None` is left out. A
+//! record that has no field to store gets a marker, because Redis cannot store an empty hash.
 
 pub(crate) mod de;
 pub(crate) mod json_eq;

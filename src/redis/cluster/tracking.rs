@@ -17,9 +17,8 @@
 //!    another node owns the slot, or if it considers the cluster to be down. After the node timeout
 //!    it refuses all keys, and no other node takes over sooner.
 //!
-//! The listener is called under the lock of the state. That of a cache runs no user code there: it
-//! leaves the drop of near records to another thread. A program that passes its own listener to the
-//! store must keep the promises of [`ChangeListener`].
+//! The listener is called under the lock of the state. That of a cache runs no user code there. That
+//! of a program must keep the promises of [`ChangeListener`].
 
 use std::{
     collections::HashMap,
@@ -47,8 +46,8 @@ pub(super) struct ClusterSubscription {
     listener: SharedListener,
     /// Called, with no lock held, when a node is not heard.
     when_lost: Box<dyn Fn() + Send + Sync>,
-    /// Held while the listener is confirmed or disconnected, so that these calls come in the right
-    /// order. A listener must not call the store, so these calls do not come back here.
+    /// Held while the listener is confirmed or disconnected, so that these calls are in order. They
+    /// do not come back here, because a listener must not call the store.
     state: Mutex<SubscriptionState>,
     /// Limits the log messages about threads that cannot be started.
     throttle: LogThrottle,
@@ -69,8 +68,7 @@ struct SubscriptionState {
 
 /// The listener to one node.
 pub(super) struct NodeListener {
-    /// A different number for each listener, so that a replaced listener is not confused with its
-    /// successor.
+    /// Distinguishes a listener from the one that replaces it.
     number: u64,
     probe_key: Option<String>,
     /// The instant until which the node is confirmed to be heard. `None`: it is not heard.
@@ -97,9 +95,8 @@ impl ClusterSubscription {
     }
 
     /// Listens to the masters that have keys of the prefix, and to nodes that may soon become
-    /// masters. Returns the listeners that are no longer needed. The caller must drop them with no
-    /// lock held: the drop waits for a call under way, and that call may wait for a lock. Tries
-    /// again to start the listeners for which there was no thread.
+    /// masters. Tries again where there was no thread. Returns the listeners that are not needed.
+    /// Drop them with no lock held: the drop waits for a call, which may wait for a lock.
     pub(super) fn follow(self: &Arc<ClusterSubscription>, map: &SlotMap) -> Vec<NodeListener> {
         let masters = map.masters();
         let mut gone = Vec::new();

@@ -2,8 +2,9 @@
 //!
 //! A server closes the connection in the middle of a value that is longer than its
 //! `proto-max-bulk-len`. A managed service or a proxy may have its own limit. To the client, that
-//! looks like a lost server. The pool distinguishes the two: see `broken.rs`. Such a record is also not sent repeatedly, because each attempt costs the pool its
-//! connections. The cache cannot ask for the limit, because an ACL may deny it `CONFIG`.
+//! looks like a lost server. The pool distinguishes the two: see `broken.rs`. Such a record is also
+//! not sent repeatedly, because each attempt costs the pool its connections. The cache cannot ask
+//! for the limit, because an ACL may deny it `CONFIG`.
 //!
 //! It also closes a connection whose unread replies exceed its `client-output-buffer-limit`, or
 //! that takes too much of its `maxmemory-clients`. A record may be filled and yet be too large to

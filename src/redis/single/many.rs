@@ -50,8 +50,8 @@ impl RedisStore {
             script::write_acquire(&mut ask, one.token, lease_ttl, one.recheck);
             ask
         };
-        // A record is returned only if another caller has filled it meanwhile. If that caller had the
-        // same batch, all are returned.
+        // A record is returned only if another caller has filled it meanwhile. If that caller had
+        // the same batch, all are returned.
         let asked = requests.iter().map(ask);
         self.ask_once(self.window_of_records(), acquire, asked, script::acquired)
     }

@@ -71,9 +71,10 @@ impl RedisStore {
         }
     }
 
-    /// Starts the thread that the store needs from the start, unless it was started before. Fails if
-    /// the system has none. The pool is created at the first request: see `lazy_pool.rs`. The store is not used before this succeeds: without the watching thread, a
-    /// process that only reads would not notice another server.
+    /// Starts the thread that the store needs from the start, unless it was started before. Fails
+    /// if the system has none. The pool is created at the first request: see `lazy_pool.rs`. The
+    /// store is not used before this succeeds: without the watching thread, a process that only
+    /// reads would not notice another server.
     pub(crate) fn start_watch(&self) -> Result<(), Failure> {
         let Some(DetachedWorker(watch)) = &self.watch else {
             return Ok(());
