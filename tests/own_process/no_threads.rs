@@ -88,6 +88,8 @@ fn a_near_cache_that_gets_no_thread_listens_when_it_gets_one() {
     own_process!(system::variables);
     let server = Server::start();
     let redis = at(&server).require_connection(true).build().unwrap();
+    // So the pool has its threads.
+    redis.store().ping().unwrap();
     let panics = count_panics();
     system::allow_threads(0);
     let cache = near(&redis);
@@ -137,6 +139,7 @@ fn a_slow_load_without_a_thread_to_renew_its_lease_is_returned() {
     let redis = at(&server).require_connection(true).build().unwrap();
     let builder = Cache::builder(&redis).prefix("test:").lease_ttl(MS(50));
     let cache: Cache = builder.build().unwrap();
+    redis.store().ping().unwrap();
     let panics = count_panics();
     system::allow_threads(0);
     let found = cache.get("p-001", |_| {
@@ -264,6 +267,7 @@ fn a_near_cache_on_a_cluster_that_gets_no_thread_listens_when_it_gets_one() {
     own_process!(system::variables);
     let (_server, redis) = cluster();
     let redis = redis.require_connection(true).build().unwrap();
+    redis.store().ping().unwrap();
     let panics = count_panics();
     system::allow_threads(0);
     let cache = near(&redis);
