@@ -131,7 +131,7 @@ impl Connections {
 
     /// Runs a request on a pooled connection. A repeatable request runs once more on another
     /// connection if the first one was lost, its reply was invalid, or the wait for the reply was
-    /// interrupted.
+    /// interrupted. A request that a former master refused runs once more on the present one.
     ///
     /// A request that timed out is not repeated: the caller would wait twice as long as promised.
     pub(crate) fn run<T>(
@@ -164,7 +164,14 @@ impl Connections {
             Ok(done) => return Ok(done),
             Err(broken) => broken,
         };
-        if retry_policy == RetryPolicy::Idempotent && broken.may_repeat {
+        // A server that has refused a request did not do it.
+        let is_refused = broken.failure.kind == FailureKind::Rejected;
+        let may_repeat = match retry_policy {
+            RetryPolicy::Idempotent => broken.may_repeat,
+            RetryPolicy::Never => broken.may_repeat && is_refused,
+            RetryPolicy::Transaction => false,
+        };
+        if may_repeat {
             let guard = self.checkout(self.timeouts.checkout)?;
             let done = self.run_once_on(guard, retry_policy, &mut run);
             return done.map_err(|broken| self.repeated(broken));

@@ -11,6 +11,7 @@ mod cut;
 mod environment;
 mod foreign;
 mod late;
+mod moved;
 mod refusals;
 mod server;
 mod stuck;

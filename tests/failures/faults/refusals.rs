@@ -4,7 +4,7 @@ use super::{
     environment::Wire,
     table::{
         AT_ONCE,
-        Answer::{Deferred, Degraded, Done, DoneOrNoRecord, Failed, Hit, NoRecord},
+        Answer::{Deferred, Degraded, Done, DoneOrNoRecord, Failed, Hit, Loaded, NoRecord},
         Row,
     },
 };
@@ -120,6 +120,21 @@ fn a_user_who_may_run_scripts_no_more_reads() {
         // An update of a field is a transaction, without a script.
         answers: [Hit, Degraded, Failed, Deferred, Done],
         because: "no permissions to run the 'evalsha' command",
+        within: AT_ONCE,
+    }
+    .holds();
+}
+
+/// The lease is given back at once, so the next lookup does not wait for it.
+#[test]
+fn a_record_that_the_server_refuses_is_returned() {
+    Row {
+        fault: "the record is refused (`HSET` denied)",
+        wire: Wire::Direct,
+        begins: |environment| environment.set_user(&["-hset"]),
+        ends: |environment| environment.set_user(&["+hset"]),
+        answers: [Hit, Loaded, Done, Done, NoRecord],
+        because: "permissions",
         within: AT_ONCE,
     }
     .holds();
