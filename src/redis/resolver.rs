@@ -20,11 +20,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
 use redis::{ConnectionAddr, RedisError, RedisResult};
 
 use super::error::LookupTimeout;
-use crate::util::worker::{DetachedWorker, Next, NoThread, Worker, WorkerContext};
+use crate::util::{
+    sync::{Condvar, Mutex},
+    worker::{DetachedWorker, Next, NoThread, Worker, WorkerContext},
+};
 
 /// How long an answer that came too late for every caller is kept for the next one. Longer than any
 /// usual pause between two attempts to connect. So a cache also works with a resolver that is
@@ -128,10 +130,10 @@ impl<T: Copy + Send + 'static> Resolver<T> {
         let before = lookups.ended;
         // No wake-up is lost: a lookup records its end under the lock that this wait releases.
         while lookups.ended == before {
-            let waited = self.answers.ended.wait_until(&mut lookups, deadline);
-            if waited.timed_out() && lookups.ended == before {
+            if Instant::now() >= deadline {
                 return Err(too_late(within));
             }
+            lookups = self.answers.ended.wait_until(lookups, deadline);
         }
         lookups
             .use_latest()

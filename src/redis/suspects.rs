@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use crate::util::sync::{Condvar, Mutex};
 
 /// The age of a connection: how often connections had become suspects before it was opened, or
 /// before it last answered a check.
@@ -108,7 +108,7 @@ impl Suspects {
             // No wake-up is lost: a probe ends under this lock, and the wait releases it
             // atomically.
             while probe.is_running && Instant::now() < until {
-                self.ended.wait_until(&mut probe, until);
+                probe = self.ended.wait_until(probe, until);
             }
             probe.waiting -= u32::from(waits);
             if waits && (probe.is_running || probe.is_silent) {

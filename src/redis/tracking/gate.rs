@@ -10,9 +10,13 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use parking_lot::{Condvar, Mutex};
-
-use crate::{store::tracking::SharedListener, util::worker::Worker};
+use crate::{
+    store::tracking::SharedListener,
+    util::{
+        sync::{Condvar, Mutex},
+        worker::Worker,
+    },
+};
 
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -93,7 +97,7 @@ impl Gate {
             let this = thread::current().id();
             // No wake-up is lost: a call records its end under the lock that this wait releases.
             while state.caller.is_some_and(|caller| caller != this) {
-                self.ended.wait(&mut state);
+                state = self.ended.wait(state);
             }
             listener
         };
