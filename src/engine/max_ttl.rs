@@ -1,6 +1,6 @@
 //! The longest TTL that an entry of a cache can have been given.
 //!
-//! A bypass by prefix must last that long, and an entry with more time left is from before a step of
+//! A bypass by prefix must last that long. An entry with more time left is from before a step of
 //! the server's clock. Called by the read path.
 
 use std::{sync::atomic::Ordering, time::Duration};

@@ -17,8 +17,8 @@
 //!    another node owns the slot, or if it considers the cluster to be down. After the node timeout
 //!    it refuses all keys, and no other node takes over sooner.
 //!
-//! The listener is called under the lock of the state. That of a cache runs no user code there. That
-//! of a program must keep the promises of [`ChangeListener`].
+//! The listener is called under the lock of the state. That of a cache runs no user code there. A
+//! program's own listener must keep the promises of [`ChangeListener`].
 
 use std::{
     collections::HashMap,
