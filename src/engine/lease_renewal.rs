@@ -27,7 +27,7 @@ use crate::{
     util::worker::{Next, Worker, WorkerContext, contain_panic},
 };
 
-/// The handle of the renewer thread. Dropping it stops the thread and joins it.
+/// The handle of the renewer thread. Dropping it stops the thread.
 pub(crate) struct LeaseRenewer {
     period: Duration,
     worker: Worker<RenewerState>,

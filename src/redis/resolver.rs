@@ -25,7 +25,7 @@ use redis::{ConnectionAddr, RedisError, RedisResult};
 use super::error::LookupTimeout;
 use crate::util::{
     sync::{Condvar, Mutex},
-    worker::{DetachedWorker, Next, NoThread, Worker, WorkerContext},
+    worker::{Next, NoThread, Worker, WorkerContext},
 };
 
 /// How long an answer that came too late for every caller is kept for the next one. Longer than any
@@ -38,7 +38,7 @@ pub(crate) struct Resolver<T> {
     pub(crate) host: String,
     /// The state is whether a lookup is due. The thread may wait for the resolver for long, so a
     /// drop does not wait for it.
-    worker: DetachedWorker<bool>,
+    worker: Worker<bool>,
     answers: Arc<Answers<T>>,
 }
 
@@ -104,7 +104,7 @@ impl<T: Copy + Send + 'static> Resolver<T> {
         };
         Resolver {
             host: host.to_owned(),
-            worker: DetachedWorker(Worker::new("cache-aside-resolver", run)),
+            worker: Worker::new("cache-aside-resolver", run),
             answers,
         }
     }
@@ -117,7 +117,7 @@ impl<T: Copy + Send + 'static> Resolver<T> {
             return late;
         }
         if lookups.under_way.is_none() {
-            let begun = self.worker.0.update(|is_due| {
+            let begun = self.worker.update(|is_due| {
                 *is_due = true;
                 true
             });

@@ -33,8 +33,8 @@ pub trait ChangeListener: Send + Sync {
     fn on_disconnect(&self);
 }
 
-/// Keeps a [`ChangeListener`] subscribed. Dropping it ends the subscription, and waits until the
-/// listener is no longer called.
+/// Keeps a [`ChangeListener`] subscribed. Dropping it ends the subscription: no further call of the
+/// listener begins. A call that is under way may end later.
 pub struct Subscription(Started);
 
 /// Held only for its `Drop`; or the reason why no thread could be started for the listener.
@@ -42,7 +42,8 @@ type Started = io::Result<Box<dyn Send + Sync>>;
 
 impl Subscription {
     /// Creates a subscription that ends when `end` is dropped. The `Drop` of `end` must ensure that
-    /// the listener is no longer called.
+    /// no further call of the listener begins. It should not wait for a call that is under way: the
+    /// call may drop a record, whose `Drop` may wait for the thread that ends the subscription.
     pub fn new(end: impl Send + Sync + 'static) -> Subscription {
         Subscription(Ok(Box::new(end)))
     }

@@ -15,7 +15,7 @@ use super::{
 /// The pause before the first attempt. A brief disturbance is over by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Repeats the task on its thread. Dropping it stops the thread and joins it.
+/// Repeats the task on its thread. Dropping it stops the thread, which ends after the current task.
 pub(crate) struct RetryWorker {
     /// The state is whether the task must run. It is set after the failure that makes the task
     /// necessary.
@@ -60,15 +60,5 @@ impl RetryWorker {
             *called = true;
             true
         })
-    }
-
-    /// Stops the thread and waits for its end: see [`Worker::join`].
-    pub(crate) fn join(&self) {
-        self.worker.join();
-    }
-
-    /// Stops the thread without waiting for its end: see [`Worker::detach`].
-    pub(crate) fn detach(&self) {
-        self.worker.detach();
     }
 }

@@ -1,13 +1,14 @@
-//! A thread of this crate: how it starts, waits, is woken, stops and is joined.
+//! A thread of this crate: how it starts, waits, is woken and stops.
 //!
 //! Guarantees four things:
 //!
 //! - A [`Worker`] has at most one thread.
 //! - The thread misses no change of the worker's state.
-//! - The thread has ended when the drop of the worker returns. If its own thread drops the worker,
-//!   or if the worker was [detached](Worker::detach), the thread ends later.
-//! - In a process that was forked from the one that made the worker, the drop waits for nothing:
-//!   the thread does not exist there.
+//! - The drop of the worker stops the thread and waits for nothing. The thread ends by itself, after
+//!   its current task: that may wait for a network or a resolver, or run user code, such as an
+//!   observer, which may wait for a lock that the dropping thread holds.
+//! - In a process that was forked from the one that made the worker, there is no thread, and none is
+//!   started.
 //!
 //! Knows nothing of what its thread does. The retry worker and the lease renewer start their
 //! threads on demand. Listeners and watchers start theirs at once.
@@ -19,7 +20,7 @@ use std::{
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,7 +31,7 @@ use super::{
 };
 
 /// The handle of a thread, and of the state that callers share with it. Dropping it stops the
-/// thread and joins it.
+/// thread.
 pub(crate) struct Worker<S = ()> {
     shared: OfProcess<Arc<Shared<S>>>,
 }
@@ -57,8 +58,8 @@ pub(crate) struct WorkerContext<S = ()> {
 struct Locked<S> {
     state: S,
     is_stopping: bool,
-    /// `None` until the thread is needed, and after a failed attempt to start it.
-    thread: Option<JoinHandle<()>>,
+    /// False until the thread is needed, and after a failed attempt to start it.
+    has_thread: bool,
 }
 
 /// What a thread does next, decided from the state of its worker.
@@ -100,7 +101,10 @@ impl<S: Default + Send + 'static> Worker<S> {
         let (must_wake, started) = {
             let mut locked = context.locked.lock();
             let must_wake = change(&mut locked.state);
-            (must_wake, Worker::start_once(shared, &mut locked.thread))
+            (
+                must_wake,
+                Worker::start_once(shared, &mut locked.has_thread),
+            )
         };
         if must_wake {
             context.changed.notify_one();
@@ -109,13 +113,14 @@ impl<S: Default + Send + 'static> Worker<S> {
     }
 
     /// Called under the lock, so only one of two callers starts the thread.
-    fn start_once(shared: &Arc<Shared<S>>, thread: &mut Option<JoinHandle<()>>) -> io::Result<()> {
-        if thread.is_none() {
+    fn start_once(shared: &Arc<Shared<S>>, has_thread: &mut bool) -> io::Result<()> {
+        if !*has_thread {
             #[cfg(test)]
             tests::start_is_allowed()?;
             let shared = Arc::clone(shared);
             let builder = thread::Builder::new().name(shared.name.to_owned());
-            *thread = Some(builder.spawn(move || (shared.run)(&shared.context))?);
+            builder.spawn(move || (shared.run)(&shared.context))?;
+            *has_thread = true;
         }
         Ok(())
     }
@@ -192,50 +197,12 @@ pub(crate) fn contain_panic<T>(task: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(task)).ok()
 }
 
-impl<S> Worker<S> {
-    /// Stops the thread without waiting for its end. The thread ends after its current task. To be
-    /// called before the drop, if that task may take long.
-    pub(crate) fn detach(&self) {
-        drop(self.stop());
-    }
-
-    /// Stops the thread and waits for its end. Called by the thread itself, it does not wait: an
-    /// observer may drop the last cache on that thread.
-    pub(crate) fn join(&self) {
-        if let Some(thread) = self.stop()
-            && thread.thread().id() != thread::current().id()
-        {
-            // The thread ends after its current task. A panic in that task does not matter here.
-            let _ = thread.join();
-        }
-    }
-
-    /// `None`: there is no thread, at least not in this process.
-    fn stop(&self) -> Option<JoinHandle<()>> {
-        let context = &self.shared.get(Instant::now())?.context;
-        let thread = {
-            let mut locked = context.locked.lock();
-            locked.is_stopping = true;
-            locked.thread.take()
-        };
-        context.changed.notify_one();
-        thread
-    }
-}
-
 impl<S> Drop for Worker<S> {
     fn drop(&mut self) {
-        self.join();
-    }
-}
-
-/// A worker whose drop does not wait for the thread. The thread ends after its current task, which
-/// may wait for a network or a resolver. So it must hold nothing of the user's.
-pub(crate) struct DetachedWorker<S = ()>(pub(crate) Worker<S>);
-
-impl<S> Drop for DetachedWorker<S> {
-    fn drop(&mut self) {
-        self.0.detach();
+        if let Some(shared) = self.shared.get(Instant::now()) {
+            shared.context.locked.lock().is_stopping = true;
+            shared.context.changed.notify_one();
+        }
     }
 }
 

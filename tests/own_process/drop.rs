@@ -45,8 +45,7 @@ fn a_dropped_cache_leaves_no_thread_behind() {
     server.thaw();
 
     drop(cache);
-    // The system shows a joined thread for a moment more. The threads that open connections end by
-    // themselves, at once.
+    // They end by themselves, at once.
     until(|| threads("cache-aside") == 0 && threads("r2d2") == 0);
 }
 

@@ -3,6 +3,7 @@
 mod acl;
 mod addresses;
 mod batches;
+mod cache_drop;
 mod client_name;
 mod crash;
 mod events;

@@ -10,17 +10,10 @@ use crate::{
 };
 
 impl Drop for StoreClient {
-    /// Does not wait for a running check of the start, which takes up to one `connect_timeout` or
-    /// more for each node. The recovery thread then holds the store until that check ends, and ends
-    /// with it.
+    /// Does not wait for the recovery thread, which holds the store until its attempt ends. If that
+    /// attempt is a replay, it may still reach the server. It counts as lost nevertheless.
     fn drop(&mut self) {
-        if self.state.startup.end() {
-            self.recovery.detach();
-        } else {
-            self.recovery.join();
-        }
-        // The thread replays nothing any more: it has ended, or it finds that the client was
-        // dropped.
+        self.state.startup.end();
         self.state.report_lost();
     }
 }
@@ -43,7 +36,7 @@ impl ClientState {
             lost = format!("{lost}{those} of the whole prefix `{prefixes}`");
         }
         trace::error!(
-            "the last cache on the store was dropped: {lost} did not reach the server and will not be repeated; other \
+            "the last cache on the store was dropped: {lost} had not reached the server and will not be repeated; other \
              processes may read the outdated records until these expire"
         );
         for (reporter, count) in &by_cache {

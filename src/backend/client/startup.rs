@@ -56,20 +56,10 @@ pub(super) struct Startup {
 struct Progress {
     /// `None`: the store has passed the check.
     check: Option<StartupCheck>,
-    is_running: bool,
     /// Whether the client was dropped.
     has_ended: bool,
     /// Subscriptions that begin when the store has passed, or when a thread can be started.
     deferred: Vec<Weak<Deferred>>,
-}
-
-/// A check that runs. Its drop records the end of the check, even if the check panics.
-struct Running<'a>(&'a Mutex<Progress>);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.lock().is_running = false;
-    }
 }
 
 impl Startup {
@@ -94,19 +84,16 @@ impl Startup {
     /// held during the check. `None`: the client was dropped, so nobody needs the result.
     pub(super) fn run(&self) -> Option<Result<(), Unusable>> {
         let check = {
-            let mut progress = self.progress.lock();
+            let progress = self.progress.lock();
             let Some(check) = progress.check.clone() else {
                 return Some(Ok(()));
             };
             if progress.has_ended {
                 return None;
             }
-            progress.is_running = true;
             check
         };
-        let running = Running(&self.progress);
         let checked = check();
-        drop(running);
         let mut progress = self.progress.lock();
         if progress.has_ended {
             return None;
@@ -161,11 +148,9 @@ impl Startup {
         self.progress.lock().has_ended
     }
 
-    /// Lets no further check begin. Returns whether one is running.
-    pub(super) fn end(&self) -> bool {
-        let mut progress = self.progress.lock();
-        progress.has_ended = true;
-        progress.is_running
+    /// Lets no further check begin.
+    pub(super) fn end(&self) {
+        self.progress.lock().has_ended = true;
     }
 
     /// Logs that no thread could be started, at a limited rate. Call it with no lock held.

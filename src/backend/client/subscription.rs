@@ -76,9 +76,8 @@ impl Deferred {
                 std::mem::replace(&mut state.subscription, started)
             }
         };
-        // Dropped with no lock held, because the drop waits until the listener has ended. If the
-        // cache was dropped meanwhile, its listener was called for a moment longer. It keeps
-        // nothing by then.
+        // Dropped with no lock held: it may be the last handle of a listener, whose records' `Drop`
+        // is user code.
         drop(unneeded);
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::{
         timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
-    util::worker::{DetachedWorker, NoThread},
+    util::worker::{NoThread, Worker},
 };
 
 /// The connections to a server, and the state that its requests share.
@@ -25,9 +25,8 @@ pub(crate) struct RedisStore {
     pub(super) refused_length: RefusedLength,
     /// How many replicas must have a change before it counts as done.
     pub(super) replicas: u32,
-    /// Notices that another server has taken over. Its thread may wait for a server or a resolver,
-    /// so a drop does not wait for it.
-    watch: Option<DetachedWorker>,
+    /// Notices that another server has taken over.
+    watch: Option<Worker>,
 }
 
 impl RedisStore {
@@ -66,7 +65,7 @@ impl RedisStore {
         #[cfg(not(feature = "sentinel"))]
         let watch = moved_address::watch(self.connections.clone());
         RedisStore {
-            watch: Some(DetachedWorker(watch)),
+            watch: Some(watch),
             ..self
         }
     }
@@ -76,7 +75,7 @@ impl RedisStore {
     /// store is not used before this succeeds: without the watching thread, a process that only
     /// reads would not notice another server.
     pub(crate) fn start_watch(&self) -> Result<(), Failure> {
-        let Some(DetachedWorker(watch)) = &self.watch else {
+        let Some(watch) = &self.watch else {
             return Ok(());
         };
         watch.start_thread().map_err(|error| {

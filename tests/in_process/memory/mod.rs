@@ -49,7 +49,8 @@ fn a_memory_ends_with_the_last_who_holds_it() {
     assert!(store.upgrade().is_some(), "a cache is left");
     two.get("1", load_loaf).unwrap();
     drop(two);
-    assert!(store.upgrade().is_none());
+    // The thread of each cache ends by itself.
+    until(|| store.upgrade().is_none());
 }
 
 /// All threads wait for one load, although its result is not kept.

@@ -31,7 +31,7 @@ fn what_was_loaded_is_a_hit_and_then_a_near_one() {
     let server = Server::start();
     let cache = near(server.url());
     assert_eq!(get(&cache, 1), (1, Source::Loaded));
-    settle(&cache, 1);
+    settle(&cache, &server, 1);
     let before = commands(&server);
     let found = cache.get("k", load(2)).unwrap();
     assert_eq!(found.source().name(), "near");
@@ -55,7 +55,7 @@ fn what_was_loaded_is_a_hit_and_then_a_near_one() {
 fn a_near_miss_is_one_request() {
     let server = Server::start();
     let cache = near(server.url());
-    settle(&cache, 1);
+    settle(&cache, &server, 1);
     let before = commands(&server);
     let other = near(server.url());
     assert_eq!(get(&other, 2), (1, Source::Hit));
@@ -137,7 +137,7 @@ fn an_entry_ends_with_the_records_time_or_with_near_ttl() {
 fn who_skips_the_cache_or_peeks_does_not_look_near() {
     let server = Server::start();
     let cache = near(server.url());
-    settle(&cache, 1);
+    settle(&cache, &server, 1);
     let found = cache.options().skip_cache(true).get("k", load(2)).unwrap();
     assert_eq!(found.source(), Source::Loaded);
     assert_eq!(cache.peek("k").unwrap().unwrap().source(), Source::Hit);

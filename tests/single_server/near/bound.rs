@@ -123,7 +123,7 @@ fn where_pushes_are_late_and_then_held_back_nothing_is_older_than_the_bound() {
     for version in 0..8 {
         wire.turn(Delivery::Calm);
         writer.invalidate("k").unwrap();
-        settle(&cache, version);
+        settle(&cache, &server, version);
         wire.turn(Delivery::Late(late));
         thread::sleep(3 * late);
         writer.invalidate("k").unwrap();

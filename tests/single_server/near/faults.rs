@@ -63,7 +63,7 @@ fn a_server_that_is_silent_ends_what_is_near_within_the_bound() {
         .checkout_timeout(MS(50));
     let bound = MS(300);
     let cache = near_within(redis, bound);
-    settle(&cache, 1);
+    settle(&cache, &server, 1);
     server.freeze();
     let silent = Instant::now();
     let mut near_for = MS(0);
