@@ -63,7 +63,7 @@ enum Mode {
     Text(String),
 }
 
-fn line() -> impl Strategy<Value = Line> {
+fn line() -> BoxedStrategy<Line> {
     let line = |parts| {
         let price = option::of(F64::finite());
         (text(), price, parts).prop_map(|(product, price, parts)| Line {
@@ -74,28 +74,32 @@ fn line() -> impl Strategy<Value = Line> {
     };
     let leaf = line(Just(Vec::new()).boxed());
     leaf.prop_recursive(4, 8, 3, move |inner| line(vec(inner, 0..3).boxed()))
+        .boxed()
 }
 
-fn state() -> impl Strategy<Value = State> {
+fn state() -> BoxedStrategy<State> {
     prop_oneof![
         Just(State::New),
         (int!(i128), any::<char>()).prop_map(|(cents, by)| State::Paid { cents, by }),
         (text(), option::of(shelf())).prop_map(|(to, shelf)| State::Sent(to, shelf)),
         vec(option::of(any::<bool>()), 0..4).prop_map(State::Back),
     ]
+    .boxed()
 }
 
-fn extra() -> impl Strategy<Value = Extra> {
+fn extra() -> BoxedStrategy<Extra> {
     let mode = prop_oneof![
         int!(i64).prop_map(Mode::Number),
         F64::finite().prop_map(Mode::Float),
         text().prop_map(Mode::Text),
     ];
     let extra = (int!(u64), F32::finite(), mode);
-    extra.prop_map(|(stock, ratio, mode)| Extra { stock, ratio, mode })
+    extra
+        .prop_map(|(stock, ratio, mode)| Extra { stock, ratio, mode })
+        .boxed()
 }
 
-fn order() -> impl Strategy<Value = Order> {
+fn order() -> BoxedStrategy<Order> {
     let collections = (
         vec(line(), 0..3),
         hash_map(text(), option::of(text()), 0..4),
@@ -104,38 +108,40 @@ fn order() -> impl Strategy<Value = Order> {
     );
     let delay = (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(s, n)| Duration::new(s, n));
     let rest = (integers(), state(), bytes(), delay, extra());
-    (collections, rest).prop_map(|(collections, (integers, state, bytes, delay, extra))| {
-        let (lines, notes, weights, tags) = collections;
-        Order {
-            integers,
-            lines,
-            notes,
-            weights,
-            tags,
-            state,
-            bytes,
-            delay,
-            extra,
-        }
-    })
+    (collections, rest)
+        .prop_map(|(collections, (integers, state, bytes, delay, extra))| {
+            let (lines, notes, weights, tags) = collections;
+            Order {
+                integers,
+                lines,
+                notes,
+                weights,
+                tags,
+                state,
+                bytes,
+                delay,
+                extra,
+            }
+        })
+        .boxed()
 }
 
 #[test]
 fn nested_records_come_back_as_json() {
-    all_come_back(&order().prop_map(Json));
+    all_come_back(order().prop_map(Json));
 }
 
 #[test]
 fn values_of_any_other_shape_come_back_as_json() {
-    all_come_back(&vec(option::of(text()), 0..20).prop_map(Json));
-    all_come_back(&option::of(F64::finite()).prop_map(Json));
-    all_come_back(&(integers(), text()).prop_map(Json));
-    all_come_back(&btree_map(int!(i128), text(), 0..20).prop_map(Json));
+    all_come_back(vec(option::of(text()), 0..20).prop_map(Json));
+    all_come_back(option::of(F64::finite()).prop_map(Json));
+    all_come_back((integers(), text()).prop_map(Json));
+    all_come_back(btree_map(int!(i128), text(), 0..20).prop_map(Json));
 }
 
 #[test]
 fn whatever_stands_in_a_hash_is_read_as_json_or_passed_over() {
-    all_are_read_or_passed_over(|| order().prop_map(Json));
-    all_are_read_or_passed_over(|| vec(option::of(text()), 0..4).prop_map(Json));
-    all_are_read_or_passed_over(|| any::<u8>().prop_map(serde_json::Value::from).prop_map(Json));
+    all_are_read_or_passed_over(order().prop_map(Json));
+    all_are_read_or_passed_over(vec(option::of(text()), 0..4).prop_map(Json));
+    all_are_read_or_passed_over(any::<u8>().prop_map(serde_json::Value::from).prop_map(Json));
 }

@@ -7,7 +7,7 @@
 mod json;
 mod values;
 
-use std::{cell::RefCell, convert::Infallible};
+use std::{cell::RefCell, convert::Infallible, fmt::Debug};
 
 use crate::support::Server;
 use cache_aside::{Cache, Error, Record};
@@ -21,7 +21,7 @@ use proptest::{
 use serde::{Serialize, de::DeserializeOwned};
 use values::{F64, bytes, int, integers, name, options, others, rest, text};
 
-fn for_all<S: Strategy>(cases: &S, holds: impl Fn(S::Value) -> TestCaseResult) {
+fn for_all<T: Debug>(cases: &BoxedStrategy<T>, holds: impl Fn(T) -> TestCaseResult) {
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -30,23 +30,23 @@ fn for_all<S: Strategy>(cases: &S, holds: impl Fn(S::Value) -> TestCaseResult) {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+/// A record type, and what it takes to store and compare its records.
+trait Stored: Serialize + DeserializeOwned + Send + Sync + Clone + Debug + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync + Clone + Debug + 'static> Stored for T {}
+
 /// Each of the cases is stored in Redis and read back unchanged.
-fn all_come_back<S>(cases: &S)
-where
-    S: Strategy,
-    S::Value: Serialize + DeserializeOwned + Send + Sync + Clone + 'static + PartialEq,
-{
+fn all_come_back<T: Stored + PartialEq>(cases: impl Strategy<Value = T> + 'static) {
     all_come_back_the_same(cases, |before, after| before == after);
 }
 
-fn all_come_back_the_same<S>(cases: &S, same: impl Fn(&S::Value, &S::Value) -> bool)
-where
-    S: Strategy,
-    S::Value: Serialize + DeserializeOwned + Send + Sync + Clone + 'static,
-{
+fn all_come_back_the_same<T: Stored>(
+    cases: impl Strategy<Value = T> + 'static,
+    same: impl Fn(&T, &T) -> bool,
+) {
     let server = Server::start();
-    let cache: Cache<S::Value> = server.builder().build().unwrap();
-    for_all(cases, |record| {
+    let cache: Cache<T> = server.builder().build().unwrap();
+    for_all(&cases.boxed(), |record| {
         let load = |_: &str| Ok::<_, Infallible>(Some(record.clone()));
         cache.invalidate("r").unwrap();
         cache.get("r", load)?;
@@ -61,25 +61,25 @@ where
 
 #[test]
 fn integers_of_every_width_come_back() {
-    all_come_back(&integers());
+    all_come_back(integers());
 }
 
 #[test]
 fn floats_texts_bytes_enums_and_newtypes_come_back() {
-    all_come_back(&others());
+    all_come_back(others());
 }
 
 #[test]
 fn options_of_each_come_back() {
-    all_come_back(&options());
+    all_come_back(options());
 }
 
 #[test]
 fn maps_come_back_whatever_their_keys() {
-    all_come_back(&hash_map(name(), text(), 1..12));
-    all_come_back(&btree_map(int!(i128), F64::any(), 1..12));
-    all_come_back(&btree_map(any::<char>(), any::<bool>(), 1..12));
-    all_come_back(&btree_map(bytes(), bytes(), 1..12));
+    all_come_back(hash_map(name(), text(), 1..12));
+    all_come_back(btree_map(int!(i128), F64::any(), 1..12));
+    all_come_back(btree_map(any::<char>(), any::<bool>(), 1..12));
+    all_come_back(btree_map(bytes(), bytes(), 1..12));
 }
 
 /// Short ones, so that many cost little.
@@ -96,7 +96,7 @@ fn records_of_any_size_come_back() {
         fields.push((name, long));
         Record::from_iter(fields)
     });
-    all_come_back(&records);
+    all_come_back(records);
 }
 
 /// Within the limit of Redis: 128 fields, none longer than 64 bytes.
@@ -104,12 +104,12 @@ fn records_of_any_size_come_back() {
 fn a_small_record_keeps_the_order_of_its_fields() {
     let few = vec((name(), text()), 1..8);
     let records = prop_oneof![few, fields(1..=128)].prop_map(Record::from_iter);
-    all_come_back_the_same(&records, |before, after| before.iter().eq(after.iter()));
+    all_come_back_the_same(records, |before, after| before.iter().eq(after.iter()));
 }
 
 #[test]
 fn a_struct_with_the_rest_of_its_fields_in_a_map_of_texts_comes_back() {
-    all_come_back(&rest());
+    all_come_back(rest());
 }
 
 /// Fields that another program might write: invalid ones, and plausible ones.
@@ -128,15 +128,11 @@ fn foreign() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
 
 /// Decodes foreign entries, and own ones with foreign fields, as this type. Each decodes, or is a
 /// counted miss.
-fn all_are_read_or_passed_over<S>(own: impl Fn() -> S)
-where
-    S: Strategy,
-    S::Value: Serialize + DeserializeOwned + Send + Sync + Clone + 'static,
-{
+fn all_are_read_or_passed_over<T: Stored>(own: impl Strategy<Value = T> + 'static) {
     let server = Server::start();
     let direct = RefCell::new(server.connect());
-    let cache: Cache<S::Value> = server.builder().build().unwrap();
-    for_all(&(option::of(own()), foreign()), |(own, fields)| {
+    let cache: Cache<T> = server.builder().build().unwrap();
+    for_all(&(option::of(own), foreign()).boxed(), |(own, fields)| {
         cache.invalidate("r").unwrap();
         cache.get("r", |_| Ok::<_, Infallible>(own)).unwrap();
         let mut entry = redis::pipe();
@@ -157,11 +153,11 @@ where
 
 #[test]
 fn whatever_stands_in_a_hash_is_read_or_passed_over() {
-    all_are_read_or_passed_over(|| vec((name(), text()), 1..4).prop_map(Record::from_iter));
-    all_are_read_or_passed_over(integers);
-    all_are_read_or_passed_over(others);
-    all_are_read_or_passed_over(options);
-    all_are_read_or_passed_over(rest);
-    all_are_read_or_passed_over(|| hash_map(any::<i8>(), any::<f64>(), 1..4));
-    all_are_read_or_passed_over(|| btree_map(bytes(), bytes(), 1..4));
+    all_are_read_or_passed_over(vec((name(), text()), 1..4).prop_map(Record::from_iter));
+    all_are_read_or_passed_over(integers());
+    all_are_read_or_passed_over(others());
+    all_are_read_or_passed_over(options());
+    all_are_read_or_passed_over(rest());
+    all_are_read_or_passed_over(hash_map(any::<i8>(), any::<f64>(), 1..4));
+    all_are_read_or_passed_over(btree_map(bytes(), bytes(), 1..4));
 }

@@ -1,4 +1,6 @@
 //! Values of every kind that a field can hold, and how to draw them.
+//!
+//! Strategies are boxed. Their nested types would take the compiler most of a minute.
 
 use std::{borrow::Cow, collections::BTreeMap, num::NonZeroU32};
 
@@ -25,7 +27,7 @@ macro_rules! float {
         }
 
         impl $name {
-            pub(crate) fn any() -> impl Strategy<Value = $name> {
+            pub(crate) fn any() -> BoxedStrategy<$name> {
                 let subnormal = $float::from_bits(1);
                 let special = [
                     0.0,
@@ -47,11 +49,12 @@ macro_rules! float {
                     1 => select(special.to_vec()),
                 ]
                 .prop_map($name)
+                .boxed()
             }
 
             #[cfg(feature = "json")]
-            pub(crate) fn finite() -> impl Strategy<Value = $name> {
-                $name::any().prop_map(|float| $name(if float.0.is_finite() { float.0 } else { -0.0 }))
+            pub(crate) fn finite() -> BoxedStrategy<$name> {
+                $name::any().prop_map(|float| $name(if float.0.is_finite() { float.0 } else { -0.0 })).boxed()
             }
         }
     };
@@ -63,7 +66,7 @@ float!(F64 f64 u64);
 /// Any integer of a type, its extremes more often than at random.
 macro_rules! int {
     ($int:ident) => {
-        prop_oneof![3 => any::<$int>(), 1 => proptest::sample::select(vec![$int::MIN, 0, $int::MAX])]
+        prop_oneof![3 => any::<$int>(), 1 => proptest::sample::select(vec![$int::MIN, 0, $int::MAX])].boxed()
     };
 }
 pub(crate) use int;
@@ -83,7 +86,7 @@ pub(crate) struct Integers {
     pub(crate) usize: usize,
 }
 
-pub(crate) fn integers() -> impl Strategy<Value = Integers> {
+pub(crate) fn integers() -> BoxedStrategy<Integers> {
     let signed = (int!(i8), int!(i16), int!(i32), int!(i64), int!(i128));
     let unsigned = (
         int!(u8),
@@ -93,23 +96,25 @@ pub(crate) fn integers() -> impl Strategy<Value = Integers> {
         int!(u128),
         int!(usize),
     );
-    (signed, unsigned).prop_map(|(signed, unsigned)| {
-        let (i8, i16, i32, i64, i128) = signed;
-        let (u8, u16, u32, u64, u128, usize) = unsigned;
-        Integers {
-            i8,
-            i16,
-            i32,
-            i64,
-            i128,
-            u8,
-            u16,
-            u32,
-            u64,
-            u128,
-            usize,
-        }
-    })
+    (signed, unsigned)
+        .prop_map(|(signed, unsigned)| {
+            let (i8, i16, i32, i64, i128) = signed;
+            let (u8, u16, u32, u64, u128, usize) = unsigned;
+            Integers {
+                i8,
+                i16,
+                i32,
+                i64,
+                i128,
+                u8,
+                u16,
+                u32,
+                u64,
+                u128,
+                usize,
+            }
+        })
+        .boxed()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -121,24 +126,28 @@ pub(crate) enum Shelf {
     Nameless,
 }
 
-pub(crate) fn shelf() -> impl Strategy<Value = Shelf> {
-    select(vec![Shelf::Front, Shelf::Back, Shelf::Nameless])
+pub(crate) fn shelf() -> BoxedStrategy<Shelf> {
+    select(vec![Shelf::Front, Shelf::Back, Shelf::Nameless]).boxed()
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cents(pub(crate) NonZeroU32);
 
-pub(crate) fn cents() -> impl Strategy<Value = Cents> {
-    (1..=u32::MAX).prop_map(|cents| Cents(NonZeroU32::new(cents).unwrap()))
+pub(crate) fn cents() -> BoxedStrategy<Cents> {
+    (1..=u32::MAX)
+        .prop_map(|cents| Cents(NonZeroU32::new(cents).unwrap()))
+        .boxed()
 }
 
 /// Any characters, including control characters.
-pub(crate) fn text() -> impl Strategy<Value = String> {
-    vec(any::<char>(), 0..16).prop_map(String::from_iter)
+pub(crate) fn text() -> BoxedStrategy<String> {
+    vec(any::<char>(), 0..16)
+        .prop_map(String::from_iter)
+        .boxed()
 }
 
-pub(crate) fn bytes() -> impl Strategy<Value = ByteBuf> {
-    vec(any::<u8>(), 0..80).prop_map(ByteBuf::from)
+pub(crate) fn bytes() -> BoxedStrategy<ByteBuf> {
+    vec(any::<u8>(), 0..80).prop_map(ByteBuf::from).boxed()
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,24 +165,26 @@ pub(crate) struct Others {
     pub(crate) cents: Cents,
 }
 
-pub(crate) fn others() -> impl Strategy<Value = Others> {
+pub(crate) fn others() -> BoxedStrategy<Others> {
     let texts = (text(), text(), text(), bytes(), any::<char>());
     let rest = (F32::any(), F64::any(), any::<bool>(), shelf(), cents());
-    (texts, rest).prop_map(|(texts, (f32, f64, flag, shelf, cents))| {
-        let (text, boxed, cow, bytes, char) = texts;
-        Others {
-            f32,
-            f64,
-            flag,
-            char,
-            text,
-            boxed: boxed.into(),
-            cow: cow.into(),
-            bytes,
-            shelf,
-            cents,
-        }
-    })
+    (texts, rest)
+        .prop_map(|(texts, (f32, f64, flag, shelf, cents))| {
+            let (text, boxed, cow, bytes, char) = texts;
+            Others {
+                f32,
+                f64,
+                flag,
+                char,
+                text,
+                boxed: boxed.into(),
+                cow: cow.into(),
+                bytes,
+                shelf,
+                cents,
+            }
+        })
+        .boxed()
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,7 +204,7 @@ pub(crate) struct Options {
     pub(crate) skipped: Option<Box<str>>,
 }
 
-pub(crate) fn options() -> impl Strategy<Value = Options> {
+pub(crate) fn options() -> BoxedStrategy<Options> {
     let numbers = (
         any::<u8>(),
         option::of(int!(i128)),
@@ -210,23 +221,25 @@ pub(crate) fn options() -> impl Strategy<Value = Options> {
         option::of(shelf()),
         option::of(text()),
     );
-    (numbers, rest).prop_map(|(numbers, (flag, char, text, bytes, shelf, skipped))| {
-        let (id, i128, u64, f32, f64, cents) = numbers;
-        Options {
-            id,
-            i128,
-            u64,
-            f32,
-            f64,
-            flag,
-            char,
-            text,
-            bytes,
-            shelf,
-            cents,
-            skipped: skipped.map(Into::into),
-        }
-    })
+    (numbers, rest)
+        .prop_map(|(numbers, (flag, char, text, bytes, shelf, skipped))| {
+            let (id, i128, u64, f32, f64, cents) = numbers;
+            Options {
+                id,
+                i128,
+                u64,
+                f32,
+                f64,
+                flag,
+                char,
+                text,
+                bytes,
+                shelf,
+                cents,
+                skipped: skipped.map(Into::into),
+            }
+        })
+        .boxed()
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -238,12 +251,16 @@ pub(crate) struct Open {
 }
 
 /// What a field may be called.
-pub(crate) fn name() -> impl Strategy<Value = String> {
-    text().prop_filter("the cache's own", |name| !name.starts_with("__cache_aside"))
+pub(crate) fn name() -> BoxedStrategy<String> {
+    text()
+        .prop_filter("the cache's own", |name| !name.starts_with("__cache_aside"))
+        .boxed()
 }
 
-pub(crate) fn rest() -> impl Strategy<Value = Open> {
+pub(crate) fn rest() -> BoxedStrategy<Open> {
     // The names of the map differ from the struct's own.
     let rest = btree_map("[a-h]{1,3}", text(), 0..8);
-    (any::<u32>(), option::of(text()), rest).prop_map(|(id, note, rest)| Open { id, note, rest })
+    (any::<u32>(), option::of(text()), rest)
+        .prop_map(|(id, note, rest)| Open { id, note, rest })
+        .boxed()
 }
