@@ -89,6 +89,15 @@ fn first_pool_is_of(process: Process) -> bool {
     first.is_ok() || first == Err(here)
 }
 
+/// Fails if no pool can be created in this process.
+pub(crate) fn check_process() -> Result<(), Failure> {
+    match FIRST.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        first if first == Process::current().id() => Ok(()),
+        _ => Err(Failure::new(FailureKind::Rejected, ForkedLate)),
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this process was forked from one that had already sent requests to Redis, and no connection pool works after \

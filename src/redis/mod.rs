@@ -14,7 +14,7 @@ pub(crate) mod connect_threads;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod invalid_reply;
-mod lazy_pool;
+pub(crate) mod lazy_pool;
 mod login;
 mod manager;
 pub(crate) mod moved_address;

@@ -21,8 +21,8 @@ use crate::{
     },
     error::Error,
     redis::{
-        endpoint::Endpoint, error::Reported, reachability::is_away, server_info::ServerMode,
-        single::RedisStore, url::Address,
+        endpoint::Endpoint, error::Reported, lazy_pool::check_process, reachability::is_away,
+        server_info::ServerMode, single::RedisStore, url::Address,
     },
     store::{Failure, Store},
     util::{
@@ -86,12 +86,15 @@ impl RedisBuilder {
     /// - The server is a node of a cluster or a Sentinel, and the address is for another kind; or
     ///   the reverse.
     /// - A Sentinel does not know the name, or rejects the login.
+    /// - This process was [forked](crate::guide::operations) from one that had sent requests to
+    ///   Redis.
     /// - The TLS handshake failed, for instance because no trusted certificate signed the server's
     ///   certificate.
     /// - Only with [`require_connection(true)`](RedisBuilder::require_connection): the server
     ///   cannot be reached, no master of a cluster can, or no thread can be started.
     pub fn build(self) -> Result<Redis, Error> {
         self.check_settings()?;
+        check_process().map_err(|failure| failure.at("connect"))?;
         let has_passed = Arc::new(AtomicBool::new(false));
         let Unchecked { store, check } = self.open(&has_passed)?;
         let (threshold, interval) = (self.breaker_threshold, self.probe_interval);
