@@ -255,9 +255,9 @@ impl Serialize for Record {
 
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Record, D::Error> {
-        struct Fields;
+        struct RecordVisitor;
 
-        impl<'de> Visitor<'de> for Fields {
+        impl<'de> Visitor<'de> for RecordVisitor {
             type Value = Record;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,7 +275,7 @@ impl<'de> Deserialize<'de> for Record {
             }
         }
 
-        deserializer.deserialize_map(Fields)
+        deserializer.deserialize_map(RecordVisitor)
     }
 }
 

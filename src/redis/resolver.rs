@@ -39,13 +39,13 @@ pub(crate) struct Resolver<T> {
     /// The state is whether a lookup is due. The thread may wait for the resolver for long, so a
     /// drop does not wait for it.
     worker: Worker<bool>,
-    answers: Arc<Answers<T>>,
+    answers: Arc<SharedLookups<T>>,
 }
 
 /// The addresses of a host, and the stamp of the caller that began the lookup.
 type Resolved<T> = (Vec<SocketAddr>, T);
 
-struct Answers<T> {
+struct SharedLookups<T> {
     /// Locked before the state of the worker.
     lookups: Mutex<Lookups<T>>,
     /// Notified when a lookup has ended.
@@ -57,10 +57,10 @@ struct Lookups<T> {
     under_way: Option<T>,
     /// How many lookups have ended.
     ended: u64,
-    latest: Option<Answer<T>>,
+    latest: Option<LatestLookup<T>>,
 }
 
-struct Answer<T> {
+struct LatestLookup<T> {
     at: Instant,
     is_used: bool,
     resolved: RedisResult<Resolved<T>>,
@@ -81,7 +81,7 @@ impl<T: Copy + Send + 'static> Resolver<T> {
         host: &str,
         look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Resolver<T> {
-        let answers = Arc::new(Answers {
+        let answers = Arc::new(SharedLookups {
             lookups: Mutex::new(Lookups {
                 under_way: None,
                 ended: 0,
@@ -141,14 +141,14 @@ impl<T: Copy + Send + 'static> Resolver<T> {
     }
 }
 
-impl<T: Copy> Answers<T> {
+impl<T: Copy> SharedLookups<T> {
     /// Records the result of the lookup that was under way.
     fn end(&self, addresses: io::Result<Vec<SocketAddr>>) {
         {
             let mut lookups = self.lookups.lock();
             let stamp = lookups.under_way.take();
             lookups.ended += 1;
-            lookups.latest = stamp.map(|stamp| Answer {
+            lookups.latest = stamp.map(|stamp| LatestLookup {
                 at: Instant::now(),
                 is_used: false,
                 resolved: addresses

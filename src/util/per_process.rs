@@ -22,14 +22,14 @@ use super::process::OfProcess;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The value of this process, and the way to make one. A clone shares the value.
-pub(crate) struct PerProcess<T>(Arc<Generation<T>>);
+pub(crate) struct PerProcess<T>(Arc<ProcessValue<T>>);
 
 /// The value of one process in a line of ancestors.
-struct Generation<T> {
+struct ProcessValue<T> {
     value: OfProcess<T>,
     make: Arc<dyn Fn() -> T + Send + Sync>,
     /// The value of the next process. It is set only in processes to which `value` does not belong.
-    next: OnceLock<Box<Generation<T>>>,
+    next: OnceLock<Box<ProcessValue<T>>>,
     /// The id of the process of which a thread makes `next`. A fork may copy the id, but not that
     /// thread. So the id of another process counts as none.
     maker: AtomicU32,
@@ -48,7 +48,7 @@ impl<T> PerProcess<T> {
 
     /// The same with a value for this process.
     pub(crate) fn with(value: T, make: impl Fn() -> T + Send + Sync + 'static) -> PerProcess<T> {
-        PerProcess(Arc::new(Generation::new(value, Arc::new(make))))
+        PerProcess(Arc::new(ProcessValue::new(value, Arc::new(make))))
     }
 
     pub(crate) fn get(&self) -> &T {
@@ -74,9 +74,9 @@ impl<T> Clone for PerProcess<T> {
     }
 }
 
-impl<T> Generation<T> {
-    fn new(value: T, make: Arc<dyn Fn() -> T + Send + Sync>) -> Generation<T> {
-        Generation {
+impl<T> ProcessValue<T> {
+    fn new(value: T, make: Arc<dyn Fn() -> T + Send + Sync>) -> ProcessValue<T> {
+        ProcessValue {
             value: OfProcess::new(value),
             make,
             next: OnceLock::new(),
@@ -126,7 +126,7 @@ impl<T> Generation<T> {
         let _making = Making(&self.maker);
         // Another thread may have made it before this one became the maker.
         if self.next.get().is_none() {
-            let next = Generation::new((self.make)(), Arc::clone(&self.make));
+            let next = ProcessValue::new((self.make)(), Arc::clone(&self.make));
             let _ = self.next.set(Box::new(next));
         }
     }
@@ -160,9 +160,9 @@ mod tests {
         let counted = Arc::clone(&count);
         let make: Arc<dyn Fn() -> usize + Send + Sync> =
             Arc::new(move || counted.fetch_add(1, SeqCst) + 1);
-        let generation = Generation {
+        let generation = ProcessValue {
             value: inherited(0),
-            ..Generation::new(0, make)
+            ..ProcessValue::new(0, make)
         };
         (PerProcess(Arc::new(generation)), count)
     }
@@ -204,9 +204,9 @@ mod tests {
             assert!(has_panicked.swap(true, SeqCst), "the first time");
             7
         });
-        let generation = Generation {
+        let generation = ProcessValue {
             value: inherited(0),
-            ..Generation::new(0, make)
+            ..ProcessValue::new(0, make)
         };
         let handle = PerProcess(Arc::new(generation));
         assert!(catch_unwind(AssertUnwindSafe(|| *handle.get())).is_err());

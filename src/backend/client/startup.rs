@@ -45,7 +45,7 @@ pub(crate) struct Unusable {
 /// The check that is still due.
 #[derive(Default)]
 pub(super) struct Startup {
-    progress: Mutex<Progress>,
+    progress: Mutex<StartupState>,
     /// The reasons that were logged, the latest last.
     logged: Mutex<Vec<String>>,
     /// Limits the log messages about threads that cannot be started.
@@ -53,7 +53,7 @@ pub(super) struct Startup {
 }
 
 #[derive(Default)]
-struct Progress {
+struct StartupState {
     /// `None`: the store has passed the check.
     check: Option<StartupCheck>,
     /// Whether the client was dropped.
@@ -64,9 +64,9 @@ struct Progress {
 
 impl Startup {
     pub(super) fn pending(check: StartupCheck) -> Startup {
-        let progress = Progress {
+        let progress = StartupState {
             check: Some(check),
-            ..Progress::default()
+            ..StartupState::default()
         };
         Startup {
             progress: Mutex::new(progress),
@@ -189,7 +189,7 @@ impl Startup {
     }
 }
 
-impl Progress {
+impl StartupState {
     fn defer(&mut self, subscription: &Arc<Deferred>) {
         self.deferred.retain(|kept| kept.strong_count() > 0);
         self.deferred.push(Arc::downgrade(subscription));

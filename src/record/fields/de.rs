@@ -135,7 +135,7 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
             return Ok(None);
         };
         self.value = Some(value);
-        seed.deserialize(Text::plain(name))
+        seed.deserialize(FieldText::plain(name))
             .map(Some)
             .map_err(|_| Stop::At(self.count))
     }
@@ -143,7 +143,7 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
         let nth = self.count;
         self.count += 1;
-        let text = Text {
+        let text = FieldText {
             bytes: self.value.take().ok_or(Stop::At(nth))?,
             number: (self.kinds.get(nth) == Some(&ScalarKind::Number)).then_some(nth),
         };
@@ -159,15 +159,15 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
 }
 
 /// One name or value.
-struct Text {
+struct FieldText {
     bytes: Vec<u8>,
     /// The number of the field, if its value is known to have been a number or a `bool`.
     number: Option<usize>,
 }
 
-impl Text {
-    fn plain(bytes: Vec<u8>) -> Text {
-        Text {
+impl FieldText {
+    fn plain(bytes: Vec<u8>) -> FieldText {
+        FieldText {
             bytes,
             number: None,
         }
@@ -187,7 +187,7 @@ macro_rules! from_text {
     };
 }
 
-impl<'de> Deserializer<'de> for Text {
+impl<'de> Deserializer<'de> for FieldText {
     type Error = Stop;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {

@@ -38,8 +38,10 @@ pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<F
     })
 }
 
-fn checked<R: Serialize + DeserializeOwned>(parts: Vec<ser::Part>) -> Result<Fields, Unstorable> {
-    for ser::Part { name, value, .. } in &parts {
+fn checked<R: Serialize + DeserializeOwned>(
+    parts: Vec<ser::SerializedField>,
+) -> Result<Fields, Unstorable> {
+    for ser::SerializedField { name, value, .. } in &parts {
         check_name(&name.1)?;
         check_length(&name.1, value.as_ref().map_or(&[], |(_, value)| value))?;
     }

@@ -17,7 +17,7 @@ use super::{
     de::{Stop, deserialize},
     json_eq::same,
     scalar::{ScalarKind, Unstorable},
-    ser::{Part, serialize},
+    ser::{SerializedField, serialize},
 };
 
 const TWICE: &str = "the record has two fields with this name, and a hash can hold only one";
@@ -40,7 +40,9 @@ const OTHER_JSON: &str = "it would be read back as something else: the type read
     first variant that fits, a map keeps one of two values with the same key)";
 
 /// Refuses a record that would be read back as something else.
-pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(), Unstorable> {
+pub(super) fn check<R: Serialize + DeserializeOwned>(
+    parts: &[SerializedField],
+) -> Result<(), Unstorable> {
     let before = shape(parts);
     if let Some(twice) = before.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return refuse(Some(twice[0].0), TWICE);
@@ -77,8 +79,8 @@ pub(super) fn check<R: Serialize + DeserializeOwned>(parts: &[Part]) -> Result<(
 }
 
 /// The first field whose JSON is not equal to the JSON before.
-fn other_json<'a>(before: &'a [Part], after: &[Part]) -> Option<&'a [u8]> {
-    let differs = |part: &&Part| {
+fn other_json<'a>(before: &'a [SerializedField], after: &[SerializedField]) -> Option<&'a [u8]> {
+    let differs = |part: &&SerializedField| {
         let Some((ScalarKind::Json, text)) = &part.value else {
             return false;
         };
@@ -97,8 +99,8 @@ fn other_json<'a>(before: &'a [Part], after: &[Part]) -> Option<&'a [u8]> {
 type Field<'a> = (&'a [u8], ScalarKind, Option<ScalarKind>);
 
 /// Sorted by name, because a deserialized map may have another order.
-fn shape(parts: &[Part]) -> Vec<Field<'_>> {
-    let kind = |part: &Part| part.value.as_ref().map(|(kind, _)| *kind);
+fn shape(parts: &[SerializedField]) -> Vec<Field<'_>> {
+    let kind = |part: &SerializedField| part.value.as_ref().map(|(kind, _)| *kind);
     let mut shape: Vec<Field<'_>> = parts
         .iter()
         .map(|part| (&*part.name.1, part.name.0, kind(part)))
@@ -111,7 +113,7 @@ fn has(shape: &[Field<'_>], field: &Field<'_>) -> bool {
     shape.binary_search(field).is_ok()
 }
 
-fn fields(parts: &[Part]) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn fields(parts: &[SerializedField]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let stored = parts.iter().filter_map(|part| {
         let (_, value) = part.value.as_ref()?;
         Some((part.name.1.clone(), value.clone()))
@@ -120,7 +122,10 @@ fn fields(parts: &[Part]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Names the field that could not be read.
-fn unreadable<R: DeserializeOwned>(parts: &[Part], stop: &Stop) -> Result<(), Unstorable> {
+fn unreadable<R: DeserializeOwned>(
+    parts: &[SerializedField],
+    stop: &Stop,
+) -> Result<(), Unstorable> {
     let stored: Vec<_> = parts.iter().filter(|part| part.value.is_some()).collect();
     let kinds: Vec<_> = stored
         .iter()

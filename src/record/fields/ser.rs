@@ -9,7 +9,7 @@ use super::scalar::{ScalarKind, Stored, Unstorable, refuse, store};
 
 /// A field of a record.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct SerializedField {
     pub(super) name: Stored,
     /// Whether the name is a key of a map: content that no error may show. All names of a struct
     /// with a flattened field are such keys.
@@ -19,18 +19,18 @@ pub(super) struct Part {
 }
 
 /// Serializes a record into its parts.
-pub(super) fn serialize<R: Serialize>(record: &R) -> Result<Vec<Part>, Unstorable> {
+pub(super) fn serialize<R: Serialize>(record: &R) -> Result<Vec<SerializedField>, Unstorable> {
     record.serialize(Flat { parts: Vec::new() })
 }
 
 /// The record itself: a struct or a map, within any newtypes and `Some`s.
 struct Flat {
-    parts: Vec<Part>,
+    parts: Vec<SerializedField>,
 }
 
 /// A map. At times only the name of its next field is known.
 struct FlatMap {
-    parts: Vec<Part>,
+    parts: Vec<SerializedField>,
     name: Option<Stored>,
 }
 
@@ -40,7 +40,7 @@ const NO_NAME: &str = "a map's key must be text or a number, because it becomes 
     field";
 
 impl Serializer for Flat {
-    type Ok = Vec<Part>;
+    type Ok = Vec<SerializedField>;
     type Error = Unstorable;
     type SerializeStruct = Flat;
     type SerializeMap = FlatMap;
@@ -116,7 +116,7 @@ impl Serializer for Flat {
 }
 
 impl ser::SerializeStruct for Flat {
-    type Ok = Vec<Part>;
+    type Ok = Vec<SerializedField>;
     type Error = Unstorable;
 
     fn serialize_field<T: Serialize + ?Sized>(
@@ -125,7 +125,7 @@ impl ser::SerializeStruct for Flat {
         value: &T,
     ) -> Result<(), Unstorable> {
         let value = store(value).map_err(|error| error.at(name.as_bytes()))?;
-        self.parts.push(Part {
+        self.parts.push(SerializedField {
             name: (ScalarKind::Text, name.into()),
             is_key: false,
             value,
@@ -133,13 +133,13 @@ impl ser::SerializeStruct for Flat {
         Ok(())
     }
 
-    fn end(self) -> Result<Vec<Part>, Unstorable> {
+    fn end(self) -> Result<Vec<SerializedField>, Unstorable> {
         Ok(self.parts)
     }
 }
 
 impl ser::SerializeMap for FlatMap {
-    type Ok = Vec<Part>;
+    type Ok = Vec<SerializedField>;
     type Error = Unstorable;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, name: &T) -> Result<(), Unstorable> {
@@ -150,7 +150,7 @@ impl ser::SerializeMap for FlatMap {
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unstorable> {
         let name = self.name.take();
         let name = name.ok_or_else(|| Unstorable::new(NO_NAME))?;
-        self.parts.push(Part {
+        self.parts.push(SerializedField {
             name,
             is_key: true,
             value: store(value)?,
@@ -158,7 +158,7 @@ impl ser::SerializeMap for FlatMap {
         Ok(())
     }
 
-    fn end(self) -> Result<Vec<Part>, Unstorable> {
+    fn end(self) -> Result<Vec<SerializedField>, Unstorable> {
         Ok(self.parts)
     }
 }

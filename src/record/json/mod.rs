@@ -128,15 +128,15 @@ const FIELD: &str = "json";
 impl<T: Serialize> Serialize for Json<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Json", 1)?;
-        fields.serialize_field(FIELD, &Text(&self.0))?;
+        fields.serialize_field(FIELD, &JsonText(&self.0))?;
         fields.end()
     }
 }
 
 /// The JSON text. It is made here, so that an error belongs to the field `json`.
-struct Text<'a, T>(&'a T);
+struct JsonText<'a, T>(&'a T);
 
-impl<T: Serialize> Serialize for Text<'_, T> {
+impl<T: Serialize> Serialize for JsonText<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match to_text(self.0) {
             // `round_trip.rs` recognizes this name, and then compares the text.
@@ -153,13 +153,13 @@ impl<T: Serialize> Serialize for Text<'_, T> {
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Json<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json<T>, D::Error> {
-        deserializer.deserialize_struct("Json", &[FIELD], Fields(PhantomData))
+        deserializer.deserialize_struct("Json", &[FIELD], JsonVisitor(PhantomData))
     }
 }
 
-struct Fields<T>(PhantomData<T>);
+struct JsonVisitor<T>(PhantomData<T>);
 
-impl<'de, T: DeserializeOwned> Visitor<'de> for Fields<T> {
+impl<'de, T: DeserializeOwned> Visitor<'de> for JsonVisitor<T> {
     type Value = Json<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,9 +214,9 @@ struct Parsed<T>(T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Parsed<T>, D::Error> {
-        struct Text<T>(PhantomData<T>);
+        struct TextVisitor<T>(PhantomData<T>);
 
-        impl<T: DeserializeOwned> Visitor<'_> for Text<T> {
+        impl<T: DeserializeOwned> Visitor<'_> for TextVisitor<T> {
             type Value = Parsed<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,6 +228,6 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Parsed<T> {
             }
         }
 
-        deserializer.deserialize_str(Text(PhantomData))
+        deserializer.deserialize_str(TextVisitor(PhantomData))
     }
 }

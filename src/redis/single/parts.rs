@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The outcome of a pipeline.
-pub(super) struct Part<T> {
+pub(super) struct PipelineOutcome<T> {
     /// The answers to the first requests, in order. All of them if `done` is `Ok`.
     pub(super) answers: Vec<Result<T, Failure>>,
     /// How many answers had arrived. They are kept only if the connection was then closed.
@@ -35,7 +35,7 @@ impl RedisStore {
         window: Window,
         commands: impl Iterator<Item = Cmd>,
         mut read: impl FnMut(&mut Vec<RedisResult<Value>>) -> Option<RedisResult<T>>,
-    ) -> Part<T> {
+    ) -> PipelineOutcome<T> {
         let mut answers = Vec::with_capacity(commands.size_hint().0);
         let mut replies = Vec::with_capacity(2);
         let hand_on = |reply: Value| {
@@ -74,7 +74,7 @@ impl RedisStore {
         if !is_current || !done.as_ref().err().is_none_or(is_cut) {
             answers.clear();
         }
-        Part {
+        PipelineOutcome {
             answers,
             arrived,
             done,

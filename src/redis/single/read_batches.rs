@@ -9,7 +9,7 @@
 use std::{mem, time::Instant};
 
 use super::{
-    parts::Part,
+    parts::PipelineOutcome,
     requests::{read_answer, read_commands},
     store::RedisStore,
 };
@@ -99,7 +99,7 @@ impl RedisStore {
             Some(read)
         };
         let window = self.window_of_records();
-        let Part {
+        let PipelineOutcome {
             answers,
             arrived,
             done,

@@ -123,7 +123,7 @@ struct PushListener {
 
 /// The history of the current connection.
 #[derive(Default)]
-struct Progress {
+struct ConnectionHistory {
     /// The instant since which the server is known to push changes on this connection.
     listening_since: Option<Instant>,
     /// Whether the latest loss was logged. The recovery is then logged too.
@@ -135,7 +135,7 @@ impl PushListener {
         let _listening = self.endpoint.epoch().listen();
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let throttle = LogThrottle::default();
-        let mut progress = Progress::default();
+        let mut progress = ConnectionHistory::default();
         loop {
             progress.listening_since = None;
             let Err(failure) = self.listen(context, &mut progress) else {
@@ -170,7 +170,11 @@ impl PushListener {
     }
 
     /// Listens until the thread must stop, or until the connection is lost.
-    fn listen(&self, context: &WorkerContext, progress: &mut Progress) -> Result<(), Failure> {
+    fn listen(
+        &self,
+        context: &WorkerContext,
+        progress: &mut ConnectionHistory,
+    ) -> Result<(), Failure> {
         let opened = self
             .endpoint
             .open(self.timeouts, Some(ProtocolVersion::RESP3));
