@@ -62,7 +62,12 @@ impl Address {
                 .ok_or_else(|| refused("write `redis+sentinel://host:26379,host:26379/NAME`"))?;
             let end = path.find(['/', '?', '#']).unwrap_or(path.len());
             let (name, path) = path.split_at(end);
-            if name.is_empty() || name.contains(char::is_whitespace) {
+            if name.contains(char::is_whitespace) {
+                return Err(refused(
+                    "there is white space in the name behind the sentinels",
+                ));
+            }
+            if name.is_empty() {
                 return Err(refused(
                     "after the sentinels comes the name under which they know the server: `redis+sentinel://host:26379/NAME`",
                 ));
@@ -149,10 +154,14 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
         let detail = cause.detail().unwrap_or_default();
         let why = why.strip_suffix(detail).unwrap_or(&why);
         let why = why.trim_end_matches([':', ' ']);
+        let hint = if url.contains('@') {
+            "; in a user or a password, write any character but letters and digits as `%` and its code"
+        } else {
+            ""
+        };
         refused(format!(
-            "{why}; write `redis://host:6379`, `unix:///path`, `redis+cluster://host:6379,host:6379` or \
-             `redis+sentinel://host:26379/NAME`; in a user or a password, write any character but letters and digits as \
-             `%` and its code"
+            "{why}; write `redis://host:6379`, `redis://host:6379/3` for database 3, `unix:///path`, \
+             `redis+cluster://host:6379,host:6379` or `redis+sentinel://host:26379/NAME`{hint}"
         ))
     })?;
     let tcp = info

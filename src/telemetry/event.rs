@@ -174,8 +174,8 @@ pub enum Event<'a> {
     },
     /// A pending invalidation succeeded.
     InvalidationReplayed,
-    /// The last cache on the store was dropped while invalidations of this cache were pending. They
-    /// will not be repeated.
+    /// The last handle of the store and of its caches was dropped while invalidations of this cache
+    /// were pending. They will not be repeated.
     InvalidationsLost {
         /// How many.
         count: u64,

@@ -267,7 +267,7 @@ fn describe() {
     );
     describe_counter!(
         LOST,
-        "Invalidations that were still pending when the last cache on the store was dropped"
+        "Invalidations that were still pending when the last handle of the store was dropped"
     );
     describe_gauge!(PENDING, "Records whose invalidation is pending");
     describe_gauge!(

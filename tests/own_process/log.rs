@@ -105,7 +105,7 @@ fn the_drop_of_the_last_cache_says_how_many_invalidations_are_lost() {
         let redis = Redis::builder(server.url()).io_timeout(Duration::from_millis(50));
         redis.build().unwrap()
     };
-    let lost = || of_level(Level::Error, "the last cache on the store was dropped");
+    let lost = || of_level(Level::Error, "the last handle of the store was dropped");
     let cache = |redis: &Redis, prefix: &str| -> Cache {
         Cache::builder(redis).prefix(prefix).build().unwrap()
     };

@@ -36,7 +36,7 @@ impl ClientState {
             lost = format!("{lost}{those} of the whole prefix `{prefixes}`");
         }
         trace::error!(
-            "the last cache on the store was dropped: {lost} had not reached the server and will not be repeated; other \
+            "the last handle of the store was dropped: {lost} had not reached the server and will not be repeated; other \
              processes may read the outdated records until these expire"
         );
         for (reporter, count) in &by_cache {

@@ -3,8 +3,31 @@
 //! Guarantees that no message contains any part of a password, even where the address is cut at the
 //! wrong place. Called before the address is parsed.
 
-use super::refused;
+use super::{CLUSTER, SENTINEL, refused};
 use crate::error::Error;
+
+/// Those of redis-rs, and those for several hosts.
+const SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "unix",
+    "redis+unix",
+    "valkey+unix",
+    "redis+cluster",
+    "rediss+cluster",
+    "valkey+cluster",
+    "valkeys+cluster",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "valkey+sentinel",
+    "valkeys+sentinel",
+];
+
+/// Said of an address with another scheme, or without one.
+const BEGIN: &str = "an address begins with `redis://`, `rediss://`, `unix://`, `redis+cluster://` or \
+                     `redis+sentinel://`, as in `redis://host:6379`";
 
 /// The parameters of any address, and those of a socket, which has no other place for them.
 const OF_ALL: &[&str] = &["protocol"];
@@ -21,7 +44,13 @@ pub(super) fn check(scheme: &str, rest: &str) -> Result<(), Error> {
             "there is a line break, or another control character, in it",
         ));
     }
+    if !SCHEMES.contains(&scheme) {
+        return Err(refused(BEGIN));
+    }
     check_password(is_socket, rest)?;
+    if !is_socket {
+        check_hosts(scheme, rest)?;
+    }
     if let Some((_, fragment)) = rest.split_once('#') {
         return Err(refused(if fragment == "insecure" {
             "`#insecure` is not supported: certificates are always checked; a root of your own is set by `tls_root_certificate`"
@@ -30,7 +59,7 @@ pub(super) fn check(scheme: &str, rest: &str) -> Result<(), Error> {
         }));
     }
     match rest.split_once('?') {
-        Some((_, parameters)) => check_parameters(is_socket, parameters),
+        Some((_, parameters)) => check_parameters(scheme, parameters),
         None => Ok(()),
     }
 }
@@ -49,13 +78,44 @@ fn check_password(is_socket: bool, rest: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_parameters(is_socket: bool, parameters: &str) -> Result<(), Error> {
+/// Refuses several hosts where one is expected, and a port that is no number of a port.
+fn check_hosts(scheme: &str, rest: &str) -> Result<(), Error> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let hosts = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, hosts)| hosts);
+    if hosts.contains(',') && !scheme.ends_with(CLUSTER) && !scheme.ends_with(SENTINEL) {
+        return Err(refused(
+            "there are several hosts; write `redis+cluster://host:6379,host:6379` or \
+             `redis+sentinel://host:26379,host:26379/NAME`",
+        ));
+    }
+    for host in hosts.split(',') {
+        // The colons within `[::1]` do not begin a port.
+        let name_ends = host.rfind(']').unwrap_or(0);
+        let Some((name, port)) = host[name_ends..].split_once(':') else {
+            continue;
+        };
+        if name_ends == 0 && (name.is_empty() || port.contains(':')) {
+            return Err(refused(
+                "an IPv6 address is written in brackets, as in `[::1]:6379`",
+            ));
+        }
+        if !port.trim().is_empty() && !matches!(port.trim().parse::<u16>(), Ok(1..)) {
+            return Err(refused("the port is no number from 1 to 65535"));
+        }
+    }
+    Ok(())
+}
+
+fn check_parameters(scheme: &str, parameters: &str) -> Result<(), Error> {
+    let is_socket = scheme.ends_with("unix");
     let known = if is_socket { OF_SOCKETS } else { OF_ALL };
     let (mut seen, mut has_password) = (Vec::new(), false);
     for parameter in parameters.split('&').filter(|it| !it.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if !known.contains(&name) {
-            return Err(refused(unknown(name, has_password, is_socket)));
+            return Err(refused(unknown(name, has_password, scheme)));
         }
         if seen.contains(&name) {
             return Err(refused(format!("the parameter `{name}` is given twice")));
@@ -72,7 +132,7 @@ fn check_parameters(is_socket: bool, parameters: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn unknown(name: &str, has_password: bool, is_socket: bool) -> String {
+fn unknown(name: &str, has_password: bool, scheme: &str) -> String {
     let is_word = |name: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         (1..=32).contains(&name.len()) && name.bytes().all(is_plain)
@@ -86,12 +146,23 @@ fn unknown(name: &str, has_password: bool, is_socket: bool) -> String {
     } else {
         "a parameter is unknown".to_owned()
     };
-    if is_socket {
-        format!("{name}; known are `db`, `user`, `pass` and `protocol`")
-    } else {
-        format!(
-            "{name}; known is `protocol`; the user, the password and the database are written as in \
-             `redis://user:password@host:6379/3`"
+    let (rest, example) = if scheme.ends_with("unix") {
+        return format!("{name}; known are `db`, `user`, `pass` and `protocol`");
+    } else if scheme.ends_with(CLUSTER) {
+        (
+            "the user and the password",
+            "redis+cluster://user:password@host:6379",
         )
-    }
+    } else if scheme.ends_with(SENTINEL) {
+        (
+            "the user, the password and the database",
+            "redis+sentinel://user:password@host:26379/NAME/3",
+        )
+    } else {
+        (
+            "the user, the password and the database",
+            "redis://user:password@host:6379/3",
+        )
+    };
+    format!("{name}; known is `protocol`; {rest} are written as in `{example}`")
 }

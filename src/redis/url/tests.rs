@@ -138,25 +138,28 @@ fn a_line_break_within_an_address_is_refused() {
     ] {
         assert!(refusal(url).contains("a line break"), "{url}");
     }
-    assert!(refusal("redis+sentinel://one/shop ?protocol=2").contains("/NAME"));
+    assert!(refusal("redis+sentinel://one/shop ?protocol=2").contains("white space"));
 }
 
 #[test]
 fn an_unknown_parameter_is_refused_by_its_name_and_the_known_ones_are_listed() {
-    for url in [
-        "redis://one?db=3",
-        "redis://one/3?protocol=2&db=3",
-        "rediss://one?db=3",
-        "redis+cluster://one,two?db=3",
-        "redis+sentinel://one,two/shop?db=3",
-        "redis+sentinel://one,two/shop/3?db=3",
+    // A cluster has one database.
+    let (one, cluster) = ("@host:6379/3`", "redis+cluster://user:password@host:6379`");
+    let sentinel = "@host:26379/NAME/3`";
+    for (url, example) in [
+        ("redis://one?db=3", one),
+        ("redis://one/3?protocol=2&db=3", one),
+        ("rediss://one?db=3", one),
+        ("redis+cluster://one,two?db=3", cluster),
+        ("redis+sentinel://one,two/shop?db=3", sentinel),
+        ("redis+sentinel://one,two/shop/3?db=3", sentinel),
     ] {
         let refusal = refusal(url);
         assert!(
             refusal.contains("`db` is unknown; known is `protocol`"),
             "{url}: {refusal}"
         );
-        assert!(refusal.contains("@host:6379/3`"), "{url}: {refusal}");
+        assert!(refusal.contains(example), "{url}: {refusal}");
     }
     for name in ["database", "PROTOCOL", "password", "timeout"] {
         let refusal = refusal(&format!("unix:///a?{name}=3"));
@@ -281,14 +284,51 @@ fn the_database_and_the_protocol_of_a_login_are_kept() {
 
 #[test]
 fn a_refusal_has_no_name_of_the_client_library_for_it() {
-    for url in [
-        "redis://",
-        "redis://one/x",
-        "nothing",
-        "redis://one?protocol=7",
-    ] {
+    for url in ["redis://", "redis://one/x", "redis://one?protocol=7"] {
         let refusal = refusal(url);
         assert!(!refusal.contains("InvalidClientConfig"), "{refusal}");
         assert!(refusal.contains("write `redis://host:6379`"), "{refusal}");
+        assert!(!refusal.contains('%'), "it has no password: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_address_is_said_in_words() {
+    for (urls, words) in [
+        (
+            &["nothing", "", "one:6379", "http://one", "127.0.0.1:6379"][..],
+            "begins with `redis://`",
+        ),
+        (
+            &[
+                "redis://one:65536",
+                "redis://one:-1",
+                "redis://one:0",
+                "redis://one:port",
+                "redis+cluster://one:1,two:x",
+            ],
+            "no number from 1 to 65535",
+        ),
+        (&["redis://::1", "redis://fe80::1:6379"], "brackets"),
+        (
+            &["redis://one,two", "rediss://one:1,two:2/3"],
+            "several hosts; write `redis+cluster",
+        ),
+        (&["redis+sentinel://one/shop /0"], "white space in the name"),
+        (&["redis+sentinel://one/"], "comes the name"),
+        (&["redis://user:a%zz@one:6379/x"], "as `%` and its code"),
+    ] {
+        for url in urls {
+            let refusal = refusal(url);
+            assert!(refusal.contains(words), "{url}: {refusal}");
+        }
+    }
+    for fine in [
+        "redis://[::1]",
+        "redis://[::1]:6379",
+        "redis+cluster://[::1],one:1",
+        "redis://:1,2@one:7",
+    ] {
+        Address::parse(fine).unwrap();
     }
 }
