@@ -8,6 +8,7 @@ mod args;
 mod command_line;
 mod http;
 mod metrics;
+mod origin;
 mod page;
 mod primary;
 mod reads;
@@ -20,11 +21,13 @@ mod store;
 use std::{
     io::{self, Write},
     mem,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
+    panic,
     process::{self, ExitCode},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc,
     },
     thread::{self, ScopedJoinHandle},
     time::Duration,
@@ -67,6 +70,7 @@ fn run() -> Result<(), String> {
         about: About { kind, place, other },
     };
     let (server, address) = listen(&args)?;
+    end_with_the_port(address)?;
     let server = Arc::new(server);
     let stopping = Arc::new(AtomicBool::new(false));
     stop_on_ctrl_c(&args, &server, &stopping)?;
@@ -80,6 +84,7 @@ fn run() -> Result<(), String> {
         server,
         stopping,
         count: args.threads,
+        forgotten: AtomicU32::new(0),
     };
     workers.run()?;
     say("Stopped.");
@@ -99,6 +104,45 @@ fn listen(args: &Args) -> Result<(Server, SocketAddr), String> {
     let server = Server::from_listener(listener, None)
         .map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
     Ok((server, address))
+}
+
+/// Ends the process if the port is closed. `tiny_http` accepts connections on a thread that panics if
+/// the process has too many open files. The port is closed then, and nothing else happens.
+fn end_with_the_port(address: SocketAddr) -> Result<(), String> {
+    let (panicked, has_panicked) = mpsc::channel();
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        let _ = panicked.send(());
+    }));
+    let watch = move || {
+        while has_panicked.recv().is_ok() {
+            while !is_open(address) {
+                // The file that it takes to find out is the next to be free.
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+    };
+    let watching = thread::Builder::new().name("port".to_owned()).spawn(watch);
+    watching
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// False: it cannot be found out now. If the port is closed, this ends the process.
+fn is_open(address: SocketAddr) -> bool {
+    // A thread that panics closes the port at the end of its unwinding.
+    thread::sleep(Duration::from_millis(100));
+    match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            eprintln!(
+                "server: no connection can be accepted any more: there were too many at once"
+            );
+            process::exit(1);
+        }
+        Err(_) => false,
+    }
 }
 
 /// Lets each worker finish its request and end. A second Ctrl-C ends the process at once.
@@ -130,7 +174,12 @@ struct Workers {
     server: Arc<Server>,
     stopping: Arc<AtomicBool>,
     count: u16,
+    /// The number of forgotten requests. Each keeps its connection open, and a thread busy.
+    forgotten: AtomicU32,
 }
+
+/// The server ends at the next request that must be forgotten.
+const MOST_FORGOTTEN: u32 = 20;
 
 impl Workers {
     /// Answers requests until Ctrl-C.
@@ -151,7 +200,12 @@ impl Workers {
     fn work(&self) -> Result<(), String> {
         loop {
             match self.server.recv() {
-                Ok(request) if http::is_absurd(&request) => mem::forget(request),
+                Ok(request) if http::is_absurd(&request) => {
+                    mem::forget(request);
+                    if self.forgotten.fetch_add(1, Ordering::SeqCst) >= MOST_FORGOTTEN {
+                        return self.stop("too many requests claimed a body of over a gigabyte");
+                    }
+                }
                 Ok(mut request) => {
                     let answer = routes::answer(&self.shop, &mut request);
                     // A client that has closed the connection does not want its answer.
@@ -160,12 +214,17 @@ impl Workers {
                 Err(_) if self.stopping.load(Ordering::SeqCst) => return Ok(()),
                 // No more connections are accepted, and only one worker gets the error.
                 Err(error) => {
-                    self.stopping.store(true, Ordering::SeqCst);
-                    unblock_all(&self.server, self.count);
-                    return Err(format!("cannot accept connections any more: {error}"));
+                    return self.stop(&format!("cannot accept connections any more: {error}"));
                 }
             }
         }
+    }
+
+    /// Ends all workers, this one with an error.
+    fn stop(&self, why: &str) -> Result<(), String> {
+        self.stopping.store(true, Ordering::SeqCst);
+        unblock_all(&self.server, self.count);
+        Err(why.to_owned())
     }
 }
 

@@ -7,7 +7,7 @@ use tiny_http::{Method, Request};
 use crate::{
     http::{Answer, Form},
     metrics::Metrics,
-    millis, page,
+    millis, origin, page,
     primary::{Down, MockPrimaryStore, Refusal},
     reads,
     settings::{self, InUse},
@@ -64,6 +64,9 @@ fn verbs(path: &str) -> Option<Verbs> {
 }
 
 pub(crate) fn answer(shop: &Shop, request: &mut Request) -> Answer {
+    if let Err(refusal) = origin::check(request) {
+        return refusal;
+    }
     let path = request.url().split('?').next().unwrap_or_default();
     let Some(verbs) = verbs(path) else {
         return Answer::error(404, "there is nothing here");

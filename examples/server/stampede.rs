@@ -1,16 +1,19 @@
 //! The stampede: many readers of one record at the same time, right after its invalidation.
 
 use std::{
-    sync::Barrier,
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Error, Source};
+use cache_aside::{Cache, Error, Record, Source};
 
-use crate::{primary::MockPrimaryStore, routes::Shop};
+use crate::{primary::Down, routes::Shop};
 
 pub(crate) struct Ran {
-    /// How often the primary was read for all readers.
+    /// How often these readers read the primary.
     pub(crate) primary_reads: u64,
     /// From the common start until the last reader had its answer.
     pub(crate) elapsed: Duration,
@@ -31,11 +34,14 @@ pub(crate) struct Reader {
 pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
     let cache = &shop.in_use.cache();
     cache.invalidate(id)?;
-    let reads_before = shop.primary.reads_of(id);
-    let start = Barrier::new(readers);
+    let (start, primary_reads) = (Barrier::new(readers), AtomicU64::new(0));
+    let load = |id: &str| {
+        primary_reads.fetch_add(1, SeqCst);
+        shop.primary.read(id)
+    };
     let reads = crossbeam::scope(|scope| {
         let running: Vec<_> = (0..readers)
-            .map(|_| scope.spawn(|_| read(cache, &shop.primary, id, &start)))
+            .map(|_| scope.spawn(|_| read(cache, load, id, &start)))
             .collect();
         running
             .into_iter()
@@ -49,8 +55,7 @@ pub(crate) fn run(shop: &Shop, id: &str, readers: usize) -> Result<Ran, Error> {
     let began = began.unwrap_or_else(Instant::now);
     let readers: Vec<_> = reads.into_iter().map(|read| read.since(began)).collect();
     Ok(Ran {
-        // A reset in between restarts the count.
-        primary_reads: shop.primary.reads_of(id).saturating_sub(reads_before),
+        primary_reads: primary_reads.into_inner(),
         elapsed: readers
             .iter()
             .map(|reader| reader.finished)
@@ -72,13 +77,13 @@ struct Read {
 
 fn read(
     cache: &Cache,
-    primary: &MockPrimaryStore,
+    load: impl Fn(&str) -> Result<Option<Record>, Down>,
     id: &str,
     start: &Barrier,
 ) -> Result<Read, Error> {
     start.wait();
     let started = Instant::now();
-    let found = cache.get(id, |id| primary.read(id))?;
+    let found = cache.get(id, load)?;
     Ok(Read {
         started,
         finished: Instant::now(),

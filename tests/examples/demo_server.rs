@@ -127,6 +127,14 @@ impl Demo {
         assert!(status.success());
     }
 
+    /// What it printed as errors, if that is piped. Call it when the server has ended.
+    pub(crate) fn stderr(&mut self) -> String {
+        let mut said = String::new();
+        let mut stderr = self.child.stderr.take().expect("it is piped");
+        stderr.read_to_string(&mut said).expect("text");
+        said
+    }
+
     /// The exit status, and how long the exit took.
     pub(crate) fn wait(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();

@@ -2,10 +2,19 @@
 
 mod answers;
 mod command;
+#[cfg(target_os = "linux")]
+mod limits;
 mod many;
 mod metrics;
+mod origin;
 mod refusals;
 mod switches;
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
 
 use crate::demo_server::{self, Demo};
 use crate::support::Server;
@@ -36,4 +45,18 @@ fn on_both(test: impl Fn(&Demo)) {
 fn keys(object: &Value) -> Vec<&str> {
     let object = object.as_object().expect("an object");
     object.keys().map(String::as_str).collect()
+}
+
+/// Sends raw bytes, and returns the status of the answer, if there is one within a second.
+fn talk(demo: &Demo, bytes: &str) -> String {
+    let address = demo.url.strip_prefix("http://").unwrap();
+    let mut wire = TcpStream::connect(address).unwrap();
+    wire.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let _ = wire.write_all(bytes.as_bytes());
+    let _ = wire.shutdown(Shutdown::Write);
+    let mut answer = [0; 12];
+    match wire.read_exact(&mut answer) {
+        Ok(()) => String::from_utf8_lossy(&answer[9..]).into_owned(),
+        Err(_) => String::new(),
+    }
 }
