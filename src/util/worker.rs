@@ -4,11 +4,11 @@
 //!
 //! - A [`Worker`] has at most one thread.
 //! - The thread misses no change of the worker's state.
-//! - The drop of the worker stops the thread and waits for nothing. The thread ends by itself, after
-//!   its current task: that may wait for a network or a resolver, or run user code, such as an
-//!   observer, which may wait for a lock that the dropping thread holds.
-//! - In a process that was forked from the one that made the worker, there is no thread, and none is
-//!   started.
+//! - The drop of the worker stops the thread and waits for nothing. The thread ends by itself,
+//!   after its current task: that may wait for a network or a resolver, or run user code, such as
+//!   an observer, which may wait for a lock that the dropping thread holds.
+//! - In a process that was forked from the one that made the worker, there is no thread, and none
+//!   is started.
 //!
 //! Knows nothing of what its thread does. The retry worker and the lease renewer start their
 //! threads on demand. Listeners and watchers start theirs at once.

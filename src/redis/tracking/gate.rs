@@ -2,10 +2,10 @@
 //! thread that makes them.
 //!
 //! That thread may wait for a server or a resolver when its subscription is dropped. Guarantees two
-//! things: after [`close`](Gate::close) no call begins, and the thread keeps nothing of the listener
-//! but for a call that is under way. A call is user code, because an eviction drops a record. So no
-//! lock is held during a call, and `close` does not wait for it: it may wait for a lock that the
-//! dropping thread holds.
+//! things: after [`close`](Gate::close) no call begins, and the thread keeps nothing of the
+//! listener but for a call that is under way. A call is user code, because an eviction drops a
+//! record. So no lock is held during a call, and `close` does not wait for it: it may wait for a
+//! lock that the dropping thread holds.
 
 use std::sync::Arc;
 
