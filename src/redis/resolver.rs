@@ -36,8 +36,7 @@ const KEPT: Duration = Duration::from_secs(10);
 /// Looks up one host name.
 pub(crate) struct Resolver<T> {
     pub(crate) host: String,
-    /// The state is whether a lookup is due. The thread may wait for the resolver for long, so a
-    /// drop does not wait for it.
+    /// The state is whether a lookup is due.
     worker: Worker<bool>,
     answers: Arc<SharedLookups<T>>,
 }
