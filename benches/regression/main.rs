@@ -61,10 +61,11 @@ const NEAR: Bound = Bound {
     measured: 1.74,
     limit: AtMost(2.5),
 };
+/// Beside two busy loops it is 3.5. If the batch sent a request for each id, it would be about 1.
 const BATCH: Bound = Bound {
     name: "100 gets, to one get_many of 100",
     measured: 5.5,
-    limit: AtLeast(3.5),
+    limit: AtLeast(2.5),
 };
 const SHARED_CONNECTIONS: Bound = Bound {
     name: "hits of 64 threads on 4 connections, to a plain pool",

@@ -123,7 +123,7 @@ struct PushListener {
 
 /// The history of the current connection.
 #[derive(Default)]
-struct ConnectionHistory {
+struct History {
     /// The instant since which the server is known to push changes on this connection.
     listening_since: Option<Instant>,
     /// Whether the latest loss was logged. The recovery is then logged too.
@@ -135,22 +135,22 @@ impl PushListener {
         let _listening = self.endpoint.epoch().listen();
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let throttle = LogThrottle::default();
-        let mut progress = ConnectionHistory::default();
+        let mut history = History::default();
         loop {
-            progress.listening_since = None;
-            let Err(failure) = self.listen(context, &mut progress) else {
+            history.listening_since = None;
+            let Err(failure) = self.listen(context, &mut history) else {
                 return;
             };
             let failure = failure.at_server(|| self.endpoint.name());
             // Called after each loss. On a cluster, this makes the topology ask the nodes whether
             // this node is still a member.
             self.gate.call(|listener| listener.on_disconnect());
-            let since = progress.listening_since;
+            let since = history.listening_since;
             if since.is_some_and(|since| since.elapsed() >= STEADY) {
                 backoff.reset();
             }
-            if !progress.is_loss_logged && !context.is_stopping() && throttle.is_due() {
-                progress.is_loss_logged = true;
+            if !history.is_loss_logged && !context.is_stopping() && throttle.is_due() {
+                history.is_loss_logged = true;
                 trace::warn!(
                     "prefix `{}`: the change stream is down, so the near cache is not used and waiters poll: {}",
                     self.prefix,
@@ -170,11 +170,7 @@ impl PushListener {
     }
 
     /// Listens until the thread must stop, or until the connection is lost.
-    fn listen(
-        &self,
-        context: &WorkerContext,
-        progress: &mut ConnectionHistory,
-    ) -> Result<(), Failure> {
+    fn listen(&self, context: &WorkerContext, history: &mut History) -> Result<(), Failure> {
         let opened = self
             .endpoint
             .open(self.timeouts, Some(ProtocolVersion::RESP3));
@@ -190,8 +186,8 @@ impl PushListener {
         // From here on the server pushes every change of a record that this process reads.
         self.gate
             .call(|listener| listener.on_confirmed(Instant::now() + self.bound));
-        progress.listening_since = Some(Instant::now());
-        if mem::take(&mut progress.is_loss_logged) {
+        history.listening_since = Some(Instant::now());
+        if mem::take(&mut history.is_loss_logged) {
             trace::info!("prefix `{}`: the change stream is live again", self.prefix);
         }
         self.receive(context, opened)

@@ -166,3 +166,53 @@ fn unknown(name: &str, has_password: bool, scheme: &str) -> String {
     };
     format!("{name}; known is `protocol`; {rest} are written as in `{example}`")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::redis::url::Address;
+
+    fn refusal(url: &str) -> String {
+        Address::parse(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_said_in_words() {
+        for (urls, words) in [
+            (
+                &["nothing", "", "one:6379", "http://one", "127.0.0.1:6379"][..],
+                "begins with `redis://`",
+            ),
+            (
+                &[
+                    "redis://one:65536",
+                    "redis://one:-1",
+                    "redis://one:0",
+                    "redis://one:port",
+                    "redis+cluster://one:1,two:x",
+                ],
+                "no number from 1 to 65535",
+            ),
+            (&["redis://::1", "redis://fe80::1:6379"], "brackets"),
+            (
+                &["redis://one,two", "rediss://one:1,two:2/3"],
+                "several hosts; write `redis+cluster",
+            ),
+            (&["redis+sentinel://one/shop /0"], "white space in the name"),
+            (&["redis+sentinel://one/"], "comes the name"),
+            (&["redis://user:a%zz@one:6379/x"], "as `%` and its code"),
+        ] {
+            for url in urls {
+                let refusal = refusal(url);
+                assert!(refusal.contains(words), "{url}: {refusal}");
+            }
+        }
+        for fine in [
+            "redis://[::1]",
+            "redis://[::1]:6379",
+            "redis+cluster://[::1],one:1",
+            "redis://:1,2@one:7",
+        ] {
+            Address::parse(fine).unwrap();
+        }
+    }
+}
