@@ -203,7 +203,10 @@ fn identify(connection: &mut Connection, options: HelloOptions<'_>) -> RedisResu
         // one more round trip.
         identity.role = role(connection)?;
     }
-    if let Some(error) = info_reply.and_then(error).filter(|error| !is_denial(error)) {
+    if let Some(error) = info_reply
+        .and_then(error::in_reply)
+        .filter(|error| !is_denial(error))
+    {
         return Err(error);
     }
     Ok(Identified {
@@ -243,21 +246,14 @@ fn is_denial(error: &RedisError) -> bool {
 /// Whether the server refused the name of the connection, as far as the reply tells. A proxy may
 /// refuse it with any code.
 fn refuses_name(reply: &Value) -> bool {
-    error(reply).is_some_and(|error| {
+    error::in_reply(reply).is_some_and(|error| {
         let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
         !is_login && !error::is_unknown_command(&error)
     })
 }
 
 fn is_unknown_command(reply: &Value) -> bool {
-    error(reply).is_some_and(|error| error::is_unknown_command(&error))
-}
-
-pub(crate) fn error(reply: &Value) -> Option<RedisError> {
-    match reply {
-        Value::ServerError(error) => Some(error.clone().into()),
-        _ => None,
-    }
+    error::in_reply(reply).is_some_and(|error| error::is_unknown_command(&error))
 }
 
 /// The address of another host, with the same protocol as this one.

@@ -5,7 +5,7 @@
 
 use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
-use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind};
+use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
 use super::{
     invalid_reply::{InvalidReply, is_invalid_reply},
@@ -218,6 +218,14 @@ pub(crate) struct LookupTimeout {
 
 fn lookup_timeout(error: &RedisError) -> Option<LookupTimeout> {
     io_error(error)?.get_ref()?.downcast_ref().copied()
+}
+
+/// The error that a reply within a pipeline is.
+pub(crate) fn in_reply(reply: &Value) -> Option<RedisError> {
+    match reply {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
+    }
 }
 
 /// The error of the operating system behind this one.

@@ -5,7 +5,7 @@
 use redis::{Connection, RedisConnectionInfo, RedisError, RedisResult, cmd};
 
 use super::{
-    connect::error,
+    error::in_reply,
     pipeline::{self, LARGE_REPLIES},
 };
 
@@ -20,7 +20,7 @@ pub(super) fn log_in(connection: &mut Connection, login: &RedisConnectionInfo) -
     let select = (login.db() != 0).then(|| cmd("SELECT").arg(login.db()).take());
     let requests = auth.into_iter().chain(select);
     let replies = pipeline::stream(connection, LARGE_REPLIES, requests)?;
-    match (replies.iter().find_map(error), login.password()) {
+    match (replies.iter().find_map(in_reply), login.password()) {
         (None, _) => Ok(()),
         (Some(error), Some(password)) if login.username().is_some() && knows_no_users(&error) => {
             let without_user = RedisConnectionInfo::default().set_password(password);

@@ -4,6 +4,7 @@
 //! Guarantees nothing about caches: it implements [`Store`](crate::store::Store) and reports
 //! errors. Called by the backend. Knows no lookups, loaders or record types.
 
+mod availability;
 pub(crate) mod broken;
 mod checks;
 #[cfg(feature = "cluster")]

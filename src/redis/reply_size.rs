@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use redis::Value;
 
+use crate::record::fields::Fields;
+
 /// The assumed size of a record before one was seen.
 const ASSUMED: usize = 16 << 10;
 
@@ -32,6 +34,14 @@ impl ReplySize {
             self.0.store(after(self.bytes(), bytes), Relaxed);
         }
     }
+}
+
+/// The size of a record.
+pub(crate) fn bytes(record: &Fields) -> usize {
+    record
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
 }
 
 /// The estimate after a reply of this size.

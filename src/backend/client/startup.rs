@@ -16,7 +16,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{StoreClient, subscription::Deferred};
+use super::{
+    StoreClient,
+    subscription::{Deferred, RECEIVE},
+};
 use crate::{
     error::{Error, cause::chain},
     store::Store,
@@ -27,9 +30,6 @@ use crate::{
 /// How many logged reasons are kept. A cluster gives fewer at one time. The bound limits the memory
 /// if each message of a server differs.
 const MOST_REASONS: usize = 16;
-
-/// The purpose of the thread of a subscription.
-pub(super) const RECEIVE: &str = "receive changes";
 
 /// Checks a store in the same way as `build` does.
 pub(crate) type StartupCheck = Arc<dyn Fn() -> Result<(), Unusable> + Send + Sync>;

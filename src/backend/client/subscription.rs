@@ -10,8 +10,11 @@ use std::{io, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::{StoreClient, startup::RECEIVE};
+use super::StoreClient;
 use crate::store::{Store, Subscription, tracking::SharedListener};
+
+/// The purpose of the thread of a subscription.
+pub(super) const RECEIVE: &str = "receive changes";
 
 /// A subscription that waits for the check, or for a thread.
 pub(super) struct Deferred {

@@ -12,8 +12,7 @@ use redis::{Cmd, RedisError, Value, cmd};
 use super::store::RedisStore;
 use crate::{
     redis::{
-        connect::error,
-        error,
+        error::{self, in_reply},
         pipeline::{self, LARGE_REPLIES},
         script,
         server_identity::Role,
@@ -63,7 +62,7 @@ impl RedisStore {
         }
         // A replica refuses `WAIT`, but the fact that it is a replica matters more.
         let is_replica = role == Some(Role::Replica);
-        if let Some(refusal) = waited.as_ref().and_then(error)
+        if let Some(refusal) = waited.as_ref().and_then(in_reply)
             && !is_replica
         {
             return refused(error::failure(refusal, timeouts.io));
@@ -131,6 +130,6 @@ fn wait_for_none() -> Cmd {
 
 /// The first refusal. A server that refuses one script refuses all of them, with the same words.
 fn first_refusal(replies: &[Value]) -> Option<RedisError> {
-    let mut errors = replies.iter().filter_map(error);
+    let mut errors = replies.iter().filter_map(in_reply);
     errors.find(|error| !script::is_unknown(error))
 }

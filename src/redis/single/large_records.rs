@@ -20,17 +20,10 @@ use crate::{
     redis::{
         error::{is_lost, is_protocol_error, redis_error},
         pool::RetryPolicy,
+        reply_size::bytes,
     },
     store::{BatchResult, Completion, CompletionKind, Failure, FailureKind, batch::one_by_one},
 };
-
-/// The size of a record.
-pub(super) fn bytes(record: &Fields) -> usize {
-    record
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum()
-}
 
 fn longest(record: &Fields) -> usize {
     let values = record

@@ -8,12 +8,11 @@ use std::{iter, time::Duration};
 
 use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
 
-use super::large_records::bytes;
 use crate::{
     redis::{
         command::{entry, entry_with_ttl},
         pool::RetryPolicy,
-        reply_size::ReplySize,
+        reply_size::{ReplySize, bytes},
         request_batcher::CombiningQueue,
         script::{self, Scripts},
     },
