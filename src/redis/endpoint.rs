@@ -14,6 +14,7 @@ use super::{
     other_server::is_read_only,
     resolver::Resolver,
     server_epoch::{Opening, ServerEpoch},
+    server_text::printable,
     timeouts::Timeouts,
 };
 use crate::{error::cause::AtServer, store::Failure};
@@ -135,11 +136,13 @@ impl Endpoint {
         Failure { cause, ..failure }
     }
 
+    /// The address, for messages. Other servers may have reported it.
     pub(crate) fn name(&self) -> String {
-        match &self.route {
+        let name = match &self.route {
             Route::Fixed(client, _) => client.get_connection_info().addr().to_string(),
             #[cfg(feature = "sentinel")]
             Route::SentinelMaster(sentinel_master) => sentinel_master.to_string(),
-        }
+        };
+        printable(&name).into_owned()
     }
 }

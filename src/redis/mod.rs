@@ -37,6 +37,7 @@ pub(crate) mod sentinel;
 pub(crate) mod server_epoch;
 pub(crate) mod server_identity;
 pub(crate) mod server_info;
+pub(crate) mod server_text;
 pub(crate) mod single;
 #[cfg(feature = "cluster")]
 pub(crate) mod slot;

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::server_text::printable;
+
 /// The host and port at which a node of a cluster listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeAddress {
@@ -35,6 +37,6 @@ pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
 
 impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        write!(f, "{}:{}", printable(&self.host), self.port)
     }
 }

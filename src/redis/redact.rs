@@ -1,5 +1,5 @@
 //! Removes from a server's message the arguments of the request that it repeats, and the place in a
-//! script.
+//! script, and makes the rest [printable].
 //!
 //! "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'": the
 //! arguments of a command may be a password, or the fields of a record. Neither an error nor its
@@ -14,6 +14,8 @@
 
 use redis::{RedisConnectionInfo, RedisError, Value, parse_redis_value};
 
+use super::server_text::printable;
+
 /// How servers introduce the arguments, in lower case.
 const ARGUMENTS: [&str; 2] = ["with arg", "beginning with"];
 
@@ -25,15 +27,15 @@ const SEPARATORS: [char; 6] = [' ', ',', ':', ';', '(', '['];
 pub(crate) fn without_arguments(error: RedisError) -> RedisError {
     if let Some(detail) = error.detail() {
         let (code, said) = without_script(detail);
-        let kept = kept(said);
-        if kept.len() == detail.len() {
+        let kept = printable(kept(said));
+        let code = code.or(error.code()).map(printable);
+        if kept == detail && code.as_deref() == error.code() {
             return error;
         }
         let kind = error.kind();
         return code
-            .or(error.code())
-            .and_then(|code| server_error(code, kept))
-            .unwrap_or_else(|| (kind, "the server refused", kept.to_owned()).into());
+            .and_then(|code| server_error(&code, &kept))
+            .unwrap_or_else(|| (kind, "the server refused", kept.into_owned()).into());
     }
     let kind = error.kind();
     let Some(all) = error.clone().into_server_errors() else {
@@ -216,6 +218,19 @@ mod tests {
         ] {
             assert_eq!(without_script(other), (None, other));
         }
+    }
+
+    #[test]
+    fn a_message_of_many_lines_is_escaped_and_a_long_one_cut() {
+        let lines = parse_redis_value(b"!18\r\nERR one\r\nERR two\x1b[\r\n");
+        let Ok(Value::ServerError(error)) = lines else {
+            panic!("no error: {lines:?}");
+        };
+        let error = without_arguments(error.into());
+        assert_eq!(error.detail(), Some("one\\r\\nERR two\\u{1b}["));
+        let long = server_error("ERR", &"x".repeat(1 << 20)).unwrap();
+        let long = without_arguments(long);
+        assert!(long.to_string().len() < 1_000 && long.detail().unwrap().ends_with('…'));
     }
 
     #[test]

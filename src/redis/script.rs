@@ -97,7 +97,7 @@ impl Script {
         write_args(&mut request);
         match request.query(connection) {
             Err(error) if is_unknown(&error) => {
-                self.script.load(connection)?;
+                self.to_load().exec(connection)?;
                 request.query(connection)
             }
             answered => answered,
@@ -106,7 +106,8 @@ impl Script {
 }
 
 impl Script {
-    /// The request that loads the script.
+    /// The request that loads the script. (`redis::Script::load` panics in a debug build if the server
+    /// replies with another hash.)
     fn to_load(&self) -> Cmd {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(self.source);
@@ -116,7 +117,7 @@ impl Script {
     /// Loads the script into the server.
     #[cfg(feature = "cluster")]
     pub(crate) fn load(&self, connection: &mut Connection) -> RedisResult<()> {
-        self.script.load(connection).map(drop)
+        self.to_load().exec(connection)
     }
 
     /// A call of a script on one key, without its arguments.

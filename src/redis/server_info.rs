@@ -10,6 +10,7 @@ use redis::{Cmd, ProtocolVersion, Value, cmd};
 
 use super::{
     server_identity::{Role, ServerIdentity},
+    server_text::printable,
     unsupported_server::UnsupportedServer,
     version::{OLDEST, Version},
 };
@@ -110,7 +111,7 @@ impl ServerInfo {
         let mut server_info = ServerInfo::default();
         for (name, value) in said {
             match name {
-                "server" | "server_name" => value.clone_into(&mut server_info.name),
+                "server" | "server_name" => server_info.name = printable(value).into_owned(),
                 // For other implementations, `redis_version` is the version with which they are
                 // compatible.
                 "version" | "redis_version" => server_info.version = Version::parse(value),

@@ -23,6 +23,8 @@ mod child;
 mod drop;
 #[cfg(target_os = "linux")]
 mod fork;
+#[cfg(feature = "tracing")]
+mod hostile_text;
 mod leaks;
 #[cfg(feature = "tracing")]
 mod lines;
