@@ -114,3 +114,15 @@ pub(super) fn not_own<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome
     }
     Ok(call)
 }
+
+/// The failure of a request for a lease whose answer no correct store gives.
+pub(super) fn impossible() -> Error {
+    Error::Store {
+        request: "acquire",
+        cause: Arc::new(ImpossibleAnswer),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the store gave an impossible answer")]
+struct ImpossibleAnswer;

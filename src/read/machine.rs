@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     first_read::FirstRead,
-    lookup::{LeaseLeader, LookupContext, not_own},
+    lookup::{LeaseLeader, LookupContext, impossible, not_own},
     state::{DegradedWait, LoadPermit, LookupState},
     wait_for_lease::LeaseWait,
 };
@@ -138,7 +138,11 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
                 }
                 // Not counted as a miss: in most cases, the first read found the same entry and
                 // counted it.
-                Err(_) => self.state = LookupState::NeedsLease { recheck: false },
+                Err(_) if matches!(self.state, LookupState::NeedsLease { recheck: true }) => {
+                    self.state = LookupState::NeedsLease { recheck: false };
+                }
+                // It was told not to look at the entry. Asked again, it would answer the same.
+                Err(_) => self.fail_acquire(impossible()),
             },
             // The place of a dead writer has lapsed, and this lookup is the first to load after
             // that.
@@ -156,15 +160,20 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
                     Err(call) => LookupState::Following(not_own(call)?),
                 };
             }
+            // The token was drawn for this lookup, and has not got the lease yet.
+            Ok(Acquire::Held { by, .. }) if by == Some(token) => self.fail_acquire(impossible()),
             Ok(Acquire::Held { by, left }) => self.on_held(by, left)?,
-            Err(failure) => {
-                // The lease may be held under our token: perhaps only the reply was lost.
-                let renewer = &self.context.engine.lease_renewer;
-                renewer.give_back(self.keys().clone(), token);
-                self.degrade(failure);
-            }
+            Err(failure) => self.fail_acquire(failure),
         }
         Ok(())
+    }
+
+    /// The lease may be held under our token: perhaps only the reply was lost.
+    fn fail_acquire(&mut self, failure: Error) {
+        let token = self.token();
+        let renewer = &self.context.engine.lease_renewer;
+        renewer.give_back(self.keys().clone(), token);
+        self.degrade(failure);
     }
 
     fn on_held(&mut self, by: Option<Token>, left: Duration) -> Result<(), Error> {

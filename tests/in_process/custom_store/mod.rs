@@ -4,6 +4,7 @@ mod bypass;
 mod clear;
 mod error_drops;
 mod faulty;
+mod impossible;
 mod name;
 mod panics;
 

@@ -1,0 +1,79 @@
+//! A store whose answers no correct store gives: each lookup is answered by the loader, in time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use cache_aside::{
+    Backend, Cache, Memory, Source,
+    store::{Acquire, Failure, Fields, Keys, Store, Token},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{delegate::delegate, support::chain};
+
+/// Always gives this answer to a request for a lease.
+struct Answers {
+    within: Arc<dyn Store>,
+    answer: fn(Token) -> Acquire,
+    asked: AtomicU32,
+}
+
+impl Store for Answers {
+    fn acquire(&self, _: &Keys, token: Token, _: Duration, _: bool) -> Result<Acquire, Failure> {
+        self.asked.fetch_add(1, SeqCst);
+        Ok((self.answer)(token))
+    }
+
+    delegate!(within: read refresh fill release back_off renew invalidate expire guard unguard update ttl ping);
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Loaf {
+    stock: u32,
+}
+
+fn assert_is_answered(answer: fn(Token) -> Acquire, most: u32) {
+    let store = Arc::new(Answers {
+        within: Memory::new(100).store(),
+        answer,
+        asked: AtomicU32::new(0),
+    });
+    let backend = Backend::new(Arc::clone(&store) as Arc<dyn Store>);
+    let builder = Cache::builder(backend).prefix("test:");
+    let cache: Cache<Loaf> = builder.build().unwrap();
+    let load = |_: &str| Ok::<_, &str>(Some(Loaf { stock: 1 }));
+    let found = cache.get("p-001", load).unwrap();
+    assert_eq!(found.source(), Source::Degraded);
+    let why = chain(found.degraded_cause().unwrap());
+    assert!(why.contains("an impossible answer"), "{why}");
+    let load = |ids: &[&str]| {
+        let row = |id: &&str| ((*id).to_owned(), Loaf { stock: 1 });
+        Ok::<_, &str>(ids.iter().map(row).collect::<Vec<_>>())
+    };
+    let found = cache.get_many(["p-001", "p-002"], load).unwrap();
+    assert!(found.iter().all(|found| found.source() == Source::Degraded));
+    let asked = store.asked.load(SeqCst);
+    assert!(asked <= most, "asked {asked} times");
+}
+
+/// Else it would be taken for the lookup of a loader that calls `get` for its own record.
+#[test]
+fn a_lease_that_is_held_by_the_token_that_asks_for_it_is_no_answer() {
+    let held = |token| Acquire::Held {
+        by: Some(token),
+        left: Duration::from_secs(60),
+    };
+    assert_is_answered(held, 3);
+}
+
+/// Else the lookup would ask again without end.
+#[test]
+fn a_record_that_does_not_decode_though_it_was_not_to_be_looked_at_is_no_answer() {
+    let record = |_| Acquire::Record(Fields::from([(b"stock".to_vec(), b"many".to_vec())]));
+    assert_is_answered(record, 6);
+}
