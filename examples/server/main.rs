@@ -136,9 +136,7 @@ fn is_open(address: SocketAddr) -> bool {
     match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            eprintln!(
-                "server: no connection can be accepted any more: there were too many at once"
-            );
+            eprintln!("server: cannot accept connections any more: there were too many at once");
             process::exit(1);
         }
         Err(_) => false,

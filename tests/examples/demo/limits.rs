@@ -33,7 +33,7 @@ fn with_too_many_connections_it_ends_with_an_error() {
     assert_eq!(code, Some(1));
     let said = demo.stderr();
     assert!(
-        said.contains("server: no connection can be accepted any more"),
+        said.contains("server: cannot accept connections any more"),
         "{said}"
     );
     drop(idle);
