@@ -11,21 +11,21 @@ fn no_lookup_returns_what_was_there_before_a_write_that_had_ended() {
 
 #[test]
 fn no_lookup_does_so_where_requests_are_lost_and_late_and_the_server_comes_and_goes() {
-    let run = history(&["--seconds", "5"]);
+    let run = history(&["--seconds", "4"]);
     run.finds_nothing();
     assert!(run.counts("  degraded") > 0, "{}", run.0.stdout);
 }
 
 #[test]
 fn with_near_caches_nothing_is_older_than_the_bound_nor_than_what_its_process_wrote() {
-    let run = history(&["--near", "--seconds", "5"]);
+    let run = history(&["--near", "--seconds", "4"]);
     run.finds_nothing();
     assert!(run.counts("  near") > 0, "{}", run.0.stdout);
 }
 
 #[test]
 fn with_grace_nothing_that_is_served_is_from_before_a_write_that_had_ended() {
-    let run = history(&["--grace", "--seconds", "5"]);
+    let run = history(&["--grace", "--seconds", "4"]);
     run.finds_nothing();
     assert!(run.counts("  stale") > 0, "{}", run.0.stdout);
     assert!(run.counts("  refreshed") > 0, "{}", run.0.stdout);
@@ -33,7 +33,7 @@ fn with_grace_nothing_that_is_served_is_from_before_a_write_that_had_ended() {
 
 #[test]
 fn with_all_of_it_neither() {
-    history(&["--grace", "--near", "--seconds", "5"]).finds_nothing();
+    history(&["--grace", "--near", "--seconds", "4"]).finds_nothing();
 }
 
 /// Without this bound, a process that only looks at what is cached would be late for as long as a
@@ -41,7 +41,7 @@ fn with_all_of_it_neither() {
 #[test]
 fn with_an_address_that_is_moved_nothing_is_older_than_the_second_in_which_that_is_noticed() {
     for flags in [&["--moving-address"][..], &["--moving-address", "--near"]] {
-        let run = history(&[flags, &["--seconds", "8"]].concat());
+        let run = history(&[flags, &["--seconds", "6"]].concat());
         run.finds_nothing();
         assert!(run.counts("Moves") > 0, "{}", run.0.stdout);
         // How many there were depends on the moment of each move.
@@ -57,7 +57,7 @@ fn with_a_clock_that_is_stepped_nothing_is_old_and_no_lookup_waits_for_what_is_d
         &["--clock-steps"][..],
         &["--clock-steps", "--grace", "--near"],
     ] {
-        let run = history(&[flags, &["--seconds", "12"]].concat());
+        let run = history(&[flags, &["--seconds", "8"]].concat());
         run.finds_nothing();
         let steps = |name| run.0.stdout.contains(name);
         assert!(

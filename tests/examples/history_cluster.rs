@@ -22,26 +22,26 @@ fn on_a_cluster(args: &[&str]) -> Checked {
 
 #[test]
 fn on_a_cluster_no_lookup_returns_what_was_there_before_a_write_that_had_ended() {
-    on_a_cluster(&["--calm", "--seconds", "5"]).finds_nothing();
+    on_a_cluster(&["--calm", "--seconds", "4"]).finds_nothing();
 }
 
 #[test]
 fn nor_does_one_while_slots_are_moved() {
-    let run = on_a_cluster(&["--only", "moves", "--seconds", "10"]);
+    let run = on_a_cluster(&["--only", "moves", "--seconds", "7"]);
     run.finds_nothing();
     assert!(run.0.stdout.contains("slot moved"), "{}", run.0.stdout);
 }
 
 #[test]
 fn nor_while_replicas_take_over_that_confirm_what_is_ended() {
-    let run = on_a_cluster(&["--only", "failovers", "--wait", "--seconds", "12"]);
+    let run = on_a_cluster(&["--only", "failovers", "--wait", "--seconds", "9"]);
     run.finds_nothing();
     assert!(run.counts("Failovers") > 0, "{}", run.0.stdout);
 }
 
 #[test]
 fn with_near_caches_and_grace_neither() {
-    let run = on_a_cluster(&["--near", "--grace", "--wait", "--seconds", "12"]);
+    let run = on_a_cluster(&["--near", "--grace", "--wait", "--seconds", "9"]);
     run.finds_nothing();
     for label in ["  near", "  stale"] {
         assert!(run.counts(label) > 0, "{label} in:\n{}", run.0.stdout);
@@ -50,7 +50,7 @@ fn with_near_caches_and_grace_neither() {
 
 #[test]
 fn where_they_do_not_confirm_only_what_a_failover_explains_is_stale() {
-    on_a_cluster(&["--only", "failovers", "--seconds", "12"]).finds_nothing();
+    on_a_cluster(&["--only", "failovers", "--seconds", "9"]).finds_nothing();
 }
 
 #[test]

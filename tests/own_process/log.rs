@@ -115,17 +115,17 @@ fn the_drop_of_the_last_cache_says_how_many_invalidations_are_lost() {
     assert_eq!(lost(), [""; 0]);
     server.freeze();
     for (ids, clears, words) in [
-        (1, false, "dropped: 1 pending invalidation did not"),
-        (3, false, "dropped: 3 pending invalidations did not"),
+        (1, false, "dropped: 1 pending invalidation had not"),
+        (3, false, "dropped: 3 pending invalidations had not"),
         (
             2,
             true,
-            "2 pending invalidations and those of the whole prefix `test:b:` did",
+            "2 pending invalidations and those of the whole prefix `test:b:` had",
         ),
         (
             0,
             true,
-            "dropped: the pending invalidations of the whole prefix `test:b:` did",
+            "dropped: the pending invalidations of the whole prefix `test:b:` had",
         ),
     ] {
         let before = lost().len();
