@@ -100,11 +100,11 @@ impl Form {
         if request.body_length().is_some_and(|len| len > LONGEST_BODY) {
             return Err(Answer::error(413, "the body is longer than 64 KiB"));
         }
-        // One byte more than allowed shows that a chunked body is too long.
+        // A body in chunks does not state its length.
         let mut body = Vec::new();
         request
             .as_reader()
-            .take(LONGEST_BODY as u64 + 1)
+            .take(LONGEST_BODY as u64)
             .read_to_end(&mut body)
             .map_err(|error| Answer::error(400, format!("the body broke off: {error}")))?;
         // `tiny_http` takes a chunked body that breaks off for a whole one. Some clients send none

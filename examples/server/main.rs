@@ -117,10 +117,8 @@ fn end_with_the_port(address: SocketAddr) -> Result<(), String> {
     }));
     let watch = move || {
         while has_panicked.recv().is_ok() {
-            while !is_open(address) {
-                // The file that it takes to find out is the next to be free.
-                thread::sleep(Duration::from_millis(100));
-            }
+            // The file that it takes to find out is the next to be free.
+            while !is_open(address) {}
         }
     };
     let watching = thread::Builder::new().name("port".to_owned()).spawn(watch);

@@ -66,9 +66,7 @@ impl LazyPool {
         if self.postponed.is_waiting() && !self.postponed.is_due() {
             return Err(no_threads(io::ErrorKind::WouldBlock.into()));
         }
-        if !first_pool_is_of(Process::current()) {
-            return Err(Failure::new(FailureKind::Rejected, ForkedLate));
-        }
+        claim_process()?;
         let started = workers();
         self.postponed.record(started.is_err());
         let workers = Arc::new(started.map_err(no_threads)?);
@@ -82,20 +80,23 @@ impl LazyPool {
 /// The process that created the first pool, of all processes in a line of ancestors. 0: none has.
 static FIRST: AtomicU32 = AtomicU32::new(0);
 
-/// Whether it is this process, or has just become this one.
-fn first_pool_is_of(process: Process) -> bool {
-    let here = process.id();
-    let first = FIRST.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed);
-    first.is_ok() || first == Err(here)
-}
-
 /// Fails if no pool can be created in this process.
 pub(crate) fn check_process() -> Result<(), Failure> {
-    match FIRST.load(Ordering::Relaxed) {
-        0 => Ok(()),
-        first if first == Process::current().id() => Ok(()),
-        _ => Err(Failure::new(FailureKind::Rejected, ForkedLate)),
+    allows(FIRST.load(Ordering::Relaxed), Process::current().id())
+}
+
+/// The same. If no process has created a pool, this one counts as the first from now on.
+fn claim_process() -> Result<(), Failure> {
+    let here = Process::current().id();
+    let first = FIRST.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed);
+    allows(first.unwrap_or_else(|first| first), here)
+}
+
+fn allows(first: u32, here: u32) -> Result<(), Failure> {
+    if first == 0 || first == here {
+        return Ok(());
     }
+    Err(Failure::new(FailureKind::Rejected, ForkedLate))
 }
 
 #[derive(Debug, thiserror::Error)]

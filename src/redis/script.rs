@@ -106,8 +106,8 @@ impl Script {
 }
 
 impl Script {
-    /// The request that loads the script. (`redis::Script::load` panics in a debug build if the server
-    /// replies with another hash.)
+    /// The request that loads the script. (`redis::Script::load` panics in a debug build if the
+    /// server replies with another hash.)
     fn to_load(&self) -> Cmd {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(self.source);

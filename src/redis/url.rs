@@ -107,10 +107,7 @@ fn refused(reason: impl Into<String>) -> Error {
 fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>, Error> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, after) = rest.split_at(end);
-    let (user, hosts) = match authority.rsplit_once('@') {
-        Some((user, hosts)) => (format!("{user}@"), hosts),
-        None => (String::new(), authority),
-    };
+    let (user, hosts) = user_and_hosts(authority);
     let url = |host| format!("{scheme}://{user}{host}{after}{path}");
     if user.matches('@').count() > 1 {
         return Err(refused(
@@ -125,21 +122,26 @@ fn each_host(scheme: &str, rest: &str, path: &str) -> Result<Vec<ConnectionInfo>
 
 /// The same hosts. A host without a port gets the default port of sentinels.
 fn with_port(authority: &str) -> String {
-    let (user, hosts) = match authority.rsplit_once('@') {
-        Some((user, hosts)) => (format!("{user}@"), hosts),
-        None => (String::new(), authority),
-    };
-    let with_port = |host: &str| {
-        // The colons within `[::1]` do not begin a port.
-        let name_ends = host.rfind(']').unwrap_or(0);
-        if host[name_ends..].contains(':') {
-            host.to_owned()
-        } else {
-            format!("{host}:{SENTINEL_PORT}")
-        }
+    let (user, hosts) = user_and_hosts(authority);
+    let with_port = |host: &str| match name_and_port(host) {
+        Some(_) => host.to_owned(),
+        None => format!("{host}:{SENTINEL_PORT}"),
     };
     let hosts: Vec<_> = hosts.split(',').map(str::trim).map(with_port).collect();
-    user + &hosts.join(",")
+    format!("{user}{}", hosts.join(","))
+}
+
+/// The part up to the `@`, and the hosts.
+fn user_and_hosts(authority: &str) -> (&str, &str) {
+    authority.split_at(authority.rfind('@').map_or(0, |at| at + 1))
+}
+
+/// The name of a host, and what follows its first colon. `None`: there is no port.
+fn name_and_port(host: &str) -> Option<(&str, &str)> {
+    // The colons within `[::1]` do not begin a port.
+    let name_ends = host.rfind(']').unwrap_or(0);
+    let colon = name_ends + host[name_ends..].find(':')?;
+    Some((&host[..colon], &host[colon + 1..]))
 }
 
 fn one(url: &str) -> Result<ConnectionInfo, Error> {

@@ -3,7 +3,7 @@
 //! Guarantees that no message contains any part of a password, even where the address is cut at the
 //! wrong place. Called before the address is parsed.
 
-use super::{CLUSTER, SENTINEL, refused};
+use super::{CLUSTER, SENTINEL, name_and_port, refused, user_and_hosts};
 use crate::error::Error;
 
 /// Those of redis-rs, and those for several hosts.
@@ -81,9 +81,7 @@ fn check_password(is_socket: bool, rest: &str) -> Result<(), Error> {
 /// Refuses several hosts where one is expected, and a port that is no number of a port.
 fn check_hosts(scheme: &str, rest: &str) -> Result<(), Error> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let hosts = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, hosts)| hosts);
+    let (_, hosts) = user_and_hosts(authority);
     if hosts.contains(',') && !scheme.ends_with(CLUSTER) && !scheme.ends_with(SENTINEL) {
         return Err(refused(
             "there are several hosts; write `redis+cluster://host:6379,host:6379` or \
@@ -91,12 +89,10 @@ fn check_hosts(scheme: &str, rest: &str) -> Result<(), Error> {
         ));
     }
     for host in hosts.split(',') {
-        // The colons within `[::1]` do not begin a port.
-        let name_ends = host.rfind(']').unwrap_or(0);
-        let Some((name, port)) = host[name_ends..].split_once(':') else {
+        let Some((name, port)) = name_and_port(host) else {
             continue;
         };
-        if name_ends == 0 && (name.is_empty() || port.contains(':')) {
+        if !name.ends_with(']') && (name.is_empty() || port.contains(':')) {
             return Err(refused(
                 "an IPv6 address is written in brackets, as in `[::1]:6379`",
             ));
