@@ -2,10 +2,11 @@
 //!
 //! Called by the pool and by the requests that repeat themselves.
 
-use redis::{Connection, cmd};
+use redis::cmd;
 
 use super::{
     broken::Broken,
+    connection::Connection,
     error::{PoolExhausted, Timeout},
     pool::{Connections, RetryPolicy},
 };

@@ -6,10 +6,9 @@
 //!
 //! Called by the pool, and by the thread that notices a moved address.
 
-use redis::Connection;
-
 use super::{
     connect::role_now,
+    connection::Connection,
     error::Timeout,
     manager::PooledConnection,
     pool::{ConnectionGuard, Connections, RetryPolicy},

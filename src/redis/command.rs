@@ -5,9 +5,9 @@
 
 use std::{io, time::Duration};
 
-use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
+use redis::{RedisResult, Value, cmd, from_redis_value};
 
-use super::{pipeline, script};
+use super::{connection::Connection, pipeline, script};
 use crate::{
     store::{Change, Diff, Entry, NewTtl, TtlRemaining, Update, keys::Keys, token::Token},
     util::{

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use redis::{Client, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
+use redis::{ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 
 #[cfg(feature = "sentinel")]
 use super::sentinel::SentinelMaster;
@@ -13,6 +13,7 @@ use super::{
     opened::{Destination, Opened, open_at},
     other_server::is_read_only,
     resolver::Resolver,
+    server_address::ServerAddress,
     server_epoch::{Opening, ServerEpoch},
     server_text::printable,
     timeouts::Timeouts,
@@ -32,7 +33,7 @@ pub(crate) struct Endpoint {
 #[derive(Debug, Clone)]
 enum Route {
     /// By a fixed address. `None`: it contains no host name.
-    Fixed(Arc<Client>, Option<Arc<Resolver<Opening>>>),
+    Fixed(Arc<ServerAddress>, Option<Arc<Resolver<Opening>>>),
     /// By asking the sentinels.
     #[cfg(feature = "sentinel")]
     SentinelMaster(Arc<SentinelMaster>),
@@ -40,10 +41,10 @@ enum Route {
 
 impl Endpoint {
     /// A server at an address.
-    pub(crate) fn at(client: Client, client_name: Arc<str>) -> Endpoint {
-        let resolver = Resolver::of(client.get_connection_info().addr()).map(Arc::new);
+    pub(crate) fn at(address: ServerAddress, client_name: Arc<str>) -> Endpoint {
+        let resolver = Resolver::of(address.info().addr()).map(Arc::new);
         Endpoint {
-            route: Route::Fixed(Arc::new(client), resolver),
+            route: Route::Fixed(Arc::new(address), resolver),
             epoch: Arc::default(),
             client_name,
         }
@@ -64,8 +65,13 @@ impl From<Arc<SentinelMaster>> for Endpoint {
 impl Endpoint {
     /// The login, and the address if it is fixed.
     pub(crate) fn info(&self) -> &ConnectionInfo {
+        self.address().info()
+    }
+
+    /// The address if it is fixed. Otherwise that of a sentinel, with the login of the server.
+    pub(crate) fn address(&self) -> &ServerAddress {
         match &self.route {
-            Route::Fixed(client, _) => client.get_connection_info(),
+            Route::Fixed(address, _) => address,
             #[cfg(feature = "sentinel")]
             Route::SentinelMaster(sentinel_master) => sentinel_master.login(),
         }
@@ -98,9 +104,9 @@ impl Endpoint {
         protocol: Option<ProtocolVersion>,
     ) -> Result<Opened, Failure> {
         match &self.route {
-            Route::Fixed(client, resolver) => {
+            Route::Fixed(address, resolver) => {
                 let to = Destination {
-                    info: client.get_connection_info(),
+                    address,
                     client_name: &self.client_name,
                     epoch: &self.epoch,
                     opening: self.epoch.opening(),
@@ -139,7 +145,7 @@ impl Endpoint {
     /// The address, for messages. Other servers may have reported it.
     pub(crate) fn name(&self) -> String {
         let name = match &self.route {
-            Route::Fixed(client, _) => client.get_connection_info().addr().to_string(),
+            Route::Fixed(address, _) => address.info().addr().to_string(),
             #[cfg(feature = "sentinel")]
             Route::SentinelMaster(sentinel_master) => sentinel_master.to_string(),
         };

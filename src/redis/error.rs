@@ -8,6 +8,7 @@ use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
 use super::{
+    connection::limits::{ReplyTooLarge, RequestTimeout},
     invalid_reply::{InvalidReply, is_invalid_reply},
     redact::{without_arguments, without_login},
 };
@@ -123,8 +124,12 @@ pub(crate) fn silent_sentinel(
 /// The cause that callers get. It replaces the message of redis-rs for a timeout, which is
 /// misleading.
 fn callers_cause(cause: RedisError, within: Duration) -> Cause {
-    if let Some(lookup) = lookup_timeout(&cause) {
-        Arc::new(lookup)
+    if let Some(lookup) = within_io::<LookupTimeout>(&cause) {
+        Arc::new(*lookup)
+    } else if let Some(too_large) = within_io::<ReplyTooLarge>(&cause) {
+        Arc::new(*too_large)
+    } else if let Some(RequestTimeout { within }) = within_io(&cause) {
+        Arc::new(Timeout { within: *within })
     } else if cause.is_timeout() {
         Arc::new(Timeout { within })
     } else if let Some(words) = explained(&cause) {
@@ -216,8 +221,9 @@ pub(crate) struct LookupTimeout {
     pub(crate) within: Duration,
 }
 
-fn lookup_timeout(error: &RedisError) -> Option<LookupTimeout> {
-    io_error(error)?.get_ref()?.downcast_ref().copied()
+/// The error of this crate within one of the operating system.
+fn within_io<T: StdError + 'static>(error: &RedisError) -> Option<&T> {
+    io_error(error)?.get_ref()?.downcast_ref()
 }
 
 /// The error that a reply within a pipeline is.

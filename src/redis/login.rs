@@ -1,25 +1,21 @@
-//! The login of a connection with RESP2. With RESP3, the login is a part of the first `HELLO`.
+//! The login of a connection, and the choice of its protocol and database.
 //!
 //! Called by `connect.rs`.
 
-use redis::{Connection, RedisConnectionInfo, RedisError, RedisResult, cmd};
+use redis::{Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, cmd};
 
 use super::{
+    connection::Connection,
     error::in_reply,
-    pipeline::{self, LARGE_REPLIES},
+    pipeline::{self, FIRST_REQUESTS},
+    server_info::hello,
 };
 
 /// Logs in and chooses the database, in one round trip, or in none if neither is necessary.
-/// redis-rs would do the same, but reports a full server and any other refusal as a wrong password.
 pub(super) fn log_in(connection: &mut Connection, login: &RedisConnectionInfo) -> RedisResult<()> {
-    let auth = login.password().map(|password| {
-        let mut auth = cmd("AUTH");
-        auth.arg(login.username()).arg(password);
-        auth
-    });
     let select = (login.db() != 0).then(|| cmd("SELECT").arg(login.db()).take());
-    let requests = auth.into_iter().chain(select);
-    let replies = pipeline::stream(connection, LARGE_REPLIES, requests)?;
+    let requests = begin(login).into_iter().chain(select);
+    let replies = pipeline::stream(connection, FIRST_REQUESTS, requests)?;
     match (replies.iter().find_map(in_reply), login.password()) {
         (None, _) => Ok(()),
         (Some(error), Some(password)) if login.username().is_some() && knows_no_users(&error) => {
@@ -28,6 +24,22 @@ pub(super) fn log_in(connection: &mut Connection, login: &RedisConnectionInfo) -
         }
         (Some(error), _) => Err(error),
     }
+}
+
+/// The request that logs in, if one is necessary. RESP3 begins with `HELLO` in any case.
+fn begin(login: &RedisConnectionInfo) -> Option<Cmd> {
+    if login.protocol() == ProtocolVersion::RESP3 {
+        let mut hello = hello(ProtocolVersion::RESP3);
+        if let Some(password) = login.password() {
+            let user = login.username().unwrap_or("default");
+            hello.arg("AUTH").arg(user).arg(password);
+        }
+        return Some(hello);
+    }
+    let password = login.password()?;
+    let mut auth = cmd("AUTH");
+    auth.arg(login.username()).arg(password);
+    Some(auth)
 }
 
 /// Whether the server takes a password only, as a sentinel or a server before Redis 6 does.

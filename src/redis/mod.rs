@@ -12,6 +12,7 @@ pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod connect;
 pub(crate) mod connect_threads;
+pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod invalid_reply;
@@ -34,6 +35,7 @@ pub(crate) mod resolver;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;
+pub(crate) mod server_address;
 pub(crate) mod server_epoch;
 pub(crate) mod server_identity;
 pub(crate) mod server_info;

@@ -3,12 +3,14 @@
 //! Used by `endpoint.rs` and `sentinel/`, which both open connections: the first to a fixed
 //! address, the second to the address that the sentinels name.
 
-use redis::{Connection, ConnectionInfo, ProtocolVersion};
+use redis::ProtocolVersion;
 
 use super::{
     connect::{HelloOptions, Identified, open_and_identify},
+    connection::Connection,
     error::unopened,
     resolver::Resolver,
+    server_address::ServerAddress,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     server_info::ServerInfo,
@@ -35,7 +37,7 @@ pub(crate) struct Opened {
 /// The address that a connection leads to, and the name of the connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
-    pub(crate) info: &'a ConnectionInfo,
+    pub(crate) address: &'a ServerAddress,
     pub(crate) client_name: &'a str,
     pub(crate) epoch: &'a ServerEpoch,
     pub(crate) opening: Opening,
@@ -52,12 +54,13 @@ pub(crate) fn open_at(
     take: impl FnOnce(Option<Role>) -> Result<(), Failure>,
 ) -> Result<Opened, Failure> {
     let Destination {
-        info,
+        address,
         client_name,
         epoch,
         opening,
         resolver,
     } = to;
+    let info = address.info();
     let failed = |error| unopened(error, info.redis_settings(), timeouts.connect);
     // A lookup that another caller began may be from before a move of the address. The stamp tells
     // what was known then.
@@ -74,7 +77,7 @@ pub(crate) fn open_at(
         protocol: protocol.unwrap_or_else(|| info.redis_settings().protocol()),
         asks_for_run_id: epoch.asks_for_run_id(),
     };
-    let opened = open_and_identify(info, addresses.as_deref(), timeouts, options);
+    let opened = open_and_identify(address, addresses.as_deref(), timeouts, options);
     let (connection, greeted) = opened.map_err(failed)?;
     let Identified {
         server_info,

@@ -1,17 +1,21 @@
 //! Pipelines that end with the first reply that does not arrive.
 //!
-//! Guarantees two things. First, a pipeline that the server does not answer costs one timeout.
+//! Guarantees three things. First, a pipeline that the server does not answer costs one timeout.
 //! (redis-rs itself would wait for each missing reply.) Second, a pipeline of any length fits into
-//! bounded buffers. (redis-rs itself sends the whole pipeline before it reads anything.) Called by
+//! bounded buffers. (redis-rs itself sends the whole pipeline before it reads anything.) Third, each
+//! reply belongs to its request, if a pipeline ended without an error: its last request is a `PING`
+//! with a number. If a reply was lost or came twice, the last reply is not that number. Called by
 //! all requests of several commands.
 
 use std::collections::VecDeque;
 
-use redis::{
-    Cmd, Connection, ConnectionLike, FromRedisValue, Pipeline, RedisError, RedisResult, Value,
-};
+use redis::{Cmd, ConnectionLike, FromRedisValue, Pipeline, RedisError, RedisResult, Value, cmd};
 
-use super::reply_size::{after, bytes_of};
+use super::{
+    connection::{Connection, garbage},
+    error::{in_reply, is_unknown_command},
+    reply_size::{after, bytes_of},
+};
 
 /// Sends the pipeline, and reads its replies.
 pub(crate) fn query<T: FromRedisValue>(
@@ -40,19 +44,29 @@ pub(crate) struct Window {
     requests: usize,
     /// The expected bytes of a reply. `None`: replies are small.
     reply: Option<usize>,
+    /// Whether the pipeline ends with a `PING`. Without one, each reply must tell by its form which
+    /// request it belongs to.
+    has_ping: bool,
 }
 
 /// For a few requests.
 pub(crate) const LARGE_REPLIES: Window = Window {
     requests: 64 << 10,
     reply: None,
+    has_ping: true,
+};
+
+/// For the requests that begin a connection. The user may not be logged in yet.
+pub(crate) const FIRST_REQUESTS: Window = Window {
+    has_ping: false,
+    ..LARGE_REPLIES
 };
 
 /// If the reply is a number or a few words. Such replies are small, so more requests fit into the
 /// buffers.
 pub(crate) const SMALL_REPLIES: Window = Window {
     requests: 256 << 10,
-    reply: None,
+    ..LARGE_REPLIES
 };
 
 /// How many bytes of records may be requested before the first one is read, unless one record is
@@ -101,7 +115,7 @@ pub(crate) fn stream(
 }
 
 /// Sends commands and passes on their replies as they arrive, including error replies. It ends when
-/// the connection fails. At most the window, or one larger command, is sent before the replies to
+/// the connection fails. If it fails in any way, the replies may belong to other requests. At most the window, or one larger command, is sent before the replies to
 /// it are read. The connection is never idle: while one half of the window is answered, the other
 /// half is on its way.
 pub(crate) fn stream_to(
@@ -116,19 +130,45 @@ pub(crate) fn stream_to(
         ahead: VecDeque::new(),
         hand_on,
     };
-    let (mut request, mut count) = (Vec::new(), 0);
+    let (mut request, mut count, mut all) = (Vec::new(), 0, 0);
     for command in commands {
         command.write_packed_command(&mut request);
         count += 1;
+        all += 1;
         if stream.is_half(&request, count) {
             stream.send(&request, count)?;
             request.clear();
             count = 0;
         }
     }
+    // A reply to a single command is checked when the request ends.
+    let ping = (window.has_ping && all > 1).then(|| stream.connection.next_number());
+    if let Some(number) = ping {
+        let ping = cmd("PING").arg(number).take();
+        ping.write_packed_command(&mut request);
+    }
     stream.send(&request, count)?;
     while stream.read_some()? {}
-    Ok(())
+    match ping {
+        Some(number) => check_answer(&stream.connection.next_reply()?, number),
+        None => Ok(()),
+    }
+}
+
+/// Fails if this is not the reply to the `PING` with this number.
+fn check_answer(reply: &Value, number: u64) -> RedisResult<()> {
+    let is_answer = match reply {
+        Value::BulkString(text) => *text == number.to_string().as_bytes(),
+        // Some proxies answer a `PING` themselves, without its number.
+        Value::SimpleString(text) => text == "PONG",
+        // The user may have no permission to ping.
+        Value::ServerError(error) => error.code() == "NOPERM",
+        _ => false,
+    };
+    if is_answer || in_reply(reply).is_some_and(|error| is_unknown_command(&error)) {
+        return Ok(());
+    }
+    Err(garbage("the end of a pipeline"))
 }
 
 struct Stream<'a, H> {
@@ -152,7 +192,7 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
 
     /// Sends `count` commands as soon as there is room for them.
     fn send(&mut self, request: &[u8], count: usize) -> RedisResult<()> {
-        if count == 0 {
+        if request.is_empty() {
             return Ok(());
         }
         while !self.has_room_for(request, count) && self.read_some()? {}
@@ -167,15 +207,10 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
             return Ok(false);
         };
         while count > 0 {
-            match self.connection.recv_response()? {
-                // RESP3: a push is not a reply.
-                Value::Push { .. } => {}
-                reply => {
-                    self.window.met(&reply);
-                    (self.hand_on)(reply)?;
-                    count -= 1;
-                }
-            }
+            let reply = self.connection.next_reply()?;
+            self.window.met(&reply);
+            (self.hand_on)(reply)?;
+            count -= 1;
         }
         Ok(true)
     }
@@ -197,10 +232,8 @@ impl ConnectionLike for FailFast<'_> {
         let mut replies = Vec::with_capacity(offset + count);
         while replies.len() < offset + count {
             // If this fails, the connection is unfit, so no further reply is read.
-            let reply = self.0.recv_response()?;
+            let reply = self.0.next_reply()?;
             match reply {
-                // RESP3: a push is not a reply.
-                Value::Push { .. } => continue,
                 Value::ServerError(ref error) if replies.len() < offset => {
                     refusal.get_or_insert_with(|| error.clone());
                 }

@@ -15,11 +15,12 @@ use std::{
 };
 
 use r2d2::Pool;
-use redis::{Connection, ErrorKind, RedisError, RedisResult};
+use redis::{ErrorKind, RedisError, RedisResult};
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::{
     broken::Broken,
+    connection::Connection,
     endpoint::Endpoint,
     error::{failure, is_broken_off, is_refusal},
     lazy_pool::LazyPool,
@@ -223,6 +224,7 @@ impl Connections {
         guard.must_close = true;
         let epoch = guard.epoch;
         let done = run(&mut guard.connection, epoch);
+        let done = done.and_then(|done| guard.connection.end_request().map(|()| done));
         let outcome = done.and_then(|done| self.still_in(epoch).map(|()| done));
         guard.must_close = false;
         let Err(error) = &outcome else {

@@ -5,11 +5,12 @@
 
 use std::{time::Duration, vec};
 
-use redis::{
-    Cmd, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value,
-};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::pipeline::{self, Window};
+use super::{
+    connection::Connection,
+    pipeline::{self, Window},
+};
 use crate::{
     record::fields::Fields,
     store::{Acquire, Refresh, keys::Keys, token::Token},

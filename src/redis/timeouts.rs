@@ -1,8 +1,10 @@
-//! The timeouts of connections to a server.
+//! The timeouts of connections to a server, and the limit of a reply.
 
 use std::time::Duration;
 
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::io::tcp::socket2::TcpKeepalive;
+
+use super::connection::limits::Limits;
 
 /// The timeout of each step.
 #[derive(Debug, Clone, Copy)]
@@ -13,19 +15,56 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     /// For silence on the connection: while a request is written, and while its reply is awaited.
     pub(crate) io: Duration,
+    /// For a whole request.
+    pub(crate) request: Duration,
     /// For an idle connection, which is then closed.
     pub(crate) idle: Duration,
     /// For silence on an idle connection, after which the kernel asks whether the other side still
     /// knows it.
     pub(crate) keepalive: Duration,
+    /// The most memory that a reply may take, in bytes.
+    pub(crate) max_reply: usize,
+}
+
+/// The setters of the builder give the reasons.
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            checkout: Duration::from_secs(1),
+            connect: Duration::from_millis(500),
+            io: Duration::from_millis(500),
+            request: Duration::from_secs(10),
+            idle: Duration::from_secs(180),
+            keepalive: Duration::from_secs(60),
+            max_reply: 64 << 20,
+        }
+    }
 }
 
 /// How many probes in a row must stay unanswered before the kernel closes a connection.
 const UNANSWERED: u32 = 3;
 
 impl Timeouts {
-    pub(crate) fn tcp_settings(self) -> TcpSettings {
-        TcpSettings::default().set_keepalive(probes(self.keepalive))
+    /// The limits of a connection on which the server has been identified.
+    pub(crate) fn of_requests(self) -> Limits {
+        Limits {
+            io: self.io,
+            request: self.request,
+            reply: self.max_reply,
+        }
+    }
+
+    /// The limits of a connection that is being opened: the timeout for each step.
+    pub(crate) fn of_connecting(self) -> Limits {
+        Limits {
+            io: self.connect,
+            request: self.connect,
+            reply: self.max_reply,
+        }
+    }
+
+    pub(crate) fn probes(self) -> TcpKeepalive {
+        probes(self.keepalive)
     }
 }
 

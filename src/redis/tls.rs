@@ -1,18 +1,20 @@
 //! TLS: the certificates that a program sets, and clear messages if a server's certificate is
 //! refused.
 //!
-//! redis-rs does the handshake through rustls, with the cryptography provider that the process has
-//! chosen. rustls panics if none was chosen and the dependencies bring more or fewer than one. So
+//! The handshake is done by rustls, with the cryptography provider that the process has chosen.
+//! rustls panics if none was chosen and the dependencies bring more or fewer than one. So
 //! this file chooses one before the first connection.
 
-use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, RedisError, TlsCertificates};
+use std::sync::Arc;
+
+use redis::RedisError;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
-use super::error::io_error;
+use super::{error::io_error, server_address::Tls};
 use crate::{
     error::Error,
     util::limits::{failed, refuse},
@@ -30,11 +32,9 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Adds these certificates to the address of one host. They are checked here. redis-rs would
-    /// accept a root file without any certificate. It would also accept a key that does not belong
-    /// to its certificate, and then fail at each handshake.
-    pub(crate) fn with(&self, info: ConnectionInfo) -> Result<ConnectionInfo, Error> {
-        let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    /// The configuration of TLS for all connections to an address. Empty if the address is not one
+    /// for TLS.
+    pub(crate) fn config(&self, is_tls: bool) -> Result<Tls, Error> {
         let given = [(ROOT, self.root.is_some()), (CLIENT, self.client.is_some())];
         if let (false, Some((setting, _))) = (is_tls, given.iter().find(|(_, is_given)| *is_given))
         {
@@ -44,42 +44,40 @@ impl Certificates {
             );
         }
         if !is_tls {
-            return Ok(info);
+            return Ok(Tls::default());
         }
         choose_provider();
+        let config = ClientConfig::builder().with_root_certificates(self.roots()?);
+        let Some((pem, key)) = &self.client else {
+            return Ok(Tls(Some(Arc::new(config.with_no_client_auth()))));
+        };
+        let chain = certificates(CLIENT, pem)?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| failed(CLIENT, &format!("the key: {error}")))?;
+        let config = config
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| failed(CLIENT, &error))?;
+        Ok(Tls(Some(Arc::new(config))))
+    }
+
+    /// The certificates that may sign that of a server.
+    fn roots(&self) -> Result<RootCertStore, Error> {
         let mut roots = RootCertStore::empty();
-        if let Some(pem) = &self.root {
-            for certificate in certificates(ROOT, pem)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| failed(ROOT, &error))?;
-            }
+        let Some(pem) = &self.root else {
+            // A certificate of the system that cannot be read or parsed is left out.
+            let system = rustls_native_certs::load_native_certs();
+            let (added, _) = roots.add_parsable_certificates(system.certs);
+            return match (added, system.errors.first()) {
+                (0, Some(error)) => Err(failed("address", error)),
+                _ => Ok(roots),
+            };
+        };
+        for certificate in certificates(ROOT, pem)? {
+            roots
+                .add(certificate)
+                .map_err(|error| failed(ROOT, &error))?;
         }
-        if let Some((pem, key)) = &self.client {
-            let chain = certificates(CLIENT, pem)?;
-            let key = PrivateKeyDer::from_pem_slice(key)
-                .map_err(|error| failed(CLIENT, &format!("the key: {error}")))?;
-            let config = ClientConfig::builder().with_root_certificates(roots);
-            config
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| failed(CLIENT, &error))?;
-        }
-        if given.iter().all(|(_, is_given)| !is_given) {
-            return Ok(info);
-        }
-        let client_tls = self.client.clone();
-        let client = Client::build_with_tls(
-            info,
-            TlsCertificates {
-                client_tls: client_tls.map(|(client_cert, client_key)| ClientTlsConfig {
-                    client_cert,
-                    client_key,
-                }),
-                root_cert: self.root.clone(),
-            },
-        );
-        let client = client.map_err(|error| failed("address", &error))?;
-        Ok(client.get_connection_info().clone())
+        Ok(roots)
     }
 }
 

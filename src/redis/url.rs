@@ -13,6 +13,8 @@
 
 mod check;
 
+#[cfg(feature = "tls")]
+use redis::ConnectionAddr;
 use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError};
 
 use self::check::check;
@@ -22,19 +24,16 @@ use crate::error::Error;
 
 /// What to connect to.
 #[derive(Debug)]
-pub(crate) enum Address {
+pub(crate) enum Address<T = ConnectionInfo> {
     /// One server.
-    Server(ConnectionInfo),
+    Server(T),
     /// The cluster to which these nodes belong.
     #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "it is refused"))]
-    Cluster(Vec<ConnectionInfo>),
+    Cluster(Vec<T>),
     /// The server that these sentinels know by this name. It also has the user, password and
     /// database for that server. They are not sent to the sentinels.
     #[cfg_attr(not(feature = "sentinel"), allow(dead_code, reason = "it is refused"))]
-    Sentinel {
-        sentinels: Vec<ConnectionInfo>,
-        name: String,
-    },
+    Sentinel { sentinels: Vec<T>, name: String },
 }
 
 /// The suffix of a scheme that allows several hosts.
@@ -81,20 +80,29 @@ impl Address {
     }
 
     /// The same address, with each of its hosts changed.
-    #[cfg(feature = "tls")]
-    pub(crate) fn map(
-        self,
-        change: impl Fn(ConnectionInfo) -> Result<ConnectionInfo, Error>,
-    ) -> Result<Address, Error> {
-        let each = |hosts: Vec<_>| hosts.into_iter().map(&change).collect::<Result<_, _>>();
-        Ok(match self {
-            Address::Server(host) => Address::Server(change(host)?),
-            Address::Cluster(hosts) => Address::Cluster(each(hosts)?),
+    pub(crate) fn map<T>(self, change: impl Fn(ConnectionInfo) -> T) -> Address<T> {
+        let each = |hosts: Vec<_>| hosts.into_iter().map(&change).collect();
+        match self {
+            Address::Server(host) => Address::Server(change(host)),
+            Address::Cluster(hosts) => Address::Cluster(each(hosts)),
             Address::Sentinel { sentinels, name } => {
-                let sentinels = each(sentinels)?;
+                let sentinels = each(sentinels);
                 Address::Sentinel { sentinels, name }
             }
-        })
+        }
+    }
+
+    /// Whether it is one for TLS. All of its hosts share the scheme.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_tls(&self) -> bool {
+        let first = match self {
+            Address::Server(host) => Some(host),
+            Address::Cluster(hosts)
+            | Address::Sentinel {
+                sentinels: hosts, ..
+            } => hosts.first(),
+        };
+        first.is_some_and(|host| matches!(host.addr(), ConnectionAddr::TcpTls { .. }))
     }
 }
 
@@ -166,14 +174,8 @@ fn one(url: &str) -> Result<ConnectionInfo, Error> {
              `redis+cluster://host:6379,host:6379` or `redis+sentinel://host:26379/NAME`{hint}"
         ))
     })?;
-    let tcp = info
-        .tcp_settings()
-        .clone()
-        // Otherwise a request larger than a packet would wait for the server's delayed
-        // acknowledgement.
-        .set_nodelay(true);
     let login = login(info.redis_settings())?;
-    Ok(info.set_tcp_settings(tcp).set_redis_settings(login))
+    Ok(info.set_redis_settings(login))
 }
 
 /// The login in an address. An empty user or password counts as none, in a parameter too.
@@ -183,12 +185,9 @@ fn login(given: &RedisConnectionInfo) -> Result<RedisConnectionInfo, Error> {
         given.username().filter(is_given),
         given.password().filter(is_given),
     );
-    // redis-rs does not send the name of the library: it would wait a whole connect timeout for
-    // each of the two replies.
     let login = RedisConnectionInfo::default()
         .set_db(given.db())
-        .set_protocol(given.protocol())
-        .set_skip_set_lib_name();
+        .set_protocol(given.protocol());
     match (user, password) {
         (None | Some("default"), None) => Ok(login),
         // It would not be sent. The connection would be that of the user `default`.

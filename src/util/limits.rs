@@ -53,6 +53,7 @@ pub(crate) fn refuse<T>(setting: &'static str, reason: impl Into<String>) -> Res
 }
 
 /// Refuses a setting, with an error of another library as the reason.
+#[cfg(feature = "tls")]
 pub(crate) fn failed(setting: &'static str, reason: &impl ToString) -> Error {
     let reason = reason.to_string();
     Error::InvalidSetting { setting, reason }

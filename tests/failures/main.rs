@@ -5,6 +5,7 @@ mod broken_connections;
 mod clock;
 mod cut_replies;
 mod degraded;
+mod excess_replies;
 mod faults;
 mod forgotten_connections;
 mod idle_connections;
@@ -13,10 +14,13 @@ mod outage;
 mod partition;
 mod shared_connections;
 mod shared_connections_with_writers;
+mod slow_replies;
 mod too_large;
 
 #[path = "../own_process/child.rs"]
 mod child;
+#[path = "../support/fake.rs"]
+mod fake;
 #[path = "../support/held.rs"]
 mod held;
 #[path = "../support/proxy.rs"]

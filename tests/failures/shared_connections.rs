@@ -256,17 +256,14 @@ fn scripts_that_the_server_forgot_are_sent_again_for_a_shared_request() {
     assert_eq!(cache.stats().store_errors, 0);
 }
 
+/// Only at the end of a pipeline is it known which reply belongs to which request. So the replies
+/// before the one that never ends do not count.
 #[test]
-fn a_reply_that_never_ends_fails_those_behind_it_in_time_and_does_not_open_the_breaker() {
+fn a_reply_that_never_ends_fails_all_that_share_it_in_time_and_does_not_open_the_breaker() {
     let (environment, cache) = Environment::new();
     let stall = (Which::Nth(1), Harm::StallInReply);
     let waited = environment.wait_together(&cache, Some(stall));
-    let (hits, degraded) = (
-        count(&waited, Source::Hit),
-        count(&waited, Source::Degraded),
-    );
-    assert!(hits >= READERS / 2 - 1, "{hits} hits");
-    assert_eq!(hits + degraded, READERS);
+    assert!(count(&waited, Source::Degraded) >= READERS / 2);
     for Waited { found, elapsed } in &waited {
         assert!(*elapsed < CHECKOUT + IO, "{elapsed:?}");
         if let Some(why) = found.degraded_cause() {
@@ -274,7 +271,7 @@ fn a_reply_that_never_ends_fails_those_behind_it_in_time_and_does_not_open_the_b
         }
     }
     // The breaker needs five failures in a row, and this was one.
-    assert!(degraded >= 4 && !cache.stats().breaker_open);
+    assert!(!cache.stats().breaker_open);
     environment.proxy.spare();
     assert_eq!(find(&cache, FIRST).source(), Source::Hit);
 }

@@ -4,29 +4,60 @@
 #![allow(dead_code, reason = "each user takes its own part")]
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    io::{self, BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     sync::Arc,
     thread,
 };
 
 /// Starts one on this port.
 pub(crate) fn answer(port: u16, reply: impl Fn(&[String]) -> String + Send + Sync + 'static) {
+    serve(port, move |words, stream| {
+        stream.write_all(reply(words).as_bytes())
+    });
+}
+
+/// The same with a closure that sends its replies itself. The connection ends where it fails.
+pub(crate) fn serve(
+    port: u16,
+    reply: impl Fn(&[String], &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let reply = Arc::new(reply);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, reply) = (stream.unwrap(), Arc::clone(&reply));
+            // Each piece is sent at once.
+            stream.set_nodelay(true).unwrap();
             thread::spawn(move || {
                 let mut from = BufReader::new(stream.try_clone().unwrap());
                 while let Some(words) = words(&mut from) {
-                    if stream.write_all(reply(&words).as_bytes()).is_err() {
+                    if reply(&words, &mut stream).is_err() {
                         return;
                     }
                 }
             });
         }
     });
+}
+
+/// What a working server replies to the requests of a new connection, and to others that are not
+/// the subject.
+pub(crate) fn usual(words: &[String]) -> String {
+    match &*words[0] {
+        "HELLO" => texts(&[
+            "server",
+            "redis",
+            "version",
+            "7.0.15",
+            "mode",
+            "standalone",
+            "role",
+            "master",
+        ]),
+        "INFO" => "$-1\r\n".to_owned(),
+        _ => "+OK\r\n".to_owned(),
+    }
 }
 
 /// A map of texts, as in the answer to `HELLO`.

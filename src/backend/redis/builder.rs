@@ -51,13 +51,7 @@ impl RedisBuilder {
         RedisBuilder {
             url,
             pool_size: 16,
-            timeouts: Timeouts {
-                checkout: Duration::from_secs(1),
-                connect: Duration::from_millis(500),
-                io: Duration::from_millis(500),
-                idle: Duration::from_secs(180),
-                keepalive: Duration::from_secs(60),
-            },
+            timeouts: Timeouts::default(),
             breaker_threshold: BREAKER_THRESHOLD,
             probe_interval: PROBE_INTERVAL,
             replicas: 0,
@@ -116,6 +110,26 @@ impl RedisBuilder {
     /// Defaults to 500 ms, for the same reason as `connect_timeout`.
     pub fn io_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.io = timeout;
+        self
+    }
+
+    /// Sets how long a request may take as a whole, even if its reply arrives byte by byte. The
+    /// connection is then closed. 1 ms to ten years. Each part of a batch, of at most 2 MiB or one
+    /// record, may take this long, and up to two `io_timeout` more.
+    ///
+    /// Defaults to 10 s. A record of 60 MB then needs 6 MB a second.
+    pub fn request_timeout(mut self, timeout: Duration) -> RedisBuilder {
+        self.timeouts.request = timeout;
+        self
+    }
+
+    /// Sets the most memory that one reply may take, in bytes. At least 2 MiB. A larger reply is
+    /// refused as soon as the server announces it, and the lookup is degraded. A larger record is
+    /// not cached. Each field counts with its name, its value and 128 bytes.
+    ///
+    /// Defaults to 64 MiB. A broken server or proxy can announce any size.
+    pub fn max_reply_size(mut self, bytes: usize) -> RedisBuilder {
+        self.timeouts.max_reply = bytes;
         self
     }
 

@@ -9,8 +9,6 @@ use std::{
     time::Duration,
 };
 
-use redis::{Client, ConnectionInfo};
-
 use super::{Redis, RedisBuilder};
 #[cfg(feature = "sentinel")]
 use crate::redis::sentinel::SentinelMaster;
@@ -21,12 +19,17 @@ use crate::{
     },
     error::Error,
     redis::{
-        endpoint::Endpoint, error::Reported, lazy_pool::check_process, reachability::is_away,
-        server_info::ServerMode, single::RedisStore, url::Address,
+        endpoint::Endpoint,
+        lazy_pool::check_process,
+        reachability::is_away,
+        server_address::{ServerAddress, Tls},
+        server_info::ServerMode,
+        single::RedisStore,
+        url::Address,
     },
     store::{Failure, Store},
     util::{
-        limits::{between, failed, refuse, within},
+        limits::{between, refuse, within},
         per_process::PerProcess,
     },
 };
@@ -42,6 +45,9 @@ use crate::{
 
 /// Redis itself admits at most this many clients by default.
 const MOST_CONNECTIONS: u32 = 10_000;
+
+/// The reply to `CLUSTER SLOTS` of a thousand masters takes less.
+const SMALLEST_REPLY: usize = 2 << 20;
 
 /// Linux refuses a longer time.
 const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
@@ -138,6 +144,10 @@ impl RedisBuilder {
         between("checkout_timeout", self.timeouts.checkout, least)?;
         between("connect_timeout", self.timeouts.connect, least)?;
         between("io_timeout", self.timeouts.io, least)?;
+        between("request_timeout", self.timeouts.request, least)?;
+        if self.timeouts.max_reply < SMALLEST_REPLY {
+            return refuse("max_reply_size", "it must be at least 2 MiB");
+        }
         let second = Duration::from_secs(1);
         between("idle_timeout", self.timeouts.idle, second)?;
         within(
@@ -176,13 +186,20 @@ impl RedisBuilder {
         })
     }
 
-    fn open_address(&self) -> Result<Unchecked, Error> {
+    /// The parsed address, with the login and the certificates.
+    fn address(&self) -> Result<Address<ServerAddress>, Error> {
         let address = Address::parse(&self.url)?;
         #[cfg(feature = "tls")]
-        let address = address.map(|host| self.certificates.with(host))?;
-        match address {
-            Address::Server(info) => {
-                let endpoint = Endpoint::at(client(info)?, Arc::clone(&self.client_name));
+        let tls: Tls = self.certificates.config(address.is_tls())?;
+        #[cfg(not(feature = "tls"))]
+        let tls: Tls = Tls::default();
+        Ok(address.map(|info| ServerAddress::new(info, &tls)))
+    }
+
+    fn open_address(&self) -> Result<Unchecked, Error> {
+        match self.address()? {
+            Address::Server(server) => {
+                let endpoint = Endpoint::at(server, Arc::clone(&self.client_name));
                 Ok(self.server(endpoint))
             }
             #[cfg(feature = "cluster")]
@@ -220,11 +237,13 @@ impl RedisBuilder {
     }
 
     #[cfg(feature = "cluster")]
-    fn cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<Unchecked, Error> {
-        if nodes.iter().any(|node| node.redis_settings().db() != 0) {
+    fn cluster(&self, nodes: Vec<ServerAddress>) -> Result<Unchecked, Error> {
+        if nodes
+            .iter()
+            .any(|node| node.info().redis_settings().db() != 0)
+        {
             return refuse("address", "of a cluster there is database 0 only");
         }
-        let seeds = nodes.into_iter().map(client).collect::<Result<_, _>>()?;
         let config = NodeConfig {
             pool_size: self.pool_size,
             timeouts: self.timeouts,
@@ -233,7 +252,7 @@ impl RedisBuilder {
         };
         let client_name = Arc::clone(&self.client_name);
         let store = Arc::new(ClusterStore::new(
-            seeds,
+            nodes,
             config,
             client_name,
             self.probe_interval,
@@ -284,7 +303,3 @@ fn not_a_cluster(failure: &Failure) -> Failure {
      `redis+sentinel://host:26379/NAME`"
 )]
 struct NotACluster;
-
-fn client(info: ConnectionInfo) -> Result<Client, Error> {
-    Client::open(info).map_err(|error| failed("address", &Reported(error)))
-}

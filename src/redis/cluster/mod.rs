@@ -28,15 +28,13 @@ pub(crate) mod tracking;
 
 use std::{sync::Arc, thread, time::Duration};
 
-use redis::Client;
-
 use self::{
     node::{Node, NodeConfig},
     redirect::{Redirect, SlotMigrating, TooManyRedirects},
     slots::slot_of,
     topology::Topology,
 };
-use super::single::RedisStore;
+use super::{server_address::ServerAddress, single::RedisStore};
 use crate::{
     store::{Entry, Failure, FailureKind, Store, TtlRemaining, keys::Keys},
     util::{backoff::Backoff, random::shortened},
@@ -61,7 +59,7 @@ pub(crate) struct ClusterStore {
 impl ClusterStore {
     /// Creates a store. Opens no connection. Each seed must be an address with a port.
     pub(crate) fn new(
-        seeds: Vec<Client>,
+        seeds: Vec<ServerAddress>,
         config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,

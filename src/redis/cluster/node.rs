@@ -13,15 +13,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value, cmd,
-};
+use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, ServerErrorKind, Value, cmd};
 
 use super::slots::{Range, ranges};
 use crate::{
     redis::{
-        connect::elsewhere, endpoint::Endpoint, error::Timeout, node_address::NodeAddress,
-        pool::RetryPolicy, script::invalid_reply, single::RedisStore, timeouts::Timeouts,
+        endpoint::Endpoint, error::Timeout, node_address::NodeAddress, pool::RetryPolicy,
+        script::invalid_reply, single::RedisStore, timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,
@@ -193,10 +191,4 @@ pub(super) fn address_of(info: &ConnectionInfo) -> Option<NodeAddress> {
         _ => return None,
     };
     Some(NodeAddress { host, port })
-}
-
-/// A client of another node, with the same login, and with TLS if this one has it.
-pub(super) fn client_of(info: &ConnectionInfo, address: &NodeAddress) -> RedisResult<Client> {
-    let (host, port) = (address.host.clone(), address.port);
-    Client::open(info.clone().set_addr(elsewhere(info.addr(), host, port)))
 }

@@ -23,10 +23,9 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use redis::Client;
 
 use super::{
-    node::{Node, NodeConfig, address_of, client_of, slots_by},
+    node::{Node, NodeConfig, address_of, slots_by},
     recovery::Recovery,
     slot_map::SlotMap,
     slots::Range,
@@ -35,9 +34,9 @@ use super::{
 use crate::{
     redis::{
         endpoint::Endpoint,
-        error,
         node_address::NodeAddress,
         reachability::{NotReady, is_away},
+        server_address::ServerAddress,
         slot::Slot,
     },
     store::{Failure, FailureKind, token::Token},
@@ -63,7 +62,7 @@ pub(super) struct Topology {
 impl Topology {
     /// Creates a topology that knows only these nodes. Opens no connection.
     pub(super) fn new(
-        seeds: Vec<Client>,
+        seeds: Vec<ServerAddress>,
         config: NodeConfig,
         client_name: Arc<str>,
         probe_interval: Duration,
@@ -153,15 +152,14 @@ impl Topology {
     /// The endpoint of a node at this address, with the login of the nodes in the builder's
     /// address.
     fn endpoint(&self, address: &NodeAddress) -> Result<Endpoint, Failure> {
-        let io = self.config.timeouts.io;
         let seed = self.seeds.first().ok_or_else(|| {
             Failure::new(
                 FailureKind::Unavailable,
                 "the address of the cluster names no node",
             )
         })?;
-        let client = client_of(seed.info(), address).map_err(|error| error::failure(error, io))?;
-        Ok(Endpoint::at(client, Arc::clone(&self.client_name)))
+        let address = seed.address().elsewhere(address.host.clone(), address.port);
+        Ok(Endpoint::at(address, Arc::clone(&self.client_name)))
     }
 
     /// Call this with `rebuilding` held.

@@ -1,28 +1,29 @@
 //! One sentinel, and the questions to it.
 //!
-//! Called by the round of questions. redis-rs has a client for sentinels, but that one connects
-//! without a timeout.
+//! Called by the round of questions.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use redis::{Cmd, Connection, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, cmd};
 
 use super::election::Master;
 use crate::{
     error::cause::chain,
     redis::{
         connect::connect,
+        connection::Connection,
         error,
-        pipeline::{self, SMALL_REPLIES},
+        pipeline::{self, FIRST_REQUESTS},
         reachability::is_away,
         resolver::Resolver,
+        server_address::ServerAddress,
         server_info::hello_as,
         timeouts::Timeouts,
     },
 };
 
 pub(super) struct Sentinel {
-    info: ConnectionInfo,
+    address: ServerAddress,
     /// `None`: the address contains no host name.
     resolver: Option<Resolver<()>>,
     /// The name of its connection.
@@ -43,15 +44,15 @@ pub(super) struct SentinelFailure {
 
 impl fmt::Debug for Sentinel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.info.addr().to_string())
+        f.write_str(&self.address.info().addr().to_string())
     }
 }
 
 impl Sentinel {
-    pub(super) fn new(info: ConnectionInfo, client_name: Arc<str>) -> Sentinel {
+    pub(super) fn new(address: ServerAddress, client_name: Arc<str>) -> Sentinel {
         Sentinel {
-            resolver: Resolver::of(info.addr()),
-            info,
+            resolver: Resolver::of(address.info().addr()),
+            address,
             client_name,
             connection: None,
             is_silent: false,
@@ -78,27 +79,29 @@ impl Sentinel {
                 let is_login = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
                     || error.kind() == ErrorKind::AuthenticationFailed;
                 let is_none = error::is_unknown_command(&error);
-                let login = self.info.redis_settings();
+                let login = self.address.info().redis_settings();
                 let failure = error::silent_sentinel(error, login, timeouts.connect);
                 let hint = if is_login {
                     Some("see `sentinel_login`")
                 } else if is_none {
                     Some("it is not a Sentinel; the address of a server begins with `redis://`")
                 } else {
-                    error::hint(self.info.addr(), &failure)
+                    error::hint(self.address.info().addr(), &failure)
                 };
                 let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
                 (format!("{}{hint}", chain(&failure)), is_away(&failure))
             }
         };
-        let text = format!("{}: {reason}", self.info.addr());
+        let text = format!("{}: {reason}", self.address.info().addr());
         Err(SentinelFailure { text, is_away })
     }
 
     fn ask_once(&mut self, name: &str, timeouts: Timeouts) -> RedisResult<Option<Master>> {
         let mut question = cmd("SENTINEL");
         question.arg("get-master-addr-by-name").arg(name);
-        let (mut connection, reply) = if let Some(mut connection) = self.connection.take() {
+        let kept = self.connection.take();
+        let kept = kept.and_then(|mut kept| kept.is_at_rest().then_some(kept));
+        let (mut connection, reply) = if let Some(mut connection) = kept {
             let reply = question.query(&mut connection)?;
             (connection, reply)
         } else {
@@ -112,6 +115,7 @@ impl Sentinel {
             }
             None => None,
         };
+        connection.end_request()?;
         self.connection = Some(connection);
         Ok(master)
     }
@@ -124,10 +128,11 @@ impl Sentinel {
             Some(resolver) => Some(resolver.look_up((), timeouts.connect)?.0),
             None => None,
         };
-        let mut connection = connect(&self.info, addresses.as_deref(), timeouts)?;
-        let protocol = self.info.redis_settings().protocol();
+        let protocol = self.address.info().redis_settings().protocol();
+        let addresses = addresses.as_deref();
+        let mut connection = connect(&self.address, addresses, timeouts, protocol)?;
         let requests = [hello_as(protocol, &self.client_name), question];
-        let mut replies = pipeline::stream(&mut connection, SMALL_REPLIES, requests.into_iter())?;
+        let mut replies = pipeline::stream(&mut connection, FIRST_REQUESTS, requests.into_iter())?;
         // A sentinel that refuses the name still answers.
         let reply = replies.pop().unwrap_or(Value::Nil);
         reply.extract_error().map(|reply| (connection, reply))

@@ -22,17 +22,17 @@ mod watch;
 use std::{fmt, mem, sync::Arc};
 
 use parking_lot::Mutex;
-use redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use redis::{ConnectionAddr, ProtocolVersion, RedisConnectionInfo};
 
 use self::{
     client::{Sentinel, SentinelFailure},
     election::{Master, newest_master},
 };
 use super::{
-    connect::elsewhere,
     opened::{Destination, Opened, open_at},
     reachability::{NoMasterNamed, NotReady},
     resolver::Resolver,
+    server_address::ServerAddress,
     server_epoch::{Opening, ServerEpoch},
     server_identity::Role,
     timeouts::Timeouts,
@@ -48,7 +48,7 @@ use crate::{
 pub(crate) struct SentinelMaster {
     name: String,
     /// The login of the server. The address in it is that of a sentinel.
-    login: ConnectionInfo,
+    login: ServerAddress,
     timeouts: Timeouts,
     /// The name of connections.
     client_name: Arc<str>,
@@ -87,7 +87,7 @@ impl SentinelMaster {
     /// addresses in `sentinels` contain the login of the server. The sentinels may have another
     /// login.
     pub(crate) fn new(
-        sentinels: Vec<ConnectionInfo>,
+        sentinels: Vec<ServerAddress>,
         name: String,
         sentinel_login: Option<&RedisConnectionInfo>,
         timeouts: Timeouts,
@@ -96,9 +96,8 @@ impl SentinelMaster {
         // Does not panic: an address contains at least one sentinel.
         let login = sentinels[0].clone();
         let own = sentinel_login.cloned().unwrap_or_default();
-        let own = own.set_skip_set_lib_name();
-        let named = |info| Sentinel::new(info, Arc::clone(&client_name));
-        let sentinel = |info: ConnectionInfo| named(info.set_redis_settings(own.clone()));
+        let named = |address| Sentinel::new(address, Arc::clone(&client_name));
+        let sentinel = |address: ServerAddress| named(address.with_login(own.clone()));
         Arc::new(SentinelMaster {
             name,
             login,
@@ -114,7 +113,7 @@ impl SentinelMaster {
         })
     }
 
-    pub(crate) fn login(&self) -> &ConnectionInfo {
+    pub(crate) fn login(&self) -> &ServerAddress {
         &self.login
     }
 
@@ -163,11 +162,10 @@ impl SentinelMaster {
         protocol: Option<ProtocolVersion>,
     ) -> Result<Opened, Failure> {
         let (host, port) = (master.host.clone(), master.port);
-        let address = elsewhere(self.login.addr(), host, port);
-        let info = self.login.clone().set_addr(address);
-        let resolver = self.resolver_of(info.addr(), &master.host);
+        let address = self.login.elsewhere(host, port);
+        let resolver = self.resolver_of(address.info().addr(), &master.host);
         let to = Destination {
-            info: &info,
+            address: &address,
             client_name: &self.client_name,
             epoch: &self.epoch,
             opening,

@@ -13,7 +13,7 @@ use super::store::RedisStore;
 use crate::{
     redis::{
         error::{self, in_reply},
-        pipeline::{self, LARGE_REPLIES},
+        pipeline::{self, FIRST_REQUESTS},
         script,
         server_identity::Role,
         server_info::{ServerInfo, ServerMode},
@@ -42,7 +42,7 @@ impl RedisStore {
             let scripts = self.scripts.loads().chain(once(call_of_none()));
             let wait = (self.replicas > 0).then(wait_for_none);
             let requests = scripts.chain(wait);
-            let mut replies = pipeline::stream(&mut opened.connection, LARGE_REPLIES, requests)?;
+            let mut replies = pipeline::stream(&mut opened.connection, FIRST_REQUESTS, requests)?;
             let waited = (self.replicas > 0).then(|| replies.pop()).flatten();
             let server_info = opened.server_info.take();
             Ok((server_info, opened.role, first_refusal(&replies), waited))

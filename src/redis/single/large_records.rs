@@ -12,12 +12,14 @@
 //!
 //! Called by the steps on one server.
 
-use redis::{Connection, RedisResult};
+use redis::RedisResult;
 
 use super::{refused_length::ALWAYS_TAKEN, store::RedisStore};
 use crate::{
     record::fields::Fields,
     redis::{
+        connection::Connection,
+        connection::limits::reply_bytes,
         error::{is_lost, is_protocol_error, redis_error},
         pool::RetryPolicy,
         reply_size::bytes,
@@ -32,11 +34,19 @@ fn longest(record: &Fields) -> usize {
     values.max().unwrap_or_default()
 }
 
-fn is_large(load: &Completion<'_>) -> bool {
-    matches!(load.end, CompletionKind::Fill(_, record) if bytes(record) > ALWAYS_TAKEN)
-}
-
 impl RedisStore {
+    fn is_large(&self, load: &Completion<'_>) -> bool {
+        let CompletionKind::Fill(_, record) = load.end else {
+            return false;
+        };
+        bytes(record) > ALWAYS_TAKEN || self.is_unreadable(record)
+    }
+
+    /// Whether the reply with this record would be larger than a reply may be.
+    fn is_unreadable(&self, record: &Fields) -> bool {
+        reply_bytes(record) > self.connections.timeouts().max_reply
+    }
+
     /// Sends the fill of a record.
     pub(super) fn send_fill(
         &self,
@@ -44,6 +54,11 @@ impl RedisStore {
         send: impl FnMut(&mut Connection) -> RedisResult<bool>,
     ) -> Result<bool, Failure> {
         let bytes = bytes(record);
+        if self.is_unreadable(record) {
+            let limit = self.connections.timeouts().max_reply;
+            let unreadable = Unreadable { bytes, limit };
+            return Err(Failure::new(FailureKind::Rejected, unreadable));
+        }
         self.queues.reply_size.met(bytes);
         if bytes <= ALWAYS_TAKEN {
             return self.run(RetryPolicy::Idempotent, send);
@@ -88,10 +103,11 @@ impl RedisStore {
                 self.queues.reply_size.met(bytes(record));
             }
         }
-        if !loads.iter().any(is_large) {
+        if !loads.iter().any(|load| self.is_large(load)) {
             return self.finish_together(loads);
         }
-        let (large, small): (Vec<_>, Vec<_>) = loads.iter().copied().partition(is_large);
+        let (large, small): (Vec<_>, Vec<_>) =
+            loads.iter().copied().partition(|load| self.is_large(load));
         let small = if small.is_empty() {
             Vec::new()
         } else {
@@ -100,7 +116,7 @@ impl RedisStore {
         let large = one_by_one(&large, |load| load.finish(self))?;
         let (mut small, mut large) = (small.into_iter(), large.into_iter());
         let done = loads.iter().filter_map(|load| {
-            if is_large(load) {
+            if self.is_large(load) {
                 large.next()
             } else {
                 small.next()
@@ -113,6 +129,14 @@ impl RedisStore {
 /// Whether the connection was closed during this request, for any reason.
 fn is_cut_off(failure: &Failure) -> bool {
     redis_error(failure).is_some_and(|error| is_lost(error) || is_protocol_error(error))
+}
+
+/// The record would be refused when it is read.
+#[derive(Debug, thiserror::Error)]
+#[error("a record of {bytes} bytes takes more than {limit} bytes as a reply; see `max_reply_size`")]
+struct Unreadable {
+    bytes: usize,
+    limit: usize,
 }
 
 /// The server, or a proxy before it, does not accept a record of this size.

@@ -6,12 +6,13 @@
 
 use std::{mem, ptr, time::Duration};
 
-use redis::{Cmd, Connection, RedisResult, Value, from_redis_value};
+use redis::{Cmd, RedisResult, Value, from_redis_value};
 
 use super::store::RedisStore;
 use crate::{
     redis::{
         broken::Broken,
+        connection::Connection,
         error::is_refusal,
         pipeline::{SMALL_REPLIES, Window},
         pool::RetryPolicy,

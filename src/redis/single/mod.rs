@@ -17,12 +17,13 @@ pub(crate) mod wait_for_replicas;
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Connection, cmd};
+use redis::cmd;
 
 use self::requests::{LeaseRequest, ReadRequest};
 pub(crate) use self::store::RedisStore;
 use super::{
     command,
+    connection::Connection,
     pool::RetryPolicy,
     script,
     tracking::{self, Task},

@@ -1,16 +1,17 @@
-//! Sends requests in one pipeline, and keeps the answers that arrived before a break.
+//! Sends requests in one pipeline, and returns their answers.
 //!
-//! Guarantees that no kept answer belongs to another request, or comes from a former server.
+//! Guarantees that no answer belongs to another request, or comes from a former server.
 //!
 //! Called by the batches on one server. Repeats nothing.
 
-use redis::{Cmd, Connection, RedisResult, Value};
+use redis::{Cmd, RedisResult, Value};
 
 use super::store::RedisStore;
 use crate::{
     redis::{
         broken::Broken,
-        error::{is_lost, is_refusal, redis_error},
+        connection::Connection,
+        error::is_refusal,
         pipeline::{self, Window},
         pool::RetryPolicy,
     },
@@ -19,9 +20,10 @@ use crate::{
 
 /// The outcome of a pipeline.
 pub(super) struct PipelineOutcome<T> {
-    /// The answers to the first requests, in order. All of them if `done` is `Ok`.
+    /// The answers to all requests, in order. None if the pipeline failed: only at its end is it
+    /// known which replies belong to which requests.
     pub(super) answers: Vec<Result<T, Failure>>,
-    /// How many answers had arrived. They are kept only if the connection was then closed.
+    /// How many answers had arrived.
     pub(super) arrived: usize,
     pub(super) done: Result<(), Broken>,
 }
@@ -52,15 +54,12 @@ impl RedisStore {
             Ok(())
         };
         let mut once = Some((commands, hand_on));
-        let mut is_current = false;
-        let mut run = |connection: &mut Connection, epoch| {
+        let mut run = |connection: &mut Connection, _| {
             // Runs once: the connection was checked before.
             let Some((commands, hand_on)) = once.take() else {
                 return Ok(());
             };
-            let streamed = pipeline::stream_to(connection, window, commands, hand_on);
-            is_current = self.connections.still_in(epoch).is_ok();
-            streamed
+            pipeline::stream_to(connection, window, commands, hand_on)
         };
         let guard = self
             .connections
@@ -69,9 +68,7 @@ impl RedisStore {
             .map_err(Broken::from)
             .and_then(|guard| self.connections.run_once_on(guard, retry_policy, &mut run));
         let arrived = answers.len();
-        // After an invalid reply, it is not known which replies belong to which requests.
-        let is_cut = |broken: &Broken| redis_error(&broken.failure).is_some_and(is_lost);
-        if !is_current || !done.as_ref().err().is_none_or(is_cut) {
+        if done.is_err() {
             answers.clear();
         }
         PipelineOutcome {

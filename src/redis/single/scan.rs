@@ -2,11 +2,11 @@
 //!
 //! Called for `clear`. Knows only the form of the keys of records and leases.
 
-use redis::{Connection, cmd};
+use redis::cmd;
 
 use super::store::RedisStore;
 use crate::{
-    redis::pool::RetryPolicy,
+    redis::{connection::Connection, pool::RetryPolicy},
     store::{
         Cursor, Failure, FailureKind, KeyKind, ScanPage,
         keys::{Keys, LEASE_PREFIX},

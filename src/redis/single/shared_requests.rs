@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Connection, ErrorKind, RedisResult, Value};
+use redis::{ErrorKind, RedisResult, Value};
 
 use super::{
     requests::{Answer, Ask},
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     redis::{
         broken::Broken,
+        connection::Connection,
         error::{QueuedTimeout, is_refusal},
         pipeline::{self, LARGE_REPLIES},
         pool::{ConnectionGuard, RetryPolicy},
@@ -142,6 +143,9 @@ impl RedisStore {
 
     /// Sends all requests that have no reply yet, and distributes the replies. The first request is
     /// the caller's own. It ends at `until`, the deadline of the caller.
+    ///
+    /// Nobody gets a reply before all have arrived. Only then is it known that there is not one too
+    /// many, behind which each would belong to another request.
     fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
@@ -154,14 +158,26 @@ impl RedisStore {
         // Built before the first command is sent, because a request leaves the batch as soon as it
         // is answered.
         let commands: Vec<_> = commands.collect();
-        let mut replies = Vec::with_capacity(2);
-        let distribute = |reply: Value| {
-            replies.push(reply.extract_error());
+        let expected = commands.len();
+        let mut replies = Vec::with_capacity(expected);
+        let keep = |reply: Value| {
+            replies.push(reply);
+            if replies.len() < expected && Instant::now() >= until {
+                batch.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
+                return Err((ErrorKind::Client, "the replies take too long").into());
+            }
+            Ok(())
+        };
+        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), keep)?;
+        connection.end_request()?;
+        let mut of_one = Vec::with_capacity(2);
+        for reply in replies {
+            of_one.push(reply.extract_error());
             let Some(answer) = batch
                 .first()
-                .and_then(|first| first.answer(&mut replies, &self.queues))
+                .and_then(|first| first.answer(&mut of_one, &self.queues))
             else {
-                return Ok(());
+                continue;
             };
             // Checked before each answer: the caller may have written to a new server meanwhile.
             is_of_now()?;
@@ -172,13 +188,8 @@ impl RedisStore {
                 Err(refusal) => Err(self.connections.failure(refusal)),
                 Ok(answer) => Ok(answer),
             });
-            if batch.first().is_some() && Instant::now() >= until {
-                batch.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
-                return Err((ErrorKind::Client, "more replies than requests").into());
-            }
-            Ok(())
-        };
-        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), distribute)
+        }
+        Ok(())
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Built by the backend, and by a cluster for each of its nodes.
 
-use redis::{Connection, RedisError, RedisResult};
+use redis::{RedisError, RedisResult};
 
 use super::{refused_length::RefusedLength, requests::CombiningQueues};
 use crate::{
     redis::{
+        connection::Connection,
         endpoint::Endpoint,
         moved_address,
         pool::{Connections, RetryPolicy},

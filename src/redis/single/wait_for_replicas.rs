@@ -14,11 +14,11 @@
 
 use std::time::Duration;
 
-use redis::{Connection, RedisResult, cmd};
+use redis::{RedisResult, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    redis::pool::RetryPolicy,
+    redis::{connection::Connection, pool::RetryPolicy},
     store::{Failure, FailureKind},
     util::limits::millis,
 };

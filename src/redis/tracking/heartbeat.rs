@@ -3,10 +3,7 @@
 //!
 //! Called by the listener. Sends nothing itself.
 //!
-//! Every reply carries the number of its `PING`. A property of redis-rs complicates the heartbeat:
-//! after a read that timed out, it drops the next reply that is not a push (`Connection::read`,
-//! `messages_to_skip`), because it assumes that this reply is late. So after `n` reads that timed
-//! out, the heartbeat sends `n + 1` `PING`s, and the reply to the last one is delivered.
+//! One `PING` at a time is under way. Every reply carries the number of its `PING`.
 //!
 //! # What an answer proves
 //!
@@ -23,10 +20,7 @@
 //! to the second. That holds if one thread serves all connections. It also holds with `io-threads`,
 //! where a `PING` can enter a turn that began before the `PING` was sent.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use redis::{Value, cmd};
 
@@ -36,11 +30,9 @@ pub(crate) struct Heartbeat {
     due: Instant,
     /// The number of the latest `PING`.
     sent: u64,
-    /// How many replies redis-rs will drop.
-    skips: u64,
     /// When the latest answered `PING` was sent.
     answered: Instant,
-    under_way: VecDeque<PendingPing>,
+    under_way: Option<PendingPing>,
     /// A request that precedes each `PING`.
     question: Vec<u8>,
     /// A request that precedes the next `PING` only.
@@ -62,16 +54,14 @@ impl Heartbeat {
             period,
             due: now,
             sent: 0,
-            skips: 0,
             answered: now,
-            under_way: VecDeque::new(),
+            under_way: None,
             question: Vec::new(),
             once: Vec::new(),
         }
     }
 
-    /// Sends another request before each `PING`. Its reply arrives before the reply to the `PING`,
-    /// even if redis-rs drops replies: it drops fewer replies than were requested.
+    /// Sends another request before each `PING`. Its reply arrives before the reply to the `PING`.
     pub(crate) fn asking(self, question: Vec<u8>) -> Heartbeat {
         Heartbeat { question, ..self }
     }
@@ -87,29 +77,19 @@ impl Heartbeat {
             return None;
         }
         self.due = now + self.period;
-        let confirms_up_to = self.answered;
-        let mut request = Vec::new();
-        while (self.under_way.len() as u64) <= self.skips {
-            self.sent += 1;
-            self.under_way.push_back(PendingPing {
-                number: self.sent,
-                sent: now,
-                confirms_up_to,
-            });
-            request.extend_from_slice(&self.question);
-            request.extend_from_slice(&self.once);
-            request.extend(cmd("PING").arg(self.sent).get_packed_command());
-        }
-        if request.is_empty() {
+        if self.under_way.is_some() {
             return None;
         }
-        self.once.clear();
+        self.sent += 1;
+        self.under_way = Some(PendingPing {
+            number: self.sent,
+            sent: now,
+            confirms_up_to: self.answered,
+        });
+        let mut request = self.question.clone();
+        request.append(&mut self.once);
+        request.extend(cmd("PING").arg(self.sent).get_packed_command());
         Some(request)
-    }
-
-    /// Records a read that ended without a reply.
-    pub(crate) fn timed_out(&mut self) {
-        self.skips += 1;
     }
 
     /// Records a reply that is not a push. Returns the instant up to which every change has been
@@ -119,20 +99,14 @@ impl Heartbeat {
             return None;
         };
         let number: u64 = std::str::from_utf8(number).ok()?.parse().ok()?;
-        let place = self
-            .under_way
-            .iter()
-            .position(|ping| ping.number == number)?;
-        let answered = self.under_way.drain(..=place).next_back()?;
-        // All replies that redis-rs drops came before this one.
-        self.skips = 0;
+        let answered = self.under_way.take_if(|ping| ping.number == number)?;
         self.answered = answered.sent;
         Some(answered.confirms_up_to)
     }
 
-    /// When the oldest unanswered `PING` was sent.
+    /// When the unanswered `PING` was sent.
     pub(crate) fn unanswered_since(&self) -> Option<Instant> {
-        self.under_way.front().map(|ping| ping.sent)
+        self.under_way.as_ref().map(|ping| ping.sent)
     }
 }
 
@@ -179,43 +153,32 @@ mod tests {
         heartbeat.ask_once(b"HELLO".to_vec());
         // The first `PING` is not answered yet, so nothing is sent.
         assert_eq!(asks(heartbeat.next_request(start + PERIOD)), None);
-        heartbeat.timed_out();
+        heartbeat.answered(&pong(1));
         assert_eq!(asks(heartbeat.next_request(start + 2 * PERIOD)), Some(1));
         heartbeat.answered(&pong(2));
         assert_eq!(asks(heartbeat.next_request(start + 3 * PERIOD)), Some(0));
     }
 
+    /// Server: \[reads 2] \[makes a change, acknowledges it, in the same turn] \[ends the turn, and
+    /// pushes the change]. So the answer to 2 comes before the push.
     #[test]
-    fn after_reads_that_timed_out_as_many_more_pings_are_sent() {
+    fn no_ping_is_sent_behind_an_unanswered_one() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(PERIOD, start);
         heartbeat.next_request(start);
-        heartbeat.answered(&pong(1));
-        heartbeat.timed_out();
-        heartbeat.timed_out();
-        // The replies to 2 and 3 are dropped.
-        assert_eq!(pings(heartbeat.next_request(start + PERIOD).as_ref()), 3);
-        assert_eq!(heartbeat.answered(&pong(4)), Some(start));
+        assert!(heartbeat.next_request(start + PERIOD).is_none());
+        assert_eq!(heartbeat.unanswered_since(), Some(start));
+        assert_eq!(heartbeat.answered(&pong(1)), Some(start));
         assert_eq!(
             pings(heartbeat.next_request(start + 2 * PERIOD).as_ref()),
             1
         );
-    }
-
-    /// Server: [reads 1] [makes a change, acknowledges it]. Client: sends 2. Server: [reads 2 in
-    /// the same turn] [ends the turn, and pushes the change]. So the answer to 2 comes before the
-    /// push.
-    #[test]
-    fn a_ping_behind_another_confirms_no_more_than_that_one() {
-        let start = Instant::now();
-        let mut heartbeat = Heartbeat::new(PERIOD, start);
-        heartbeat.next_request(start);
-        heartbeat.timed_out();
-        assert_eq!(pings(heartbeat.next_request(start + PERIOD).as_ref()), 1);
+        assert_eq!(
+            heartbeat.answered(&pong(1)),
+            None,
+            "an answer to an older one"
+        );
         assert_eq!(heartbeat.answered(&pong(2)), Some(start));
-        // All have been answered, so from here on they count again.
-        heartbeat.next_request(start + 2 * PERIOD);
-        assert_eq!(heartbeat.answered(&pong(3)), Some(start + PERIOD));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Connection, ProtocolVersion, PushKind, RedisResult, Value, cmd};
+use redis::{ProtocolVersion, PushKind, RedisResult, Value, cmd};
 
 pub(crate) use self::gate::RunningListener;
 use self::{
@@ -28,6 +28,7 @@ use self::{
     replies::{Unexpected, is_only_late, is_still_owner, probe_failure},
 };
 use super::{
+    connection::{Connection, limits::Limits},
     endpoint::Endpoint,
     error,
     opened::Opened,
@@ -213,7 +214,12 @@ impl PushListener {
                 answered => answered?,
             }
         }
-        connection.set_read_timeout(Some(self.period))
+        let period = self.period;
+        connection.set_limits(Limits {
+            io: period,
+            request: period,
+            ..self.timeouts.of_requests()
+        })
     }
 
     fn receive(&self, context: &WorkerContext, opened: Opened) -> Result<(), Failure> {
@@ -243,7 +249,7 @@ impl PushListener {
             if let Some(request) = heartbeat.next_request(now) {
                 connection.send_packed_command(&request).map_err(failed)?;
             }
-            match connection.recv_response() {
+            match connection.recv_push() {
                 Ok(Value::Push { kind, data }) => {
                     if kind == PushKind::Invalidate {
                         self.tell(&data);
@@ -267,7 +273,7 @@ impl PushListener {
                         .call(|listener| listener.on_confirmed(up_to + self.bound)),
                     None => return Err(Failure::new(FailureKind::Unavailable, Unexpected)),
                 },
-                Err(error) if is_only_late(&error) => heartbeat.timed_out(),
+                Err(error) if is_only_late(&error) => {}
                 Err(error) => return Err(failed(error)),
             }
         }

@@ -7,7 +7,7 @@ use super::{
     environment::Wire,
     table::{
         AT_ONCE,
-        Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded, NoRecord},
+        Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded},
         PATIENCE, Row,
     },
 };
@@ -31,7 +31,7 @@ fn a_system_without_threads_delays_no_call() {
         },
         ends: |_| system::is_well(),
         // As if only the connections had been closed.
-        answers: [Hit, Loaded, Done, Done, NoRecord],
+        answers: [Hit, Loaded, Done, Done, Done],
         because: "",
         within: AT_ONCE,
     }

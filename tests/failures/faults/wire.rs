@@ -106,7 +106,7 @@ fn a_reply_that_promises_too_much_costs_no_more_than_the_timeouts() {
         begins: |environment| environment.harm(Which::Each, Harm::Replace(b"*2147483647\r\n")),
         ends: Environment::spare,
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
-        because: SILENCE,
+        because: "`max_reply_size`",
         within: PATIENCE,
     }
     .holds();

@@ -1,0 +1,96 @@
+//! More replies than requests: a proxy or a broken server sends one twice. The surplus reply must not
+//! become the reply to the next request.
+
+use std::{
+    convert::Infallible,
+    io::Write,
+    sync::{Mutex, mpsc},
+    time::Duration,
+};
+
+use cache_aside::{Cache, Record, Redis};
+
+use crate::{fake, support::free_port};
+
+/// For a reply of a busy machine.
+const LONG: Duration = Duration::from_secs(10);
+
+/// The reply with the record of this key. It names the key.
+fn record_of(key: &str) -> String {
+    fake::texts(&["key", key])
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a loader returns a result")]
+fn load(id: &str) -> Result<Option<Record>, Infallible> {
+    Ok(Some(Record::from([("key", format!("test:{id}"))])))
+}
+
+fn cache_of(port: u16) -> Cache {
+    let redis = Redis::builder(format!("redis://127.0.0.1:{port}")).io_timeout(LONG);
+    // One connection, so that each request follows the one before.
+    let cache = Cache::builder(redis.pool_size(1)).prefix("test:");
+    cache.build().unwrap()
+}
+
+fn assert_right(cache: &Cache, id: &str) {
+    let found = cache.get(id, load).unwrap();
+    let record = found.record().unwrap();
+    assert_eq!(
+        record.get("key"),
+        Some(&*format!("test:{id}")),
+        "{:?}",
+        found.source()
+    );
+}
+
+#[test]
+fn a_reply_that_comes_twice_is_not_the_reply_to_the_next_request() {
+    let port = free_port();
+    fake::serve(port, |words, stream| match &*words[0] {
+        "HGETALL" => stream.write_all(record_of(&words[1]).repeat(2).as_bytes()),
+        _ => stream.write_all(fake::usual(words).as_bytes()),
+    });
+    let cache = cache_of(port);
+    for id in ["a", "b", "c", "a"] {
+        assert_right(&cache, id);
+    }
+    let found = cache.get_many(["a", "b", "c"], |ids: &[&str]| {
+        let rows = ids
+            .iter()
+            .map(|id| ((*id).to_owned(), load(id).unwrap().unwrap()));
+        Ok::<_, Infallible>(rows.collect::<Vec<_>>())
+    });
+    for (found, id) in found.unwrap().iter().zip(["a", "b", "c"]) {
+        let record = found.record().unwrap();
+        assert_eq!(record.get("key"), Some(&*format!("test:{id}")));
+    }
+}
+
+#[test]
+fn a_reply_that_comes_again_while_the_connection_is_idle_is_not_the_reply_to_the_next_request() {
+    let port = free_port();
+    let (first_is_read, read) = mpsc::channel::<()>();
+    let (send, again) = mpsc::channel::<()>();
+    let (read, send) = (Mutex::new(Some(read)), Mutex::new(send));
+    fake::serve(port, move |words, stream| {
+        if words[0] != "HGETALL" {
+            return stream.write_all(fake::usual(words).as_bytes());
+        }
+        let reply = record_of(&words[1]);
+        stream.write_all(reply.as_bytes())?;
+        // Only the first reply comes again, after the client has read it.
+        let read = read.lock().unwrap().take();
+        if let Some(read) = read {
+            read.recv().unwrap();
+            stream.write_all(reply.as_bytes())?;
+            send.lock().unwrap().send(()).unwrap();
+        }
+        Ok(())
+    });
+    let cache = cache_of(port);
+    assert_right(&cache, "a");
+    first_is_read.send(()).unwrap();
+    again.recv().unwrap();
+    assert_right(&cache, "b");
+    assert_right(&cache, "a");
+}
