@@ -42,6 +42,10 @@ const AT_ONCE: usize = 1_000;
 /// the time.
 const REFUSED_SHARE: u32 = 10;
 
+/// The most steps of one scan. Each covers a thousand positions, so all together cover many more
+/// than the 2³² keys that a Redis server holds.
+const MOST_STEPS: u32 = 1 << 26;
+
 impl StoreClient {
     /// Clears the prefix of this cache, and returns how many records were cached. `progress` gets
     /// how many were removed so far, and the fraction of the work that is done.
@@ -60,6 +64,7 @@ impl StoreClient {
         let removed = scan_all(
             |kind, at| self.ask(reporter, "scan", |store| store.scan(prefix, kind, at)),
             |keys| self.invalidate_all(reporter, keys),
+            |failure| failure.at("scan"),
             progress,
         )?;
         // The near cache may hold records that the store has already evicted.
@@ -147,10 +152,34 @@ impl ClientState {
                 }
                 Ok(removed)
             },
+            |failure| Some((failure.kind, failure.at("scan"))),
             |_, _| {},
         )?;
         self.pending.lift(prefix, began);
         trace::info!("a `clear` of the prefix `{prefix}` that failed has been repeated");
+        Ok(())
+    }
+}
+
+/// Notices a scan that does not end: the store returns to an earlier position, or has more of them
+/// than any store. Finds each cycle by Brent's algorithm: a position is kept, and replaced by the
+/// current one after 1, 2, 4, 8 steps, and so on.
+#[derive(Default)]
+struct Steps {
+    count: u32,
+    kept: Option<Cursor>,
+}
+
+impl Steps {
+    fn next(&mut self, at: Cursor) -> Result<(), Failure> {
+        if self.kept == Some(at) || self.count == MOST_STEPS {
+            let endless = "the scan of the keys does not end; is that a Redis server?";
+            return Err(Failure::new(FailureKind::Rejected, endless));
+        }
+        self.count += 1;
+        if self.count.is_power_of_two() {
+            self.kept = Some(at);
+        }
         Ok(())
     }
 }
@@ -160,6 +189,7 @@ impl ClientState {
 fn scan_all<E>(
     mut scan: impl FnMut(KeyKind, Cursor) -> Result<ScanPage, E>,
     mut invalidate: impl FnMut(&[&Keys]) -> Result<u64, E>,
+    failed: impl Fn(Failure) -> E,
     mut progress: impl FnMut(u64, f64),
 ) -> Result<u64, E> {
     let (mut removed, mut done) = (0, 0.0_f64);
@@ -170,7 +200,9 @@ fn scan_all<E>(
             epoch: server,
             ..Cursor::default()
         });
+        let mut steps = Steps::default();
         while let Some(at) = cursor {
+            steps.next(at).map_err(&failed)?;
             let ScanPage {
                 keys,
                 epoch,
@@ -189,4 +221,34 @@ fn scan_all<E>(
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of steps of a scan that returns to the position `to` after `from`.
+    fn steps_until_noticed(from: u64, to: u64) -> u64 {
+        let mut steps = Steps::default();
+        let mut position = 0;
+        for count in 1.. {
+            let at = Cursor {
+                position,
+                ..Cursor::default()
+            };
+            if steps.next(at).is_err() {
+                return count;
+            }
+            position = if position == from { to } else { position + 1 };
+        }
+        unreachable!("the loop above does not end")
+    }
+
+    #[test]
+    fn a_scan_that_returns_to_an_earlier_position_ends() {
+        for (from, to) in [(0, 0), (1, 0), (5, 5), (9, 3), (100, 7)] {
+            let steps = steps_until_noticed(from, to);
+            assert!(steps <= 4 * (from + 2), "{from} to {to}: {steps} steps");
+        }
+    }
 }
