@@ -255,8 +255,11 @@ fn without_threads<T>(run: impl FnOnce() -> T) -> T {
     done
 }
 
+/// The slot of a key without a hash tag.
 fn slot(key: &str) -> u16 {
-    crc16::State::<crc16::XMODEM>::calculate(key.as_bytes()) % 16_384
+    let shifted = |crc: u16, _| (crc << 1) ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 };
+    let with_byte = |crc: u16, byte| (0..8).fold(crc ^ (u16::from(byte) << 8), shifted);
+    key.bytes().fold(0, with_byte) % 16_384
 }
 
 /// The reply to `CLUSTER SLOTS`: the first slot, the last one, and the port of their master.

@@ -14,6 +14,7 @@
 
 pub(crate) mod check;
 pub(crate) mod clear;
+mod crc16;
 pub(crate) mod many;
 pub(crate) mod migrating;
 pub(crate) mod node;

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use crc16::{State, XMODEM};
 use redis::Value;
 
+use super::crc16::crc16;
 use crate::{
     redis::{node_address::NodeAddress, slot::Slot},
     store::keys::hashed,
@@ -15,7 +15,7 @@ use crate::{
 
 /// The slot of a key.
 pub(super) fn slot_of(key: &str) -> Slot {
-    Slot::of_hash(State::<XMODEM>::calculate(hashed(key).as_bytes()))
+    Slot::of_hash(crc16(hashed(key).as_bytes()))
 }
 
 /// A range of slots, from the first to the last, with their master and its replicas.
