@@ -1,9 +1,17 @@
-//! The threads that open and close the connections of a pool.
+//! The threads that open and close the connections of a pool, or of several pools.
 //!
 //! Guarantees that a system without threads is an error and not a panic. Called by the pool.
+//!
+//! No user code runs under its lock: threads of this crate are started there.
 
-use std::{io, panic::catch_unwind, sync::mpsc, thread};
+use std::{
+    io,
+    panic::catch_unwind,
+    sync::{Arc, Weak, mpsc},
+    thread,
+};
 
+use parking_lot::Mutex;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use crate::{
@@ -19,10 +27,34 @@ const CONNECTING: usize = 3;
 /// because the system counts a thread for a moment longer than it runs.
 const PROBED: usize = 2 * CONNECTING;
 
-/// Creates the threads that open connections, and that close those which are idle for too long. The
-/// default threads of r2d2 would exist for up to half a minute after the pool was dropped, until
-/// their next check for idle connections.
-pub(crate) fn workers() -> io::Result<ScheduledThreadPool> {
+/// Threads that open connections, and that close those which are idle for too long. They exist
+/// while a pool has them. Each clone is the same threads.
+///
+/// The default threads of r2d2 would exist for up to half a minute after the pool was dropped,
+/// until their next check for idle connections.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedThreads(Arc<Mutex<Weak<ScheduledThreadPool>>>);
+
+impl SharedThreads {
+    /// The threads, which are started if no pool has them.
+    pub(super) fn get_or_start(&self) -> io::Result<Arc<ScheduledThreadPool>> {
+        let mut threads = self.0.lock();
+        if let Some(running) = threads.upgrade() {
+            return Ok(running);
+        }
+        let started = Arc::new(workers()?);
+        *threads = Arc::downgrade(&started);
+        Ok(started)
+    }
+
+    /// How many clones there are.
+    #[cfg(feature = "cluster")]
+    pub(super) fn clones(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
+
+fn workers() -> io::Result<ScheduledThreadPool> {
     probe(PROBED)?;
     // Another thread of the process may take the last place after the probe. The thread pool panics
     // then.

@@ -14,20 +14,25 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use r2d2::Pool;
+use r2d2::{Builder, Pool};
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::{
-    connect_threads::{no_threads, workers},
+    connect_threads::{SharedThreads, no_threads},
     manager::Manager,
 };
 use crate::{
     store::{Failure, FailureKind},
     util::{postponed::Postponed, process::Process},
 };
+
+/// Limits the pauses of r2d2 between attempts to connect. They begin with 200 ms and double up to
+/// half of this. So a server that comes back is found within half a second.
+const RECONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct LazyPool {
@@ -36,9 +41,32 @@ pub(super) struct LazyPool {
     /// it, and nothing is sent.
     creating: Mutex<()>,
     postponed: Postponed,
+    /// The threads that open its connections. Other pools may have them too.
+    threads: SharedThreads,
+    is_short_lived: bool,
 }
 
 impl LazyPool {
+    /// A pool whose connections these threads open.
+    #[cfg(feature = "cluster")]
+    pub(super) fn sharing(threads: SharedThreads) -> LazyPool {
+        LazyPool {
+            threads,
+            ..LazyPool::default()
+        }
+    }
+
+    /// The same for a pool that is dropped soon. Before that, it closes no idle connections. r2d2
+    /// leaves its check for these to the threads for ever, even if the pool was dropped. So threads
+    /// that many pools have had would get more and more to do.
+    #[cfg(feature = "cluster")]
+    pub(super) fn short_lived(threads: SharedThreads) -> LazyPool {
+        LazyPool {
+            is_short_lived: true,
+            ..LazyPool::sharing(threads)
+        }
+    }
+
     pub(super) fn get(&self) -> Option<&Pool<Manager>> {
         self.pool.get().map(|(pool, _)| pool)
     }
@@ -48,12 +76,14 @@ impl LazyPool {
         self.pool.get().map(|(_, workers)| &**workers)
     }
 
-    /// The pool, which `create` makes from the threads that open its connections. Costs one atomic
-    /// load if there is a pool. Fails if the system has no threads; a later call tries again.
-    /// Also fails, for ever, if this process was forked from one with a pool.
+    /// The pool, of at most `size` connections. It is created if there is none; otherwise this
+    /// costs one atomic load. Fails if the system has no threads; a later call tries again. Also
+    /// fails, for ever, if this process was forked from one with a pool.
     pub(super) fn get_or_create(
         &self,
-        create: impl FnOnce(Arc<ScheduledThreadPool>) -> Pool<Manager>,
+        size: u32,
+        idle_timeout: Duration,
+        manager: impl FnOnce() -> Manager,
     ) -> Result<&Pool<Manager>, Failure> {
         if let Some(pool) = self.get() {
             return Ok(pool);
@@ -67,13 +97,35 @@ impl LazyPool {
             return Err(no_threads(io::ErrorKind::WouldBlock.into()));
         }
         claim_process()?;
-        let started = workers();
+        let started = self.threads.get_or_start();
         self.postponed.record(started.is_err());
-        let workers = Arc::new(started.map_err(no_threads)?);
-        let (pool, _) = self
-            .pool
-            .get_or_init(|| (create(Arc::clone(&workers)), workers));
+        let workers = started.map_err(no_threads)?;
+        let create = || {
+            let builder = self.builder(size, idle_timeout);
+            let builder = builder.thread_pool(Arc::clone(&workers));
+            (builder.build_unchecked(manager()), workers)
+        };
+        let (pool, _) = self.pool.get_or_init(create);
         Ok(pool)
+    }
+
+    fn builder(&self, size: u32, idle_timeout: Duration) -> Builder<Manager> {
+        let builder = if self.is_short_lived {
+            Pool::builder().idle_timeout(None).max_lifetime(None)
+        } else {
+            Pool::builder().idle_timeout(Some(idle_timeout))
+        };
+        builder
+            .max_size(size)
+            // No connection is opened before it is needed: a tool that asks once should connect
+            // once.
+            .min_idle(Some(0))
+            .connection_timeout(RECONNECT)
+            // `is_valid` only compares here.
+            .test_on_check_out(true)
+            // The caller that waits gets the error of a failed connect, so r2d2 need not log each
+            // retry.
+            .error_handler(Box::new(r2d2::NopErrorHandler))
     }
 }
 

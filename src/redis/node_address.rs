@@ -6,6 +6,9 @@ use std::fmt;
 
 use super::server_text::printable;
 
+/// The longest host, in bytes. No name of the DNS is longer.
+const LONGEST_HOST: usize = 255;
+
 /// The host and port at which a node of a cluster listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeAddress {
@@ -17,22 +20,27 @@ impl NodeAddress {
     /// Parses `host:port`, as in a redirection.
     pub(crate) fn parse(text: &str, reported_by: &NodeAddress) -> Option<NodeAddress> {
         let (host, port) = host_and_port(text)?;
-        Some(NodeAddress::of(host, port, reported_by))
+        NodeAddress::of(host, port, reported_by)
     }
 
     /// The address of a node. A node may not know its own host, may not report it, or may have no
     /// name although the cluster uses names. Then it gets the host of the node that reported it.
-    pub(crate) fn of(host: &str, port: u16, reported_by: &NodeAddress) -> NodeAddress {
+    /// `None`: the host is too long.
+    pub(crate) fn of(host: &str, port: u16, reported_by: &NodeAddress) -> Option<NodeAddress> {
         let is_known = !["", "?"].contains(&host);
         let host = if is_known { host } else { &reported_by.host };
-        let host = host.to_owned();
-        NodeAddress { host, port }
+        (host.len() <= LONGEST_HOST).then(|| NodeAddress {
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 
+/// The parts of `host:port`. `None`: it is something else, or the host is too long.
 pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
-    Some((host, port.parse().ok()?))
+    let port = port.parse().ok()?;
+    (host.len() <= LONGEST_HOST).then_some((host, port))
 }
 
 impl fmt::Display for NodeAddress {

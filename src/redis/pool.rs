@@ -16,7 +16,6 @@ use std::{
 
 use r2d2::Pool;
 use redis::{ErrorKind, RedisError, RedisResult};
-use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::{
     broken::Broken,
@@ -40,10 +39,6 @@ use crate::{
 
 /// A server refuses a connection within this time: a hundred round trips to a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
-
-/// Limits the pauses of r2d2 between attempts to connect. They begin with 200 ms and double up to
-/// half of this. So a server that comes back is found within half a second.
-const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Whether a request may be repeated if its reply is lost. The server may have done the request, or
 /// may do it later, when the network delivers it.
@@ -85,40 +80,32 @@ impl Connections {
         }
     }
 
+    /// The same, not yet used, with this pool.
+    #[cfg(feature = "cluster")]
+    pub(super) fn on(self, pool: LazyPool) -> Connections {
+        Connections {
+            pool: OfProcess::new(Arc::new(pool)),
+            ..self
+        }
+    }
+
     /// The pool. The first call starts its threads. Fails if the system has none; a later call
     /// tries again. Otherwise it costs one atomic load.
     pub(super) fn pool(&self) -> Result<&Pool<Manager>, Failure> {
         let Some(pool) = self.pool.get(Instant::now()) else {
             return Err(self.at_server(Failure::new(FailureKind::Rejected, OtherProcess)));
         };
-        let created = pool.get_or_create(|workers| self.with(workers));
+        let manager = || Manager {
+            endpoint: self.endpoint.clone(),
+            timeouts: self.timeouts,
+            state: Arc::clone(&self.state),
+        };
+        let created = pool.get_or_create(self.size, self.timeouts.idle, manager);
         created.map_err(|failure| self.at_server(failure))
     }
 
     fn lazy(&self) -> Option<&LazyPool> {
         self.pool.get(Instant::now()).map(|pool| &**pool)
-    }
-
-    fn with(&self, workers: Arc<ScheduledThreadPool>) -> Pool<Manager> {
-        let manager = Manager {
-            endpoint: self.endpoint.clone(),
-            timeouts: self.timeouts,
-            state: Arc::clone(&self.state),
-        };
-        Pool::builder()
-            .max_size(self.size)
-            .thread_pool(workers)
-            .idle_timeout(Some(self.timeouts.idle))
-            // No connection is opened before it is needed: a tool that asks once should connect
-            // once.
-            .min_idle(Some(0))
-            .connection_timeout(RECONNECT)
-            // `is_valid` only compares here.
-            .test_on_check_out(true)
-            // The caller that waits gets the error of a failed connect, so r2d2 need not log each
-            // retry.
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(manager)
     }
 
     pub(crate) fn timeouts(&self) -> Timeouts {

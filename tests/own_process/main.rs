@@ -35,6 +35,8 @@ mod logger;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod no_threads;
 mod panicking_reports;
+#[cfg(all(feature = "cluster", target_os = "linux"))]
+mod redirects;
 mod secrets;
 #[cfg(feature = "tracing")]
 mod servers;

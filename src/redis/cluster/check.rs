@@ -2,6 +2,8 @@
 //!
 //! Called by the builder.
 
+use std::time::Instant;
+
 use super::{ClusterStore, parallel::in_parallel};
 use crate::{
     error::cause::chain,
@@ -18,20 +20,28 @@ impl ClusterStore {
     /// Asks for the nodes, connects once to each master, and sends it the scripts. This finds a
     /// wrong address, a wrong password or a missing permission. A master that cannot be reached is
     /// accepted if other nodes answer, because it may come back or be replaced.
+    ///
+    /// No check of a master begins later than `request_timeout`, so that this ends soon even if
+    /// nobody is at the addresses of a thousand masters.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.topology.discover()?;
         let map = self.topology.map();
         let masters = map.masters();
-        let checks = in_parallel(&masters, |master| master.store.inspect(ServerMode::Node));
-        let (mut checked, mut away) = (Vec::new(), Vec::new());
+        let (start, limit) = (Instant::now(), self.topology.config.timeouts.request);
+        let checks = in_parallel(&masters, |master| {
+            let is_due = start.elapsed() < limit;
+            is_due.then(|| master.store.inspect(ServerMode::Node))
+        });
+        let (mut checked, mut away, mut unchecked) = (Vec::new(), Vec::new(), 0);
         for check in checks {
             match check {
-                Ok(server) => checked.push(server),
-                Err(failure) if is_away(&failure) => away.push(failure),
-                Err(failure) => return Err(failure),
+                Some(Ok(server)) => checked.push(server),
+                Some(Err(failure)) if is_away(&failure) => away.push(failure),
+                Some(Err(failure)) => return Err(failure),
+                None => unchecked += 1,
             }
         }
-        if away.len() == masters.len()
+        if checked.is_empty()
             && let Some(first) = away.first()
         {
             let cause = UnreachableAnnounced(first.clone());
@@ -44,6 +54,9 @@ impl ClusterStore {
                 "a master of the cluster does not answer: {}",
                 chain(&failure)
             );
+        }
+        if unchecked > 0 {
+            trace::warn!("{unchecked} masters of the cluster were not checked in time");
         }
         if !map.is_whole() {
             trace::warn!("some slots of the cluster have no node");

@@ -109,7 +109,9 @@ impl ClusterStore {
             let failure = answer.as_ref().err();
             let redirect = failure.and_then(|it| Redirect::of(it, &batch.node.address));
             let is_found = match &redirect {
-                Some(Redirect::Moved(slot, to)) => self.topology.moved(*slot, to).is_ok(),
+                Some(Redirect::Moved(slot, to)) => {
+                    self.topology.moved(*slot, to, &batch.node).is_ok()
+                }
                 redirect => redirect.is_some(),
             };
             if is_found {

@@ -15,15 +15,19 @@
 pub(crate) mod check;
 pub(crate) mod clear;
 mod crc16;
+mod discover;
 pub(crate) mod many;
 pub(crate) mod migrating;
 pub(crate) mod node;
 pub(crate) mod parallel;
 mod recovery;
 pub(crate) mod redirect;
+mod redirected;
+mod shared_question;
 pub(crate) mod slot_map;
 pub(crate) mod slots;
 pub(crate) mod steps;
+mod threads;
 pub(crate) mod topology;
 pub(crate) mod tracking;
 
@@ -94,11 +98,11 @@ impl ClusterStore {
             };
             match Redirect::of(&failure, &node.address) {
                 Some(Redirect::Moved(slot, to)) => {
-                    node = self.topology.moved(slot, &to)?;
+                    node = self.topology.moved(slot, &to, &node)?;
                     asking = false;
                 }
                 Some(Redirect::Ask(to)) => {
-                    node = self.topology.node(&to)?;
+                    node = self.topology.asked(&to)?;
                     asking = true;
                 }
                 Some(Redirect::SlotMigrating) => {

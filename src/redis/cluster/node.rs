@@ -18,8 +18,8 @@ use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, ServerErrorKind, Value, c
 use super::slots::{Range, ranges};
 use crate::{
     redis::{
-        endpoint::Endpoint, error::Timeout, node_address::NodeAddress, pool::RetryPolicy,
-        script::invalid_reply, single::RedisStore, timeouts::Timeouts,
+        endpoint::Endpoint, error::Timeout, lazy_pool::LazyPool, node_address::NodeAddress,
+        pool::RetryPolicy, script::invalid_reply, single::RedisStore, timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,
@@ -42,6 +42,9 @@ const WITHOUT_SLOTS: Duration = Duration::from_secs(10);
 
 pub(super) struct Node {
     pub(super) address: NodeAddress,
+    /// Whether the program or a report of the slots has named this node. Otherwise only a
+    /// redirection has (`ASK`), and the node is never asked for the slots.
+    pub(super) is_confirmed: bool,
     pub(super) store: RedisStore,
     /// Refuses requests to a node that is known not to answer. (The breaker of the client counts
     /// the failures of all nodes together.)
@@ -53,17 +56,37 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Creates a node that the program or a report of the slots has named. `pool`: where its
+    /// connections will be.
     pub(super) fn new(
-        endpoint: impl Into<Endpoint>,
+        endpoint: Endpoint,
         address: NodeAddress,
         config: NodeConfig,
+        pool: LazyPool,
     ) -> Node {
+        let store = RedisStore::new(endpoint, config.pool_size, config.timeouts, config.replicas);
         Node {
             address,
-            store: RedisStore::new(endpoint, config.pool_size, config.timeouts, config.replicas),
+            is_confirmed: true,
+            store: store.on(pool),
             breaker: Breaker::new(config.breaker_threshold),
             is_silent: AtomicBool::new(false),
             redirected_at: Mutex::default(),
+        }
+    }
+
+    /// The same for a node that only a redirection has named, a moment ago.
+    pub(super) fn unconfirmed(
+        endpoint: Endpoint,
+        address: NodeAddress,
+        config: NodeConfig,
+        pool: LazyPool,
+    ) -> Node {
+        let node = Node::new(endpoint, address, config, pool);
+        node.record_redirect();
+        Node {
+            is_confirmed: false,
+            ..node
         }
     }
 
@@ -191,4 +214,51 @@ pub(super) fn address_of(info: &ConnectionInfo) -> Option<NodeAddress> {
         _ => return None,
     };
     Some(NodeAddress { host, port })
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use redis::IntoConnectionInfo;
+
+    use super::*;
+    use crate::redis::server_address::{ServerAddress, Tls};
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    const CONFIG: NodeConfig = NodeConfig {
+        pool_size: 1,
+        timeouts: Timeouts {
+            checkout: LONG,
+            connect: LONG,
+            io: LONG,
+            request: LONG,
+            idle: LONG,
+            keepalive: LONG,
+            max_reply: 1024,
+        },
+        breaker_threshold: 1,
+        replicas: 0,
+    };
+
+    /// A node to which nothing connects. It has no threads.
+    pub(in crate::redis::cluster) fn node(address: &NodeAddress) -> Arc<Node> {
+        let pool = LazyPool::default();
+        Arc::new(Node::new(endpoint(address), address.clone(), CONFIG, pool))
+    }
+
+    pub(in crate::redis::cluster) fn unconfirmed(address: &NodeAddress) -> Arc<Node> {
+        let (endpoint, pool) = (endpoint(address), LazyPool::default());
+        Arc::new(Node::unconfirmed(endpoint, address.clone(), CONFIG, pool))
+    }
+
+    /// As if the last redirection to the node had been long ago.
+    pub(in crate::redis::cluster) fn forget_redirect(node: &Node) {
+        *node.redirected_at.lock() = None;
+    }
+
+    fn endpoint(address: &NodeAddress) -> Endpoint {
+        let info = (&*address.host, address.port).into_connection_info();
+        let address = ServerAddress::new(info.unwrap(), &Tls::default());
+        Endpoint::at(address, "test".into())
+    }
 }

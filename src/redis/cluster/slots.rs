@@ -3,15 +3,25 @@
 //! Called by the topology and by the scan of a cluster. Pure: sends nothing. Follows the cluster
 //! specification, <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use redis::Value;
 
 use super::crc16::crc16;
 use crate::{
-    redis::{node_address::NodeAddress, slot::Slot},
+    redis::{
+        node_address::NodeAddress,
+        slot::{SLOTS, Slot},
+    },
     store::keys::hashed,
 };
+
+/// The most masters that a report may name. Redis advises at most about 1,000 nodes. So a report
+/// with more is wrong, and each master costs memory, and a connection when a cache is built.
+const MOST_MASTERS: usize = 1_000;
+
+/// The most nodes that a report may name: so many masters with three replicas each.
+const MOST_NODES: usize = 4 * MOST_MASTERS;
 
 /// The slot of a key.
 pub(super) fn slot_of(key: &str) -> Slot {
@@ -32,10 +42,20 @@ pub(super) fn ranges(reply: Value, reported_by: &NodeAddress) -> Option<Vec<Rang
     let Value::Array(ranges) = reply else {
         return None;
     };
-    ranges
-        .into_iter()
-        .map(|one| range(one, reported_by))
-        .collect()
+    let ranges = ranges.into_iter().map(|one| range(one, reported_by));
+    let ranges: Vec<_> = ranges.collect::<Option<_>>()?;
+    is_possible(&ranges).then_some(ranges)
+}
+
+/// Whether a cluster may have these nodes, and has that many slots.
+fn is_possible(ranges: &[Range]) -> bool {
+    let size = |range: &Range| range.last.index() - range.first.index() + 1;
+    let slots: usize = ranges.iter().map(size).sum();
+    let masters: HashSet<_> = ranges.iter().map(|range| &range.master).collect();
+    let replicas: HashSet<_> = ranges.iter().flat_map(|range| &range.replicas).collect();
+    slots <= usize::from(SLOTS)
+        && masters.len() <= MOST_MASTERS
+        && masters.len() + replicas.len() <= MOST_NODES
 }
 
 fn range(reply: Value, reported_by: &NodeAddress) -> Option<Range> {
@@ -70,7 +90,7 @@ fn node_address(reply: Value, reported_by: &NodeAddress) -> Option<NodeAddress> 
     };
     // If a node has no name, its address comes after its id.
     let address = (host == "?").then(|| address(parts.nth(1)?)).flatten();
-    Some(NodeAddress::of(&address.unwrap_or(host), port, reported_by))
+    NodeAddress::of(&address.unwrap_or(host), port, reported_by)
 }
 
 /// The IP address, from a list of names and values.
@@ -175,6 +195,7 @@ mod tests {
         assert_eq!(parsed("?:7001").as_deref(), Some("here:7001"));
         assert_eq!(parsed("::1:7001").as_deref(), Some("::1:7001"));
         assert_eq!(parsed("nonsense"), None);
+        assert_eq!(parsed(&format!("{}:7001", "a".repeat(256))), None);
     }
 
     #[test]
@@ -220,6 +241,34 @@ mod tests {
         ] {
             assert_eq!(ranges(Value::Array(vec![wrong])), None);
         }
+    }
+
+    #[test]
+    fn a_report_of_more_nodes_or_slots_than_a_cluster_has_is_invalid() {
+        let node = |port: usize| {
+            let port = i64::try_from(port).unwrap();
+            Value::Array(vec![Value::SimpleString("a".to_owned()), Value::Int(port)])
+        };
+        // A slot for each master, with replicas that no other master has.
+        let said = |masters: usize, replicas: usize| {
+            let one = |slot: usize| {
+                let number = Value::Int(i64::try_from(slot).unwrap());
+                let others = (0..replicas).map(|at| node(2_000 + slot * replicas + at));
+                let nodes = std::iter::once(node(slot + 1)).chain(others);
+                Value::Array([number.clone(), number].into_iter().chain(nodes).collect())
+            };
+            Value::Array((0..masters).map(one).collect())
+        };
+        let count = |reply| ranges(reply, &here()).map(|ranges| ranges.len());
+        assert_eq!(count(said(MOST_MASTERS, 3)), Some(MOST_MASTERS));
+        assert_eq!(count(said(MOST_MASTERS + 1, 0)), None);
+        assert_eq!(count(said(MOST_MASTERS, 4)), None);
+        let all = |port| {
+            let (first, last) = (Value::Int(0), Value::Int(i64::from(SLOTS) - 1));
+            Value::Array(vec![first, last, node(port)])
+        };
+        assert_eq!(count(Value::Array(vec![all(1)])), Some(1));
+        assert_eq!(count(Value::Array(vec![all(1), all(2)])), None);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use redis::{RedisError, RedisResult};
 
 use super::{refused_length::RefusedLength, requests::CombiningQueues};
+#[cfg(feature = "cluster")]
+use crate::redis::lazy_pool::LazyPool;
 use crate::{
     redis::{
         connection::Connection,
@@ -51,6 +53,15 @@ impl RedisStore {
             refused_length: RefusedLength::default(),
             replicas,
             watch: None,
+        }
+    }
+
+    /// The same store, not yet used, with this pool.
+    #[cfg(feature = "cluster")]
+    pub(in crate::redis) fn on(self, pool: LazyPool) -> RedisStore {
+        RedisStore {
+            connections: self.connections.on(pool),
+            ..self
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
 use cache_aside::{Cache, Error, Record, Redis, Source};
@@ -69,6 +70,7 @@ fn serve(port: u16, connection: TcpStream, answers: &Answers) {
             ("PING", _) => "+PONG\r\n".to_owned(),
             ("SCRIPT", _) => "$40\r\n0000000000000000000000000000000000000000\r\n".to_owned(),
             ("EVALSHA", Some(hash)) if hash.starts_with("0000") => "-NOSCRIPT x\r\n".to_owned(),
+            ("PING", Some(number)) => format!("${}\r\n{number}\r\n", number.len()),
             ("EVALSHA", _) => ":1\r\n".to_owned(),
             // The old record.
             ("HGETALL", _) => "*2\r\n$7\r\nversion\r\n$1\r\n1\r\n".to_owned(),
@@ -196,4 +198,42 @@ fn slots_that_no_cluster_has_are_an_invalid_reply_to_build() {
         let refused = node.redis().build().unwrap_err();
         assert!(is_invalid(&refused), "{first}-{last}: {refused}");
     }
+}
+
+/// A report of the slots in which each of these ports has one of them.
+fn one_slot_each(ports: &[u16]) -> String {
+    let range =
+        |(slot, port)| format!("*3\r\n:{slot}\r\n:{slot}\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n");
+    let ranges = ports.iter().enumerate().map(range);
+    format!("*{}\r\n{}", ports.len(), ranges.collect::<String>())
+}
+
+#[test]
+fn a_report_of_more_than_a_thousand_masters_is_an_invalid_reply_to_build() {
+    let node = Node::start();
+    let ports: Vec<u16> = (1..=1_001).collect();
+    node.says("CLUSTER", one_slot_each(&ports));
+    let refused = node.redis().build().unwrap_err();
+    assert!(is_invalid(&refused), "{refused}");
+}
+
+#[test]
+fn build_ends_in_time_though_a_hundred_masters_are_silent() {
+    let node = Node::start();
+    let silent: Vec<_> = (0..100)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let ports: Vec<u16> = silent.iter().map(port).collect();
+    node.says("CLUSTER", one_slot_each(&ports));
+    let second = Duration::from_secs(1);
+    let redis = node
+        .redis()
+        .request_timeout(second)
+        .require_connection(true);
+    let start = Instant::now();
+    let refused = chain(&redis.build().unwrap_err());
+    assert!(refused.contains("`cluster-announce-port`"), "{refused}");
+    // Eight at a time would take more than six seconds.
+    assert!(start.elapsed() < 4 * second, "{:?}", start.elapsed());
 }

@@ -5,6 +5,7 @@ mod failover;
 mod impossible;
 mod moves;
 mod near;
+mod new_node;
 mod replicas;
 mod start;
 
