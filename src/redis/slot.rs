@@ -23,6 +23,10 @@ impl Slot {
         Slot::new(text.parse().ok()?)
     }
 
+    pub(crate) fn number(self) -> u16 {
+        self.0
+    }
+
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }

@@ -20,6 +20,7 @@ pub(crate) mod many;
 pub(crate) mod migrating;
 pub(crate) mod node;
 pub(crate) mod parallel;
+mod probe_key;
 mod recovery;
 pub(crate) mod redirect;
 mod redirected;

@@ -29,7 +29,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{node::Node, slot_map::SlotMap, slots::slot_of};
+use super::{node::Node, probe_key::probe_key_for, slot_map::SlotMap, slots::slot_of};
 use crate::{
     redis::{
         node_address::NodeAddress,
@@ -98,13 +98,12 @@ impl ClusterSubscription {
     /// masters. Tries again where there was no thread. Returns the listeners that are not needed.
     /// Drop them with no lock held: the drop waits for a call, which may wait for a lock.
     pub(super) fn follow(self: &Arc<ClusterSubscription>, map: &SlotMap) -> Vec<NodeListener> {
-        let masters = map.masters();
         let mut gone = Vec::new();
         let mut state = self.state.lock();
         if !state.has_ended {
             let mut before = mem::take(&mut state.listeners);
-            for node in map.nodes() {
-                let is_master = masters.iter().any(|master| master.address == node.address);
+            for (node, last_slot) in map.nodes().iter().zip(map.last_slots()) {
+                let is_master = last_slot.is_some();
                 let is_right = |listener: &NodeListener| match &listener.probe_key {
                     Some(probe_key) => map.owns(&node.address, slot_of(probe_key)),
                     None => !is_master,
@@ -116,7 +115,7 @@ impl ClusterSubscription {
                     }
                     other => gone.extend(other),
                 }
-                let probe_key = probe_key_for(map, &node.address, &self.prefix);
+                let probe_key = probe_key_for(map, &node.address, last_slot, &self.prefix);
                 // A master without a slot for the prefix needs no listener.
                 if probe_key.is_some() || !is_master {
                     self.listen(&mut state, node, probe_key);
@@ -281,20 +280,4 @@ impl ChangeListener for NodeChangeListener {
         subscription.lost(&self.address, self.number);
         (subscription.when_lost)();
     }
-}
-
-/// How many keys are tried. If a node has a hundredth of the slots, one key in a hundred is in
-/// these slots.
-const TRIES: u32 = 50_000;
-
-/// A key with this prefix in a slot of the node at this address. The key need not exist. `None`:
-/// the node has no slot for the prefix.
-fn probe_key_for(map: &SlotMap, address: &NodeAddress, prefix: &str) -> Option<String> {
-    let is_here = |key: &String| map.owns(address, slot_of(key));
-    let key = |number| format!("{prefix}{{{number}}}");
-    if slot_of(&key(0)) == slot_of(&key(1)) && slot_of(&key(1)) == slot_of(&key(2)) {
-        // The prefix has a hash tag, so all its keys are in one slot.
-        return Some(key(0)).filter(is_here);
-    }
-    (0..TRIES).map(key).find(is_here)
 }
