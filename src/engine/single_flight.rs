@@ -48,6 +48,8 @@ pub(crate) struct Call<T> {
     started: Instant,
     /// The thread that runs the loader.
     leader: ThreadId,
+    /// Identifies the record that it loads: a hash by the hasher of its table.
+    record: u64,
     /// Changes once, from `Pending` to another state.
     state: Mutex<CallState<T>>,
     /// Notified, with no lock held, after that change.
@@ -89,9 +91,9 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         }
     }
 
-    /// Starts a call under a key that no other call has.
-    pub(crate) fn start(&self, key: K) -> Leader<'_, K, T> {
-        let call = Arc::new(Call::new());
+    /// Starts a call that loads `record`, under a key that no other call has.
+    pub(crate) fn start(&self, key: K, record: &str) -> Leader<'_, K, T> {
+        let call = Arc::new(Call::new(self.hasher.hash_one(record)));
         let replaced = {
             let mut shard = self.shard(&key).lock();
             shard.insert(key.clone(), Arc::clone(&call))
@@ -105,8 +107,13 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         }
     }
 
-    /// Starts a call. If one is already pending under this key, returns that one.
-    pub(crate) fn start_or_find<Q>(&self, key: &Q) -> Result<Leader<'_, K, T>, Arc<Call<T>>>
+    /// Starts a call that loads `record`. If one is already pending under this key, returns that
+    /// one. It may load [another](SingleFlight::loads) record.
+    pub(crate) fn start_or_find<Q>(
+        &self,
+        key: &Q,
+        record: &str,
+    ) -> Result<Leader<'_, K, T>, Arc<Call<T>>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -115,7 +122,10 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
             let mut shard = self.shard(&key).lock();
             match shard.entry(key.clone()) {
                 Entry::Occupied(found) => return Err(Arc::clone(found.get())),
-                Entry::Vacant(free) => Arc::clone(free.insert(Arc::new(Call::new()))),
+                Entry::Vacant(free) => {
+                    let call = Call::new(self.hasher.hash_one(record));
+                    Arc::clone(free.insert(Arc::new(call)))
+                }
             }
         };
         Ok(Leader {
@@ -132,6 +142,12 @@ impl<K: Eq + Hash, T> SingleFlight<K, T> {
         self.shard(key).lock().get(key).map(Arc::clone)
     }
 
+    /// Whether a call of this table loads `record`. A store that names one token for two records
+    /// would otherwise give the record of one to the other.
+    pub(crate) fn loads(&self, call: &Call<T>, record: &str) -> bool {
+        call.record == self.hasher.hash_one(record)
+    }
+
     fn shard(&self, key: &K) -> &Mutex<HashMap<K, Arc<Call<T>>>> {
         let hash = self.hasher.hash_one(key);
         &self.shards[usize::from(hash.to_be_bytes()[0]) % SHARDS]
@@ -139,10 +155,11 @@ impl<K: Eq + Hash, T> SingleFlight<K, T> {
 }
 
 impl<T> Call<T> {
-    fn new() -> Call<T> {
+    fn new(record: u64) -> Call<T> {
         Call {
             started: Instant::now(),
             leader: thread::current().id(),
+            record,
             state: Mutex::new(CallState::Pending(Subscribers::default())),
             ended: Condvar::new(),
         }

@@ -23,7 +23,7 @@ use super::{
     wait_for_lease::LeaseWait,
 };
 use crate::{
-    engine::{Outcome, lease_renewal::RenewalGuard},
+    engine::{Outcome, lease_renewal::RenewalGuard, single_flight::Call},
     error::Error,
     outcome::Lookup,
     record::fields::from_fields,
@@ -100,7 +100,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         let calls = &self.context.engine.calls;
         *self
             .leader
-            .get_or_insert_with(|| calls.start(Token::random()))
+            .get_or_insert_with(|| calls.start(Token::random(), self.data))
             .key()
     }
 
@@ -152,13 +152,14 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             }
             Ok(Acquire::Guarded { nonce }) => {
                 self.stop_waiting();
-                self.state = match self.context.engine.calls.start_or_find(&nonce) {
+                let calls = &self.context.engine.calls;
+                match calls.start_or_find(&nonce, self.data) {
                     Ok(leader) => {
                         self.leader = None;
-                        LookupState::Loading(LoadPermit::Guard(leader))
+                        self.state = LookupState::Loading(LoadPermit::Guard(leader));
                     }
-                    Err(call) => LookupState::Following(not_own(call)?),
-                };
+                    Err(call) => self.follow(call)?,
+                }
             }
             // The token was drawn for this lookup, and has not got the lease yet.
             Ok(Acquire::Held { by, .. }) if by == Some(token) => self.fail_acquire(impossible()),
@@ -190,14 +191,24 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         // correct: a lookup that got the token of the call from Redis may share the call.
         let other = by.filter(|_| self.watch.is_none());
         let call = other.and_then(|token| self.context.engine.calls.find(&token));
-        self.state = if let Some(call) = call {
-            LookupState::Following(not_own(call)?)
+        if let Some(call) = call {
+            return self.follow(call);
+        }
+        // Redis ends a lease within a millisecond after its TTL.
+        let lapse = left.saturating_add(Duration::from_millis(1));
+        let lapses_at = Instant::now().checked_add(lapse).unwrap_or(deadline);
+        self.state = LookupState::Held { by, lapses_at };
+        Ok(())
+    }
+
+    /// Follows the call that the store named by its token, if it loads this record. A token names
+    /// one fill, so a store that names it for another record has given an impossible answer.
+    pub(super) fn follow(&mut self, call: Arc<Call<Outcome<R>>>) -> Result<(), Error> {
+        if self.context.engine.calls.loads(&call, self.data) {
+            self.state = LookupState::Following(not_own(call)?);
         } else {
-            // Redis ends a lease within a millisecond after its TTL.
-            let lapse = left.saturating_add(Duration::from_millis(1));
-            let lapses_at = Instant::now().checked_add(lapse).unwrap_or(deadline);
-            LookupState::Held { by, lapses_at }
-        };
+            self.fail_acquire(impossible());
+        }
         Ok(())
     }
 

@@ -38,9 +38,9 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         } = self.state
             && self.watch.is_none()
         {
-            match self.context.engine.calls.start_or_find(&token) {
+            match self.context.engine.calls.start_or_find(&token, self.data) {
                 Ok(watch) => self.watch = Some(watch),
-                Err(call) => self.state = LookupState::Following(not_own(call)?),
+                Err(call) => self.follow(call)?,
             }
         }
         Ok(())
@@ -54,7 +54,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         if degraded.call.is_some() {
             return Ok(());
         }
-        match self.context.engine.degraded.start_or_find(self.data) {
+        let table = &self.context.engine.degraded;
+        match table.start_or_find(self.data, self.data) {
             Ok(leader) => {
                 let permit = LoadPermit::Degraded(Some(leader), degraded.cause.clone());
                 self.state = LookupState::Loading(permit);

@@ -24,7 +24,7 @@ fn table() -> Table {
 /// gave up. Returns the loaded value.
 fn look_up(table: &Table, loads: &AtomicU32) -> u32 {
     loop {
-        let outcome = match table.start_or_find(&"key") {
+        let outcome = match table.start_or_find(&"key", "record") {
             Ok(leader) => {
                 let outcome = loads.fetch_add(1, SeqCst);
                 leader.unregister();
@@ -46,10 +46,10 @@ fn no_wake_up_is_lost_when_a_call_ends() {
     check_dfs(
         || {
             let table = table();
-            let leader = table.start("key");
+            let leader = table.start("key", "record");
             let follower = {
                 let table = Arc::clone(&table);
-                thread::spawn(move || match table.start_or_find(&"key") {
+                thread::spawn(move || match table.start_or_find(&"key", "record") {
                     Ok(_) => None,
                     Err(call) => Some(call.wait_until(Instant::NEVER)),
                 })
@@ -58,7 +58,7 @@ fn no_wake_up_is_lost_when_a_call_ends() {
             drop(leader);
             let arrival = follower.join().unwrap();
             assert!(matches!(arrival, None | Some(WaitOutcome::Done(7))));
-            assert!(table.start_or_find(&"key").is_ok());
+            assert!(table.start_or_find(&"key", "record").is_ok());
         },
         None,
     );
@@ -71,13 +71,13 @@ fn no_wake_up_is_lost_when_a_leader_panics() {
             let table = table();
             let follower = {
                 let table = Arc::clone(&table);
-                thread::spawn(move || match table.start_or_find(&"key") {
+                thread::spawn(move || match table.start_or_find(&"key", "record") {
                     Ok(_) => None,
                     Err(call) => Some(call.wait_until(Instant::NEVER)),
                 })
             };
             let panicked = catch_unwind(AssertUnwindSafe(|| {
-                let _leader = table.start("key");
+                let _leader = table.start("key", "record");
                 // Like a loader's panic, without its message.
                 resume_unwind(Box::new("the loader's own"));
             }));
@@ -102,7 +102,7 @@ fn every_lookup_ends_whoever_leads() {
         for lookup in lookups {
             assert!(lookup.join().unwrap() < loads.load(SeqCst));
         }
-        assert!(table.start_or_find(&"key").is_ok());
+        assert!(table.start_or_find(&"key", "record").is_ok());
     };
     check_random(queue, 2_000);
     check_pct(queue, 2_000, 3);
@@ -112,7 +112,7 @@ fn every_lookup_ends_whoever_leads() {
 fn those_whom_a_panic_left_behind_find_another_leader() {
     let queue = || {
         let (table, loads) = (table(), Arc::new(AtomicU32::new(0)));
-        let leader = table.start("key");
+        let leader = table.start("key", "record");
         let lookups: Vec<_> = (0..3)
             .map(|_| {
                 let (table, loads) = (Arc::clone(&table), Arc::clone(&loads));
@@ -142,8 +142,8 @@ fn a_follower_whose_time_is_over_while_the_result_arrives_gets_one_or_the_other(
     let for_all = Arc::clone(&counts);
     let race = move || {
         let table = table();
-        let leader = table.start("key");
-        let call = table.start_or_find(&"key").unwrap_err();
+        let leader = table.start("key", "record");
+        let call = table.start_or_find(&"key", "record").unwrap_err();
         let hasty = {
             let call = Arc::clone(&call);
             thread::spawn(move || call.wait_until(Instant::soon()))
@@ -169,12 +169,12 @@ fn a_finished_call_serves_late_followers_until_its_leader_unregisters() {
     check_dfs(
         || {
             let table = table();
-            let leader = table.start("key");
+            let leader = table.start("key", "record");
             leader.complete(7);
             let late = {
                 let table = Arc::clone(&table);
                 thread::spawn(move || {
-                    let call = table.start_or_find(&"key").err()?;
+                    let call = table.start_or_find(&"key", "record").err()?;
                     Some(call.wait_until(Instant::now()))
                 })
             };
@@ -194,11 +194,11 @@ fn one_of_many_threads_starts_a_call_and_the_others_find_it() {
             let other = {
                 let table = Arc::clone(&table);
                 thread::spawn(move || {
-                    let found = table.start_or_find(&"key");
+                    let found = table.start_or_find(&"key", "record");
                     found.is_err_and(|call| !call.is_led_by_this_thread())
                 })
             };
-            let leader = table.start_or_find(&"key");
+            let leader = table.start_or_find(&"key", "record");
             let found = other.join().unwrap();
             // The other one has come and gone, or found ours, or we found its.
             match leader {
@@ -216,8 +216,8 @@ fn a_thread_that_waits_for_several_calls_is_woken_by_the_end_of_each() {
     check_dfs(
         || {
             let table = table();
-            let leader = table.start("key");
-            let call = table.start_or_find(&"key").unwrap_err();
+            let leader = table.start("key", "record");
+            let call = table.start_or_find(&"key", "record").unwrap_err();
             let waiting = thread::spawn(move || {
                 let wakeup = Arc::new(Wakeup::new());
                 call.subscribe(&wakeup, 3);

@@ -11,7 +11,9 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{BatchLoader, KeyedId, first_reads::first_reads, run_for};
+use super::{
+    BatchLoader, KeyedId, first_reads::first_reads, run_for, shared_tokens::refuse_shared_tokens,
+};
 use crate::{
     engine::Engine,
     error::Error,
@@ -140,9 +142,10 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
                 recheck: *recheck,
             });
             let requests: Vec<_> = requests.collect();
-            let answers = self.engine.ask_all("acquire", requests.len(), |store| {
+            let mut answers = self.engine.ask_all("acquire", requests.len(), |store| {
                 store.acquire_all(&requests, lease_ttl)
             });
+            refuse_shared_tokens(&mut answers);
             failure = common_failure(&answers);
             let answers = some.iter_mut().zip(answers);
             // Handles every answer, even if one is an error: leases that are already held must be

@@ -5,6 +5,7 @@
 
 mod driver;
 mod first_reads;
+mod shared_tokens;
 
 use std::{
     collections::{HashMap, HashSet},
