@@ -23,7 +23,7 @@ pub(crate) fn read(connection: &mut Connection, data: &str) -> RedisResult<Entry
 
 /// Reads the remaining TTL of a data key.
 pub(crate) fn ttl(connection: &mut Connection, data: &str) -> RedisResult<TtlRemaining> {
-    cmd("PTTL").arg(data).query(connection).map(remaining)
+    remaining(cmd("PTTL").arg(data).query(connection)?)
 }
 
 /// Reads the entry and its remaining TTL.
@@ -45,15 +45,16 @@ pub(crate) fn entry_with_ttl(
     left: RedisResult<i64>,
     fields: RedisResult<Value>,
 ) -> RedisResult<(Entry, TtlRemaining)> {
-    Ok((entry(fields)?, remaining(left?)))
+    Ok((entry(fields)?, remaining(left?)?))
 }
 
 /// The meaning of the reply to `PTTL`.
-fn remaining(left: i64) -> TtlRemaining {
-    match u64::try_from(left) {
-        Ok(left) => TtlRemaining::Left(Duration::from_millis(left)),
-        Err(_) if left == -1 => TtlRemaining::NoTtl,
-        Err(_) => TtlRemaining::NoSuchKey,
+fn remaining(left: i64) -> RedisResult<TtlRemaining> {
+    match (u64::try_from(left), left) {
+        (Ok(left), _) => Ok(TtlRemaining::Left(Duration::from_millis(left))),
+        (_, -1) => Ok(TtlRemaining::NoTtl),
+        (_, -2) => Ok(TtlRemaining::NoSuchKey),
+        _ => Err(script::invalid_reply("PTTL answers with a time, -1 or -2")),
     }
 }
 

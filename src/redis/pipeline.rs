@@ -15,6 +15,7 @@ use super::{
     connection::{Connection, garbage},
     error::{in_reply, is_unknown_command},
     reply_size::{after, bytes_of},
+    script::invalid_reply,
 };
 
 /// Sends the pipeline, and reads its replies.
@@ -216,6 +217,21 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
     }
 }
 
+/// Whether these are replies to a transaction: to MULTI, to each command, and to EXEC. A reply of
+/// another form may belong to another request, and does not show that the transaction was done.
+fn is_transaction(accepted: &[Value], answers: &[Value]) -> bool {
+    let is_queued = |reply: &Value| matches!(reply, Value::SimpleString(text) if text == "QUEUED");
+    let Some((Value::Okay, queued)) = accepted.split_first() else {
+        return false;
+    };
+    let is_complete = match answers {
+        [Value::Array(answers)] => answers.len() == queued.len(),
+        [Value::Nil] => true,
+        _ => false,
+    };
+    is_complete && queued.iter().all(is_queued)
+}
+
 struct FailFast<'a>(&'a mut Connection);
 
 impl ConnectionLike for FailFast<'_> {
@@ -241,11 +257,20 @@ impl ConnectionLike for FailFast<'_> {
             }
             replies.push(reply);
         }
-        match refusal {
-            // If a command of a transaction was not accepted, the transaction was not done.
-            Some(refusal) => Err(refusal.into()),
-            None => Ok(replies.split_off(offset)),
+        // If a command of a transaction was not accepted, the transaction was not done.
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
         }
+        let answers = replies.split_off(offset);
+        if let (1.., [Value::ServerError(refusal)]) = (offset, &*answers) {
+            return Err(refusal.clone().into());
+        }
+        if offset > 0 && !is_transaction(&replies, &answers) {
+            return Err(invalid_reply(
+                "EXEC answers with one reply to each command, or nil",
+            ));
+        }
+        Ok(answers)
     }
 
     fn req_packed_command(&mut self, request: &[u8]) -> RedisResult<Value> {

@@ -5,7 +5,7 @@
 
 use std::{time::Duration, vec};
 
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::{
     connection::Connection,
@@ -88,12 +88,12 @@ pub(crate) struct Script {
 impl Script {
     /// Calls the script on both keys of a record. `write_args` writes the arguments straight into
     /// the request, so that a large record is copied only once.
-    pub(crate) fn call<T: FromRedisValue>(
+    pub(crate) fn call(
         &self,
         connection: &mut Connection,
         keys: &Keys,
         write_args: impl FnOnce(&mut Cmd),
-    ) -> RedisResult<T> {
+    ) -> RedisResult<Value> {
         let mut request = self.request(keys);
         write_args(&mut request);
         match request.query(connection) {
@@ -103,6 +103,16 @@ impl Script {
             }
             answered => answered,
         }
+    }
+
+    /// Calls a script that returns 0 or 1.
+    pub(crate) fn call_for_truth(
+        &self,
+        connection: &mut Connection,
+        keys: &Keys,
+        write_args: impl FnOnce(&mut Cmd),
+    ) -> RedisResult<bool> {
+        truth(&self.call(connection, keys, write_args)?)
     }
 }
 
@@ -180,13 +190,23 @@ pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
     }
 }
 
+/// The meaning of a reply of all other scripts. No other reply means that the step was done: it
+/// may belong to another request.
+pub(crate) fn truth(reply: &Value) -> RedisResult<bool> {
+    match reply {
+        Value::Int(0) => Ok(false),
+        Value::Int(1) => Ok(true),
+        _ => Err(invalid_reply("the script answers with 0 or 1")),
+    }
+}
+
 /// The meaning of a reply of `acquire.lua`.
 pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
     let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
-        b"acquired" => Some(Acquire::Acquired),
-        b"record" => fields(parts).map(Acquire::Record),
-        b"held" => held(parts),
-        b"guarded" => guarded(parts),
+        b"acquired" => parts.as_slice().is_empty().then_some(Acquire::Acquired),
+        b"record" => record(parts).map(Acquire::Record),
+        b"held" => held(parts.as_slice()),
+        b"guarded" => guarded(parts.as_slice()),
         _ => None,
     });
     answer.ok_or_else(|| {
@@ -197,9 +217,9 @@ pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
 /// The meaning of a reply of `refresh.lua`.
 pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
     let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
-        b"acquired" => Some(Refresh::Acquired),
-        b"record" => fields(parts).map(Refresh::Record),
-        b"taken" => Some(Refresh::Taken),
+        b"acquired" => parts.as_slice().is_empty().then_some(Refresh::Acquired),
+        b"record" => record(parts).map(Refresh::Record),
+        b"taken" => parts.as_slice().is_empty().then_some(Refresh::Taken),
         _ => None,
     });
     answer.ok_or_else(|| invalid_reply("refresh answers with a record, `acquired` or `taken`"))
@@ -217,25 +237,28 @@ fn split_reply(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
     }
 }
 
-fn held(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
-    let (Value::BulkString(holder), Value::Int(left)) = (parts.next()?, parts.next()?) else {
+fn held(parts: &[Value]) -> Option<Acquire> {
+    let [Value::BulkString(holder), Value::Int(left)] = parts else {
         return None;
     };
     Some(Acquire::Held {
-        by: Token::try_from(&*holder).ok(),
+        by: Token::try_from(&**holder).ok(),
         // Negative if another program left a lock without a TTL. Such a lock never lapses.
-        left: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
+        left: u64::try_from(*left).map_or(Duration::MAX, Duration::from_millis),
     })
 }
 
-fn guarded(mut parts: impl Iterator<Item = Value>) -> Option<Acquire> {
-    match parts.next()? {
-        Value::BulkString(nonce) => {
-            let nonce = Token::try_from(&*nonce).ok()?;
-            Some(Acquire::Guarded { nonce })
-        }
-        _ => None,
-    }
+fn guarded(parts: &[Value]) -> Option<Acquire> {
+    let [Value::BulkString(nonce)] = parts else {
+        return None;
+    };
+    let nonce = Token::try_from(&**nonce).ok()?;
+    Some(Acquire::Guarded { nonce })
+}
+
+/// The fields of a record. A hash in Redis has at least one.
+fn record(parts: vec::IntoIter<Value>) -> Option<Fields> {
+    fields(parts).filter(|fields| !fields.is_empty())
 }
 
 /// The names and values from the flat list in which Redis sends a hash.

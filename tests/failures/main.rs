@@ -9,6 +9,7 @@ mod excess_replies;
 mod faults;
 mod forgotten_connections;
 mod idle_connections;
+mod invalid_replies;
 mod lost_requests;
 mod outage;
 mod partition;

@@ -31,6 +31,7 @@ use crate::{
         command::{entry, entry_with_ttl},
         pipeline,
         pool::RetryPolicy,
+        script::truth,
         single::RedisStore,
     },
     store::{Entry, Failure, TtlRemaining, keys::Keys, token::Token},
@@ -67,7 +68,7 @@ impl RedisStore {
                 // Without `ASKING`, the node would redirect this request back.
                 cmd("ASKING").exec(connection)?;
             }
-            request.query(connection)
+            truth(&request.query(connection)?)
         })
     }
 

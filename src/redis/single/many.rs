@@ -6,7 +6,7 @@
 
 use std::{mem, ptr, time::Duration};
 
-use redis::{Cmd, RedisResult, Value, from_redis_value};
+use redis::{Cmd, RedisResult, Value};
 
 use super::store::RedisStore;
 use crate::{
@@ -208,5 +208,5 @@ impl RedisStore {
 }
 
 fn truth(reply: RedisResult<Value>) -> RedisResult<bool> {
-    Ok(from_redis_value(reply?)?)
+    script::truth(&reply?)
 }

@@ -114,33 +114,41 @@ impl Store for RedisStore {
         record: &Fields,
     ) -> Result<bool, Failure> {
         self.send_fill(record, |connection| {
-            self.scripts.fill.call(connection, keys, |request| {
-                script::write_record(request.arg(token.as_bytes()), ttl, record);
-            })
+            self.scripts
+                .fill
+                .call_for_truth(connection, keys, |request| {
+                    script::write_record(request.arg(token.as_bytes()), ttl, record);
+                })
         })
     }
 
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         self.run(RetryPolicy::Idempotent, |connection| {
-            self.scripts.release.call(connection, keys, |request| {
-                request.arg(token.as_bytes());
-            })
+            self.scripts
+                .release
+                .call_for_truth(connection, keys, |request| {
+                    request.arg(token.as_bytes());
+                })
         })
     }
 
     fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
         self.run(RetryPolicy::Idempotent, |connection| {
-            self.scripts.back_off.call(connection, keys, |request| {
-                request.arg(token.as_bytes()).arg(millis(pause));
-            })
+            self.scripts
+                .back_off
+                .call_for_truth(connection, keys, |request| {
+                    request.arg(token.as_bytes()).arg(millis(pause));
+                })
         })
     }
 
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
         self.run(RetryPolicy::Idempotent, |connection| {
-            self.scripts.renew.call(connection, keys, |request| {
-                request.arg(token.as_bytes()).arg(millis(lease_ttl));
-            })
+            self.scripts
+                .renew
+                .call_for_truth(connection, keys, |request| {
+                    request.arg(token.as_bytes()).arg(millis(lease_ttl));
+                })
         })
     }
 
@@ -154,11 +162,13 @@ impl Store for RedisStore {
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
-            self.scripts.invalidate.call(connection, keys, |request| {
-                request
-                    .arg(Token::random().as_bytes())
-                    .arg(self.forces_change());
-            })
+            self.scripts
+                .invalidate
+                .call_for_truth(connection, keys, |request| {
+                    request
+                        .arg(Token::random().as_bytes())
+                        .arg(self.forces_change());
+                })
         })
     }
 
@@ -196,31 +206,37 @@ impl Store for RedisStore {
 
     fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure> {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
-            self.scripts.expire.call(connection, keys, |request| {
-                request.arg(Token::random().as_bytes());
-                request.arg(millis(max_ttl)).arg(self.forces_change());
-            })
+            self.scripts
+                .expire
+                .call_for_truth(connection, keys, |request| {
+                    request.arg(Token::random().as_bytes());
+                    request.arg(millis(max_ttl)).arg(self.forces_change());
+                })
         })
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
         self.run(RetryPolicy::Idempotent, |connection| {
-            self.scripts.guard.call(connection, keys, |request| {
-                request.arg(writer.as_bytes());
-                request.arg(Token::random().as_bytes());
-                request.arg(millis(guard_ttl));
-            })
+            self.scripts
+                .guard
+                .call_for_truth(connection, keys, |request| {
+                    request.arg(writer.as_bytes());
+                    request.arg(Token::random().as_bytes());
+                    request.arg(millis(guard_ttl));
+                })
         })
     }
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
-            self.scripts.unguard.call(connection, keys, |request| {
-                request.arg(writer.as_bytes());
-                request
-                    .arg(Token::random().as_bytes())
-                    .arg(self.forces_change());
-            })
+            self.scripts
+                .unguard
+                .call_for_truth(connection, keys, |request| {
+                    request.arg(writer.as_bytes());
+                    request
+                        .arg(Token::random().as_bytes())
+                        .arg(self.forces_change());
+                })
         })
     }
 

@@ -6,7 +6,7 @@ use redis::cmd;
 
 use super::store::RedisStore;
 use crate::{
-    redis::{connection::Connection, pool::RetryPolicy},
+    redis::{connection::Connection, pool::RetryPolicy, script::invalid_reply},
     store::{
         Cursor, Failure, FailureKind, KeyKind, ScanPage,
         keys::{Keys, LEASE_PREFIX},
@@ -62,6 +62,9 @@ impl RedisStore {
             let mut scan = cmd("SCAN");
             scan.arg(place).arg("MATCH").arg(&pattern);
             let reply: (u64, Vec<Vec<u8>>) = scan.arg("COUNT").arg(PLACES).query(connection)?;
+            if reply.0 == place && place != 0 {
+                return Err(invalid_reply("SCAN answers with another cursor"));
+            }
             Ok((epoch, reply))
         };
         let (epoch, (next, names)) =

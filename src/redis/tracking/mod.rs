@@ -280,7 +280,8 @@ impl PushListener {
         Ok(())
     }
 
-    /// Passes a push on. A key that is not UTF-8 does not belong to a cache.
+    /// Passes a push on. A key that is not UTF-8 does not belong to a cache. After a push of another
+    /// form, any key may have changed.
     fn tell(&self, push: &[Value]) {
         let Some(Value::Array(keys)) = push.first() else {
             // Nil: all keys.
@@ -288,15 +289,15 @@ impl PushListener {
         };
         for key in keys {
             let Value::BulkString(key) = key else {
+                self.gate.call(|listener| listener.on_flush());
                 continue;
             };
-            let Ok(key) = std::str::from_utf8(key) else {
-                continue;
-            };
-            if key.starts_with(&self.prefix) {
-                self.gate.call(|listener| listener.on_change(key));
-            } else {
-                self.gate.call(|listener| listener.on_lease_change(key));
+            match std::str::from_utf8(key) {
+                Ok(key) if key.starts_with(&self.prefix) => {
+                    self.gate.call(|listener| listener.on_change(key));
+                }
+                Ok(key) => self.gate.call(|listener| listener.on_lease_change(key)),
+                Err(_) => {}
             }
         }
     }
