@@ -4,10 +4,7 @@
 
 use std::fmt;
 
-use super::server_text::printable;
-
-/// The longest host, in bytes. No name of the DNS is longer.
-const LONGEST_HOST: usize = 255;
+use super::server_text::{is_host, printable};
 
 /// The host and port at which a node of a cluster listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,22 +22,21 @@ impl NodeAddress {
 
     /// The address of a node. A node may not know its own host, may not report it, or may have no
     /// name although the cluster uses names. Then it gets the host of the node that reported it.
-    /// `None`: the host is too long.
+    /// `None`: no server has such a host.
     pub(crate) fn of(host: &str, port: u16, reported_by: &NodeAddress) -> Option<NodeAddress> {
         let is_known = !["", "?"].contains(&host);
         let host = if is_known { host } else { &reported_by.host };
-        (host.len() <= LONGEST_HOST).then(|| NodeAddress {
+        is_host(host).then(|| NodeAddress {
             host: host.to_owned(),
             port,
         })
     }
 }
 
-/// The parts of `host:port`. `None`: it is something else, or the host is too long.
+/// The parts of `host:port`. `None`: it is something else.
 pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    (host.len() <= LONGEST_HOST).then_some((host, port))
+    Some((host, port.parse().ok()?)).filter(|(host, _)| is_host(host))
 }
 
 impl fmt::Display for NodeAddress {

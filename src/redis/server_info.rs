@@ -117,7 +117,7 @@ impl ServerInfo {
                 "version" | "redis_version" => server_info.version = Version::parse(value),
                 "mode" | "redis_mode" => value.clone_into(&mut server_info.mode),
                 "role" => value.clone_into(&mut server_info.role),
-                "run_id" => value.clone_into(&mut server_info.run_id),
+                "run_id" => server_info.run_id = printable(value).into_owned(),
                 _ => {}
             }
         }

@@ -31,6 +31,18 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(printed)
 }
 
+/// The longest name of a host, in bytes.
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+const LONGEST_HOST: usize = 255;
+
+/// Whether a server can have this host: a name, or an address that is a number. Empty or `?`: the
+/// server does not know it. It is looked up, and printed in logs and errors.
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+pub(crate) fn is_host(text: &str) -> bool {
+    let is_part = |at: char| at.is_alphanumeric() || ".-_:%?".contains(at);
+    text.len() <= LONGEST_HOST && text.chars().all(is_part)
+}
+
 /// A line or paragraph separator, at which some viewers of a log break the line.
 fn is_line_end(character: char) -> bool {
     ['\u{2028}', '\u{2029}'].contains(&character)
@@ -52,6 +64,32 @@ mod tests {
         assert_eq!(printable("a\r\nb\tc"), "a\\r\\nb\\tc");
         assert_eq!(printable("\u{1b}[31mred\0"), "\\u{1b}[31mred\\u{0}");
         assert_eq!(printable("a\u{2028}b\u{9b}"), "a\\u{2028}b\\u{9b}");
+    }
+
+    #[cfg(any(feature = "cluster", feature = "sentinel"))]
+    #[test]
+    fn a_host_is_short_and_on_one_line() {
+        for host in [
+            "",
+            "?",
+            "fe80::1%eth_0",
+            "10.0.0.1",
+            "redis-1.test",
+            "käse",
+            &"x".repeat(255),
+        ] {
+            assert!(is_host(host), "{host:?}");
+        }
+        for other in [
+            "a b",
+            "a\\u{1b}",
+            "a\r\nb",
+            "a\u{1b}[2J",
+            "a\u{2028}",
+            &"x".repeat(256),
+        ] {
+            assert!(!is_host(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -238,9 +238,12 @@ mod tests {
             range(7, 6, vec![node(text("a"), 1)]),
             range(0, 1, vec![]),
             range(0, 1, vec![node(text("a"), 65_536)]),
+            range(0, 1, vec![node(text("a\r\nb"), 1)]),
         ] {
             assert_eq!(ranges(Value::Array(vec![wrong])), None);
         }
+        let too_many = vec![range(0, 1, vec![node(text("a"), 1)]); 16_385];
+        assert_eq!(ranges(Value::Array(too_many)), None);
     }
 
     #[test]

@@ -16,8 +16,10 @@ use crate::{
         pipeline::{self, FIRST_REQUESTS},
         reachability::is_away,
         resolver::Resolver,
+        script::invalid_reply,
         server_address::ServerAddress,
         server_info::hello_as,
+        server_text::is_host,
         timeouts::Timeouts,
     },
 };
@@ -109,6 +111,9 @@ impl Sentinel {
         };
         let address: Option<(String, u16)> = redis::from_redis_value(reply)?;
         let master = match address {
+            Some((host, _)) if !is_host(&host) => {
+                return Err(invalid_reply("a sentinel answers with a host and a port"));
+            }
             Some((host, port)) => {
                 let epoch = epoch(&mut connection, name)?;
                 Some(Master { host, port, epoch })

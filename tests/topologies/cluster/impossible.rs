@@ -116,6 +116,7 @@ fn impossible(kind: &str, port: u16) -> Vec<String> {
         "5 127.0.0.1".to_owned(),
         "5 127.0.0.1:65536".to_owned(),
         "5 127.0.0.1:x".to_owned(),
+        format!("5 127.0.0.1\u{1b}[2J:{port}"),
         "5".to_owned(),
         String::new(),
     ];
@@ -181,6 +182,17 @@ fn a_redirection_to_port_0_fails_and_the_invalidation_is_remembered() {
     assert_eq!(get(&cache), ("2".to_owned(), Source::Degraded));
     node.is_well();
     until(|| cache.stats().invalidations_pending == 0);
+}
+
+#[test]
+fn a_host_that_would_forge_a_line_of_the_log_is_an_invalid_reply_to_build() {
+    let node = Node::start();
+    let host = "10.0.0.1\r\nERROR forged";
+    let said = slots(0, 16_383, node.port);
+    let length = format!("${}\r\n{host}", host.len());
+    node.says("CLUSTER", said.replace("$9\r\n127.0.0.1", &length));
+    let refused = node.redis().build().unwrap_err();
+    assert!(is_invalid(&refused), "{refused}");
 }
 
 #[test]
