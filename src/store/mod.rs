@@ -214,6 +214,8 @@ pub trait Store: Send + Sync {
     /// A step takes a bounded time. `cursor` is `Cursor::default()` at first, then the one that the
     /// previous step returned.
     ///
+    /// A scan has an end, and no cursor occurs in it twice. The cache ends a scan that breaks this.
+    ///
     /// A key that exists from before the first step until after the last is returned at least once.
     /// A key that is added or removed during the scan may be returned. If another server takes the
     /// store's place, the scan cannot guarantee this any more, and the step is refused.

@@ -15,6 +15,17 @@ use crate::{
 /// How many records one request invalidates.
 const SLICE: usize = 10_000;
 
+/// The answers of a store to `count` questions. Fails if there are more or fewer: it is not known
+/// which answer belongs to which question.
+pub(super) fn counted<T>(each: BatchResult<T>, count: usize) -> BatchResult<T> {
+    let each = each?;
+    if each.len() == count {
+        return Ok(each);
+    }
+    let miscounted = format!("the store gave {} answers to {count} questions", each.len());
+    Err(Failure::new(FailureKind::Rejected, miscounted))
+}
+
 impl StoreClient {
     /// Sends one request about `count` records. Each record gets an answer or a failure. If the
     /// store is unavailable, all records get the same failure.
@@ -29,12 +40,7 @@ impl StoreClient {
             return Vec::new();
         }
         let asked = self.ask(reporter, request, |store| {
-            let each = ask(store)?;
-            if each.len() != count {
-                let miscounted =
-                    format!("the store gave {} answers to {count} questions", each.len());
-                return Err(Failure::new(FailureKind::Rejected, miscounted));
-            }
+            let each = counted(ask(store), count)?;
             let mut failures = each.iter().filter_map(|answer| answer.as_ref().err());
             // A store that is unavailable for one record counts as unavailable for all.
             match failures.find(|failure| failure.kind == FailureKind::Unavailable) {

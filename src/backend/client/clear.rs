@@ -28,7 +28,7 @@
 
 use std::{mem, sync::Arc, time::Instant};
 
-use super::{StoreClient, recovery::ClientState};
+use super::{StoreClient, batch::counted, recovery::ClientState};
 use crate::{
     error::Error,
     store::{Cursor, Failure, FailureKind, KeyKind, ScanPage, keys::Keys},
@@ -147,7 +147,8 @@ impl ClientState {
             |keys| {
                 let failed = |failure: Failure| Some((failure.kind, failure.at("invalidate")));
                 let mut removed = 0;
-                for was_cached in self.store.invalidate_all(keys).map_err(failed)? {
+                let each = counted(self.store.invalidate_all(keys), keys.len());
+                for was_cached in each.map_err(failed)? {
                     removed += u64::from(was_cached.map_err(failed)?);
                 }
                 Ok(removed)

@@ -11,7 +11,10 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::startup::{Startup, Unusable};
+use super::{
+    batch::counted,
+    startup::{Startup, Unusable},
+};
 use crate::{
     backend::pending::{PendingInvalidations, Replay},
     error::Error,
@@ -180,7 +183,15 @@ impl ClientState {
         let (mut replayed, mut refused) = (0, None);
         for some in self.pending.all().chunks(BATCH) {
             let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
-            for (replay, done) in some.iter().zip(self.store.invalidate_all(&keys)?) {
+            let each = counted(self.store.invalidate_all(&keys), keys.len());
+            let each = match each {
+                Err(failure) if failure.kind == FailureKind::Rejected => {
+                    refused = Some(failure);
+                    continue;
+                }
+                each => each?,
+            };
+            for (replay, done) in some.iter().zip(each) {
                 match done {
                     Ok(_) => {
                         self.complete(replay);
