@@ -6,6 +6,7 @@ mod harness;
 mod history;
 #[cfg(feature = "cluster")]
 mod history_cluster;
+mod hostile;
 mod page;
 #[cfg(target_os = "linux")]
 mod prefork;

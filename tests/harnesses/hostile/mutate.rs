@@ -1,0 +1,251 @@
+//! Mutates some of the replies, and remembers which of them are valid all the same.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    primary::{Verdict, record_in},
+    proxy::{Asked, Interceptor},
+    random::Random,
+    scanner::{is_one_reply, texts},
+    steps::Step,
+};
+
+/// How many earlier replies may be spliced into others.
+const RECENT: usize = 64;
+
+/// How long a forged record may stay in the cache: an update may store it.
+const FORGED: Duration = Duration::from_secs(6);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    Cut,
+    Flipped,
+    Inserted,
+    Duplicated,
+    Spliced,
+    Late,
+}
+
+pub(crate) const MUTATIONS: [Mutation; 6] = [
+    Mutation::Cut,
+    Mutation::Flipped,
+    Mutation::Inserted,
+    Mutation::Duplicated,
+    Mutation::Spliced,
+    Mutation::Late,
+];
+
+/// A mutated reply that is valid.
+struct Forgery {
+    at: Instant,
+    /// The id and version of its record, if it has one.
+    given: Option<(String, u64)>,
+}
+
+pub(crate) struct Mutator {
+    /// How many replies there are, and how many of them are mutated.
+    volume: (u64, u64),
+    /// Longer than a client waits.
+    late: Duration,
+    has_begun: AtomicBool,
+    random: Mutex<Random>,
+    pub(crate) replies: AtomicU64,
+    pub(crate) mutated: [AtomicU64; MUTATIONS.len()],
+    recent: Mutex<VecDeque<Vec<u8>>>,
+    /// By the id that was asked for.
+    forgeries: Mutex<HashMap<String, Vec<Forgery>>>,
+    /// Copies of replies, to be sent behind the next reply of their connection.
+    copies: Mutex<HashMap<u64, Vec<u8>>>,
+    /// The connections whose latest reply came twice.
+    doubled: Mutex<HashSet<u64>>,
+    /// Duplicated replies after which the connection was closed, and after which it was used again.
+    pub(crate) noticed: AtomicU64,
+    pub(crate) missed: AtomicU64,
+}
+
+impl Mutator {
+    pub(crate) fn new(seed: u64, volume: (u64, u64), late: Duration) -> Mutator {
+        Mutator {
+            volume,
+            late,
+            has_begun: AtomicBool::new(false),
+            random: Mutex::new(Random::new(seed, 0)),
+            replies: AtomicU64::new(0),
+            mutated: [const { AtomicU64::new(0) }; MUTATIONS.len()],
+            recent: Mutex::default(),
+            forgeries: Mutex::default(),
+            copies: Mutex::default(),
+            doubled: Mutex::default(),
+            noticed: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on replies count, and some are mutated.
+    pub(crate) fn begin(&self) {
+        self.has_begun.store(true, SeqCst);
+    }
+
+    /// Whether all replies have been given. From then on none is mutated.
+    pub(crate) fn is_done(&self) -> bool {
+        self.replies.load(SeqCst) >= self.volume.0
+    }
+
+    /// Whether a valid mutated reply to a request for this id explains the record that a lookup
+    /// found, which began at this instant.
+    pub(crate) fn explains(&self, id: &str, verdict: &Verdict, began: Instant) -> bool {
+        let forgeries = self.forgeries.lock();
+        let mut forgeries = forgeries.get(id).into_iter().flatten();
+        forgeries.any(|Forgery { at, given }| match (verdict, given) {
+            (Verdict::Foreign { id, version }, Some(given)) => {
+                *at + FORGED >= began && *given == (id.clone(), *version)
+            }
+            (Verdict::Stale { version, .. }, Some(given)) => {
+                *at + FORGED >= began && *given == (id.to_owned(), *version)
+            }
+            // The reply to another request, such as that for a lease.
+            (Verdict::Stale { .. }, None) => *at >= began,
+            _ => false,
+        })
+    }
+
+    /// A mutated reply: what is sent.
+    fn mutated(&self, mutation: Mutation, asked: &Asked<'_>, random: &mut Random) -> Vec<Step> {
+        let right = asked.right;
+        let at = random.index(right.len());
+        let send = |bytes: Vec<u8>| {
+            self.note_forgery(asked, &bytes);
+            vec![Step::Send(bytes)]
+        };
+        match mutation {
+            Mutation::Cut => vec![Step::Send(right[..at].to_vec()), Step::Cut],
+            Mutation::Flipped => {
+                let mut bytes = right.to_vec();
+                let byte = u8::try_from(random.below(256)).unwrap_or_default();
+                let bit = 1 << random.below(8);
+                bytes[at] = if random.one_in(2) {
+                    byte
+                } else {
+                    bytes[at] ^ bit
+                };
+                send(bytes)
+            }
+            Mutation::Inserted => {
+                let count = 1 + random.below(8);
+                let more = (0..count).map(|_| u8::try_from(random.below(256)).unwrap_or_default());
+                let more: Vec<_> = more.collect();
+                send([&right[..at], &more, &right[at..]].concat())
+            }
+            Mutation::Duplicated => {
+                let once = || Step::Send(right.to_vec());
+                if asked.words.iter().any(|word| id_of(word).is_some()) {
+                    self.doubled.lock().insert(asked.connection);
+                }
+                if random.one_in(2) {
+                    vec![once(), once()]
+                } else {
+                    vec![Step::Send(right.repeat(2))]
+                }
+            }
+            Mutation::Spliced => {
+                let other = {
+                    let recent = self.recent.lock();
+                    recent
+                        .get(random.index(recent.len()))
+                        .cloned()
+                        .unwrap_or_default()
+                };
+                let from = random.index(other.len());
+                // A part of it, or all of it, instead of the rest or before it.
+                let part = if random.one_in(2) {
+                    &other[from..]
+                } else {
+                    &other
+                };
+                let rest = if random.one_in(2) { &right[at..] } else { b"" };
+                send([&right[..at], part, rest].concat())
+            }
+            Mutation::Late => {
+                if random.one_in(2) {
+                    return vec![Step::Pause(self.late), Step::Send(right.to_vec())];
+                }
+                self.copies.lock().insert(asked.connection, right.to_vec());
+                vec![Step::Send(right.to_vec())]
+            }
+        }
+    }
+
+    fn note_forgery(&self, asked: &Asked<'_>, bytes: &[u8]) {
+        if bytes == asked.right || !is_one_reply(bytes) {
+            return;
+        }
+        let given = record_in(&texts(bytes));
+        let mut forgeries = self.forgeries.lock();
+        for id in asked.words.iter().filter_map(|word| id_of(word)) {
+            let of_id = forgeries.entry(id).or_default();
+            of_id.push(Forgery {
+                at: Instant::now(),
+                given: given.clone(),
+            });
+        }
+    }
+}
+
+/// The id in a key of a record.
+fn id_of(word: &[u8]) -> Option<String> {
+    let word = std::str::from_utf8(word).ok()?;
+    let mut ids = ["test:", "person:"]
+        .iter()
+        .filter_map(|prefix| word.strip_prefix(prefix));
+    ids.next().map(str::to_owned)
+}
+
+impl Interceptor for Mutator {
+    fn instead(&self, asked: &Asked<'_>) -> Option<Vec<Step>> {
+        // Pushes come when they like, so a mutation of one proves nothing.
+        if asked.point == "push" || self.is_done() || !self.has_begun.load(SeqCst) {
+            return None;
+        }
+        self.replies.fetch_add(1, SeqCst);
+        {
+            let mut recent = self.recent.lock();
+            recent.push_back(asked.right.to_vec());
+            if recent.len() > RECENT {
+                recent.pop_front();
+            }
+        }
+        if let Some(copy) = self.copies.lock().remove(&asked.connection) {
+            return Some(vec![Step::Send([asked.right, &copy].concat())]);
+        }
+        let (index, mut random) = {
+            let mut random = self.random.lock();
+            if random.below(self.volume.0) >= self.volume.1 {
+                return None;
+            }
+            let index = random.index(MUTATIONS.len());
+            let seed = random.below(u64::MAX);
+            (index, Random::new(seed, 0))
+        };
+        self.mutated[index].fetch_add(1, SeqCst);
+        Some(self.mutated(MUTATIONS[index], asked, &mut random))
+    }
+
+    fn asked(&self, connection: u64) {
+        if self.doubled.lock().remove(&connection) {
+            self.missed.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn ended(&self, connection: u64) {
+        self.copies.lock().remove(&connection);
+        if self.doubled.lock().remove(&connection) && !self.is_done() {
+            self.noticed.fetch_add(1, SeqCst);
+        }
+    }
+}

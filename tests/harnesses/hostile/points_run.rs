@@ -1,0 +1,234 @@
+//! Runs the cases: each builds caches, makes the calls that reach the point, and checks them.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    args::Args,
+    caches::{self, Bounds, Caches},
+    calls::Caller,
+    cases::{Arm, Case, Table},
+    primary::Primary,
+    progress,
+    proxy::Proxy,
+    reach::{Ids, make},
+    support::{Server, alone},
+    tally::{Fault, Tally, memory, panics},
+};
+
+/// Longer than any bound of a call. Then the server becomes a good one, so that the call ends.
+const GIVE_UP: Duration = Duration::from_secs(25);
+
+/// How long a reply with a pause is waited for.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// The outcome of all cases.
+pub(crate) struct Outcome {
+    pub(crate) cases: usize,
+    pub(crate) time: Duration,
+    pub(crate) tally: Tally,
+    pub(crate) panics: u64,
+    /// In bytes.
+    pub(crate) growth: u64,
+    /// What to print about each case that failed.
+    pub(crate) failed: Vec<String>,
+    /// The points that no case has reached.
+    pub(crate) unreached: BTreeSet<String>,
+}
+
+struct Run {
+    cases: Vec<Case>,
+    next: AtomicUsize,
+    primary: Primary,
+    tally: Tally,
+    failed: Mutex<Vec<String>>,
+    /// All points at their topologies, and those that were reached.
+    due: Mutex<BTreeSet<String>>,
+    reached: Mutex<BTreeSet<String>>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
+    let table = Table::new();
+    let cases = match &args.only {
+        Some(only) => table.only(only)?,
+        None => table.shuffled(args.seed, args.short),
+    };
+    let workers: Result<Vec<_>, _> = (0..args.workers).map(|_| Worker::start()).collect();
+    let workers = workers?;
+    let run = Run {
+        cases,
+        next: AtomicUsize::new(0),
+        primary: Primary::default(),
+        tally: Tally::default(),
+        failed: Mutex::default(),
+        due: Mutex::default(),
+        reached: Mutex::default(),
+    };
+    let bar = progress::bar("case", run.cases.len() as u64);
+    let (began, before) = (Instant::now(), memory());
+    thread::scope(|scope| {
+        for worker in &workers {
+            let (run, bar) = (&run, &bar);
+            scope.spawn(move || {
+                while let Some(case) = run.cases.get(run.next.fetch_add(1, SeqCst)) {
+                    worker.do_case(run, *case);
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    drop(bar);
+    let unreached = &*run.due.lock() - &*run.reached.lock();
+    let Run {
+        cases,
+        tally,
+        failed,
+        ..
+    } = run;
+    Ok(Outcome {
+        cases: cases.len(),
+        time: began.elapsed(),
+        tally,
+        panics: panics(),
+        growth: memory().saturating_sub(before),
+        failed: failed.into_inner(),
+        unreached,
+    })
+}
+
+/// A server with a proxy, for one case at a time.
+struct Worker {
+    _server: Server,
+    proxy: Arc<Proxy>,
+    arm: Arc<Arm>,
+    /// When the present case is given up.
+    deadline: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Worker {
+    fn start() -> Result<Worker, String> {
+        let server = Server::try_start_on_port_with(&alone::NONE)?;
+        let arm = Arc::new(Arm::default());
+        let interceptor = Arc::clone(&arm);
+        let proxy = Proxy::before(server.port(), interceptor).map_err(|error| error.to_string())?;
+        let worker = Worker {
+            _server: server,
+            proxy: Arc::new(proxy),
+            arm,
+            deadline: Arc::default(),
+        };
+        let (proxy, arm) = (Arc::clone(&worker.proxy), Arc::clone(&worker.arm));
+        let deadline = Arc::clone(&worker.deadline);
+        thread::spawn(move || {
+            loop {
+                thread::sleep(Duration::from_millis(100));
+                let is_over = deadline.lock().is_some_and(|at| Instant::now() >= at);
+                if is_over {
+                    arm.clear();
+                    proxy.cut_all();
+                }
+            }
+        });
+        Ok(worker)
+    }
+
+    fn do_case(&self, run: &Run, case: Case) {
+        let (tally, panicked) = (Tally::default(), panics());
+        self.arm.take_hits();
+        for is_once in [true, false] {
+            *self.deadline.lock() = Some(Instant::now() + GIVE_UP);
+            self.round(&run.primary, &tally, case, is_once);
+            self.arm.clear();
+            *self.deadline.lock() = None;
+        }
+        let place = format!("{} on {}", case.point.name, case.topology.name());
+        if self.arm.take_hits() > 0 {
+            run.reached.lock().insert(place.clone());
+        }
+        run.due.lock().insert(place);
+        let mut violations = tally.violations();
+        if panics() > panicked {
+            violations.push("a panic, in this case or one beside it".to_owned());
+        }
+        run.tally.merge(&tally);
+        if !violations.is_empty() {
+            let name = case.name();
+            let violations = violations.join("\n    ");
+            run.failed.lock().push(format!(
+                "{name}\n    {violations}\n    alone: --points --only '{name}'"
+            ));
+        }
+    }
+
+    /// Builds caches and makes the calls. The wrong reply comes once, or each time.
+    fn round(&self, primary: &Primary, tally: &Tally, case: Case, is_once: bool) {
+        let Case {
+            point, topology, ..
+        } = case;
+        let bounds = Bounds::of(point.setting);
+        let caller = &Caller {
+            primary,
+            tally,
+            bounds,
+            mutator: None,
+        };
+        self.proxy.play(point.roles(topology));
+        if point.at_build {
+            self.arm.set(case, is_once);
+        }
+        let url = point.url(topology, &self.proxy);
+        let built = caller.timed("build", bounds.build(), || {
+            caches::redis(&url, point.setting)
+        });
+        let redis = match built {
+            Some(Ok(redis)) => redis,
+            Some(Err(error)) if !point.at_build => {
+                let text = format!("build failed without a wrong reply: {error:?}");
+                return tally.add(Fault::Unanswered, &text);
+            }
+            _ => return,
+        };
+        if point.setting.near {
+            self.arm.set(case, is_once);
+        }
+        let built = caller.timed("build", bounds.build(), || {
+            Caches::on(&redis, point.setting)
+        });
+        let caches = match built {
+            Some(Ok(caches)) => caches,
+            Some(Err(error)) => {
+                return tally.add(Fault::Unanswered, &format!("no cache was built: {error:?}"));
+            }
+            None => return,
+        };
+        let ids = Ids::new();
+        if !point.at_build && !point.setting.near {
+            caller.get_many(&caches.plain, &[&ids.one, &ids.other]);
+            self.arm.set(case, is_once);
+        }
+        for call in point.calls {
+            make(*call, caller, &caches, &ids);
+            self.proxy.settle(SETTLED);
+        }
+        self.arm.clear();
+        self.proxy.settle(SETTLED);
+        for id in ids.all() {
+            caller.get(&caches.plain, id);
+        }
+        caller.timed("drop", bounds.drop(), || drop((caches, redis)));
+        for id in ids.all() {
+            primary.forget(id);
+        }
+        // What a trickle still sends is for nobody.
+        self.proxy.cut_all();
+    }
+}
