@@ -10,7 +10,7 @@ const CONNECT: Duration = Duration::from_millis(100);
 const IO: Duration = Duration::from_millis(50);
 const REQUEST: Duration = Duration::from_millis(200);
 const WAIT: Duration = Duration::from_millis(200);
-const MAX_REPLY: usize = 1 << 20;
+const MAX_REPLY: usize = 2 << 20;
 
 /// Short, so that a load of two thirds of it is renewed.
 const LEASE: Duration = Duration::from_millis(150);

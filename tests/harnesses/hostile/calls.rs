@@ -22,6 +22,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) primary: &'a Primary,
     pub(crate) tally: &'a Tally,
     pub(crate) bounds: Bounds,
+    /// Which of two the caches are on.
+    pub(crate) redis: usize,
     /// Knows the wrong records that are valid replies.
     pub(crate) mutator: Option<&'a Mutator>,
 }
@@ -57,7 +59,7 @@ impl Caller<'_> {
     }
 
     fn lookup(&self, call: &'static str, cache: &Cache, id: &str, takes: Duration) {
-        let (settled, began) = (self.primary.settled(id), Instant::now());
+        let (settled, began) = (self.primary.settled(id, self.redis), Instant::now());
         let load = |id: &str| {
             let record = self.primary.record(id);
             thread::sleep(takes);
@@ -71,7 +73,7 @@ impl Caller<'_> {
 
     /// A lookup whose load fails.
     pub(crate) fn get_failing(&self, cache: &Cache, id: &str) {
-        let (settled, began) = (self.primary.settled(id), Instant::now());
+        let (settled, began) = (self.primary.settled(id, self.redis), Instant::now());
         let load = |_: &str| Err(io::Error::other("the primary is away"));
         let found = self.timed("failing get", self.bounds.lookup(), || cache.get(id, load));
         match found {
@@ -81,7 +83,10 @@ impl Caller<'_> {
     }
 
     pub(crate) fn get_many(&self, cache: &Cache, ids: &[&str]) {
-        let settled: Vec<_> = ids.iter().map(|id| self.primary.settled(id)).collect();
+        let settled: Vec<_> = ids
+            .iter()
+            .map(|id| self.primary.settled(id, self.redis))
+            .collect();
         let began = Instant::now();
         let load = |ids: &[&str]| {
             let rows = ids
@@ -124,10 +129,12 @@ impl Caller<'_> {
             Verdict::Foreign { .. } => Fault::Foreign,
         };
         let source = found.source();
-        self.tally.add(
-            fault,
-            &format!("{id} was answered with {verdict:?} ({source})"),
-        );
+        let trail = self
+            .mutator
+            .map(|mutator| mutator.trail(id, &verdict))
+            .unwrap_or_default();
+        let text = format!("{id} was answered with {verdict:?} ({source}){trail}");
+        self.tally.add(fault, &text);
     }
 
     fn explains(&self, id: &str, verdict: &Verdict, began: Instant) -> bool {
@@ -141,27 +148,52 @@ impl Caller<'_> {
     }
 
     pub(crate) fn invalidate(&self, cache: &Cache, id: &str) {
-        let version = self.primary.commit(id);
-        // One that fails is remembered, and counts for this process at once.
-        self.timed("invalidate", self.bounds.invalidation(), || {
+        self.change("invalidate", self.bounds.invalidation(), id, || {
             cache.invalidate(id)
         });
-        self.primary.settle(id, version);
     }
 
     pub(crate) fn invalidate_many(&self, cache: &Cache, ids: &[&str]) {
         let versions: Vec<_> = ids.iter().map(|id| self.primary.commit(id)).collect();
         let bound = self.bounds.invalidation();
-        self.timed("invalidate_many", bound, || cache.invalidate_many(ids));
+        let done = self.timed("invalidate_many", bound, || cache.invalidate_many(ids));
         for (id, version) in ids.iter().zip(versions) {
-            self.primary.settle(id, version);
+            self.settle(id, version, matches!(done, Some(Ok(_))));
         }
     }
 
     pub(crate) fn expire(&self, cache: &Cache, id: &str) {
+        self.change("expire", self.bounds.invalidation(), id, || {
+            cache.expire(id)
+        });
+    }
+
+    /// Clears the cache after a change of this record.
+    pub(crate) fn clear(&self, cache: &Cache, id: &str) {
+        self.change("clear", self.bounds.clear(), id, || cache.clear());
+    }
+
+    pub(crate) fn update(&self, cache: &Cache, id: &str) {
+        self.change("update", self.bounds.update(), id, || {
+            cache.update(id, |_| Some(self.primary.record(id)))
+        });
+    }
+
+    /// Changes the record in the primary, and then calls the cache.
+    fn change<T>(
+        &self,
+        call: &'static str,
+        bound: Duration,
+        id: &str,
+        run: impl FnOnce() -> Result<T, Error>,
+    ) {
         let version = self.primary.commit(id);
-        self.timed("expire", self.bounds.invalidation(), || cache.expire(id));
-        self.primary.settle(id, version);
+        let done = self.timed(call, bound, run);
+        self.settle(id, version, matches!(done, Some(Ok(_))));
+    }
+
+    fn settle(&self, id: &str, version: u64, is_done: bool) {
+        self.primary.settle(id, version, self.redis, is_done);
     }
 
     pub(crate) fn write(&self, cache: &Cache, id: &str) {
@@ -172,19 +204,16 @@ impl Caller<'_> {
                 Ok::<_, Infallible>(())
             })
         });
-        if let Some(Err(error)) = written {
-            self.tally
-                .add(Fault::Unanswered, &format!("write failed: {error:?}"));
-        }
-        self.primary.settle(id, version);
-    }
-
-    pub(crate) fn update(&self, cache: &Cache, id: &str) {
-        let version = self.primary.commit(id);
-        self.timed("update", self.bounds.update(), || {
-            cache.update(id, |_| Some(self.primary.record(id)))
-        });
-        self.primary.settle(id, version);
+        let is_done = match &written {
+            Some(Ok(written)) => written.invalidation_error().is_none(),
+            Some(Err(error)) => {
+                self.tally
+                    .add(Fault::Unanswered, &format!("write failed: {error:?}"));
+                false
+            }
+            None => false,
+        };
+        self.settle(id, version, is_done);
     }
 
     /// Updates a field that no checksum covers.
@@ -198,12 +227,5 @@ impl Caller<'_> {
         self.timed("ttl_remaining", self.bounds.lookup(), || {
             cache.ttl_remaining(id)
         });
-    }
-
-    /// Clears the cache after a change of this record.
-    pub(crate) fn clear(&self, cache: &Cache, id: &str) {
-        let version = self.primary.commit(id);
-        self.timed("clear", self.bounds.clear(), || cache.clear());
-        self.primary.settle(id, version);
     }
 }

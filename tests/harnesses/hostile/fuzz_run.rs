@@ -94,18 +94,19 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
     thread::scope(|scope| {
         let (working, ended) = channel::bounded::<()>(0);
         for number in 0..args.threads {
-            let (_, caches) = if number % 2 == 0 { &two } else { &three };
+            let redis = usize::from(number % 2 == 1);
+            let (_, caches) = [&two, &three][redis];
             let (run, working) = (&run, working.clone());
             let random = Random::new(args.seed, 1 + u64::from(number));
             scope.spawn(move || {
-                run.work(caches, random);
+                run.work(redis, caches, random);
                 drop(working);
             });
         }
         drop(working);
         run.watch(args, &ended);
     });
-    run.caller()
+    run.caller(0)
         .timed("drop", Bounds::of(setting).drop(), || drop((two, three)));
     let Run { tally, .. } = run;
     let mutated = MUTATIONS.into_iter().zip(&mutator.mutated);
@@ -132,9 +133,10 @@ fn build(url: &str, setting: Setting) -> Result<(Redis, Caches), String> {
 }
 
 impl Run {
-    fn caller(&self) -> Caller<'_> {
+    fn caller(&self, redis: usize) -> Caller<'_> {
         Caller {
             primary: &self.primary,
+            redis,
             tally: &self.tally,
             bounds: Bounds::of(Setting {
                 times: TIMES,
@@ -144,8 +146,8 @@ impl Run {
         }
     }
 
-    fn work(&self, caches: &Caches, mut random: Random) {
-        let caller = self.caller();
+    fn work(&self, redis: usize, caches: &Caches, mut random: Random) {
+        let caller = self.caller(redis);
         while !self.mutator.is_done() {
             self.calls.fetch_add(1, SeqCst);
             // A record is in one cache only, because an invalidation is for one prefix.

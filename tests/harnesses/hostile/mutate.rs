@@ -19,6 +19,9 @@ use crate::{
 /// How many earlier replies may be spliced into others.
 const RECENT: usize = 64;
 
+/// How many mutations a violation shows.
+const TRAIL: usize = 6;
+
 /// How long a forged record may stay in the cache: an update may store it.
 const FORGED: Duration = Duration::from_secs(6);
 
@@ -64,6 +67,8 @@ pub(crate) struct Mutator {
     copies: Mutex<HashMap<u64, Vec<u8>>>,
     /// The connections whose latest reply came twice.
     doubled: Mutex<HashSet<u64>>,
+    /// The latest mutations, as text, with the ids that they were about.
+    trail: Mutex<VecDeque<(Instant, Vec<String>, String)>>,
     /// Duplicated replies after which the connection was closed, and after which it was used again.
     pub(crate) noticed: AtomicU64,
     pub(crate) missed: AtomicU64,
@@ -82,6 +87,7 @@ impl Mutator {
             forgeries: Mutex::default(),
             copies: Mutex::default(),
             doubled: Mutex::default(),
+            trail: Mutex::default(),
             noticed: AtomicU64::new(0),
             missed: AtomicU64::new(0),
         }
@@ -143,15 +149,10 @@ impl Mutator {
                 send([&right[..at], &more, &right[at..]].concat())
             }
             Mutation::Duplicated => {
-                let once = || Step::Send(right.to_vec());
                 if asked.words.iter().any(|word| id_of(word).is_some()) {
                     self.doubled.lock().insert(asked.connection);
                 }
-                if random.one_in(2) {
-                    vec![once(), once()]
-                } else {
-                    vec![Step::Send(right.repeat(2))]
-                }
+                vec![Step::Send(right.repeat(2))]
             }
             Mutation::Spliced => {
                 let other = {
@@ -178,6 +179,38 @@ impl Mutator {
                 self.copies.lock().insert(asked.connection, right.to_vec());
                 vec![Step::Send(right.to_vec())]
             }
+        }
+    }
+
+    /// The latest mutations of replies that were about this id, or about the id that was found.
+    pub(crate) fn trail(&self, id: &str, verdict: &Verdict) -> String {
+        let found = match verdict {
+            Verdict::Foreign { id, .. } => id,
+            _ => id,
+        };
+        let is_about = |ids: &[String]| ids.iter().any(|about| [id, found].contains(&&**about));
+        let trail = self.trail.lock();
+        let about = trail
+            .iter()
+            .rev()
+            .filter(|(_, ids, _)| is_about(ids))
+            .take(TRAIL);
+        let lines = about.map(|(at, _, what)| format!("\n    {:?} ago: {what}", at.elapsed()));
+        lines.collect()
+    }
+
+    fn note(&self, mutation: Mutation, asked: &Asked<'_>, steps: &[Step]) {
+        let ids = asked.words.iter().filter_map(|word| id_of(word)).collect();
+        let steps: Vec<_> = steps.iter().map(Step::shown).collect();
+        let (connection, point) = (asked.connection, asked.point);
+        let what = format!(
+            "connection {connection}, {point}, {mutation:?}: {}",
+            steps.join(", ")
+        );
+        let mut trail = self.trail.lock();
+        trail.push_back((Instant::now(), ids, what));
+        if trail.len() > RECENT {
+            trail.pop_front();
         }
     }
 
@@ -233,7 +266,9 @@ impl Interceptor for Mutator {
             (index, Random::new(seed, 0))
         };
         self.mutated[index].fetch_add(1, SeqCst);
-        Some(self.mutated(MUTATIONS[index], asked, &mut random))
+        let steps = self.mutated(MUTATIONS[index], asked, &mut random);
+        self.note(MUTATIONS[index], asked, &steps);
+        Some(steps)
     }
 
     fn asked(&self, connection: u64) {

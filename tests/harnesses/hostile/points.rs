@@ -137,7 +137,7 @@ impl Point {
 /// All of them, in the order in which a program meets them.
 pub(crate) fn all() -> Vec<Point> {
     use Call::{
-        Clear, Expire, Get, GetFailing, GetMany, GetSlow, Invalidate, InvalidateMany, Near,
+        Clear, Expire, Get, GetFailing, GetMany, GetSlow, Invalidate, InvalidateMany, Near, Pause,
         Refresh, RefreshFailing, Ttl, Update, UpdateField, Write,
     };
     let near = |name| Point {

@@ -179,6 +179,7 @@ impl Worker {
             primary,
             tally,
             bounds,
+            redis: 0,
             mutator: None,
         };
         self.proxy.play(point.roles(topology));
@@ -216,8 +217,9 @@ impl Worker {
             self.arm.set(case, is_once);
         }
         for call in point.calls {
-            make(*call, caller, &caches, &ids);
-            self.proxy.settle(SETTLED);
+            let settle = || self.proxy.settle(SETTLED);
+            make(*call, caller, &caches, &ids, settle);
+            settle();
         }
         self.arm.clear();
         self.proxy.settle(SETTLED);

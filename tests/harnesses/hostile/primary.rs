@@ -17,8 +17,8 @@ pub(crate) struct Primary {
 struct Row {
     /// The newest version.
     committed: u64,
-    /// The newest version whose invalidation has returned.
-    settled: u64,
+    /// The newest version whose invalidation has returned, for the caches on each `Redis`.
+    settled: [u64; 2],
 }
 
 /// What a record is, for a lookup of an id.
@@ -45,16 +45,21 @@ impl Primary {
         row.committed
     }
 
-    /// Notes that the invalidation after this version has returned.
-    pub(crate) fn settle(&self, id: &str, version: u64) {
+    /// Notes that the invalidation after this version has returned. One that has failed is
+    /// remembered, and counts at once for the caches on the same `Redis` only.
+    pub(crate) fn settle(&self, id: &str, version: u64, redis: usize, is_done: bool) {
         let mut rows = self.rows.lock();
         let row = rows.entry(id.to_owned()).or_default();
-        row.settled = row.settled.max(version);
+        for (other, settled) in row.settled.iter_mut().enumerate() {
+            if is_done || other == redis {
+                *settled = version.max(*settled);
+            }
+        }
     }
 
     /// The oldest version that a lookup that starts now may return.
-    pub(crate) fn settled(&self, id: &str) -> u64 {
-        self.rows.lock().get(id).map_or(0, |row| row.settled)
+    pub(crate) fn settled(&self, id: &str, redis: usize) -> u64 {
+        self.rows.lock().get(id).map_or(0, |row| row.settled[redis])
     }
 
     /// Forgets a record that is not used any more.

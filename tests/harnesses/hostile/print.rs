@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The width of the longest label and a gap.
-const LABEL: usize = 22;
+const LABEL: usize = 26;
 
 /// How much memory may grow, in bytes.
 const MOST_GROWTH: u64 = 64 << 20;

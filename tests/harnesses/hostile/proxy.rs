@@ -40,7 +40,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) words: &'a [Vec<u8>],
     /// The right reply.
     pub(crate) right: &'a [u8],
-    pub(crate) is_resp3: bool,
+    /// Whether no further command of the same pipeline waits for its reply.
+    pub(crate) is_last: bool,
     /// Where the client has reached the server.
     pub(crate) port: u16,
 }
@@ -236,7 +237,7 @@ impl Lane<'_> {
                 roles.rewritten(&point, reply)
             }
         };
-        self.talk.answered(&point, words, &right);
+        self.talk.answered(&point);
         self.pass(&point, words, right)
     }
 
@@ -261,7 +262,7 @@ impl Lane<'_> {
             point,
             words,
             right: &right,
-            is_resp3: self.talk.is_resp3,
+            is_last: self.requests.is_empty(),
             port: self.port,
         };
         match self.shared.interceptor.instead(&asked) {

@@ -36,8 +36,9 @@ impl Ids {
     }
 }
 
-/// Makes a call, with others before it that it needs.
-pub(crate) fn make(call: Call, caller: &Caller<'_>, caches: &Caches, ids: &Ids) {
+/// Makes a call, with others before it that it needs. `settle` waits for late replies: one that
+/// comes while the next request waits cannot be told from the right one.
+pub(crate) fn make(call: Call, caller: &Caller<'_>, caches: &Caches, ids: &Ids, settle: impl Fn()) {
     let Caches {
         plain,
         graced,
@@ -46,9 +47,10 @@ pub(crate) fn make(call: Call, caller: &Caller<'_>, caches: &Caches, ids: &Ids) 
     let Ids { one, other, fresh } = ids;
     match call {
         Call::Get => {
-            caller.get(plain, one);
-            caller.get(plain, other);
-            caller.get(plain, fresh);
+            for id in [one, other, fresh] {
+                caller.get(plain, id);
+                settle();
+            }
         }
         Call::GetMany => caller.get_many(plain, &[one, other, fresh]),
         Call::GetSlow => caller.get_slow(plain, fresh),
@@ -67,14 +69,20 @@ pub(crate) fn make(call: Call, caller: &Caller<'_>, caches: &Caches, ids: &Ids) 
         }
         Call::Invalidate => caller.invalidate(plain, one),
         Call::InvalidateMany => caller.invalidate_many(plain, &[one, other]),
-        Call::Expire => caller.expire(plain, one),
+        // Without grace it would be an invalidation.
+        Call::Expire => {
+            caller.get(graced, fresh);
+            caller.expire(graced, fresh);
+        }
         Call::Write => caller.write(plain, one),
         Call::Update => {
             caller.get(plain, one);
+            settle();
             caller.update(plain, one);
         }
         Call::UpdateField => {
             caller.get(plain, other);
+            settle();
             caller.update_field(plain, other);
         }
         Call::Ttl => caller.ttl(plain, one),
@@ -85,6 +93,7 @@ pub(crate) fn make(call: Call, caller: &Caller<'_>, caches: &Caches, ids: &Ids) 
             let Some(near) = near else { return };
             for _ in 0..3 {
                 caller.get(near, one);
+                settle();
                 caller.get(near, one);
                 // Some heartbeats of the listener, and the push of a change.
                 caller.invalidate(near, one);

@@ -27,7 +27,6 @@ pub(crate) struct Roles {
 /// What was said on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Conversation {
-    pub(crate) is_resp3: bool,
     pub(crate) is_tracking: bool,
     is_in_multi: bool,
     has_asked: bool,
@@ -79,10 +78,9 @@ impl Conversation {
         }
     }
 
-    /// Notes what the command and its right reply have changed.
-    pub(crate) fn answered(&mut self, point: &str, words: &[Vec<u8>], right: &[u8]) {
+    /// Notes what the command has changed.
+    pub(crate) fn answered(&mut self, point: &str) {
         match point {
-            "hello" if !right.starts_with(b"-") => self.is_resp3 = word(words, 1) == "3",
             "client-tracking" => self.is_tracking = true,
             "multi" => self.is_in_multi = true,
             "exec" => self.is_in_multi = false,

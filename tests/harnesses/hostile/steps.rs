@@ -32,6 +32,19 @@ pub(crate) enum Step {
     Cut,
 }
 
+impl Step {
+    /// For a person: at most the first bytes.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Step::Send(bytes) => {
+                let some = &bytes[..bytes.len().min(300)];
+                format!("{} bytes \"{}\"", bytes.len(), some.escape_ascii())
+            }
+            other => format!("{other:?}"),
+        }
+    }
+}
+
 /// Does the steps. Fails if the connection has ended.
 pub(crate) fn play(client: &mut TcpStream, steps: Vec<Step>) -> io::Result<()> {
     for step in steps {

@@ -40,10 +40,9 @@ fn leases() -> Vec<Wrong> {
         }),
         Wrong::made("record-of-10000-fields", |_| {
             let names: Vec<_> = (0..20_000).map(|number| number.to_string()).collect();
-            let words: Vec<_> = ["record"]
-                .into_iter()
-                .chain(names.iter().map(String::as_str));
-            bulks(&words.collect::<Vec<_>>()).into()
+            let fields = names.iter().map(String::as_str);
+            let words: Vec<_> = ["record"].into_iter().chain(fields).collect();
+            bulks(&words).into()
         }),
         Wrong::bytes(
             "record-not-utf-8",

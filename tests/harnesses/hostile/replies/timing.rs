@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::Wrong;
-use crate::steps::Step::{Cut, Drip, Flood, Pause, Send, Silence, Trickle};
+use crate::{
+    proxy::Asked,
+    steps::Step::{self, Cut, Drip, Flood, Pause, Send, Silence, Trickle},
+};
 
 /// A push as the server sends it to a listener.
 const PUSH: &[u8] = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nothers\r\n";
@@ -70,16 +73,9 @@ pub(super) fn all() -> Vec<Wrong> {
             [asked.right, &asked.right[..asked.right.len() / 2]].concat()
         }),
         Wrong::made("line-end-behind", |asked| [asked.right, b"\r\n"].concat()),
-        Wrong::steps("again-late", |asked| {
-            vec![
-                Send(asked.right.to_vec()),
-                Pause(SHORTLY),
-                Send(asked.right.to_vec()),
-            ]
-        }),
+        Wrong::steps("again-late", |asked| behind(asked, asked.right)),
         Wrong::steps("half-again-late", |asked| {
-            let half = asked.right[..asked.right.len() / 2].to_vec();
-            vec![Send(asked.right.to_vec()), Pause(SHORTLY), Send(half)]
+            behind(asked, &asked.right[..asked.right.len() / 2])
         }),
         // Too little.
         Wrong::steps("silence", |_| vec![Silence]),
@@ -103,4 +99,15 @@ pub(super) fn all() -> Vec<Wrong> {
             vec![Pause(SHORTLY * 4), Send(asked.right.to_vec())]
         }),
     ]
+}
+
+/// The right reply, and these bytes when the client waits for nothing. Within a pipeline they would
+/// come while it waits for the next reply.
+fn behind(asked: &Asked<'_>, late: &[u8]) -> Vec<Step> {
+    let right = Send(asked.right.to_vec());
+    if asked.is_last {
+        vec![right, Pause(SHORTLY), Send(late.to_vec())]
+    } else {
+        vec![right]
+    }
 }
