@@ -24,6 +24,9 @@ pub(crate) struct Caller<'a> {
     pub(crate) bounds: Bounds,
     /// Which of two the caches are on.
     pub(crate) redis: usize,
+    /// Whether the server may say, in a valid reply, that a record does not exist. A client that
+    /// believes it does not update that record.
+    pub(crate) lies: bool,
     /// Knows the wrong records that are valid replies.
     pub(crate) mutator: Option<&'a Mutator>,
 }
@@ -124,6 +127,7 @@ impl Caller<'_> {
         let fault = match verdict {
             Verdict::Right => return,
             Verdict::Forged => Fault::Forged,
+            Verdict::Stale { .. } if self.lies => Fault::Forged,
             _ if self.explains(id, &verdict, began) => Fault::Forged,
             Verdict::Stale { .. } => Fault::Stale,
             Verdict::Foreign { .. } => Fault::Foreign,

@@ -9,6 +9,7 @@ use crate::{
     proxy::{Asked, Interceptor},
     random::Random,
     replies::{self, Wrong},
+    scanner::is_one_reply,
     steps::Step,
 };
 
@@ -106,6 +107,23 @@ impl Case {
         } = self;
         format!("{}/{}/{}", point.name, reply.name, topology.name())
     }
+
+    /// Whether a read may get a wrong reply that is a valid one.
+    pub(crate) fn lies(&self) -> bool {
+        let asked = Asked {
+            connection: 0,
+            point: "hgetall",
+            words: &[],
+            right: b"*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+            is_last: true,
+            port: 1,
+        };
+        self.point.is("hgetall")
+            && match &self.reply.make(&asked)[..] {
+                [Step::Send(bytes)] => is_one_reply(bytes),
+                _ => false,
+            }
+    }
 }
 
 /// Gives the wrong reply of a case, while it is armed.
@@ -113,6 +131,7 @@ impl Case {
 pub(crate) struct Arm {
     armed: Mutex<Option<Armed>>,
     hits: AtomicUsize,
+    requests: AtomicUsize,
 }
 
 #[derive(Clone, Copy)]
@@ -134,18 +153,29 @@ impl Arm {
     pub(crate) fn take_hits(&self) -> usize {
         self.hits.swap(0, SeqCst)
     }
+
+    /// How many requests came since the last call.
+    pub(crate) fn take_requests(&self) -> usize {
+        self.requests.swap(0, SeqCst)
+    }
 }
 
 impl Interceptor for Arm {
     fn instead(&self, asked: &Asked<'_>) -> Option<Vec<Step>> {
+        self.requests
+            .fetch_add(usize::from(!asked.words.is_empty()), SeqCst);
         let case = {
             let mut armed = self.armed.lock();
             let Armed { case, is_once } = (*armed)?;
             if !case.point.is(asked.point) {
-                let is_cut = case.point.cuts_reads && asked.point == "hgetall";
-                return is_cut.then(|| vec![Step::Cut]);
+                let reads = case
+                    .point
+                    .reads
+                    .clone()
+                    .filter(|_| asked.point == "hgetall");
+                return reads.map(|step| vec![step]);
             }
-            if is_once && !case.point.cuts_reads {
+            if is_once && case.point.reads.is_none() {
                 *armed = None;
             }
             case

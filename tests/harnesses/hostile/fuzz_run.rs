@@ -137,6 +137,7 @@ impl Run {
         Caller {
             primary: &self.primary,
             redis,
+            lies: false,
             tally: &self.tally,
             bounds: Bounds::of(Setting {
                 times: TIMES,

@@ -67,6 +67,7 @@ fn run(args: &Args) -> Result<bool, String> {
         print::list().print()?;
         return Ok(true);
     }
+    allocate_strictly()?;
     tally::count_panics();
     if args.points {
         let outcome = points_run::run(args)?;
@@ -84,4 +85,30 @@ fn run(args: &Args) -> Result<bool, String> {
         outcome.panics,
         outcome.growth,
     ))
+}
+
+/// Starts this program again in its place, with an allocator that returns what is freed. That of
+/// glibc would keep it, and so the memory of a process would say little about leaks.
+#[cfg(unix)]
+fn allocate_strictly() -> Result<(), String> {
+    use std::{env, os::unix::process::CommandExt, process::Command};
+    const BYTES: &str = "131072";
+    const SETTINGS: [(&str, &str); 3] = [
+        ("MALLOC_ARENA_MAX", "2"),
+        ("MALLOC_MMAP_THRESHOLD_", BYTES),
+        ("MALLOC_TRIM_THRESHOLD_", BYTES),
+    ];
+    if SETTINGS.iter().all(|(name, _)| env::var_os(name).is_some()) {
+        return Ok(());
+    }
+    let program = env::current_exe().map_err(|error| error.to_string())?;
+    let mut again = Command::new(program);
+    // Returns only if it fails.
+    let failed = again.args(env::args_os().skip(1)).envs(SETTINGS).exec();
+    Err(failed.to_string())
+}
+
+#[cfg(not(unix))]
+fn allocate_strictly() -> Result<(), String> {
+    Ok(())
 }

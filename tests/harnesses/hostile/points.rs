@@ -1,6 +1,6 @@
 //! The points of the protocol: where each is reached, and by which calls.
 
-use crate::{caches::Setting, proxy::Proxy, roles::Roles};
+use crate::{caches::Setting, proxy::Proxy, roles::Roles, steps::Step};
 
 /// What the server is to the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,8 @@ pub(crate) struct Point {
     pub(crate) calls: &'static [Call],
     /// Whether `build` reaches it.
     pub(crate) at_build: bool,
-    /// Whether each read is cut off, because the point is reached after that.
-    pub(crate) cuts_reads: bool,
+    /// What each read gets, because the point is reached after that.
+    pub(crate) reads: Option<Step>,
     pub(crate) roles: Roles,
     pub(crate) setting: Setting,
     login: &'static str,
@@ -84,7 +84,7 @@ impl Point {
             name,
             calls,
             at_build: false,
-            cuts_reads: false,
+            reads: None,
             roles: Roles::default(),
             setting: Setting::default(),
             login: "",
@@ -147,8 +147,8 @@ pub(crate) fn all() -> Vec<Point> {
         },
         ..Point::new(name, &[Near])
     };
-    let after_cut = |name| Point {
-        cuts_reads: true,
+    let after = |step, name| Point {
+        reads: Some(step),
         setting: Setting {
             breaker_threshold: 1,
             ..Setting::default()
@@ -222,11 +222,11 @@ pub(crate) fn all() -> Vec<Point> {
         },
         Point {
             not: "cluster",
-            ..after_cut("ping")
+            ..after(Step::Cut, "ping")
         },
         Point {
             only: "cluster",
-            ..after_cut("cluster-info")
+            ..after(Step::Silence, "cluster-info")
         },
         Point {
             only: "cluster",

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use indicatif::ProgressBar;
 use parking_lot::Mutex;
 
 use crate::{
@@ -28,6 +29,9 @@ use crate::{
 /// Longer than any bound of a call. Then the server becomes a good one, so that the call ends.
 const GIVE_UP: Duration = Duration::from_secs(25);
 
+/// More requests than the calls of a case need, even if each waits for a lease as long as it may.
+const MOST_REQUESTS: usize = 2_000;
+
 /// How long a reply with a pause is waited for.
 const SETTLED: Duration = Duration::from_millis(200);
 
@@ -39,8 +43,10 @@ pub(crate) struct Outcome {
     pub(crate) panics: u64,
     /// In bytes.
     pub(crate) growth: u64,
-    /// What to print about each case that failed.
-    pub(crate) failed: Vec<String>,
+    /// How many cases have failed.
+    pub(crate) failed: usize,
+    /// How many requests one case has sent at most.
+    pub(crate) most_requests: usize,
     /// The points that no case has reached.
     pub(crate) unreached: BTreeSet<String>,
 }
@@ -50,7 +56,9 @@ struct Run {
     next: AtomicUsize,
     primary: Primary,
     tally: Tally,
-    failed: Mutex<Vec<String>>,
+    failed: AtomicUsize,
+    bar: ProgressBar,
+    most_requests: AtomicUsize,
     /// All points at their topologies, and those that were reached.
     due: Mutex<BTreeSet<String>>,
     reached: Mutex<BTreeSet<String>>,
@@ -64,34 +72,36 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
     };
     let workers: Result<Vec<_>, _> = (0..args.workers).map(|_| Worker::start()).collect();
     let workers = workers?;
+    let bar = progress::bar("case", cases.len() as u64);
     let run = Run {
         cases,
         next: AtomicUsize::new(0),
         primary: Primary::default(),
         tally: Tally::default(),
-        failed: Mutex::default(),
+        failed: AtomicUsize::new(0),
+        bar,
+        most_requests: AtomicUsize::new(0),
         due: Mutex::default(),
         reached: Mutex::default(),
     };
-    let bar = progress::bar("case", run.cases.len() as u64);
     let (began, before) = (Instant::now(), memory());
     thread::scope(|scope| {
         for worker in &workers {
-            let (run, bar) = (&run, &bar);
+            let run = &run;
             scope.spawn(move || {
                 while let Some(case) = run.cases.get(run.next.fetch_add(1, SeqCst)) {
                     worker.do_case(run, *case);
-                    bar.inc(1);
+                    run.bar.inc(1);
                 }
             });
         }
     });
-    drop(bar);
     let unreached = &*run.due.lock() - &*run.reached.lock();
     let Run {
         cases,
         tally,
         failed,
+        most_requests,
         ..
     } = run;
     Ok(Outcome {
@@ -101,6 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         panics: panics(),
         growth: memory().saturating_sub(before),
         failed: failed.into_inner(),
+        most_requests: most_requests.into_inner(),
         unreached,
     })
 }
@@ -144,11 +155,17 @@ impl Worker {
     fn do_case(&self, run: &Run, case: Case) {
         let (tally, panicked) = (Tally::default(), panics());
         self.arm.take_hits();
+        self.arm.take_requests();
         for is_once in [true, false] {
             *self.deadline.lock() = Some(Instant::now() + GIVE_UP);
             self.round(&run.primary, &tally, case, is_once);
             self.arm.clear();
             *self.deadline.lock() = None;
+        }
+        let requests = self.arm.take_requests();
+        run.most_requests.fetch_max(requests, SeqCst);
+        if requests > MOST_REQUESTS {
+            tally.add(Fault::Busy, &format!("{requests} requests"));
         }
         let place = format!("{} on {}", case.point.name, case.topology.name());
         if self.arm.take_hits() > 0 {
@@ -163,9 +180,9 @@ impl Worker {
         if !violations.is_empty() {
             let name = case.name();
             let violations = violations.join("\n    ");
-            run.failed.lock().push(format!(
-                "{name}\n    {violations}\n    alone: --points --only '{name}'"
-            ));
+            run.failed.fetch_add(1, SeqCst);
+            let text = format!("{name}\n    {violations}\n    alone: --points --only '{name}'");
+            run.bar.suspend(|| eprintln!("{text}"));
         }
     }
 
@@ -180,6 +197,7 @@ impl Worker {
             tally,
             bounds,
             redis: 0,
+            lies: case.lies(),
             mutator: None,
         };
         self.proxy.play(point.roles(topology));

@@ -18,8 +18,9 @@ const LABEL: usize = 26;
 /// How much memory may grow, in bytes.
 const MOST_GROWTH: u64 = 64 << 20;
 
-const FAULTS: [(Fault, &str); 5] = [
+const FAULTS: [(Fault, &str); 6] = [
     (Fault::Late, "Past their bound"),
+    (Fault::Busy, "Too many requests"),
     (Fault::Unanswered, "Unanswered"),
     (Fault::Stale, "Stale"),
     (Fault::Foreign, "Foreign"),
@@ -59,9 +60,6 @@ pub(crate) fn list() -> Page {
 pub(crate) fn points(args: &Args, outcome: &points_run::Outcome) -> Page {
     let mut page = Page::new(LABEL);
     let table = Table::new();
-    for failed in &outcome.failed {
-        page.line(failed);
-    }
     let (points, replies) = (table.points.len(), table.replies.len());
     page.row(
         "Points",
@@ -72,7 +70,7 @@ pub(crate) fn points(args: &Args, outcome: &points_run::Outcome) -> Page {
         "Cases",
         &format!("{} in {seconds:.1} s", count(outcome.cases as u64)),
     );
-    page.row("  failed", &outcome.failed.len().to_string());
+    page.row("  failed", &outcome.failed.to_string());
     let unreached: Vec<_> = outcome.unreached.iter().map(String::as_str).collect();
     page.row(
         "  not reached",
@@ -82,6 +80,7 @@ pub(crate) fn points(args: &Args, outcome: &points_run::Outcome) -> Page {
             unreached.join(", ")
         },
     );
+    page.row("  most requests", &count(outcome.most_requests as u64));
     common(
         &mut page,
         args,

@@ -16,6 +16,8 @@ const KEPT: usize = 20;
 pub(crate) enum Fault {
     /// A call took longer than its bound.
     Late,
+    /// The client sends requests in a loop.
+    Busy,
     /// A lookup failed, or a write did nothing.
     Unanswered,
     /// A record from before an invalidation that had returned.
