@@ -24,7 +24,7 @@ pub(crate) const UNTIL_STALE: Duration = Duration::from_millis(40);
 const TTL: Duration = Duration::from_secs(5);
 
 /// What a thread may lose to others on a busy machine.
-const SLACK: Duration = Duration::from_secs(1);
+pub(crate) const SLACK: Duration = Duration::from_secs(1);
 
 /// The prefixes of the caches.
 const PREFIXES: [&str; 3] = ["test:", "product:", "person:"];
@@ -159,10 +159,5 @@ impl Bounds {
     /// the check: each takes at most three `connect_timeout`, for the same reason as a request.
     pub(crate) fn build(self) -> Duration {
         3 * CONNECT * self.times * 12 + SLACK
-    }
-
-    /// No drop waits for the network.
-    pub(crate) fn drop(self) -> Duration {
-        SLACK
     }
 }

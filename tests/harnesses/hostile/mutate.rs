@@ -1,7 +1,7 @@
 //! Mutates some of the replies, and remembers which of them are valid all the same.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
@@ -65,13 +65,13 @@ pub(crate) struct Mutator {
     forgeries: Mutex<HashMap<String, Vec<Forgery>>>,
     /// Copies of replies, to be sent behind the next reply of their connection.
     copies: Mutex<HashMap<u64, Vec<u8>>>,
-    /// The connections whose latest reply came twice.
-    doubled: Mutex<HashSet<u64>>,
+    /// The connections whose latest reply came twice, and its point.
+    doubled: Mutex<HashMap<u64, String>>,
     /// The latest mutations, as text, with the ids that they were about.
     trail: Mutex<VecDeque<(Instant, Vec<String>, String)>>,
     /// Duplicated replies after which the connection was closed, and after which it was used again.
     pub(crate) noticed: AtomicU64,
-    pub(crate) missed: AtomicU64,
+    pub(crate) missed: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Mutator {
@@ -89,7 +89,7 @@ impl Mutator {
             doubled: Mutex::default(),
             trail: Mutex::default(),
             noticed: AtomicU64::new(0),
-            missed: AtomicU64::new(0),
+            missed: Mutex::default(),
         }
     }
 
@@ -150,7 +150,8 @@ impl Mutator {
             }
             Mutation::Duplicated => {
                 if asked.words.iter().any(|word| id_of(word).is_some()) {
-                    self.doubled.lock().insert(asked.connection);
+                    let point = asked.point.to_owned();
+                    self.doubled.lock().insert(asked.connection, point);
                 }
                 vec![Step::Send(right.repeat(2))]
             }
@@ -272,14 +273,15 @@ impl Interceptor for Mutator {
     }
 
     fn asked(&self, connection: u64) {
-        if self.doubled.lock().remove(&connection) {
-            self.missed.fetch_add(1, SeqCst);
+        let doubled = self.doubled.lock().remove(&connection);
+        if let Some(point) = doubled {
+            *self.missed.lock().entry(point).or_default() += 1;
         }
     }
 
     fn ended(&self, connection: u64) {
         self.copies.lock().remove(&connection);
-        if self.doubled.lock().remove(&connection) && !self.is_done() {
+        if self.doubled.lock().remove(&connection).is_some() && !self.is_done() {
             self.noticed.fetch_add(1, SeqCst);
         }
     }

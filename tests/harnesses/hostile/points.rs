@@ -134,28 +134,28 @@ impl Point {
     }
 }
 
+use Call::{
+    Clear, Expire, Get, GetFailing, GetMany, GetSlow, Invalidate, InvalidateMany, Near, Pause,
+    Refresh, RefreshFailing, Ttl, Update, UpdateField, Write,
+};
+
 /// All of them, in the order in which a program meets them.
 pub(crate) fn all() -> Vec<Point> {
-    use Call::{
-        Clear, Expire, Get, GetFailing, GetMany, GetSlow, Invalidate, InvalidateMany, Near, Pause,
-        Refresh, RefreshFailing, Ttl, Update, UpdateField, Write,
+    [at_build(), in_calls(), in_roles(), on_listeners()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn at_build() -> Vec<Point> {
+    let without_hello = Roles {
+        without_hello: true,
+        ..Roles::default()
     };
-    let near = |name| Point {
-        setting: Setting {
-            near: true,
-            ..Setting::default()
-        },
-        ..Point::new(name, &[Near])
+    let only = |only, name| Point {
+        only,
+        ..Point::at_build(name)
     };
-    let after = |step, name| Point {
-        reads: Some(step),
-        setting: Setting {
-            breaker_threshold: 1,
-            ..Setting::default()
-        },
-        ..Point::new(name, &[Get, Get, Pause])
-    };
-    let roles = Roles::default();
     vec![
         Point::at_build("hello"),
         Point {
@@ -170,27 +170,24 @@ pub(crate) fn all() -> Vec<Point> {
         },
         Point::at_build("info"),
         Point {
-            roles: Roles {
-                without_hello: true,
-                ..roles
-            },
+            roles: without_hello,
             not: "resp3",
             ..Point::at_build("role")
         },
         Point::at_build("script-load"),
         Point::at_build("no-script"),
+        only("cluster", "cluster-slots"),
+        only("sentinel", "sentinel-address"),
+        only("sentinel", "sentinel-master"),
         Point {
-            only: "cluster",
-            ..Point::at_build("cluster-slots")
+            calls: &[Get, Invalidate, Update],
+            ..Point::at_build("any")
         },
-        Point {
-            only: "sentinel",
-            ..Point::at_build("sentinel-address")
-        },
-        Point {
-            only: "sentinel",
-            ..Point::at_build("sentinel-master")
-        },
+    ]
+}
+
+fn in_calls() -> Vec<Point> {
+    vec![
         Point::new("hgetall", &[Get, GetMany, Update]),
         Point::new("acquire", &[Get, GetMany]),
         Point::new("fill", &[Get, GetMany]),
@@ -209,6 +206,25 @@ pub(crate) fn all() -> Vec<Point> {
         Point::new("queued", &[Update, UpdateField]),
         Point::new("exec", &[Update, UpdateField]),
         Point::new("scan", &[Clear]),
+        Point {
+            only: "cluster",
+            ..Point::new("cluster-nodes", &[Clear])
+        },
+    ]
+}
+
+/// Those that are reached only if the server has a role, or fails first.
+fn in_roles() -> Vec<Point> {
+    let roles = Roles::default();
+    let after = |step, name| Point {
+        reads: Some(step),
+        setting: Setting {
+            breaker_threshold: 1,
+            ..Setting::default()
+        },
+        ..Point::new(name, &[Get, Get, Pause])
+    };
+    vec![
         Point {
             roles: Roles {
                 replica: true,
@@ -230,10 +246,6 @@ pub(crate) fn all() -> Vec<Point> {
         },
         Point {
             only: "cluster",
-            ..Point::new("cluster-nodes", &[Clear])
-        },
-        Point {
-            only: "cluster",
             roles: Roles {
                 migrating: true,
                 ..roles
@@ -248,12 +260,16 @@ pub(crate) fn all() -> Vec<Point> {
             },
             ..Point::new("asking", &[Get])
         },
-        near("client-tracking"),
-        near("push"),
-        near("heartbeat"),
-        Point {
-            calls: &[Get, Invalidate, Update],
-            ..Point::at_build("any")
-        },
     ]
+}
+
+fn on_listeners() -> Vec<Point> {
+    let near = |name| Point {
+        setting: Setting {
+            near: true,
+            ..Setting::default()
+        },
+        ..Point::new(name, &[Near])
+    };
+    ["client-tracking", "push", "heartbeat"].map(near).into()
 }

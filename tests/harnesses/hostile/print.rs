@@ -41,19 +41,17 @@ pub(crate) fn list() -> Page {
     let mut page = Page::new(LABEL);
     let table = Table::new();
     page.line("Points:");
-    table
-        .points
-        .iter()
-        .for_each(|point| page.line(&format!("  {}", point.name)));
+    for point in &table.points {
+        page.line(&format!("  {}", point.name));
+    }
     page.line("Replies:");
-    table
-        .replies
-        .iter()
-        .for_each(|reply| page.line(&format!("  {}", reply.name)));
+    for reply in &table.replies {
+        page.line(&format!("  {}", reply.name));
+    }
     page.line("Topologies:");
-    TOPOLOGIES
-        .iter()
-        .for_each(|topology| page.line(&format!("  {}", topology.name())));
+    for topology in TOPOLOGIES {
+        page.line(&format!("  {}", topology.name()));
+    }
     page
 }
 
@@ -105,7 +103,7 @@ pub(crate) fn fuzz(args: &Args, outcome: &fuzz_run::Outcome) -> Page {
         let label = format!("    {mutation:?}").to_lowercase();
         page.row(&label, &count(*mutated));
     }
-    let (noticed, missed) = (outcome.noticed, outcome.missed);
+    let (noticed, missed) = (outcome.noticed, outcome.missed.values().sum::<u64>());
     let tenths = (noticed * 1000) / (noticed + missed).max(1);
     let (whole, tenth) = (tenths / 10, tenths % 10);
     let all = noticed + missed;
@@ -113,6 +111,9 @@ pub(crate) fn fuzz(args: &Args, outcome: &fuzz_run::Outcome) -> Page {
         "Duplicates noticed",
         &format!("{noticed} of {all}, {whole}.{tenth} %"),
     );
+    for (point, count) in &outcome.missed {
+        page.row("  missed", &format!("{count} at {point}"));
+    }
     common(
         &mut page,
         args,

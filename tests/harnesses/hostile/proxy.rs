@@ -221,7 +221,7 @@ impl Lane<'_> {
             && let Some(end) = scanner::reply_end(&self.replies).map_err(wrong)?
         {
             let push: Vec<_> = self.replies.drain(..end).collect();
-            self.pass("push", &[], push)?;
+            self.pass("push", &[], &push)?;
         }
         Ok(())
     }
@@ -229,16 +229,16 @@ impl Lane<'_> {
     fn answer(&mut self, words: &[Vec<u8>]) -> io::Result<()> {
         let roles = *self.shared.roles.lock();
         let point = self.talk.point(words);
-        let right = match roles.answer(&self.talk, words, self.port) {
-            Some(own) => own,
-            None => {
-                steps::send_command(&mut self.server, words)?;
-                let reply = self.server_reply()?;
-                roles.rewritten(&point, reply)
-            }
+        let own = roles.answer(&self.talk, words, self.port);
+        let right = if let Some(own) = own {
+            own
+        } else {
+            steps::send_command(&mut self.server, words)?;
+            let reply = self.server_reply()?;
+            roles.rewritten(&point, reply)
         };
         self.talk.answered(&point);
-        self.pass(&point, words, right)
+        self.pass(&point, words, &right)
     }
 
     fn server_reply(&mut self) -> io::Result<Vec<u8>> {
@@ -248,7 +248,7 @@ impl Lane<'_> {
                 if reply.first() != Some(&b'>') {
                     return Ok(reply);
                 }
-                self.pass("push", &[], reply)?;
+                self.pass("push", &[], &reply)?;
             }
             if read(&mut self.server, &mut self.replies)? == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
@@ -256,17 +256,17 @@ impl Lane<'_> {
         }
     }
 
-    fn pass(&mut self, point: &str, words: &[Vec<u8>], right: Vec<u8>) -> io::Result<()> {
+    fn pass(&mut self, point: &str, words: &[Vec<u8>], right: &[u8]) -> io::Result<()> {
         let asked = Asked {
             connection: self.number,
             point,
             words,
-            right: &right,
+            right,
             is_last: self.requests.is_empty(),
             port: self.port,
         };
         match self.shared.interceptor.instead(&asked) {
-            None => self.client.write_all(&right),
+            None => self.client.write_all(right),
             Some(steps) => self.shared.send(&mut self.client, steps),
         }
     }

@@ -6,6 +6,12 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
+/// The words of a command.
+pub(crate) type Words = Vec<Vec<u8>>;
+
+/// The type and the text of a line, and where the next one begins.
+type Line<'a> = (u8, &'a [u8], usize);
+
 /// The length of the first reply. `None`: more bytes are needed.
 pub(crate) fn reply_end(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let (mut at, mut missing) = (0, 1_usize);
@@ -55,8 +61,8 @@ fn add(
     Ok(())
 }
 
-/// The type and the text of the line at this place, and where the next one begins.
-fn line(bytes: &[u8], at: usize) -> Result<Option<(u8, &[u8], usize)>, Malformed> {
+/// The line at this place. `None`: more bytes are needed.
+fn line(bytes: &[u8], at: usize) -> Result<Option<Line<'_>>, Malformed> {
     let rest = bytes.get(at..).unwrap_or_default();
     let Some(end) = rest.windows(2).position(|two| two == b"\r\n") else {
         return Ok(None);
@@ -77,7 +83,7 @@ fn number(text: &[u8]) -> Result<Option<usize>, Malformed> {
 }
 
 /// The words of the first command, and its length. `None`: more bytes are needed.
-pub(crate) fn command(bytes: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Malformed> {
+pub(crate) fn command(bytes: &[u8]) -> Result<Option<(Words, usize)>, Malformed> {
     let Some((b'*', count, mut at)) = line(bytes, 0)? else {
         return if bytes.contains(&b'\n') {
             Err(Malformed)

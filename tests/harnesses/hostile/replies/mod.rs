@@ -13,10 +13,12 @@ mod whole;
 
 use crate::{proxy::Asked, steps::Step};
 
+type Make = dyn Fn(&Asked<'_>) -> Vec<Step> + Send + Sync;
+
 /// A wrong reply.
 pub(crate) struct Wrong {
     pub(crate) name: String,
-    make: Box<dyn Fn(&Asked<'_>) -> Vec<Step> + Send + Sync>,
+    make: Box<Make>,
 }
 
 impl Wrong {
