@@ -48,7 +48,7 @@ pub(crate) struct Outcome {
     /// How many requests one case has sent at most.
     pub(crate) most_requests: usize,
     /// The points that no case has reached.
-    pub(crate) unreached: BTreeSet<String>,
+    pub(crate) unreached: BTreeSet<&'static str>,
 }
 
 struct Run {
@@ -59,9 +59,9 @@ struct Run {
     failed: AtomicUsize,
     bar: ProgressBar,
     most_requests: AtomicUsize,
-    /// All points at their topologies, and those that were reached.
-    due: Mutex<BTreeSet<String>>,
-    reached: Mutex<BTreeSet<String>>,
+    /// The points of the cases, and those that were reached.
+    due: Mutex<BTreeSet<&'static str>>,
+    reached: Mutex<BTreeSet<&'static str>>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
@@ -167,11 +167,11 @@ impl Worker {
         if requests > MOST_REQUESTS {
             tally.add(Fault::Busy, &format!("{requests} requests"));
         }
-        let place = format!("{} on {}", case.point.name, case.topology.name());
+        let point = case.point.name;
         if self.arm.take_hits() > 0 {
-            run.reached.lock().insert(place.clone());
+            run.reached.lock().insert(point);
         }
-        run.due.lock().insert(place);
+        run.due.lock().insert(point);
         let mut violations = tally.violations();
         if panics() > panicked {
             violations.push("a panic, in this case or one beside it".to_owned());

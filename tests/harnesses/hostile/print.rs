@@ -69,7 +69,7 @@ pub(crate) fn points(args: &Args, outcome: &points_run::Outcome) -> Page {
         &format!("{} in {seconds:.1} s", count(outcome.cases as u64)),
     );
     page.row("  failed", &outcome.failed.to_string());
-    let unreached: Vec<_> = outcome.unreached.iter().map(String::as_str).collect();
+    let unreached: Vec<_> = outcome.unreached.iter().copied().collect();
     page.row(
         "  not reached",
         &if unreached.is_empty() {
