@@ -237,7 +237,7 @@ fn id_of(word: &[u8]) -> Option<String> {
     let mut ids = ["test:", "person:"]
         .iter()
         .filter_map(|prefix| word.strip_prefix(prefix));
-    ids.next().map(str::to_owned)
+    ids.next().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 impl Interceptor for Mutator {
@@ -272,7 +272,11 @@ impl Interceptor for Mutator {
         Some(steps)
     }
 
-    fn asked(&self, connection: u64) {
+    fn asked(&self, connection: u64, words: &[Vec<u8>]) {
+        // The second half of an update. The connection is not used again before both are answered.
+        if words.first().is_some_and(|word| word == b"MULTI") {
+            return;
+        }
         let doubled = self.doubled.lock().remove(&connection);
         if let Some(point) = doubled {
             *self.missed.lock().entry(point).or_default() += 1;

@@ -52,7 +52,7 @@ pub(crate) trait Interceptor: Send + Sync + 'static {
     fn instead(&self, asked: &Asked<'_>) -> Option<Vec<Step>>;
 
     /// The client has sent a request on this connection, after it got the replies to the former.
-    fn asked(&self, _connection: u64) {}
+    fn asked(&self, _connection: u64, _words: &[Vec<u8>]) {}
 
     /// This connection has ended.
     fn ended(&self, _connection: u64) {}
@@ -191,7 +191,7 @@ impl Lane<'_> {
             if let Some((words, length)) = scanner::command(&self.requests).map_err(wrong)? {
                 self.requests.drain(..length);
                 if is_new {
-                    self.shared.interceptor.asked(self.number);
+                    self.shared.interceptor.asked(self.number, &words);
                 }
                 return Ok(Some(words));
             }
