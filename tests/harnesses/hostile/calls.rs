@@ -14,7 +14,7 @@ use crate::{
     caches::{Bounds, SLOW_LOAD},
     mutate::Mutator,
     primary::{Primary, Verdict, judge},
-    tally::{Fault, Tally},
+    tally::{Fault, Tally, lost_time},
 };
 
 /// Makes calls, and notes in the tally what they did.
@@ -39,9 +39,10 @@ impl Caller<'_> {
         bound: Duration,
         run: impl FnOnce() -> T,
     ) -> Option<T> {
-        let began = Instant::now();
+        let (began, lost) = (Instant::now(), lost_time());
         let done = catch_unwind(AssertUnwindSafe(run)).ok();
-        let took = began.elapsed();
+        // A call is not to blame for what other programs do.
+        let took = began.elapsed().saturating_sub(lost_time() - lost);
         self.tally.took(call, took);
         if took > bound {
             self.tally.add(

@@ -69,6 +69,7 @@ fn run(args: &Args) -> Result<bool, String> {
     }
     allocate_strictly()?;
     tally::count_panics();
+    tally::measure_lost_time();
     if args.points {
         let outcome = points_run::run(args)?;
         print::points(args, &outcome).print()?;

@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     panic,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -100,7 +101,7 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 pub(crate) fn count_panics() {
     panic::set_hook(Box::new(|panic| {
         PANICS.fetch_add(1, SeqCst);
-        let thread = std::thread::current();
+        let thread = thread::current();
         let name = thread.name().unwrap_or("without a name");
         eprintln!(
             "hostile: thread {name}: {}",
@@ -111,6 +112,27 @@ pub(crate) fn count_panics() {
 
 pub(crate) fn panics() -> u64 {
     PANICS.load(SeqCst)
+}
+
+/// The time that this process has lost to others, in milliseconds.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Measures from now on how much later than due a thread of this process wakes up.
+pub(crate) fn measure_lost_time() {
+    const PAUSE: Duration = Duration::from_millis(10);
+    thread::spawn(|| {
+        loop {
+            let began = Instant::now();
+            thread::sleep(PAUSE);
+            let late = began.elapsed().saturating_sub(2 * PAUSE);
+            let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            LOST.fetch_add(late, SeqCst);
+        }
+    });
+}
+
+pub(crate) fn lost_time() -> Duration {
+    Duration::from_millis(LOST.load(SeqCst))
 }
 
 /// The memory of this process in bytes. 0 where the system does not tell.
