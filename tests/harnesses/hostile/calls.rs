@@ -42,7 +42,9 @@ impl Caller<'_> {
         let (began, lost) = (Instant::now(), lost_time());
         let done = catch_unwind(AssertUnwindSafe(run)).ok();
         // A call is not to blame for what other programs do.
-        let took = began.elapsed().saturating_sub(lost_time() - lost);
+        let took = began
+            .elapsed()
+            .saturating_sub(lost_time().saturating_sub(lost));
         self.tally.took(call, took);
         if took > bound {
             self.tally.add(

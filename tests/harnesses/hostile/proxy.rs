@@ -62,6 +62,10 @@ pub(crate) trait Interceptor: Send + Sync + 'static {
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
     pub(crate) port: u16,
+    #[cfg_attr(
+        not(feature = "sentinel"),
+        allow(dead_code, reason = "nobody asks a Sentinel")
+    )]
     pub(crate) sentinel_port: u16,
 }
 
