@@ -2,14 +2,14 @@
 
 use clap::{ArgGroup, Parser};
 
-/// A harness of this project's tests, not an example to copy. It is the server of a cache, or stands
-/// before it, and answers what no server should
+/// A harness of this project's tests, not an example to copy. It stands before the server of a
+/// cache, and answers what no server should
 #[derive(Debug, Parser)]
 #[command(
     name = "hostile",
     group = ArgGroup::new("mode").required(true),
     after_help = "\
-With `--points`, each request of the protocol gets each of a hundred wrong replies, on one server, on one that speaks RESP3,
+With `--points`, each request of the protocol gets each of some 250 wrong replies, on one server, on one that speaks RESP3,
 on a cluster and behind a Sentinel. Nothing may panic, no call may take longer than its bound, `get` must answer, and
 memory must not grow.
 

@@ -37,7 +37,7 @@ pub(crate) struct Setting {
     pub(crate) replicas: u32,
     /// With a near cache, whose listener gets pushes.
     pub(crate) near: bool,
-    /// With timeouts that a busy machine keeps, for runs that count what is slow.
+    /// How many times longer the timeouts are than in a run of cases.
     pub(crate) times: u32,
 }
 

@@ -1,7 +1,7 @@
 //! A harness of this project's tests, not an example to copy.
 //!
 //! A hostile server: a proxy before a real one that gives wrong replies. There are two modes. With
-//! `--points`, each point of the protocol gets each of some hundred wrong replies. With `--fuzz`,
+//! `--points`, each point of the protocol gets each of some 250 wrong replies. With `--fuzz`,
 //! threads read and write while some of the replies are mutated.
 //!
 //! ```text
@@ -10,9 +10,9 @@
 //! ```
 //!
 //! One file each: `args` (the flags), `proxy` with `scanner`, `roles` and `steps` (the server),
-//! `points`, `reach` and `replies` (the cases), `cases` and `points_run` (a run of cases), `mutate` and
-//! `fuzz_run` (a run of mutations), `caches` (settings and bounds), `calls`, `primary` and `tally`
-//! (what is called and checked), `print`.
+//! `points`, `reach` and `replies` (the cases), `cases` and `points_run` (a run of cases), `mutate`
+//! and `fuzz_run` (a run of mutations), `caches` (settings and bounds), `calls`, `primary` and
+//! `tally` (what is called and checked), `print`.
 
 mod args;
 mod caches;

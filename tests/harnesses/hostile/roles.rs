@@ -62,8 +62,8 @@ fn word(words: &[Vec<u8>], at: usize) -> String {
 }
 
 impl Conversation {
-    /// The point of the protocol that a command is at: the name of a script, the words of a command,
-    /// or what it is within a transaction.
+    /// The point of the protocol that a command is at: the name of a script, the words of a
+    /// command, or what it is within a transaction.
     pub(crate) fn point(&self, words: &[Vec<u8>]) -> String {
         let (first, second) = (word(words, 0), word(words, 1));
         match first.as_str() {
@@ -109,7 +109,8 @@ impl Roles {
             "cluster-slots" if self.cluster => {
                 let id = "a".repeat(40);
                 format!(
-                    "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$40\r\n{id}\r\n"
+                    "*1\r\n*3\r\n:0\r\n:16383\r\n\
+                     *3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$40\r\n{id}\r\n"
                 )
             }
             "cluster-info" if self.cluster => {

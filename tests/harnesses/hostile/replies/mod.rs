@@ -2,8 +2,8 @@
 //! there.
 //!
 //! One file each: `whole` (another reply), `lengths` (lengths and numbers of elements), `errors`
-//! (errors and redirections), `meaning` (valid replies that say what cannot be), `timing` (trickles,
-//! floods, and replies that come twice, late or not at all).
+//! (errors and redirections), `meaning` (valid replies that say what cannot be), `timing`
+//! (trickles, floods, and replies that come twice, late or not at all).
 
 mod errors;
 mod lengths;
