@@ -10,8 +10,8 @@
 //! ```
 //!
 //! One file each: `args` (the flags), `proxy` with `scanner`, `roles` and `steps` (the server),
-//! `points`, `reach` and `replies` (the cases), `cases` and `points_run` (a run of cases), `mutate`
-//! and `fuzz_run` (a run of mutations), `caches` (settings and bounds), `calls`, `primary` and
+//! `points`, `reach` and `replies` (the cases), `cases` and `points_run` (a run of cases), `mutate`,
+//! `forgeries` and `fuzz_run` (a run of mutations), `caches` (settings and bounds), `calls`, `primary` and
 //! `tally` (what is called and checked), `print`.
 
 mod args;
@@ -20,6 +20,7 @@ mod calls;
 mod cases;
 #[path = "../../../examples/support/args.rs"]
 mod command_line;
+mod forgeries;
 mod fuzz_run;
 mod mutate;
 #[path = "../../../examples/support/page.rs"]

@@ -1,4 +1,4 @@
-//! Mutates some of the replies, and remembers which of them are valid all the same.
+//! Mutates some of the replies, and counts which duplicates are noticed.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -9,10 +9,10 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    primary::{Verdict, record_in},
+    forgeries::{Forgeries, ids_in},
+    primary::Verdict,
     proxy::{Asked, Interceptor},
     random::Random,
-    scanner::{is_one_reply, texts},
     steps::Step,
 };
 
@@ -21,9 +21,6 @@ const RECENT: usize = 64;
 
 /// How many mutations a violation shows.
 const TRAIL: usize = 6;
-
-/// How long a forged record may stay in the cache: an update may store it.
-const FORGED: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mutation {
@@ -44,13 +41,6 @@ pub(crate) const MUTATIONS: [Mutation; 6] = [
     Mutation::Late,
 ];
 
-/// A mutated reply that is valid.
-struct Forgery {
-    at: Instant,
-    /// The id and version of its record, if it has one.
-    given: Option<(String, u64)>,
-}
-
 pub(crate) struct Mutator {
     /// How many replies there are, and how many of them are mutated.
     volume: (u64, u64),
@@ -61,8 +51,7 @@ pub(crate) struct Mutator {
     pub(crate) replies: AtomicU64,
     pub(crate) mutated: [AtomicU64; MUTATIONS.len()],
     recent: Mutex<VecDeque<Vec<u8>>>,
-    /// By the id that was asked for.
-    forgeries: Mutex<HashMap<String, Vec<Forgery>>>,
+    forgeries: Forgeries,
     /// Copies of replies, to be sent behind the next reply of their connection.
     copies: Mutex<HashMap<u64, Vec<u8>>>,
     /// The connections whose latest reply came twice, and its point.
@@ -84,7 +73,7 @@ impl Mutator {
             replies: AtomicU64::new(0),
             mutated: [const { AtomicU64::new(0) }; MUTATIONS.len()],
             recent: Mutex::default(),
-            forgeries: Mutex::default(),
+            forgeries: Forgeries::default(),
             copies: Mutex::default(),
             doubled: Mutex::default(),
             trail: Mutex::default(),
@@ -106,19 +95,27 @@ impl Mutator {
     /// Whether a valid mutated reply to a request for this id explains the record that a lookup
     /// found, which began at this instant.
     pub(crate) fn explains(&self, id: &str, verdict: &Verdict, began: Instant) -> bool {
-        let forgeries = self.forgeries.lock();
-        let mut forgeries = forgeries.get(id).into_iter().flatten();
-        forgeries.any(|Forgery { at, given }| match (verdict, given) {
-            (Verdict::Foreign { id, version }, Some(given)) => {
-                *at + FORGED >= began && *given == (id.clone(), *version)
+        self.forgeries.explain(id, verdict, began)
+    }
+
+    /// What the client gets instead of the right reply, if this is one of those that are mutated.
+    fn choose(&self, asked: &Asked<'_>) -> Option<Vec<Step>> {
+        if let Some(copy) = self.copies.lock().remove(&asked.connection) {
+            return Some(vec![Step::Send([asked.right, &copy].concat())]);
+        }
+        let (index, mut random) = {
+            let mut random = self.random.lock();
+            if random.below(self.volume.0) >= self.volume.1 {
+                return None;
             }
-            (Verdict::Stale { version, .. }, Some(given)) => {
-                *at + FORGED >= began && *given == (id.to_owned(), *version)
-            }
-            // The reply to another request, such as that for a lease.
-            (Verdict::Stale { .. }, None) => *at >= began,
-            _ => false,
-        })
+            let index = random.index(MUTATIONS.len());
+            let seed = random.below(u64::MAX);
+            (index, Random::new(seed, 0))
+        };
+        self.mutated[index].fetch_add(1, SeqCst);
+        let steps = self.mutated(MUTATIONS[index], asked, &mut random);
+        self.note(MUTATIONS[index], asked, &steps);
+        Some(steps)
     }
 
     /// A mutated reply: what is sent.
@@ -126,7 +123,7 @@ impl Mutator {
         let right = asked.right;
         let at = random.index(right.len());
         let send = |bytes: Vec<u8>| {
-            self.note_forgery(asked, &bytes);
+            self.forgeries.note_reply(asked, &bytes);
             vec![Step::Send(bytes)]
         };
         match mutation {
@@ -149,7 +146,7 @@ impl Mutator {
                 send([&right[..at], &more, &right[at..]].concat())
             }
             Mutation::Duplicated => {
-                if asked.words.iter().any(|word| id_of(word).is_some()) {
+                if !ids_in(asked).is_empty() {
                     let point = asked.point.to_owned();
                     self.doubled.lock().insert(asked.connection, point);
                 }
@@ -201,7 +198,7 @@ impl Mutator {
     }
 
     fn note(&self, mutation: Mutation, asked: &Asked<'_>, steps: &[Step]) {
-        let ids = asked.words.iter().filter_map(|word| id_of(word)).collect();
+        let ids = ids_in(asked);
         let steps: Vec<_> = steps.iter().map(Step::shown).collect();
         let (connection, point) = (asked.connection, asked.point);
         let what = format!(
@@ -214,30 +211,6 @@ impl Mutator {
             trail.pop_front();
         }
     }
-
-    fn note_forgery(&self, asked: &Asked<'_>, bytes: &[u8]) {
-        if bytes == asked.right || !is_one_reply(bytes) {
-            return;
-        }
-        let given = record_in(&texts(bytes));
-        let mut forgeries = self.forgeries.lock();
-        for id in asked.words.iter().filter_map(|word| id_of(word)) {
-            let of_id = forgeries.entry(id).or_default();
-            of_id.push(Forgery {
-                at: Instant::now(),
-                given: given.clone(),
-            });
-        }
-    }
-}
-
-/// The id in a key of a record.
-fn id_of(word: &[u8]) -> Option<String> {
-    let word = std::str::from_utf8(word).ok()?;
-    let mut ids = ["test:", "person:"]
-        .iter()
-        .filter_map(|prefix| word.strip_prefix(prefix));
-    ids.next().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 impl Interceptor for Mutator {
@@ -254,25 +227,16 @@ impl Interceptor for Mutator {
                 recent.pop_front();
             }
         }
-        if let Some(copy) = self.copies.lock().remove(&asked.connection) {
-            return Some(vec![Step::Send([asked.right, &copy].concat())]);
-        }
-        let (index, mut random) = {
-            let mut random = self.random.lock();
-            if random.below(self.volume.0) >= self.volume.1 {
-                return None;
-            }
-            let index = random.index(MUTATIONS.len());
-            let seed = random.below(u64::MAX);
-            (index, Random::new(seed, 0))
-        };
-        self.mutated[index].fetch_add(1, SeqCst);
-        let steps = self.mutated(MUTATIONS[index], asked, &mut random);
-        self.note(MUTATIONS[index], asked, &steps);
-        Some(steps)
+        let steps = self.choose(asked);
+        let is_right = steps
+            .as_ref()
+            .is_none_or(|steps| matches!(&steps[..], [Step::Send(bytes)] if bytes == asked.right));
+        self.forgeries.note_in_burst(asked, is_right);
+        steps
     }
 
     fn asked(&self, connection: u64, words: &[Vec<u8>]) {
+        self.forgeries.end_burst(connection);
         // The second half of an update. The connection is not used again before both are answered.
         if words.first().is_some_and(|word| word == b"MULTI") {
             return;
@@ -285,6 +249,7 @@ impl Interceptor for Mutator {
 
     fn ended(&self, connection: u64) {
         self.copies.lock().remove(&connection);
+        self.forgeries.end_burst(connection);
         if self.doubled.lock().remove(&connection).is_some() && !self.is_done() {
             self.noticed.fetch_add(1, SeqCst);
         }
