@@ -41,6 +41,9 @@ impl Default for Timeouts {
     }
 }
 
+/// The reply to `CLUSTER SLOTS` of a thousand masters takes less.
+pub(crate) const SMALLEST_REPLY: usize = 2 << 20;
+
 /// How many probes in a row must stay unanswered before the kernel closes a connection.
 const UNANSWERED: u32 = 3;
 
@@ -59,6 +62,16 @@ impl Timeouts {
         Limits {
             io: self.connect,
             request: self.connect,
+            reply: self.max_reply,
+        }
+    }
+
+    /// The limits of a connection on which a listener waits for pushes. Each read ends after a
+    /// period, or after two if it gets bytes.
+    pub(crate) fn of_listening(self, period: Duration) -> Limits {
+        Limits {
+            io: period,
+            request: period,
             reply: self.max_reply,
         }
     }

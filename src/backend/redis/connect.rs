@@ -25,6 +25,7 @@ use crate::{
         server_address::{ServerAddress, Tls},
         server_info::ServerMode,
         single::RedisStore,
+        timeouts::SMALLEST_REPLY,
         url::Address,
     },
     store::{Failure, Store},
@@ -46,9 +47,6 @@ use crate::{
 /// Redis itself admits at most this many clients by default.
 const MOST_CONNECTIONS: u32 = 10_000;
 
-/// The reply to `CLUSTER SLOTS` of a thousand masters takes less.
-const SMALLEST_REPLY: usize = 2 << 20;
-
 /// Linux refuses a longer time.
 const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
@@ -59,17 +57,14 @@ struct Unchecked {
 }
 
 impl RedisBuilder {
-    /// Checks the settings, connects once, asks the server what it is, and loads the scripts into
-    /// it.
+    /// Checks the settings, connects once, identifies the server, and loads the scripts into it.
     ///
     /// It logs the name and version of the server, and a warning if the server is a replica. If the
     /// server cannot push changes, only a cache with
     /// [`near_cache`](crate::CacheBuilder::near_cache) or
     /// [`tracking`](crate::CacheBuilder::tracking) logs that. Such a cache then reads from Redis
-    /// and polls.
-    ///
-    /// If the server cannot be reached, see
-    /// [`require_connection`](RedisBuilder::require_connection).
+    /// and polls. [`require_connection`](RedisBuilder::require_connection) decides what happens if
+    /// the server cannot be reached.
     ///
     /// # Cost
     ///
@@ -192,7 +187,7 @@ impl RedisBuilder {
         #[cfg(feature = "tls")]
         let tls: Tls = self.certificates.config(address.is_tls())?;
         #[cfg(not(feature = "tls"))]
-        let tls: Tls = Tls::default();
+        let tls = Tls::default();
         Ok(address.map(|info| ServerAddress::new(info, &tls)))
     }
 

@@ -28,7 +28,7 @@ use self::{
     replies::{Unexpected, is_only_late, is_still_owner, probe_failure},
 };
 use super::{
-    connection::{Connection, limits::Limits},
+    connection::Connection,
     endpoint::Endpoint,
     error,
     opened::Opened,
@@ -214,12 +214,7 @@ impl PushListener {
                 answered => answered?,
             }
         }
-        let period = self.period;
-        connection.set_limits(Limits {
-            io: period,
-            request: period,
-            ..self.timeouts.of_requests()
-        })
+        connection.set_limits(self.timeouts.of_listening(self.period))
     }
 
     fn receive(&self, context: &WorkerContext, opened: Opened) -> Result<(), Failure> {
