@@ -31,7 +31,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(printed)
 }
 
-/// The longest name of a host, in bytes.
+/// The longest host, in bytes. No name of the DNS is longer.
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 const LONGEST_HOST: usize = 255;
 

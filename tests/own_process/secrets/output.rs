@@ -96,7 +96,6 @@ pub(super) fn reported() -> Vec<Text> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    #[cfg(feature = "metrics")]
     reported.push(("metrics".to_owned(), recorder::rendered()));
     reported
 }
@@ -124,7 +123,6 @@ pub(super) fn listen() {
         log::set_max_level(log::LevelFilter::Trace);
         #[cfg(feature = "tracing")]
         spans::listen();
-        #[cfg(feature = "metrics")]
         recorder::listen();
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
@@ -168,6 +166,15 @@ mod recorder {
             .get()
             .map(PrometheusHandle::render)
             .unwrap_or_default()
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod recorder {
+    pub(super) fn listen() {}
+
+    pub(super) fn rendered() -> String {
+        String::new()
     }
 }
 

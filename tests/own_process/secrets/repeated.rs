@@ -71,6 +71,18 @@ fn the_password_for_a_cluster_or_for_sentinels_is_not_shown_either() {
     }
 }
 
+/// The kinds of addresses that this build of the crate supports, and the path in them.
+fn schemes() -> Vec<(&'static str, &'static str)> {
+    let mut schemes = vec![("redis", "")];
+    if cfg!(feature = "cluster") {
+        schemes.push(("redis+cluster", ""));
+    }
+    if cfg!(feature = "sentinel") {
+        schemes.push(("redis+sentinel", "/shop"));
+    }
+    schemes
+}
+
 /// Each repeats the whole request, or its last word.
 const ECHOES: [fn(&[String]) -> String; 8] = [
     |words| format!("-ERR unknown command {}\r\n", words.join(" ")),
@@ -95,18 +107,8 @@ fn a_server_that_repeats_the_password_in_other_words_shows_it_to_nobody() {
     own_process!();
     listen();
     let seen = Seen::at("a server with its own words");
-    let schemes = [
-        ("redis", true),
-        ("redis+cluster", cfg!(feature = "cluster")),
-        ("redis+sentinel", cfg!(feature = "sentinel")),
-    ];
     for reply in ECHOES {
-        for (scheme, _) in schemes.into_iter().filter(|(_, is_there)| *is_there) {
-            let path = if scheme == "redis+sentinel" {
-                "/shop"
-            } else {
-                ""
-            };
+        for (scheme, path) in schemes() {
             for (user, protocol) in [("", ""), ("me", ""), ("", "resp3"), ("me", "resp3")] {
                 let port = free_port();
                 let mut url = format!("{scheme}://{user}:{PASSWORD}@127.0.0.1:{port}{path}");
