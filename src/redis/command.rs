@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 
 use redis::{RedisResult, Value, cmd, from_redis_value};
 
-use super::{connection::Connection, pipeline, script};
+use super::{connection::Connection, invalid_reply::invalid_reply, pipeline, script};
 use crate::{
     store::{Change, Diff, Entry, NewTtl, TtlRemaining, Update, keys::Keys, token::Token},
     util::{
@@ -54,7 +54,7 @@ fn remaining(left: i64) -> RedisResult<TtlRemaining> {
         (Ok(left), _) => Ok(TtlRemaining::Left(Duration::from_millis(left))),
         (_, -1) => Ok(TtlRemaining::NoTtl),
         (_, -2) => Ok(TtlRemaining::NoSuchKey),
-        _ => Err(script::invalid_reply("PTTL answers with a time, -1 or -2")),
+        _ => Err(invalid_reply("PTTL answers with a time, -1 or -2")),
     }
 }
 
@@ -77,9 +77,7 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     match fields {
         Some(fields) if fields.is_empty() => Ok(Entry::Absent),
         Some(fields) => Ok(Entry::Record(fields)),
-        None => Err(script::invalid_reply(
-            "HGETALL answers with names and values",
-        )),
+        None => Err(invalid_reply("HGETALL answers with names and values")),
     }
 }
 

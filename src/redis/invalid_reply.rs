@@ -13,6 +13,11 @@ use super::{node_address::host_and_port, slot::Slot};
 #[error("the reply is invalid; is that a Redis server?")]
 pub(crate) struct InvalidReply;
 
+/// The error for a reply that does not follow the protocol.
+pub(crate) fn invalid_reply(what: &'static str) -> RedisError {
+    (ErrorKind::UnexpectedReturnType, what).into()
+}
+
 pub(crate) fn is_invalid_reply(error: &RedisError) -> bool {
     let is_unreadable = matches!(
         error.kind(),

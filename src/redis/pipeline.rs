@@ -2,10 +2,10 @@
 //!
 //! Guarantees three things. First, a pipeline that the server does not answer costs one timeout.
 //! (redis-rs itself would wait for each missing reply.) Second, a pipeline of any length fits into
-//! bounded buffers. (redis-rs itself sends the whole pipeline before it reads anything.) Third, each
-//! reply belongs to its request, if a pipeline ended without an error: its last request is a `PING`
-//! with a number. If a reply was lost or came twice, the last reply is not that number. Called by
-//! all requests of several commands.
+//! bounded buffers. (redis-rs itself sends the whole pipeline before it reads anything.) Third,
+//! each reply belongs to its request, if a pipeline ended without an error: its last request is a
+//! `PING` with a number. If a reply was lost or came twice, the last reply is not that number.
+//! Called by all requests of several commands.
 
 use std::collections::VecDeque;
 
@@ -14,8 +14,8 @@ use redis::{Cmd, ConnectionLike, FromRedisValue, Pipeline, RedisError, RedisResu
 use super::{
     connection::{Connection, garbage},
     error::{in_reply, is_unknown_command},
+    invalid_reply::invalid_reply,
     reply_size::{after, bytes_of},
-    script::invalid_reply,
 };
 
 /// Sends the pipeline, and reads its replies.
@@ -116,9 +116,9 @@ pub(crate) fn stream(
 }
 
 /// Sends commands and passes on their replies as they arrive, including error replies. It ends when
-/// the connection fails. If it fails in any way, the replies may belong to other requests. At most the window, or one larger command, is sent before the replies to
-/// it are read. The connection is never idle: while one half of the window is answered, the other
-/// half is on its way.
+/// the connection fails. If it fails in any way, the replies may belong to other requests. At most
+/// the window, or one larger command, is sent before the replies to it are read. The connection is
+/// never idle: while one half of the window is answered, the other half is on its way.
 pub(crate) fn stream_to(
     connection: &mut Connection,
     window: Window,

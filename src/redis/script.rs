@@ -9,6 +9,7 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::{
     connection::Connection,
+    invalid_reply::invalid_reply,
     pipeline::{self, Window},
 };
 use crate::{
@@ -271,9 +272,4 @@ pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<F
         }
     }
     Some(fields)
-}
-
-/// The error for a reply that does not follow the protocol.
-pub(crate) fn invalid_reply(what: &'static str) -> RedisError {
-    (ErrorKind::UnexpectedReturnType, what).into()
 }

@@ -18,7 +18,7 @@ use redis::cmd;
 
 use super::{ClusterStore, node::Node, slot_map::SlotMap, slots::NodeSlots};
 use crate::{
-    redis::{error, pool::RetryPolicy, script::invalid_reply},
+    redis::{error, invalid_reply::invalid_reply, pool::RetryPolicy},
     store::{Cursor, Failure, FailureKind, KeyKind, ScanPage},
 };
 

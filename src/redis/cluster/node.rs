@@ -18,8 +18,8 @@ use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, ServerErrorKind, Value, c
 use super::slots::{Range, ranges};
 use crate::{
     redis::{
-        endpoint::Endpoint, error::Timeout, lazy_pool::LazyPool, node_address::NodeAddress,
-        pool::RetryPolicy, script::invalid_reply, single::RedisStore, timeouts::Timeouts,
+        endpoint::Endpoint, error::Timeout, invalid_reply::invalid_reply, lazy_pool::LazyPool,
+        node_address::NodeAddress, pool::RetryPolicy, single::RedisStore, timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,

@@ -8,9 +8,9 @@
 //!
 //! The key is the prefix and 16 characters, each `0` or `1`. These differ in one bit. So, because
 //! the checksum is [linear](super::crc16), each place has one number: the bits of the checksum that
-//! flip if the character there is `1`. No combination of these 16 numbers is 0. So they are a basis,
-//! and some combination turns the checksum of the sixteen `0` into that of the slot. Gaussian
-//! elimination finds it; it is done once, by the compiler.
+//! flip if the character there is `1`. No combination of these 16 numbers is 0. So they are a
+//! basis, and some combination turns the checksum of the sixteen `0` into that of the slot.
+//! Gaussian elimination finds it; it is done once, by the compiler.
 
 use super::{
     crc16::{crc16, with_byte},

@@ -9,9 +9,9 @@
 //!   time ask once.
 //! - **`ASK`**, the slot is being moved to the node at this address. That node may be new, and no
 //!   report names a node before it has a slot. So it is known as *unconfirmed*, without a report.
-//!   Only a few such nodes are known at once: `slot_map.rs` has the number. A further one is refused
-//!   until one of them has had no redirection for ten seconds. They share one set of threads, see
-//!   `threads.rs`, and are not asked for the slots.
+//!   Only a few such nodes are known at once: `slot_map.rs` has the number. A further one is
+//!   refused until one of them has had no redirection for ten seconds. They share one set of
+//!   threads, see `threads.rs`, and are not asked for the slots.
 //!
 //! Called by the store on a cluster. `topology.rs` has the order of the locks.
 

@@ -2,11 +2,11 @@
 //!
 //! Called for `clear`. Knows only the form of the keys of records and leases.
 
-use redis::cmd;
+use redis::{Value, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    redis::{connection::Connection, pool::RetryPolicy, script::invalid_reply},
+    redis::{connection::Connection, invalid_reply::invalid_reply, pool::RetryPolicy},
     store::{
         Cursor, Failure, FailureKind, KeyKind, ScanPage,
         keys::{Keys, LEASE_PREFIX},
@@ -61,11 +61,10 @@ impl RedisStore {
         let scan = |connection: &mut Connection, epoch| {
             let mut scan = cmd("SCAN");
             scan.arg(place).arg("MATCH").arg(&pattern);
-            let reply: (u64, Vec<Vec<u8>>) = scan.arg("COUNT").arg(PLACES).query(connection)?;
-            if reply.0 == place && place != 0 {
-                return Err(invalid_reply("SCAN answers with another cursor"));
-            }
-            Ok((epoch, reply))
+            let reply: Value = scan.arg("COUNT").arg(PLACES).query(connection)?;
+            let page = scanned(reply).filter(|(next, _)| *next != place || place == 0);
+            let page = page.ok_or_else(|| invalid_reply("SCAN answers with a cursor and keys"))?;
+            Ok((epoch, page))
         };
         let (epoch, (next, names)) =
             self.connections
@@ -89,6 +88,24 @@ impl RedisStore {
         };
         Ok((epoch, step))
     }
+}
+
+/// The next cursor and the keys. `None`: the reply has another form. (redis-rs takes nil for a list
+/// without keys.)
+fn scanned(reply: Value) -> Option<(u64, Vec<Vec<u8>>)> {
+    let Value::Array(parts) = reply else {
+        return None;
+    };
+    let [Value::BulkString(cursor), Value::Array(keys)] = <[Value; 2]>::try_from(parts).ok()?
+    else {
+        return None;
+    };
+    let cursor = std::str::from_utf8(&cursor).ok()?.parse().ok()?;
+    let key = |key| match key {
+        Value::BulkString(key) => Some(key),
+        _ => None,
+    };
+    Some((cursor, keys.into_iter().map(key).collect::<Option<_>>()?))
 }
 
 /// Escapes a text for a Redis pattern, which then matches only this text.

@@ -275,8 +275,8 @@ impl PushListener {
         Ok(())
     }
 
-    /// Passes a push on. A key that is not UTF-8 does not belong to a cache. After a push of another
-    /// form, any key may have changed.
+    /// Passes a push on. A key that is not UTF-8 does not belong to a cache. After a push of
+    /// another form, any key may have changed.
     fn tell(&self, push: &[Value]) {
         let Some(Value::Array(keys)) = push.first() else {
             // Nil: all keys.
