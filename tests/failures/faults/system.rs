@@ -53,7 +53,9 @@ fn a_slow_resolver_costs_no_more_than_the_timeouts() {
         },
         ends: |_| system::is_well(),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
-        because: "the lookup of the host name took longer than 300ms|no answer within 300ms",
+        // The last one: of a connection that was being opened when the others were closed.
+        because: "the lookup of the host name took longer than 300ms|no answer within 300ms|\
+                  Connection reset by peer",
         within: PATIENCE,
     }
     .holds();
