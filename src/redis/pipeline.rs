@@ -162,14 +162,17 @@ fn check_answer(reply: &Value, number: u64) -> RedisResult<()> {
         Value::BulkString(text) => *text == number.to_string().as_bytes(),
         // Some proxies answer a `PING` themselves, without its number.
         Value::SimpleString(text) => text == "PONG",
-        // The user may have no permission to ping.
-        Value::ServerError(error) => error.code() == "NOPERM",
         _ => false,
     };
-    if is_answer || in_reply(reply).is_some_and(|error| is_unknown_command(&error)) {
-        return Ok(());
+    match in_reply(reply) {
+        // The user may have no permission to ping. A server that cannot save its data refuses a
+        // `PING` and answers reads.
+        Some(error) if matches!(error.code(), Some("NOPERM" | "MISCONF")) => Ok(()),
+        Some(error) if is_unknown_command(&error) => Ok(()),
+        Some(error) => Err(error),
+        None if is_answer => Ok(()),
+        None => Err(garbage("the end of a pipeline")),
     }
-    Err(garbage("the end of a pipeline"))
 }
 
 struct Stream<'a, H> {

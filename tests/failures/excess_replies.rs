@@ -66,6 +66,28 @@ fn a_reply_that_comes_twice_is_not_the_reply_to_the_next_request() {
     }
 }
 
+/// A server that cannot save its data answers reads and refuses a `PING`. Some proxies answer a
+/// `PING` themselves.
+#[test]
+fn a_batch_needs_no_answer_to_its_ping() {
+    for answer in [
+        "-MISCONF x\r\n",
+        "-NOPERM x\r\n",
+        "-ERR unknown command 'PING'\r\n",
+        "+PONG\r\n",
+    ] {
+        let port = free_port();
+        fake::serve(port, move |words, stream| match &*words[0] {
+            "HGETALL" => stream.write_all(record_of(&words[1]).as_bytes()),
+            "PING" => stream.write_all(answer.as_bytes()),
+            _ => stream.write_all(fake::usual(words).as_bytes()),
+        });
+        let none = |_: &[&str]| Ok::<_, Infallible>(Vec::<(String, Record)>::new());
+        let found = cache_of(port).get_many(["a", "b"], none).unwrap();
+        assert!(found.iter().all(cache_aside::Lookup::is_hit), "{answer}");
+    }
+}
+
 #[test]
 fn a_reply_that_comes_again_while_the_connection_is_idle_is_not_the_reply_to_the_next_request() {
     let port = free_port();

@@ -20,6 +20,7 @@ use crate::{
         endpoint::Endpoint,
         node_address::NodeAddress,
         reachability::{NotReady, is_away},
+        server_text::printable,
     },
     store::{Failure, FailureKind, token::Token},
     telemetry::trace,
@@ -40,7 +41,7 @@ impl Rebuilt {
             subscription.report_failure();
         }
         if let Some(masters) = self.masters {
-            trace::info!("the masters of the cluster are {masters}");
+            trace::info!("the masters of the cluster are {}", printable(&masters));
         }
     }
 }

@@ -120,7 +120,8 @@ impl Connection {
     /// Costs one system call.
     pub(crate) fn is_at_rest(&mut self) -> bool {
         self.stream.socket().begin();
-        if self.stream.is_readable() && !matches!(self.read_more(), Ok(1..)) {
+        let is_readable = self.stream.holds_bytes() || self.stream.is_readable();
+        if is_readable && !matches!(self.read_more(), Ok(1..)) {
             return false;
         }
         self.drop_pushes().is_ok() && self.start == self.end
@@ -129,6 +130,9 @@ impl Connection {
     /// Fails if more has arrived than the replies that were read. Then one of them may be the
     /// reply to another request. Costs no system call.
     pub(crate) fn end_request(&mut self) -> RedisResult<()> {
+        if self.stream.holds_bytes() {
+            self.read_more()?;
+        }
         self.drop_pushes()?;
         match self.buffer[self.start..self.end].first() {
             // The rest of a push has not arrived yet.

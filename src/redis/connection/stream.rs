@@ -64,6 +64,18 @@ impl Stream {
         }
     }
 
+    /// Whether bytes have been decrypted and not read yet. Costs no system call.
+    pub(super) fn holds_bytes(&mut self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => {
+                let state = stream.conn.process_new_packets();
+                state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
+            }
+        }
+    }
+
     /// Whether [`read`](Stream::read) would not wait: there are bytes, or the connection was
     /// closed.
     pub(super) fn is_readable(&mut self) -> bool {
