@@ -254,6 +254,21 @@ pub(crate) struct QueuedTimeout {
     pub(crate) within: Duration,
 }
 
+/// Whether the server would answer every request in this way: it is loading its data, has lost its
+/// cluster or its master, runs an endless script, or rejects the login.
+pub(crate) fn refuses_all(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")
+    )
+}
+
+/// Whether the server knows the command, but not with these arguments.
+pub(crate) fn has_wrong_arguments(error: &RedisError) -> bool {
+    let says = |detail: &str| detail.starts_with("wrong number of arguments");
+    is_refusal(error) && error.detail().is_some_and(says)
+}
+
 /// What the failure of a request says about the server.
 fn kind(error: &RedisError) -> FailureKind {
     match (error.kind(), error.code()) {
@@ -261,11 +276,7 @@ fn kind(error: &RedisError) -> FailureKind {
         (_, Some("CLUSTERDOWN")) if error.detail() == Some("Hash slot not served") => {
             FailureKind::Rejected
         }
-        // The server is loading its data, has lost its cluster or its master, runs an endless
-        // script, or rejects the login. It would answer every request in this way.
-        (_, Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH" | "WRONGPASS")) => {
-            FailureKind::Unavailable
-        }
+        _ if refuses_all(error) => FailureKind::Unavailable,
         _ if is_invalid_reply(error) => FailureKind::Unavailable,
         (ErrorKind::Server(_) | ErrorKind::Extension, _) => FailureKind::Rejected,
         _ => FailureKind::Unavailable,

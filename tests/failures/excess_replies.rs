@@ -74,6 +74,7 @@ fn a_batch_needs_no_answer_to_its_ping() {
         "-MISCONF x\r\n",
         "-NOPERM x\r\n",
         "-ERR unknown command 'PING'\r\n",
+        "-ERR wrong number of arguments for 'ping' command\r\n",
         "+PONG\r\n",
     ] {
         let port = free_port();
