@@ -16,6 +16,9 @@ use crate::{
     telemetry::trace,
 };
 
+/// How many masters that do not answer are logged one by one.
+const MOST_WARNINGS: usize = 10;
+
 impl ClusterStore {
     /// Asks for the nodes, connects once to each master, and sends it the scripts. This finds a
     /// wrong address, a wrong password or a missing permission. A master that cannot be reached is
@@ -49,11 +52,15 @@ impl ClusterStore {
         }
         // Logged only now, because a check that fails is repeated.
         checked.into_iter().for_each(CheckedServer::log);
-        for failure in away {
+        for failure in away.iter().take(MOST_WARNINGS) {
             trace::warn!(
                 "a master of the cluster does not answer: {}",
-                chain(&failure)
+                chain(failure)
             );
+        }
+        if away.len() > MOST_WARNINGS {
+            let more = away.len() - MOST_WARNINGS;
+            trace::warn!("{more} more masters of the cluster do not answer");
         }
         if unchecked > 0 {
             trace::warn!("{unchecked} masters of the cluster were not checked in time");

@@ -1,6 +1,6 @@
 //! The meaning of replies on the connection of a listener. Pure: sends nothing.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use redis::RedisError;
 
@@ -29,7 +29,9 @@ pub(super) fn probe_failure(error: RedisError, within: Duration) -> Failure {
 /// Whether nothing arrived in time, or a signal interrupted the read. A signal does so when this
 /// process is stopped and continued.
 pub(super) fn is_only_late(error: &RedisError) -> bool {
-    error.is_io_error() && !error.is_connection_dropped()
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    let kind = error::io_error(error).map(io::Error::kind);
+    matches!(kind, Some(WouldBlock | TimedOut | Interrupted))
 }
 
 /// The reply is not an answer to a heartbeat.
@@ -43,3 +45,23 @@ impl fmt::Display for Unexpected {
 }
 
 impl std::error::Error for Unexpected {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_wait_that_ended_is_late() {
+        use io::ErrorKind::{
+            ConnectionReset, Interrupted, InvalidData, TimedOut, UnexpectedEof, WouldBlock,
+        };
+        let is_late = |kind: io::ErrorKind| is_only_late(&io::Error::from(kind).into());
+        assert!([WouldBlock, TimedOut, Interrupted].into_iter().all(is_late));
+        // A push that is too large, or TLS that is broken, stays so at each read.
+        assert!(
+            ![InvalidData, UnexpectedEof, ConnectionReset]
+                .into_iter()
+                .any(is_late)
+        );
+    }
+}
