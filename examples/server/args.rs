@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub(crate) port: u16,
 
-    /// Address to listen on; the demo has no protection, so keep it on this machine
+    /// Address to listen on; the demo has no login, so keep it on this machine
     #[arg(long, env = "BIND", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
 

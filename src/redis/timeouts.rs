@@ -33,7 +33,7 @@ impl Default for Timeouts {
             checkout: Duration::from_secs(1),
             connect: Duration::from_millis(500),
             io: Duration::from_millis(500),
-            request: Duration::from_secs(10),
+            request: Duration::from_secs(30),
             idle: Duration::from_secs(180),
             keepalive: Duration::from_secs(60),
             max_reply: 64 << 20,

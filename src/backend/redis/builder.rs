@@ -117,7 +117,7 @@ impl RedisBuilder {
     /// connection is then closed. 1 ms to ten years. Each part of a batch, of at most 2 MiB or one
     /// record, may take this long, and up to two `io_timeout` more.
     ///
-    /// Defaults to 10 s. A record of 60 MB then needs 6 MB a second.
+    /// Defaults to 30 s. Then 2 MiB may come at 1 Mbit a second, and 60 MiB at 2 MiB a second.
     pub fn request_timeout(mut self, timeout: Duration) -> RedisBuilder {
         self.timeouts.request = timeout;
         self
