@@ -79,9 +79,10 @@ pub use crate::backend::redis::{Redis, RedisBuilder};
 pub use crate::cache::Cache;
 pub use crate::cache::builder::CacheBuilder;
 pub use crate::cache::options::LookupOptions;
+pub use crate::cache::unit_of_work::UnitOfWork;
 pub use crate::error::{Error, WriteError};
 pub use crate::loaded::Loaded;
-pub use crate::outcome::{Lookup, Source, Written};
+pub use crate::outcome::{Deferred, Lookup, Source, Written};
 pub use crate::record::Record;
 #[cfg(feature = "json")]
 pub use crate::record::json::Json;

@@ -155,29 +155,27 @@ impl<R> Lookup<R> {
     }
 }
 
-/// The result of a [`Cache::write`](crate::Cache::write) that changed the primary.
+/// The result of a [`Cache::write`](crate::Cache::write), a
+/// [`write_many`](crate::Cache::write_many) or a [`UnitOfWork`](crate::UnitOfWork) that changed the
+/// primary.
 ///
 /// The cache may not have been invalidated yet: [`invalidation_error`](Written::invalidation_error)
-/// says whether that is so. A caller that does not need this drops the result explicitly, or takes
-/// the value.
+/// says whether that is so, and [`deferred`](Written::deferred) for which records. A caller that
+/// does not need this drops the result explicitly, or takes the value.
 #[derive(Debug, Clone)]
 #[must_use = "the primary has changed, but the cache may not be invalidated yet: check `invalidation_error`"]
 pub struct Written<T> {
     value: T,
     guard_error: Option<Error>,
-    invalidation_error: Option<Error>,
+    deferred: Vec<Deferred>,
 }
 
 impl<T> Written<T> {
-    pub(crate) fn new(
-        value: T,
-        guard_error: Option<Error>,
-        invalidation_error: Option<Error>,
-    ) -> Written<T> {
+    pub(crate) fn new(value: T, guard_error: Option<Error>, deferred: Vec<Deferred>) -> Written<T> {
         Written {
             value,
             guard_error,
-            invalidation_error,
+            deferred,
         }
     }
 
@@ -194,7 +192,7 @@ impl<T> Written<T> {
     }
 
     /// Why no guard was set; `None` if one was. Without a guard, a crash during the write would
-    /// have left the old record in the cache.
+    /// have left the old record in the cache. Of several records: the first failure.
     #[must_use]
     pub fn guard_error(&self) -> Option<&Error> {
         self.guard_error.as_ref()
@@ -202,9 +200,28 @@ impl<T> Written<T> {
 
     /// Why Redis has not been invalidated yet; `None` if it has. The invalidation is pending and
     /// will be replayed. Until then this process does not read the record from Redis. Other
-    /// processes may still read the old one.
+    /// processes may still read the old one. Of several records: the first failure.
     #[must_use]
     pub fn invalidation_error(&self) -> Option<&Error> {
-        self.invalidation_error.as_ref()
+        self.deferred.first().map(|deferred| &deferred.error)
     }
+
+    /// The records whose invalidation is pending. Empty if Redis has been invalidated.
+    #[must_use]
+    pub fn deferred(&self) -> &[Deferred] {
+        &self.deferred
+    }
+}
+
+/// A record that a write has changed in the primary, and that is not invalidated yet. The
+/// invalidation is pending and will be replayed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Deferred {
+    /// The [name](crate::CacheBuilder::name) of the cache.
+    pub cache: String,
+    /// The id of the record.
+    pub id: String,
+    /// Why its invalidation failed.
+    pub error: Error,
 }

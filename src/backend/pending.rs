@@ -13,6 +13,7 @@
 
 mod bypass;
 mod cause;
+mod flush;
 mod lost;
 
 use std::{
@@ -28,7 +29,7 @@ use std::{
 use parking_lot::Mutex;
 
 pub(crate) use self::lost::Lost;
-use self::{bypass::Bypasses, cause::PendingError};
+use self::{bypass::Bypasses, cause::PendingError, flush::Emptied};
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
 /// A process writes fewer keys than this before it notices an outage. The server replays this many
@@ -44,6 +45,7 @@ pub(crate) struct PendingInvalidations {
     /// lock.
     any: AtomicBool,
     state: Mutex<PendingState>,
+    emptied: Emptied,
 }
 
 #[derive(Default)]
@@ -108,8 +110,9 @@ impl PendingInvalidations {
         self.state.lock().bypasses.record_max_ttl(prefix, life);
     }
 
-    /// Records an invalidation. Call it before the failed write returns.
-    pub(crate) fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>) -> Recorded {
+    /// Records an invalidation of a record with this prefix. Call it before the failed write
+    /// returns.
+    pub(crate) fn remember(&self, keys: &Keys, prefix: &str, reporter: &Arc<Reporter>) -> Recorded {
         let mut state = self.state.lock();
         state.sequence += 1;
         let sequence = state.sequence;
@@ -120,7 +123,7 @@ impl PendingInvalidations {
             state.add(keys, sequence, reporter)
         } else {
             let bypasses = &mut state.bypasses;
-            bypasses.add(&reporter.prefix, PendingError::TooMany, sequence)
+            bypasses.add(prefix, PendingError::TooMany, sequence)
         };
         self.any.store(true, Ordering::Release);
         recorded
@@ -233,7 +236,9 @@ impl PendingInvalidations {
     fn forget_what_is_over(&self, state: &mut PendingState) {
         state.bypasses.remove_expired();
         let any = !state.entries.is_empty() || !state.bypasses.is_empty();
-        self.any.store(any, Ordering::Release);
+        if self.any.swap(any, Ordering::AcqRel) && !any {
+            self.emptied.notify();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every setting of a cache, and its default.
 
 mod build;
+mod keys;
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
@@ -36,6 +37,7 @@ impl<R> CacheBuilder<R> {
             records: PhantomData,
             settings: Settings {
                 prefix: String::new(),
+                also_invalidates: Vec::new(),
                 name: None,
                 ttl: Duration::from_secs(30),
                 negative_ttl: None,
@@ -53,18 +55,6 @@ impl<R> CacheBuilder<R> {
                 tracking: false,
             },
         }
-    }
-
-    /// Sets the prefix of every key. The id of the record follows it. End it with a separator:
-    /// `cache:product:`. `build` logs a warning, once for each prefix, if the last character is an
-    /// ASCII letter or digit. Other programs find the records under the same keys.
-    ///
-    /// There is no default: two kinds of records under one prefix would overwrite each other. Do
-    /// not change the prefix when the fields of the record change: invalidations do not reach a
-    /// program with another prefix. An entry that does not decode is a miss.
-    pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
-        self.settings.prefix = prefix.into();
-        self
     }
 
     /// Sets the name of the cache: in log lines, spans and events, and as the label `cache` of its

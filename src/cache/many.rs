@@ -6,8 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Cache;
 use crate::{
-    error::Error,
-    outcome::Lookup,
+    error::{Error, WriteError},
+    outcome::{Lookup, Written},
     util::id::Ids,
     write::{
         self,
@@ -134,6 +134,54 @@ impl<R> Cache<R> {
     /// Panics if the operating system has no randomness to give.
     pub fn invalidate_many(&self, ids: impl IntoIterator<Item: Display>) -> Result<u64, Error> {
         write::invalidate_many(self.engine.get(), &Ids::new(ids)?)
+    }
+
+    /// Changes several records of the primary through `change`, and invalidates them, as
+    /// [`write`](Cache::write) does for one. Even a crash between the two leaves no old record.
+    ///
+    /// ```no_run
+    /// # use cache_aside::Cache;
+    /// # struct Transaction;
+    /// # impl Transaction { fn commit(self) -> std::io::Result<()> { Ok(()) } }
+    /// # let transaction = Transaction;
+    /// # let cache: Cache =
+    /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// let written = cache.write_many(["p-001", "p-002"], || transaction.commit())?;
+    /// assert!(written.deferred().is_empty());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// For records of several caches, or ids that are not known beforehand, use a
+    /// [`UnitOfWork`](crate::UnitOfWork).
+    ///
+    /// # Cost
+    ///
+    /// Two round trips for up to 1,000 ids. On a cluster, two to each node that has any of them, to
+    /// all nodes at the same time. One more for each third of
+    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl) that `change` takes.
+    ///
+    /// # Errors
+    ///
+    /// - [`WriteError::Primary`]: the error that `change` returned. The records are still
+    ///   invalidated.
+    /// - [`WriteError::Cache`]: an id is empty or too long. `change` was not called.
+    ///
+    /// A failing Redis is not an error, since the primary has been changed:
+    /// [`Written::deferred`] lists the records whose invalidation is pending.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `change` panics. The records are invalidated in that case too.
+    pub fn write_many<T, E, F>(
+        &self,
+        ids: impl IntoIterator<Item: Display>,
+        change: F,
+    ) -> Result<Written<T>, WriteError<E>>
+    where
+        F: FnOnce() -> Result<T, E>,
+    {
+        let ids = Ids::new(ids).map_err(WriteError::Cache)?;
+        write::write_many(self.engine.get(), &ids, change)
     }
 
     /// Removes all cached records with this cache's prefix, and every lease of a load in progress.

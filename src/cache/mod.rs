@@ -6,6 +6,7 @@ mod lookups;
 pub(crate) mod builder;
 pub(crate) mod many;
 pub(crate) mod options;
+pub(crate) mod unit_of_work;
 pub(crate) mod validate;
 pub(crate) mod writes;
 

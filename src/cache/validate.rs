@@ -32,6 +32,7 @@ const MOST_WARNED: usize = 1_000;
 pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
     let Settings {
         prefix,
+        also_invalidates,
         ttl,
         negative_ttl,
         lease_ttl,
@@ -44,19 +45,12 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         near_staleness,
         ..
     } = settings;
-    if prefix.is_empty() {
-        return refuse(
-            "prefix",
-            "it must not be empty; set one that ends with a separator, like `cache:product:`",
-        );
-    }
-    if prefix.trim_start_matches('{').is_empty() {
-        // The lease key of `{a` would be that of `{{a}`.
-        return refuse("prefix", "it must hold something besides `{`");
-    }
-    if prefix.starts_with(LEASE_PREFIX) || LEASE_PREFIX.starts_with(prefix.as_str()) {
-        // With the prefix `lo`, the id `ck:{lofoo}` would be the lease key of `foo`.
-        return refuse("prefix", "keys that begin with `lock:` are the leases");
+    check_prefix("prefix", prefix)?;
+    for other in also_invalidates {
+        check_prefix("also_invalidates", other)?;
+        if other == prefix {
+            return refuse("also_invalidates", "it is the `prefix` itself");
+        }
     }
     check_ttl(*ttl)?;
     let least = Duration::from_millis(1);
@@ -80,6 +74,24 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
     let least = Duration::from_millis(20);
     within("near_staleness", *near_staleness, least, LONGEST_STALENESS)?;
     check_relations(settings)
+}
+
+fn check_prefix(setting: &'static str, prefix: &str) -> Result<(), Error> {
+    if prefix.is_empty() {
+        return refuse(
+            setting,
+            "it must not be empty; set one that ends with a separator, like `cache:product:`",
+        );
+    }
+    if prefix.trim_start_matches('{').is_empty() {
+        // The lease key of `{a` would be that of `{{a}`.
+        return refuse(setting, "it must hold something besides `{`");
+    }
+    if prefix.starts_with(LEASE_PREFIX) || LEASE_PREFIX.starts_with(prefix) {
+        // With the prefix `lo`, the id `ck:{lofoo}` would be the lease key of `foo`.
+        return refuse(setting, "keys that begin with `lock:` are the leases");
+    }
+    Ok(())
 }
 
 fn check_relations(settings: &Settings) -> Result<(), Error> {

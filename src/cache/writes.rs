@@ -1,6 +1,6 @@
 //! The calls that write: for use after a change of the primary, or around it.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -131,6 +131,34 @@ impl<R> Cache<R> {
     {
         let id = Id::new(&id).map_err(WriteError::Cache)?;
         write::write(self.engine.get(), &id, change)
+    }
+
+    /// Waits until no invalidation is pending, at most for `timeout`. Returns whether that is so,
+    /// for all caches on the same [`Redis`](crate::Redis) or [`Backend`](crate::Backend). It deletes
+    /// nothing: a thread replays pending invalidations as soon as Redis answers.
+    ///
+    /// Call it before a process ends, because what is still pending then is lost:
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use cache_aside::Cache;
+    /// # let cache: Cache =
+    /// #     Cache::builder("redis://localhost:6379").prefix("cache:product:").build()?;
+    /// if !cache.flush(Duration::from_secs(2)) {
+    ///     eprintln!("some records may stay outdated until their TTL ends");
+    /// }
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// A [`clear`](Cache::clear) that failed is pending too, until its repetition succeeds. So is a
+    /// prefix with too many pending invalidations, until its old records must have expired.
+    ///
+    /// # Cost
+    ///
+    /// No round trip of its own.
+    #[must_use = "false: some invalidations are still pending"]
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.engine.get().client.flush(timeout)
     }
 }
 

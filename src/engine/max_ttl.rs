@@ -10,7 +10,8 @@ use crate::util::limits::millis;
 
 impl<R> Engine<R> {
     /// Call this before filling a record that stays for `total_ttl`. An invalidation that is
-    /// pending by prefix must bypass the prefix for at least that long.
+    /// pending by prefix must bypass the prefix for at least that long. So must one of a prefix
+    /// that the cache also invalidates: its caches are taken to have the same TTLs.
     pub(crate) fn record_max_ttl(&self, total_ttl: Duration) {
         // Acquire and Release: a thread that reads the value here also sees it in the client.
         if millis(total_ttl) <= self.max_ttl.load(Ordering::Acquire) {
@@ -22,8 +23,10 @@ impl<R> Engine<R> {
             ..
         } = self.settings;
         // A load that is under way may still fill, until its lease ends.
-        self.client
-            .record_max_ttl(&self.settings.prefix, total_ttl + max_load_time + lease_ttl);
+        let life = total_ttl + max_load_time + lease_ttl;
+        for prefix in self.prefixes() {
+            self.client.record_max_ttl(prefix, life);
+        }
         self.max_ttl.fetch_max(millis(total_ttl), Ordering::AcqRel);
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod freshness;
 mod in_child;
+mod keys;
 pub(crate) mod lease_renewal;
 mod max_ttl;
 pub(crate) mod single_flight;
@@ -26,15 +27,11 @@ use self::{
     subscribe::subscribe,
 };
 use crate::{
-    backend::client::StoreClient,
+    backend::client::{StoreClient, unwind::Ending},
     error::Error,
     near::subscriber::ChangeSubscriber,
     record::fields::{Fields, Undecodable, from_fields},
-    store::{
-        BatchResult, Entry, Failure, Store, Subscription,
-        keys::{Keys, has_one_slot},
-        token::Token,
-    },
+    store::{BatchResult, Entry, Failure, Store, Subscription, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Observer},
         reporter::Reporter,
@@ -50,6 +47,7 @@ use crate::{
 )]
 pub(crate) struct Settings {
     pub(crate) prefix: String,
+    pub(crate) also_invalidates: Vec<String>,
     /// The `prefix`, unless set.
     pub(crate) name: Option<String>,
     pub(crate) ttl: Duration,
@@ -148,26 +146,6 @@ impl<R> Engine<R> {
         Ok(engine)
     }
 
-    /// The key of the record with this id. `util/id.rs` has checked the id. This only checks
-    /// whether a cluster can have both keys of the record in one slot.
-    pub(crate) fn data_key(&self, id: &str) -> Result<String, Error> {
-        let prefix = &self.settings.prefix;
-        let mut key = String::with_capacity(prefix.len() + id.len());
-        key.push_str(prefix);
-        key.push_str(id);
-        if self.is_cluster && !has_one_slot(&key) {
-            return Err(Error::InvalidId {
-                reason: "in a cluster it must not have a `}` before the first `{…}`: its lease would have another slot",
-            });
-        }
-        Ok(key)
-    }
-
-    /// The keys of the record and of its lease.
-    pub(crate) fn keys(&self, id: &str) -> Result<Keys, Error> {
-        self.data_key(id).map(Keys::of)
-    }
-
     /// The record in an entry. `None` if the entry says that no record exists. Reports an entry
     /// whose type is wrong.
     pub(crate) fn decode(&self, id: &str, fields: Fields) -> Result<Option<R>, Undecodable>
@@ -259,7 +237,16 @@ impl<R> Engine<R> {
         self.client.invalidate(&self.reporter, keys, request, ask)
     }
 
-    /// Renews a lease of ours, or a writer's place in a guard, for as long as a load may take.
+    /// One of this cache's records, whose invalidation is under way.
+    pub(crate) fn ending<'a>(&'a self, keys: &'a Keys) -> Ending<'a> {
+        Ending {
+            reporter: &self.reporter,
+            prefix: &self.settings.prefix,
+            keys,
+        }
+    }
+
+    /// Renews a lease of ours for as long as a load may take.
     pub(crate) fn renew_lease(&self, keys: &Keys, token: Token) -> RenewalGuard<'_> {
         let until = Instant::now() + self.settings.max_load_time;
         self.lease_renewer.start(keys, token, until)

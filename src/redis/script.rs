@@ -191,6 +191,24 @@ pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
     }
 }
 
+/// Writes the arguments of `guard.lua`.
+pub(crate) fn write_guard(request: &mut Cmd, writer: Token, guard_ttl: Duration) {
+    request.arg(writer.as_bytes());
+    request.arg(Token::random().as_bytes());
+    request.arg(millis(guard_ttl));
+}
+
+/// Writes the arguments of `unguard.lua`.
+pub(crate) fn write_unguard(request: &mut Cmd, writer: Token, forces_change: u8) {
+    request.arg(writer.as_bytes());
+    request.arg(Token::random().as_bytes()).arg(forces_change);
+}
+
+/// Writes the arguments of `invalidate.lua`.
+pub(crate) fn write_invalidate(request: &mut Cmd, forces_change: u8) {
+    request.arg(Token::random().as_bytes()).arg(forces_change);
+}
+
 /// The meaning of a reply of all other scripts. No other reply means that the step was done: it
 /// may belong to another request.
 pub(crate) fn truth(reply: &Value) -> RedisResult<bool> {

@@ -73,6 +73,26 @@ pub struct RefreshRequest<'a> {
     pub left: Duration,
 }
 
+/// One of several records whose [write begins](super::Store::guard).
+#[derive(Debug, Clone, Copy)]
+pub struct GuardRequest<'a> {
+    /// The keys of the record.
+    pub keys: &'a Keys,
+    /// Identifies this write of the record: a different token in each request.
+    pub writer: Token,
+    /// How long the writer's place in the guard lasts unless it is renewed.
+    pub guard_ttl: Duration,
+}
+
+/// One of several records whose [write ends](super::Store::unguard).
+#[derive(Debug, Clone, Copy)]
+pub struct UnguardRequest<'a> {
+    /// The keys of the record.
+    pub keys: &'a Keys,
+    /// The token with which the write began.
+    pub writer: Token,
+}
+
 /// The kind of keys that a [`Store::scan`] looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {

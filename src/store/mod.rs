@@ -23,7 +23,7 @@
 //! # Stability
 //!
 //! Semantic versioning does not cover this module yet: while the crate is at 0.x, any release may
-//! change it, a patch release too. A program that uses it should require one exact version.
+//! change it. A program that uses it should require one exact version.
 
 pub(crate) mod batch;
 pub(crate) mod failure;
@@ -36,8 +36,8 @@ pub(crate) mod tracking;
 use std::{sync::Arc, time::Duration};
 
 pub use self::batch::{
-    AcquireRequest, BatchResult, Completion, CompletionKind, Cursor, KeyKind, RefreshRequest,
-    ScanPage,
+    AcquireRequest, BatchResult, Completion, CompletionKind, Cursor, GuardRequest, KeyKind,
+    RefreshRequest, ScanPage, UnguardRequest,
 };
 pub use self::failure::{Failure, FailureKind};
 pub use self::reply::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
@@ -78,8 +78,7 @@ pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 ///
 /// # Stability
 ///
-/// Semantic versioning does not cover this trait yet: while the crate is at 0.x, any release may
-/// change or add methods, a patch release too.
+/// That of the [module](self): any release may change or add methods.
 #[expect(
     clippy::missing_errors_doc,
     reason = "all steps fail for the same reasons: see the trait"
@@ -241,6 +240,17 @@ pub trait Store: Send + Sync {
     /// Ends a write: ends the record, the lease, and this writer's place in the guard. If other
     /// writers have a place in it, the guard stays, under a new nonce. True: there was a record.
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure>;
+
+    /// Does [`guard`](Store::guard) for each, as [`invalidate_all`](Store::invalidate_all) does.
+    fn guard_all(&self, all: &[GuardRequest<'_>]) -> BatchResult<bool> {
+        batch::one_by_one(all, |one| self.guard(one.keys, one.writer, one.guard_ttl))
+    }
+
+    /// Does [`unguard`](Store::unguard) for each, in one round trip if the store can. These are
+    /// separate steps, each of which may be refused.
+    fn unguard_all(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
+        batch::one_by_one(all, |one| self.unguard(one.keys, one.writer))
+    }
 
     /// Tries to change a cached record by a user closure, which must not be called under a lock.
     /// Ends the lease in any case; a guard stays, under a new nonce. `ttl`: the record's new TTL;

@@ -234,6 +234,10 @@ pub enum Write {
     Clear,
     /// [`Cache::write`](crate::Cache::write).
     Write,
+    /// [`Cache::write_many`](crate::Cache::write_many), under the first id.
+    WriteMany,
+    /// A [`UnitOfWork`](crate::UnitOfWork), for each of its caches under the first id.
+    UnitOfWork,
     /// [`Cache::expire`](crate::Cache::expire).
     Expire,
     /// [`Cache::update`](crate::Cache::update).
@@ -257,4 +261,4 @@ macro_rules! named {
 
 named! { Miss: Absent "absent", Unreadable "unreadable", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
-named! { Write: Invalidate "invalidate", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", Update "update", UpdateField "update_field" }
+named! { Write: Invalidate "invalidate", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }

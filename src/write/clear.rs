@@ -20,6 +20,21 @@ pub(crate) fn clear<R>(
     mut progress: impl FnMut(ClearProgress),
 ) -> Result<u64, Error> {
     let _wrote = Wrote::begin(engine, "", Write::Clear);
-    let progress = |removed, fraction| progress(ClearProgress { removed, fraction });
-    engine.client.clear(&engine.reporter, progress)
+    let prefixes: Vec<_> = engine.prefixes().collect();
+    let count = f64::from(u32::try_from(prefixes.len()).unwrap_or(u32::MAX));
+    let (mut removed, mut cleared) = (0, Ok(()));
+    for (before, prefix) in (0_u32..).zip(&prefixes) {
+        let client = &engine.client;
+        let done = client.clear(&engine.reporter, prefix, |more, fraction| {
+            let fraction = (f64::from(before) + fraction) / count;
+            let removed = removed + more;
+            progress(ClearProgress { removed, fraction });
+        });
+        // Clears the other prefixes after a failure too: each may succeed.
+        match done {
+            Ok(more) => removed += more,
+            Err(error) => cleared = cleared.and(Err(error)),
+        }
+    }
+    cleared.map(|()| removed)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Wrote;
+use super::{Wrote, records::Records};
 use crate::{
     engine::{Engine, Settings},
     error::Error,
@@ -34,13 +34,26 @@ where
     check_name(field)?;
     check_length(field, value)?;
     let keys = engine.keys(id)?;
+    let others = Records::under_other_prefixes(engine, id)?;
     let _wrote = Wrote::begin(engine, id, Write::UpdateField);
-    let all = [&keys];
-    let pending = engine
-        .client
-        .remember_on_drop(&engine.reporter, "update_field", &all);
+    let updated = set_cached_field(engine, id, &keys, field, value);
+    others.invalidate(engine).and(updated)
+}
+
+fn set_cached_field<R>(
+    engine: &Engine<R>,
+    id: &str,
+    keys: &Keys,
+    field: &[u8],
+    value: &[u8],
+) -> Result<bool, Error>
+where
+    R: Serialize + DeserializeOwned,
+{
+    let all = [engine.ending(keys)];
+    let pending = engine.client.remember_on_drop("update_field", &all);
     let mut made = FieldChange::NotFound;
-    let updated = change_entry(engine, &keys, "update_field", &mut |entry| {
+    let updated = change_entry(engine, keys, "update_field", &mut |entry| {
         made = set_field::<R>(&entry, field, value);
         Some(match made {
             FieldChange::Set => Diff {
@@ -73,20 +86,33 @@ where
 }
 
 /// See [`Cache::update`](crate::Cache::update).
-pub(crate) fn update<R, F>(engine: &Engine<R>, id: &str, mut change: F) -> Result<bool, Error>
+pub(crate) fn update<R, F>(engine: &Engine<R>, id: &str, change: F) -> Result<bool, Error>
 where
     R: Serialize + DeserializeOwned,
     F: FnMut(&R) -> Option<R>,
 {
     let keys = engine.keys(id)?;
+    let others = Records::under_other_prefixes(engine, id)?;
     let _wrote = Wrote::begin(engine, id, Write::Update);
-    let all = [&keys];
-    let pending = engine
-        .client
-        .remember_on_drop(&engine.reporter, "update", &all);
+    let updated = change_cached(engine, id, &keys, change);
+    others.invalidate(engine).and(updated)
+}
+
+fn change_cached<R, F>(
+    engine: &Engine<R>,
+    id: &str,
+    keys: &Keys,
+    mut change: F,
+) -> Result<bool, Error>
+where
+    R: Serialize + DeserializeOwned,
+    F: FnMut(&R) -> Option<R>,
+{
+    let all = [engine.ending(keys)];
+    let pending = engine.client.remember_on_drop("update", &all);
     let mut is_changed = false;
     let (mut unreadable, mut unstorable) = (false, None);
-    let updated = change_entry(engine, &keys, "update", &mut |entry| {
+    let updated = change_entry(engine, keys, "update", &mut |entry| {
         (is_changed, unreadable, unstorable) = (false, false, None);
         let old = match from_fields(entry.clone()) {
             Ok(Some(old)) => old,

@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
     };
 }
 
+mod also_invalidates;
 mod counted;
 #[path = "../support/delegate.rs"]
 mod delegate;
@@ -50,6 +51,7 @@ mod stampede;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod unit_of_work;
 mod update;
 mod update_field;
 mod write;

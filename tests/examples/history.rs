@@ -68,6 +68,19 @@ fn with_a_clock_that_is_stepped_nothing_is_old_and_no_lookup_waits_for_what_is_d
     }
 }
 
+/// Their guards keep old records out of the cache until they lapse.
+#[test]
+fn with_writers_that_are_killed_after_their_commit_nothing_older_is_read() {
+    let run = history(&["--kill-writers", "--seconds", "6"]);
+    run.finds_nothing();
+    assert!(run.counts("Writers killed") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn a_unit_of_work_without_guards_whose_writer_is_killed_is_found() {
+    is_found(&["unit"]);
+}
+
 #[test]
 fn a_lease_that_outlives_its_ttl_after_a_step_of_the_clock_is_found() {
     // Faults would hide it: a lookup whose request is lost stops waiting.

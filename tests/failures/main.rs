@@ -13,6 +13,7 @@ mod invalid_replies;
 mod lost_requests;
 mod outage;
 mod partition;
+mod pending;
 mod shared_connections;
 mod shared_connections_with_writers;
 mod slow_replies;

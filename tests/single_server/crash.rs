@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::support::{Server, until};
-use cache_aside::{Cache, Record, Source};
+use cache_aside::{Cache, Record, Source, UnitOfWork};
 
 const LEASE: Duration = Duration::from_millis(400);
 
@@ -84,6 +84,43 @@ fn commits_and_is_killed() {
         stay();
         Ok::<_, Infallible>(())
     });
+}
+
+/// A role, not a test: `start` runs it.
+#[test]
+#[ignore = "a role in the other tests"]
+fn commits_a_unit_and_is_killed() {
+    let Ok(url) = env::var(SERVER) else { return };
+    let cache = cache(&url);
+    let mut unit = UnitOfWork::new();
+    for id in 0..10 {
+        unit.add(&cache, id).unwrap();
+    }
+    unit.guard();
+    // The parent does the commit, when this reports.
+    stay();
+}
+
+#[test]
+fn a_writer_that_is_killed_between_the_commit_and_the_end_of_its_unit_leaves_nothing_old() {
+    let server = Server::start();
+    let cache = cache(&server.url());
+    let read = |id: u32, number| cache.get(id, load(number)).unwrap();
+    for id in 0..10 {
+        read(id, 1);
+    }
+    let writer = start("commits_a_unit_and_is_killed", &server);
+    for id in 0..10 {
+        // Before the commit.
+        assert_eq!(read(id, 1).source(), Source::Loaded);
+    }
+    kill(writer);
+    for id in 0..10 {
+        let found = read(id, 2);
+        assert_eq!(**found.record().unwrap(), version(2));
+    }
+    // Its places in the guards lapse, and the records are cached again.
+    until(|| (0..10).all(|id| read(id, 2).is_hit()));
 }
 
 #[test]

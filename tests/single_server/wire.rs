@@ -2,12 +2,13 @@
 
 use std::{
     convert::Infallible,
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
 use crate::support::{Server, load_loaf};
-use cache_aside::{Cache, Record, Redis};
+use cache_aside::{Cache, Record, Redis, UnitOfWork};
 
 /// Every command that clients sent while `work` ran, in lower case, without those that open a
 /// connection or run in scripts.
@@ -141,6 +142,50 @@ fn an_invalidation_is_one_command_and_an_update_two_round_trips() {
             "type", "type", "watch", "type", "hgetall", "multi", "del", "pexpire", "exec"
         ]
     );
+}
+
+/// A pipeline loads its script first, because it cannot be repeated for a server that does not know
+/// it, and ends with a `PING`.
+#[test]
+fn a_write_of_twenty_records_is_two_round_trips() {
+    let server = Server::start();
+    let cache = warm(&server);
+    let pipeline = || {
+        let calls = iter::repeat_n("evalsha", 20);
+        iter::once("script").chain(calls).chain(["ping"])
+    };
+    let both: Vec<_> = pipeline().chain(pipeline()).collect();
+    let seen = commands(&server, || {
+        let written = cache.write_many(0..20, || Ok::<_, Infallible>(()));
+        assert!(written.unwrap().deferred().is_empty());
+    });
+    assert_eq!(seen, both);
+    // Several caches on one pool share the pipelines.
+    let redis = Redis::builder(server.url()).build().unwrap();
+    let caches: [Cache; 2] =
+        ["test:a:", "test:b:"].map(|prefix| Cache::builder(&redis).prefix(prefix).build().unwrap());
+    caches[0].ttl_remaining("warm").unwrap();
+    let seen = commands(&server, || {
+        let mut unit = UnitOfWork::new();
+        for number in 0..20 {
+            unit.add(&caches[number % 2], number).unwrap();
+        }
+        unit.guard();
+        assert!(unit.commit().deferred().is_empty());
+    });
+    assert_eq!(seen, both);
+}
+
+#[test]
+fn a_record_under_another_prefix_ends_in_the_same_request() {
+    let server = Server::start();
+    let new = server.builder().also_invalidates("test-1:");
+    let cache: Cache = new.build().unwrap();
+    cache.ttl_remaining("warm").unwrap();
+    let seen = commands(&server, || {
+        cache.invalidate("p-001").unwrap();
+    });
+    assert_eq!(seen, ["script", "evalsha", "evalsha", "ping"]);
 }
 
 #[test]

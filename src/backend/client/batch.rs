@@ -3,12 +3,10 @@
 //! Called by the engine and by the write path. Guarantees that a failed invalidation of any record
 //! is pending before the call returns.
 
-use std::sync::Arc;
-
-use super::StoreClient;
+use super::{StoreClient, unwind::Ending};
 use crate::{
     error::Error,
-    store::{BatchResult, Failure, FailureKind, Store, keys::Keys},
+    store::{BatchResult, Failure, FailureKind, Store},
     telemetry::{event::Event, reporter::Reporter},
 };
 
@@ -68,45 +66,57 @@ impl StoreClient {
         answers.collect()
     }
 
-    /// Invalidates many records, and returns how many of them were cached. If that fails for a
-    /// record, its invalidation is recorded as pending before this returns. If a request panics,
-    /// the records that were not sent yet become pending too.
-    pub(crate) fn invalidate_all(
-        &self,
-        reporter: &Arc<Reporter>,
-        all: &[&Keys],
-    ) -> Result<u64, Error> {
-        let pending = self.remember_on_drop(reporter, "invalidate", all);
-        let mut ended = Ok(0);
-        // Continues after a failure, because other slices may succeed.
-        for slice in all.chunks(SLICE) {
-            for answer in self.invalidate_slice(reporter, slice) {
-                ended = ended.and_then(|ended| Ok(ended + u64::from(answer?)));
-            }
-            pending.returned_for(slice.len());
-        }
-        ended
+    /// Invalidates records of any caches. Says for each whether it was cached. See
+    /// [`end_all`](StoreClient::end_all).
+    pub(crate) fn invalidate_all(&self, records: &[Ending<'_>]) -> Vec<Result<bool, Error>> {
+        let keys: Vec<_> = records.iter().map(|record| record.keys).collect();
+        self.end_all("invalidate", records, &keys, |store, some| match some {
+            // One record needs no batch, which would also load the script.
+            [one] => Ok(vec![Ok(store.invalidate(one)?)]),
+            many => store.invalidate_all(many),
+        })
     }
 
-    fn invalidate_slice(
+    /// Sends requests that end these records, of any caches. There is one item of the request for
+    /// each record. Continues after a failure, because other slices may succeed. The cache of the
+    /// first record gets the report of a failed request.
+    ///
+    /// If a record could not be ended, its invalidation is recorded as pending before this returns.
+    /// If a request panics, the records that were not sent yet become pending too.
+    pub(crate) fn end_all<I>(
         &self,
-        reporter: &Arc<Reporter>,
-        all: &[&Keys],
+        request: &'static str,
+        records: &[Ending<'_>],
+        items: &[I],
+        ask: impl Fn(&dyn Store, &[I]) -> BatchResult<bool>,
+    ) -> Vec<Result<bool, Error>> {
+        let pending = self.remember_on_drop(request, records);
+        let mut answers = Vec::with_capacity(records.len());
+        for (records, items) in records.chunks(SLICE).zip(items.chunks(SLICE)) {
+            answers.extend(self.end_slice(request, records, |store| ask(store, items)));
+            pending.returned_for(records.len());
+        }
+        answers
+    }
+
+    fn end_slice(
+        &self,
+        request: &'static str,
+        records: &[Ending<'_>],
+        ask: impl FnOnce(&dyn Store) -> BatchResult<bool>,
     ) -> Vec<Result<bool, Error>> {
         // Taken before the request is sent. The request completes exactly the invalidations that
         // are pending by now, and no later ones.
         let pending = &self.state.pending;
-        let replays: Vec<_> = all.iter().map(|keys| pending.of(keys)).collect();
-        let answers = self.ask_all(reporter, "invalidate", all.len(), |store| {
-            store.invalidate_all(all)
-        });
-        for ((keys, replays), answer) in all.iter().zip(replays).zip(&answers) {
+        let replays: Vec<_> = records.iter().map(|it| pending.of(it.keys)).collect();
+        let answers = self.ask_all(records[0].reporter, request, records.len(), ask);
+        for ((record, replays), answer) in records.iter().zip(replays).zip(&answers) {
             match (answer, replays) {
                 (Ok(_), Some(replays)) => self.state.complete(&replays),
                 (Ok(_), None) => {}
-                (Err(failure), _) => self.remember(keys, reporter, failure),
+                (Err(failure), _) => self.remember(record, failure),
             }
-            self.evict(&keys.data);
+            self.evict(&record.keys.data);
         }
         answers
     }

@@ -28,7 +28,7 @@
 
 use std::{mem, sync::Arc, time::Instant};
 
-use super::{StoreClient, batch::counted, recovery::ClientState};
+use super::{StoreClient, batch::counted, recovery::ClientState, unwind::Ending};
 use crate::{
     error::Error,
     store::{Cursor, Failure, FailureKind, KeyKind, ScanPage, keys::Keys},
@@ -47,23 +47,36 @@ const REFUSED_SHARE: u32 = 10;
 const MOST_STEPS: u32 = 1 << 26;
 
 impl StoreClient {
-    /// Clears the prefix of this cache, and returns how many records were cached. `progress` gets
+    /// Clears a prefix for this cache, and returns how many records were cached. `progress` gets
     /// how many were removed so far, and the fraction of the work that is done.
     pub(crate) fn clear(
         &self,
         reporter: &Arc<Reporter>,
+        prefix: &str,
         progress: impl FnMut(u64, f64),
     ) -> Result<u64, Error> {
         let clearing = Clearing {
             client: self,
             reporter,
+            prefix,
         };
-        let prefix = &reporter.prefix;
         // Taken before the first request. The scans delete what earlier failures have left.
         let began = self.state.pending.sequence();
         let removed = scan_all(
             |kind, at| self.ask(reporter, "scan", |store| store.scan(prefix, kind, at)),
-            |keys| self.invalidate_all(reporter, keys),
+            |all| {
+                let records = all.iter().map(|keys| Ending {
+                    reporter,
+                    prefix,
+                    keys,
+                });
+                let records: Vec<_> = records.collect();
+                let mut removed = self.invalidate_all(&records).into_iter();
+                removed.try_fold(
+                    0,
+                    |removed, was_cached| Ok(removed + u64::from(was_cached?)),
+                )
+            },
             |failure| failure.at("scan"),
             progress,
         )?;
@@ -80,13 +93,18 @@ impl StoreClient {
 struct Clearing<'a> {
     client: &'a StoreClient,
     reporter: &'a Arc<Reporter>,
+    prefix: &'a str,
 }
 
 impl Drop for Clearing<'_> {
     /// Bypasses the whole prefix, because any of its entries may be outdated.
     fn drop(&mut self) {
-        let Clearing { client, reporter } = self;
-        let bypassed = client.state.pending.bypass(&reporter.prefix);
+        let Clearing {
+            client,
+            reporter,
+            prefix,
+        } = self;
+        let bypassed = client.state.pending.bypass(prefix);
         // Evicted after the bypass began. A lookup that takes its placeholder later sees the
         // bypass, and so keeps nothing. So nothing is left to evict when the bypass ends.
         client.state.siblings.tell_all();

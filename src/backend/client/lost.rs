@@ -30,6 +30,13 @@ impl ClientState {
             1 => "1 pending invalidation".to_owned(),
             _ => format!("{count} pending invalidations"),
         };
+        if count > 0 {
+            let each = by_cache.iter();
+            let each =
+                each.map(|(reporter, count)| format!("{count} of cache `{}`", reporter.cache));
+            let each: Vec<_> = each.collect();
+            lost = format!("{lost} ({})", each.join(", "));
+        }
         if !prefixes.is_empty() {
             let those = if count == 0 { "" } else { " and those" };
             let prefixes = prefixes.join("`, `");

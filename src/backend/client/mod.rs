@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use self::{
     recovery::{ClientState, ReportedState},
     startup::Startup,
+    unwind::Ending,
 };
 use super::pending::{PendingInvalidations, Recorded};
 use crate::{
@@ -208,13 +209,18 @@ impl StoreClient {
         // Taken before the request is sent. The request completes exactly the invalidations that
         // are pending by now, and no later ones.
         let replays = self.state.pending.of(keys);
-        let all = [keys];
-        let pending = self.remember_on_drop(reporter, request, &all);
+        let record = Ending {
+            reporter,
+            prefix: &reporter.prefix,
+            keys,
+        };
+        let all = [record];
+        let pending = self.remember_on_drop(request, &all);
         let answer = self.ask(reporter, request, ask);
         match (&answer, replays) {
             (Ok(_), Some(replays)) => self.state.complete(&replays),
             (Ok(_), None) => {}
-            (Err(failure), _) => self.remember(keys, reporter, failure),
+            (Err(failure), _) => self.remember(&record, failure),
         }
         // Evicted after a failure was recorded as pending. A lookup that takes its placeholder
         // later sees the pending invalidation, and does not read the store.
@@ -223,11 +229,12 @@ impl StoreClient {
         answer
     }
 
-    fn remember(&self, keys: &Keys, reporter: &Arc<Reporter>, failure: &Error) {
-        let memory = self.state.pending.remember(keys, reporter);
+    fn remember(&self, record: &Ending<'_>, failure: &Error) {
+        let (reporter, id) = (record.reporter, record.id());
+        let pending = &self.state.pending;
+        let memory = pending.remember(record.keys, record.prefix, reporter);
         // Started before the reports, because reports call user code.
         self.start_recovery();
-        let id = keys.data.strip_prefix(&reporter.prefix).unwrap_or_default();
         reporter.report(&Event::InvalidationRemembered {
             id,
             is_new: matches!(memory, Recorded::First | Recorded::Kept),
@@ -252,6 +259,15 @@ impl StoreClient {
     /// How many invalidations wait for their replay.
     pub(crate) fn pending(&self) -> usize {
         self.state.pending.len()
+    }
+
+    /// Waits until no invalidation is pending, but not longer than `timeout`. Returns whether that
+    /// is so.
+    pub(crate) fn flush(&self, timeout: Duration) -> bool {
+        if self.postponed.is_due() {
+            self.start_recovery();
+        }
+        self.state.pending.wait_until_none(timeout)
     }
 
     fn start_recovery(&self) {

@@ -22,13 +22,28 @@ use crate::{error::Error, store::keys::Keys, telemetry::reporter::Reporter};
 impl UnwindSafe for StoreClient {}
 impl RefUnwindSafe for StoreClient {}
 
+/// A record whose invalidation is under way, and the cache that it belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending<'a> {
+    pub(crate) reporter: &'a Arc<Reporter>,
+    /// The prefix of its data key: that of the cache, or one that the cache also invalidates.
+    pub(crate) prefix: &'a str,
+    pub(crate) keys: &'a Keys,
+}
+
+impl<'a> Ending<'a> {
+    pub(crate) fn id(&self) -> &'a str {
+        let id = self.keys.data.strip_prefix(self.prefix);
+        id.unwrap_or_default()
+    }
+}
+
 /// Records whose invalidation is under way. If a panic drops it, the rest are recorded as pending.
 pub(crate) struct RememberOnDrop<'a> {
     client: &'a StoreClient,
-    reporter: &'a Arc<Reporter>,
     request: &'static str,
     /// The records whose request has not returned yet.
-    left: Cell<&'a [&'a Keys]>,
+    left: Cell<&'a [Ending<'a>]>,
 }
 
 impl StoreClient {
@@ -36,15 +51,13 @@ impl StoreClient {
     /// [returned](RememberOnDrop::returned).
     pub(crate) fn remember_on_drop<'a>(
         &'a self,
-        reporter: &'a Arc<Reporter>,
         request: &'static str,
-        keys: &'a [&'a Keys],
+        records: &'a [Ending<'a>],
     ) -> RememberOnDrop<'a> {
         RememberOnDrop {
             client: self,
-            reporter,
             request,
-            left: Cell::new(keys),
+            left: Cell::new(records),
         }
     }
 }
@@ -73,12 +86,12 @@ impl RememberOnDrop<'_> {
 
 impl Drop for RememberOnDrop<'_> {
     fn drop(&mut self) {
-        for keys in self.left.get() {
+        for record in self.left.get() {
             let (request, cause) = (self.request, Arc::new(Panicked));
             let failure = Error::Store { request, cause };
-            self.client.remember(keys, self.reporter, &failure);
+            self.client.remember(record, &failure);
             // First recorded as pending, then evicted, as in `StoreClient::invalidate`.
-            self.client.evict(&keys.data);
+            self.client.evict(&record.keys.data);
         }
     }
 }

@@ -44,6 +44,11 @@ impl Bypasses {
         self.by_prefix.len()
     }
 
+    /// When the first bypass ends by itself.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.by_prefix.values().map(|bypass| bypass.until).min()
+    }
+
     /// Prolongs the bypasses of this prefix for new entries that can stay for as long as `life`.
     pub(super) fn record_max_ttl(&mut self, prefix: &str, life: Duration) {
         let known = self.max_ttls.entry(prefix.to_owned()).or_default();

@@ -8,6 +8,7 @@ fn remember(pending: &PendingInvalidations, data: &str) -> Recorded {
     pending.record_max_ttl("cache:", Duration::from_millis(20));
     pending.remember(
         &keys(data),
+        "cache:",
         &Arc::new(Reporter::new(
             "products".to_owned(),
             "cache:".to_owned(),

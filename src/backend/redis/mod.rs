@@ -3,7 +3,7 @@
 mod builder;
 pub(crate) mod connect;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::builder::RedisBuilder;
 use super::SharedClient;
@@ -69,6 +69,17 @@ impl Redis {
     /// unknown parameter, a fragment, a line break, a user without a password.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder::new(url.into())
+    }
+
+    /// Waits until no invalidation of any cache on it is pending, at most for `timeout`. Returns
+    /// whether that is so. See [`Cache::flush`](crate::Cache::flush).
+    ///
+    /// # Cost
+    ///
+    /// No round trip of its own.
+    #[must_use = "false: some invalidations are still pending"]
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.client.get().flush(timeout)
     }
 
     /// Returns the server as the protocol sees it, without the circuit breaker: to inspect it, or

@@ -16,8 +16,8 @@ use crate::{
     redis::single::RedisStore,
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, CompletionKind,
-        Cursor, Entry, Failure, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store,
-        Subscription, TtlRemaining, Update, keys::Keys, token::Token,
+        Cursor, Entry, Failure, GuardRequest, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage,
+        Store, Subscription, TtlRemaining, UnguardRequest, Update, keys::Keys, token::Token,
     },
 };
 
@@ -174,6 +174,16 @@ impl Store for ClusterStore {
     /// in the guard lapses.
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
         self.or_migrating(keys, self.with(keys, |store| store.unguard(keys, writer)))
+    }
+
+    fn guard_all(&self, all: &[GuardRequest<'_>]) -> BatchResult<bool> {
+        let one = |it: &GuardRequest<'_>| self.guard(it.keys, it.writer, it.guard_ttl);
+        self.each(all, |it| &it.keys.data, RedisStore::guard_all, one)
+    }
+
+    fn unguard_all(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
+        let one = |it: &UnguardRequest<'_>| self.unguard(it.keys, it.writer);
+        self.each(all, |it| &it.keys.data, RedisStore::unguard_all, one)
     }
 
     fn update(

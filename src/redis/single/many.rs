@@ -20,7 +20,8 @@ use crate::{
     },
     store::{
         Acquire, AcquireRequest, BatchResult, Completion, CompletionKind, Entry, Failure,
-        FailureKind, Refresh, RefreshRequest, keys::Keys, token::Token,
+        FailureKind, GuardRequest, Refresh, RefreshRequest, UnguardRequest, keys::Keys,
+        token::Token,
     },
     util::limits::millis,
 };
@@ -126,18 +127,47 @@ impl RedisStore {
 
     pub(super) fn invalidate_many(&self, all: &[&Keys]) -> BatchResult<bool> {
         let invalidate = &self.scripts.invalidate;
-        let request = |keys: &&Keys| {
+        self.end_many(invalidate, all, |keys| {
             let mut request = invalidate.request(keys);
+            script::write_invalidate(&mut request, self.forces_change());
             request
-                .arg(Token::random().as_bytes())
-                .arg(self.forces_change());
+        })
+    }
+
+    pub(super) fn unguard_many(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
+        let unguard = &self.scripts.unguard;
+        self.end_many(unguard, all, |one| {
+            let mut request = unguard.request(one.keys);
+            script::write_unguard(&mut request, one.writer, self.forces_change());
             request
-        };
+        })
+    }
+
+    /// Calls a script that ends a record for each item. Waits for replicas after all of them.
+    fn end_many<I>(
+        &self,
+        script: &Script,
+        all: &[I],
+        request: impl Fn(&I) -> Cmd,
+    ) -> BatchResult<bool> {
         self.run_replicated(RetryPolicy::Idempotent, |connection| {
-            let ended = all.iter().map(request);
-            let ended = call_all(connection, SMALL_REPLIES, &[invalidate], ended)?;
+            let ended = all.iter().map(&request);
+            let ended = call_all(connection, SMALL_REPLIES, &[script], ended)?;
             let ended = ended.into_iter().map(Value::extract_error);
             self.sorted(ended.map(truth))
+        })
+    }
+
+    pub(super) fn guard_many(&self, all: &[GuardRequest<'_>]) -> BatchResult<bool> {
+        let guard = &self.scripts.guard;
+        let request = |one: &GuardRequest<'_>| {
+            let mut request = guard.request(one.keys);
+            script::write_guard(&mut request, one.writer, one.guard_ttl);
+            request
+        };
+        self.each(RetryPolicy::Idempotent, truth, |connection| {
+            let guarded = all.iter().map(request);
+            call_all(connection, SMALL_REPLIES, &[guard], guarded)
         })
     }
 

@@ -32,8 +32,8 @@ use crate::{
     record::fields::Fields,
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, Cursor, Entry,
-        Failure, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store, Subscription,
-        TtlRemaining, Update, keys::Keys, token::Token,
+        Failure, GuardRequest, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store,
+        Subscription, TtlRemaining, UnguardRequest, Update, keys::Keys, token::Token,
     },
     util::limits::millis,
 };
@@ -165,9 +165,7 @@ impl Store for RedisStore {
             self.scripts
                 .invalidate
                 .call_for_truth(connection, keys, |request| {
-                    request
-                        .arg(Token::random().as_bytes())
-                        .arg(self.forces_change());
+                    script::write_invalidate(request, self.forces_change());
                 })
         })
     }
@@ -220,11 +218,13 @@ impl Store for RedisStore {
             self.scripts
                 .guard
                 .call_for_truth(connection, keys, |request| {
-                    request.arg(writer.as_bytes());
-                    request.arg(Token::random().as_bytes());
-                    request.arg(millis(guard_ttl));
+                    script::write_guard(request, writer, guard_ttl);
                 })
         })
+    }
+
+    fn guard_all(&self, all: &[GuardRequest<'_>]) -> BatchResult<bool> {
+        self.guard_many(all)
     }
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
@@ -232,12 +232,13 @@ impl Store for RedisStore {
             self.scripts
                 .unguard
                 .call_for_truth(connection, keys, |request| {
-                    request.arg(writer.as_bytes());
-                    request
-                        .arg(Token::random().as_bytes())
-                        .arg(self.forces_change());
+                    script::write_unguard(request, writer, self.forces_change());
                 })
         })
+    }
+
+    fn unguard_all(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
+        self.unguard_many(all)
     }
 
     fn update(

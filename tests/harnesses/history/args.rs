@@ -31,6 +31,10 @@ With `--clock-steps` the clock of the cache's server is set back or forward by a
 and guards of dead processes are left behind. Redis keeps expiry as an instant of that clock. No lookup may take longer than four
 seconds, less than half of its wait timeout.
 
+With `--kill-writers` further processes write some records in a unit of work, and are killed after their commit. One second
+later, every lookup must find what they committed: their guards keep what is older out of the cache. The server is not emptied,
+because a guard that is lost protects nothing.
+
 Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
 
 Command lines, each after `cargo run --release --example history --`:
@@ -39,6 +43,7 @@ Command lines, each after `cargo run --release --example history --`:
   --break fill                                      what it finds where the protocol is broken
   --near                                            with near caches
   --grace                                           with grace and early refresh
+  --kill-writers --operations 300000                with writers that die after their commit
   --clock-steps --operations 300000                 with a server whose clock is stepped by an hour
   --moving-address --operations 100000              with an address that leads to another server by and by
   --cluster --wait --seconds 60                     on a cluster (cargo run --features cluster …)"
@@ -93,6 +98,10 @@ pub(crate) struct Args {
     /// Step the clock of the server by an hour every few seconds
     #[arg(long, conflicts_with_all = ["cluster", "moving_address"])]
     clock_steps: bool,
+
+    /// Kill some writers after the commit of their unit of work, before they tell the cache
+    #[arg(long, conflicts_with_all = ["cluster", "moving_address", "clock_steps"])]
+    kill_writers: bool,
 
     /// On a Redis Cluster (needs the feature `cluster`)
     #[arg(long)]
@@ -157,6 +166,10 @@ impl Args {
 
     pub(crate) fn clock_steps(&self) -> bool {
         self.clock_steps || self.broken == Some(Break::Clock)
+    }
+
+    pub(crate) fn kill_writers(&self) -> bool {
+        self.kill_writers || self.broken == Some(Break::Unit)
     }
 
     pub(crate) fn near(&self) -> bool {

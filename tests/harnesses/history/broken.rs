@@ -4,7 +4,7 @@
 //! or a command by another. Each broken script is made from the right one by a few changes, so it
 //! follows later changes of the right one.
 
-use cache_aside::scripts::{ACQUIRE, FILL, INVALIDATE, RELEASE, UNGUARD};
+use cache_aside::scripts::{ACQUIRE, FILL, GUARD, INVALIDATE, RELEASE, UNGUARD};
 use clap::ValueEnum;
 use redis::{Connection, Script};
 
@@ -22,6 +22,8 @@ pub(crate) enum Break {
     Watch,
     /// A lease with more time left than it was given is not shortened
     Clock,
+    /// A unit of work sets no guards, and writers are killed after their commit
+    Unit,
     /// Near caches get the changes of other records than those they keep
     Push,
 }
@@ -117,6 +119,7 @@ impl Break {
                 ACQUIRE,
                 changed(ACQUIRE, "left < 0 or left > given", "left < 0"),
             )],
+            Break::Unit => vec![(GUARD, "return 0".to_owned())],
             Break::Watch | Break::Push => Vec::new(),
         }
     }

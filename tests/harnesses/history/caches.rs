@@ -20,6 +20,14 @@ pub(crate) fn checked(plan: &Plan) -> Result<Cache, String> {
     patiently(|| build(plan))
 }
 
+/// The cache of a writer that is killed. Its guards last as long as by default, so that they do not
+/// lapse before the commit on a busy machine.
+pub(crate) fn of_a_killed_writer(plan: &Plan) -> Result<Cache, String> {
+    let redis = redis(&plan.cache).pool_size(1);
+    let cache = Cache::builder(redis).prefix("history:").build();
+    cache.map_err(|error| format!("{error:#}"))
+}
+
 /// A cache that only observes.
 #[cfg(feature = "cluster")]
 pub(crate) fn onlooker(url: &str) -> Result<Cache, String> {

@@ -23,6 +23,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use crate::{
     child::{lines_until_orphaned, say},
+    killed_writers,
     plan::{Message, Plan},
     workers::Workers,
 };
@@ -128,6 +129,9 @@ pub(crate) fn live() -> Result<(), String> {
 
     let outcome = hear().and_then(|line| {
         let plan: Plan = serde_json::from_str(&line).map_err(|error| error.to_string())?;
+        if plan.is_killed {
+            return killed_writers::commit(&plan, say);
+        }
         let workers = Workers::new(plan)?;
         say(&Message::Connected)?;
         hear()?;

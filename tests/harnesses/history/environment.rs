@@ -19,6 +19,7 @@ use crate::{
     failovers::{Failovers, SLACK},
     fault_injector::{FaultInjector, Log},
     fault_schedule::{FaultReport, FaultSchedule},
+    killed_writers::OF_KILLED_WRITERS,
     moves::{NOTICED_WITHIN, Pair},
     plan::{Plan, TIMEOUT},
     primary::Primary,
@@ -84,7 +85,8 @@ impl Environment {
         } else if args.moving_address {
             (Deployment::moving(args, seed, &log)?, LONG_LIFE)
         } else {
-            (Deployment::server(args, seed, &log)?, LIFE)
+            let life = if args.kill_writers() { LONG_LIFE } else { LIFE };
+            (Deployment::server(args, seed, &log)?, life)
         };
         // A process that notices a move repeats the requests that are under way.
         let explains = match may_be_late(args) {
@@ -127,6 +129,12 @@ impl Environment {
                     WAIT_TIMEOUT
                 },
                 longest_lookup: args.clock_steps().then_some(LONGEST_LOOKUP),
+                of_killed_writers: if args.kill_writers() {
+                    OF_KILLED_WRITERS.min(args.keys - 1)
+                } else {
+                    0
+                },
+                is_killed: false,
                 operations: share + u64::from(u64::from(process) < rest),
                 longest: args.seconds.map(Duration::from_secs),
                 seed: self.seed,
@@ -157,6 +165,7 @@ impl Environment {
                     injectors,
                     random: Random::new(self.seed, u64::MAX),
                     faults: args.faults(),
+                    may_be_emptied: !args.kill_writers(),
                     may_forget_scripts: args.broken.is_none(),
                     clock_steps: args.clock_steps().then(|| ClockSteps::of(args.keys)),
                     over,

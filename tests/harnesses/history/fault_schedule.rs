@@ -25,6 +25,8 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) injectors: &'a [Arc<FaultInjector>],
     pub(crate) random: Random,
     pub(crate) faults: bool,
+    /// False if the server must keep the guards of dead writers.
+    pub(crate) may_be_emptied: bool,
     /// False if the server has scripts that nobody would load again.
     pub(crate) may_forget_scripts: bool,
     pub(crate) clock_steps: Option<ClockSteps>,
@@ -145,6 +147,11 @@ impl FaultSchedule<'_> {
             10 if self.may_forget_scripts => {
                 self.a_few_times(|| cmd("SCRIPT").arg("FLUSH").exec(server))?;
                 "scripts forgotten"
+            }
+            _ if !self.may_be_emptied => {
+                let time = self.random.millis(50, 200);
+                self.is_over_within(time);
+                "no fault"
             }
             _ => {
                 cmd("FLUSHALL").exec(server)?;

@@ -11,7 +11,8 @@
 //! one process), `caches` (their caches), `reader` and `writer` (the operations), `primary` (the
 //! true state), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (how
 //! they change bytes), `broken` (protocols with a fault that must be found), `random`, and `print`
-//! (the report). `clock_steps` steps the clock of the server.
+//! (the report). `clock_steps` steps the clock of the server. `killed_writers` starts writers and
+//! kills them.
 //!
 //! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
 //! proxies. `cluster_fault` and `cluster_faults` inject faults. `probe` measures how long lookups
@@ -34,6 +35,7 @@ mod environment;
 mod failovers;
 mod fault_injector;
 mod fault_schedule;
+mod killed_writers;
 mod moves;
 #[path = "../../../examples/support/page.rs"]
 mod page;

@@ -42,6 +42,11 @@ pub(crate) struct Plan {
     pub(crate) wait_timeout: Duration,
     /// A lookup that takes longer is a violation.
     pub(crate) longest_lookup: Option<Duration>,
+    /// How many of the last records are written only by processes that are killed.
+    pub(crate) of_killed_writers: u32,
+    /// Whether this is such a process. It only writes those records in a unit of work, and is
+    /// killed before it has told the cache of the commit.
+    pub(crate) is_killed: bool,
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,
@@ -61,8 +66,20 @@ pub(crate) enum Message {
     Violation(Box<Violation>),
     /// An answer was stale. The parent checks whether a failover explains it.
     Stale(Box<Violation>),
+    /// A writer that is to be killed has committed these versions.
+    Committed(Committed),
     /// The process cannot continue.
     Failed(String),
+}
+
+/// What a writer that is killed has committed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Committed {
+    pub(crate) began: Instant,
+    /// Each record, and its new version.
+    pub(crate) versions: Vec<(String, u64)>,
+    /// Whether all of them had a guard.
+    pub(crate) is_guarded: bool,
 }
 
 /// What the threads of one process, or of all, did.
@@ -83,6 +100,8 @@ pub(crate) struct Tally {
     pub(crate) write: u64,
     pub(crate) update: u64,
     pub(crate) update_field: u64,
+    /// The records that were written in units of work.
+    pub(crate) unit: u64,
     /// The writes whose invalidation did not reach Redis at once.
     pub(crate) deferred: u64,
     pub(crate) refused_fills: u64,
@@ -109,6 +128,7 @@ impl Tally {
             write,
             update,
             update_field,
+            unit,
             deferred,
             refused_fills,
             store_errors,
@@ -129,6 +149,7 @@ impl Tally {
         self.write += write;
         self.update += update;
         self.update_field += update_field;
+        self.unit += unit;
         self.deferred += deferred;
         self.refused_fills += refused_fills;
         self.store_errors += store_errors;
@@ -143,7 +164,7 @@ impl Tally {
     }
 
     pub(crate) fn writes(&self) -> u64 {
-        self.invalidate + self.write + self.update + self.update_field
+        self.invalidate + self.write + self.update + self.update_field + self.unit
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     if args.clock_steps() {
         page.row("Clock", "stepped by an hour");
     }
+    if args.kill_writers() {
+        page.row("Writers", "some are killed after their commit");
+    }
     if args.near() {
         page.row("Near caches", &format!("within {NEAR_STALENESS:?}"));
     }
@@ -62,6 +65,10 @@ pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Pag
         page.row(label, &format!("{times:>4} {name}"));
     }
     recoveries(&mut page, outcome);
+    if outcome.killed > 0 {
+        let killed = outcome.killed;
+        page.row("Writers killed", &killed.to_string());
+    }
     let failovers = environment.failovers.count();
     if failovers > 0 {
         let label = if environment.is_moving() {
@@ -156,6 +163,7 @@ fn figures(page: &mut Page, tally: &Tally) {
     share(page, "  write", tally.write, tally.writes());
     share(page, "  update", tally.update, tally.writes());
     share(page, "  update_field", tally.update_field, tally.writes());
+    share(page, "  unit of work", tally.unit, tally.writes());
     share(page, "  deferred", tally.deferred, tally.writes());
     page.row("Refused fills", &tally.refused_fills.to_string());
     page.row("Failed requests", &tally.store_errors.to_string());

@@ -19,6 +19,7 @@ use crate::{
     environment::Environment,
     failovers::{Failovers, Staleness},
     fault_schedule::FaultReport,
+    killed_writers::kill_writers,
     plan::{Message, Tally, Violation},
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) fault_report: FaultReport,
     /// Stale answers after failovers.
     pub(crate) staleness: Staleness,
+    /// How many writers were killed after a commit under guards.
+    pub(crate) killed: u64,
 }
 
 pub(crate) enum End {
@@ -51,7 +54,8 @@ pub(crate) fn run(
     environment: &mut Environment,
     interrupted: &AtomicBool,
 ) -> Result<Outcome, String> {
-    let mut children = Children::start(&environment.plans(args))?;
+    let plans = environment.plans(args);
+    let mut children = Children::start(&plans)?;
     let failovers = Arc::clone(&environment.failovers);
     let mut talk = Talk {
         children: &mut children,
@@ -62,7 +66,12 @@ pub(crate) fn run(
     };
     talk.all(|message| matches!(message, Message::Connected), |_| ())?;
     let (blowing, over) = channel::bounded(0);
+    let primary = environment.primary()?;
     thread::scope(|scope| {
+        let killing = args.kill_writers().then(|| {
+            let over = over.clone();
+            scope.spawn(move || kill_writers(&plans, primary, &over))
+        });
         let fault_schedule = scope.spawn(|| environment.run_faults(args, interrupted, over));
         let began = Instant::now();
         talk.children.tell_all("go")?;
@@ -72,6 +81,8 @@ pub(crate) fn run(
         let fault_report = fault_schedule
             .join()
             .map_err(|_| "the fault schedule panicked")??;
+        let killed = killing.map(|killing| killing.join().map_err(|_| "a kill panicked"));
+        let killed = killed.transpose()?.transpose()?.unwrap_or(0);
         // After the last check of the schedule, all failovers are known.
         let end = match found?.or_else(|| talk.unexplained()) {
             Some(violation) => End::Violation(violation),
@@ -83,6 +94,7 @@ pub(crate) fn run(
             end,
             fault_report,
             staleness: talk.staleness,
+            killed,
         })
     })
 }

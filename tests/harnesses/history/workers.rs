@@ -213,7 +213,8 @@ impl Row {
     fn new(key: u32, plan: &Plan) -> Row {
         // Nobody ends the lease that a dead process has left of the last record. It must lapse.
         let is_left_alone = plan.longest_lookup.is_some() && key + 1 == plan.keys;
-        let writers = if plan.only_peeks || is_left_alone {
+        let is_of_killed = key + plan.of_killed_writers >= plan.keys;
+        let writers = if plan.only_peeks || is_left_alone || is_of_killed {
             Writers::Elsewhere
         } else if key % 2 == 1 {
             Writers::All
@@ -280,6 +281,13 @@ impl Worker<'_> {
         };
         let choice: Vec<_> = rows.iter().filter(may_write).collect();
         // With fewer records than processes, some processes have no record of their own.
+        if !own && self.random.one_in(4) {
+            let first = self.random.index(choice.len());
+            let count = choice.len().min(3);
+            let some = choice.iter().cycle().skip(first).take(count);
+            let some: Vec<_> = some.copied().collect();
+            return self.write_together(&some);
+        }
         if !choice.is_empty() {
             let row = self.random.index(choice.len());
             self.write(choice[row]);

@@ -1,4 +1,4 @@
-//! One write: the commit, a pause, and the call of the cache.
+//! One write, of one record or of several: the commit, a pause, and the call of the cache.
 //!
 //! After a successful call, all versions up to the writer's own are settled, because they were
 //! committed before the call. A failed call settles nothing. But this process must then not read
@@ -6,7 +6,7 @@
 
 use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
-use cache_aside::{Cache, Error, Record};
+use cache_aside::{Cache, Error, Record, UnitOfWork, Written};
 
 use crate::{
     plan::Instant,
@@ -49,6 +49,84 @@ impl Worker<'_> {
             }
             _ => self.committed_first(row, call),
         };
+        self.settle(row, version, began, &format!("{call:?}"), told);
+        *match call {
+            Call::Invalidate => &mut self.tally.invalidate,
+            Call::Write => &mut self.tally.write,
+            Call::Update => &mut self.tally.update,
+            Call::UpdateField => &mut self.tally.update_field,
+        } += 1;
+    }
+
+    /// Writes several records in one transaction of the primary. All processes may write them.
+    pub(crate) fn write_together(&mut self, rows: &[&Row]) {
+        let began = Instant::now();
+        let (versions, written) = if self.random.one_in(3) {
+            self.many(rows)
+        } else {
+            self.unit(rows)
+        };
+        for (row, version) in rows.iter().zip(versions) {
+            self.tally.unit += 1;
+            // A unit that was dropped does not tell what it has done, so it settles nothing.
+            let Some(written) = &written else { continue };
+            let mut deferred = written.deferred().iter();
+            let failed = deferred.find(|deferred| deferred.id == row.id);
+            let told = failed.map_or(Ok(()), |failed| Err(failed.error.clone()));
+            self.settle(row, version, began, "Unit", told);
+        }
+    }
+
+    fn unit(&mut self, rows: &[&Row]) -> (Vec<u64>, Option<Written<()>>) {
+        let longest = self.long_or_short();
+        let mut unit = UnitOfWork::new();
+        for row in rows {
+            let added = unit.add(&self.workers.cache, &row.id);
+            added.expect("the id is a good one");
+        }
+        unit.guard();
+        self.random.pause(longest);
+        let versions = rows.iter().map(|row| self.primary.commit(&row.id));
+        let versions = versions.collect();
+        self.random.pause(longest);
+        if self.random.one_in(8) {
+            unit.rollback();
+            return (versions, None);
+        }
+        (versions, Some(unit.commit()))
+    }
+
+    /// Commits within the closure of `write_many`.
+    fn many(&mut self, rows: &[&Row]) -> (Vec<u64>, Option<Written<()>>) {
+        let longest = self.long_or_short();
+        let (primary, random) = (&mut self.primary, &mut self.random);
+        let mut versions = Vec::new();
+        let ids = rows.iter().map(|row| &row.id);
+        let written = self.workers.cache.write_many(ids, || {
+            random.pause(longest);
+            versions.extend(rows.iter().map(|row| primary.commit(&row.id)));
+            random.pause(longest);
+            Ok::<_, Infallible>(())
+        });
+        let written = written.expect("the ids are good ones, and nothing in it fails");
+        (versions, Some(written))
+    }
+
+    /// Sometimes so many milliseconds that others read and write meanwhile, and that a guard
+    /// lapses.
+    fn long_or_short(&mut self) -> u64 {
+        if self.random.one_in(6) { 40 } else { 2 }
+    }
+
+    /// Notes the end of a write.
+    fn settle(
+        &mut self,
+        row: &Row,
+        version: u64,
+        began: Instant,
+        call: &str,
+        told: Result<(), Error>,
+    ) {
         let settled = match &told {
             // The update gave up, and has invalidated the record.
             Ok(()) | Err(Error::Contended { .. }) => {
@@ -72,24 +150,16 @@ impl Worker<'_> {
             thread: self.thread,
             version,
             is_settled: settled > 0,
-            what: format!("{call:?}: {how}"),
+            what: format!("{call}: {how}"),
         };
         self.primary.note(&row.id, settled, &event);
-        *match call {
-            Call::Invalidate => &mut self.tally.invalidate,
-            Call::Write => &mut self.tally.write,
-            Call::Update => &mut self.tally.update,
-            Call::UpdateField => &mut self.tally.update_field,
-        } += 1;
     }
 
     /// Commits within the closure of `write`.
     fn guarded(&mut self, row: &Row) -> (u64, Result<(), Error>) {
+        let longest = self.long_or_short();
         let (primary, random) = (&mut self.primary, &mut self.random);
         let written = self.workers.cache.write(&row.id, || {
-            // Sometimes so long that others read and write meanwhile, and longer than the guard
-            // lasts.
-            let longest = if random.one_in(6) { 40 } else { 2 };
             random.pause(longest);
             let version = primary.commit(&row.id);
             random.pause(longest);

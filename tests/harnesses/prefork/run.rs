@@ -69,6 +69,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         operations_per_write: 8,
         wait_timeout: Duration::from_secs(1),
         longest_lookup: None,
+        of_killed_writers: 0,
+        is_killed: false,
         near: args.near,
         grace: false,
         life: LIFE,

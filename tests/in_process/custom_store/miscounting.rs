@@ -12,7 +12,10 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, Memory, Record, Source,
-    store::{BatchResult, Cursor, Failure, FailureKind, KeyKind, Keys, ScanPage, Store},
+    store::{
+        BatchResult, Cursor, Failure, FailureKind, GuardRequest, KeyKind, Keys, ScanPage, Store,
+        UnguardRequest,
+    },
 };
 
 use crate::{delegate::delegate, support::until};
@@ -21,7 +24,7 @@ struct Miscounting {
     within: Arc<dyn Store>,
     /// No invalidation of a single record works.
     refuses: AtomicBool,
-    /// A batch of invalidations gets no answers, and does nothing.
+    /// A batch that ends or guards records gets no answers, and does nothing.
     miscounts: AtomicBool,
     /// A scan has no end. Its cursors are the numbers below this, again and again.
     cycle: AtomicU64,
@@ -60,6 +63,20 @@ impl Store for Miscounting {
         self.within.invalidate_all(all)
     }
 
+    fn guard_all(&self, all: &[GuardRequest<'_>]) -> BatchResult<bool> {
+        if self.miscounts.load(SeqCst) {
+            return Ok(Vec::new());
+        }
+        self.within.guard_all(all)
+    }
+
+    fn unguard_all(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
+        if self.miscounts.load(SeqCst) {
+            return Ok(Vec::new());
+        }
+        self.within.unguard_all(all)
+    }
+
     fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
         self.scans.fetch_add(1, SeqCst);
         let page = self.within.scan(prefix, kind, cursor)?;
@@ -96,10 +113,28 @@ fn an_invalidation_without_an_answer_stays_pending_until_it_has_one() {
 }
 
 #[test]
+fn the_records_of_a_unit_without_an_answer_stay_pending_until_they_have_one() {
+    let store = Miscounting::new();
+    let cache = store.cache();
+    store.miscounts.store(true, SeqCst);
+    let written = cache.write_many(["p-001", "p-002"], || Ok::<_, Infallible>(()));
+    let written = written.unwrap();
+    assert!(written.guard_error().is_some());
+    assert_eq!(written.deferred().len(), 2);
+    thread::sleep(SEVERAL);
+    assert_eq!(cache.stats().invalidations_pending, 2);
+    store.miscounts.store(false, SeqCst);
+    until(|| cache.stats().invalidations_pending == 0);
+}
+
+#[test]
 fn a_clear_is_not_done_while_records_have_no_answer() {
     let store = Miscounting::new();
     let cache = store.cache();
-    cache.get("p-001", load).unwrap();
+    // Two: a single record is no batch.
+    for id in ["p-001", "p-002"] {
+        cache.get(id, load).unwrap();
+    }
     store.miscounts.store(true, SeqCst);
     assert!(cache.clear().is_err());
     let scans = store.scans.load(SeqCst);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use cache_aside::{
-    Backend, Cache, Memory, Record, Source,
+    Backend, Cache, Memory, Record, Source, UnitOfWork,
     store::{
         BatchResult, Change, ChangeListener, Cursor, Failure, KeyKind, Keys, NewTtl, ScanPage,
         Store, Subscription, Token, Update,
@@ -254,6 +254,40 @@ fn a_write_whose_change_and_unguard_both_panic_is_remembered_and_the_process_liv
     let panic = panicked.unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"the closure's own"));
     shop.nothing_is_stale(&["x"], 1);
+}
+
+#[test]
+fn of_a_unit_whose_guards_or_ends_panic_every_record_is_remembered_and_replayed() {
+    let ids = ["x", "y", "z"];
+    // The panic comes in `guard`, in `commit`, or in the drop after another panic.
+    for way in 0..3 {
+        let shop = Shop::new(false);
+        for id in ids {
+            shop.read_id(id);
+        }
+        let break_store = |at| shop.store.is_broken.fetch_or(way == at, SeqCst);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let mut unit = UnitOfWork::new();
+            for id in ids {
+                unit.add(&shop.cache, id).unwrap();
+            }
+            break_store(0);
+            unit.guard();
+            shop.primary.store(2, SeqCst);
+            break_store(1);
+            break_store(2);
+            assert!(way < 2, "the primary's own");
+            drop(unit.commit());
+        }));
+        let panic = panicked.unwrap_err();
+        let said = panic.downcast_ref::<&str>().unwrap();
+        assert_eq!(
+            *said,
+            ["the store's own", "the store's own", "the primary's own"][way]
+        );
+        shop.primary.store(2, SeqCst);
+        shop.nothing_is_stale(&ids, 3);
+    }
 }
 
 #[test]

@@ -66,6 +66,49 @@ fn many_records_are_read_and_ended_with_one_request_to_each_master() {
 }
 
 #[test]
+fn a_write_of_many_records_is_two_pipelines_to_each_master() {
+    let cluster = Cluster::start(3, 0);
+    let cache: Cache = cluster.builder().build().unwrap();
+    let ids = ids();
+    assert_eq!(whose(&cluster, &ids).len(), 3);
+    let write = || {
+        let written = cache.write_many(&ids, || {
+            let loaded = cache.get_many(&ids, load_all).unwrap();
+            assert!(
+                loaded
+                    .iter()
+                    .all(|lookup| lookup.source() == Source::Loaded)
+            );
+            Ok::<_, Infallible>(())
+        });
+        assert!(written.unwrap().deferred().is_empty());
+    };
+    // It opens the connections.
+    write();
+    // Each pipeline of these two steps loads its script first.
+    let pipelines = || cluster.nodes.iter().map(|node| calls(node, "script|load"));
+    let before: Vec<_> = pipelines().collect();
+    let written = cache.write_many(&ids, || Ok::<_, Infallible>(()));
+    assert!(written.unwrap().deferred().is_empty());
+    let after = pipelines()
+        .zip(before)
+        .map(|(after, before)| after - before);
+    assert_eq!(after.collect::<Vec<_>>(), [2, 2, 2]);
+    cluster.assert_every_key_expires();
+}
+
+/// How often a node has executed this command.
+fn calls(node: &Server, command: &str) -> u64 {
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(&mut node.connect())
+        .unwrap();
+    let statistics = format!("cmdstat_{command}:calls=");
+    let count = info.split_once(&statistics).map_or("0", |(_, rest)| rest);
+    count.split(',').next().unwrap().parse().unwrap()
+}
+
+#[test]
 fn a_cache_is_cleared_on_all_masters() {
     let cluster = Cluster::start(3, 0);
     let cache: Cache = cluster.builder().build().unwrap();

@@ -1,0 +1,39 @@
+//! The settings of the keys.
+
+use super::CacheBuilder;
+
+impl<R> CacheBuilder<R> {
+    /// Sets the prefix of every key. The id of the record follows it. End it with a separator:
+    /// `cache:product:`. `build` logs a warning, once for each prefix, if the last character is an
+    /// ASCII letter or digit. Other programs find the records under the same keys.
+    ///
+    /// There is no default: two kinds of records under one prefix would overwrite each other. Do
+    /// not change the prefix when the fields of the record change: invalidations do not reach a
+    /// program with another prefix. An entry that does not decode is a miss.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
+        self.settings.prefix = prefix.into();
+        self
+    }
+
+    /// Makes every write of this cache also invalidate the record with the same id under another
+    /// prefix. For a program that must move its records to a new prefix. Can be set several times.
+    ///
+    /// Without it, programs with the old prefix and programs with the new one would not invalidate
+    /// each other's records. To move a prefix:
+    ///
+    /// 1. Release the program with its old prefix and `also_invalidates` of the new one. Wait until
+    ///    no older program runs.
+    /// 2. Release it with the new prefix and `also_invalidates` of the old one. Wait until no older
+    ///    program runs.
+    /// 3. Release it without `also_invalidates`.
+    ///
+    /// The records of the other prefix end in the same request. Only
+    /// [`expire`](crate::Cache::expire), [`update`](crate::Cache::update) and
+    /// [`update_field`](crate::Cache::update_field) need one more request: they change the own
+    /// record, and invalidate the others. [`clear`](crate::Cache::clear) clears each prefix in
+    /// turn. On a cluster, the records are usually on other nodes, which are asked at the same time.
+    pub fn also_invalidates(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
+        self.settings.also_invalidates.push(prefix.into());
+        self
+    }
+}

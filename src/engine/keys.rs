@@ -1,0 +1,49 @@
+//! The keys of a cache's records.
+//!
+//! Called by the read path and the write path.
+
+use std::iter;
+
+use super::Engine;
+use crate::{
+    error::Error,
+    store::keys::{Keys, has_one_slot},
+};
+
+impl<R> Engine<R> {
+    /// The key of the record with this id. `util/id.rs` has checked the id. This only checks
+    /// whether a cluster can have both keys of the record in one slot.
+    pub(crate) fn data_key(&self, id: &str) -> Result<String, Error> {
+        self.data_key_with(&self.settings.prefix, id)
+    }
+
+    fn data_key_with(&self, prefix: &str, id: &str) -> Result<String, Error> {
+        let mut key = String::with_capacity(prefix.len() + id.len());
+        key.push_str(prefix);
+        key.push_str(id);
+        if self.is_cluster && !has_one_slot(&key) {
+            return Err(Error::InvalidId {
+                reason: "in a cluster it must not have a `}` before the first `{…}`: its lease would have another slot",
+            });
+        }
+        Ok(key)
+    }
+
+    /// The keys of the record and of its lease.
+    pub(crate) fn keys(&self, id: &str) -> Result<Keys, Error> {
+        self.data_key(id).map(Keys::of)
+    }
+
+    /// The prefixes under which a write ends the record: its own, and then the others that
+    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates) names.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
+        let own = iter::once(&self.settings.prefix);
+        own.chain(&self.settings.also_invalidates)
+            .map(String::as_str)
+    }
+
+    /// The keys of the record with this id under another prefix.
+    pub(crate) fn keys_with(&self, prefix: &str, id: &str) -> Result<Keys, Error> {
+        self.data_key_with(prefix, id).map(Keys::of)
+    }
+}

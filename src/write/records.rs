@@ -1,0 +1,52 @@
+//! The records that a write ends: of the cache's own prefix, and under the prefixes that it also
+//! invalidates.
+//!
+//! Called by the write path.
+
+use crate::{backend::client::unwind::Ending, engine::Engine, error::Error, store::keys::Keys};
+
+/// The keys of the records to invalidate, each with its prefix.
+pub(super) struct Records<'a>(pub(super) Vec<(&'a str, Keys)>);
+
+impl<'a> Records<'a> {
+    /// The records with these ids, under all prefixes that a write of the cache ends.
+    pub(super) fn of<'id, R>(
+        engine: &'a Engine<R>,
+        ids: impl IntoIterator<Item = &'id str>,
+    ) -> Result<Records<'a>, Error> {
+        let mut records = Vec::new();
+        for id in ids {
+            for prefix in engine.prefixes() {
+                records.push((prefix, engine.keys_with(prefix, id)?));
+            }
+        }
+        Ok(Records(records))
+    }
+
+    /// The records with this id under all these prefixes but the cache's own.
+    pub(super) fn under_other_prefixes<R>(
+        engine: &'a Engine<R>,
+        id: &str,
+    ) -> Result<Records<'a>, Error> {
+        let prefixes = engine.prefixes().skip(1);
+        let keys = prefixes.map(|prefix| Ok((prefix, engine.keys_with(prefix, id)?)));
+        keys.collect::<Result<_, _>>().map(Records)
+    }
+
+    /// Invalidates all of them, in one request. Returns how many of the cache's own were cached.
+    pub(super) fn invalidate<R>(&self, engine: &Engine<R>) -> Result<u64, Error> {
+        let own = engine.settings.prefix.as_str();
+        let endings = self.0.iter().map(|(prefix, keys)| Ending {
+            reporter: &engine.reporter,
+            prefix,
+            keys,
+        });
+        let endings: Vec<_> = endings.collect();
+        let answers = engine.client.invalidate_all(&endings);
+        let mut ended = 0;
+        for ((prefix, _), answer) in self.0.iter().zip(answers) {
+            ended += u64::from(answer? && *prefix == own);
+        }
+        Ok(ended)
+    }
+}
