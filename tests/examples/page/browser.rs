@@ -6,7 +6,10 @@ use std::{
     env, fs,
     path::PathBuf,
     process::{self, Child},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -27,69 +30,43 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub(crate) const TAB: &str = "\u{e004}";
 pub(crate) const ENTER: &str = "\u{e007}";
 
-/// A browser with one window. It ends with this value.
+/// A window of the browser, for one test. It is closed with this value.
 pub(crate) struct Browser {
+    program: Arc<Program>,
+    /// One window that works fills a small machine: the tests of a file take turns.
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// The browser. All tests that run or wait at the same time share it, because its start costs more
+/// than most of them. It ends with the last of them.
+struct Program {
     driver: Child,
     /// Made by the browser, and removed with it.
     profile: PathBuf,
     agent: Agent,
     /// `http://127.0.0.1:<port>/session/<id>`
     session: String,
-    /// One browser fills a small machine: the tests of a file take turns.
-    _turn: MutexGuard<'static, ()>,
+    /// Stays open between two tests, because a browser without a window ends.
+    first_window: Value,
 }
 
 impl Browser {
     pub(crate) fn start() -> Browser {
         static TURN: Mutex<()> = Mutex::new(());
-        static COUNT: AtomicU32 = AtomicU32::new(0);
 
-        let turn = TURN.lock();
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let profile = env::temp_dir().join(format!("cache-aside-page-{}-{count}", process::id()));
-        let agent = agent();
-        let (driver, url) = chromedriver::start(&agent);
-        let mut browser = Browser {
-            driver,
-            profile,
-            agent,
-            session: String::new(),
-            _turn: turn,
+        // Before the turn: so the browser runs on while a test waits.
+        let program = Program::running();
+        let browser = Browser {
+            _turn: TURN.lock(),
+            program,
         };
-        browser.session = browser.open_session(&url);
+        let opened = browser.post("window/new", &json!({ "type": "window" }));
+        browser.post("window", &json!({ "handle": opened["handle"] }));
+        browser.post("window/rect", &json!({ "width": 1200, "height": 900 }));
+        // Those of earlier tests are no matter of this one.
+        browser.complaints();
         browser
     }
-
-    fn open_session(&self, driver: &str) -> String {
-        let mut args = vec![format!("--user-data-dir={}", self.profile.display())];
-        args.extend(
-            [
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--disable-dev-shm-usage",
-                "--no-proxy-server",
-                // The browser cannot reach any host but this one.
-                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-                "--hide-scrollbars",
-                "--window-size=1200,900",
-            ]
-            .map(str::to_owned),
-        );
-        let wanted = json!({ "capabilities": { "alwaysMatch": {
-            "goog:chromeOptions": { "binary": chromium(), "args": args },
-            "goog:loggingPrefs": { "browser": "ALL" },
-        } } });
-        let opened = self.send(&format!("{driver}/session"), &wanted);
-        let id = opened["sessionId"].as_str().expect("a session has an id");
-        format!("{driver}/session/{id}")
-    }
-
     pub(crate) fn open(&self, url: &str) {
         self.post("url", &json!({ "url": url }));
     }
@@ -218,20 +195,98 @@ impl Browser {
     }
 
     fn post(&self, command: &str, body: &Value) -> Value {
-        self.send(&format!("{}/{command}", self.session), body)
-    }
-
-    fn send(&self, url: &str, body: &Value) -> Value {
-        value_of(url, self.agent.post(url).send_json(body))
+        let Program { agent, session, .. } = &*self.program;
+        send(agent, &format!("{session}/{command}"), body)
     }
 
     fn get(&self, command: &str) -> Value {
-        let url = format!("{}/{command}", self.session);
-        value_of(&url, self.agent.get(&url).call())
+        let Program { agent, session, .. } = &*self.program;
+        let url = format!("{session}/{command}");
+        value_of(&url, agent.get(&url).call())
     }
 }
 
 impl Drop for Browser {
+    /// Without a panic, because the test may have panicked.
+    fn drop(&mut self) {
+        let Program {
+            agent,
+            session,
+            first_window,
+            ..
+        } = &*self.program;
+        let _ = agent.delete(format!("{session}/window")).call();
+        let first = json!({ "handle": first_window });
+        let _ = agent.post(format!("{session}/window")).send_json(first);
+    }
+}
+
+impl Program {
+    /// The browser that runs, or a new one.
+    fn running() -> Arc<Program> {
+        static RUNNING: Mutex<Weak<Program>> = Mutex::new(Weak::new());
+
+        let mut running = RUNNING.lock();
+        if let Some(program) = running.upgrade() {
+            return program;
+        }
+        let program = Arc::new(Program::start());
+        *running = Arc::downgrade(&program);
+        program
+    }
+
+    fn start() -> Program {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let profile = env::temp_dir().join(format!("cache-aside-page-{}-{count}", process::id()));
+        let agent = agent();
+        let (driver, url) = chromedriver::start(&agent);
+        let mut program = Program {
+            driver,
+            profile,
+            agent,
+            session: String::new(),
+            first_window: Value::Null,
+        };
+        program.session = program.open_session(&url);
+        let window = format!("{}/window", program.session);
+        program.first_window = value_of(&window, program.agent.get(&window).call());
+        program
+    }
+
+    fn open_session(&self, driver: &str) -> String {
+        let mut args = vec![format!("--user-data-dir={}", self.profile.display())];
+        args.extend(
+            [
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-dev-shm-usage",
+                "--no-proxy-server",
+                // The browser cannot reach any host but this one.
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                "--hide-scrollbars",
+                "--window-size=1200,900",
+            ]
+            .map(str::to_owned),
+        );
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": { "binary": chromium(), "args": args },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
+        let opened = send(&self.agent, &format!("{driver}/session"), &wanted);
+        let id = opened["sessionId"].as_str().expect("a session has an id");
+        format!("{driver}/session/{id}")
+    }
+}
+
+impl Drop for Program {
     fn drop(&mut self) {
         // This ends the browser. A killed driver would leave it running.
         if !self.session.is_empty() {
@@ -241,6 +296,10 @@ impl Drop for Browser {
         let _ = self.driver.wait();
         let _ = fs::remove_dir_all(&self.profile);
     }
+}
+
+fn send(agent: &Agent, url: &str, body: &Value) -> Value {
+    value_of(url, agent.post(url).send_json(body))
 }
 
 /// The value inside an answer of `WebDriver`.
