@@ -246,8 +246,7 @@ pub trait Store: Send + Sync {
         batch::one_by_one(all, |one| self.guard(one.keys, one.writer, one.guard_ttl))
     }
 
-    /// Does [`unguard`](Store::unguard) for each, in one round trip if the store can. These are
-    /// separate steps, each of which may be refused.
+    /// Does [`unguard`](Store::unguard) for each, as [`guard_all`](Store::guard_all) does.
     fn unguard_all(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
         batch::one_by_one(all, |one| self.unguard(one.keys, one.writer))
     }
