@@ -2,13 +2,14 @@
 
 mod build;
 mod keys;
+mod schema;
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::{
     backend::Backend,
     engine::{Settings, freshness::Freshness},
-    record::Record,
+    record::{Record, fields::Schema},
     telemetry::event::Observer,
 };
 
@@ -39,6 +40,7 @@ impl<R> CacheBuilder<R> {
                 prefix: String::new(),
                 also_invalidates: Vec::new(),
                 name: None,
+                schema: Schema::default(),
                 ttl: Duration::from_secs(30),
                 negative_ttl: None,
                 lease_ttl: Duration::from_secs(2),

@@ -30,7 +30,7 @@ use crate::{
     backend::client::{StoreClient, unwind::Ending},
     error::Error,
     near::subscriber::ChangeSubscriber,
-    record::fields::{Fields, Undecodable, from_fields},
+    record::fields::{Fields, Schema, Undecodable, from_fields},
     store::{BatchResult, Entry, Failure, Store, Subscription, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Observer},
@@ -50,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) also_invalidates: Vec<String>,
     /// The `prefix`, unless set.
     pub(crate) name: Option<String>,
+    pub(crate) schema: Schema,
     pub(crate) ttl: Duration,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) lease_ttl: Duration,
@@ -146,17 +147,25 @@ impl<R> Engine<R> {
         Ok(engine)
     }
 
-    /// The record in an entry. `None` if the entry says that no record exists. Reports an entry
-    /// whose type is wrong.
+    /// The record in an entry. `None` if the entry says that no record exists. Reports any other
+    /// entry that is no record for this cache.
     pub(crate) fn decode(&self, id: &str, fields: Fields) -> Result<Option<R>, Undecodable>
     where
         R: DeserializeOwned,
     {
-        let record = from_fields(fields);
-        if record.is_err() {
-            self.reporter.report(&Event::Unreadable { id });
+        let record = from_fields(fields, &self.settings.schema);
+        if let Err(why) = record {
+            self.report_undecodable(id, why);
         }
         record
+    }
+
+    /// Reports an entry that is no record for this cache.
+    pub(crate) fn report_undecodable(&self, id: &str, why: Undecodable) {
+        self.reporter.report(&match why {
+            Undecodable::OtherSchema => Event::OtherSchema { id },
+            Undecodable::Unreadable => Event::Unreadable { id },
+        });
     }
 
     /// Sends a request to the store.

@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     near::Placeholder,
     outcome::Lookup,
+    record::fields::Undecodable,
     store::Entry,
     telemetry::event::{Event, Miss},
 };
@@ -44,11 +45,15 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         };
         match read {
             Ok((Entry::Record(fields), left)) => {
-                if let Ok(record) = self.engine.decode(self.id, fields) {
-                    return self.on_found(record.map(Arc::new), left, placeholder);
-                }
-                missed(Miss::Unreadable);
-                // A second read would find the same record.
+                let why = match self.engine.decode(self.id, fields) {
+                    Ok(record) => return self.on_found(record.map(Arc::new), left, placeholder),
+                    Err(why) => why,
+                };
+                missed(match why {
+                    Undecodable::OtherSchema => Miss::OtherSchema,
+                    Undecodable::Unreadable => Miss::Unreadable,
+                });
+                // A second read would find the same entry.
                 FirstRead::Missed { recheck: false }
             }
             Ok((Entry::Absent, _)) => {

@@ -52,6 +52,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     ) -> Result<Option<(Duration, Fields)>, Error> {
         let Settings {
             negative_ttl,
+            schema,
             freshness,
             fail_on_unstorable,
             ..
@@ -69,7 +70,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             // A negative entry gets no grace, because it is useless once it is stale.
             return Ok(Some((ttl.min(LONGEST), not_found())));
         };
-        match to_fields(record) {
+        match to_fields(record, schema) {
             Ok(fields) => Ok(Some((freshness.total_ttl(ttl), fields))),
             Err(why) if *fail_on_unstorable => {
                 let reporter = &self.engine.reporter;

@@ -123,12 +123,13 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
     /// The store answered the request for the lease.
     pub(super) fn on_acquire(&mut self, answer: Result<Acquire, Error>) -> Result<(), Error> {
         let token = self.token();
+        let schema = &self.context.engine.settings.schema;
         match answer {
             Ok(Acquire::Acquired) => {
                 let (leader, renewal) = self.take_lease();
                 self.state = LookupState::Loading(LoadPermit::Lease(leader, renewal));
             }
-            Ok(Acquire::Record(fields)) => match from_fields(fields) {
+            Ok(Acquire::Record(fields)) => match from_fields(fields, schema) {
                 Ok(record) => {
                     let outcome = Ok(record.map(Arc::new));
                     if let Some(watch) = self.watch.take() {

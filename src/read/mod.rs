@@ -158,7 +158,7 @@ where
     let Entry::Record(fields) = entry else {
         return Ok(None);
     };
-    let Ok(record) = from_fields(fields) else {
+    let Ok(record) = from_fields(fields, &engine.settings.schema) else {
         return Ok(None);
     };
     let is_stale = |left| engine.settings.freshness.is_stale(left);

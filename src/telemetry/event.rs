@@ -148,6 +148,12 @@ pub enum Event<'a> {
         /// The record's id.
         id: &'a str,
     },
+    /// An entry belongs to another [`schema`](crate::CacheBuilder::schema), so a lookup misses, and
+    /// an update removes it. Normal while programs with two schemas run.
+    OtherSchema {
+        /// The record's id.
+        id: &'a str,
+    },
     /// A call that writes has ended, with or without success.
     Wrote {
         /// The record's id.
@@ -204,6 +210,8 @@ pub enum Miss {
     Absent,
     /// There was an entry, but not a record of this type.
     Unreadable,
+    /// There was an entry of another [`schema`](crate::CacheBuilder::schema).
+    OtherSchema,
     /// The store did not answer, or may hold an outdated record.
     Unanswered,
 }
@@ -259,6 +267,6 @@ macro_rules! named {
     };
 }
 
-named! { Miss: Absent "absent", Unreadable "unreadable", Unanswered "unanswered" }
+named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
 named! { Write: Invalidate "invalidate", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }

@@ -25,6 +25,7 @@ const REFRESHES: &str = "cache_aside_refreshes_total";
 const REFUSED_FILLS: &str = "cache_aside_refused_fills_total";
 const UNSTORABLE: &str = "cache_aside_unstorable_records_total";
 const UNREADABLE: &str = "cache_aside_unreadable_entries_total";
+const OTHER_SCHEMA: &str = "cache_aside_other_schema_entries_total";
 const WRITES: &str = "cache_aside_writes_total";
 const WRITE_SECONDS: &str = "cache_aside_write_duration_seconds";
 const STORE_ERRORS: &str = "cache_aside_store_errors_total";
@@ -78,6 +79,7 @@ impl Metrics {
             REFUSED_FILLS,
             UNSTORABLE,
             UNREADABLE,
+            OTHER_SCHEMA,
             REMEMBERED,
             REPLAYED,
             LOST,
@@ -153,6 +155,7 @@ impl Metrics {
             Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
             Event::Unstorable { .. } => self.count(UNSTORABLE).increment(1),
             Event::Unreadable { .. } => self.count(UNREADABLE).increment(1),
+            Event::OtherSchema { .. } => self.count(OTHER_SCHEMA).increment(1),
             Event::Wrote { call, elapsed, .. } => {
                 let labels = self.with("call", call.name());
                 counter!(WRITES, labels.clone()).increment(1);
@@ -250,6 +253,7 @@ fn describe() {
         UNREADABLE,
         "Entries that are not a record of the cache's type"
     );
+    describe_counter!(OTHER_SCHEMA, "Entries of another schema");
     describe_counter!(WRITES, "Calls that write");
     describe_histogram!(
         WRITE_SECONDS,

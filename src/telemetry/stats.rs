@@ -52,6 +52,9 @@ pub struct Stats {
     /// Lookups and updates that found an entry that is not a hash, or does not decode into the
     /// record type. They treat it as a miss.
     pub unreadable_entries: u64,
+    /// Lookups and updates that found an entry of another [`schema`](crate::CacheBuilder::schema).
+    /// They treat it as a miss. It grows while programs with two schemas run.
+    pub other_schema_entries: u64,
     /// Requests to Redis that failed, including those of the lease renewal thread. Requests that an
     /// open breaker stopped are not counted.
     pub store_errors: u64,
@@ -154,6 +157,7 @@ counters! {
     unstorable_records,
     degraded,
     unreadable_entries,
+    other_schema_entries,
     store_errors,
     invalidations_remembered,
     invalidations_replayed,
@@ -226,6 +230,7 @@ impl Shard {
             Event::FillRefused { .. } => self.refused_fills.add_one(),
             Event::Unstorable { .. } => self.unstorable_records.add_one(),
             Event::Unreadable { .. } => self.unreadable_entries.add_one(),
+            Event::OtherSchema { .. } => self.other_schema_entries.add_one(),
             Event::StoreFailed { .. } => self.store_errors.add_one(),
             Event::InvalidationRemembered { .. } => self.invalidations_remembered.add_one(),
             Event::InvalidationReplayed => self.invalidations_replayed.add_one(),

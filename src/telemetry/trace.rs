@@ -159,6 +159,8 @@ mod on {
                 debug!(id, field, reason, "the record cannot be cached");
             }
             Event::Unreadable { id } => debug!(id, "the entry is not a record of this type"),
+            // Normal during a deployment, and as frequent as reads.
+            Event::OtherSchema { id } => trace!(id, "the entry is of another schema"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
             // Reported elsewhere: logged at their origin, or visible in the spans.
             Event::LoadBegan { .. }

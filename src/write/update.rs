@@ -9,11 +9,11 @@ use crate::{
     engine::{Engine, Settings},
     error::Error,
     record::fields::{
-        EMPTY, FieldChange, Fields, Undecodable, check_length, check_name, from_fields, names,
+        EMPTY, FieldChange, Fields, Schema, check_length, check_name, from_fields, names,
         set_field, to_fields,
     },
     store::{Change, Diff, NewTtl, Update, keys::Keys},
-    telemetry::event::{Event, Write},
+    telemetry::event::Write,
 };
 
 /// How often an update tries. Each failure means that another client's change succeeded. Sixteen
@@ -52,9 +52,10 @@ where
 {
     let all = [engine.ending(keys)];
     let pending = engine.client.remember_on_drop("update_field", &all);
+    let schema = &engine.settings.schema;
     let mut made = FieldChange::NotFound;
     let updated = change_entry(engine, keys, "update_field", &mut |entry| {
-        made = set_field::<R>(&entry, field, value);
+        made = set_field::<R>(&entry, field, value, schema);
         Some(match made {
             FieldChange::Set => Diff {
                 set: vec![(field.to_vec(), value.to_vec())],
@@ -74,7 +75,7 @@ where
     match made {
         FieldChange::Set => return updated,
         FieldChange::NotFound => {}
-        FieldChange::Unreadable => engine.reporter.report(&Event::Unreadable { id }),
+        FieldChange::Undecodable(why) => engine.report_undecodable(id, why),
         FieldChange::Refused(why) => {
             engine.reporter.unstorable("cached", id, "is removed", &why);
             if engine.settings.fail_on_unstorable {
@@ -110,23 +111,26 @@ where
 {
     let all = [engine.ending(keys)];
     let pending = engine.client.remember_on_drop("update", &all);
+    let schema = &engine.settings.schema;
     let mut is_changed = false;
-    let (mut unreadable, mut unstorable) = (false, None);
+    let (mut undecodable, mut unstorable) = (None, None);
     let updated = change_entry(engine, keys, "update", &mut |entry| {
-        (is_changed, unreadable, unstorable) = (false, false, None);
-        let old = match from_fields(entry.clone()) {
+        (is_changed, undecodable, unstorable) = (false, None, None);
+        let old = match from_fields(entry.clone(), schema) {
             Ok(Some(old)) => old,
             // The primary may have a record by now.
             Ok(None) => return Some(remove_all(entry)),
             // A program with another version of the type may still read the old record.
-            Err(Undecodable) => {
-                unreadable = true;
+            Err(why) => {
+                undecodable = Some(why);
                 return Some(remove_all(entry));
             }
         };
         let new = pending.suspended(|| change(&old))?;
-        let merged =
-            names(&old).and_then(|known| Ok(merge::<R>(&entry, &known, &to_fields(&new)?)));
+        let merged = names(&old).and_then(|known| {
+            let new = to_fields(&new, schema)?;
+            Ok(merge::<R>(&entry, &known, &new, schema))
+        });
         match merged {
             Ok(Some(diff)) => {
                 is_changed = true;
@@ -140,9 +144,9 @@ where
         }
     });
     pending.returned();
-    if unreadable {
+    if let Some(why) = undecodable {
         // Reported here, where no connection is held.
-        engine.reporter.report(&Event::Unreadable { id });
+        engine.report_undecodable(id, why);
     }
     match unstorable {
         None => updated.map(|updated| updated && is_changed),
@@ -179,11 +183,16 @@ fn marker(entry: &Fields) -> Vec<Vec<u8>> {
 }
 
 /// The change from an entry to a new record. `known`: the names of the fields that the old record
-/// had. Other fields do not belong to the type, and stay.
+/// had. Other fields do not belong to the type, and stay. `new` has the field of the schema.
 ///
 /// `None`: the new fields and the remaining ones do not decode together. So it is if a remaining
 /// field belongs to the type under another name (`alias`), because that field would exist twice.
-fn merge<R: DeserializeOwned>(entry: &Fields, known: &[Vec<u8>], new: &Fields) -> Option<Diff> {
+fn merge<R: DeserializeOwned>(
+    entry: &Fields,
+    known: &[Vec<u8>],
+    new: &Fields,
+    schema: &Schema,
+) -> Option<Diff> {
     // Sets, because a record may have tens of thousands of fields.
     let (known, new_names): (HashSet<_>, HashSet<_>) = (
         known.iter().collect(),
@@ -195,7 +204,7 @@ fn merge<R: DeserializeOwned>(entry: &Fields, known: &[Vec<u8>], new: &Fields) -
     let mut rest = entry.iter().filter(stays).peekable();
     // The new fields alone have passed the round trip.
     if rest.peek().is_some() {
-        from_fields::<R>(new.iter().chain(rest).cloned().collect()).ok()?;
+        from_fields::<R>(new.iter().chain(rest).cloned().collect(), schema).ok()?;
     }
     let names = entry.iter().map(|(name, _)| name);
     let removed = names.filter(|name| is_known(name) && !is_new(name));

@@ -78,7 +78,29 @@ fn an_entry_without_an_optional_field_decodes(environment: &Environment) {
     assert_eq!(get(&new, perhaps(Some(6.5))), (perhaps(None), Source::Hit));
 }
 
+/// This is why a version does not belong into the prefix. With a `schema`, the same steps end the
+/// record of the new program.
+fn with_a_version_in_the_prefix_a_record_from_before_an_invalidation_is_read(
+    environment: &Environment,
+) {
+    let builder = |prefix: &str| environment.builder().prefix(format!("test:{prefix}"));
+    let by_prefix: [Cache<InCents>; 2] =
+        ["v1:", "v2:"].map(|version| builder(version).build().unwrap());
+    let by_schema: [Cache<InCents>; 2] =
+        [1, 2].map(|version| builder("product:").schema(version).build().unwrap());
+    for (programs, is_stale) in [(by_prefix, true), (by_schema, false)] {
+        let [old, new] = programs;
+        assert_eq!(get(&new, in_cents(650)).1, Source::Loaded);
+        // The old program changes the price.
+        old.invalidate("p-001").unwrap();
+        let (found, source) = get(&new, in_cents(700));
+        assert_eq!(found == in_cents(650), is_stale);
+        assert_eq!(source == Source::Hit, is_stale);
+    }
+}
+
 on_both_stores! {
     an_entry_of_the_other_version_is_a_miss_and_each_ends_what_the_other_filled,
     an_entry_without_an_optional_field_decodes,
+    with_a_version_in_the_prefix_a_record_from_before_an_invalidation_is_read,
 }

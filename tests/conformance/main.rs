@@ -46,6 +46,7 @@ mod races;
 #[path = "../support/reasons.rs"]
 mod reasons;
 mod records;
+mod schema;
 mod sizes;
 mod stampede;
 mod steps;

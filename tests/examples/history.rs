@@ -32,6 +32,11 @@ fn with_grace_nothing_that_is_served_is_from_before_a_write_that_had_ended() {
 }
 
 #[test]
+fn with_two_schemas_nothing_is_old_or_of_the_other_schema() {
+    history(&["--schemas", "--grace", "--seconds", "4"]).finds_nothing();
+}
+
+#[test]
 fn with_all_of_it_neither() {
     history(&["--grace", "--near", "--seconds", "4"]).finds_nothing();
 }

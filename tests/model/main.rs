@@ -14,7 +14,8 @@
 //! **Not modelled:** degraded lookups, which share nothing that a token must protect; wait
 //! deadlines, which only end a wait sooner; late requests of readers, all fenced by a token except
 //! `acquire`; `update`, which is a field update in one EXEC; two updates of one field at once, for
-//! which nothing is guaranteed.
+//! which nothing is guaranteed; schemas: to an entry of another schema, a reader loads under a lease
+//! while the entry exists, as a refresh does, and an update ends it, as it ends a "not found".
 //!
 //! **Why the result applies to the code:** the callers share only Redis, which runs a script as one
 //! step, and the calls of their process, which are looked up under one lock. Each script is a

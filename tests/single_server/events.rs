@@ -31,6 +31,7 @@ impl Heard {
             Event::FillRefused { id } => format!("{id} fill refused"),
             Event::Unstorable { id, field, .. } => format!("{id} unstorable: {field:?}"),
             Event::Unreadable { id } => format!("{id} unreadable"),
+            Event::OtherSchema { id } => format!("{id} of another schema"),
             Event::Wrote { id, call, .. } => format!("{id} wrote: {}", call.name()),
             Event::StoreFailed { request, .. } => format!("store failed at {request}"),
             Event::InvalidationRemembered { id, is_new } => {

@@ -6,6 +6,7 @@ mod batches;
 mod cache_drop;
 mod client_name;
 mod crash;
+mod deployment;
 mod events;
 mod guard;
 mod interop;

@@ -8,8 +8,9 @@ impl<R> CacheBuilder<R> {
     /// ASCII letter or digit. Other programs find the records under the same keys.
     ///
     /// There is no default: two kinds of records under one prefix would overwrite each other. Do
-    /// not change the prefix when the fields of the record change: invalidations do not reach a
-    /// program with another prefix. An entry that does not decode is a miss.
+    /// not change the prefix when the record type changes: invalidations do not reach a program
+    /// with another prefix. Change the [`schema`](CacheBuilder::schema) instead. To move the records
+    /// to another prefix, see [`also_invalidates`](CacheBuilder::also_invalidates).
     pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
         self.settings.prefix = prefix.into();
         self

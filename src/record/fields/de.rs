@@ -9,28 +9,67 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{EMPTY, Fields, NOT_FOUND, is_own, scalar::ScalarKind};
+use super::{
+    EMPTY, Fields, NOT_FOUND, is_own,
+    scalar::ScalarKind,
+    schema::{SCHEMA, Schema},
+};
 
-/// An entry that is not a record of the cache's type.
-#[derive(Debug)]
-pub(crate) struct Undecodable;
+/// Why an entry is no record for a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undecodable {
+    /// It belongs to caches with another schema, or to caches with a schema if this one has none,
+    /// or the reverse. Whether it would decode does not matter.
+    OtherSchema,
+    /// It is not a record of the cache's type.
+    Unreadable,
+}
 
 /// Deserializes a record. `None`: the entry says that the primary has no such record.
 pub(crate) fn from_fields<R: DeserializeOwned>(
     mut fields: Fields,
+    schema: &Schema,
 ) -> Result<Option<R>, Undecodable> {
-    if fields.iter().any(|(name, _)| is_own(name)) {
-        if fields.len() == 1 && fields[0].0 == NOT_FOUND {
-            return Ok(None);
-        }
-        fields.retain(|(name, _)| name != EMPTY);
-        // A name that a later version may know, or a cached "no such record" to which another
-        // program has added fields.
-        if fields.iter().any(|(name, _)| is_own(name)) {
-            return Err(Undecodable);
-        }
+    if fields.len() == 1 && fields[0].0 == NOT_FOUND {
+        return Ok(None);
     }
-    deserialize(fields, &[]).map(Some).map_err(|_| Undecodable)
+    remove_own(&mut fields, schema)?;
+    let record = deserialize(fields, &[]);
+    record.map(Some).map_err(|_| Undecodable::Unreadable)
+}
+
+/// Removes the fields of the cache from an entry, and leaves those of the record.
+///
+/// # Errors
+///
+/// The entry is no record for a cache with this schema.
+pub(super) fn remove_own(fields: &mut Fields, schema: &Schema) -> Result<(), Undecodable> {
+    let (mut is_known, mut is_empty, mut is_same) = (true, false, schema.is_none());
+    fields.retain(|(name, value)| {
+        if !is_own(name) {
+            return true;
+        }
+        match &**name {
+            EMPTY => is_empty = true,
+            SCHEMA => is_same = schema.is(value),
+            // A name that a later version may know, or a cached "no such record" to which another
+            // program has added fields.
+            _ => is_known = false,
+        }
+        false
+    });
+    if !is_known {
+        return Err(Undecodable::Unreadable);
+    }
+    if !is_same {
+        return Err(Undecodable::OtherSchema);
+    }
+    // Another program has deleted all fields of the record. Without a schema, Redis would have
+    // deleted the entry with them.
+    if fields.is_empty() && !is_empty && !schema.is_none() {
+        return Err(Undecodable::Unreadable);
+    }
+    Ok(())
 }
 
 /// Deserializes a record from fields that all belong to it. `kinds`: the kind of each value in

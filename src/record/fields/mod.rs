@@ -8,6 +8,7 @@ pub(crate) mod de;
 pub(crate) mod json_eq;
 pub(crate) mod round_trip;
 pub(crate) mod scalar;
+pub(crate) mod schema;
 pub(crate) mod ser;
 pub(crate) mod set_field;
 
@@ -17,25 +18,33 @@ pub(crate) use self::de::{Undecodable, from_fields};
 pub(crate) use self::scalar::Unstorable;
 #[cfg(feature = "json")]
 pub(crate) use self::scalar::{JSON, JSON_REFUSED, OWN_ERROR};
+pub(crate) use self::schema::Schema;
 pub(crate) use self::set_field::{FieldChange, set_field};
 
 /// Names and values, in order. Both may hold any bytes.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Serializes a record, after a check that deserializing it would return the same record.
+/// Serializes a record, after a check that deserializing it would return the same record. The last
+/// field is that of the schema, if there is one.
 ///
 /// # Errors
 ///
 /// [`Unstorable`] in three cases: the record is not flat (nested values, sequences), it would be
 /// read back as something else, or a name is reserved for the cache. The error names the field of a
 /// struct, but never the key of a map.
-pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(record: &R) -> Result<Fields, Unstorable> {
+pub(crate) fn to_fields<R: Serialize + DeserializeOwned>(
+    record: &R,
+    schema: &Schema,
+) -> Result<Fields, Unstorable> {
     let parts = ser::serialize(record)?;
     let is_map = parts.iter().any(|part| part.is_key);
-    checked::<R>(parts).map_err(|why| Unstorable {
+    let fields = checked::<R>(parts).map_err(|why| Unstorable {
         field: why.field.filter(|_| !is_map),
         ..why
-    })
+    });
+    let mut fields = fields?;
+    fields.extend(schema.field());
+    Ok(fields)
 }
 
 fn checked<R: Serialize + DeserializeOwned>(
@@ -73,8 +82,9 @@ pub(crate) fn not_found() -> Fields {
     vec![(NOT_FOUND.to_vec(), b"1".to_vec())]
 }
 
-/// The only field of a cached record that has no field of its own. A program that adds a field to
-/// such an entry may leave the marker there, so it counts as no field in any entry.
+/// The only field of a cached record that has no field of its own, except for that of its schema. A
+/// program that adds a field to such an entry may leave the marker there, so it counts as no field
+/// in any entry.
 pub(crate) const EMPTY: &[u8] = b"__cache_aside_empty";
 
 /// Whether a name is reserved for the cache.

@@ -44,6 +44,7 @@ Command lines, each after `cargo run --release --example history --`:
   --near                                            with near caches
   --grace                                           with grace and early refresh
   --kill-writers --operations 300000                with writers that die after their commit
+  --schemas                                         with two record types, as in a rolling deployment
   --clock-steps --operations 300000                 with a server whose clock is stepped by an hour
   --moving-address --operations 100000              with an address that leads to another server by and by
   --cluster --wait --seconds 60                     on a cluster (cargo run --features cluster …)"
@@ -85,6 +86,10 @@ pub(crate) struct Args {
     /// Serve records past their TTL while one caller reloads them, and reload them early
     #[arg(long)]
     pub(crate) grace: bool,
+
+    /// Give every second process another schema
+    #[arg(long)]
+    pub(crate) schemas: bool,
 
     /// Keep near caches in every process; a near hit may be 50 ms late, except for the writes of
     /// its own process

@@ -59,7 +59,8 @@ fn redis(url: &str) -> RedisBuilder {
 
 /// Builds a cache with times so short that everything lapses or expires now and then. Processes
 /// differ. In every second one, a lease is not renewed and lapses under a slow load, and threads
-/// share connections. In every third one, an update keeps the TTL.
+/// share connections. In every third one, an update keeps the TTL. They may also differ in their
+/// schema.
 fn build(plan: &Plan) -> Result<Cache, Error> {
     let connections = match plan.process % 2 {
         0 => plan.threads.div_ceil(4),
@@ -86,6 +87,10 @@ fn build(plan: &Plan) -> Result<Cache, Error> {
         cache.near_cache(1000)
     } else {
         cache
+    };
+    let cache = match plan.schema {
+        Some(number) => cache.schema(number),
+        None => cache,
     };
     if plan.grace {
         let brief = Duration::from_millis(50);

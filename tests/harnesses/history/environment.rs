@@ -118,6 +118,7 @@ impl Environment {
                 operations_per_write: args.operations_per_write,
                 near: args.near(),
                 grace: args.grace,
+                schema: args.schemas.then_some(process % 2),
                 life: self.life,
                 replicas: args.confirming(),
                 may_be_stale: args.may_be_stale(),

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) near: bool,
     /// Whether records are served past their TTL, and reloaded early.
     pub(crate) grace: bool,
+    /// The schema of the records. Each record also has it as a field of its own.
+    pub(crate) schema: Option<u32>,
     /// The longest time that a record stays in Redis.
     pub(crate) life: Duration,
     /// How many replicas must have a change before it counts as done.

@@ -50,9 +50,10 @@ impl Worker<'_> {
     pub(crate) fn read(&mut self, row: &Row) {
         let before = self.before(row);
         let began = (time::Instant::now(), self.workers.stalled());
+        let schema = self.workers.plan.schema;
         let answer = self.workers.cache.get(&row.id, |id| {
             let read = load(&mut self.primary, &mut self.random, &[id]);
-            Ok::<_, Infallible>(record(id, read[0]))
+            Ok::<_, Infallible>(record(id, read[0], schema))
         });
         self.measure(row, &before, began, &answer);
         self.check(row, &before, &answer);
@@ -72,10 +73,12 @@ impl Worker<'_> {
         let before: Vec<_> = rows.iter().map(|row| self.before(row)).collect();
         let ids = rows.iter().map(|row| row.id.as_str());
         let began = (time::Instant::now(), self.workers.stalled());
+        let schema = self.workers.plan.schema;
         let answers = self.workers.cache.get_many(ids, |ids| {
             let read = load(&mut self.primary, &mut self.random, ids);
             let found = ids.iter().zip(read);
-            let found = found.filter_map(|(&id, read)| Some((id.to_owned(), record(id, read)?)));
+            let found =
+                found.filter_map(|(&id, read)| Some((id.to_owned(), record(id, read, schema)?)));
             Ok::<_, Infallible>(found.collect::<Vec<_>>())
         });
         let answers = match answers {
@@ -186,6 +189,13 @@ impl Worker<'_> {
         if seen.version.is_some_and(is_deletion) || seen.id.is_some_and(|id| id != row.id) {
             return Some(Fault::Other("a record that never was".to_owned()));
         }
+        let schema = self.workers.plan.schema.map(|number| number.to_string());
+        if found
+            .record()
+            .is_some_and(|record| record.get("schema") != schema.as_deref())
+        {
+            return Some(Fault::Other("a record of another schema".to_owned()));
+        }
         None
     }
 
@@ -267,8 +277,13 @@ impl Seen {
     }
 }
 
-/// The record of this version; `None` if the version deletes it.
-pub(crate) fn record(id: &str, version: u64) -> Option<Record> {
-    let fields = [("id", id.to_owned()), ("version", version.to_string())];
-    (!is_deletion(version)).then(|| Record::from(fields))
+/// The record of this version, as a process with this schema stores it. `None` if the version
+/// deletes the record.
+pub(crate) fn record(id: &str, version: u64, schema: Option<u32>) -> Option<Record> {
+    if is_deletion(version) {
+        return None;
+    }
+    let mut record = Record::from([("id", id.to_owned()), ("version", version.to_string())]);
+    record.extend(schema.map(|number| ("schema", number.to_string())));
+    Some(record)
 }

@@ -176,7 +176,7 @@ impl Worker<'_> {
         let version = self.primary.commit(&row.id);
         self.random.pause(1);
         let cache = &self.workers.cache;
-        let new = record(&row.id, version);
+        let new = record(&row.id, version, self.workers.plan.schema);
         let (call, told) = match (call, new) {
             (Call::UpdateField, Some(_)) => {
                 let told = cache.update_field(&row.id, "version", version.to_string());
