@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
+-- KEYS[3]  the floor key, if the cache has versions (same cluster slot)
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
 -- ARGV[3]  'recheck': return the record if there is one; 'skip': do not read it
@@ -12,6 +13,8 @@
 --          {'held', token, milliseconds}      another fill is under way
 --          {'guarded', nonce}                 a write is under way: load, and do not fill;
 --                                             the nonce may be the caller's own token
+-- With KEYS[3], 'acquired' and 'guarded' end with the floor: '' if there is none, 20 digits,
+-- or '?' if it is unknown.
 --
 -- Invariant: the lease key is set only if it held no lease, so only one token at a time
 -- may fill. This step removes writers whose place in a guard has lapsed, and with them
@@ -32,9 +35,19 @@ if ARGV[3] == 'recheck' then
   end
 end
 
+-- the floor; nil without KEYS[3], so that the replies end without it
+local floor = nil
+if KEYS[3] then
+  -- pcall: a value of another type says nothing
+  floor = redis.pcall('GET', KEYS[3]) or ''
+  if floor ~= '' and (type(floor) ~= 'string' or #floor ~= 20 or string.find(floor, '%D')) then
+    floor = '?'
+  end
+end
+
 local lease = ARGV[1] .. ':' .. ARGV[2]
 if redis.call('SET', KEYS[2], lease, 'NX', 'PX', ARGV[2]) then
-  return {'acquired'}
+  return {'acquired', floor}
 end
 
 local holder = redis.pcall('GET', KEYS[2])
@@ -43,7 +56,7 @@ if type(holder) == 'string' then
   if token == 'back-off' then
     -- a refresh has failed, but this caller has no record to fall back on
     redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
-    return {'acquired'}
+    return {'acquired', floor}
   end
   if not token or #token ~= #ARGV[1] then
     -- A lock of another program, perhaps without a TTL. It must not keep the record out of
@@ -99,10 +112,10 @@ if nonce and #nonce == #ARGV[1] and lives and left >= 0 then
   if shortened and last - now < left then
     redis.call('PEXPIRE', KEYS[2], string.format('%.0f', last - now))
   end
-  return {'guarded', nonce}
+  return {'guarded', nonce, floor}
 end
 
 -- no lease, and no guard with a living writer: the value is of no use
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
-return {'acquired'}
+return {'acquired', floor}

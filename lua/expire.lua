@@ -2,15 +2,17 @@
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
+-- KEYS[3]  the floor key, if the cache has versions (same cluster slot)
 -- ARGV[1]  a new nonce, for a write guard
 -- ARGV[2]  how long the record may still be returned, in milliseconds
 -- ARGV[3]  1: change something in any case, so that replicas can be waited for
+-- ARGV[4]  with KEYS[3] only: how long the floor lasts, in milliseconds
 --
 -- Returns  1  there was a record
 --          0  there was none
 --
 -- Invariant: no load that began before this step can fill after it. The TTL of a record
--- never grows. A cached "no such record" is removed.
+-- never grows. A cached "no such record" is removed. The floor is unknown from here on.
 
 -- pcall: a lease is no hash and has no such field; a full server cannot set a field,
 -- but it can delete
@@ -22,6 +24,11 @@ end
 if changed == 0 and ARGV[3] == '1' then
   redis.call('SET', KEYS[2], '', 'PX', 1)
   redis.call('DEL', KEYS[2])
+end
+
+if KEYS[3] then
+  local life = math.max(tonumber(ARGV[4]), redis.call('PTTL', KEYS[3]))
+  redis.call('SET', KEYS[3], '?', 'PX', life)
 end
 
 -- pcall: a value that is no hash has no such field

@@ -2,12 +2,14 @@
 --
 -- KEYS[1]  the data key
 -- KEYS[2]  the lease key (same cluster slot)
+-- KEYS[3]  the floor key, if the cache has versions (same cluster slot)
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
 -- ARGV[3]  the record's remaining TTL in milliseconds, when the caller read it
 --
 -- Returns  {'record', field, value, ...}   another caller has filled it since
---          {'acquired'}                    the caller may load and fill
+--          {'acquired'}                    the caller may load and fill; with KEYS[3], the
+--                                          floor follows: see acquire
 --          {'taken'}                       another caller refreshes it, or a write is under way,
 --                                          or the latest refresh failed a moment ago
 --
@@ -25,8 +27,18 @@ if left == -1 or left > tonumber(ARGV[3]) then
   end
 end
 
+-- the floor; nil without KEYS[3], so that the replies end without it
+local floor = nil
+if KEYS[3] then
+  -- pcall: a value of another type says nothing
+  floor = redis.pcall('GET', KEYS[3]) or ''
+  if floor ~= '' and (type(floor) ~= 'string' or #floor ~= 20 or string.find(floor, '%D')) then
+    floor = '?'
+  end
+end
+
 if redis.call('SET', KEYS[2], ARGV[1] .. ':' .. ARGV[2], 'NX', 'PX', ARGV[2]) then
-  return {'acquired'}
+  return {'acquired', floor}
 end
 
 -- pcall: a guard is no string

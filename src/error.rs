@@ -127,6 +127,16 @@ pub enum Error {
         /// What is wrong with it. Never the field's value.
         reason: String,
     },
+    /// A loader returned a version of the record that is older than a write that had returned, even
+    /// when it was told to [read the primary](crate::LoadContext::read_primary). The record is
+    /// neither returned nor cached.
+    #[non_exhaustive]
+    StaleLoad {
+        /// The version that the loader returned.
+        version: u64,
+        /// The lowest version that would do.
+        min_version: u64,
+    },
     /// Other writers changed the record during every attempt of `update`. The record has been
     /// invalidated, so nothing stale stays.
     #[non_exhaustive]
@@ -210,6 +220,13 @@ impl fmt::Display for Error {
                 field: None,
                 reason,
             } => write!(f, "the record cannot be stored: {reason}"),
+            Error::StaleLoad {
+                version,
+                min_version,
+            } => write!(
+                f,
+                "the loader returned version {version} of the record, which is older than {min_version}"
+            ),
             Error::Contended { attempts } => write!(
                 f,
                 "other writers changed the record during each of {attempts} attempts to update it; it was invalidated"

@@ -81,7 +81,7 @@ pub use crate::cache::builder::CacheBuilder;
 pub use crate::cache::options::LookupOptions;
 pub use crate::cache::unit_of_work::UnitOfWork;
 pub use crate::error::{Error, WriteError};
-pub use crate::loaded::Loaded;
+pub use crate::loaded::{LoadContext, Loaded};
 pub use crate::outcome::{Deferred, Lookup, Source, Written};
 pub use crate::record::Record;
 #[cfg(feature = "json")]
@@ -94,12 +94,13 @@ pub use crate::write::clear::ClearProgress;
 /// The Lua scripts of the protocol, exactly as they are sent. Use them to read, to audit, or to
 /// load them in advance.
 ///
-/// Each script is one atomic step on the two keys of a record, which are in one cluster slot. Only
-/// [`DELETE_KEY`](scripts::DELETE_KEY) uses a single key.
+/// Each script is one atomic step on the keys of a record, which are in one cluster slot: two of
+/// them, and a third if the cache has versions. Only [`DELETE_KEY`](scripts::DELETE_KEY) and
+/// [`RAISE_FLOOR`](scripts::RAISE_FLOOR) use a single key.
 pub mod scripts {
     pub use crate::redis::script::{
-        ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, RENEW,
-        UNGUARD,
+        ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, RAISE_FLOOR, REFRESH,
+        RELEASE, RENEW, UNGUARD,
     };
 }
 

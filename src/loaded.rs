@@ -1,4 +1,4 @@
-//! What a loader may return besides a plain `Option`.
+//! What a loader gets besides the id, and what it may return besides a plain `Option`.
 
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub struct Loaded<R> {
     pub(crate) record: Option<R>,
     /// `None`: the TTL of the lookup or the cache.
     pub(crate) ttl: Option<Duration>,
+    /// `None`: it was read from the primary itself.
+    pub(crate) version: Option<u64>,
 }
 
 impl<R> Loaded<R> {
@@ -36,6 +38,7 @@ impl<R> Loaded<R> {
         Loaded {
             record: found.into(),
             ttl: None,
+            version: None,
         }
     }
 
@@ -51,6 +54,17 @@ impl<R> Loaded<R> {
         self
     }
 
+    /// Sets the version of the record, on a cache with
+    /// [`versions`](crate::CacheBuilder::versions). Other caches ignore it.
+    ///
+    /// A version is a number that grows with each change of the record: a column, a time stamp, or
+    /// the position of the primary's log up to which the replica had replayed it *before* the read.
+    /// A record without a version counts as read from the primary.
+    pub fn version(mut self, version: u64) -> Loaded<R> {
+        self.version = Some(version);
+        self
+    }
+
     /// Returns the result to every caller that waits for it, but does not cache it.
     pub fn no_store(self) -> Loaded<R> {
         self.ttl(Duration::ZERO)
@@ -61,5 +75,59 @@ impl<R> Loaded<R> {
 impl<R> From<Option<R>> for Loaded<R> {
     fn from(found: Option<R>) -> Loaded<R> {
         Loaded::new(found)
+    }
+}
+
+/// What a loader must respect. Loaders of
+/// [`LookupOptions::get_with_context`](crate::LookupOptions::get_with_context) get it.
+///
+/// It tells a loader that reads a replica of the primary whether a replica that lags will do. On a
+/// cache without [`versions`](crate::CacheBuilder::versions) nobody knows, so
+/// [`read_primary`](LoadContext::read_primary) is always true.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadContext<'a> {
+    id: &'a str,
+    min_version: Option<u64>,
+    read_primary: bool,
+}
+
+impl<'a> LoadContext<'a> {
+    pub(crate) fn new(
+        id: &'a str,
+        min_version: Option<u64>,
+        read_primary: bool,
+    ) -> LoadContext<'a> {
+        LoadContext {
+            id,
+            min_version,
+            read_primary,
+        }
+    }
+
+    /// The id of the record to load.
+    #[must_use]
+    pub fn id(&self) -> &'a str {
+        self.id
+    }
+
+    /// The lowest version that will do. `None`: any version, or
+    /// [`read_primary`](LoadContext::read_primary) is true.
+    ///
+    /// A loader that returns an older version is called again, and must then read the primary.
+    #[must_use]
+    pub fn min_version(&self) -> Option<u64> {
+        self.min_version
+    }
+
+    /// Whether the loader must read the primary itself, not a replica. It is true
+    ///
+    /// - while the latest version is not known, after a write without a version,
+    /// - if Redis was not asked: with [`skip_cache`](crate::LookupOptions::skip_cache), and for a
+    ///   [degraded](crate::Source::Degraded) lookup,
+    /// - after a first call returned a record that is too old,
+    /// - on a cache without [`versions`](crate::CacheBuilder::versions).
+    #[must_use]
+    pub fn read_primary(&self) -> bool {
+        self.read_primary
     }
 }

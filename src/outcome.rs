@@ -156,8 +156,8 @@ impl<R> Lookup<R> {
 }
 
 /// The result of a [`Cache::write`](crate::Cache::write), a
-/// [`write_many`](crate::Cache::write_many) or a [`UnitOfWork`](crate::UnitOfWork) that changed the
-/// primary.
+/// [`write_many`](crate::Cache::write_many), a [`write_through`](crate::Cache::write_through) or a
+/// [`UnitOfWork`](crate::UnitOfWork) that changed the primary.
 ///
 /// The cache may not have been invalidated yet: [`invalidation_error`](Written::invalidation_error)
 /// says whether that is so, and [`deferred`](Written::deferred) for which records. A caller that
@@ -168,6 +168,7 @@ pub struct Written<T> {
     value: T,
     guard_error: Option<Error>,
     deferred: Vec<Deferred>,
+    is_cached: bool,
 }
 
 impl<T> Written<T> {
@@ -176,7 +177,12 @@ impl<T> Written<T> {
             value,
             guard_error,
             deferred,
+            is_cached: false,
         }
+    }
+
+    pub(crate) fn cached(self, is_cached: bool) -> Written<T> {
+        Written { is_cached, ..self }
     }
 
     /// What the closure returned.
@@ -189,6 +195,14 @@ impl<T> Written<T> {
     #[must_use]
     pub fn into_value(self) -> T {
         self.value
+    }
+
+    /// Whether [`write_through`](crate::Cache::write_through) has cached the record. False after a
+    /// `write`, and if another writer interfered, no guard was set, or the record cannot be cached.
+    /// The next lookup then loads.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.is_cached
     }
 
     /// Why no guard was set; `None` if one was. Without a guard, a crash during the write would

@@ -14,6 +14,7 @@
 mod bypass;
 mod cause;
 mod flush;
+mod lags;
 mod lost;
 
 use std::{
@@ -29,7 +30,7 @@ use std::{
 use parking_lot::Mutex;
 
 pub(crate) use self::lost::Lost;
-use self::{bypass::Bypasses, cause::PendingError, flush::Emptied};
+use self::{bypass::Bypasses, cause::PendingError, flush::Emptied, lags::Lags};
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
 /// A process writes fewer keys than this before it notices an outage. The server replays this many
@@ -56,6 +57,8 @@ struct PendingState {
     bytes: usize,
     /// Prefixes whose keys must not be read.
     bypasses: Bypasses,
+    /// How long the floors of records last.
+    lags: Lags,
     /// Counts the failed writes. Each entry and each bypass has the number of its latest one.
     sequence: u64,
 }
@@ -118,6 +121,8 @@ impl PendingInvalidations {
         let sequence = state.sequence;
         let recorded = if let Some(known) = state.entries.get_mut(&keys.data) {
             known.sequence = sequence;
+            // Another cache with this prefix may be the one that has versions.
+            known.keys.floor = keys.floor.clone().or(known.keys.floor.take());
             Recorded::Again
         } else if state.has_room_for(keys) {
             state.add(keys, sequence, reporter)

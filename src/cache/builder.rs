@@ -55,6 +55,7 @@ impl<R> CacheBuilder<R> {
                 near_ttl: None,
                 near_staleness: Duration::from_secs(1),
                 tracking: false,
+                versions: None,
             },
         }
     }

@@ -8,7 +8,7 @@ use super::{Cache, options::LookupOptions};
 use crate::{
     error::Error,
     outcome::Lookup,
-    read::{self, LookupConfig},
+    read::{self, LookupConfig, loader},
     store::TtlRemaining,
     util::id::Id,
 };
@@ -20,7 +20,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// The error may be any type that is `Into<Box<dyn Error + Send + Sync>>`. `loader` runs on the
     /// calling thread, at most once, and may borrow what it needs. It should read data that is
     /// committed *now*. A loader that reads a snapshot or a lagging replica can bring back a record
-    /// from before an invalidation.
+    /// from before an invalidation. With [`versions`](crate::CacheBuilder::versions) a loader may
+    /// read a replica: see
+    /// [`get_with_context`](crate::LookupOptions::get_with_context).
     ///
     /// A lookup that starts after [`invalidate`](Cache::invalidate) returned never gets a record
     /// from before it. With a [near cache](crate::CacheBuilder::near_cache), this holds at once for
@@ -114,7 +116,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         let began = Instant::now();
         let engine = self.engine.get_at(began);
         let config = || LookupConfig::of(&engine.settings);
-        read::get(engine, began, config, &id, loader)
+        read::get(engine, began, config, &id, loader::once(loader))
     }
 
     /// Returns the record that Redis has under this id, and never loads it. Returns `None` if there

@@ -8,6 +8,7 @@ pub(crate) mod many;
 pub(crate) mod options;
 pub(crate) mod unit_of_work;
 pub(crate) mod validate;
+mod versions;
 pub(crate) mod writes;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -12,9 +12,9 @@ use super::validate;
 use crate::{
     engine::Engine,
     error::Error,
-    loaded::Loaded,
+    loaded::{LoadContext, Loaded},
     outcome::Lookup,
-    read::{self, LookupConfig},
+    read::{self, LookupConfig, loader},
     util::{
         id::{Id, Ids},
         per_process::PerProcess,
@@ -108,6 +108,44 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     {
         let id = Id::new(&id)?;
         validate::lookup(&self.config, &self.engine.first().settings)?;
+        if self.skip_cache {
+            read::skip(self.engine.get(), &id, loader::once(loader))
+        } else {
+            let began = Instant::now();
+            let engine = self.engine.get_at(began);
+            read::get(engine, began, || self.config, &id, loader::once(loader))
+        }
+    }
+
+    /// Returns the record with this id, as [`get`](LookupOptions::get) does. `loader` also learns
+    /// whether it may read a replica of the primary that lags: see [`LoadContext`].
+    ///
+    /// On a cache with [`versions`](crate::CacheBuilder::versions), `loader` returns a [`Loaded`]
+    /// with a [version](Loaded::version) when it has read a replica. If that version is older than
+    /// a write that had returned, `loader` is called a second time, and must read the primary. A
+    /// missing record without a version, from a replica, is treated the same way. See
+    /// [`Cache::invalidate_at`](crate::Cache::invalidate_at) for an example.
+    ///
+    /// # Cost
+    ///
+    /// That of `get`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `get`, and [`Error::StaleLoad`] if the second call also returned an older version.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `loader` panics, or if the operating system has no randomness to give.
+    pub fn get_with_context<L, E, F>(self, id: impl Display, loader: F) -> Result<Lookup<R>, Error>
+    where
+        L: Into<Loaded<R>>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+        F: FnMut(&LoadContext<'_>) -> Result<L, E>,
+    {
+        let id = Id::new(&id)?;
+        validate::lookup(&self.config, &self.engine.first().settings)?;
+        let loader = loader::with_context(loader);
         if self.skip_cache {
             read::skip(self.engine.get(), &id, loader)
         } else {

@@ -12,7 +12,7 @@ use crate::{
     engine::{Settings, freshness::Freshness},
     error::Error,
     read::LookupConfig,
-    store::keys::LEASE_PREFIX,
+    store::keys::{FLOOR_PREFIX, LEASE_PREFIX},
     telemetry::trace,
     util::limits::{between, refuse, within},
 };
@@ -43,6 +43,7 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         near_cache,
         near_ttl,
         near_staleness,
+        versions,
         ..
     } = settings;
     check_prefix("prefix", prefix)?;
@@ -73,6 +74,9 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
     }
     let least = Duration::from_millis(20);
     within("near_staleness", *near_staleness, least, LONGEST_STALENESS)?;
+    if let Some(lag) = versions {
+        between("versions", *lag, Duration::from_millis(1))?;
+    }
     check_relations(settings)
 }
 
@@ -87,9 +91,14 @@ fn check_prefix(setting: &'static str, prefix: &str) -> Result<(), Error> {
         // The lease key of `{a` would be that of `{{a}`.
         return refuse(setting, "it must hold something besides `{`");
     }
-    if prefix.starts_with(LEASE_PREFIX) || LEASE_PREFIX.starts_with(prefix) {
+    for (reserved, reason) in [
+        (LEASE_PREFIX, "keys that begin with `lock:` are the leases"),
+        (FLOOR_PREFIX, "keys that begin with `floor:` are the floors"),
+    ] {
         // With the prefix `lo`, the id `ck:{lofoo}` would be the lease key of `foo`.
-        return refuse(setting, "keys that begin with `lock:` are the leases");
+        if prefix.starts_with(reserved) || reserved.starts_with(prefix) {
+            return refuse(setting, reason);
+        }
     }
     Ok(())
 }

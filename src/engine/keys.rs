@@ -29,9 +29,18 @@ impl<R> Engine<R> {
         Ok(key)
     }
 
-    /// The keys of the record and of its lease.
+    /// The keys of the record with this id.
     pub(crate) fn keys(&self, id: &str) -> Result<Keys, Error> {
-        self.data_key(id).map(Keys::of)
+        self.data_key(id).map(|data| self.keys_of(data))
+    }
+
+    /// The keys of the record at this data key.
+    pub(crate) fn keys_of(&self, data: String) -> Keys {
+        let keys = Keys::of(data);
+        match self.settings.versions {
+            Some(lag) => keys.with_floor(lag),
+            None => keys,
+        }
     }
 
     /// The prefixes under which a write ends the record: its own, and then the others that
@@ -44,6 +53,7 @@ impl<R> Engine<R> {
 
     /// The keys of the record with this id under another prefix.
     pub(crate) fn keys_with(&self, prefix: &str, id: &str) -> Result<Keys, Error> {
-        self.data_key_with(prefix, id).map(Keys::of)
+        let data = self.data_key_with(prefix, id)?;
+        Ok(self.keys_of(data))
     }
 }

@@ -20,10 +20,12 @@ impl<R> Engine<R> {
         let Settings {
             max_load_time,
             lease_ttl,
+            versions,
             ..
         } = self.settings;
-        // A load that is under way may still fill, until its lease ends.
-        let life = total_ttl + max_load_time + lease_ttl;
+        // A load that is under way may still fill, until its lease ends. With versions, a replica
+        // that lags may still give the old record.
+        let life = total_ttl + max_load_time + lease_ttl + versions.unwrap_or_default();
         for prefix in self.prefixes() {
             self.client.record_max_ttl(prefix, life);
         }

@@ -4,6 +4,7 @@
 //! no loader and makes no decision about a lookup. A process that was forked gets an engine of its
 //! own: see `util/per_process.rs`.
 
+mod entry;
 pub(crate) mod freshness;
 mod in_child;
 mod keys;
@@ -37,6 +38,7 @@ use crate::{
         reporter::Reporter,
         stats::Stats,
     },
+    util::limits::refuse,
 };
 
 /// The settings of a cache, checked by its builder, which documents them.
@@ -67,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) near_ttl: Option<Duration>,
     pub(crate) near_staleness: Duration,
     pub(crate) tracking: bool,
+    /// How long a floor lasts. `None`: there are no floors.
+    pub(crate) versions: Option<Duration>,
 }
 
 impl Settings {
@@ -120,6 +124,12 @@ impl<R> Engine<R> {
     where
         R: Send + Sync + 'static,
     {
+        if let Some(lag) = settings.versions {
+            if client.store().versioned().is_none() {
+                return refuse("versions", "this store keeps no floors");
+            }
+            client.record_lag(&settings.prefix, lag);
+        }
         let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
         let prefix = settings.prefix.clone();
         let name = settings.name.clone().unwrap_or_else(|| prefix.clone());

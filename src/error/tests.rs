@@ -43,6 +43,7 @@ fn source_of(error: &Error) -> Option<&str> {
         | Error::WaitTimeout { .. }
         | Error::InvalidId { .. }
         | Error::InvalidRecord { .. }
+        | Error::StaleLoad { .. }
         | Error::Contended { .. } => None,
     }
 }
@@ -88,6 +89,13 @@ fn each_variant_has_a_message_of_its_own_and_returns_its_cause_as_the_source() {
             "the record's field `name` cannot be stored: it is too long",
         ),
         (record(None), "the record cannot be stored: it is too long"),
+        (
+            Error::StaleLoad {
+                version: 6,
+                min_version: 7,
+            },
+            "the loader returned version 6 of the record, which is older than 7",
+        ),
         (
             Error::Contended { attempts: 16 },
             "other writers changed the record during each of 16 attempts to update it; it was invalidated",

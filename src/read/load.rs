@@ -11,16 +11,16 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::lookup::LookupContext;
 use crate::{
-    engine::{Engine, Settings},
+    engine::Engine,
     error::Error,
     loaded::Loaded,
-    record::fields::{Fields, not_found, to_fields},
+    record::fields::Fields,
+    store::CompletionKind,
     telemetry::{
         event::{self, Event},
         reporter::Reporter,
         trace,
     },
-    util::limits::LONGEST,
 };
 
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
@@ -32,57 +32,44 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         loaded: Loaded<R>,
         fills: bool,
     ) -> Result<LoadedEntry<R>, Error> {
-        let Loaded { record, ttl } = loaded;
+        let Loaded {
+            record,
+            ttl,
+            version,
+        } = loaded;
+        let version = version.filter(|_| self.engine.settings.versions.is_some());
         let entry = if fills {
             self.entry(record.as_ref(), ttl)?
         } else {
             None
         };
         let record = record.map(Arc::new);
-        Ok(LoadedEntry { record, entry })
+        Ok(LoadedEntry {
+            record,
+            entry,
+            version,
+        })
     }
 
-    /// The TTL and the fields that are cached after a load. A TTL that the loader chose is exact. A
-    /// TTL from the settings is jittered. `None`: nothing is cached, by choice or because the
-    /// record cannot be stored.
+    /// The TTL and the fields that are cached after a load. `None`: nothing is cached, by choice or
+    /// because the record cannot be stored.
     fn entry(
         &self,
         record: Option<&R>,
         chosen: Option<Duration>,
     ) -> Result<Option<(Duration, Fields)>, Error> {
-        let Settings {
-            negative_ttl,
-            schema,
-            freshness,
-            fail_on_unstorable,
-            ..
-        } = &self.engine.settings;
-        let ttl = self.config.ttl;
-        let by_default = match record {
-            Some(_) => Some(ttl),
-            None => negative_ttl.map(|negative_ttl| negative_ttl.min(ttl)),
-        };
-        let ttl = chosen.or_else(|| by_default.map(|ttl| freshness.jittered(ttl)));
-        let Some(ttl) = ttl.filter(|ttl| !ttl.is_zero()) else {
-            return Ok(None);
-        };
-        let Some(record) = record else {
-            // A negative entry gets no grace, because it is useless once it is stale.
-            return Ok(Some((ttl.min(LONGEST), not_found())));
-        };
-        match to_fields(record, schema) {
-            Ok(fields) => Ok(Some((freshness.total_ttl(ttl), fields))),
-            Err(why) if *fail_on_unstorable => {
-                let reporter = &self.engine.reporter;
+        let engine = self.engine;
+        match engine.entry(record, self.config.ttl, chosen) {
+            Ok(entry) => Ok(entry),
+            Err(why) if engine.settings.fail_on_unstorable => {
+                let reporter = &engine.reporter;
                 reporter.unstorable("loaded", self.id, "is refused", &why);
                 Err(Error::from(why))
             }
             Err(why) => {
                 // Not an error: the caller asked for the record, not for its caching.
                 let done = "is returned and not cached";
-                self.engine
-                    .reporter
-                    .unstorable("loaded", self.id, done, &why);
+                engine.reporter.unstorable("loaded", self.id, done, &why);
                 Ok(None)
             }
         }
@@ -93,20 +80,26 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
 pub(super) struct LoadedEntry<R> {
     pub(super) record: Option<Arc<R>>,
     pub(super) entry: Option<(Duration, Fields)>,
+    /// The version of the record, on a cache with versions.
+    version: Option<u64>,
 }
 
 /// No fields, for a fill that caches nothing.
 static NO_FIELDS: Fields = Fields::new();
 
 impl<R> LoadedEntry<R> {
-    /// The TTL and the fields that the data key has after the fill.
+    /// The fill, with the TTL and the fields that the data key has after it.
     ///
     /// There are no fields if no record exists, or if the record cannot be stored. The fill then
     /// removes the older record, which must not be returned any longer, and releases the lease.
-    pub(super) fn stored(&self) -> (Duration, &Fields) {
-        match &self.entry {
+    pub(super) fn fill(&self) -> CompletionKind<'_> {
+        let (total_ttl, fields) = match &self.entry {
             Some((total_ttl, fields)) => (*total_ttl, fields),
             None => (Duration::ZERO, &NO_FIELDS),
+        };
+        match self.version {
+            Some(version) => CompletionKind::FillAt(total_ttl, fields, version),
+            None => CompletionKind::Fill(total_ttl, fields),
         }
     }
 }

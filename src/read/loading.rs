@@ -14,11 +14,19 @@ use crate::{
     engine::lease_renewal::RenewalGuard,
     error::Error,
     outcome::Source,
-    store::{Completion, CompletionKind},
+    store::{Completion, CompletionKind, Floor},
     telemetry::event::Event,
 };
 
 impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+    /// What the load must respect. Without Redis, the floor is not known.
+    pub(super) fn floor(&self) -> Floor {
+        match &self.state {
+            LookupState::Loading(LoadPermit::Degraded(..)) => Floor::Unknown,
+            _ => self.floor,
+        }
+    }
+
     /// The loader returned. The followers get the outcome before any request is sent. Returns how
     /// the lease ends, if the lookup has one.
     pub(super) fn on_loaded<'s>(
@@ -43,10 +51,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             keys: self.keys(),
             token: *leader.key(),
             end: match (loaded, back_off) {
-                (Ok(entry), _) => {
-                    let (total_ttl, fields) = entry.stored();
-                    CompletionKind::Fill(total_ttl, fields)
-                }
+                (Ok(entry), _) => entry.fill(),
                 (Err(_), None) => CompletionKind::Release,
                 (Err(_), Some(pause)) => CompletionKind::BackOff(pause),
             },

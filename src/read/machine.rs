@@ -9,7 +9,6 @@
 
 use std::{
     cell::OnceCell,
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,7 +26,7 @@ use crate::{
     error::Error,
     outcome::Lookup,
     record::fields::from_fields,
-    store::{Acquire, Refresh, keys::Keys, token::Token},
+    store::{Acquire, Floor, Refresh, keys::Keys, token::Token},
 };
 
 /// A lookup that may need more than its first read.
@@ -36,9 +35,8 @@ pub(super) struct PendingLookup<'a, R> {
     pub(super) data: &'a str,
     /// Created when they are needed: most lookups of a batch are hits, and need no lease.
     keys: OnceCell<Keys>,
-    /// Registered under the token with which the lookup asks for the lease. It is registered before
-    /// the request is sent, because another lookup may get the token from Redis earlier than this
-    /// one.
+    /// Registered under the token with which the lookup asks for the lease, before the request is
+    /// sent: another lookup may get the token from Redis earlier than this one.
     leader: Option<LeaseLeader<'a, R>>,
     /// Registered under the token of another process's lease. This lookup waits for that lease on
     /// behalf of its process.
@@ -47,6 +45,8 @@ pub(super) struct PendingLookup<'a, R> {
     pub(super) lease_wait: Option<LeaseWait<'a, R>>,
     /// How often the lookup has found the lease held.
     pub(super) polls: u32,
+    /// What its load must respect. Set with the permit to load.
+    pub(super) floor: Floor,
     pub(super) state: LookupState<'a, R>,
 }
 
@@ -72,6 +72,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             watch: None,
             lease_wait: None,
             polls: 0,
+            floor: Floor::None,
             state,
         };
         if let Some(failure) = failure {
@@ -92,7 +93,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
     }
 
     pub(super) fn keys(&self) -> &Keys {
-        self.keys.get_or_init(|| Keys::of(self.data.to_owned()))
+        self.keys
+            .get_or_init(|| self.context.engine.keys_of(self.data.to_owned()))
     }
 
     /// The token with which the lookup asks for the lease.
@@ -125,8 +127,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         let token = self.token();
         let schema = &self.context.engine.settings.schema;
         match answer {
-            Ok(Acquire::Acquired) => {
-                let (leader, renewal) = self.take_lease();
+            Ok(Acquire::Acquired(floor)) => {
+                let (leader, renewal) = self.take_lease(floor);
                 self.state = LookupState::Loading(LoadPermit::Lease(leader, renewal));
             }
             Ok(Acquire::Record(fields)) => match from_fields(fields, schema) {
@@ -145,13 +147,14 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
                 // It was told not to look at the entry. Asked again, it would answer the same.
                 Err(_) => self.fail_acquire(impossible()),
             },
-            // The place of a dead writer has lapsed, and this lookup is the first to load after
-            // that.
-            Ok(Acquire::Guarded { nonce }) if nonce == token => {
+            // The place of a dead writer has lapsed. This lookup is the first to load after that.
+            Ok(Acquire::Guarded { nonce, floor }) if nonce == token => {
+                self.floor = floor;
                 let leader = self.take_leader();
                 self.state = LookupState::Loading(LoadPermit::Guard(leader));
             }
-            Ok(Acquire::Guarded { nonce }) => {
+            Ok(Acquire::Guarded { nonce, floor }) => {
+                self.floor = floor;
                 self.stop_waiting();
                 let calls = &self.context.engine.calls;
                 match calls.start_or_find(&nonce, self.data) {
@@ -221,8 +224,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         };
         let engine = self.context.engine;
         let served = match answer {
-            Ok(Refresh::Acquired) => {
-                let (leader, renewal) = self.take_lease();
+            Ok(Refresh::Acquired(floor)) => {
+                let (leader, renewal) = self.take_lease(floor);
                 let permit = LoadPermit::Refresh(leader, renewal, cached);
                 self.state = LookupState::Loading(permit);
                 return;
@@ -273,7 +276,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
 
     /// Takes the acquired lease, and ends the watch. The followers of the watch then ask Redis
     /// again. Redis answers with our token, and they follow our load.
-    fn take_lease(&mut self) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
+    fn take_lease(&mut self, floor: Floor) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
+        self.floor = floor;
         let leader = self.take_leader();
         let renewal = self.context.engine.renew_lease(self.keys(), *leader.key());
         (leader, renewal)
@@ -291,6 +295,6 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
 
     /// Moves the state out, for a transition that needs it by value.
     pub(super) fn take_state(&mut self) -> LookupState<'a, R> {
-        mem::replace(&mut self.state, LookupState::NeedsLease { recheck: true })
+        std::mem::replace(&mut self.state, LookupState::NeedsLease { recheck: true })
     }
 }

@@ -39,12 +39,18 @@
 //! and the token of an ended lease never returns. The same holds for the nonce of a write guard:
 //! every write that ends while the guard exists gives it another nonce.
 //!
+//! On a cache with versions, the store names the *floor* of the record together with the right to
+//! load. A record below it is not returned: see [`loader`]. A follower shares the load of a leader
+//! that got the same token or nonce, and with it the same floor: a step that raises the floor also
+//! ends the lease, or gives the guard another nonce.
+//!
 //! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
 //! comes from Go's `singleflight`.
 
 mod batch;
 mod first_read;
 mod load;
+pub(crate) mod loader;
 mod loading;
 mod lookup;
 mod machine;
@@ -56,22 +62,21 @@ mod wait_for_lease;
 mod waiting;
 
 use std::{
-    error::Error as StdError,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::lookup::LookupContext;
+use self::{loader::Loader, lookup::LookupContext};
 use crate::{
     engine::Engine,
     error::Error,
-    loaded::Loaded,
+    loaded::{LoadContext, Loaded},
     near::Placeholder,
     outcome::{Lookup, Source},
     record::fields::from_fields,
-    store::Entry,
+    store::{Entry, Floor},
     telemetry::trace,
 };
 
@@ -80,18 +85,16 @@ pub(crate) use self::lookup::LookupConfig;
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
 /// `began`: the clock, read when the lookup began.
-pub(crate) fn get<R, L, E, F>(
+pub(crate) fn get<R, F>(
     engine: &Engine<R>,
     began: Instant,
     config: impl FnOnce() -> LookupConfig,
     id: &str,
-    loader: F,
+    loader: Loader<F>,
 ) -> Result<Lookup<R>, Error>
 where
     R: Serialize + DeserializeOwned,
-    L: Into<Loaded<R>>,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-    F: FnOnce(&str) -> Result<L, E>,
+    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
 {
     let span = trace::lookup(&engine.reporter.cache, id);
     match near_hit::find(engine, id, began) {
@@ -104,18 +107,16 @@ where
 
 /// Out of line, to keep the stack frame of a near hit small.
 #[inline(never)]
-fn get_from_store<R, L, E, F>(
+fn get_from_store<R, F>(
     engine: &Engine<R>,
     config: LookupConfig,
     id: &str,
-    loader: F,
+    loader: Loader<F>,
     (span, began, placeholder): (trace::LookupSpan, Instant, Option<Placeholder<'_, R>>),
 ) -> Result<Lookup<R>, Error>
 where
     R: Serialize + DeserializeOwned,
-    L: Into<Loaded<R>>,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-    F: FnOnce(&str) -> Result<L, E>,
+    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
 {
     let data = engine.data_key(id)?;
     let read = engine.first_read(&data, placeholder.is_some());
@@ -127,20 +128,21 @@ where
         began,
         redis_latency: began.elapsed(),
     };
-    single::answer(context, &data, read, placeholder, loading(id, loader))
+    single::answer(context, &data, read, placeholder, loader)
 }
 
 /// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache).
-pub(crate) fn skip<R, L, E, F>(engine: &Engine<R>, id: &str, loader: F) -> Result<Lookup<R>, Error>
+pub(crate) fn skip<R, F>(
+    engine: &Engine<R>,
+    id: &str,
+    mut loader: Loader<F>,
+) -> Result<Lookup<R>, Error>
 where
-    R: Serialize + DeserializeOwned,
-    L: Into<Loaded<R>>,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-    F: FnOnce(&str) -> Result<L, E>,
+    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
 {
     engine.data_key(id)?;
     let span = trace::lookup(&engine.reporter.cache, id);
-    let record = load::run_one(engine, id, loading(id, loader))?.record;
+    let record = loader.run(engine, id, Floor::Unknown)?.record;
     span.answered(Source::Loaded, record.is_some());
     let record = record.map(Arc::new);
     Ok(Lookup::new(record, Source::Loaded, Duration::ZERO))
@@ -168,17 +170,4 @@ where
     };
     let record = record.map(Arc::new);
     Ok(Some(Lookup::new(record, source, redis_latency)))
-}
-
-/// Converts the caller's loader to the types of this module.
-fn loading<R, L, E, F>(id: &str, loader: F) -> impl FnOnce() -> Result<Loaded<R>, Error>
-where
-    L: Into<Loaded<R>>,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-    F: FnOnce(&str) -> Result<L, E>,
-{
-    move || {
-        let outcome = loader(id).map(L::into);
-        outcome.map_err(|error| Error::Loader(Arc::from(error.into())))
-    }
 }

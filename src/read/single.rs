@@ -8,13 +8,13 @@ use std::thread;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    first_read::FirstRead, load, lookup::LookupContext, machine::PendingLookup, state::LookupState,
-    wait_for_lease::LeaseWait,
+    first_read::FirstRead, loader::Loader, lookup::LookupContext, machine::PendingLookup,
+    state::LookupState, wait_for_lease::LeaseWait,
 };
 use crate::{
     engine::{Engine, FirstReadResult},
     error::Error,
-    loaded::Loaded,
+    loaded::{LoadContext, Loaded},
     near::Placeholder,
     outcome::Lookup,
     store::{Completion, CompletionKind},
@@ -26,13 +26,13 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
     data: &str,
     read: FirstReadResult,
     placeholder: Option<Placeholder<'_, R>>,
-    load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    loader: Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>,
 ) -> Result<Lookup<R>, Error> {
     match context.first_read(read, placeholder) {
         FirstRead::Hit(found) => Ok(found),
         read => {
             let mut lookup = PendingLookup::new(context, data, read);
-            if let Err(error) = drive(&mut lookup, load) {
+            if let Err(error) = drive(&mut lookup, loader) {
                 lookup.context.failed(&error);
                 return Err(error);
             }
@@ -44,11 +44,10 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
 /// Drives the lookup until it has its answer.
 fn drive<R: Serialize + DeserializeOwned>(
     lookup: &mut PendingLookup<'_, R>,
-    load: impl FnOnce() -> Result<Loaded<R>, Error>,
+    mut load: Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>,
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
     let lease_ttl = engine.settings.lease_ttl;
-    let mut load = Some(load);
     loop {
         match &lookup.state {
             LookupState::Done(_) => return Ok(()),
@@ -79,8 +78,7 @@ fn drive<R: Serialize + DeserializeOwned>(
             }
             LookupState::Loading(permit) => {
                 let fills = permit.fills();
-                let load = load.take().expect("a lookup loads once");
-                let loaded = load::run_one(engine, lookup.context.id, load);
+                let loaded = load.run(engine, lookup.context.id, lookup.floor());
                 let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills));
                 let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
                 lookup.on_completed(loaded, ended)?;
@@ -104,15 +102,12 @@ fn wait_for_lease<R: Serialize + DeserializeOwned>(lookup: &mut PendingLookup<'_
 
 /// Ends a lease in one request.
 fn complete<R>(engine: &Engine<R>, completion: &Completion<'_>) -> Result<bool, Error> {
-    let &Completion { keys, token, end } = completion;
-    match end {
-        CompletionKind::Fill(total_ttl, fields) => {
+    match completion.end {
+        CompletionKind::Fill(total_ttl, _) | CompletionKind::FillAt(total_ttl, ..) => {
             engine.record_max_ttl(total_ttl);
-            engine.ask("fill", |store| store.fill(keys, token, total_ttl, fields))
+            engine.ask("fill", |store| completion.finish(store))
         }
-        CompletionKind::Release => engine.ask("release", |store| store.release(keys, token)),
-        CompletionKind::BackOff(pause) => {
-            engine.ask("back_off", |store| store.back_off(keys, token, pause))
-        }
+        CompletionKind::Release => engine.ask("release", |store| completion.finish(store)),
+        CompletionKind::BackOff(_) => engine.ask("back_off", |store| completion.finish(store)),
     }
 }

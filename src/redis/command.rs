@@ -3,11 +3,16 @@
 //! Called by the store on one server and by the store on a cluster. Knows neither the state of
 //! connections nor the tokens of leases.
 
-use std::{io, time::Duration};
+use std::{io, mem, time::Duration};
 
 use redis::{RedisResult, Value, cmd, from_redis_value};
 
-use super::{connection::Connection, invalid_reply::invalid_reply, pipeline, script};
+use super::{
+    connection::Connection,
+    invalid_reply::invalid_reply,
+    pipeline,
+    script::{UNKNOWN, reply},
+};
 use crate::{
     store::{Change, Diff, Entry, NewTtl, TtlRemaining, Update, keys::Keys, token::Token},
     util::{
@@ -62,8 +67,8 @@ fn remaining(left: i64) -> RedisResult<TtlRemaining> {
 pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
     let fields = match reply {
         // The form of the reply depends on the protocol version in the address.
-        Ok(Value::Array(list)) => script::fields(list.into_iter()),
-        Ok(Value::Map(pairs)) => script::fields(
+        Ok(Value::Array(list)) => reply::fields(list.into_iter()),
+        Ok(Value::Map(pairs)) => reply::fields(
             pairs
                 .into_iter()
                 .flat_map(|(name, value)| [name, value])
@@ -82,22 +87,20 @@ pub(crate) fn entry(reply: RedisResult<Value>) -> RedisResult<Entry> {
 }
 
 /// Watches the record and its lease, and reads the record. The next EXEC on this connection fails
-/// if anyone changes one of the two before it. Returns the type of the value at the lease key (a
-/// guard is a hash), the entry, and its remaining TTL if `with_ttl` is set.
+/// if anyone changes one of the two before it. Returns what it found.
 ///
 /// Reads both keys before the watch, so that Redis removes them if they have expired. Redis 6 would
 /// otherwise count a watched key that has expired as changed, and would do so at each attempt.
-fn watch(
-    connection: &mut Connection,
-    keys: &Keys,
-    with_ttl: bool,
-) -> RedisResult<(String, Entry, TtlRemaining)> {
+fn watch(connection: &mut Connection, keys: &Keys, with_ttl: bool) -> RedisResult<Watched> {
     let mut watch = redis::pipe();
     // A value of another type at the data key is no error here, so each reply is checked below.
     watch.ignore_errors();
     watch.cmd("TYPE").arg(&keys.data);
     watch.cmd("TYPE").arg(&keys.lease);
     watch.cmd("WATCH").arg(&keys.data).arg(&keys.lease);
+    if let Some(floor) = &keys.floor {
+        watch.cmd("PTTL").arg(&floor.key);
+    }
     watch.cmd("TYPE").arg(&keys.lease);
     if with_ttl {
         watch.cmd("PTTL").arg(&keys.data);
@@ -106,17 +109,42 @@ fn watch(
     let mut replies: Vec<RedisResult<Value>> = pipeline::query(&watch, connection)?;
     let fields = replies.pop().unwrap_or(Ok(Value::Nil));
     let left = if with_ttl { replies.pop() } else { None };
-    // The last reply is the type of the lease. A failure of any of them fails the update.
-    let mut lease = Value::Nil;
+    // The last reply is the type of the lease, after the TTL of the floor if there is one. A
+    // failure of any of them fails the update.
+    let (mut lease, mut before_lease) = (Value::Nil, Value::Nil);
     for reply in replies {
-        lease = reply?;
+        before_lease = mem::replace(&mut lease, reply?);
     }
     let lease = from_redis_value(lease)?;
-    let Some(left) = left else {
-        return Ok((lease, entry(fields)?, TtlRemaining::NoTtl));
+    let floor_left = match &keys.floor {
+        Some(_) => remaining(from_redis_value(before_lease)?)?.left(),
+        None => None,
     };
-    let (found, left) = entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), fields)?;
-    Ok((lease, found, left))
+    let (found, left) = match left {
+        Some(left) => {
+            let left = left.and_then(|left| Ok(from_redis_value(left)?));
+            entry_with_ttl(left, fields)?
+        }
+        None => (entry(fields)?, TtlRemaining::NoTtl),
+    };
+    Ok(Watched {
+        lease,
+        found,
+        left,
+        floor_left,
+    })
+}
+
+/// What [`watch`] found.
+struct Watched {
+    /// The type of the value at the lease key. A guard is a hash.
+    lease: String,
+    found: Entry,
+    /// The remaining TTL of the entry, if it was asked for.
+    left: TtlRemaining,
+    /// The remaining TTL of the floor. It may be longer than the lag only under a guard, and each
+    /// step that makes it so changes the lease key, which is watched.
+    floor_left: Option<Duration>,
 }
 
 /// Makes one attempt at an optimistic update. `forces_change`: changes something in any case, so
@@ -131,7 +159,12 @@ pub(crate) fn update(
     let if_over = ttl
         .map(|new| new.if_over)
         .filter(|if_over| !if_over.is_zero());
-    let (lease, found, left) = watch(connection, keys, if_over.is_some())?;
+    let Watched {
+        lease,
+        found,
+        left,
+        floor_left,
+    } = watch(connection, keys, if_over.is_some())?;
     let new_ttl = match if_over {
         Some(if_over) if left.left().is_some_and(|left| left <= if_over) => None,
         _ => ttl.map(|new| new.ttl),
@@ -165,6 +198,12 @@ pub(crate) fn update(
             set.arg("").arg("PX").arg(1).ignore();
         }
         transaction.del(&keys.lease).ignore();
+    }
+    if let Some(floor) = &keys.floor {
+        // No step shortens the life of a floor.
+        let life = floor_left.unwrap_or_default().max(floor.lag);
+        let set = transaction.cmd("SET").arg(&floor.key);
+        set.arg(UNKNOWN).arg("PX").arg(millis(life)).ignore();
     }
     if let Some(Diff { set, removed }) = &diff {
         if !set.is_empty() {

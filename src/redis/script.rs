@@ -1,22 +1,21 @@
-//! The scripts of the protocol: their sources, their calls, and the meaning of their replies.
+//! The scripts of the protocol: their sources and their calls. [`args`] has their arguments, and
+//! [`reply`] the meaning of their replies.
 //!
 //! This is the only file that names a script. The script file, the constant here and the `Store`
 //! method share one name. Called by the stores on a server and on a cluster.
 
-use std::{time::Duration, vec};
+pub(crate) mod args;
+mod floor;
+pub(crate) mod reply;
 
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
+pub(crate) use self::{floor::UNKNOWN, reply::truth};
 use super::{
     connection::Connection,
-    invalid_reply::invalid_reply,
     pipeline::{self, Window},
 };
-use crate::{
-    record::fields::Fields,
-    store::{Acquire, Refresh, keys::Keys, token::Token},
-    util::limits::millis,
-};
+use crate::store::keys::Keys;
 
 /// Declares a public constant for each script, whose documentation shows the source, and the set of
 /// all scripts.
@@ -64,13 +63,15 @@ scripts! {
     RENEW renew;
     /// Ends the record and every load of it that is under way.
     INVALIDATE invalidate;
-    /// Ends one of the two keys of a record.
+    /// Ends the lease or the record, and nothing else.
     DELETE_KEY delete_key;
+    /// Raises the floor of a record, and nothing else.
+    RAISE_FLOOR raise_floor;
     /// Makes a record stale, and ends every load of it that is under way.
     EXPIRE expire;
     /// Begins a write: nobody can fill until it has ended.
     GUARD guard;
-    /// Ends a write.
+    /// Ends a write, and may cache the record that was written.
     UNGUARD unguard;
 }
 
@@ -87,7 +88,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Calls the script on both keys of a record. `write_args` writes the arguments straight into
+    /// Calls the script on the keys of a record. `write_args` writes the arguments straight into
     /// the request, so that a large record is copied only once.
     pub(crate) fn call(
         &self,
@@ -140,11 +141,15 @@ impl Script {
         request
     }
 
-    /// A call of the script on both keys of a record, without its arguments.
+    /// A call of the script on the keys of a record, without its arguments.
     pub(crate) fn request(&self, keys: &Keys) -> Cmd {
         let mut request = redis::cmd("EVALSHA");
-        request.arg(self.script.get_hash()).arg(2);
-        request.arg(&keys.data).arg(&keys.lease);
+        request.arg(self.script.get_hash());
+        let count = if keys.floor.is_some() { 3 } else { 2 };
+        request.arg(count).arg(&keys.data).arg(&keys.lease);
+        if let Some(floor) = &keys.floor {
+            request.arg(&floor.key);
+        }
         request
     }
 }
@@ -169,125 +174,4 @@ pub(crate) fn call_all(
     let loads = scripts.iter().map(|script| script.to_load());
     let mut replies = pipeline::stream(connection, window, loads.chain(calls))?;
     Ok(replies.split_off(scripts.len()))
-}
-
-/// Writes the arguments of `acquire.lua`.
-pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, recheck: bool) {
-    request.arg(token.as_bytes()).arg(millis(lease_ttl));
-    request.arg(if recheck { "recheck" } else { "skip" });
-}
-
-/// Writes the arguments of `refresh.lua`.
-pub(crate) fn write_refresh(request: &mut Cmd, token: Token, lease_ttl: Duration, left: Duration) {
-    request.arg(token.as_bytes());
-    request.arg(millis(lease_ttl)).arg(millis(left));
-}
-
-/// Writes the arguments of `fill.lua` after the token.
-pub(crate) fn write_record(request: &mut Cmd, ttl: Duration, record: &Fields) {
-    request.arg(millis(ttl));
-    for (name, value) in record {
-        request.arg(name).arg(value);
-    }
-}
-
-/// Writes the arguments of `guard.lua`.
-pub(crate) fn write_guard(request: &mut Cmd, writer: Token, guard_ttl: Duration) {
-    request.arg(writer.as_bytes());
-    request.arg(Token::random().as_bytes());
-    request.arg(millis(guard_ttl));
-}
-
-/// Writes the arguments of `unguard.lua`.
-pub(crate) fn write_unguard(request: &mut Cmd, writer: Token, forces_change: u8) {
-    request.arg(writer.as_bytes());
-    request.arg(Token::random().as_bytes()).arg(forces_change);
-}
-
-/// Writes the arguments of `invalidate.lua`.
-pub(crate) fn write_invalidate(request: &mut Cmd, forces_change: u8) {
-    request.arg(Token::random().as_bytes()).arg(forces_change);
-}
-
-/// The meaning of a reply of all other scripts. No other reply means that the step was done: it
-/// may belong to another request.
-pub(crate) fn truth(reply: &Value) -> RedisResult<bool> {
-    match reply {
-        Value::Int(0) => Ok(false),
-        Value::Int(1) => Ok(true),
-        _ => Err(invalid_reply("the script answers with 0 or 1")),
-    }
-}
-
-/// The meaning of a reply of `acquire.lua`.
-pub(crate) fn acquired(reply: Value) -> RedisResult<Acquire> {
-    let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
-        b"acquired" => parts.as_slice().is_empty().then_some(Acquire::Acquired),
-        b"record" => record(parts).map(Acquire::Record),
-        b"held" => held(parts.as_slice()),
-        b"guarded" => guarded(parts.as_slice()),
-        _ => None,
-    });
-    answer.ok_or_else(|| {
-        invalid_reply("acquire answers with a record, `acquired`, `held` or `guarded`")
-    })
-}
-
-/// The meaning of a reply of `refresh.lua`.
-pub(crate) fn refreshed(reply: Value) -> RedisResult<Refresh> {
-    let answer = split_reply(reply).and_then(|(kind, parts)| match kind.as_slice() {
-        b"acquired" => parts.as_slice().is_empty().then_some(Refresh::Acquired),
-        b"record" => record(parts).map(Refresh::Record),
-        b"taken" => parts.as_slice().is_empty().then_some(Refresh::Taken),
-        _ => None,
-    });
-    answer.ok_or_else(|| invalid_reply("refresh answers with a record, `acquired` or `taken`"))
-}
-
-/// The first word of a reply, and the rest.
-fn split_reply(reply: Value) -> Option<(Vec<u8>, vec::IntoIter<Value>)> {
-    let Value::Array(parts) = reply else {
-        return None;
-    };
-    let mut parts = parts.into_iter();
-    match parts.next() {
-        Some(Value::BulkString(kind)) => Some((kind, parts)),
-        _ => None,
-    }
-}
-
-fn held(parts: &[Value]) -> Option<Acquire> {
-    let [Value::BulkString(holder), Value::Int(left)] = parts else {
-        return None;
-    };
-    Some(Acquire::Held {
-        by: Token::try_from(&**holder).ok(),
-        // Negative if another program left a lock without a TTL. Such a lock never lapses.
-        left: u64::try_from(*left).map_or(Duration::MAX, Duration::from_millis),
-    })
-}
-
-fn guarded(parts: &[Value]) -> Option<Acquire> {
-    let [Value::BulkString(nonce)] = parts else {
-        return None;
-    };
-    let nonce = Token::try_from(&**nonce).ok()?;
-    Some(Acquire::Guarded { nonce })
-}
-
-/// The fields of a record. A hash in Redis has at least one.
-fn record(parts: vec::IntoIter<Value>) -> Option<Fields> {
-    fields(parts).filter(|fields| !fields.is_empty())
-}
-
-/// The names and values from the flat list in which Redis sends a hash.
-pub(crate) fn fields(mut list: impl ExactSizeIterator<Item = Value>) -> Option<Fields> {
-    let mut fields = Vec::with_capacity(list.len() / 2);
-    while let Some(name) = list.next() {
-        match (name, list.next()?) {
-            (Value::BulkString(name), Value::BulkString(value)) => fields.push((name, value)),
-            _ => return None,
-        }
-    }
-    Some(fields)
 }

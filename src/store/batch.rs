@@ -45,6 +45,10 @@ impl Completion<'_> {
         let &Completion { keys, token, end } = self;
         match end {
             CompletionKind::Fill(ttl, record) => store.fill(keys, token, ttl, record),
+            CompletionKind::FillAt(ttl, record, version) => match store.versioned() {
+                Some(versioned) => versioned.fill_at(keys, token, ttl, record, version),
+                None => store.fill(keys, token, ttl, record),
+            },
             CompletionKind::Release => store.release(keys, token),
             CompletionKind::BackOff(pause) => store.back_off(keys, token, pause),
         }
@@ -56,6 +60,8 @@ impl Completion<'_> {
 pub enum CompletionKind<'a> {
     /// A [`fill`](super::Store::fill), with the record's TTL.
     Fill(Duration, &'a Fields),
+    /// A [`fill_at`](super::VersionedStore::fill_at), with the record's TTL and its version.
+    FillAt(Duration, &'a Fields, u64),
     /// A [`release`](super::Store::release).
     Release,
     /// A [`back_off`](super::Store::back_off) for this time.

@@ -1,15 +1,20 @@
-//! The two keys of a record: the data key and the lease key.
+//! The keys of a record: the data key, the lease key and, if the cache has versions, the floor key.
 //!
-//! Both must be in one slot of a Redis cluster, because every script uses both. `has_one_slot`
-//! finds the data keys for which that is impossible. A slot is computed from the key's *hash tag*:
+//! They must be in one slot of a Redis cluster, because the scripts use them together.
+//! `has_one_slot` finds the data keys for which that is impossible. A slot is computed from the key's *hash tag*:
 //! the text between the first `{` and the first `}` after it. A key without a tag is hashed as a
 //! whole
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 
+use std::time::Duration;
+
 /// The prefix of every lease key.
 pub(crate) const LEASE_PREFIX: &str = "lock:";
 
-/// The data key of a record and the key of its lease.
+/// The prefix of every floor key.
+pub(crate) const FLOOR_PREFIX: &str = "floor:";
+
+/// The data key of a record, the key of its lease, and that of its floor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Keys {
@@ -19,18 +24,35 @@ pub struct Keys {
     /// The key of its lease: `lock:{<data key>}`. If the data key has its own hash tag: `lock:<data
     /// key>`.
     pub lease: String,
+    /// The floor, if the cache has [`versions`](crate::CacheBuilder::versions).
+    pub floor: Option<FloorKey>,
+}
+
+/// The key of a record's floor, and how long a floor lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct FloorKey {
+    /// The key: `floor:{<data key>}`. If the data key has its own hash tag: `floor:<data key>`.
+    pub key: String,
+    /// How long each floor lasts at least: longer than a replica of the primary lags.
+    pub lag: Duration,
 }
 
 impl Keys {
-    /// The keys of the record at `data`.
+    /// The keys of the record at `data`. It has no floor.
     #[must_use]
     pub fn of(data: String) -> Keys {
-        let lease = if hash_tag(&data).is_some() {
-            format!("{LEASE_PREFIX}{data}")
-        } else {
-            format!("{LEASE_PREFIX}{{{data}}}")
-        };
-        Keys { data, lease }
+        let lease = with_prefix(LEASE_PREFIX, &data);
+        let floor = None;
+        Keys { data, lease, floor }
+    }
+
+    /// The same record with a floor, which lasts for `lag`.
+    #[must_use]
+    pub fn with_floor(self, lag: Duration) -> Keys {
+        let key = with_prefix(FLOOR_PREFIX, &self.data);
+        let floor = Some(FloorKey { key, lag });
+        Keys { floor, ..self }
     }
 
     /// Finds the keys of the record that has this lease key and whose data key begins with
@@ -45,6 +67,15 @@ impl Keys {
         let mut keys = both.map(|data| Keys::of(data.to_owned()));
         // `a` and `{a}` have the same lease key.
         keys.find(|keys| keys.lease == lease && keys.data.starts_with(prefix))
+    }
+}
+
+/// A key in the slot of this data key.
+fn with_prefix(prefix: &str, data: &str) -> String {
+    if hash_tag(data).is_some() {
+        format!("{prefix}{data}")
+    } else {
+        format!("{prefix}{{{data}}}")
     }
 }
 
@@ -76,10 +107,24 @@ mod tests {
         Keys::of(data.to_owned()).lease
     }
 
+    fn floor(data: &str) -> String {
+        let keys = Keys::of(data.to_owned());
+        keys.with_floor(Duration::from_secs(1)).floor.unwrap().key
+    }
+
     #[test]
     fn the_lease_key_carries_the_data_key_as_its_tag() {
         assert_eq!(lease("cache:product:p-001"), "lock:{cache:product:p-001}");
         assert_eq!(lease("cache:{"), "lock:{cache:{}");
+    }
+
+    #[test]
+    fn the_floor_key_is_built_like_the_lease_key() {
+        for data in ["cache:p", "cache:{", "cache:{shop}:p", "{a}b}"] {
+            let lease = lease(data);
+            let name = lease.strip_prefix(LEASE_PREFIX).unwrap();
+            assert_eq!(floor(data), format!("{FLOOR_PREFIX}{name}"));
+        }
     }
 
     #[test]
@@ -117,6 +162,7 @@ mod tests {
     fn both_keys_have_one_slot_or_the_check_finds_that_they_do_not() {
         for data in ["p", "cache:{", "{a}b}", "a{b}c", "ü{ü}", "{", "{a"] {
             assert_eq!(hashed(&lease(data)), hashed(data), "{data}");
+            assert_eq!(hashed(&floor(data)), hashed(data), "{data}");
             assert!(has_one_slot(data), "{data}");
         }
         for data in ["a}b", "}", "{}", "a{}b", "{}{a}"] {

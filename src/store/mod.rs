@@ -32,6 +32,7 @@ pub(crate) mod memory;
 pub(crate) mod reply;
 pub(crate) mod token;
 pub(crate) mod tracking;
+pub(crate) mod versioned;
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,18 +41,15 @@ pub use self::batch::{
     RefreshRequest, ScanPage, UnguardRequest,
 };
 pub use self::failure::{Failure, FailureKind};
-pub use self::reply::{Acquire, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
+pub use self::reply::{Acquire, Change, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
 pub use self::tracking::{ChangeListener, Subscription};
+pub use self::versioned::{Floor, VersionedStore, WriteThrough};
 
 pub use self::{
-    keys::Keys,
+    keys::{FloorKey, Keys},
     token::{InvalidToken, Token},
 };
 pub use crate::record::fields::Fields;
-
-/// A closure that changes a record. Gets the fields, and returns the changes. `None`: change
-/// nothing.
-pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 
 /// The steps of the protocol.
 ///
@@ -195,8 +193,7 @@ pub trait Store: Send + Sync {
         })
     }
 
-    /// Does [`refresh`](Store::refresh) for each, in one round trip if the store can. An
-    /// implementation must not repeat these requests either.
+    /// Does [`refresh`](Store::refresh) for each, as [`acquire_all`](Store::acquire_all) does.
     fn refresh_all(&self, all: &[RefreshRequest<'_>], lease_ttl: Duration) -> BatchResult<Refresh> {
         batch::one_by_one(all, |due| {
             self.refresh(due.keys, due.token, lease_ttl, due.left)
@@ -213,8 +210,7 @@ pub trait Store: Send + Sync {
     /// A step takes a bounded time. `cursor` is `Cursor::default()` at first, then the one that the
     /// previous step returned.
     ///
-    /// A scan has an end, and no cursor occurs in it twice. The cache ends a scan that breaks this.
-    ///
+    /// A scan has an end, and no cursor occurs in it twice. The cache ends any other scan.
     /// A key that exists from before the first step until after the last is returned at least once.
     /// A key that is added or removed during the scan may be returned. If another server takes the
     /// store's place, the scan cannot guarantee this any more, and the step is refused.
@@ -268,17 +264,16 @@ pub trait Store: Send + Sync {
     /// The remaining TTL of the record.
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure>;
 
-    /// Notifies `listener` of changes, until the returned subscription is dropped. It reports the
-    /// changes of entries whose data key has this prefix, and of their lease keys. Each change is
-    /// reported within `bound` after it was acknowledged. `None`: this store cannot report changes.
+    /// Notifies `listener` of changes of entries whose data key has this prefix, and of their lease
+    /// keys, until the returned subscription is dropped. Each change is reported within `bound`
+    /// after it was acknowledged. `None`: this store cannot report changes.
     ///
     /// Returns at once: nothing relies on the listener before the first
     /// [`on_confirmed`](ChangeListener::on_confirmed). An unnecessary report costs a read. A
     /// missing report leaves stale data.
     ///
-    /// The expiry of an entry need not be reported. An eviction for lack of memory must be
-    /// reported. Otherwise every later invalidation of the evicted entry must be reported, although
-    /// the entry is gone.
+    /// The expiry of an entry need not be reported. An eviction for lack of memory must be, or else
+    /// every later invalidation of the evicted entry.
     fn track(
         &self,
         prefix: &str,
@@ -289,9 +284,13 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// Checks whether the store answers. The cache asks this while it considers the store
-    /// unavailable.
+    /// Checks whether the store answers. Asked while the cache considers it unavailable.
     fn ping(&self) -> Result<(), Failure>;
+
+    /// The steps for records with [`versions`](crate::CacheBuilder::versions), if it has them.
+    fn versioned(&self) -> Option<&dyn VersionedStore> {
+        None
+    }
 
     /// Whether both keys of a step must be in one slot of a Redis Cluster. If so, a cache refuses
     /// ids whose keys would be in different slots.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::token::Token;
+use super::{token::Token, versioned::Floor};
 use crate::record::fields::Fields;
 
 /// The content of a data key.
@@ -21,8 +21,8 @@ pub enum Entry {
 pub enum Acquire {
     /// Another caller has filled the record in the meantime.
     Record(Fields),
-    /// The caller has the lease.
-    Acquired,
+    /// The caller has the lease, and its load must respect the floor.
+    Acquired(Floor),
     /// Another fill is under way.
     Held {
         /// The token of the holder. `None` if the lease key does not hold a token of this protocol.
@@ -35,6 +35,8 @@ pub enum Acquire {
         /// Identifies the guard until the next write of this record ends. Loads may be shared under
         /// it.
         nonce: Token,
+        /// What a load must respect.
+        floor: Floor,
     },
 }
 
@@ -43,8 +45,8 @@ pub enum Acquire {
 pub enum Refresh {
     /// Another caller has filled the record again in the meantime.
     Record(Fields),
-    /// The caller has the lease.
-    Acquired,
+    /// The caller has the lease, and its load must respect the floor.
+    Acquired(Floor),
     /// Another fill or a write is under way, or the latest refresh failed a short time ago.
     Taken,
 }
@@ -82,6 +84,10 @@ impl TtlRemaining {
         }
     }
 }
+
+/// A closure that changes a record. Gets the fields, and returns the changes. `None`: change
+/// nothing.
+pub type Change<'a> = &'a mut dyn FnMut(Fields) -> Option<Diff>;
 
 /// The changes of an update to a record's fields.
 #[derive(Debug, Clone, PartialEq, Eq)]

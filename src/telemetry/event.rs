@@ -127,6 +127,18 @@ pub enum Event<'a> {
         /// The record's id.
         id: &'a str,
     },
+    /// A loader returned a record that is older than a write that had returned, as a replica does
+    /// that lags. It is called again and told to [read the
+    /// primary](crate::LoadContext::read_primary), if it sees the context. Otherwise the lookup
+    /// fails.
+    StaleLoad {
+        /// The record's id.
+        id: &'a str,
+        /// The version that it returned. `None`: it found no record.
+        version: Option<u64>,
+        /// The lowest version that would do.
+        min_version: u64,
+    },
     /// A loaded record was returned, but cannot be cached. Or
     /// [`update_field`](crate::Cache::update_field) was called with a field that the record type
     /// does not have, or with a value that it cannot read. Any cached entry with this id is
@@ -236,6 +248,8 @@ pub enum Load {
 pub enum Write {
     /// [`Cache::invalidate`](crate::Cache::invalidate).
     Invalidate,
+    /// [`Cache::invalidate_at`](crate::Cache::invalidate_at).
+    InvalidateAt,
     /// [`Cache::invalidate_many`](crate::Cache::invalidate_many), under the first id.
     InvalidateMany,
     /// [`Cache::clear`](crate::Cache::clear), under no id.
@@ -246,6 +260,8 @@ pub enum Write {
     WriteMany,
     /// A [`UnitOfWork`](crate::UnitOfWork), for each of its caches under the first id.
     UnitOfWork,
+    /// [`Cache::write_through`](crate::Cache::write_through).
+    WriteThrough,
     /// [`Cache::expire`](crate::Cache::expire).
     Expire,
     /// [`Cache::update`](crate::Cache::update).
@@ -269,4 +285,4 @@ macro_rules! named {
 
 named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
-named! { Write: Invalidate "invalidate", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }
+named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }

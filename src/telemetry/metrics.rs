@@ -23,6 +23,7 @@ const LOAD_SECONDS: &str = "cache_aside_load_duration_seconds";
 const LOADS_IN_FLIGHT: &str = "cache_aside_loads_in_flight";
 const REFRESHES: &str = "cache_aside_refreshes_total";
 const REFUSED_FILLS: &str = "cache_aside_refused_fills_total";
+const STALE_LOADS: &str = "cache_aside_stale_loads_total";
 const UNSTORABLE: &str = "cache_aside_unstorable_records_total";
 const UNREADABLE: &str = "cache_aside_unreadable_entries_total";
 const OTHER_SCHEMA: &str = "cache_aside_other_schema_entries_total";
@@ -77,6 +78,7 @@ impl Metrics {
             LOOKUP_ERRORS,
             SHARED,
             REFUSED_FILLS,
+            STALE_LOADS,
             UNSTORABLE,
             UNREADABLE,
             OTHER_SCHEMA,
@@ -153,6 +155,7 @@ impl Metrics {
             Event::Refreshed { .. } => self.refreshes("done").increment(1),
             Event::RefreshFailed { .. } => self.refreshes("failed").increment(1),
             Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
+            Event::StaleLoad { .. } => self.count(STALE_LOADS).increment(1),
             Event::Unstorable { .. } => self.count(UNSTORABLE).increment(1),
             Event::Unreadable { .. } => self.count(UNREADABLE).increment(1),
             Event::OtherSchema { .. } => self.count(OTHER_SCHEMA).increment(1),
@@ -244,6 +247,10 @@ fn describe() {
     describe_counter!(
         REFUSED_FILLS,
         "Records that were loaded but not cached, because their lease had ended"
+    );
+    describe_counter!(
+        STALE_LOADS,
+        "Loads that returned a record older than a write that had returned"
     );
     describe_counter!(
         UNSTORABLE,

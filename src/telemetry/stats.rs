@@ -43,6 +43,9 @@ pub struct Stats {
     /// before the fill, or because it had lapsed. It also counts a fill that succeeded and was sent
     /// again because the connection broke.
     pub refused_fills: u64,
+    /// Loads that returned a record older than a write that had returned, as from a replica that
+    /// lags. See [`Event::StaleLoad`](crate::Event::StaleLoad).
+    pub stale_loads: u64,
     /// Records that were loaded and returned, but cannot be cached, because a field would decode
     /// differently. Also updates of a field that the record type cannot have. See
     /// [`Event::Unstorable`](crate::Event::Unstorable).
@@ -154,6 +157,7 @@ counters! {
     loads,
     load_errors,
     refused_fills,
+    stale_loads,
     unstorable_records,
     degraded,
     unreadable_entries,
@@ -228,6 +232,7 @@ impl Shard {
             Event::RefreshFailed { .. } => self.refresh_errors.add_one(),
             Event::Shared { .. } => self.stampedes_suppressed.add_one(),
             Event::FillRefused { .. } => self.refused_fills.add_one(),
+            Event::StaleLoad { .. } => self.stale_loads.add_one(),
             Event::Unstorable { .. } => self.unstorable_records.add_one(),
             Event::Unreadable { .. } => self.unreadable_entries.add_one(),
             Event::OtherSchema { .. } => self.other_schema_entries.add_one(),

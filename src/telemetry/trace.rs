@@ -155,6 +155,11 @@ mod on {
             }
             Event::Refreshed { id } => debug!(id, "refreshed"),
             Event::FillRefused { id } => debug!(id, "the fill was refused"),
+            Event::StaleLoad {
+                id,
+                version,
+                min_version,
+            } => debug!(id, version, min_version, "the loaded record is too old"),
             Event::Unstorable { id, field, reason } => {
                 debug!(id, field, reason, "the record cannot be cached");
             }

@@ -11,45 +11,19 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     sync::Arc,
-    time::Instant,
 };
 
-use super::records::Records;
+use super::{
+    guard_group::{Group, GuardedRecord, defer},
+    records::Records,
+};
 use crate::{
-    backend::client::{StoreClient, unwind::Ending},
-    engine::{
-        Engine, Settings,
-        lease_renewal::{LeaseRenewer, RenewalGuard},
-    },
+    engine::Engine,
     error::Error,
     outcome::Deferred,
-    store::{BatchResult, GuardRequest, Store, UnguardRequest, keys::Keys, token::Token},
+    store::{Failure, Store, keys::Keys, token::Token},
     telemetry::reporter::Reporter,
 };
-
-/// How many guards one request sets. The number is small enough that the first guards are renewed
-/// long before they lapse, even if the server and this machine are busy.
-const AT_ONCE: usize = 1_000;
-
-/// What a write needs of a cache, whatever the type of its records.
-#[derive(Clone, Copy)]
-struct Writer<'a> {
-    client: &'a StoreClient,
-    reporter: &'a Arc<Reporter>,
-    lease_renewer: &'a LeaseRenewer,
-    settings: &'a Settings,
-}
-
-impl<'a> Writer<'a> {
-    fn of<R>(engine: &'a Engine<R>) -> Writer<'a> {
-        Writer {
-            client: &engine.client,
-            reporter: &engine.reporter,
-            lease_renewer: &engine.lease_renewer,
-            settings: &engine.settings,
-        }
-    }
-}
 
 /// The records that one change of the primary concerns.
 #[derive(Default)]
@@ -57,53 +31,27 @@ pub(crate) struct Guards<'a> {
     groups: Vec<Group<'a>>,
     /// Why a guard could not be set: the first failure.
     error: Option<Error>,
-}
-
-/// The records on one client.
-struct Group<'a> {
-    client: &'a StoreClient,
-    records: Vec<GuardedRecord<'a>>,
-    /// How many of them have a guard, or could not get one. They are the first ones.
-    asked: usize,
-}
-
-struct GuardedRecord<'a> {
-    of: Writer<'a>,
-    /// The prefix of its data key.
-    prefix: &'a str,
-    keys: Keys,
-    token: Token,
-    /// `None` if there is no guard to renew.
-    renewal: Option<RenewalGuard<'a>>,
+    /// The records that have ended, and are still to be invalidated.
+    deferred: Vec<Deferred>,
 }
 
 impl<'a> Guards<'a> {
     /// Adds the record with this id, and those that the cache also invalidates. Sends nothing. If
     /// the id is refused, adds nothing.
     pub(crate) fn add<R>(&mut self, engine: &'a Engine<R>, id: &str) -> Result<(), Error> {
-        for (prefix, keys) in Records::of(engine, [id])?.0 {
-            self.add_record(GuardedRecord {
-                of: Writer::of(engine),
-                prefix,
-                keys,
-                token: Token::random(),
-                renewal: None,
-            });
-        }
-        Ok(())
-    }
-
-    fn add_record(&mut self, record: GuardedRecord<'a>) {
-        let client = record.of.client;
+        let records = Records::of(engine, [id])?.0.into_iter();
+        let records = records.map(|(prefix, keys)| GuardedRecord::new(engine, prefix, keys));
+        let client = &*engine.client;
         let mut groups = self.groups.iter_mut();
         match groups.find(|group| ptr::eq(group.client, client)) {
-            Some(group) => group.records.push(record),
+            Some(group) => group.records.extend(records),
             None => self.groups.push(Group {
                 client,
-                records: vec![record],
+                records: records.collect(),
                 asked: 0,
             }),
         }
+        Ok(())
     }
 
     /// Sets the guards of all records that were added since the last call. If that fails for a
@@ -113,6 +61,56 @@ impl<'a> Guards<'a> {
             let failure = group.set();
             self.error = self.error.take().or(failure);
         }
+    }
+
+    /// Sets the guard of the first record by a request of its own. `None`: that failed.
+    pub(crate) fn set_first<T>(
+        &mut self,
+        ask: impl FnOnce(&dyn Store, &Keys, Token) -> Result<T, Failure>,
+    ) -> Option<T> {
+        let group = self.groups.first_mut()?;
+        // Set before the request: if that panics, it is not known what it did.
+        group.asked = 1;
+        let record = &mut group.records[0];
+        let (client, reporter) = (group.client, record.reporter);
+        let answer = client.ask(reporter, "guard", |store| {
+            ask(store, &record.keys, record.token)
+        });
+        // From here on, readers in this process load too.
+        client.evict(&record.keys.data);
+        match answer {
+            Ok(answer) => {
+                record.renew();
+                Some(answer)
+            }
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Ends the first record and its guard by a request of its own. False: it answered so, or
+    /// failed.
+    pub(crate) fn end_first(
+        &mut self,
+        ask: impl Fn(&dyn Store, &Keys, Token) -> Result<bool, Failure>,
+    ) -> bool {
+        let Some(group) = self.groups.first_mut() else {
+            return false;
+        };
+        let client = group.client;
+        let mut record = group.records.remove(0);
+        group.asked -= 1;
+        record.stop_renewal();
+        let endings = [record.ending()];
+        let requests = [record.token];
+        let answers = client.end_all("unguard", &endings, &requests, |store, writers| {
+            Ok(vec![Ok(ask(store, &record.keys, writers[0])?)])
+        });
+        let is_done = answers.iter().any(|answer| matches!(answer, Ok(true)));
+        defer(&endings, answers, &mut self.deferred);
+        is_done
     }
 
     /// Whether a guard has been asked for, and so must be ended.
@@ -137,27 +135,25 @@ impl<'a> Guards<'a> {
             // From here on a panic must end the record too, even without a guard.
             group.asked = group.records.len();
         }
-        (self.error.take(), self.end_all())
+        self.end_all();
+        (self.error.take(), mem::take(&mut self.deferred))
     }
 
-    fn end_all(&mut self) -> Vec<Deferred> {
-        let mut deferred = Vec::new();
+    fn end_all(&mut self) {
         // Each group is taken before its request. If that panics, the client remembers its records,
         // and the drop of this ends the other groups.
         while let Some(group) = self.groups.pop() {
-            group.end(&mut deferred);
+            group.end(&mut self.deferred);
         }
-        deferred
     }
 
     /// Each cache once, with the id of its first record.
     pub(crate) fn caches(&self) -> Vec<(&'a Arc<Reporter>, String)> {
         let mut caches: Vec<(&Arc<Reporter>, String)> = Vec::new();
         for record in self.groups.iter().flat_map(|group| &group.records) {
-            let Ending { reporter, .. } = record.ending();
             let mut known = caches.iter();
-            if !known.any(|(known, _)| Arc::ptr_eq(known, reporter)) {
-                caches.push((record.of.reporter, record.ending().id().to_owned()));
+            if !known.any(|(known, _)| Arc::ptr_eq(known, record.reporter)) {
+                caches.push((record.reporter, record.ending().id().to_owned()));
             }
         }
         caches
@@ -171,106 +167,5 @@ impl Drop for Guards<'_> {
             // one that leaves a destructor would abort the process.
             let _ = catch_unwind(AssertUnwindSafe(|| self.end_all()));
         }
-    }
-}
-
-impl Group<'_> {
-    /// Returns the first failure.
-    fn set(&mut self) -> Option<Error> {
-        // Set before the first request: if that panics, it is not known what it did.
-        let first = mem::replace(&mut self.asked, self.records.len());
-        let client = self.client;
-        let mut failure = None;
-        for some in self.records[first..].chunks_mut(AT_ONCE) {
-            let requests = some.iter().map(|record| GuardRequest {
-                keys: &record.keys,
-                writer: record.token,
-                guard_ttl: record.of.settings.lease_ttl,
-            });
-            let requests: Vec<_> = requests.collect();
-            let reporter = some[0].of.reporter;
-            let answers = client.ask_all(reporter, "guard", requests.len(), |store| {
-                guard_all(store, &requests)
-            });
-            let mut is_set = false;
-            for (record, answer) in some.iter_mut().zip(answers) {
-                // From here on, readers in this process load too.
-                client.evict(&record.keys.data);
-                match answer {
-                    Ok(_) => {
-                        record.renew();
-                        is_set = true;
-                    }
-                    Err(error) => failure = failure.or(Some(error)),
-                }
-            }
-            if !is_set {
-                // Each further request would wait as long, and fail for the same reason.
-                break;
-            }
-        }
-        failure
-    }
-
-    fn end(mut self, deferred: &mut Vec<Deferred>) {
-        for record in &mut self.records {
-            if let Some(renewal) = record.renewal.take() {
-                renewal.end();
-            }
-        }
-        let endings = self.records.iter().map(GuardedRecord::ending);
-        let endings: Vec<_> = endings.collect();
-        let requests = self.records.iter().map(|record| UnguardRequest {
-            keys: &record.keys,
-            writer: record.token,
-        });
-        let requests: Vec<_> = requests.collect();
-        let client = self.client;
-        let answers = client.end_all("unguard", &endings, &requests, unguard_all);
-        for (ending, answer) in endings.iter().zip(answers) {
-            if let Err(error) = answer {
-                deferred.push(Deferred {
-                    cache: ending.reporter.cache.clone(),
-                    id: ending.id().to_owned(),
-                    error,
-                });
-            }
-        }
-    }
-}
-
-impl GuardedRecord<'_> {
-    fn ending(&self) -> Ending<'_> {
-        Ending {
-            reporter: self.of.reporter,
-            prefix: self.prefix,
-            keys: &self.keys,
-        }
-    }
-
-    fn renew(&mut self) {
-        let until = Instant::now() + self.of.settings.max_load_time;
-        let renewer = self.of.lease_renewer;
-        self.renewal = Some(renewer.start(&self.keys, self.token, until));
-    }
-}
-
-/// One record needs no batch, which would also load the script.
-fn guard_all(store: &dyn Store, requests: &[GuardRequest<'_>]) -> BatchResult<bool> {
-    match requests {
-        [one] => Ok(vec![Ok(store.guard(
-            one.keys,
-            one.writer,
-            one.guard_ttl,
-        )?)]),
-        many => store.guard_all(many),
-    }
-}
-
-/// One record needs no batch, which would also load the script.
-fn unguard_all(store: &dyn Store, requests: &[UnguardRequest<'_>]) -> BatchResult<bool> {
-    match requests {
-        [one] => Ok(vec![Ok(store.unguard(one.keys, one.writer)?)]),
-        many => store.unguard_all(many),
     }
 }

@@ -1,8 +1,10 @@
 //! The write paths: for use after a change of the primary, or around it.
 
 pub(crate) mod clear;
+mod guard_group;
 pub(crate) mod guards;
 mod records;
+mod through;
 pub(crate) mod update;
 
 use std::time::Instant;
@@ -20,13 +22,28 @@ use crate::{
     util::id::Ids,
 };
 
-pub(crate) use self::update::{update, update_field};
+pub(crate) use self::{
+    through::write_through,
+    update::{update, update_field},
+};
 
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
 pub(crate) fn invalidate<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
     let records = Records::of(engine, [id])?;
     let _wrote = Wrote::begin(engine, id, Write::Invalidate);
     Ok(records.invalidate(engine)? > 0)
+}
+
+/// See [`Cache::invalidate_at`](crate::Cache::invalidate_at).
+pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Result<bool, Error> {
+    let keys = engine.keys(id)?;
+    let others = Records::under_other_prefixes(engine, id)?;
+    let _wrote = Wrote::begin(engine, id, Write::InvalidateAt);
+    let ended = engine.invalidate(&keys, "invalidate", |store| match store.versioned() {
+        Some(versioned) => versioned.invalidate_at(&keys, version),
+        None => store.invalidate(&keys),
+    });
+    others.invalidate(engine).and(ended)
 }
 
 /// See [`Cache::expire`](crate::Cache::expire).

@@ -4,7 +4,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use cache_aside::{
     Backend, Cache, CacheBuilder, Memory, Redis,
-    store::{Acquire, Diff, Keys, Store, Token},
+    store::{Acquire, Diff, Floor, Keys, Store, Token},
 };
 
 use crate::support::Server;
@@ -67,7 +67,7 @@ impl Environment {
     pub(crate) fn holder(&self, id: &str) -> Acquire {
         let (keys, probe) = (keys(id), Token::random());
         let answer = self.store.acquire(&keys, probe, MOMENT, false).unwrap();
-        if answer == Acquire::Acquired {
+        if answer == Acquire::Acquired(Floor::None) {
             self.store.release(&keys, probe).unwrap();
         }
         answer
@@ -75,13 +75,13 @@ impl Environment {
 
     /// Whether a caller loads or writes a record.
     pub(crate) fn is_held(&self, id: &str) -> bool {
-        self.holder(id) != Acquire::Acquired
+        self.holder(id) != Acquire::Acquired(Floor::None)
     }
 
     /// The nonce of the guard on a record, where there is one.
     pub(crate) fn nonce(&self, id: &str) -> Option<Token> {
         match self.holder(id) {
-            Acquire::Guarded { nonce } => Some(nonce),
+            Acquire::Guarded { nonce, .. } => Some(nonce),
             _ => None,
         }
     }

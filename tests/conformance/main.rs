@@ -55,4 +55,5 @@ mod support;
 mod unit_of_work;
 mod update;
 mod update_field;
+mod versions;
 mod write;

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, Record, Redis, Source};
+use cache_aside::{Cache, LoadContext, Record, Redis, Source};
 
 use crate::{
     fake,
@@ -102,6 +102,55 @@ fn get(cache: &Cache) -> (String, Source) {
     let found = cache.get("p-001", load).unwrap();
     let version = found.record().unwrap().get("version").unwrap().to_owned();
     (version, found.source())
+}
+
+/// The lookup must then not believe a replica.
+#[test]
+fn a_lease_that_comes_with_no_floor_or_a_wrong_one_is_no_answer() {
+    const NONCE: &str = "0123456789abcdef0123456789abcdef";
+    let server = Hostile::start();
+    let redis = Redis::builder(format!("redis://127.0.0.1:{}", server.port));
+    let builder = Cache::builder(redis.breaker_threshold(10_000)).prefix("test:");
+    let plain: Cache = builder.build().unwrap();
+    let redis = Redis::builder(format!("redis://127.0.0.1:{}", server.port));
+    let builder = Cache::builder(redis.breaker_threshold(10_000)).prefix("test:");
+    let versioned: Cache = builder.versions(Duration::from_secs(60)).build().unwrap();
+    server.says("HGETALL", "*0\r\n");
+    let wrong: [&[&str]; 8] = [
+        &["acquired"],
+        &["acquired", "7"],
+        &["acquired", "0000000000000000000x"],
+        &["acquired", "18446744073709551616"],
+        &["acquired", "?0123456789abcdef0123456789abcdef"],
+        &["acquired", "", ""],
+        &["guarded", NONCE],
+        &["guarded", NONCE, "7"],
+    ];
+    let told = |cache: &Cache| {
+        let mut told = Vec::new();
+        let load = |context: &LoadContext<'_>| {
+            told.push((context.min_version(), context.read_primary()));
+            load(context.id())
+        };
+        let found = cache.options().get_with_context("p-001", load).unwrap();
+        (found.source(), told)
+    };
+    let degraded = (Source::Degraded, vec![(None, true)]);
+    for reply in wrong {
+        server.says("EVALSHA", fake::texts(reply));
+        assert_eq!(told(&versioned), degraded, "{reply:?}");
+    }
+    for reply in [&["acquired", ""] as &[_], &["guarded", NONCE, "?"]] {
+        server.says("EVALSHA", fake::texts(reply));
+        assert_eq!(told(&plain), degraded, "{reply:?}");
+    }
+    // A correct one. The fill is then refused by a reply that is none.
+    server.says(
+        "EVALSHA",
+        fake::texts(&["acquired", "00000000000000000007"]),
+    );
+    assert_eq!(told(&versioned), (Source::Loaded, vec![(Some(7), false)]));
+    server.is_well();
 }
 
 #[test]

@@ -27,6 +27,12 @@ fn invalid_settings_are_refused_by_name() {
         refusal(|cache| cache.prefix("lock:")),
         "setting `prefix`: keys that begin with `lock:` are the leases"
     );
+    for prefix in ["floor:", "floor:{a", "f", "floor"] {
+        assert_eq!(
+            refusal(|cache| cache.prefix(prefix)),
+            "setting `prefix`: keys that begin with `floor:` are the floors"
+        );
+    }
     assert_eq!(
         refusal(|cache| cache.prefix("{{")),
         "setting `prefix`: it must hold something besides `{`"
@@ -82,6 +88,14 @@ fn invalid_settings_are_refused_by_name() {
     assert_eq!(
         refusal(|cache| cache.near_staleness(MS(60_001))),
         "setting `near_staleness`: 60.001s is too long, it must be at most 60s"
+    );
+    assert_eq!(
+        refusal(|cache| cache.versions(Duration::ZERO)),
+        "setting `versions`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        refusal(|cache| cache.versions(Duration::MAX)),
+        format!("setting `versions`: {TOO_LONG} ten years")
     );
 }
 

@@ -106,10 +106,13 @@ impl State {
     ///
     /// Steps that change Redis or advance a caller count most, each at least one. Their number is
     /// bounded: every fill, lease and guard that can still lapse needs such a step to set it. What
-    /// is stretched counts one more, and so does a step of the clock that nobody has met. A waiting
+    /// is stretched counts one more, and so does a step of the clock that nobody has met. A floor
+    /// counts one, and so does each version that the replica does not have yet. A waiting
     /// step changes neither, and brings its caller nearer to the point where it rests.
     fn steps_left(&self) -> usize {
         let mut changes = usize::from(self.redis.data.is_some());
+        changes += usize::from(self.redis.floor.is_some());
+        changes += usize::from(self.primary.rest - self.replica);
         if let Some(Lease::Fill { .. }) = self.redis.lease {
             changes += 1;
         }
@@ -117,11 +120,11 @@ impl State {
         changes += self.steps_back * (WRITERS + 2);
         let mut unrest = 0;
         for &reader in &self.readers {
-            changes += 4 * reader.phases_left();
+            changes += 6 * reader.phases_left();
             unrest += self.unrest(reader);
         }
         for writer in &self.writers {
-            changes += 4 * writer.phases_left() + usize::from(writer.guarded);
+            changes += 6 * writer.phases_left() + usize::from(writer.guarded);
         }
         changes * (READERS * 4 + 1) + unrest
     }

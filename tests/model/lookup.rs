@@ -33,12 +33,15 @@ impl State {
             }
             (Reader::Refreshing, Step::AcquireToRefresh) => {
                 let own = Token::FRESH;
+                let handed = self.redis.handed(protocol);
                 self.readers[reader] = match self.redis.acquire(own, protocol.mutation) {
-                    Acquire::Acquired => Reader::leading(Record::FIRST, own),
+                    Acquire::Acquired => Reader::leading(Record::FIRST, own, handed),
                     Acquire::Held(_) | Acquire::Guarded(_) => Reader::ENDED,
                 };
             }
-            (Reader::Leading { .. } | Reader::Bypassing { .. }, Step::Load) => self.load(reader),
+            (Reader::Leading { .. } | Reader::Bypassing { .. }, Step::Load) => {
+                self.load(protocol, reader);
+            }
             (Reader::Leading { token, .. }, Step::Panic) if protocol.panic => {
                 self.abandon(reader);
                 self.readers[reader] = Reader::Releasing { token };
@@ -89,15 +92,16 @@ impl State {
             return;
         }
         let own = Token::FRESH;
+        let handed = self.redis.handed(protocol);
         self.readers[reader] = match self.redis.acquire(own, protocol.mutation) {
             Acquire::Acquired => {
                 self.abandon(reader);
-                Reader::leading(floor, own)
+                Reader::leading(floor, own, handed)
             }
             // Its own call is in the table already.
             Acquire::Guarded(nonce) if nonce == own => {
                 self.abandon(reader);
-                Reader::bypassing(floor, nonce)
+                Reader::bypassing(floor, nonce, handed)
             }
             Acquire::Held(token) if watch == Some(token) => Reader::Asking { floor, watch },
             Acquire::Held(token) => Reader::Told {
@@ -107,7 +111,7 @@ impl State {
             },
             Acquire::Guarded(nonce) => Reader::Told {
                 floor,
-                by: Told::Guarded(nonce),
+                by: Told::Guarded(nonce, handed),
                 watch,
             },
         };
@@ -136,18 +140,27 @@ impl State {
                     watch: Some(token),
                 };
             }
-            (None, Told::Guarded(nonce)) => {
-                self.readers[reader] = Reader::bypassing(floor, nonce);
+            (None, Told::Guarded(nonce, handed)) => {
+                self.readers[reader] = Reader::bypassing(floor, nonce, handed);
             }
         }
     }
 
-    fn load(&mut self, reader: usize) {
-        let record = self.primary;
+    fn load(&mut self, protocol: &Protocol, reader: usize) {
+        let (Reader::Leading { floor, handed, .. } | Reader::Bypassing { floor, handed, .. }) =
+            self.readers[reader]
+        else {
+            return;
+        };
+        let record = self.loaded(protocol, handed);
+        if record.is_older_than(floor) {
+            assert!(protocol.versions, "the primary forgets nothing");
+            self.readers[reader] = Reader::Ended { stale: true };
+            return;
+        }
         if let Reader::Leading { floor, loaded, .. } | Reader::Bypassing { floor, loaded, .. } =
             &mut self.readers[reader]
         {
-            assert!(!record.is_older_than(*floor), "the primary forgets nothing");
             *loaded = Some(record);
             // Its answer has been checked.
             *floor = Record::FIRST;

@@ -9,7 +9,9 @@
 //! - calls, watchers, refreshes, panicking loaders;
 //! - a crash of a process at any step; lapse of leases, guards and records at any moment; renewals;
 //!   a writer's last request done twice, the second time late;
-//! - a clock of the server that is set back.
+//! - a clock of the server that is set back;
+//! - a replica of the primary that lags, the floors that keep loads of it from being believed, and
+//!   writes through.
 //!
 //! **Not modelled:** degraded lookups, which share nothing that a token must protect; wait
 //! deadlines, which only end a wait sooner; late requests of readers, all fenced by a token except
@@ -35,6 +37,7 @@ mod mutation;
 mod reader;
 mod redis;
 mod state;
+mod versions;
 mod write;
 
 use std::time::Instant;
@@ -53,6 +56,7 @@ const PLAIN: Protocol = Protocol {
     panic: false,
     not_found: false,
     steps_back: 0,
+    versions: false,
     mutation: None,
 };
 
@@ -94,6 +98,26 @@ const RENEWED_WRITE: Write = Write {
 const OTHER_RENEWED_WRITE: Write = Write {
     renews: true,
     ..OTHER_WRITE
+};
+
+const INVALIDATE_AT: Write = Write {
+    kind: Kind::InvalidateAt,
+    ..INVALIDATE
+};
+const WRITE_THROUGH: Write = Write {
+    kind: Kind::WriteThrough,
+    ..INVALIDATE
+};
+const OTHER_WRITE_THROUGH: Write = Write {
+    process: 0,
+    ..WRITE_THROUGH
+};
+
+/// Loaders read a replica that lags.
+const VERSIONS: Protocol = Protocol {
+    readers: 2,
+    versions: true,
+    ..PLAIN
 };
 
 fn holds(protocol: Protocol) {
@@ -230,6 +254,47 @@ fn the_promises_hold_around_a_clock_that_is_set_back_during_guarded_writes() {
         writers: &[RENEWED_WRITE, OTHER_WRITE],
         steps_back: 1,
         ..PLAIN
+    });
+}
+
+#[test]
+fn the_promises_hold_where_loaders_read_a_replica_that_lags() {
+    holds(Protocol {
+        writers: &[INVALIDATE_AT, INVALIDATE],
+        refresh: true,
+        ..VERSIONS
+    });
+    holds(Protocol {
+        writers: &[INVALIDATE_AT, WRITE],
+        ..VERSIONS
+    });
+}
+
+#[test]
+fn the_promises_hold_around_a_write_through_and_another_write() {
+    holds(Protocol {
+        writers: &[WRITE_THROUGH, INVALIDATE_AT],
+        ..VERSIONS
+    });
+    holds(Protocol {
+        writers: &[WRITE_THROUGH, INVALIDATE],
+        ..VERSIONS
+    });
+}
+
+#[test]
+fn the_promises_hold_around_writes_through_that_overlap() {
+    // The readers are in the other process.
+    let crashes = &[1];
+    holds(Protocol {
+        writers: &[WRITE_THROUGH, OTHER_WRITE_THROUGH],
+        crashes,
+        ..VERSIONS
+    });
+    holds(Protocol {
+        writers: &[OTHER_WRITE_THROUGH, WRITE],
+        crashes,
+        ..VERSIONS
     });
 }
 

@@ -1,7 +1,8 @@
 //! The ways to break the protocol that the model must find, with tests that it does.
 
 use crate::{
-    INVALIDATE, INVALIDATE_APART, INVALIDATE_TWICE, OTHER_WRITE, PLAIN, UPDATE_FIELD, WRITE,
+    INVALIDATE, INVALIDATE_APART, INVALIDATE_AT, INVALIDATE_TWICE, OTHER_WRITE,
+    OTHER_WRITE_THROUGH, PLAIN, UPDATE_FIELD, VERSIONS, WRITE, WRITE_THROUGH,
     check::{ALL_END, FRESH, ONE_LEADER, SHORTENED, TTLS},
     holds, is_caught,
     state::{Action, Protocol},
@@ -41,6 +42,18 @@ pub(crate) enum Mutation {
     AcquireLeavesGuardStretched,
     /// A write that ends beside such places does not shorten them.
     UnguardLeavesGuardStretched,
+    /// An invalidation at a version does not raise the floor.
+    FloorNotRaised,
+    /// A load returns what the replica has, although it is below the floor.
+    BelowFloorReturned,
+    /// An invalidation without a version leaves the floor as it is.
+    PlainLeavesFloor,
+    /// A guard leaves the floor as it is.
+    GuardLeavesFloor,
+    /// A record is written through whatever nonce the guard has.
+    ThroughIgnoresNonce,
+    /// A record is written through although another writer has a place in the guard.
+    ThroughBesideOthers,
 }
 
 #[test]
@@ -207,6 +220,87 @@ fn a_stretched_guard_that_another_write_leaves_so_is_caught() {
     };
     let mutation = Mutation::UnguardLeavesGuardStretched;
     is_caught(protocol, mutation, SHORTENED);
+}
+
+#[test]
+fn an_invalidation_at_a_version_that_raises_no_floor_is_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE_AT],
+        ..VERSIONS
+    };
+    is_caught(protocol, Mutation::FloorNotRaised, FRESH);
+}
+
+#[test]
+fn a_load_below_the_floor_that_is_returned_is_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE_AT],
+        ..VERSIONS
+    };
+    is_caught(protocol, Mutation::BelowFloorReturned, FRESH);
+}
+
+#[test]
+fn an_invalidation_without_a_version_that_leaves_the_floor_is_caught() {
+    let protocol = Protocol {
+        writers: &[INVALIDATE],
+        ..VERSIONS
+    };
+    is_caught(protocol, Mutation::PlainLeavesFloor, FRESH);
+}
+
+/// The guard of the dead writer lapses before the replica has its commit.
+#[test]
+fn a_guard_that_leaves_the_floor_is_caught_when_its_writer_crashes() {
+    let protocol = Protocol {
+        writers: &[WRITE],
+        ..VERSIONS
+    };
+    let way = is_caught(protocol, Mutation::GuardLeavesFloor, FRESH);
+    assert!(crashes(&way));
+    // While the writer lives it does no harm: its end makes the floor unknown.
+    holds(Protocol {
+        crashes: &[],
+        mutation: Some(Mutation::GuardLeavesFloor),
+        ..protocol
+    });
+}
+
+#[test]
+fn a_record_that_is_written_through_under_another_nonce_is_caught() {
+    for writers in [
+        &[WRITE_THROUGH, INVALIDATE] as &[_],
+        &[WRITE_THROUGH, OTHER_WRITE],
+    ] {
+        let protocol = Protocol {
+            writers,
+            versions: false,
+            ..VERSIONS
+        };
+        is_caught(protocol, Mutation::ThroughIgnoresNonce, FRESH);
+    }
+}
+
+#[test]
+fn a_nonce_that_is_kept_is_caught_by_a_record_that_is_written_through() {
+    let protocol = Protocol {
+        readers: 1,
+        writers: &[WRITE_THROUGH, INVALIDATE],
+        ..VERSIONS
+    };
+    is_caught(protocol, Mutation::NonceKept, FRESH);
+}
+
+/// An earlier writer commits later, and dies. Its guard should keep its commit safe.
+#[test]
+fn a_record_that_is_written_through_beside_another_writer_is_caught() {
+    let protocol = Protocol {
+        writers: &[OTHER_WRITE_THROUGH, WRITE],
+        versions: false,
+        ..VERSIONS
+    };
+    let way = is_caught(protocol, Mutation::ThroughBesideOthers, FRESH);
+    assert!(crashes(&way));
 }
 
 fn crashes(way: &[Action]) -> bool {

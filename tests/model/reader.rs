@@ -1,6 +1,9 @@
 //! The state of one caller of the read path, and its possible steps.
 
-use crate::redis::{Record, Token};
+use crate::{
+    redis::{Record, Token},
+    versions::Handed,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
@@ -35,6 +38,7 @@ pub(crate) enum Reader {
         floor: Record,
         token: Token,
         live: bool,
+        handed: Handed,
         loaded: Option<Record>,
     },
     /// Its loader panicked: the call is gone, the lease is not.
@@ -45,6 +49,7 @@ pub(crate) enum Reader {
     Bypassing {
         floor: Record,
         nonce: Token,
+        handed: Handed,
         loaded: Option<Record>,
     },
     /// `stale`: with an older record than allowed.
@@ -56,12 +61,12 @@ pub(crate) enum Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Told {
     Held(Token),
-    Guarded(Token),
+    Guarded(Token, Handed),
 }
 
 impl Told {
     pub(crate) fn name(self) -> Token {
-        let (Told::Held(name) | Told::Guarded(name)) = self;
+        let (Told::Held(name) | Told::Guarded(name, _)) = self;
         name
     }
 }
@@ -104,19 +109,21 @@ impl Reader {
         matches!(self, Reader::Ended { .. })
     }
 
-    pub(crate) fn leading(floor: Record, token: Token) -> Reader {
+    pub(crate) fn leading(floor: Record, token: Token, handed: Handed) -> Reader {
         Reader::Leading {
             floor,
             token,
             live: true,
+            handed,
             loaded: None,
         }
     }
 
-    pub(crate) fn bypassing(floor: Record, nonce: Token) -> Reader {
+    pub(crate) fn bypassing(floor: Record, nonce: Token, handed: Handed) -> Reader {
         Reader::Bypassing {
             floor,
             nonce,
+            handed,
             loaded: None,
         }
     }
@@ -148,7 +155,7 @@ impl Reader {
     pub(crate) fn each_token(&mut self, mut see: impl FnMut(&mut Token)) {
         match self {
             Reader::Told { by, watch, .. } => {
-                let (Told::Held(token) | Told::Guarded(token)) = by;
+                let (Told::Held(token) | Told::Guarded(token, _)) = by;
                 see(token);
                 watch.iter_mut().for_each(see);
             }

@@ -7,7 +7,7 @@
 //! Such a step *stretches* what exists: it does not lapse before a script has shortened its TTL to
 //! the one that it was given. A step forward is a lapse.
 
-use crate::mutation::Mutation;
+use crate::{mutation::Mutation, versions::Floor};
 
 /// As many writers as any configuration has.
 pub(crate) const WRITERS: usize = 3;
@@ -83,6 +83,8 @@ pub(crate) struct Redis {
     pub(crate) lease: Option<Lease>,
     /// The clock was set back, and no caller has met the lease key since.
     pub(crate) unmet: bool,
+    /// Of a record with versions.
+    pub(crate) floor: Option<Floor>,
 }
 
 /// The answers of `acquire`, except the record.
@@ -131,6 +133,9 @@ impl Redis {
     pub(crate) fn fill(&mut self, own: Token, record: Record, mutation: Option<Mutation>) {
         if self.is_held_by(own) {
             self.lease = None;
+            if self.refuses(record) {
+                return;
+            }
         } else if mutation != Some(Mutation::FillIgnoresToken) {
             return;
         }

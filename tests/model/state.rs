@@ -16,6 +16,10 @@ pub(crate) fn process_of(reader: usize) -> usize {
 
 /// One configuration of the protocol.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of a configuration"
+)]
 pub(crate) struct Protocol {
     /// This many readers take part.
     pub(crate) readers: usize,
@@ -31,6 +35,8 @@ pub(crate) struct Protocol {
     pub(crate) not_found: bool,
     /// How often the clock of the server is set back.
     pub(crate) steps_back: usize,
+    /// Loaders may read a replica of the primary that lags, and there are floors.
+    pub(crate) versions: bool,
     pub(crate) mutation: Option<Mutation>,
 }
 
@@ -53,6 +59,8 @@ pub(crate) struct Write {
 pub(crate) struct State {
     pub(crate) redis: Redis,
     pub(crate) primary: Record,
+    /// The version that a replica of the primary has. Without versions it is not read.
+    pub(crate) replica: u8,
     /// The oldest record that a lookup which begins now may get.
     pub(crate) floor: Record,
     pub(crate) readers: [Reader; READERS],
@@ -69,6 +77,8 @@ pub(crate) enum Action {
     GuardLapses(usize),
     Crash(usize),
     ClockIsSetBack,
+    ReplicaCatchesUp,
+    FloorLapses,
 }
 
 impl State {
@@ -77,6 +87,7 @@ impl State {
         let cold = State {
             redis: Redis::default(),
             primary: Record::FIRST,
+            replica: Record::FIRST.rest,
             floor: Record::FIRST,
             readers: std::array::from_fn(|reader| {
                 if reader < protocol.readers {
@@ -121,6 +132,9 @@ impl State {
         }
         actions.push(Action::DataExpires);
         actions.push(Action::LeaseLapses);
+        if protocol.versions {
+            actions.extend([Action::ReplicaCatchesUp, Action::FloorLapses]);
+        }
         let crashes = protocol.crashes.iter().copied();
         let crashes = crashes.filter(|&process| self.is_busy(protocol, process));
         actions.extend(crashes.map(Action::Crash));
@@ -140,12 +154,14 @@ impl State {
                     self.leases_end();
                 }
             }
-            Action::GuardLapses(writer) => self.lapse_guard(writer),
+            Action::GuardLapses(writer) => self.lapse_guard(protocol, writer),
             Action::Crash(process) => self.crash(protocol, process),
             Action::ClockIsSetBack => {
                 self.steps_back -= 1;
                 self.redis.set_clock_back();
             }
+            Action::ReplicaCatchesUp => self.catch_up(),
+            Action::FloorLapses => self.lapse_floor(protocol.mutation),
         }
         self.renumber();
         self
@@ -193,7 +209,7 @@ impl State {
         }
         for (id, write) in protocol.writers.iter().enumerate() {
             if write.process == process && !self.writers[id].has_ended() {
-                self.crash_writer(id);
+                self.crash_writer(protocol, id);
             }
         }
     }

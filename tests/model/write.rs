@@ -9,7 +9,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Invalidate,
+    InvalidateAt,
     Write,
+    WriteThrough,
     UpdateField,
 }
 
@@ -28,11 +30,14 @@ pub(crate) enum Phase {
     /// `without_lapse`: its guard has existed all the time so far.
     Guarding {
         without_lapse: bool,
+        /// The one that its guard has set, if it writes through.
+        nonce: Option<Token>,
     },
     /// `crash_safe`: its guard existed until the commit.
     Committed {
         version: u8,
         crash_safe: bool,
+        nonce: Option<Token>,
     },
     /// The first of its two final steps has been done.
     HalfEnded {
@@ -77,7 +82,7 @@ impl Writer {
 
     pub(crate) fn steps(self, kind: Kind) -> &'static [Step] {
         match (self.phase, kind) {
-            (Phase::Idle, Kind::Write) => &[Step::Guard],
+            (Phase::Idle, Kind::Write | Kind::WriteThrough) => &[Step::Guard],
             (Phase::Idle, _) => &[Step::Commit],
             (Phase::Guarding { .. }, _) => &[Step::Commit, Step::Renew],
             (Phase::Committed { .. }, _) => &[Step::End, Step::Renew],
@@ -95,7 +100,14 @@ impl Writer {
     }
 
     pub(crate) fn each_token(&mut self, mut see: impl FnMut(&mut Token)) {
-        if let Phase::Repeating { nonce: Some(nonce) } = &mut self.phase {
+        if let Phase::Repeating { nonce: Some(nonce) }
+        | Phase::Guarding {
+            nonce: Some(nonce), ..
+        }
+        | Phase::Committed {
+            nonce: Some(nonce), ..
+        } = &mut self.phase
+        {
             see(nonce);
         }
     }
@@ -107,20 +119,29 @@ impl State {
         match (self.writers[writer].phase, step) {
             (Phase::Idle, Step::Guard) => {
                 self.redis.guard(writer, Token::FRESH, protocol.mutation);
+                self.guard_floor(protocol, writer);
                 self.leases_end();
                 self.writers[writer].guarded = true;
                 self.writers[writer].phase = Phase::Guarding {
                     without_lapse: true,
+                    nonce: (kind == Kind::WriteThrough).then_some(Token::FRESH),
                 };
             }
-            (Phase::Idle, Step::Commit) => self.commit(kind, writer, false),
-            (Phase::Guarding { without_lapse }, Step::Commit) => {
-                self.commit(kind, writer, without_lapse);
+            (Phase::Idle, Step::Commit) => self.commit(kind, writer, false, None),
+            (
+                Phase::Guarding {
+                    without_lapse,
+                    nonce,
+                },
+                Step::Commit,
+            ) => {
+                self.commit(kind, writer, without_lapse, nonce);
             }
             (
                 Phase::Committed {
                     version,
                     crash_safe,
+                    ..
                 },
                 Step::End,
             ) if protocol.writers[writer].apart => {
@@ -143,6 +164,12 @@ impl State {
                 self.writers[writer].renewable = false;
                 self.writers[writer].phase = Phase::Ended;
             }
+            (Phase::Committed { version, nonce, .. }, Step::End) if kind == Kind::WriteThrough => {
+                self.write_through(protocol, writer, version, nonce);
+                self.leases_end();
+                self.promise(kind, version);
+                self.writers[writer] = Writer::ABSENT;
+            }
             (Phase::Committed { version, .. }, Step::End) => {
                 self.send_end(protocol, writer, version, Token::FRESH);
                 self.promise(kind, version);
@@ -163,22 +190,34 @@ impl State {
         }
     }
 
-    fn commit(&mut self, kind: Kind, writer: usize, crash_safe: bool) {
+    fn commit(&mut self, kind: Kind, writer: usize, crash_safe: bool, nonce: Option<Token>) {
         let version = match kind {
             Kind::UpdateField => &mut self.primary.field,
-            Kind::Invalidate | Kind::Write => &mut self.primary.rest,
+            _ => &mut self.primary.rest,
         };
         *version += 1;
         self.writers[writer].phase = Phase::Committed {
             version: *version,
             crash_safe,
+            nonce,
         };
     }
 
     fn send_end(&mut self, protocol: &Protocol, writer: usize, version: u8, nonce: Token) {
         match protocol.writers[writer].kind {
-            Kind::Invalidate => self.redis.invalidate(nonce, protocol.mutation),
-            Kind::Write => self.redis.unguard(writer, nonce, protocol.mutation),
+            Kind::Invalidate => {
+                self.redis.invalidate(nonce, protocol.mutation);
+                self.raise_floor(protocol, None);
+            }
+            Kind::InvalidateAt => {
+                self.redis.invalidate(nonce, protocol.mutation);
+                self.raise_floor(protocol, Some(version));
+            }
+            Kind::Write => {
+                self.redis.unguard(writer, nonce, protocol.mutation);
+                self.raise_floor_by(protocol, writer, None);
+            }
+            Kind::WriteThrough => self.write_through(protocol, writer, version, None),
             Kind::UpdateField => {
                 let is_sentinel = |record| protocol.not_found && record == Record::FIRST;
                 self.redis
@@ -212,16 +251,18 @@ impl State {
     }
 
     /// A writer's guard entry lapses, whether the writer is dead or slow.
-    pub(crate) fn lapse_guard(&mut self, writer: usize) {
+    pub(crate) fn lapse_guard(&mut self, protocol: &Protocol, writer: usize) {
         if !self.redis.lapse_entry(writer) {
             return;
         }
+        self.keep_floor(protocol.mutation);
         let lapsing = &mut self.writers[writer];
         lapsing.guarded = false;
         match lapsing.phase {
-            Phase::Guarding { .. } => {
+            Phase::Guarding { nonce, .. } => {
                 lapsing.phase = Phase::Guarding {
                     without_lapse: false,
+                    nonce,
                 };
             }
             Phase::Mourned { version } => {
@@ -233,13 +274,14 @@ impl State {
     }
 
     /// The writer's process dies. Its guard stays until it lapses.
-    pub(crate) fn crash_writer(&mut self, writer: usize) {
+    pub(crate) fn crash_writer(&mut self, protocol: &Protocol, writer: usize) {
         let dying = &mut self.writers[writer];
         dying.renewable = false;
         dying.phase = match dying.phase {
             Phase::Committed {
                 version,
                 crash_safe: true,
+                ..
             }
             | Phase::HalfEnded {
                 version,
@@ -248,7 +290,7 @@ impl State {
             _ => Phase::Ended,
         };
         if !dying.guarded {
-            self.lapse_guard(writer);
+            self.lapse_guard(protocol, writer);
         }
     }
 
@@ -259,7 +301,7 @@ impl State {
                 field: version,
                 ..Record::FIRST
             },
-            Kind::Invalidate | Kind::Write => Record {
+            _ => Record {
                 rest: version,
                 ..Record::FIRST
             },

@@ -13,6 +13,7 @@ mod interop;
 mod interrupted;
 mod near;
 mod push_wakeup;
+mod versions;
 mod wire;
 
 #[path = "../support/delegate.rs"]

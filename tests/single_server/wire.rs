@@ -12,7 +12,7 @@ use cache_aside::{Cache, Record, Redis, UnitOfWork};
 
 /// Every command that clients sent while `work` ran, in lower case, without those that open a
 /// connection or run in scripts.
-fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
+pub(crate) fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
     let mut seen = all_commands(server, work);
     seen.retain(|command| !["hello", "info"].contains(&&**command));
     seen
@@ -21,6 +21,13 @@ fn commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
 /// The same, with the commands that open connections. One is opened each second while a pool is in
 /// use.
 fn all_commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
+    let lines = lines(server, work);
+    let name = |line: &String| line.split('"').nth(1).unwrap().to_lowercase();
+    lines.iter().map(name).filter(|it| it != "auth").collect()
+}
+
+/// The lines of `MONITOR`, with the arguments, without those of scripts.
+pub(crate) fn lines(server: &Server, work: impl FnOnce()) -> Vec<String> {
     let mut monitor = server.connect();
     monitor
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -42,9 +49,7 @@ fn all_commands(server: &Server, work: impl FnOnce()) -> Vec<String> {
         }
         let from_a_script = line.split(']').next().unwrap().ends_with(" lua");
         if !from_a_script {
-            let command = line.split('"').nth(1).unwrap();
-            seen.push(command.to_lowercase());
-            seen.retain(|command| command != "auth");
+            seen.push(line);
         }
     }
 }
@@ -199,7 +204,7 @@ fn nothing_is_sent_to_test_a_connection() {
     });
     assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
     // `build` loads the scripts, and checks that they can be called.
-    let build = [&["script"; 11][..], &["evalsha"]].concat();
+    let build = [&["script"; 12][..], &["evalsha"]].concat();
     let one_load = ["hgetall", "evalsha", "evalsha"];
     let expected = [&build[..], &one_load, &["hgetall"; 4]].concat();
     assert_eq!(seen, expected);

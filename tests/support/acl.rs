@@ -19,6 +19,9 @@ pub const PREFIX: &str = "cache:product:";
 /// Additional permissions for a cache on a cluster.
 pub const CLUSTER_RULE: &str = "+cluster|slots +cluster|info +cluster|nodes +asking";
 
+/// Additional permissions for a cache with versions.
+pub const VERSIONS_RULE: &str = "~floor:{cache:product:* ~floor:cache:product:*";
+
 /// Additional permission for a cache that waits for replicas.
 pub const REPLICAS_RULE: &str = "+wait";
 
@@ -48,8 +51,13 @@ fn is_on() -> bool {
 
 /// The words of the rule, for these prefixes.
 pub fn words(prefixes: &[&str]) -> Vec<String> {
+    words_of(RULE, prefixes)
+}
+
+/// The words of a rule, for these prefixes.
+pub fn words_of(rule: &str, prefixes: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
-    for word in RULE.split_whitespace() {
+    for word in rule.split_whitespace() {
         if word.contains(PREFIX) {
             words.extend(prefixes.iter().map(|prefix| word.replace(PREFIX, prefix)));
         } else {
@@ -65,7 +73,8 @@ pub(super) fn server_args(is_cluster: bool) -> Vec<String> {
         return Vec::new();
     }
     let user = ["--user", USER, "on", &format!(">{PASSWORD}")].map(str::to_owned);
-    let mut words = [&user[..], &words(&PREFIXES)].concat();
+    let floors = words_of(VERSIONS_RULE, &PREFIXES);
+    let mut words = [&user[..], &words(&PREFIXES), &floors].concat();
     if is_cluster {
         words.extend(CLUSTER_RULE.split_whitespace().map(str::to_owned));
         words.push(REPLICAS_RULE.to_owned());

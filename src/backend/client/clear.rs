@@ -62,8 +62,12 @@ impl StoreClient {
         };
         // Taken before the first request. The scans delete what earlier failures have left.
         let began = self.state.pending.sequence();
+        let lags = self.state.pending.lags();
         let removed = scan_all(
-            |kind, at| self.ask(reporter, "scan", |store| store.scan(prefix, kind, at)),
+            |kind, at| {
+                let page = self.ask(reporter, "scan", |store| store.scan(prefix, kind, at))?;
+                Ok(lags.with_floors(page))
+            },
             |all| {
                 let records = all.iter().map(|keys| Ending {
                     reporter,
@@ -145,6 +149,7 @@ impl ClientState {
     /// Fails without an error if the repetition is no longer needed.
     fn repeat_clear(&self, prefix: &str) -> Result<(), Option<(FailureKind, Error)>> {
         let began = self.pending.sequence();
+        let lags = self.pending.lags();
         let mut replayed = began;
         scan_all(
             |kind, at| {
@@ -160,6 +165,7 @@ impl ClientState {
                     answers.map_err(|error| Some((FailureKind::Unavailable, error)))?;
                 }
                 let scanned = self.store.scan(prefix, kind, at);
+                let scanned = scanned.map(|page| lags.with_floors(page));
                 scanned.map_err(|failure| Some((failure.kind, failure.at("scan"))))
             },
             |keys| {

@@ -134,6 +134,12 @@ impl StoreClient {
         self.state.pending.record_max_ttl(prefix, life);
     }
 
+    /// Call this when a cache is built whose records with this prefix have floors, which last for
+    /// `lag`. A `clear` then raises the floors, of this prefix or a shorter one.
+    pub(crate) fn record_lag(&self, prefix: &str, lag: Duration) {
+        self.state.pending.record_lag(prefix, lag);
+    }
+
     /// The store itself.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.state.store

@@ -1,6 +1,6 @@
-//! Makes a builder from an address, and a cache from a builder.
+//! Makes a builder from an address, and a cache from a builder; the setting for versions.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -38,6 +38,31 @@ impl<R> Cache<R> {
 }
 
 impl<R> CacheBuilder<R> {
+    /// Lets loaders read replicas of the primary that lag by up to `lag`, and never returns or
+    /// caches what such a replica lacks. 1 ms to ten years.
+    ///
+    /// Each write leaves a *floor* in Redis for this time: the version of the record that a load
+    /// must have at least. [`invalidate_at`](Cache::invalidate_at) and
+    /// [`write_through`](Cache::write_through) with a [version](crate::Loaded::version) set a known
+    /// floor. Every other write sets an unknown one, as [`invalidate`](Cache::invalidate) does: until
+    /// it has lapsed, loads read the primary. Loaders see the floor through
+    /// [`get_with_context`](crate::LookupOptions::get_with_context). Loaders of
+    /// [`get`](Cache::get) and [`get_many`](Cache::get_many) don't, and must read the primary.
+    ///
+    /// All caches with this prefix, in all processes, need this setting, and the same `lag`. A floor
+    /// is a third key for each record, `floor:{<data key>}`. It must outlive the lag, so Redis must
+    /// not evict it: `maxmemory-policy volatile-ttl` may. [`clear`](Cache::clear) leaves floors
+    /// only for the records and loads that it finds. A step forward of the server's clock ends
+    /// floors early.
+    ///
+    /// No call takes a round trip more. `build` refuses it on a store that keeps no floors.
+    ///
+    /// Defaults to off: no floors are kept, and loaders must read the primary.
+    pub fn versions(mut self, lag: Duration) -> CacheBuilder<R> {
+        self.settings.versions = Some(lag);
+        self
+    }
+
     /// Checks the settings, connects, and makes the cache.
     ///
     /// **While Redis cannot be reached, `build` succeeds.** It logs one warning. Until Redis can be

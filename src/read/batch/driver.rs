@@ -195,7 +195,9 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let leased: Vec<_> = completions.iter().flatten().copied().collect();
         let mut fills = false;
         for completion in &leased {
-            if let CompletionKind::Fill(total_ttl, _) = completion.end {
+            if let CompletionKind::Fill(total_ttl, _) | CompletionKind::FillAt(total_ttl, ..) =
+                completion.end
+            {
                 self.engine.record_max_ttl(total_ttl);
                 fills = true;
             }

@@ -30,7 +30,7 @@ pub(super) fn refuse_shared_tokens(answers: &mut [Result<Acquire, Error>]) {
 fn named_token(answer: &Result<Acquire, Error>) -> Option<Token> {
     match answer {
         Ok(Acquire::Held { by, .. }) => *by,
-        Ok(Acquire::Guarded { nonce }) => Some(*nonce),
+        Ok(Acquire::Guarded { nonce, .. }) => Some(*nonce),
         _ => None,
     }
 }

@@ -12,18 +12,8 @@ use serde::{
 use super::{
     EMPTY, Fields, NOT_FOUND, is_own,
     scalar::ScalarKind,
-    schema::{SCHEMA, Schema},
+    schema::{SCHEMA, Schema, Undecodable},
 };
-
-/// Why an entry is no record for a cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Undecodable {
-    /// It belongs to caches with another schema, or to caches with a schema if this one has none,
-    /// or the reverse. Whether it would decode does not matter.
-    OtherSchema,
-    /// It is not a record of the cache's type.
-    Unreadable,
-}
 
 /// Deserializes a record. `None`: the entry says that the primary has no such record.
 pub(crate) fn from_fields<R: DeserializeOwned>(

@@ -14,11 +14,11 @@ pub(crate) mod set_field;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use self::de::{Undecodable, from_fields};
+pub(crate) use self::de::from_fields;
 pub(crate) use self::scalar::Unstorable;
 #[cfg(feature = "json")]
 pub(crate) use self::scalar::{JSON, JSON_REFUSED, OWN_ERROR};
-pub(crate) use self::schema::Schema;
+pub(crate) use self::schema::{Schema, Undecodable};
 pub(crate) use self::set_field::{FieldChange, set_field};
 
 /// Names and values, in order. Both may hold any bytes.

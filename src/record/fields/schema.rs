@@ -48,3 +48,13 @@ impl fmt::Debug for Schema {
         }
     }
 }
+
+/// Why an entry is no record for a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undecodable {
+    /// It belongs to caches with another schema, or to caches with a schema if this one has none,
+    /// or the reverse. Whether it would decode does not matter.
+    OtherSchema,
+    /// It is not a record of the cache's type.
+    Unreadable,
+}

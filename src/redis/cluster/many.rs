@@ -33,7 +33,7 @@ impl ClusterStore {
         done: Result<bool, Failure>,
     ) -> Result<bool, Failure> {
         match done {
-            Err(failure) if SlotMigrating::is(&failure) => self.invalidate_migrating(keys),
+            Err(failure) if SlotMigrating::is(&failure) => self.invalidate_migrating(keys, None),
             done => done,
         }
     }

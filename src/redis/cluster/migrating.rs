@@ -7,7 +7,8 @@
 //!
 //! So while a slot is being moved, nothing is filled, there are no leases, and lookups that miss
 //! degrade. But a cached record is still read, and **it can be invalidated**, in two steps: first
-//! the lease, then the record.
+//! the lease, then the record. If the record has a floor, a step before them raises the floor. So
+//! a load that gets its lease after the first of these steps also gets the new floor.
 //!
 //! In this order, two steps are as safe as one. After the first step, no load that began before it
 //! can fill. So every old record exists by then, and the second step deletes it. In the other
@@ -23,22 +24,34 @@
 //!
 //! Called by the store on a cluster after a node has answered `ASK` or `TRYAGAIN`.
 
-use redis::{RedisResult, Value, cmd};
+use redis::{Cmd, RedisResult, Value, cmd};
 
 use super::ClusterStore;
 use crate::{
     redis::{
         command::{entry, entry_with_ttl},
+        connection::Connection,
         pipeline,
         pool::RetryPolicy,
-        script::truth,
+        script::{args, truth},
         single::RedisStore,
     },
-    store::{Entry, Failure, TtlRemaining, keys::Keys, token::Token},
+    store::{Entry, Failure, FloorKey, TtlRemaining, keys::Keys, token::Token},
 };
 
 impl ClusterStore {
-    pub(super) fn invalidate_migrating(&self, keys: &Keys) -> Result<bool, Failure> {
+    /// `version`: the floor rises to it, or becomes unknown.
+    pub(super) fn invalidate_migrating(
+        &self,
+        keys: &Keys,
+        version: Option<u64>,
+    ) -> Result<bool, Failure> {
+        if let Some(floor) = &keys.floor {
+            // Once: it stays at the node that has it, and the others redirect to that node.
+            self.at(&floor.key, |store, asking| {
+                store.raise_floor(floor, version, asking)
+            })?;
+        }
         self.delete_at_both_nodes(&keys.lease, true)?;
         self.delete_at_both_nodes(&keys.data, false)
     }
@@ -50,6 +63,15 @@ impl ClusterStore {
         let (here, there) = (end()?, end()?);
         Ok(here || there)
     }
+}
+
+/// Calls a script on one key, at the node that is getting its slot if `asking` is set.
+fn ask_for_truth(connection: &mut Connection, request: &Cmd, asking: bool) -> RedisResult<bool> {
+    if asking {
+        // Without `ASKING`, the node would redirect this request back.
+        cmd("ASKING").exec(connection)?;
+    }
+    truth(&request.query(connection)?)
 }
 
 /// The replies to the four commands of a read.
@@ -64,11 +86,22 @@ impl RedisStore {
             let nonce = nonce.as_ref().map_or(&[][..], |nonce| nonce.as_bytes());
             let mut request = delete_key.request_on(key);
             request.arg(nonce).arg(self.forces_change());
-            if asking {
-                // Without `ASKING`, the node would redirect this request back.
-                cmd("ASKING").exec(connection)?;
-            }
-            truth(&request.query(connection)?)
+            ask_for_truth(connection, &request, asking)
+        })
+    }
+
+    fn raise_floor(
+        &self,
+        floor: &FloorKey,
+        version: Option<u64>,
+        asking: bool,
+    ) -> Result<bool, Failure> {
+        let raise_floor = &self.scripts.raise_floor;
+        self.run_replicated(RetryPolicy::Idempotent, |connection| {
+            raise_floor.load(connection)?;
+            let mut request = raise_floor.request_on(&floor.key);
+            args::write_raise_floor(&mut request, floor, version);
+            ask_for_truth(connection, &request, asking)
         })
     }
 

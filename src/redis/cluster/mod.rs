@@ -31,6 +31,7 @@ pub(crate) mod steps;
 mod threads;
 pub(crate) mod topology;
 pub(crate) mod tracking;
+mod versioned;
 
 use std::{sync::Arc, thread, time::Duration};
 

@@ -17,7 +17,8 @@ use crate::{
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, CompletionKind,
         Cursor, Entry, Failure, GuardRequest, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage,
-        Store, Subscription, TtlRemaining, UnguardRequest, Update, keys::Keys, token::Token,
+        Store, Subscription, TtlRemaining, UnguardRequest, Update, VersionedStore, keys::Keys,
+        token::Token,
     },
 };
 
@@ -227,6 +228,10 @@ impl Store for ClusterStore {
         }
         self.topology.start_recovery();
         failure.map_or(Ok(()), Err)
+    }
+
+    fn versioned(&self) -> Option<&dyn VersionedStore> {
+        Some(self)
     }
 
     fn is_cluster(&self) -> bool {

@@ -36,9 +36,14 @@ fn longest(record: &Fields) -> usize {
 
 impl RedisStore {
     fn is_large(&self, load: &Completion<'_>) -> bool {
-        let CompletionKind::Fill(_, record) = load.end else {
+        let (CompletionKind::Fill(_, record) | CompletionKind::FillAt(_, record, _)) = load.end
+        else {
             return false;
         };
+        self.is_large_record(record)
+    }
+
+    pub(super) fn is_large_record(&self, record: &Fields) -> bool {
         bytes(record) > ALWAYS_TAKEN || self.is_unreadable(record)
     }
 
@@ -99,7 +104,8 @@ impl RedisStore {
     /// connection because of it, no other request in the pipeline is lost.
     pub(super) fn finish_many(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         for load in loads {
-            if let CompletionKind::Fill(_, record) = load.end {
+            if let CompletionKind::Fill(_, record) | CompletionKind::FillAt(_, record, _) = load.end
+            {
                 self.queues.reply_size.met(bytes(record));
             }
         }

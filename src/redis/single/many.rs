@@ -16,7 +16,7 @@ use crate::{
         error::is_refusal,
         pipeline::{SMALL_REPLIES, Window},
         pool::RetryPolicy,
-        script::{self, Script, call_all},
+        script::{Script, args, call_all, reply},
     },
     store::{
         Acquire, AcquireRequest, BatchResult, Completion, CompletionKind, Entry, Failure,
@@ -49,13 +49,16 @@ impl RedisStore {
         let acquire = &self.scripts.acquire;
         let ask = |one: &AcquireRequest<'_>| {
             let mut ask = acquire.request(one.keys);
-            script::write_acquire(&mut ask, one.token, lease_ttl, one.recheck);
+            args::write_acquire(&mut ask, one.token, lease_ttl, one.recheck);
             ask
         };
         // A record is returned only if another caller has filled it meanwhile. If that caller had
         // the same batch, all are returned.
         let asked = requests.iter().map(ask);
-        self.ask_once(self.window_of_records(), acquire, asked, script::acquired)
+        // All records of a batch belong to one cache, so either all have a floor or none has.
+        let has_floor = requests.iter().any(|one| one.keys.floor.is_some());
+        let read = |reply| reply::acquired(reply, has_floor);
+        self.ask_once(self.window_of_records(), acquire, asked, read)
     }
 
     pub(super) fn refresh_many(
@@ -66,16 +69,18 @@ impl RedisStore {
         let refresh = &self.scripts.refresh;
         let ask = |due: &RefreshRequest<'_>| {
             let mut ask = refresh.request(due.keys);
-            script::write_refresh(&mut ask, due.token, lease_ttl, due.left);
+            args::write_refresh(&mut ask, due.token, lease_ttl, due.left);
             ask
         };
         let asked = all.iter().map(ask);
-        self.ask_once(self.window_of_records(), refresh, asked, script::refreshed)
+        let has_floor = all.iter().any(|due| due.keys.floor.is_some());
+        let read = |reply| reply::refreshed(reply, has_floor);
+        self.ask_once(self.window_of_records(), refresh, asked, read)
     }
 
     pub(super) fn finish_together(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         let script = |load: &Completion<'_>| match load.end {
-            CompletionKind::Fill(..) => &self.scripts.fill,
+            CompletionKind::Fill(..) | CompletionKind::FillAt(..) => &self.scripts.fill,
             CompletionKind::Release => &self.scripts.release,
             CompletionKind::BackOff(_) => &self.scripts.back_off,
         };
@@ -84,7 +89,10 @@ impl RedisStore {
             request.arg(load.token.as_bytes());
             match load.end {
                 CompletionKind::Fill(ttl, record) => {
-                    script::write_record(&mut request, ttl, record);
+                    args::write_fill(&mut request, load.keys, ttl, record, None);
+                }
+                CompletionKind::FillAt(ttl, record, version) => {
+                    args::write_fill(&mut request, load.keys, ttl, record, Some(version));
                 }
                 CompletionKind::BackOff(pause) => drop(request.arg(millis(pause))),
                 CompletionKind::Release => {}
@@ -111,7 +119,7 @@ impl RedisStore {
         let renew = &self.scripts.renew;
         let request = |(keys, token): &(Keys, Token)| {
             let mut request = renew.request(keys);
-            request.arg(token.as_bytes()).arg(millis(lease_ttl));
+            args::write_renew(&mut request, keys, *token, lease_ttl);
             request
         };
         let renewed = self.each(RetryPolicy::Idempotent, truth, |connection| {
@@ -129,16 +137,23 @@ impl RedisStore {
         let invalidate = &self.scripts.invalidate;
         self.end_many(invalidate, all, |keys| {
             let mut request = invalidate.request(keys);
-            script::write_invalidate(&mut request, self.forces_change());
+            args::write_invalidate(&mut request, keys, self.forces_change(), None);
             request
         })
     }
 
     pub(super) fn unguard_many(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
-        let unguard = &self.scripts.unguard;
+        let (unguard, forces_change) = (&self.scripts.unguard, self.forces_change());
         self.end_many(unguard, all, |one| {
             let mut request = unguard.request(one.keys);
-            script::write_unguard(&mut request, one.writer, self.forces_change());
+            args::write_unguard(
+                &mut request,
+                one.keys,
+                one.writer,
+                forces_change,
+                None,
+                None,
+            );
             request
         })
     }
@@ -162,7 +177,8 @@ impl RedisStore {
         let guard = &self.scripts.guard;
         let request = |one: &GuardRequest<'_>| {
             let mut request = guard.request(one.keys);
-            script::write_guard(&mut request, one.writer, one.guard_ttl);
+            let nonce = Token::random();
+            args::write_guard(&mut request, one.keys, one.writer, nonce, one.guard_ttl);
             request
         };
         self.each(RetryPolicy::Idempotent, truth, |connection| {
@@ -238,5 +254,5 @@ impl RedisStore {
 }
 
 fn truth(reply: RedisResult<Value>) -> RedisResult<bool> {
-    script::truth(&reply?)
+    reply::truth(&reply?)
 }

@@ -13,6 +13,7 @@ pub(crate) mod requests;
 pub(crate) mod scan;
 pub(crate) mod shared_requests;
 pub(crate) mod store;
+mod versioned;
 pub(crate) mod wait_for_replicas;
 
 use std::{sync::Arc, time::Duration};
@@ -25,7 +26,7 @@ use super::{
     command,
     connection::Connection,
     pool::RetryPolicy,
-    script,
+    script::{args, reply},
     tracking::{self, Task},
 };
 use crate::{
@@ -33,7 +34,8 @@ use crate::{
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, Cursor, Entry,
         Failure, GuardRequest, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store,
-        Subscription, TtlRemaining, UnguardRequest, Update, keys::Keys, token::Token,
+        Subscription, TtlRemaining, UnguardRequest, Update, VersionedStore, keys::Keys,
+        token::Token,
     },
     util::limits::millis,
 };
@@ -73,9 +75,9 @@ impl Store for RedisStore {
     ) -> Result<Acquire, Failure> {
         let ask = |connection: &mut Connection| {
             let reply = self.scripts.acquire.call(connection, keys, |request| {
-                script::write_acquire(request, token, lease_ttl, recheck);
+                args::write_acquire(request, token, lease_ttl, recheck);
             })?;
-            script::acquired(reply)
+            reply::acquired(reply, keys.floor.is_some())
         };
         let alone = |connection: &mut Connection| ask(connection).map(Some);
         let acquired = self.ask(alone, || LeaseRequest {
@@ -100,9 +102,9 @@ impl Store for RedisStore {
     ) -> Result<Refresh, Failure> {
         self.run(RetryPolicy::Never, |connection| {
             let reply = self.scripts.refresh.call(connection, keys, |request| {
-                script::write_refresh(request, token, lease_ttl, left);
+                args::write_refresh(request, token, lease_ttl, left);
             })?;
-            script::refreshed(reply)
+            reply::refreshed(reply, keys.floor.is_some())
         })
     }
 
@@ -113,13 +115,7 @@ impl Store for RedisStore {
         ttl: Duration,
         record: &Fields,
     ) -> Result<bool, Failure> {
-        self.send_fill(record, |connection| {
-            self.scripts
-                .fill
-                .call_for_truth(connection, keys, |request| {
-                    script::write_record(request.arg(token.as_bytes()), ttl, record);
-                })
-        })
+        self.fill_record(keys, token, (ttl, record), None)
     }
 
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
@@ -147,7 +143,7 @@ impl Store for RedisStore {
             self.scripts
                 .renew
                 .call_for_truth(connection, keys, |request| {
-                    request.arg(token.as_bytes()).arg(millis(lease_ttl));
+                    args::write_renew(request, keys, token, lease_ttl);
                 })
         })
     }
@@ -161,13 +157,7 @@ impl Store for RedisStore {
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        self.run_replicated(RetryPolicy::Idempotent, |connection| {
-            self.scripts
-                .invalidate
-                .call_for_truth(connection, keys, |request| {
-                    script::write_invalidate(request, self.forces_change());
-                })
-        })
+        self.invalidate_to(keys, None)
     }
 
     fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
@@ -209,18 +199,14 @@ impl Store for RedisStore {
                 .call_for_truth(connection, keys, |request| {
                     request.arg(Token::random().as_bytes());
                     request.arg(millis(max_ttl)).arg(self.forces_change());
+                    args::write_lag(request, keys);
                 })
         })
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
-        self.run(RetryPolicy::Idempotent, |connection| {
-            self.scripts
-                .guard
-                .call_for_truth(connection, keys, |request| {
-                    script::write_guard(request, writer, guard_ttl);
-                })
-        })
+        let guarded = self.set_guard(keys, writer, guard_ttl);
+        guarded.map(|(was_there, _)| was_there)
     }
 
     fn guard_all(&self, all: &[GuardRequest<'_>]) -> BatchResult<bool> {
@@ -232,7 +218,8 @@ impl Store for RedisStore {
             self.scripts
                 .unguard
                 .call_for_truth(connection, keys, |request| {
-                    script::write_unguard(request, writer, self.forces_change());
+                    let forces_change = self.forces_change();
+                    args::write_unguard(request, keys, writer, forces_change, None, None);
                 })
         })
     }
@@ -277,5 +264,9 @@ impl Store for RedisStore {
         self.run(RetryPolicy::Idempotent, |connection| {
             cmd("PING").exec(connection)
         })
+    }
+
+    fn versioned(&self) -> Option<&dyn VersionedStore> {
+        Some(self)
     }
 }

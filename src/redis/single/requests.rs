@@ -14,7 +14,7 @@ use crate::{
         pool::RetryPolicy,
         reply_size::{ReplySize, bytes},
         request_batcher::CombiningQueue,
-        script::{self, Scripts},
+        script::{self, Scripts, args, reply},
     },
     store::{Acquire, Entry, Failure, TtlRemaining, keys::Keys, token::Token},
 };
@@ -155,7 +155,7 @@ impl Ask for LeaseRequest {
 
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd> {
         let mut ask = scripts.acquire.request(&self.keys);
-        script::write_acquire(&mut ask, self.token, self.ttl, self.recheck);
+        args::write_acquire(&mut ask, self.token, self.ttl, self.recheck);
         iter::once(ask)
     }
 
@@ -165,7 +165,7 @@ impl Ask for LeaseRequest {
         _: &CombiningQueues,
     ) -> Option<RedisResult<Self::Answer>> {
         Some(match replies.pop()? {
-            Ok(reply) => script::acquired(reply).map(Some),
+            Ok(reply) => reply::acquired(reply, self.keys.floor.is_some()).map(Some),
             Err(error) if script::is_unknown(&error) => Ok(None),
             Err(error) => Err(error),
         })

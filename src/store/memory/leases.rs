@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::store::{Acquire, token::Token};
+use super::floors::Floors;
+use crate::store::{Acquire, Floor, token::Token};
 
 /// Below this number of entries, a sweep costs more than the memory that it would free.
 const LEAST_SWEEP: usize = 64;
@@ -15,6 +16,8 @@ const LEAST_SWEEP: usize = 64;
 /// The leases and guards of some keys.
 #[derive(Default)]
 pub(super) struct Leases {
+    /// The floors of the same records.
+    pub(super) floors: Floors,
     held: HashMap<String, Held>,
     /// The next sweep of lapsed entries happens at this number of entries.
     sweep_at: usize,
@@ -57,12 +60,24 @@ impl Leases {
         self.held.insert(lease.to_owned(), held);
     }
 
+    /// Whether there is a guard.
+    pub(super) fn is_guarded(&mut self, lease: &str) -> bool {
+        matches!(self.live(lease), Some(Held::Guard { .. }))
+    }
+
     /// Whether the lease is held under this token.
     fn is_leased(&mut self, lease: &str, ours: Token) -> bool {
         matches!(self.live(lease), Some(Held::Lease { token, .. }) if *token == ours)
     }
 
-    pub(super) fn acquire(&mut self, lease: &str, token: Token, ttl: Duration) -> Acquire {
+    /// `floor`: the floor of the record, which the caller gets if it may load.
+    pub(super) fn acquire(
+        &mut self,
+        lease: &str,
+        token: Token,
+        ttl: Duration,
+        floor: Floor,
+    ) -> Acquire {
         let now = Instant::now();
         match self.live(lease) {
             // A caller of `acquire` has no record to fall back on, so a back-off does not hold it
@@ -70,7 +85,7 @@ impl Leases {
             None | Some(Held::BackOff { .. }) => {
                 let until = now + ttl;
                 self.put(lease, Held::Lease { token, until });
-                Acquire::Acquired
+                Acquire::Acquired(floor)
             }
             Some(Held::Lease { token, until }) => Acquire::Held {
                 by: Some(*token),
@@ -84,7 +99,8 @@ impl Leases {
                     // missed that commit, so no later lookup may share it.
                     *nonce = token;
                 }
-                Acquire::Guarded { nonce: *nonce }
+                let nonce = *nonce;
+                Acquire::Guarded { nonce, floor }
             }
         }
     }
@@ -145,9 +161,8 @@ impl Leases {
     }
 
     /// Gives a writer a place in the guard, under a new nonce. Ends a lease.
-    pub(super) fn guard(&mut self, lease: &str, writer: Token, ttl: Duration) {
+    pub(super) fn guard(&mut self, lease: &str, writer: Token, new: Token, ttl: Duration) {
         let place = (writer, Instant::now() + ttl);
-        let new = Token::random();
         if let Some(Held::Guard { nonce, writers }) = self.live(lease) {
             *nonce = new;
             writers.retain(|(other, _)| *other != writer);
@@ -155,6 +170,17 @@ impl Leases {
         } else {
             let (nonce, writers) = (new, vec![place]);
             self.put(lease, Held::Guard { nonce, writers });
+        }
+    }
+
+    /// Whether the guard has this nonce, and no place but this writer's.
+    pub(super) fn is_alone(&mut self, lease: &str, writer: Token, nonce: Token) -> bool {
+        match self.live(lease) {
+            Some(Held::Guard {
+                nonce: has,
+                writers,
+            }) => *has == nonce && matches!(&**writers, [(only, _)] if *only == writer),
+            _ => false,
         }
     }
 

@@ -10,12 +10,14 @@
 //!
 //! First a stripe, then the locks inside `Records`. No user code and no listener runs under either.
 
+pub(crate) mod floors;
 pub(crate) mod hash;
 pub(crate) mod leases;
 pub(crate) mod listeners;
 pub(crate) mod records;
 pub(crate) mod scan;
 pub(crate) mod steps;
+mod versioned;
 
 use std::{
     hash::{BuildHasher, RandomState},

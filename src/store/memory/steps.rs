@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{MemoryStore, hash, listeners::Changed};
+use super::{MemoryStore, listeners::Changed};
 use crate::{
     record::fields::Fields,
     store::{
-        Acquire, Change, ChangeListener, Cursor, Entry, Failure, KeyKind, NewTtl, Refresh,
-        ScanPage, Store, Subscription, TtlRemaining, Update, keys::Keys, token::Token,
+        Acquire, Change, ChangeListener, Cursor, Entry, Failure, Floor, KeyKind, NewTtl, Refresh,
+        ScanPage, Store, Subscription, TtlRemaining, Update, VersionedStore, keys::Keys,
+        token::Token,
     },
     util::limits::LONGEST,
 };
@@ -45,12 +46,13 @@ impl Store for MemoryStore {
             if recheck && let Some(stored) = self.records.live(&keys.data) {
                 return Ok(Acquire::Record(stored.fields.clone()));
             }
-            leases.acquire(&keys.lease, token, lease_ttl)
+            let floor = leases.floors.of(keys);
+            leases.acquire(&keys.lease, token, lease_ttl, floor)
         };
         let is_changed = match acquired {
-            Acquire::Acquired => true,
+            Acquire::Acquired(_) => true,
             // The place of a dead writer has lapsed, so the guard got a new nonce.
-            Acquire::Guarded { nonce } => nonce == token,
+            Acquire::Guarded { nonce, .. } => nonce == token,
             Acquire::Record(_) | Acquire::Held { .. } => false,
         };
         if is_changed {
@@ -66,15 +68,16 @@ impl Store for MemoryStore {
         lease_ttl: Duration,
         left: Duration,
     ) -> Result<Refresh, Failure> {
-        let mut filled = None;
+        let (mut filled, mut floor) = (None, Floor::None);
         let is_taken = self.change_lease(keys, |leases| {
             let stored = self.records.live(&keys.data);
             filled = stored.filter(|stored| stored.left(Instant::now()) > left);
+            floor = leases.floors.of(keys);
             filled.is_none() && leases.take(&keys.lease, token, lease_ttl)
         });
         Ok(match filled {
             Some(stored) => Refresh::Record(stored.fields.clone()),
-            None if is_taken => Refresh::Acquired,
+            None if is_taken => Refresh::Acquired(floor),
             None => Refresh::Taken,
         })
     }
@@ -86,17 +89,7 @@ impl Store for MemoryStore {
         ttl: Duration,
         record: &Fields,
     ) -> Result<bool, Failure> {
-        {
-            let mut leases = self.lock(keys);
-            if !leases.release(&keys.lease, token) {
-                return Ok(false);
-            }
-            let mut fields = Fields::with_capacity(record.len());
-            hash::set(&mut fields, record);
-            self.records.put(&keys.data, fields, Instant::now() + ttl);
-        }
-        self.listeners.tell(keys, Changed::RecordAndLease);
-        Ok(true)
+        Ok(self.fill_if(keys, token, (ttl, record), |_| true))
     }
 
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
@@ -108,17 +101,24 @@ impl Store for MemoryStore {
     }
 
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
-        Ok(self.change_lease(keys, |leases| leases.renew(&keys.lease, token, lease_ttl)))
+        Ok(self.change_lease(keys, |leases| {
+            let renewed = leases.renew(&keys.lease, token, lease_ttl);
+            if renewed && leases.is_guarded(&keys.lease) {
+                leases.floors.renew(keys, lease_ttl);
+            }
+            renewed
+        }))
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
-        Ok(self.remove(keys, |leases| leases.end(&keys.lease)))
+        Ok(self.invalidate_to(keys, None))
     }
 
     fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure> {
         let was_there = {
             let mut leases = self.lock(keys);
             leases.end(&keys.lease);
+            leases.floors.raise(keys, None);
             let stored = self.records.live(&keys.data);
             let until = Instant::now() + max_ttl;
             if let Some(stored) = &stored {
@@ -135,11 +135,14 @@ impl Store for MemoryStore {
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
-        Ok(self.remove(keys, |leases| leases.guard(&keys.lease, writer, guard_ttl)))
+        Ok(self.set_guard(keys, writer, Token::random(), guard_ttl))
     }
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
-        Ok(self.remove(keys, |leases| leases.unguard(&keys.lease, writer)))
+        Ok(self.remove(keys, |leases| {
+            leases.unguard(&keys.lease, writer);
+            leases.floors.raise_by(keys, writer, None);
+        }))
     }
 
     fn update(
@@ -168,6 +171,7 @@ impl Store for MemoryStore {
                 return Ok(Update::Conflict);
             }
             leases.end(&keys.lease);
+            leases.floors.raise(keys, None);
             match (stored, diff) {
                 (Some(stored), Some(diff)) => {
                     self.change(keys, &stored, &diff, ttl);
@@ -206,5 +210,9 @@ impl Store for MemoryStore {
 
     fn ping(&self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn versioned(&self) -> Option<&dyn VersionedStore> {
+        Some(self)
     }
 }

@@ -155,12 +155,12 @@ impl Side {
     fn acquire(&mut self, keys: &Keys, token: Token, ttl: Ttl, recheck: bool) -> String {
         match self.store.acquire(keys, token, time(ttl), recheck).unwrap() {
             Acquire::Record(fields) => told_entry(Entry::Record(fields)),
-            Acquire::Acquired => "Acquired".to_owned(),
+            Acquire::Acquired(_) => "Acquired".to_owned(),
             Acquire::Held { by, left } => {
                 let by = by.map(|token| self.name(token));
                 format!("Held({by:?}, {})", told_left(left))
             }
-            Acquire::Guarded { nonce } => {
+            Acquire::Guarded { nonce, .. } => {
                 self.last_nonce = nonce;
                 let name = self.name(nonce);
                 format!("Guarded({name})")

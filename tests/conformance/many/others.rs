@@ -13,7 +13,7 @@ use std::{
 
 use cache_aside::{
     Cache,
-    store::{Acquire, Token},
+    store::{Acquire, Floor, Token},
 };
 
 use super::*;
@@ -138,7 +138,7 @@ fn batches_that_each_want_what_the_other_holds_both_end(environment: &Environmen
         let (stranger, lock) = (Token::random(), keys(&b));
         let store = environment.store();
         let held = store.acquire(&lock, stranger, long, false).unwrap();
-        assert_eq!(held, Acquire::Acquired);
+        assert_eq!(held, Acquire::Acquired(Floor::None));
         let loads = AtomicU32::new(0);
         let load = |missing: &[&str]| {
             loads.fetch_add(u32::try_from(missing.len()).unwrap(), SeqCst);

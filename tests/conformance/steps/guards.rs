@@ -10,7 +10,13 @@ fn a_guard_ends_the_record_and_the_lease_and_nobody_fills_under_it(environment: 
     assert!(!position.guard(writer, LONG), "there was none any more");
 
     let nonce = position.nonce();
-    assert_eq!(position.acquire(asker), Acquire::Guarded { nonce });
+    assert_eq!(
+        position.acquire(asker),
+        Acquire::Guarded {
+            nonce,
+            floor: Floor::None,
+        }
+    );
     for token in [old, writer, asker, nonce] {
         assert!(!position.fill(token));
         assert!(!position.release(token));
@@ -173,8 +179,20 @@ fn a_writer_that_lapses_loses_its_place_and_the_nonce_becomes_the_askers_token(
     assert!(position.renew(dead, BRIEF));
     wait_out(BRIEF);
     let (asker, next) = (Token::random(), Token::random());
-    assert_eq!(position.acquire(asker), Acquire::Guarded { nonce: asker });
-    assert_eq!(position.acquire(next), Acquire::Guarded { nonce: asker });
+    assert_eq!(
+        position.acquire(asker),
+        Acquire::Guarded {
+            nonce: asker,
+            floor: Floor::None,
+        }
+    );
+    assert_eq!(
+        position.acquire(next),
+        Acquire::Guarded {
+            nonce: asker,
+            floor: Floor::None,
+        }
+    );
     assert_ne!(before, asker);
     assert!(!position.fill(asker), "it is no lease");
     assert!(!position.renew(dead, LONG));

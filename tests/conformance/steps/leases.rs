@@ -5,7 +5,7 @@ use super::*;
 fn a_lease_is_one_callers_until_it_ends(environment: &Environment) {
     let position = Position::on(environment, "k");
     let (one, two) = (Token::random(), Token::random());
-    assert_eq!(position.acquire(one), Acquire::Acquired);
+    assert_eq!(position.acquire(one), Acquire::Acquired(Floor::None));
     for token in [two, one] {
         let Acquire::Held { by, left } = position.acquire(token) else {
             panic!("the lease is taken");
@@ -14,7 +14,7 @@ fn a_lease_is_one_callers_until_it_ends(environment: &Environment) {
         assert!(left <= LONG && left > LONG / 2, "{left:?}");
     }
     assert!(position.release(one));
-    assert_eq!(position.acquire(two), Acquire::Acquired);
+    assert_eq!(position.acquire(two), Acquire::Acquired(Floor::None));
 }
 
 fn leases_of_two_records_are_apart(environment: &Environment) {
@@ -23,8 +23,8 @@ fn leases_of_two_records_are_apart(environment: &Environment) {
         Position::on(environment, "l"),
     );
     let token = Token::random();
-    assert_eq!(one.acquire(token), Acquire::Acquired);
-    assert_eq!(two.acquire(token), Acquire::Acquired);
+    assert_eq!(one.acquire(token), Acquire::Acquired(Floor::None));
+    assert_eq!(two.acquire(token), Acquire::Acquired(Floor::None));
     assert!(!one.invalidate());
     assert!(two.fill(token) && !one.fill(token));
     assert!(!one.is_there());

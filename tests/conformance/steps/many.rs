@@ -41,10 +41,13 @@ fn each_of_many_questions_is_answered_by_itself(environment: &Environment) {
     assert_eq!(by, Some(holder));
     assert!(left <= LONG && left > LONG / 2, "{left:?}");
     let expected = [
-        Acquire::Acquired,
+        Acquire::Acquired(Floor::None),
         Acquire::Record(record("1")),
-        Acquire::Acquired,
-        Acquire::Guarded { nonce },
+        Acquire::Acquired(Floor::None),
+        Acquire::Guarded {
+            nonce,
+            floor: Floor::None,
+        },
     ];
     assert_eq!(answers, expected);
     assert!(spots[0].fill(tokens[0]) && spots[2].fill(tokens[2]));
@@ -162,7 +165,7 @@ fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(environm
     let answers = environment.store().refresh_all(&due, LONG).unwrap();
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     let expected = [
-        Refresh::Acquired,
+        Refresh::Acquired(Floor::None),
         Refresh::Record(record("new")),
         Refresh::Taken,
     ];
@@ -202,7 +205,7 @@ fn many_large_records_pass(environment: &Environment) {
     assert!(
         answers
             .into_iter()
-            .all(|answer| answer.unwrap() == Acquire::Acquired)
+            .all(|answer| answer.unwrap() == Acquire::Acquired(Floor::None))
     );
     let loads: Vec<_> = (0..COUNT)
         .map(|at| Completion {

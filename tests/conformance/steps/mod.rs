@@ -1,5 +1,6 @@
 //! Each step of the protocol by itself, as [`Store`] promises it.
 
+mod floors;
 mod guards;
 mod leases;
 mod many;
@@ -15,7 +16,7 @@ use std::{
 
 use cache_aside::{
     TtlRemaining,
-    store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Refresh, Store, Token, Update},
+    store::{Acquire, Diff, Entry, Fields, Floor, Keys, NewTtl, Refresh, Store, Token, Update},
 };
 
 use crate::environment::{Environment, keys, set};
@@ -64,7 +65,8 @@ impl Position {
 
     fn leased_for(&self, ttl: Duration) -> Token {
         let token = Token::random();
-        assert_eq!(self.acquire_for(token, ttl, false), Acquire::Acquired);
+        let answer = self.acquire_for(token, ttl, false);
+        assert!(matches!(answer, Acquire::Acquired(_)), "{answer:?}");
         token
     }
 
@@ -81,7 +83,7 @@ impl Position {
     fn ask(&self) -> Acquire {
         let token = Token::random();
         let answer = self.acquire_for(token, LONG, false);
-        if answer == Acquire::Acquired {
+        if matches!(answer, Acquire::Acquired(_)) {
             assert!(self.release(token));
         }
         answer
@@ -89,13 +91,13 @@ impl Position {
 
     fn nonce(&self) -> Token {
         match self.ask() {
-            Acquire::Guarded { nonce } => nonce,
+            Acquire::Guarded { nonce, .. } => nonce,
             other => panic!("no guard: {other:?}"),
         }
     }
 
     fn is_free(&self) -> bool {
-        self.ask() == Acquire::Acquired
+        matches!(self.ask(), Acquire::Acquired(_))
     }
 
     fn fill_for(&self, token: Token, record: &Fields, ttl: Duration) -> bool {

@@ -5,7 +5,10 @@ use super::*;
 fn a_refresh_gets_the_lease_and_the_record_stays(environment: &Environment) {
     let position = Position::filled(environment, "k");
     let token = Token::random();
-    assert_eq!(position.refresh(token, LONG), Refresh::Acquired);
+    assert_eq!(
+        position.refresh(token, LONG),
+        Refresh::Acquired(Floor::None)
+    );
     assert_eq!(position.read(), Entry::Record(record("first")));
     assert!(position.fill(token));
     assert_eq!(position.read(), Entry::Record(record("filled")));
@@ -32,13 +35,19 @@ fn whoever_has_the_lease_is_in_the_way_of_a_refresh(environment: &Environment) {
     position.guard(writer, LONG);
     assert_eq!(position.refresh(Token::random(), LONG), Refresh::Taken);
     position.unguard(writer);
-    assert_eq!(position.refresh(Token::random(), LONG), Refresh::Acquired);
+    assert_eq!(
+        position.refresh(Token::random(), LONG),
+        Refresh::Acquired(Floor::None)
+    );
 }
 
 fn a_refresh_of_what_has_gone_gets_the_lease(environment: &Environment) {
     let position = Position::on(environment, "k");
     let token = Token::random();
-    assert_eq!(position.refresh(token, LONG), Refresh::Acquired);
+    assert_eq!(
+        position.refresh(token, LONG),
+        Refresh::Acquired(Floor::None)
+    );
     assert!(position.fill(token));
 }
 
@@ -55,7 +64,7 @@ fn who_has_no_record_takes_no_notice_of_a_back_off(environment: &Environment) {
     assert!(position.back_off(token, LONG));
     assert!(!position.fill(token) && !position.release(token) && !position.renew(token, LONG));
     let next = Token::random();
-    assert_eq!(position.acquire(next), Acquire::Acquired);
+    assert_eq!(position.acquire(next), Acquire::Acquired(Floor::None));
     assert!(position.fill(next));
 }
 
@@ -91,7 +100,7 @@ fn whatever_ends_a_lease_ends_a_back_off(environment: &Environment) {
         assert!(position.back_off(token, LONG));
         end(&position, Token::random());
         let next = position.refresh(Token::random(), LONG);
-        assert_eq!(next, Refresh::Acquired, "{name}");
+        assert_eq!(next, Refresh::Acquired(Floor::None), "{name}");
     }
 }
 
@@ -137,7 +146,10 @@ fn an_update_prolongs_only_what_has_more_left_than_was_said(environment: &Enviro
 fn a_fill_of_nothing_ends_what_is_there(environment: &Environment) {
     let position = Position::filled(environment, "k");
     let token = Token::random();
-    assert_eq!(position.refresh(token, LONG), Refresh::Acquired);
+    assert_eq!(
+        position.refresh(token, LONG),
+        Refresh::Acquired(Floor::None)
+    );
     assert!(position.fill_for(token, &Fields::new(), LONG));
     assert!(!position.is_there() && position.is_free());
 }

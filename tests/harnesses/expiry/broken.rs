@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cache_aside::store::{Failure, Keys, Refresh, Store, Token};
+use cache_aside::store::{Failure, Floor, Keys, Refresh, Store, Token};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ impl Store for Broken {
             Rule::All => {
                 let answer = self.within.refresh(keys, token, lease_ttl, left)?;
                 Ok(match answer {
-                    Refresh::Taken => Refresh::Acquired,
+                    Refresh::Taken => Refresh::Acquired(Floor::None),
                     right => right,
                 })
             }

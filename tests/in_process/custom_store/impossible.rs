@@ -10,7 +10,7 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, Memory, Source,
-    store::{Acquire, Failure, Fields, Keys, Store, Token},
+    store::{Acquire, Failure, Fields, Floor, Keys, Store, Token},
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +88,10 @@ const HELD: fn(Token) -> Acquire = |_| Acquire::Held {
     left: Duration::from_secs(60),
 };
 
-const GUARDED: fn(Token) -> Acquire = |_| Acquire::Guarded { nonce: one_token() };
+const GUARDED: fn(Token) -> Acquire = |_| Acquire::Guarded {
+    nonce: one_token(),
+    floor: Floor::None,
+};
 
 /// Else one lookup would wait for the other on the same thread, which fails as a loader that calls
 /// `get` for its own record.

@@ -8,6 +8,7 @@ mod impossible;
 mod miscounting;
 mod name;
 mod panics;
+mod versions;
 
 use std::{
     convert::Infallible,

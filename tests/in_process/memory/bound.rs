@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cache_aside::{
     Memory,
-    store::{Acquire, Diff, Entry, Fields, Keys, Store, Token, Update},
+    store::{Acquire, Diff, Entry, Fields, Floor, Keys, Store, Token, Update},
 };
 
 /// Nothing lapses by itself.
@@ -17,7 +17,7 @@ fn keys(id: usize) -> Keys {
 fn put(store: &Arc<dyn Store>, keys: &Keys, record: &Fields, ttl: Duration) {
     let token = Token::random();
     let answer = store.acquire(keys, token, LONG, false).unwrap();
-    assert_eq!(answer, Acquire::Acquired);
+    assert_eq!(answer, Acquire::Acquired(Floor::None));
     assert!(store.fill(keys, token, ttl, record).unwrap());
 }
 

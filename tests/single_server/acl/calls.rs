@@ -5,7 +5,10 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use cache_aside::{Cache, CacheBuilder, Lookup, Record, Redis, RedisBuilder, Source, TtlRemaining};
+use cache_aside::{
+    Cache, CacheBuilder, LoadContext, Loaded, Lookup, Record, Redis, RedisBuilder, Source,
+    TtlRemaining,
+};
 use redis::{Connection, ToRedisArgs};
 
 use crate::support::{
@@ -331,4 +334,60 @@ fn outage(stage: &Stage) -> Option<()> {
     holds(failed.iter().all(Result::is_err))?;
     until(|| cache.stats().invalidations_pending == 0 || !stage.denials().is_empty());
     holds(!cache.stats().breaker_open)
+}
+
+pub(crate) fn write_through(stage: &Stage) -> Option<()> {
+    let cache = stage.cache();
+    let other = stage.cache();
+    stage.put_record("p-001");
+    let through = |id: &str, meanwhile: &dyn Fn()| {
+        let change = || {
+            meanwhile();
+            Ok::<_, Infallible>(((), Some(loaf())))
+        };
+        let written = cache.write_through(id, change).ok()?;
+        holds(written.guard_error().is_none() && written.invalidation_error().is_none())?;
+        Some(written.is_cached())
+    };
+    holds(through("p-001", &|| stage.until_renewed())?)?;
+    holds(!through("p-001", &|| drop(other.invalidate("p-001")))?)?;
+    holds(cache.stats().store_errors == 0)
+}
+
+/// Each call of a cache with versions.
+pub(crate) fn versions(stage: &Stage) -> Option<()> {
+    let grace = Duration::from_secs(600);
+    let builder = stage.builder().versions(grace).grace(grace).ttl(grace);
+    let cache: Cache = builder.build().unwrap();
+    let load = |context: &LoadContext<'_>| {
+        let version = if context.read_primary() { 9 } else { 1 };
+        Ok::<_, Infallible>(Loaded::new(loaf()).version(version))
+    };
+    let loads = |id: &str| {
+        let found = cache.options().get_with_context(id, load).ok()?;
+        holds(matches!(found.source(), Source::Loaded | Source::Refreshed))
+    };
+    for id in ["p-001", "{shop}:p-001"] {
+        loads(id)?;
+        cache.invalidate_at(id, 7).ok()?;
+        loads(id)?;
+        cache.invalidate(id).ok()?;
+        cache.invalidate_many([id]).ok()?;
+        loads(id)?;
+        cache.expire(id).ok()?;
+        loads(id)?;
+        cache.update_field(id, "stock", "1").ok()?;
+        cache.update(id, |record| Some(record.clone())).ok()?;
+        let during = || {
+            loads(id);
+            stage.until_renewed();
+            Ok::<_, Infallible>(())
+        };
+        let written = cache.write(id, during).ok()?;
+        holds(written.guard_error().is_none() && written.invalidation_error().is_none())?;
+        let change = || Ok::<_, Infallible>(((), Loaded::new(loaf()).version(10)));
+        holds(cache.write_through(id, change).ok()?.is_cached())?;
+    }
+    holds(cache.clear().ok()? == 2)?;
+    holds(cache.stats().store_errors == 0)
 }

@@ -9,11 +9,11 @@ use std::{
 
 use crate::support::{
     Server,
-    acl::{PREFIX, REPLICAS_RULE, RULE, words},
+    acl::{PREFIX, REPLICAS_RULE, RULE, VERSIONS_RULE, words, words_of},
     alone, chain, load_loaf,
 };
 use cache_aside::{Cache, Source, scripts};
-use calls::{CALLS, Stage};
+use calls::{CALLS, Stage, versions, write_through};
 
 const GUIDE: &str = include_str!("../../../src/guide/operations.md");
 
@@ -143,6 +143,28 @@ fn each_key_pattern_is_needed() {
         });
         assert!(is_denied, "{pattern}");
     }
+}
+
+#[test]
+fn versions_and_writes_through_need_two_key_patterns_more_and_no_command() {
+    let server = Server::start_with(&alone::NONE);
+    let floors = words_of(VERSIONS_RULE, &[PREFIX]);
+    for parameters in ["", "&protocol=resp3"] {
+        let all = [&rule()[..], &floors].concat();
+        let stage = Stage::new(&server, &all, parameters);
+        assert!(versions(&stage).is_some(), "{:?}", stage.denials());
+        assert!(stage.denials().is_empty(), "{:?}", stage.denials());
+    }
+    for missing in &floors {
+        let rest = floors.iter().filter(|word| *word != missing).cloned();
+        let rest = [rule(), rest.collect()].concat();
+        let stage = Stage::new(&server, &rest, "");
+        versions(&stage);
+        assert!(!stage.denials().is_empty(), "{missing}");
+    }
+    // Without versions, writing through needs neither.
+    let stage = Stage::new(&server, &rule(), "");
+    assert!(write_through(&stage).is_some() && stage.denials().is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use cache_aside::{
     Cache, Redis, Source,
-    store::{Acquire, Keys, Token},
+    store::{Acquire, Floor, Keys, Token},
 };
 
 use super::{MS, get, near, near_within, settle, warm};
@@ -182,7 +182,7 @@ fn leases_are_heard_under_both_their_names() {
         for id in ["k", "{tag}:k"] {
             let (keys, holder) = (Keys::of(format!("{prefix}{id}")), Token::random());
             let asked = store.acquire(&keys, holder, LONG, true).unwrap();
-            assert_eq!(asked, Acquire::Acquired);
+            assert_eq!(asked, Acquire::Acquired(Floor::None));
             let misses = cache.stats().misses;
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| cache.get(id, load_loaf).unwrap().source());

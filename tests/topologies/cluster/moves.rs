@@ -1,8 +1,8 @@
 //! Slots that migrate while their records are read, written and ended.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
-use cache_aside::{Cache, Record, Source, store::Keys};
+use cache_aside::{Cache, LoadContext, Loaded, Record, Source, store::Keys};
 
 use super::{DATA, ID, load, version};
 use crate::support::{chain, load_loaf, loaf};
@@ -104,6 +104,70 @@ fn a_record_whose_slot_is_being_moved_is_ended_wherever_it_is() {
         cluster.end_move(slot, to);
         cluster.move_slot(slot, to, from);
     }
+}
+
+/// What the loader of a cache with versions is told.
+fn told(cache: &Cache) -> (Option<u64>, bool) {
+    let mut told = None;
+    let load = |context: &LoadContext<'_>| {
+        told = Some((context.min_version(), context.read_primary()));
+        Ok::<_, Infallible>(Loaded::new(loaf()).version(u64::MAX))
+    };
+    let found = cache.options().get_with_context(ID, load).unwrap();
+    assert!(!found.is_hit());
+    told.unwrap()
+}
+
+#[test]
+fn a_floor_is_raised_while_its_slot_is_being_moved_and_goes_with_the_slot() {
+    let (cluster, slot, from, to) = ground();
+    let lag = Duration::from_secs(600);
+    let builder = || cluster.builder().versions(lag);
+    let (cache, other): (Cache, Cache) = (builder().build().unwrap(), builder().build().unwrap());
+    let mut before = None;
+    // First without a floor, and then with one.
+    for (has_been_handed_over, version) in [(false, 7), (false, 8), (true, 9)] {
+        assert_eq!(told(&cache), (before, false));
+        cluster.begin_move(slot, from, to);
+        if has_been_handed_over {
+            cluster.hand_over(slot, from, to);
+        }
+        assert!(cache.invalidate_at(ID, version).unwrap());
+        let unknown = (None, true);
+        assert_eq!(told(&other), unknown, "no lease, so no floor");
+        cluster.hand_over(slot, from, to);
+        cluster.end_move(slot, to);
+        cluster.move_slot(slot, to, from);
+        assert_eq!(cache.stats().invalidations_pending, 0);
+        before = Some(version);
+    }
+    assert_eq!(told(&other), (before, false));
+    cluster.assert_every_key_expires();
+}
+
+#[test]
+fn a_write_through_whose_slot_is_being_moved_only_ends_the_record() {
+    let (cluster, slot, from, to) = ground();
+    let lag = Duration::from_secs(600);
+    let cache: Cache = cluster.builder().versions(lag).build().unwrap();
+    let through = |meanwhile: &dyn Fn()| {
+        let change = || {
+            meanwhile();
+            Ok::<_, Infallible>(((), Loaded::new(loaf()).version(7)))
+        };
+        let written = cache.write_through(ID, change).unwrap();
+        assert!(written.invalidation_error().is_none());
+        written.is_cached()
+    };
+    assert!(through(&|| ()));
+    assert!(!through(&|| cluster.begin_move(slot, from, to)));
+    assert!(!through(&|| ()), "begun during the migration");
+    cluster.hand_over(slot, from, to);
+    cluster.end_move(slot, to);
+    assert!(!stands(&cluster, from) && !stands(&cluster, to));
+    let (_, read_primary) = told(&cache);
+    assert!(read_primary, "the guard made the floor unknown");
+    cluster.assert_every_key_expires();
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! The caller's loader of one record, and the floor that its answer must not be below.
+//!
+//! Guarantees that a record below the floor of its lookup is neither returned nor cached. The
+//! loader is called once more and told to read the primary; then the lookup fails. Called by the
+//! driver for one id, and by a lookup that skips the cache.
+
+use std::{error::Error as StdError, sync::Arc};
+
+use super::load::run_one;
+use crate::{
+    engine::Engine,
+    error::Error,
+    loaded::{LoadContext, Loaded},
+    store::Floor,
+    telemetry::event::Event,
+};
+
+/// A loader of one record, with the types of this module.
+pub(crate) struct Loader<F> {
+    load: F,
+    /// Whether it may be called again. A loader that may not sees no context, so it is the caller's
+    /// promise that it reads the primary.
+    repeats: bool,
+}
+
+impl<F> Loader<F> {
+    pub(super) fn run<R>(
+        &mut self,
+        engine: &Engine<R>,
+        id: &str,
+        floor: Floor,
+    ) -> Result<Loaded<R>, Error>
+    where
+        F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
+    {
+        let read_primary = engine.settings.versions.is_none() || floor == Floor::Unknown;
+        let min_version = floor.min_version();
+        let context = LoadContext::new(id, min_version, read_primary);
+        let loaded = run_one(engine, id, || (self.load)(&context))?;
+        let Some(min_version) = min_version else {
+            return Ok(loaded);
+        };
+        if !is_below(min_version, &loaded, !self.repeats) {
+            return Ok(loaded);
+        }
+        report(engine, id, &loaded, min_version);
+        let loaded = if self.repeats {
+            let context = LoadContext::new(id, Some(min_version), true);
+            run_one(engine, id, || (self.load)(&context))?
+        } else {
+            loaded
+        };
+        match loaded.version {
+            Some(version) if version < min_version => Err(Error::StaleLoad {
+                version,
+                min_version,
+            }),
+            _ => Ok(loaded),
+        }
+    }
+}
+
+/// Whether a replica may have returned this before it had a write.
+fn is_below<R>(min_version: u64, loaded: &Loaded<R>, is_from_primary: bool) -> bool {
+    match loaded.version {
+        Some(version) => version < min_version,
+        // A row that the replica does not have yet has no version.
+        None => loaded.record.is_none() && !is_from_primary,
+    }
+}
+
+fn report<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>, min_version: u64) {
+    let version = loaded.version;
+    engine.reporter.report(&Event::StaleLoad {
+        id,
+        version,
+        min_version,
+    });
+}
+
+/// A loader that runs once, and sees only the id.
+pub(crate) fn once<R, L, E>(
+    loader: impl FnOnce(&str) -> Result<L, E>,
+) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>
+where
+    L: Into<Loaded<R>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let mut loader = Some(loader);
+    Loader {
+        load: move |context: &LoadContext<'_>| {
+            let loader = loader.take().expect("it is not repeated");
+            converted(loader(context.id()))
+        },
+        repeats: false,
+    }
+}
+
+/// A loader that sees the context, and may run twice.
+pub(crate) fn with_context<R, L, E>(
+    mut loader: impl FnMut(&LoadContext<'_>) -> Result<L, E>,
+) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>
+where
+    L: Into<Loaded<R>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    Loader {
+        load: move |context: &LoadContext<'_>| converted(loader(context)),
+        repeats: true,
+    }
+}
+
+fn converted<R, L, E>(outcome: Result<L, E>) -> Result<Loaded<R>, Error>
+where
+    L: Into<Loaded<R>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let outcome = outcome.map(L::into);
+    outcome.map_err(|error| Error::Loader(Arc::from(error.into())))
+}

@@ -1,0 +1,91 @@
+//! `write_through`: a `write` whose closure returns the new record, which is then cached.
+//!
+//! Guarantees what `write` does. The record is cached only if nobody else wrote, ended or began to
+//! write since the guard was set: the store compares the nonce of the guard. Otherwise the record
+//! is only ended. So a record that another writer has overwritten never enters the cache.
+//!
+//! Called by the public handle.
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Wrote, guards::Guards};
+use crate::{
+    engine::Engine,
+    error::WriteError,
+    loaded::Loaded,
+    outcome::Written,
+    record::fields::Fields,
+    store::{Store, WriteThrough},
+    telemetry::event::Write,
+};
+
+/// See [`Cache::write_through`](crate::Cache::write_through).
+pub(crate) fn write_through<R, T, L, E>(
+    engine: &Engine<R>,
+    id: &str,
+    change: impl FnOnce() -> Result<(T, L), E>,
+) -> Result<Written<T>, WriteError<E>>
+where
+    R: Serialize + DeserializeOwned,
+    L: Into<Loaded<R>>,
+{
+    let mut guards = Guards::default();
+    guards.add(engine, id).map_err(WriteError::Cache)?;
+    let _wrote = Wrote::begin(engine, id, Write::WriteThrough);
+    let lease_ttl = engine.settings.lease_ttl;
+    // The record is the first: others under other prefixes may follow, and are only ended.
+    let nonce = guards.set_first(|store, keys, writer| match store.versioned() {
+        Some(versioned) => {
+            let nonce = versioned.guard_with_nonce(keys, writer, lease_ttl);
+            nonce.map(Some)
+        }
+        None => store.guard(keys, writer, lease_ttl).map(|_| None),
+    });
+    guards.set();
+    // A panic drops the guards, which ends them.
+    let (value, loaded) = match change() {
+        Ok((value, loaded)) => (value, loaded.into()),
+        Err(failure) => {
+            // The primary may have made the change although its reply was lost. So the record is
+            // invalidated.
+            guards.end();
+            return Err(WriteError::Primary(failure));
+        }
+    };
+    let version = loaded.version;
+    let entry = nonce.flatten().zip(entry(engine, id, &loaded));
+    let through = entry.as_ref().map(|(nonce, (ttl, record))| {
+        engine.record_max_ttl(*ttl);
+        WriteThrough {
+            nonce: *nonce,
+            ttl: *ttl,
+            record,
+        }
+    });
+    let is_cached = guards.end_first(|store: &dyn Store, keys, writer| match store.versioned() {
+        Some(versioned) => versioned.write_through(keys, writer, through, version),
+        None => store.unguard(keys, writer).map(|_| false),
+    });
+    let (guard_error, deferred) = guards.end();
+    Ok(Written::new(value, guard_error, deferred).cached(is_cached))
+}
+
+/// The TTL and the fields of a record.
+type Entry = (Duration, Fields);
+
+/// What is cached of the record. `None`: nothing.
+fn entry<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>) -> Option<Entry>
+where
+    R: Serialize + DeserializeOwned,
+{
+    match engine.entry(loaded.record.as_ref(), engine.settings.ttl, loaded.ttl) {
+        Ok(entry) => entry,
+        Err(why) => {
+            let done = "is not cached";
+            engine.reporter.unstorable("written", id, done, &why);
+            None
+        }
+    }
+}
