@@ -144,6 +144,9 @@ pub enum Error {
         /// How many attempts were made.
         attempts: u32,
     },
+    /// The system has no thread for the relay of an outbox. Only
+    /// [`start`](crate::OutboxRelayBuilder::start) returns this.
+    NoThread(Cause),
 }
 
 impl Error {
@@ -205,6 +208,7 @@ impl fmt::Display for Error {
                 }
             }
             Error::Loader(_) => f.write_str("the loader failed"),
+            Error::NoThread(_) => f.write_str("no thread could be started to relay the outbox"),
             Error::Reentrant => {
                 f.write_str("a loader asked for the record it is loading, on its own thread")
             }
@@ -238,7 +242,9 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Error::Store { cause, .. } | Error::Loader(cause) => Some(&**cause),
+            Error::Store { cause, .. } | Error::Loader(cause) | Error::NoThread(cause) => {
+                Some(&**cause)
+            }
             _ => None,
         }
     }

@@ -38,6 +38,7 @@
 //! - [`CacheBuilder`] and [`RedisBuilder`] state each default and its reason.
 //! - [`Error`] explains each failure.
 //! - [`Stats`] and [`Event`] are for monitoring.
+//! - [`Outbox`] keeps invalidations that a writer does not survive.
 //! - [`store`] defines what the protocol requires of a store.
 //!
 //! # Features
@@ -64,6 +65,7 @@ mod error;
 pub mod guide;
 mod loaded;
 mod near;
+mod outbox;
 mod outcome;
 mod read;
 mod record;
@@ -82,12 +84,16 @@ pub use crate::cache::options::LookupOptions;
 pub use crate::cache::unit_of_work::UnitOfWork;
 pub use crate::error::{Error, WriteError};
 pub use crate::loaded::{LoadContext, Loaded};
+pub use crate::outbox::builder::OutboxRelayBuilder;
+pub use crate::outbox::relay::OutboxRelay;
+pub use crate::outbox::{Outbox, OutboxEntry};
 pub use crate::outcome::{Deferred, Lookup, Source, Written};
 pub use crate::record::Record;
 #[cfg(feature = "json")]
 pub use crate::record::json::Json;
 pub use crate::store::TtlRemaining;
 pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
+pub use crate::telemetry::outbox::OutboxStats;
 pub use crate::telemetry::stats::Stats;
 pub use crate::write::clear::ClearProgress;
 

@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     record::Record,
     telemetry::{event::Observer, stats::Stats},
-    util::per_process::PerProcess,
+    util::{id::Id, per_process::PerProcess},
 };
 
 /// A cache in front of a slow primary store, for records of one type.
@@ -114,6 +114,16 @@ impl<R> Cache<R> {
     #[must_use]
     pub fn ttl(&self) -> Duration {
         self.engine.first().settings.ttl
+    }
+
+    /// The name in log lines and metrics, and in the entries of an outbox.
+    pub(crate) fn name(&self) -> &str {
+        &self.engine.first().reporter.cache
+    }
+
+    /// Fails if no record of this cache can have this id.
+    pub(crate) fn check_id(&self, id: &str) -> Result<(), Error> {
+        self.engine.get().data_key(&Id::new(&id)?).map(drop)
     }
 
     /// The counters of this cache and all its clones.

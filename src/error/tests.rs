@@ -38,6 +38,7 @@ fn source_of(error: &Error) -> Option<&str> {
     match error {
         Error::Store { .. } => Some("the wire was cut"),
         Error::Loader(_) => Some("disk full"),
+        Error::NoThread(_) => Some("no more threads"),
         Error::InvalidSetting { .. }
         | Error::Reentrant
         | Error::WaitTimeout { .. }
@@ -56,6 +57,7 @@ fn each_variant_has_a_message_of_its_own_and_returns_its_cause_as_the_source() {
     let waited = Duration::from_secs(2);
     let cause: Cause = Arc::new(std::io::Error::other("the wire was cut"));
     let row: Cause = Arc::new(std::io::Error::other("disk full"));
+    let thread: Cause = Arc::new(std::io::Error::other("no more threads"));
     let record = |field| Error::InvalidRecord {
         field,
         reason: reason(),
@@ -70,6 +72,10 @@ fn each_variant_has_a_message_of_its_own_and_returns_its_cause_as_the_source() {
         ),
         (Error::Store { request, cause }, "request `read` failed"),
         (Error::Loader(row), "the loader failed"),
+        (
+            Error::NoThread(thread),
+            "no thread could be started to relay the outbox",
+        ),
         (
             Error::Reentrant,
             "a loader asked for the record it is loading, on its own thread",

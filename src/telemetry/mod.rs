@@ -4,6 +4,7 @@ pub(crate) mod event;
 pub(crate) mod log_once;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
+pub(crate) mod outbox;
 pub(crate) mod reporter;
 pub(crate) mod shards;
 pub(crate) mod stats;

@@ -7,6 +7,7 @@ mod history;
 #[cfg(feature = "cluster")]
 mod history_cluster;
 mod hostile;
+mod outbox;
 mod page;
 #[cfg(target_os = "linux")]
 mod prefork;

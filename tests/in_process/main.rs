@@ -5,6 +5,7 @@ mod custom_store;
 mod ids;
 mod memory;
 mod options;
+mod outbox;
 mod settings;
 mod unwind;
 
@@ -12,3 +13,5 @@ mod unwind;
 mod delegate;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/table.rs"]
+mod table;

@@ -3,7 +3,8 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use cache_aside::{
-    Backend, Cache, Error, Lookup, LookupOptions, Memory, Record, Redis, WriteError, Written,
+    Backend, Cache, Error, Lookup, LookupOptions, Memory, OutboxRelay, Record, Redis, WriteError,
+    Written,
 };
 
 fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
@@ -17,6 +18,7 @@ fn a_cache_and_what_it_returns_may_cross_a_caught_panic() {
     is_unwind_safe::<Redis>();
     is_unwind_safe::<Memory>();
     is_unwind_safe::<Backend>();
+    is_unwind_safe::<OutboxRelay>();
     is_unwind_safe::<Lookup<Record>>();
     is_unwind_safe::<Written<u64>>();
     is_unwind_safe::<WriteError<String>>();

@@ -34,6 +34,13 @@ mod log;
 mod logger;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod no_threads;
+#[cfg(all(
+    feature = "metrics",
+    feature = "tracing",
+    target_os = "linux",
+    target_env = "gnu"
+))]
+mod outbox;
 mod panicking_reports;
 #[cfg(all(feature = "cluster", target_os = "linux"))]
 mod redirects;
@@ -67,6 +74,14 @@ mod support;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[path = "../support/system.rs"]
 mod system;
+#[cfg(all(
+    feature = "metrics",
+    feature = "tracing",
+    target_os = "linux",
+    target_env = "gnu"
+))]
+#[path = "../support/table.rs"]
+mod table;
 #[cfg(feature = "cluster")]
 #[path = "../support/cluster.rs"]
 mod test_cluster;

@@ -12,6 +12,7 @@ mod guard;
 mod interop;
 mod interrupted;
 mod near;
+mod outbox;
 mod push_wakeup;
 mod versions;
 mod wire;
@@ -24,3 +25,5 @@ mod listeners;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/table.rs"]
+mod table;
