@@ -73,6 +73,25 @@ fn with_a_clock_that_is_stepped_nothing_is_old_and_no_lookup_waits_for_what_is_d
     }
 }
 
+/// Loaders get versions, and read the primary where the replica is too old.
+#[test]
+fn with_loaders_that_read_a_replica_that_lags_nothing_older_is_read() {
+    let run = history(&["--replica", "--seconds", "4"]);
+    run.finds_nothing();
+    assert!(run.counts("    cached") > 0, "{}", run.0.stdout);
+    history(&["--replica", "--grace", "--near", "--seconds", "4"]).finds_nothing();
+}
+
+#[test]
+fn floors_that_are_forgotten_are_found() {
+    is_found(&["floor"]);
+}
+
+#[test]
+fn a_write_through_that_ignores_other_writers_is_found() {
+    is_found(&["through"]);
+}
+
 /// Their guards keep old records out of the cache until they lapse.
 #[test]
 fn with_writers_that_are_killed_after_their_commit_nothing_older_is_read() {

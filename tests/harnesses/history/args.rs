@@ -43,6 +43,7 @@ Command lines, each after `cargo run --release --example history --`:
   --break fill                                      what it finds where the protocol is broken
   --near                                            with near caches
   --grace                                           with grace and early refresh
+  --replica                                         with loaders that read a replica of the primary that lags
   --kill-writers --operations 300000                with writers that die after their commit
   --schemas                                         with two record types, as in a rolling deployment
   --clock-steps --operations 300000                 with a server whose clock is stepped by an hour
@@ -103,6 +104,11 @@ pub(crate) struct Args {
     /// Step the clock of the server by an hour every few seconds
     #[arg(long, conflicts_with_all = ["cluster", "moving_address"])]
     clock_steps: bool,
+
+    /// Let loaders read a replica of the primary that lags by up to 300 ms, except where they must
+    /// read the primary
+    #[arg(long)]
+    replica: bool,
 
     /// Kill some writers after the commit of their unit of work, before they tell the cache
     #[arg(long, conflicts_with_all = ["cluster", "moving_address", "clock_steps"])]
@@ -175,6 +181,10 @@ impl Args {
 
     pub(crate) fn kill_writers(&self) -> bool {
         self.kill_writers || self.broken == Some(Break::Unit)
+    }
+
+    pub(crate) fn replica(&self) -> bool {
+        self.replica || self.broken == Some(Break::Floor)
     }
 
     pub(crate) fn near(&self) -> bool {

@@ -4,7 +4,7 @@
 //! or a command by another. Each broken script is made from the right one by a few changes, so it
 //! follows later changes of the right one.
 
-use cache_aside::scripts::{ACQUIRE, FILL, GUARD, INVALIDATE, RELEASE, UNGUARD};
+use cache_aside::scripts::{ACQUIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, UNGUARD};
 use clap::ValueEnum;
 use redis::{Connection, Script};
 
@@ -22,6 +22,10 @@ pub(crate) enum Break {
     Watch,
     /// A lease with more time left than it was given is not shortened
     Clock,
+    /// Floors are forgotten, and loaders read a replica that lags
+    Floor,
+    /// `write_through` caches its record whatever the nonce of its guard
+    Through,
     /// A unit of work sets no guards, and writers are killed after their commit
     Unit,
     /// Near caches get the changes of other records than those they keep
@@ -118,6 +122,25 @@ impl Break {
             Break::Clock => vec![(
                 ACQUIRE,
                 changed(ACQUIRE, "left < 0 or left > given", "left < 0"),
+            )],
+            Break::Floor => vec![
+                (
+                    ACQUIRE,
+                    changed(ACQUIRE, "redis.pcall('GET', KEYS[3]) or ''", "''"),
+                ),
+                (
+                    REFRESH,
+                    changed(REFRESH, "redis.pcall('GET', KEYS[3]) or ''", "''"),
+                ),
+                (FILL, changed(FILL, "redis.pcall('GET', KEYS[3])", "nil")),
+            ],
+            Break::Through => vec![(
+                UNGUARD,
+                changed(
+                    UNGUARD,
+                    "is_alone = #guard == 4",
+                    "is_alone = true or #guard == 4",
+                ),
             )],
             Break::Unit => vec![(GUARD, "return 0".to_owned())],
             Break::Watch | Break::Push => Vec::new(),

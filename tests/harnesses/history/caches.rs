@@ -9,7 +9,7 @@ use cache_aside::{Cache, Error, Redis, RedisBuilder};
 
 use crate::{
     plan::{Plan, TIMEOUT},
-    workers::{LEASE_TTL, NEAR_STALENESS},
+    workers::{LAG, LEASE_TTL, NEAR_STALENESS},
 };
 
 /// Long, because nodes are asked one after the other, and each may be slow while all start.
@@ -83,6 +83,12 @@ fn build(plan: &Plan) -> Result<Cache, Error> {
         .poll(Duration::from_millis(5))
         .keep_ttl_on_update(plan.process.is_multiple_of(3))
         .near_staleness(NEAR_STALENESS);
+    // Longer than a replica lags: a loader may take some time from the answer of Redis to its read.
+    let cache = if plan.replica {
+        cache.versions(LAG + LAG / 3)
+    } else {
+        cache
+    };
     let cache = if plan.near {
         cache.near_cache(1000)
     } else {

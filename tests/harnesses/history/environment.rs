@@ -117,6 +117,7 @@ impl Environment {
                 keys: args.keys,
                 operations_per_write: args.operations_per_write,
                 near: args.near(),
+                replica: args.replica(),
                 grace: args.grace,
                 schema: args.schemas.then_some(process % 2),
                 life: self.life,

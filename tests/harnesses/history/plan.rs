@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) operations_per_write: u64,
     /// Whether each process has a near cache.
     pub(crate) near: bool,
+    /// Whether loaders read a replica of the primary that lags, unless they must not.
+    pub(crate) replica: bool,
     /// Whether records are served past their TTL, and reloaded early.
     pub(crate) grace: bool,
     /// The schema of the records. Each record also has it as a field of its own.
@@ -104,6 +106,10 @@ pub(crate) struct Tally {
     pub(crate) update_field: u64,
     /// The records that were written in units of work.
     pub(crate) unit: u64,
+    pub(crate) invalidate_at: u64,
+    pub(crate) write_through: u64,
+    /// Those whose record was cached.
+    pub(crate) cached: u64,
     /// The writes whose invalidation did not reach Redis at once.
     pub(crate) deferred: u64,
     pub(crate) refused_fills: u64,
@@ -131,6 +137,9 @@ impl Tally {
             update,
             update_field,
             unit,
+            invalidate_at,
+            write_through,
+            cached,
             deferred,
             refused_fills,
             store_errors,
@@ -152,6 +161,9 @@ impl Tally {
         self.update += update;
         self.update_field += update_field;
         self.unit += unit;
+        self.invalidate_at += invalidate_at;
+        self.write_through += write_through;
+        self.cached += cached;
         self.deferred += deferred;
         self.refused_fills += refused_fills;
         self.store_errors += store_errors;
@@ -166,7 +178,8 @@ impl Tally {
     }
 
     pub(crate) fn writes(&self) -> u64 {
-        self.invalidate + self.write + self.update + self.update_field + self.unit
+        let through = self.invalidate_at + self.write_through;
+        self.invalidate + self.write + self.update + self.update_field + self.unit + through
     }
 }
 

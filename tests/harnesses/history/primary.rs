@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! version:k   the newest committed version of record k
+//! commits:k   the latest versions of k, by the time of their commit, for replicas that lag
 //! settled:k   the newest version whose invalidation has returned
 //! trail:k     the latest writes of k, for a report and for the duration of a stale answer
 //! ```
 //!
 //! Each thread has one connection. If this store fails, nothing can be checked, so a failure is a
 //! panic.
+
+use std::time::Duration;
 
 use redis::{Client, Connection, RedisResult, Script, cmd};
 use serde::{Deserialize, Serialize};
@@ -28,9 +31,23 @@ end
 redis.call('LPUSH', KEYS[2], ARGV[2])
 redis.call('LTRIM', KEYS[2], 0, ARGV[3])";
 
+const COMMIT: &str = "
+local now = redis.call('TIME')
+local version = redis.call('INCR', KEYS[1])
+redis.call('ZADD', KEYS[2], string.format('%.0f', now[1] * 1000000 + now[2]), version)
+redis.call('ZREMRANGEBYRANK', KEYS[2], 0, ARGV[1])
+return version";
+
+const REPLICATED: &str = "
+local now = redis.call('TIME')
+local by = string.format('%.0f', now[1] * 1000000 + now[2] - ARGV[1])
+return redis.call('ZREVRANGEBYSCORE', KEYS[1], by, '-inf', 'LIMIT', 0, 1)[1] or 0";
+
 pub(crate) struct Primary {
     connection: Connection,
     settle: Script,
+    commit: Script,
+    replicated: Script,
 }
 
 /// A write that has ended.
@@ -53,16 +70,25 @@ impl Primary {
         Ok(Primary {
             connection: connection.map_err(|error| format!("the primary store: {error}"))?,
             settle: Script::new(SETTLE),
+            commit: Script::new(COMMIT),
+            replicated: Script::new(REPLICATED),
         })
     }
 
     /// Commits a new version.
     pub(crate) fn commit(&mut self, key: &str) -> u64 {
-        must(
-            cmd("INCR")
-                .arg(of("version", key))
-                .query(&mut self.connection),
-        )
+        let mut call = self.commit.prepare_invoke();
+        call.key(of("version", key)).key(of("commits", key));
+        call.arg(-1 - LONGEST_TRAIL);
+        must(call.invoke(&mut self.connection))
+    }
+
+    /// The newest version on a replica that lags by this time.
+    pub(crate) fn replicated(&mut self, key: &str, lag: Duration) -> u64 {
+        let mut call = self.replicated.prepare_invoke();
+        let lag = u64::try_from(lag.as_micros()).expect("it is short");
+        call.key(of("commits", key)).arg(lag);
+        must(call.invoke(&mut self.connection))
     }
 
     pub(crate) fn newest(&mut self, key: &str) -> u64 {

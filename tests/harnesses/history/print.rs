@@ -6,7 +6,7 @@ use crate::{
     page::{Page, duration},
     plan::{Tally, Violation},
     run::{End, Outcome},
-    workers::NEAR_STALENESS,
+    workers::{LAG, NEAR_STALENESS},
 };
 
 /// The width of the longest label and a gap.
@@ -40,6 +40,12 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     }
     if args.kill_writers() {
         page.row("Writers", "some are killed after their commit");
+    }
+    if args.replica() {
+        page.row(
+            "Loaders",
+            &format!("read a replica that lags by up to {LAG:?}"),
+        );
     }
     if args.near() {
         page.row("Near caches", &format!("within {NEAR_STALENESS:?}"));
@@ -163,6 +169,9 @@ fn figures(page: &mut Page, tally: &Tally) {
     share(page, "  write", tally.write, tally.writes());
     share(page, "  update", tally.update, tally.writes());
     share(page, "  update_field", tally.update_field, tally.writes());
+    share(page, "  invalidate_at", tally.invalidate_at, tally.writes());
+    share(page, "  write_through", tally.write_through, tally.writes());
+    share(page, "    cached", tally.cached, tally.write_through);
     share(page, "  unit of work", tally.unit, tally.writes());
     share(page, "  deferred", tally.deferred, tally.writes());
     page.row("Refused fills", &tally.refused_fills.to_string());

@@ -10,13 +10,13 @@ use std::{
     time::{self, Duration},
 };
 
-use cache_aside::{Error, Lookup, Record, Source};
+use cache_aside::{Error, Loaded, Lookup, Record, Source};
 
 use crate::{
     plan::{Instant, Violation},
     primary::{Primary, is_deletion, last_deletion, next_deletion},
     random::Random,
-    workers::{LEASE_TTL, NEAR_STALENESS, Row, Worker},
+    workers::{LAG, LEASE_TTL, NEAR_STALENESS, Row, Worker},
 };
 
 /// What was known before a lookup began.
@@ -51,10 +51,24 @@ impl Worker<'_> {
         let before = self.before(row);
         let began = (time::Instant::now(), self.workers.stalled());
         let schema = self.workers.plan.schema;
-        let answer = self.workers.cache.get(&row.id, |id| {
-            let read = load(&mut self.primary, &mut self.random, &[id]);
-            Ok::<_, Infallible>(record(id, read[0], schema))
-        });
+        let answer = if self.workers.plan.replica {
+            let options = self.workers.cache.options();
+            options.get_with_context(&row.id, |context| {
+                let id = context.id();
+                let version = if context.read_primary() {
+                    load(&mut self.primary, &mut self.random, &[id])[0]
+                } else {
+                    load_from_replica(&mut self.primary, &mut self.random, id)
+                };
+                let loaded = Loaded::new(record(id, version, schema));
+                Ok::<_, Infallible>(loaded.version(version))
+            })
+        } else {
+            self.workers.cache.get(&row.id, |id| {
+                let read = load(&mut self.primary, &mut self.random, &[id]);
+                Ok::<_, Infallible>(record(id, read[0], schema))
+            })
+        };
         self.measure(row, &before, began, &answer);
         self.check(row, &before, &answer);
     }
@@ -250,6 +264,15 @@ impl Worker<'_> {
             self.workers.violated(violation);
         }
     }
+}
+
+/// Reads the record from a replica of the primary, with a pause.
+fn load_from_replica(primary: &mut Primary, random: &mut Random, id: &str) -> u64 {
+    random.pause(1);
+    let lag = u64::try_from(LAG.as_millis()).expect("it is short");
+    let read = primary.replicated(id, random.millis(0, lag));
+    random.pause(2);
+    read
 }
 
 /// Reads the records from the primary, with a pause.

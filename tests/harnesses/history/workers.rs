@@ -27,6 +27,10 @@ pub(crate) const LEASE_TTL: Duration = Duration::from_millis(30);
 /// too late for it.
 pub(crate) const NEAR_STALENESS: Duration = Duration::from_millis(50);
 
+/// How long a replica of the primary lags at most. Longer than a record lives, so that a floor
+/// matters for many fills.
+pub(crate) const LAG: Duration = Duration::from_millis(300);
+
 /// How often the parent gets the progress.
 const PROGRESS: Duration = Duration::from_millis(100);
 

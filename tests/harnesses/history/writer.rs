@@ -6,7 +6,7 @@
 
 use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 
-use cache_aside::{Cache, Error, Record, UnitOfWork, Written};
+use cache_aside::{Cache, Error, Loaded, Record, UnitOfWork, Written};
 
 use crate::{
     plan::Instant,
@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Invalidate,
+    InvalidateAt,
+    WriteThrough,
     Write,
     Update,
     UpdateField,
@@ -25,9 +27,17 @@ enum Call {
 
 /// If all processes write a record, two of them may set the same field at once. So there is no
 /// `update_field`.
-const BY_ALL: [Call; 3] = [Call::Invalidate, Call::Write, Call::Update];
-const BY_ONE: [Call; 5] = [
+const BY_ALL: [Call; 5] = [
     Call::Invalidate,
+    Call::InvalidateAt,
+    Call::WriteThrough,
+    Call::Write,
+    Call::Update,
+];
+const BY_ONE: [Call; 7] = [
+    Call::Invalidate,
+    Call::InvalidateAt,
+    Call::WriteThrough,
     Call::Write,
     Call::Update,
     Call::UpdateField,
@@ -47,11 +57,17 @@ impl Worker<'_> {
                 let (version, told) = self.guarded(row);
                 (version, call, told)
             }
+            Call::WriteThrough => {
+                let (version, told) = self.written_through(row);
+                (version, call, told)
+            }
             _ => self.committed_first(row, call),
         };
         self.settle(row, version, began, &format!("{call:?}"), told);
         *match call {
             Call::Invalidate => &mut self.tally.invalidate,
+            Call::InvalidateAt => &mut self.tally.invalidate_at,
+            Call::WriteThrough => &mut self.tally.write_through,
             Call::Write => &mut self.tally.write,
             Call::Update => &mut self.tally.update,
             Call::UpdateField => &mut self.tally.update_field,
@@ -170,6 +186,29 @@ impl Worker<'_> {
         (written.into_value(), told)
     }
 
+    /// Commits within the closure of `write_through`, and caches the record.
+    fn written_through(&mut self, row: &Row) -> (u64, Result<(), Error>) {
+        let longest = self.long_or_short();
+        let (primary, random) = (&mut self.primary, &mut self.random);
+        let has_version = random.one_in(2);
+        let schema = self.workers.plan.schema;
+        let written = self.workers.cache.write_through(&row.id, || {
+            random.pause(longest);
+            let version = primary.commit(&row.id);
+            random.pause(longest);
+            let loaded = Loaded::new(record(&row.id, version, schema));
+            Ok::<_, Infallible>(if has_version {
+                (version, loaded.version(version))
+            } else {
+                (version, loaded)
+            })
+        });
+        let written = written.expect("the id is a good one, and nothing in it fails");
+        self.tally.cached += u64::from(written.is_cached());
+        let told = written.invalidation_error().cloned().map_or(Ok(()), Err);
+        (written.into_value(), told)
+    }
+
     /// Commits first, then calls the cache. A version that deletes the record leaves nothing to
     /// update.
     fn committed_first(&mut self, row: &Row, call: Call) -> (u64, Call, Result<(), Error>) {
@@ -183,6 +222,7 @@ impl Worker<'_> {
                 (call, told)
             }
             (Call::Update, Some(new)) => (call, update(cache, &row.id, version, &new)),
+            (Call::InvalidateAt, _) => (call, cache.invalidate_at(&row.id, version)),
             _ => (Call::Invalidate, cache.invalidate(&row.id)),
         };
         (version, call, told.map(drop))
