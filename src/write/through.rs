@@ -64,9 +64,15 @@ where
             record,
         }
     });
-    let is_cached = guards.end_first(|store: &dyn Store, keys, writer| match store.versioned() {
-        Some(versioned) => versioned.write_through(keys, writer, through, version),
-        None => store.unguard(keys, writer).map(|_| false),
+    let is_cached = guards.end_first(|store: &dyn Store, keys, writer| {
+        // A later writer of this process may have failed to invalidate. The store does not know
+        // that, and this request completes what is pending by now.
+        let is_latest = engine.client.bypass(&keys.data).is_none();
+        let through = through.filter(|_| is_latest);
+        match store.versioned() {
+            Some(versioned) => versioned.write_through(keys, writer, through, version),
+            None => store.unguard(keys, writer).map(|_| false),
+        }
     });
     let (guard_error, deferred) = guards.end();
     Ok(Written::new(value, guard_error, deferred).cached(is_cached))

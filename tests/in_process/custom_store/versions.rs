@@ -1,12 +1,20 @@
-//! Versions on a store that keeps no floors.
+//! Versions on a store that keeps no floors, and writes through on one that refuses a request.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
-
-use cache_aside::{
-    Backend, Cache, Memory, Record,
-    store::{Acquire, Failure, Keys, Store, Token},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
+use cache_aside::{
+    Backend, Cache, Memory, Record, Source,
+    store::{Acquire, Failure, FailureKind, Keys, Store, Token, VersionedStore},
+};
+
+use super::bypass::version;
 use crate::{
     delegate::delegate,
     support::{chain, loaf},
@@ -58,4 +66,49 @@ fn on_such_a_store_a_write_through_is_a_write() {
     assert_eq!(*written.value(), 7);
     assert!(cache.peek("p-001").unwrap().is_none());
     assert!(!cache.invalidate_at("p-001", 7).unwrap());
+}
+
+/// A store with floors that refuses invalidations for a while.
+struct Refusing {
+    within: Arc<dyn Store>,
+    refuses: AtomicBool,
+}
+
+impl Store for Refusing {
+    fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
+        if self.refuses.load(SeqCst) {
+            return Err(Failure::new(FailureKind::Rejected, "not now"));
+        }
+        self.within.invalidate(keys)
+    }
+
+    fn versioned(&self) -> Option<&dyn VersionedStore> {
+        self.within.versioned()
+    }
+
+    delegate!(within: read acquire refresh fill release back_off renew expire guard unguard update ttl ping);
+}
+
+/// The store has not heard of the later write, so the nonce of the guard still stands. And the end
+/// of the first write completes the pending invalidation.
+#[test]
+fn a_record_is_not_written_through_while_a_later_writes_invalidation_is_pending() {
+    let store = Arc::new(Refusing {
+        within: Memory::new(100).store(),
+        refuses: AtomicBool::new(false),
+    });
+    let backend = Backend::new(Arc::clone(&store) as Arc<dyn Store>);
+    let cache = Cache::builder(backend).prefix("test:").build().unwrap();
+    let written = cache.write_through("k", || {
+        // Another thread changes the primary once more, from 2 to 3.
+        store.refuses.store(true, SeqCst);
+        cache.invalidate("k").unwrap_err();
+        Ok::<_, Infallible>(((), Some(version("2"))))
+    });
+    assert!(!written.unwrap().is_cached());
+    store.refuses.store(false, SeqCst);
+    let load = |_: &str| Ok::<_, Infallible>(Some(version("3")));
+    let found = cache.get("k", load).unwrap();
+    assert_eq!(**found.record().unwrap(), version("3"));
+    assert_ne!(found.source(), Source::Hit);
 }

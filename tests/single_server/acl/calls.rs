@@ -267,6 +267,9 @@ fn write(stage: &Stage) -> Option<()> {
         // Its end makes the guard live for a shorter time.
         written(&patient, &|| Some(()))
     })?;
+    let many = cache.write_many(["p-001", "p-002"], || Ok::<_, Infallible>(()));
+    let many = many.ok()?;
+    holds(many.guard_error().is_none() && many.deferred().is_empty())?;
     holds(cache.stats().store_errors == 0)
 }
 
