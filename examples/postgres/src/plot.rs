@@ -10,6 +10,7 @@ use plotters::{
 use crate::{
     Outcome,
     paint::{BLUE, FAINT, INK, ORANGE, PAPER, font},
+    print::count,
     scenario::Scenario,
     tally::Counts,
 };
@@ -62,9 +63,9 @@ pub(crate) fn draw(path: &Path, lag: &str, lines: &[(Scenario, Counts)]) -> Outc
         let figure = font(14).style(FontStyle::Bold).color(&color);
         let figure = figure.pos(Pos::new(HPos::Left, VPos::Center));
         let label = if stale == 0 {
-            format!("0 of {} reads", counts.reads)
+            format!("0 of {} reads", count(counts.reads))
         } else {
-            stale.to_string()
+            count(stale)
         };
         area.draw(&Text::new(label, (end + 8, middle), figure))?;
     }

@@ -1,5 +1,7 @@
 //! The figures as a table.
 
+use indicatif::HumanCount;
+
 use crate::{
     args::Args,
     page::{Page, duration},
@@ -42,16 +44,21 @@ pub(crate) fn line(scenario: Scenario, counts: &Counts) -> Page {
     page.cells(
         scenario.name(),
         &[
-            &counts.reads.to_string(),
-            &counts.writes.to_string(),
-            &counts.stale.to_string(),
-            &counts.stale_per_million().to_string(),
+            &count(counts.reads),
+            &count(counts.writes),
+            &count(counts.stale),
+            &count(counts.stale_per_million()),
             &longest,
-            &counts.replica_loads.to_string(),
-            &counts.primary_loads.to_string(),
+            &count(counts.replica_loads),
+            &count(counts.primary_loads),
         ],
     );
     page
+}
+
+/// `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    HumanCount(number).to_string()
 }
 
 pub(crate) fn footnote(args: &Args) -> Page {
