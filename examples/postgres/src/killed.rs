@@ -53,8 +53,8 @@ pub(crate) fn write(args: &[String]) -> Outcome<()> {
         return Err("a writer has three arguments".into());
     };
     let mut shop = Shop::open(Path::new(socket))?;
-    let version = shop.change(cache, product.parse()?)?;
-    writeln!(io::stdout(), "{version}")?;
+    let committed = shop.change(cache, product.parse()?)?;
+    writeln!(io::stdout(), "{}", committed.version)?;
     thread::sleep(LONGEST);
     Ok(())
 }

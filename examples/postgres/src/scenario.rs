@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, OutboxRelay};
+use cache_aside::{Cache, Loaded, OutboxRelay};
 
 use crate::{
     Outcome,
@@ -18,12 +18,15 @@ use crate::{
     killed,
     outbox::{self, PostgresOutbox},
     servers::Servers,
-    shop::{PRODUCTS, Product, Shop},
+    shop::{PRODUCTS, Product, Read, Shop},
     tally::{Counts, Tally},
 };
 
 /// The pause of the writer: some thirty writes a second.
 const PAUSE: Duration = Duration::from_millis(30);
+
+/// How much longer floors are kept than the replica should need.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// The pause of a reader, so that the servers have a share of a small machine.
 const BREATH: Duration = Duration::from_micros(150);
@@ -32,6 +35,9 @@ const BREATH: Duration = Duration::from_micros(150);
 pub(crate) enum Scenario {
     /// Loads read the replica. The writer invalidates after its commit.
     Plain,
+    /// Loads read the replica, with the position of its log as the version. The writer invalidates
+    /// at its own position.
+    Versions,
     /// Loads read the primary. Writers are killed between commit and invalidation.
     Killed,
     /// The same, with the relay of the outbox.
@@ -39,18 +45,20 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 3] = [Scenario::Plain, Scenario::Killed, Scenario::Outbox];
+    pub(crate) const ALL: [Scenario; 4] = [
+        Scenario::Plain,
+        Scenario::Versions,
+        Scenario::Killed,
+        Scenario::Outbox,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Scenario::Plain => "lagging replica, invalidate",
+            Scenario::Versions => "lagging replica, versions",
             Scenario::Killed => "killed writers, no outbox",
             Scenario::Outbox => "killed writers, outbox",
         }
-    }
-
-    fn reads_replica(self) -> bool {
-        self == Scenario::Plain
     }
 
     fn kills(self) -> bool {
@@ -71,7 +79,7 @@ impl Setup<'_> {
     pub(crate) fn run(&self, scenario: Scenario, progress: impl Fn(u64) + Sync) -> Outcome<Counts> {
         // Each line has a cache of its own.
         let prefix = format!("{scenario:?}:").to_lowercase();
-        let cache = self.cache(&prefix)?;
+        let cache = self.cache(scenario, &prefix)?;
         let primary = &*self.servers.primary.socket;
         let relay = match scenario {
             Scenario::Outbox => {
@@ -94,7 +102,7 @@ impl Setup<'_> {
                     if scenario.kills() {
                         kill_writers(primary, &prefix, &tally)
                     } else {
-                        self.write(&cache, &prefix, &tally)
+                        self.write(scenario, &cache, &prefix, &tally)
                     }
                 })
             }));
@@ -126,9 +134,14 @@ impl Setup<'_> {
         Ok(tally.counts())
     }
 
-    fn cache(&self, prefix: &str) -> Outcome<Cache<Product>> {
+    fn cache(&self, scenario: Scenario, prefix: &str) -> Outcome<Cache<Product>> {
         let builder = Cache::builder(&*self.redis).prefix(prefix);
-        Ok(builder.ttl(self.args.ttl()).build()?)
+        let builder = builder.ttl(self.args.ttl());
+        Ok(match scenario {
+            // Longer than the replica ever lags, also on a machine that is busy.
+            Scenario::Versions => builder.versions(5 * self.args.lag() + MARGIN).build()?,
+            _ => builder.build()?,
+        })
     }
 
     /// Reads random products, and compares each with what must be there.
@@ -141,19 +154,28 @@ impl Setup<'_> {
     ) -> Outcome<()> {
         let mut primary = Shop::open(&self.servers.primary.socket)?;
         let mut replica = Shop::open(&self.servers.replica.socket)?;
+        let mut load = |product, from_replica: bool| -> Result<_, postgres::Error> {
+            tally.loaded(from_replica);
+            if !from_replica {
+                // Without a version: it counts as read from the primary.
+                return primary.read(product).map(Loaded::new);
+            }
+            let Read { product, replayed } = replica.read_replica(product)?;
+            Ok(Loaded::new(product).version(replayed))
+        };
         let mut products = Products::new(number);
         while !tally.is_over() {
             let product = products.next();
             let least = tally.least(product);
-            let found = cache.get(product, |_| {
-                tally.loaded(scenario.reads_replica());
-                let shop = if scenario.reads_replica() {
-                    &mut replica
-                } else {
-                    &mut primary
-                };
-                shop.read(product)
-            })?;
+            let options = cache.options();
+            let found = match scenario {
+                Scenario::Versions => options
+                    .get_with_context(product, |context| load(product, !context.read_primary())),
+                Scenario::Plain => options.get(product, |_| load(product, true)),
+                Scenario::Killed | Scenario::Outbox => {
+                    options.get(product, |_| load(product, false))
+                }
+            }?;
             let version = found.record().ok_or("a product is gone")?.version;
             tally.read(product, version < least);
             thread::sleep(BREATH);
@@ -162,15 +184,24 @@ impl Setup<'_> {
     }
 
     /// Changes random products, and invalidates each.
-    fn write(&self, cache: &Cache<Product>, prefix: &str, tally: &Tally) -> Outcome<()> {
+    fn write(
+        &self,
+        scenario: Scenario,
+        cache: &Cache<Product>,
+        prefix: &str,
+        tally: &Tally,
+    ) -> Outcome<()> {
         let mut shop = Shop::open(&self.servers.primary.socket)?;
         let mut products = Products::new(u32::MAX);
         while !tally.is_over() {
             let product = products.next();
-            let version = shop.change(prefix, product)?;
-            cache.invalidate(product)?;
+            let committed = shop.change(prefix, product)?;
+            match scenario {
+                Scenario::Versions => cache.invalidate_at(product, committed.written)?,
+                _ => cache.invalidate(product)?,
+            };
             // From here on, everybody must get the new one.
-            tally.wrote(product, version);
+            tally.wrote(product, committed.version);
             thread::sleep(PAUSE);
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use postgres::Client;
+use postgres::{Client, types::PgLsn};
 use serde::{Deserialize, Serialize};
 
 use crate::{Outcome, outbox, servers::connect};
@@ -18,6 +18,22 @@ pub(crate) struct Product {
 
 /// A connection to the primary or to the replica.
 pub(crate) struct Shop(Client);
+
+/// A product, as it was read.
+pub(crate) struct Read {
+    pub(crate) product: Option<Product>,
+    /// The position of the log up to which the replica had applied all changes before the read. It
+    /// is the version of the record.
+    pub(crate) replayed: u64,
+}
+
+/// A change that is committed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Committed {
+    pub(crate) version: u64,
+    /// A position of the log behind the change.
+    pub(crate) written: u64,
+}
 
 /// Makes the tables and the products.
 pub(crate) fn create(client: &mut Client) -> Outcome<()> {
@@ -46,8 +62,21 @@ impl Shop {
         }))
     }
 
-    /// Changes a product, and adds it to the outbox, in one transaction. Returns its new version.
-    pub(crate) fn change(&mut self, cache: &str, id: u32) -> Result<u64, postgres::Error> {
+    /// Reads from a replica.
+    ///
+    /// The position is read first, and by a statement of its own. In one statement, the replica
+    /// would take its snapshot before it asks for the position, and a change in between would be
+    /// in the position but not in the record.
+    pub(crate) fn read_replica(&mut self, id: u32) -> Result<Read, postgres::Error> {
+        let replayed = self.position("SELECT pg_last_wal_replay_lsn()")?;
+        Ok(Read {
+            product: self.read(id)?,
+            replayed,
+        })
+    }
+
+    /// Changes a product, and adds it to the outbox, in one transaction.
+    pub(crate) fn change(&mut self, cache: &str, id: u32) -> Result<Committed, postgres::Error> {
         let number = i32::try_from(id).unwrap_or(i32::MAX);
         let mut transaction = self.0.transaction()?;
         let row = transaction.query_one(
@@ -56,11 +85,21 @@ impl Shop {
         )?;
         outbox::add(&mut transaction, cache, &id.to_string())?;
         transaction.commit()?;
-        Ok(row.get::<_, i64>(0).unsigned_abs())
+        // After the commit, so that the change is before this position.
+        let written = self.position("SELECT pg_current_wal_insert_lsn()")?;
+        Ok(Committed {
+            version: row.get::<_, i64>(0).unsigned_abs(),
+            written,
+        })
     }
 
     /// Removes what is in the outbox, for runs without a relay.
     pub(crate) fn forget_outbox(&mut self) -> Result<u64, postgres::Error> {
         self.0.execute("DELETE FROM outbox", &[])
+    }
+
+    fn position(&mut self, statement: &str) -> Result<u64, postgres::Error> {
+        let position: PgLsn = self.0.query_one(statement, &[])?.try_get(0)?;
+        Ok(position.into())
     }
 }
