@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use cache_aside::{Cache, CacheBuilder, Error, LoadContext, Loaded, Lookup, Record, Source};
+use cache_aside::{
+    Cache, CacheBuilder, Error, LoadContext, Loaded, Lookup, Record, Source, UnitOfWork,
+};
 
 use crate::{
     environment::{Environment, keys},
@@ -163,7 +165,7 @@ type Call = (&'static str, fn(&Cache));
 
 /// The rule `silent` of the model.
 fn each_write_without_a_version_makes_loads_read_the_primary(environment: &Environment) {
-    const CALLS: [Call; 9] = [
+    const CALLS: [Call; 11] = [
         ("invalidate", |cache| {
             cache.invalidate("k").unwrap();
         }),
@@ -184,6 +186,16 @@ fn each_write_without_a_version_makes_loads_read_the_primary(environment: &Envir
         }),
         ("write", |cache| {
             drop(cache.write("k", || Ok::<_, Infallible>(())).unwrap());
+        }),
+        ("write_many", |cache| {
+            let written = cache.write_many(["other", "k"], || Ok::<_, Infallible>(()));
+            drop(written.unwrap());
+        }),
+        ("a unit of work", |cache| {
+            let mut unit = UnitOfWork::new();
+            unit.add(cache, "k").unwrap();
+            unit.guard();
+            drop(unit.commit());
         }),
         ("a failed write", |cache| {
             drop(cache.write("k", || Err::<(), _>("no")).unwrap_err());

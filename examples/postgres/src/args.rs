@@ -14,8 +14,8 @@ ends them at the end. Needs the binaries of PostgreSQL and Redis:
 
   sudo apt-get install postgresql redis-server
 
-Ends with 0 if no read was stale with versions, and each record of a killed writer was invalidated within a second
-with the outbox; with 1 if not; and with 2 if the run could not be done.
+Ends with 0 if no read was stale with versions, and no old record of a killed writer was read a second after its commit
+with a unit of work or the outbox; with 1 if not; and with 2 if the run could not be done.
 
 Examples, each behind `cargo run --release --manifest-path examples/postgres/Cargo.toml --`:
   --short                  a few seconds, for a first look
@@ -50,8 +50,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", default_value_os_t = env::temp_dir().join("postgres.svg"))]
     pub(crate) plot: PathBuf,
 
-    /// The part of a writer that is killed: the socket of the primary, the cache and the product
-    #[arg(long, hide = true, num_args = 3)]
+    /// The part of a writer that is killed: the socket of the primary, the cache and the product,
+    /// and Redis for a unit of work
+    #[arg(long, hide = true, num_args = 3..=4)]
     pub(crate) writer: Option<Vec<String>>,
 }
 

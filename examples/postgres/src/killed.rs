@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use cache_aside::Cache;
+
 use crate::{Outcome, shop::Shop};
 
 /// How long a writer waits to be killed, in case its parent dies first.
@@ -16,16 +18,20 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 /// Starts a writer in a process of its own, waits for its commit, and kills it (SIGKILL). Calls
 /// `committed` with the version that it has written, as soon as it is known.
+///
+/// With `redis`, the writer uses a unit of work on that server, and no outbox.
 pub(crate) fn run_and_kill(
     socket: &Path,
     cache: &str,
     product: u32,
+    redis: Option<&str>,
     committed: impl FnOnce(u64),
 ) -> Outcome<()> {
     let child = Command::new(env::current_exe()?)
         .arg("--writer")
         .arg(socket)
         .args([cache, &product.to_string()])
+        .args(redis)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -49,12 +55,24 @@ impl Drop for Killed {
 
 /// The part of the writer. It never comes to its invalidation.
 pub(crate) fn write(args: &[String]) -> Outcome<()> {
-    let [socket, cache, product] = args else {
-        return Err("a writer has three arguments".into());
+    let [socket, cache, product, redis @ ..] = args else {
+        return Err("a writer has three or four arguments".into());
     };
     let mut shop = Shop::open(Path::new(socket))?;
-    let committed = shop.change(cache, product.parse()?)?;
-    writeln!(io::stdout(), "{}", committed.version)?;
+    let product = product.parse()?;
+    let Some(redis) = redis.first() else {
+        let committed = shop.change(cache, product)?;
+        writeln!(io::stdout(), "{}", committed.version)?;
+        thread::sleep(LONGEST);
+        return Ok(());
+    };
+    let cache = Cache::builder(redis.as_str()).prefix(cache).build()?;
+    let (version, unit) = shop.change_in_unit(&cache, product)?;
+    if let Some(error) = unit.guard_error() {
+        return Err(error.clone().into());
+    }
+    writeln!(io::stdout(), "{version}")?;
     thread::sleep(LONGEST);
+    let _ = unit.commit();
     Ok(())
 }

@@ -113,7 +113,7 @@ fn is_kept((scenario, counts): &(Scenario, Counts)) -> bool {
     match scenario {
         Scenario::Plain | Scenario::Killed => true,
         Scenario::Versions => counts.stale == 0,
-        Scenario::Outbox => counts.longest <= BOUND,
+        Scenario::Unit | Scenario::Outbox => counts.longest <= BOUND,
     }
 }
 

@@ -40,15 +40,18 @@ pub(crate) enum Scenario {
     Versions,
     /// Loads read the primary. Writers are killed between commit and invalidation.
     Killed,
-    /// The same, with the relay of the outbox.
+    /// The same, and the writers use a unit of work. Their guards outlive them for a while.
+    Unit,
+    /// Writers are killed there, and the relay of the outbox does what they no longer can.
     Outbox,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 4] = [
+    pub(crate) const ALL: [Scenario; 5] = [
         Scenario::Plain,
         Scenario::Versions,
         Scenario::Killed,
+        Scenario::Unit,
         Scenario::Outbox,
     ];
 
@@ -56,13 +59,17 @@ impl Scenario {
         match self {
             Scenario::Plain => "lagging replica, invalidate",
             Scenario::Versions => "lagging replica, versions",
-            Scenario::Killed => "killed writers, no outbox",
+            Scenario::Killed => "killed writers",
+            Scenario::Unit => "killed writers, unit of work",
             Scenario::Outbox => "killed writers, outbox",
         }
     }
 
     fn kills(self) -> bool {
-        matches!(self, Scenario::Killed | Scenario::Outbox)
+        matches!(
+            self,
+            Scenario::Killed | Scenario::Unit | Scenario::Outbox
+        )
     }
 }
 
@@ -100,7 +107,8 @@ impl Setup<'_> {
             threads.push(scope.spawn(|| {
                 ending(&tally, || {
                     if scenario.kills() {
-                        kill_writers(primary, &prefix, &tally)
+                        let redis = (scenario == Scenario::Unit).then_some(&*self.redis);
+                        kill_writers(primary, &prefix, redis, &tally)
                     } else {
                         self.write(scenario, &cache, &prefix, &tally)
                     }
@@ -172,7 +180,7 @@ impl Setup<'_> {
                 Scenario::Versions => options
                     .get_with_context(product, |context| load(product, !context.read_primary())),
                 Scenario::Plain => options.get(product, |_| load(product, true)),
-                Scenario::Killed | Scenario::Outbox => {
+                Scenario::Killed | Scenario::Unit | Scenario::Outbox => {
                     options.get(product, |_| load(product, false))
                 }
             }?;
@@ -209,12 +217,17 @@ impl Setup<'_> {
 }
 
 /// Lets writers change random products, and kills each after its commit.
-fn kill_writers(primary: &Path, cache: &str, tally: &Tally) -> Outcome<()> {
+fn kill_writers(
+    primary: &Path,
+    cache: &str,
+    redis: Option<&str>,
+    tally: &Tally,
+) -> Outcome<()> {
     let mut products = Products::new(u32::MAX);
     while !tally.is_over() {
         let product = products.next();
         let committed = |version| tally.wrote(product, version);
-        killed::run_and_kill(primary, cache, product, committed)?;
+        killed::run_and_kill(primary, cache, product, redis, committed)?;
         thread::sleep(PAUSE);
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cache_aside::{Cache, UnitOfWork};
 use postgres::{Client, types::PgLsn};
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +92,27 @@ impl Shop {
             version: row.get::<_, i64>(0).unsigned_abs(),
             written,
         })
+    }
+
+    /// Changes a product in a transaction, as a unit of work. Gives the unit back after the commit:
+    /// the caller commits it too, or dies.
+    pub(crate) fn change_in_unit<'a>(
+        &mut self,
+        cache: &'a Cache<Product>,
+        id: u32,
+    ) -> Outcome<(u64, UnitOfWork<'a>)> {
+        let number = i32::try_from(id)?;
+        let mut unit = UnitOfWork::new();
+        let mut transaction = self.0.transaction()?;
+        let row = transaction.query_one(
+            "UPDATE product SET version = version + 1 WHERE id = $1 RETURNING version",
+            &[&number],
+        )?;
+        unit.add(cache, id)?;
+        // Last before the commit. If the commit fails, the drop of the unit ends the guard.
+        unit.guard();
+        transaction.commit()?;
+        Ok((row.get::<_, i64>(0).unsigned_abs(), unit))
     }
 
     /// Removes what is in the outbox, for runs without a relay.

@@ -55,7 +55,10 @@ impl VersionedStore for RedisStore {
                 let forces_change = self.forces_change();
                 args::write_unguard(request, keys, writer, forces_change, through, version);
             })?;
-            reply::written_through(&reply)
+            match through {
+                Some(_) => reply::written_through(&reply),
+                None => reply::truth(&reply).map(|_| false),
+            }
         })
     }
 }

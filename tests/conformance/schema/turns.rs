@@ -51,9 +51,15 @@ enum Step {
     Get,
     UpdateField,
     Update,
+    WriteThrough,
 }
 
-const STEPS: [Step; 3] = [Step::Get, Step::UpdateField, Step::Update];
+const STEPS: [Step; 4] = [
+    Step::Get,
+    Step::UpdateField,
+    Step::Update,
+    Step::WriteThrough,
+];
 
 /// Runs a step of a program. `filled`: whether the entry is from the same program. Returns whether
 /// an entry exists now.
@@ -81,6 +87,14 @@ fn run(step: Step, program: &Program, primary: &mut Primary, filled: bool) -> bo
             let updated = cache.update("r", |_| Some(row.clone())).unwrap();
             assert_eq!(updated, filled);
             filled
+        }
+        Step::WriteThrough => {
+            let written = cache.write_through("r", || {
+                primary.price += 1;
+                Ok::<_, Infallible>(((), Some(program.record(primary))))
+            });
+            assert!(written.unwrap().is_cached());
+            true
         }
     }
 }

@@ -2,7 +2,7 @@
 //! them.
 
 use super::*;
-use cache_aside::store::{VersionedStore, WriteThrough};
+use cache_aside::store::{GuardRequest, UnguardRequest, VersionedStore, WriteThrough};
 
 /// One record with a floor.
 fn floored(environment: &Environment, lag: Duration) -> Position {
@@ -67,7 +67,6 @@ fn an_invalidation_at_a_version_sets_a_floor_that_only_rises(environment: &Envir
 /// Numbers of Lua are exact to 2⁵³ only.
 fn versions_are_compared_exactly(environment: &Environment) {
     const EXACT: u64 = 1 << 53;
-
     let position = floored(environment, LONG);
     for version in [0, 9, 10, EXACT, EXACT + 1, u64::MAX - 1, u64::MAX] {
         position.invalidate_at(version);
@@ -95,7 +94,7 @@ fn without_a_floor_key_no_step_leaves_a_floor(environment: &Environment) {
 }
 
 fn each_step_without_a_version_makes_the_floor_unknown(environment: &Environment) {
-    const STEPS: [Operation; 7] = [
+    const STEPS: [Operation; 8] = [
         ("invalidate", |at, _| {
             at.invalidate();
         }),
@@ -114,6 +113,20 @@ fn each_step_without_a_version_makes_the_floor_unknown(environment: &Environment
         }),
         ("guard", |at, writer| {
             at.guard(writer, LONG);
+        }),
+        ("guard_all and unguard_all", |at, writer| {
+            let keys = &at.keys;
+            let guard_ttl = LONG;
+            let one = GuardRequest {
+                keys,
+                writer,
+                guard_ttl,
+            };
+            assert_eq!(at.store.guard_all(&[one]).unwrap().len(), 1);
+            assert_eq!(at.floor(), Floor::Unknown);
+            let one = UnguardRequest { keys, writer };
+            assert_eq!(at.store.unguard_all(&[one]).unwrap().len(), 1);
+            assert!(at.is_free());
         }),
         ("unguard", |at, writer| {
             at.guard(writer, LONG);

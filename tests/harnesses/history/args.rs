@@ -31,6 +31,9 @@ With `--clock-steps` the clock of the cache's server is set back or forward by a
 and guards of dead processes are left behind. Redis keeps expiry as an instant of that clock. No lookup may take longer than four
 seconds, less than half of its wait timeout.
 
+With `--replica` loaders read a replica of the primary that lags by up to 300 ms, except where they must read the primary. The
+server is not emptied: without the floors, nobody knows that a replica is too old.
+
 With `--kill-writers` further processes write some records in a unit of work, and are killed after their commit. One second
 later, every lookup must find what they committed: their guards keep what is older out of the cache. The server is not emptied,
 because a guard that is lost protects nothing.

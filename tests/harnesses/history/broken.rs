@@ -99,7 +99,7 @@ impl Break {
             Break::SingleFlight => {
                 let ask = "if redis.call('SET', KEYS[2]";
                 let acquire = changed(ACQUIRE, ask, &format!("{JOIN}{ask}"));
-                let acquired = "return {'acquired'}";
+                let acquired = "return {'acquired', floor}";
                 let acquire = changed(&acquire, acquired, &format!("{REMEMBER}{acquired}"));
                 vec![
                     (ACQUIRE, acquire),

@@ -167,7 +167,7 @@ impl Environment {
                     injectors,
                     random: Random::new(self.seed, u64::MAX),
                     faults: args.faults(),
-                    may_be_emptied: !args.kill_writers(),
+                    may_be_emptied: !args.kill_writers() && !args.replica(),
                     may_forget_scripts: args.broken.is_none(),
                     clock_steps: args.clock_steps().then(|| ClockSteps::of(args.keys)),
                     over,

@@ -25,7 +25,7 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) injectors: &'a [Arc<FaultInjector>],
     pub(crate) random: Random,
     pub(crate) faults: bool,
-    /// False if the server must keep the guards of dead writers.
+    /// False if the server must keep the guards of dead writers, or floors.
     pub(crate) may_be_emptied: bool,
     /// False if the server has scripts that nobody would load again.
     pub(crate) may_forget_scripts: bool,
