@@ -26,8 +26,9 @@ impl<R> Cache<R> {
     /// # use std::{convert::Infallible, time::Duration};
     /// use cache_aside::{Cache, LoadContext, Loaded, Memory, Record};
     ///
-    /// # fn replica(_: &str) -> (Option<Record>, u64) { (Some(Record::from([("name", "Rye")])), 6) }
-    /// # fn primary(_: &str) -> (Option<Record>, u64) { (Some(Record::from([("name", "Loaf")])), 7) }
+    /// # fn row(name: &str) -> Option<Record> { Some(Record::from([("name", name)])) }
+    /// # fn replica(_: &str) -> (Option<Record>, u64) { (row("Rye"), 6) }
+    /// # fn primary(_: &str) -> (Option<Record>, u64) { (row("Loaf"), 7) }
     /// let cache: Cache = Cache::builder(Memory::new(10_000))
     ///     .prefix("cache:product:")
     ///     .versions(Duration::from_secs(5))

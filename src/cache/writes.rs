@@ -134,8 +134,8 @@ impl<R> Cache<R> {
     }
 
     /// Waits until no invalidation is pending, at most for `timeout`. Returns whether that is so,
-    /// for all caches on the same [`Redis`](crate::Redis) or [`Backend`](crate::Backend). It deletes
-    /// nothing: a thread replays pending invalidations as soon as Redis answers.
+    /// for all caches on the same [`Redis`](crate::Redis) or [`Backend`](crate::Backend). It
+    /// deletes nothing: a thread replays pending invalidations as soon as Redis answers.
     ///
     /// Call it before a process ends, because what is still pending then is lost:
     ///

@@ -1,9 +1,9 @@
 //! The keys of a record: the data key, the lease key and, if the cache has versions, the floor key.
 //!
 //! They must be in one slot of a Redis cluster, because the scripts use them together.
-//! `has_one_slot` finds the data keys for which that is impossible. A slot is computed from the key's *hash tag*:
-//! the text between the first `{` and the first `}` after it. A key without a tag is hashed as a
-//! whole
+//! `has_one_slot` finds the data keys for which that is impossible. A slot is computed from the
+//! key's *hash tag*: the text between the first `{` and the first `}` after it. A key without a tag
+//! is hashed as a whole
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 
 use std::time::Duration;

@@ -9,8 +9,8 @@ impl<R> CacheBuilder<R> {
     ///
     /// There is no default: two kinds of records under one prefix would overwrite each other. Do
     /// not change the prefix when the record type changes: invalidations do not reach a program
-    /// with another prefix. Change the [`schema`](CacheBuilder::schema) instead. To move the records
-    /// to another prefix, see [`also_invalidates`](CacheBuilder::also_invalidates).
+    /// with another prefix. Change the [`schema`](CacheBuilder::schema) instead. To move the
+    /// records to another prefix, see [`also_invalidates`](CacheBuilder::also_invalidates).
     pub fn prefix(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
         self.settings.prefix = prefix.into();
         self
@@ -32,7 +32,8 @@ impl<R> CacheBuilder<R> {
     /// [`expire`](crate::Cache::expire), [`update`](crate::Cache::update) and
     /// [`update_field`](crate::Cache::update_field) need one more request: they change the own
     /// record, and invalidate the others. [`clear`](crate::Cache::clear) clears each prefix in
-    /// turn. On a cluster, the records are usually on other nodes, which are asked at the same time.
+    /// turn. On a cluster, the records are usually on other nodes, which are asked at the same
+    /// time.
     pub fn also_invalidates(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
         self.settings.also_invalidates.push(prefix.into());
         self

@@ -1,8 +1,8 @@
 //! Versions and floors as the scripts have them.
 //!
 //! A version is a text of 20 decimal digits. So the scripts compare versions as texts: a number of
-//! Lua is exact to 2⁵³ only. Hexadecimal digits would not do. Redis compares texts by the rules of
-//! its locale, and some of these put letters in another order.
+//! Lua is exact to 2⁵³ only. Hexadecimal digits would not do. Redis compares texts by the rules
+//! of its locale, and some of these put letters in another order.
 //!
 //! Called for the arguments and the replies of scripts.
 
