@@ -60,6 +60,9 @@ impl<R> Loaded<R> {
     /// A version is a number that grows with each change of the record: a column, a time stamp, or
     /// the position of the primary's log up to which the replica had replayed it *before* the read.
     /// A record without a version counts as read from the primary.
+    ///
+    /// If the version is a column, leave it out where there is no row: no number is right for a
+    /// deleted record. A replica that has no row is not believed while a floor stands.
     pub fn version(mut self, version: u64) -> Loaded<R> {
         self.version = Some(version);
         self

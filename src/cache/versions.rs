@@ -48,7 +48,8 @@ impl<R> Cache<R> {
     /// # Concurrent calls
     ///
     /// Several writers may call it in any order: the highest version counts. After a write without
-    /// a version, loaders read the primary until the time set by `versions` has passed.
+    /// a version, loaders read the primary until the record was not written for the time set by
+    /// `versions`, with or without a version.
     ///
     /// # Cost
     ///

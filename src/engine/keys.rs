@@ -2,8 +2,6 @@
 //!
 //! Called by the read path and the write path.
 
-use std::iter;
-
 use super::Engine;
 use crate::{
     error::Error,
@@ -43,12 +41,9 @@ impl<R> Engine<R> {
         }
     }
 
-    /// The prefixes under which a write ends the record: its own, and then the others that
-    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates) names.
+    /// The prefixes under which a write ends the record.
     pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
-        let own = iter::once(&self.settings.prefix);
-        own.chain(&self.settings.also_invalidates)
-            .map(String::as_str)
+        self.settings.prefixes()
     }
 
     /// The keys of the record with this id under another prefix.

@@ -74,6 +74,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The prefixes under which a write ends the record: its own, and then the others that
+    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates) names.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
+        let own = std::iter::once(&self.prefix);
+        own.chain(&self.also_invalidates).map(String::as_str)
+    }
+
     /// The defaults that a refusal compares with, to name the setting that was set.
     pub(crate) const MAX_LOAD_TIME: Duration = Duration::from_secs(60);
     pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -128,7 +135,9 @@ impl<R> Engine<R> {
             if client.store().versioned().is_none() {
                 return refuse("versions", "this store keeps no floors");
             }
-            client.record_lag(&settings.prefix, lag);
+            for prefix in settings.prefixes() {
+                client.record_lag(prefix, lag);
+            }
         }
         let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
         let prefix = settings.prefix.clone();

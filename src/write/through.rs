@@ -69,6 +69,7 @@ where
         // that, and this request completes what is pending by now.
         let is_latest = engine.client.bypass(&keys.data).is_none();
         let through = through.filter(|_| is_latest);
+        let version = version.filter(|_| is_latest);
         match store.versioned() {
             Some(versioned) => versioned.write_through(keys, writer, through, version),
             None => store.unguard(keys, writer).map(|_| false),

@@ -2,8 +2,12 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use crate::{environment::Environment, held::load, support::load_loaf};
-use cache_aside::{Cache, Record, Source, UnitOfWork};
+use crate::{
+    environment::Environment,
+    held::{load, version},
+    support::load_loaf,
+};
+use cache_aside::{Cache, Loaded, Record, Source, UnitOfWork};
 
 /// A program with a new prefix that also invalidates the old one, and a program with the old one.
 fn new_and_old(environment: &Environment) -> (Cache, Cache) {
@@ -130,10 +134,32 @@ fn an_expired_record_keeps_its_grace_under_its_own_prefix_only(environment: &Env
     assert!(old.peek("p-001").unwrap().is_none());
 }
 
+/// A replica of the primary may lack what was written under the other prefix too.
+fn every_write_leaves_a_floor_under_the_other_prefix(environment: &Environment) {
+    let lag = Duration::from_secs(600);
+    for (name, write) in WRITES {
+        let prefixes = [format!("{name}-2:"), format!("{name}-1:")];
+        let new = environment.builder().prefix(&prefixes[0]).versions(lag);
+        let new: Cache = new.also_invalidates(&prefixes[1]).build().unwrap();
+        let old = environment.builder().prefix(&prefixes[1]).versions(lag);
+        let old: Cache = old.build().unwrap();
+        old.get("p-001", load(1)).unwrap();
+        write(&new);
+        let mut read_primary = false;
+        let loaded = old.options().get_with_context("p-001", |context| {
+            read_primary = context.read_primary();
+            Ok::<_, Infallible>(Loaded::new(version(2)))
+        });
+        assert_eq!(loaded.unwrap().source(), Source::Loaded, "{name}");
+        assert!(read_primary, "{name}");
+    }
+}
+
 on_both_stores! {
     every_write_ends_the_record_under_both_prefixes,
     every_write_refuses_the_fill_of_a_load_under_the_other_prefix,
     a_write_counts_the_records_of_its_own_prefix,
     while_a_write_runs_nothing_is_cached_under_either_prefix,
     an_expired_record_keeps_its_grace_under_its_own_prefix_only,
+    every_write_leaves_a_floor_under_the_other_prefix,
 }

@@ -43,6 +43,34 @@ fn quiet(outbox: impl Outbox, cache: &Cache) -> OutboxRelay {
     relay.start().unwrap()
 }
 
+/// On a cluster, the lease of such an id would have another slot under one of the prefixes.
+#[test]
+fn an_id_that_one_prefix_of_the_cache_cannot_take_is_skipped() {
+    struct Cluster {
+        within: Arc<dyn Store>,
+    }
+
+    impl Store for Cluster {
+        fn is_cluster(&self) -> bool {
+            true
+        }
+
+        delegate!(within: read acquire refresh fill release back_off renew invalidate expire guard unguard update ttl ping);
+    }
+
+    let within = Memory::new(100).store();
+    let store = Cluster { within };
+    let cache = Cache::builder(Backend::new(Arc::new(store))).prefix("{shop}:");
+    let cache: Cache = cache.also_invalidates("old:").build().unwrap();
+    let table = Table::default();
+    table.insert("{shop}:", "a}b");
+    table.insert("{shop}:", "p-001");
+    let relay = quiet(table.outbox(), &cache);
+    assert!(relay.flush(PATIENCE));
+    let stats = relay.stats();
+    assert_eq!((stats.acknowledged, stats.skipped, stats.errors), (2, 1, 0));
+}
+
 #[test]
 fn entries_of_several_caches_are_invalidated_in_batches_and_acknowledged_in_order() {
     let (products, others) = (cache("product:"), cache("other:"));

@@ -10,8 +10,10 @@ use std::{
 };
 
 use cache_aside::{
-    Backend, Cache, Memory, Record, Source,
-    store::{Acquire, Failure, FailureKind, Keys, Store, Token, VersionedStore},
+    Backend, Cache, Loaded, Memory, Record, Source,
+    store::{
+        Acquire, Failure, FailureKind, Fields, Keys, Store, Token, VersionedStore, WriteThrough,
+    },
 };
 
 use super::bypass::version;
@@ -83,20 +85,108 @@ impl Store for Refusing {
     }
 
     fn versioned(&self) -> Option<&dyn VersionedStore> {
-        self.within.versioned()
+        Some(self)
     }
 
     delegate!(within: read acquire refresh fill release back_off renew expire guard unguard update ttl ping);
+}
+
+impl Refusing {
+    fn new() -> Arc<Refusing> {
+        Arc::new(Refusing {
+            within: Memory::new(100).store(),
+            refuses: AtomicBool::new(false),
+        })
+    }
+
+    fn floors(&self) -> &dyn VersionedStore {
+        self.within.versioned().unwrap()
+    }
+}
+
+impl VersionedStore for Refusing {
+    fn fill_at(
+        &self,
+        keys: &Keys,
+        token: Token,
+        ttl: Duration,
+        record: &Fields,
+        version: u64,
+    ) -> Result<bool, Failure> {
+        self.floors().fill_at(keys, token, ttl, record, version)
+    }
+
+    fn invalidate_at(&self, keys: &Keys, version: u64) -> Result<bool, Failure> {
+        if self.refuses.load(SeqCst) {
+            return Err(Failure::new(FailureKind::Rejected, "not now"));
+        }
+        self.floors().invalidate_at(keys, version)
+    }
+
+    fn guard_with_nonce(
+        &self,
+        keys: &Keys,
+        writer: Token,
+        guard_ttl: Duration,
+    ) -> Result<Token, Failure> {
+        self.floors().guard_with_nonce(keys, writer, guard_ttl)
+    }
+
+    fn write_through(
+        &self,
+        keys: &Keys,
+        writer: Token,
+        through: Option<WriteThrough<'_>>,
+        version: Option<u64>,
+    ) -> Result<bool, Failure> {
+        self.floors().write_through(keys, writer, through, version)
+    }
+}
+
+/// A write of version 5 whose invalidation is pending, while one of version 4 succeeds. Whoever
+/// loads then must not believe a replica at version 4.
+#[test]
+fn a_write_of_an_older_version_leaves_no_floor_below_that_of_a_pending_one() {
+    type Write = fn(&Refusing, &Cache);
+    const WRITES: [Write; 2] = [
+        |store, cache| {
+            store.refuses.store(true, SeqCst);
+            cache.invalidate_at("k", 5).unwrap_err();
+            store.refuses.store(false, SeqCst);
+            cache.invalidate_at("k", 4).unwrap();
+        },
+        |store, cache| {
+            let written = cache.write_through("k", || {
+                store.refuses.store(true, SeqCst);
+                cache.invalidate_at("k", 5).unwrap_err();
+                store.refuses.store(false, SeqCst);
+                let loaded = Loaded::new(version("4")).version(4);
+                Ok::<_, Infallible>(((), loaded))
+            });
+            assert!(!written.unwrap().is_cached());
+        },
+    ];
+    for write in WRITES {
+        let store = Refusing::new();
+        let backend = Backend::new(Arc::clone(&store) as Arc<dyn Store>);
+        let builder = Cache::builder(backend).prefix("test:");
+        let cache = builder.versions(Duration::from_secs(600)).build().unwrap();
+        write(&store, &cache);
+        assert_eq!(cache.stats().invalidations_pending, 0);
+        let found = cache.options().get_with_context("k", |context| {
+            let newest = if context.read_primary() { 5 } else { 4 };
+            let loaded = Loaded::new(version(&newest.to_string()));
+            Ok::<_, Infallible>(loaded.version(newest))
+        });
+        assert_eq!(**found.unwrap().record().unwrap(), version("5"));
+    }
 }
 
 /// The store has not heard of the later write, so the nonce of the guard still stands. And the end
 /// of the first write completes the pending invalidation.
 #[test]
 fn a_record_is_not_written_through_while_a_later_writes_invalidation_is_pending() {
-    let store = Arc::new(Refusing {
-        within: Memory::new(100).store(),
-        refuses: AtomicBool::new(false),
-    });
+    let store = Refusing::new();
     let backend = Backend::new(Arc::clone(&store) as Arc<dyn Store>);
     let cache = Cache::builder(backend).prefix("test:").build().unwrap();
     let written = cache.write_through("k", || {
