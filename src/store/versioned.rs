@@ -104,7 +104,8 @@ pub trait VersionedStore: Send + Sync {
     /// cache, the guard had its nonce, and no other writer had a place in the guard, not even a
     /// lapsed one. True: the record is cached.
     ///
-    /// If nothing but this writer's guard has made the floor unknown, it rises to `version`.
+    /// If there was no floor before this writer's guard, and no other step since, the floor becomes
+    /// `version`.
     fn write_through(
         &self,
         keys: &Keys,
