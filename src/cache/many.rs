@@ -151,7 +151,8 @@ impl<R> Cache<R> {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// For records of several caches, or ids that are not known beforehand, use a
+    /// The guards are renewed for at most [`max_load_time`](crate::CacheBuilder::max_load_time), as
+    /// with `write`. For records of several caches, or ids that are not known beforehand, use a
     /// [`UnitOfWork`](crate::UnitOfWork).
     ///
     /// # Cost

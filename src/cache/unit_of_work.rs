@@ -98,7 +98,9 @@ impl<'a> UnitOfWork<'a> {
 
     /// Removes the records from the cache, and sets their guards: until the unit ends, readers load
     /// from the primary, and nothing is cached. So even a crash between the primary's commit and
-    /// [`commit`](UnitOfWork::commit) leaves no old record. See [`Cache::write`].
+    /// [`commit`](UnitOfWork::commit) leaves no old record. See [`Cache::write`]. The guards are
+    /// renewed for at most [`max_load_time`](crate::CacheBuilder::max_load_time). Then they lapse,
+    /// and the unit is as safe as one without.
     ///
     /// Call it last before the primary's commit. Called again, it guards the records that were
     /// added since.

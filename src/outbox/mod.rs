@@ -87,7 +87,11 @@ pub trait Outbox: Send + 'static {
     ///
     /// `caches` has the [names](crate::CacheBuilder::name) of the relay's caches. Return only
     /// their entries: another program may add entries of a cache that this one does not have, for
-    /// example during a deployment. Its own relay must find them.
+    /// example during a deployment. Its own relay must find them. Any other entry is an error of
+    /// this call, and nothing is acknowledged.
+    ///
+    /// An entry whose cache no relay has, such as a misspelled name, stays for ever: watch the age
+    /// of the oldest row.
     ///
     /// If fewer entries than `limit` are returned, the relay takes it that no others were there
     /// when this call began. It must see every transaction that was committed by then. So it must

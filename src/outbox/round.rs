@@ -85,6 +85,7 @@ impl<'a, O: Outbox> Rounds<'a, O> {
         self.step = Step::Fetch;
         let names: Vec<_> = targets.iter().map(|target| target.name()).collect();
         let entries = self.outbox.fetch(&names, BATCH)?;
+        refuse_others(&entries, &names)?;
         let is_full = entries.len() >= BATCH;
         let lag = self.found(&entries, &names);
         self.report_lag(lag);
@@ -191,10 +192,22 @@ impl<'a> Share<'a> {
     }
 }
 
+/// Entries of other caches belong to another relay, so this one must not acknowledge them.
+fn refuse_others(entries: &[OutboxEntry], names: &[&str]) -> Result<(), OutboxError> {
+    let is_other = |entry: &&OutboxEntry| !names.contains(&entry.cache.as_str());
+    match entries.iter().find(is_other) {
+        Some(OutboxEntry { cache, .. }) => Err(format!(
+            "`fetch` returned an entry of the cache `{cache}`, which this relay does not have; it must return only \
+             entries of the caches that it is asked for"
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
 /// Adds the entry to each cache of its name. Returns the reason if none of them can take it.
 fn add<'a>(shares: &mut [Share<'a>], entry: &'a OutboxEntry) -> Option<String> {
-    let mut reason = "the relay has no cache of this name".to_owned();
-    let mut is_taken = false;
+    let (mut reason, mut is_taken) = (String::new(), false);
     let named = |share: &&mut Share<'a>| share.target.name() == entry.cache;
     for share in shares.iter_mut().filter(named) {
         match share.target.check_id(&entry.id) {

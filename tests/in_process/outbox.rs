@@ -202,7 +202,7 @@ fn an_entry_names_a_cache_by_its_name_and_reaches_all_caches_of_that_name() {
     assert!(!is_cached(&here, "p-001") && !is_cached(&there, "p-001"));
 }
 
-/// Returns entries of caches that it was not asked for.
+/// Returns these entries once, whatever it was asked for.
 struct Careless(Option<Vec<OutboxEntry>>, Arc<Mutex<Vec<i64>>>);
 
 impl Outbox for Careless {
@@ -224,17 +224,31 @@ fn an_entry_that_no_cache_can_take_is_acknowledged_and_counted_and_blocks_nothin
         OutboxEntry::new(1, "test:", ""),
         OutboxEntry::new(2, "test:", "x".repeat((64 << 10) + 1)),
         OutboxEntry::new(3, "test:", "p-001"),
-        OutboxEntry::new(4, "unknown:", "p-001"),
     ];
     let acknowledged = Arc::<Mutex<Vec<i64>>>::default();
     let outbox = Careless(Some(entries), Arc::clone(&acknowledged));
     let relay = quiet(outbox, &cache);
     assert!(relay.flush(PATIENCE));
-    assert_eq!(*acknowledged.lock().unwrap(), [1, 2, 3, 4]);
+    assert_eq!(*acknowledged.lock().unwrap(), [1, 2, 3]);
     assert!(!is_cached(&cache, "p-001"));
     let stats = relay.stats();
-    assert_eq!((stats.acknowledged, stats.skipped), (4, 3));
+    assert_eq!((stats.acknowledged, stats.skipped), (3, 2));
     assert_eq!(stats.errors, 0);
+}
+
+/// It belongs to another relay, perhaps of another program.
+#[test]
+fn an_entry_of_a_cache_that_the_relay_does_not_have_is_an_error_and_is_not_acknowledged() {
+    let cache = cache("test:");
+    let entries = vec![
+        OutboxEntry::new(1, "test:", "p-001"),
+        OutboxEntry::new(2, "other:", "p-001"),
+    ];
+    let acknowledged = Arc::<Mutex<Vec<i64>>>::default();
+    let outbox = Careless(Some(entries), Arc::clone(&acknowledged));
+    let relay = quiet(outbox, &cache);
+    until(|| relay.stats().errors == 1);
+    assert!(acknowledged.lock().unwrap().is_empty());
 }
 
 #[test]

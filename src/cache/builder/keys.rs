@@ -28,6 +28,9 @@ impl<R> CacheBuilder<R> {
     ///    program runs.
     /// 3. Release it without `also_invalidates`.
     ///
+    /// If the cache has an outbox, give it a [`name`](CacheBuilder::name) that stays: the entries
+    /// carry it. The caches of the other prefix should have the same TTLs.
+    ///
     /// The records of the other prefix end in the same request. Only
     /// [`expire`](crate::Cache::expire), [`update`](crate::Cache::update) and
     /// [`update_field`](crate::Cache::update_field) need one more request: they change the own
