@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
-    Outbox, progress::Progress, relay::OutboxRelay, round::Relay, run::run, target::Target,
+    Outbox, progress::RelayProgress, relay::OutboxRelay, round::Relay, run::run, target::Target,
 };
 use crate::{
     cache::Cache,
@@ -90,7 +90,7 @@ impl<O: Outbox> OutboxRelayBuilder<O> {
         }
         between("poll", poll, Duration::from_millis(1))?;
         let reporter = Arc::new(OutboxReporter::new(name));
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(RelayProgress::default());
         let relay = Relay {
             targets,
             reporter: Arc::clone(&reporter),

@@ -12,14 +12,14 @@ use crate::util::{
 };
 
 #[derive(Debug, Default)]
-pub(super) struct Progress {
-    state: Mutex<State>,
+pub(super) struct RelayProgress {
+    state: Mutex<RelayState>,
     /// Notified, with no lock held, after `flushed` or `has_ended` has changed.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RelayState {
     /// How many flushes were asked for. Each has its number.
     asked: u64,
     /// All flushes up to this number are complete.
@@ -45,7 +45,7 @@ impl Lag {
     }
 }
 
-impl Progress {
+impl RelayProgress {
     /// Asks for a flush, and returns its number.
     pub(super) fn ask(&self) -> u64 {
         let mut state = self.state.lock();
@@ -88,14 +88,18 @@ impl Progress {
         self.wait(timeout, |state| state.has_ended).has_ended
     }
 
-    fn update(&self, change: impl FnOnce(&mut State)) {
+    fn update(&self, change: impl FnOnce(&mut RelayState)) {
         change(&mut self.state.lock());
         // No wake-up is lost: a waiter checks the state under the lock that its wait releases.
         self.changed.notify_all();
     }
 
     /// Waits until `is_done`, but not beyond the timeout.
-    fn wait(&self, timeout: Duration, is_done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+    fn wait(
+        &self,
+        timeout: Duration,
+        is_done: impl Fn(&RelayState) -> bool,
+    ) -> MutexGuard<'_, RelayState> {
         // A longer time would overflow the clock.
         let deadline = Instant::now() + timeout.min(LONGEST);
         let mut state = self.state.lock();

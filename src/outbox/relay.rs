@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::progress::Progress;
+use super::progress::RelayProgress;
 use crate::{
     telemetry::outbox::{OutboxReporter, OutboxStats},
     util::{process::OfProcess, worker::Worker},
@@ -61,7 +61,7 @@ use crate::{
 pub struct OutboxRelay {
     /// Its state is whether someone has called `wake`. Its drop stops the thread.
     worker: Worker<bool>,
-    progress: OfProcess<Arc<Progress>>,
+    progress: OfProcess<Arc<RelayProgress>>,
     reporter: Arc<OutboxReporter>,
 }
 
@@ -72,7 +72,7 @@ impl RefUnwindSafe for OutboxRelay {}
 impl OutboxRelay {
     pub(super) fn new(
         worker: Worker<bool>,
-        progress: Arc<Progress>,
+        progress: Arc<RelayProgress>,
         reporter: Arc<OutboxReporter>,
     ) -> OutboxRelay {
         OutboxRelay {

@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     Outbox, OutboxEntry, OutboxError,
-    progress::{Lag, Progress},
+    progress::{Lag, RelayProgress},
     target::Target,
 };
 use crate::telemetry::outbox::{OutboxReporter, Step};
@@ -31,7 +31,7 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Relay {
     pub(super) targets: Vec<Arc<dyn Target>>,
     pub(super) reporter: Arc<OutboxReporter>,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<RelayProgress>,
 }
 
 /// The rounds of one relay.

@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     guard_group::{Group, GuardedRecord, defer},
-    records::Records,
+    record_keys::RecordKeys,
 };
 use crate::{
     engine::Engine,
@@ -39,7 +39,7 @@ impl<'a> Guards<'a> {
     /// Adds the record with this id, and those that the cache also invalidates. Sends nothing. If
     /// the id is refused, adds nothing.
     pub(crate) fn add<R>(&mut self, engine: &'a Engine<R>, id: &str) -> Result<(), Error> {
-        let records = Records::of(engine, [id])?.0.into_iter();
+        let records = RecordKeys::of(engine, [id])?.0.into_iter();
         let records = records.map(|(prefix, keys)| GuardedRecord::new(engine, prefix, keys));
         let client = &*engine.client;
         let mut groups = self.groups.iter_mut();

@@ -3,13 +3,13 @@
 pub(crate) mod clear;
 mod guard_group;
 pub(crate) mod guards;
-mod records;
+mod record_keys;
 mod through;
 pub(crate) mod update;
 
 use std::time::Instant;
 
-use self::{guards::Guards, records::Records};
+use self::{guards::Guards, record_keys::RecordKeys};
 use crate::{
     engine::Engine,
     error::{Error, WriteError},
@@ -29,7 +29,7 @@ pub(crate) use self::{
 
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
 pub(crate) fn invalidate<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
-    let records = Records::of(engine, [id])?;
+    let records = RecordKeys::of(engine, [id])?;
     let _wrote = Wrote::begin(engine, id, Write::Invalidate);
     Ok(records.invalidate(engine)? > 0)
 }
@@ -37,7 +37,7 @@ pub(crate) fn invalidate<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error>
 /// See [`Cache::invalidate_at`](crate::Cache::invalidate_at).
 pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Result<bool, Error> {
     let keys = engine.keys(id)?;
-    let others = Records::under_other_prefixes(engine, id)?;
+    let others = RecordKeys::under_other_prefixes(engine, id)?;
     let _wrote = Wrote::begin(engine, id, Write::InvalidateAt);
     let ended = engine.invalidate(&keys, "invalidate", |store| match store.versioned() {
         // This request completes what is pending by now, perhaps a write of a later version.
@@ -53,7 +53,7 @@ pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Re
 pub(crate) fn expire<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
     let grace = engine.settings.freshness.grace;
     let keys = engine.keys(id)?;
-    let others = Records::under_other_prefixes(engine, id)?;
+    let others = RecordKeys::under_other_prefixes(engine, id)?;
     let _wrote = Wrote::begin(engine, id, Write::Expire);
     let expired = engine.invalidate(&keys, "expire", |store| {
         if grace.is_zero() {
@@ -71,7 +71,7 @@ pub(crate) fn invalidate_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, E
         return Ok(0);
     };
     // Check all ids before anything is sent.
-    let records = Records::of(engine, ids.iter())?;
+    let records = RecordKeys::of(engine, ids.iter())?;
     let _wrote = Wrote::begin(engine, first, Write::InvalidateMany);
     records.invalidate(engine)
 }

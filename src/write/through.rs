@@ -80,10 +80,10 @@ where
 }
 
 /// The TTL and the fields of a record.
-type Entry = (Duration, Fields);
+type TimedFields = (Duration, Fields);
 
 /// What is cached of the record. `None`: nothing.
-fn entry<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>) -> Option<Entry>
+fn entry<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>) -> Option<TimedFields>
 where
     R: Serialize + DeserializeOwned,
 {

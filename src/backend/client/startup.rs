@@ -1,7 +1,7 @@
 //! The check of a store that could not be reached when it was opened.
 //!
 //! Guarantees that the store is not used before the check has passed. The recovery runs the check
-//! instead of its probe, and then starts the [listeners](Deferred) to the changes in the store. If
+//! instead of its probe, and then starts the [listeners](DeferredSubscription) to the changes in the store. If
 //! the store will never work, each reason is logged once. The check is repeated, because somebody
 //! may change the settings of the store.
 //!
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::{
     StoreClient,
-    subscription::{Deferred, RECEIVE},
+    subscription::{DeferredSubscription, RECEIVE},
 };
 use crate::{
     error::{Error, cause::chain},
@@ -59,7 +59,7 @@ struct StartupState {
     /// Whether the client was dropped.
     has_ended: bool,
     /// Subscriptions that begin when the store has passed, or when a thread can be started.
-    deferred: Vec<Weak<Deferred>>,
+    deferred: Vec<Weak<DeferredSubscription>>,
 }
 
 impl Startup {
@@ -106,7 +106,7 @@ impl Startup {
 
     /// Keeps a subscription for later, if the store has not passed the check. Returns whether it
     /// does.
-    pub(super) fn defer_until_checked(&self, subscription: &Arc<Deferred>) -> bool {
+    pub(super) fn defer_until_checked(&self, subscription: &Arc<DeferredSubscription>) -> bool {
         // One lock for both, so that none is kept after the last one was started.
         let mut progress = self.progress.lock();
         if progress.check.is_none() {
@@ -118,7 +118,7 @@ impl Startup {
 
     /// Keeps a subscription for later, because no thread could be started. Call the recovery
     /// afterwards.
-    pub(super) fn defer(&self, subscription: &Arc<Deferred>) {
+    pub(super) fn defer(&self, subscription: &Arc<DeferredSubscription>) {
         self.progress.lock().defer(subscription);
     }
 
@@ -139,7 +139,7 @@ impl Startup {
         true
     }
 
-    fn next_deferred(&self) -> Option<Weak<Deferred>> {
+    fn next_deferred(&self) -> Option<Weak<DeferredSubscription>> {
         self.progress.lock().deferred.pop()
     }
 
@@ -190,7 +190,7 @@ impl Startup {
 }
 
 impl StartupState {
-    fn defer(&mut self, subscription: &Arc<Deferred>) {
+    fn defer(&mut self, subscription: &Arc<DeferredSubscription>) {
         self.deferred.retain(|kept| kept.strong_count() > 0);
         self.deferred.push(Arc::downgrade(subscription));
     }

@@ -17,7 +17,7 @@ use crate::store::{Store, Subscription, tracking::SharedListener};
 pub(super) const RECEIVE: &str = "receive changes";
 
 /// A subscription that waits for the check, or for a thread.
-pub(super) struct Deferred {
+pub(super) struct DeferredSubscription {
     prefix: String,
     bound: Duration,
     listener: SharedListener,
@@ -32,7 +32,7 @@ struct State {
 }
 
 /// Held by the cache. Its drop ends the subscription.
-struct Handle(Arc<Deferred>);
+struct Handle(Arc<DeferredSubscription>);
 
 impl StoreClient {
     /// Subscribes a listener to the changes in the store: see [`Store::track`]. If the store has
@@ -44,7 +44,7 @@ impl StoreClient {
         bound: Duration,
         listener: SharedListener,
     ) -> Option<Subscription> {
-        let deferred = Arc::new(Deferred {
+        let deferred = Arc::new(DeferredSubscription {
             prefix: prefix.to_owned(),
             bound,
             listener,
@@ -65,7 +65,7 @@ impl StoreClient {
     }
 }
 
-impl Deferred {
+impl DeferredSubscription {
     /// Starts the listener. No lock is held meanwhile: a logger may drop the cache. Fails if no
     /// thread could be started.
     pub(super) fn start(&self, store: &dyn Store) -> io::Result<()> {

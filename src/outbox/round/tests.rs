@@ -2,7 +2,7 @@ use super::*;
 use crate::{backend::memory::Memory, cache::Cache};
 
 /// An outbox that is empty, and during whose look a flush is asked for.
-struct Asks(Arc<Progress>);
+struct Asks(Arc<RelayProgress>);
 
 impl Outbox for Asks {
     fn fetch(&mut self, _: &[&str], _: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
@@ -21,7 +21,7 @@ fn a_look_completes_the_flushes_that_were_asked_for_before_it_and_no_others() {
         .prefix("test:")
         .build()
         .unwrap();
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(RelayProgress::default());
     let relay = Relay {
         targets: vec![Arc::new(cache)],
         reporter: Arc::new(OutboxReporter::new("test".to_owned())),

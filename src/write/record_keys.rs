@@ -6,31 +6,31 @@
 use crate::{backend::client::unwind::Ending, engine::Engine, error::Error, store::keys::Keys};
 
 /// The keys of the records to invalidate, each with its prefix.
-pub(super) struct Records<'a>(pub(super) Vec<(&'a str, Keys)>);
+pub(super) struct RecordKeys<'a>(pub(super) Vec<(&'a str, Keys)>);
 
-impl<'a> Records<'a> {
+impl<'a> RecordKeys<'a> {
     /// The records with these ids, under all prefixes that a write of the cache ends.
     pub(super) fn of<'id, R>(
         engine: &'a Engine<R>,
         ids: impl IntoIterator<Item = &'id str>,
-    ) -> Result<Records<'a>, Error> {
+    ) -> Result<RecordKeys<'a>, Error> {
         let mut records = Vec::new();
         for id in ids {
             for prefix in engine.prefixes() {
                 records.push((prefix, engine.keys_with(prefix, id)?));
             }
         }
-        Ok(Records(records))
+        Ok(RecordKeys(records))
     }
 
     /// The records with this id under all these prefixes but the cache's own.
     pub(super) fn under_other_prefixes<R>(
         engine: &'a Engine<R>,
         id: &str,
-    ) -> Result<Records<'a>, Error> {
+    ) -> Result<RecordKeys<'a>, Error> {
         let prefixes = engine.prefixes().skip(1);
         let keys = prefixes.map(|prefix| Ok((prefix, engine.keys_with(prefix, id)?)));
-        keys.collect::<Result<_, _>>().map(Records)
+        keys.collect::<Result<_, _>>().map(RecordKeys)
     }
 
     /// Invalidates all of them, in one request. Returns how many of the cache's own were cached.
