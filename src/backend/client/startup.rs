@@ -1,9 +1,9 @@
 //! The check of a store that could not be reached when it was opened.
 //!
 //! Guarantees that the store is not used before the check has passed. The recovery runs the check
-//! instead of its probe, and then starts the [listeners](DeferredSubscription) to the changes in the store. If
-//! the store will never work, each reason is logged once. The check is repeated, because somebody
-//! may change the settings of the store.
+//! instead of its probe, and then starts the [listeners](DeferredSubscription) to the changes in
+//! the store. If the store will never work, each reason is logged once. The check is repeated,
+//! because somebody may change the settings of the store.
 //!
 //! No user code runs under its locks: checks, listeners and log lines come after them.
 
