@@ -66,10 +66,7 @@ impl Scenario {
     }
 
     fn kills(self) -> bool {
-        matches!(
-            self,
-            Scenario::Killed | Scenario::Unit | Scenario::Outbox
-        )
+        matches!(self, Scenario::Killed | Scenario::Unit | Scenario::Outbox)
     }
 }
 
@@ -217,12 +214,7 @@ impl Setup<'_> {
 }
 
 /// Lets writers change random products, and kills each after its commit.
-fn kill_writers(
-    primary: &Path,
-    cache: &str,
-    redis: Option<&str>,
-    tally: &Tally,
-) -> Outcome<()> {
+fn kill_writers(primary: &Path, cache: &str, redis: Option<&str>, tally: &Tally) -> Outcome<()> {
     let mut products = Products::new(u32::MAX);
     while !tally.is_over() {
         let product = products.next();
