@@ -172,7 +172,8 @@ impl<R> Cache<R> {
     ///
     /// # Panics
     ///
-    /// Panics if `change` panics. The records are invalidated in that case too.
+    /// Panics if `change` panics. The records are invalidated in that case too. Panics if the
+    /// operating system has no randomness to give.
     pub fn write_many<T, E, F>(
         &self,
         ids: impl IntoIterator<Item: Display>,
@@ -191,6 +192,9 @@ impl<R> Cache<R> {
     /// **All keys with the prefix are removed**, including those of other programs and caches. With
     /// the prefix `cache:` this includes a cache with the prefix `cache:product:`. Keys that are
     /// not valid UTF-8 stay. Other keys are left alone.
+    ///
+    /// Prefixes of [`also_invalidates`](crate::CacheBuilder::also_invalidates) are cleared too, and
+    /// their records are counted.
     ///
     /// It scans the whole server in small steps, so that other clients are served in between.
     /// [`clear_with_progress`](Cache::clear_with_progress) reports each step.

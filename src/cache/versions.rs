@@ -59,6 +59,10 @@ impl<R> Cache<R> {
     ///
     /// Those of [`invalidate`](Cache::invalidate). A request that does not reach Redis is pending,
     /// and is replayed as an `invalidate`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no randomness to give.
     pub fn invalidate_at(&self, id: impl Display, version: u64) -> Result<bool, Error> {
         write::invalidate_at(self.engine.get(), &Id::new(&id)?, version)
     }
@@ -107,7 +111,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Panics
     ///
-    /// Panics if `change` panics. The record is invalidated in that case too.
+    /// Panics if `change` panics. The record is invalidated in that case too. Panics if the
+    /// operating system has no randomness to give.
     pub fn write_through<T, L, E, F>(
         &self,
         id: impl Display,

@@ -32,6 +32,10 @@ impl<R> Cache<R> {
     ///   Redis. Other processes may still read it. If the call is repeated and succeeds, the
     ///   invalidation is complete for all processes.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no randomness to give.
     pub fn invalidate(&self, id: impl Display) -> Result<bool, Error> {
         write::invalidate(self.engine.get(), &Id::new(&id)?)
     }
@@ -69,6 +73,10 @@ impl<R> Cache<R> {
     ///
     /// Those of [`invalidate`](Cache::invalidate). A request that does not reach Redis is pending,
     /// and is replayed as an invalidation.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no randomness to give.
     pub fn expire(&self, id: impl Display) -> Result<bool, Error> {
         write::expire(self.engine.get(), &Id::new(&id)?)
     }
@@ -124,7 +132,8 @@ impl<R> Cache<R> {
     ///
     /// # Panics
     ///
-    /// Panics if `change` panics. The record is invalidated in that case too.
+    /// Panics if `change` panics. The record is invalidated in that case too. Panics if the
+    /// operating system has no randomness to give.
     pub fn write<T, E, F>(&self, id: impl Display, change: F) -> Result<Written<T>, WriteError<E>>
     where
         F: FnOnce() -> Result<T, E>,

@@ -54,7 +54,9 @@ use crate::{
 /// relay.wake();
 ///
 /// // At the end of the program:
-/// relay.flush(Duration::from_secs(5));
+/// if !relay.flush(Duration::from_secs(5)) {
+///     eprintln!("some entries stay in the table, for the next start");
+/// }
 /// # Ok(())
 /// # }
 /// ```

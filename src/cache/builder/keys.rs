@@ -31,12 +31,12 @@ impl<R> CacheBuilder<R> {
     /// If the cache has an outbox, give it a [`name`](CacheBuilder::name) that stays: the entries
     /// carry it. The caches of the other prefix should have the same TTLs.
     ///
-    /// The records of the other prefix end in the same request. Only
-    /// [`expire`](crate::Cache::expire), [`update`](crate::Cache::update) and
-    /// [`update_field`](crate::Cache::update_field) need one more request: they change the own
-    /// record, and invalidate the others. [`clear`](crate::Cache::clear) clears each prefix in
-    /// turn. On a cluster, the records are usually on other nodes, which are asked at the same
-    /// time.
+    /// The records of the other prefix end in the same request, and count as records of it. Only
+    /// [`invalidate_at`](crate::Cache::invalidate_at), [`expire`](crate::Cache::expire),
+    /// [`update`](crate::Cache::update) and [`update_field`](crate::Cache::update_field) need one
+    /// more request, and [`write_through`](crate::Cache::write_through) two: what they do with the
+    /// own record is another step. [`clear`](crate::Cache::clear) clears each prefix in turn. On a
+    /// cluster, the records are usually on other nodes, which are asked at the same time.
     pub fn also_invalidates(mut self, prefix: impl Into<String>) -> CacheBuilder<R> {
         self.settings.also_invalidates.push(prefix.into());
         self
