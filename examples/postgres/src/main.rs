@@ -79,6 +79,13 @@ fn run() -> Outcome<bool> {
         killed::write(job)?;
         return Ok(true);
     }
+    // Before the long run, and not after it.
+    if let Some(folder) = args.plot.parent()
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        return Err(format!("--plot: there is no folder {}", folder.display()).into());
+    }
     let is_interrupted = notice_ctrl_c()?;
     // Removed at the end, after the servers.
     let folder = tempfile::Builder::new().prefix("pg-").tempdir()?;
@@ -117,7 +124,7 @@ fn is_kept((scenario, counts): &(Scenario, Counts)) -> bool {
     }
 }
 
-/// A flag that Ctrl-C sets. The run then ends in order, and ends its servers.
+/// A flag that Ctrl-C and SIGTERM set. The run then ends in order, and ends its servers.
 fn notice_ctrl_c() -> Outcome<Arc<AtomicBool>> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&is_interrupted);
