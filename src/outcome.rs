@@ -220,7 +220,9 @@ impl<T> Written<T> {
         self.deferred.first().map(|deferred| &deferred.error)
     }
 
-    /// The records whose invalidation is pending. Empty if Redis has been invalidated.
+    /// The records whose invalidation is pending. Empty if Redis has been invalidated. With
+    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates), a record may be listed once for
+    /// each prefix.
     #[must_use]
     pub fn deferred(&self) -> &[Deferred] {
         &self.deferred

@@ -123,9 +123,7 @@ impl<R> Cache<R> {
 
     /// Fails if no record of this cache can have this id.
     pub(crate) fn check_id(&self, id: &str) -> Result<(), Error> {
-        let (engine, id) = (self.engine.get(), Id::new(&id)?);
-        let mut prefixes = engine.prefixes();
-        prefixes.try_for_each(|prefix| engine.keys_with(prefix, &id).map(drop))
+        self.engine.get().data_key(&Id::new(&id)?).map(drop)
     }
 
     /// The counters of this cache and all its clones.

@@ -107,7 +107,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Errors
     ///
     /// Those of [`write`](Cache::write). A record that cannot be cached is no error: it is only
-    /// removed, and counted as [unstorable](crate::Stats::unstorable_records).
+    /// removed, and counted as [unstorable](crate::Stats::unstorable_records). A record above 1 MiB
+    /// is only removed too, because a server may close the connection at it.
     ///
     /// # Panics
     ///

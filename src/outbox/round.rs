@@ -197,7 +197,7 @@ fn refuse_others(entries: &[OutboxEntry], names: &[&str]) -> Result<(), OutboxEr
     let is_other = |entry: &&OutboxEntry| !names.contains(&entry.cache.as_str());
     match entries.iter().find(is_other) {
         Some(OutboxEntry { cache, .. }) => Err(format!(
-            "`fetch` returned an entry of the cache `{cache}`, which this relay does not have; it must return only \
+            "`fetch` returned an entry of the cache {cache:?}, which this relay does not have; it must return only \
              entries of the caches that it is asked for"
         )
         .into()),

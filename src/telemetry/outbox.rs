@@ -34,8 +34,7 @@ const OLDEST: &str = "cache_aside_outbox_oldest_seconds";
 pub struct OutboxStats {
     /// Entries that were acknowledged. Entries that were acknowledged twice count twice.
     pub acknowledged: u64,
-    /// Acknowledged entries that no cache could take: the id is empty or too long, or the relay has
-    /// no cache of that name. The log names one of them.
+    /// Acknowledged entries that no cache could take, because the id is empty or too long.
     pub skipped: u64,
     /// Steps that failed and were repeated: the outbox returned an error or panicked, or an
     /// invalidation did not reach its store.

@@ -37,7 +37,7 @@ pub(crate) fn invalidate<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error>
 /// See [`Cache::invalidate_at`](crate::Cache::invalidate_at).
 pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Result<bool, Error> {
     let keys = engine.keys(id)?;
-    let others = RecordKeys::under_other_prefixes(engine, id)?;
+    let others = RecordKeys::under_other_prefixes(engine, id);
     let _wrote = Wrote::begin(engine, id, Write::InvalidateAt);
     let ended = engine.invalidate(&keys, "invalidate", |store| match store.versioned() {
         // This request completes what is pending by now, perhaps a write of a later version.
@@ -53,10 +53,11 @@ pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Re
 pub(crate) fn expire<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
     let grace = engine.settings.freshness.grace;
     let keys = engine.keys(id)?;
-    let others = RecordKeys::under_other_prefixes(engine, id)?;
+    let others = RecordKeys::under_other_prefixes(engine, id);
     let _wrote = Wrote::begin(engine, id, Write::Expire);
     let expired = engine.invalidate(&keys, "expire", |store| {
-        if grace.is_zero() {
+        // This request completes what is pending by now, which must remove the record.
+        if grace.is_zero() || engine.client.bypass(&keys.data).is_some() {
             store.invalidate(&keys)
         } else {
             store.expire(&keys, grace)

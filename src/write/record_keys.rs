@@ -16,21 +16,17 @@ impl<'a> RecordKeys<'a> {
     ) -> Result<RecordKeys<'a>, Error> {
         let mut records = Vec::new();
         for id in ids {
-            for prefix in engine.prefixes() {
-                records.push((prefix, engine.keys_with(prefix, id)?));
-            }
+            records.push((engine.settings.prefix.as_str(), engine.keys(id)?));
+            records.extend(RecordKeys::under_other_prefixes(engine, id).0);
         }
         Ok(RecordKeys(records))
     }
 
-    /// The records with this id under all these prefixes but the cache's own.
-    pub(super) fn under_other_prefixes<R>(
-        engine: &'a Engine<R>,
-        id: &str,
-    ) -> Result<RecordKeys<'a>, Error> {
-        let prefixes = engine.prefixes().skip(1);
-        let keys = prefixes.map(|prefix| Ok((prefix, engine.keys_with(prefix, id)?)));
-        keys.collect::<Result<_, _>>().map(RecordKeys)
+    /// The records with this id under all these prefixes but the cache's own. On a cluster, a
+    /// prefix may refuse an id that another one takes. Then there is no record under it.
+    pub(super) fn under_other_prefixes<R>(engine: &'a Engine<R>, id: &str) -> RecordKeys<'a> {
+        let keys = |prefix| Some((prefix, engine.keys_with(prefix, id).ok()?));
+        RecordKeys(engine.prefixes().skip(1).filter_map(keys).collect())
     }
 
     /// Invalidates all of them, in one request. Returns how many of the cache's own were cached.

@@ -34,7 +34,7 @@ where
     check_name(field)?;
     check_length(field, value)?;
     let keys = engine.keys(id)?;
-    let others = RecordKeys::under_other_prefixes(engine, id)?;
+    let others = RecordKeys::under_other_prefixes(engine, id);
     let _wrote = Wrote::begin(engine, id, Write::UpdateField);
     let updated = set_cached_field(engine, id, &keys, field, value);
     others.invalidate(engine).and(updated)
@@ -93,7 +93,7 @@ where
     F: FnMut(&R) -> Option<R>,
 {
     let keys = engine.keys(id)?;
-    let others = RecordKeys::under_other_prefixes(engine, id)?;
+    let others = RecordKeys::under_other_prefixes(engine, id);
     let _wrote = Wrote::begin(engine, id, Write::Update);
     let updated = change_cached(engine, id, &keys, change);
     others.invalidate(engine).and(updated)

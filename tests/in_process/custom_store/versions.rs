@@ -1,4 +1,4 @@
-//! Versions on a store that keeps no floors, and writes through on one that refuses a request.
+//! Versions on a store that keeps no floors, and writes on one that refuses a request for a while.
 
 use std::{
     convert::Infallible,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use cache_aside::{
-    Backend, Cache, Loaded, Memory, Record, Source,
+    Backend, Cache, Error, Loaded, Memory, Record, Source,
     store::{
         Acquire, Failure, FailureKind, Fields, Keys, Store, Token, VersionedStore, WriteThrough,
     },
@@ -180,6 +180,25 @@ fn a_write_of_an_older_version_leaves_no_floor_below_that_of_a_pending_one() {
         });
         assert_eq!(**found.unwrap().record().unwrap(), version("5"));
     }
+}
+
+/// Otherwise the record that the pending invalidation should have removed would be served as stale.
+#[test]
+fn an_expire_that_completes_a_pending_invalidation_removes_the_record() {
+    let store = Refusing::new();
+    let backend = Backend::new(Arc::clone(&store) as Arc<dyn Store>);
+    let builder = Cache::builder(backend).prefix("test:");
+    let cache = builder.grace(Duration::from_secs(600)).build().unwrap();
+    let load = |_: &str| Ok::<_, Infallible>(Some(version("1")));
+    cache.get("k", load).unwrap();
+    store.refuses.store(true, SeqCst);
+    cache.invalidate("k").unwrap_err();
+    store.refuses.store(false, SeqCst);
+    cache.expire("k").unwrap();
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    let down = |_: &str| Err::<Option<Record>, _>("the primary is away");
+    let error = cache.get("k", down).unwrap_err();
+    assert!(matches!(error, Error::Loader(_)), "{error:#}");
 }
 
 /// The store has not heard of the later write, so the nonce of the guard still stands. And the end
