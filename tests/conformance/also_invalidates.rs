@@ -11,9 +11,13 @@ use cache_aside::{Cache, Loaded, Record, Source, UnitOfWork};
 
 /// A program with a new prefix that also invalidates the old one, and a program with the old one.
 fn new_and_old(environment: &Environment) -> (Cache, Cache) {
-    let new = environment.builder().prefix("product-2:");
-    let new = new.also_invalidates("product-1:").build().unwrap();
-    let old = environment.builder().prefix("product-1:").build().unwrap();
+    let new = environment.builder().prefix("test:product-2:");
+    let new = new.also_invalidates("test:product-1:").build().unwrap();
+    let old = environment
+        .builder()
+        .prefix("test:product-1:")
+        .build()
+        .unwrap();
     (new, old)
 }
 
@@ -115,14 +119,14 @@ fn an_expired_record_keeps_its_grace_under_its_own_prefix_only(environment: &Env
     let grace = Duration::from_secs(600);
     let new: Cache = environment
         .builder()
-        .prefix("product-2:")
-        .also_invalidates("product-1:")
+        .prefix("test:product-2:")
+        .also_invalidates("test:product-1:")
         .grace(grace)
         .build()
         .unwrap();
     let old: Cache = environment
         .builder()
-        .prefix("product-1:")
+        .prefix("test:product-1:")
         .grace(grace)
         .build()
         .unwrap();
@@ -138,7 +142,7 @@ fn an_expired_record_keeps_its_grace_under_its_own_prefix_only(environment: &Env
 fn every_write_leaves_a_floor_under_the_other_prefix(environment: &Environment) {
     let lag = Duration::from_secs(600);
     for (name, write) in WRITES {
-        let prefixes = [format!("{name}-2:"), format!("{name}-1:")];
+        let prefixes = [format!("test:{name}-2:"), format!("test:{name}-1:")];
         let new = environment.builder().prefix(&prefixes[0]).versions(lag);
         let new: Cache = new.also_invalidates(&prefixes[1]).build().unwrap();
         let old = environment.builder().prefix(&prefixes[1]).versions(lag);

@@ -23,7 +23,7 @@ impl Shop {
     fn new(environment: &Environment) -> Shop {
         let shop = Shop {
             products: environment.cache(),
-            orders: environment.builder().prefix("order:").build().unwrap(),
+            orders: environment.builder().prefix("test:order:").build().unwrap(),
             version: AtomicU32::new(1),
         };
         for answer in shop.read_all() {

@@ -184,7 +184,7 @@ fn a_write_of_twenty_records_is_two_round_trips() {
 #[test]
 fn a_record_under_another_prefix_ends_in_the_same_request() {
     let server = Server::start();
-    let new = server.builder().also_invalidates("test-1:");
+    let new = server.builder().also_invalidates("test:1:");
     let cache: Cache = new.build().unwrap();
     cache.ttl_remaining("warm").unwrap();
     let seen = commands(&server, || {
