@@ -88,7 +88,10 @@ impl Servers {
             "--no-sync",
         ]))?;
         let delay = format!("recovery_min_apply_delay={}ms", lag.as_millis());
-        let replica = postgres.start("replica", &[&delay])?;
+        // A change that removes row versions waits for the short queries that may need them.
+        // Otherwise the replica would end their connections.
+        let patience = "max_standby_streaming_delay=-1";
+        let replica = postgres.start("replica", &[&delay, patience])?;
         Ok(Servers {
             replica,
             primary,
