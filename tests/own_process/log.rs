@@ -115,12 +115,20 @@ fn the_drop_of_the_last_cache_says_how_many_invalidations_are_lost() {
     assert_eq!(lost(), [""; 0]);
     server.freeze();
     for (ids, clears, words) in [
-        (1, false, "dropped: 1 pending invalidation had not"),
-        (3, false, "dropped: 3 pending invalidations had not"),
+        (
+            1,
+            false,
+            "dropped: 1 pending invalidation (1 of cache `test:a:`) had not",
+        ),
+        (
+            3,
+            false,
+            "dropped: 3 pending invalidations (3 of cache `test:a:`) had not",
+        ),
         (
             2,
             true,
-            "2 pending invalidations and those of the whole prefix `test:b:` had",
+            "2 pending invalidations (2 of cache `test:a:`) and those of the whole prefix `test:b:` had",
         ),
         (
             0,
