@@ -1,7 +1,6 @@
 //! The one error type of the crate.
 //!
-//! It is `Clone` because followers share their leader's error. It keeps its causes. It never prints
-//! the contents of a record.
+//! It is `Clone`: followers share their leader's error. It keeps its causes, and prints no record.
 
 pub(crate) mod cause;
 
