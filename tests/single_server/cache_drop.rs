@@ -4,7 +4,7 @@
 use std::{
     sync::{Arc, Mutex, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cache_aside::{Cache, Event, Redis, Source};
@@ -38,15 +38,22 @@ impl Held {
     }
 
     /// Takes the lock, makes the user code wait for it, and drops the cache.
-    fn drops<T: Send>(&'static self, cache: T, cause: impl FnOnce(&T) + Send) {
+    fn drops<T: Send>(&'static self, cache: T, cause: impl Fn(&T) + Send) {
         let (sender, waits) = mpsc::channel();
         let (done, is_done) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(move || {
                 let held = self.lock.lock().unwrap();
                 *self.is_waiting.lock().unwrap() = Some(sender);
-                cause(&cache);
-                waits.recv_timeout(MS(20_000)).expect("user code runs");
+                let began = Instant::now();
+                loop {
+                    cause(&cache);
+                    match waits.recv_timeout(MS(1_000)) {
+                        Ok(()) => break,
+                        // On a busy machine the cause may come too early: see the callers.
+                        Err(_) => assert!(began.elapsed() < MS(20_000), "user code runs"),
+                    }
+                }
                 drop(cache);
                 drop(held);
                 done.send(()).unwrap();
@@ -86,10 +93,11 @@ fn the_drop_of_a_near_cache_does_not_wait_for_the_drop_of_a_record() {
     };
     let cache = Cache::builder(server.url()).prefix("test:");
     let cache: Cache<Thing> = cache.near_cache(10).build().unwrap();
-    until(|| cache.stats().tracking_live);
-    until(|| cache.get("k", load).unwrap().source() == Source::Near);
     let other = server.cache();
-    OF_RECORD.drops(cache, |_| {
+    OF_RECORD.drops(cache, |cache| {
+        // If the stream of changes is late, the cache drops the record before the invalidation.
+        until(|| cache.stats().tracking_live);
+        until(|| cache.get("k", load).unwrap().source() == Source::Near);
         other.invalidate("k").unwrap();
     });
 }
