@@ -36,7 +36,11 @@ fn after_wait_timeout_the_rest_is_loaded_without_the_cache(environment: &Environ
             calls.lock().unwrap().push(missing.join(" "));
             rows("2")(missing)
         };
-        let found = cache.get_many(["a", "own", "b"], load).unwrap();
+        let found = cache.get_many(["a", "own", "b"], load);
+        let failed = strict.get_many(["a", "own 2"], rows("2"));
+        // Before any assertion: the holder waits for this.
+        ended.wait();
+        let found = found.unwrap();
         assert_eq!(
             sources(&found),
             [Source::Degraded, Source::Loaded, Source::Degraded]
@@ -44,9 +48,7 @@ fn after_wait_timeout_the_rest_is_loaded_without_the_cache(environment: &Environ
         let why = found[0].degraded_cause();
         assert!(matches!(why, Some(Error::WaitTimeout { .. })), "{why:?}");
         assert_eq!(*calls.lock().unwrap(), ["own", "a b"]);
-        let failed = strict.get_many(["a", "own 2"], rows("2"));
         assert!(matches!(failed, Err(Error::WaitTimeout { .. })));
-        ended.wait();
     });
     assert_eq!(
         versions(&cache.get_many(["a", "b"], never).unwrap()),

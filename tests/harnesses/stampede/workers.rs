@@ -15,6 +15,9 @@ use crate::{
     unprotected::Unprotected,
 };
 
+/// Long enough that a busy machine is not taken for a silent Redis.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Many times the time that a server needs to start tracking.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,7 +37,10 @@ impl Workers {
     /// Connects to Redis.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let way = if plan.protected {
-            let redis = Redis::builder(&plan.url).require_connection(true);
+            let redis = Redis::builder(&plan.url)
+                .io_timeout(PATIENCE)
+                .checkout_timeout(PATIENCE)
+                .require_connection(true);
             let cache = Cache::builder(redis)
                 .prefix(&plan.prefix)
                 .ttl(plan.ttl)
