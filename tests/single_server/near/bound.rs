@@ -18,6 +18,9 @@ use super::{
 };
 use crate::support::Server;
 
+/// Between two lookups: thousands of lookups within a bound are enough, and other tests run beside.
+const PAUSE: Duration = Duration::from_micros(100);
+
 /// The results of a run.
 #[derive(Debug, Default)]
 struct Seen {
@@ -64,6 +67,7 @@ fn read(
 ) -> Seen {
     let mut seen = Seen::default();
     while !stop.load(SeqCst) {
+        thread::sleep(PAUSE);
         let began = Instant::now();
         let found = cache.get("k", |id| load(primary.load(SeqCst))(id)).unwrap();
         if found.source() != Source::Near {
@@ -132,6 +136,7 @@ fn where_pushes_are_late_and_then_held_back_nothing_is_older_than_the_bound() {
         thread::sleep(late / 6 * 5);
         wire.turn(Delivery::Held);
         while written.elapsed() < 2 * bound {
+            thread::sleep(PAUSE);
             let began = Instant::now();
             let found = cache.get("k", load(version + 1)).unwrap();
             if number(&found) == version {
@@ -173,6 +178,7 @@ fn a_push_that_comes_in_pieces_is_heard() {
             writer.invalidate("k").unwrap();
             let written = Instant::now();
             while written.elapsed() < 2 * bound {
+                thread::sleep(PAUSE);
                 let began = Instant::now();
                 let found = cache.get("k", load(version + 1)).unwrap();
                 let is_old = number(&found) == version;

@@ -96,7 +96,7 @@ impl Load {
                     while !load.is_over.load(SeqCst) {
                         turn += 1;
                         load.read(cache, turn % IDS);
-                        thread::sleep(Duration::from_micros(300));
+                        thread::sleep(Duration::from_millis(1));
                     }
                 });
             }
