@@ -2,7 +2,8 @@
 //! the pending invalidations.
 //!
 //! The recovery thread calls it to probe and replay. Callers use it to report the breaker's state
-//! and to log failures at a limited rate. It starts no thread.
+//! and to log failures at a limited rate, and tests of programs to recover at once. It starts no
+//! thread.
 //!
 //! No user code runs under its locks: reports, log lines and the drop of a store's error come after
 //! them.
@@ -12,6 +13,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::{
+    StoreClient,
     batch::counted,
     startup::{Startup, Unusable},
 };
@@ -58,6 +60,15 @@ struct InProgress<'a>(&'a Mutex<ReportedState>);
 impl Drop for InProgress<'_> {
     fn drop(&mut self) {
         self.0.lock().in_progress = false;
+    }
+}
+
+impl StoreClient {
+    /// Recovers now, on the caller's thread. If that fails, the recovery thread tries again.
+    pub(crate) fn recover(&self) {
+        if let Err(failure) = self.state.probe_and_replay() {
+            self.state.log_throttled(None, &failure);
+        }
     }
 }
 

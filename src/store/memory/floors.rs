@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::clock::Clock;
 use crate::store::{Floor, FloorKey, keys::Keys, token::Token};
 
 /// Below this number of entries, a sweep costs more than the memory that it would free.
@@ -16,6 +17,7 @@ const LEAST_SWEEP: usize = 64;
 /// The floors of some records.
 #[derive(Default)]
 pub(super) struct Floors {
+    clock: Clock,
     standing: HashMap<String, Standing>,
     /// The next sweep of lapsed entries happens at this number of entries.
     sweep_at: usize,
@@ -29,6 +31,13 @@ struct Standing {
 }
 
 impl Floors {
+    pub(super) fn new(clock: &Clock) -> Floors {
+        Floors {
+            clock: clock.clone(),
+            ..Floors::default()
+        }
+    }
+
     /// The floor of a record, if it has one.
     pub(super) fn of(&self, keys: &Keys) -> Floor {
         let key = keys.floor.as_ref();
@@ -83,12 +92,12 @@ impl Floors {
 
     fn live(&self, floor: &FloorKey) -> Option<&Standing> {
         let standing = self.standing.get(&floor.key);
-        standing.filter(|standing| Instant::now() < standing.until)
+        standing.filter(|standing| self.clock.now() < standing.until)
     }
 
     /// Sets a floor. No step shortens its life.
     fn put(&mut self, key: &FloorKey, floor: Floor, life: Duration, by: Option<Token>) {
-        let now = Instant::now();
+        let now = self.clock.now();
         if self.standing.len() >= self.sweep_at.max(LEAST_SWEEP) {
             self.standing.retain(|_, standing| now < standing.until);
             self.sweep_at = 2 * self.standing.len();

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::floors::Floors;
+use super::{clock::Clock, floors::Floors};
 use crate::store::{Acquire, Floor, token::Token};
 
 /// Below this number of entries, a sweep costs more than the memory that it would free.
@@ -16,6 +16,7 @@ const LEAST_SWEEP: usize = 64;
 /// The leases and guards of some keys.
 #[derive(Default)]
 pub(super) struct Leases {
+    clock: Clock,
     /// The floors of the same records.
     pub(super) floors: Floors,
     held: HashMap<String, Held>,
@@ -42,9 +43,17 @@ pub(super) enum Held {
 }
 
 impl Leases {
+    pub(super) fn new(clock: &Clock) -> Leases {
+        Leases {
+            clock: clock.clone(),
+            floors: Floors::new(clock),
+            ..Leases::default()
+        }
+    }
+
     /// The content of a lease key, unless it has lapsed.
     pub(super) fn live(&mut self, lease: &str) -> Option<&mut Held> {
-        let now = Instant::now();
+        let now = self.clock.now();
         if self.held.get(lease).is_some_and(|held| held.is_over(now)) {
             self.held.remove(lease);
         }
@@ -53,7 +62,7 @@ impl Leases {
 
     fn put(&mut self, lease: &str, held: Held) {
         if self.held.len() >= self.sweep_at.max(LEAST_SWEEP) {
-            let now = Instant::now();
+            let now = self.clock.now();
             self.held.retain(|_, held| !held.is_over(now));
             self.sweep_at = 2 * self.held.len();
         }
@@ -78,7 +87,7 @@ impl Leases {
         ttl: Duration,
         floor: Floor,
     ) -> Acquire {
-        let now = Instant::now();
+        let now = self.clock.now();
         match self.live(lease) {
             // A caller of `acquire` has no record to fall back on, so a back-off does not hold it
             // up.
@@ -109,7 +118,7 @@ impl Leases {
     pub(super) fn take(&mut self, lease: &str, token: Token, ttl: Duration) -> bool {
         let is_free = self.live(lease).is_none();
         if is_free {
-            let until = Instant::now() + ttl;
+            let until = self.clock.now() + ttl;
             self.put(lease, Held::Lease { token, until });
         }
         is_free
@@ -128,7 +137,7 @@ impl Leases {
     pub(super) fn back_off(&mut self, lease: &str, token: Token, pause: Duration) -> bool {
         let is_ours = self.is_leased(lease, token);
         if is_ours {
-            let until = Instant::now() + pause;
+            let until = self.clock.now() + pause;
             self.put(lease, Held::BackOff { until });
         }
         is_ours
@@ -136,6 +145,7 @@ impl Leases {
 
     /// Extends the lease, or the writer's place in the guard. False: this token has neither.
     pub(super) fn renew(&mut self, lease: &str, ours: Token, ttl: Duration) -> bool {
+        let renewed = self.clock.now() + ttl;
         let end = match self.live(lease) {
             Some(Held::Lease { token, until }) if *token == ours => Some(until),
             Some(Held::Guard { writers, .. }) => writers
@@ -145,7 +155,7 @@ impl Leases {
         };
         let is_ours = end.is_some();
         if let Some(end) = end {
-            *end = Instant::now() + ttl;
+            *end = renewed;
         }
         is_ours
     }
@@ -162,7 +172,7 @@ impl Leases {
 
     /// Gives a writer a place in the guard, under a new nonce. Ends a lease.
     pub(super) fn guard(&mut self, lease: &str, writer: Token, new: Token, ttl: Duration) {
-        let place = (writer, Instant::now() + ttl);
+        let place = (writer, self.clock.now() + ttl);
         if let Some(Held::Guard { nonce, writers }) = self.live(lease) {
             *nonce = new;
             writers.retain(|(other, _)| *other != writer);

@@ -52,6 +52,14 @@ impl Listeners {
         }
     }
 
+    /// Calls every listener, whatever its prefix. Call it with no lock held.
+    pub(super) fn each(&self, tell: impl Fn(&dyn ChangeListener)) {
+        let all = Arc::clone(&self.all.read());
+        for (_, listener) in &*all {
+            tell(&**listener);
+        }
+    }
+
     /// Calls the listeners of this record's prefix. Call it with no lock held.
     pub(super) fn tell(&self, keys: &Keys, changed: Changed) {
         if !self.any.load(Ordering::Relaxed) {

@@ -10,10 +10,13 @@
 //!
 //! First a stripe, then the locks inside `Records`. No user code and no listener runs under either.
 
+pub(crate) mod clock;
+pub(crate) mod control;
 pub(crate) mod floors;
 pub(crate) mod hash;
 pub(crate) mod leases;
 pub(crate) mod listeners;
+pub(crate) mod outage;
 pub(crate) mod records;
 pub(crate) mod scan;
 pub(crate) mod steps;
@@ -21,16 +24,18 @@ mod versioned;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::Arc,
-    time::Instant,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::records::Bound;
 use self::{
+    clock::Clock,
     leases::Leases,
     listeners::{Changed, Listeners},
+    outage::Outage,
     records::{Records, StoredRecord},
 };
 use super::{Diff, NewTtl, keys::Keys};
@@ -44,15 +49,24 @@ pub(crate) struct MemoryStore {
     stripes: [Mutex<Leases>; STRIPES],
     hasher: RandomState,
     listeners: Arc<Listeners>,
+    clock: Clock,
+    outage: Outage,
 }
+
+// No user code runs under its locks, and they do not poison.
+impl UnwindSafe for MemoryStore {}
+impl RefUnwindSafe for MemoryStore {}
 
 impl MemoryStore {
     pub(crate) fn new(bound: Bound) -> MemoryStore {
+        let clock = Clock::default();
         MemoryStore {
-            records: Records::new(bound),
-            stripes: std::array::from_fn(|_| Mutex::default()),
+            records: Records::new(bound, &clock),
+            stripes: std::array::from_fn(|_| Mutex::new(Leases::new(&clock))),
             hasher: RandomState::new(),
             listeners: Arc::default(),
+            clock,
+            outage: Outage::default(),
         }
     }
 
@@ -89,7 +103,7 @@ impl MemoryStore {
         let mut fields = old.fields.clone();
         hash::set(&mut fields, &diff.set);
         hash::remove(&mut fields, &diff.removed);
-        let now = Instant::now();
+        let now = self.clock.now();
         let until = match ttl {
             Some(NewTtl { ttl, if_over }) if old.left(now) > if_over => now + ttl,
             _ => old.until,

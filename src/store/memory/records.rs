@@ -15,6 +15,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
+use super::clock::Clock;
 use crate::record::fields::{Fields, NOT_FOUND};
 
 /// The number of parts into which the records are divided, each with its own lock and its share of
@@ -30,7 +31,10 @@ pub(crate) enum Bound {
 }
 
 /// Records by their data keys.
-pub(super) struct Records(Cache<String, Arc<StoredRecord>, Weigh>);
+pub(super) struct Records {
+    by_key: Cache<String, Arc<StoredRecord>, Weigh>,
+    clock: Clock,
+}
 
 /// A record. It is never changed in place.
 pub(super) struct StoredRecord {
@@ -49,7 +53,7 @@ impl StoredRecord {
 }
 
 impl Records {
-    pub(super) fn new(bound: Bound) -> Records {
+    pub(super) fn new(bound: Bound, clock: &Clock) -> Records {
         let (Bound::Entries(most) | Bound::Bytes(most)) = bound;
         // Below this size, dividing the records gains nothing.
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
@@ -67,17 +71,20 @@ impl Records {
             .expect("the two settings it wants are set");
         let weigh = Weigh(matches!(bound, Bound::Bytes(_)));
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Records(Cache::with_options(options, weigh, hasher, lifecycle))
+        Records {
+            by_key: Cache::with_options(options, weigh, hasher, lifecycle),
+            clock: clock.clone(),
+        }
     }
 
     /// The record at a data key, unless it has expired.
     pub(super) fn live(&self, data: &str) -> Option<Arc<StoredRecord>> {
-        let stored = self.0.get(data)?;
-        let now = Instant::now();
+        let stored = self.by_key.get(data)?;
+        let now = self.clock.now();
         if now < stored.until {
             return Some(stored);
         }
-        self.0.remove_if(data, |stored| stored.until <= now);
+        self.by_key.remove_if(data, |stored| stored.until <= now);
         None
     }
 
@@ -85,24 +92,24 @@ impl Records {
     /// reader finds the old record or the new one, and never a gap between them.
     pub(super) fn put(&self, data: &str, fields: Fields, until: Instant) {
         if fields.is_empty() {
-            self.0.remove(data);
+            self.by_key.remove(data);
             return;
         }
         let stored = Arc::new(StoredRecord { fields, until });
         // If the new record is too large to be kept, this still removes the old one.
-        self.0.insert(data.to_owned(), stored);
+        self.by_key.insert(data.to_owned(), stored);
     }
 
     /// The data keys of all records that exist until the iteration ends, and perhaps of some
     /// others.
     pub(super) fn keys(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(data, _)| data)
+        self.by_key.iter().map(|(data, _)| data)
     }
 
     /// Removes a record. True: there was one.
     pub(super) fn take(&self, data: &str) -> bool {
-        let gone = self.0.remove(data);
-        gone.is_some_and(|(_, stored)| Instant::now() < stored.until)
+        let gone = self.by_key.remove(data);
+        gone.is_some_and(|(_, stored)| self.clock.now() < stored.until)
     }
 }
 

@@ -2,10 +2,7 @@
 //!
 //! Called through [`Store`]. Each step takes the lock of one stripe.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{MemoryStore, listeners::Changed};
 use crate::{
@@ -15,20 +12,21 @@ use crate::{
         ScanPage, Store, Subscription, TtlRemaining, Update, VersionedStore, keys::Keys,
         token::Token,
     },
-    util::limits::LONGEST,
 };
 
 impl Store for MemoryStore {
     fn read(&self, data: &str) -> Result<Entry, Failure> {
+        self.outage.check()?;
         let stored = self.records.live(data);
         Ok(stored.map_or(Entry::Absent, |stored| Entry::Record(stored.fields.clone())))
     }
 
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
+        self.outage.check()?;
         let stored = self.records.live(data);
         Ok(
             stored.map_or((Entry::Absent, TtlRemaining::NoSuchKey), |stored| {
-                let left = TtlRemaining::Left(stored.left(Instant::now()));
+                let left = TtlRemaining::Left(stored.left(self.clock.now()));
                 (Entry::Record(stored.fields.clone()), left)
             }),
         )
@@ -41,6 +39,7 @@ impl Store for MemoryStore {
         lease_ttl: Duration,
         recheck: bool,
     ) -> Result<Acquire, Failure> {
+        self.outage.check()?;
         let acquired = {
             let mut leases = self.lock(keys);
             if recheck && let Some(stored) = self.records.live(&keys.data) {
@@ -68,10 +67,11 @@ impl Store for MemoryStore {
         lease_ttl: Duration,
         left: Duration,
     ) -> Result<Refresh, Failure> {
+        self.outage.check()?;
         let (mut filled, mut floor) = (None, Floor::None);
         let is_taken = self.change_lease(keys, |leases| {
             let stored = self.records.live(&keys.data);
-            filled = stored.filter(|stored| stored.left(Instant::now()) > left);
+            filled = stored.filter(|stored| stored.left(self.clock.now()) > left);
             floor = leases.floors.of(keys);
             filled.is_none() && leases.take(&keys.lease, token, lease_ttl)
         });
@@ -89,18 +89,22 @@ impl Store for MemoryStore {
         ttl: Duration,
         record: &Fields,
     ) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.fill_if(keys, token, (ttl, record), |_| true))
     }
 
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.change_lease(keys, |leases| leases.release(&keys.lease, token)))
     }
 
     fn back_off(&self, keys: &Keys, token: Token, pause: Duration) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.change_lease(keys, |leases| leases.back_off(&keys.lease, token, pause)))
     }
 
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.change_lease(keys, |leases| {
             let renewed = leases.renew(&keys.lease, token, lease_ttl);
             if renewed && leases.is_guarded(&keys.lease) {
@@ -111,16 +115,18 @@ impl Store for MemoryStore {
     }
 
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.invalidate_to(keys, None))
     }
 
     fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure> {
+        self.outage.check()?;
         let was_there = {
             let mut leases = self.lock(keys);
             leases.end(&keys.lease);
             leases.floors.raise(keys, None);
             let stored = self.records.live(&keys.data);
-            let until = Instant::now() + max_ttl;
+            let until = self.clock.now() + max_ttl;
             if let Some(stored) = &stored {
                 if stored.says_there_is_none() {
                     self.records.take(&keys.data);
@@ -135,10 +141,12 @@ impl Store for MemoryStore {
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.set_guard(keys, writer, Token::random(), guard_ttl))
     }
 
     fn unguard(&self, keys: &Keys, writer: Token) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.remove(keys, |leases| {
             leases.unguard(&keys.lease, writer);
             leases.floors.raise_by(keys, writer, None);
@@ -151,6 +159,7 @@ impl Store for MemoryStore {
         ttl: Option<NewTtl>,
         change: Change<'_>,
     ) -> Result<Update, Failure> {
+        self.outage.check()?;
         let held = {
             let mut leases = self.lock(keys);
             leases.live(&keys.lease).cloned()
@@ -185,13 +194,15 @@ impl Store for MemoryStore {
     }
 
     fn ttl(&self, data: &str) -> Result<TtlRemaining, Failure> {
+        self.outage.check()?;
         let stored = self.records.live(data);
         Ok(stored.map_or(TtlRemaining::NoSuchKey, |stored| {
-            TtlRemaining::Left(stored.left(Instant::now()))
+            TtlRemaining::Left(stored.left(self.clock.now()))
         }))
     }
 
     fn scan(&self, prefix: &str, kind: KeyKind, cursor: Cursor) -> Result<ScanPage, Failure> {
+        self.outage.check()?;
         Ok(self.page(prefix, kind, cursor))
     }
 
@@ -202,13 +213,12 @@ impl Store for MemoryStore {
         listener: Arc<dyn ChangeListener>,
     ) -> Option<Subscription> {
         let handle = self.listeners.add(prefix, Arc::clone(&listener));
-        // This confirmation is valid as long as the process lives, because every step calls its
-        // listeners.
-        listener.on_confirmed(Instant::now() + LONGEST);
+        self.tell_liveness(&*listener);
         Some(Subscription::new(handle))
     }
 
     fn ping(&self) -> Result<(), Failure> {
+        self.outage.check()?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! Called through [`VersionedStore`], and by the steps without a version. Each step takes the lock
 //! of one stripe.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{MemoryStore, hash, listeners::Changed};
 use crate::{
@@ -20,11 +20,13 @@ impl VersionedStore for MemoryStore {
         record: &Fields,
         version: u64,
     ) -> Result<bool, Failure> {
+        self.outage.check()?;
         let is_below = |floor| matches!(floor, Floor::At(least) if version < least);
         Ok(self.fill_if(keys, token, (ttl, record), |floor| !is_below(floor)))
     }
 
     fn invalidate_at(&self, keys: &Keys, version: u64) -> Result<bool, Failure> {
+        self.outage.check()?;
         Ok(self.invalidate_to(keys, Some(version)))
     }
 
@@ -34,6 +36,7 @@ impl VersionedStore for MemoryStore {
         writer: Token,
         guard_ttl: Duration,
     ) -> Result<Token, Failure> {
+        self.outage.check()?;
         let nonce = Token::random();
         self.set_guard(keys, writer, nonce, guard_ttl);
         Ok(nonce)
@@ -46,6 +49,7 @@ impl VersionedStore for MemoryStore {
         through: Option<WriteThrough<'_>>,
         version: Option<u64>,
     ) -> Result<bool, Failure> {
+        self.outage.check()?;
         let through = {
             let mut leases = self.lock(keys);
             let lease = &keys.lease;
@@ -91,7 +95,7 @@ impl MemoryStore {
     fn put(&self, keys: &Keys, ttl: Duration, record: &Fields) {
         let mut fields = Fields::with_capacity(record.len());
         hash::set(&mut fields, record);
-        self.records.put(&keys.data, fields, Instant::now() + ttl);
+        self.records.put(&keys.data, fields, self.clock.now() + ttl);
     }
 
     /// Invalidates a record, and raises its floor to this version. `None`: to an unknown one.

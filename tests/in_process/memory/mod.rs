@@ -2,6 +2,7 @@
 //! shares with Redis are in `conformance`.
 
 mod bound;
+mod control;
 mod hammer;
 
 use std::{sync::Arc, thread, time::Duration};
