@@ -6,7 +6,9 @@
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
 -- ARGV[3]  'recheck': return the record if there is one; 'skip': do not read it
---          (the caller has seen the record and cannot use it)
+--          (the caller has seen the record and cannot use it); a number of milliseconds:
+--          return the record only if it has more time left (the caller has seen one with
+--          that much left, and found it too old)
 --
 -- Returns  {'record', field, value, ...}      another caller filled it in the meantime
 --          {'acquired'}                       the caller may load and fill
@@ -26,7 +28,7 @@
 -- that has more time left than that is from before a step back of the server's clock. It
 -- is shortened to the time it was given: a holder that lives renews it sooner.
 
-if ARGV[3] == 'recheck' then
+if ARGV[3] == 'recheck' or ARGV[3] ~= 'skip' and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[3]) then
   -- pcall: a key of another type counts as no record, and the fill replaces it
   local record = redis.pcall('HGETALL', KEYS[1])
   if not record.err and #record > 0 then

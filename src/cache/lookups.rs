@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Cache, options::LookupOptions};
 use crate::{
     error::Error,
+    near::Accepts,
     outcome::Lookup,
     read::{self, LookupConfig, loader},
     store::TtlRemaining,
@@ -116,7 +117,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         let began = Instant::now();
         let engine = self.engine.get_at(began);
         let config = || LookupConfig::of(&engine.settings);
-        read::get(engine, began, config, &id, loader::once(loader))
+        let near = (began, Accepts::Any);
+        read::get(engine, near, config, &id, loader::once(loader))
     }
 
     /// Returns the record that Redis has under this id, and never loads it. Returns `None` if there

@@ -82,6 +82,59 @@ impl<'a, R> LookupOptions<'a, R> {
         self.skip_cache = skip;
         self
     }
+
+    /// Does not answer from the [near cache](crate::CacheBuilder::near_cache): the lookup reads
+    /// Redis. So it sees every write that had returned, also one of another process. Use it if the
+    /// caller has just written through another process and must see the effect. The near cache
+    /// drops its entry, and may take the record that this lookup reads. Without a near cache, it
+    /// changes nothing.
+    pub fn skip_near(mut self, skip: bool) -> LookupOptions<'a, R> {
+        self.config.skip_near = skip;
+        self
+    }
+
+    /// Sets for how long a record that answers this lookup may have been in the cache. An older one
+    /// counts as missing, for this lookup only: one caller loads it again, under the usual lease.
+    /// If the loader fails, that is the lookup's error, and the old record stays cached. Zero: no
+    /// cached record answers. Otherwise at least one millisecond and at most ten years.
+    ///
+    /// The lookup may share a load that was already running when it began. An
+    /// [update](crate::Cache::update) counts as a load, unless
+    /// [`keep_ttl_on_update`](crate::CacheBuilder::keep_ttl_on_update) is set.
+    ///
+    /// The age is the TTL that the record was given, less what remains of it. The TTL that it was
+    /// given is not stored. So the lookup assumes the longest that this cache has given to any
+    /// record: its [`ttl`](crate::CacheBuilder::ttl), or a longer one of an option or of
+    /// [`Loaded::ttl`](crate::Loaded::ttl). A record that was given less counts as older than it
+    /// is, and may be loaded again too early. That happens after
+    /// [`ttl_jitter`](crate::CacheBuilder::ttl_jitter), and if loaders choose short TTLs. **The
+    /// `ttl` must not be shorter than any TTL that another process gives**, or else a record may
+    /// count as younger than it is. A missing record is judged by
+    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl) in the same way.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use cache_aside::{Cache, Memory, Record, Source};
+    /// # let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// let memory = Memory::new(10_000);
+    /// let cache: Cache = Cache::builder(&memory).prefix("cache:product:").build()?;
+    /// cache.get("p-001", load)?;
+    /// memory.advance(Duration::from_secs(10));
+    ///
+    /// let young = cache.options().max_age(Duration::from_secs(5));
+    /// assert_eq!(young.get("p-001", load)?.source(), Source::Loaded);
+    /// assert_eq!(young.get("p-001", load)?.source(), Source::Hit);
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// A hit also reads the TTL, in the same round trip. A record that is too old costs what a miss
+    /// costs, and one more round trip if another caller is loading it.
+    pub fn max_age(mut self, max_age: Duration) -> LookupOptions<'a, R> {
+        self.config.max_age = Some(max_age);
+        self
+    }
 }
 
 impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
@@ -113,7 +166,8 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
-            read::get(engine, began, || self.config, &id, loader::once(loader))
+            let near = (began, self.config.accepts());
+            read::get(engine, near, || self.config, &id, loader::once(loader))
         }
     }
 
@@ -151,7 +205,8 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
-            read::get(engine, began, || self.config, &id, loader)
+            let near = (began, self.config.accepts());
+            read::get(engine, near, || self.config, &id, loader)
         }
     }
 

@@ -168,13 +168,16 @@ pub(crate) fn warn_of_prefix(prefix: &str) {
 }
 
 /// The settings that a lookup may override. Unlike a cache, a lookup may set them to zero: it then
-/// caches nothing, or does not wait.
+/// caches nothing, does not wait, or accepts no cached record.
 pub(crate) fn lookup(config: &LookupConfig, settings: &Settings) -> Result<(), Error> {
     if !config.ttl.is_zero() {
         check_ttl(config.ttl)?;
     }
     if !config.wait_timeout.is_zero() {
         check_wait_timeout(config.wait_timeout, settings.poll)?;
+    }
+    if let Some(max_age) = config.max_age.filter(|max_age| !max_age.is_zero()) {
+        between("max_age", max_age, Duration::from_millis(1))?;
     }
     Ok(())
 }

@@ -38,7 +38,9 @@ impl<R: Serialize + DeserializeOwned> Engine<R> {
         };
         let Some(record) = record else {
             // A negative entry gets no grace, because it is useless once it is stale.
-            return Ok(Some((ttl.min(LONGEST), not_found())));
+            let ttl = ttl.min(LONGEST);
+            self.record_max_negative_ttl(ttl);
+            return Ok(Some((ttl, not_found())));
         };
         Ok(Some((freshness.total_ttl(ttl), to_fields(record, schema)?)))
     }

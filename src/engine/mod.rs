@@ -15,7 +15,7 @@ mod subscribe;
 
 use std::{
     panic::{RefUnwindSafe, UnwindSafe},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use self::{
     freshness::{Freshness, LoadTime},
     lease_renewal::{LeaseRenewer, RenewalGuard},
+    max_ttl::MaxTtls,
     single_flight::SingleFlight,
     subscribe::subscribe,
 };
@@ -109,10 +110,7 @@ pub(crate) struct Engine<R> {
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
-    /// The longest TTL that an entry of this cache can have been given, in milliseconds. The client
-    /// has it too. It is longer than the settings say only after a lookup or a loader has set a
-    /// longer TTL.
-    max_ttl: AtomicU64,
+    max_ttls: MaxTtls,
 }
 
 // An engine stays usable after a panic in a loader, a change or an observer. No user code runs
@@ -159,10 +157,9 @@ impl<R> Engine<R> {
             degraded: SingleFlight::new(),
             reporter,
             load_time: LoadTime::default(),
-            max_ttl: AtomicU64::new(0),
+            max_ttls: MaxTtls::default(),
         };
-        let Settings { ttl, freshness, .. } = &engine.settings;
-        engine.record_max_ttl(freshness.total_ttl(*ttl));
+        engine.record_max_ttls_of_settings();
         Ok(engine)
     }
 

@@ -128,7 +128,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::near::{Near, liveness::StreamLiveness};
+    use crate::near::{Accepts, Near, liveness::StreamLiveness};
 
     const LONG: Duration = Duration::from_secs(600);
 
@@ -165,14 +165,20 @@ mod tests {
         }
 
         fn find(&self, id: &str) -> bool {
-            let found = self.near.find(&self.liveness, id, Instant::now());
+            let found = self
+                .near
+                .find(&self.liveness, id, Instant::now(), Accepts::Any);
             found.is_ok()
         }
 
         fn put(self: &Arc<Both>, id: usize) {
             let (id, now) = (id.to_string(), Instant::now());
-            if let Err(Some(placeholder)) = self.near.find(&self.liveness, &id, now) {
-                placeholder.fill(Some(Arc::new(Looking(Arc::downgrade(self)))), LONG);
+            if let Err(Some(placeholder)) = self.near.find(&self.liveness, &id, now, Accepts::Any) {
+                placeholder.fill(
+                    Some(Arc::new(Looking(Arc::downgrade(self)))),
+                    LONG,
+                    Duration::ZERO,
+                );
             }
         }
     }

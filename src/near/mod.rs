@@ -62,6 +62,8 @@ struct NearEntry<R> {
     epoch: u64,
     /// In nanoseconds on the clock of `liveness.rs`.
     until: u64,
+    /// When the record was cached, or earlier: on the same clock, negative before its start.
+    since: i64,
     /// `None`: the primary has no such record.
     record: Option<Arc<R>>,
 }
@@ -73,6 +75,15 @@ impl<R> Clone for NearEntry<R> {
             ..*self
         }
     }
+}
+
+/// Which entries may answer a lookup.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Accepts {
+    Any,
+    /// Those whose record has been cached for at most this time.
+    UpTo(Duration),
+    Nothing,
 }
 
 /// A reservation for a record that is about to be read.
@@ -112,12 +123,13 @@ impl<R> Near<R> {
 
     /// The entry of this id, for a lookup that began at `began`. `Ok(None)`: the primary has no
     /// such record. `Err`: a placeholder for the record that the lookup is going to read, or `None`
-    /// if it gets no placeholder.
+    /// if it gets no placeholder. An entry that the lookup does not accept is removed.
     pub(crate) fn find<'a>(
         &'a self,
         liveness: &'a StreamLiveness,
         id: &str,
         began: Instant,
+        accepts: Accepts,
     ) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
         let now = liveness.nanos(began);
         if !liveness.is_live(now) {
@@ -125,7 +137,14 @@ impl<R> Near<R> {
             return Err(None);
         }
         let epoch = liveness.epoch();
-        let is_good = |entry: &NearEntry<R>| entry.epoch == epoch && now < entry.until;
+        let earliest = match accepts {
+            Accepts::Any => i64::MIN,
+            Accepts::UpTo(age) => before(now, age),
+            Accepts::Nothing => i64::MAX,
+        };
+        let is_good = |entry: &NearEntry<R>| {
+            entry.epoch == epoch && now < entry.until && entry.since >= earliest
+        };
         match self.kept.get(id) {
             Some(entry) if is_good(&entry) => return Ok(entry.record),
             Some(_) => drop(self.kept.remove_if(id, |entry| !is_good(entry))),
@@ -165,8 +184,8 @@ impl<R> Near<R> {
 
 impl<R> Placeholder<'_, R> {
     /// Inserts the record that was read, unless the placeholder was removed. `left`: the remaining
-    /// TTL in the store when the record was read.
-    pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration) {
+    /// TTL in the store when the record was read. `age`: for how long it had been there, at most.
+    pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration, age: Duration) {
         // An entry of another epoch would not be used, and would only take up room.
         if self.liveness.epoch() != self.epoch {
             return;
@@ -175,11 +194,18 @@ impl<R> Placeholder<'_, R> {
         let entry = NearEntry {
             epoch: self.epoch,
             until: self.liveness.nanos(end),
+            since: before(self.liveness.nanos(self.began), age),
             record,
         };
         // Refused if the id was evicted in the meantime, or if there was no room.
         let _ = self.reservation.insert(entry);
     }
+}
+
+/// An instant on the clock of `liveness.rs`, and an age before it. Enough for 290 years.
+fn before(now: u64, age: Duration) -> i64 {
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

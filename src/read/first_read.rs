@@ -14,7 +14,7 @@ use crate::{
     near::Placeholder,
     outcome::Lookup,
     record::fields::Undecodable,
-    store::Entry,
+    store::{Entry, Recheck},
     telemetry::event::{Event, Miss},
 };
 
@@ -24,9 +24,9 @@ pub(super) enum FirstRead<R> {
     /// There is a record, and it should be refreshed: it is stale, or soon will be, or its age is
     /// unknown.
     Due(Cached<R>),
-    /// There is no usable record. `recheck`: a record may exist when the lookup asks for the lease.
+    /// There is no usable record. `recheck`: which record answers when the lookup asks for the lease.
     Missed {
-        recheck: bool,
+        recheck: Recheck,
     },
     /// Redis did not answer.
     Unanswered(Error),
@@ -54,16 +54,22 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
                     Undecodable::Unreadable => Miss::Unreadable,
                 });
                 // A second read would find the same entry.
-                FirstRead::Missed { recheck: false }
+                FirstRead::Missed {
+                    recheck: Recheck::Never,
+                }
             }
             Ok((Entry::Absent, _)) => {
                 missed(Miss::Absent);
-                FirstRead::Missed { recheck: true }
+                FirstRead::Missed {
+                    recheck: Recheck::Always,
+                }
             }
             Ok((Entry::WrongType, _)) => {
                 self.report(&Event::Unreadable { id: self.id });
                 missed(Miss::Unreadable);
-                FirstRead::Missed { recheck: true }
+                FirstRead::Missed {
+                    recheck: Recheck::Always,
+                }
             }
             Err(failure) => {
                 missed(Miss::Unanswered);
@@ -79,13 +85,29 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         placeholder: Option<Placeholder<'_, R>>,
     ) -> FirstRead<R> {
         let Some(left) = left else {
+            if self.config.max_age.is_some() {
+                // The store finds no time left either, until the record is replaced.
+                return self.on_too_old(Duration::ZERO);
+            }
             return FirstRead::Hit(self.hit(record));
         };
         let (freshness, load_time) = (&self.engine.settings.freshness, self.engine.load_time.get());
         // Invariant: an entry has at most the time left that it was given. One with more is from
         // before a step back of the store's clock. Its age is unknown, so it is loaded again.
-        let longest = freshness.total_ttl(self.config.ttl);
-        if left > longest.max(self.engine.max_ttl()) {
+        let longest = self.engine.max_ttl(freshness.total_ttl(self.config.ttl));
+        let is_known = left <= longest;
+        let given = match &record {
+            Some(_) => longest,
+            None => self.engine.max_negative_ttl(),
+        };
+        // The entry may have been given less. Then it is younger than this.
+        let age = given.checked_sub(left);
+        if let Some(max_age) = self.config.max_age
+            && (max_age.is_zero() || age.is_none_or(|age| age > max_age))
+        {
+            return self.on_too_old(left);
+        }
+        if !is_known {
             return self.on_unknown_age(record, left);
         }
         // A negative entry has no grace: it is fresh as long as it exists.
@@ -98,9 +120,17 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             fresh_for = freshness.fresh_for(left, load_time);
         }
         if let Some(placeholder) = placeholder {
-            placeholder.fill(record.clone(), fresh_for);
+            placeholder.fill(record.clone(), fresh_for, age.unwrap_or(Duration::MAX));
         }
         FirstRead::Hit(self.hit(record))
+    }
+
+    /// Only a record that is filled or updated after this read has more time left than this one.
+    fn on_too_old(&self, left: Duration) -> FirstRead<R> {
+        let (id, reason) = (self.id, Miss::TooOld);
+        self.report(&Event::Missed { id, reason });
+        let recheck = Recheck::IfOver(left);
+        FirstRead::Missed { recheck }
     }
 
     fn on_unknown_age(&self, record: Option<Arc<R>>, left: Duration) -> FirstRead<R> {
@@ -110,6 +140,8 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         let (id, reason) = (self.id, Miss::Absent);
         self.report(&Event::Missed { id, reason });
         // A second read would find the same entry.
-        FirstRead::Missed { recheck: false }
+        FirstRead::Missed {
+            recheck: Recheck::Never,
+        }
     }
 }

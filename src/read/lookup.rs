@@ -13,6 +13,7 @@ use crate::{
         single_flight::{Call, Leader},
     },
     error::Error,
+    near::Accepts,
     outcome::{Lookup, Source},
     store::token::Token,
     telemetry::{event::Event, trace},
@@ -27,6 +28,10 @@ pub(crate) struct LookupConfig {
     /// The TTL of the record that it loads.
     pub(crate) ttl: Duration,
     pub(crate) wait_timeout: Duration,
+    /// For how long a record that answers it may have been cached.
+    pub(crate) max_age: Option<Duration>,
+    /// Whether it does not answer from the near cache.
+    pub(crate) skip_near: bool,
 }
 
 impl LookupConfig {
@@ -34,6 +39,18 @@ impl LookupConfig {
         LookupConfig {
             ttl: settings.ttl,
             wait_timeout: settings.wait_timeout,
+            max_age: None,
+            skip_near: false,
+        }
+    }
+
+    /// Which near entries may answer.
+    pub(crate) fn accepts(&self) -> Accepts {
+        match self.max_age {
+            _ if self.skip_near => Accepts::Nothing,
+            None => Accepts::Any,
+            Some(Duration::ZERO) => Accepts::Nothing,
+            Some(max_age) => Accepts::UpTo(max_age),
         }
     }
 }

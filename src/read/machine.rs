@@ -1,9 +1,9 @@
 //! The transitions of a lookup: they depend on its state and on the answer of the store.
 //!
-//! This file has the transitions for answers of the store. [`waiting`](super::waiting) has those of
-//! lookups that wait, and [`loading`](mod@super::loading) those of lookups that load. Transitions
-//! send no requests. The drivers do that: [`single`](super::single) for one id,
-//! [`batch`](super::batch) for many.
+//! This file has the transitions that lead to a lease. [`refreshing`](super::refreshing) has those
+//! of lookups that refresh a cached record, [`waiting`](super::waiting) those of lookups that wait,
+//! and [`loading`](mod@super::loading) those of lookups that load. Transitions send no requests.
+//! The drivers do that: [`single`](super::single) for one id, [`batch`](super::batch) for many.
 //!
 //! Called by both drivers.
 
@@ -26,7 +26,7 @@ use crate::{
     error::Error,
     outcome::Lookup,
     record::fields::from_fields,
-    store::{Acquire, Floor, Refresh, keys::Keys, token::Token},
+    store::{Acquire, Floor, Recheck, keys::Keys, token::Token},
 };
 
 /// A lookup that may need more than its first read.
@@ -37,7 +37,7 @@ pub(super) struct PendingLookup<'a, R> {
     keys: OnceCell<Keys>,
     /// Registered under the token with which the lookup asks for the lease, before the request is
     /// sent: another lookup may get the token from Redis earlier than this one.
-    leader: Option<LeaseLeader<'a, R>>,
+    pub(super) leader: Option<LeaseLeader<'a, R>>,
     /// Registered under the token of another process's lease. This lookup waits for that lease on
     /// behalf of its process.
     pub(super) watch: Option<LeaseLeader<'a, R>>,
@@ -47,6 +47,12 @@ pub(super) struct PendingLookup<'a, R> {
     pub(super) polls: u32,
     /// What its load must respect. Set with the permit to load.
     pub(super) floor: Floor,
+    /// Which records answer the lookup when it asks again after a wait.
+    recheck: Recheck,
+    /// Whether the store had no record for this lookup when the lease was last found held. Only then
+    /// may the followers of the watch have what this lookup finds later: that record is younger
+    /// than their requests. Any other may be too old for one of them.
+    was_absent: bool,
     pub(super) state: LookupState<'a, R>,
 }
 
@@ -56,13 +62,16 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         data: &'a str,
         read: FirstRead<R>,
     ) -> PendingLookup<'a, R> {
+        let recheck = match read {
+            // A record that was too old at the first read never answers the lookup.
+            FirstRead::Missed { recheck } if recheck != Recheck::Never => recheck,
+            _ => Recheck::Always,
+        };
         let (state, failure) = match read {
             FirstRead::Hit(found) => (LookupState::Done(found), None),
             FirstRead::Due(cached) => (LookupState::Due(cached), None),
             FirstRead::Missed { recheck } => (LookupState::NeedsLease { recheck }, None),
-            FirstRead::Unanswered(failure) => {
-                (LookupState::NeedsLease { recheck: true }, Some(failure))
-            }
+            FirstRead::Unanswered(failure) => (LookupState::NeedsLease { recheck }, Some(failure)),
         };
         let mut lookup = PendingLookup {
             context,
@@ -73,6 +82,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             lease_wait: None,
             polls: 0,
             floor: Floor::None,
+            recheck,
+            was_absent: false,
             state,
         };
         if let Some(failure) = failure {
@@ -134,15 +145,16 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             Ok(Acquire::Record(fields)) => match from_fields(fields, schema) {
                 Ok(record) => {
                     let outcome = Ok(record.map(Arc::new));
-                    if let Some(watch) = self.watch.take() {
+                    if let Some(watch) = self.watch.take().filter(|_| self.was_absent) {
                         watch.complete(outcome.clone());
                     }
                     self.on_shared(outcome)?;
                 }
                 // Not counted as a miss: in most cases, the first read found the same entry and
                 // counted it.
-                Err(_) if matches!(self.state, LookupState::NeedsLease { recheck: true }) => {
-                    self.state = LookupState::NeedsLease { recheck: false };
+                Err(_) if !self.asks_for(Recheck::Never) => {
+                    let recheck = Recheck::Never;
+                    self.state = LookupState::NeedsLease { recheck };
                 }
                 // It was told not to look at the entry. Asked again, it would answer the same.
                 Err(_) => self.fail_acquire(impossible()),
@@ -182,6 +194,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
     }
 
     fn on_held(&mut self, by: Option<Token>, left: Duration) -> Result<(), Error> {
+        self.was_absent = !self.asks_for(Recheck::Never);
         let deadline = self.deadline();
         if Instant::now() >= deadline {
             return self.time_out();
@@ -216,44 +229,6 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         Ok(())
     }
 
-    /// The store answered the request to refresh the cached record.
-    pub(super) fn on_refresh(&mut self, answer: Result<Refresh, Error>) {
-        let token = self.token();
-        let LookupState::Due(cached) = self.take_state() else {
-            unreachable!("only a lookup that is due asks");
-        };
-        let engine = self.context.engine;
-        let served = match answer {
-            Ok(Refresh::Acquired(floor)) => {
-                let (leader, renewal) = self.take_lease(floor);
-                let permit = LoadPermit::Refresh(leader, renewal, cached);
-                self.state = LookupState::Loading(permit);
-                return;
-            }
-            Ok(Refresh::Record(fields)) => match engine.decode(self.context.id, fields) {
-                Ok(record) => self.context.hit(record.map(Arc::new)),
-                Err(_) => self.context.cached(cached),
-            },
-            Ok(Refresh::Taken) => self.context.cached(cached),
-            Err(_) => {
-                // The lease may be held under our token: perhaps only the reply was lost.
-                engine.lease_renewer.give_back(self.keys().clone(), token);
-                self.context.cached(cached)
-            }
-        };
-        self.leader = None;
-        self.state = LookupState::Done(served);
-    }
-
-    /// Answers with the cached record, although it should be refreshed: the store could not be
-    /// asked for the lease.
-    pub(super) fn serve_cached(&mut self) {
-        self.leader = None;
-        if let LookupState::Due(cached) = self.take_state() {
-            self.state = LookupState::Done(self.context.cached(cached));
-        }
-    }
-
     /// Continues the lookup without Redis, because Redis failed or the wait was too long.
     pub(super) fn degrade(&mut self, cause: Error) {
         self.leader = None;
@@ -266,6 +241,16 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         });
     }
 
+    /// Asks again after a wait: the awaited caller may have filled the record, or have failed.
+    pub(super) fn ask_again(&mut self) {
+        let recheck = self.recheck;
+        self.state = LookupState::NeedsLease { recheck };
+    }
+
+    fn asks_for(&self, records: Recheck) -> bool {
+        matches!(self.state, LookupState::NeedsLease { recheck } if recheck == records)
+    }
+
     /// Answers the lookup with the load of another caller.
     pub(super) fn on_shared(&mut self, outcome: Outcome<R>) -> Result<(), Error> {
         self.leader = None;
@@ -276,7 +261,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
 
     /// Takes the acquired lease, and ends the watch. The followers of the watch then ask Redis
     /// again. Redis answers with our token, and they follow our load.
-    fn take_lease(&mut self, floor: Floor) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
+    pub(super) fn take_lease(&mut self, floor: Floor) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
         self.floor = floor;
         let leader = self.take_leader();
         let renewal = self.context.engine.renew_lease(self.keys(), *leader.key());
@@ -295,6 +280,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
 
     /// Moves the state out, for a transition that needs it by value.
     pub(super) fn take_state(&mut self) -> LookupState<'a, R> {
-        std::mem::replace(&mut self.state, LookupState::NeedsLease { recheck: true })
+        let recheck = Recheck::Always;
+        std::mem::replace(&mut self.state, LookupState::NeedsLease { recheck })
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! first read -+- a record --------------> Done            (a hit)
 //!             +- stale, or nearly ------> Due
-//!             +- no record -------------> NeedsLease
+//!             +- none, or too old ------> NeedsLease
 //!             +- Redis failed ----------> Degraded
 //!
 //! Due         - refresh -+- acquired ---> Loading
@@ -20,9 +20,9 @@
 //! Loading     - the loader returned ----> Done
 //! ```
 //!
-//! [`state`] has the states. [`machine`], [`waiting`] and [`loading`](mod@loading) have the
-//! transitions. Two drivers send the requests: [`single`] for one id, [`batch`] for many. The
-//! public handle calls this module, which knows neither Redis nor the wire format.
+//! [`state`] has the states. [`machine`], [`refreshing`], [`waiting`] and [`loading`](mod@loading)
+//! have the transitions. Two drivers send the requests: [`single`] for one id, [`batch`] for many.
+//! The public handle calls this module, which knows neither Redis nor the wire format.
 //!
 //! A lookup that starts after an invalidation returned never gets a record from before the
 //! invalidation. Three rules guarantee that:
@@ -38,6 +38,11 @@
 //! call. The watcher's result is valid for all of them: each lookup got the token after it began,
 //! and the token of an ended lease never returns. The same holds for the nonce of a write guard:
 //! every write that ends while the guard exists gives it another nonce.
+//!
+//! A lookup with a `max_age` that finds a record too old asks for the lease, and names the time that
+//! the record has left. Only a record with more time left answers it: that one was filled or updated
+//! since. The watcher's result is valid for it too, unless the watcher did not look for a record
+//! when it asked for the lease: there may have been one that is too old for a follower.
 //!
 //! On a cache with versions, the store names the *floor* of the record together with the right to
 //! load. A record below it is not returned: see [`loader`]. A follower shares the load of a leader
@@ -56,6 +61,7 @@ mod lookup;
 mod machine;
 mod near_hit;
 mod refresh;
+mod refreshing;
 mod single;
 mod state;
 mod wait_for_lease;
@@ -73,7 +79,7 @@ use crate::{
     engine::Engine,
     error::Error,
     loaded::{LoadContext, Loaded},
-    near::Placeholder,
+    near::{Accepts, Placeholder},
     outcome::{Lookup, Source},
     record::fields::from_fields,
     store::{Entry, Floor},
@@ -84,10 +90,10 @@ pub(crate) use self::batch::{get_many, skip_many};
 pub(crate) use self::lookup::LookupConfig;
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
-/// `began`: the clock, read when the lookup began.
+/// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer.
 pub(crate) fn get<R, F>(
     engine: &Engine<R>,
-    began: Instant,
+    (began, accepts): (Instant, Accepts),
     config: impl FnOnce() -> LookupConfig,
     id: &str,
     loader: Loader<F>,
@@ -97,7 +103,7 @@ where
     F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
 {
     let span = trace::lookup(&engine.reporter.cache, id);
-    match near_hit::find(engine, id, began) {
+    match near_hit::find(engine, id, began, accepts) {
         Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
         Err(placeholder) => {
             get_from_store(engine, config(), id, loader, (span, began, placeholder))
@@ -119,7 +125,8 @@ where
     F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
 {
     let data = engine.data_key(id)?;
-    let read = engine.first_read(&data, placeholder.is_some());
+    let with_ttl = placeholder.is_some() || config.max_age.is_some();
+    let read = engine.first_read(&data, with_ttl);
     let context = LookupContext {
         engine,
         config,

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     engine::Engine,
-    near::Placeholder,
+    near::{Accepts, Placeholder},
     outcome::{Lookup, Source},
     telemetry::trace,
 };
@@ -21,6 +21,7 @@ pub(super) fn find<'a, R>(
     engine: &'a Engine<R>,
     id: &str,
     began: Instant,
+    accepts: Accepts,
 ) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
     let Some(subscriber) = &engine.subscriber else {
         return Err(None);
@@ -28,7 +29,7 @@ pub(super) fn find<'a, R>(
     let Some(near) = &subscriber.near else {
         return Err(None);
     };
-    near.find(&subscriber.liveness, id, began)
+    near.find(&subscriber.liveness, id, began, accepts)
 }
 
 /// Answers the lookup from the near cache.

@@ -13,15 +13,14 @@ use crate::{
     },
     error::Error,
     outcome::Lookup,
-    store::token::Token,
+    store::{Recheck, token::Token},
 };
 
 /// What a lookup does next.
 pub(super) enum LookupState<'a, R> {
-    /// The lookup asks for the lease. `recheck`: the store returns a record instead if one exists
-    /// by then.
+    /// The lookup asks for the lease. `recheck`: which record the store returns instead.
     NeedsLease {
-        recheck: bool,
+        recheck: Recheck,
     },
     /// The lookup has a record, and asks for the lease in order to refresh it.
     Due(Cached<R>),

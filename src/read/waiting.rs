@@ -95,7 +95,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             (_, WaitOutcome::TimedOut) if has_time => {}
             (LookupState::Following(_), WaitOutcome::Done(outcome)) => self.on_shared(outcome)?,
             (LookupState::Following(_), WaitOutcome::Abandoned) => {
-                self.state = LookupState::NeedsLease { recheck: true };
+                self.ask_again();
             }
             (LookupState::Following(_), WaitOutcome::TimedOut) => self.time_out()?,
             // The load must have started after this lookup began. An earlier load may have read a
@@ -177,11 +177,6 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     /// Whether the store pushes changes of the awaited lease.
     pub(super) fn is_pushed(&self) -> bool {
         self.lease_wait.as_ref().is_some_and(LeaseWait::is_live)
-    }
-
-    /// Ends the wait for the lease: the lookup asks again. The holder may have filled the record.
-    pub(super) fn ask_again(&mut self) {
-        self.state = LookupState::NeedsLease { recheck: true };
     }
 
     /// The pause before the next request for a held lease, if its changes are not pushed.

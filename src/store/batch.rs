@@ -8,6 +8,7 @@ use super::{
     Store,
     failure::{Failure, FailureKind},
     keys::Keys,
+    reply::Recheck,
     token::Token,
 };
 use crate::record::fields::Fields;
@@ -24,8 +25,8 @@ pub struct AcquireRequest<'a> {
     pub keys: &'a Keys,
     /// The caller's token: a different one in each request.
     pub token: Token,
-    /// Whether to return the record if one exists by now.
-    pub recheck: bool,
+    /// Which record to return if one exists by now.
+    pub recheck: Recheck,
 }
 
 /// The end of one of several loads.

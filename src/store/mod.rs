@@ -41,14 +41,14 @@ pub use self::batch::{
     RefreshRequest, ScanPage, UnguardRequest,
 };
 pub use self::failure::{Failure, FailureKind};
-pub use self::reply::{Acquire, Change, Diff, Entry, NewTtl, Refresh, TtlRemaining, Update};
+pub use self::reply::{
+    Acquire, Change, Diff, Entry, NewTtl, Recheck, Refresh, TtlRemaining, Update,
+};
 pub use self::tracking::{ChangeListener, Subscription};
 pub use self::versioned::{Floor, VersionedStore, WriteThrough};
 
-pub use self::{
-    keys::{FloorKey, Keys},
-    token::{InvalidToken, Token},
-};
+pub use self::keys::{FloorKey, Keys};
+pub use self::token::{InvalidToken, Token};
 pub use crate::record::fields::Fields;
 
 /// The steps of the protocol.
@@ -93,7 +93,7 @@ pub trait Store: Send + Sync {
         Ok((self.read(data)?, ttl))
     }
 
-    /// Asks for the lease. `recheck`: return the record if there is one by now.
+    /// Asks for the lease. `recheck`: return a record if there is one by now.
     ///
     /// The cache asks only **once** with each token. If the reply is lost, the request may still be
     /// on its way, and would set the lease again after an invalidation has ended it. So an
@@ -108,7 +108,7 @@ pub trait Store: Send + Sync {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure>;
 
     /// Asks for the lease of a record in order to load it again. The caller has read the record,

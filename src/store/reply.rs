@@ -1,4 +1,4 @@
-//! What the steps of the protocol return, and the arguments of updates.
+//! What the steps of the protocol return, and the arguments of some of them.
 
 use std::time::Duration;
 
@@ -14,6 +14,18 @@ pub enum Entry {
     Absent,
     /// A value that is not a record, written by another program.
     WrongType,
+}
+
+/// Which record [`Store::acquire`](super::Store::acquire) returns instead of the lease, if there is
+/// one by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recheck {
+    /// None: the caller has seen the record and cannot use it.
+    Never,
+    /// Any.
+    Always,
+    /// One that has more time left than this: it was filled or updated since the caller read it.
+    IfOver(Duration),
 }
 
 /// The answer to [`Store::acquire`](super::Store::acquire).

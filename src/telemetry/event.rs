@@ -224,6 +224,9 @@ pub enum Miss {
     Unreadable,
     /// There was an entry of another [`schema`](crate::CacheBuilder::schema).
     OtherSchema,
+    /// There was a record, but the lookup wanted a younger one:
+    /// [`max_age`](crate::LookupOptions::max_age).
+    TooOld,
     /// The store did not answer, or may hold an outdated record.
     Unanswered,
 }
@@ -283,6 +286,6 @@ macro_rules! named {
     };
 }
 
-named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", Unanswered "unanswered" }
+named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", TooOld "too_old", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
 named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }

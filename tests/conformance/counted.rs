@@ -10,7 +10,7 @@ use std::{
 
 use cache_aside::{
     Backend, Cache,
-    store::{Acquire, Failure, Keys, Store, Token},
+    store::{Acquire, Failure, Keys, Recheck, Store, Token},
 };
 
 use crate::{delegate::delegate, environment::Environment};
@@ -44,7 +44,7 @@ impl Store for Counted {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure> {
         let answer = self.store.acquire(keys, token, lease_ttl, recheck);
         self.asked.fetch_add(1, SeqCst);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, convert::Infallible, fmt::Debug, thread, time::
 
 use cache_aside::{
     Cache, Record, Source,
-    store::{Entry, Fields, Token},
+    store::{Entry, Fields, Recheck, Token},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -56,7 +56,7 @@ fn put(environment: &Environment, fields: &[(&str, &str)]) {
     let fields: Fields = fields.collect();
     let (keys, long) = (keys("r"), Duration::from_secs(60));
     store.invalidate(&keys).unwrap();
-    store.acquire(&keys, token, long, false).unwrap();
+    store.acquire(&keys, token, long, Recheck::Never).unwrap();
     assert!(store.fill(&keys, token, long, &fields).unwrap());
 }
 

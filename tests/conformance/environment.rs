@@ -4,7 +4,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use cache_aside::{
     Backend, Cache, CacheBuilder, Memory, Redis,
-    store::{Acquire, Diff, Floor, Keys, Store, Token},
+    store::{Acquire, Diff, Floor, Keys, Recheck, Store, Token},
 };
 
 use crate::support::Server;
@@ -66,7 +66,10 @@ impl Environment {
     /// Who may fill a record, as the store answers a request with a token that will not be used.
     pub(crate) fn holder(&self, id: &str) -> Acquire {
         let (keys, probe) = (keys(id), Token::random());
-        let answer = self.store.acquire(&keys, probe, MOMENT, false).unwrap();
+        let answer = self
+            .store
+            .acquire(&keys, probe, MOMENT, Recheck::Never)
+            .unwrap();
         if answer == Acquire::Acquired(Floor::None) {
             self.store.release(&keys, probe).unwrap();
         }

@@ -41,6 +41,7 @@ mod held;
 mod lease;
 mod lookup;
 mod many;
+mod max_age;
 mod negative;
 mod races;
 #[path = "../support/reasons.rs"]

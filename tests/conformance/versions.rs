@@ -21,7 +21,7 @@ use crate::{
     held::version,
     support::until,
 };
-use cache_aside::store::Token;
+use cache_aside::store::{Recheck, Token};
 
 /// Longer than a test takes: the replica lags until the test says otherwise.
 const LAG: Duration = Duration::from_secs(600);
@@ -315,7 +315,9 @@ fn a_lookup_without_redis_reads_the_primary(environment: &Environment) {
     shop.commit(2);
     let holder = Token::random();
     let store = environment.store();
-    store.acquire(&keys("k"), holder, LAG, true).unwrap();
+    store
+        .acquire(&keys("k"), holder, LAG, Recheck::Always)
+        .unwrap();
     let load = |context: &LoadContext<'_>| Ok::<_, Infallible>(shop.load(context));
     let options = cache.options().wait_timeout(Duration::ZERO);
     let found = options.get_with_context("k", load).unwrap();

@@ -51,15 +51,11 @@ fn a_lookup_refuses_what_a_builder_refuses() {
     let cache: Cache = builder().near_cache(100).build().unwrap();
     let options = || cache.options();
     let poll = "1ms is shorter than one `poll` of 25ms";
-    let ttl_too_short = "999µs is too short, it must be at least 1ms";
+    let too_short = "999µs is too short, it must be at least 1ms";
     let too_long = "315360001s is too long, it must be at most ten years";
     let over = TEN_YEARS + Duration::from_secs(1);
     let refused = [
-        (
-            options().ttl(Duration::from_micros(999)),
-            "ttl",
-            ttl_too_short,
-        ),
+        (options().ttl(Duration::from_micros(999)), "ttl", too_short),
         (options().ttl(over), "ttl", too_long),
         (
             options().wait_timeout(Duration::from_millis(1)),
@@ -67,6 +63,12 @@ fn a_lookup_refuses_what_a_builder_refuses() {
             poll,
         ),
         (options().wait_timeout(over), "wait_timeout", too_long),
+        (
+            options().max_age(Duration::from_micros(999)),
+            "max_age",
+            too_short,
+        ),
+        (options().max_age(over), "max_age", too_long),
     ];
     let check = |error: Error, name, why| match error {
         Error::InvalidSetting {
@@ -89,7 +91,10 @@ fn a_lookup_refuses_what_a_builder_refuses() {
     }
     assert_eq!(cache.stats(), before);
     for allowed in [TEN_YEARS, Duration::ZERO] {
-        let options = options().ttl(allowed).wait_timeout(allowed);
+        let options = options()
+            .ttl(allowed)
+            .wait_timeout(allowed)
+            .max_age(allowed);
         options.get("p-001", load_loaf).unwrap();
         assert_eq!(left(&cache).is_some(), !allowed.is_zero());
         cache.invalidate("p-001").unwrap();

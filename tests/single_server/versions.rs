@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use cache_aside::{
     Cache, CacheBuilder, LoadContext, Loaded, Redis, Source,
-    store::{Acquire, Floor, Keys, Token},
+    store::{Acquire, Floor, Keys, Recheck, Token},
 };
 
 use crate::{
@@ -175,7 +175,7 @@ fn a_fill_below_the_floor_is_refused_even_under_a_live_lease() {
     let record = vec![(b"name".to_vec(), b"Rye".to_vec())];
     let leased = || {
         let token = Token::random();
-        let answer = store.acquire(&keys, token, LAG, false).unwrap();
+        let answer = store.acquire(&keys, token, LAG, Recheck::Never).unwrap();
         assert!(matches!(answer, Acquire::Acquired(_)));
         token
     };
@@ -235,6 +235,8 @@ fn the_replay_of_an_invalidation_makes_the_floor_unknown() {
     crate::support::until(|| cache.stats().invalidations_pending == 0);
     let store = Redis::builder(server.url()).build().unwrap().store();
     let keys = Keys::of("test:p-001".to_owned()).with_floor(LAG);
-    let answer = store.acquire(&keys, Token::random(), LAG, true).unwrap();
+    let answer = store
+        .acquire(&keys, Token::random(), LAG, Recheck::Always)
+        .unwrap();
     assert_eq!(answer, Acquire::Acquired(Floor::Unknown));
 }

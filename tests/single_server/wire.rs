@@ -118,6 +118,19 @@ fn with_grace_a_hit_is_one_round_trip_and_a_refresh_three() {
 }
 
 #[test]
+fn with_a_max_age_a_hit_is_one_round_trip_and_an_old_record_costs_a_miss() {
+    let server = Server::start();
+    let cache = warm(&server);
+    cache.get("p-001", load_loaf).unwrap();
+    let read = |seconds| {
+        let young = cache.options().max_age(Duration::from_secs(seconds));
+        commands(&server, || drop(young.get("p-001", load_loaf).unwrap()))
+    };
+    assert_eq!(read(20), ["pttl", "hgetall"]);
+    assert_eq!(read(0), ["pttl", "hgetall", "evalsha", "evalsha"]);
+}
+
+#[test]
 fn an_invalidation_is_one_command_and_an_update_two_round_trips() {
     let server = Server::start();
     let cache = warm(&server);

@@ -24,7 +24,7 @@ macro_rules! delegate {
             keys: &cache_aside::store::Keys,
             token: cache_aside::store::Token,
             lease_ttl: std::time::Duration,
-            recheck: bool,
+            recheck: cache_aside::store::Recheck,
         ) -> Result<cache_aside::store::Acquire, cache_aside::store::Failure> {
             self.$within.acquire(keys, token, lease_ttl, recheck)
         }

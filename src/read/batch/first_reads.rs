@@ -35,22 +35,24 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
     config: LookupConfig,
     ids: &'a [KeyedId<'a>],
 ) -> Vec<PendingLookup<'a, R>> {
-    let began = Instant::now();
+    let (began, accepts) = (Instant::now(), config.accepts());
     let sources: Vec<_> = ids
         .iter()
-        .map(|(id, data)| match near_hit::find(engine, id, began) {
-            Ok(record) => ReadFrom::Near(record),
-            Err(placeholder) => match engine.client.bypass(data) {
-                Some(cause) => ReadFrom::Pending(cause),
-                None => ReadFrom::Store(placeholder),
+        .map(
+            |(id, data)| match near_hit::find(engine, id, began, accepts) {
+                Ok(record) => ReadFrom::Near(record),
+                Err(placeholder) => match engine.client.bypass(data) {
+                    Some(cause) => ReadFrom::Pending(cause),
+                    None => ReadFrom::Store(placeholder),
+                },
             },
-        })
+        )
         .collect();
     let from_store = ids.iter().zip(&sources);
     let from_store = from_store.filter(|(_, from)| matches!(from, ReadFrom::Store(_)));
     let keys: Vec<_> = from_store.map(|((_, data), _)| data.as_str()).collect();
     let has_placeholder = |from: &ReadFrom<'_, R>| matches!(from, ReadFrom::Store(Some(_)));
-    let with_ttl = sources.iter().any(has_placeholder);
+    let with_ttl = config.max_age.is_some() || sources.iter().any(has_placeholder);
     let mut reads = engine.first_reads(&keys, with_ttl).into_iter();
     let redis_latency = began.elapsed();
     let lookups = ids.iter().zip(sources).map(|((id, data), from)| {

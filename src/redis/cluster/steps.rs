@@ -16,9 +16,9 @@ use crate::{
     redis::single::RedisStore,
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, CompletionKind,
-        Cursor, Entry, Failure, GuardRequest, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage,
-        Store, Subscription, TtlRemaining, UnguardRequest, Update, VersionedStore, keys::Keys,
-        token::Token,
+        Cursor, Entry, Failure, GuardRequest, KeyKind, NewTtl, Recheck, Refresh, RefreshRequest,
+        ScanPage, Store, Subscription, TtlRemaining, UnguardRequest, Update, VersionedStore,
+        keys::Keys, token::Token,
     },
 };
 
@@ -36,7 +36,7 @@ impl Store for ClusterStore {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure> {
         self.with(keys, |store| store.acquire(keys, token, lease_ttl, recheck))
     }

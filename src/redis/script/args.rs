@@ -12,14 +12,23 @@ use super::floor::text;
 use crate::store::FloorKey;
 use crate::{
     record::fields::Fields,
-    store::{WriteThrough, keys::Keys, token::Token},
+    store::{Recheck, WriteThrough, keys::Keys, token::Token},
     util::limits::millis,
 };
 
 /// Writes the arguments of `acquire.lua`.
-pub(crate) fn write_acquire(request: &mut Cmd, token: Token, lease_ttl: Duration, recheck: bool) {
+pub(crate) fn write_acquire(
+    request: &mut Cmd,
+    token: Token,
+    lease_ttl: Duration,
+    recheck: Recheck,
+) {
     request.arg(token.as_bytes()).arg(millis(lease_ttl));
-    request.arg(if recheck { "recheck" } else { "skip" });
+    match recheck {
+        Recheck::Never => request.arg("skip"),
+        Recheck::Always => request.arg("recheck"),
+        Recheck::IfOver(left) => request.arg(millis(left)),
+    };
 }
 
 /// Writes the arguments of `refresh.lua`.

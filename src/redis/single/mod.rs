@@ -33,7 +33,7 @@ use crate::{
     record::fields::Fields,
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, Cursor, Entry,
-        Failure, GuardRequest, KeyKind, NewTtl, Refresh, RefreshRequest, ScanPage, Store,
+        Failure, GuardRequest, KeyKind, NewTtl, Recheck, Refresh, RefreshRequest, ScanPage, Store,
         Subscription, TtlRemaining, UnguardRequest, Update, VersionedStore, keys::Keys,
         token::Token,
     },
@@ -71,7 +71,7 @@ impl Store for RedisStore {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure> {
         let ask = |connection: &mut Connection| {
             let reply = self.scripts.acquire.call(connection, keys, |request| {

@@ -16,7 +16,7 @@ use crate::{
         request_batcher::CombiningQueue,
         script::{self, Scripts, args, reply},
     },
-    store::{Acquire, Entry, Failure, TtlRemaining, keys::Keys, token::Token},
+    store::{Acquire, Entry, Failure, Recheck, TtlRemaining, keys::Keys, token::Token},
 };
 
 /// At most this many requests are sent together.
@@ -136,7 +136,7 @@ pub(super) struct LeaseRequest {
     pub(super) keys: Keys,
     pub(super) token: Token,
     pub(super) ttl: Duration,
-    pub(super) recheck: bool,
+    pub(super) recheck: Recheck,
 }
 
 impl Ask for LeaseRequest {

@@ -4,12 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{MemoryStore, listeners::Changed};
+use super::{MemoryStore, listeners::Changed, records::StoredRecord};
 use crate::{
     record::fields::Fields,
     store::{
-        Acquire, Change, ChangeListener, Cursor, Entry, Failure, Floor, KeyKind, NewTtl, Refresh,
-        ScanPage, Store, Subscription, TtlRemaining, Update, VersionedStore, keys::Keys,
+        Acquire, Change, ChangeListener, Cursor, Entry, Failure, Floor, KeyKind, NewTtl, Recheck,
+        Refresh, ScanPage, Store, Subscription, TtlRemaining, Update, VersionedStore, keys::Keys,
         token::Token,
     },
 };
@@ -37,12 +37,18 @@ impl Store for MemoryStore {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure> {
         self.outage.check()?;
         let acquired = {
             let mut leases = self.lock(keys);
-            if recheck && let Some(stored) = self.records.live(&keys.data) {
+            let returns = |stored: &StoredRecord| match recheck {
+                Recheck::Never => false,
+                Recheck::Always => true,
+                Recheck::IfOver(left) => stored.left(self.clock.now()) > left,
+            };
+            let stored = self.records.live(&keys.data);
+            if let Some(stored) = stored.filter(|stored| returns(stored)) {
                 return Ok(Acquire::Record(stored.fields.clone()));
             }
             let floor = leases.floors.of(keys);

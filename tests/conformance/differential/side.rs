@@ -8,10 +8,10 @@ use std::{
 
 use cache_aside::{
     TtlRemaining,
-    store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Refresh, Store, Token},
+    store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Recheck, Refresh, Store, Token},
 };
 
-use super::step::{At, Pairs, Seen, Step, Ttl, Who};
+use super::step::{At, Look, Pairs, Seen, Step, Ttl, Who};
 use crate::environment::{Environment, keys, set};
 
 const LONG: Duration = Duration::from_secs(1_000);
@@ -87,7 +87,12 @@ impl Side {
             Step::Read(at) => told_entry(store.read(&keys[*at].data).unwrap()),
             Step::Left(at) => told_ttl(store.ttl(&keys[*at].data).unwrap()),
             Step::Acquire(at, who, ttl, recheck) => {
-                self.acquire(&keys[*at], self.token(*who), *ttl, *recheck)
+                let recheck = match *recheck {
+                    Look::Never => Recheck::Never,
+                    Look::Always => Recheck::Always,
+                    Look::IfOver(left) => Recheck::IfOver(seen(left)),
+                };
+                self.acquire(&keys[*at], self.token(*who), *ttl, recheck)
             }
             Step::Refresh(at, who, ttl, left) => {
                 let (token, left) = (self.token(*who), seen(*left));
@@ -105,7 +110,7 @@ impl Side {
             }
             Step::Load(at, who, ttl, record) => {
                 let (token, record) = (self.token(*who), fields(record));
-                let lease = self.acquire(&keys[*at], token, Ttl::Long, false);
+                let lease = self.acquire(&keys[*at], token, Ttl::Long, Recheck::Never);
                 let filled = told(store.fill(&keys[*at], token, time(*ttl), &record));
                 format!("{filled}, {lease}")
             }
@@ -152,7 +157,7 @@ impl Side {
         }
     }
 
-    fn acquire(&mut self, keys: &Keys, token: Token, ttl: Ttl, recheck: bool) -> String {
+    fn acquire(&mut self, keys: &Keys, token: Token, ttl: Ttl, recheck: Recheck) -> String {
         match self.store.acquire(keys, token, time(ttl), recheck).unwrap() {
             Acquire::Record(fields) => told_entry(Entry::Record(fields)),
             Acquire::Acquired(_) => "Acquired".to_owned(),
@@ -185,7 +190,7 @@ impl Side {
         }
         std::thread::sleep(3 * BRIEF);
         let asker = self.named("asker");
-        let told = self.acquire(keys, asker, Ttl::Long, false);
+        let told = self.acquire(keys, asker, Ttl::Long, Recheck::Never);
         let released = self.store.release(keys, asker).unwrap();
         format!("{answer}, then {told}, {released}")
     }
@@ -202,7 +207,7 @@ impl Side {
                 (entry.clone(), left.clone())
             );
             let asker = self.named("the last to ask");
-            let lease = self.acquire(keys, asker, Ttl::Long, false);
+            let lease = self.acquire(keys, asker, Ttl::Long, Recheck::Never);
             format!("{entry}, {left}, {lease}")
         });
         looks.collect::<Vec<_>>().join("; ")

@@ -32,6 +32,14 @@ pub(super) enum Seen {
     More,
 }
 
+/// Which record a request for the lease returns instead.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Look {
+    Never,
+    Always,
+    IfOver(Seen),
+}
+
 /// Names and values. A name may come twice.
 pub(super) type Pairs = Vec<(&'static str, &'static str)>;
 
@@ -39,7 +47,7 @@ pub(super) type Pairs = Vec<(&'static str, &'static str)>;
 pub(super) enum Step {
     Read(At),
     Left(At),
-    Acquire(At, Who, Ttl, bool),
+    Acquire(At, Who, Ttl, Look),
     Refresh(At, Who, Ttl, Seen),
     BackOff(At, Who, Ttl),
     Fill(At, Who, Ttl, Pairs),
@@ -121,12 +129,20 @@ fn seen() -> impl Strategy<Value = Seen> {
     select(&[Seen::Nothing, Seen::Much, Seen::More])
 }
 
+fn look() -> impl Strategy<Value = Look> {
+    prop_oneof![
+        Just(Look::Never),
+        Just(Look::Always),
+        seen().prop_map(Look::IfOver)
+    ]
+}
+
 /// A step that is no `update`, with its times from `ttl`.
 fn plain<T: Strategy<Value = Ttl> + 'static>(ttl: fn() -> T) -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => record_at().prop_map(Step::Read),
         2 => record_at().prop_map(Step::Left),
-        8 => (record_at(), who(), ttl(), any::<bool>()).prop_map(|(at, who, ttl, look)| Step::Acquire(at, who, ttl, look)),
+        8 => (record_at(), who(), ttl(), look()).prop_map(|(at, who, ttl, look)| Step::Acquire(at, who, ttl, look)),
         6 => (record_at(), who(), ttl(), seen()).prop_map(|(at, who, ttl, seen)| Step::Refresh(at, who, ttl, seen)),
         4 => (record_at(), who(), ttl()).prop_map(|(at, who, ttl)| Step::BackOff(at, who, ttl)),
         3 => (record_at(), ttl()).prop_map(|(at, ttl)| Step::Expire(at, ttl)),

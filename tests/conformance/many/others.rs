@@ -13,7 +13,7 @@ use std::{
 
 use cache_aside::{
     Cache,
-    store::{Acquire, Floor, Token},
+    store::{Acquire, Floor, Recheck, Token},
 };
 
 use super::*;
@@ -137,7 +137,9 @@ fn batches_that_each_want_what_the_other_holds_both_end(environment: &Environmen
         let (a, b) = (format!("{round} a"), format!("{round} b"));
         let (stranger, lock) = (Token::random(), keys(&b));
         let store = environment.store();
-        let held = store.acquire(&lock, stranger, long, false).unwrap();
+        let held = store
+            .acquire(&lock, stranger, long, Recheck::Never)
+            .unwrap();
         assert_eq!(held, Acquire::Acquired(Floor::None));
         let loads = AtomicU32::new(0);
         let load = |missing: &[&str]| {

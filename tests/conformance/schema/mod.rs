@@ -10,7 +10,7 @@ use std::convert::Infallible;
 
 use cache_aside::{
     Cache, Record, Source,
-    store::{Entry, Fields, Token},
+    store::{Entry, Fields, Recheck, Token},
 };
 
 use crate::environment::{Environment, keys};
@@ -87,6 +87,6 @@ fn put(environment: &Environment, entry: &[(&str, &str)]) {
     let (store, token) = (environment.store(), Token::random());
     let (keys, long) = (keys("r"), std::time::Duration::from_secs(60));
     store.invalidate(&keys).unwrap();
-    store.acquire(&keys, token, long, false).unwrap();
+    store.acquire(&keys, token, long, Recheck::Never).unwrap();
     assert!(store.fill(&keys, token, long, &fields(entry)).unwrap());
 }

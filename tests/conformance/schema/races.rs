@@ -11,7 +11,7 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, CacheBuilder, Record, Source,
-    store::{Acquire, Failure, Keys, Refresh, Store, Token},
+    store::{Acquire, Failure, Keys, Recheck, Refresh, Store, Token},
 };
 
 use super::{PAIRS, cache, get, load, others, row};
@@ -62,7 +62,7 @@ impl Store for Interrupted {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure> {
         self.fill_by_other();
         let answer = self.store.acquire(keys, token, lease_ttl, recheck);

@@ -50,6 +50,22 @@ fn who_does_not_look_gets_the_lease_and_the_record_stays(environment: &Environme
     assert_eq!(position.read(), Entry::Record(record("filled")));
 }
 
+fn who_finds_the_record_too_old_gets_a_newer_one_or_the_lease(environment: &Environment) {
+    let position = Position::filled(environment, "k");
+    let ask = || position.acquire_for(Token::random(), LONG, Recheck::IfOver(LONG / 2));
+    assert_eq!(ask(), Acquire::Record(record("first")));
+    position.expire(LONG / 2);
+    let token = Token::random();
+    let asked = position.acquire_for(token, LONG, Recheck::IfOver(LONG / 2));
+    assert_eq!(asked, Acquire::Acquired(Floor::None));
+    // The record stays until it is replaced, and answers nobody who found it too old.
+    assert!(matches!(ask(), Acquire::Held { by, .. } if by == Some(token)));
+    assert_eq!(position.read(), Entry::Record(record("first")));
+    assert!(position.fill(token));
+    assert_eq!(ask(), Acquire::Record(record("filled")));
+    assert!(position.is_free());
+}
+
 fn a_fill_ends_the_lease(environment: &Environment) {
     let position = Position::on(environment, "k");
     let token = position.leased();
@@ -210,6 +226,7 @@ on_both_stores! {
     leases_of_two_records_are_apart,
     who_looks_is_handed_the_record_and_gets_no_lease,
     who_does_not_look_gets_the_lease_and_the_record_stays,
+    who_finds_the_record_too_old_gets_a_newer_one_or_the_lease,
     a_fill_ends_the_lease,
     a_fill_without_the_lease_is_refused_and_changes_nothing,
     whatever_makes_a_load_wrong_refuses_its_fill,

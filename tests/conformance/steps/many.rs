@@ -24,7 +24,7 @@ fn each_of_many_reads_is_a_read_of_its_own(environment: &Environment) {
 }
 
 fn each_of_many_questions_is_answered_by_itself(environment: &Environment) {
-    let ids = ["free", "filled", "filled, no recheck", "held", "guarded"];
+    let ids = ["free", "filled", "too old", "held", "guarded"];
     let spots = ids.map(|id| Position::on(environment, id));
     spots[1].put(&record("1"), LONG);
     spots[2].put(&record("2"), LONG);
@@ -32,7 +32,10 @@ fn each_of_many_questions_is_answered_by_itself(environment: &Environment) {
     spots[4].guard(Token::random(), LONG);
     let nonce = spots[4].nonce();
     let tokens = ids.map(|_| Token::random());
-    let questions = ask(&spots, &tokens, |at| at != 2);
+    let questions = ask(&spots, &tokens, |at| match at {
+        2 => Recheck::IfOver(LONG),
+        _ => Recheck::Always,
+    });
     let answers = environment.store().acquire_all(&questions, LONG).unwrap();
     let mut answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     let Acquire::Held { by, left } = answers.remove(3) else {
@@ -63,7 +66,7 @@ fn each_of_many_questions_is_answered_by_itself(environment: &Environment) {
 fn ask<'a>(
     spots: &'a [Position],
     tokens: &'a [Token],
-    recheck: impl Fn(usize) -> bool,
+    recheck: impl Fn(usize) -> Recheck,
 ) -> Vec<AcquireRequest<'a>> {
     let each = spots.iter().zip(tokens).enumerate();
     each.map(|(at, (position, &token))| AcquireRequest {
@@ -200,7 +203,7 @@ fn many_large_records_pass(environment: &Environment) {
     let records: Vec<_> = (0..COUNT).map(large).collect();
     let tokens: Vec<_> = spots.iter().map(|_| Token::random()).collect();
     let store = environment.store();
-    let questions = ask(&spots, &tokens, |_| true);
+    let questions = ask(&spots, &tokens, |_| Recheck::Always);
     let answers = store.acquire_all(&questions, LONG).unwrap();
     assert!(
         answers

@@ -16,7 +16,9 @@ use std::{
 
 use cache_aside::{
     TtlRemaining,
-    store::{Acquire, Diff, Entry, Fields, Floor, Keys, NewTtl, Refresh, Store, Token, Update},
+    store::{
+        Acquire, Diff, Entry, Fields, Floor, Keys, NewTtl, Recheck, Refresh, Store, Token, Update,
+    },
 };
 
 use crate::environment::{Environment, keys, set};
@@ -65,24 +67,24 @@ impl Position {
 
     fn leased_for(&self, ttl: Duration) -> Token {
         let token = Token::random();
-        let answer = self.acquire_for(token, ttl, false);
+        let answer = self.acquire_for(token, ttl, Recheck::Never);
         assert!(matches!(answer, Acquire::Acquired(_)), "{answer:?}");
         token
     }
 
-    fn acquire_for(&self, token: Token, ttl: Duration, recheck: bool) -> Acquire {
+    fn acquire_for(&self, token: Token, ttl: Duration, recheck: Recheck) -> Acquire {
         self.store.acquire(&self.keys, token, ttl, recheck).unwrap()
     }
 
     /// Asks for the lease, unless there is a record.
     fn acquire(&self, token: Token) -> Acquire {
-        self.acquire_for(token, LONG, true)
+        self.acquire_for(token, LONG, Recheck::Always)
     }
 
     /// The answer to a request with a new token.
     fn ask(&self) -> Acquire {
         let token = Token::random();
-        let answer = self.acquire_for(token, LONG, false);
+        let answer = self.acquire_for(token, LONG, Recheck::Never);
         if matches!(answer, Acquire::Acquired(_)) {
             assert!(self.release(token));
         }

@@ -238,7 +238,7 @@ fn an_update_is_not_overtaken_by_what_changes_nothing(environment: &Environment)
         position.read();
         position.ttl();
         position.acquire(Token::random());
-        let answer = position.acquire_for(Token::random(), LONG, false);
+        let answer = position.acquire_for(Token::random(), LONG, Recheck::Never);
         assert!(matches!(answer, Acquire::Held { .. }));
         for stranger in [Token::random(), Token::random()] {
             assert!(!position.fill(stranger));

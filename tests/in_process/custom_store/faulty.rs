@@ -11,8 +11,8 @@ use std::{
 use cache_aside::{
     Backend, Memory, TtlRemaining,
     store::{
-        Acquire, Change, Entry, Failure, FailureKind, Fields, Keys, NewTtl, Refresh, Store, Token,
-        Update,
+        Acquire, Change, Entry, Failure, FailureKind, Fields, Keys, NewTtl, Recheck, Refresh,
+        Store, Token, Update,
     },
 };
 
@@ -66,7 +66,7 @@ impl Store for Faulty {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure> {
         self.answer()?;
         self.within.acquire(keys, token, lease_ttl, recheck)

@@ -10,7 +10,7 @@ use std::{
 
 use cache_aside::{
     Backend, Cache, Memory, Source,
-    store::{Acquire, Failure, Fields, Floor, Keys, Store, Token},
+    store::{Acquire, Failure, Fields, Floor, Keys, Recheck, Store, Token},
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ struct Answers {
 }
 
 impl Store for Answers {
-    fn acquire(&self, _: &Keys, token: Token, _: Duration, _: bool) -> Result<Acquire, Failure> {
+    fn acquire(&self, _: &Keys, token: Token, _: Duration, _: Recheck) -> Result<Acquire, Failure> {
         self.asked.fetch_add(1, SeqCst);
         Ok((self.answer)(token))
     }

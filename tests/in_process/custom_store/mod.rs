@@ -5,6 +5,7 @@ mod clear;
 mod error_drops;
 mod faulty;
 mod impossible;
+mod max_age;
 mod miscounting;
 mod name;
 mod panics;

@@ -12,7 +12,8 @@ use std::{
 use cache_aside::{
     Backend, Cache, Error, Loaded, Memory, Record, Source,
     store::{
-        Acquire, Failure, FailureKind, Fields, Keys, Store, Token, VersionedStore, WriteThrough,
+        Acquire, Failure, FailureKind, Fields, Keys, Recheck, Store, Token, VersionedStore,
+        WriteThrough,
     },
 };
 
@@ -33,7 +34,7 @@ impl Store for Plain {
         keys: &Keys,
         token: Token,
         lease_ttl: Duration,
-        recheck: bool,
+        recheck: Recheck,
     ) -> Result<Acquire, Failure> {
         self.within.acquire(keys, token, lease_ttl, recheck)
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cache_aside::{
     Memory,
-    store::{Acquire, Diff, Entry, Fields, Floor, Keys, Store, Token, Update},
+    store::{Acquire, Diff, Entry, Fields, Floor, Keys, Recheck, Store, Token, Update},
 };
 
 /// Nothing lapses by itself.
@@ -16,7 +16,7 @@ fn keys(id: usize) -> Keys {
 
 fn put(store: &Arc<dyn Store>, keys: &Keys, record: &Fields, ttl: Duration) {
     let token = Token::random();
-    let answer = store.acquire(keys, token, LONG, false).unwrap();
+    let answer = store.acquire(keys, token, LONG, Recheck::Never).unwrap();
     assert_eq!(answer, Acquire::Acquired(Floor::None));
     assert!(store.fill(keys, token, ttl, record).unwrap());
 }
@@ -150,7 +150,9 @@ fn the_bound_drops_no_lease_and_no_guard() {
     let tokens: Vec<_> = (0..1_000).map(|_| Token::random()).collect();
     for (id, token) in tokens.iter().enumerate() {
         if id % 2 == 0 {
-            store.acquire(&keys(id), *token, LONG, false).unwrap();
+            store
+                .acquire(&keys(id), *token, LONG, Recheck::Never)
+                .unwrap();
         } else {
             store.guard(&keys(id), *token, LONG).unwrap();
         }

@@ -9,7 +9,7 @@ use std::{
 
 use cache_aside::{
     Cache, CacheBuilder, Error, Lookup, Memory, Source, TtlRemaining,
-    store::{Acquire, Floor, Keys, Token},
+    store::{Acquire, Floor, Keys, Recheck, Token},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -182,7 +182,9 @@ fn a_lookup_that_waits_for_a_lease_is_notified_when_time_passes() {
     let patient = builder(&memory).wait_timeout(hour).tracking(true);
     let cache = patient.build().unwrap();
     let (store, keys) = (memory.store(), Keys::of("test:1".to_owned()));
-    let taken = store.acquire(&keys, Token::random(), hour, false).unwrap();
+    let taken = store
+        .acquire(&keys, Token::random(), hour, Recheck::Never)
+        .unwrap();
     assert_eq!(taken, Acquire::Acquired(Floor::None));
     let (done, is_done) = mpsc::channel();
     thread::scope(|scope| {
@@ -201,7 +203,11 @@ fn guards_and_floors_lapse() {
     let (store, token) = (memory.store(), Token::random);
     let keys = Keys::of("test:1".to_owned()).with_floor(60 * SECOND);
     store.guard(&keys, token(), 10 * SECOND).unwrap();
-    let ask = || store.acquire(&keys, token(), SECOND, false).unwrap();
+    let ask = || {
+        store
+            .acquire(&keys, token(), SECOND, Recheck::Never)
+            .unwrap()
+    };
     let is_guarded = matches!(
         ask(),
         Acquire::Guarded {

@@ -8,7 +8,7 @@ use std::{
 
 use cache_aside::{
     Cache, Redis, Source,
-    store::{Acquire, Floor, Keys, Token},
+    store::{Acquire, Floor, Keys, Recheck, Token},
 };
 
 use super::{MS, get, near, near_within, settle, warm};
@@ -181,7 +181,7 @@ fn leases_are_heard_under_both_their_names() {
         until(|| cache.stats().tracking_live);
         for id in ["k", "{tag}:k"] {
             let (keys, holder) = (Keys::of(format!("{prefix}{id}")), Token::random());
-            let asked = store.acquire(&keys, holder, LONG, true).unwrap();
+            let asked = store.acquire(&keys, holder, LONG, Recheck::Always).unwrap();
             assert_eq!(asked, Acquire::Acquired(Floor::None));
             let misses = cache.stats().misses;
             thread::scope(|scope| {

@@ -7,6 +7,7 @@ mod drops;
 mod faults;
 mod fence;
 mod fresh;
+mod options;
 mod wire;
 
 use std::{convert::Infallible, time::Duration};
