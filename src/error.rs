@@ -3,15 +3,15 @@
 //! It is `Clone`: followers share their leader's error. It keeps its causes, and prints no record.
 
 pub(crate) mod cause;
+mod display;
 
 use std::{
     error::Error as StdError,
-    fmt,
     panic::{RefUnwindSafe, UnwindSafe},
     time::Duration,
 };
 
-use self::cause::{AtServer, Cause, chain};
+use self::cause::{AtServer, Cause};
 
 /// What can go wrong, and how the cache handled it.
 ///
@@ -107,6 +107,14 @@ pub enum Error {
         /// How long this caller had waited.
         waited: Duration,
     },
+    /// As many loads were running as [`max_loads`](crate::CacheBuilder::max_loads) allows, and none
+    /// ended within [`load_queue_timeout`](crate::CacheBuilder::load_queue_timeout). Nothing was
+    /// loaded.
+    #[non_exhaustive]
+    Overloaded {
+        /// How long this caller had waited for its turn.
+        waited: Duration,
+    },
     /// The id is not valid. Nothing was sent.
     #[non_exhaustive]
     InvalidId {
@@ -184,71 +192,6 @@ impl Error {
     }
 }
 
-/// See [printing](Error#printing-an-error).
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            return chain(self).fmt(f);
-        }
-        match self {
-            Error::InvalidSetting { setting, reason } => {
-                write!(f, "setting `{setting}`: {reason}")
-            }
-            Error::Store { request, .. } => {
-                write!(f, "request `{request}`")?;
-                let server = self.server();
-                if let Some(AtServer { address, .. }) = server {
-                    write!(f, " to {address}")?;
-                }
-                f.write_str(" failed")?;
-                match server.and_then(|server| server.hint) {
-                    Some(hint) => write!(f, " ({hint})"),
-                    None => Ok(()),
-                }
-            }
-            Error::Loader(_) => f.write_str("the loader failed"),
-            Error::NoThread(_) => f.write_str("no thread could be started to relay the outbox"),
-            Error::Reentrant => {
-                f.write_str("a loader asked for the record it is loading, on its own thread")
-            }
-            Error::WaitTimeout { waited } => {
-                write!(f, "waited {waited:?} for another caller's load")
-            }
-            Error::InvalidId { reason } => write!(f, "the id is invalid: {reason}"),
-            Error::InvalidRecord {
-                field: Some(field),
-                reason,
-            } => write!(f, "the record's field `{field}` cannot be stored: {reason}"),
-            Error::InvalidRecord {
-                field: None,
-                reason,
-            } => write!(f, "the record cannot be stored: {reason}"),
-            Error::StaleLoad {
-                version,
-                min_version,
-            } => write!(
-                f,
-                "the loader returned version {version} of the record, which is older than {min_version}"
-            ),
-            Error::Contended { attempts } => write!(
-                f,
-                "other writers changed the record during each of {attempts} attempts to update it; it was invalidated"
-            ),
-        }
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Error::Store { cause, .. } | Error::Loader(cause) | Error::NoThread(cause) => {
-                Some(&**cause)
-            }
-            _ => None,
-        }
-    }
-}
-
 // A panic cannot leave an error half changed, because an error never changes after it was made. Its
 // cause is only printed, or handed to the caller.
 impl UnwindSafe for Error {}
@@ -264,36 +207,6 @@ pub enum WriteError<E> {
     Primary(E),
     /// The id is not valid. The closure was not called.
     Cache(Error),
-}
-
-/// Prints the closure's error, which need not implement `Error` and so cannot be a `source`. `{:#}`
-/// prints it with `{:#}`, which adds its causes if its type is [`Error`] or `anyhow::Error`.
-impl<E: fmt::Display> fmt::Display for WriteError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WriteError::Primary(error) if f.alternate() => {
-                write!(f, "the change of the primary failed: {error:#}")
-            }
-            WriteError::Cache(error) if f.alternate() => {
-                write!(f, "nothing was written: {error:#}")
-            }
-            WriteError::Primary(error) => write!(f, "the change of the primary failed: {error}"),
-            WriteError::Cache(error) => write!(f, "nothing was written: {error}"),
-        }
-    }
-}
-
-/// `E` may be any type that implements `Display`, such as a `String` or a boxed error. Neither of
-/// these implements `Error`. So [`Primary`](WriteError::Primary) has no source: match it to get the
-/// closure's error with its causes. [`Cache`](WriteError::Cache) prints its error, and has the same
-/// source as that error.
-impl<E: fmt::Debug + fmt::Display> StdError for WriteError<E> {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            WriteError::Primary(_) => None,
-            WriteError::Cache(error) => error.source(),
-        }
-    }
 }
 
 #[cfg(test)]

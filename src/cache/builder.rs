@@ -2,6 +2,7 @@
 
 mod build;
 mod keys;
+mod loads;
 mod schema;
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
@@ -51,6 +52,8 @@ impl<R> CacheBuilder<R> {
                 poll: Duration::from_millis(25),
                 keep_ttl_on_update: false,
                 freshness: Freshness::default(),
+                max_loads: None,
+                load_queue_timeout: None,
                 near_cache: None,
                 near_ttl: None,
                 near_staleness: Duration::from_secs(1),

@@ -94,6 +94,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///   or two loaders that ask for each other's record.
     /// - [`Error::WaitTimeout`]: only if
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
+    /// - [`Error::Overloaded`]: only if [`max_loads`](crate::CacheBuilder::max_loads) is set, and no
+    ///   turn to load was free in time.
     /// - [`Error::InvalidRecord`]: a loaded record cannot be cached. Only if
     ///   [`fail_on_unstorable`](crate::CacheBuilder::fail_on_unstorable) is set.
     ///

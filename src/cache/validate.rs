@@ -26,6 +26,9 @@ const MOST_NEAR: usize = 100_000_000;
 /// A cache that accepts more staleness than this needs only a `ttl`.
 const LONGEST_STALENESS: Duration = Duration::from_secs(60);
 
+/// More threads than a process can have, so that a larger number is a mistake.
+const MOST_LOADS: usize = 1_000_000;
+
 /// A program with more prefixes than this creates them at run time. They must not fill its memory.
 const MOST_WARNED: usize = 1_000;
 
@@ -44,6 +47,8 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         near_ttl,
         near_staleness,
         versions,
+        max_loads,
+        load_queue_timeout,
         ..
     } = settings;
     check_prefix("prefix", prefix)?;
@@ -77,7 +82,25 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
     if let Some(lag) = versions {
         between("versions", *lag, Duration::from_millis(1))?;
     }
+    check_max_loads(*max_loads, *load_queue_timeout)?;
     check_relations(settings)
+}
+
+fn check_max_loads(most: Option<usize>, timeout: Option<Duration>) -> Result<(), Error> {
+    if most == Some(0) {
+        return refuse(
+            "max_loads",
+            "no record could ever be loaded; allow at least one",
+        );
+    }
+    if most.is_some_and(|most| most > MOST_LOADS) {
+        return refuse("max_loads", "it must be at most 1,000,000");
+    }
+    match (most, timeout) {
+        (None, Some(_)) => refuse("load_queue_timeout", "there is no `max_loads`"),
+        (_, Some(timeout)) => between("load_queue_timeout", timeout, Duration::ZERO),
+        (_, None) => Ok(()),
+    }
 }
 
 fn check_prefix(setting: &'static str, prefix: &str) -> Result<(), Error> {

@@ -9,7 +9,9 @@ pub(crate) mod freshness;
 mod in_child;
 mod keys;
 pub(crate) mod lease_renewal;
+pub(crate) mod load_limit;
 mod max_ttl;
+mod settings;
 pub(crate) mod single_flight;
 mod subscribe;
 
@@ -21,9 +23,11 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::settings::Settings;
 use self::{
-    freshness::{Freshness, LoadTime},
+    freshness::LoadTime,
     lease_renewal::{LeaseRenewer, RenewalGuard},
+    load_limit::LoadLimit,
     max_ttl::MaxTtls,
     single_flight::SingleFlight,
     subscribe::subscribe,
@@ -32,7 +36,7 @@ use crate::{
     backend::client::{StoreClient, unwind::Ending},
     error::Error,
     near::subscriber::ChangeSubscriber,
-    record::fields::{Fields, Schema, Undecodable, from_fields},
+    record::fields::{Fields, Undecodable, from_fields},
     store::{BatchResult, Entry, Failure, Store, Subscription, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Observer},
@@ -41,51 +45,6 @@ use crate::{
     },
     util::limits::refuse,
 };
-
-/// The settings of a cache, checked by its builder, which documents them.
-#[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch that the program sets"
-)]
-pub(crate) struct Settings {
-    pub(crate) prefix: String,
-    pub(crate) also_invalidates: Vec<String>,
-    /// The `prefix`, unless set.
-    pub(crate) name: Option<String>,
-    pub(crate) schema: Schema,
-    pub(crate) ttl: Duration,
-    pub(crate) negative_ttl: Option<Duration>,
-    pub(crate) lease_ttl: Duration,
-    pub(crate) max_load_time: Duration,
-    pub(crate) wait_timeout: Duration,
-    pub(crate) fail_on_wait_timeout: bool,
-    pub(crate) fail_on_unstorable: bool,
-    pub(crate) poll: Duration,
-    pub(crate) keep_ttl_on_update: bool,
-    pub(crate) freshness: Freshness,
-    /// The capacity, in entries.
-    pub(crate) near_cache: Option<usize>,
-    /// `None`: the same as `ttl`.
-    pub(crate) near_ttl: Option<Duration>,
-    pub(crate) near_staleness: Duration,
-    pub(crate) tracking: bool,
-    /// How long a floor lasts. `None`: there are no floors.
-    pub(crate) versions: Option<Duration>,
-}
-
-impl Settings {
-    /// The prefixes under which a write ends the record: its own, and then the others that
-    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates) names.
-    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
-        let own = std::iter::once(&self.prefix);
-        own.chain(&self.also_invalidates).map(String::as_str)
-    }
-
-    /// The defaults that a refusal compares with, to name the setting that was set.
-    pub(crate) const MAX_LOAD_TIME: Duration = Duration::from_secs(60);
-    pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-}
 
 /// The outcome of a load, as its leader and all its followers get it. `Ok(None)`: no such record.
 pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
@@ -107,6 +66,10 @@ pub(crate) struct Engine<R> {
     pub(crate) calls: SingleFlight<Token, Outcome<R>>,
     /// Loads without Redis, by data key.
     pub(crate) degraded: SingleFlight<String, Outcome<R>>,
+    /// The limit of `max_loads`, if it is set.
+    pub(crate) load_limit: Option<LoadLimit>,
+    /// Lookups that wait for a permit of the limit, by data key. Only used with a limit.
+    pub(crate) queued: SingleFlight<String, Outcome<R>>,
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
@@ -150,11 +113,13 @@ impl<R> Engine<R> {
                 Arc::clone(&reporter),
                 settings.lease_ttl,
             ),
+            load_limit: settings.max_loads.map(LoadLimit::new),
             settings,
             is_cluster: client.store().is_cluster(),
             client,
             calls: SingleFlight::new(),
             degraded: SingleFlight::new(),
+            queued: SingleFlight::new(),
             reporter,
             load_time: LoadTime::default(),
             max_ttls: MaxTtls::default(),

@@ -45,6 +45,7 @@ fn source_of(error: &Error) -> Option<&str> {
         | Error::InvalidId { .. }
         | Error::InvalidRecord { .. }
         | Error::StaleLoad { .. }
+        | Error::Overloaded { .. }
         | Error::Contended { .. } => None,
     }
 }

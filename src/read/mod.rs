@@ -8,6 +8,7 @@
 //!
 //! Due         - refresh -+- acquired ---> Loading
 //!                        +- taken ------> Done            (the cached record)
+//! NeedsLease  - no turn to load yet ----> Following, if another lookup waits for one
 //! NeedsLease  - acquire -+- a record ---> Done            (another caller filled it)
 //!                        +- acquired ---> Loading
 //!                        +- guarded ----> Loading, without a fill; or Following
@@ -22,7 +23,8 @@
 //!
 //! [`state`] has the states. [`machine`], [`refreshing`], [`waiting`] and [`loading`](mod@loading)
 //! have the transitions. Two drivers send the requests: [`single`] for one id, [`batch`] for many.
-//! The public handle calls this module, which knows neither Redis nor the wire format.
+//! With `max_loads`, [`load_turn`] says when a lookup may ask for the lease. The public handle calls
+//! this module, which knows neither Redis nor the wire format.
 //!
 //! A lookup that starts after an invalidation returned never gets a record from before the
 //! invalidation. Three rules guarantee that:
@@ -55,6 +57,7 @@
 mod batch;
 mod first_read;
 mod load;
+mod load_turn;
 pub(crate) mod loader;
 mod loading;
 mod lookup;
@@ -74,7 +77,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{loader::Loader, lookup::LookupContext};
+use self::{load_turn::LoadTurn, loader::Loader, lookup::LookupContext};
 use crate::{
     engine::Engine,
     error::Error,
@@ -149,6 +152,9 @@ where
 {
     engine.data_key(id)?;
     let span = trace::lookup(&engine.reporter.cache, id);
+    let mut turn = LoadTurn::new(engine);
+    turn.start(id, None)?;
+    let _within = turn.enter();
     let record = loader.run(engine, id, Floor::Unknown)?.record;
     span.answered(Source::Loaded, record.is_some());
     let record = record.map(Arc::new);

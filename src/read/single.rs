@@ -8,8 +8,8 @@ use std::thread;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    first_read::FirstRead, loader::Loader, lookup::LookupContext, machine::PendingLookup,
-    state::LookupState, wait_for_lease::LeaseWait,
+    first_read::FirstRead, load_turn::LoadTurn, loader::Loader, lookup::LookupContext,
+    machine::PendingLookup, state::LookupState, wait_for_lease::LeaseWait,
 };
 use crate::{
     engine::{Engine, FirstReadResult},
@@ -48,17 +48,23 @@ fn drive<R: Serialize + DeserializeOwned>(
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
     let lease_ttl = engine.settings.lease_ttl;
+    let mut turn = LoadTurn::new(engine);
     loop {
         match &lookup.state {
             LookupState::Done(_) => return Ok(()),
             &LookupState::NeedsLease { recheck } => {
+                if !turn.before_acquire(lookup)? {
+                    continue;
+                }
                 lookup.arm();
                 let token = lookup.token();
                 let answer = engine.ask("acquire", |store| {
                     store.acquire(lookup.keys(), token, lease_ttl, recheck)
                 });
                 lookup.on_acquire(answer)?;
+                turn.after_acquire(lookup);
             }
+            LookupState::Due(_) if !turn.try_start(Some(lookup.data)) => lookup.serve_cached(),
             LookupState::Due(cached) => {
                 let left = cached.left;
                 let token = lookup.token();
@@ -68,17 +74,29 @@ fn drive<R: Serialize + DeserializeOwned>(
                 lookup.on_refresh(answer);
             }
             LookupState::Held { .. } => {
+                turn.end();
                 lookup.start_watch()?;
                 wait_for_lease(lookup);
             }
-            LookupState::Following(_) => lookup.wait_for_call(None)?,
+            LookupState::Following(_) => {
+                turn.end();
+                lookup.wait_for_call(None)?;
+            }
             LookupState::Degraded(_) => {
                 lookup.start_degraded()?;
+                if lookup.followed().is_some() {
+                    turn.end();
+                }
                 lookup.wait_for_call(None)?;
             }
             LookupState::Loading(permit) => {
                 let fills = permit.fills();
+                // Without Redis there is no lease that could wait.
+                turn.start(lookup.context.id, Some(lookup.data))?;
+                let within = turn.enter();
                 let loaded = load.run(engine, lookup.context.id, lookup.floor());
+                drop(within);
+                turn.end();
                 let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills));
                 let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
                 lookup.on_completed(loaded, ended)?;

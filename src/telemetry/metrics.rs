@@ -3,13 +3,16 @@
 //! Called by the reporter. Each metric has the label `cache`. The guide's chapter on
 //! operations explains the metrics.
 
+mod describe;
+
 use std::sync::Arc;
 
 use metrics::{
-    Counter, Histogram, Key, Label, Level, Metadata, SharedString, Unit, counter, describe_counter,
-    describe_gauge, describe_histogram, gauge, histogram, with_recorder,
+    Counter, Histogram, Key, Label, Level, Metadata, SharedString, counter, gauge, histogram,
+    with_recorder,
 };
 
+use self::describe::describe;
 use super::event::Event;
 use crate::{outcome::Source, util::worker::contain_panic};
 
@@ -19,6 +22,7 @@ const LOOKUP_SECONDS: &str = "cache_aside_lookup_duration_seconds";
 const MISSES: &str = "cache_aside_misses_total";
 const SHARED: &str = "cache_aside_stampedes_suppressed_total";
 const LOADS: &str = "cache_aside_loads_total";
+const OVERLOADS: &str = "cache_aside_overloads_total";
 const LOAD_SECONDS: &str = "cache_aside_load_duration_seconds";
 const LOADS_IN_FLIGHT: &str = "cache_aside_loads_in_flight";
 const REFRESHES: &str = "cache_aside_refreshes_total";
@@ -77,6 +81,7 @@ impl Metrics {
         for quiet in [
             LOOKUP_ERRORS,
             SHARED,
+            OVERLOADS,
             REFUSED_FILLS,
             STALE_LOADS,
             UNSTORABLE,
@@ -154,6 +159,7 @@ impl Metrics {
             Event::Shared { .. } => self.count(SHARED).increment(1),
             Event::Refreshed { .. } => self.refreshes("done").increment(1),
             Event::RefreshFailed { .. } => self.refreshes("failed").increment(1),
+            Event::Overloaded { .. } => self.count(OVERLOADS).increment(1),
             Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
             Event::StaleLoad { .. } => self.count(STALE_LOADS).increment(1),
             Event::Unstorable { .. } => self.count(UNSTORABLE).increment(1),
@@ -219,70 +225,4 @@ impl Names {
         count.increment(1);
         histogram.record(seconds);
     }
-}
-
-/// Describes each metric to the recorder, if one is installed by now.
-fn describe() {
-    describe_counter!(
-        LOOKUPS,
-        "Lookups, by the source of the answer and by whether there is a record"
-    );
-    describe_counter!(
-        LOOKUP_ERRORS,
-        "Lookups that ended with an error, in most cases the loader's"
-    );
-    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "How long lookups took");
-    describe_counter!(MISSES, "Lookups whose first read found no usable record");
-    describe_counter!(
-        SHARED,
-        "Lookups that another caller's load answered; each saved a load"
-    );
-    describe_counter!(LOADS, "Loads, by outcome");
-    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "How long loads took");
-    describe_gauge!(LOADS_IN_FLIGHT, "Loads in progress in this process");
-    describe_counter!(
-        REFRESHES,
-        "Reloads of records that were still cached, by outcome"
-    );
-    describe_counter!(
-        REFUSED_FILLS,
-        "Records that were loaded but not cached, because their lease had ended"
-    );
-    describe_counter!(
-        STALE_LOADS,
-        "Loads that returned a record older than a write that had returned"
-    );
-    describe_counter!(
-        UNSTORABLE,
-        "Records that were loaded and returned, but cannot be cached"
-    );
-    describe_counter!(
-        UNREADABLE,
-        "Entries that are not a record of the cache's type"
-    );
-    describe_counter!(OTHER_SCHEMA, "Entries of another schema");
-    describe_counter!(WRITES, "Calls that write");
-    describe_histogram!(
-        WRITE_SECONDS,
-        Unit::Seconds,
-        "How long calls that write took"
-    );
-    describe_counter!(STORE_ERRORS, "Requests to the store that failed");
-    describe_counter!(
-        REMEMBERED,
-        "Invalidations that did not reach the store and became pending"
-    );
-    describe_counter!(
-        REPLAYED,
-        "Pending invalidations that have succeeded, by record"
-    );
-    describe_counter!(
-        LOST,
-        "Invalidations that were still pending when the last handle of the store was dropped"
-    );
-    describe_gauge!(PENDING, "Records whose invalidation is pending");
-    describe_gauge!(
-        BREAKER_OPEN,
-        "1 while no request is sent, because too many in a row failed"
-    );
 }

@@ -39,6 +39,9 @@ pub struct Stats {
     pub loads: u64,
     /// Loaders that returned an error or panicked.
     pub load_errors: u64,
+    /// Lookups that failed because too many loads were running: see
+    /// [`max_loads`](crate::CacheBuilder::max_loads).
+    pub overloads: u64,
     /// Records that were loaded but not cached, because an invalidation had ended their lease
     /// before the fill, or because it had lapsed. It also counts a fill that succeeded and was sent
     /// again because the connection broke.
@@ -156,6 +159,7 @@ counters! {
     stampedes_suppressed,
     loads,
     load_errors,
+    overloads,
     refused_fills,
     stale_loads,
     unstorable_records,
@@ -231,6 +235,7 @@ impl Shard {
             Event::Refreshed { .. } => self.refreshes.add_one(),
             Event::RefreshFailed { .. } => self.refresh_errors.add_one(),
             Event::Shared { .. } => self.stampedes_suppressed.add_one(),
+            Event::Overloaded { .. } => self.overloads.add_one(),
             Event::FillRefused { .. } => self.refused_fills.add_one(),
             Event::StaleLoad { .. } => self.stale_loads.add_one(),
             Event::Unstorable { .. } => self.unstorable_records.add_one(),
@@ -252,34 +257,4 @@ impl Shard {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn what_many_threads_count_is_counted_once_each_and_all_of_it_is_reset() {
-        const EACH: u64 = 1_000;
-        let counters = Counters::default();
-        for threads in [1, 100] {
-            thread::scope(|scope| {
-                for _ in 0..threads {
-                    scope.spawn(|| {
-                        for _ in 0..EACH {
-                            counters.near_hit(true);
-                            counters.count(&Event::Refreshed { id: "k" });
-                        }
-                        counters.near_hit(false);
-                    });
-                }
-            });
-            let stats = counters.snapshot();
-            assert_eq!(stats.near_hits, threads * (EACH + 1));
-            assert_eq!(stats.hits, stats.near_hits);
-            assert_eq!(stats.negative_hits, threads);
-            assert_eq!(stats.refreshes, threads * EACH);
-            counters.reset();
-            assert_eq!(counters.snapshot(), Stats::default());
-        }
-    }
-}
+mod tests;

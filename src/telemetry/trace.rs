@@ -154,6 +154,7 @@ mod on {
                 debug!(id, error = %chain(*error), "the lookup failed");
             }
             Event::Refreshed { id } => debug!(id, "refreshed"),
+            Event::Overloaded { id } => debug!(id, "too many loads are running"),
             Event::FillRefused { id } => debug!(id, "the fill was refused"),
             Event::StaleLoad {
                 id,

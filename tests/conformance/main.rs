@@ -42,6 +42,7 @@ mod lease;
 mod lookup;
 mod many;
 mod max_age;
+mod max_loads;
 mod negative;
 mod races;
 #[path = "../support/reasons.rs"]

@@ -66,6 +66,14 @@ fn invalid_settings_are_refused_by_name() {
         "setting `negative_ttl`: 2s is longer than the `ttl` of 1s"
     );
     assert_eq!(
+        refusal(|cache| cache.max_loads(0)),
+        "setting `max_loads`: no record could ever be loaded; allow at least one"
+    );
+    assert_eq!(
+        refusal(|cache| cache.load_queue_timeout(MS(1))),
+        "setting `load_queue_timeout`: there is no `max_loads`"
+    );
+    assert_eq!(
         refusal(|cache| cache.near_cache(0)),
         "setting `near_cache`: it must have room for one record at least"
     );

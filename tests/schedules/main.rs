@@ -5,6 +5,8 @@
 //! many, very many random schedules are tried. A lost wake-up leaves a thread waiting for ever,
 //! which `shuttle` reports as a deadlock.
 
+#[path = "../../src/engine/load_limit.rs"]
+mod load_limit;
 #[expect(dead_code, reason = "the store uses the rest")]
 #[path = "../../src/redis/request_batcher/mod.rs"]
 mod request_batcher;
@@ -13,6 +15,7 @@ mod request_batcher;
 mod single_flight;
 
 mod calls;
+mod permits;
 mod queue;
 mod sync;
 #[path = "../../src/util/wakeup.rs"]

@@ -85,6 +85,10 @@ impl Condvar {
         Condvar(shuttle::sync::Condvar::new())
     }
 
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }

@@ -12,14 +12,17 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    BatchLoader, KeyedId, first_reads::first_reads, run_for, shared_tokens::refuse_shared_tokens,
+    BatchLoader, KeyedId,
+    answers::{common_failure, refuse_shared_tokens},
+    first_reads::first_reads,
+    run_for,
 };
 use crate::{
     engine::Engine,
     error::Error,
     loaded::Loaded,
     outcome::Lookup,
-    read::{lookup::LookupConfig, machine::PendingLookup, state::LookupState},
+    read::{load_turn::LoadTurn, lookup::LookupConfig, machine::PendingLookup, state::LookupState},
     store::{AcquireRequest, CompletionKind, RefreshRequest},
     util::wakeup::Wakeup,
 };
@@ -35,6 +38,8 @@ pub(super) struct BatchLookup<'a, R> {
     /// Notified when an event happens for which a lookup waits. The numbers are positions in
     /// `lookups`.
     wakeup: Arc<Wakeup>,
+    /// The right to call the loader once. Taken before any lease, and given back before any wait.
+    turn: LoadTurn<'a, R>,
 }
 
 impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
@@ -48,6 +53,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             engine,
             lookups: first_reads(engine, config, ids),
             wakeup: Arc::new(Wakeup::new()),
+            turn: LoadTurn::new(engine),
         }
     }
 
@@ -77,11 +83,27 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let mut lookups = self.lookups.iter_mut();
         lookups.try_for_each(PendingLookup::start_degraded)?;
         self.load(load)?;
+        // None of the records that needed a lease are loaded here.
+        self.turn.end();
         self.wait()
+    }
+
+    /// Waits for the turn to load, if a lookup needs it.
+    fn start_turn(&mut self, needs: impl Fn(&LookupState<'_, R>) -> bool) -> Result<(), Error> {
+        let mut lookups = self.lookups.iter();
+        match lookups.find(|lookup| needs(&lookup.state)) {
+            Some(lookup) => self.turn.start(lookup.context.id, None),
+            None => Ok(()),
+        }
     }
 
     /// Asks for the leases of all lookups whose record should be refreshed.
     fn refresh(&mut self) {
+        let is_due = |lookup: &PendingLookup<'_, R>| matches!(lookup.state, LookupState::Due(_));
+        if self.lookups.iter().any(is_due) && !self.turn.try_start(None) {
+            let due = self.lookups.iter_mut().filter(|lookup| is_due(lookup));
+            due.for_each(PendingLookup::serve_cached);
+        }
         let due = self.lookups.iter_mut().filter_map(|lookup| {
             let LookupState::Due(cached) = &lookup.state else {
                 return None;
@@ -118,6 +140,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
 
     /// Asks for the leases of all lookups that need one.
     fn acquire(&mut self) -> Result<(), Error> {
+        self.start_turn(|state| matches!(state, LookupState::NeedsLease { .. }))?;
         let asking = self.lookups.iter_mut().filter_map(|lookup| {
             let LookupState::NeedsLease { recheck } = lookup.state else {
                 return None;
@@ -165,6 +188,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         if !self.lookups.iter().any(loads) {
             return Ok(());
         }
+        // Without Redis there is no lease that could wait.
+        self.start_turn(|state| matches!(state, LookupState::Loading(_)))?;
         // Followers of a watch wait only for the end of the watched lease. They must not wait for
         // our loader.
         for lookup in &mut self.lookups {
@@ -172,7 +197,10 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         }
         let ids = self.lookups.iter().filter(|lookup| loads(lookup));
         let ids: Vec<_> = ids.map(|lookup| lookup.context.id).collect();
+        let within = self.turn.enter();
         let mut records = run_for(self.engine, &ids, load);
+        drop(within);
+        self.turn.end();
 
         let loaded = self.lookups.iter_mut().filter_map(|lookup| {
             let LookupState::Loading(permit) = &lookup.state else {
@@ -269,10 +297,4 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         let (first, _) = polled.into_iter().next()?;
         Some(first.pause(lapses_at))
     }
-}
-
-/// The failure that all answers share: the store does not answer, or rejects every request.
-fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
-    let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
-    failures.nth(answers.len().saturating_sub(1)).cloned()
 }

@@ -3,9 +3,9 @@
 //! Each id goes through the states of [`read`](super). So each id has all guarantees of a single
 //! lookup. Called by the public handle.
 
+mod answers;
 mod driver;
 mod first_reads;
-mod shared_tokens;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +18,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::driver::BatchLookup;
-use super::{load::run, lookup::LookupConfig};
+use super::{load::run, load_turn::LoadTurn, lookup::LookupConfig};
 use crate::{
     engine::Engine,
     error::Error,
@@ -73,6 +73,9 @@ where
     let mut load = loading(&engine.reporter, loader);
     each_once(engine, ids, |slice| {
         let ids: Vec<_> = slice.iter().map(|(id, _)| *id).collect();
+        let mut turn = LoadTurn::new(engine);
+        turn.start(ids[0], None)?;
+        let _within = turn.enter();
         let mut records = run_for(engine, &ids, &mut load)?;
         let each = ids.iter().map(|id| {
             let record = records.remove(*id).map(Arc::new);

@@ -1,4 +1,5 @@
-//! Refuses answers that name one token for several records.
+//! What many answers to one request have in common: a token that several of them name, which is
+//! refused, or the same failure.
 //!
 //! A token names one fill, and a nonce one guard, so no correct store gives such answers. Called by
 //! the driver for many ids before it handles the answers. Pure: sends nothing.
@@ -33,4 +34,10 @@ fn named_token(answer: &Result<Acquire, Error>) -> Option<Token> {
         Ok(Acquire::Guarded { nonce, .. }) => Some(*nonce),
         _ => None,
     }
+}
+
+/// The failure that all answers share: the store does not answer, or rejects every request.
+pub(super) fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
+    let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
+    failures.nth(answers.len().saturating_sub(1)).cloned()
 }

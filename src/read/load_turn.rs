@@ -1,0 +1,237 @@
+//! The turn of a lookup to load, on a cache with `max_loads`.
+//!
+//! Guarantees that a lookup has a permit of the limit *before* it asks for the lease, and that it
+//! holds none while it waits for others. So no lease waits for a permit, and followers need none.
+//! Called by both drivers. Without the limit, each step returns at once.
+//!
+//! One lookup of each record waits for a permit; the others of its process follow it. It wakes them
+//! when it has asked for the lease. They then ask too, and share its load under its token. No
+//! lookup shares a load by the key alone.
+//!
+//! A lookup without a permit is still answered by a load of the same record:
+//!
+//! - If a load of this process has a permit for the record, the lookup asks for the lease without
+//!   one. In nearly all cases it learns that load's token and follows it. If it gets the lease
+//!   instead, it gives the lease back, and waits for a permit.
+//! - While it waits, it reads the record again from time to time. Another process may have filled
+//!   it.
+//!
+//! A load inside another load waits for no permit: the thread of the outer load has one, so two
+//! loads could wait for each other. It takes one that is free, or goes without.
+
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    lookup::not_own,
+    machine::PendingLookup,
+    state::{LoadPermit, LookupState},
+};
+use crate::{
+    engine::{
+        Engine, Outcome,
+        load_limit::{LimitPermit, LoadLimit, PermitWait},
+        single_flight::Leader,
+    },
+    error::Error,
+    record::fields::from_fields,
+    store::Entry,
+    telemetry::event::Event,
+    util::random::shortened,
+};
+
+thread_local! {
+    /// How many limited loads this thread is inside of.
+    static LOADS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What a lookup, or a batch, has of the limit.
+pub(super) struct LoadTurn<'a, R> {
+    engine: &'a Engine<R>,
+    permit: Option<LimitPermit>,
+    /// The place in the queue, while the lookup has no permit.
+    wait: Option<PermitWait>,
+    /// Other lookups of the record follow this one while it waits.
+    queued: Option<Leader<'a, String, Outcome<R>>>,
+    /// When the lookup first found no permit.
+    since: Option<Instant>,
+    /// The lookup asks for the lease without a permit. It does so once.
+    asks_without: bool,
+    has_asked: bool,
+}
+
+impl<'a, R> LoadTurn<'a, R> {
+    pub(super) fn new(engine: &'a Engine<R>) -> LoadTurn<'a, R> {
+        LoadTurn {
+            engine,
+            permit: None,
+            wait: None,
+            queued: None,
+            since: None,
+            asks_without: false,
+            has_asked: false,
+        }
+    }
+
+    /// The limit, if a permit is needed and not there yet.
+    fn missing(&self) -> Option<&'a LoadLimit> {
+        let limit = self.engine.load_limit.as_ref()?;
+        (self.permit.is_none()).then_some(limit)
+    }
+
+    /// Takes a permit if that needs no wait. Returns whether the lookup may go on.
+    pub(super) fn try_start(&mut self, record: Option<&str>) -> bool {
+        let Some(limit) = self.missing() else {
+            return true;
+        };
+        self.permit = limit.try_take(record);
+        self.permit.is_some() || is_nested()
+    }
+
+    /// Waits for a permit. An error if none is free in time.
+    pub(super) fn start(&mut self, id: &str, record: Option<&str>) -> Result<(), Error> {
+        if self.try_start(record) {
+            return Ok(());
+        }
+        let end = self.end_of_wait();
+        self.wait_until(record, end);
+        if self.permit.is_some() {
+            return Ok(());
+        }
+        Err(self.overloaded(id))
+    }
+
+    /// When the lookup gives up waiting for a permit.
+    fn end_of_wait(&mut self) -> Instant {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let settings = &self.engine.settings;
+        since + settings.load_queue_timeout.unwrap_or(settings.wait_timeout)
+    }
+
+    fn wait_until(&mut self, record: Option<&str>, end: Instant) {
+        let Some(limit) = self.missing() else {
+            return;
+        };
+        let wait = self.wait.get_or_insert_with(|| limit.queue(record));
+        self.permit = wait.wait_until(end);
+        if self.permit.is_some() {
+            self.wait = None;
+        }
+    }
+
+    fn overloaded(&mut self, id: &str) -> Error {
+        let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.end();
+        self.engine.reporter.report(&Event::Overloaded { id });
+        Error::Overloaded { waited }
+    }
+
+    /// Gives the permit back, or leaves the queue: the lookup has loaded, or waits for others.
+    pub(super) fn end(&mut self) {
+        (self.permit, self.wait, self.queued) = (None, None, None);
+    }
+
+    /// Marks this thread as loading until the guard is dropped.
+    pub(super) fn enter(&self) -> Option<WithinLoad> {
+        self.permit.as_ref().map(|_| WithinLoad::new())
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
+    /// Whether the lookup may ask for the lease now. If not, its state has changed, or it has to
+    /// try again. An error if no permit was free in time.
+    pub(super) fn before_acquire(
+        &mut self,
+        lookup: &mut PendingLookup<'_, R>,
+    ) -> Result<bool, Error> {
+        let data = lookup.data;
+        if self.wait.is_none() && self.try_start(Some(data)) {
+            return Ok(true);
+        }
+        let Some(limit) = self.missing() else {
+            return Ok(true);
+        };
+        if !self.has_asked && limit.is_loading(data) {
+            (self.has_asked, self.asks_without) = (true, true);
+            return Ok(true);
+        }
+        let end = self.end_of_wait();
+        if self.queued.is_none() {
+            match self.engine.queued.start_or_find(data, data) {
+                Ok(leader) => self.queued = Some(leader),
+                Err(call) if Instant::now() < end => {
+                    lookup.state = LookupState::Following(not_own(call)?);
+                    return Ok(false);
+                }
+                // It has waited long enough, and has no permit to wait for.
+                Err(_) => return Err(self.overloaded(lookup.context.id)),
+            }
+        }
+        let pause = Instant::now() + shortened(self.engine.settings.poll);
+        self.wait_until(Some(data), end.min(pause));
+        if self.permit.is_none() {
+            if Instant::now() >= end {
+                return Err(self.overloaded(lookup.context.id));
+            }
+            self.read_again(lookup)?;
+        } else {
+            // Time has passed since the first read.
+            lookup.ask_again();
+        }
+        Ok(false)
+    }
+
+    /// Answers the lookup if its record is in the store by now.
+    fn read_again(&self, lookup: &mut PendingLookup<'_, R>) -> Result<(), Error> {
+        let Ok((Entry::Record(fields), _)) = self.engine.first_read(lookup.data, false) else {
+            return Ok(());
+        };
+        match from_fields(fields, &self.engine.settings.schema) {
+            Ok(record) => lookup.on_shared(Ok(record.map(std::sync::Arc::new))),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The store has answered the request for the lease.
+    pub(super) fn after_acquire(&mut self, lookup: &mut PendingLookup<'_, R>) {
+        // Its followers now ask, and learn the token of this lookup, or of the lease's holder.
+        self.queued = None;
+        if std::mem::take(&mut self.asks_without) {
+            lookup.give_up_permit();
+        }
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+    /// Gives the right to load back, if the lookup has got it. A drop gives the lease back on
+    /// another thread, and wakes the followers.
+    fn give_up_permit(&mut self) {
+        if let LookupState::Loading(LoadPermit::Lease(..) | LoadPermit::Guard(_)) = self.state {
+            self.ask_again();
+        }
+    }
+}
+
+/// A load under a permit, on this thread.
+pub(super) struct WithinLoad(());
+
+impl WithinLoad {
+    fn new() -> WithinLoad {
+        LOADS.set(LOADS.get() + 1);
+        WithinLoad(())
+    }
+}
+
+impl Drop for WithinLoad {
+    fn drop(&mut self) {
+        LOADS.set(LOADS.get() - 1);
+    }
+}
+
+fn is_nested() -> bool {
+    LOADS.get() > 0
+}

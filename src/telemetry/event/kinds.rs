@@ -1,0 +1,77 @@
+//! The kinds of misses, loads and writes that events tell apart, and their names.
+
+/// Why the first read of a lookup found no usable record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Miss {
+    /// There was no entry.
+    Absent,
+    /// There was an entry, but not a record of this type.
+    Unreadable,
+    /// There was an entry of another [`schema`](crate::CacheBuilder::schema).
+    OtherSchema,
+    /// There was a record, but the lookup wanted a younger one:
+    /// [`max_age`](crate::LookupOptions::max_age).
+    TooOld,
+    /// The store did not answer, or may hold an outdated record.
+    Unanswered,
+}
+
+/// How a load ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Load {
+    /// The loader returned a record.
+    Found,
+    /// The primary has no such record.
+    NotFound,
+    /// The loader returned an error.
+    Failed,
+    /// The loader panicked.
+    Panicked,
+}
+
+/// A call that writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Write {
+    /// [`Cache::invalidate`](crate::Cache::invalidate).
+    Invalidate,
+    /// [`Cache::invalidate_at`](crate::Cache::invalidate_at).
+    InvalidateAt,
+    /// [`Cache::invalidate_many`](crate::Cache::invalidate_many), under the first id.
+    InvalidateMany,
+    /// [`Cache::clear`](crate::Cache::clear), under no id.
+    Clear,
+    /// [`Cache::write`](crate::Cache::write).
+    Write,
+    /// [`Cache::write_many`](crate::Cache::write_many), under the first id.
+    WriteMany,
+    /// A [`UnitOfWork`](crate::UnitOfWork), for each of its caches under the first id.
+    UnitOfWork,
+    /// [`Cache::write_through`](crate::Cache::write_through).
+    WriteThrough,
+    /// [`Cache::expire`](crate::Cache::expire).
+    Expire,
+    /// [`Cache::update`](crate::Cache::update).
+    Update,
+    /// [`Cache::update_field`](crate::Cache::update_field).
+    UpdateField,
+}
+
+/// Names in lower-case words, as the metrics use them.
+macro_rules! named {
+    ($type:ident: $($variant:ident $name:literal),+) => {
+        impl $type {
+            /// The name in lower-case words, as the metrics use it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $($type::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", TooOld "too_old", Unanswered "unanswered" }
+named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
+named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }
