@@ -115,6 +115,14 @@ pub enum Error {
         /// How long this caller had waited for its turn.
         waited: Duration,
     },
+    /// The load took longer than the
+    /// [`hard_timeout`](crate::LoadingCacheBuilder::hard_timeout) of a
+    /// [`LoadingCache`](crate::LoadingCache). It goes on, and fills the cache when it ends.
+    #[non_exhaustive]
+    LoadTimeout {
+        /// How long this caller had waited.
+        waited: Duration,
+    },
     /// The id is not valid. Nothing was sent.
     #[non_exhaustive]
     InvalidId {

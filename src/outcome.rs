@@ -19,7 +19,8 @@ pub enum Source {
     Stale,
     /// Redis had the record past its TTL or [near its end](crate::CacheBuilder::early_refresh), or
     /// with more time left than it was given, after a step back of the server's clock. This
-    /// caller's loader reloaded it.
+    /// caller's loader reloaded it. Or it was reloaded while this caller of a
+    /// [`LoadingCache`](crate::LoadingCache) waited.
     Refreshed,
     /// This caller's loader read the record from the primary.
     Loaded,

@@ -4,6 +4,7 @@
 mod lookups;
 
 pub(crate) mod builder;
+pub(crate) mod loading;
 pub(crate) mod many;
 pub(crate) mod options;
 pub(crate) mod unit_of_work;

@@ -6,7 +6,7 @@
 //! leases lapse.
 //!
 //! The read path and the write path call it. The first load starts the thread, which sleeps while
-//! no load is under way. It knows the client to the store. It knows neither calls nor records.
+//! no load is under way. It knows the client to the store, but no calls and no records.
 //!
 //! It also gives back leases in the background, so that no caller waits for that. Perhaps the reply
 //! to its acquire was lost, or its fill failed.
@@ -92,6 +92,8 @@ pub(crate) struct RenewalGuard<'a> {
     token: Token,
     ended: bool,
     ends_entry: bool,
+    /// The renewal continues, for another thread.
+    is_detached: bool,
 }
 
 impl LeaseRenewer {
@@ -134,11 +136,17 @@ impl LeaseRenewer {
             state.leases.insert(token, lease);
             mem::take(&mut state.is_idle)
         });
+        self.attach(token)
+    }
+
+    /// Takes over a lease that another thread has [detached](RenewalGuard::detach).
+    pub(crate) fn attach(&self, token: Token) -> RenewalGuard<'_> {
         RenewalGuard {
             lease_renewer: self,
             token,
             ended: false,
             ends_entry: false,
+            is_detached: false,
         }
     }
 
@@ -250,6 +258,12 @@ impl Sender {
 }
 
 impl RenewalGuard<'_> {
+    /// Lets go of the lease without ending its renewal, so that another thread can load.
+    pub(crate) fn detach(mut self) -> Token {
+        self.is_detached = true;
+        self.token
+    }
+
     /// Ends the renewal: the load has ended, and so has the lease.
     pub(crate) fn end(mut self) {
         self.ended = true;
@@ -266,6 +280,9 @@ impl RenewalGuard<'_> {
 
 impl Drop for RenewalGuard<'_> {
     fn drop(&mut self) {
+        if self.is_detached {
+            return;
+        }
         self.lease_renewer.update(|state| {
             let lease = state.leases.remove(&self.token);
             if self.ended {

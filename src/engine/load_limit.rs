@@ -17,10 +17,10 @@ use crate::util::sync::{Condvar, Instant, Mutex};
 
 /// The limit of one cache. A clone is the same limit.
 #[derive(Debug, Clone)]
-pub(crate) struct LoadLimit(Arc<Shared>);
+pub(crate) struct LoadLimit(Arc<LimitShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct LimitShared {
     most: usize,
     state: Mutex<LimitState>,
     hasher: RandomState,
@@ -33,7 +33,7 @@ struct LimitState {
     /// The records that are loaded under a permit, as hashes, and how many permits each has.
     loading: HashMap<u64, usize>,
     /// The threads that wait, the longest first. Not empty only while all permits are out.
-    waiting: VecDeque<Waiter>,
+    waiting: VecDeque<QueuedWaiter>,
     /// The numbers of waiters that got a permit and have not picked it up yet.
     granted: Vec<u64>,
     /// The number of the next waiter.
@@ -41,7 +41,7 @@ struct LimitState {
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct QueuedWaiter {
     number: u64,
     record: Option<u64>,
     /// Notified, with no lock held, after the number was added to `granted`.
@@ -66,7 +66,7 @@ pub(crate) struct PermitWait {
 
 impl LoadLimit {
     pub(crate) fn new(most: usize) -> LoadLimit {
-        LoadLimit(Arc::new(Shared {
+        LoadLimit(Arc::new(LimitShared {
             most,
             state: Mutex::default(),
             hasher: RandomState::new(),
@@ -104,7 +104,7 @@ impl LoadLimit {
             state.start(record);
             state.granted.push(number);
         } else {
-            state.waiting.push_back(Waiter {
+            state.waiting.push_back(QueuedWaiter {
                 number,
                 record,
                 was_granted: Arc::clone(&was_granted),

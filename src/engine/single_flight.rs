@@ -46,8 +46,9 @@ pub(crate) struct Call<T> {
     /// Taken before the loader runs. So the load sees everything that was written before this
     /// instant.
     started: Instant,
-    /// The thread that runs the loader.
-    leader: ThreadId,
+    /// The thread that runs the loader. `None`: it will be another thread than the one that started
+    /// the call.
+    leader: Mutex<Option<ThreadId>>,
     /// Identifies the record that it loads: a hash by the hasher of its table.
     record: u64,
     /// Changes once, from `Pending` to another state.
@@ -81,6 +82,8 @@ pub(crate) struct Leader<'a, K: Eq + Hash, T> {
     table: &'a SingleFlight<K, T>,
     key: K,
     call: Arc<Call<T>>,
+    /// Another thread leads the call, or will.
+    is_detached: bool,
 }
 
 impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
@@ -104,6 +107,7 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
             table: self,
             key,
             call,
+            is_detached: false,
         }
     }
 
@@ -132,6 +136,7 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
             table: self,
             key,
             call,
+            is_detached: false,
         })
     }
 }
@@ -148,6 +153,17 @@ impl<K: Eq + Hash, T> SingleFlight<K, T> {
         call.record == self.hasher.hash_one(record)
     }
 
+    /// Takes over a call of this table that another thread has [detached](Leader::detach).
+    pub(crate) fn attach(&self, (key, call): DetachedCall<K, T>) -> Leader<'_, K, T> {
+        *call.leader.lock() = Some(thread::current().id());
+        Leader {
+            table: self,
+            key,
+            call,
+            is_detached: false,
+        }
+    }
+
     fn shard(&self, key: &K) -> &Mutex<HashMap<K, Arc<Call<T>>>> {
         let hash = self.hasher.hash_one(key);
         &self.shards[usize::from(hash.to_be_bytes()[0]) % SHARDS]
@@ -158,7 +174,7 @@ impl<T> Call<T> {
     fn new(record: u64) -> Call<T> {
         Call {
             started: Instant::now(),
-            leader: thread::current().id(),
+            leader: Mutex::new(Some(thread::current().id())),
             record,
             state: Mutex::new(CallState::Pending(Subscribers::default())),
             ended: Condvar::new(),
@@ -171,7 +187,7 @@ impl<T> Call<T> {
 
     /// Whether the calling thread would wait for itself if it waited for this call.
     pub(crate) fn is_led_by_this_thread(&self) -> bool {
-        self.leader == thread::current().id()
+        *self.leader.lock() == Some(thread::current().id())
     }
 
     fn end(&self, how: CallState<T>) {
@@ -226,6 +242,19 @@ impl<T: Clone> Call<T> {
     }
 }
 
+/// A call without a leader. It must be [attached](SingleFlight::attach) again, or its followers wait
+/// until their deadlines.
+pub(crate) type DetachedCall<K, T> = (K, Arc<Call<T>>);
+
+impl<K: Eq + Hash + Clone, T> Leader<'_, K, T> {
+    /// Lets go of the call without ending it, so that another thread can lead it.
+    pub(crate) fn detach(mut self) -> DetachedCall<K, T> {
+        self.is_detached = true;
+        *self.call.leader.lock() = None;
+        (self.key.clone(), Arc::clone(&self.call))
+    }
+}
+
 impl<K: Eq + Hash, T> Leader<'_, K, T> {
     pub(crate) fn key(&self) -> &K {
         &self.key
@@ -253,6 +282,9 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
 
 impl<K: Eq + Hash, T> Drop for Leader<'_, K, T> {
     fn drop(&mut self) {
+        if self.is_detached {
+            return;
+        }
         // Removed first: a follower that is woken must not find this call again.
         self.unregister();
         self.call.end(CallState::Abandoned);

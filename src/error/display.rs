@@ -43,6 +43,9 @@ impl fmt::Display for Error {
                     "waited {waited:?} for a turn to load: too many loads are running"
                 )
             }
+            Error::LoadTimeout { waited } => {
+                write!(f, "the load had not ended after {waited:?}; it goes on")
+            }
             Error::InvalidId { reason } => write!(f, "the id is invalid: {reason}"),
             Error::InvalidRecord {
                 field: Some(field),

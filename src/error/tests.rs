@@ -46,6 +46,7 @@ fn source_of(error: &Error) -> Option<&str> {
         | Error::InvalidRecord { .. }
         | Error::StaleLoad { .. }
         | Error::Overloaded { .. }
+        | Error::LoadTimeout { .. }
         | Error::Contended { .. } => None,
     }
 }
@@ -84,6 +85,14 @@ fn each_variant_has_a_message_of_its_own_and_returns_its_cause_as_the_source() {
         (
             Error::WaitTimeout { waited },
             "waited 2s for another caller's load",
+        ),
+        (
+            Error::Overloaded { waited },
+            "waited 2s for a turn to load: too many loads are running",
+        ),
+        (
+            Error::LoadTimeout { waited },
+            "the load had not ended after 2s; it goes on",
         ),
         (
             Error::InvalidId {

@@ -21,13 +21,14 @@
 
 use std::{
     cell::Cell,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    lookup::not_own,
+    lookup::{LookupContext, not_own},
     machine::PendingLookup,
     state::{LoadPermit, LookupState},
 };
@@ -49,95 +50,153 @@ thread_local! {
     static LOADS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What a lookup, or a batch, has of the limit.
+/// What a lookup, or a batch, has of the limits.
 pub(super) struct LoadTurn<'a, R> {
     engine: &'a Engine<R>,
-    permit: Option<LimitPermit>,
-    /// The place in the queue, while the lookup has no permit.
+    /// That of `max_loads`, and that of the threads of a `LoadingCache`. Permits are always taken
+    /// in this order, so no two lookups wait for each other's.
+    limits: [Option<&'a LoadLimit>; 2],
+    permits: TurnPermits,
+    /// The place in the queue for the first permit that is missing.
     wait: Option<PermitWait>,
     /// Other lookups of the record follow this one while it waits.
     queued: Option<Leader<'a, String, Outcome<R>>>,
     /// When the lookup first found no permit.
     since: Option<Instant>,
+    /// When the caller began, and when it stops waiting for any load.
+    hard_timeout: Option<(Instant, Instant)>,
     /// The lookup asks for the lease without a permit. It does so once.
     asks_without: bool,
     has_asked: bool,
 }
 
+/// The permits of one load. A drop gives them back.
+pub(super) type TurnPermits = [Option<LimitPermit>; 2];
+
 impl<'a, R> LoadTurn<'a, R> {
     pub(super) fn new(engine: &'a Engine<R>) -> LoadTurn<'a, R> {
         LoadTurn {
             engine,
-            permit: None,
+            limits: [engine.load_limit.as_ref(), None],
+            permits: [None, None],
             wait: None,
             queued: None,
             since: None,
+            hard_timeout: None,
             asks_without: false,
             has_asked: false,
         }
     }
 
-    /// The limit, if a permit is needed and not there yet.
-    fn missing(&self) -> Option<&'a LoadLimit> {
-        let limit = self.engine.load_limit.as_ref()?;
-        (self.permit.is_none()).then_some(limit)
+    /// The turn of a lookup whose load runs on a loader thread.
+    pub(super) fn on_thread(
+        context: &LookupContext<'a, R>,
+        threads: &'a LoadLimit,
+    ) -> LoadTurn<'a, R> {
+        let mut turn = LoadTurn::new(context.engine);
+        turn.limits[1] = Some(threads);
+        turn.hard_timeout = context.hard_deadline().map(|hard| (context.began, hard));
+        turn
     }
 
-    /// Takes a permit if that needs no wait. Returns whether the lookup may go on.
+    /// The turn of a load that has its permits already.
+    pub(super) fn with(engine: &'a Engine<R>, permits: TurnPermits) -> LoadTurn<'a, R> {
+        LoadTurn {
+            permits,
+            ..LoadTurn::new(engine)
+        }
+    }
+
+    /// The first limit of which a permit is needed and not there yet.
+    fn missing(&self) -> Option<(usize, &'a LoadLimit)> {
+        let mut limits = self.limits.iter().enumerate();
+        limits.find_map(|(at, limit)| Some((at, (*limit)?)).filter(|_| self.permits[at].is_none()))
+    }
+
+    /// Whether a loader thread is free for this load.
+    pub(super) fn has_thread(&self) -> bool {
+        self.permits[1].is_some()
+    }
+
+    /// Takes the permits if that needs no wait. Returns whether the lookup may go on.
     pub(super) fn try_start(&mut self, record: Option<&str>) -> bool {
-        let Some(limit) = self.missing() else {
-            return true;
-        };
-        self.permit = limit.try_take(record);
-        self.permit.is_some() || is_nested()
+        while let Some((at, limit)) = self.missing() {
+            self.permits[at] = limit.try_take(record);
+            if self.permits[at].is_none() {
+                return is_nested();
+            }
+        }
+        true
     }
 
-    /// Waits for a permit. An error if none is free in time.
+    /// Waits for the permits. An error if they are not free in time.
     pub(super) fn start(&mut self, id: &str, record: Option<&str>) -> Result<(), Error> {
         if self.try_start(record) {
             return Ok(());
         }
         let end = self.end_of_wait();
-        self.wait_until(record, end);
-        if self.permit.is_some() {
-            return Ok(());
+        while self.missing().is_some() {
+            if !self.wait_until(record, end) {
+                return Err(self.overloaded(id));
+            }
         }
-        Err(self.overloaded(id))
+        Ok(())
     }
 
-    /// When the lookup gives up waiting for a permit.
+    /// When the lookup gives up waiting for its permits.
     fn end_of_wait(&mut self) -> Instant {
         let since = *self.since.get_or_insert_with(Instant::now);
         let settings = &self.engine.settings;
-        since + settings.load_queue_timeout.unwrap_or(settings.wait_timeout)
+        let end = since + settings.load_queue_timeout.unwrap_or(settings.wait_timeout);
+        self.hard_timeout.map_or(end, |(_, hard)| hard.min(end))
     }
 
-    fn wait_until(&mut self, record: Option<&str>, end: Instant) {
-        let Some(limit) = self.missing() else {
-            return;
+    /// Waits for the first permit that is missing. Returns whether it is there.
+    fn wait_until(&mut self, record: Option<&str>, end: Instant) -> bool {
+        let Some((at, limit)) = self.missing() else {
+            return true;
         };
         let wait = self.wait.get_or_insert_with(|| limit.queue(record));
-        self.permit = wait.wait_until(end);
-        if self.permit.is_some() {
-            self.wait = None;
+        self.permits[at] = wait.wait_until(end);
+        if self.permits[at].is_none() {
+            return false;
         }
+        self.wait = None;
+        true
     }
 
     fn overloaded(&mut self, id: &str) -> Error {
         let waited = self.since.map_or(Duration::ZERO, |since| since.elapsed());
         self.end();
-        self.engine.reporter.report(&Event::Overloaded { id });
-        Error::Overloaded { waited }
+        let reporter = &self.engine.reporter;
+        match self.hard_timeout {
+            Some((began, hard)) if Instant::now() >= hard => {
+                reporter.report(&Event::LoadTimedOut { id });
+                let waited = began.elapsed();
+                Error::LoadTimeout { waited }
+            }
+            _ => {
+                reporter.report(&Event::Overloaded { id });
+                Error::Overloaded { waited }
+            }
+        }
     }
 
-    /// Gives the permit back, or leaves the queue: the lookup has loaded, or waits for others.
+    /// Gives the permits back, or leaves the queue: the lookup has loaded, or waits for others.
     pub(super) fn end(&mut self) {
-        (self.permit, self.wait, self.queued) = (None, None, None);
+        drop(self.take_permits());
+    }
+
+    /// Takes the permits out, for a load on another thread.
+    pub(super) fn take_permits(&mut self) -> TurnPermits {
+        (self.wait, self.queued) = (None, None);
+        std::mem::take(&mut self.permits)
     }
 
     /// Marks this thread as loading until the guard is dropped.
     pub(super) fn enter(&self) -> Option<WithinLoad> {
-        self.permit.as_ref().map(|_| WithinLoad::new())
+        let has_permit = self.permits.iter().any(Option::is_some);
+        has_permit.then(WithinLoad::new)
     }
 }
 
@@ -152,7 +211,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
         if self.wait.is_none() && self.try_start(Some(data)) {
             return Ok(true);
         }
-        let Some(limit) = self.missing() else {
+        let Some((_, limit)) = self.missing() else {
             return Ok(true);
         };
         if !self.has_asked && limit.is_loading(data) {
@@ -172,15 +231,13 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
             }
         }
         let pause = Instant::now() + shortened(self.engine.settings.poll);
-        self.wait_until(Some(data), end.min(pause));
-        if self.permit.is_none() {
-            if Instant::now() >= end {
-                return Err(self.overloaded(lookup.context.id));
-            }
-            self.read_again(lookup)?;
-        } else {
+        if self.wait_until(Some(data), end.min(pause)) {
             // Time has passed since the first read.
             lookup.ask_again();
+        } else if Instant::now() >= end {
+            return Err(self.overloaded(lookup.context.id));
+        } else {
+            self.read_again(lookup)?;
         }
         Ok(false)
     }
@@ -191,7 +248,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
             return Ok(());
         };
         match from_fields(fields, &self.engine.settings.schema) {
-            Ok(record) => lookup.on_shared(Ok(record.map(std::sync::Arc::new))),
+            Ok(record) => lookup.on_shared(Ok(record.map(Arc::new))),
             Err(_) => Ok(()),
         }
     }

@@ -118,3 +118,59 @@ where
     let outcome = outcome.map(L::into);
     outcome.map_err(|error| Error::Loader(Arc::from(error.into())))
 }
+
+/// A loader that belongs to the cache, so that any thread may run it.
+pub(crate) struct SharedLoader<R> {
+    load: Arc<SharedLoad<R>>,
+    repeats: bool,
+}
+
+type SharedLoad<R> = dyn Fn(&LoadContext<'_>) -> Result<Loaded<R>, Error> + Send + Sync;
+
+impl<R> SharedLoader<R> {
+    /// A loader that sees only the id.
+    pub(crate) fn of_id<E>(
+        loader: impl Fn(&str) -> Result<Option<R>, E> + Send + Sync + 'static,
+    ) -> SharedLoader<R>
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        SharedLoader {
+            load: Arc::new(move |context| converted(loader(context.id()))),
+            repeats: false,
+        }
+    }
+
+    /// A loader that sees the context.
+    pub(crate) fn of_context<L, E>(
+        loader: impl Fn(&LoadContext<'_>) -> Result<L, E> + Send + Sync + 'static,
+    ) -> SharedLoader<R>
+    where
+        L: Into<Loaded<R>>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        SharedLoader {
+            load: Arc::new(move |context| converted(loader(context))),
+            repeats: true,
+        }
+    }
+
+    /// The loader of one lookup.
+    pub(crate) fn for_lookup(
+        &self,
+    ) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error> + '_> {
+        Loader {
+            load: |context: &LoadContext<'_>| (self.load)(context),
+            repeats: self.repeats,
+        }
+    }
+}
+
+impl<R> Clone for SharedLoader<R> {
+    fn clone(&self) -> SharedLoader<R> {
+        SharedLoader {
+            load: Arc::clone(&self.load),
+            repeats: self.repeats,
+        }
+    }
+}

@@ -27,6 +27,11 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         }
     }
 
+    /// Whether the loaded record is filled.
+    pub(super) fn fills(&self) -> bool {
+        matches!(&self.state, LookupState::Loading(permit) if permit.fills())
+    }
+
     /// The loader returned. The followers get the outcome before any request is sent. Returns how
     /// the lease ends, if the lookup has one.
     pub(super) fn on_loaded<'s>(

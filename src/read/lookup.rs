@@ -32,6 +32,9 @@ pub(crate) struct LookupConfig {
     pub(crate) max_age: Option<Duration>,
     /// Whether it does not answer from the near cache.
     pub(crate) skip_near: bool,
+    /// When the caller stops waiting for any load, also its own: the hard timeout of a
+    /// `LoadingCache`.
+    pub(crate) hard_timeout: Option<Duration>,
 }
 
 impl LookupConfig {
@@ -41,6 +44,7 @@ impl LookupConfig {
             wait_timeout: settings.wait_timeout,
             max_age: None,
             skip_near: false,
+            hard_timeout: None,
         }
     }
 
@@ -65,12 +69,34 @@ pub(super) struct LookupContext<'a, R> {
     /// this instant.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
+    /// It runs on a loader thread, for a caller that reports the answer itself.
+    pub(super) is_background: bool,
 }
 
 impl<R> LookupContext<'_, R> {
     /// The instant when the lookup stops waiting for a load that started at `began`.
     pub(super) fn wait_deadline(&self, began: Instant) -> Instant {
-        began + self.config.wait_timeout
+        let deadline = began + self.config.wait_timeout;
+        self.hard_deadline()
+            .map_or(deadline, |hard| hard.min(deadline))
+    }
+
+    /// When the caller stops waiting for any load.
+    pub(super) fn hard_deadline(&self) -> Option<Instant> {
+        Some(self.began + self.config.hard_timeout?)
+    }
+
+    /// The error of a lookup that has waited until a deadline. `None`: it may load.
+    pub(super) fn timed_out(&self) -> Option<Error> {
+        let waited = self.began.elapsed();
+        if let Some(hard) = self.config.hard_timeout
+            && waited >= hard
+        {
+            self.report(&Event::LoadTimedOut { id: self.id });
+            return Some(Error::LoadTimeout { waited });
+        }
+        let fails = self.engine.settings.fail_on_wait_timeout;
+        fails.then_some(Error::WaitTimeout { waited })
     }
 
     /// Answers the lookup with the load of another caller.
@@ -92,7 +118,19 @@ impl<R> LookupContext<'_, R> {
         self.answer(record, source, self.redis_latency)
     }
 
+    /// Answers the lookup as a loader thread has answered it.
+    pub(super) fn relayed(&self, found: &Lookup<R>) -> Lookup<R> {
+        let answer = self.found(found.record().cloned(), found.source());
+        match found.degraded_cause() {
+            Some(cause) => answer.with_cause(cause.clone()),
+            None => answer,
+        }
+    }
+
     fn answer(&self, record: Option<Arc<R>>, source: Source, elapsed: Duration) -> Lookup<R> {
+        if self.is_background {
+            return Lookup::new(record, source, self.redis_latency);
+        }
         self.span.answered(source, record.is_some());
         self.report(&Event::Answered {
             id: self.id,

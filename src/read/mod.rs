@@ -54,6 +54,7 @@
 //! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
 //! comes from Go's `singleflight`.
 
+pub(crate) mod background;
 mod batch;
 mod first_read;
 mod load;
@@ -137,6 +138,7 @@ where
         span,
         began,
         redis_latency: began.elapsed(),
+        is_background: false,
     };
     single::answer(context, &data, read, placeholder, loader)
 }

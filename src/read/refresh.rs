@@ -23,7 +23,21 @@ pub(super) struct Cached<R> {
     pub(super) left: Duration,
 }
 
+impl<R> Clone for Cached<R> {
+    fn clone(&self) -> Cached<R> {
+        Cached {
+            record: Arc::clone(&self.record),
+            ..*self
+        }
+    }
+}
+
 impl<R> Cached<R> {
+    /// Whether the record is past its TTL.
+    pub(super) fn is_stale(&self) -> bool {
+        self.source == Source::Stale
+    }
+
     pub(super) fn new(record: Arc<R>, state: EntryState, left: Duration) -> Cached<R> {
         let source = match state {
             EntryState::Fresh | EntryState::Due => Source::Hit,

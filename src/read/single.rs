@@ -17,7 +17,7 @@ use crate::{
     loaded::{LoadContext, Loaded},
     near::Placeholder,
     outcome::Lookup,
-    store::{Completion, CompletionKind},
+    store::{Completion, CompletionKind, Floor},
 };
 
 /// Answers a lookup after its first read, and reports its error.
@@ -26,29 +26,84 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
     data: &str,
     read: FirstReadResult,
     placeholder: Option<Placeholder<'_, R>>,
-    loader: Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>,
+    mut loader: Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>,
 ) -> Result<Lookup<R>, Error> {
     match context.first_read(read, placeholder) {
         FirstRead::Hit(found) => Ok(found),
         read => {
+            let turn = LoadTurn::new(context.engine);
             let mut lookup = PendingLookup::new(context, data, read);
-            if let Err(error) = drive(&mut lookup, loader) {
-                lookup.context.failed(&error);
-                return Err(error);
-            }
+            drive_and_report(&mut lookup, turn, &mut loader)?;
             Ok(lookup.into_answer().expect("it is done"))
         }
     }
 }
 
+/// Drives the lookup until it has its answer, and reports its error.
+pub(super) fn drive_and_report<'a, R: Serialize + DeserializeOwned>(
+    lookup: &mut PendingLookup<'a, R>,
+    turn: LoadTurn<'a, R>,
+    load: &mut impl LoadStep<R>,
+) -> Result<(), Error> {
+    let driven = drive(lookup, turn, load);
+    if let Err(error) = &driven {
+        lookup.context.failed(error);
+    }
+    driven
+}
+
+/// How a lookup that has the right to load does it.
+pub(super) trait LoadStep<R> {
+    /// Loads, or lets another thread load. The lookup has its answer then, or another state.
+    fn load<'a>(
+        &mut self,
+        lookup: &mut PendingLookup<'a, R>,
+        turn: &mut LoadTurn<'a, R>,
+    ) -> Result<(), Error>;
+}
+
+/// On this thread.
+impl<R, F> LoadStep<R> for Loader<F>
+where
+    R: Serialize + DeserializeOwned,
+    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
+{
+    fn load<'a>(
+        &mut self,
+        lookup: &mut PendingLookup<'a, R>,
+        turn: &mut LoadTurn<'a, R>,
+    ) -> Result<(), Error> {
+        load_here(lookup, turn, |engine, id, floor| {
+            self.run(engine, id, floor)
+        })
+    }
+}
+
+/// Runs a loader, ends the lease, and answers the lookup.
+pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
+    lookup: &mut PendingLookup<'a, R>,
+    turn: &mut LoadTurn<'a, R>,
+    load: impl FnOnce(&Engine<R>, &str, Floor) -> Result<Loaded<R>, Error>,
+) -> Result<(), Error> {
+    let engine = lookup.context.engine;
+    let within = turn.enter();
+    let loaded = load(engine, lookup.context.id, lookup.floor());
+    drop(within);
+    turn.end();
+    let fills = lookup.fills();
+    let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills));
+    let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
+    lookup.on_completed(loaded, ended)
+}
+
 /// Drives the lookup until it has its answer.
-fn drive<R: Serialize + DeserializeOwned>(
-    lookup: &mut PendingLookup<'_, R>,
-    mut load: Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>,
+pub(super) fn drive<'a, R: Serialize + DeserializeOwned>(
+    lookup: &mut PendingLookup<'a, R>,
+    mut turn: LoadTurn<'a, R>,
+    load: &mut impl LoadStep<R>,
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
     let lease_ttl = engine.settings.lease_ttl;
-    let mut turn = LoadTurn::new(engine);
     loop {
         match &lookup.state {
             LookupState::Done(_) => return Ok(()),
@@ -89,17 +144,10 @@ fn drive<R: Serialize + DeserializeOwned>(
                 }
                 lookup.wait_for_call(None)?;
             }
-            LookupState::Loading(permit) => {
-                let fills = permit.fills();
+            LookupState::Loading(_) => {
                 // Without Redis there is no lease that could wait.
                 turn.start(lookup.context.id, Some(lookup.data))?;
-                let within = turn.enter();
-                let loaded = load.run(engine, lookup.context.id, lookup.floor());
-                drop(within);
-                turn.end();
-                let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills));
-                let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
-                lookup.on_completed(loaded, ended)?;
+                load.load(lookup, &mut turn)?;
             }
         }
     }

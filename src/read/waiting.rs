@@ -111,8 +111,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             }
             (LookupState::Degraded(degraded), _) if has_time => degraded.call = None,
             (LookupState::Degraded(degraded), _) => {
-                if self.context.engine.settings.fail_on_wait_timeout {
-                    return Err(self.waited());
+                if let Some(error) = self.context.timed_out() {
+                    return Err(error);
                 }
                 // The followed load seems to hang. A load on this thread may succeed.
                 let cause = degraded.cause.clone();
@@ -197,16 +197,12 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
 
     /// Ends the wait because it has lasted long enough: the lookup degrades or fails.
     pub(super) fn time_out(&mut self) -> Result<(), Error> {
-        if self.context.engine.settings.fail_on_wait_timeout {
-            return Err(self.waited());
+        if let Some(error) = self.context.timed_out() {
+            return Err(error);
         }
-        self.degrade(self.waited());
-        Ok(())
-    }
-
-    fn waited(&self) -> Error {
-        Error::WaitTimeout {
+        self.degrade(Error::WaitTimeout {
             waited: self.context.began.elapsed(),
-        }
+        });
+        Ok(())
     }
 }

@@ -113,6 +113,24 @@ pub enum Event<'a> {
         /// The record's id.
         id: &'a str,
     },
+    /// A lookup of a [`LoadingCache`](crate::LoadingCache) gives up waiting, because of its
+    /// [`hard_timeout`](crate::LoadingCacheBuilder::hard_timeout). The load goes on.
+    LoadTimedOut {
+        /// The record's id.
+        id: &'a str,
+    },
+    /// A thread of a [`LoadingCache`](crate::LoadingCache) is about to load.
+    /// [`LoadBegan`](Event::LoadBegan) follows.
+    BackgroundLoad {
+        /// The record's id.
+        id: &'a str,
+    },
+    /// A loader panicked on a thread of a [`LoadingCache`](crate::LoadingCache). It counts as an
+    /// error of the load.
+    BackgroundPanicked {
+        /// The record's id.
+        id: &'a str,
+    },
     /// Another caller's load answers a lookup, with a record, with none, or with an error. It saves
     /// a load.
     Shared {

@@ -23,6 +23,9 @@ const MISSES: &str = "cache_aside_misses_total";
 const SHARED: &str = "cache_aside_stampedes_suppressed_total";
 const LOADS: &str = "cache_aside_loads_total";
 const OVERLOADS: &str = "cache_aside_overloads_total";
+const LOAD_TIMEOUTS: &str = "cache_aside_load_timeouts_total";
+const BACKGROUND_LOADS: &str = "cache_aside_background_loads_total";
+const BACKGROUND_PANICS: &str = "cache_aside_background_panics_total";
 const LOAD_SECONDS: &str = "cache_aside_load_duration_seconds";
 const LOADS_IN_FLIGHT: &str = "cache_aside_loads_in_flight";
 const REFRESHES: &str = "cache_aside_refreshes_total";
@@ -82,6 +85,9 @@ impl Metrics {
             LOOKUP_ERRORS,
             SHARED,
             OVERLOADS,
+            LOAD_TIMEOUTS,
+            BACKGROUND_LOADS,
+            BACKGROUND_PANICS,
             REFUSED_FILLS,
             STALE_LOADS,
             UNSTORABLE,
@@ -160,6 +166,9 @@ impl Metrics {
             Event::Refreshed { .. } => self.refreshes("done").increment(1),
             Event::RefreshFailed { .. } => self.refreshes("failed").increment(1),
             Event::Overloaded { .. } => self.count(OVERLOADS).increment(1),
+            Event::LoadTimedOut { .. } => self.count(LOAD_TIMEOUTS).increment(1),
+            Event::BackgroundLoad { .. } => self.count(BACKGROUND_LOADS).increment(1),
+            Event::BackgroundPanicked { .. } => self.count(BACKGROUND_PANICS).increment(1),
             Event::FillRefused { .. } => self.count(REFUSED_FILLS).increment(1),
             Event::StaleLoad { .. } => self.count(STALE_LOADS).increment(1),
             Event::Unstorable { .. } => self.count(UNSTORABLE).increment(1),

@@ -42,6 +42,13 @@ pub struct Stats {
     /// Lookups that failed because too many loads were running: see
     /// [`max_loads`](crate::CacheBuilder::max_loads).
     pub overloads: u64,
+    /// Lookups that failed because of the hard timeout of a
+    /// [`LoadingCache`](crate::LoadingCache).
+    pub load_timeouts: u64,
+    /// Loads on the threads of a [`LoadingCache`](crate::LoadingCache). Also counted as `loads`.
+    pub background_loads: u64,
+    /// Loaders that panicked on such a thread. Also counted as `load_errors`.
+    pub background_panics: u64,
     /// Records that were loaded but not cached, because an invalidation had ended their lease
     /// before the fill, or because it had lapsed. It also counts a fill that succeeded and was sent
     /// again because the connection broke.
@@ -160,6 +167,9 @@ counters! {
     loads,
     load_errors,
     overloads,
+    load_timeouts,
+    background_loads,
+    background_panics,
     refused_fills,
     stale_loads,
     unstorable_records,
@@ -232,10 +242,12 @@ impl Shard {
                     self.stale_hits.add_one();
                 }
             }
-            Event::Refreshed { .. } => self.refreshes.add_one(),
             Event::RefreshFailed { .. } => self.refresh_errors.add_one(),
             Event::Shared { .. } => self.stampedes_suppressed.add_one(),
             Event::Overloaded { .. } => self.overloads.add_one(),
+            Event::LoadTimedOut { .. } => self.load_timeouts.add_one(),
+            Event::BackgroundLoad { .. } => self.background_loads.add_one(),
+            Event::BackgroundPanicked { .. } => self.background_panics.add_one(),
             Event::FillRefused { .. } => self.refused_fills.add_one(),
             Event::StaleLoad { .. } => self.stale_loads.add_one(),
             Event::Unstorable { .. } => self.unstorable_records.add_one(),
@@ -244,7 +256,13 @@ impl Shard {
             Event::StoreFailed { .. } => self.store_errors.add_one(),
             Event::InvalidationRemembered { .. } => self.invalidations_remembered.add_one(),
             Event::InvalidationReplayed => self.invalidations_replayed.add_one(),
+            Event::Answered {
+                source: Source::Refreshed,
+                ..
+            } => self.refreshes.add_one(),
             Event::Answered { .. }
+            // A refresh on another thread is no lookup.
+            | Event::Refreshed { .. }
             | Event::Failed { .. }
             | Event::Wrote { .. }
             // Reported when the last cache is dropped, so nobody can read its counters any more.

@@ -133,6 +133,11 @@ mod on {
         Entered::new(|| debug_span!("cache_aside::load"))
     }
 
+    /// The span of a lookup on a thread of a `LoadingCache`.
+    pub(crate) fn background(cache: &str, id: &str) -> Entered {
+        Entered::new(|| debug_span!("cache_aside::background", cache, id))
+    }
+
     /// The span of a call that writes.
     pub(crate) fn write(cache: &str, id: &str, call: &'static str) -> Entered {
         Entered::new(|| debug_span!("cache_aside::write", cache, id, call))
@@ -155,6 +160,7 @@ mod on {
             }
             Event::Refreshed { id } => debug!(id, "refreshed"),
             Event::Overloaded { id } => debug!(id, "too many loads are running"),
+            Event::LoadTimedOut { id } => debug!(id, "the load takes too long"),
             Event::FillRefused { id } => debug!(id, "the fill was refused"),
             Event::StaleLoad {
                 id,
@@ -170,6 +176,8 @@ mod on {
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
             // Reported elsewhere: logged at their origin, or visible in the spans.
             Event::LoadBegan { .. }
+            | Event::BackgroundLoad { .. }
+            | Event::BackgroundPanicked { .. }
             | Event::Degraded { .. }
             | Event::Answered { .. }
             | Event::Shared { .. }
@@ -217,6 +225,10 @@ mod off {
         Entered
     }
 
+    pub(crate) fn background(_cache: &str, _id: &str) -> Entered {
+        Entered
+    }
+
     pub(crate) fn write(_cache: &str, _id: &str, _call: &'static str) -> Entered {
         Entered
     }
@@ -225,6 +237,6 @@ mod off {
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Entered, LookupSpan, event, load, lookup, lookups, write};
+pub(crate) use off::{Entered, LookupSpan, background, event, load, lookup, lookups, write};
 #[cfg(feature = "tracing")]
-pub(crate) use on::{Entered, LookupSpan, event, load, lookup, lookups, write};
+pub(crate) use on::{Entered, LookupSpan, background, event, load, lookup, lookups, write};

@@ -1,20 +1,23 @@
-//! A thread of this crate: how it starts, waits, is woken and stops.
+//! A thread of this crate, or a few that share their work: how they start, wait, are woken and stop.
 //!
 //! Guarantees four things:
 //!
-//! - A [`Worker`] has at most one thread.
-//! - The thread misses no change of the worker's state.
-//! - The drop of the worker stops the thread and waits for nothing. The thread ends by itself,
+//! - A [`Worker`] has at most one thread, or as many as it was made for. A further one is started
+//!   only if there is work and no thread waits.
+//! - The threads miss no change of the worker's state.
+//! - The drop of the worker stops the threads and waits for nothing. A thread ends by itself,
 //!   after its current task: that may wait for a network or a resolver, or run user code, such as
 //!   an observer, which may wait for a lock that the dropping thread holds.
 //! - In a process that was forked from the one that made the worker, there is no thread, and none
 //!   is started.
 //!
-//! Knows nothing of what its thread does. The retry worker and the lease renewer start their
-//! threads on demand. Listeners and watchers start theirs at once.
+//! Knows nothing of what its threads do. The retry worker, the lease renewer and the loader threads
+//! start on demand. Listeners and watchers start theirs at once.
 //!
 //! No user code runs under its lock: the closures that run there are this crate's, and change plain
 //! data.
+
+mod stop;
 
 use std::{
     fmt, io,
@@ -24,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::stop::{Stopped, ThreadEnd};
 use super::{
     process::{OfProcess, OtherProcess},
     random::shortened,
@@ -41,6 +45,8 @@ type Run<S> = dyn Fn(&WorkerContext<S>) + Send + Sync;
 
 struct Shared<S> {
     name: &'static str,
+    /// The largest number of threads.
+    most: usize,
     run: Box<Run<S>>,
     context: WorkerContext<S>,
 }
@@ -52,14 +58,20 @@ pub(crate) struct WorkerContext<S = ()> {
     locked: Mutex<Locked<S>>,
     /// Notified with no lock held.
     changed: Condvar,
+    /// Notified, with no lock held, when a thread has ended.
+    ended: Condvar,
 }
 
 #[derive(Default)]
 struct Locked<S> {
     state: S,
     is_stopping: bool,
-    /// False until the thread is needed, and after a failed attempt to start it.
-    has_thread: bool,
+    /// None until a thread is needed, and after a failed attempt to start it.
+    threads: usize,
+    /// How many of them wait.
+    idle: usize,
+    /// How many of the idle ones have been notified and do not run yet.
+    woken: usize,
 }
 
 /// What a thread does next, decided from the state of its worker.
@@ -76,23 +88,35 @@ impl<S: Default + Send + 'static> Worker<S> {
         name: &'static str,
         run: impl Fn(&WorkerContext<S>) + Send + Sync + 'static,
     ) -> Worker<S> {
+        Worker::with_threads(name, 1, run)
+    }
+
+    /// Creates a worker with up to `most` threads, which all do `run`.
+    pub(crate) fn with_threads(
+        name: &'static str,
+        most: usize,
+        run: impl Fn(&WorkerContext<S>) + Send + Sync + 'static,
+    ) -> Worker<S> {
         Worker {
             shared: OfProcess::new(Arc::new(Shared {
                 name,
+                most,
                 run: Box::new(run),
                 context: WorkerContext {
                     locked: Mutex::default(),
                     changed: Condvar::new(),
+                    ended: Condvar::new(),
                 },
             })),
         }
     }
 
-    /// Changes the state, and starts the thread if there is none. `change` runs under the lock. It
-    /// returns whether the thread must see the change at once.
+    /// Changes the state, and starts a thread if it is needed. `change` runs under the lock. It
+    /// returns whether a thread must see the change at once.
     ///
-    /// Fails if no thread can be started. The change is kept, and the next update tries again. Also
-    /// fails, and changes nothing, in another process than that of the worker.
+    /// Fails if there is no thread and none can be started. The change is kept, and the next update
+    /// tries again. Also fails, and changes nothing, in another process than that of the worker, and
+    /// after [`stop`](Worker::stop).
     pub(crate) fn update(&self, change: impl FnOnce(&mut S) -> bool) -> io::Result<()> {
         let Some(shared) = self.shared.get(Instant::now()) else {
             return Err(io::Error::other(OtherProcess));
@@ -100,10 +124,13 @@ impl<S: Default + Send + 'static> Worker<S> {
         let context = &shared.context;
         let (must_wake, started) = {
             let mut locked = context.locked.lock();
+            if locked.is_stopping {
+                return Err(io::Error::other(Stopped));
+            }
             let must_wake = change(&mut locked.state);
             (
                 must_wake,
-                Worker::start_once(shared, &mut locked.has_thread),
+                Worker::start_if_needed(shared, &mut locked, must_wake),
             )
         };
         if must_wake {
@@ -112,17 +139,46 @@ impl<S: Default + Send + 'static> Worker<S> {
         started
     }
 
-    /// Called under the lock, so only one of two callers starts the thread.
-    fn start_once(shared: &Arc<Shared<S>>, has_thread: &mut bool) -> io::Result<()> {
-        if !*has_thread {
-            #[cfg(test)]
-            tests::start_is_allowed()?;
-            let shared = Arc::clone(shared);
-            let builder = thread::Builder::new().name(shared.name.to_owned());
-            builder.spawn(move || (shared.run)(&shared.context))?;
-            *has_thread = true;
+    /// Changes the state, and starts and wakes no thread. `change` runs under the lock. Does nothing
+    /// in another process than that of the worker.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut S)) {
+        if let Some(shared) = self.shared.get(Instant::now()) {
+            change(&mut shared.context.locked.lock().state);
+        }
+    }
+
+    /// Called under the lock, so only one of two callers starts a thread.
+    fn start_if_needed(
+        shared: &Arc<Shared<S>>,
+        locked: &mut Locked<S>,
+        must_wake: bool,
+    ) -> io::Result<()> {
+        if must_wake && locked.idle > locked.woken {
+            locked.woken += 1;
+            return Ok(());
+        }
+        if locked.threads > 0 && (!must_wake || locked.threads >= shared.most) {
+            return Ok(());
+        }
+        match Worker::start_one(shared) {
+            Ok(()) => locked.threads += 1,
+            // The threads that run do the work, later.
+            Err(_) if locked.threads > 0 => {}
+            Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    fn start_one(shared: &Arc<Shared<S>>) -> io::Result<()> {
+        #[cfg(test)]
+        tests::start_is_allowed()?;
+        let shared = Arc::clone(shared);
+        let builder = thread::Builder::new().name(shared.name.to_owned());
+        let run = move || {
+            let _end = ThreadEnd(&shared.context);
+            (shared.run)(&shared.context);
+        };
+        builder.spawn(run).map(drop)
     }
 }
 
@@ -159,10 +215,15 @@ impl<S> WorkerContext<S> {
         while !locked.is_stopping {
             match next(&mut locked.state) {
                 Next::Run(task) => return Some(task),
-                Next::WaitUntil(until) => {
-                    locked = self.changed.wait_until(locked, until);
+                wait => {
+                    locked.idle += 1;
+                    locked = match wait {
+                        Next::WaitUntil(until) => self.changed.wait_until(locked, until),
+                        _ => self.changed.wait(locked),
+                    };
+                    locked.idle -= 1;
+                    locked.woken = locked.woken.saturating_sub(1);
                 }
-                Next::Wait => locked = self.changed.wait(locked),
             }
         }
         None
@@ -201,7 +262,7 @@ impl<S> Drop for Worker<S> {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.get(Instant::now()) {
             shared.context.locked.lock().is_stopping = true;
-            shared.context.changed.notify_one();
+            shared.context.changed.notify_all();
         }
     }
 }

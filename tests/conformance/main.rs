@@ -39,6 +39,7 @@ mod grace;
 #[path = "../support/held.rs"]
 mod held;
 mod lease;
+mod loading;
 mod lookup;
 mod many;
 mod max_age;

@@ -63,6 +63,7 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
             span: trace::LookupSpan::one_of_many(),
             began,
             redis_latency,
+            is_background: false,
         };
         let (read, placeholder) = match from {
             ReadFrom::Near(record) => {

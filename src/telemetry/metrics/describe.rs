@@ -3,9 +3,10 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
-    BREAKER_OPEN, LOAD_SECONDS, LOADS, LOADS_IN_FLIGHT, LOOKUP_ERRORS, LOOKUP_SECONDS, LOOKUPS,
-    LOST, MISSES, OTHER_SCHEMA, OVERLOADS, PENDING, REFRESHES, REFUSED_FILLS, REMEMBERED, REPLAYED,
-    SHARED, STALE_LOADS, STORE_ERRORS, UNREADABLE, UNSTORABLE, WRITE_SECONDS, WRITES,
+    BACKGROUND_LOADS, BACKGROUND_PANICS, BREAKER_OPEN, LOAD_SECONDS, LOAD_TIMEOUTS, LOADS,
+    LOADS_IN_FLIGHT, LOOKUP_ERRORS, LOOKUP_SECONDS, LOOKUPS, LOST, MISSES, OTHER_SCHEMA, OVERLOADS,
+    PENDING, REFRESHES, REFUSED_FILLS, REMEMBERED, REPLAYED, SHARED, STALE_LOADS, STORE_ERRORS,
+    UNREADABLE, UNSTORABLE, WRITE_SECONDS, WRITES,
 };
 
 /// Describes each metric to the recorder, if one is installed by now.
@@ -29,6 +30,15 @@ pub(super) fn describe() {
     describe_counter!(
         OVERLOADS,
         "Lookups that failed because too many loads were running"
+    );
+    describe_counter!(
+        LOAD_TIMEOUTS,
+        "Lookups that failed because their load took longer than the hard timeout"
+    );
+    describe_counter!(BACKGROUND_LOADS, "Loads on threads of a LoadingCache");
+    describe_counter!(
+        BACKGROUND_PANICS,
+        "Loaders that panicked on a thread of a LoadingCache"
     );
     describe_gauge!(LOADS_IN_FLIGHT, "Loads in progress in this process");
     describe_counter!(

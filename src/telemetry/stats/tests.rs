@@ -14,7 +14,12 @@ fn what_many_threads_count_is_counted_once_each_and_all_of_it_is_reset() {
                 scope.spawn(|| {
                     for _ in 0..EACH {
                         counters.near_hit(true);
-                        counters.count(&Event::Refreshed { id: "k" });
+                        counters.count(&Event::Answered {
+                            id: "k",
+                            source: Source::Refreshed,
+                            found: true,
+                            elapsed: std::time::Duration::ZERO,
+                        });
                     }
                     counters.near_hit(false);
                 });

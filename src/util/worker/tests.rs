@@ -54,7 +54,7 @@ fn push(worker: &Worker<Vec<u32>>, number: u32) {
 #[test]
 fn the_first_update_starts_the_thread_and_each_one_wakes_it() {
     let (worker, sent) = sender();
-    assert!(!worker.shared.peek().context.locked.lock().has_thread);
+    assert_eq!(worker.shared.peek().context.locked.lock().threads, 0);
     for number in 1..1000 {
         push(&worker, number);
         assert_eq!(sent.recv_timeout(LONG), Ok(number));
@@ -114,4 +114,62 @@ fn a_drop_does_not_wait_for_the_task_and_the_thread_ends_after_it() {
     assert!(has_ended.try_recv().is_err(), "its task still runs");
     release.send(()).unwrap();
     assert_eq!(has_ended.recv_timeout(LONG), Ok(true), "it is told to stop");
+}
+
+/// A worker of two threads. Each sends its task's number when it begins, and waits for the end.
+fn pair() -> (Worker<Vec<u32>>, Receiver<u32>, mpsc::Sender<()>) {
+    let ((sender, sent), (end, may_end)) = (mpsc::channel(), mpsc::channel());
+    let may_end = Mutex::new(may_end);
+    let worker = Worker::with_threads("test", 2, move |context: &WorkerContext<Vec<u32>>| {
+        let next = |numbers: &mut Vec<u32>| numbers.pop().map_or(Next::Wait, Next::Run);
+        while let Some(number) = context.wait_for(next) {
+            let _ = sender.send(number);
+            let _ = may_end.lock().recv();
+        }
+    });
+    (worker, sent, end)
+}
+
+#[test]
+fn two_threads_work_at_a_time_and_a_third_task_waits() {
+    let (worker, sent, end) = pair();
+    for number in 1..=3 {
+        push(&worker, number);
+    }
+    let begun = [sent.recv_timeout(LONG), sent.recv_timeout(LONG)].map(Result::unwrap);
+    assert_eq!(worker.shared.peek().context.locked.lock().threads, 2);
+    assert_eq!(sent.try_recv(), Err(mpsc::TryRecvError::Empty));
+    end.send(()).unwrap();
+    assert!(!begun.contains(&sent.recv_timeout(LONG).unwrap()));
+    end.send(()).unwrap();
+    end.send(()).unwrap();
+    assert!(worker.stop(LONG));
+}
+
+/// Otherwise a task would wait for another one while a thread could be started.
+#[test]
+fn a_second_task_does_not_wait_for_the_thread_that_was_woken_for_the_first() {
+    for _ in 0..200 {
+        let (worker, sent, end) = pair();
+        push(&worker, 0);
+        sent.recv_timeout(LONG).unwrap();
+        end.send(()).unwrap();
+        push(&worker, 1);
+        push(&worker, 2);
+        sent.recv_timeout(LONG).unwrap();
+        sent.recv_timeout(LONG).unwrap();
+        drop(end);
+    }
+}
+
+#[test]
+fn a_worker_that_is_stopped_waits_for_its_threads_and_takes_no_more_work() {
+    let (worker, sent, end) = pair();
+    push(&worker, 1);
+    sent.recv_timeout(LONG).unwrap();
+    assert!(!worker.stop(Duration::from_millis(1)), "the task runs");
+    end.send(()).unwrap();
+    assert!(worker.stop(LONG));
+    assert!(worker.update(|_| true).is_err());
+    assert_eq!(worker.shared.peek().context.locked.lock().threads, 0);
 }

@@ -1,0 +1,214 @@
+//! A load on a loader thread, for a caller that waits no longer than the hard timeout.
+//!
+//! Guarantees that the right to load is used or given back: by the thread, or by the drop of a task
+//! that never ran.
+
+use std::{
+    mem,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    super::{
+        first_read::FirstRead,
+        load_turn::{LoadTurn, TurnPermits},
+        loader::SharedLoader,
+        lookup::{LookupConfig, LookupContext},
+        machine::PendingLookup,
+        single::{LoadStep, drive},
+        state::{LoadPermit, LookupState},
+    },
+    Background, InBackground, panicked,
+};
+use crate::{
+    engine::{
+        Engine, Outcome,
+        single_flight::{DetachedCall, Leader},
+    },
+    error::Error,
+    outcome::Lookup,
+    store::{Floor, Recheck, token::Token},
+    telemetry::trace,
+    util::per_process::PerProcess,
+};
+
+/// A lookup that has the right to load, on its way to a loader thread.
+pub(super) struct LoadTask<R> {
+    engine: PerProcess<Engine<R>>,
+    loader: SharedLoader<R>,
+    id: String,
+    data: String,
+    config: LookupConfig,
+    floor: Floor,
+    /// `None` once it runs.
+    permit: Option<DetachedPermit<R>>,
+    turn: TurnPermits,
+    reply: SyncSender<Reply<R>>,
+}
+
+/// The right to load, without a leader.
+enum DetachedPermit<R> {
+    Lease(DetachedCall<Token, Outcome<R>>),
+    Guard(DetachedCall<Token, Outcome<R>>),
+    Degraded(Option<DetachedCall<String, Outcome<R>>>, Error),
+}
+
+/// What the caller gets from the thread.
+enum Reply<R> {
+    Ended(Result<Lookup<R>, Error>),
+    /// The threads are stopped: the task was dropped.
+    NeverRan,
+}
+
+/// Loads on a thread of the pool if the lookup has reserved one, and otherwise here.
+pub(super) struct OnThread<'b, R>(pub(super) &'b Background<R>);
+
+impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadStep<R> for OnThread<'_, R> {
+    fn load<'a>(
+        &mut self,
+        lookup: &mut PendingLookup<'a, R>,
+        turn: &mut LoadTurn<'a, R>,
+    ) -> Result<(), Error> {
+        let OnThread(background) = self;
+        let permit = if turn.has_thread() {
+            detach(lookup)
+        } else {
+            None
+        };
+        let Some(permit) = permit else {
+            return background.loader.for_lookup().load(lookup, turn);
+        };
+        // One reply, so the thread never waits for the caller.
+        let (reply, replied) = sync_channel(1);
+        let task = Box::new(LoadTask {
+            engine: background.engine.clone(),
+            loader: background.loader.clone(),
+            id: lookup.context.id.to_owned(),
+            data: lookup.data.to_owned(),
+            config: lookup.context.config,
+            floor: lookup.floor,
+            permit: Some(permit),
+            turn: turn.take_permits(),
+            reply,
+        });
+        if let Err(task) = background.pool.submit_load(task) {
+            task.run();
+        }
+        wait_for_reply(lookup, &replied)
+    }
+}
+
+/// Takes the right to load out of the lookup. `None` if it is a refresh: its caller has a record.
+fn detach<R: Serialize + DeserializeOwned>(
+    lookup: &mut PendingLookup<'_, R>,
+) -> Option<DetachedPermit<R>> {
+    if let LookupState::Loading(LoadPermit::Refresh(..)) = lookup.state {
+        return None;
+    }
+    let LookupState::Loading(permit) = lookup.take_state() else {
+        unreachable!("only a lookup with a permit loads");
+    };
+    Some(match permit {
+        LoadPermit::Lease(leader, renewal) => {
+            renewal.detach();
+            DetachedPermit::Lease(leader.detach())
+        }
+        LoadPermit::Guard(leader) => DetachedPermit::Guard(leader.detach()),
+        LoadPermit::Degraded(leader, cause) => {
+            DetachedPermit::Degraded(leader.map(Leader::detach), cause)
+        }
+        LoadPermit::Refresh(..) => unreachable!("it was ruled out"),
+    })
+}
+
+/// Waits for the thread, until the hard timeout.
+fn wait_for_reply<R: Serialize + DeserializeOwned>(
+    lookup: &mut PendingLookup<'_, R>,
+    replied: &Receiver<Reply<R>>,
+) -> Result<(), Error> {
+    let now = Instant::now();
+    let hard = lookup.context.hard_deadline().unwrap_or(now);
+    match replied.recv_timeout(hard.saturating_duration_since(now)) {
+        Ok(Reply::Ended(found)) => {
+            let found = lookup.context.relayed(&found?);
+            lookup.state = LookupState::Done(found);
+            Ok(())
+        }
+        Ok(Reply::NeverRan) => {
+            lookup.ask_again();
+            Ok(())
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(panicked()),
+        Err(RecvTimeoutError::Timeout) => {
+            let waited = lookup.context.began.elapsed();
+            Err(lookup
+                .context
+                .timed_out()
+                .unwrap_or(Error::LoadTimeout { waited }))
+        }
+    }
+}
+
+impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadTask<R> {
+    /// Loads on this thread, fills, and tells the caller, if it still waits.
+    pub(super) fn run(mut self) {
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        let engine = self.engine.get();
+        let permit = permit.attach(engine);
+        let _span = trace::background(&engine.reporter.cache, &self.id);
+        let context = LookupContext {
+            engine,
+            config: LookupConfig {
+                hard_timeout: None,
+                ..self.config
+            },
+            id: &self.id,
+            span: trace::LookupSpan::one_of_many(),
+            began: Instant::now(),
+            redis_latency: Duration::ZERO,
+            is_background: true,
+        };
+        let missed = FirstRead::Missed {
+            recheck: Recheck::Always,
+        };
+        let mut lookup = PendingLookup::new(context, &self.data, missed);
+        lookup.floor = self.floor;
+        lookup.state = LookupState::Loading(permit);
+        let turn = LoadTurn::with(engine, mem::take(&mut self.turn));
+        let driven = drive(&mut lookup, turn, &mut InBackground(&self.loader));
+        let found = driven.map(|()| lookup.into_answer().expect("it is done"));
+        let _ = self.reply.send(Reply::Ended(found));
+    }
+}
+
+impl<R> DetachedPermit<R> {
+    fn attach(self, engine: &Engine<R>) -> LoadPermit<'_, R> {
+        match self {
+            DetachedPermit::Lease(call) => {
+                let leader = engine.calls.attach(call);
+                let renewal = engine.lease_renewer.attach(*leader.key());
+                LoadPermit::Lease(leader, renewal)
+            }
+            DetachedPermit::Guard(call) => LoadPermit::Guard(engine.calls.attach(call)),
+            DetachedPermit::Degraded(call, cause) => {
+                let leader = call.map(|call| engine.degraded.attach(call));
+                LoadPermit::Degraded(leader, cause)
+            }
+        }
+    }
+}
+
+/// A task that never ran gives the lease back, wakes the followers, and tells its caller.
+impl<R> Drop for LoadTask<R> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            drop(permit.attach(self.engine.get()));
+            let _ = self.reply.send(Reply::NeverRan);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Lookups of a `LoadingCache`: its loader can run on another thread than the caller's.
+//!
+//! Guarantees that a caller with a cached record waits for no load, except for up to the soft
+//! timeout, and that any caller waits for at most the hard timeout. A load that outlives its caller
+//! goes on, keeps its lease, and fills.
+//!
+//! There is no second read path. What runs on another thread is an ordinary lookup:
+//!
+//! - A **refresh** ([`refresh`]) is a lookup that is `Due`. It runs on a loader thread from there
+//!   on, so its request for the lease delays nobody. A process has one refresh of a record at a
+//!   time. Its lease makes it the only one among all processes.
+//! - A **load** under a hard timeout ([`load`]) is a lookup that has the right to load. The caller
+//!   asks for the lease itself, because only then is it known whether a load is needed. Then the
+//!   lookup moves to a loader thread, with its lease and its followers, and the caller waits for
+//!   the answer. Its thread was reserved before the lease, as a permit of a limit: so no lease
+//!   waits for a thread, and a loader that hangs holds one thread and no more.
+//!
+//! Called by `LoadingCache`. Knows the threads only as [`pool`].
+
+mod load;
+mod pool;
+mod refresh;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::{load::OnThread, pool::LoaderPool};
+use super::{
+    first_read::FirstRead,
+    load_turn::LoadTurn,
+    loader::SharedLoader,
+    lookup::{LookupConfig, LookupContext},
+    machine::PendingLookup,
+    near_hit,
+    single::{LoadStep, drive_and_report, load_here},
+};
+use crate::{
+    engine::Engine,
+    error::Error,
+    near::{Accepts, Placeholder},
+    outcome::Lookup,
+    telemetry::{event::Event, trace},
+    util::{per_process::PerProcess, worker::contain_panic},
+};
+
+/// The settings of a `LoadingCache`, checked by its builder, which documents them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackgroundSettings {
+    pub(crate) soft_timeout: Duration,
+    pub(crate) hard_timeout: Option<Duration>,
+    pub(crate) threads: usize,
+}
+
+/// The loader threads of one `LoadingCache` in this process, and what they run.
+pub(crate) struct Background<R> {
+    engine: PerProcess<Engine<R>>,
+    loader: SharedLoader<R>,
+    settings: BackgroundSettings,
+    pool: LoaderPool<R>,
+}
+
+impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
+    /// Starts no thread.
+    pub(crate) fn new(
+        engine: PerProcess<Engine<R>>,
+        loader: SharedLoader<R>,
+        settings: BackgroundSettings,
+    ) -> Background<R> {
+        Background {
+            pool: LoaderPool::new(settings.threads),
+            engine,
+            loader,
+            settings,
+        }
+    }
+
+    /// See [`LoadingCache::get`](crate::LoadingCache::get). `began`: the clock, read when the
+    /// lookup began.
+    pub(crate) fn get(&self, id: &str, began: Instant) -> Result<Lookup<R>, Error> {
+        let engine = self.engine.get_at(began);
+        let span = trace::lookup(&engine.reporter.cache, id);
+        match near_hit::find(engine, id, began, Accepts::Any) {
+            Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
+            Err(placeholder) => self.get_from_store(id, (span, began, placeholder)),
+        }
+    }
+
+    /// Out of line, to keep the stack frame of a near hit small.
+    #[inline(never)]
+    fn get_from_store(
+        &self,
+        id: &str,
+        (span, began, placeholder): (trace::LookupSpan, Instant, Option<Placeholder<'_, R>>),
+    ) -> Result<Lookup<R>, Error> {
+        let engine = self.engine.get_at(began);
+        let data = engine.data_key(id)?;
+        let read = engine.first_read(&data, placeholder.is_some());
+        let context = LookupContext {
+            engine,
+            config: LookupConfig {
+                hard_timeout: self.settings.hard_timeout,
+                ..LookupConfig::of(&engine.settings)
+            },
+            id,
+            span,
+            began,
+            redis_latency: began.elapsed(),
+            is_background: false,
+        };
+        let read = match context.first_read(read, placeholder) {
+            FirstRead::Hit(found) => return Ok(found),
+            FirstRead::Due(cached) => match self.refresh(&context, &data, cached) {
+                Ok(found) => return Ok(found),
+                // There are no threads, so the caller refreshes the record.
+                Err(cached) => FirstRead::Due(cached),
+            },
+            read => read,
+        };
+        let turn = match self.settings.hard_timeout {
+            Some(_) => LoadTurn::on_thread(&context, self.pool.loader_threads()),
+            None => LoadTurn::new(engine),
+        };
+        let mut lookup = PendingLookup::new(context, &data, read);
+        drive_and_report(&mut lookup, turn, &mut OnThread(self))?;
+        Ok(lookup.into_answer().expect("it is done"))
+    }
+
+    /// Ends the threads: see [`LoadingCache::shutdown`](crate::LoadingCache::shutdown).
+    pub(crate) fn shut_down(&self, timeout: Duration) -> bool {
+        self.pool.stop(timeout)
+    }
+}
+
+/// The loader on a thread of the pool. A panic is an error of the load, because no caller is there
+/// to whom it could go.
+struct InBackground<'a, R>(&'a SharedLoader<R>);
+
+impl<R: Serialize + DeserializeOwned> LoadStep<R> for InBackground<'_, R> {
+    fn load<'a>(
+        &mut self,
+        lookup: &mut PendingLookup<'a, R>,
+        turn: &mut LoadTurn<'a, R>,
+    ) -> Result<(), Error> {
+        load_here(lookup, turn, |engine, id, floor| {
+            let reporter = &engine.reporter;
+            reporter.report(&Event::BackgroundLoad { id });
+            let mut load = self.0.for_lookup();
+            let outcome = contain_panic(|| load.run(engine, id, floor));
+            outcome.unwrap_or_else(|| {
+                trace::error!(
+                    "cache `{}`: the loader panicked on a thread of the cache, for the record {id:?}",
+                    reporter.cache
+                );
+                reporter.report(&Event::BackgroundPanicked { id });
+                Err(panicked())
+            })
+        })
+    }
+}
+
+/// The error of a load whose loader panicked on a thread of the pool.
+fn panicked() -> Error {
+    Error::Loader(Arc::new(LoaderPanicked))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked on a thread of the cache")]
+struct LoaderPanicked;

@@ -1,0 +1,167 @@
+//! A refresh on a loader thread.
+//!
+//! Guarantees that a caller gets the cached record at once, or after the soft timeout. A caller that
+//! waits gets the outcome of a refresh only if that began after its own lookup. An earlier one may
+//! have loaded a record that was invalidated in between: after its end, the caller reads the record
+//! again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    super::{
+        first_read::FirstRead, load_turn::LoadTurn, loader::SharedLoader, lookup::LookupConfig,
+        lookup::LookupContext, machine::PendingLookup, refresh::Cached, single::drive,
+    },
+    Background, InBackground,
+    pool::Rejected,
+};
+use crate::{
+    engine::{
+        Engine,
+        freshness::EntryState,
+        single_flight::{Call, DetachedCall, SingleFlight, WaitOutcome},
+    },
+    outcome::{Lookup, Source},
+    record::fields::from_fields,
+    store::Entry,
+    telemetry::trace,
+    util::per_process::PerProcess,
+};
+
+/// The refreshes that wait for a thread or run, by data key.
+pub(super) type Refreshes<R> = SingleFlight<String, Lookup<R>>;
+
+/// A lookup whose record should be refreshed.
+pub(super) struct RefreshTask<R> {
+    engine: PerProcess<Engine<R>>,
+    loader: SharedLoader<R>,
+    table: Arc<Refreshes<R>>,
+    /// `None` once it runs.
+    call: Option<DetachedCall<String, Lookup<R>>>,
+    id: String,
+    cached: Cached<R>,
+}
+
+impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
+    /// Answers a lookup whose record should be refreshed, and lets a thread refresh it. Returns the
+    /// cached record if there are no threads.
+    pub(super) fn refresh(
+        &self,
+        context: &LookupContext<'_, R>,
+        data: &str,
+        cached: Cached<R>,
+    ) -> Result<Lookup<R>, Cached<R>> {
+        let table = self.pool.refreshes();
+        let call = match table.start_or_find(data, data) {
+            Err(call) => call,
+            Ok(leader) => {
+                let detached = leader.detach();
+                let call = Arc::clone(&detached.1);
+                let task = RefreshTask {
+                    engine: self.engine.clone(),
+                    loader: self.loader.clone(),
+                    table: Arc::clone(table),
+                    call: Some(detached),
+                    id: context.id.to_owned(),
+                    cached: cached.clone(),
+                };
+                match self.pool.submit_refresh(task) {
+                    Ok(()) => call,
+                    Err(Rejected::Full) => return Ok(context.cached(cached)),
+                    Err(Rejected::NoThread) => return Err(cached),
+                }
+            }
+        };
+        let soft_timeout = self.settings.soft_timeout;
+        if soft_timeout.is_zero() || !cached.is_stale() || call.is_led_by_this_thread() {
+            return Ok(context.cached(cached));
+        }
+        Ok(wait_for_refresh(context, data, cached, &call, soft_timeout))
+    }
+}
+
+/// Waits for a refresh until the soft timeout, then takes the cached record.
+fn wait_for_refresh<R: Serialize + DeserializeOwned>(
+    context: &LookupContext<'_, R>,
+    data: &str,
+    cached: Cached<R>,
+    call: &Call<Lookup<R>>,
+    soft_timeout: Duration,
+) -> Lookup<R> {
+    match call.wait_until(Instant::now() + soft_timeout) {
+        WaitOutcome::TimedOut => context.cached(cached),
+        WaitOutcome::Done(found) if call.started() >= context.began => {
+            if let Some(error) = found.refresh_error() {
+                return context.cached(cached).with_cause(error.clone());
+            }
+            if found.is_stale() {
+                return context.cached(cached);
+            }
+            context.found(found.into_record(), Source::Refreshed)
+        }
+        WaitOutcome::Done(_) | WaitOutcome::Abandoned => read_again(context, data, cached),
+    }
+}
+
+/// Answers the lookup with what the store has now, if that is fresh.
+fn read_again<R: Serialize + DeserializeOwned>(
+    context: &LookupContext<'_, R>,
+    data: &str,
+    cached: Cached<R>,
+) -> Lookup<R> {
+    let settings = &context.engine.settings;
+    let Ok((Entry::Record(fields), left)) = context.engine.first_read(data, true) else {
+        return context.cached(cached);
+    };
+    let is_fresh =
+        left.is_none_or(|left| settings.freshness.of(left, Duration::ZERO) == EntryState::Fresh);
+    match from_fields(fields, &settings.schema) {
+        Ok(record) if is_fresh => context.found(record.map(Arc::new), Source::Refreshed),
+        _ => context.cached(cached),
+    }
+}
+
+impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> RefreshTask<R> {
+    /// Runs the lookup on this thread.
+    pub(super) fn run(mut self) {
+        let Some(call) = self.call.take() else {
+            return;
+        };
+        let leader = self.table.attach(call);
+        let engine = self.engine.get();
+        let _span = trace::background(&engine.reporter.cache, &self.id);
+        let began = Instant::now();
+        let context = LookupContext {
+            engine,
+            config: LookupConfig::of(&engine.settings),
+            id: &self.id,
+            span: trace::LookupSpan::one_of_many(),
+            began,
+            redis_latency: Duration::ZERO,
+            is_background: true,
+        };
+        let due = FirstRead::Due(self.cached.clone());
+        let mut lookup = PendingLookup::new(context, leader.key(), due);
+        let turn = LoadTurn::new(engine);
+        // It has a record, so it cannot fail.
+        if drive(&mut lookup, turn, &mut InBackground(&self.loader)).is_ok()
+            && let Some(found) = lookup.into_answer()
+        {
+            leader.complete(found);
+        }
+    }
+}
+
+/// A refresh that never ran wakes those who wait for it.
+impl<R> Drop for RefreshTask<R> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            drop(self.table.attach(call));
+        }
+    }
+}
