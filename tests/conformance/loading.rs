@@ -46,14 +46,15 @@ struct Gate {
 
 impl Gate {
     fn builder(cache: &Cache) -> (Gate, LoadingCacheBuilder<Record>) {
-        let ((begin, begun), (end, ends)) = (mpsc::channel(), mpsc::channel());
-        let (ends, loads) = (Mutex::new(ends), Arc::new(AtomicU32::new(0)));
+        let (start, begun) = mpsc::channel();
+        let (end, answers) = mpsc::channel();
+        let (answers, loads) = (Mutex::new(answers), Arc::new(AtomicU32::new(0)));
         let count = Arc::clone(&loads);
         let loader = move |id: &str| {
             count.fetch_add(1, SeqCst);
             let name = thread::current().name().unwrap_or_default().to_owned();
-            begin.send(format!("{id} on {name}")).unwrap();
-            let record: Result<Option<Record>, mpsc::RecvError> = ends.lock().unwrap().recv();
+            start.send(format!("{id} on {name}")).unwrap();
+            let record: Result<Option<Record>, mpsc::RecvError> = answers.lock().unwrap().recv();
             record
         };
         let gate = Gate { begun, end, loads };

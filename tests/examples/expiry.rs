@@ -68,14 +68,14 @@ fn all_wait_where_records_expire_and_nobody_where_they_are_loaded_anew() {
     assert!(status.success(), "{stdout}{}", shown.run.stderr);
     assert_eq!(shown.run.says("Kept"), "what is promised of each");
 
-    // Plain, early, grace, and with a failing primary plain and grace.
+    // Plain, early, grace, with a failing primary plain and grace, and background.
     assert!(
         shown
             .numbers::<u32>("Reads  ")
             .iter()
             .all(|&reads| reads > 300)
     );
-    assert_eq!(shown.numbers::<u32>("  at the same time"), [1; 5]);
+    assert_eq!(shown.numbers::<u32>("  at the same time"), [1; 6]);
     let [plain, _, grace] = shown.numbers::<f64>("  per TTL")[..3] else {
         unreachable!("it is cut to length")
     };
@@ -83,13 +83,16 @@ fn all_wait_where_records_expire_and_nobody_where_they_are_loaded_anew() {
 
     let waited = shown.numbers::<u32>("Waited for a load");
     assert!(waited[0] > 0 && waited[3] > 0, "{stdout}");
-    assert_eq!([waited[2], waited[4]], [0; 2], "{stdout}");
+    assert_eq!([waited[2], waited[4], waited[5]], [0; 3], "{stdout}");
     let stale = shown.numbers::<u32>("Stale answers");
     assert_eq!([stale[0], stale[1], stale[3]], [0; 3], "{stdout}");
-    assert!(stale[2] > 0 && stale[4] > 0, "{stdout}");
+    assert!(stale[2] > 0 && stale[4] > 0 && stale[5] > 0, "{stdout}");
     let errors = shown.numbers::<u32>("Errors");
     assert!(errors[3] > 0, "{stdout}");
-    assert_eq!([errors[0], errors[1], errors[2], errors[4]], [0; 4]);
+    assert_eq!(
+        [errors[0], errors[1], errors[2], errors[4], errors[5]],
+        [0; 5]
+    );
     let failed = shown.numbers::<u32>("  that failed");
     assert!(failed[3] > 0, "{stdout}");
     // The pause after it is longer than the outage.
@@ -130,11 +133,12 @@ fn the_plot_has_a_panel_for_each_run() {
 /// there are many lives.
 #[test]
 fn a_store_that_lets_all_refresh_is_found_out() {
-    let runs = ["--runs", "early,grace", "--break", "all"];
+    let runs = ["--runs", "early,grace,background", "--break", "all"];
     let many = ["--ttl-ms", "400", "--load-ms", "50", "--seconds", "4"];
     show(&[&runs[..], &many].concat()).is_found_out(&[
         "early refresh: ",
         "grace: a load before the time for it had come",
+        "background refresh: a load before the time for it had come",
         " loads at the same time",
     ]);
 }

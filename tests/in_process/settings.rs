@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::support::{chain, free_port};
-use cache_aside::{Cache, CacheBuilder, Error, Memory, Record, Redis, Source};
+use cache_aside::{
+    Cache, CacheBuilder, Error, LoadingCache, LoadingCacheBuilder, Memory, Record, Redis, Source,
+};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -261,5 +263,39 @@ fn a_clone_of_a_builder_has_the_same_settings_and_goes_its_own_way() {
         assert_eq!(cache.get("1", load).unwrap().source(), Source::Loaded);
         let left = cache.ttl_remaining("1").unwrap().left().unwrap();
         assert!(left <= Duration::from_secs(7) && left > Duration::from_secs(3));
+    }
+}
+
+#[test]
+fn invalid_settings_of_a_loading_cache_are_refused_by_name() {
+    let cache = |grace| -> Cache {
+        let builder = Cache::builder(Memory::new(10)).prefix("cache:");
+        builder.grace(grace).build().unwrap()
+    };
+    type Builder = LoadingCacheBuilder<Record>;
+    let refusal = |grace, set: fn(Builder) -> Builder| {
+        let builder = LoadingCache::builder(&cache(grace), |_| Err("nobody loads"));
+        set(builder).build().unwrap_err().to_string()
+    };
+    assert_eq!(
+        refusal(MS(0), |builder| builder.soft_timeout(MS(1))),
+        "setting `soft_timeout`: the cache has no `grace`"
+    );
+    assert_eq!(
+        refusal(MS(9), |builder| builder.hard_timeout(MS(0))),
+        "setting `hard_timeout`: 0ns is too short, it must be at least 1ms"
+    );
+    assert_eq!(
+        refusal(MS(9), |builder| builder
+            .soft_timeout(MS(3))
+            .hard_timeout(MS(2))),
+        "setting `hard_timeout`: 2ms is shorter than the `soft_timeout` of 3ms"
+    );
+    for threads in [0, 1_001] {
+        let builder = LoadingCache::builder(&cache(MS(9)), |_| Err("nobody loads"));
+        assert_eq!(
+            builder.threads(threads).build().unwrap_err().to_string(),
+            "setting `threads`: it must be at least 1 and at most 1,000"
+        );
     }
 }

@@ -3,8 +3,8 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use cache_aside::{
-    Backend, Cache, Error, Lookup, LookupOptions, Memory, OutboxRelay, Record, Redis, WriteError,
-    Written,
+    Backend, Cache, Error, LoadingCache, Lookup, LookupOptions, Memory, OutboxRelay, Record, Redis,
+    WriteError, Written,
 };
 
 fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
@@ -14,6 +14,7 @@ fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
 fn a_cache_and_what_it_returns_may_cross_a_caught_panic() {
     is_unwind_safe::<Cache>();
     is_unwind_safe::<Cache<String>>();
+    is_unwind_safe::<LoadingCache>();
     is_unwind_safe::<LookupOptions<'_, Record>>();
     is_unwind_safe::<Redis>();
     is_unwind_safe::<Memory>();

@@ -19,7 +19,7 @@ use crate::{
     support::{Server, chain, load_loaf, loaf, until},
     system,
 };
-use cache_aside::{Cache, Error, Redis, RedisBuilder, Source};
+use cache_aside::{Cache, Error, LoadingCache, Redis, RedisBuilder, Source};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -375,4 +375,56 @@ fn no_start_panics_under_a_limit_of_the_system() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn a_loading_cache_without_threads_loads_on_its_callers_thread() {
+    own_process!(system::variables);
+    let server = Server::start();
+    let redis = at(&server).require_connection(true).build().unwrap();
+    let builder = Cache::builder(&redis).prefix("test:").grace(MS(600_000));
+    let cache: Cache = builder.build().unwrap();
+    redis.store().ping().unwrap();
+    let builder = LoadingCache::builder(&cache, load_loaf);
+    let products = builder.hard_timeout(MS(20_000)).build().unwrap();
+    let panics = count_panics();
+    system::allow_threads(0);
+    let loaded = products.get("p-001").map(|found| found.source());
+    let is_stale = cache.expire("p-001");
+    let refreshed = products.get("p-001").map(|found| found.source());
+    assert_none(&panics);
+    assert_eq!(loaded.unwrap(), Source::Loaded);
+    assert!(is_stale.unwrap());
+    assert_eq!(refreshed.unwrap(), Source::Refreshed);
+    system::is_well();
+    assert!(cache.expire("p-001").unwrap());
+    assert!(products.get("p-001").unwrap().is_stale());
+    until(|| products.get("p-001").unwrap().source() == Source::Hit);
+    assert!(products.shutdown(MS(20_000)));
+}
+
+#[test]
+fn loads_that_outlive_their_callers_leave_no_thread_behind() {
+    own_process!(system::variables);
+    let server = Server::start();
+    let redis = at(&server).require_connection(true).build().unwrap();
+    let cache: Cache = Cache::builder(&redis).prefix("test:").build().unwrap();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let ended = std::sync::Mutex::new(ended);
+    let builder = LoadingCache::builder(&cache, move |id| {
+        let _ = ended.lock().unwrap().recv();
+        load_loaf(id)
+    });
+    let builder = builder.hard_timeout(MS(1)).threads(2);
+    let products = builder.build().unwrap();
+    for number in 0..500 {
+        assert!(matches!(
+            products.get(number),
+            Err(Error::LoadTimeout { .. })
+        ));
+    }
+    assert_eq!(system::threads_named("cache-aside-loa"), 2);
+    drop(end);
+    drop(products);
+    until(|| system::threads_named("cache-aside-loa") == 0);
 }

@@ -35,9 +35,9 @@ fn all_load(threads: usize, most: usize) {
             })
         })
         .collect();
-    spawned
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
+    for thread in spawned {
+        thread.join().unwrap();
+    }
     assert!(!limit.is_loading("record"));
     assert!((0..most).all(|_| limit.try_take(None).map(std::mem::forget).is_some()));
 }
@@ -114,9 +114,9 @@ fn no_permit_is_lost_when_threads_give_up_or_take_one_at_once() {
                 })
             })
             .collect();
-        spawned
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
+        for thread in spawned {
+            thread.join().unwrap();
+        }
         assert!((0..2).all(|_| limit.try_take(None).map(std::mem::forget).is_some()));
     };
     check_random(threads, 5_000);

@@ -92,6 +92,9 @@ fn a_scrape_parses_and_says_what_was_done() {
     assert_eq!(number(writes, &[("call", "update_field")]), 1.0);
     for quiet in [
         "cache_aside_overloads_total",
+        "cache_aside_load_timeouts_total",
+        "cache_aside_background_loads_total",
+        "cache_aside_background_panics_total",
         "cache_aside_refused_fills_total",
         "cache_aside_stale_loads_total",
         "cache_aside_unstorable_records_total",

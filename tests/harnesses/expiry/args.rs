@@ -14,7 +14,8 @@ use crate::{broken::Rule, plan::Run};
     after_help = "\
 Many readers in several processes read one record, with small pauses by chance. This is done several
 times, one after the other: with records that just expire, with early refresh, and with grace; then with a
-primary that fails in the middle third of the run, without grace and with it.
+primary that fails in the middle third of the run, without grace and with it; then with grace and a loader that
+belongs to the cache, so that no reader loads.
 
 Each process has read the primary before, so it knows how long that takes; and the record is there when a
 run begins. Instants of different processes are compared by the system's clock: don't set it during a run.

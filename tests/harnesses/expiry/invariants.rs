@@ -28,6 +28,12 @@ pub(crate) fn broken(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     flaws.extend(as_many_loads_as_allowed(plan, outcome));
     if outcome.run.has_grace() {
         flaws.extend(nobody_waits_in_grace(outcome));
+    }
+    if outcome.run == Run::Background {
+        flaws.extend(no_reader_loads(outcome));
+    } else if outcome.run.has_grace() {
+        // A thread of the cache begins its load some time after the read that found the record
+        // stale, so this can only be said of readers that load.
         flaws.extend(stale_only_while_one_loads(outcome));
     }
     if outcome.run == Run::Early {
@@ -76,7 +82,7 @@ fn nothing_is_fresh_past_its_ttl(plan: &Plan, outcome: &Outcome) -> Option<Strin
 /// How many loads are allowed in a TTL. `None`: any number.
 pub(crate) fn most_loads_per_ttl(plan: &Plan, outcome: &Outcome) -> Option<f64> {
     match outcome.run {
-        Run::Plain | Run::Grace => Some(1.0),
+        Run::Plain | Run::Grace | Run::Background => Some(1.0),
         Run::Early => most_early_loads(plan, outcome),
         // If the primary fails, loads are repeated at once or after pauses that do not depend on
         // the TTL.
@@ -135,6 +141,12 @@ fn nobody_waits_in_grace(outcome: &Outcome) -> Option<String> {
     let waits = [How::Loaded, How::Waited, How::Failed];
     let waited = outcome.count(|read| waits.contains(&read.how));
     (waited > 0).then(|| format!("{waited} reads waited or failed, though there was a record"))
+}
+
+/// Not even the reader that finds the record stale waits for its load.
+fn no_reader_loads(outcome: &Outcome) -> Option<String> {
+    let loaded = outcome.count(|read| read.load.is_some() || read.has(How::Refreshed));
+    (loaded > 0).then(|| format!("{loaded} reads loaded, though the cache has threads for that"))
 }
 
 /// A stale record is only served while another caller holds the lease, or after a failed refresh.

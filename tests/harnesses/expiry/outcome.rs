@@ -19,15 +19,16 @@ pub(crate) struct Outcome {
 impl Outcome {
     pub(crate) fn new(run: Run, start: Instant, mut all: Vec<Read>) -> Outcome {
         all.sort_unstable_by_key(|read| read.began);
-        let since = all.iter().filter(|read| read.began >= start);
-        let mut times: Vec<_> = since.map(Read::took).collect();
-        times.sort_unstable();
-        Outcome {
+        let mut outcome = Outcome {
             run,
             start,
             all,
-            times,
-        }
+            times: Vec::new(),
+        };
+        let mut times: Vec<_> = outcome.reads().map(Read::took).collect();
+        times.sort_unstable();
+        outcome.times = times;
+        outcome
     }
 
     /// All reads, including those before `start`.
@@ -35,8 +36,10 @@ impl Outcome {
         &self.all
     }
 
+    /// The reads since `start`. A reload by a thread of the cache is none.
     pub(crate) fn reads(&self) -> impl Iterator<Item = &Read> {
-        self.all.iter().filter(|read| read.began >= self.start)
+        let since = self.all.iter().filter(|read| read.began >= self.start);
+        since.filter(|read| !read.has(How::Background))
     }
 
     pub(crate) fn count(&self, is_counted: impl Fn(&Read) -> bool) -> usize {
@@ -50,6 +53,13 @@ impl Outcome {
         let mut loads: Vec<_> = loads.collect();
         loads.sort_unstable_by_key(|(_, load)| load.began);
         loads
+    }
+
+    /// The number of loads since `start`.
+    pub(crate) fn loads_since_start(&self, is_counted: impl Fn(&Load) -> bool) -> usize {
+        let loads = self.loads().into_iter();
+        let since = loads.filter(|(read, _)| read.began >= self.start);
+        since.filter(|(_, load)| is_counted(load)).count()
     }
 
     /// The average number of loads in a TTL. `None` if there was only one load.

@@ -55,15 +55,18 @@ pub(crate) enum Run {
     PlainFailing,
     /// The same with grace
     GraceFailing,
+    /// With grace, and a loader that belongs to the cache
+    Background,
 }
 
 impl Run {
-    pub(crate) const ALL: [Run; 5] = [
+    pub(crate) const ALL: [Run; 6] = [
         Run::Plain,
         Run::Early,
         Run::Grace,
         Run::PlainFailing,
         Run::GraceFailing,
+        Run::Background,
     ];
 
     /// The id of the record that is read.
@@ -72,7 +75,7 @@ impl Run {
     }
 
     pub(crate) fn has_grace(self) -> bool {
-        matches!(self, Run::Grace | Run::GraceFailing)
+        matches!(self, Run::Grace | Run::GraceFailing | Run::Background)
     }
 
     pub(crate) fn is_failing(self) -> bool {
@@ -87,6 +90,7 @@ impl Run {
             Run::Grace => "grace",
             Run::PlainFailing => "plain expiry, failing primary",
             Run::GraceFailing => "grace, failing primary",
+            Run::Background => "background refresh",
         }
     }
 
@@ -96,6 +100,7 @@ impl Run {
             Run::Plain | Run::PlainFailing => "plain",
             Run::Early => "early",
             Run::Grace | Run::GraceFailing => "grace",
+            Run::Background => "background",
         }
     }
 }
@@ -110,6 +115,8 @@ pub(crate) enum How {
     Waited,
     /// By the error of a loader: its own, or that of another read.
     Failed,
+    /// Not a read: a thread of the cache reloaded the record.
+    Background,
 }
 
 impl How {

@@ -223,11 +223,11 @@ fn draw_stale(
 }
 
 fn draw_loads(chart: &mut Chart<'_, '_>, outcome: &Outcome) -> Drawn<()> {
-    let loads = outcome.reads().filter_map(|read| {
-        let succeeded = read.load?.succeeded;
-        let at = read.load?.began.since(outcome.start).as_secs_f64();
-        let elapsed = read.took().as_secs_f64();
-        Some(Circle::new((at, elapsed), 3, dot(succeeded)))
+    let loads = outcome.loads().into_iter();
+    let since = loads.filter(|(read, _)| read.began >= outcome.start);
+    let loads = since.map(|(read, load)| {
+        let at = load.began.since(outcome.start).as_secs_f64();
+        Circle::new((at, read.took().as_secs_f64()), 3, dot(load.succeeded))
     });
     chart.draw_series(loads)?;
     Ok(())

@@ -77,10 +77,10 @@ fn counts(page: &mut Page, plan: &Plan, outcomes: &[Outcome]) {
     };
     row(page, outcomes, "Reads", |it| number(it, &|_| true));
     row(page, outcomes, "Loads", |it| {
-        number(it, &|read| read.load.is_some())
+        count(it.loads_since_start(|_| true))
     });
     row(page, outcomes, "  that failed", |it| {
-        number(it, &|read| read.load.is_some_and(|load| !load.succeeded))
+        count(it.loads_since_start(|load| !load.succeeded))
     });
     row(page, outcomes, "  per TTL", |it| {
         ratio(it.loads_per_ttl(plan))

@@ -1,9 +1,15 @@
 //! The readers of one process: its threads and its caches. Called by each child; knows nothing of
 //! other processes.
 
-use std::{cell::Cell, io, sync::Arc, thread, time::Duration};
+use std::{
+    cell::Cell,
+    io, mem,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
-use cache_aside::{Backend, Cache, Error, Record, Redis};
+use cache_aside::{Backend, Cache, Error, Event, LoadingCache, Lookup, Record, Redis};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
@@ -18,6 +24,14 @@ const GRACE: Duration = Duration::from_secs(3600);
 /// Long enough that a busy machine is not taken for a silent Redis.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+thread_local! {
+    /// The latest load of this thread.
+    static LOAD: Cell<Option<Load>> = const { Cell::new(None) };
+}
+
+/// The reloads by threads of the cache, which are no reads.
+type Reloads = Arc<Mutex<Vec<Read>>>;
+
 /// One process's part of the runs.
 pub(crate) struct Workers {
     plan: Plan,
@@ -30,6 +44,8 @@ pub(crate) struct Workers {
 struct Hot<'a> {
     plan: &'a Plan,
     cache: Cache,
+    /// The cache with a loader of its own, in the run that needs it.
+    loading: Option<LoadingCache>,
     id: String,
     /// When the primary fails.
     outage: Option<(Instant, Instant)>,
@@ -60,16 +76,21 @@ impl Workers {
     ) -> Result<Vec<Read>, String> {
         let plan = &self.plan;
         let run = plan.runs[number];
+        let reloads = Reloads::default();
+        let cache = self.cache(run, &reloads)?;
+        let time = plan.load;
+        let loading = cache.loading(move |_| timed(|| load(time, None)));
         let mut hot = Hot {
             plan,
-            cache: self.cache(run)?,
+            cache,
+            loading: (run == Run::Background).then_some(loading),
             id: Run::id(number),
             outage: None,
         };
         // The cache must have seen a load of some record, so that it knows the time of a load.
         let apart = hot.cache.options().skip_cache(true);
         apart
-            .get("another", |_| hot.load())
+            .get("another", |_| load(plan.load, None))
             .map_err(|error| format!("{error:#}"))?;
         let mut all = vec![hot.read()?];
 
@@ -97,10 +118,17 @@ impl Workers {
         // Every thread was joined, or an error is already being returned.
         .unwrap_or_else(|_| Err("a reader panicked".to_owned()))?;
         all.extend(read_by_all.into_iter().flatten());
+        if let Some(loading) = &hot.loading
+            && !loading.shutdown(PATIENCE)
+        {
+            return Err("a thread of the cache does not end".to_owned());
+        }
+        let mut reloads = reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(mem::take(&mut *reloads));
         Ok(all)
     }
 
-    fn cache(&self, run: Run) -> Result<Cache, String> {
+    fn cache(&self, run: Run, reloads: &Reloads) -> Result<Cache, String> {
         let backend = match self.plan.broken {
             None => Backend::from(&self.redis),
             Some(rule) => {
@@ -116,6 +144,7 @@ impl Workers {
             Run::Plain | Run::PlainFailing => builder,
             Run::Early => builder.early_refresh(1.0),
             Run::Grace | Run::GraceFailing => builder.grace(GRACE),
+            Run::Background => builder.grace(GRACE).observer(recorder(reloads)),
         };
         builder.build().map_err(|error| format!("{error:#}"))
     }
@@ -138,18 +167,9 @@ impl Hot<'_> {
     }
 
     fn read(&self) -> Result<Read, String> {
-        let load = Cell::new(None);
+        LOAD.set(None);
         let began = Instant::now();
-        let found = self.cache.get(&self.id, |_| {
-            let began = Instant::now();
-            let record = self.load();
-            load.set(Some(Load {
-                began,
-                ended: Instant::now(),
-                succeeded: record.is_ok(),
-            }));
-            record
-        });
+        let found = self.find();
         let answered = Instant::now();
         let how = match found {
             Ok(found) => How::of(found.source()).ok_or_else(|| match found.degraded_cause() {
@@ -163,23 +183,61 @@ impl Hot<'_> {
             began,
             answered,
             how,
-            load: load.get(),
+            load: LOAD.take(),
         })
     }
 
-    /// The primary.
-    fn load(&self) -> io::Result<Option<Record>> {
-        let asked = Instant::now();
-        thread::sleep(self.plan.load);
-        match self.outage {
-            Some((from, to)) if (from..to).contains(&asked) => {
-                Err(io::Error::other("the primary is down"))
-            }
-            _ => Ok(Some(Record::from([
-                ("name", "Sourdough Loaf"),
-                ("price_cents", "650"),
-                ("stock", "42"),
-            ]))),
+    fn find(&self) -> Result<Lookup<Record>, Error> {
+        if let Some(loading) = &self.loading {
+            return loading.get(&self.id);
         }
+        let load = |_: &str| timed(|| load(self.plan.load, self.outage));
+        self.cache.get(&self.id, load)
+    }
+}
+
+/// Records each reload by a thread of the cache. The event comes after the fill, on that thread.
+fn recorder(reloads: &Reloads) -> impl Fn(&str, &Event<'_>) + Send + Sync + use<> {
+    let reloads = Arc::clone(reloads);
+    move |_: &str, event: &Event<'_>| {
+        if matches!(event, Event::Refreshed { .. } | Event::RefreshFailed { .. })
+            && let Some(load) = LOAD.take()
+        {
+            let mut reloads = reloads.lock().unwrap_or_else(PoisonError::into_inner);
+            reloads.push(Read {
+                began: load.began,
+                answered: Instant::now(),
+                how: How::Background,
+                load: Some(load),
+            });
+        }
+    }
+}
+
+/// Runs a load, and notes it for its thread.
+fn timed(load: impl FnOnce() -> io::Result<Option<Record>>) -> io::Result<Option<Record>> {
+    let began = Instant::now();
+    let record = load();
+    LOAD.set(Some(Load {
+        began,
+        ended: Instant::now(),
+        succeeded: record.is_ok(),
+    }));
+    record
+}
+
+/// The primary, which takes this time, and fails from one instant to another.
+fn load(time: Duration, outage: Option<(Instant, Instant)>) -> io::Result<Option<Record>> {
+    let asked = Instant::now();
+    thread::sleep(time);
+    match outage {
+        Some((from, to)) if (from..to).contains(&asked) => {
+            Err(io::Error::other("the primary is down"))
+        }
+        _ => Ok(Some(Record::from([
+            ("name", "Sourdough Loaf"),
+            ("price_cents", "650"),
+            ("stock", "42"),
+        ]))),
     }
 }

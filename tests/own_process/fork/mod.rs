@@ -3,6 +3,7 @@
 mod calls;
 mod drops;
 mod forks;
+mod loading;
 mod near;
 mod start;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
