@@ -272,8 +272,7 @@ fn invalid_settings_of_a_loading_cache_are_refused_by_name() {
         let builder = Cache::builder(Memory::new(10)).prefix("cache:");
         builder.grace(grace).build().unwrap()
     };
-    type Builder = LoadingCacheBuilder<Record>;
-    let refusal = |grace, set: fn(Builder) -> Builder| {
+    let refusal = |grace, set: fn(LoadingCacheBuilder<Record>) -> LoadingCacheBuilder<Record>| {
         let builder = LoadingCache::builder(&cache(grace), |_| Err("nobody loads"));
         set(builder).build().unwrap_err().to_string()
     };

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::{
-    reader::Reader,
+    reader::{Reader, Seen},
     redis::{Lease, Token, WRITERS},
     state::{Action, Protocol, READERS, State},
     write::{Phase, Step, Writer},
@@ -161,9 +161,13 @@ impl Writer {
 impl Reader {
     fn phases_left(self) -> usize {
         match self {
-            Reader::Idle => 6,
-            Reader::Asking { .. } | Reader::Told { .. } | Reader::Following { .. } => 5,
-            Reader::Relaying { .. } | Reader::Refreshing => 4,
+            Reader::Idle => 7,
+            Reader::Asking { .. } | Reader::Told { .. } | Reader::Following { .. } => 6,
+            Reader::Relaying { .. } | Reader::Refreshing { .. } => 5,
+            Reader::Leading {
+                seen: Seen::ToBeRead,
+                ..
+            } => 4,
             Reader::Leading { loaded: None, .. } | Reader::Bypassing { loaded: None, .. } => 3,
             Reader::Leading { .. } | Reader::Bypassing { .. } => 2,
             Reader::Releasing { .. } => 1,

@@ -11,7 +11,7 @@
 
 use crate::{
     mutation::Mutation,
-    reader::{Reader, Step, Told},
+    reader::{Reader, Seen, Step, Told},
     redis::{Acquire, Record, Token},
     state::{Protocol, READERS, State, process_of},
 };
@@ -23,7 +23,7 @@ impl State {
             (Reader::Asking { floor, watch }, Step::Ask) => {
                 self.ask(protocol, reader, floor, watch);
             }
-            (Reader::Idle, Step::HitAndRefresh) if protocol.refresh => self.hit(reader),
+            (Reader::Idle, Step::HitAndRefresh) if protocol.refresh => self.hit(protocol, reader),
             (Reader::Told { floor, by, .. }, Step::LookForFlight) => {
                 self.look_for_flight(reader, floor, by);
             }
@@ -31,13 +31,19 @@ impl State {
                 self.complete(reader, record);
                 self.readers[reader] = Reader::given(floor, record);
             }
-            (Reader::Refreshing, Step::AcquireToRefresh) => {
+            (Reader::Refreshing { hit }, Step::AcquireToRefresh) => {
                 let own = Token::FRESH;
                 let handed = self.redis.handed(protocol);
                 self.readers[reader] = match self.redis.acquire(own, protocol.mutation) {
-                    Acquire::Acquired => Reader::leading(Record::FIRST, own, handed),
+                    Acquire::Acquired => Reader::refreshing(own, handed, hit, protocol.mutation),
                     Acquire::Held(_) | Acquire::Guarded(_) => Reader::ENDED,
                 };
+            }
+            (Reader::Leading { .. }, Step::ReadAgain) => {
+                let data = self.redis.data;
+                if let Reader::Leading { seen, .. } = &mut self.readers[reader] {
+                    *seen = data.map_or(Seen::Nothing, |data| Seen::This(data.record));
+                }
             }
             (Reader::Leading { .. } | Reader::Bypassing { .. }, Step::Load) => {
                 self.load(protocol, reader);
@@ -56,12 +62,16 @@ impl State {
             (
                 Reader::Leading {
                     token,
+                    seen,
                     loaded: Some(record),
                     ..
                 },
                 Step::Fill,
             ) => {
-                self.redis.fill(token, record, protocol.mutation);
+                match seen {
+                    Seen::Unchanged(_) => self.redis.keep(token),
+                    _ => self.redis.fill(token, record, protocol.mutation),
+                }
                 self.readers[reader] = Reader::ENDED;
             }
             (Reader::Releasing { token }, Step::Release) => {
@@ -117,10 +127,11 @@ impl State {
         };
     }
 
-    fn hit(&mut self, reader: usize) {
+    fn hit(&mut self, protocol: &Protocol, reader: usize) {
         if let Some(data) = self.redis.data {
+            let hit = protocol.keep.then_some(data.record);
             self.readers[reader] = match Reader::given(self.floor, data.record) {
-                Reader::ENDED => Reader::Refreshing,
+                Reader::ENDED => Reader::Refreshing { hit },
                 stale => stale,
             };
         }
@@ -152,7 +163,16 @@ impl State {
         else {
             return;
         };
-        let record = self.loaded(protocol, handed);
+        let mut record = self.loaded(protocol, handed);
+        // A loader may look at a part of the record only, such as its time of change. It then
+        // returns the record that it has seen.
+        if let Reader::Leading { seen, .. } = &mut self.readers[reader]
+            && let Seen::This(before) = *seen
+            && before.rest == record.rest
+        {
+            *seen = Seen::Unchanged(before);
+            record = before;
+        }
         if record.is_older_than(floor) {
             assert!(protocol.versions, "the primary forgets nothing");
             self.readers[reader] = Reader::Ended { stale: true };

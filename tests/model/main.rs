@@ -53,6 +53,7 @@ const PLAIN: Protocol = Protocol {
     writers: &[],
     crashes: &[0, 1],
     refresh: false,
+    keep: false,
     panic: false,
     not_found: false,
     steps_back: 0,
@@ -215,6 +216,31 @@ fn the_promises_hold_around_a_field_update_and_an_invalidation() {
     holds(Protocol {
         writers: &[UPDATE_FIELD, INVALIDATE],
         refresh: true,
+        ..PLAIN
+    });
+}
+
+/// The loader looks at a part of the record only, so it does not see the update.
+#[test]
+fn the_promises_hold_where_loaders_say_that_nothing_has_changed() {
+    for writers in [
+        &[UPDATE_FIELD, INVALIDATE] as &[_],
+        &[UPDATE_FIELD, WRITE],
+        &[WRITE, INVALIDATE_TWICE],
+    ] {
+        holds(Protocol {
+            writers,
+            refresh: true,
+            keep: true,
+            readers: 2,
+            ..PLAIN
+        });
+    }
+    holds(Protocol {
+        writers: &[UPDATE_FIELD],
+        refresh: true,
+        keep: true,
+        panic: true,
         ..PLAIN
     });
 }

@@ -54,6 +54,8 @@ pub(crate) enum Mutation {
     ThroughIgnoresNonce,
     /// A record is written through although another writer has a place in the guard.
     ThroughBesideOthers,
+    /// A loader that says that nothing has changed has seen the record from before the lease.
+    SeenBeforeLease,
 }
 
 #[test]
@@ -301,6 +303,19 @@ fn a_record_that_is_written_through_beside_another_writer_is_caught() {
     };
     let way = is_caught(protocol, Mutation::ThroughBesideOthers, FRESH);
     assert!(crashes(&way));
+}
+
+/// A field is updated in place between the read and the lease. Those who share the load would get
+/// the record from before the update.
+#[test]
+fn a_record_that_was_seen_before_the_lease_and_is_kept_is_caught() {
+    let protocol = Protocol {
+        writers: &[UPDATE_FIELD],
+        refresh: true,
+        keep: true,
+        ..PLAIN
+    };
+    is_caught(protocol, Mutation::SeenBeforeLease, FRESH);
 }
 
 fn crashes(way: &[Action]) -> bool {

@@ -1,6 +1,7 @@
 //! The state of one caller of the read path, and its possible steps.
 
 use crate::{
+    mutation::Mutation,
     redis::{Record, Token},
     versions::Handed,
 };
@@ -31,14 +32,17 @@ pub(crate) enum Reader {
         watch: Token,
         record: Record,
     },
-    /// Has returned its hit, and goes on to refresh it.
-    Refreshing,
+    /// Has returned its hit, and goes on to refresh it. `hit`: the record, if the loader sees it.
+    Refreshing {
+        hit: Option<Record>,
+    },
     /// Has acquired the lease. `live`: the lease has neither lapsed nor been ended by a write.
     Leading {
         floor: Record,
         token: Token,
         live: bool,
         handed: Handed,
+        seen: Seen,
         loaded: Option<Record>,
     },
     /// Its loader panicked: the call is gone, the lease is not.
@@ -56,6 +60,17 @@ pub(crate) enum Reader {
     Ended {
         stale: bool,
     },
+}
+
+/// The cached record that a loader sees, so that it can say that nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    Nothing,
+    /// It has not been read yet.
+    ToBeRead,
+    This(Record),
+    /// The loader said that this has not changed, so it is kept.
+    Unchanged(Record),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +93,7 @@ pub(crate) enum Step {
     LookForFlight,
     HandOver,
     AcquireToRefresh,
+    ReadAgain,
     Load,
     Panic,
     Renew,
@@ -95,7 +111,11 @@ impl Reader {
             Reader::Asking { .. } => &[Step::Ask],
             Reader::Told { .. } => &[Step::LookForFlight],
             Reader::Relaying { .. } => &[Step::HandOver],
-            Reader::Refreshing => &[Step::AcquireToRefresh],
+            Reader::Refreshing { .. } => &[Step::AcquireToRefresh],
+            Reader::Leading {
+                seen: Seen::ToBeRead,
+                ..
+            } => &[Step::ReadAgain, Step::Renew],
             Reader::Leading { loaded: None, .. } => &[Step::Load, Step::Panic, Step::Renew],
             Reader::Leading { .. } => &[Step::Fill, Step::Renew],
             Reader::Releasing { .. } => &[Step::Release],
@@ -115,8 +135,27 @@ impl Reader {
             token,
             live: true,
             handed,
+            seen: Seen::Nothing,
             loaded: None,
         }
+    }
+
+    /// Has the lease for a refresh. `hit`: the record that it had before, if its loader sees it.
+    pub(crate) fn refreshing(
+        own: Token,
+        handed: Handed,
+        hit: Option<Record>,
+        mutation: Option<Mutation>,
+    ) -> Reader {
+        let mut reader = Reader::leading(Record::FIRST, own, handed);
+        if let (Reader::Leading { seen, .. }, Some(hit)) = (&mut reader, hit) {
+            *seen = if mutation == Some(Mutation::SeenBeforeLease) {
+                Seen::This(hit)
+            } else {
+                Seen::ToBeRead
+            };
+        }
+        reader
     }
 
     pub(crate) fn bypassing(floor: Record, nonce: Token, handed: Handed) -> Reader {
@@ -165,7 +204,7 @@ impl Reader {
             | Reader::Leading { token, .. }
             | Reader::Releasing { token }
             | Reader::Bypassing { nonce: token, .. } => see(token),
-            Reader::Idle | Reader::Refreshing | Reader::Ended { .. } => {}
+            Reader::Idle | Reader::Refreshing { .. } | Reader::Ended { .. } => {}
         }
     }
 

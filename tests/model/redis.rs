@@ -145,6 +145,11 @@ impl Redis {
         });
     }
 
+    /// The record gets its TTL again, and nothing else changes at the data key.
+    pub(crate) fn keep(&mut self, own: Token) {
+        self.release(own);
+    }
+
     pub(crate) fn release(&mut self, own: Token) {
         if self.is_held_by(own) {
             self.lease = None;

@@ -29,6 +29,8 @@ pub(crate) struct Protocol {
     pub(crate) crashes: &'static [usize],
     /// A reader that hits may go on to refresh the record.
     pub(crate) refresh: bool,
+    /// The loader of a refresh sees the cached record, and may say that it has not changed.
+    pub(crate) keep: bool,
     /// Any loader may panic.
     pub(crate) panic: bool,
     /// The primary has no record at first, and that may be cached.
