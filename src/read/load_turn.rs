@@ -40,7 +40,7 @@ use crate::{
     },
     error::Error,
     record::fields::from_fields,
-    store::Entry,
+    store::{Entry, Recheck},
     telemetry::event::Event,
     util::random::shortened,
 };
@@ -242,11 +242,20 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
         Ok(false)
     }
 
-    /// Answers the lookup if its record is in the store by now.
+    /// Answers the lookup if a record that it accepts is in the store by now.
     fn read_again(&self, lookup: &mut PendingLookup<'_, R>) -> Result<(), Error> {
-        let Ok((Entry::Record(fields), _)) = self.engine.first_read(lookup.data, false) else {
+        let seen = match lookup.recheck {
+            Recheck::IfOver(left) => Some(left),
+            Recheck::Always | Recheck::Never => None,
+        };
+        let Ok((Entry::Record(fields), left)) = self.engine.first_read(lookup.data, seen.is_some())
+        else {
             return Ok(());
         };
+        // As in `acquire`: one with no more time left is the one that was too old.
+        if seen.is_some_and(|seen| left.is_some_and(|left| left <= seen)) {
+            return Ok(());
+        }
         match from_fields(fields, &self.engine.settings.schema) {
             Ok(record) => lookup.on_shared(Ok(record.map(Arc::new))),
             Err(_) => Ok(()),

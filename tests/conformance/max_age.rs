@@ -12,7 +12,7 @@ use std::{
 };
 
 use cache_aside::{
-    Cache, LookupOptions, Record, Source,
+    Cache, Error, LookupOptions, Record, Source,
     store::{Acquire, Floor, Recheck, Token},
 };
 
@@ -295,7 +295,33 @@ fn a_batch_gets_what_another_process_loads(environment: &Environment) {
     });
 }
 
+fn a_lookup_that_waits_for_its_turn_to_load_gets_no_record_that_is_too_old(
+    environment: &Environment,
+) {
+    let cache = environment.builder().max_loads(1);
+    // Long enough to read the record again.
+    let cache: Cache = cache.load_queue_timeout(SECOND / 4).build().unwrap();
+    cache.get("k", load(1)).unwrap();
+    age(environment, "k", 10 * SECOND);
+    let (is_loading, may_end) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let load = |id: &str| {
+                is_loading.wait();
+                may_end.wait();
+                load_nothing(id)
+            };
+            cache.get("other", load)
+        });
+        is_loading.wait();
+        let found = young(&cache).get("k", load(2));
+        may_end.wait();
+        assert!(matches!(found, Err(Error::Overloaded { .. })), "{found:?}");
+    });
+}
+
 on_both_stores!(
+    a_lookup_that_waits_for_its_turn_to_load_gets_no_record_that_is_too_old,
     a_record_that_is_too_old_is_loaded_again_and_answers_every_other_lookup,
     with_a_max_age_of_zero_no_cached_record_answers,
     the_age_is_known_with_grace_and_with_another_ttl,
