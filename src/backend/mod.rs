@@ -35,6 +35,19 @@ impl Backend {
     ///
     /// After a `fork`, the child continues to use this store: what is safe there is for the store
     /// to say.
+    ///
+    /// ```
+    /// use std::{convert::Infallible, sync::Arc};
+    ///
+    /// use cache_aside::{Backend, Cache, Memory, Record, store::Store};
+    ///
+    /// let store: Arc<dyn Store> = Memory::new(10_000).store(); // here, one of your own
+    /// let cache: Cache = Cache::builder(Backend::new(store)).prefix("cache:product:").build()?;
+    /// # let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// # assert!(!cache.get("p-001", load)?.is_hit());
+    /// # assert!(cache.get("p-001", load)?.is_hit());
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Backend {
         Backend(Origin::Shared(PerProcess::new(move || {

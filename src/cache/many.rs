@@ -8,11 +8,9 @@ use super::Cache;
 use crate::{
     error::{Error, WriteError},
     outcome::{Lookup, Written},
+    read,
     util::id::Ids,
-    write::{
-        self,
-        clear::{self, ClearProgress},
-    },
+    write,
 };
 
 impl<R: Serialize + DeserializeOwned> Cache<R> {
@@ -98,6 +96,36 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     {
         self.options().get_many(ids, loader)
     }
+
+    /// Returns the records that Redis has under these ids, in the order of the ids, and never loads
+    /// them: [`peek`](Cache::peek) for each. `None`: there is no record, or no record of this type.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use cache_aside::{Cache, Memory, Record};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// cache.get("p-001", read_row)?;
+    /// let cached = cache.peek_many(["p-001", "p-002"])?;
+    /// assert!(cached[0].is_some() && cached[1].is_none());
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// One round trip for each 10,000 ids. On a cluster, one to each node that has any of them, to
+    /// all nodes at the same time.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Store`]: some of the records could not be read, or may be outdated.
+    /// - [`Error::InvalidId`]: an id is empty or longer than 64 KiB. Nothing was sent.
+    pub fn peek_many(
+        &self,
+        ids: impl IntoIterator<Item: Display>,
+    ) -> Result<Vec<Option<Lookup<R>>>, Error> {
+        read::peek_many(self.engine.get(), &Ids::new(ids)?)
+    }
 }
 
 impl<R> Cache<R> {
@@ -136,6 +164,45 @@ impl<R> Cache<R> {
     /// Panics if the operating system has no randomness to give.
     pub fn invalidate_many(&self, ids: impl IntoIterator<Item: Display>) -> Result<u64, Error> {
         write::invalidate_many(self.engine.get(), &Ids::new(ids)?)
+    }
+
+    /// Marks many records as stale, and ends every load of them in progress:
+    /// [`expire`](Cache::expire) for each. Returns how many were cached.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use cache_aside::{Cache, Memory, Record};
+    /// # let grace = Duration::from_secs(600);
+    /// # let cache: Cache =
+    /// #     Cache::builder(Memory::new(10_000)).prefix("cache:product:").grace(grace).build()?;
+    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
+    /// # cache.get("p-001", read_row)?;
+    /// // UPDATE … SET popularity = …, then:
+    /// let expired = cache.expire_many(["p-001", "p-002"])?;
+    /// assert_eq!(expired, 1);
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Concurrent calls
+    ///
+    /// Each record is expired in a step of its own.
+    ///
+    /// # Cost
+    ///
+    /// One round trip for each 10,000 ids. One more with
+    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates), or if an invalidation of some of
+    /// the records is pending.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`invalidate_many`](Cache::invalidate_many). A record that could not be expired is
+    /// pending, and is replayed as an invalidation.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no randomness to give.
+    pub fn expire_many(&self, ids: impl IntoIterator<Item: Display>) -> Result<u64, Error> {
+        write::expire_many(self.engine.get(), &Ids::new(ids)?)
     }
 
     /// Changes several records of the primary through `change`, and invalidates them, as
@@ -186,92 +253,5 @@ impl<R> Cache<R> {
     {
         let ids = Ids::new(ids).map_err(WriteError::Cache)?;
         write::write_many(self.engine.get(), &ids, change)
-    }
-
-    /// Removes all cached records with this cache's prefix, and every lease of a load in progress.
-    /// Returns how many records were cached.
-    ///
-    /// **All keys with the prefix are removed**, including those of other programs and caches. With
-    /// the prefix `cache:` this includes a cache with the prefix `cache:product:`. Keys that are
-    /// not valid UTF-8 stay. Other keys are left alone.
-    ///
-    /// Prefixes of [`also_invalidates`](crate::CacheBuilder::also_invalidates) are cleared too, and
-    /// their records are counted.
-    ///
-    /// It scans the whole server in small steps, so that other clients are served in between.
-    /// [`clear_with_progress`](Cache::clear_with_progress) reports each step.
-    ///
-    /// ```
-    /// # use std::convert::Infallible;
-    /// # use cache_aside::{Cache, Memory, Record};
-    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
-    /// # let read_row = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
-    /// # cache.get("p-001", read_row)?;
-    /// assert_eq!(cache.clear()?, 1);
-    /// # Ok::<_, cache_aside::Error>(())
-    /// ```
-    ///
-    /// # Concurrent calls
-    ///
-    /// A [`get`](Cache::get) that starts after this call returned gets nothing from before the
-    /// call, neither a record nor the result of a load in progress. Records that are loaded during
-    /// the call may be removed or stay.
-    ///
-    /// # Cost
-    ///
-    /// Two round trips for each 1,000 keys on the server, of any prefix, and one for each 1,000
-    /// keys that are removed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`]: the call did not finish. Some records are removed, others may still be
-    /// cached. A thread repeats the call in the background, with the pauses of
-    /// [`probe_interval`](crate::RedisBuilder::probe_interval). If the server refuses it after a
-    /// long scan, the pauses are ten times as long as the scan.
-    ///
-    /// Until that succeeds, this process does not read records with the prefix from Redis, and
-    /// caches none. If it never succeeds, that ends when all old records must have expired: after
-    /// the longest TTL in use, plus [`max_load_time`](crate::CacheBuilder::max_load_time) and
-    /// [`lease_ttl`](crate::CacheBuilder::lease_ttl). Other processes may read the old records
-    /// until then. A call that succeeds, for this prefix or a shorter one, ends it at once.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the operating system has no randomness to give.
-    pub fn clear(&self) -> Result<u64, Error> {
-        self.clear_with_progress(|_| {})
-    }
-
-    /// Does what [`clear`](Cache::clear) does, and calls `progress` after each step. Use it on a
-    /// server with many keys, when somebody waits for the end.
-    ///
-    /// ```
-    /// # use cache_aside::{Cache, Memory};
-    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
-    /// let removed = cache.clear_with_progress(|so_far| {
-    ///     println!("{:.0} %", 100.0 * so_far.fraction);
-    /// })?;
-    /// # Ok::<_, cache_aside::Error>(())
-    /// ```
-    ///
-    /// # Concurrent calls
-    ///
-    /// The same as with [`clear`](Cache::clear). `progress` runs on this thread, and no lock is
-    /// held.
-    ///
-    /// # Cost
-    ///
-    /// That of [`clear`](Cache::clear).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`clear`](Cache::clear).
-    ///
-    /// # Panics
-    ///
-    /// Panics if `progress` panics, which has the same effect as an error. Panics if the operating
-    /// system has no randomness to give.
-    pub fn clear_with_progress(&self, progress: impl FnMut(ClearProgress)) -> Result<u64, Error> {
-        clear::clear(self.engine.get(), progress)
     }
 }

@@ -6,6 +6,8 @@ mod lookups;
 pub(crate) mod builder;
 pub(crate) mod loading;
 pub(crate) mod many;
+
+mod clear;
 pub(crate) mod options;
 pub(crate) mod unit_of_work;
 pub(crate) mod validate;

@@ -199,8 +199,14 @@ impl<R> Engine<R> {
         request: &'static str,
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
+        self.refuse_pending(data, request)?;
+        self.ask(request, ask)
+    }
+
+    /// Fails if an invalidation of this record is pending.
+    pub(crate) fn refuse_pending(&self, data: &str, request: &'static str) -> Result<(), Error> {
         match self.client.bypass(data) {
-            None => self.ask(request, ask),
+            None => Ok(()),
             Some(cause) => Err(Error::Store { request, cause }),
         }
     }

@@ -64,6 +64,7 @@ mod loading;
 mod lookup;
 mod machine;
 mod near_hit;
+mod peek;
 mod refresh;
 mod refreshing;
 mod single;
@@ -85,13 +86,13 @@ use crate::{
     loaded::{LoadContext, Loaded},
     near::{Accepts, Placeholder},
     outcome::{Lookup, Source},
-    record::fields::from_fields,
-    store::{Entry, Floor},
+    store::Floor,
     telemetry::trace,
 };
 
 pub(crate) use self::batch::{get_many, skip_many};
 pub(crate) use self::lookup::LookupConfig;
+pub(crate) use self::peek::{peek, peek_many};
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
 /// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer.
@@ -161,28 +162,4 @@ where
     span.answered(Source::Loaded, record.is_some());
     let record = record.map(Arc::new);
     Ok(Lookup::new(record, Source::Loaded, Duration::ZERO))
-}
-
-/// See [`Cache::peek`](crate::Cache::peek).
-pub(crate) fn peek<R>(engine: &Engine<R>, id: &str) -> Result<Option<Lookup<R>>, Error>
-where
-    R: DeserializeOwned,
-{
-    let data = engine.data_key(id)?;
-    let began = Instant::now();
-    let (entry, left) = engine.first_read(&data, false)?;
-    let redis_latency = began.elapsed();
-    let Entry::Record(fields) = entry else {
-        return Ok(None);
-    };
-    let Ok(record) = from_fields(fields, &engine.settings.schema) else {
-        return Ok(None);
-    };
-    let is_stale = |left| engine.settings.freshness.is_stale(left);
-    let source = match &record {
-        Some(_) if left.is_some_and(is_stale) => Source::Stale,
-        _ => Source::Hit,
-    };
-    let record = record.map(Arc::new);
-    Ok(Some(Lookup::new(record, source, redis_latency)))
 }

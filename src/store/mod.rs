@@ -3,20 +3,8 @@
 //! For programs that put a cache on a store of their own, or that inspect the store of a cache.
 //!
 //! [`Redis`](crate::backend::redis::Redis) and [`Memory`](crate::backend::memory::Memory) are such
-//! stores. A cache works on any other that keeps the promises of [`Store`]:
-//!
-//! ```
-//! use std::{convert::Infallible, sync::Arc};
-//!
-//! use cache_aside::{Backend, Cache, Memory, Record, store::Store};
-//!
-//! let store: Arc<dyn Store> = Memory::new(10_000).store(); // here, one of your own
-//! let cache: Cache = Cache::builder(Backend::new(store)).prefix("cache:product:").build()?;
-//! # let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("name", "Rye Loaf")])));
-//! # assert!(!cache.get("p-001", load)?.is_hit());
-//! # assert!(cache.get("p-001", load)?.is_hit());
-//! # Ok::<_, cache_aside::Error>(())
-//! ```
+//! stores. A cache works on any other that keeps the promises of [`Store`]: see
+//! [`Backend::new`](crate::Backend::new).
 //!
 //! `lua/README.md` explains each step of the protocol, and the reason for it.
 //!
@@ -227,6 +215,11 @@ pub trait Store: Send + Sync {
     /// [`invalidate`](Store::invalidate) does. Deletes an entry that says that there is no record.
     /// True: there was an entry.
     fn expire(&self, keys: &Keys, max_ttl: Duration) -> Result<bool, Failure>;
+
+    /// Does [`expire`](Store::expire) for each, as [`invalidate_all`](Store::invalidate_all) does.
+    fn expire_all(&self, all: &[&Keys], max_ttl: Duration) -> BatchResult<bool> {
+        batch::one_by_one(all, |keys| self.expire(keys, max_ttl))
+    }
 
     /// Begins a write: ends the record and the lease, and gives the writer a place in the guard,
     /// under a new nonce. Nobody may fill until [`unguard`](Store::unguard) removes the writer, or

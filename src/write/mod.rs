@@ -51,19 +51,20 @@ pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Re
 
 /// See [`Cache::expire`](crate::Cache::expire).
 pub(crate) fn expire<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
-    let grace = engine.settings.freshness.grace;
-    let keys = engine.keys(id)?;
-    let others = RecordKeys::under_other_prefixes(engine, id);
+    let records = RecordKeys::of(engine, [id])?;
     let _wrote = Wrote::begin(engine, id, Write::Expire);
-    let expired = engine.invalidate(&keys, "expire", |store| {
-        // This request completes what is pending by now, which must remove the record.
-        if grace.is_zero() || engine.client.bypass(&keys.data).is_some() {
-            store.invalidate(&keys)
-        } else {
-            store.expire(&keys, grace)
-        }
-    });
-    others.invalidate(engine).and(expired)
+    Ok(records.expire(engine)? > 0)
+}
+
+/// See [`Cache::expire_many`](crate::Cache::expire_many).
+pub(crate) fn expire_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, Error> {
+    let Some(first) = ids.iter().next() else {
+        return Ok(0);
+    };
+    // Check all ids before anything is sent.
+    let records = RecordKeys::of(engine, ids.iter())?;
+    let _wrote = Wrote::begin(engine, first, Write::ExpireMany);
+    records.expire(engine)
 }
 
 /// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).

@@ -31,6 +31,30 @@ impl<'a> RecordKeys<'a> {
 
     /// Invalidates all of them, in one request. Returns how many of the cache's own were cached.
     pub(super) fn invalidate<R>(&self, engine: &Engine<R>) -> Result<u64, Error> {
+        self.count(engine, |endings| engine.client.invalidate_all(endings))
+    }
+
+    /// Shortens the TTL of the cache's own to the grace, and invalidates those under other prefixes,
+    /// which may have no grace. Returns how many of the cache's own were cached.
+    pub(super) fn expire<R>(&self, engine: &Engine<R>) -> Result<u64, Error> {
+        let (own, grace) = (
+            engine.settings.prefix.as_str(),
+            engine.settings.freshness.grace,
+        );
+        if grace.is_zero() {
+            return self.invalidate(engine);
+        }
+        let is_own = |it: &Ending<'_>| it.prefix == own;
+        self.count(engine, |endings| {
+            engine.client.expire_all(endings, grace, is_own)
+        })
+    }
+
+    fn count<R>(
+        &self,
+        engine: &Engine<R>,
+        end: impl FnOnce(&[Ending<'_>]) -> Vec<Result<bool, Error>>,
+    ) -> Result<u64, Error> {
         let own = engine.settings.prefix.as_str();
         let endings = self.0.iter().map(|(prefix, keys)| Ending {
             reporter: &engine.reporter,
@@ -38,9 +62,8 @@ impl<'a> RecordKeys<'a> {
             keys,
         });
         let endings: Vec<_> = endings.collect();
-        let answers = engine.client.invalidate_all(&endings);
         let mut ended = 0;
-        for ((prefix, _), answer) in self.0.iter().zip(answers) {
+        for ((prefix, _), answer) in self.0.iter().zip(end(&endings)) {
             ended += u64::from(answer? && *prefix == own);
         }
         Ok(ended)

@@ -24,7 +24,7 @@ fn new_and_old(environment: &Environment) -> (Cache, Cache) {
 /// A call, and its name.
 type Write = (&'static str, fn(&Cache));
 
-const WRITES: [Write; 9] = [
+const WRITES: [Write; 10] = [
     ("invalidate", |cache| {
         cache.invalidate("p-001").unwrap();
     }),
@@ -33,6 +33,9 @@ const WRITES: [Write; 9] = [
     }),
     ("expire", |cache| {
         cache.expire("p-001").unwrap();
+    }),
+    ("expire_many", |cache| {
+        cache.expire_many(["p-001", "p-002"]).unwrap();
     }),
     ("update_field", |cache| {
         cache.update_field("p-001", "version", "2").unwrap();

@@ -222,7 +222,7 @@ const IDS: [&str; 3] = ["x", "y", "z"];
 /// A call, and the number of invalidations that it leaves pending, where that is fixed.
 type Call = (&'static str, fn(&Cache), Option<u64>);
 
-const CALLS: [Call; 7] = [
+const CALLS: [Call; 8] = [
     ("invalidate", |cache| drop(cache.invalidate("x")), Some(1)),
     (
         "invalidate_many",
@@ -230,6 +230,7 @@ const CALLS: [Call; 7] = [
         Some(3),
     ),
     ("expire", |cache| drop(cache.expire("x")), Some(1)),
+    ("expire_many", |cache| drop(cache.expire_many(IDS)), Some(3)),
     (
         "write",
         |cache| drop(cache.write("x", || Ok::<_, Infallible>(()))),

@@ -3,6 +3,8 @@
 //! Called by the engine and by the write path. Guarantees that a failed invalidation of any record
 //! is pending before the call returns.
 
+use std::time::Duration;
+
 use super::{StoreClient, unwind::Ending};
 use crate::{
     error::Error,
@@ -74,6 +76,44 @@ impl StoreClient {
             // One record needs no batch, which would also load the script.
             [one] => Ok(vec![Ok(store.invalidate(one)?)]),
             many => store.invalidate_all(many),
+        })
+    }
+
+    /// Expires the records that `expires` selects, and invalidates the others. A record whose
+    /// invalidation is pending is invalidated: the request completes that invalidation, which must
+    /// remove the record. Says for each whether it was cached. See
+    /// [`end_all`](StoreClient::end_all).
+    pub(crate) fn expire_all(
+        &self,
+        records: &[Ending<'_>],
+        max_ttl: Duration,
+        expires: impl Fn(&Ending<'_>) -> bool,
+    ) -> Vec<Result<bool, Error>> {
+        self.end_all("expire", records, records, |store, some| {
+            let stays = |it: &&Ending<'_>| expires(it) && self.bypass(&it.keys.data).is_none();
+            let stays: Vec<_> = some.iter().map(|it| stays(&it)).collect();
+            let keys = |stay: bool| {
+                let chosen = some.iter().zip(&stays).filter(|(_, it)| **it == stay);
+                chosen.map(|(it, _)| it.keys).collect::<Vec<_>>()
+            };
+            let (kept, removed) = (keys(true), keys(false));
+            let mut removed = match &*removed {
+                [] => Vec::new(),
+                [one] => vec![Ok(store.invalidate(one)?)],
+                many => counted(store.invalidate_all(many), many.len())?,
+            }
+            .into_iter();
+            let mut kept = match &*kept {
+                [] => Vec::new(),
+                // One record needs no batch, which would also load the script.
+                [one] => vec![Ok(store.expire(one, max_ttl)?)],
+                many => counted(store.expire_all(many, max_ttl), many.len())?,
+            }
+            .into_iter();
+            let ended = stays
+                .iter()
+                .map(|stays| if *stays { kept.next() } else { removed.next() });
+            Ok(ended.flatten().collect())
         })
     }
 

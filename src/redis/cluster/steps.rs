@@ -167,6 +167,15 @@ impl Store for ClusterStore {
         self.or_migrating(keys, self.with(keys, |store| store.expire(keys, max_ttl)))
     }
 
+    fn expire_all(&self, all: &[&Keys], max_ttl: Duration) -> BatchResult<bool> {
+        self.each(
+            all,
+            |keys| &keys.data,
+            |store, all| store.expire_all(all, max_ttl),
+            |keys| self.expire(keys, max_ttl),
+        )
+    }
+
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {
         self.with(keys, |store| store.guard(keys, writer, guard_ttl))
     }

@@ -58,6 +58,13 @@ pub(crate) fn write_renew(request: &mut Cmd, keys: &Keys, token: Token, lease_tt
     write_lag(request, keys);
 }
 
+/// Writes the arguments of `expire.lua`.
+pub(crate) fn write_expire(request: &mut Cmd, keys: &Keys, max_ttl: Duration, forces_change: u8) {
+    request.arg(Token::random().as_bytes());
+    request.arg(millis(max_ttl)).arg(forces_change);
+    write_lag(request, keys);
+}
+
 /// Writes the arguments of `invalidate.lua`.
 pub(crate) fn write_invalidate(
     request: &mut Cmd,

@@ -142,6 +142,15 @@ impl RedisStore {
         })
     }
 
+    pub(super) fn expire_many(&self, all: &[&Keys], max_ttl: Duration) -> BatchResult<bool> {
+        let expire = &self.scripts.expire;
+        self.end_many(expire, all, |keys| {
+            let mut request = expire.request(keys);
+            args::write_expire(&mut request, keys, max_ttl, self.forces_change());
+            request
+        })
+    }
+
     pub(super) fn unguard_many(&self, all: &[UnguardRequest<'_>]) -> BatchResult<bool> {
         let (unguard, forces_change) = (&self.scripts.unguard, self.forces_change());
         self.end_many(unguard, all, |one| {

@@ -197,11 +197,13 @@ impl Store for RedisStore {
             self.scripts
                 .expire
                 .call_for_truth(connection, keys, |request| {
-                    request.arg(Token::random().as_bytes());
-                    request.arg(millis(max_ttl)).arg(self.forces_change());
-                    args::write_lag(request, keys);
+                    args::write_expire(request, keys, max_ttl, self.forces_change());
                 })
         })
+    }
+
+    fn expire_all(&self, all: &[&Keys], max_ttl: Duration) -> BatchResult<bool> {
+        self.expire_many(all, max_ttl)
     }
 
     fn guard(&self, keys: &Keys, writer: Token, guard_ttl: Duration) -> Result<bool, Failure> {

@@ -53,6 +53,8 @@ pub enum Write {
     WriteThrough,
     /// [`Cache::expire`](crate::Cache::expire).
     Expire,
+    /// [`Cache::expire_many`](crate::Cache::expire_many), under the first id.
+    ExpireMany,
     /// [`Cache::update`](crate::Cache::update).
     Update,
     /// [`Cache::update_field`](crate::Cache::update_field).
@@ -74,4 +76,4 @@ macro_rules! named {
 
 named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", TooOld "too_old", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
-named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }
+named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", ExpireMany "expire_many", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }

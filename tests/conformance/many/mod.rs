@@ -2,6 +2,7 @@
 
 mod answers;
 mod ended;
+mod expired;
 mod fresh;
 mod loaders;
 mod others;

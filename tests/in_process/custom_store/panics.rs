@@ -302,6 +302,17 @@ fn of_a_batch_that_panics_every_record_is_remembered_and_replayed() {
     shop.nothing_is_stale(&ids, 3);
 }
 
+#[test]
+fn of_many_expires_that_panic_every_record_is_remembered_and_replayed() {
+    let shop = Shop::new(false);
+    let ids = ["x", "y", "z"];
+    for id in ids {
+        shop.read_id(id);
+    }
+    shop.panics(|cache| cache.expire_many(ids));
+    shop.nothing_is_stale(&ids, 3);
+}
+
 /// More than one request: those that come after the one that panicked are never sent.
 #[test]
 fn of_a_batch_that_panics_also_what_was_not_sent_yet_is_remembered() {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use cache_aside::{
-    Backend, Cache, Error, Loaded, Memory, Record, Source,
+    Backend, Cache, Error, Loaded, Lookup, Memory, Record, Source,
     store::{
         Acquire, Failure, FailureKind, Fields, Keys, Recheck, Store, Token, VersionedStore,
         WriteThrough,
@@ -200,6 +200,31 @@ fn an_expire_that_completes_a_pending_invalidation_removes_the_record() {
     let down = |_: &str| Err::<Option<Record>, _>("the primary is away");
     let error = cache.get("k", down).unwrap_err();
     assert!(matches!(error, Error::Loader(_)), "{error:#}");
+}
+
+#[test]
+fn many_expires_that_complete_a_pending_invalidation_remove_that_record_only() {
+    let store = Refusing::new();
+    let backend = Backend::new(Arc::clone(&store) as Arc<dyn Store>);
+    let builder = Cache::builder(backend).prefix("test:");
+    let cache: Cache = builder.grace(Duration::from_secs(600)).build().unwrap();
+    let load = |_: &str| Ok::<_, Infallible>(Some(version("1")));
+    let ids = ["j", "k", "l"];
+    for id in ids {
+        cache.get(id, load).unwrap();
+    }
+    store.refuses.store(true, SeqCst);
+    cache.invalidate("k").unwrap_err();
+    assert!(cache.peek_many(ids).is_err());
+    store.refuses.store(false, SeqCst);
+    cache.expire_many(ids).unwrap();
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    let cached = cache.peek_many(ids).unwrap();
+    let stale: Vec<_> = cached
+        .iter()
+        .map(|it| it.as_ref().map(Lookup::is_stale))
+        .collect();
+    assert_eq!(stale, [Some(true), None, Some(true)]);
 }
 
 /// The store has not heard of the later write, so the nonce of the guard still stands. And the end

@@ -249,7 +249,10 @@ fn expire(stage: &Stage) -> Option<()> {
         "HSET",
         &[&format!("{PREFIX}p-002"), "__cache_aside_not_found", "1"],
     );
-    holds(cache.expire("p-002").ok()?)
+    holds(cache.expire("p-002").ok()?)?;
+    stage.put_record("p-003");
+    stage.put_guard("p-004");
+    holds(cache.expire_many(["p-003", "p-004"]).ok()? == 1)
 }
 
 fn write(stage: &Stage) -> Option<()> {

@@ -118,6 +118,26 @@ fn invalidations_that_fail_are_remembered_one_by_one_and_replayed() {
 }
 
 #[test]
+fn records_that_could_not_be_expired_are_not_peeked_and_are_replayed_as_invalidations() {
+    let server = Server::start();
+    let redis = impatient(&server.url()).build().unwrap();
+    let grace = Duration::from_secs(600);
+    let builder = Cache::builder(&redis).prefix("test:").grace(grace);
+    let cache: Cache = builder.build().unwrap();
+    let ids = names(30);
+    cache.get_many(&ids, rows("1")).unwrap();
+    server.freeze();
+    assert!(cache.expire_many(&ids[..20]).is_err());
+    assert_eq!(cache.stats().invalidations_pending, 20);
+    assert!(cache.peek_many(&ids[10..]).is_err());
+    server.thaw();
+    until(|| cache.stats().invalidations_pending == 0);
+    let cached = cache.peek_many(&ids).unwrap();
+    let cached: Vec<_> = cached.iter().map(Option::is_some).collect();
+    assert_eq!(cached, [[false; 10], [false; 10], [true; 10]].concat());
+}
+
+#[test]
 fn an_invalidation_that_is_repeated_in_a_batch_settles_it() {
     let server = Server::start();
     let cache = cache(impatient(&server.url()).probe_interval(Duration::from_secs(60)));

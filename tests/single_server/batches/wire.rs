@@ -45,6 +45,8 @@ fn a_batch_of_hits_is_one_round_trip_and_one_with_misses_is_three() {
         cache.get_many(["no", "some", "0"], load).unwrap();
     };
     assert_eq!(round_trips(&mut { some }), 3);
+    let peek = || drop(cache.peek_many(["x", "y", "no"]).unwrap());
+    assert_eq!(round_trips(&mut { peek }), 1);
     let end = || assert_eq!(cache.invalidate_many(["x", "y", "no"]).unwrap(), 2);
     assert_eq!(round_trips(&mut { end }), 1);
 }
@@ -52,7 +54,8 @@ fn a_batch_of_hits_is_one_round_trip_and_one_with_misses_is_three() {
 #[test]
 fn a_server_that_forgot_the_scripts_gets_them_again() {
     let server = Server::start();
-    let cache = server.cache();
+    let grace = Duration::from_secs(600);
+    let cache: Cache = server.builder().grace(grace).build().unwrap();
     let flush = || {
         let mut direct = server.connect();
         redis::cmd("SCRIPT").arg("FLUSH").exec(&mut direct).unwrap();
@@ -63,6 +66,8 @@ fn a_server_that_forgot_the_scripts_gets_them_again() {
         rows("1")(missing)
     };
     cache.get_many(["a", "b"], load).unwrap();
+    flush();
+    assert_eq!(cache.expire_many(["a", "b"]).unwrap(), 2);
     flush();
     assert_eq!(cache.invalidate_many(["a", "b"]).unwrap(), 2);
     assert_eq!(cache.stats().store_errors, 0);

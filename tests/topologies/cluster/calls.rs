@@ -59,6 +59,14 @@ fn many_records_are_read_and_ended_with_one_request_to_each_master() {
     assert!(first.iter().all(|lookup| lookup.source() == Source::Loaded));
     let second = cache.get_many(&ids, load_all).unwrap();
     assert!(second.iter().all(Lookup::is_hit));
+    let peeked = cache.peek_many(&ids).unwrap();
+    let records = peeked.iter().map(|it| it.as_ref().unwrap().record());
+    assert!(records.eq(second.iter().map(Lookup::record)));
+    let grace = std::time::Duration::from_secs(600);
+    let patient: Cache = cluster.builder().grace(grace).build().unwrap();
+    assert_eq!(patient.expire_many(&ids).unwrap(), 50);
+    let peeked = patient.peek_many(&ids).unwrap();
+    assert!(peeked.iter().flatten().all(Lookup::is_stale));
     assert_eq!(cache.invalidate_many(&ids).unwrap(), 50);
     let third = cache.get_many(&ids, load_all).unwrap();
     assert!(third.iter().all(|lookup| lookup.source() == Source::Loaded));

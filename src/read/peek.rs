@@ -1,0 +1,78 @@
+//! Reads of Redis that never load, and that the near cache does not know.
+//!
+//! Called by the public handle. Such a read is no lookup, and is not counted as one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    engine::{Engine, FirstReadResult},
+    error::Error,
+    outcome::{Lookup, Source},
+    record::fields::from_fields,
+    store::Entry,
+    util::id::Ids,
+};
+
+/// How many ids are read together: a server handles them within a few tens of milliseconds.
+const SLICE: usize = 10_000;
+
+/// See [`Cache::peek`](crate::Cache::peek).
+pub(crate) fn peek<R>(engine: &Engine<R>, id: &str) -> Result<Option<Lookup<R>>, Error>
+where
+    R: DeserializeOwned,
+{
+    let data = engine.data_key(id)?;
+    let began = Instant::now();
+    let read = engine.first_read(&data, false);
+    seen(engine, read, began.elapsed())
+}
+
+/// See [`Cache::peek_many`](crate::Cache::peek_many).
+pub(crate) fn peek_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<Vec<Option<Lookup<R>>>, Error>
+where
+    R: DeserializeOwned,
+{
+    // An invalid id is reported before anything is sent.
+    let all: Result<Vec<_>, _> = ids.iter().map(|id| engine.data_key(id)).collect();
+    let all = all?;
+    let mut found = Vec::with_capacity(all.len());
+    for slice in all.chunks(SLICE) {
+        let keys: Vec<_> = slice.iter().map(String::as_str).collect();
+        for data in &keys {
+            engine.refuse_pending(data, "read")?;
+        }
+        let began = Instant::now();
+        let reads = engine.first_reads(&keys, false);
+        let redis_latency = began.elapsed();
+        for read in reads {
+            found.push(seen(engine, read, redis_latency)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The record that was read. `None`: there is no entry, or it is no record of this type.
+fn seen<R: DeserializeOwned>(
+    engine: &Engine<R>,
+    read: FirstReadResult,
+    redis_latency: Duration,
+) -> Result<Option<Lookup<R>>, Error> {
+    let (Entry::Record(fields), left) = read? else {
+        return Ok(None);
+    };
+    let Ok(record) = from_fields(fields, &engine.settings.schema) else {
+        return Ok(None);
+    };
+    let is_stale = |left| engine.settings.freshness.is_stale(left);
+    let source = match &record {
+        Some(_) if left.is_some_and(is_stale) => Source::Stale,
+        _ => Source::Hit,
+    };
+    let record = record.map(Arc::new);
+    Ok(Some(Lookup::new(record, source, redis_latency)))
+}
