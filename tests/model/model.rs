@@ -29,7 +29,7 @@
 //!
 //! The mutations of `mutation.rs` show that the model finds what it should. The properties are in
 //! `check.rs`, with the reason why every caller ends. The largest configuration takes minutes;
-//! `cargo test --release --test model -- --ignored --nocapture` runs it.
+//! `cargo test --release -p model -- --ignored --nocapture` runs it.
 
 mod check;
 mod lookup;
