@@ -10,6 +10,7 @@ use crate::{
     near::Accepts,
     outcome::Lookup,
     read::{self, LookupConfig, loader},
+    record::Record,
     store::TtlRemaining,
     util::id::Id,
 };
@@ -154,6 +155,53 @@ impl<R> Cache<R> {
     /// ```
     pub fn options(&self) -> LookupOptions<'_, R> {
         LookupOptions::new(&self.engine)
+    }
+
+    /// Returns some fields of the record that Redis has under this id, and never loads it. Use it
+    /// where a large record is cached and only a few of its fields are needed.
+    ///
+    /// `None`: there is no record, as for [`peek`](Cache::peek). Otherwise the lookup has a record
+    /// with those of the fields that exist, as the text that is stored. So "no record" and "no such
+    /// field" differ. A lookup without a record: it is cached that the primary has none. The near
+    /// cache is neither read nor changed.
+    ///
+    /// The other fields are not read. So it is not noticed if the entry as a whole would be no
+    /// record of this type. Fields of bytes that are no text cannot be returned: then the answer is
+    /// `None`.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use cache_aside::{Cache, Memory, Record};
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000)).prefix("cache:product:").build()?;
+    /// # let read_row = |_: &str| {
+    /// #     let row = [("name", "Rye Loaf"), ("stock", "42"), ("description", "…")];
+    /// #     Ok::<_, Infallible>(Some(Record::from(row)))
+    /// # };
+    /// cache.get("p-001", read_row)?;
+    /// let found = cache.get_fields("p-001", &["stock", "colour"])?.expect("it is cached");
+    /// let fields = found.record().expect("the primary has it");
+    /// assert_eq!(fields.get("stock"), Some("42"));
+    /// assert_eq!(fields.get("colour"), None);
+    /// assert!(cache.get_fields("p-002", &["stock"])?.is_none());
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// One round trip. On a cluster that moves the slot, up to three.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
+    /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
+    /// - [`Error::InvalidRecord`]: a name is reserved for the cache, or longer than 512 MiB. Nothing
+    ///   was sent.
+    pub fn get_fields(
+        &self,
+        id: impl Display,
+        names: &[&str],
+    ) -> Result<Option<Lookup<Record>>, Error> {
+        read::get_fields(self.engine.get(), &Id::new(&id)?, names)
     }
 
     /// How long the cached record with this id still lives, in milliseconds, including its

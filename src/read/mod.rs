@@ -92,7 +92,7 @@ use crate::{
 
 pub(crate) use self::batch::{get_many, skip_many};
 pub(crate) use self::lookup::LookupConfig;
-pub(crate) use self::peek::{peek, peek_many};
+pub(crate) use self::peek::{get_fields, peek, peek_many};
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
 /// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer.

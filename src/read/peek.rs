@@ -13,7 +13,13 @@ use crate::{
     engine::{Engine, FirstReadResult},
     error::Error,
     outcome::{Lookup, Source},
-    record::fields::from_fields,
+    record::{
+        Record,
+        fields::{
+            from_fields,
+            part::{from_part, names_to_read},
+        },
+    },
     store::Entry,
     util::id::Ids,
 };
@@ -56,6 +62,28 @@ where
     Ok(found)
 }
 
+/// See [`Cache::get_fields`](crate::Cache::get_fields).
+pub(crate) fn get_fields<R>(
+    engine: &Engine<R>,
+    id: &str,
+    names: &[&str],
+) -> Result<Option<Lookup<Record>>, Error> {
+    let data = engine.data_key(id)?;
+    let names = names_to_read(names)?;
+    let began = Instant::now();
+    let (entry, left) = engine.ask_unless_pending(&data, "read_fields", |store| {
+        store.read_fields(&data, &names)
+    })?;
+    let redis_latency = began.elapsed();
+    let Entry::Record(fields) = entry else {
+        return Ok(None);
+    };
+    let part = from_part(fields, &engine.settings.schema);
+    Ok(part
+        .ok()
+        .map(|part| found(engine, part, left.left(), redis_latency)))
+}
+
 /// The record that was read. `None`: there is no entry, or it is no record of this type.
 fn seen<R: DeserializeOwned>(
     engine: &Engine<R>,
@@ -65,14 +93,22 @@ fn seen<R: DeserializeOwned>(
     let (Entry::Record(fields), left) = read? else {
         return Ok(None);
     };
-    let Ok(record) = from_fields(fields, &engine.settings.schema) else {
-        return Ok(None);
-    };
+    let record = from_fields(fields, &engine.settings.schema);
+    Ok(record
+        .ok()
+        .map(|record| found(engine, record, left, redis_latency)))
+}
+
+fn found<R, T>(
+    engine: &Engine<R>,
+    record: Option<T>,
+    left: Option<Duration>,
+    redis_latency: Duration,
+) -> Lookup<T> {
     let is_stale = |left| engine.settings.freshness.is_stale(left);
     let source = match &record {
         Some(_) if left.is_some_and(is_stale) => Source::Stale,
         _ => Source::Hit,
     };
-    let record = record.map(Arc::new);
-    Ok(Some(Lookup::new(record, source, redis_latency)))
+    Lookup::new(record.map(Arc::new), source, redis_latency)
 }

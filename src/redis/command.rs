@@ -14,6 +14,7 @@ use super::{
     script::{UNKNOWN, reply},
 };
 use crate::{
+    record::fields::Fields,
     store::{Change, Diff, Entry, NewTtl, TtlRemaining, Update, keys::Keys, token::Token},
     util::{
         limits::millis,
@@ -43,6 +44,45 @@ pub(crate) fn read_with_ttl(
     request.cmd("PTTL").arg(data).cmd("HGETALL").arg(data);
     let (left, fields) = pipeline::query(&request, connection)?;
     entry_with_ttl(left, fields)
+}
+
+/// Reads some fields of the entry, and its remaining TTL. The two commands are one transaction: if
+/// the entry has none of the fields, only its TTL shows that there is one.
+pub(crate) fn read_fields(
+    connection: &mut Connection,
+    data: &str,
+    names: &[&[u8]],
+) -> RedisResult<(Entry, TtlRemaining)> {
+    let mut request = redis::pipe();
+    request.atomic().ignore_errors();
+    request
+        .cmd("PTTL")
+        .arg(data)
+        .cmd("HMGET")
+        .arg(data)
+        .arg(names);
+    let (left, values): (RedisResult<i64>, RedisResult<Value>) =
+        pipeline::query(&request, connection)?;
+    let left = remaining(left?)?;
+    let invalid = || invalid_reply("HMGET answers with a value for each name");
+    let values = match values {
+        Ok(Value::Array(values)) if values.len() == names.len() => values,
+        Ok(_) => return Err(invalid()),
+        Err(error) if error.code() == Some("WRONGTYPE") => return Ok((Entry::WrongType, left)),
+        Err(error) => return Err(error),
+    };
+    if left == TtlRemaining::NoSuchKey {
+        return Ok((Entry::Absent, left));
+    }
+    let mut fields = Fields::new();
+    for (name, value) in names.iter().zip(values) {
+        match value {
+            Value::BulkString(value) => fields.push((name.to_vec(), value)),
+            Value::Nil => {}
+            _ => return Err(invalid()),
+        }
+    }
+    Ok((Entry::Record(fields), left))
 }
 
 /// The meaning of the replies to `PTTL` and `HGETALL`.

@@ -81,6 +81,13 @@ pub trait Store: Send + Sync {
         Ok((self.read(data)?, ttl))
     }
 
+    /// Reads these fields of the entry, and the remaining TTL of the record, in one atomic step. A
+    /// record that has none of them is a [`Record`](Entry::Record) without fields.
+    fn read_fields(&self, data: &str, names: &[&[u8]]) -> Result<(Entry, TtlRemaining), Failure> {
+        let (entry, left) = self.read_with_ttl(data)?;
+        Ok((entry.with_fields(names), left))
+    }
+
     /// Asks for the lease. `recheck`: return a record if there is one by now.
     ///
     /// The cache asks only **once** with each token. If the reply is lost, the request may still be

@@ -16,6 +16,19 @@ pub enum Entry {
     WrongType,
 }
 
+impl Entry {
+    /// The entry with these fields only.
+    pub(crate) fn with_fields(self, names: &[&[u8]]) -> Entry {
+        match self {
+            Entry::Record(mut fields) => {
+                fields.retain(|(name, _)| names.contains(&name.as_slice()));
+                Entry::Record(fields)
+            }
+            other => other,
+        }
+    }
+}
+
 /// Which record [`Store::acquire`](super::Store::acquire) returns instead of the lease, if there is
 /// one by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

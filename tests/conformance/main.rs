@@ -35,6 +35,7 @@ mod early;
 mod empty;
 mod environment;
 mod fail_on_unstorable;
+mod fields;
 mod grace;
 #[path = "../support/held.rs"]
 mod held;

@@ -154,6 +154,42 @@ fn a_lease_that_comes_with_no_floor_or_a_wrong_one_is_no_answer() {
 }
 
 #[test]
+fn some_fields_are_read_only_from_a_reply_with_a_value_for_each() {
+    let server = Hostile::start();
+    let cache = server.cache();
+    for command in ["PTTL", "HMGET"] {
+        server.says(command, "+QUEUED\r\n");
+    }
+    server.says("MULTI", "+OK\r\n");
+    let read = |reply: &str| {
+        server.says("EXEC", reply);
+        cache.get_fields("p-001", &["version"])
+    };
+    // The TTL, what tells the kind of the entry, and the field.
+    let found = read("*2\r\n:1000\r\n*3\r\n$-1\r\n$-1\r\n$1\r\n7\r\n").unwrap();
+    assert_eq!(found.unwrap().record().unwrap()["version"], *"7");
+    assert!(
+        read("*2\r\n:-2\r\n*3\r\n$-1\r\n$-1\r\n$-1\r\n")
+            .unwrap()
+            .is_none()
+    );
+    for reply in [
+        "*-1\r\n",
+        "*1\r\n:1000\r\n",
+        "*2\r\n:1000\r\n*2\r\n$-1\r\n$-1\r\n",
+        "*2\r\n:1000\r\n*4\r\n$-1\r\n$-1\r\n$1\r\n7\r\n$1\r\n8\r\n",
+        "*2\r\n:1000\r\n$1\r\n7\r\n",
+        "*2\r\n:1000\r\n*3\r\n$-1\r\n$-1\r\n*1\r\n$1\r\n7\r\n",
+        "*2\r\n:-7\r\n*3\r\n$-1\r\n$-1\r\n$1\r\n7\r\n",
+        "*2\r\n-ERR no\r\n*3\r\n$-1\r\n$-1\r\n$1\r\n7\r\n",
+        "*2\r\n:1000\r\n-ERR no\r\n",
+        "+OK\r\n",
+    ] {
+        read(reply).expect_err(reply);
+    }
+}
+
+#[test]
 fn an_invalidation_whose_reply_is_neither_0_nor_1_stays_pending() {
     let server = Hostile::start();
     for reply in [

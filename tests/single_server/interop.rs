@@ -62,6 +62,7 @@ fn a_foreign_type_at_the_key_is_a_miss_and_is_replaced() {
     ] {
         run::<redis::Value>(&server, &["DEL", "test:p-001"]);
         run::<redis::Value>(&server, foreign);
+        assert!(cache.get_fields("p-001", &["stock"]).unwrap().is_none());
         assert!(!cache.update_field("p-001", "stock", "1").unwrap());
         assert!(!cache.update("p-001", |_| panic!("no record")).unwrap());
         assert_eq!(

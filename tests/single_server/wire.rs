@@ -131,6 +131,21 @@ fn with_a_max_age_a_hit_is_one_round_trip_and_an_old_record_costs_a_miss() {
 }
 
 #[test]
+fn some_fields_are_read_in_one_round_trip_and_nothing_else_is() {
+    let server = Server::start();
+    let cache = warm(&server);
+    cache.get("p-001", load_loaf).unwrap();
+    for (id, names) in [
+        ("p-001", &["stock"][..]),
+        ("p-001", &["no such"]),
+        ("p-002", &["stock"]),
+    ] {
+        let seen = commands(&server, || drop(cache.get_fields(id, names).unwrap()));
+        assert_eq!(seen, ["multi", "pttl", "hmget", "exec"]);
+    }
+}
+
+#[test]
 fn an_invalidation_is_one_command_and_an_update_two_round_trips() {
     let server = Server::start();
     let cache = warm(&server);

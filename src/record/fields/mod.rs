@@ -6,6 +6,7 @@
 
 pub(crate) mod de;
 pub(crate) mod json_eq;
+pub(crate) mod part;
 pub(crate) mod round_trip;
 pub(crate) mod scalar;
 pub(crate) mod schema;

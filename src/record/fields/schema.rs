@@ -33,6 +33,14 @@ impl Schema {
         number.is_some_and(|number| number.as_bytes() == stored)
     }
 
+    /// Whether a record whose schema field has this value, if it has one, is one of this schema.
+    pub(super) fn admits(&self, stored: Option<&[u8]>) -> bool {
+        match stored {
+            Some(stored) => self.is(stored),
+            None => self.is_none(),
+        }
+    }
+
     /// The field of this schema. `None` if there is no schema.
     pub(super) fn field(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let number = self.number.as_deref()?;

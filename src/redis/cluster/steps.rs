@@ -31,6 +31,17 @@ impl Store for ClusterStore {
         self.read_entry(data, true)
     }
 
+    fn read_fields(&self, data: &str, names: &[&[u8]]) -> Result<(Entry, TtlRemaining), Failure> {
+        self.at(data, |store, asking| {
+            if asking {
+                // The whole record: a redirected transaction would need a request more.
+                let (entry, left) = store.read_asking(data, true)?;
+                return Ok((entry.with_fields(names), left));
+            }
+            store.read_fields(data, names)
+        })
+    }
+
     fn acquire(
         &self,
         keys: &Keys,

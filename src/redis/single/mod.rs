@@ -66,6 +66,13 @@ impl Store for RedisStore {
         seen.map_err(|failure| self.or_cut(failure))
     }
 
+    fn read_fields(&self, data: &str, names: &[&[u8]]) -> Result<(Entry, TtlRemaining), Failure> {
+        let read = self.run(RetryPolicy::Idempotent, |connection| {
+            command::read_fields(connection, data, names)
+        });
+        read.map_err(|failure| self.or_cut(failure))
+    }
+
     fn acquire(
         &self,
         keys: &Keys,

@@ -216,6 +216,8 @@ fn many_expires_that_complete_a_pending_invalidation_remove_that_record_only() {
     store.refuses.store(true, SeqCst);
     cache.invalidate("k").unwrap_err();
     assert!(cache.peek_many(ids).is_err());
+    assert!(cache.get_fields("k", &["version"]).is_err());
+    assert!(cache.get_fields("j", &["version"]).unwrap().is_some());
     store.refuses.store(false, SeqCst);
     cache.expire_many(ids).unwrap();
     assert_eq!(cache.stats().invalidations_pending, 0);

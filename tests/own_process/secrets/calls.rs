@@ -128,6 +128,13 @@ fn lookups(seen: &Seen, cache: &Cache, put: &mut impl FnMut(&str)) {
     if let Some(found) = peeked {
         lookup(seen, "peek", &found);
     }
+    let fields = seen
+        .outcome("fields", cache.get_fields("b", &[FIELD]))
+        .flatten();
+    if let Some(found) = fields {
+        lookup(seen, "fields", &found);
+    }
+    seen.outcome("many peeked", cache.peek_many(["b", "e"]).map(drop));
     seen.outcome("ttl", cache.ttl_remaining("b"));
 }
 
@@ -178,6 +185,7 @@ fn writes(seen: &Seen, cache: &Cache, put: &mut impl FnMut(&str)) {
     });
     seen.outcome("a failed write", failed);
     seen.outcome("invalidate", cache.invalidate("q"));
+    seen.outcome("expire_many", cache.expire_many(["u", "v"]));
     seen.outcome("invalidate_many", cache.invalidate_many(["r", "s", "t"]));
     seen.outcome("clear", cache.clear());
 }

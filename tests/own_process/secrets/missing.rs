@@ -21,10 +21,10 @@ use super::{
 };
 
 /// The commands that the crate sends.
-const SENT: [&str; 23] = [
-    "AUTH", "CLIENT", "CLUSTER", "DEL", "EVALSHA", "EXEC", "HDEL", "HELLO", "HGETALL", "HSET",
-    "INFO", "MULTI", "PEXPIRE", "PING", "PTTL", "ROLE", "SCAN", "SCRIPT", "SELECT", "SET", "TYPE",
-    "WAIT", "WATCH",
+const SENT: [&str; 24] = [
+    "AUTH", "CLIENT", "CLUSTER", "DEL", "EVALSHA", "EXEC", "HDEL", "HELLO", "HGETALL", "HMGET",
+    "HSET", "INFO", "MULTI", "PEXPIRE", "PING", "PTTL", "ROLE", "SCAN", "SCRIPT", "SELECT", "SET",
+    "TYPE", "WAIT", "WATCH",
 ];
 
 /// The commands that only scripts call.

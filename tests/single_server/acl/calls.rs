@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 /// One call, as the guide names it. `None`: it did not do its work.
 pub(crate) type Call = fn(&Stage) -> Option<()>;
 
-pub(crate) const CALLS: [(&str, Call); 11] = [
+pub(crate) const CALLS: [(&str, Call); 12] = [
     ("`build`", build),
     ("`get`", get),
     ("`invalidate`", invalidate),
@@ -36,6 +36,7 @@ pub(crate) const CALLS: [(&str, Call); 11] = [
     ("`update_field`", update_field),
     ("`update`", update),
     ("`ttl_remaining`", ttl_remaining),
+    ("`get_fields`", get_fields),
     ("`near_cache`", near_cache),
     ("an outage", outage),
 ];
@@ -309,6 +310,12 @@ fn ttl_remaining(stage: &Stage) -> Option<()> {
     stage.put_record("p-001");
     let left = stage.cache().ttl_remaining("p-001").ok()?;
     holds(matches!(left, TtlRemaining::Left(_)))
+}
+
+fn get_fields(stage: &Stage) -> Option<()> {
+    stage.put_record("p-001");
+    let found = stage.cache().get_fields("p-001", &["stock"]).ok()??;
+    holds(found.record()?.len() == 1)
 }
 
 /// Receives changes, and checks that it does. `get` needs more, which is its own row.

@@ -59,6 +59,8 @@ fn many_records_are_read_and_ended_with_one_request_to_each_master() {
     assert!(first.iter().all(|lookup| lookup.source() == Source::Loaded));
     let second = cache.get_many(&ids, load_all).unwrap();
     assert!(second.iter().all(Lookup::is_hit));
+    let fields = cache.get_fields(&ids[0], &["no such"]).unwrap().unwrap();
+    assert!(fields.record().unwrap().is_empty());
     let peeked = cache.peek_many(&ids).unwrap();
     let records = peeked.iter().map(|it| it.as_ref().unwrap().record());
     assert!(records.eq(second.iter().map(Lookup::record)));

@@ -38,6 +38,8 @@ fn a_slot_that_has_been_moved_is_followed_by_every_call() {
     moved();
     assert!(cache.get(ID, load_loaf).unwrap().is_hit());
     moved();
+    assert!(cache.get_fields(ID, &["stock"]).unwrap().is_some());
+    moved();
     assert!(cache.update_field(ID, "stock", "1").unwrap());
     moved();
     assert!(cache.update(ID, |_: &Record| Some(version(2))).unwrap());
@@ -73,16 +75,20 @@ fn a_record_whose_slot_is_being_moved_is_a_hit_before_and_after_it_was_handed_ov
     let (cluster, slot, from, to) = ground();
     let cache: Cache = cluster.builder().build().unwrap();
     cache.get(ID, load_loaf).unwrap();
+    let has_stock = || {
+        let fields = cache.get_fields(ID, &["stock", "no such"]).unwrap();
+        fields.unwrap().record().unwrap().len() == 1
+    };
     cluster.begin_move(slot, from, to);
     assert!(stands(&cluster, from));
-    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit() && has_stock());
     assert!(cache.ttl_remaining(ID).unwrap().left().is_some());
     cluster.hand_over(slot, from, to);
     assert!(!stands(&cluster, from) && stands(&cluster, to));
-    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit() && has_stock());
     assert!(cache.ttl_remaining(ID).unwrap().left().is_some());
     cluster.end_move(slot, to);
-    assert!(cache.get(ID, load_loaf).unwrap().is_hit());
+    assert!(cache.get(ID, load_loaf).unwrap().is_hit() && has_stock());
 }
 
 #[test]
