@@ -108,7 +108,7 @@ pub use crate::write::clear::ClearProgress;
 /// [`RAISE_FLOOR`](scripts::RAISE_FLOOR) use a single key.
 pub mod scripts {
     pub use crate::redis::script::{
-        ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, RAISE_FLOOR, REFRESH,
+        ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, KEEP, RAISE_FLOOR, REFRESH,
         RELEASE, RENEW, UNGUARD,
     };
 }

@@ -30,6 +30,8 @@ pub struct Loaded<R> {
     pub(crate) ttl: Option<Duration>,
     /// `None`: it was read from the primary itself.
     pub(crate) version: Option<u64>,
+    /// The record is the cached one, and `record` is `None`.
+    pub(crate) is_unchanged: bool,
 }
 
 impl<R> Loaded<R> {
@@ -39,6 +41,18 @@ impl<R> Loaded<R> {
             record: found.into(),
             ttl: None,
             version: None,
+            is_unchanged: false,
+        }
+    }
+
+    /// Says that the record is still the cached one, which the loader got. Its TTL starts again, and
+    /// its fields are not sent. Only for loaders of
+    /// [`LoadingCache::builder_with_cached`](crate::LoadingCache::builder_with_cached). If the
+    /// loader got no record, it is an [`Error::Loader`](crate::Error::Loader).
+    pub fn unchanged() -> Loaded<R> {
+        Loaded {
+            is_unchanged: true,
+            ..Loaded::new(None)
         }
     }
 

@@ -22,20 +22,12 @@ impl<R: Serialize + DeserializeOwned> Engine<R> {
         ttl: Duration,
         chosen: Option<Duration>,
     ) -> Result<Option<(Duration, Fields)>, Unstorable> {
-        let Settings {
-            negative_ttl,
-            schema,
-            freshness,
-            ..
-        } = &self.settings;
-        let by_default = match record {
-            Some(_) => Some(ttl),
-            None => negative_ttl.map(|negative_ttl| negative_ttl.min(ttl)),
-        };
-        let ttl = chosen.or_else(|| by_default.map(|ttl| freshness.jittered(ttl)));
-        let Some(ttl) = ttl.filter(|ttl| !ttl.is_zero()) else {
+        let Some(ttl) = self.ttl_of(record.is_some(), ttl, chosen) else {
             return Ok(None);
         };
+        let Settings {
+            schema, freshness, ..
+        } = &self.settings;
         let Some(record) = record else {
             // A negative entry gets no grace, because it is useless once it is stale.
             let ttl = ttl.min(LONGEST);
@@ -43,5 +35,30 @@ impl<R: Serialize + DeserializeOwned> Engine<R> {
             return Ok(Some((ttl, not_found())));
         };
         Ok(Some((freshness.total_ttl(ttl), to_fields(record, schema)?)))
+    }
+}
+
+impl<R> Engine<R> {
+    /// How long a record that has not changed stays in the store from now on. `None`: it must not
+    /// stay, by choice.
+    pub(crate) fn kept_ttl(&self, ttl: Duration, chosen: Option<Duration>) -> Option<Duration> {
+        let ttl = self.ttl_of(true, ttl, chosen)?;
+        Some(self.settings.freshness.total_ttl(ttl))
+    }
+
+    /// The TTL of a record, or of the fact that there is none, without the grace.
+    fn ttl_of(&self, is_found: bool, ttl: Duration, chosen: Option<Duration>) -> Option<Duration> {
+        let Settings {
+            negative_ttl,
+            freshness,
+            ..
+        } = &self.settings;
+        let by_default = if is_found {
+            Some(ttl)
+        } else {
+            negative_ttl.map(|negative_ttl| negative_ttl.min(ttl))
+        };
+        let ttl = chosen.or_else(|| by_default.map(|ttl| freshness.jittered(ttl)));
+        ttl.filter(|ttl| !ttl.is_zero())
     }
 }

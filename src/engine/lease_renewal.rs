@@ -2,8 +2,7 @@
 //!
 //! Guarantees that a lease is renewed every third of its TTL, until its load ends or has taken
 //! `max_load_time`. So one renewal may fail before the lease lapses. All leases that are due are
-//! renewed in one round trip, however many there are. A process that dies renews nothing, and its
-//! leases lapse.
+//! renewed in one round trip. A process that dies renews nothing, and its leases lapse.
 //!
 //! The read path and the write path call it. The first load starts the thread, which sleeps while
 //! no load is under way. It knows the client to the store, but no calls and no records.

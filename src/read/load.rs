@@ -25,24 +25,37 @@ use crate::{
 
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// The result of a load. `fills`: the lookup holds a lease, so the result may be cached.
-    /// Without a lease, the record is not serialized. An error if the record cannot be stored and
-    /// `fail_on_unstorable` is set.
+    /// Without a lease, the record is not serialized. `cached`: the record that has not changed, if
+    /// the loader says so. An error if the record cannot be stored and `fail_on_unstorable` is set.
     pub(super) fn loaded_entry(
         &self,
         loaded: Loaded<R>,
         fills: bool,
+        cached: Option<Arc<R>>,
     ) -> Result<LoadedEntry<R>, Error> {
         let Loaded {
             record,
             ttl,
             version,
+            is_unchanged,
         } = loaded;
         let version = version.filter(|_| self.engine.settings.versions.is_some());
+        if is_unchanged {
+            let ttl = self.engine.kept_ttl(self.config.ttl, ttl);
+            return Ok(LoadedEntry {
+                record: cached,
+                entry: ttl.map_or(ToCache::Nothing, ToCache::Unchanged),
+                version,
+            });
+        }
         let entry = if fills {
             self.entry(record.as_ref(), ttl)?
         } else {
             None
         };
+        let entry = entry.map_or(ToCache::Nothing, |(total_ttl, fields)| {
+            ToCache::Fields(total_ttl, fields)
+        });
         let record = record.map(Arc::new);
         Ok(LoadedEntry {
             record,
@@ -76,10 +89,18 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     }
 }
 
-/// The result of a load: the record for the callers, the fields to cache, and how long they stay.
+/// What is cached of a load, and for how long.
+enum ToCache {
+    Nothing,
+    Fields(Duration, Fields),
+    /// The fields that are cached already.
+    Unchanged(Duration),
+}
+
+/// The result of a load: the record for the callers, and what is cached of it.
 pub(super) struct LoadedEntry<R> {
     pub(super) record: Option<Arc<R>>,
-    pub(super) entry: Option<(Duration, Fields)>,
+    entry: ToCache,
     /// The version of the record, on a cache with versions.
     version: Option<u64>,
 }
@@ -88,14 +109,19 @@ pub(super) struct LoadedEntry<R> {
 static NO_FIELDS: Fields = Fields::new();
 
 impl<R> LoadedEntry<R> {
+    pub(super) fn is_cached(&self) -> bool {
+        !matches!(self.entry, ToCache::Nothing)
+    }
+
     /// The fill, with the TTL and the fields that the data key has after it.
     ///
     /// There are no fields if no record exists, or if the record cannot be stored. The fill then
     /// removes the older record, which must not be returned any longer, and releases the lease.
     pub(super) fn fill(&self) -> CompletionKind<'_> {
         let (total_ttl, fields) = match &self.entry {
-            Some((total_ttl, fields)) => (*total_ttl, fields),
-            None => (Duration::ZERO, &NO_FIELDS),
+            ToCache::Fields(total_ttl, fields) => (*total_ttl, fields),
+            ToCache::Unchanged(total_ttl) => return CompletionKind::Keep(*total_ttl),
+            ToCache::Nothing => (Duration::ZERO, &NO_FIELDS),
         };
         match self.version {
             Some(version) => CompletionKind::FillAt(total_ttl, fields, version),
@@ -110,7 +136,9 @@ pub(super) fn run_one<R>(
     id: &str,
     load: impl FnOnce() -> Result<Loaded<R>, Error>,
 ) -> Result<Loaded<R>, Error> {
-    run(engine, id, load, |loaded| loaded.record.is_some())
+    run(engine, id, load, |loaded| {
+        loaded.record.is_some() || loaded.is_unchanged
+    })
 }
 
 /// Calls a loader, and reports its outcome. `id`: the first of the ids that it loads.

@@ -21,6 +21,8 @@ pub(crate) struct Loader<F> {
     /// Whether it may be called again. A loader that may not sees no context, so it is the caller's
     /// promise that it reads the primary.
     repeats: bool,
+    /// Whether it may say that the cached record has not changed, because it sees that record.
+    sees_cached: bool,
 }
 
 impl<F> Loader<F> {
@@ -36,7 +38,8 @@ impl<F> Loader<F> {
         let read_primary = engine.settings.versions.is_none() || floor == Floor::Unknown;
         let min_version = floor.min_version();
         let context = LoadContext::new(id, min_version, read_primary);
-        let loaded = run_one(engine, id, || (self.load)(&context))?;
+        let sees_cached = self.sees_cached;
+        let loaded = run_one(engine, id, || checked((self.load)(&context), sees_cached))?;
         let Some(min_version) = min_version else {
             return Ok(loaded);
         };
@@ -46,7 +49,7 @@ impl<F> Loader<F> {
         report(engine, id, &loaded, min_version);
         let loaded = if self.repeats {
             let context = LoadContext::new(id, Some(min_version), true);
-            run_one(engine, id, || (self.load)(&context))?
+            run_one(engine, id, || checked((self.load)(&context), sees_cached))?
         } else {
             loaded
         };
@@ -65,7 +68,7 @@ fn is_below<R>(min_version: u64, loaded: &Loaded<R>, is_from_primary: bool) -> b
     match loaded.version {
         Some(version) => version < min_version,
         // A row that the replica does not have yet has no version.
-        None => loaded.record.is_none() && !is_from_primary,
+        None => loaded.record.is_none() && !loaded.is_unchanged && !is_from_primary,
     }
 }
 
@@ -77,6 +80,20 @@ fn report<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>, min_version: u64)
         min_version,
     });
 }
+
+/// Refuses that nothing has changed from a loader that has seen nothing.
+fn checked<R>(loaded: Result<Loaded<R>, Error>, sees_cached: bool) -> Result<Loaded<R>, Error> {
+    match loaded {
+        Ok(Loaded {
+            is_unchanged: true, ..
+        }) if !sees_cached => Err(Error::Loader(Arc::new(NothingCached))),
+        loaded => loaded,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it returned `Loaded::unchanged` and had got no cached record")]
+struct NothingCached;
 
 /// A loader that runs once, and sees only the id.
 pub(crate) fn once<R, L, E>(
@@ -93,6 +110,7 @@ where
             converted(loader(context.id()))
         },
         repeats: false,
+        sees_cached: false,
     }
 }
 
@@ -107,6 +125,7 @@ where
     Loader {
         load: move |context: &LoadContext<'_>| converted(loader(context)),
         repeats: true,
+        sees_cached: false,
     }
 }
 
@@ -123,9 +142,12 @@ where
 pub(crate) struct SharedLoader<R> {
     load: Arc<SharedLoad<R>>,
     repeats: bool,
+    /// Whether it wants the cached record at a reload.
+    pub(super) sees_cached: bool,
 }
 
-type SharedLoad<R> = dyn Fn(&LoadContext<'_>) -> Result<Loaded<R>, Error> + Send + Sync;
+/// The record: what is cached at a reload.
+type SharedLoad<R> = dyn Fn(&LoadContext<'_>, Option<&R>) -> Result<Loaded<R>, Error> + Send + Sync;
 
 impl<R> SharedLoader<R> {
     /// A loader that sees only the id.
@@ -136,8 +158,9 @@ impl<R> SharedLoader<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         SharedLoader {
-            load: Arc::new(move |context| converted(loader(context.id()))),
+            load: Arc::new(move |context, _| converted(loader(context.id()))),
             repeats: false,
+            sees_cached: false,
         }
     }
 
@@ -150,18 +173,36 @@ impl<R> SharedLoader<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         SharedLoader {
-            load: Arc::new(move |context| converted(loader(context))),
+            load: Arc::new(move |context, _| converted(loader(context))),
             repeats: true,
+            sees_cached: false,
         }
     }
 
-    /// The loader of one lookup.
-    pub(crate) fn for_lookup(
-        &self,
-    ) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error> + '_> {
+    /// A loader that sees the context and, at a reload, the cached record.
+    pub(crate) fn of_cached<L, E>(
+        loader: impl Fn(&LoadContext<'_>, Option<&R>) -> Result<L, E> + Send + Sync + 'static,
+    ) -> SharedLoader<R>
+    where
+        L: Into<Loaded<R>>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        SharedLoader {
+            load: Arc::new(move |context, cached| converted(loader(context, cached))),
+            repeats: true,
+            sees_cached: true,
+        }
+    }
+
+    /// The loader of one lookup. `cached`: the record that it may say has not changed.
+    pub(super) fn for_lookup<'a>(
+        &'a self,
+        cached: Option<&'a R>,
+    ) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error> + 'a> {
         Loader {
-            load: |context: &LoadContext<'_>| (self.load)(context),
+            load: move |context: &LoadContext<'_>| (self.load)(context, cached),
             repeats: self.repeats,
+            sees_cached: cached.is_some(),
         }
     }
 }
@@ -170,7 +211,7 @@ impl<R> Clone for SharedLoader<R> {
     fn clone(&self) -> SharedLoader<R> {
         SharedLoader {
             load: Arc::clone(&self.load),
-            repeats: self.repeats,
+            ..*self
         }
     }
 }

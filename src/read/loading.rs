@@ -3,6 +3,8 @@
 //! Called by both drivers. Like all transitions, they send nothing; see
 //! [`machine`](super::machine).
 
+use std::sync::Arc;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -14,7 +16,8 @@ use crate::{
     engine::lease_renewal::RenewalGuard,
     error::Error,
     outcome::Source,
-    store::{Completion, CompletionKind, Floor},
+    record::fields::from_fields,
+    store::{Completion, CompletionKind, Entry, Floor},
     telemetry::event::Event,
 };
 
@@ -24,6 +27,22 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         match &self.state {
             LookupState::Loading(LoadPermit::Degraded(..)) => Floor::Unknown,
             _ => self.floor,
+        }
+    }
+
+    /// What the store has now of the record that the lookup refreshes. `None`: it loads because
+    /// there is no record.
+    pub(super) fn read_cached(&self) -> Option<Arc<R>> {
+        let LookupState::Loading(LoadPermit::Refresh(..)) = &self.state else {
+            return None;
+        };
+        let engine = self.context.engine;
+        match engine.first_read(self.data, false) {
+            Ok((Entry::Record(fields), _)) => {
+                let record = from_fields(fields, &engine.settings.schema);
+                record.ok()?.map(Arc::new)
+            }
+            _ => None,
         }
     }
 
@@ -82,7 +101,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 renewal.end();
             }
         };
-        if let (Some(Ok(false)), Ok(LoadedEntry { entry: Some(_), .. })) = (ended, &loaded) {
+        if let (Some(Ok(false)), true) = (ended, loaded.as_ref().is_ok_and(LoadedEntry::is_cached))
+        {
             let id = self.context.id;
             self.context.report(&Event::FillRefused { id });
         }

@@ -3,7 +3,7 @@
 //!
 //! Called by the read path after the first read. Decides nothing: the transitions do that.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -73,16 +73,17 @@ where
         lookup: &mut PendingLookup<'a, R>,
         turn: &mut LoadTurn<'a, R>,
     ) -> Result<(), Error> {
-        load_here(lookup, turn, |engine, id, floor| {
+        load_here(lookup, turn, None, |engine, id, floor| {
             self.run(engine, id, floor)
         })
     }
 }
 
-/// Runs a loader, ends the lease, and answers the lookup.
+/// Runs a loader, ends the lease, and answers the lookup. `cached`: the record that the loader sees.
 pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
     lookup: &mut PendingLookup<'a, R>,
     turn: &mut LoadTurn<'a, R>,
+    cached: Option<Arc<R>>,
     load: impl FnOnce(&Engine<R>, &str, Floor) -> Result<Loaded<R>, Error>,
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
@@ -91,7 +92,7 @@ pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
     drop(within);
     turn.end();
     let fills = lookup.fills();
-    let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills));
+    let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills, cached));
     let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
     lookup.on_completed(loaded, ended)
 }
@@ -172,6 +173,10 @@ fn complete<R>(engine: &Engine<R>, completion: &Completion<'_>) -> Result<bool, 
         CompletionKind::Fill(total_ttl, _) | CompletionKind::FillAt(total_ttl, ..) => {
             engine.record_max_ttl(total_ttl);
             engine.ask("fill", |store| completion.finish(store))
+        }
+        CompletionKind::Keep(total_ttl) => {
+            engine.record_max_ttl(total_ttl);
+            engine.ask("keep", |store| completion.finish(store))
         }
         CompletionKind::Release => engine.ask("release", |store| completion.finish(store)),
         CompletionKind::BackOff(_) => engine.ask("back_off", |store| completion.finish(store)),

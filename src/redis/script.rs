@@ -55,6 +55,8 @@ scripts! {
     REFRESH refresh;
     /// Writes a loaded record and ends the lease.
     FILL fill;
+    /// Gives a cached record its TTL again, and ends the lease of a load that found it unchanged.
+    KEEP keep;
     /// Gives a lease back without a fill.
     RELEASE release;
     /// Gives back the lease of a failed refresh. For a while, no caller can retry.

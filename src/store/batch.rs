@@ -50,6 +50,7 @@ impl Completion<'_> {
                 Some(versioned) => versioned.fill_at(keys, token, ttl, record, version),
                 None => store.fill(keys, token, ttl, record),
             },
+            CompletionKind::Keep(ttl) => store.keep(keys, token, ttl),
             CompletionKind::Release => store.release(keys, token),
             CompletionKind::BackOff(pause) => store.back_off(keys, token, pause),
         }
@@ -63,6 +64,8 @@ pub enum CompletionKind<'a> {
     Fill(Duration, &'a Fields),
     /// A [`fill_at`](super::VersionedStore::fill_at), with the record's TTL and its version.
     FillAt(Duration, &'a Fields, u64),
+    /// A [`keep`](super::Store::keep), with the record's TTL.
+    Keep(Duration),
     /// A [`release`](super::Store::release).
     Release,
     /// A [`back_off`](super::Store::back_off) for this time.

@@ -61,10 +61,6 @@ pub use crate::record::fields::Fields;
 /// A step should not panic. On a thread of the cache, a panic counts as a failure. On a caller's
 /// thread, the caller gets the panic. If the step should have ended a record, it counts as not
 /// done: the cache remembers it and repeats it.
-///
-/// # Stability
-///
-/// That of the [module](self): any release may change or add methods.
 #[expect(
     clippy::missing_errors_doc,
     reason = "all steps fail for the same reasons: see the trait"
@@ -131,6 +127,13 @@ pub trait Store: Send + Sync {
         record: &Fields,
     ) -> Result<bool, Failure>;
 
+    /// Gives the record this TTL and ends the lease, for a load that found the record unchanged.
+    /// False: refused, because `token` no longer held the lease, or because there is no record.
+    /// The default only gives the lease back.
+    fn keep(&self, keys: &Keys, token: Token, _ttl: Duration) -> Result<bool, Failure> {
+        self.release(keys, token).map(|_| false)
+    }
+
     /// Gives the lease back. False: `token` no longer held it.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure>;
 
@@ -142,8 +145,8 @@ pub trait Store: Send + Sync {
     /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: `token` no
     /// longer held it.
     ///
-    /// A lapsed lease cannot be extended. If another writer has kept the guard alive, a writer
-    /// loses its lapsed place only when a lookup next asks for the lease.
+    /// A lapsed lease cannot be extended. If another writer has kept the guard alive, a writer loses
+    /// its lapsed place when a lookup next asks for the lease.
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure>;
 
     /// Does [`renew`](Store::renew) for each, as separate steps, in one round trip if the store
@@ -195,8 +198,8 @@ pub trait Store: Send + Sync {
         })
     }
 
-    /// Does [`fill`](Store::fill), [`release`](Store::release) or [`back_off`](Store::back_off) for
-    /// each, in one round trip if the store can.
+    /// Does [`fill`](Store::fill), [`keep`](Store::keep), [`release`](Store::release) or
+    /// [`back_off`](Store::back_off) for each, in one round trip if the store can.
     fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         batch::one_by_one(loads, |load| load.finish(self))
     }
@@ -284,7 +287,7 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// Checks whether the store answers. Asked while the cache considers it unavailable.
+    /// Checks whether the store answers. Asked while it counts as unavailable.
     fn ping(&self) -> Result<(), Failure>;
 
     /// The steps for records with [`versions`](crate::CacheBuilder::versions), if it has them.

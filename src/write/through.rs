@@ -87,6 +87,10 @@ fn entry<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>) -> Option<TimedFie
 where
     R: Serialize + DeserializeOwned,
 {
+    if loaded.is_unchanged {
+        // A write has changed the record.
+        return None;
+    }
     match engine.entry(loaded.record.as_ref(), engine.settings.ttl, loaded.ttl) {
         Ok(entry) => entry,
         Err(why) => {

@@ -11,9 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Error, Loaded, LoadingCache, LoadingCacheBuilder, Record, Source};
+use cache_aside::{
+    Backend, Cache, Error, Loaded, LoadingCache, LoadingCacheBuilder, Record, Source,
+    store::{Failure, Keys, Refresh, Store, Token},
+};
 
 use crate::{
+    delegate::delegate,
     environment::Environment,
     support::{load_loaf, loaf, until},
 };
@@ -407,6 +411,113 @@ fn records_are_loaded_ahead_and_each_batch_is_reported(environment: &Environment
     assert!(cache.peek("a").unwrap().is_none());
 }
 
+/// A loader that says that nothing has changed, and records what it has seen.
+fn keeper(cache: &Cache) -> (LoadingCache, Receiver<Option<Record>>) {
+    let (seen, all) = mpsc::channel();
+    let builder = LoadingCache::builder_with_cached(cache, move |_, cached: Option<&Record>| {
+        seen.send(cached.cloned()).unwrap();
+        Ok::<_, Infallible>(match cached {
+            Some(_) => Loaded::unchanged(),
+            None => Loaded::new(loaf()),
+        })
+    });
+    (builder.build().unwrap(), all)
+}
+
+fn a_record_that_has_not_changed_has_its_ttl_again(environment: &Environment) {
+    let cache = cache(environment);
+    let (products, seen) = keeper(&cache);
+    assert_eq!(products.get("p-001").unwrap().source(), Source::Loaded);
+    assert_eq!(seen.recv_timeout(SOON).unwrap(), None);
+    // A field that the loader does not know. A fill would remove it.
+    assert!(cache.update_field("p-001", "note", "of others").unwrap());
+    assert!(cache.expire("p-001").unwrap());
+    assert!(products.get("p-001").unwrap().is_stale());
+    until(|| products.get("p-001").unwrap().source() == Source::Hit);
+    let record = products.get("p-001").unwrap().into_record().unwrap();
+    assert_eq!(record.get("note"), Some("of others"));
+    assert_eq!(seen.recv_timeout(SOON).unwrap().as_ref(), Some(&*record));
+    assert!(!environment.is_held("p-001"));
+    assert_eq!((cache.stats().loads, cache.stats().refused_fills), (2, 0));
+    let left = cache.ttl_remaining("p-001").unwrap().left().unwrap();
+    assert!(left > LONG && left <= LONG + cache.ttl());
+}
+
+fn a_loader_that_has_seen_no_record_can_not_say_that_it_has_not_changed(environment: &Environment) {
+    let cache = cache(environment);
+    let load = || Ok::<_, Infallible>(Loaded::unchanged());
+    let options = || cache.options();
+    let products = cache.loading_with_context(move |_| load());
+    for found in [
+        products.get("p-001"),
+        options().get("p-001", |_| load()),
+        options().skip_cache(true).get("p-001", |_| load()),
+    ] {
+        let error = found.unwrap_err();
+        assert!(matches!(error, Error::Loader(_)));
+        assert!(format!("{error:#}").contains("had got no cached record"));
+    }
+    assert!(!environment.is_held("p-001"));
+}
+
+fn an_update_during_the_load_is_not_kept_from_expiring(environment: &Environment) {
+    let cache = stale(environment);
+    let other = cache.clone();
+    let builder = LoadingCache::builder_with_cached(&cache, move |_, _| {
+        assert!(other.update_field("p-001", "stock", "7").unwrap());
+        assert!(other.expire("p-001").unwrap());
+        Ok::<_, Infallible>(Loaded::unchanged())
+    });
+    let products = builder.build().unwrap();
+    assert!(products.get("p-001").unwrap().is_stale());
+    until(|| cache.stats().refused_fills == 1);
+    assert!(products.shutdown(SOON));
+    let found = cache.peek("p-001").unwrap().unwrap();
+    assert!(found.is_stale());
+    assert_eq!(found.record().unwrap().get("stock"), Some("7"));
+}
+
+/// A store on which the record is updated in place right before a request to refresh it.
+struct Updated {
+    store: Arc<dyn Store>,
+    by: Cache,
+}
+
+impl Store for Updated {
+    fn refresh(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        left: Duration,
+    ) -> Result<Refresh, Failure> {
+        assert!(self.by.update_field("p-001", "stock", "7").unwrap());
+        self.store.refresh(keys, token, lease_ttl, left)
+    }
+
+    delegate! { store: read read_with_ttl acquire fill keep release back_off renew invalidate expire guard unguard update ttl ping }
+}
+
+/// The model finds what would happen otherwise: `a_record_that_was_seen_before_the_lease…`.
+fn an_update_between_the_read_and_the_lease_is_what_the_loader_sees(environment: &Environment) {
+    stale(environment);
+    // The update leaves the TTL, so the request for the lease does not notice it.
+    let by = environment.patient_builder().grace(LONG);
+    let updated = Updated {
+        store: Arc::clone(environment.store()),
+        by: by.keep_ttl_on_update(true).build().unwrap(),
+    };
+    let builder = Cache::builder(Backend::new(Arc::new(updated))).prefix("test:");
+    let cache: Cache = builder.grace(LONG).build().unwrap();
+    let (products, seen) = keeper(&cache);
+    let served = products.get("p-001").unwrap();
+    assert_ne!(served.record().unwrap().get("stock"), Some("7"));
+    let seen = seen.recv_timeout(SOON).unwrap().unwrap();
+    assert_eq!(seen.get("stock"), Some("7"));
+    until(|| products.get("p-001").unwrap().source() == Source::Hit);
+    assert_eq!(**products.get("p-001").unwrap().record().unwrap(), seen);
+}
+
 on_both_stores! {
     a_stale_record_is_returned_at_once_and_reloaded_on_a_thread,
     of_all_processes_that_find_a_record_stale_one_reloads_it,
@@ -422,4 +533,8 @@ on_both_stores! {
     after_a_shutdown_the_callers_load_themselves,
     the_drop_waits_for_no_load,
     records_are_loaded_ahead_and_each_batch_is_reported,
+    a_record_that_has_not_changed_has_its_ttl_again,
+    a_loader_that_has_seen_no_record_can_not_say_that_it_has_not_changed,
+    an_update_during_the_load_is_not_kept_from_expiring,
+    an_update_between_the_read_and_the_lease_is_what_the_loader_sees,
 }

@@ -232,7 +232,7 @@ fn nothing_is_sent_to_test_a_connection() {
     });
     assert!(!seen.contains(&"ping".to_owned()), "{seen:?}");
     // `build` loads the scripts, and checks that they can be called.
-    let build = [&["script"; 12][..], &["evalsha"]].concat();
+    let build = [&["script"; 13][..], &["evalsha"]].concat();
     let one_load = ["hgetall", "evalsha", "evalsha"];
     let expected = [&build[..], &one_load, &["hgetall"; 4]].concat();
     assert_eq!(seen, expected);

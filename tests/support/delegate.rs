@@ -51,6 +51,9 @@ macro_rules! delegate {
             self.$within.fill(keys, token, ttl, record)
         }
     };
+    (@ $within:ident keep) => {
+        delegate!(@@ $within keep(token: cache_aside::store::Token, ttl: std::time::Duration));
+    };
     (@ $within:ident release) => {
         delegate!(@@ $within release(token: cache_aside::store::Token));
     };

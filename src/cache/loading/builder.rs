@@ -67,6 +67,49 @@ impl<R> LoadingCache<R> {
     }
 }
 
+impl<R> LoadingCache<R> {
+    /// Starts with a cache and a loader that also sees the cached record when it reloads it. It may
+    /// then ask the primary only whether the record has changed, and return
+    /// [`Loaded::unchanged`]. The TTL of the cached record starts again, and no field is sent.
+    ///
+    /// The record is `None` if there is none, and when a caller reloads it on its own thread.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use cache_aside::{Cache, Loaded, LoadingCache, Memory, Record};
+    /// # struct Rows;
+    /// # impl Rows {
+    /// #     fn version(&self, _: &str) -> Result<String, Infallible> { Ok("7".into()) }
+    /// #     fn read(&self, _: &str) -> Result<Option<Record>, Infallible> { Ok(None) }
+    /// # }
+    /// # let rows = Rows;
+    /// # let cache: Cache = Cache::builder(Memory::new(10_000))
+    /// #     .prefix("cache:product:").grace(Duration::from_secs(600)).build()?;
+    /// let products = LoadingCache::builder_with_cached(&cache, move |context, cached| {
+    ///     if let Some(cached) = cached
+    ///         && cached.get("version") == Some(&*rows.version(context.id())?)
+    ///     {
+    ///         return Ok(Loaded::unchanged());
+    ///     }
+    ///     Ok::<_, Infallible>(Loaded::new(rows.read(context.id())?))
+    /// });
+    /// assert!(products.build()?.get("p-001")?.record().is_none());
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// A reload reads the record once more, under its lease: one round trip, on the thread.
+    pub fn builder_with_cached<L, E, F>(cache: &Cache<R>, loader: F) -> LoadingCacheBuilder<R>
+    where
+        L: Into<Loaded<R>>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+        F: Fn(&LoadContext<'_>, Option<&R>) -> Result<L, E> + Send + Sync + 'static,
+    {
+        LoadingCacheBuilder::new(cache, SharedLoader::of_cached(loader))
+    }
+}
+
 impl<R> LoadingCacheBuilder<R> {
     fn new(cache: &Cache<R>, loader: SharedLoader<R>) -> LoadingCacheBuilder<R> {
         LoadingCacheBuilder {

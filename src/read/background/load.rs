@@ -79,7 +79,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadStep<R> for On
             None
         };
         let Some(permit) = permit else {
-            return background.loader.for_lookup().load(lookup, turn);
+            return background.loader.for_lookup(None).load(lookup, turn);
         };
         // One reply, so the thread never waits for the caller.
         let (reply, replied) = sync_channel(1);

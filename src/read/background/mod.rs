@@ -145,10 +145,13 @@ impl<R: Serialize + DeserializeOwned> LoadStep<R> for InBackground<'_, R> {
         lookup: &mut PendingLookup<'a, R>,
         turn: &mut LoadTurn<'a, R>,
     ) -> Result<(), Error> {
-        load_here(lookup, turn, |engine, id, floor| {
+        // Read under the lease. Whatever changes the record from here on ends the lease, so nothing
+        // else is kept.
+        let cached = self.0.sees_cached.then(|| lookup.read_cached()).flatten();
+        load_here(lookup, turn, cached.clone(), |engine, id, floor| {
             let reporter = &engine.reporter;
             reporter.report(&Event::BackgroundLoad { id });
-            let mut load = self.0.for_lookup();
+            let mut load = self.0.for_lookup(cached.as_deref());
             let outcome = contain_panic(|| load.run(engine, id, floor));
             outcome.unwrap_or_else(|| {
                 trace::error!(

@@ -209,7 +209,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             let loaded = match &mut records {
                 Ok(found) => {
                     let loaded = Loaded::new(found.remove(lookup.context.id));
-                    lookup.context.loaded_entry(loaded, permit.fills())
+                    lookup.context.loaded_entry(loaded, permit.fills(), None)
                 }
                 Err(error) => Err(error.clone()),
             };

@@ -72,6 +72,10 @@ impl Store for ClusterStore {
         self.with(keys, |store| store.fill(keys, token, ttl, record))
     }
 
+    fn keep(&self, keys: &Keys, token: Token, ttl: Duration) -> Result<bool, Failure> {
+        self.with(keys, |store| store.keep(keys, token, ttl))
+    }
+
     /// Does not ask a silent node. The lease lapses anyway, and the same thread must also renew
     /// other leases.
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {

@@ -81,6 +81,7 @@ impl RedisStore {
     pub(super) fn finish_together(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         let script = |load: &Completion<'_>| match load.end {
             CompletionKind::Fill(..) | CompletionKind::FillAt(..) => &self.scripts.fill,
+            CompletionKind::Keep(_) => &self.scripts.keep,
             CompletionKind::Release => &self.scripts.release,
             CompletionKind::BackOff(_) => &self.scripts.back_off,
         };
@@ -94,12 +95,14 @@ impl RedisStore {
                 CompletionKind::FillAt(ttl, record, version) => {
                     args::write_fill(&mut request, load.keys, ttl, record, Some(version));
                 }
-                CompletionKind::BackOff(pause) => drop(request.arg(millis(pause))),
+                CompletionKind::Keep(time) | CompletionKind::BackOff(time) => {
+                    request.arg(millis(time));
+                }
                 CompletionKind::Release => {}
             }
             request
         };
-        let mut scripts: Vec<&Script> = Vec::with_capacity(3);
+        let mut scripts: Vec<&Script> = Vec::with_capacity(4);
         for script in loads.iter().map(script) {
             if !scripts.iter().any(|known| ptr::eq(*known, script)) {
                 scripts.push(script);

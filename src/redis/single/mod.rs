@@ -125,6 +125,16 @@ impl Store for RedisStore {
         self.fill_record(keys, token, (ttl, record), None)
     }
 
+    fn keep(&self, keys: &Keys, token: Token, ttl: Duration) -> Result<bool, Failure> {
+        self.run(RetryPolicy::Idempotent, |connection| {
+            self.scripts
+                .keep
+                .call_for_truth(connection, keys, |request| {
+                    request.arg(token.as_bytes()).arg(millis(ttl));
+                })
+        })
+    }
+
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         self.run(RetryPolicy::Idempotent, |connection| {
             self.scripts

@@ -99,6 +99,20 @@ impl Store for MemoryStore {
         Ok(self.fill_if(keys, token, (ttl, record), |_| true))
     }
 
+    fn keep(&self, keys: &Keys, token: Token, ttl: Duration) -> Result<bool, Failure> {
+        self.outage.check()?;
+        Ok(self.change_lease(keys, |leases| {
+            let stored = self.records.live(&keys.data);
+            let is_ours = leases.release(&keys.lease, token);
+            let stored = stored.filter(|_| is_ours);
+            let until = self.clock.now() + ttl;
+            if let Some(stored) = &stored {
+                self.records.put(&keys.data, stored.fields.clone(), until);
+            }
+            stored.is_some()
+        }))
+    }
+
     fn release(&self, keys: &Keys, token: Token) -> Result<bool, Failure> {
         self.outage.check()?;
         Ok(self.change_lease(keys, |leases| leases.release(&keys.lease, token)))

@@ -104,6 +104,7 @@ impl Side {
             Step::BackOff(at, who, ttl) => {
                 told(store.back_off(&keys[*at], self.token(*who), time(*ttl)))
             }
+            Step::Keep(at, who, ttl) => told(store.keep(&keys[*at], self.token(*who), time(*ttl))),
             Step::Fill(at, who, ttl, record) => {
                 let (token, record) = (self.token(*who), fields(record));
                 told(store.fill(&keys[*at], token, time(*ttl), &record))
@@ -227,6 +228,8 @@ impl Side {
             "Refresh Taken",
             "BackOff true",
             "BackOff false",
+            "Keep true",
+            "Keep false",
             "Expire true",
             "Expire false",
             "Load true",

@@ -50,6 +50,7 @@ pub(super) enum Step {
     Acquire(At, Who, Ttl, Look),
     Refresh(At, Who, Ttl, Seen),
     BackOff(At, Who, Ttl),
+    Keep(At, Who, Ttl),
     Fill(At, Who, Ttl, Pairs),
     /// Acquire and fill. Random steps alone would rarely form this pair, so there would be hardly
     /// any record.
@@ -80,6 +81,7 @@ impl Step {
             Step::Acquire(_, _, ttl, _)
             | Step::Refresh(_, _, ttl, _)
             | Step::BackOff(_, _, ttl)
+            | Step::Keep(_, _, ttl)
             | Step::Expire(_, ttl)
             | Step::Fill(_, _, ttl, _)
             | Step::Load(_, _, ttl, _)
@@ -145,6 +147,7 @@ fn plain<T: Strategy<Value = Ttl> + 'static>(ttl: fn() -> T) -> impl Strategy<Va
         8 => (record_at(), who(), ttl(), look()).prop_map(|(at, who, ttl, look)| Step::Acquire(at, who, ttl, look)),
         6 => (record_at(), who(), ttl(), seen()).prop_map(|(at, who, ttl, seen)| Step::Refresh(at, who, ttl, seen)),
         4 => (record_at(), who(), ttl()).prop_map(|(at, who, ttl)| Step::BackOff(at, who, ttl)),
+        6 => (record_at(), who(), ttl()).prop_map(|(at, who, ttl)| Step::Keep(at, who, ttl)),
         3 => (record_at(), ttl()).prop_map(|(at, ttl)| Step::Expire(at, ttl)),
         4 => (record_at(), who(), ttl(), record()).prop_map(|(at, who, ttl, record)| Step::Fill(at, who, ttl, record)),
         12 => (record_at(), who(), ttl(), record()).prop_map(|(at, who, ttl, record)| Step::Load(at, who, ttl, record)),

@@ -84,9 +84,13 @@ fn a_fill_without_the_lease_is_refused_and_changes_nothing(environment: &Environ
     assert!(position.fill(token), "nobody else ends it");
 }
 
-/// The second of the two basic rules.
+/// The second of the two basic rules. It also protects what a load found unchanged.
 fn whatever_makes_a_load_wrong_refuses_its_fill(environment: &Environment) {
-    let endings: [Operation; 10] = [
+    let endings: [Operation; 11] = [
+        ("keep", |position, token| {
+            // Refused where there is no record, and the lease ends in any case.
+            position.keep(token, LONG);
+        }),
         ("release", |position, token| {
             assert!(position.release(token));
         }),
@@ -131,6 +135,7 @@ fn whatever_makes_a_load_wrong_refuses_its_fill(environment: &Environment) {
             end(&position, token);
             assert!(!position.renew(token, LONG), "{name}");
             assert!(!position.fill(token), "{name}");
+            assert!(!position.keep(token, LONG), "{name}");
             assert_ne!(position.read(), Entry::Record(record("filled")), "{name}");
             assert!(!position.release(token), "{name}");
         }

@@ -190,6 +190,32 @@ fn each_of_many_refreshes_is_answered_by_itself_and_backs_off_by_itself(environm
     assert_eq!(again, Refresh::Taken);
 }
 
+fn loads_that_found_nothing_changed_are_ended_with_others(environment: &Environment) {
+    let spots = ["a", "b", "c"].map(|id| Position::filled(environment, id));
+    let tokens = spots.each_ref().map(Position::leased);
+    let new = record("new");
+    let ends = [
+        CompletionKind::Keep(LONG),
+        CompletionKind::Fill(LONG, &new),
+        CompletionKind::Keep(LONG),
+    ];
+    assert!(spots[2].invalidate());
+    let loads = spots.iter().zip(tokens).zip(ends);
+    let loads: Vec<_> = loads
+        .map(|((position, token), end)| Completion {
+            keys: &position.keys,
+            token,
+            end,
+        })
+        .collect();
+    let finished = environment.store().finish_all(&loads).unwrap();
+    let finished: Vec<_> = finished.into_iter().map(Result::unwrap).collect();
+    assert_eq!(finished, [true, true, false]);
+    assert_eq!(spots[0].read(), Entry::Record(record("first")));
+    assert_eq!(spots[1].read(), Entry::Record(new));
+    assert!(!spots[2].is_there());
+}
+
 /// More than the buffers between client and server hold, in both directions.
 fn many_large_records_pass(environment: &Environment) {
     const COUNT: usize = 600;
@@ -235,6 +261,7 @@ fn many_large_records_pass(environment: &Environment) {
 }
 
 on_both_stores! {
+    loads_that_found_nothing_changed_are_ended_with_others,
     each_of_many_reads_is_a_read_of_its_own,
     each_of_many_questions_is_answered_by_itself,
     each_of_many_loads_is_finished_under_its_own_token,

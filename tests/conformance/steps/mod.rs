@@ -116,6 +116,10 @@ impl Position {
         store.refresh(&self.keys, token, LONG, left).unwrap()
     }
 
+    fn keep(&self, token: Token, ttl: Duration) -> bool {
+        self.store.keep(&self.keys, token, ttl).unwrap()
+    }
+
     fn back_off(&self, token: Token, pause: Duration) -> bool {
         self.store.back_off(&self.keys, token, pause).unwrap()
     }

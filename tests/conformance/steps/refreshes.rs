@@ -104,6 +104,43 @@ fn whatever_ends_a_lease_ends_a_back_off(environment: &Environment) {
     }
 }
 
+fn a_record_that_is_kept_has_its_ttl_again_and_its_lease_ends(environment: &Environment) {
+    let position = Position::on(environment, "k");
+    position.put(&record("first"), LONG / 2);
+    let token = position.leased();
+    assert!(position.keep(token, LONG));
+    assert!(position.left() > LONG / 2);
+    assert_eq!(position.read(), Entry::Record(record("first")));
+    assert!(position.is_free());
+    let token = position.leased();
+    lasts(
+        BRIEF,
+        || assert!(position.keep(token, BRIEF)),
+        || position.is_there(),
+    );
+}
+
+fn only_the_holder_of_a_lease_keeps_the_record(environment: &Environment) {
+    let position = Position::on(environment, "k");
+    position.put(&record("first"), LONG / 2);
+    assert!(!position.keep(Token::random(), LONG));
+    let token = position.leased();
+    assert!(!position.keep(Token::random(), LONG));
+    assert!(!position.is_free(), "nobody else ends it");
+    assert!(position.release(token) && !position.keep(token, LONG));
+    assert!(position.left() <= LONG / 2);
+    let writer = Token::random();
+    position.guard(writer, LONG);
+    assert!(!position.keep(writer, LONG) && !position.is_free());
+}
+
+fn nothing_is_kept_where_no_record_is_left(environment: &Environment) {
+    let position = Position::on(environment, "k");
+    let token = position.leased();
+    assert!(!position.keep(token, LONG));
+    assert!(!position.is_there() && position.is_free());
+}
+
 fn an_expired_record_stays_for_so_long_and_not_longer(environment: &Environment) {
     let position = Position::filled(environment, "k");
     lasts(
@@ -163,6 +200,9 @@ on_both_stores! {
     who_has_no_record_takes_no_notice_of_a_back_off,
     only_the_holder_of_a_lease_backs_off,
     whatever_ends_a_lease_ends_a_back_off,
+    a_record_that_is_kept_has_its_ttl_again_and_its_lease_ends,
+    only_the_holder_of_a_lease_keeps_the_record,
+    nothing_is_kept_where_no_record_is_left,
     an_expired_record_stays_for_so_long_and_not_longer,
     what_says_that_there_is_no_record_does_not_survive_expire,
     an_update_prolongs_only_what_has_more_left_than_was_said,
