@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::support::{Server, chain, free_port, load_loaf, loaf, until};
-use cache_aside::{Cache, Error, Redis, RedisBuilder, Source, TtlRemaining};
+use cache_aside::{Cache, Error, LoadingCache, Redis, RedisBuilder, Source, TtlRemaining};
 
 /// Short enough for a test, long enough for a server that works.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -363,4 +363,31 @@ fn a_user_who_may_not_run_scripts_is_refused_at_the_start() {
         "{message}"
     );
     assert_eq!(message.matches("'script").count(), 1, "{message}");
+}
+
+#[test]
+fn a_loading_cache_without_redis_has_its_hard_timeout_and_its_limit_of_loads() {
+    let mut server = Server::start_on_port();
+    let builder = Cache::builder(impatient(&server.url())).prefix("test:");
+    let cache: Cache = builder.max_loads(1).build().unwrap();
+    server.kill();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let ended = std::sync::Mutex::new(ended);
+    let builder = LoadingCache::builder(&cache, move |id| {
+        if id == "slow" {
+            let _ = ended.lock().unwrap().recv();
+        }
+        load_loaf(id)
+    });
+    let builder = builder.hard_timeout(Duration::from_secs(2));
+    let products = builder.build().unwrap();
+    assert_eq!(products.get("p-001").unwrap().source(), Source::Degraded);
+    assert!(products.get("p-001").unwrap().degraded_cause().is_some());
+    for id in ["slow", "slow", "p-001"] {
+        assert!(matches!(products.get(id), Err(Error::LoadTimeout { .. })));
+    }
+    assert_eq!((cache.stats().loads, cache.stats().load_timeouts), (3, 3));
+    drop(end);
+    until(|| products.get("p-001").is_ok());
+    assert!(products.shutdown(Duration::from_secs(20)));
 }

@@ -7,7 +7,7 @@ use cache_aside::{Cache, Memory, Source, TtlRemaining};
 use super::{MS, get, load, near, settle, warm};
 use crate::{
     listeners,
-    support::{Server, load_nothing, until},
+    support::{Server, load_loaf, load_nothing, until},
 };
 
 /// The number of each command on the server, without heartbeats and this request.
@@ -49,6 +49,17 @@ fn what_was_loaded_is_a_hit_and_then_a_near_one() {
             .iter()
             .any(|number| number == ("near_hits", stats.near_hits))
     );
+}
+
+#[test]
+fn a_loading_cache_has_near_hits_too() {
+    let server = Server::start();
+    let cache = near(server.url());
+    let products = cache.loading(load_loaf);
+    assert_eq!(products.get("k").unwrap().source(), Source::Loaded);
+    until(|| products.get("k").unwrap().source() == Source::Near);
+    assert!(near(server.url()).invalidate("k").unwrap());
+    until(|| products.get("k").unwrap().source() == Source::Loaded);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Every call of a cache works on a cluster as it does on one server.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
-use cache_aside::{Cache, Error, Lookup, Record, Source, store::Keys};
+use cache_aside::{Cache, Error, Loaded, LoadingCache, Lookup, Record, Source, store::Keys};
 
 use super::one_of_each;
 use crate::support::{Server, alone, chain, load_loaf, loaf, until};
@@ -46,6 +46,36 @@ fn records_of_all_masters_are_read_filled_and_ended() {
         let written = cache.write(id, || Ok::<_, Infallible>(())).unwrap();
         assert!(written.guard_error().is_none() && written.invalidation_error().is_none());
     }
+    cluster.assert_every_key_expires();
+}
+
+#[test]
+fn stale_records_of_all_masters_are_reloaded_on_threads_or_kept() {
+    let cluster = Cluster::start(3, 0);
+    let builder = cluster.builder().grace(Duration::from_secs(600));
+    let cache: Cache = builder.max_loads(2).build().unwrap();
+    let builder = LoadingCache::builder_with_cached(&cache, |context, cached: Option<&Record>| {
+        let is_even = context.id().ends_with(['0', '2', '4', '6', '8']);
+        Ok::<_, Infallible>(match cached {
+            Some(_) if is_even => Loaded::unchanged(),
+            _ => Loaded::new(loaf()),
+        })
+    });
+    let products = builder
+        .hard_timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let all = products.preload(ids()).unwrap();
+    assert_eq!((all.loaded, all.failed), (50, 0));
+    for id in &ids() {
+        assert!(cache.expire(id).unwrap());
+        assert!(products.get(id).unwrap().is_stale());
+    }
+    for id in &ids() {
+        until(|| products.get(id).unwrap().source() == Source::Hit);
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.background_loads, stats.refused_fills), (100, 0));
     cluster.assert_every_key_expires();
 }
 
