@@ -11,11 +11,11 @@
 //!
 //! # Lock order
 //!
-//! There are two kinds of locks: one for each shard of the table, and one for the state of each
-//! call. No thread holds two locks of this file at once. No lock is held during a load or a
+//! There are three kinds of locks: one for each shard of the table, and for each call one for its
+//! state and one for its leader. No thread holds two locks of this file at once. No lock is held during a load or a
 //! request.
 //!
-//! No user code runs under either kind of lock. An outcome holds a user's record or error. Under a
+//! No user code runs under any of them. An outcome holds a user's record or error. Under a
 //! lock it is only moved, or its handle is cloned; it is dropped after the lock.
 
 use std::{

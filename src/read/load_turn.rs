@@ -20,7 +20,6 @@
 //! loads could wait for each other. It takes one that is free, or goes without.
 
 use std::{
-    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,6 +29,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     lookup::{LookupContext, not_own},
     machine::PendingLookup,
+    nested::{WithinLoad, is_nested},
     state::{LoadPermit, LookupState},
 };
 use crate::{
@@ -44,11 +44,6 @@ use crate::{
     telemetry::event::Event,
     util::random::shortened,
 };
-
-thread_local! {
-    /// How many limited loads this thread is inside of.
-    static LOADS: Cell<usize> = const { Cell::new(0) };
-}
 
 /// What a lookup, or a batch, has of the limits.
 pub(super) struct LoadTurn<'a, R> {
@@ -131,16 +126,25 @@ impl<'a, R> LoadTurn<'a, R> {
 
     /// Waits for the permits. An error if they are not free in time.
     pub(super) fn start(&mut self, id: &str, record: Option<&str>) -> Result<(), Error> {
+        if self.wait(record) {
+            Ok(())
+        } else {
+            Err(self.overloaded(id))
+        }
+    }
+
+    /// Waits for the permits. Returns whether they are there in time.
+    pub(super) fn wait(&mut self, record: Option<&str>) -> bool {
         if self.try_start(record) {
-            return Ok(());
+            return true;
         }
         let end = self.end_of_wait();
         while self.missing().is_some() {
             if !self.wait_until(record, end) {
-                return Err(self.overloaded(id));
+                return false;
             }
         }
-        Ok(())
+        true
     }
 
     /// When the lookup gives up waiting for its permits.
@@ -280,24 +284,4 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             self.ask_again();
         }
     }
-}
-
-/// A load under a permit, on this thread.
-pub(super) struct WithinLoad(());
-
-impl WithinLoad {
-    fn new() -> WithinLoad {
-        LOADS.set(LOADS.get() + 1);
-        WithinLoad(())
-    }
-}
-
-impl Drop for WithinLoad {
-    fn drop(&mut self) {
-        LOADS.set(LOADS.get() - 1);
-    }
-}
-
-fn is_nested() -> bool {
-    LOADS.get() > 0
 }

@@ -26,6 +26,9 @@
 //! With `max_loads`, [`load_turn`] says when a lookup may ask for the lease. The public handle calls
 //! this module, which knows neither Redis nor the wire format.
 //!
+//! A `LoadingCache` has a third way to drive a lookup: [`background`] moves it to a thread when it
+//! is `Due`, or when it has the right to load.
+//!
 //! A lookup that starts after an invalidation returned never gets a record from before the
 //! invalidation. Three rules guarantee that:
 //!
@@ -64,6 +67,7 @@ mod loading;
 mod lookup;
 mod machine;
 mod near_hit;
+mod nested;
 mod peek;
 mod refresh;
 mod refreshing;

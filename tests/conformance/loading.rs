@@ -518,6 +518,30 @@ fn an_update_between_the_read_and_the_lease_is_what_the_loader_sees(environment:
     assert_eq!(**products.get("p-001").unwrap().record().unwrap(), seen);
 }
 
+/// Otherwise a queue of lookups without a record would keep it stale until the end of its grace.
+fn a_reload_waits_for_its_turn_beside_lookups_without_a_record(environment: &Environment) {
+    let builder = environment.patient_builder().grace(LONG).max_loads(1);
+    let cache: Cache = builder.build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    assert!(cache.expire("p-001").unwrap());
+    let (gate, builder) = Gate::builder(&cache);
+    let products = builder.hard_timeout(SOON).build().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| products.get("p-002").unwrap());
+        gate.next();
+        assert!(products.get("p-001").unwrap().is_stale());
+        thread::sleep(Duration::from_millis(200)); // until the reload waits
+        scope.spawn(|| products.get("p-003").unwrap());
+        until(|| cache.stats().misses == 3);
+        gate.end.send(Some(loaf())).unwrap();
+        assert!(gate.next().starts_with("p-001 "));
+        gate.end.send(Some(rye())).unwrap();
+        assert!(gate.next().starts_with("p-003 "));
+        gate.end.send(Some(loaf())).unwrap();
+    });
+    assert_eq!(products.get("p-001").unwrap().source(), Source::Hit);
+}
+
 on_both_stores! {
     a_stale_record_is_returned_at_once_and_reloaded_on_a_thread,
     of_all_processes_that_find_a_record_stale_one_reloads_it,
@@ -532,6 +556,7 @@ on_both_stores! {
     a_loader_that_reads_its_own_cache_needs_no_second_thread,
     after_a_shutdown_the_callers_load_themselves,
     the_drop_waits_for_no_load,
+    a_reload_waits_for_its_turn_beside_lookups_without_a_record,
     records_are_loaded_ahead_and_each_batch_is_reported,
     a_record_that_has_not_changed_has_its_ttl_again,
     a_loader_that_has_seen_no_record_can_not_say_that_it_has_not_changed,

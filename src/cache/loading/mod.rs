@@ -45,7 +45,8 @@ use crate::{
 /// Everything else is that of the cache, which stays usable beside: writes, invalidations, other
 /// lookups. All guarantees of [`Cache::get`] hold.
 ///
-/// A clone is cheap and shares everything. After a `fork`, the child has threads of its own.
+/// A clone is cheap and shares everything. After a `fork`, the child has threads of its own. A
+/// loader that holds the loading cache itself keeps it alive for ever; it may hold the [`Cache`].
 ///
 /// # Threads
 ///

@@ -147,7 +147,13 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> RefreshTask<R> {
         };
         let due = FirstRead::Due(self.cached.clone());
         let mut lookup = PendingLookup::new(context, leader.key(), due);
-        let turn = LoadTurn::new(engine);
+        let mut turn = LoadTurn::new(engine);
+        // Nobody waits for this lookup, so it waits for its turn like a lookup without a record. A
+        // queue of those would otherwise keep the record stale until the end of its grace. If there
+        // is no turn in time, the next hit tries again.
+        if !turn.wait(Some(leader.key())) {
+            return;
+        }
         // It has a record, so it cannot fail.
         if drive(&mut lookup, turn, &mut InBackground(&self.loader)).is_ok()
             && let Some(found) = lookup.into_answer()

@@ -1,0 +1,30 @@
+//! Whether this thread is inside a load that has a permit.
+//!
+//! Called by [`load_turn`](super::load_turn): a load inside another load must not wait for a permit.
+
+use std::cell::Cell;
+
+thread_local! {
+    /// How many loads with a permit this thread is inside of.
+    static LOADS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A load under a permit, on this thread.
+pub(super) struct WithinLoad(());
+
+impl WithinLoad {
+    pub(super) fn new() -> WithinLoad {
+        LOADS.set(LOADS.get() + 1);
+        WithinLoad(())
+    }
+}
+
+impl Drop for WithinLoad {
+    fn drop(&mut self) {
+        LOADS.set(LOADS.get() - 1);
+    }
+}
+
+pub(super) fn is_nested() -> bool {
+    LOADS.get() > 0
+}
