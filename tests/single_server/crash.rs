@@ -16,7 +16,10 @@ use std::{
 use crate::support::{Server, until};
 use cache_aside::{Cache, Record, Source, UnitOfWork};
 
-const LEASE: Duration = Duration::from_millis(400);
+/// It is renewed three times as often: a busy machine may hold the thread that does it up.
+const LEASE: Duration = Duration::from_secs(1);
+/// After a lease has lapsed.
+const SOON: Duration = Duration::from_millis(500);
 
 /// The environment variable of a child.
 const SERVER: &str = "CACHE_ASIDE_CRASH_SERVER";
@@ -157,7 +160,7 @@ fn waiters_of_a_leader_that_is_killed_are_served_by_one_load_when_its_lease_laps
     println!("served after the kill, with a lease of {LEASE:?}: {waits:?}");
     assert_eq!(loads.load(SeqCst), 1);
     let last = *waits.last().unwrap();
-    assert!(last <= LEASE + Duration::from_millis(100), "{waits:?}");
+    assert!(last <= LEASE + SOON, "{waits:?}");
     server.assert_every_key_expires();
 }
 
@@ -189,7 +192,7 @@ fn after_a_writer_was_killed_between_commit_and_invalidation_no_reader_is_stale(
     println!(
         "cached again {cached:?} after the kill, with a lease of {LEASE:?}, after {loads} loads"
     );
-    assert!(cached <= LEASE + Duration::from_millis(100), "{cached:?}");
+    assert!(cached <= LEASE + SOON, "{cached:?}");
     server.assert_every_key_expires();
 }
 
