@@ -33,7 +33,8 @@
 //! Where to go from here:
 //!
 //! - [`guide`] explains everything in chapters, from getting started to operations.
-//! - [`Cache`] has the calls.
+//! - [`Cache`] has the calls. A [`LoadingCache`] also has the loader, and reloads in the
+//!   background.
 //! - [`Redis`] has the settings of a connection pool. [`Memory`] needs no server.
 //! - [`CacheBuilder`] and [`RedisBuilder`] state each default and its reason.
 //! - [`Error`] explains each failure.

@@ -62,10 +62,12 @@ fn run() -> Result<(), String> {
         place,
         other,
     } = args.store.open()?;
-    let in_use = InUse::new(backend, args.ttl()).map_err(|error| format!("{error:#}"))?;
+    let primary = Arc::new(MockPrimaryStore::new(args.primary_latency()));
+    let in_use = InUse::new(backend, args.ttl(), Arc::clone(&primary));
+    let in_use = in_use.map_err(|error| format!("{error:#}"))?;
     let shop = Shop {
         in_use,
-        primary: MockPrimaryStore::new(args.primary_latency()),
+        primary,
         metrics,
         about: About { kind, place, other },
     };

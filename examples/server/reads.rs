@@ -19,9 +19,7 @@ pub(crate) fn read(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
     let id = form.require_text("id")?;
     let cache = shop.in_use.cache();
     let began = Instant::now();
-    let found = cache
-        .get(id, |id| shop.primary.read(id))
-        .map_err(|error| failed(&error))?;
+    let found = shop.in_use.get(id).map_err(|error| failed(&error))?;
     let total = began.elapsed();
     let ttl = match found.source() {
         // A Redis that has just failed is not asked: that would cost another timeout. A near hit

@@ -1,5 +1,7 @@
 //! Every request of the demo and its answer.
 
+use std::sync::Arc;
+
 use cache_aside::Error;
 use serde_json::{Value, json};
 use tiny_http::{Method, Request};
@@ -18,7 +20,7 @@ use crate::{
 /// The state that the routes use.
 pub(crate) struct Shop {
     pub(crate) in_use: InUse,
-    pub(crate) primary: MockPrimaryStore,
+    pub(crate) primary: Arc<MockPrimaryStore>,
     pub(crate) metrics: Metrics,
     pub(crate) about: About,
 }
@@ -251,6 +253,7 @@ pub(crate) fn failed(error: &Error) -> Answer {
     let status = match error {
         Error::Store { .. } | Error::WaitTimeout { .. } | Error::Contended { .. } => 503,
         Error::Loader(_) => 502,
+        Error::LoadTimeout { .. } => 504,
         Error::InvalidId { .. } => 400,
         _ => 500,
     };

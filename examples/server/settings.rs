@@ -3,14 +3,16 @@
 //! Settings belong to a cache, so a switch builds a new cache on the same store. A request that is
 //! under way finishes with the old cache. Both see the writes of each other.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
-use cache_aside::{Backend, Cache, Error};
+use cache_aside::{Backend, Cache, Error, LoadingCache, Lookup, Record};
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use crate::{
     http::{Answer, Form},
+    millis,
+    primary::MockPrimaryStore,
     routes::{Shop, stats},
 };
 
@@ -33,30 +35,48 @@ pub(crate) struct Settings {
     near_cache: bool,
     early_refresh: bool,
     grace: bool,
+    background: bool,
+    hard_timeout: bool,
 }
 
 /// The cache in use.
 pub(crate) struct InUse {
     backend: Backend,
     ttl: Duration,
+    primary: Arc<MockPrimaryStore>,
     /// Locked to read, and to build the next cache, which sends no request.
-    now: RwLock<(Settings, Cache)>,
+    now: RwLock<(Settings, LoadingCache)>,
 }
 
 impl InUse {
     /// Creates the cache with everything switched off.
-    pub(crate) fn new(backend: Backend, ttl: Duration) -> Result<InUse, Error> {
+    pub(crate) fn new(
+        backend: Backend,
+        ttl: Duration,
+        primary: Arc<MockPrimaryStore>,
+    ) -> Result<InUse, Error> {
         let settings = Settings::default();
-        let cache = settings.build(&backend, ttl)?;
+        let cache = settings.build(&backend, ttl, &primary)?;
         Ok(InUse {
             backend,
             ttl,
+            primary,
             now: RwLock::new((settings, cache)),
         })
     }
 
     pub(crate) fn cache(&self) -> Cache {
-        self.now.read().1.clone()
+        self.now.read().1.cache().clone()
+    }
+
+    /// Reads a product, on the thread of the request or through the threads of the cache.
+    pub(crate) fn get(&self, id: &str) -> Result<Lookup<Record>, Error> {
+        let (settings, loading) = self.now.read().clone();
+        if settings.background || settings.hard_timeout {
+            loading.get(id)
+        } else {
+            loading.cache().get(id, |id| self.primary.read(id))
+        }
     }
 
     fn settings(&self) -> Settings {
@@ -81,7 +101,7 @@ impl InUse {
         let mut wanted = before;
         change(&mut wanted);
         if wanted != before {
-            let next = wanted.build(&self.backend, self.ttl)?;
+            let next = wanted.build(&self.backend, self.ttl, &self.primary)?;
             _last = mem::replace(&mut *now, (wanted, next));
         }
         Ok(wanted != before)
@@ -89,7 +109,12 @@ impl InUse {
 }
 
 impl Settings {
-    fn build(self, backend: &Backend, ttl: Duration) -> Result<Cache, Error> {
+    fn build(
+        self,
+        backend: &Backend,
+        ttl: Duration,
+        primary: &Arc<MockPrimaryStore>,
+    ) -> Result<LoadingCache, Error> {
         let mut builder = Cache::builder(backend).prefix("cache:product:").ttl(ttl);
         if self.near_cache {
             builder = builder
@@ -102,8 +127,20 @@ impl Settings {
         if self.grace {
             builder = builder.grace(GRACE);
         }
-        builder.build()
+        let cache = builder.build()?;
+        let loader = Arc::clone(primary);
+        let builder = LoadingCache::builder(&cache, move |id| loader.read(id));
+        if self.hard_timeout {
+            builder.hard_timeout(hard_timeout(primary)).build()
+        } else {
+            builder.build()
+        }
     }
+}
+
+/// Half of what a load takes, so that each load is too late for its caller.
+fn hard_timeout(primary: &MockPrimaryStore) -> Duration {
+    (primary.latency() / 2).max(Duration::from_millis(1))
 }
 
 /// The state of the switches.
@@ -117,31 +154,50 @@ fn standing(shop: &Shop) -> Value {
         "near_cache": settings.near_cache,
         "early_refresh": settings.early_refresh,
         "grace": settings.grace,
+        "background": settings.background,
+        "hard_timeout": settings.hard_timeout,
         "primary_fails": shop.primary.fails(),
         "near_capacity": NEAR_CAPACITY,
         "near_staleness_s": NEAR_STALENESS.as_secs(),
         "beta": BETA,
         "grace_s": GRACE.as_secs(),
+        "hard_timeout_ms": millis(hard_timeout(&shop.primary)),
     })
 }
 
 /// Sets the switches that the form names, and leaves the others as they are.
 pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
-    let [near_cache, early_refresh, grace, primary_fails] =
-        ["near_cache", "early_refresh", "grace", "primary_fails"].map(|name| switch(form, name));
-    let (near_cache, early_refresh, grace) = (near_cache?, early_refresh?, grace?);
-    let primary_fails = primary_fails?;
-    let all = [near_cache, early_refresh, grace, primary_fails];
-    if all.iter().all(Option::is_none) {
-        return Err(Answer::error(
-            400,
-            "one of `near_cache`, `early_refresh`, `grace`, `primary_fails` must be there",
-        ));
+    let names = [
+        "near_cache",
+        "early_refresh",
+        "grace",
+        "background",
+        "hard_timeout",
+        "primary_fails",
+    ];
+    let mut all = [None; 6];
+    for (value, name) in all.iter_mut().zip(names) {
+        *value = switch(form, name)?;
     }
+    if all.iter().all(Option::is_none) {
+        let names = names.map(|name| format!("`{name}`")).join(", ");
+        let error = format!("one of {names} must be there");
+        return Err(Answer::error(400, error));
+    }
+    let [
+        near_cache,
+        early_refresh,
+        grace,
+        background,
+        hard_timeout,
+        primary_fails,
+    ] = all;
     let change = |settings: &mut Settings| {
         settings.near_cache = near_cache.unwrap_or(settings.near_cache);
         settings.early_refresh = early_refresh.unwrap_or(settings.early_refresh);
         settings.grace = grace.unwrap_or(settings.grace);
+        settings.background = background.unwrap_or(settings.background);
+        settings.hard_timeout = hard_timeout.unwrap_or(settings.hard_timeout);
     };
     let regraced = grace.is_some_and(|grace| grace != shop.in_use.settings().grace);
     if regraced {

@@ -115,8 +115,9 @@ impl<R> CacheBuilder<R> {
     /// [Optimal Probabilistic Cache Stampede Prevention](https://doi.org/10.14778/2757807.2757813),
     /// VLDB 2015.
     ///
-    /// The caller that refreshes waits for its own loader. If the loader fails, the caller gets the
-    /// cached record, and no caller retries for one `lease_ttl`.
+    /// The caller that refreshes waits for its own loader, except with a
+    /// [`LoadingCache`](crate::LoadingCache). If the loader fails, the caller gets the cached record,
+    /// and no caller retries for one `lease_ttl`.
     ///
     /// A hit also reads the TTL, in the same round trip. A refresh costs two more round trips, or
     /// one if the lease is taken. Defaults to off.
@@ -125,8 +126,8 @@ impl<R> CacheBuilder<R> {
         self
     }
 
-    /// Keeps a record for this long after its TTL. The first caller then reloads it. The others get
-    /// the old record at once, [marked as stale](crate::Source::Stale). If the loader fails, all
+    /// Keeps a record for this long after its TTL. The first caller then reloads it, or a thread of a
+    /// [`LoadingCache`](crate::LoadingCache) does. The others get the old record at once, [marked as stale](crate::Source::Stale). If the loader fails, all
     /// callers get the old record, and no caller retries for one `lease_ttl`. 1 ms to ten years; 0
     /// turns it off. The cost is that of [`early_refresh`](CacheBuilder::early_refresh).
     ///

@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     load::LoadTask,
-    refresh::{RefreshTask, Refreshes},
+    refresh::{RefreshTask, Refreshes, Rejected},
 };
 use crate::{
     engine::{load_limit::LoadLimit, single_flight::SingleFlight},
@@ -31,14 +31,6 @@ pub(super) struct LoaderPool<R> {
     loaders: Worker<VecDeque<Box<LoadTask<R>>>>,
     loader_threads: LoadLimit,
     refreshes: Arc<Refreshes<R>>,
-}
-
-/// Why no thread takes a refresh.
-pub(super) enum Rejected {
-    /// Too many wait.
-    Full,
-    /// No thread can be started, or the threads are stopped.
-    NoThread,
 }
 
 impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {

@@ -18,7 +18,6 @@ use super::{
         lookup::LookupContext, machine::PendingLookup, refresh::Cached, single::drive,
     },
     Background, InBackground,
-    pool::Rejected,
 };
 use crate::{
     engine::{
@@ -45,6 +44,14 @@ pub(super) struct RefreshTask<R> {
     call: Option<DetachedCall<String, Lookup<R>>>,
     id: String,
     cached: Cached<R>,
+}
+
+/// Why no thread takes a task.
+pub(super) enum Rejected {
+    /// Too many wait.
+    Full,
+    /// No thread can be started, or the threads are stopped.
+    NoThread,
 }
 
 impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {

@@ -37,14 +37,24 @@ fn all_is_off_at_first_and_a_switch_leaves_the_others_as_they_are() {
                 "near_cache",
                 "early_refresh",
                 "grace",
+                "background",
+                "hard_timeout",
                 "primary_fails",
                 "near_capacity",
                 "near_staleness_s",
                 "beta",
-                "grace_s"
+                "grace_s",
+                "hard_timeout_ms"
             ]
         );
-        let names = ["near_cache", "early_refresh", "grace", "primary_fails"];
+        let names = [
+            "near_cache",
+            "early_refresh",
+            "grace",
+            "background",
+            "hard_timeout",
+            "primary_fails",
+        ];
         for name in names {
             assert_eq!(settings[name], false, "{name}");
         }
@@ -56,7 +66,7 @@ fn all_is_off_at_first_and_a_switch_leaves_the_others_as_they_are() {
         }
         let answer = switch(demo, "near_cache=off&primary_fails=off");
         let settings = demo.get("/settings").1;
-        for (name, on) in names.iter().zip([false, true, true, false]) {
+        for (name, on) in names.iter().zip([false, true, true, true, true, false]) {
             assert_eq!((&answer[name], &settings[name]), (&json!(on), &json!(on)));
         }
     });
@@ -226,4 +236,45 @@ fn a_store_that_is_away_does_not_hold_up_a_switch() {
         began.elapsed()
     );
     assert_eq!(demo.read("p-001")["source"], "degraded");
+}
+
+#[test]
+fn with_background_refresh_no_read_waits_for_a_stale_record() {
+    on_both(|demo| {
+        switch(demo, "grace=on&background=on");
+        assert_eq!(demo.read("p-001")["source"], "loaded");
+        demo.post("/expire", "id=p-001");
+        assert_eq!(demo.read("p-001")["source"], "stale");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while demo.read("p-001")["source"] != "hit" {
+            assert!(Instant::now() < deadline, "it is not reloaded");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let stats = demo.get("/stats").1;
+        assert_eq!(
+            (&stats["background_loads"], &stats["refreshes"]),
+            (&json!(1), &json!(0))
+        );
+    });
+}
+
+#[test]
+fn with_a_hard_timeout_a_slow_load_is_an_error_and_fills_the_cache() {
+    on_both(|demo| {
+        switch(demo, "hard_timeout=on");
+        let (status, answer) = demo.get("/read?id=p-001");
+        assert_eq!(status, 504, "{answer}");
+        let error = answer["error"].as_str().unwrap();
+        assert!(
+            error.starts_with("the load had not ended after "),
+            "{error}"
+        );
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while demo.get("/read?id=p-001").0 != 200 {
+            assert!(Instant::now() < deadline, "it is not filled");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let counts = demo.get("/stats").1;
+        assert_eq!(counts["primary_reads_total"], 1);
+    });
 }

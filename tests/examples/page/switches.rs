@@ -1,5 +1,7 @@
 //! The switches, the reads over time, and the read of all products.
 
+use std::{thread, time::Duration};
+
 use super::{Page, open, open_with};
 
 impl Page {
@@ -30,7 +32,7 @@ impl Page {
 #[test]
 fn all_switches_are_off_at_first() {
     let page = open(5);
-    assert_eq!(page.browser.count("#switches input"), 5);
+    assert_eq!(page.browser.count("#switches input"), 7);
     assert_eq!(page.browser.count("#switches input:checked"), 0);
     assert_eq!(page.browser.count("#tiles > div"), 5);
     assert_eq!(page.browser.count("#watched[hidden]"), 1);
@@ -106,6 +108,54 @@ fn a_primary_that_fails_is_an_error_without_grace_and_a_stale_record_with_it() {
     // No read for as long as a lease lasts: two seconds.
     page.watch_until("refreshed");
     assert_eq!(page.stat("refreshes"), "1");
+}
+
+#[test]
+fn with_background_refresh_the_bars_stay_low_while_the_primary_is_slow() {
+    let page = open_with(300, 2);
+    let browser = &page.browser;
+    page.switch("grace", "A new cache on the same store, with grace. ");
+    let says = "A new cache on the same store, with background refresh. ";
+    page.switch("background", says);
+    page.read("MISS");
+    browser.click("#watch");
+    page.until_bars("stale");
+    // Two reloads, and no bar of a read that waited for one.
+    browser.until(
+        "(document.getElementById('refresh').click(),
+          Number(document.querySelector('[data-stat=background_loads]').textContent) >= 2)",
+    );
+    for waited in ["refreshed", "loaded"] {
+        assert_eq!(browser.count(&format!("#watch-line .{waited}")), 0);
+    }
+    browser.click("#watch");
+}
+
+#[test]
+fn with_a_hard_timeout_a_read_fails_and_a_later_one_hits() {
+    let page = open(400);
+    let browser = &page.browser;
+    page.switch(
+        "hard_timeout",
+        "A new cache on the same store, with a hard timeout. ",
+    );
+    assert_eq!(
+        browser.text("#hard-what"),
+        "no read waits longer than 200 ms; its load goes on"
+    );
+    browser.click("#read");
+    browser.until(
+        "document.getElementById('read-note').textContent.startsWith('The load had not ended after ')",
+    );
+    browser.until(
+        "(document.getElementById('refresh').click(),
+          document.querySelector('[data-stat=load_timeouts]').textContent === '1')",
+    );
+    // The load goes on, and fills.
+    while page.demo.get("/read?id=p-001").0 != 200 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    page.read("HIT");
 }
 
 #[test]
