@@ -58,6 +58,8 @@ pub(super) struct LoadTurn<'a, R> {
     queued: Option<Leader<'a, String, Outcome<R>>>,
     /// When the lookup first found no permit.
     since: Option<Instant>,
+    /// How long it waits from then on.
+    queue_timeout: Duration,
     /// When the caller began, and when it stops waiting for any load.
     hard_timeout: Option<(Instant, Instant)>,
     /// The lookup asks for the lease without a permit. It does so once.
@@ -69,7 +71,9 @@ pub(super) struct LoadTurn<'a, R> {
 pub(super) type TurnPermits = [Option<LimitPermit>; 2];
 
 impl<'a, R> LoadTurn<'a, R> {
-    pub(super) fn new(engine: &'a Engine<R>) -> LoadTurn<'a, R> {
+    /// `wait_timeout`: that of the lookup. It holds if the cache has no `load_queue_timeout`.
+    pub(super) fn new(engine: &'a Engine<R>, wait_timeout: Duration) -> LoadTurn<'a, R> {
+        let queue_timeout = engine.settings.load_queue_timeout;
         LoadTurn {
             engine,
             limits: [engine.load_limit.as_ref(), None],
@@ -77,6 +81,7 @@ impl<'a, R> LoadTurn<'a, R> {
             wait: None,
             queued: None,
             since: None,
+            queue_timeout: queue_timeout.unwrap_or(wait_timeout),
             hard_timeout: None,
             asks_without: false,
             has_asked: false,
@@ -88,7 +93,7 @@ impl<'a, R> LoadTurn<'a, R> {
         context: &LookupContext<'a, R>,
         threads: &'a LoadLimit,
     ) -> LoadTurn<'a, R> {
-        let mut turn = LoadTurn::new(context.engine);
+        let mut turn = LoadTurn::new(context.engine, context.config.wait_timeout);
         turn.limits[1] = Some(threads);
         turn.hard_timeout = context.hard_deadline().map(|hard| (context.began, hard));
         turn
@@ -98,7 +103,7 @@ impl<'a, R> LoadTurn<'a, R> {
     pub(super) fn with(engine: &'a Engine<R>, permits: TurnPermits) -> LoadTurn<'a, R> {
         LoadTurn {
             permits,
-            ..LoadTurn::new(engine)
+            ..LoadTurn::new(engine, engine.settings.wait_timeout)
         }
     }
 
@@ -150,8 +155,7 @@ impl<'a, R> LoadTurn<'a, R> {
     /// When the lookup gives up waiting for its permits.
     fn end_of_wait(&mut self) -> Instant {
         let since = *self.since.get_or_insert_with(Instant::now);
-        let settings = &self.engine.settings;
-        let end = since + settings.load_queue_timeout.unwrap_or(settings.wait_timeout);
+        let end = since + self.queue_timeout;
         self.hard_timeout.map_or(end, |(_, hard)| hard.min(end))
     }
 

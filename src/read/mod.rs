@@ -159,7 +159,7 @@ where
 {
     engine.data_key(id)?;
     let span = trace::lookup(&engine.reporter.cache, id);
-    let mut turn = LoadTurn::new(engine);
+    let mut turn = LoadTurn::new(engine, engine.settings.wait_timeout);
     turn.start(id, None)?;
     let _within = turn.enter();
     let record = loader.run(engine, id, Floor::Unknown)?.record;

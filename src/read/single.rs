@@ -31,7 +31,7 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
     match context.first_read(read, placeholder) {
         FirstRead::Hit(found) => Ok(found),
         read => {
-            let turn = LoadTurn::new(context.engine);
+            let turn = LoadTurn::new(context.engine, context.config.wait_timeout);
             let mut lookup = PendingLookup::new(context, data, read);
             drive_and_report(&mut lookup, turn, &mut loader)?;
             Ok(lookup.into_answer().expect("it is done"))

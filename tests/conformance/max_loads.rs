@@ -230,6 +230,21 @@ fn a_loader_that_fails_or_panics_gives_its_turn_back(environment: &Environment) 
     );
 }
 
+fn a_lookup_waits_for_its_turn_no_longer_than_for_anything_else(environment: &Environment) {
+    let builder = environment.patient_builder().max_loads(1);
+    let cache: Cache = builder.wait_timeout(LONG).build().unwrap();
+    during_a_load(&cache, || {
+        let options = || cache.options().wait_timeout(Duration::from_millis(50));
+        let found = options().get("p-001", never);
+        assert!(matches!(found, Err(Error::Overloaded { .. })));
+        let many = options().get_many(
+            ["p-001"],
+            |_| -> Result<Vec<(String, Record)>, Infallible> { panic!("nobody was to load") },
+        );
+        assert!(matches!(many, Err(Error::Overloaded { .. })));
+    });
+}
+
 on_both_stores! {
     of_200_threads_over_cold_keys_no_more_than_four_load_at_a_time,
     a_lookup_that_has_no_turn_in_time_is_overloaded_and_loads_nothing,
@@ -239,4 +254,5 @@ on_both_stores! {
     beyond_the_limit_a_stale_record_is_served,
     a_load_inside_another_load_waits_for_no_turn,
     a_loader_that_fails_or_panics_gives_its_turn_back,
+    a_lookup_waits_for_its_turn_no_longer_than_for_anything_else,
 }

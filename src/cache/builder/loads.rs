@@ -31,7 +31,8 @@ impl<R> CacheBuilder<R> {
     /// Sets how long a lookup waits for its turn to load, if [`max_loads`](CacheBuilder::max_loads)
     /// are running. Zero: it fails at once. Up to ten years.
     ///
-    /// Defaults to the [`wait_timeout`](CacheBuilder::wait_timeout).
+    /// Defaults to the [`wait_timeout`](CacheBuilder::wait_timeout) of the cache or
+    /// [of the lookup](crate::LookupOptions::wait_timeout).
     pub fn load_queue_timeout(mut self, timeout: Duration) -> CacheBuilder<R> {
         self.settings.load_queue_timeout = Some(timeout);
         self

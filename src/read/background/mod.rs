@@ -122,7 +122,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
         };
         let turn = match self.settings.hard_timeout {
             Some(_) => LoadTurn::on_thread(&context, self.pool.loader_threads()),
-            None => LoadTurn::new(engine),
+            None => LoadTurn::new(engine, context.config.wait_timeout),
         };
         let mut lookup = PendingLookup::new(context, &data, read);
         drive_and_report(&mut lookup, turn, &mut OnThread(self))?;

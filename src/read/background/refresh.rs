@@ -154,7 +154,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> RefreshTask<R> {
         };
         let due = FirstRead::Due(self.cached.clone());
         let mut lookup = PendingLookup::new(context, leader.key(), due);
-        let mut turn = LoadTurn::new(engine);
+        let mut turn = LoadTurn::new(engine, engine.settings.wait_timeout);
         // Nobody waits for this lookup, so it waits for its turn like a lookup without a record. A
         // queue of those would otherwise keep the record stale until the end of its grace. If there
         // is no turn in time, the next hit tries again.

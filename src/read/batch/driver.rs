@@ -53,7 +53,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             engine,
             lookups: first_reads(engine, config, ids),
             wakeup: Arc::new(Wakeup::new()),
-            turn: LoadTurn::new(engine),
+            turn: LoadTurn::new(engine, config.wait_timeout),
         }
     }
 

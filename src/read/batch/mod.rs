@@ -73,7 +73,7 @@ where
     let mut load = loading(&engine.reporter, loader);
     each_once(engine, ids, |slice| {
         let ids: Vec<_> = slice.iter().map(|(id, _)| *id).collect();
-        let mut turn = LoadTurn::new(engine);
+        let mut turn = LoadTurn::new(engine, engine.settings.wait_timeout);
         turn.start(ids[0], None)?;
         let _within = turn.enter();
         let mut records = run_for(engine, &ids, &mut load)?;
