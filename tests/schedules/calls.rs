@@ -41,6 +41,37 @@ fn look_up(table: &Table, loads: &AtomicU32) -> u32 {
     }
 }
 
+/// As a load does that moves to a loader thread.
+#[test]
+fn a_call_that_another_thread_takes_over_frees_its_followers() {
+    for completes in [true, false] {
+        check_dfs(
+            move || {
+                let table = table();
+                let detached = table.start("key", "record").detach();
+                let follower = {
+                    let table = Arc::clone(&table);
+                    thread::spawn(move || match table.start_or_find(&"key", "record") {
+                        Ok(_) => None,
+                        Err(call) => Some(call.wait_until(Instant::NEVER)),
+                    })
+                };
+                let leader = table.attach(detached);
+                if completes {
+                    leader.complete(7);
+                }
+                drop(leader);
+                match follower.join().unwrap() {
+                    None => {}
+                    Some(WaitOutcome::Done(7)) => assert!(completes),
+                    Some(outcome) => assert!(!completes && outcome == WaitOutcome::Abandoned),
+                }
+            },
+            None,
+        );
+    }
+}
+
 #[test]
 fn no_wake_up_is_lost_when_a_call_ends() {
     check_dfs(
