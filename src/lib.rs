@@ -48,7 +48,7 @@
 //!   [`metrics`](https://docs.rs/metrics) facade.
 //! - `tracing`: spans for lookups, loads and writes, and `tracing` events instead of
 //!   [`log`](https://docs.rs/log) records.
-//! - `json`: `Json`, for records that are not a flat hash.
+//! - `json`: `Json`, for records that are not a flat hash, and `as_json`, for single fields.
 //! - `cluster`: Redis Cluster, at `redis+cluster://host:port,host:port`.
 //! - `sentinel`: a master that Sentinel finds by name, at
 //!   `redis+sentinel://host:port,host:port/NAME`.
@@ -95,6 +95,9 @@ pub use crate::outcome::{Deferred, Lookup, Source, Written};
 pub use crate::record::Record;
 #[cfg(feature = "json")]
 pub use crate::record::json::Json;
+#[cfg(feature = "json")]
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
+pub use crate::record::json::as_json;
 pub use crate::store::TtlRemaining;
 pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
 pub use crate::telemetry::outbox::OutboxStats;

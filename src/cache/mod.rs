@@ -46,7 +46,8 @@ use crate::{
 /// | any other type as a record | not cached (2) |
 ///
 /// 1. Exact, except for the sign and payload of a NaN.
-/// 2. With the feature `json`, `Json<R>` stores the whole record as one field.
+/// 2. With the feature `json`, `as_json` stores a field as JSON, and `Json<R>` the whole record as
+///    one field.
 ///
 /// A loaded record is decoded again from its fields before it is stored. It is not cached if the
 /// result would differ:

@@ -1,6 +1,8 @@
 //! What a record may contain: it comes back unchanged, or it is rejected.
 
 #[cfg(feature = "json")]
+mod as_json;
+#[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "json")]
 mod json_back;

@@ -65,9 +65,10 @@ enum Content {
 }
 
 const NESTED: &str = "a hash field holds one flat value, not a list, map or struct; \
-    `serde_bytes` stores bytes, `Json` stores nested records (feature `json`)";
+    `serde_bytes` stores bytes, `as_json` stores such a field, and `Json` a whole record (feature \
+    `json`)";
 const CONTENTS: &str = "a hash field holds the name of an enum's variant, not its contents; \
-    `Json` stores both (feature `json`)";
+    `as_json` and `Json` store both (feature `json`)";
 const NOTHING: &str = "it has no value; leave it out with `#[serde(skip)]`";
 const NO_RECORD: &str = "a record is a struct or a map with flat fields; \
     `Json` stores any other value (feature `json`)";

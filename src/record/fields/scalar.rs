@@ -109,9 +109,10 @@ macro_rules! as_text {
 }
 
 const NESTED: &str = "a hash field holds one flat value, not a list, map or struct; \
-    `serde_bytes` stores bytes, `Json` stores nested records (feature `json`)";
+    `serde_bytes` stores bytes, `as_json` stores such a field, and `Json` a whole record (feature \
+    `json`)";
 const CONTENTS: &str = "a hash field holds the name of an enum's variant, not its contents; \
-    `Json` stores both (feature `json`)";
+    `as_json` and `Json` store both (feature `json`)";
 const NOTHING: &str = "it has no value; leave it out with `#[serde(skip)]`";
 const NONE_IN_SOME: &str = "`Some(None)` would be read back as `None`; use one `Option`, or an \
     enum";

@@ -1,8 +1,9 @@
-//! Records of any shape: the whole value as JSON, in one field.
+//! Values of any shape as JSON: the whole record in one field, or one field of a record.
 //!
 //! Knows only serde. For the rest of the crate, `Json` is a struct with one text field, which is
 //! compared after a round trip.
 
+pub mod as_json;
 pub(crate) mod lossless;
 pub(crate) mod place;
 
@@ -25,7 +26,8 @@ use super::fields::{JSON, JSON_REFUSED};
 ///
 /// For types that a flat hash cannot hold: lists, structs in structs, enums with contents, tuples.
 /// Other programs read it with `HGET cache:order:1 json`. Do not use it for a flat type, whose
-/// fields can be read and updated one by one.
+/// fields can be read and updated one by one. If only some fields are not flat, use
+/// [`as_json`](crate::as_json) for these.
 ///
 /// ```no_run
 /// use std::{convert::Infallible, time::Duration};

@@ -131,6 +131,45 @@ fn nested_records_come_back_as_json() {
     all_come_back(order().prop_map(Json));
 }
 
+/// A flat record with fields that are not flat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Mixed {
+    name: String,
+    ratio: F64,
+    #[serde(with = "cache_aside::as_json")]
+    order: Order,
+    #[serde(with = "cache_aside::as_json")]
+    lines: Option<Vec<Line>>,
+    #[serde(with = "cache_aside::as_json")]
+    weights: BTreeMap<i64, (F32, F64)>,
+}
+
+fn mixed() -> BoxedStrategy<Mixed> {
+    let weights = btree_map(int!(i64), (F32::finite(), F64::finite()), 0..4);
+    let parts = (
+        text(),
+        F64::finite(),
+        order(),
+        option::of(vec(line(), 0..3)),
+        weights,
+    );
+    parts
+        .prop_map(|(name, ratio, order, lines, weights)| Mixed {
+            name,
+            ratio,
+            order,
+            lines,
+            weights,
+        })
+        .boxed()
+}
+
+#[test]
+fn nested_fields_come_back_as_json_beside_flat_ones() {
+    all_come_back(mixed());
+    all_are_read_or_passed_over(mixed());
+}
+
 #[test]
 fn values_of_any_other_shape_come_back_as_json() {
     all_come_back(vec(option::of(text()), 0..20).prop_map(Json));
