@@ -142,7 +142,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 }
 
 impl<R> Cache<R> {
-    /// Starts a lookup with settings of its own: another TTL or wait timeout, or no cache at all.
+    /// Starts a lookup with settings of its own: another TTL or wait timeout, a bound on the age of the
+    /// record, or no cache at all.
     /// Its loader may also choose [how long](crate::loaded::Loaded) the record is cached.
     ///
     /// ```

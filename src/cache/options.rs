@@ -130,7 +130,7 @@ impl<'a, R> LookupOptions<'a, R> {
     /// # Cost
     ///
     /// A hit also reads the TTL, in the same round trip. A record that is too old costs what a miss
-    /// costs, and one more round trip if another caller is loading it.
+    /// costs.
     pub fn max_age(mut self, max_age: Duration) -> LookupOptions<'a, R> {
         self.config.max_age = Some(max_age);
         self

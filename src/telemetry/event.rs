@@ -46,7 +46,7 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
 ///
 /// The events of a lookup come in this order:
 ///
-/// 1. [`Missed`](Event::Missed), unless there is a record.
+/// 1. [`Missed`](Event::Missed), unless there is a record that it may return.
 /// 2. [`Degraded`](Event::Degraded), if it goes on without Redis.
 /// 3. [`LoadBegan`](Event::LoadBegan) and [`LoadEnded`](Event::LoadEnded) if it loads, or
 ///    [`Shared`](Event::Shared) if it gets another caller's load.
