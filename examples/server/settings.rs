@@ -31,6 +31,10 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// The features of a cache that can be switched on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch on the page"
+)]
 pub(crate) struct Settings {
     near_cache: bool,
     early_refresh: bool,

@@ -106,10 +106,12 @@ fn wait_for_refresh<R: Serialize + DeserializeOwned>(
             if let Some(error) = found.refresh_error() {
                 return context.cached(cached).with_cause(error.clone());
             }
-            if found.is_stale() {
-                return context.cached(cached);
+            match found.source() {
+                Source::Refreshed => context.found(found.into_record(), Source::Refreshed),
+                // No load: another caller has the lease, or has filled the record. What the
+                // refresher returned may be what it read before this lookup began.
+                _ => read_again(context, data, cached),
             }
-            context.found(found.into_record(), Source::Refreshed)
         }
         WaitOutcome::Done(_) | WaitOutcome::Abandoned => read_again(context, data, cached),
     }

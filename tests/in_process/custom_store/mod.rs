@@ -9,6 +9,7 @@ mod max_age;
 mod miscounting;
 mod name;
 mod panics;
+mod soft_timeout;
 mod versions;
 
 use std::{
