@@ -1,7 +1,8 @@
 //! A harness of this project's tests, not an example to copy.
 //!
 //! It shows what happens at the end of the TTL of a hot record. All readers wait for one load. With
-//! early refresh or grace, no reader waits.
+//! early refresh or grace, only the reader that loads waits. With a loader that belongs to the cache,
+//! no reader waits.
 //!
 //! ```text
 //! cargo run --release --example expiry
