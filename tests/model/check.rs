@@ -9,7 +9,7 @@ use crate::{
     write::{Phase, Step, Writer},
 };
 
-pub(crate) const FRESH: &str = "G1, G1c: no lookup gets what is older than it may be";
+pub(crate) const FRESH: &str = "G1, G1c, G7: no lookup gets what is older than it may be";
 pub(crate) const ONE_LEADER: &str = "G2: while its lease is live, a leader is the only one";
 pub(crate) const TTLS: &str = "G6: whatever stands in Redis has a TTL";
 pub(crate) const ALL_END: &str = "where no step is left to take, every caller has ended";
@@ -85,15 +85,19 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    /// No property may depend on a crash, on a step of the clock, or on a lost request that arrives
-    /// late.
+    /// No property may depend on a crash, on a step of the clock, on a loss, on a failover, or on a
+    /// lost request that arrives late.
     fn is_final(&self, state: &State) -> bool {
         let mut actions = Vec::new();
         state.actions(self, &mut actions);
         actions.into_iter().all(|action| {
             matches!(
                 action,
-                Action::Crash(_) | Action::ClockIsSetBack | Action::Writer(_, Step::Repeat)
+                Action::Crash(_)
+                    | Action::ClockIsSetBack
+                    | Action::Loses(_)
+                    | Action::TagsFailOver
+                    | Action::Writer(_, Step::Repeat)
             ) || self.next_state(state, action).is_none()
         })
     }
@@ -118,6 +122,9 @@ impl State {
         }
         changes += self.redis.stretched() + usize::from(self.redis.unmet);
         changes += self.steps_back * (WRITERS + 2);
+        // A failover may bring each writer back by one phase.
+        let tags = self.redis.tags.as_ref();
+        changes += tags.map_or(0, |tags| tags.events_left(6 * WRITERS + 2));
         let mut unrest = 0;
         for &reader in &self.readers {
             changes += 6 * reader.phases_left();
@@ -161,7 +168,8 @@ impl Writer {
 impl Reader {
     fn phases_left(self) -> usize {
         match self {
-            Reader::Idle => 7,
+            Reader::Idle => 8,
+            Reader::HasRead { .. } => 7,
             Reader::Asking { .. } | Reader::Told { .. } | Reader::Following { .. } => 6,
             Reader::Relaying { .. } | Reader::Refreshing { .. } => 5,
             Reader::Leading {

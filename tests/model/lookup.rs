@@ -12,7 +12,7 @@
 use crate::{
     mutation::Mutation,
     reader::{Reader, Seen, Step, Told},
-    redis::{Acquire, Record, Token},
+    redis::{Acquire, Lease, Record, Token},
     state::{Protocol, READERS, State, process_of},
 };
 
@@ -24,23 +24,49 @@ impl State {
                 self.ask(protocol, reader, floor, watch);
             }
             (Reader::Idle, Step::HitAndRefresh) if protocol.refresh => self.hit(protocol, reader),
+            (Reader::Idle, Step::ReadRecord) => {
+                let (floor, data) = (self.floor, self.redis.data);
+                self.readers[reader] = Reader::HasRead { floor, data };
+            }
+            (Reader::Idle, Step::ReadTags) => {
+                self.view_tags(protocol, reader, None);
+                let (floor, watch) = (self.floor, None);
+                self.readers[reader] = Reader::Asking { floor, watch };
+            }
+            (Reader::HasRead { .. }, Step::ReadTags) => {
+                self.judge(protocol, reader, Reader::ENDED);
+            }
+            (
+                Reader::HasRead {
+                    data: Some(data), ..
+                },
+                Step::HitAndRefresh,
+            ) if protocol.refresh => {
+                let hit = protocol.keep.then_some(data.record);
+                self.judge(protocol, reader, Reader::Refreshing { hit });
+            }
             (Reader::Told { floor, by, .. }, Step::LookForFlight) => {
-                self.look_for_flight(reader, floor, by);
+                self.look_for_flight(protocol, reader, floor, by);
             }
             (Reader::Relaying { floor, record, .. }, Step::HandOver) => {
-                self.complete(reader, record);
+                self.complete(protocol, reader, record);
                 self.readers[reader] = Reader::given(floor, record);
             }
             (Reader::Refreshing { hit }, Step::AcquireToRefresh) => {
                 let own = Token::FRESH;
-                let handed = self.redis.handed(protocol);
-                self.readers[reader] = match self.redis.acquire(own, protocol.mutation) {
+                let handed = self.handed(protocol, reader);
+                let stamp = self.stamp(reader);
+                // It replaces no load, not even an older one: it has a record.
+                let acquired = self.redis.acquire(own, stamp, None, protocol.mutation);
+                self.readers[reader] = match acquired {
                     Acquire::Acquired => Reader::refreshing(own, handed, hit, protocol.mutation),
                     Acquire::Held(_) | Acquire::Guarded(_) => Reader::ENDED,
                 };
             }
             (Reader::Leading { .. }, Step::ReadAgain) => {
+                // An entry that is too old for its tags is not shown to the loader.
                 let data = self.redis.data;
+                let data = data.filter(|data| self.will_do(reader, data.stamp));
                 if let Reader::Leading { seen, .. } = &mut self.readers[reader] {
                     *seen = data.map_or(Seen::Nothing, |data| Seen::This(data.record));
                 }
@@ -68,9 +94,13 @@ impl State {
                 },
                 Step::Fill,
             ) => {
+                let mut stamp = self.stamp(reader);
+                if protocol.mutation == Some(Mutation::StampedAtFill) {
+                    stamp = self.redis.tags.and_then(|tags| tags.clock());
+                }
                 match seen {
                     Seen::Unchanged(_) => self.redis.keep(token),
-                    _ => self.redis.fill(token, record, protocol.mutation),
+                    _ => self.redis.fill(token, record, stamp, protocol.mutation),
                 }
                 self.readers[reader] = Reader::ENDED;
             }
@@ -84,7 +114,8 @@ impl State {
     }
 
     fn ask(&mut self, protocol: &Protocol, reader: usize, floor: Record, watch: Option<Token>) {
-        if let Some(data) = self.redis.data {
+        let data = self.redis.data;
+        if let Some(data) = data.filter(|data| self.will_do(reader, data.stamp)) {
             self.readers[reader] = match watch {
                 Some(watch) => Reader::Relaying {
                     floor,
@@ -96,14 +127,21 @@ impl State {
             return;
         }
         if protocol.mutation == Some(Mutation::CallsByKey)
-            && let Some(leader) = self.find_flight(reader, |_| true)
+            && let Some(leader) = self.find_flight(reader, |_, _| true)
         {
             self.follow(reader, floor, leader);
             return;
         }
         let own = Token::FRESH;
-        let handed = self.redis.handed(protocol);
-        self.readers[reader] = match self.redis.acquire(own, protocol.mutation) {
+        let handed = self.handed(protocol, reader);
+        let view = self.views[reader];
+        let replaces = view.is_some() && matches!(self.redis.lease, Some(Lease::Fill { .. }));
+        let (stamp, least) = (view.map(|it| it.clock), view.map(|it| it.least));
+        let acquired = self.redis.acquire(own, stamp, least, protocol.mutation);
+        if replaces && acquired == Acquire::Acquired {
+            self.leases_end();
+        }
+        self.readers[reader] = match acquired {
             Acquire::Acquired => {
                 self.abandon(reader);
                 Reader::leading(floor, own, handed)
@@ -137,13 +175,34 @@ impl State {
         }
     }
 
+    /// With tags: reads the tag, and decides on the record that it has read before. `hit`: what
+    /// follows if it is good.
+    fn judge(&mut self, protocol: &Protocol, reader: usize, hit: Reader) {
+        let Reader::HasRead { floor, data } = self.readers[reader] else {
+            return;
+        };
+        let tag = self.view_tags(protocol, reader, data);
+        let good = data.filter(|data| data.stamp.is_some_and(|stamp| stamp.covers(tag)));
+        self.readers[reader] = match good.map(|data| Reader::given(floor, data.record)) {
+            Some(Reader::ENDED) => hit,
+            Some(stale) => stale,
+            None => Reader::Asking { floor, watch: None },
+        };
+    }
+
     /// Follows the call under the token that Redis named. If there is none, it watches. Under a
     /// guard it loads for itself.
-    fn look_for_flight(&mut self, reader: usize, floor: Record, by: Told) {
+    fn look_for_flight(&mut self, protocol: &Protocol, reader: usize, floor: Record, by: Told) {
         // Its watch, if any, was for another token.
         self.abandon(reader);
         self.readers[reader] = Reader::Asking { floor, watch: None };
-        match (self.find_flight(reader, |token| token == by.name()), by) {
+        let is_shared = |other: usize, token: Token| {
+            token == by.name()
+                && (matches!(by, Told::Held(_))
+                    || protocol.mutation == Some(Mutation::GuardedLoadShared)
+                    || self.will_do(reader, self.stamp(other)))
+        };
+        match (self.find_flight(reader, is_shared), by) {
             (Some(leader), _) => self.follow(reader, floor, leader),
             (None, Told::Held(token)) => {
                 self.readers[reader] = Reader::Asking {
@@ -185,7 +244,7 @@ impl State {
             // Its answer has been checked.
             *floor = Record::FIRST;
         }
-        self.complete(reader, record);
+        self.complete(protocol, reader, record);
     }
 
     fn follow(&mut self, reader: usize, floor: Record, leader: usize) {
@@ -198,30 +257,54 @@ impl State {
     }
 
     /// Another reader of the same process whose call has an acceptable token.
-    fn find_flight(&self, reader: usize, will_do: impl Fn(Token) -> bool) -> Option<usize> {
+    fn find_flight(&self, reader: usize, is_it: impl Fn(usize, Token) -> bool) -> Option<usize> {
         (0..READERS).find(|&other| {
             other != reader
                 && process_of(other) == process_of(reader)
-                && self.readers[other].flight().is_some_and(&will_do)
+                && self.readers[other]
+                    .flight()
+                    .is_some_and(|token| is_it(other, token))
         })
     }
 
-    fn complete(&mut self, leader: usize, record: Record) {
-        self.wake_followers(leader, |floor| Reader::given(floor, record));
+    /// A load has ended, or a watcher got a record. During a guard, loads of different views have
+    /// the same nonce: who follows another one stays.
+    fn complete(&mut self, protocol: &Protocol, leader: usize, record: Record) {
+        let (Some(flight), stamp) = (self.readers[leader].flight(), self.stamp(leader)) else {
+            return;
+        };
+        let has_others = matches!(self.readers[leader], Reader::Bypassing { .. })
+            && protocol.mutation != Some(Mutation::GuardedLoadShared);
+        self.wake_followers(leader, flight, |state, follower, floor| {
+            if !has_others || state.will_do(follower, stamp) {
+                Reader::given(floor, record)
+            } else {
+                state.readers[follower]
+            }
+        });
     }
 
     fn abandon(&mut self, leader: usize) {
-        self.wake_followers(leader, |floor| Reader::Asking { floor, watch: None });
+        if let Some(flight) = self.readers[leader].flight() {
+            self.wake_followers(leader, flight, |_, _, floor| Reader::Asking {
+                floor,
+                watch: None,
+            });
+        }
     }
 
-    fn wake_followers(&mut self, leader: usize, wake: impl Fn(Record) -> Reader) {
-        let ended = self.readers[leader].flight();
-        for (id, reader) in self.readers.iter_mut().enumerate() {
-            if let Reader::Following { floor, flight } = *reader
+    fn wake_followers(
+        &mut self,
+        leader: usize,
+        ended: Token,
+        wake: impl Fn(&State, usize, Record) -> Reader,
+    ) {
+        for id in 0..READERS {
+            if let Reader::Following { floor, flight } = self.readers[id]
                 && process_of(id) == process_of(leader)
-                && ended == Some(flight)
+                && ended == flight
             {
-                *reader = wake(floor);
+                self.readers[id] = wake(self, id, floor);
             }
         }
     }

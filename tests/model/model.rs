@@ -11,7 +11,8 @@
 //!   a writer's last request done twice, the second time late;
 //! - a clock of the server that is set back;
 //! - a replica of the primary that lags, the floors that keep loads of it from being believed, and
-//!   writes through.
+//!   writes through;
+//! - the tag of a record, its invalidation, the loss of its keys and of all keys, a failover.
 //!
 //! **Not modelled:** degraded lookups, which share nothing that a token must protect; wait
 //! deadlines, which only end a wait sooner; late requests of readers, all fenced by a token except
@@ -37,6 +38,8 @@ mod mutation;
 mod reader;
 mod redis;
 mod state;
+mod tags;
+mod tags_tests;
 mod versions;
 mod write;
 
@@ -58,6 +61,7 @@ const PLAIN: Protocol = Protocol {
     not_found: false,
     steps_back: 0,
     versions: false,
+    tags: None,
     mutation: None,
 };
 

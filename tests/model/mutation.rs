@@ -56,6 +56,22 @@ pub(crate) enum Mutation {
     ThroughBesideOthers,
     /// A loader that says that nothing has changed has seen the record from before the lease.
     SeenBeforeLease,
+    /// A reader shares a load that began before its tag was invalidated.
+    OlderLoadJoined,
+    /// The same during a guard: loads are shared by its nonce alone.
+    GuardedLoadShared,
+    /// A tag that is missing counts as one that was never invalidated.
+    MissingTagIsOld,
+    /// A clock that is missing begins an epoch that there was before.
+    EpochUsedAgain,
+    /// A server that takes over goes on with the epoch of the former one.
+    FailoverKeepsEpoch,
+    /// A record gets the value that the clock has when it is filled.
+    StampedAtFill,
+    /// A record that is written through gets the value that the clock has after the write.
+    ThroughStampedLate,
+    /// The invalidation of a tag leaves the floor as it is.
+    TagLeavesFloor,
 }
 
 #[test]

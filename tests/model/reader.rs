@@ -2,13 +2,18 @@
 
 use crate::{
     mutation::Mutation,
-    redis::{Record, Token},
+    redis::{Data, Record, Token},
     versions::Handed,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
     Idle,
+    /// With tags: has read the record, and not yet the tag.
+    HasRead {
+        floor: Record,
+        data: Option<Data>,
+    },
     /// About to ask for the lease: before the first request, or after a pause. `watch`: the token
     /// of another process's lease under which this caller has started a call.
     Asking {
@@ -88,6 +93,8 @@ impl Told {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
+    ReadRecord,
+    ReadTags,
     Ask,
     HitAndRefresh,
     LookForFlight,
@@ -105,9 +112,11 @@ pub(crate) enum Step {
 impl Reader {
     pub(crate) const ENDED: Reader = Reader::Ended { stale: false };
 
-    pub(crate) fn steps(self) -> &'static [Step] {
+    pub(crate) fn steps(self, has_tags: bool) -> &'static [Step] {
         match self {
+            Reader::Idle if has_tags => &[Step::ReadRecord, Step::ReadTags],
             Reader::Idle => &[Step::Ask, Step::HitAndRefresh],
+            Reader::HasRead { .. } => &[Step::ReadTags, Step::HitAndRefresh],
             Reader::Asking { .. } => &[Step::Ask],
             Reader::Told { .. } => &[Step::LookForFlight],
             Reader::Relaying { .. } => &[Step::HandOver],
@@ -204,7 +213,10 @@ impl Reader {
             | Reader::Leading { token, .. }
             | Reader::Releasing { token }
             | Reader::Bypassing { nonce: token, .. } => see(token),
-            Reader::Idle | Reader::Refreshing { .. } | Reader::Ended { .. } => {}
+            Reader::Idle
+            | Reader::HasRead { .. }
+            | Reader::Refreshing { .. }
+            | Reader::Ended { .. } => {}
         }
     }
 

@@ -7,7 +7,11 @@
 //! Such a step *stretches* what exists: it does not lapse before a script has shortened its TTL to
 //! the one that it was given. A step forward is a lapse.
 
-use crate::{mutation::Mutation, versions::Floor};
+use crate::{
+    mutation::Mutation,
+    tags::{Clock, Tags},
+    versions::Floor,
+};
 
 /// As many writers as any configuration has.
 pub(crate) const WRITERS: usize = 3;
@@ -52,6 +56,8 @@ impl Token {
 pub(crate) struct Data {
     pub(crate) record: Record,
     pub(crate) ttl: bool,
+    /// With tags: the clock before the record was loaded.
+    pub(crate) stamp: Option<Clock>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +67,8 @@ pub(crate) enum Lease {
         token: Token,
         ttl: bool,
         stretched: bool,
+        /// With tags: the clock before the load.
+        stamp: Option<Clock>,
     },
     /// The HASH: a write guard with the entries of its writers. It expires with the last of them.
     Guard {
@@ -85,6 +93,8 @@ pub(crate) struct Redis {
     pub(crate) unmet: bool,
     /// Of a record with versions.
     pub(crate) floor: Option<Floor>,
+    /// Of a configuration with tags.
+    pub(crate) tags: Option<Tags>,
 }
 
 /// The answers of `acquire`, except the record.
@@ -96,15 +106,28 @@ pub(crate) enum Acquire {
 }
 
 impl Redis {
-    pub(crate) fn acquire(&mut self, own: Token, mutation: Option<Mutation>) -> Acquire {
+    /// `stamp`: the clock that the caller has read. `least`: the oldest load that it may share.
+    pub(crate) fn acquire(
+        &mut self,
+        own: Token,
+        stamp: Option<Clock>,
+        least: Option<Clock>,
+        mutation: Option<Mutation>,
+    ) -> Acquire {
         self.unmet = false;
         if mutation != Some(Mutation::AcquireLeavesGuardStretched) {
             self.shorten_places();
         }
         match &mut self.lease {
             Some(Lease::Fill {
-                token, stretched, ..
-            }) if mutation != Some(Mutation::AcquireOverwrites) => {
+                token,
+                stretched,
+                stamp: held,
+                ..
+            }) if mutation != Some(Mutation::AcquireOverwrites)
+                && (least.is_none_or(|least| held.is_some_and(|it| it.covers(least)))
+                    || mutation == Some(Mutation::OlderLoadJoined)) =>
+            {
                 *stretched &= mutation == Some(Mutation::AcquireLeavesLeaseStretched);
                 Acquire::Held(*token)
             }
@@ -124,13 +147,20 @@ impl Redis {
                     token: own,
                     ttl: mutation != Some(Mutation::AcquireWithoutTtl),
                     stretched: false,
+                    stamp,
                 });
                 Acquire::Acquired
             }
         }
     }
 
-    pub(crate) fn fill(&mut self, own: Token, record: Record, mutation: Option<Mutation>) {
+    pub(crate) fn fill(
+        &mut self,
+        own: Token,
+        record: Record,
+        stamp: Option<Clock>,
+        mutation: Option<Mutation>,
+    ) {
         if self.is_held_by(own) {
             self.lease = None;
             if self.refuses(record) {
@@ -142,6 +172,7 @@ impl Redis {
         self.data = Some(Data {
             record,
             ttl: mutation != Some(Mutation::FillWithoutTtl),
+            stamp,
         });
     }
 
@@ -168,6 +199,7 @@ impl Redis {
                     token: own,
                     ttl: true,
                     stretched: false,
+                    stamp: None,
                 });
             }
             _ => {}

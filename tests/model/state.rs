@@ -4,6 +4,7 @@ use crate::{
     mutation::Mutation,
     reader::{self, Reader},
     redis::{Data, Record, Redis, Token, WRITERS},
+    tags::{Loss, Tagging, Tags, View},
     write::{self, Kind, Writer},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Protocol {
     pub(crate) steps_back: usize,
     /// Loaders may read a replica of the primary that lags, and there are floors.
     pub(crate) versions: bool,
+    /// The record is under a tag.
+    pub(crate) tags: Option<Tagging>,
     pub(crate) mutation: Option<Mutation>,
 }
 
@@ -66,6 +69,8 @@ pub(crate) struct State {
     /// The oldest record that a lookup which begins now may get.
     pub(crate) floor: Record,
     pub(crate) readers: [Reader; READERS],
+    /// What each reader has read of the tags.
+    pub(crate) views: [Option<View>; READERS],
     pub(crate) writers: [Writer; WRITERS],
     pub(crate) steps_back: usize,
 }
@@ -81,13 +86,20 @@ pub(crate) enum Action {
     ClockIsSetBack,
     ReplicaCatchesUp,
     FloorLapses,
+    TagFloorLapses,
+    Loses(Loss),
+    TagsAreReplicated,
+    TagsFailOver,
 }
 
 impl State {
     /// The key is cold, or a record is cached.
     pub(crate) fn initial(protocol: &Protocol) -> Vec<State> {
         let cold = State {
-            redis: Redis::default(),
+            redis: Redis {
+                tags: protocol.tags.map(|tagging| Tags::new(tagging, false)),
+                ..Redis::default()
+            },
             primary: Record::FIRST,
             replica: Record::FIRST.rest,
             floor: Record::FIRST,
@@ -98,6 +110,7 @@ impl State {
                     Reader::ENDED
                 }
             }),
+            views: [None; READERS],
             writers: std::array::from_fn(|writer| match protocol.writers.get(writer) {
                 Some(write) => Writer::idle(write.renews),
                 None => Writer::ABSENT,
@@ -105,9 +118,11 @@ impl State {
             steps_back: protocol.steps_back,
         };
         let mut warm = cold;
+        warm.redis.tags = protocol.tags.map(|tagging| Tags::new(tagging, true));
         warm.redis.data = Some(Data {
             record: Record::FIRST,
             ttl: true,
+            stamp: warm.redis.tags.and_then(|tags| tags.clock()),
         });
         vec![cold, warm]
     }
@@ -121,7 +136,8 @@ impl State {
                     process_of(other) == process_of(id) && self.readers[other] == Reader::Idle
                 });
             if !waits_its_turn {
-                actions.extend(reader.steps().iter().map(|&step| Action::Reader(id, step)));
+                let steps = reader.steps(protocol.tags.is_some()).iter();
+                actions.extend(steps.map(|&step| Action::Reader(id, step)));
             }
         }
         for (id, write) in protocol.writers.iter().enumerate() {
@@ -136,6 +152,17 @@ impl State {
         actions.push(Action::LeaseLapses);
         if protocol.versions {
             actions.extend([Action::ReplicaCatchesUp, Action::FloorLapses]);
+        }
+        if let Some(tags) = &self.redis.tags {
+            if protocol.versions {
+                actions.push(Action::TagFloorLapses);
+            }
+            if tags.may_lose() {
+                actions.extend([Loss::Tag, Loss::Clock, Loss::All].map(Action::Loses));
+            }
+            if tags.may_fail_over() {
+                actions.extend([Action::TagsAreReplicated, Action::TagsFailOver]);
+            }
         }
         let crashes = protocol.crashes.iter().copied();
         let crashes = crashes.filter(|&process| self.is_busy(protocol, process));
@@ -164,9 +191,25 @@ impl State {
             }
             Action::ReplicaCatchesUp => self.catch_up(),
             Action::FloorLapses => self.lapse_floor(protocol.mutation),
+            Action::TagFloorLapses => self.lapse_tag_floor(),
+            Action::Loses(loss) => self.lose(protocol, loss),
+            Action::TagsAreReplicated => self.redis.replicate_tags(),
+            Action::TagsFailOver => self.fail_over(protocol),
+        }
+        if protocol.tags.is_some() {
+            self.forget_views();
         }
         self.renumber();
         self
+    }
+
+    /// What a reader has read does not matter any more when it has ended.
+    fn forget_views(&mut self) {
+        for (view, reader) in self.views.iter_mut().zip(&self.readers) {
+            if reader.has_ended() || matches!(reader, Reader::Releasing { .. }) {
+                *view = None;
+            }
+        }
     }
 
     /// Numbers the tokens in the order of their appearance, so that states which differ only in the

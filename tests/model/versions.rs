@@ -37,7 +37,7 @@ pub(crate) enum Handed {
 
 impl Redis {
     /// What `acquire` hands over.
-    pub(crate) fn handed(&self, protocol: &Protocol) -> Handed {
+    fn handed(&self, protocol: &Protocol) -> Handed {
         match self.floor {
             _ if !protocol.versions => Handed::Primary,
             None => Handed::Any,
@@ -94,6 +94,14 @@ impl Redis {
 }
 
 impl State {
+    /// What a load of this reader must respect.
+    pub(crate) fn handed(&self, protocol: &Protocol, reader: usize) -> Handed {
+        if self.views[reader].is_some_and(|view| view.reads_primary) {
+            return Handed::Primary;
+        }
+        self.redis.handed(protocol)
+    }
+
     /// What a loader reads.
     pub(crate) fn loaded(&self, protocol: &Protocol, handed: Handed) -> Record {
         let replica = Record {
@@ -179,6 +187,7 @@ impl State {
         version: u8,
         own: Option<Token>,
     ) {
+        let stamp = self.writers[writer].stamp;
         let is_alone = self.redis.is_alone(writer, own, protocol.mutation);
         self.redis.unguard(writer, Token::FRESH, protocol.mutation);
         self.raise_floor_by(protocol, writer, Some(version));
@@ -187,7 +196,15 @@ impl State {
                 rest: version,
                 ..Record::FIRST
             };
-            self.redis.data = Some(Data { record, ttl: true });
+            let stamp = match protocol.mutation {
+                Some(Mutation::ThroughStampedLate) => self.redis.tags.and_then(|it| it.clock()),
+                _ => stamp,
+            };
+            self.redis.data = Some(Data {
+                record,
+                ttl: true,
+                stamp,
+            });
         }
     }
 }

@@ -4,12 +4,14 @@ use crate::{
     mutation::Mutation,
     redis::{Record, Token},
     state::{Protocol, State},
+    tags::Clock,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Invalidate,
     InvalidateAt,
+    InvalidateTag,
     Write,
     WriteThrough,
     UpdateField,
@@ -22,6 +24,8 @@ pub(crate) struct Writer {
     pub(crate) guarded: bool,
     /// May renew once more.
     pub(crate) renewable: bool,
+    /// With tags: the clock before the change of a write through.
+    pub(crate) stamp: Option<Clock>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +74,7 @@ impl Writer {
         phase: Phase::Ended,
         guarded: false,
         renewable: false,
+        stamp: None,
     };
 
     pub(crate) fn idle(renews: bool) -> Writer {
@@ -77,6 +82,7 @@ impl Writer {
             phase: Phase::Idle,
             guarded: false,
             renewable: renews,
+            stamp: None,
         }
     }
 
@@ -122,6 +128,11 @@ impl State {
                 self.guard_floor(protocol, writer);
                 self.leases_end();
                 self.writers[writer].guarded = true;
+                if kind == Kind::WriteThrough {
+                    let tags = self.redis.tags.as_mut();
+                    let stamp = tags.map(|tags| tags.read_clock(protocol.mutation));
+                    self.writers[writer].stamp = stamp;
+                }
                 self.writers[writer].phase = Phase::Guarding {
                     without_lapse: true,
                     nonce: (kind == Kind::WriteThrough).then_some(Token::FRESH),
@@ -153,6 +164,14 @@ impl State {
                     version,
                     crash_safe,
                 };
+            }
+            (Phase::Committed { version, .. }, Step::End) if kind == Kind::InvalidateTag => {
+                self.invalidate_tag(protocol, writer, version);
+            }
+            (Phase::HalfEnded { version, .. }, Step::End) if kind == Kind::InvalidateTag => {
+                self.redis.replicate_tags();
+                self.writers[writer] = Writer::ABSENT;
+                self.promise(kind, version);
             }
             (Phase::HalfEnded { version, .. }, Step::End) => {
                 self.half_end(
@@ -218,6 +237,7 @@ impl State {
                 self.raise_floor_by(protocol, writer, None);
             }
             Kind::WriteThrough => self.write_through(protocol, writer, version, None),
+            Kind::InvalidateTag => {}
             Kind::UpdateField => {
                 let is_sentinel = |record| protocol.not_found && record == Record::FIRST;
                 self.redis
@@ -295,7 +315,7 @@ impl State {
     }
 
     /// From here on no new lookup may get an older record.
-    fn promise(&mut self, kind: Kind, version: u8) {
+    pub(crate) fn promise(&mut self, kind: Kind, version: u8) {
         let record = match kind {
             Kind::UpdateField => Record {
                 field: version,
