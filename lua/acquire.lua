@@ -9,6 +9,9 @@
 --          (the caller has seen the record and cannot use it); a number of milliseconds:
 --          return the record only if it has more time left (the caller has seen one with
 --          that much left, and found it too old)
+-- ARGV[4]  for a lookup under tags only: the clock, as the caller has read it
+-- ARGV[5]  with ARGV[4] only: the newest of the caller's tags, or if it does not know all of
+--          them, the clock
 --
 -- Returns  {'record', field, value, ...}      another caller filled it in the meantime
 --          {'acquired'}                       the caller may load and fill
@@ -27,11 +30,30 @@
 -- Invariant: a lease, a back-off and a place in a guard say how long they were given. One
 -- that has more time left than that is from before a step back of the server's clock. It
 -- is shortened to the time it was given: a holder that lives renews it sooner.
+--
+-- Invariant: the lease of a load under tags contains the clock. A caller under tags gets no
+-- record, and waits for no load, from before the latest invalidation of one of its tags. It
+-- replaces such a lease, so that load cannot fill. A caller without tags waits for a load
+-- under tags without sharing it: it gets no token.
+
+-- whether a load with this clock has seen all that was invalidated up to ARGV[5]
+local function is_new(clock)
+  return clock and #clock == #ARGV[5]
+    and string.sub(clock, 1, 33) == string.sub(ARGV[5], 1, 33)
+    and string.sub(clock, 34) >= string.sub(ARGV[5], 34)
+end
 
 if ARGV[3] == 'recheck' or ARGV[3] ~= 'skip' and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[3]) then
   -- pcall: a key of another type counts as no record, and the fill replaces it
   local record = redis.pcall('HGETALL', KEYS[1])
-  if not record.err and #record > 0 then
+  local is_good = not record.err and #record > 0
+  if is_good and ARGV[4] then
+    is_good = false
+    for i = 1, #record, 2 do
+      is_good = is_good or record[i] == '__cache_aside_clock' and is_new(record[i + 1])
+    end
+  end
+  if is_good then
     table.insert(record, 1, 'record')
     return record
   end
@@ -48,6 +70,9 @@ if KEYS[3] then
 end
 
 local lease = ARGV[1] .. ':' .. ARGV[2]
+if ARGV[4] then
+  lease = ARGV[1] .. ':' .. ARGV[4] .. ':' .. ARGV[2]
+end
 if redis.call('SET', KEYS[2], lease, 'NX', 'PX', ARGV[2]) then
   return {'acquired', floor}
 end
@@ -55,12 +80,20 @@ end
 local holder = redis.pcall('GET', KEYS[2])
 if type(holder) == 'string' then
   local token, given = string.match(holder, '^(.*):(%d+)$')
-  if token == 'back-off' then
-    -- a refresh has failed, but this caller has no record to fall back on
+  -- of a load under tags, the clock follows the token
+  local clock = nil
+  local is_tagged = token and string.find(token, '^:%x+:%d+$', #ARGV[1] + 1)
+  if is_tagged and ARGV[4] then
+    token, clock = string.sub(token, 1, #ARGV[1]), string.sub(token, #ARGV[1] + 2)
+  end
+  local is_old = ARGV[4] and token and #token == #ARGV[1] and not is_new(clock)
+  if token == 'back-off' or is_old then
+    -- A refresh has failed, but this caller has no record to fall back on. Or the load is from
+    -- before an invalidation of a tag.
     redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
     return {'acquired', floor}
   end
-  if not token or #token ~= #ARGV[1] then
+  if not token or #token ~= #ARGV[1] and not is_tagged then
     -- A lock of another program, perhaps without a TTL. It must not keep the record out of
     -- the cache for ever.
     token, given = holder, ARGV[2]

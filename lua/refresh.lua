@@ -6,6 +6,7 @@
 -- ARGV[1]  the caller's token: random, names this one fill
 -- ARGV[2]  the lease TTL in milliseconds
 -- ARGV[3]  the record's remaining TTL in milliseconds, when the caller read it
+-- ARGV[4]  for a lookup under tags only: the clock, as the caller has read it
 --
 -- Returns  {'record', field, value, ...}   another caller has filled it since
 --          {'acquired'}                    the caller may load and fill; with KEYS[3], the
@@ -15,7 +16,8 @@
 --
 -- Invariant: as in acquire: the lease key is set only if it was absent, a token is used
 -- in one request only, and what has more time left than it was given is shortened. No
--- caller waits for a refresh, so a guard is not read.
+-- caller waits for a refresh, so a guard is not read. The caller has a record, so it replaces
+-- no lease, whatever its clock is. It must look at the clock of a record that it gets.
 
 local left = redis.call('PTTL', KEYS[1])
 -- pcall: a key of another type counts as no record, and the fill replaces it
@@ -37,7 +39,11 @@ if KEYS[3] then
   end
 end
 
-if redis.call('SET', KEYS[2], ARGV[1] .. ':' .. ARGV[2], 'NX', 'PX', ARGV[2]) then
+local lease = ARGV[1] .. ':' .. ARGV[2]
+if ARGV[4] then
+  lease = ARGV[1] .. ':' .. ARGV[4] .. ':' .. ARGV[2]
+end
+if redis.call('SET', KEYS[2], lease, 'NX', 'PX', ARGV[2]) then
   return {'acquired', floor}
 end
 
@@ -45,7 +51,9 @@ end
 local holder = redis.pcall('GET', KEYS[2])
 if type(holder) == 'string' then
   local token, given = string.match(holder, '^(.*):(%d+)$')
-  if token ~= 'back-off' and (not token or #token ~= #ARGV[1]) then
+  -- of a load under tags, the clock follows the token
+  local is_tagged = token and string.find(token, '^:%x+:%d+$', #ARGV[1] + 1)
+  if token ~= 'back-off' and (not token or #token ~= #ARGV[1]) and not is_tagged then
     given = ARGV[2]
   end
   given = tonumber(given)

@@ -15,13 +15,14 @@
 -- place say how long they were given: see acquire. The floor of a guard lasts longer than
 -- its places: see guard.
 
-local lease = ARGV[1] .. ':' .. ARGV[2]
 -- pcall: a write guard is no string
-local held = redis.pcall('GET', KEYS[2])
-if held == lease then
-  return redis.call('PEXPIRE', KEYS[2], ARGV[2])
-end
-if string.sub(tostring(held), 1, #ARGV[1]) == ARGV[1] then
+local held = tostring(redis.pcall('GET', KEYS[2]))
+if string.sub(held, 1, #ARGV[1]) == ARGV[1] then
+  -- the TTL comes last; the clock of a load under tags stays
+  local lease = string.gsub(held, '%d+$', ARGV[2])
+  if held == lease then
+    return redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  end
   redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
   return 1
 end

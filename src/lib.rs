@@ -109,11 +109,13 @@ pub use crate::write::clear::ClearProgress;
 ///
 /// Each script is one atomic step on the keys of a record, which are in one cluster slot: two of
 /// them, and a third if the cache has versions. Only [`DELETE_KEY`](scripts::DELETE_KEY) and
-/// [`RAISE_FLOOR`](scripts::RAISE_FLOOR) use a single key.
+/// [`RAISE_FLOOR`](scripts::RAISE_FLOOR) use a single key. [`READ_TAGS`](scripts::READ_TAGS) and
+/// [`INVALIDATE_TAGS`](scripts::INVALIDATE_TAGS) use the keys of tags, which are in a slot of their
+/// own.
 pub mod scripts {
     pub use crate::redis::script::{
-        ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, KEEP, RAISE_FLOOR, REFRESH,
-        RELEASE, RENEW, UNGUARD,
+        ACQUIRE, BACK_OFF, DELETE_KEY, EXPIRE, FILL, GUARD, INVALIDATE, INVALIDATE_TAGS, KEEP,
+        RAISE_FLOOR, READ_TAGS, REFRESH, RELEASE, RENEW, UNGUARD,
     };
 }
 

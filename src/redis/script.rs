@@ -17,9 +17,8 @@ use super::{
 };
 use crate::store::keys::Keys;
 
-/// Declares a public constant for each script, whose documentation shows the source, and the set of
-/// all scripts.
-macro_rules! scripts {
+/// Declares a public constant for each script, whose documentation shows the source.
+macro_rules! sources {
     ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
         $(
             $(#[$doc])*
@@ -28,8 +27,15 @@ macro_rules! scripts {
             pub static $constant: &str =
                 include_str!(concat!("../../lua/", stringify!($name), ".lua"));
         )+
+    };
+}
 
-        /// All scripts with their hashes, which are computed once.
+/// Declares the same, and the set of the scripts that each cache needs.
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $constant:ident $name:ident;)+) => {
+        sources! { $($(#[$doc])* $constant $name;)+ }
+
+        /// These scripts with their hashes, which are computed once.
         #[derive(Debug)]
         pub(crate) struct Scripts {
             $(pub(crate) $name: Script,)+
@@ -40,7 +46,7 @@ macro_rules! scripts {
                 Scripts { $($name: Script { script: redis::Script::new($constant), source: $constant },)+ }
             }
 
-            /// The requests that load all scripts into a server.
+            /// The requests that load these scripts into a server.
             pub(crate) fn loads(&self) -> impl Iterator<Item = Cmd> {
                 [$(&self.$name),+].into_iter().map(Script::to_load)
             }
@@ -75,6 +81,13 @@ scripts! {
     GUARD guard;
     /// Ends a write, and may cache the record that was written.
     UNGUARD unguard;
+}
+
+sources! {
+    /// Reads the clock and the tags, and gives them values where they are missing.
+    READ_TAGS read_tags;
+    /// Ends all entries under some tags.
+    INVALIDATE_TAGS invalidate_tags;
 }
 
 /// Whether the server does not know the script. It has then done nothing.

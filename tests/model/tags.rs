@@ -215,11 +215,19 @@ impl State {
         self.views[reader].map(|view| view.clock)
     }
 
-    /// The last step of `invalidate_tag`, or the one before the last.
+    /// The last step of `invalidate_tag`, or the one before the last. While the slot is migrating,
+    /// the clock and the tag are deleted one after the other.
     pub(crate) fn invalidate_tag(&mut self, protocol: &Protocol, writer: usize, version: u8) {
         let until = protocol.versions.then_some(self.primary.rest);
-        self.redis.tags().invalidate(until, protocol.mutation);
-        if protocol.tags.is_some_and(|it| it.failovers > 0) {
+        let is_apart = protocol.writers[writer].apart;
+        if is_apart {
+            let tags = self.redis.tags();
+            tags.floor = until.or(tags.floor);
+            tags.clock = None;
+        } else {
+            self.redis.tags().invalidate(until, protocol.mutation);
+        }
+        if is_apart || protocol.tags.is_some_and(|it| it.failovers > 0) {
             self.writers[writer].phase = Phase::HalfEnded {
                 version,
                 crash_safe: false,
@@ -228,6 +236,17 @@ impl State {
             self.writers[writer] = Writer::ABSENT;
             self.promise(Kind::InvalidateTag, version);
         }
+    }
+
+    /// The last step. In a migrating slot, the tag is deleted; else the replica has the value.
+    pub(crate) fn end_tag(&mut self, protocol: &Protocol, writer: usize, version: u8) {
+        let tags = self.redis.tags();
+        if protocol.writers[writer].apart {
+            tags.tag = None;
+        }
+        tags.replicated = (tags.clock, tags.tag);
+        self.writers[writer] = Writer::ABSENT;
+        self.promise(Kind::InvalidateTag, version);
     }
 
     pub(crate) fn lose(&mut self, protocol: &Protocol, loss: Loss) {

@@ -15,6 +15,11 @@ const INVALIDATE_TAG: Write = Write {
     ..INVALIDATE
 };
 
+const INVALIDATE_TAG_APART: Write = Write {
+    apart: true,
+    ..INVALIDATE_TAG
+};
+
 const BY_CALLER: Tagging = Tagging {
     by_loader: false,
     losses: 0,
@@ -70,6 +75,14 @@ fn the_promises_hold_around_tags_where_loaders_say_that_nothing_has_changed() {
             ..TAGGED
         });
     }
+}
+
+#[test]
+fn the_promises_hold_around_an_invalidation_of_a_tag_in_two_steps() {
+    holds(Protocol {
+        writers: &[INVALIDATE_TAG_APART, INVALIDATE_TAG],
+        ..TAGGED
+    });
 }
 
 #[test]

@@ -148,6 +148,12 @@ impl State {
             ) => {
                 self.commit(kind, writer, without_lapse, nonce);
             }
+            (Phase::Committed { version, .. }, Step::End) if kind == Kind::InvalidateTag => {
+                self.invalidate_tag(protocol, writer, version);
+            }
+            (Phase::HalfEnded { version, .. }, Step::End) if kind == Kind::InvalidateTag => {
+                self.end_tag(protocol, writer, version);
+            }
             (
                 Phase::Committed {
                     version,
@@ -164,14 +170,6 @@ impl State {
                     version,
                     crash_safe,
                 };
-            }
-            (Phase::Committed { version, .. }, Step::End) if kind == Kind::InvalidateTag => {
-                self.invalidate_tag(protocol, writer, version);
-            }
-            (Phase::HalfEnded { version, .. }, Step::End) if kind == Kind::InvalidateTag => {
-                self.redis.replicate_tags();
-                self.writers[writer] = Writer::ABSENT;
-                self.promise(kind, version);
             }
             (Phase::HalfEnded { version, .. }, Step::End) => {
                 self.half_end(

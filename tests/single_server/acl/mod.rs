@@ -121,6 +121,8 @@ fn the_rule_allows_every_command_that_a_script_calls() {
         scripts::EXPIRE,
         scripts::GUARD,
         scripts::UNGUARD,
+        scripts::READ_TAGS,
+        scripts::INVALIDATE_TAGS,
     ] {
         let calls: Vec<_> = script.split("call('").skip(1).collect();
         assert!(!calls.is_empty());
