@@ -7,6 +7,7 @@
 pub(crate) mod args;
 mod floor;
 pub(crate) mod reply;
+pub(crate) mod tags;
 
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
@@ -43,7 +44,7 @@ macro_rules! scripts {
 
         impl Scripts {
             pub(crate) fn new() -> Scripts {
-                Scripts { $($name: Script { script: redis::Script::new($constant), source: $constant },)+ }
+                Scripts { $($name: Script::new($constant),)+ }
             }
 
             /// The requests that load these scripts into a server.
@@ -103,6 +104,11 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    fn new(source: &'static str) -> Script {
+        let script = redis::Script::new(source);
+        Script { script, source }
+    }
+
     /// Calls the script on the keys of a record. `write_args` writes the arguments straight into
     /// the request, so that a large record is copied only once.
     pub(crate) fn call(
@@ -113,6 +119,11 @@ impl Script {
     ) -> RedisResult<Value> {
         let mut request = self.request(keys);
         write_args(&mut request);
+        self.send(connection, &request)
+    }
+
+    /// Sends a call of the script.
+    pub(crate) fn send(&self, connection: &mut Connection, request: &Cmd) -> RedisResult<Value> {
         match request.query(connection) {
             Err(error) if is_unknown(&error) => {
                 self.to_load().exec(connection)?;
@@ -151,17 +162,23 @@ impl Script {
     /// A call of a script on one key, without its arguments.
     #[cfg(feature = "cluster")]
     pub(crate) fn request_on(&self, key: &str) -> Cmd {
+        let mut request = self.to_call(1);
+        request.arg(key);
+        request
+    }
+
+    /// A call of the script, without its keys.
+    fn to_call(&self, keys: usize) -> Cmd {
         let mut request = redis::cmd("EVALSHA");
-        request.arg(self.script.get_hash()).arg(1).arg(key);
+        request.arg(self.script.get_hash()).arg(keys);
         request
     }
 
     /// A call of the script on the keys of a record, without its arguments.
     pub(crate) fn request(&self, keys: &Keys) -> Cmd {
-        let mut request = redis::cmd("EVALSHA");
-        request.arg(self.script.get_hash());
         let count = if keys.floor.is_some() { 3 } else { 2 };
-        request.arg(count).arg(&keys.data).arg(&keys.lease);
+        let mut request = self.to_call(count);
+        request.arg(&keys.data).arg(&keys.lease);
         if let Some(floor) = &keys.floor {
             request.arg(&floor.key);
         }

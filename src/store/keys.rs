@@ -1,4 +1,5 @@
 //! The keys of a record: the data key, the lease key and, if the cache has versions, the floor key.
+//! And what a lookup under tags knows of them, because its requests name it with the keys.
 //!
 //! They must be in one slot of a Redis cluster, because the scripts use them together.
 //! `has_one_slot` finds the data keys for which that is impossible. A slot is computed from the
@@ -7,6 +8,8 @@
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
 
 use std::time::Duration;
+
+use super::tags::TagBounds;
 
 /// The prefix of every lease key.
 pub(crate) const LEASE_PREFIX: &str = "lock:";
@@ -26,6 +29,8 @@ pub struct Keys {
     pub lease: String,
     /// The floor, if the cache has [`versions`](crate::CacheBuilder::versions).
     pub floor: Option<FloorKey>,
+    /// What a lookup under tags has read of them.
+    pub tags: Option<TagBounds>,
 }
 
 /// The key of a record's floor, and how long a floor lasts.
@@ -43,8 +48,12 @@ impl Keys {
     #[must_use]
     pub fn of(data: String) -> Keys {
         let lease = with_prefix(LEASE_PREFIX, &data);
-        let floor = None;
-        Keys { data, lease, floor }
+        Keys {
+            data,
+            lease,
+            floor: None,
+            tags: None,
+        }
     }
 
     /// The same record with a floor, which lasts for `lag`.
@@ -53,6 +62,13 @@ impl Keys {
         let key = with_prefix(FLOOR_PREFIX, &self.data);
         let floor = Some(FloorKey { key, lag });
         Keys { floor, ..self }
+    }
+
+    /// The same record for a lookup under tags.
+    #[must_use]
+    pub fn under_tags(self, bounds: TagBounds) -> Keys {
+        let tags = Some(bounds);
+        Keys { tags, ..self }
     }
 
     /// Finds the keys of the record that has this lease key and whose data key begins with

@@ -18,25 +18,25 @@ pub(crate) mod failure;
 pub(crate) mod keys;
 pub(crate) mod memory;
 pub(crate) mod reply;
+pub(crate) mod tagged;
+pub(crate) mod tags;
 pub(crate) mod token;
 pub(crate) mod tracking;
 pub(crate) mod versioned;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::batch::{
-    AcquireRequest, BatchResult, Completion, CompletionKind, Cursor, GuardRequest, KeyKind,
-    RefreshRequest, ScanPage, UnguardRequest,
-};
+pub use self::batch::{AcquireRequest, BatchResult, Completion, CompletionKind, Cursor};
+pub use self::batch::{GuardRequest, KeyKind, RefreshRequest, ScanPage, UnguardRequest};
 pub use self::failure::{Failure, FailureKind};
-pub use self::reply::{
-    Acquire, Change, Diff, Entry, NewTtl, Recheck, Refresh, TtlRemaining, Update,
-};
+pub use self::keys::{FloorKey, Keys};
+pub use self::reply::{Acquire, Change, Diff, Entry, NewTtl, Recheck, Refresh};
+pub use self::reply::{TtlRemaining, Update};
+pub use self::tagged::TaggedStore;
+pub use self::tags::{TAG_CLOCK_FIELD, TagBounds, TagClock, TagKeys, TagValues};
+pub use self::token::{InvalidToken, Token};
 pub use self::tracking::{ChangeListener, Subscription};
 pub use self::versioned::{Floor, VersionedStore, WriteThrough};
-
-pub use self::keys::{FloorKey, Keys};
-pub use self::token::{InvalidToken, Token};
 pub use crate::record::fields::Fields;
 
 /// The steps of the protocol.
@@ -44,8 +44,7 @@ pub use crate::record::fields::Fields;
 /// Each step is **atomic** for everybody who uses the store, in this process or another. A request
 /// that starts after a step returned sees what the step did. Each step costs one round trip unless
 /// its documentation says otherwise. The store's clock measures all times. If it is set back,
-/// leases and guards must still end in their time. A cache asks for durations from 1 ms to ten
-/// years.
+/// leases and guards must still end in their time. Durations are from 1 ms to ten years.
 ///
 /// Two keys belong to a record ([`Keys`]). `data` holds the record, with its TTL. `lease` holds the
 /// right to fill the record, or the guard of its writers. Both always have a TTL.
@@ -70,8 +69,7 @@ pub trait Store: Send + Sync {
     fn read(&self, data: &str) -> Result<Entry, Failure>;
 
     /// Reads the entry, and the remaining TTL of the record. Two round trips if the store cannot do
-    /// it in one. If the store reads the two in separate steps, the TTL may be too short, but never
-    /// too long.
+    /// it in one. Then the TTL may be too short, but never too long.
     fn read_with_ttl(&self, data: &str) -> Result<(Entry, TtlRemaining), Failure> {
         let ttl = self.ttl(data)?;
         Ok((self.read(data)?, ttl))
@@ -145,12 +143,10 @@ pub trait Store: Send + Sync {
     /// Extends a lease, or a writer's place in a guard, to `lease_ttl` from now. False: `token` no
     /// longer held it.
     ///
-    /// A lapsed lease cannot be extended. If another writer has kept the guard alive, a writer loses
-    /// its lapsed place when a lookup next asks for the lease.
+    /// A lapsed lease cannot be extended. A lapsed place can, until a lookup asks for the lease.
     fn renew(&self, keys: &Keys, token: Token, lease_ttl: Duration) -> Result<bool, Failure>;
 
-    /// Does [`renew`](Store::renew) for each, as separate steps, in one round trip if the store
-    /// can.
+    /// Does [`renew`](Store::renew) for each, as separate steps, in one round trip if it can.
     fn renew_all(
         &self,
         leases: &[(Keys, Token)],
@@ -163,8 +159,7 @@ pub trait Store: Send + Sync {
     /// Ends the record and the lease. True: there was a record. A guard stays, under a new nonce.
     fn invalidate(&self, keys: &Keys) -> Result<bool, Failure>;
 
-    /// Does [`invalidate`](Store::invalidate) for each, in one round trip if the store can. These
-    /// are separate steps, each of which may be refused.
+    /// Does [`invalidate`](Store::invalidate) for each, as [`renew_all`](Store::renew_all) does.
     fn invalidate_all(&self, all: &[&Keys]) -> BatchResult<bool> {
         batch::one_by_one(all, |keys| self.invalidate(keys))
     }
@@ -198,15 +193,13 @@ pub trait Store: Send + Sync {
         })
     }
 
-    /// Does [`fill`](Store::fill), [`keep`](Store::keep), [`release`](Store::release) or
-    /// [`back_off`](Store::back_off) for each, in one round trip if the store can.
+    /// [Ends](Completion::end) each of these loads, in one round trip if the store can.
     fn finish_all(&self, loads: &[Completion<'_>]) -> BatchResult<bool> {
         batch::one_by_one(loads, |load| load.finish(self))
     }
 
     /// Does one step of a scan through all records, or all leases, whose data key has this prefix.
-    /// A step takes a bounded time. `cursor` is `Cursor::default()` at first, then the one that the
-    /// previous step returned.
+    /// It takes a bounded time. `cursor` is `Cursor::default()` at first, then the previous `next`.
     ///
     /// A scan has an end, and no cursor occurs in it twice. The cache ends any other scan.
     /// A key that exists from before the first step until after the last is returned at least once.
@@ -255,8 +248,7 @@ pub trait Store: Send + Sync {
     /// `None` keeps the old one. Two round trips.
     ///
     /// The change happens before this returns, or never. A later one would set an old value: by
-    /// then the caller may have invalidated instead, and another caller may have loaded the record
-    /// again.
+    /// then, another caller may have loaded the record again.
     fn update(
         &self,
         keys: &Keys,
@@ -271,9 +263,9 @@ pub trait Store: Send + Sync {
     /// keys, until the returned subscription is dropped. Each change is reported within `bound`
     /// after it was acknowledged. `None`: this store cannot report changes.
     ///
-    /// Returns at once: nothing relies on the listener before the first
-    /// [`on_confirmed`](ChangeListener::on_confirmed). An unnecessary report costs a read. A
-    /// missing report leaves stale data.
+    /// Returns at once: nothing relies on the listener before it is first
+    /// [confirmed](ChangeListener::on_confirmed). A report too many costs a read. A missing one
+    /// leaves stale data.
     ///
     /// The expiry of an entry need not be reported. An eviction for lack of memory must be, or else
     /// every later invalidation of the evicted entry.
@@ -292,6 +284,11 @@ pub trait Store: Send + Sync {
 
     /// The steps for records with [`versions`](crate::CacheBuilder::versions), if it has them.
     fn versioned(&self) -> Option<&dyn VersionedStore> {
+        None
+    }
+
+    /// The steps for entries under tags, if it has them.
+    fn tagged(&self) -> Option<&dyn TaggedStore> {
         None
     }
 

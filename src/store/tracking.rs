@@ -19,7 +19,7 @@ pub trait ChangeListener: Send + Sync {
     /// have changed unnoticed.
     fn on_confirmed(&self, until: Instant);
 
-    /// The entry at this data key was changed or removed.
+    /// The entry at this data key was changed or removed, or the tag at this key was invalidated.
     fn on_change(&self, data: &str);
 
     /// The lease or guard at this lease key was changed or removed.

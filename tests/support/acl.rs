@@ -22,6 +22,12 @@ pub const CLUSTER_RULE: &str = "+cluster|slots +cluster|info +cluster|nodes +ask
 /// Additional permissions for a cache with versions.
 pub const VERSIONS_RULE: &str = "~floor:{cache:product:* ~floor:cache:product:*";
 
+/// Additional permissions for tags, in the namespace of this rule.
+pub const TAGS_RULE: &str = "~tags:{cache}* +mget";
+
+/// The namespaces of the tags in tests, as patterns.
+const NAMESPACES: [&str; 3] = ["{cache}", "{test*}", "{other}"];
+
 /// Additional permission for a cache that waits for replicas.
 pub const REPLICAS_RULE: &str = "+wait";
 
@@ -75,6 +81,10 @@ pub(super) fn server_args(is_cluster: bool) -> Vec<String> {
     let user = ["--user", USER, "on", &format!(">{PASSWORD}")].map(str::to_owned);
     let floors = words_of(VERSIONS_RULE, &PREFIXES);
     let mut words = [&user[..], &words(&PREFIXES), &floors].concat();
+    for namespace in NAMESPACES {
+        let rule = TAGS_RULE.replace(NAMESPACES[0], namespace);
+        words.extend(rule.split_whitespace().map(str::to_owned));
+    }
     if is_cluster {
         words.extend(CLUSTER_RULE.split_whitespace().map(str::to_owned));
         words.push(REPLICAS_RULE.to_owned());

@@ -24,6 +24,8 @@
 //!
 //! Called by the store on a cluster after a node has answered `ASK` or `TRYAGAIN`.
 
+use std::time::Duration;
+
 use redis::{Cmd, RedisResult, Value, cmd};
 
 use super::ClusterStore;
@@ -36,7 +38,7 @@ use crate::{
         script::{args, truth},
         single::RedisStore,
     },
-    store::{Entry, Failure, FloorKey, TtlRemaining, keys::Keys, token::Token},
+    store::{Entry, Failure, FloorKey, TagKeys, TtlRemaining, keys::Keys, token::Token},
 };
 
 impl ClusterStore {
@@ -54,6 +56,26 @@ impl ClusterStore {
         }
         self.delete_at_both_nodes(&keys.lease, true)?;
         self.delete_at_both_nodes(&keys.data, false)
+    }
+
+    /// Ends all entries under all tags of the namespace, because the clock begins a new epoch. The
+    /// tags are deleted after it, so that near caches get their changes too.
+    pub(super) fn invalidate_tags_migrating(
+        &self,
+        keys: &TagKeys,
+        lag: Option<Duration>,
+    ) -> Result<(), Failure> {
+        if let Some(lag) = lag {
+            let key = keys.floor.clone();
+            let floor = FloorKey { key, lag };
+            self.at(&floor.key, |store, asking| {
+                store.raise_floor(&floor, None, asking)
+            })?;
+        }
+        for key in [&keys.clock].into_iter().chain(&keys.tags) {
+            self.delete_at_both_nodes(key, false)?;
+        }
+        Ok(())
     }
 
     /// Deletes a key at both nodes. The old node redirects only requests for keys that it does not

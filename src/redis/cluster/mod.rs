@@ -28,6 +28,7 @@ mod shared_question;
 pub(crate) mod slot_map;
 pub(crate) mod slots;
 pub(crate) mod steps;
+mod tagged;
 mod threads;
 pub(crate) mod topology;
 pub(crate) mod tracking;

@@ -17,8 +17,8 @@ use crate::{
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, CompletionKind,
         Cursor, Entry, Failure, GuardRequest, KeyKind, NewTtl, Recheck, Refresh, RefreshRequest,
-        ScanPage, Store, Subscription, TtlRemaining, UnguardRequest, Update, VersionedStore,
-        keys::Keys, token::Token,
+        ScanPage, Store, Subscription, TaggedStore, TtlRemaining, UnguardRequest, Update,
+        VersionedStore, keys::Keys, token::Token,
     },
 };
 
@@ -255,6 +255,10 @@ impl Store for ClusterStore {
     }
 
     fn versioned(&self) -> Option<&dyn VersionedStore> {
+        Some(self)
+    }
+
+    fn tagged(&self) -> Option<&dyn TaggedStore> {
         Some(self)
     }
 

@@ -19,6 +19,7 @@ use crate::{
 /// Writes the arguments of `acquire.lua`.
 pub(crate) fn write_acquire(
     request: &mut Cmd,
+    keys: &Keys,
     token: Token,
     lease_ttl: Duration,
     recheck: Recheck,
@@ -29,12 +30,25 @@ pub(crate) fn write_acquire(
         Recheck::Always => request.arg("recheck"),
         Recheck::IfOver(left) => request.arg(millis(left)),
     };
+    if let Some(tags) = &keys.tags {
+        request.arg(tags.clock.to_string());
+        request.arg(tags.oldest.to_string());
+    }
 }
 
 /// Writes the arguments of `refresh.lua`.
-pub(crate) fn write_refresh(request: &mut Cmd, token: Token, lease_ttl: Duration, left: Duration) {
+pub(crate) fn write_refresh(
+    request: &mut Cmd,
+    keys: &Keys,
+    token: Token,
+    lease_ttl: Duration,
+    left: Duration,
+) {
     request.arg(token.as_bytes());
     request.arg(millis(lease_ttl)).arg(millis(left));
+    if let Some(tags) = &keys.tags {
+        request.arg(tags.clock.to_string());
+    }
 }
 
 /// Writes the arguments of `fill.lua` after the token.

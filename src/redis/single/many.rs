@@ -49,7 +49,7 @@ impl RedisStore {
         let acquire = &self.scripts.acquire;
         let ask = |one: &AcquireRequest<'_>| {
             let mut ask = acquire.request(one.keys);
-            args::write_acquire(&mut ask, one.token, lease_ttl, one.recheck);
+            args::write_acquire(&mut ask, one.keys, one.token, lease_ttl, one.recheck);
             ask
         };
         // A record is returned only if another caller has filled it meanwhile. If that caller had
@@ -69,7 +69,7 @@ impl RedisStore {
         let refresh = &self.scripts.refresh;
         let ask = |due: &RefreshRequest<'_>| {
             let mut ask = refresh.request(due.keys);
-            args::write_refresh(&mut ask, due.token, lease_ttl, due.left);
+            args::write_refresh(&mut ask, due.keys, due.token, lease_ttl, due.left);
             ask
         };
         let asked = all.iter().map(ask);

@@ -13,6 +13,7 @@ pub(crate) mod requests;
 pub(crate) mod scan;
 pub(crate) mod shared_requests;
 pub(crate) mod store;
+mod tagged;
 mod versioned;
 pub(crate) mod wait_for_replicas;
 
@@ -34,8 +35,8 @@ use crate::{
     store::{
         Acquire, AcquireRequest, BatchResult, Change, ChangeListener, Completion, Cursor, Entry,
         Failure, GuardRequest, KeyKind, NewTtl, Recheck, Refresh, RefreshRequest, ScanPage, Store,
-        Subscription, TtlRemaining, UnguardRequest, Update, VersionedStore, keys::Keys,
-        token::Token,
+        Subscription, TaggedStore, TtlRemaining, UnguardRequest, Update, VersionedStore,
+        keys::Keys, token::Token,
     },
     util::limits::millis,
 };
@@ -82,7 +83,7 @@ impl Store for RedisStore {
     ) -> Result<Acquire, Failure> {
         let ask = |connection: &mut Connection| {
             let reply = self.scripts.acquire.call(connection, keys, |request| {
-                args::write_acquire(request, token, lease_ttl, recheck);
+                args::write_acquire(request, keys, token, lease_ttl, recheck);
             })?;
             reply::acquired(reply, keys.floor.is_some())
         };
@@ -109,7 +110,7 @@ impl Store for RedisStore {
     ) -> Result<Refresh, Failure> {
         self.run(RetryPolicy::Never, |connection| {
             let reply = self.scripts.refresh.call(connection, keys, |request| {
-                args::write_refresh(request, token, lease_ttl, left);
+                args::write_refresh(request, keys, token, lease_ttl, left);
             })?;
             reply::refreshed(reply, keys.floor.is_some())
         })
@@ -286,6 +287,10 @@ impl Store for RedisStore {
     }
 
     fn versioned(&self) -> Option<&dyn VersionedStore> {
+        Some(self)
+    }
+
+    fn tagged(&self) -> Option<&dyn TaggedStore> {
         Some(self)
     }
 }

@@ -11,12 +11,16 @@ use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
 use crate::{
     redis::{
         command::{entry, entry_with_ttl},
+        invalid_reply::invalid_reply,
         pool::RetryPolicy,
         reply_size::{ReplySize, bytes},
         request_batcher::CombiningQueue,
-        script::{self, Scripts, args, reply},
+        script::{self, Scripts, args, reply, tags},
     },
-    store::{Acquire, Entry, Failure, Recheck, TtlRemaining, keys::Keys, token::Token},
+    store::{
+        Acquire, Entry, Failure, Recheck, TagKeys, TagValues, TtlRemaining, keys::Keys,
+        token::Token,
+    },
 };
 
 /// At most this many requests are sent together.
@@ -31,6 +35,7 @@ const SHARED_BYTES: usize = 256 << 10;
 #[derive(Default)]
 pub(super) struct CombiningQueues {
     reads: CombiningQueue<ReadRequest, Answer<ReadRequest>>,
+    tagged_reads: CombiningQueue<TaggedReadRequest, Answer<TaggedReadRequest>>,
     leases: CombiningQueue<LeaseRequest, Answer<LeaseRequest>>,
     /// Of recent records.
     pub(super) reply_size: ReplySize,
@@ -131,6 +136,69 @@ pub(super) fn read_answer(
     })
 }
 
+/// Reads the entry at a data key, with its TTL if `with_ttl` is set, and some tags.
+pub(super) struct TaggedReadRequest {
+    pub(super) data: String,
+    pub(super) with_ttl: bool,
+    pub(super) keys: TagKeys,
+}
+
+/// What it reads. `None`: a value is missing.
+pub(super) type TaggedRead = (Entry, TtlRemaining, Option<TagValues>);
+
+impl Ask for TaggedReadRequest {
+    type Answer = TaggedRead;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::Idempotent;
+
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, Answer<Self>> {
+        &queues.tagged_reads
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.with_ttl == other.with_ttl && self.data == other.data && self.keys == other.keys
+    }
+
+    fn commands(&self, _: &Scripts) -> impl Iterator<Item = Cmd> {
+        tagged_commands(&self.data, self.with_ttl, &self.keys)
+    }
+
+    fn answer(
+        &self,
+        replies: &mut Vec<RedisResult<Value>>,
+        queues: &CombiningQueues,
+    ) -> Option<RedisResult<TaggedRead>> {
+        let count = if self.with_ttl { 3 } else { 2 };
+        (replies.len() == count)
+            .then(|| tagged_answer(self.with_ttl, &self.keys, replies.drain(..), queues))
+    }
+}
+
+/// The order does not matter: see `lua/README.md`.
+pub(super) fn tagged_commands(
+    data: &str,
+    with_ttl: bool,
+    keys: &TagKeys,
+) -> impl Iterator<Item = Cmd> {
+    iter::once(tags::read(keys)).chain(read_commands(data, with_ttl))
+}
+
+pub(super) fn tagged_answer(
+    with_ttl: bool,
+    keys: &TagKeys,
+    mut replies: impl Iterator<Item = RedisResult<Value>>,
+    queues: &CombiningQueues,
+) -> RedisResult<TaggedRead> {
+    let values = replies.next().ok_or_else(incomplete)?;
+    let read = read_answer(with_ttl, &mut replies.collect()).ok_or_else(incomplete)?;
+    queues.met(&read);
+    let (entry, left) = read?;
+    Ok((entry, left, tags::values(&values?, keys)?))
+}
+
+pub(super) fn incomplete() -> redis::RedisError {
+    invalid_reply("each value that was asked for is there")
+}
+
 /// Asks for the lease of a record.
 pub(super) struct LeaseRequest {
     pub(super) keys: Keys,
@@ -155,7 +223,7 @@ impl Ask for LeaseRequest {
 
     fn commands(&self, scripts: &Scripts) -> impl Iterator<Item = Cmd> {
         let mut ask = scripts.acquire.request(&self.keys);
-        args::write_acquire(&mut ask, self.token, self.ttl, self.recheck);
+        args::write_acquire(&mut ask, &self.keys, self.token, self.ttl, self.recheck);
         iter::once(ask)
     }
 

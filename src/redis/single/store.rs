@@ -13,7 +13,7 @@ use crate::{
         endpoint::Endpoint,
         moved_address,
         pool::{Connections, RetryPolicy},
-        script::Scripts,
+        script::{Scripts, tags::TagScripts},
         timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
@@ -24,6 +24,7 @@ use crate::{
 pub(crate) struct RedisStore {
     pub(super) connections: Connections,
     pub(crate) scripts: Scripts,
+    pub(super) tag_scripts: TagScripts,
     pub(super) queues: CombiningQueues,
     pub(super) refused_length: RefusedLength,
     /// How many replicas must have a change before it counts as done.
@@ -49,6 +50,7 @@ impl RedisStore {
         RedisStore {
             connections: Connections::new(endpoint.into(), pool_size, timeouts),
             scripts: Scripts::new(),
+            tag_scripts: TagScripts::new(),
             queues: CombiningQueues::default(),
             refused_length: RefusedLength::default(),
             replicas,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{clock::Clock, floors::Floors};
-use crate::store::{Acquire, Floor, token::Token};
+use crate::store::{Acquire, TagBounds, TagClock, keys::Keys, token::Token};
 
 /// Below this number of entries, a sweep costs more than the memory that it would free.
 const LEAST_SWEEP: usize = 64;
@@ -30,6 +30,8 @@ pub(super) enum Held {
     Lease {
         token: Token,
         until: Instant,
+        /// Of a load under tags: the clock before it.
+        clock: Option<TagClock>,
     },
     /// The writers, each with the instant at which its place lapses.
     Guard {
@@ -37,9 +39,7 @@ pub(super) enum Held {
         writers: Vec<(Token, Instant)>,
     },
     /// No lease. A refresh failed, and must not be tried again before `until`.
-    BackOff {
-        until: Instant,
-    },
+    BackOff { until: Instant },
 }
 
 impl Leases {
@@ -79,27 +79,26 @@ impl Leases {
         matches!(self.live(lease), Some(Held::Lease { token, .. }) if *token == ours)
     }
 
-    /// `floor`: the floor of the record, which the caller gets if it may load.
-    pub(super) fn acquire(
-        &mut self,
-        lease: &str,
-        token: Token,
-        ttl: Duration,
-        floor: Floor,
-    ) -> Acquire {
-        let now = self.clock.now();
+    /// The caller gets the floor of the record if it may load.
+    pub(super) fn acquire(&mut self, keys: &Keys, token: Token, ttl: Duration) -> Acquire {
+        let floor = self.floors.of(keys);
+        let (lease, now) = (&*keys.lease, self.clock.now());
         match self.live(lease) {
-            // A caller of `acquire` has no record to fall back on, so a back-off does not hold it
-            // up.
-            None | Some(Held::BackOff { .. }) => {
-                let until = now + ttl;
-                self.put(lease, Held::Lease { token, until });
-                Acquire::Acquired(floor)
-            }
-            Some(Held::Lease { token, until }) => Acquire::Held {
-                by: Some(*token),
+            Some(Held::Lease {
+                token,
+                until,
+                clock,
+            }) if !is_older(*clock, keys.tags) => Acquire::Held {
+                // To a caller without tags, a load under tags may be too old.
+                by: (keys.tags.is_some() || clock.is_none()).then_some(*token),
                 left: until.saturating_duration_since(now),
             },
+            // A caller of `acquire` has no record to fall back on, so a back-off does not hold it
+            // up.
+            None | Some(Held::BackOff { .. } | Held::Lease { .. }) => {
+                self.lease(keys, token, ttl);
+                Acquire::Acquired(floor)
+            }
             Some(Held::Guard { nonce, writers }) => {
                 let before = writers.len();
                 writers.retain(|(_, until)| *until > now);
@@ -115,13 +114,21 @@ impl Leases {
     }
 
     /// Takes the lease key if it is free. False: it is not free.
-    pub(super) fn take(&mut self, lease: &str, token: Token, ttl: Duration) -> bool {
-        let is_free = self.live(lease).is_none();
+    pub(super) fn take(&mut self, keys: &Keys, token: Token, ttl: Duration) -> bool {
+        let is_free = self.live(&keys.lease).is_none();
         if is_free {
-            let until = self.clock.now() + ttl;
-            self.put(lease, Held::Lease { token, until });
+            self.lease(keys, token, ttl);
         }
         is_free
+    }
+
+    fn lease(&mut self, keys: &Keys, token: Token, ttl: Duration) {
+        let held = Held::Lease {
+            token,
+            until: self.clock.now() + ttl,
+            clock: keys.tags.map(|tags| tags.clock),
+        };
+        self.put(&keys.lease, held);
     }
 
     /// Removes the lease. False: this token did not hold it.
@@ -147,7 +154,7 @@ impl Leases {
     pub(super) fn renew(&mut self, lease: &str, ours: Token, ttl: Duration) -> bool {
         let renewed = self.clock.now() + ttl;
         let end = match self.live(lease) {
-            Some(Held::Lease { token, until }) if *token == ours => Some(until),
+            Some(Held::Lease { token, until, .. }) if *token == ours => Some(until),
             Some(Held::Guard { writers, .. }) => writers
                 .iter_mut()
                 .find_map(|(writer, until)| (*writer == ours).then_some(until)),
@@ -210,6 +217,11 @@ impl Leases {
     }
 }
 
+/// Whether a load with this clock began before the latest invalidation of one of the tags.
+fn is_older(clock: Option<TagClock>, tags: Option<TagBounds>) -> bool {
+    tags.is_some_and(|tags| !clock.is_some_and(|clock| clock.covers(tags.oldest)))
+}
+
 impl Held {
     fn is_over(&self, now: Instant) -> bool {
         match self {
@@ -227,7 +239,12 @@ mod tests {
 
     fn lease(until: Instant) -> Held {
         let token = Token::random();
-        Held::Lease { token, until }
+        let clock = None;
+        Held::Lease {
+            token,
+            until,
+            clock,
+        }
     }
 
     /// No step looks at a lease again if its id is asked for only once and its holder has died.

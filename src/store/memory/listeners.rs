@@ -75,6 +75,17 @@ impl Listeners {
             }
         }
     }
+
+    /// Calls the listeners of this tag's prefix. Call it with no lock held.
+    pub(super) fn tell_tag(&self, key: &str) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let all = Arc::clone(&self.all.read());
+        for (_, listener) in all.iter().filter(|(prefix, _)| key.starts_with(prefix)) {
+            listener.on_change(key);
+        }
+    }
 }
 
 impl Drop for ListenerHandle {

@@ -8,7 +8,8 @@
 //!
 //! # Lock order
 //!
-//! First a stripe, then the locks inside `Records`. No user code and no listener runs under either.
+//! First a stripe, then the locks inside `Records`. The lock of the tags is taken alone. No user
+//! code and no listener runs under any of them.
 
 pub(crate) mod clock;
 pub(crate) mod control;
@@ -20,6 +21,7 @@ pub(crate) mod outage;
 pub(crate) mod records;
 pub(crate) mod scan;
 pub(crate) mod steps;
+mod tags;
 mod versioned;
 
 use std::{
@@ -37,6 +39,7 @@ use self::{
     listeners::{Changed, Listeners},
     outage::Outage,
     records::{Records, StoredRecord},
+    tags::Tags,
 };
 use super::{Diff, NewTtl, keys::Keys};
 
@@ -47,6 +50,7 @@ pub(crate) struct MemoryStore {
     /// Changed only under the lock of the key's stripe.
     records: Records,
     stripes: [Mutex<Leases>; STRIPES],
+    tags: Tags,
     hasher: RandomState,
     listeners: Arc<Listeners>,
     clock: Clock,
@@ -63,6 +67,7 @@ impl MemoryStore {
         MemoryStore {
             records: Records::new(bound, &clock),
             stripes: std::array::from_fn(|_| Mutex::new(Leases::new(&clock))),
+            tags: Tags::new(&clock),
             hasher: RandomState::new(),
             listeners: Arc::default(),
             clock,

@@ -16,7 +16,10 @@ use quick_cache::{
 };
 
 use super::clock::Clock;
-use crate::record::fields::{Fields, NOT_FOUND};
+use crate::{
+    record::fields::{Fields, NOT_FOUND},
+    store::{TAG_CLOCK_FIELD, TagClock, keys::Keys},
+};
 
 /// The number of parts into which the records are divided, each with its own lock and its share of
 /// the bound. It is small, because a record that is larger than a part cannot be kept.
@@ -49,6 +52,19 @@ impl StoredRecord {
 
     pub(super) fn says_there_is_none(&self) -> bool {
         self.fields.iter().any(|(name, _)| name == NOT_FOUND)
+    }
+}
+
+impl StoredRecord {
+    /// Whether no tag of the caller is newer than the record.
+    pub(super) fn is_for(&self, keys: &Keys) -> bool {
+        let Some(tags) = keys.tags else {
+            return true;
+        };
+        let mut fields = self.fields.iter();
+        let clock = fields.find(|(name, _)| name == TAG_CLOCK_FIELD.as_bytes());
+        let clock = clock.and_then(|(_, value)| TagClock::parse(value));
+        clock.is_some_and(|clock| clock.covers(tags.oldest))
     }
 }
 

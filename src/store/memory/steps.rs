@@ -9,8 +9,8 @@ use crate::{
     record::fields::Fields,
     store::{
         Acquire, Change, ChangeListener, Cursor, Entry, Failure, Floor, KeyKind, NewTtl, Recheck,
-        Refresh, ScanPage, Store, Subscription, TtlRemaining, Update, VersionedStore, keys::Keys,
-        token::Token,
+        Refresh, ScanPage, Store, Subscription, TaggedStore, TtlRemaining, Update, VersionedStore,
+        keys::Keys, token::Token,
     },
 };
 
@@ -48,11 +48,10 @@ impl Store for MemoryStore {
                 Recheck::IfOver(left) => stored.left(self.clock.now()) > left,
             };
             let stored = self.records.live(&keys.data);
-            if let Some(stored) = stored.filter(|stored| returns(stored)) {
+            if let Some(stored) = stored.filter(|it| returns(it) && it.is_for(keys)) {
                 return Ok(Acquire::Record(stored.fields.clone()));
             }
-            let floor = leases.floors.of(keys);
-            leases.acquire(&keys.lease, token, lease_ttl, floor)
+            leases.acquire(keys, token, lease_ttl)
         };
         let is_changed = match acquired {
             Acquire::Acquired(_) => true,
@@ -79,7 +78,7 @@ impl Store for MemoryStore {
             let stored = self.records.live(&keys.data);
             filled = stored.filter(|stored| stored.left(self.clock.now()) > left);
             floor = leases.floors.of(keys);
-            filled.is_none() && leases.take(&keys.lease, token, lease_ttl)
+            filled.is_none() && leases.take(keys, token, lease_ttl)
         });
         Ok(match filled {
             Some(stored) => Refresh::Record(stored.fields.clone()),
@@ -243,6 +242,10 @@ impl Store for MemoryStore {
     }
 
     fn versioned(&self) -> Option<&dyn VersionedStore> {
+        Some(self)
+    }
+
+    fn tagged(&self) -> Option<&dyn TaggedStore> {
         Some(self)
     }
 }

@@ -6,6 +6,7 @@ mod leases;
 mod many;
 mod records;
 mod refreshes;
+mod tags;
 mod updates;
 
 use std::{

@@ -1,0 +1,126 @@
+//! The steps for entries under tags, on one server.
+//!
+//! Called through [`TaggedStore`]. Knows no loaders.
+
+use std::time::Duration;
+
+use redis::{RedisResult, Value};
+
+use super::{
+    requests::{TaggedReadRequest, incomplete, tagged_answer, tagged_commands},
+    store::RedisStore,
+};
+use crate::{
+    redis::{
+        connection::Connection,
+        pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
+        pool::RetryPolicy,
+        script::{args, is_unknown, tags, truth},
+    },
+    store::{Entry, Failure, Keys, TagKeys, TagValues, TaggedStore, Token, TtlRemaining},
+};
+
+impl TaggedStore for RedisStore {
+    fn read_tags(&self, keys: &TagKeys, life: Duration) -> Result<TagValues, Failure> {
+        self.run(RetryPolicy::Idempotent, |connection| {
+            let reply = tags::read(keys).query(connection)?;
+            match tags::values(&reply, keys)? {
+                Some(values) => Ok(values),
+                None => self.give(connection, keys, life),
+            }
+        })
+    }
+
+    fn read_under_tags(
+        &self,
+        data: &str,
+        with_ttl: bool,
+        keys: &TagKeys,
+        life: Duration,
+    ) -> Result<(Entry, TtlRemaining, TagValues), Failure> {
+        let alone = |connection: &mut Connection| {
+            let commands = tagged_commands(data, with_ttl, keys);
+            // The replies to `MGET` and `HGETALL` have one form. The `PING` at the end shows that
+            // none is missing.
+            let replies = pipeline::stream(connection, LARGE_REPLIES, commands)?;
+            let replies = replies.into_iter().map(Value::extract_error);
+            tagged_answer(with_ttl, keys, replies, &self.queues)
+        };
+        let read = self.ask(alone, || TaggedReadRequest {
+            data: data.to_owned(),
+            with_ttl,
+            keys: keys.clone(),
+        });
+        let (entry, left, values) = read.map_err(|failure| self.or_cut(failure))?;
+        let values = match values {
+            Some(values) => values,
+            None => self.run(RetryPolicy::Idempotent, |connection| {
+                self.give(connection, keys, life)
+            })?,
+        };
+        Ok((entry, left, values))
+    }
+
+    fn keep_tags(&self, keys: &TagKeys, life: Duration) -> Result<(), Failure> {
+        self.run(RetryPolicy::Idempotent, |connection| {
+            self.give(connection, keys, life).map(drop)
+        })
+    }
+
+    fn guard_under_tags(
+        &self,
+        record: &Keys,
+        writer: Token,
+        guard_ttl: Duration,
+        keys: &TagKeys,
+        life: Duration,
+    ) -> Result<(Token, TagValues), Failure> {
+        let script = &self.scripts.guard;
+        self.run(RetryPolicy::Idempotent, |connection| {
+            let nonce = Token::random();
+            let mut guard = script.request(record);
+            args::write_guard(&mut guard, record, writer, nonce, guard_ttl);
+            let commands = [guard.clone(), tags::read(keys)].into_iter();
+            let replies = pipeline::stream(connection, SMALL_REPLIES, commands)?;
+            let mut replies = replies.into_iter().map(Value::extract_error);
+            let mut next = || replies.next().unwrap_or_else(|| Err(incomplete()));
+            match next() {
+                Err(error) if is_unknown(&error) => truth(&script.send(connection, &guard)?)?,
+                reply => truth(&reply?)?,
+            };
+            match tags::values(&next()?, keys)? {
+                Some(values) => Ok((nonce, values)),
+                None => Ok((nonce, self.give(connection, keys, life)?)),
+            }
+        })
+    }
+
+    fn invalidate_tags(
+        &self,
+        keys: &TagKeys,
+        life: Duration,
+        lag: Option<Duration>,
+    ) -> Result<(), Failure> {
+        let script = &self.tag_scripts.invalidate_tags;
+        // It always changes something, so there is something to wait for.
+        self.run_replicated(RetryPolicy::Idempotent, |connection| {
+            let request = tags::invalidate(script, keys, life, lag);
+            truth(&script.send(connection, &request)?).map(drop)
+        })
+    }
+}
+
+impl RedisStore {
+    /// Gives values where they are missing, and lengthens the lives of all.
+    fn give(
+        &self,
+        connection: &mut Connection,
+        keys: &TagKeys,
+        life: Duration,
+    ) -> RedisResult<TagValues> {
+        let script = &self.tag_scripts.read_tags;
+        let request = tags::read_or_give(script, keys, life);
+        let reply = script.send(connection, &request)?;
+        tags::values(&reply, keys)?.ok_or_else(incomplete)
+    }
+}
