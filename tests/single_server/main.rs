@@ -14,6 +14,7 @@ mod interrupted;
 mod near;
 mod outbox;
 mod push_wakeup;
+mod tags;
 mod versions;
 mod wire;
 

@@ -8,6 +8,7 @@ mod near;
 mod new_node;
 mod replicas;
 mod start;
+mod tags;
 
 use std::convert::Infallible;
 
