@@ -8,10 +8,13 @@ use std::{
 
 use cache_aside::{
     TtlRemaining,
-    store::{Acquire, Diff, Entry, Fields, Keys, NewTtl, Recheck, Refresh, Store, Token},
+    store::{
+        Acquire, Diff, Entry, Fields, Keys, NewTtl, Recheck, Refresh, Store, TagBounds, TagClock,
+        TagKeys, TagValues, TaggedStore, Token,
+    },
 };
 
-use super::step::{At, Look, Pairs, Seen, Step, Ttl, Who};
+use super::step::{At, CLOCKS, Look, Pairs, Seen, Step, Tags, Ttl, Who};
 use crate::environment::{Environment, keys, set};
 
 const LONG: Duration = Duration::from_secs(1_000);
@@ -26,6 +29,8 @@ pub(super) struct Side {
     /// Names for tokens. Tokens that the store draws get a name at their first appearance.
     names: HashMap<Token, String>,
     last_nonce: Token,
+    /// Of the tags, which are others in each case.
+    namespace: String,
     /// How often each kind of answer was given.
     seen: BTreeMap<String, u32>,
 }
@@ -39,6 +44,7 @@ impl Side {
             callers: [token; 3],
             names: HashMap::new(),
             last_nonce: token,
+            namespace: String::new(),
             seen: BTreeMap::new(),
         }
     }
@@ -46,6 +52,7 @@ impl Side {
     /// Switches to two unused records and three callers.
     pub(super) fn begin(&mut self, case: u64) {
         self.keys = [0, 1].map(|at| keys(&format!("{case}.{at}")));
+        self.namespace = format!("test{case}");
         self.names.clear();
         self.callers = [0, 1, 2].map(|caller| self.named(&format!("{case}: caller {caller}")));
         self.last_nonce = self.named("nobody yet");
@@ -155,7 +162,44 @@ impl Side {
                 let done = store.update(&keys[*key], ttl.map(new_ttl), &mut change);
                 format!("{}, {seen}", told(done))
             }
+            Step::Under(clock, oldest, step) => {
+                let [clock, oldest] = [clock, oldest].map(|&at| clock_at(at));
+                let bounds = TagBounds { clock, oldest };
+                self.keys = keys.clone().map(|keys| keys.under_tags(bounds));
+                let answer = self.play(at, step);
+                self.keys = keys;
+                answer
+            }
+            Step::ReadTags(tags) => self.read_tags(tags),
+            Step::KeepTags(tags) => {
+                let keys = self.tag_keys(tags);
+                told(tagged(&store).keep_tags(&keys, LONG))
+            }
+            Step::EndTags(tags, lags) => {
+                let keys = self.tag_keys(tags);
+                let lag = lags.then_some(LONG);
+                told(tagged(&store).invalidate_tags(&keys, LONG, lag))
+            }
         }
+    }
+
+    fn tag_keys(&self, tags: &Tags) -> TagKeys {
+        TagKeys::of(&self.namespace, tags).unwrap()
+    }
+
+    /// The epochs of the two sides differ, and there is one of each case.
+    fn read_tags(&self, tags: &Tags) -> String {
+        let keys = self.tag_keys(tags);
+        let read = tagged(&self.store).read_tags(&keys, LONG).unwrap();
+        let TagValues {
+            clock,
+            tags,
+            has_floor,
+        } = read;
+        assert!(tags.iter().all(|tag| tag.has_epoch_of(clock)));
+        let values = [clock].into_iter().chain(tags);
+        let counts = values.map(|value| value.to_string()[33..].parse::<u64>().unwrap());
+        format!("{:?}, {has_floor}", counts.collect::<Vec<_>>())
     }
 
     fn acquire(&mut self, keys: &Keys, token: Token, ttl: Ttl, recheck: Recheck) -> String {
@@ -246,6 +290,11 @@ impl Side {
             "Update Changed",
             "Update Unchanged",
             "Update Conflict",
+            "Under Record",
+            "Under Acquired",
+            "Under Held",
+            "Under Guarded",
+            "Under Taken",
         ];
         for kind in all {
             assert!(
@@ -255,6 +304,14 @@ impl Side {
             );
         }
     }
+}
+
+fn tagged(store: &Arc<dyn Store>) -> &dyn TaggedStore {
+    store.tagged().expect("both keep tags")
+}
+
+fn clock_at(at: usize) -> TagClock {
+    TagClock::parse(CLOCKS[at].as_bytes()).unwrap()
 }
 
 fn time(ttl: Ttl) -> Duration {

@@ -40,6 +40,17 @@ pub(super) enum Look {
     IfOver(Seen),
 }
 
+/// Some of three tags.
+pub(super) type Tags = Vec<&'static str>;
+
+/// Values of the clock of tags, of two epochs.
+pub(super) const CLOCKS: [&str; 4] = [
+    "0123456789abcdef0123456789abcdef:00000000000000000009",
+    "0123456789abcdef0123456789abcdef:00000000000000000010",
+    "0123456789abcdef0123456789abcdef:00000000000000000011",
+    "fedcba9876543210fedcba9876543210:00000000000000000010",
+];
+
 /// Names and values. A name may come twice.
 pub(super) type Pairs = Vec<(&'static str, &'static str)>;
 
@@ -72,6 +83,13 @@ pub(super) enum Step {
         Option<(Ttl, Seen)>,
         Option<Box<Step>>,
     ),
+    /// A step of a caller under tags, with these two of [`CLOCKS`]: the clock that it has read, and
+    /// the oldest load that it may share.
+    Under(usize, usize, Box<Step>),
+    ReadTags(Tags),
+    KeepTags(Tags),
+    /// Whether to leave a floor.
+    EndTags(Tags, bool),
 }
 
 impl Step {
@@ -89,6 +107,7 @@ impl Step {
             | Step::Guard(_, _, ttl)
             | Step::UpdateField(_, _, _, Some((ttl, _)))
             | Step::Update(_, _, Some((ttl, _)), _) => matches!(ttl, Ttl::Brief),
+            Step::Under(_, _, step) => step.is_brief(),
             _ => false,
         }
     }
@@ -111,6 +130,33 @@ fn record() -> impl Strategy<Value = Pairs> {
         5 => pairs(),
         1 => Just(vec![("__cache_aside_not_found", "1")]),
         1 => Just(vec![("__cache_aside_empty", "1")]),
+        5 => (pairs(), select(&CLOCKS)).prop_map(|(mut pairs, clock)| {
+            pairs.push(("__cache_aside_clock", clock));
+            pairs
+        }),
+        1 => Just(vec![("__cache_aside_clock", "none")]),
+    ]
+}
+
+fn tags() -> impl Strategy<Value = Tags> {
+    vec(select(&["a", "b", "c"]), 0..3)
+}
+
+/// A step on tags, or of a caller under tags.
+fn tagged() -> impl Strategy<Value = Step> {
+    let clocks = 0..CLOCKS.len();
+    let acquire = (record_at(), who(), ttl(), look());
+    // Most often one that looks at the clock of a lease.
+    let step = prop_oneof![
+        2 => acquire.prop_map(|(at, who, ttl, look)| Step::Acquire(at, who, ttl, look)),
+        1 => plain(ttl),
+    ];
+    let under = (clocks.clone(), clocks, step.prop_map(Box::new));
+    prop_oneof![
+        8 => under.prop_map(|(clock, oldest, step)| Step::Under(clock, oldest, step)),
+        2 => tags().prop_map(Step::ReadTags),
+        1 => tags().prop_map(Step::KeepTags),
+        2 => (tags(), any::<bool>()).prop_map(|(tags, lags)| Step::EndTags(tags, lags)),
     ]
 }
 
@@ -177,5 +223,8 @@ fn update() -> impl Strategy<Value = Step> {
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    vec(prop_oneof![3 => plain(ttl), 1 => update()], 1..80)
+    vec(
+        prop_oneof![3 => plain(ttl), 1 => update(), 2 => tagged()],
+        1..80,
+    )
 }
