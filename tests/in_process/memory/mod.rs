@@ -4,6 +4,7 @@
 mod bound;
 mod control;
 mod hammer;
+mod tags;
 
 use std::{sync::Arc, thread, time::Duration};
 
