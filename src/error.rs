@@ -108,8 +108,8 @@ pub enum Error {
         waited: Duration,
     },
     /// As many loads were running as [`max_loads`](crate::CacheBuilder::max_loads) allows, and none
-    /// ended within [`load_queue_timeout`](crate::CacheBuilder::load_queue_timeout). Or all threads
-    /// of a [`LoadingCache`](crate::LoadingCache) were loading. Nothing was loaded.
+    /// ended within [`load_queue_timeout`](crate::CacheBuilder::load_queue_timeout). Nothing was
+    /// loaded.
     #[non_exhaustive]
     Overloaded {
         /// How long this caller had waited for its turn.

@@ -165,7 +165,8 @@ impl<R> CacheBuilder<R> {
     /// Sets how long a caller waits for another caller's load. After that, one caller of each
     /// process loads without caching, and other callers that timed out share that load. If that
     /// load also takes this long, each caller loads separately. So no caller waits for others
-    /// longer than twice this time. At least `poll`.
+    /// longer than twice this time. A wait for a turn to load comes on top: see
+    /// [`load_queue_timeout`](CacheBuilder::load_queue_timeout). At least `poll`.
     ///
     /// Defaults to 10 s. That is enough even if five holders of the lease die one after another. It
     /// is well below the 30 s after which many proxies give up a request.

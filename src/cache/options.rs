@@ -162,7 +162,12 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         let id = Id::new(&id)?;
         validate::lookup(&self.config, &self.engine.first().settings)?;
         if self.skip_cache {
-            read::skip(self.engine.get(), &id, loader::once(loader))
+            read::skip(
+                self.engine.get(),
+                self.config.wait_timeout,
+                &id,
+                loader::once(loader),
+            )
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
@@ -201,7 +206,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         validate::lookup(&self.config, &self.engine.first().settings)?;
         let loader = loader::with_context(loader);
         if self.skip_cache {
-            read::skip(self.engine.get(), &id, loader)
+            read::skip(self.engine.get(), self.config.wait_timeout, &id, loader)
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
@@ -235,7 +240,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         let ids = Ids::new(ids)?;
         validate::lookup(&self.config, &self.engine.first().settings)?;
         if self.skip_cache {
-            read::skip_many(self.engine.get(), &ids, loader)
+            read::skip_many(self.engine.get(), self.config.wait_timeout, &ids, loader)
         } else {
             read::get_many(self.engine.get(), self.config, &ids, loader)
         }

@@ -73,6 +73,11 @@ impl LoadLimit {
         }))
     }
 
+    /// Differs from that of any other limit that exists now.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Takes a permit to load `record`, if one is free. `None` for the record: it is a batch.
     pub(crate) fn try_take(&self, record: Option<&str>) -> Option<LimitPermit> {
         let record = self.hash(record);

@@ -29,7 +29,7 @@ use self::{
     lease_renewal::{LeaseRenewer, RenewalGuard},
     load_limit::LoadLimit,
     max_ttl::MaxTtls,
-    single_flight::SingleFlight,
+    single_flight::{Call, Leader, SingleFlight},
     subscribe::subscribe,
 };
 use crate::{
@@ -52,6 +52,15 @@ pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
 /// The result of the first read of a data key: the entry, and its remaining TTL if that matters.
 pub(crate) type FirstReadResult = Result<(Entry, Option<Duration>), Error>;
 
+/// A load of this process, which others can follow.
+pub(crate) type SharedCall<R> = Arc<Call<Outcome<R>>>;
+
+/// The lookups that wait for a permit on behalf of others, by [limit](LoadLimit::id) and data key.
+/// What they hand to the others: the load that these share, if there is one.
+type LoadQueue<R> = SingleFlight<(usize, String), Option<SharedCall<R>>>;
+
+pub(crate) type QueueLeader<'a, R> = Leader<'a, (usize, String), Option<SharedCall<R>>>;
+
 pub(crate) struct Engine<R> {
     /// This is the first field, so it is dropped first. So no change arrives while the other fields
     /// are dropped.
@@ -68,8 +77,8 @@ pub(crate) struct Engine<R> {
     pub(crate) degraded: SingleFlight<String, Outcome<R>>,
     /// The limit of `max_loads`, if it is set.
     pub(crate) load_limit: Option<LoadLimit>,
-    /// Lookups that wait for a permit of the limit, by data key. Only used with a limit.
-    pub(crate) queued: SingleFlight<String, Outcome<R>>,
+    /// Lookups that wait for their turn to load. Only used with a limit.
+    pub(crate) queued: LoadQueue<R>,
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,

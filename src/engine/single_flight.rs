@@ -260,6 +260,10 @@ impl<K: Eq + Hash, T> Leader<'_, K, T> {
         &self.key
     }
 
+    pub(crate) fn call(&self) -> Arc<Call<T>> {
+        Arc::clone(&self.call)
+    }
+
     /// Gives the outcome to every waiting thread. Threads that find the call in the table later
     /// also get it, until the call is [unregistered](Leader::unregister).
     pub(crate) fn complete(&self, outcome: T) {

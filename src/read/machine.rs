@@ -43,6 +43,8 @@ pub(super) struct PendingLookup<'a, R> {
     pub(super) watch: Option<LeaseLeader<'a, R>>,
     /// Gets the changes of the lease. `None` before the first acquire, and if tracking is off.
     pub(super) lease_wait: Option<LeaseWait<'a, R>>,
+    /// How long the lookup has waited for its turn to load.
+    pub(super) queued_for: Duration,
     /// How often the lookup has found the lease held.
     pub(super) polls: u32,
     /// What its load must respect. Set with the permit to load.
@@ -80,6 +82,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             leader: None,
             watch: None,
             lease_wait: None,
+            queued_for: Duration::ZERO,
             polls: 0,
             floor: Floor::None,
             recheck,
@@ -117,9 +120,10 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
             .key()
     }
 
-    /// When the lookup stops waiting for others.
+    /// When the lookup stops waiting for the loads of others.
     pub(super) fn deadline(&self) -> Instant {
-        self.context.wait_deadline(self.context.began)
+        let began = self.context.began + self.queued_for;
+        self.context.wait_deadline(began)
     }
 
     /// Prepares to get the changes of the lease. Call it before the request for the lease. So each

@@ -8,7 +8,7 @@
 //!
 //! Due         - refresh -+- acquired ---> Loading
 //!                        +- taken ------> Done            (the cached record)
-//! NeedsLease  - no turn to load yet ----> Following, if another lookup waits for one
+//! NeedsLease  - no turn to load yet ----> Done, or Following: see `load_queue`
 //! NeedsLease  - acquire -+- a record ---> Done            (another caller filled it)
 //!                        +- acquired ---> Loading
 //!                        +- guarded ----> Loading, without a fill; or Following
@@ -23,8 +23,8 @@
 //!
 //! [`state`] has the states. [`machine`], [`refreshing`], [`waiting`] and [`loading`](mod@loading)
 //! have the transitions. Two drivers send the requests: [`single`] for one id, [`batch`] for many.
-//! With `max_loads`, [`load_turn`] says when a lookup may ask for the lease. The public handle calls
-//! this module, which knows neither Redis nor the wire format.
+//! With `max_loads`, [`load_turn`] and [`load_queue`] say when a lookup may ask for the lease, or load
+//! without Redis. The public handle calls this module, which knows neither Redis nor the wire format.
 //!
 //! A `LoadingCache` has a third way to drive a lookup: [`background`] moves it to a thread when it
 //! is `Due`, or when it has the right to load.
@@ -61,6 +61,7 @@ pub(crate) mod background;
 mod batch;
 mod first_read;
 mod load;
+mod load_queue;
 mod load_turn;
 pub(crate) mod loader;
 mod loading;
@@ -83,7 +84,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{load_turn::LoadTurn, loader::Loader, lookup::LookupContext};
+use self::{load_turn::LoadTurn, loader::Loader, lookup::LookupContext, nested::WithinLoad};
 use crate::{
     engine::Engine,
     error::Error,
@@ -148,9 +149,11 @@ where
     single::answer(context, &data, read, placeholder, loader)
 }
 
-/// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache).
+/// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache). `wait_timeout`: that of the
+/// lookup.
 pub(crate) fn skip<R, F>(
     engine: &Engine<R>,
+    wait_timeout: Duration,
     id: &str,
     mut loader: Loader<F>,
 ) -> Result<Lookup<R>, Error>
@@ -159,9 +162,9 @@ where
 {
     engine.data_key(id)?;
     let span = trace::lookup(&engine.reporter.cache, id);
-    let mut turn = LoadTurn::new(engine, engine.settings.wait_timeout);
+    let mut turn = LoadTurn::new(engine, wait_timeout);
     turn.start(id, None)?;
-    let _within = turn.enter();
+    let _within = WithinLoad::new();
     let record = loader.run(engine, id, Floor::Unknown)?.record;
     span.answered(Source::Loaded, record.is_some());
     let record = record.map(Arc::new);

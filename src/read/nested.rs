@@ -1,15 +1,16 @@
-//! Whether this thread is inside a load that has a permit.
+//! Whether this thread is inside a load.
 //!
 //! Called by [`load_turn`](super::load_turn): a load inside another load must not wait for a permit.
 
 use std::cell::Cell;
 
 thread_local! {
-    /// How many loads with a permit this thread is inside of.
+    /// How many loads this thread is inside of.
     static LOADS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A load under a permit, on this thread.
+/// A load on this thread, of any cache, with a limit or without: a load that has a permit of another
+/// cache may wait for it. A drop ends it.
 pub(super) struct WithinLoad(());
 
 impl WithinLoad {

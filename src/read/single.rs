@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     first_read::FirstRead, load_turn::LoadTurn, loader::Loader, lookup::LookupContext,
-    machine::PendingLookup, state::LookupState, wait_for_lease::LeaseWait,
+    machine::PendingLookup, nested::WithinLoad, state::LookupState, wait_for_lease::LeaseWait,
 };
 use crate::{
     engine::{Engine, FirstReadResult},
@@ -87,7 +87,7 @@ pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
     load: impl FnOnce(&Engine<R>, &str, Floor) -> Result<Loaded<R>, Error>,
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
-    let within = turn.enter();
+    let within = WithinLoad::new();
     let loaded = load(engine, lookup.context.id, lookup.floor());
     drop(within);
     turn.end();
@@ -109,7 +109,7 @@ pub(super) fn drive<'a, R: Serialize + DeserializeOwned>(
         match &lookup.state {
             LookupState::Done(_) => return Ok(()),
             &LookupState::NeedsLease { recheck } => {
-                if !turn.before_acquire(lookup)? {
+                if !turn.before_load(lookup)? {
                     continue;
                 }
                 lookup.arm();
@@ -118,7 +118,7 @@ pub(super) fn drive<'a, R: Serialize + DeserializeOwned>(
                     store.acquire(lookup.keys(), token, lease_ttl, recheck)
                 });
                 lookup.on_acquire(answer)?;
-                turn.after_acquire(lookup);
+                turn.after_asking(lookup);
             }
             LookupState::Due(_) if !turn.try_start(Some(lookup.data)) => lookup.serve_cached(),
             LookupState::Due(cached) => {
@@ -139,14 +139,17 @@ pub(super) fn drive<'a, R: Serialize + DeserializeOwned>(
                 lookup.wait_for_call(None)?;
             }
             LookupState::Degraded(_) => {
-                lookup.start_degraded()?;
+                if turn.before_load(lookup)? {
+                    lookup.start_degraded(turn.may_load())?;
+                    turn.after_asking(lookup);
+                }
                 if lookup.followed().is_some() {
                     turn.end();
                 }
                 lookup.wait_for_call(None)?;
             }
             LookupState::Loading(_) => {
-                // Without Redis there is no lease that could wait.
+                // Only a load without a call may still need its turn: nobody waits for it.
                 turn.start(lookup.context.id, Some(lookup.data))?;
                 load.load(lookup, &mut turn)?;
             }

@@ -66,6 +66,16 @@ impl<R> LoadPermit<'_, R> {
         matches!(self, LoadPermit::Lease(..) | LoadPermit::Refresh(..))
     }
 
+    /// The call whose followers get the outcome.
+    pub(super) fn call(&self) -> Option<Arc<Call<Outcome<R>>>> {
+        match self {
+            LoadPermit::Lease(leader, _)
+            | LoadPermit::Refresh(leader, ..)
+            | LoadPermit::Guard(leader) => Some(leader.call()),
+            LoadPermit::Degraded(leader, _) => leader.as_ref().map(Leader::call),
+        }
+    }
+
     /// Gives the outcome to the followers.
     ///
     /// A load that is not filled is unregistered first, because a new lookup must load again. Under

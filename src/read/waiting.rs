@@ -46,8 +46,9 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         Ok(())
     }
 
-    /// Without Redis, this process runs one load of a key at a time. Starts that load, or finds it.
-    pub(super) fn start_degraded(&mut self) -> Result<(), Error> {
+    /// Without Redis, this process runs one load of a key at a time. Finds that load, or starts it
+    /// if the lookup `may_load`.
+    pub(super) fn start_degraded(&mut self, may_load: bool) -> Result<(), Error> {
         let LookupState::Degraded(degraded) = &mut self.state else {
             return Ok(());
         };
@@ -55,6 +56,11 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             return Ok(());
         }
         let table = &self.context.engine.degraded;
+        if !may_load {
+            let call = table.find(&self.data.to_owned());
+            degraded.call = call.map(not_own).transpose()?;
+            return Ok(());
+        }
         match table.start_or_find(self.data, self.data) {
             Ok(leader) => {
                 let permit = LoadPermit::Degraded(Some(leader), degraded.cause.clone());

@@ -40,6 +40,7 @@ mod grace;
 #[path = "../support/held.rs"]
 mod held;
 mod lease;
+mod load_queue;
 mod loading;
 mod lookup;
 mod many;

@@ -5,6 +5,7 @@
 //! many, very many random schedules are tried. A lost wake-up leaves a thread waiting for ever,
 //! which `shuttle` reports as a deadlock.
 
+#[expect(dead_code, reason = "the read path uses the rest")]
 #[path = "../../src/engine/load_limit.rs"]
 mod load_limit;
 #[expect(dead_code, reason = "the store uses the rest")]

@@ -121,7 +121,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
             read => read,
         };
         let turn = match self.settings.hard_timeout {
-            Some(_) => LoadTurn::on_thread(&context, self.pool.loader_threads()),
+            Some(hard) => LoadTurn::on_thread(&context, self.pool.loader_threads(), hard),
             None => LoadTurn::new(engine, context.config.wait_timeout),
         };
         let mut lookup = PendingLookup::new(context, &data, read);

@@ -15,7 +15,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     super::{
         first_read::FirstRead, load_turn::LoadTurn, loader::SharedLoader, lookup::LookupConfig,
-        lookup::LookupContext, machine::PendingLookup, refresh::Cached, single::drive,
+        lookup::LookupContext, machine::PendingLookup, nested::is_nested, refresh::Cached,
+        single::drive,
     },
     Background, InBackground,
 };
@@ -85,7 +86,8 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
             }
         };
         let soft_timeout = self.settings.soft_timeout;
-        if soft_timeout.is_zero() || !cached.is_stale() || call.is_led_by_this_thread() {
+        // A loader that reads this cache may be what the refresh waits for: it has the thread.
+        if soft_timeout.is_zero() || !cached.is_stale() || is_nested() {
             return Ok(context.cached(cached));
         }
         Ok(wait_for_refresh(context, data, cached, &call, soft_timeout))

@@ -22,7 +22,10 @@ use crate::{
     error::Error,
     loaded::Loaded,
     outcome::Lookup,
-    read::{load_turn::LoadTurn, lookup::LookupConfig, machine::PendingLookup, state::LookupState},
+    read::{
+        load_turn::LoadTurn, lookup::LookupConfig, machine::PendingLookup, nested::WithinLoad,
+        state::LookupState,
+    },
     store::{AcquireRequest, CompletionKind, RefreshRequest},
     util::wakeup::Wakeup,
 };
@@ -34,12 +37,12 @@ const LEASES: usize = 1_000;
 /// Several lookups, each for a different record.
 pub(super) struct BatchLookup<'a, R> {
     engine: &'a Engine<R>,
-    lookups: Vec<PendingLookup<'a, R>>,
+    pub(super) lookups: Vec<PendingLookup<'a, R>>,
     /// Notified when an event happens for which a lookup waits. The numbers are positions in
     /// `lookups`.
     wakeup: Arc<Wakeup>,
     /// The right to call the loader once. Taken before any lease, and given back before any wait.
-    turn: LoadTurn<'a, R>,
+    pub(super) turn: LoadTurn<'a, R>,
 }
 
 impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
@@ -80,21 +83,11 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
     fn round(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
         self.refresh();
         self.acquire()?;
-        let mut lookups = self.lookups.iter_mut();
-        lookups.try_for_each(PendingLookup::start_degraded)?;
+        self.start_degraded()?;
         self.load(load)?;
         // None of the records that needed a lease are loaded here.
         self.turn.end();
         self.wait()
-    }
-
-    /// Waits for the turn to load, if a lookup needs it.
-    fn start_turn(&mut self, needs: impl Fn(&LookupState<'_, R>) -> bool) -> Result<(), Error> {
-        let mut lookups = self.lookups.iter();
-        match lookups.find(|lookup| needs(&lookup.state)) {
-            Some(lookup) => self.turn.start(lookup.context.id, None),
-            None => Ok(()),
-        }
     }
 
     /// Asks for the leases of all lookups whose record should be refreshed.
@@ -188,16 +181,11 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         if !self.lookups.iter().any(loads) {
             return Ok(());
         }
-        // Without Redis there is no lease that could wait.
-        self.start_turn(|state| matches!(state, LookupState::Loading(_)))?;
-        // Followers of a watch wait only for the end of the watched lease. They must not wait for
-        // our loader.
-        for lookup in &mut self.lookups {
-            lookup.watch = None;
-        }
+        // As in `start_turn`: they must not wait for our loader.
+        self.end_watches();
         let ids = self.lookups.iter().filter(|lookup| loads(lookup));
         let ids: Vec<_> = ids.map(|lookup| lookup.context.id).collect();
-        let within = self.turn.enter();
+        let within = WithinLoad::new();
         let mut records = run_for(self.engine, &ids, load);
         drop(within);
         self.turn.end();

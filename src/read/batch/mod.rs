@@ -6,6 +6,7 @@
 mod answers;
 mod driver;
 mod first_reads;
+mod turn;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +19,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::driver::BatchLookup;
-use super::{load::run, load_turn::LoadTurn, lookup::LookupConfig};
+use super::{load::run, load_turn::LoadTurn, lookup::LookupConfig, nested::WithinLoad};
 use crate::{
     engine::Engine,
     error::Error,
@@ -57,9 +58,11 @@ where
     })
 }
 
-/// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache).
+/// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache). `wait_timeout`: that of the
+/// lookup.
 pub(crate) fn skip_many<R, M, K, E, F>(
     engine: &Engine<R>,
+    wait_timeout: Duration,
     ids: &Ids,
     loader: F,
 ) -> Result<Vec<Lookup<R>>, Error>
@@ -73,9 +76,9 @@ where
     let mut load = loading(&engine.reporter, loader);
     each_once(engine, ids, |slice| {
         let ids: Vec<_> = slice.iter().map(|(id, _)| *id).collect();
-        let mut turn = LoadTurn::new(engine, engine.settings.wait_timeout);
+        let mut turn = LoadTurn::new(engine, wait_timeout);
         turn.start(ids[0], None)?;
-        let _within = turn.enter();
+        let _within = WithinLoad::new();
         let mut records = run_for(engine, &ids, &mut load)?;
         let each = ids.iter().map(|id| {
             let record = records.remove(*id).map(Arc::new);
