@@ -123,6 +123,18 @@ impl LoadLimit {
         }
     }
 
+    /// Wakes all threads that wait, so that they look whether their wait is cancelled.
+    pub(crate) fn recheck_waits(&self) {
+        let waiting: Vec<_> = {
+            let state = self.0.state.lock();
+            let waiters = state.waiting.iter();
+            waiters.map(|it| Arc::clone(&it.was_granted)).collect()
+        };
+        for was_granted in waiting {
+            was_granted.notify_one();
+        }
+    }
+
     fn hash(&self, record: Option<&str>) -> Option<u64> {
         record.map(|record| self.0.hasher.hash_one(record))
     }
@@ -173,14 +185,26 @@ impl PermitWait {
     /// Waits for the permit, but not beyond `deadline`. `None`: the deadline passed. The place in
     /// the queue stays, so the caller may wait again.
     pub(crate) fn wait_until(&self, deadline: Instant) -> Option<LimitPermit> {
+        self.wait_unless(deadline, || false)
+    }
+
+    /// The same, and `None` also if the wait is cancelled. Whoever cancels it first makes
+    /// `is_cancelled` true, and then calls [`recheck_waits`](LoadLimit::recheck_waits).
+    pub(crate) fn wait_unless(
+        &self,
+        deadline: Instant,
+        is_cancelled: impl Fn() -> bool,
+    ) -> Option<LimitPermit> {
         let mut state = self.limit.0.state.lock();
         loop {
             // No wake-up is lost: a grant is made under the lock, and this thread releases the lock
-            // only by waiting. So it either sees the grant here, or is woken by its signal.
+            // only by waiting. So it either sees the grant here, or is woken by its signal. The same
+            // holds for a cancellation: the signal is taken from the queue under the lock, after
+            // the change of what `is_cancelled` reads.
             if state.pick_up(self.number) {
                 return Some(self.limit.permit(self.record));
             }
-            if Instant::now() >= deadline {
+            if is_cancelled() || Instant::now() >= deadline {
                 return None;
             }
             state = self.was_granted.wait_until(state, deadline);

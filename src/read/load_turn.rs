@@ -113,21 +113,23 @@ impl<'a, R> LoadTurn<'a, R> {
 
     /// Waits for the permits. An error if they are not free in time.
     pub(super) fn start(&mut self, id: &str, record: Option<&str>) -> Result<(), Error> {
-        if self.wait(record) {
+        if self.wait(record, || false) {
             Ok(())
         } else {
             Err(self.overloaded(id))
         }
     }
 
-    /// Waits for the permits. Returns whether they are there in time.
-    pub(super) fn wait(&mut self, record: Option<&str>) -> bool {
+    /// Waits for the permits, unless that [is cancelled](LoadLimit::recheck_waits). Returns whether
+    /// they are there in time.
+    pub(super) fn wait(&mut self, record: Option<&str>, is_cancelled: impl Fn() -> bool) -> bool {
         if self.try_start(record) {
             return true;
         }
         while let Some((at, limit)) = self.missing() {
             let since = Instant::now();
-            self.permits[at] = limit.queue(record).wait_until(self.end_of_wait(at, since));
+            let (wait, end) = (limit.queue(record), self.end_of_wait(at, since));
+            self.permits[at] = wait.wait_unless(end, &is_cancelled);
             self.count_wait(at, since.elapsed());
             if self.permits[at].is_none() {
                 return false;

@@ -542,7 +542,77 @@ fn a_reload_waits_for_its_turn_beside_lookups_without_a_record(environment: &Env
     assert_eq!(products.get("p-001").unwrap().source(), Source::Hit);
 }
 
+/// No loader runs on a thread, so there is nothing to wait for.
+fn a_shutdown_does_not_wait_for_a_reload_that_waits_for_its_turn(environment: &Environment) {
+    let builder = environment.patient_builder().grace(LONG).max_loads(1);
+    let cache: Cache = builder.wait_timeout(LONG).build().unwrap();
+    cache.get("p-001", load_loaf).unwrap();
+    assert!(cache.expire("p-001").unwrap());
+    let products = cache.loading(load_loaf);
+    let (is_loading, (end, ended)) = (Barrier::new(2), mpsc::channel::<()>());
+    thread::scope(|scope| {
+        let (cache, is_loading) = (&cache, &is_loading);
+        scope.spawn(move || {
+            cache.get("p-002", |id| {
+                is_loading.wait();
+                let _ = ended.recv();
+                load_loaf(id)
+            })
+        });
+        is_loading.wait();
+        assert!(products.get("p-001").unwrap().is_stale());
+        thread::sleep(Duration::from_millis(200)); // until the reload waits
+        let has_stopped = products.shutdown(SOON);
+        drop(end);
+        assert!(has_stopped);
+    });
+}
+
+/// It would wait for itself.
+fn a_shutdown_within_a_loader_does_not_wait(environment: &Environment) {
+    let cache = cache(environment);
+    let this: Arc<Mutex<Option<LoadingCache>>> = Arc::default();
+    let inner = Arc::clone(&this);
+    let builder = LoadingCache::builder(&cache, move |id| {
+        let products = inner.lock().unwrap().take().unwrap();
+        assert!(!products.shutdown(Duration::MAX));
+        load_loaf(id)
+    });
+    let products = builder.hard_timeout(SOON).build().unwrap();
+    *this.lock().unwrap() = Some(products.clone());
+    assert_eq!(products.get("p-001").unwrap().source(), Source::Loaded);
+    assert!(products.shutdown(SOON));
+}
+
+/// The only thread is that of the loader that asks.
+fn a_loader_waits_for_no_reload(environment: &Environment) {
+    let cache = cache(environment);
+    let this: Arc<Mutex<Option<LoadingCache>>> = Arc::default();
+    let inner = Arc::clone(&this);
+    let builder = LoadingCache::builder(&cache, move |id: &str| {
+        if id == "outer" {
+            let products = inner.lock().unwrap().take().unwrap();
+            assert!(products.get("inner")?.is_stale());
+        }
+        Ok::<_, Error>(Some(rye()))
+    });
+    for id in ["outer", "inner"] {
+        cache.get(id, load_loaf).unwrap();
+        assert!(cache.expire(id).unwrap());
+    }
+    let products = builder.soft_timeout(SOON).threads(1).build().unwrap();
+    *this.lock().unwrap() = Some(products.clone());
+    let began = Instant::now();
+    let found = products.get("outer").unwrap();
+    assert_eq!(found.source(), Source::Refreshed);
+    assert!(began.elapsed() < SOON / 2);
+    assert!(products.shutdown(SOON));
+}
+
 on_both_stores! {
+    a_shutdown_does_not_wait_for_a_reload_that_waits_for_its_turn,
+    a_shutdown_within_a_loader_does_not_wait,
+    a_loader_waits_for_no_reload,
     a_stale_record_is_returned_at_once_and_reloaded_on_a_thread,
     of_all_processes_that_find_a_record_stale_one_reloads_it,
     a_refresh_that_fails_or_panics_leaves_the_record_and_is_counted,

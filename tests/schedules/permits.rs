@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 use shuttle::{
@@ -88,6 +88,30 @@ fn each_of_three_threads_gets_the_only_permit() {
 fn each_of_many_threads_gets_a_permit() {
     check_random(|| all_load(8, 3), 1_000);
     check_pct(|| all_load(6, 2), 1_000, 3);
+}
+
+/// The cancellation may come before the wait, during it, or after the permit.
+#[test]
+fn a_wait_that_is_cancelled_ends_and_loses_no_permit() {
+    check_dfs(
+        || {
+            let (limit, is_cancelled) = (LoadLimit::new(1), Arc::new(AtomicBool::new(false)));
+            let first = limit.try_take(None);
+            let waiting = {
+                let (limit, is_cancelled) = (limit.clone(), Arc::clone(&is_cancelled));
+                thread::spawn(move || {
+                    let wait = limit.queue(Some("record"));
+                    wait.wait_unless(Instant::NEVER, || is_cancelled.load(SeqCst))
+                })
+            };
+            is_cancelled.store(true, SeqCst);
+            limit.recheck_waits();
+            assert!(waiting.join().unwrap().is_none());
+            drop(first);
+            assert!(limit.try_take(None).is_some());
+        },
+        None,
+    );
 }
 
 /// A thread that gives up while a permit is handed to it passes the permit on.

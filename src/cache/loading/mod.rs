@@ -198,7 +198,10 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadingCache<R> {
     }
 
     /// Stops the threads of this cache and of its clones, and waits until they have ended. Returns
-    /// whether that happened within `timeout`. Reloads that no thread has begun are left out.
+    /// whether that happened within `timeout`. Reloads that no thread has begun are left out, and
+    /// those that wait for their turn to load ([`max_loads`](crate::CacheBuilder::max_loads)).
+    ///
+    /// Within a loader it does not wait, because it may be called by a load that it would wait for.
     ///
     /// Use it at the end of a program, before what the loader needs is closed. Afterwards lookups
     /// still work: the calling thread reloads and loads, as with [`Cache::get`].

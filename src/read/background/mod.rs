@@ -36,6 +36,7 @@ use super::{
     lookup::{LookupConfig, LookupContext},
     machine::PendingLookup,
     near_hit,
+    nested::is_nested,
     single::{LoadStep, drive_and_report, load_here},
 };
 use crate::{
@@ -131,7 +132,10 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
 
     /// Ends the threads: see [`LoadingCache::shutdown`](crate::LoadingCache::shutdown).
     pub(crate) fn shut_down(&self, timeout: Duration) -> bool {
-        self.pool.stop(timeout)
+        // A load of this thread may be one that the threads wait for.
+        let timeout = if is_nested() { Duration::ZERO } else { timeout };
+        let limit = self.engine.get().load_limit.as_ref();
+        self.pool.stop(limit, timeout)
     }
 }
 

@@ -7,7 +7,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,6 +34,7 @@ pub(super) struct LoaderPool<R> {
     loaders: Worker<VecDeque<Box<LoadTask<R>>>>,
     loader_threads: LoadLimit,
     refreshes: Arc<Refreshes<R>>,
+    is_stopping: Arc<AtomicBool>,
 }
 
 impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {
@@ -44,6 +48,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {
             }),
             loader_threads: LoadLimit::new(threads),
             refreshes: Arc::new(SingleFlight::new()),
+            is_stopping: Arc::default(),
         }
     }
 
@@ -56,6 +61,11 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {
         &self.refreshes
     }
 
+    /// Whether the threads are stopped, or will be.
+    pub(super) fn is_stopping(&self) -> &Arc<AtomicBool> {
+        &self.is_stopping
+    }
+
     pub(super) fn submit_refresh(&self, task: RefreshTask<R>) -> Result<(), Rejected> {
         submit(&self.refreshers, task, MOST_WAITING).map_err(|(rejected, _)| rejected)
     }
@@ -65,7 +75,12 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {
         submit(&self.loaders, task, usize::MAX).map_err(|(_, task)| task)
     }
 
-    pub(super) fn stop(&self, timeout: Duration) -> bool {
+    /// Stops the threads. `limit`: that for which a refresh may wait.
+    pub(super) fn stop(&self, limit: Option<&LoadLimit>, timeout: Duration) -> bool {
+        self.is_stopping.store(true, Relaxed);
+        if let Some(limit) = limit {
+            limit.recheck_waits();
+        }
         let deadline = Instant::now().checked_add(timeout);
         let refreshers = self.refreshers.stop(timeout);
         let left = deadline.map_or(timeout, |deadline| {

@@ -6,7 +6,10 @@
 //! again.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -45,6 +48,8 @@ pub(super) struct RefreshTask<R> {
     call: Option<DetachedCall<String, Lookup<R>>>,
     id: String,
     cached: Cached<R>,
+    /// The threads are stopped: it waits for no turn any more.
+    is_stopping: Arc<AtomicBool>,
 }
 
 /// Why no thread takes a task.
@@ -77,6 +82,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
                     call: Some(detached),
                     id: context.id.to_owned(),
                     cached: cached.clone(),
+                    is_stopping: Arc::clone(self.pool.is_stopping()),
                 };
                 match self.pool.submit_refresh(task) {
                     Ok(()) => call,
@@ -162,7 +168,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> RefreshTask<R> {
         // Nobody waits for this lookup, so it waits for its turn like a lookup without a record. A
         // queue of those would otherwise keep the record stale until the end of its grace. If there
         // is no turn in time, the next hit tries again.
-        if !turn.wait(Some(leader.key())) {
+        if !turn.wait(Some(leader.key()), || self.is_stopping.load(Relaxed)) {
             return;
         }
         // It has a record, so it cannot fail.
