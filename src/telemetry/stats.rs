@@ -27,10 +27,14 @@ pub struct Stats {
     pub stale_hits: u64,
     /// Lookups whose first read found no usable record, for any reason.
     pub misses: u64,
-    /// Lookups that found a record past its TTL or near its end, and reloaded it (`grace`,
-    /// `early_refresh`).
+    /// Lookups that found a record past its TTL or near its end, and were answered with a reloaded
+    /// one (`grace`, `early_refresh`). A reload on a thread of a
+    /// [`LoadingCache`](crate::LoadingCache) for which no caller waited answers no lookup: it is
+    /// counted in `background_loads`, and its caller as a hit. The metric
+    /// `cache_aside_refreshes_total` counts reloads, so it counts that one as well.
     pub refreshes: u64,
-    /// Lookups whose reload of such a record failed. They are also counted as hits.
+    /// Reloads of such a record that failed, also those on a thread of a `LoadingCache`. Their
+    /// lookups are counted as hits.
     pub refresh_errors: u64,
     /// Misses answered by another caller's load, in this process or another. Each saved the primary
     /// a load.
