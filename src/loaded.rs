@@ -32,6 +32,8 @@ pub struct Loaded<R> {
     pub(crate) version: Option<u64>,
     /// The record is the cached one, and `record` is `None`.
     pub(crate) is_unchanged: bool,
+    /// The tags that the loader names.
+    pub(crate) tags: Vec<String>,
 }
 
 impl<R> Loaded<R> {
@@ -42,6 +44,7 @@ impl<R> Loaded<R> {
             ttl: None,
             version: None,
             is_unchanged: false,
+            tags: Vec::new(),
         }
     }
 
@@ -79,6 +82,34 @@ impl<R> Loaded<R> {
     /// deleted record. A replica that has no row is not believed while a floor stands.
     pub fn version(mut self, version: u64) -> Loaded<R> {
         self.version = Some(version);
+        self
+    }
+
+    /// Puts the record under these tags, besides those of the lookup. They may follow from what was
+    /// loaded: a page names the products that it shows. Only on a cache with
+    /// [`loader_tags`](crate::CacheBuilder::loader_tags): on others, a record with tags is returned
+    /// and not cached. A second call adds tags.
+    ///
+    /// A record that is [unchanged](Loaded::unchanged) keeps the tags with which it was cached.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// use cache_aside::{Cache, Loaded, Memory, Record};
+    ///
+    /// let cache: Cache = Cache::builder(Memory::new(10_000))
+    ///     .prefix("cache:page:")
+    ///     .loader_tags(true)
+    ///     .build()?;
+    /// let page = || Loaded::new(Record::from([("html", "…")])).tags(["product:7", "product:8"]);
+    /// cache.options().get("/bread", |_| Ok::<_, Infallible>(page()))?;
+    /// assert!(cache.peek("/bread")?.is_some());
+    ///
+    /// cache.invalidate_tag("product:7")?;
+    /// assert!(cache.peek("/bread")?.is_none());
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Loaded<R> {
+        self.tags.extend(tags.into_iter().map(Into::into));
         self
     }
 

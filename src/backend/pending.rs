@@ -16,6 +16,7 @@ mod cause;
 mod flush;
 mod lags;
 mod lost;
+mod target;
 
 use std::{
     collections::HashMap,
@@ -24,12 +25,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 
 pub(crate) use self::lost::Lost;
+pub(crate) use self::target::{TagEnding, Target};
 use self::{bypass::Bypasses, cause::PendingError, flush::Emptied, lags::Lags};
 use crate::{store::keys::Keys, telemetry::reporter::Reporter};
 
@@ -51,8 +53,10 @@ pub(crate) struct PendingInvalidations {
 
 #[derive(Default)]
 struct PendingState {
-    /// By data key.
+    /// By data key, or by the key of the tag.
     entries: HashMap<String, Pending>,
+    /// How many of them are tags.
+    tags: usize,
     /// The total length of the keys of all entries.
     bytes: usize,
     /// Prefixes whose keys must not be read.
@@ -64,7 +68,7 @@ struct PendingState {
 }
 
 struct Pending {
-    keys: Keys,
+    target: Target,
     sequence: u64,
     /// Belongs to the cache whose write failed.
     reporter: Arc<Reporter>,
@@ -73,7 +77,7 @@ struct Pending {
 /// An invalidation to send.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    pub(crate) keys: Keys,
+    pub(crate) target: Target,
     sequence: u64,
 }
 
@@ -116,16 +120,19 @@ impl PendingInvalidations {
     /// Records an invalidation of a record with this prefix. Call it before the failed write
     /// returns.
     pub(crate) fn remember(&self, keys: &Keys, prefix: &str, reporter: &Arc<Reporter>) -> Recorded {
+        self.remember_target(Target::Record(keys.clone()), prefix, reporter)
+    }
+
+    fn remember_target(&self, target: Target, prefix: &str, reporter: &Arc<Reporter>) -> Recorded {
         let mut state = self.state.lock();
         state.sequence += 1;
         let sequence = state.sequence;
-        let recorded = if let Some(known) = state.entries.get_mut(&keys.data) {
+        let recorded = if let Some(known) = state.entries.get_mut(target.key()) {
             known.sequence = sequence;
-            // Another cache with this prefix may be the one that has versions.
-            known.keys.floor = keys.floor.clone().or(known.keys.floor.take());
+            known.target.join(target);
             Recorded::Again
-        } else if state.has_room_for(keys) {
-            state.add(keys, sequence, reporter)
+        } else if state.has_room_for(target.key()) {
+            state.add(target, sequence, reporter)
         } else {
             let bypasses = &mut state.bypasses;
             bypasses.add(prefix, PendingError::TooMany, sequence)
@@ -162,37 +169,6 @@ impl PendingInvalidations {
         self.forget_what_is_over(&mut state);
     }
 
-    /// The prefixes whose failed `clear` is to be repeated now.
-    pub(crate) fn due_clears(&self) -> Vec<String> {
-        self.clears(Some(Instant::now()))
-    }
-
-    /// Whether any failed `clear` is to be repeated, now or later.
-    pub(crate) fn has_clears(&self) -> bool {
-        !self.clears(None).is_empty()
-    }
-
-    fn clears(&self, by: Option<Instant>) -> Vec<String> {
-        if !self.any.load(Ordering::Acquire) {
-            return Vec::new();
-        }
-        let mut state = self.state.lock();
-        self.forget_what_is_over(&mut state);
-        state.bypasses.clears(by)
-    }
-
-    /// Whether the failed `clear` of this prefix is still to be repeated.
-    pub(crate) fn needs_clear(&self, prefix: &str) -> bool {
-        let mut state = self.state.lock();
-        self.forget_what_is_over(&mut state);
-        state.bypasses.needs_clear(prefix)
-    }
-
-    /// Keeps the `clear` of this prefix from being repeated before `at`.
-    pub(crate) fn defer_clear(&self, prefix: &str, at: Instant) {
-        self.state.lock().bypasses.defer_clear(prefix, at);
-    }
-
     /// How many invalidations wait for their replay.
     pub(crate) fn len(&self) -> usize {
         if self.any.load(Ordering::Acquire) {
@@ -211,14 +187,15 @@ impl PendingInvalidations {
     /// The pending invalidation of this key, if there is one. A request for the key completes it,
     /// if it is sent after this call and succeeds.
     pub(crate) fn of(&self, keys: &Keys) -> Option<Replay> {
+        self.of_key(&keys.data)
+    }
+
+    /// The same for the key of a record or of a tag.
+    pub(crate) fn of_key(&self, key: &str) -> Option<Replay> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.state
-            .lock()
-            .entries
-            .get(&keys.data)
-            .map(Pending::replay)
+        self.state.lock().entries.get(key).map(Pending::replay)
     }
 
     /// Removes a pending invalidation after a successful request. The request must have been sent
@@ -226,11 +203,10 @@ impl PendingInvalidations {
     /// was removed, returns the reporter to notify.
     pub(crate) fn complete(&self, replay: &Replay) -> Option<Arc<Reporter>> {
         let mut state = self.state.lock();
-        let data = &replay.keys.data;
-        let entry = state.entries.get(data);
+        let key = replay.target.key();
+        let entry = state.entries.get(key);
         let completed = if entry.is_some_and(|entry| entry.sequence == replay.sequence) {
-            state.bytes -= data.len();
-            state.entries.remove(data)
+            state.remove(key)
         } else {
             None
         };
@@ -255,19 +231,28 @@ impl PendingState {
         self.bypasses.why(data)
     }
 
-    fn has_room_for(&self, keys: &Keys) -> bool {
-        self.entries.len() < MAX_KEYS && self.bytes + keys.data.len() <= MAX_BYTES
+    fn has_room_for(&self, key: &str) -> bool {
+        self.entries.len() < MAX_KEYS && self.bytes + key.len() <= MAX_BYTES
     }
 
-    fn add(&mut self, keys: &Keys, sequence: u64, reporter: &Arc<Reporter>) -> Recorded {
+    fn remove(&mut self, key: &str) -> Option<Pending> {
+        let removed = self.entries.remove(key)?;
+        self.bytes -= key.len();
+        self.tags -= usize::from(matches!(removed.target, Target::Tag(_)));
+        Some(removed)
+    }
+
+    fn add(&mut self, target: Target, sequence: u64, reporter: &Arc<Reporter>) -> Recorded {
         let is_first = self.entries.is_empty();
-        self.bytes += keys.data.len();
+        let key = target.key().to_owned();
+        self.bytes += key.len();
+        self.tags += usize::from(matches!(target, Target::Tag(_)));
         let entry = Pending {
-            keys: keys.clone(),
+            target,
             sequence,
             reporter: Arc::clone(reporter),
         };
-        self.entries.insert(keys.data.clone(), entry);
+        self.entries.insert(key, entry);
         if is_first {
             Recorded::First
         } else {
@@ -279,7 +264,7 @@ impl PendingState {
 impl Pending {
     fn replay(&self) -> Replay {
         Replay {
-            keys: self.keys.clone(),
+            target: self.target.clone(),
             sequence: self.sequence,
         }
     }

@@ -4,6 +4,7 @@ mod build;
 mod keys;
 mod loads;
 mod schema;
+mod tags;
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
@@ -59,6 +60,9 @@ impl<R> CacheBuilder<R> {
                 near_staleness: Duration::from_secs(1),
                 tracking: false,
                 versions: None,
+                tag_namespace: Settings::TAG_NAMESPACE.to_owned(),
+                loader_tags: false,
+                clear_by_tag: false,
             },
         }
     }

@@ -120,7 +120,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         let began = Instant::now();
         let engine = self.engine.get_at(began);
         let config = || LookupConfig::of(&engine.settings);
-        let near = (began, Accepts::Any);
+        let near = (began, Accepts::Any, engine.tags_of(&[]));
         read::get(engine, near, config, &id, loader::once(loader))
     }
 

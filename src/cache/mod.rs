@@ -9,6 +9,7 @@ pub(crate) mod many;
 
 mod clear;
 pub(crate) mod options;
+mod tags;
 pub(crate) mod unit_of_work;
 pub(crate) mod validate;
 mod versions;

@@ -19,6 +19,7 @@ use crate::{
         id::{Id, Ids},
         per_process::PerProcess,
     },
+    write,
 };
 
 /// A lookup with settings of its own. Made by [`Cache::options`](crate::Cache::options). The other
@@ -44,6 +45,7 @@ pub struct LookupOptions<'a, R> {
     engine: &'a PerProcess<Engine<R>>,
     config: LookupConfig,
     skip_cache: bool,
+    pub(super) tags: &'a [&'a str],
 }
 
 impl<'a, R> LookupOptions<'a, R> {
@@ -52,6 +54,7 @@ impl<'a, R> LookupOptions<'a, R> {
             engine,
             config: LookupConfig::of(&engine.first().settings),
             skip_cache: false,
+            tags: &[],
         }
     }
 
@@ -137,6 +140,14 @@ impl<'a, R> LookupOptions<'a, R> {
     }
 }
 
+impl<R> LookupOptions<'_, R> {
+    fn check(&self) -> Result<(), Error> {
+        let engine = self.engine.first();
+        validate::lookup(&self.config, &engine.settings)?;
+        write::tags::check(engine, self.tags)
+    }
+}
+
 impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     /// Returns the record with this id: see [`Cache::get`](crate::Cache::get). `loader` returns an
     /// `Option` of the record, or a [`Loaded`].
@@ -160,7 +171,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnOnce(&str) -> Result<L, E>,
     {
         let id = Id::new(&id)?;
-        validate::lookup(&self.config, &self.engine.first().settings)?;
+        self.check()?;
         if self.skip_cache {
             read::skip(
                 self.engine.get(),
@@ -171,7 +182,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
-            let near = (began, self.config.accepts());
+            let near = (began, self.config.accepts(), engine.tags_of(self.tags));
             read::get(engine, near, || self.config, &id, loader::once(loader))
         }
     }
@@ -203,14 +214,14 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnMut(&LoadContext<'_>) -> Result<L, E>,
     {
         let id = Id::new(&id)?;
-        validate::lookup(&self.config, &self.engine.first().settings)?;
+        self.check()?;
         let loader = loader::with_context(loader);
         if self.skip_cache {
             read::skip(self.engine.get(), self.config.wait_timeout, &id, loader)
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
-            let near = (began, self.config.accepts());
+            let near = (began, self.config.accepts(), engine.tags_of(self.tags));
             read::get(engine, near, || self.config, &id, loader)
         }
     }
@@ -238,11 +249,13 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
         F: FnMut(&[&str]) -> Result<M, E>,
     {
         let ids = Ids::new(ids)?;
-        validate::lookup(&self.config, &self.engine.first().settings)?;
+        self.check()?;
         if self.skip_cache {
             read::skip_many(self.engine.get(), self.config.wait_timeout, &ids, loader)
         } else {
-            read::get_many(self.engine.get(), self.config, &ids, loader)
+            let engine = self.engine.get();
+            let config = (self.config, engine.tags_of(self.tags));
+            read::get_many(engine, config, &ids, loader)
         }
     }
 }

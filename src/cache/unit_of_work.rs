@@ -12,7 +12,7 @@ use crate::{
     outcome::Written,
     telemetry::event::Write,
     util::id::Id,
-    write::{Wrote, guards::Guards},
+    write::{self, Wrote, guards::Guards},
 };
 
 /// The records that one transaction of the primary changes, in any number of caches and backends.
@@ -94,6 +94,43 @@ impl<'a> UnitOfWork<'a> {
     /// Panics if the operating system has no randomness to give.
     pub fn add<R>(&mut self, cache: &'a Cache<R>, id: impl Display) -> Result<(), Error> {
         self.guards.add(cache.engine.get(), &Id::new(&id)?)
+    }
+
+    /// Adds a tag of this cache's [namespace](crate::CacheBuilder::tag_namespace), which is
+    /// invalidated by [`commit`](UnitOfWork::commit) as [`invalidate_tag`](Cache::invalidate_tag)
+    /// does it. Sends nothing.
+    ///
+    /// **Tags have no guard.** If this process dies between the commit in the primary and the end of
+    /// the unit, nobody invalidates the tag: records under it stay until their TTL ends. Where that
+    /// must not be, add the records themselves, or use an [outbox](crate::Outbox).
+    ///
+    /// ```
+    /// # use cache_aside::{Cache, Memory, UnitOfWork};
+    /// # let memory = Memory::new(10_000);
+    /// let products: Cache = Cache::builder(&memory).prefix("cache:product:").build()?;
+    ///
+    /// let mut unit = UnitOfWork::new();
+    /// unit.add(&products, "p-001")?;
+    /// unit.add_tag(&products, "category:bread")?;
+    /// unit.guard();
+    /// // … the commit in the primary
+    /// assert!(unit.commit().deferred().is_empty());
+    /// # Ok::<_, cache_aside::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// `commit` needs one more round trip for each backend that has tags.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`]: the tag is empty or longer than 64 KiB, or the store keeps no tags.
+    /// The unit is unchanged.
+    pub fn add_tag<R>(&mut self, cache: &'a Cache<R>, tag: impl AsRef<str>) -> Result<(), Error> {
+        let (engine, tag) = (cache.engine.get(), tag.as_ref());
+        write::tags::check(engine, &[tag])?;
+        self.guards.add_tag(engine, tag);
+        Ok(())
     }
 
     /// Removes the records from the cache, and sets their guards: until the unit ends, readers load

@@ -12,7 +12,11 @@ use crate::{
     engine::{Settings, freshness::Freshness},
     error::Error,
     read::LookupConfig,
-    store::keys::{FLOOR_PREFIX, LEASE_PREFIX},
+    store::{
+        TagKeys,
+        keys::{FLOOR_PREFIX, LEASE_PREFIX},
+        tags::TAGS_PREFIX,
+    },
     telemetry::trace,
     util::limits::{between, refuse, within},
 };
@@ -49,6 +53,7 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         versions,
         max_loads,
         load_queue_timeout,
+        tag_namespace,
         ..
     } = settings;
     check_prefix("prefix", prefix)?;
@@ -83,6 +88,12 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Error> {
         between("versions", *lag, Duration::from_millis(1))?;
     }
     check_max_loads(*max_loads, *load_queue_timeout)?;
+    if TagKeys::of(tag_namespace, &[]).is_none() {
+        return refuse(
+            "tag_namespace",
+            "it must not be empty, and must not contain a `}`",
+        );
+    }
     check_relations(settings)
 }
 
@@ -117,6 +128,7 @@ fn check_prefix(setting: &'static str, prefix: &str) -> Result<(), Error> {
     for (reserved, reason) in [
         (LEASE_PREFIX, "keys that begin with `lock:` are the leases"),
         (FLOOR_PREFIX, "keys that begin with `floor:` are the floors"),
+        (TAGS_PREFIX, "keys that begin with `tags:{` are the tags"),
     ] {
         // With the prefix `lo`, the id `ck:{lofoo}` would be the lease key of `foo`.
         if prefix.starts_with(reserved) || reserved.starts_with(prefix) {

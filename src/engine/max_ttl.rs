@@ -54,6 +54,9 @@ impl<R> Engine<R> {
         for prefix in self.prefixes() {
             self.client.record_max_ttl(prefix, life);
         }
+        // Any of its lookups may be under tags.
+        let of_tags = self.settings.tag_keys(&[]).prefix();
+        self.client.record_max_ttl(&of_tags, life);
         self.max_ttls
             .entry
             .fetch_max(millis(total_ttl), Ordering::AcqRel);

@@ -10,18 +10,19 @@ mod in_child;
 mod keys;
 pub(crate) mod lease_renewal;
 pub(crate) mod load_limit;
+pub(crate) mod lookup_tags;
 mod max_ttl;
 mod settings;
 pub(crate) mod single_flight;
 mod subscribe;
+mod tag_lives;
+mod tags;
 
 use std::{
     panic::{RefUnwindSafe, UnwindSafe},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
-
-use serde::de::DeserializeOwned;
 
 pub(crate) use self::settings::Settings;
 use self::{
@@ -31,13 +32,14 @@ use self::{
     max_ttl::MaxTtls,
     single_flight::{Call, Leader, SingleFlight},
     subscribe::subscribe,
+    tag_lives::TagLives,
 };
 use crate::{
     backend::client::{StoreClient, unwind::Ending},
     error::Error,
-    near::subscriber::ChangeSubscriber,
-    record::fields::{Fields, Undecodable, from_fields},
-    store::{BatchResult, Entry, Failure, Store, Subscription, keys::Keys, token::Token},
+    near::{subscriber::ChangeSubscriber, tags::TagStream},
+    record::fields::Undecodable,
+    store::{BatchResult, Entry, Failure, Store, Subscription, TagKeys, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Observer},
         reporter::Reporter,
@@ -83,6 +85,11 @@ pub(crate) struct Engine<R> {
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) load_time: LoadTime,
     max_ttls: MaxTtls,
+    /// The tags of every lookup. `None`: lookups have no tags but those of their callers.
+    own_tags: Option<Arc<TagKeys>>,
+    tag_lives: TagLives,
+    /// The changes of tags, for the near cache. Started by the first lookup under tags.
+    tag_stream: OnceLock<Option<TagStream>>,
 }
 
 // An engine stays usable after a panic in a loader, a change or an observer. No user code runs
@@ -109,6 +116,14 @@ impl<R> Engine<R> {
                 client.record_lag(prefix, lag);
             }
         }
+        for (setting, is_set) in [
+            ("loader_tags", settings.loader_tags),
+            ("clear_by_tag", settings.clear_by_tag),
+        ] {
+            if is_set && client.store().tagged().is_none() {
+                return refuse(setting, "this store keeps no tags");
+            }
+        }
         let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
         let prefix = settings.prefix.clone();
         let name = settings.name.clone().unwrap_or_else(|| prefix.clone());
@@ -123,6 +138,7 @@ impl<R> Engine<R> {
                 settings.lease_ttl,
             ),
             load_limit: settings.max_loads.map(LoadLimit::new),
+            own_tags: settings.own_tags(),
             settings,
             is_cluster: client.store().is_cluster(),
             client,
@@ -132,22 +148,11 @@ impl<R> Engine<R> {
             reporter,
             load_time: LoadTime::default(),
             max_ttls: MaxTtls::default(),
+            tag_lives: TagLives::default(),
+            tag_stream: OnceLock::new(),
         };
         engine.record_max_ttls_of_settings();
         Ok(engine)
-    }
-
-    /// The record in an entry. `None` if the entry says that no record exists. Reports any other
-    /// entry that is no record for this cache.
-    pub(crate) fn decode(&self, id: &str, fields: Fields) -> Result<Option<R>, Undecodable>
-    where
-        R: DeserializeOwned,
-    {
-        let record = from_fields(fields, &self.settings.schema);
-        if let Err(why) = record {
-            self.report_undecodable(id, why);
-        }
-        record
     }
 
     /// Reports an entry that is no record for this cache.
@@ -155,6 +160,8 @@ impl<R> Engine<R> {
         self.reporter.report(&match why {
             Undecodable::OtherSchema => Event::OtherSchema { id },
             Undecodable::Unreadable => Event::Unreadable { id },
+            // Nothing is wrong with the entry: it has ended.
+            Undecodable::OlderThanTag => return,
         });
     }
 
@@ -168,7 +175,7 @@ impl<R> Engine<R> {
     }
 
     /// Reads the entry at a data key. Also reads its TTL, if the settings or the caller need that.
-    pub(crate) fn first_read(&self, data: &str, with_ttl: bool) -> FirstReadResult {
+    pub(crate) fn read_entry(&self, data: &str, with_ttl: bool) -> FirstReadResult {
         self.ask_unless_pending(data, "read", |store| {
             if !with_ttl && self.settings.freshness.is_plain() {
                 return Ok((store.read(data)?, None));
@@ -179,7 +186,7 @@ impl<R> Engine<R> {
     }
 
     /// The same for many data keys, in one request.
-    pub(crate) fn first_reads(&self, all: &[&str], with_ttl: bool) -> Vec<FirstReadResult> {
+    pub(crate) fn read_entries(&self, all: &[&str], with_ttl: bool) -> Vec<FirstReadResult> {
         if !with_ttl && self.settings.freshness.is_plain() {
             let read = self.ask_all("read", all.len(), |store| store.read_all(all));
             return read.into_iter().map(|entry| Ok((entry?, None))).collect();

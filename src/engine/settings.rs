@@ -39,6 +39,11 @@ pub(crate) struct Settings {
     pub(crate) tracking: bool,
     /// How long a floor lasts. `None`: there are no floors.
     pub(crate) versions: Option<Duration>,
+    pub(crate) tag_namespace: String,
+    /// Whether loaders may name tags.
+    pub(crate) loader_tags: bool,
+    /// Whether all records are under a tag of the cache.
+    pub(crate) clear_by_tag: bool,
 }
 
 impl Settings {
@@ -52,4 +57,7 @@ impl Settings {
     /// The defaults that a refusal compares with, to name the setting that was set.
     pub(crate) const MAX_LOAD_TIME: Duration = Duration::from_secs(60);
     pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// The default of `tag_namespace`.
+    pub(crate) const TAG_NAMESPACE: &str = "cache";
 }

@@ -167,13 +167,15 @@ mod tests {
         fn find(&self, id: &str) -> bool {
             let found = self
                 .near
-                .find(&self.liveness, id, Instant::now(), Accepts::Any);
+                .find(&self.liveness, id, Instant::now(), Accepts::Any, None);
             found.is_ok()
         }
 
         fn put(self: &Arc<Both>, id: usize) {
             let (id, now) = (id.to_string(), Instant::now());
-            if let Err(Some(placeholder)) = self.near.find(&self.liveness, &id, now, Accepts::Any) {
+            if let Err(Some(placeholder)) =
+                self.near.find(&self.liveness, &id, now, Accepts::Any, None)
+            {
                 placeholder.fill(
                     Some(Arc::new(Looking(Arc::downgrade(self)))),
                     LONG,

@@ -24,6 +24,7 @@ pub(crate) mod lease_waiters;
 pub(crate) mod liveness;
 pub(crate) mod siblings;
 pub(crate) mod subscriber;
+pub(crate) mod tags;
 
 use std::{
     sync::Arc,
@@ -38,6 +39,7 @@ use quick_cache::{
 use self::{
     deferred_drop::{Discarded, DropUnlocked, drop_contained},
     liveness::StreamLiveness,
+    tags::{EntryTags, NearTags},
 };
 
 /// The number of shards, each with its own lock. Threads that use the same shard wait some
@@ -66,12 +68,15 @@ struct NearEntry<R> {
     since: i64,
     /// `None`: the primary has no such record.
     record: Option<Arc<R>>,
+    /// `None`: it is under no tags.
+    tags: Option<Arc<EntryTags>>,
 }
 
 impl<R> Clone for NearEntry<R> {
     fn clone(&self) -> NearEntry<R> {
         NearEntry {
             record: self.record.clone(),
+            tags: self.tags.clone(),
             ..*self
         }
     }
@@ -94,6 +99,8 @@ pub(crate) struct Placeholder<'a, R> {
     began: Instant,
     longest: Duration,
     liveness: &'a StreamLiveness,
+    /// Those of the lookup, as they were then.
+    tags: Option<Box<NearTags<'a>>>,
 }
 
 impl<R> Near<R> {
@@ -123,16 +130,17 @@ impl<R> Near<R> {
 
     /// The entry of this id, for a lookup that began at `began`. `Ok(None)`: the primary has no
     /// such record. `Err`: a placeholder for the record that the lookup is going to read, or `None`
-    /// if it gets no placeholder. An entry that the lookup does not accept is removed.
+    /// if it gets no placeholder. `tags`: those of the lookup. An entry that the lookup does not accept is removed.
     pub(crate) fn find<'a>(
         &'a self,
         liveness: &'a StreamLiveness,
         id: &str,
         began: Instant,
         accepts: Accepts,
+        tags: Option<Box<NearTags<'a>>>,
     ) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
         let now = liveness.nanos(began);
-        if !liveness.is_live(now) {
+        if !liveness.is_live(now) || tags.as_ref().is_some_and(|tags| !tags.is_live()) {
             self.discarded.discard_postponed();
             return Err(None);
         }
@@ -143,7 +151,13 @@ impl<R> Near<R> {
             Accepts::Nothing => i64::MAX,
         };
         let is_good = |entry: &NearEntry<R>| {
-            entry.epoch == epoch && now < entry.until && entry.since >= earliest
+            let is_for_tags = match (&entry.tags, &tags) {
+                (None, None) => true,
+                (Some(entry), Some(tags)) => tags.admit(entry),
+                // As in the store: such an entry is none for a lookup without tags.
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            entry.epoch == epoch && now < entry.until && entry.since >= earliest && is_for_tags
         };
         match self.kept.get(id) {
             Some(entry) if is_good(&entry) => return Ok(entry.record),
@@ -159,6 +173,7 @@ impl<R> Near<R> {
                 began,
                 longest: self.longest,
                 liveness,
+                tags,
             })),
             // The entry was filled after this lookup had searched for it, so it is not used.
             GuardResult::Value(_) | GuardResult::Timeout => Err(None),
@@ -183,6 +198,13 @@ impl<R> Near<R> {
 }
 
 impl<R> Placeholder<'_, R> {
+    /// Puts the record that was read under these tags too, which it lists.
+    pub(crate) fn add_tags(&mut self, keys: &[String]) {
+        if let Some(tags) = &mut self.tags {
+            tags.add(keys);
+        }
+    }
+
     /// Inserts the record that was read, unless the placeholder was removed. `left`: the remaining
     /// TTL in the store when the record was read. `age`: for how long it had been there, at most.
     pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration, age: Duration) {
@@ -190,12 +212,19 @@ impl<R> Placeholder<'_, R> {
         if self.liveness.epoch() != self.epoch {
             return;
         }
+        let tags = match self.tags.map(|tags| tags.of_entry()) {
+            None => None,
+            Some(Some(tags)) => Some(tags),
+            // Their stream was down meanwhile.
+            Some(None) => return,
+        };
         let end = self.began + left.min(self.longest);
         let entry = NearEntry {
             epoch: self.epoch,
             until: self.liveness.nanos(end),
             since: before(self.liveness.nanos(self.began), age),
             record,
+            tags,
         };
         // Refused if the id was evicted in the meantime, or if there was no room.
         let _ = self.reservation.insert(entry);

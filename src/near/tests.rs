@@ -18,7 +18,7 @@ impl Both {
     fn find(&self, id: &str) -> Result<u32, Option<Placeholder<'_, u32>>> {
         let found = self
             .near
-            .find(&self.liveness, id, Instant::now(), Accepts::Any);
+            .find(&self.liveness, id, Instant::now(), Accepts::Any, None);
         found.map(|record| *record.expect("a record"))
     }
 
@@ -113,7 +113,7 @@ fn an_entry_ends_with_what_was_left_of_its_time_and_after_the_longest_at_the_lat
     for (id, left) in [("brief", Duration::from_secs(1)), ("long", LONG)] {
         let placeholder = both
             .near
-            .find(&both.liveness, id, began, Accepts::Any)
+            .find(&both.liveness, id, began, Accepts::Any, None)
             .err()
             .flatten();
         placeholder
@@ -122,7 +122,9 @@ fn an_entry_ends_with_what_was_left_of_its_time_and_after_the_longest_at_the_lat
     }
     let has = |id, after| {
         let at = began + Duration::from_millis(after);
-        both.near.find(&both.liveness, id, at, Accepts::Any).is_ok()
+        both.near
+            .find(&both.liveness, id, at, Accepts::Any, None)
+            .is_ok()
     };
     assert!(has("brief", 999) && !has("brief", 1000));
     assert!(has("long", 4999) && !has("long", 5000));
@@ -132,14 +134,14 @@ fn an_entry_ends_with_what_was_left_of_its_time_and_after_the_longest_at_the_lat
 fn a_lookup_that_wants_a_younger_record_finds_none_and_makes_room_for_it() {
     let both = both(100, LONG);
     let began = Instant::now();
-    let find = |accepts| both.near.find(&both.liveness, "k", began, accepts);
+    let find = |accepts| both.near.find(&both.liveness, "k", began, accepts, None);
     let second = Duration::from_secs(1);
     // Older than the clock of the near cache.
     let placeholder = find(Accepts::Any).err().flatten().unwrap();
     placeholder.fill(Some(Arc::new(1)), LONG, 10 * second);
     assert!(find(Accepts::Any).is_ok() && find(Accepts::UpTo(10 * second)).is_ok());
     let later = began + second;
-    let later = |accepts| both.near.find(&both.liveness, "k", later, accepts);
+    let later = |accepts| both.near.find(&both.liveness, "k", later, accepts, None);
     assert!(later(Accepts::UpTo(11 * second)).is_ok());
     let placeholder = later(Accepts::UpTo(10 * second)).err().flatten();
     placeholder

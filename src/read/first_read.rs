@@ -37,7 +37,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     pub(super) fn first_read(
         &self,
         read: FirstReadResult,
-        placeholder: Option<Placeholder<'_, R>>,
+        mut placeholder: Option<Placeholder<'_, R>>,
     ) -> FirstRead<R> {
         let missed = |reason| {
             let id = self.id;
@@ -45,13 +45,18 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         };
         match read {
             Ok((Entry::Record(fields), left)) => {
-                let why = match self.engine.decode(self.id, fields) {
-                    Ok(record) => return self.on_found(record.map(Arc::new), left, placeholder),
+                if let (Some(tags), Some(placeholder)) = (&self.tags, &mut placeholder) {
+                    placeholder.add_tags(&self.engine.listed_keys(tags, &fields));
+                }
+                let why = match self.record_of(fields) {
+                    Ok(record) => return self.on_found(record, left, placeholder),
                     Err(why) => why,
                 };
+                self.engine.report_undecodable(self.id, why);
                 missed(match why {
                     Undecodable::OtherSchema => Miss::OtherSchema,
                     Undecodable::Unreadable => Miss::Unreadable,
+                    Undecodable::OlderThanTag => Miss::OlderThanTag,
                 });
                 // A second read would find the same entry.
                 FirstRead::Missed {

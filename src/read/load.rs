@@ -38,6 +38,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             ttl,
             version,
             is_unchanged,
+            tags,
         } = loaded;
         let version = version.filter(|_| self.engine.settings.versions.is_some());
         if is_unchanged {
@@ -46,10 +47,11 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
                 record: cached,
                 entry: ttl.map_or(ToCache::Nothing, ToCache::Unchanged),
                 version,
+                tags: Vec::new(),
             });
         }
         let entry = if fills {
-            self.entry(record.as_ref(), ttl)?
+            self.entry(record.as_ref(), ttl, &tags)?
         } else {
             None
         };
@@ -61,6 +63,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             record,
             entry,
             version,
+            tags,
         })
     }
 
@@ -70,9 +73,12 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         &self,
         record: Option<&R>,
         chosen: Option<Duration>,
+        named: &[String],
     ) -> Result<Option<(Duration, Fields)>, Error> {
         let engine = self.engine;
-        match engine.entry(record, self.config.ttl, chosen) {
+        let tags = self.tags.as_deref();
+        let entry = engine.entry(record, self.config.ttl, chosen);
+        match entry.and_then(|entry| engine.with_tag_fields(entry, tags, named)) {
             Ok(entry) => Ok(entry),
             Err(why) if engine.settings.fail_on_unstorable => {
                 let reporter = &engine.reporter;
@@ -103,6 +109,8 @@ pub(super) struct LoadedEntry<R> {
     entry: ToCache,
     /// The version of the record, on a cache with versions.
     version: Option<u64>,
+    /// Those that the loader named.
+    tags: Vec<String>,
 }
 
 /// No fields, for a fill that caches nothing.
@@ -111,6 +119,16 @@ static NO_FIELDS: Fields = Fields::new();
 impl<R> LoadedEntry<R> {
     pub(super) fn is_cached(&self) -> bool {
         !matches!(self.entry, ToCache::Nothing)
+    }
+
+    /// Sees to it that the tags of a lookup live as long as the entry that was filled.
+    pub(super) fn keep_tags(&self, context: &LookupContext<'_, R>) {
+        let Some(tags) = &context.tags else {
+            return;
+        };
+        if let ToCache::Fields(total_ttl, _) | ToCache::Unchanged(total_ttl) = &self.entry {
+            context.engine.keep_tags(tags, &self.tags, *total_ttl);
+        }
     }
 
     /// The fill, with the TTL and the fields that the data key has after it.

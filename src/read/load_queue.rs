@@ -19,7 +19,6 @@
 
 use std::{
     mem,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -37,7 +36,6 @@ use crate::{
         single_flight::{Leader, WaitOutcome},
     },
     error::Error,
-    record::fields::from_fields,
     store::{Entry, Recheck},
     util::random::shortened,
 };
@@ -119,7 +117,9 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
                     return Ok(match call.wait_until(end) {
                         WaitOutcome::TimedOut => QueueEnd::TimedOut,
                         WaitOutcome::Done(load) => {
-                            match load {
+                            // The load of a lookup under tags knows of their floor what its
+                            // lookup knew before it waited. The store compares their clocks.
+                            match load.filter(|_| lookup.context.tags.is_none()) {
                                 Some(load) => lookup.follow_after_queue(load),
                                 None => self.asks_without = lookup.recheck_after_queue(),
                             }
@@ -162,7 +162,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
             Recheck::IfOver(left) => Some(left),
             Recheck::Always | Recheck::Never => None,
         };
-        let read = self.engine.first_read(lookup.data, seen.is_some());
+        let read = self.engine.read_entry(lookup.data, seen.is_some());
         let Ok((Entry::Record(fields), left)) = read else {
             return None;
         };
@@ -170,8 +170,8 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
         if seen.is_some_and(|seen| left.is_some_and(|left| left <= seen)) {
             return None;
         }
-        let record = from_fields(fields, &self.engine.settings.schema);
-        Some(Ok(record.ok()?.map(Arc::new)))
+        let record = lookup.context.record_of(fields);
+        Some(Ok(record.ok()?))
     }
 
     /// The lookup has asked. Its followers share its load, or ask.

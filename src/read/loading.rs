@@ -16,7 +16,6 @@ use crate::{
     engine::lease_renewal::RenewalGuard,
     error::Error,
     outcome::Source,
-    record::fields::from_fields,
     store::{Completion, CompletionKind, Entry, Floor},
     telemetry::event::Event,
 };
@@ -26,6 +25,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     pub(super) fn floor(&self) -> Floor {
         match &self.state {
             LookupState::Loading(LoadPermit::Degraded(..)) => Floor::Unknown,
+            // What a tag has ended may be missing in a replica, whatever the record's own floor.
+            _ if self.context.tags.as_ref().is_some_and(|it| it.has_floor()) => Floor::Unknown,
             _ => self.floor,
         }
     }
@@ -37,11 +38,8 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             return None;
         };
         let engine = self.context.engine;
-        match engine.first_read(self.data, false) {
-            Ok((Entry::Record(fields), _)) => {
-                let record = from_fields(fields, &engine.settings.schema);
-                record.ok()?.map(Arc::new)
-            }
+        match engine.read_entry(self.data, false) {
+            Ok((Entry::Record(fields), _)) => self.context.record_of(fields).ok()?,
             _ => None,
         }
     }

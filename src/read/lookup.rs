@@ -7,15 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::de::DeserializeOwned;
+
 use crate::{
     engine::{
         Engine, Outcome, Settings,
+        lookup_tags::LookupTags,
         single_flight::{Call, Leader},
     },
     error::Error,
     near::Accepts,
     outcome::{Lookup, Source},
-    store::token::Token,
+    record::fields::{Fields, Undecodable},
+    store::{TagBounds, token::Token},
     telemetry::{event::Event, trace},
 };
 
@@ -69,11 +73,26 @@ pub(super) struct LookupContext<'a, R> {
     /// this instant.
     pub(super) began: Instant,
     pub(super) redis_latency: Duration,
+    /// `None`: it is under no tags.
+    pub(super) tags: Option<Box<LookupTags>>,
     /// It runs on a loader thread, for a caller that reports the answer itself.
     pub(super) is_background: bool,
 }
 
+impl<R: DeserializeOwned> LookupContext<'_, R> {
+    /// The record in an entry that was read for this lookup.
+    pub(super) fn record_of(&self, entry: Fields) -> Result<Option<Arc<R>>, Undecodable> {
+        let record = self.engine.record_of(entry, self.tags.as_deref());
+        record.map(|record| record.map(Arc::new))
+    }
+}
+
 impl<R> LookupContext<'_, R> {
+    /// What the lookup tells of its tags with its request for a lease.
+    pub(super) fn tag_bounds(&self) -> Option<TagBounds> {
+        self.tags.as_deref()?.bounds()
+    }
+
     /// The instant when the lookup stops waiting for a load that started at `began`.
     pub(super) fn wait_deadline(&self, began: Instant) -> Instant {
         let deadline = began + self.config.wait_timeout;

@@ -25,7 +25,6 @@ use crate::{
     engine::{Outcome, lease_renewal::RenewalGuard, single_flight::Call},
     error::Error,
     outcome::Lookup,
-    record::fields::from_fields,
     store::{Acquire, Floor, Recheck, keys::Keys, token::Token},
 };
 
@@ -107,8 +106,13 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
     }
 
     pub(super) fn keys(&self) -> &Keys {
-        self.keys
-            .get_or_init(|| self.context.engine.keys_of(self.data.to_owned()))
+        self.keys.get_or_init(|| {
+            let keys = self.context.engine.keys_of(self.data.to_owned());
+            match self.context.tag_bounds() {
+                Some(bounds) => keys.under_tags(bounds),
+                None => keys,
+            }
+        })
     }
 
     /// The token with which the lookup asks for the lease.
@@ -140,15 +144,14 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
     /// The store answered the request for the lease.
     pub(super) fn on_acquire(&mut self, answer: Result<Acquire, Error>) -> Result<(), Error> {
         let token = self.token();
-        let schema = &self.context.engine.settings.schema;
         match answer {
             Ok(Acquire::Acquired(floor)) => {
                 let (leader, renewal) = self.take_lease(floor);
                 self.state = LookupState::Loading(LoadPermit::Lease(leader, renewal));
             }
-            Ok(Acquire::Record(fields)) => match from_fields(fields, schema) {
+            Ok(Acquire::Record(fields)) => match self.context.record_of(fields) {
                 Ok(record) => {
-                    let outcome = Ok(record.map(Arc::new));
+                    let outcome = Ok(record);
                     if let Some(watch) = self.watch.take().filter(|_| self.was_absent) {
                         watch.complete(outcome.clone());
                     }
@@ -173,7 +176,11 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
                 self.floor = floor;
                 self.stop_waiting();
                 let calls = &self.context.engine.calls;
-                match calls.start_or_find(&nonce, self.data) {
+                // An invalidation of a tag gives a guard no other nonce. So under tags, the load is
+                // shared with lookups that have read the same clock.
+                let shared = self.context.tag_bounds();
+                let shared = shared.map_or(nonce, |it| nonce.with_number(it.clock.number()));
+                match calls.start_or_find(&shared, self.data) {
                     Ok(leader) => {
                         self.leader = None;
                         self.state = LookupState::Loading(LoadPermit::Guard(leader));

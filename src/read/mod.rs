@@ -54,6 +54,11 @@
 //! that got the same token or nonce, and with it the same floor: a step that raises the floor also
 //! ends the lease, or gives the guard another nonce.
 //!
+//! A lookup under *tags* reads their clock with its first read. It then has the clock from before any
+//! load of its own. It names that clock with its request for the lease, and the fill stores it in
+//! the entry. [`Engine::record_of`] decides for each entry that is read whether it is good for the
+//! lookup.
+//!
 //! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
 //! comes from Go's `singleflight`.
 
@@ -86,7 +91,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::{load_turn::LoadTurn, loader::Loader, lookup::LookupContext, nested::WithinLoad};
 use crate::{
-    engine::Engine,
+    engine::{Engine, lookup_tags::LookupTags},
     error::Error,
     loaded::{LoadContext, Loaded},
     near::{Accepts, Placeholder},
@@ -100,10 +105,11 @@ pub(crate) use self::lookup::LookupConfig;
 pub(crate) use self::peek::{get_fields, peek, peek_many};
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
-/// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer.
+/// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer. `tags`:
+/// those of the lookup, if it has any.
 pub(crate) fn get<R, F>(
     engine: &Engine<R>,
-    (began, accepts): (Instant, Accepts),
+    (began, accepts, tags): (Instant, Accepts, Option<Box<LookupTags>>),
     config: impl FnOnce() -> LookupConfig,
     id: &str,
     loader: Loader<F>,
@@ -113,13 +119,22 @@ where
     F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
 {
     let span = trace::lookup(&engine.reporter.cache, id);
-    match near_hit::find(engine, id, began, accepts) {
+    match near_hit::find(engine, id, began, accepts, tags.as_deref()) {
         Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
         Err(placeholder) => {
-            get_from_store(engine, config(), id, loader, (span, began, placeholder))
+            let from = (span, began, placeholder, tags);
+            get_from_store(engine, config(), id, loader, from)
         }
     }
 }
+
+/// A lookup that the near cache did not answer.
+type NearMiss<'a, R> = (
+    trace::LookupSpan,
+    Instant,
+    Option<Placeholder<'a, R>>,
+    Option<Box<LookupTags>>,
+);
 
 /// Out of line, to keep the stack frame of a near hit small.
 #[inline(never)]
@@ -128,7 +143,7 @@ fn get_from_store<R, F>(
     config: LookupConfig,
     id: &str,
     loader: Loader<F>,
-    (span, began, placeholder): (trace::LookupSpan, Instant, Option<Placeholder<'_, R>>),
+    (span, began, placeholder, mut tags): NearMiss<'_, R>,
 ) -> Result<Lookup<R>, Error>
 where
     R: Serialize + DeserializeOwned,
@@ -136,7 +151,7 @@ where
 {
     let data = engine.data_key(id)?;
     let with_ttl = placeholder.is_some() || config.max_age.is_some();
-    let read = engine.first_read(&data, with_ttl);
+    let read = engine.first_read(&data, with_ttl, tags.as_deref_mut());
     let context = LookupContext {
         engine,
         config,
@@ -144,6 +159,7 @@ where
         span,
         began,
         redis_latency: began.elapsed(),
+        tags,
         is_background: false,
     };
     single::answer(context, &data, read, placeholder, loader)

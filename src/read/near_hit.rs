@@ -9,19 +9,20 @@ use std::{
 };
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, lookup_tags::LookupTags},
     near::{Accepts, Placeholder},
     outcome::{Lookup, Source},
     telemetry::trace,
 };
 
 /// The near cache's answer for this id. Without an answer, a placeholder for the record that is
-/// about to be read, if the near cache gives one.
+/// about to be read, if the near cache gives one. `tags`: those of the lookup.
 pub(super) fn find<'a, R>(
     engine: &'a Engine<R>,
     id: &str,
     began: Instant,
     accepts: Accepts,
+    tags: Option<&LookupTags>,
 ) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
     let Some(subscriber) = &engine.subscriber else {
         return Err(None);
@@ -29,7 +30,11 @@ pub(super) fn find<'a, R>(
     let Some(near) = &subscriber.near else {
         return Err(None);
     };
-    near.find(&subscriber.liveness, id, began, accepts)
+    let tags = match tags {
+        None => None,
+        Some(tags) => Some(engine.near_tags(tags, began).ok_or(None)?),
+    };
+    near.find(&subscriber.liveness, id, began, accepts, tags)
 }
 
 /// Answers the lookup from the near cache.

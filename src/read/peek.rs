@@ -9,16 +9,14 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+use super::batch::read_all;
 use crate::{
-    engine::{Engine, FirstReadResult},
+    engine::{Engine, FirstReadResult, lookup_tags::LookupTags},
     error::Error,
     outcome::{Lookup, Source},
     record::{
         Record,
-        fields::{
-            from_fields,
-            part::{from_part, names_to_read},
-        },
+        fields::part::{from_part, names_to_read},
     },
     store::Entry,
     util::id::Ids,
@@ -34,8 +32,9 @@ where
 {
     let data = engine.data_key(id)?;
     let began = Instant::now();
-    let read = engine.first_read(&data, false);
-    seen(engine, read, began.elapsed())
+    let mut tags = engine.tags_of(&[]);
+    let read = engine.first_read(&data, false, tags.as_deref_mut());
+    seen(engine, read, tags.as_deref(), began.elapsed())
 }
 
 /// See [`Cache::peek_many`](crate::Cache::peek_many).
@@ -53,10 +52,10 @@ where
             engine.refuse_pending(data, "read")?;
         }
         let began = Instant::now();
-        let reads = engine.first_reads(&keys, false);
+        let (reads, tags) = read_all(engine, &keys, false, engine.tags_of(&[]).as_deref());
         let redis_latency = began.elapsed();
-        for read in reads {
-            found.push(seen(engine, read, redis_latency)?);
+        for (read, tags) in reads.into_iter().zip(tags) {
+            found.push(seen(engine, read, tags.as_deref(), redis_latency)?);
         }
     }
     Ok(found)
@@ -71,13 +70,23 @@ pub(crate) fn get_fields<R>(
     let data = engine.data_key(id)?;
     let names = names_to_read(names)?;
     let began = Instant::now();
+    let mut tags = engine.tags_of(&[]);
+    if let Some(tags) = &mut tags {
+        engine.read_tags(tags)?;
+    }
     let (entry, left) = engine.ask_unless_pending(&data, "read_fields", |store| {
         store.read_fields(&data, &names)
     })?;
     let redis_latency = began.elapsed();
-    let Entry::Record(fields) = entry else {
+    if let Some(tags) = &mut tags {
+        engine.read_listed(&mut [(&entry, &mut **tags)])?;
+    }
+    let Entry::Record(mut fields) = entry else {
         return Ok(None);
     };
+    if tags.is_some_and(|tags| tags.take_fields(&mut fields).is_err()) {
+        return Ok(None);
+    }
     let part = from_part(fields, &engine.settings.schema);
     Ok(part
         .ok()
@@ -88,12 +97,13 @@ pub(crate) fn get_fields<R>(
 fn seen<R: DeserializeOwned>(
     engine: &Engine<R>,
     read: FirstReadResult,
+    tags: Option<&LookupTags>,
     redis_latency: Duration,
 ) -> Result<Option<Lookup<R>>, Error> {
     let (Entry::Record(fields), left) = read? else {
         return Ok(None);
     };
-    let record = from_fields(fields, &engine.settings.schema);
+    let record = engine.record_of(fields, tags);
     Ok(record
         .ok()
         .map(|record| found(engine, record, left, redis_latency)))

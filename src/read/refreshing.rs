@@ -3,8 +3,6 @@
 //! Called by both drivers. Like all transitions, they send nothing; see
 //! [`machine`](super::machine).
 
-use std::sync::Arc;
-
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -28,9 +26,12 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 self.state = LookupState::Loading(permit);
                 return;
             }
-            Ok(Refresh::Record(fields)) => match engine.decode(self.context.id, fields) {
-                Ok(record) => self.context.hit(record.map(Arc::new)),
-                Err(_) => self.context.cached(cached),
+            Ok(Refresh::Record(fields)) => match self.context.record_of(fields) {
+                Ok(record) => self.context.hit(record),
+                Err(why) => {
+                    engine.report_undecodable(self.context.id, why);
+                    self.context.cached(cached)
+                }
             },
             Ok(Refresh::Taken) => self.context.cached(cached),
             Err(_) => {

@@ -94,6 +94,9 @@ pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
     let fills = lookup.fills();
     let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills, cached));
     let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
+    if let (Some(Ok(true)), Ok(loaded)) = (&ended, &loaded) {
+        loaded.keep_tags(&lookup.context);
+    }
     lookup.on_completed(loaded, ended)
 }
 

@@ -72,6 +72,18 @@ pub enum CompletionKind<'a> {
     BackOff(Duration),
 }
 
+impl CompletionKind<'_> {
+    /// The TTL that the record gets. `None`: it gets none.
+    pub(crate) fn total_ttl(&self) -> Option<Duration> {
+        match *self {
+            CompletionKind::Fill(ttl, _)
+            | CompletionKind::FillAt(ttl, ..)
+            | CompletionKind::Keep(ttl) => Some(ttl),
+            CompletionKind::Release | CompletionKind::BackOff(_) => None,
+        }
+    }
+}
+
 /// One of several records to be [refreshed](super::Store::refresh).
 #[derive(Debug, Clone, Copy)]
 pub struct RefreshRequest<'a> {

@@ -33,7 +33,7 @@ pub use self::keys::{FloorKey, Keys};
 pub use self::reply::{Acquire, Change, Diff, Entry, NewTtl, Recheck, Refresh};
 pub use self::reply::{TtlRemaining, Update};
 pub use self::tagged::TaggedStore;
-pub use self::tags::{TAG_CLOCK_FIELD, TagBounds, TagClock, TagKeys, TagValues};
+pub use self::tags::{TAG_CLOCK_FIELD, TAG_LIST_FIELD, TagBounds, TagClock, TagKeys, TagValues};
 pub use self::token::{InvalidToken, Token};
 pub use self::tracking::{ChangeListener, Subscription};
 pub use self::versioned::{Floor, VersionedStore, WriteThrough};
@@ -125,7 +125,8 @@ pub trait Store: Send + Sync {
         record: &Fields,
     ) -> Result<bool, Failure>;
 
-    /// Gives the record this TTL and ends the lease, for a load that found the record unchanged.
+    /// Gives the record this TTL and ends the lease, for a load that found the record unchanged. If
+    /// the keys have [`tags`](Keys::tags), the record also gets their clock.
     /// False: refused, because `token` no longer held the lease, or because there is no record.
     /// The default only gives the lease back.
     fn keep(&self, keys: &Keys, token: Token, _ttl: Duration) -> Result<bool, Failure> {

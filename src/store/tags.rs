@@ -6,8 +6,10 @@
 
 use std::fmt;
 
-/// The field of an entry with the clock from before its load.
-pub const TAG_CLOCK_FIELD: &str = "__cache_aside_clock";
+pub use crate::record::fields::tag_fields::{TAG_CLOCK_FIELD, TAG_LIST_FIELD};
+
+/// The beginning of every key of tags. The namespace follows.
+pub(crate) const TAGS_PREFIX: &str = "tags:{";
 
 /// A value of the clock of tags, and of a tag that was invalidated at that value.
 ///
@@ -57,6 +59,13 @@ impl TagClock {
         self.epoch == newest.epoch && self.count >= newest.count
     }
 
+    /// A number that differs from that of every other value.
+    pub(crate) fn number(self) -> u128 {
+        // Odd, so different counts of an epoch give different numbers.
+        const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        self.epoch ^ u128::from(self.count).wrapping_mul(SPREAD)
+    }
+
     /// Whether both are of one epoch.
     #[must_use]
     pub fn has_epoch_of(self, other: TagClock) -> bool {
@@ -91,6 +100,20 @@ pub struct TagKeys {
 }
 
 impl TagKeys {
+    /// What all keys of the namespace begin with.
+    pub(crate) fn prefix(&self) -> String {
+        let end = self.clock.find('}').map_or(0, |at| at + 1);
+        self.clock[..end].to_owned()
+    }
+
+    /// The keys of one of the tags.
+    pub(crate) fn only(&self, tag: &str) -> TagKeys {
+        TagKeys {
+            tags: vec![tag.to_owned()],
+            ..self.clone()
+        }
+    }
+
     /// The keys of these tags. `None`: the namespace is empty or contains a `}`, so its keys would
     /// not be in one slot.
     #[must_use]
@@ -98,7 +121,7 @@ impl TagKeys {
         if namespace.is_empty() || namespace.contains('}') {
             return None;
         }
-        let key = |rest: &str| format!("tags:{{{namespace}}}{rest}");
+        let key = |rest: &str| format!("{TAGS_PREFIX}{namespace}}}{rest}");
         Some(TagKeys {
             clock: key("clock"),
             floor: key("floor"),

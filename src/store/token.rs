@@ -38,6 +38,20 @@ impl Token {
         &self.0
     }
 
+    /// The token that stands for this one together with a number.
+    pub(crate) fn with_number(self, number: u128) -> Token {
+        let text = std::str::from_utf8(&self.0).unwrap_or_default();
+        let Ok(own) = u128::from_str_radix(text, 16) else {
+            return self;
+        };
+        let mut digits = [0; LEN];
+        let mixed = own ^ number;
+        for (at, digit) in digits.iter_mut().rev().enumerate() {
+            *digit = b"0123456789abcdef"[usize::try_from(mixed >> (4 * at) & 15).unwrap_or(0)];
+        }
+        Token(digits)
+    }
+
     /// A number below `bound` that depends on the token and on `turn`. With it, waiters poll at
     /// different moments.
     pub(crate) fn spread(&self, turn: u32, bound: u64) -> u64 {
@@ -95,6 +109,14 @@ impl fmt::Debug for Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_with_another_number_is_another_token() {
+        let token = Token::random();
+        assert_eq!(token.with_number(0), token);
+        assert_ne!(token.with_number(1), token.with_number(2));
+        assert_eq!(token.with_number(7).with_number(7), token);
+    }
 
     #[test]
     fn two_tokens_differ() {

@@ -1,7 +1,11 @@
 //! Clears a whole cache. The client does the work: see `backend/client/clear.rs`.
 
 use super::Wrote;
-use crate::{engine::Engine, error::Error, telemetry::event::Write};
+use crate::{
+    engine::{Engine, Settings},
+    error::Error,
+    telemetry::event::Write,
+};
 
 /// The progress of a [`Cache::clear_with_progress`](crate::Cache::clear_with_progress).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,9 +24,28 @@ pub(crate) fn clear<R>(
     mut progress: impl FnMut(ClearProgress),
 ) -> Result<u64, Error> {
     let _wrote = Wrote::begin(engine, "", Write::Clear);
-    let prefixes: Vec<_> = engine.prefixes().collect();
+    let mut prefixes: Vec<_> = engine.prefixes().collect();
+    let mut by_tag = Ok(());
+    if engine.settings.clear_by_tag {
+        // Caches with the other prefixes may have another setting, so these are scanned too.
+        let tags: Vec<_> = prefixes
+            .iter()
+            .map(|it| Settings::tag_of_prefix(it))
+            .collect();
+        let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+        let keys = engine.settings.tag_keys(&tags);
+        let (client, reporter) = (&engine.client, &engine.reporter);
+        by_tag = client.invalidate_tags(reporter, &keys, engine.tag_life());
+        prefixes.remove(0);
+        if prefixes.is_empty() {
+            by_tag?;
+            let (removed, fraction) = (0, 1.0);
+            progress(ClearProgress { removed, fraction });
+            return Ok(0);
+        }
+    }
     let count = f64::from(u32::try_from(prefixes.len()).unwrap_or(u32::MAX));
-    let (mut removed, mut cleared) = (0, Ok(()));
+    let (mut removed, mut cleared) = (0, by_tag);
     for (before, prefix) in (0_u32..).zip(&prefixes) {
         let client = &engine.client;
         let done = client.clear(&engine.reporter, prefix, |more, fraction| {

@@ -17,7 +17,7 @@ use crate::{
     },
     error::Error,
     outcome::Deferred,
-    store::{BatchResult, GuardRequest, Store, UnguardRequest, keys::Keys, token::Token},
+    store::{BatchResult, GuardRequest, Store, TagKeys, UnguardRequest, keys::Keys, token::Token},
     telemetry::reporter::Reporter,
 };
 
@@ -31,6 +31,31 @@ pub(super) struct Group<'a> {
     pub(super) records: Vec<GuardedRecord<'a>>,
     /// How many of them have a guard, or could not get one. They are the first ones.
     pub(super) asked: usize,
+    /// The tags that end with the records. There is one item for each namespace.
+    pub(super) tags: Vec<TagsToEnd<'a>>,
+    /// Whether these must be ended: the primary may have been changed.
+    pub(super) ends_tags: bool,
+}
+
+/// Tags of one namespace. They have no guard.
+pub(super) struct TagsToEnd<'a> {
+    pub(super) reporter: &'a Arc<Reporter>,
+    pub(super) keys: TagKeys,
+    /// The tags themselves.
+    pub(super) names: Vec<String>,
+    pub(super) life: Duration,
+}
+
+impl TagsToEnd<'_> {
+    pub(super) fn end(self, client: &StoreClient, deferred: &mut Vec<Deferred>) {
+        if let Err(error) = client.invalidate_tags(self.reporter, &self.keys, self.life) {
+            deferred.extend(self.names.into_iter().map(|id| Deferred {
+                cache: self.reporter.cache.clone(),
+                id,
+                error: error.clone(),
+            }));
+        }
+    }
 }
 
 /// A record of any type, and what its guard needs of its cache.

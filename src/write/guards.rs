@@ -14,10 +14,11 @@ use std::{
 };
 
 use super::{
-    guard_group::{Group, GuardedRecord, defer},
+    guard_group::{Group, GuardedRecord, TagsToEnd, defer},
     record_keys::RecordKeys,
 };
 use crate::{
+    backend::client::StoreClient,
     engine::Engine,
     error::Error,
     outcome::Deferred,
@@ -41,23 +42,50 @@ impl<'a> Guards<'a> {
     pub(crate) fn add<R>(&mut self, engine: &'a Engine<R>, id: &str) -> Result<(), Error> {
         let records = RecordKeys::of(engine, [id])?.0.into_iter();
         let records = records.map(|(prefix, keys)| GuardedRecord::new(engine, prefix, keys));
-        let client = &*engine.client;
-        let mut groups = self.groups.iter_mut();
-        match groups.find(|group| ptr::eq(group.client, client)) {
-            Some(group) => group.records.extend(records),
-            None => self.groups.push(Group {
-                client,
-                records: records.collect(),
-                asked: 0,
+        self.group_on(&engine.client).records.extend(records);
+        Ok(())
+    }
+
+    /// Adds a tag, which is invalidated with the records. Sends nothing.
+    pub(crate) fn add_tag<R>(&mut self, engine: &'a Engine<R>, tag: &str) {
+        let keys = engine.settings.tag_keys(&[tag]);
+        let tags = &mut self.group_on(&engine.client).tags;
+        match tags.iter_mut().find(|known| known.keys.clock == keys.clock) {
+            Some(known) => {
+                known.keys.tags.extend(keys.tags);
+                known.names.push(tag.to_owned());
+                known.life = known.life.max(engine.tag_life());
+            }
+            None => tags.push(TagsToEnd {
+                reporter: &engine.reporter,
+                keys,
+                names: vec![tag.to_owned()],
+                life: engine.tag_life(),
             }),
         }
-        Ok(())
+    }
+
+    fn group_on(&mut self, client: &'a StoreClient) -> &mut Group<'a> {
+        let mut groups = self.groups.iter();
+        let at = groups.position(|group| ptr::eq(group.client, client));
+        let at = at.unwrap_or_else(|| {
+            self.groups.push(Group {
+                client,
+                records: Vec::new(),
+                asked: 0,
+                tags: Vec::new(),
+                ends_tags: false,
+            });
+            self.groups.len() - 1
+        });
+        &mut self.groups[at]
     }
 
     /// Sets the guards of all records that were added since the last call. If that fails for a
     /// record, the write continues. It is then as safe as a change followed by `invalidate`.
     pub(crate) fn set(&mut self) {
         for group in &mut self.groups {
+            group.ends_tags = true;
             let failure = group.set();
             self.error = self.error.take().or(failure);
         }
@@ -115,7 +143,9 @@ impl<'a> Guards<'a> {
 
     /// Whether a guard has been asked for, and so must be ended.
     pub(crate) fn are_asked(&self) -> bool {
-        self.groups.iter().any(|group| group.asked > 0)
+        let is_asked =
+            |group: &Group<'_>| group.asked > 0 || group.ends_tags && !group.tags.is_empty();
+        self.groups.iter().any(is_asked)
     }
 
     /// Why a guard could not be set.
@@ -123,9 +153,20 @@ impl<'a> Guards<'a> {
         self.error.as_ref()
     }
 
-    /// How many records were added.
+    /// How many records and tags were added.
     pub(crate) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.records.len()).sum()
+        let tags = |group: &Group<'_>| {
+            group
+                .tags
+                .iter()
+                .map(|tags| tags.names.len())
+                .sum::<usize>()
+        };
+        let counts = self
+            .groups
+            .iter()
+            .map(|group| group.records.len() + tags(group));
+        counts.sum()
     }
 
     /// Ends the records and their guards. Returns why a guard was not set, and which records are
@@ -133,7 +174,7 @@ impl<'a> Guards<'a> {
     pub(crate) fn end(mut self) -> (Option<Error>, Vec<Deferred>) {
         for group in &mut self.groups {
             // From here on a panic must end the record too, even without a guard.
-            group.asked = group.records.len();
+            (group.asked, group.ends_tags) = (group.records.len(), true);
         }
         self.end_all();
         (self.error.take(), mem::take(&mut self.deferred))
@@ -142,18 +183,33 @@ impl<'a> Guards<'a> {
     fn end_all(&mut self) {
         // Each group is taken before its request. If that panics, the client remembers its records,
         // and the drop of this ends the other groups.
-        while let Some(group) = self.groups.pop() {
-            group.end(&mut self.deferred);
+        while let Some(mut group) = self.groups.pop() {
+            let client = group.client;
+            let Some(tags) = group.tags.pop() else {
+                group.end(&mut self.deferred);
+                continue;
+            };
+            // Put back before the request, for the same reason.
+            self.groups.push(group);
+            tags.end(client, &mut self.deferred);
         }
     }
 
-    /// Each cache once, with the id of its first record.
+    /// Each cache once, with the id of its first record, or with its first tag.
     pub(crate) fn caches(&self) -> Vec<(&'a Arc<Reporter>, String)> {
         let mut caches: Vec<(&Arc<Reporter>, String)> = Vec::new();
-        for record in self.groups.iter().flat_map(|group| &group.records) {
+        let mut add = |reporter, id: &str| {
             let mut known = caches.iter();
-            if !known.any(|(known, _)| Arc::ptr_eq(known, record.reporter)) {
-                caches.push((record.reporter, record.ending().id().to_owned()));
+            if !known.any(|(known, _)| Arc::ptr_eq(known, reporter)) {
+                caches.push((reporter, id.to_owned()));
+            }
+        };
+        for group in &self.groups {
+            for record in &group.records {
+                add(record.reporter, record.ending().id());
+            }
+            for tags in &group.tags {
+                add(tags.reporter, tags.names.first().map_or("", String::as_str));
             }
         }
         caches

@@ -4,6 +4,7 @@ pub(crate) mod clear;
 mod guard_group;
 pub(crate) mod guards;
 mod record_keys;
+pub(crate) mod tags;
 mod through;
 pub(crate) mod update;
 

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Wrote, guards::Guards};
 use crate::{
-    engine::Engine,
+    engine::{Engine, lookup_tags::LookupTags},
     error::WriteError,
     loaded::Loaded,
     outcome::Written,
@@ -44,6 +44,12 @@ where
         None => store.guard(keys, writer, lease_ttl).map(|_| None),
     });
     guards.set();
+    // The clock from before the change of the primary. Only a cache whose lookups are all under tags
+    // reads it: the lookups of others may be under none.
+    let tags = engine.tags_of(&[]).and_then(|mut tags| {
+        engine.read_tags(&mut tags).ok()?;
+        Some(tags)
+    });
     // A panic drops the guards, which ends them.
     let (value, loaded) = match change() {
         Ok((value, loaded)) => (value, loaded.into()),
@@ -55,9 +61,14 @@ where
         }
     };
     let version = loaded.version;
-    let entry = nonce.flatten().zip(entry(engine, id, &loaded));
+    let entry = nonce
+        .flatten()
+        .zip(entry(engine, id, &loaded, tags.as_deref()));
     let through = entry.as_ref().map(|(nonce, (ttl, record))| {
         engine.record_max_ttl(*ttl);
+        if let Some(tags) = &tags {
+            engine.keep_tags(tags, &loaded.tags, *ttl);
+        }
         WriteThrough {
             nonce: *nonce,
             ttl: *ttl,
@@ -83,7 +94,12 @@ where
 type TimedFields = (Duration, Fields);
 
 /// What is cached of the record. `None`: nothing.
-fn entry<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>) -> Option<TimedFields>
+fn entry<R>(
+    engine: &Engine<R>,
+    id: &str,
+    loaded: &Loaded<R>,
+    tags: Option<&LookupTags>,
+) -> Option<TimedFields>
 where
     R: Serialize + DeserializeOwned,
 {
@@ -91,7 +107,8 @@ where
         // A write has changed the record.
         return None;
     }
-    match engine.entry(loaded.record.as_ref(), engine.settings.ttl, loaded.ttl) {
+    let entry = engine.entry(loaded.record.as_ref(), engine.settings.ttl, loaded.ttl);
+    match entry.and_then(|entry| engine.with_tag_fields(entry, tags, &loaded.tags)) {
         Ok(entry) => entry,
         Err(why) => {
             let done = "is not cached";

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     record::fields::{
         EMPTY, FieldChange, Fields, Schema, check_length, check_name, from_fields, names,
-        set_field, to_fields,
+        set_field, tag_fields::TagFields, to_fields,
     },
     store::{Change, Diff, NewTtl, Update, keys::Keys},
     telemetry::event::Write,
@@ -55,7 +55,10 @@ where
     let schema = &engine.settings.schema;
     let mut made = FieldChange::NotFound;
     let updated = change_entry(engine, keys, "update_field", &mut |entry| {
-        made = set_field::<R>(&entry, field, value, schema);
+        // These fields stay as they are: the entry keeps its tags, and the clock of its load.
+        let mut record = entry.clone();
+        TagFields::take(&mut record);
+        made = set_field::<R>(&record, field, value, schema);
         Some(match made {
             FieldChange::Set => Diff {
                 set: vec![(field.to_vec(), value.to_vec())],
@@ -116,7 +119,10 @@ where
     let (mut undecodable, mut unstorable) = (None, None);
     let updated = change_entry(engine, keys, "update", &mut |entry| {
         (is_changed, undecodable, unstorable) = (false, None, None);
-        let old = match from_fields(entry.clone(), schema) {
+        // As in `set_cached_field`.
+        let mut record = entry.clone();
+        TagFields::take(&mut record);
+        let old = match from_fields(record.clone(), schema) {
             Ok(Some(old)) => old,
             // The primary may have a record by now.
             Ok(None) => return Some(remove_all(entry)),
@@ -129,7 +135,7 @@ where
         let new = pending.suspended(|| change(&old))?;
         let merged = names(&old).and_then(|known| {
             let new = to_fields(&new, schema)?;
-            Ok(merge::<R>(&entry, &known, &new, schema))
+            Ok(merge::<R>(&record, &known, &new, schema))
         });
         match merged {
             Ok(Some(diff)) => {

@@ -57,6 +57,7 @@ mod stampede;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod tags;
 mod unit_of_work;
 mod update;
 mod update_field;

@@ -13,8 +13,10 @@ pub(crate) mod batch;
 mod clear;
 mod lost;
 pub(crate) mod recovery;
+mod remember;
 pub(crate) mod startup;
 mod subscription;
+pub(crate) mod tags;
 pub(crate) mod unwind;
 
 #[cfg(test)]
@@ -32,7 +34,7 @@ use self::{
     startup::Startup,
     unwind::Ending,
 };
-use super::pending::{PendingInvalidations, Recorded};
+use super::pending::PendingInvalidations;
 use crate::{
     error::{Error, cause::Cause},
     near::siblings::SiblingCaches,
@@ -233,33 +235,6 @@ impl StoreClient {
         self.evict(&keys.data);
         pending.returned();
         answer
-    }
-
-    fn remember(&self, record: &Ending<'_>, failure: &Error) {
-        let (reporter, id) = (record.reporter, record.id());
-        let pending = &self.state.pending;
-        let memory = pending.remember(record.keys, record.prefix, reporter);
-        // Started before the reports, because reports call user code.
-        self.start_recovery();
-        reporter.report(&Event::InvalidationRemembered {
-            id,
-            is_new: matches!(memory, Recorded::First | Recorded::Kept),
-        });
-        match memory {
-            Recorded::First => trace::warn!(
-                "cache `{}`: the invalidation of {id:?} is pending and will be replayed; until then the record is not \
-                 read from the server: {failure:#}",
-                reporter.cache
-            ),
-            Recorded::Kept | Recorded::Again | Recorded::PrefixKept => {}
-            Recorded::Prefix(lasts) => {
-                trace::error!(
-                    "cache `{}`: too many invalidations are pending, so no record is read from the server for {lasts:?}",
-                    reporter.cache
-                );
-                reporter.report(&Event::Bypassed { lasts });
-            }
-        }
     }
 
     /// How many invalidations wait for their replay.

@@ -18,7 +18,7 @@ use super::{
     startup::{Startup, Unusable},
 };
 use crate::{
-    backend::pending::{PendingInvalidations, Replay},
+    backend::pending::{PendingInvalidations, Replay, Target},
     error::Error,
     near::siblings::SiblingCaches,
     store::{Failure, FailureKind, Store},
@@ -192,8 +192,14 @@ impl ClientState {
     /// Replays the pending invalidations. `Some`: the store answered, but refused some of them.
     fn replay(&self) -> Result<Option<Failure>, Failure> {
         let (mut replayed, mut refused) = (0, None);
-        for some in self.pending.all().chunks(BATCH) {
-            let keys: Vec<_> = some.iter().map(|replay| &replay.keys).collect();
+        let all = self.pending.all();
+        let records = all.iter().filter_map(|replay| match &replay.target {
+            Target::Record(keys) => Some((replay, keys)),
+            Target::Tag(_) => None,
+        });
+        let records: Vec<_> = records.collect();
+        for some in records.chunks(BATCH) {
+            let keys: Vec<_> = some.iter().map(|(_, keys)| *keys).collect();
             let each = counted(self.store.invalidate_all(&keys), keys.len());
             let each = match each {
                 Err(failure) if failure.kind == FailureKind::Rejected => {
@@ -202,7 +208,7 @@ impl ClientState {
                 }
                 each => each?,
             };
-            for (replay, done) in some.iter().zip(each) {
+            for ((replay, _), done) in some.iter().zip(each) {
                 match done {
                     Ok(_) => {
                         self.complete(replay);
@@ -210,6 +216,20 @@ impl ClientState {
                     }
                     Err(failure) => refused = Some(failure),
                 }
+            }
+        }
+        let tags = all.iter().filter_map(|replay| match &replay.target {
+            Target::Tag(tag) => Some((replay, tag)),
+            Target::Record(_) => None,
+        });
+        for (replay, tag) in tags {
+            match tag.send(&*self.store) {
+                Ok(()) => {
+                    self.complete(replay);
+                    replayed += 1;
+                }
+                Err(failure) if failure.kind == FailureKind::Unavailable => return Err(failure),
+                Err(failure) => refused = Some(failure),
             }
         }
         match replayed {

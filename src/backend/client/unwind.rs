@@ -87,13 +87,18 @@ impl RememberOnDrop<'_> {
 impl Drop for RememberOnDrop<'_> {
     fn drop(&mut self) {
         for record in self.left.get() {
-            let (request, cause) = (self.request, Arc::new(Panicked));
-            let failure = Error::Store { request, cause };
+            let failure = panicked(self.request);
             self.client.remember(record, &failure);
             // First recorded as pending, then evicted, as in `StoreClient::invalidate`.
             self.client.evict(&record.keys.data);
         }
     }
+}
+
+/// The failure of a request that panicked.
+pub(super) fn panicked(request: &'static str) -> Error {
+    let cause = Arc::new(Panicked);
+    Error::Store { request, cause }
 }
 
 /// The cause of an invalidation that may not have happened.

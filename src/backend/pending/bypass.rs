@@ -12,10 +12,11 @@
 
 use std::{
     collections::HashMap,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use super::{Recorded, cause::PendingError};
+use super::{PendingInvalidations, Recorded, cause::PendingError};
 
 #[derive(Default)]
 pub(super) struct Bypasses {
@@ -139,6 +140,39 @@ impl Bypasses {
         if let Some(bypass) = self.by_prefix.get_mut(prefix) {
             bypass.clear_at = bypass.clear_at.map(|_| at);
         }
+    }
+}
+
+impl PendingInvalidations {
+    /// The prefixes whose failed `clear` is to be repeated now.
+    pub(crate) fn due_clears(&self) -> Vec<String> {
+        self.clears(Some(Instant::now()))
+    }
+
+    /// Whether any failed `clear` is to be repeated, now or later.
+    pub(crate) fn has_clears(&self) -> bool {
+        !self.clears(None).is_empty()
+    }
+
+    fn clears(&self, by: Option<Instant>) -> Vec<String> {
+        if !self.any.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut state = self.state.lock();
+        self.forget_what_is_over(&mut state);
+        state.bypasses.clears(by)
+    }
+
+    /// Whether the failed `clear` of this prefix is still to be repeated.
+    pub(crate) fn needs_clear(&self, prefix: &str) -> bool {
+        let mut state = self.state.lock();
+        self.forget_what_is_over(&mut state);
+        state.bypasses.needs_clear(prefix)
+    }
+
+    /// Keeps the `clear` of this prefix from being repeated before `at`.
+    pub(crate) fn defer_clear(&self, prefix: &str, at: Instant) {
+        self.state.lock().bypasses.defer_clear(prefix, at);
     }
 }
 

@@ -5,6 +5,8 @@
 pub(crate) enum PendingError {
     #[error("not sent, because an earlier invalidation of this record is pending")]
     Record,
+    #[error("not sent, because an earlier invalidation of a tag is pending")]
+    Tag,
     #[error(
         "not sent, because too many invalidations are pending, so no record with the prefix is \
          read from Redis"

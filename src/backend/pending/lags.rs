@@ -41,6 +41,11 @@ impl PendingInvalidations {
         *known = lag.max(*known);
     }
 
+    /// The longest lag of all caches that were built so far. A tag may be on records of any of them.
+    pub(crate) fn longest_lag(&self) -> Option<Duration> {
+        self.state.lock().lags.0.values().max().copied()
+    }
+
     /// The lags of all caches that were built so far.
     pub(crate) fn lags(&self) -> Lags {
         self.state.lock().lags.clone()

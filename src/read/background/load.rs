@@ -26,6 +26,7 @@ use super::{
 use crate::{
     engine::{
         Engine, Outcome,
+        lookup_tags::LookupTags,
         single_flight::{DetachedCall, Leader},
     },
     error::Error,
@@ -42,6 +43,7 @@ pub(super) struct LoadTask<R> {
     id: String,
     data: String,
     config: LookupConfig,
+    tags: Option<Box<LookupTags>>,
     floor: Floor,
     /// `None` once it runs.
     permit: Option<DetachedPermit<R>>,
@@ -89,6 +91,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadStep<R> for On
             id: lookup.context.id.to_owned(),
             data: lookup.data.to_owned(),
             config: lookup.context.config,
+            tags: lookup.context.tags.clone(),
             floor: lookup.floor,
             permit: Some(permit),
             turn: turn.take_permits(),
@@ -171,6 +174,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadTask<R> {
             span: trace::LookupSpan::one_of_many(),
             began: Instant::now(),
             redis_latency: Duration::ZERO,
+            tags: self.tags.take(),
             is_background: true,
         };
         let missed = FirstRead::Missed {

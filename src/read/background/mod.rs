@@ -40,7 +40,7 @@ use super::{
     single::{LoadStep, drive_and_report, load_here},
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, lookup_tags::LookupTags},
     error::Error,
     near::{Accepts, Placeholder},
     outcome::Lookup,
@@ -84,9 +84,10 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
     pub(crate) fn get(&self, id: &str, began: Instant) -> Result<Lookup<R>, Error> {
         let engine = self.engine.get_at(began);
         let span = trace::lookup(&engine.reporter.cache, id);
-        match near_hit::find(engine, id, began, Accepts::Any) {
+        let tags = engine.tags_of(&[]);
+        match near_hit::find(engine, id, began, Accepts::Any, tags.as_deref()) {
             Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
-            Err(placeholder) => self.get_from_store(id, (span, began, placeholder)),
+            Err(placeholder) => self.get_from_store(id, tags, (span, began, placeholder)),
         }
     }
 
@@ -95,11 +96,12 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
     fn get_from_store(
         &self,
         id: &str,
+        mut tags: Option<Box<LookupTags>>,
         (span, began, placeholder): (trace::LookupSpan, Instant, Option<Placeholder<'_, R>>),
     ) -> Result<Lookup<R>, Error> {
         let engine = self.engine.get_at(began);
         let data = engine.data_key(id)?;
-        let read = engine.first_read(&data, placeholder.is_some());
+        let read = engine.first_read(&data, placeholder.is_some(), tags.as_deref_mut());
         let context = LookupContext {
             engine,
             config: LookupConfig {
@@ -110,6 +112,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
             span,
             began,
             redis_latency: began.elapsed(),
+            tags,
             is_background: false,
         };
         let read = match context.first_read(read, placeholder) {

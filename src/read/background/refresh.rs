@@ -27,10 +27,10 @@ use crate::{
     engine::{
         Engine,
         freshness::EntryState,
+        lookup_tags::LookupTags,
         single_flight::{Call, DetachedCall, SingleFlight, WaitOutcome},
     },
     outcome::{Lookup, Source},
-    record::fields::from_fields,
     store::Entry,
     telemetry::trace,
     util::per_process::PerProcess,
@@ -47,6 +47,8 @@ pub(super) struct RefreshTask<R> {
     /// `None` once it runs.
     call: Option<DetachedCall<String, Lookup<R>>>,
     id: String,
+    /// What the lookup has read of its tags: before this load.
+    tags: Option<Box<LookupTags>>,
     cached: Cached<R>,
     /// The threads are stopped: it waits for no turn any more.
     is_stopping: Arc<AtomicBool>,
@@ -81,6 +83,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
                     table: Arc::clone(table),
                     call: Some(detached),
                     id: context.id.to_owned(),
+                    tags: context.tags.clone(),
                     cached: cached.clone(),
                     is_stopping: Arc::clone(self.pool.is_stopping()),
                 };
@@ -132,13 +135,13 @@ fn read_again<R: Serialize + DeserializeOwned>(
     cached: Cached<R>,
 ) -> Lookup<R> {
     let settings = &context.engine.settings;
-    let Ok((Entry::Record(fields), left)) = context.engine.first_read(data, true) else {
+    let Ok((Entry::Record(fields), left)) = context.engine.read_entry(data, true) else {
         return context.cached(cached);
     };
     let is_fresh =
         left.is_none_or(|left| settings.freshness.of(left, Duration::ZERO) == EntryState::Fresh);
-    match from_fields(fields, &settings.schema) {
-        Ok(record) if is_fresh => context.found(record.map(Arc::new), Source::Refreshed),
+    match context.record_of(fields) {
+        Ok(record) if is_fresh => context.found(record, Source::Refreshed),
         _ => context.cached(cached),
     }
 }
@@ -160,6 +163,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> RefreshTask<R> {
             span: trace::LookupSpan::one_of_many(),
             began,
             redis_latency: Duration::ZERO,
+            tags: self.tags.take(),
             is_background: true,
         };
         let due = FirstRead::Due(self.cached.clone());

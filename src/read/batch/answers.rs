@@ -2,13 +2,16 @@
 //! refused, or the same failure.
 //!
 //! A token names one fill, and a nonce one guard, so no correct store gives such answers. Called by
-//! the driver for many ids before it handles the answers. Pure: sends nothing.
+//! the driver for many ids before it handles the answers. Only [`keep_tags`] sends a
+//! request.
 
 use std::collections::HashMap;
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{
     error::Error,
-    read::lookup::impossible,
+    read::{load::LoadedEntry, lookup::impossible, machine::PendingLookup},
     store::{Acquire, token::Token},
 };
 
@@ -40,4 +43,22 @@ fn named_token(answer: &Result<Acquire, Error>) -> Option<Token> {
 pub(super) fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
     let mut failures = answers.iter().map_while(|answer| answer.as_ref().err());
     failures.nth(answers.len().saturating_sub(1)).cloned()
+}
+
+/// A lookup of a batch that has loaded.
+type Loaded<'l, 'a, R> = (&'l mut PendingLookup<'a, R>, Result<LoadedEntry<R>, Error>);
+
+/// Sees to it that the tags live as long as the entries that were filled. One request for all: the
+/// lookups of a batch are under the same tags.
+pub(super) fn keep_tags<R: Serialize + DeserializeOwned>(
+    loaded: &[Loaded<'_, '_, R>],
+    ended: &[Option<Result<bool, Error>>],
+) {
+    let filled = loaded.iter().zip(ended);
+    let filled = filled.filter(|(_, ended)| matches!(ended, Some(Ok(true))));
+    let mut filled =
+        filled.filter_map(|((lookup, loaded), _)| Some((lookup, loaded.as_ref().ok()?)));
+    if let Some((lookup, entry)) = filled.find(|(_, entry)| entry.is_cached()) {
+        entry.keep_tags(&lookup.context);
+    }
 }

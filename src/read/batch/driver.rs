@@ -13,12 +13,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     BatchLoader, KeyedId,
-    answers::{common_failure, refuse_shared_tokens},
+    answers::{common_failure, keep_tags, refuse_shared_tokens},
     first_reads::first_reads,
     run_for,
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, lookup_tags::LookupTags},
     error::Error,
     loaded::Loaded,
     outcome::Lookup,
@@ -26,7 +26,7 @@ use crate::{
         load_turn::LoadTurn, lookup::LookupConfig, machine::PendingLookup, nested::WithinLoad,
         state::LookupState,
     },
-    store::{AcquireRequest, CompletionKind, RefreshRequest},
+    store::{AcquireRequest, RefreshRequest},
     util::wakeup::Wakeup,
 };
 
@@ -50,11 +50,12 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
     pub(super) fn read(
         engine: &'a Engine<R>,
         config: LookupConfig,
+        tags: Option<&LookupTags>,
         ids: &'a [KeyedId<'a>],
     ) -> BatchLookup<'a, R> {
         BatchLookup {
             engine,
-            lookups: first_reads(engine, config, ids),
+            lookups: first_reads(engine, config, tags, ids),
             wakeup: Arc::new(Wakeup::new()),
             turn: LoadTurn::new(engine, config.wait_timeout),
         }
@@ -209,16 +210,12 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             .map(|(lookup, loaded)| lookup.on_loaded(loaded));
         let completions: Vec<_> = completions.collect();
         let leased: Vec<_> = completions.iter().flatten().copied().collect();
-        let mut fills = false;
-        for completion in &leased {
-            if let CompletionKind::Fill(total_ttl, _) | CompletionKind::FillAt(total_ttl, ..) =
-                completion.end
-            {
-                self.engine.record_max_ttl(total_ttl);
-                fills = true;
-            }
+        let filled = leased.iter().filter_map(|it| it.end.total_ttl());
+        let longest = filled.max();
+        if let Some(total_ttl) = longest {
+            self.engine.record_max_ttl(total_ttl);
         }
-        let request = if fills { "fill" } else { "release" };
+        let request = longest.map_or("release", |_| "fill");
         let mut ended = self
             .engine
             .ask_all(request, leased.len(), |store| store.finish_all(&leased))
@@ -227,6 +224,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             .iter()
             .map(|completion| completion.and_then(|_| ended.next()))
             .collect();
+        keep_tags(&loaded, &ended);
         let mut error = None;
         for ((lookup, loaded), ended) in loaded.into_iter().zip(ended) {
             error = lookup.on_completed(loaded, ended).err().or(error);

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::KeyedId;
 use crate::{
-    engine::Engine,
+    engine::{Engine, FirstReadResult, lookup_tags::LookupTags},
     error::{Error, cause::Cause},
     near::Placeholder,
     read::{
@@ -33,13 +33,14 @@ enum ReadFrom<'a, R> {
 pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
     engine: &'a Engine<R>,
     config: LookupConfig,
+    tags: Option<&LookupTags>,
     ids: &'a [KeyedId<'a>],
 ) -> Vec<PendingLookup<'a, R>> {
     let (began, accepts) = (Instant::now(), config.accepts());
     let sources: Vec<_> = ids
         .iter()
         .map(
-            |(id, data)| match near_hit::find(engine, id, began, accepts) {
+            |(id, data)| match near_hit::find(engine, id, began, accepts, tags) {
                 Ok(record) => ReadFrom::Near(record),
                 Err(placeholder) => match engine.client.bypass(data) {
                     Some(cause) => ReadFrom::Pending(cause),
@@ -53,16 +54,18 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
     let keys: Vec<_> = from_store.map(|((_, data), _)| data.as_str()).collect();
     let has_placeholder = |from: &ReadFrom<'_, R>| matches!(from, ReadFrom::Store(Some(_)));
     let with_ttl = config.max_age.is_some() || sources.iter().any(has_placeholder);
-    let mut reads = engine.first_reads(&keys, with_ttl).into_iter();
+    let (reads, tags) = read_all(engine, &keys, with_ttl, tags);
+    let mut reads = reads.into_iter().zip(tags);
     let redis_latency = began.elapsed();
     let lookups = ids.iter().zip(sources).map(|((id, data), from)| {
-        let context = LookupContext {
+        let mut context = LookupContext {
             engine,
             config,
             id,
             span: trace::LookupSpan::one_of_many(),
             began,
             redis_latency,
+            tags: None,
             is_background: false,
         };
         let (read, placeholder) = match from {
@@ -74,13 +77,49 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
                 let request = "read";
                 (Err(Error::Store { request, cause }), None)
             }
-            ReadFrom::Store(placeholder) => (
-                reads.next().expect("an answer to each request"),
-                placeholder,
-            ),
+            ReadFrom::Store(placeholder) => {
+                let (read, tags) = reads.next().expect("an answer to each request");
+                context.tags = tags;
+                (read, placeholder)
+            }
         };
         let read = context.first_read(read, placeholder);
         PendingLookup::new(context, data, read)
     });
     lookups.collect()
+}
+
+/// What is known of the tags of each lookup.
+type TagsOfEach = Vec<Option<Box<LookupTags>>>;
+
+/// Also called for a peek. Reads these entries, and before them the tags of all lookups.
+pub(in crate::read) fn read_all<R>(
+    engine: &Engine<R>,
+    keys: &[&str],
+    with_ttl: bool,
+    tags: Option<&LookupTags>,
+) -> (Vec<FirstReadResult>, TagsOfEach) {
+    let Some(tags) = tags.filter(|_| !keys.is_empty()) else {
+        return (engine.read_entries(keys, with_ttl), vec![None; keys.len()]);
+    };
+    let mut tags = tags.clone();
+    if let Err(failure) = engine.read_tags(&mut tags) {
+        let failures = keys.iter().map(|_| Err(failure.clone()));
+        return (failures.collect(), vec![None; keys.len()]);
+    }
+    let reads = engine.read_entries(keys, with_ttl);
+    let mut each = vec![Some(Box::new(tags)); keys.len()];
+    let entries = reads.iter().zip(&mut each);
+    let entries = entries.filter_map(|(read, tags)| match (read, tags) {
+        (Ok((entry, _)), Some(tags)) => Some((entry, &mut **tags)),
+        _ => None,
+    });
+    let listed = engine.read_listed(&mut entries.collect::<Vec<_>>());
+    match listed {
+        Ok(()) => (reads, each),
+        Err(failure) => {
+            let failures = reads.into_iter().map(|_| Err(failure.clone()));
+            (failures.collect(), each)
+        }
+    }
 }

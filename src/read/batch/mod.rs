@@ -19,9 +19,10 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::driver::BatchLookup;
+pub(super) use self::first_reads::read_all;
 use super::{load::run, load_turn::LoadTurn, lookup::LookupConfig, nested::WithinLoad};
 use crate::{
-    engine::Engine,
+    engine::{Engine, lookup_tags::LookupTags},
     error::Error,
     outcome::{Lookup, Source},
     telemetry::{reporter::Reporter, trace},
@@ -41,7 +42,7 @@ type LoadedById<'id, R> = Result<HashMap<&'id str, R>, Error>;
 /// See [`Cache::get_many`](crate::Cache::get_many).
 pub(crate) fn get_many<R, M, K, E, F>(
     engine: &Engine<R>,
-    config: LookupConfig,
+    (config, tags): (LookupConfig, Option<Box<LookupTags>>),
     ids: &Ids,
     loader: F,
 ) -> Result<Vec<Lookup<R>>, Error>
@@ -54,7 +55,7 @@ where
 {
     let mut load = loading(&engine.reporter, loader);
     each_once(engine, ids, |slice| {
-        BatchLookup::read(engine, config, slice).answers(&mut load)
+        BatchLookup::read(engine, config, tags.as_deref(), slice).answers(&mut load)
     })
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod scalar;
 pub(crate) mod schema;
 pub(crate) mod ser;
 pub(crate) mod set_field;
+pub(crate) mod tag_fields;
 
 use serde::{Serialize, de::DeserializeOwned};
 

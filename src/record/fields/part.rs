@@ -9,6 +9,7 @@ use super::{
     Fields, NOT_FOUND, Unstorable, check_length, check_name,
     de::deserialize,
     schema::{SCHEMA, Schema, Undecodable},
+    tag_fields::{TAG_CLOCK_FIELD, TAG_LIST_FIELD},
 };
 use crate::record::Record;
 
@@ -16,6 +17,7 @@ use crate::record::Record;
 /// entry is.
 pub(crate) fn names_to_read<'a>(names: &[&'a str]) -> Result<Vec<&'a [u8]>, Unstorable> {
     let mut all = vec![NOT_FOUND, SCHEMA];
+    all.extend([TAG_CLOCK_FIELD, TAG_LIST_FIELD].map(str::as_bytes));
     for name in names {
         check_name(name.as_bytes())?;
         check_length(name.as_bytes(), &[])?;
@@ -32,6 +34,11 @@ pub(crate) fn from_part(
     mut fields: Fields,
     schema: &Schema,
 ) -> Result<Option<Record>, Undecodable> {
+    let is_under_tags = |(name, _): &(Vec<u8>, Vec<u8>)| is_of_tags(name);
+    if fields.iter().any(is_under_tags) {
+        // The caller has taken these fields out, if it reads tags.
+        return Err(Undecodable::Unreadable);
+    }
     let has_not_found = fields.iter().any(|(name, _)| name == NOT_FOUND);
     if has_not_found {
         // Another program has added fields to a cached "no such record".
@@ -48,6 +55,12 @@ pub(crate) fn from_part(
     }
     let record = deserialize(fields, &[]);
     record.map(Some).map_err(|_| Undecodable::Unreadable)
+}
+
+fn is_of_tags(name: &[u8]) -> bool {
+    [TAG_CLOCK_FIELD, TAG_LIST_FIELD]
+        .map(str::as_bytes)
+        .contains(&name)
 }
 
 #[cfg(test)]
@@ -86,7 +99,13 @@ mod tests {
         assert!(names_to_read(&["name", "__cache_aside_schema"]).is_err());
         assert_eq!(
             names_to_read(&["name"]).unwrap(),
-            [NOT_FOUND, SCHEMA, b"name"]
+            [
+                NOT_FOUND,
+                SCHEMA,
+                b"__cache_aside_clock",
+                b"__cache_aside_tags",
+                b"name"
+            ]
         );
     }
 }

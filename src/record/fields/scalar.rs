@@ -61,6 +61,11 @@ impl Unstorable {
         }
     }
 
+    /// A loader named tags, on a cache that would not read them.
+    pub(crate) fn without_loader_tags() -> Unstorable {
+        Unstorable::new("its loader named tags, and the cache was built without `loader_tags`")
+    }
+
     /// Names the field at fault. Do not use it for a map, because the keys of a map are content.
     pub(super) fn at(self, name: &[u8]) -> Unstorable {
         let shown = &name[..name.len().min(LONGEST_NAME)];

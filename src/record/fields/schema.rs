@@ -65,4 +65,6 @@ pub(crate) enum Undecodable {
     OtherSchema,
     /// It is not a record of the cache's type.
     Unreadable,
+    /// It was loaded before the latest invalidation of one of its tags, or under no tags.
+    OlderThanTag,
 }

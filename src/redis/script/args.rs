@@ -66,6 +66,14 @@ pub(crate) fn write_fill(
     write_record(request, record);
 }
 
+/// Writes the arguments of `keep.lua` after the token.
+pub(crate) fn write_keep(request: &mut Cmd, keys: &Keys, ttl: Duration) {
+    request.arg(millis(ttl));
+    if let Some(tags) = &keys.tags {
+        request.arg(tags.clock.to_string());
+    }
+}
+
 /// Writes the arguments of `renew.lua`.
 pub(crate) fn write_renew(request: &mut Cmd, keys: &Keys, token: Token, lease_ttl: Duration) {
     request.arg(token.as_bytes()).arg(millis(lease_ttl));

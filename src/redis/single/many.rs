@@ -95,8 +95,9 @@ impl RedisStore {
                 CompletionKind::FillAt(ttl, record, version) => {
                     args::write_fill(&mut request, load.keys, ttl, record, Some(version));
                 }
-                CompletionKind::Keep(time) | CompletionKind::BackOff(time) => {
-                    request.arg(millis(time));
+                CompletionKind::Keep(ttl) => args::write_keep(&mut request, load.keys, ttl),
+                CompletionKind::BackOff(pause) => {
+                    request.arg(millis(pause));
                 }
                 CompletionKind::Release => {}
             }

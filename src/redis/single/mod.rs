@@ -131,7 +131,8 @@ impl Store for RedisStore {
             self.scripts
                 .keep
                 .call_for_truth(connection, keys, |request| {
-                    request.arg(token.as_bytes()).arg(millis(ttl));
+                    request.arg(token.as_bytes());
+                    args::write_keep(request, keys, ttl);
                 })
         })
     }

@@ -9,8 +9,8 @@ use crate::{
     record::fields::Fields,
     store::{
         Acquire, Change, ChangeListener, Cursor, Entry, Failure, Floor, KeyKind, NewTtl, Recheck,
-        Refresh, ScanPage, Store, Subscription, TaggedStore, TtlRemaining, Update, VersionedStore,
-        keys::Keys, token::Token,
+        Refresh, ScanPage, Store, Subscription, TAG_CLOCK_FIELD, TaggedStore, TtlRemaining, Update,
+        VersionedStore, keys::Keys, token::Token,
     },
 };
 
@@ -106,7 +106,13 @@ impl Store for MemoryStore {
             let stored = stored.filter(|_| is_ours);
             let until = self.clock.now() + ttl;
             if let Some(stored) = &stored {
-                self.records.put(&keys.data, stored.fields.clone(), until);
+                let mut fields = stored.fields.clone();
+                if let Some(tags) = keys.tags {
+                    let is_clock = |name: &[u8]| name == TAG_CLOCK_FIELD.as_bytes();
+                    fields.retain(|(name, _)| !is_clock(name));
+                    fields.push((TAG_CLOCK_FIELD.into(), tags.clock.to_string().into()));
+                }
+                self.records.put(&keys.data, fields, until);
             }
             stored.is_some()
         }))

@@ -13,6 +13,9 @@ pub enum Miss {
     /// There was a record, but the lookup wanted a younger one:
     /// [`max_age`](crate::LookupOptions::max_age).
     TooOld,
+    /// There was a record, but it was loaded before the latest invalidation of one of its
+    /// [tags](crate::LookupOptions::tags), or under no tags.
+    OlderThanTag,
     /// The store did not answer, or may hold an outdated record.
     Unanswered,
 }
@@ -41,6 +44,10 @@ pub enum Write {
     InvalidateAt,
     /// [`Cache::invalidate_many`](crate::Cache::invalidate_many), under the first id.
     InvalidateMany,
+    /// [`Cache::invalidate_tag`](crate::Cache::invalidate_tag), under the tag.
+    InvalidateTag,
+    /// [`Cache::invalidate_tags`](crate::Cache::invalidate_tags), under the first tag.
+    InvalidateTags,
     /// [`Cache::clear`](crate::Cache::clear), under no id.
     Clear,
     /// [`Cache::write`](crate::Cache::write).
@@ -74,6 +81,6 @@ macro_rules! named {
     };
 }
 
-named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", TooOld "too_old", Unanswered "unanswered" }
+named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", TooOld "too_old", OlderThanTag "older_than_tag", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
-named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", Expire "expire", ExpireMany "expire_many", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }
+named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", InvalidateTag "invalidate_tag", InvalidateTags "invalidate_tags", Expire "expire", ExpireMany "expire_many", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }

@@ -322,6 +322,28 @@ fn a_refresh_has_a_clock_and_replaces_no_load(environment: &Environment) {
     next.load("second");
 }
 
+/// As if it had been loaded again, which it was.
+fn a_record_that_is_kept_has_the_clock_of_the_load(environment: &Environment) {
+    let first = lookup(environment, &["a"]);
+    first.load("first");
+    Tags(environment).end(&["b"]);
+    let next = lookup(environment, &["a"]);
+    let token = Token::random();
+    assert_eq!(next.refresh(token, LONG), Refresh::Acquired(Floor::None));
+    assert!(next.keep(token, LONG));
+    let again = lookup_with_unknown_tags(environment);
+    let kept = Acquire::Record(next.tagged_record("first"));
+    assert_eq!(again.acquire(Token::random()), kept);
+    assert!(!next.keep(token, LONG), "its lease has ended");
+
+    assert!(next.invalidate());
+    let token = next.leased();
+    assert!(
+        !next.keep(token, LONG) && !next.is_there(),
+        "no clock without a record"
+    );
+}
+
 fn a_guard_is_the_same_under_tags(environment: &Environment) {
     let position = lookup(environment, &["a"]);
     position.guard(Token::random(), LONG);
@@ -452,6 +474,7 @@ on_both_stores! {
     a_caller_without_tags_waits_for_a_load_under_tags_and_does_not_share_it,
     a_lease_that_is_renewed_keeps_its_clock,
     a_refresh_has_a_clock_and_replaces_no_load,
+    a_record_that_is_kept_has_the_clock_of_the_load,
     a_guard_is_the_same_under_tags,
     an_entry_that_is_updated_or_expired_keeps_its_clock,
     a_record_that_is_written_through_is_as_old_as_its_write,

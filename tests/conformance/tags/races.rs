@@ -1,0 +1,133 @@
+//! Named interleavings with tags: each known race, step by step.
+
+use std::{convert::Infallible, thread};
+
+use cache_aside::Source;
+
+use super::{get, load, seen};
+use crate::{
+    environment::Environment,
+    held::{held, version},
+    support::until,
+};
+
+const A: &[&str] = &["a"];
+
+/// The load began before the invalidation. Its fill is not refused, but its record is too old.
+fn a_load_from_before_an_invalidation_answers_no_later_lookup(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
+    let found = cache.options().tags(&["a"]).get("k", |_| {
+        writer.invalidate_tag("a").unwrap();
+        Ok::<_, Infallible>(Some(version(1)))
+    });
+    assert_eq!(seen(&found.unwrap()), (1, Source::Loaded));
+    assert_eq!(get(&cache, &["a"], 2), (2, Source::Loaded));
+    assert_eq!(get(&writer, &["a"], 3), (2, Source::Hit));
+}
+
+fn a_lookup_after_an_invalidation_does_not_join_the_load_before_it(environment: &Environment) {
+    let (cache, other) = (environment.cache(), environment.cache());
+    for joins in [&cache, &other] {
+        let (old, holder) = held();
+        thread::scope(|scope| {
+            let slow = cache.options().tags(A);
+            let slow = scope.spawn(move || slow.get("k", old.load(1)).unwrap());
+            holder.has_read.recv().unwrap();
+            cache.invalidate_tag("a").unwrap();
+            // The old load still holds the lease. This one replaces it.
+            assert_eq!(get(joins, &["a"], 2), (2, Source::Loaded));
+            holder.let_go.send(()).unwrap();
+            assert_eq!(seen(&slow.join().unwrap()).0, 1);
+        });
+        assert_eq!(
+            get(&cache, &["a"], 3),
+            (2, Source::Hit),
+            "the old fill is refused"
+        );
+        cache.invalidate("k").unwrap();
+    }
+    assert_eq!(cache.stats().refused_fills, 2);
+}
+
+fn a_lookup_joins_a_load_that_saw_the_latest_invalidation_of_its_tags(environment: &Environment) {
+    let cache = environment.cache();
+    let (slow, holder) = held();
+    thread::scope(|scope| {
+        let under = cache.options().tags(A);
+        let leader = scope.spawn(move || under.get("k", slow.load(1)).unwrap());
+        holder.has_read.recv().unwrap();
+        // Another tag does not matter.
+        cache.invalidate_tag("b").unwrap();
+        let follower = scope.spawn(|| get(&cache, &["a"], 2));
+        until(|| cache.stats().misses == 2);
+        holder.let_go.send(()).unwrap();
+        assert_eq!(seen(&leader.join().unwrap()).0, 1);
+        assert_eq!(follower.join().unwrap().0, 1);
+    });
+    assert_eq!(cache.stats().loads, 1);
+}
+
+/// The nonce of a guard does not change with a tag.
+fn a_load_under_a_guard_is_not_shared_across_an_invalidation(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
+    let (old, holder) = held();
+    thread::scope(|scope| {
+        let _ = writer
+            .write("k", || {
+                let slow = cache.options().tags(A);
+                let slow = scope.spawn(move || slow.get("k", old.load(1)).unwrap());
+                holder.has_read.recv().unwrap();
+                writer.invalidate_tag("a").unwrap();
+                assert_eq!(get(&cache, &["a"], 2), (2, Source::Loaded));
+                holder.let_go.send(()).unwrap();
+                assert_eq!(seen(&slow.join().unwrap()).0, 1);
+                Ok::<_, Infallible>(())
+            })
+            .unwrap();
+    });
+}
+
+fn a_load_under_a_guard_is_shared_while_no_tag_is_invalidated(environment: &Environment) {
+    let (cache, writer) = (environment.cache(), environment.cache());
+    let (slow, holder) = held();
+    thread::scope(|scope| {
+        let _ = writer
+            .write("k", || {
+                let under = cache.options().tags(A);
+                let leader = scope.spawn(move || under.get("k", slow.load(1)).unwrap());
+                holder.has_read.recv().unwrap();
+                let follower = scope.spawn(|| get(&cache, &["a"], 2));
+                until(|| cache.stats().misses == 2);
+                holder.let_go.send(()).unwrap();
+                leader.join().unwrap();
+                let (number, _) = follower.join().unwrap();
+                assert!(number == 1 || number == 2, "it may come too late");
+                Ok::<_, Infallible>(())
+            })
+            .unwrap();
+    });
+}
+
+/// The record was loaded without tags. It is not known whether it is older.
+fn a_load_without_tags_is_replaced_by_a_lookup_under_tags(environment: &Environment) {
+    let cache = environment.cache();
+    let (old, holder) = held();
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| cache.get("k", old.load(1)).unwrap());
+        holder.has_read.recv().unwrap();
+        assert_eq!(get(&cache, &["a"], 2), (2, Source::Loaded));
+        holder.let_go.send(()).unwrap();
+        slow.join().unwrap();
+    });
+    assert_eq!(get(&cache, &["a"], 3), (2, Source::Hit));
+    assert_eq!(seen(&cache.get("k", load(4)).unwrap()), (4, Source::Loaded));
+}
+
+on_both_stores! {
+    a_load_from_before_an_invalidation_answers_no_later_lookup,
+    a_lookup_after_an_invalidation_does_not_join_the_load_before_it,
+    a_lookup_joins_a_load_that_saw_the_latest_invalidation_of_its_tags,
+    a_load_under_a_guard_is_not_shared_across_an_invalidation,
+    a_load_under_a_guard_is_shared_while_no_tag_is_invalidated,
+    a_load_without_tags_is_replaced_by_a_lookup_under_tags,
+}
