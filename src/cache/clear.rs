@@ -17,6 +17,9 @@ impl<R> Cache<R> {
     /// Prefixes of [`also_invalidates`](crate::CacheBuilder::also_invalidates) are cleared too, and
     /// their records are counted.
     ///
+    /// With [`clear_by_tag`](crate::CacheBuilder::clear_by_tag) it is one request instead, which
+    /// removes nothing: all records of the cache count as missing from then on.
+    ///
     /// It scans the whole server in small steps, so that other clients are served in between.
     /// [`clear_with_progress`](Cache::clear_with_progress) reports each step.
     ///
@@ -39,7 +42,8 @@ impl<R> Cache<R> {
     /// # Cost
     ///
     /// Two round trips for each 1,000 keys on the server, of any prefix, and one for each 1,000
-    /// keys that are removed.
+    /// keys that are removed. One round trip with
+    /// [`clear_by_tag`](crate::CacheBuilder::clear_by_tag).
     ///
     /// # Errors
     ///

@@ -102,7 +102,9 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///
     /// # Cost
     ///
-    /// That of [`write`](Cache::write): two round trips, and none for the record.
+    /// That of [`write`](Cache::write): two round trips, and none for the record. One more with
+    /// [`clear_by_tag`](crate::CacheBuilder::clear_by_tag) or
+    /// [`loader_tags`](crate::CacheBuilder::loader_tags).
     ///
     /// # Errors
     ///

@@ -10,6 +10,7 @@
 //! | [Freshness](freshness) | choose a TTL, and keep callers from waiting |
 //! | [Near cache](near_cache) | keep records in the process |
 //! | [Batches](batches) | read, invalidate or remove many records |
+//! | [Tags](tags) | end many records at once, without knowing their ids |
 //! | [Failures](failures) | know what each call does when something fails |
 //! | [Operations](operations) | grant permissions, watch the cache, find out what is wrong |
 //! | [Topologies](topologies) | use a cluster, Sentinel, TLS, or an address that moves |
@@ -39,6 +40,7 @@ chapters! {
     freshness: "freshness.md",
     near_cache: "near-cache.md",
     batches: "batches.md",
+    tags: "tags.md",
     failures: "failures.md",
     operations: "operations.md",
     topologies: "topologies.md",

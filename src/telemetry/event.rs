@@ -195,7 +195,7 @@ pub enum Event<'a> {
     },
     /// A call that writes has ended, with or without success.
     Wrote {
-        /// The record's id.
+        /// The record's id, or the tag.
         id: &'a str,
         /// Which call.
         call: Write,
@@ -211,10 +211,10 @@ pub enum Event<'a> {
     },
     /// An invalidation did not reach the store, and is pending.
     InvalidationRemembered {
-        /// The record's id.
+        /// The record's id, or the tag.
         id: &'a str,
-        /// Whether this adds one pending invalidation. False if an invalidation of this record was
-        /// already pending, or its whole prefix is bypassed.
+        /// Whether this adds one pending invalidation. False if an invalidation of this record or
+        /// tag was already pending, or its whole prefix or namespace is bypassed.
         is_new: bool,
     },
     /// A pending invalidation succeeded.

@@ -46,10 +46,10 @@ where
     guards.set();
     // The clock from before the change of the primary. Only a cache whose lookups are all under tags
     // reads it: the lookups of others may be under none.
-    let tags = engine.tags_of(&[]).and_then(|mut tags| {
-        engine.read_tags(&mut tags).ok()?;
-        Some(tags)
-    });
+    let mut tags = engine.tags_of(&[]);
+    let read = tags.as_deref_mut().map(|tags| engine.read_tags(tags));
+    // Without the clock, no lookup could read the record.
+    let nonce = nonce.flatten().filter(|_| !matches!(read, Some(Err(_))));
     // A panic drops the guards, which ends them.
     let (value, loaded) = match change() {
         Ok((value, loaded)) => (value, loaded.into()),
@@ -61,9 +61,7 @@ where
         }
     };
     let version = loaded.version;
-    let entry = nonce
-        .flatten()
-        .zip(entry(engine, id, &loaded, tags.as_deref()));
+    let entry = nonce.zip(entry(engine, id, &loaded, tags.as_deref()));
     let through = entry.as_ref().map(|(nonce, (ttl, record))| {
         engine.record_max_ttl(*ttl);
         if let Some(tags) = &tags {

@@ -125,3 +125,102 @@ fn a_write_that_fails_leaves_the_other_prefix_pending_too() {
     assert!(new.flush(LONG));
     assert!(old.get("p-001", load_loaf).unwrap().source() != Source::Degraded);
 }
+
+fn under_tags<'a>(cache: &'a Cache, tags: &'a [&'a str]) -> Source {
+    let found = cache.options().tags(tags).get("k", load_loaf);
+    found.unwrap().source()
+}
+
+#[test]
+fn a_tag_whose_invalidation_failed_is_pending_and_no_lookup_under_it_reads_redis() {
+    let server = Server::start();
+    let redis = impatient(&server).build().unwrap();
+    let cache = cache(&redis, "test:");
+    // Another cache of this process, on the same connections.
+    let other = self::cache(&redis, "a:");
+    let by_loader = Cache::builder(&redis).prefix("b:").loader_tags(true);
+    let by_loader: Cache = by_loader.build().unwrap();
+    for cache in [&cache, &other] {
+        under_tags(cache, &["a"]);
+        cache.options().tags(&["b"]).get("l", load_loaf).unwrap();
+        cache.get("plain", load_loaf).unwrap();
+    }
+    by_loader.get("k", load_loaf).unwrap();
+    server.freeze();
+    assert!(cache.invalidate_tag("a").is_err());
+    server.thaw();
+    // The replay may come at any moment. Until then nothing is read under the tag, and after it
+    // the record is missing.
+    for cache in [&cache, &other] {
+        assert_ne!(under_tags(cache, &["b", "a"]), Source::Hit);
+    }
+    assert!(cache.flush(LONG));
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    assert_eq!(under_tags(&other, &["a"]), Source::Loaded);
+    assert_eq!(under_tags(&other, &["a"]), Source::Hit);
+    let found = other.options().tags(&["b"]).get("l", load_loaf).unwrap();
+    assert_eq!(found.source(), Source::Hit);
+}
+
+#[test]
+fn lookups_go_without_redis_only_under_a_tag_that_is_pending() {
+    let memory = Memory::new(100);
+    let build = |prefix: &str, by_loader| -> Cache {
+        let builder = Cache::builder(&memory).prefix(prefix);
+        builder.loader_tags(by_loader).build().unwrap()
+    };
+    let (cache, by_loader) = (build("test:", false), build("a:", true));
+    let mut sources = Vec::new();
+    for round in 0..2 {
+        if round == 1 {
+            memory.fail_next(1);
+            assert!(cache.invalidate_tag("a").is_err());
+            // The replay comes in a moment. Let it fail, too.
+            memory.set_unavailable(true);
+            assert_eq!(cache.stats().invalidations_pending, 1);
+            memory.fail_next(0);
+        }
+        sources.push(under_tags(&cache, &["a"]));
+    }
+    assert_eq!(sources, [Source::Loaded, Source::Degraded]);
+    memory.set_unavailable(false);
+    assert_eq!(cache.stats().invalidations_pending, 0);
+    assert_eq!(under_tags(&cache, &["a"]), Source::Loaded);
+    assert!(!by_loader.get("k", load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn a_clear_by_tag_that_fails_is_pending_and_the_cache_reads_nothing_until_it_is_replayed() {
+    let server = Server::start();
+    let redis = impatient(&server).build().unwrap();
+    let builder = Cache::builder(&redis).prefix("test:").clear_by_tag(true);
+    let cache: Cache = builder.build().unwrap();
+    cache.get("k", load_loaf).unwrap();
+    server.freeze();
+    assert!(cache.clear().is_err());
+    server.thaw();
+    assert!(!cache.get("k", load_loaf).unwrap().is_hit());
+    assert!(cache.flush(LONG));
+    cache.get("k", load_loaf).unwrap();
+    assert!(cache.get("k", load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn a_unit_names_the_tags_whose_invalidation_is_pending() {
+    let server = Server::start();
+    let redis = impatient(&server).build().unwrap();
+    let cache = cache(&redis, "test:");
+    under_tags(&cache, &["a"]);
+    let mut unit = UnitOfWork::new();
+    unit.add_tag(&cache, "a").unwrap();
+    unit.add_tag(&cache, "b").unwrap();
+    unit.guard();
+    server.freeze();
+    let written = unit.commit();
+    server.thaw();
+    let deferred: Vec<_> = written.deferred().iter().map(|it| &*it.id).collect();
+    assert_eq!(deferred, ["a", "b"]);
+    assert_ne!(under_tags(&cache, &["a"]), Source::Hit);
+    assert!(cache.flush(LONG));
+    assert_eq!(under_tags(&cache, &["a"]), Source::Loaded);
+}

@@ -35,6 +35,18 @@ fn invalid_settings_are_refused_by_name() {
             "setting `prefix`: keys that begin with `floor:` are the floors"
         );
     }
+    for prefix in ["tags:{a", "t", "tags:"] {
+        assert_eq!(
+            refusal(|cache| cache.prefix(prefix)),
+            "setting `prefix`: keys that begin with `tags:{` are the tags"
+        );
+    }
+    for namespace in ["", "a}"] {
+        assert_eq!(
+            refusal(|cache| cache.tag_namespace(namespace)),
+            "setting `tag_namespace`: it must not be empty, and must not contain a `}`"
+        );
+    }
     assert_eq!(
         refusal(|cache| cache.prefix("{{")),
         "setting `prefix`: it must hold something besides `{`"

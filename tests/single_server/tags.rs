@@ -1,20 +1,21 @@
 //! Tags on one server: requests, values of other programs, another master, a server that is full.
 
 use std::{
+    convert::Infallible,
     sync::{Arc, Barrier},
     thread,
     time::Duration,
 };
 
 use cache_aside::{
-    Redis, TtlRemaining,
+    Cache, CacheBuilder, Loaded, Lookup, Redis, TtlRemaining,
     store::{Entry, Keys, Store, TAG_CLOCK_FIELD, TagKeys, TagValues, TaggedStore, Token},
 };
 use redis::cmd;
 
 use crate::{
-    support::{Server, load_loaf},
-    wire::commands,
+    support::{Server, load_loaf, loaf, until},
+    wire::{commands, lines},
 };
 
 const LIFE: Duration = Duration::from_secs(600);
@@ -261,4 +262,132 @@ fn an_invalidation_waits_for_replicas() {
     );
     let values = read(&store);
     assert_eq!(values.newest(), values.clock);
+}
+
+/// A cache whose one connection is open, and whose server knows all scripts.
+fn warm(server: &Server, set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Cache {
+    let cache: Cache = set(server.builder()).build().unwrap();
+    let tags = ["warm"];
+    cache.options().tags(&tags).get("warm", load_loaf).unwrap();
+    cache.invalidate_tag("warm").unwrap();
+    cache
+}
+
+#[test]
+fn a_hit_under_tags_is_one_pipeline_and_an_invalidation_one_command() {
+    let server = Server::start();
+    let cache = warm(&server, |cache| cache);
+    let tags = ["a", "b"];
+    let under = cache.options().tags(&tags);
+    under.get("k", load_loaf).unwrap();
+    let seen = commands(&server, || {
+        assert!(under.get("k", load_loaf).unwrap().is_hit());
+    });
+    assert_eq!(seen, ["mget", "hgetall", "ping"]);
+    let seen = commands(&server, || cache.invalidate_tags(tags).unwrap());
+    assert_eq!(seen, ["evalsha"]);
+    // A read, a lease and a fill. The tags live long enough.
+    let seen = commands(&server, || {
+        assert!(!under.get("k", load_loaf).unwrap().is_hit());
+    });
+    assert_eq!(seen, ["mget", "hgetall", "ping", "evalsha", "evalsha"]);
+    // A new tag gets a value, and a longer life.
+    let seen = commands(&server, || {
+        cache.options().tags(&["c"]).get("l", load_loaf).unwrap();
+    });
+    let mut expected = vec!["mget", "hgetall", "ping"];
+    expected.extend(["evalsha"; 4]);
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_batch_under_tags_reads_them_by_one_command() {
+    let server = Server::start();
+    let cache = warm(&server, |cache| cache);
+    let tags = ["a"];
+    let under = cache.options().tags(&tags);
+    let rows = |ids: &[&str]| {
+        let rows = ids.iter().map(|&id| (id.to_owned(), loaf()));
+        Ok::<_, Infallible>(rows.collect::<Vec<_>>())
+    };
+    under.get_many(["k", "l"], rows).unwrap();
+    let seen = commands(&server, || {
+        let found = under.get_many(["k", "l"], rows).unwrap();
+        assert!(found.iter().all(Lookup::is_hit));
+    });
+    let reads = seen.iter().filter(|command| *command == "mget").count();
+    assert_eq!(reads, 1, "{seen:?}");
+    assert_eq!(seen[0], "mget");
+}
+
+#[test]
+fn tags_of_the_loader_are_read_only_after_an_invalidation() {
+    let server = Server::start();
+    let cache = warm(&server, |cache| cache.loader_tags(true));
+    let load = |_: &str| Ok::<_, Infallible>(Loaded::new(loaf()).tags(["a"]));
+    let hit = || assert!(cache.options().get("k", load).unwrap().is_hit());
+    cache.options().get("k", load).unwrap();
+    assert_eq!(commands(&server, hit), ["mget", "hgetall", "ping"]);
+    cache.invalidate_tag("b").unwrap();
+    let seen = commands(&server, hit);
+    assert_eq!(seen, ["mget", "hgetall", "ping", "mget"]);
+}
+
+#[test]
+fn a_clear_by_tag_is_one_command() {
+    let server = Server::start();
+    let cache = warm(&server, |cache| cache.clear_by_tag(true));
+    for id in 0..100 {
+        cache.get(id, load_loaf).unwrap();
+    }
+    let seen = commands(&server, || assert_eq!(cache.clear().unwrap(), 0));
+    assert_eq!(seen, ["evalsha"]);
+    assert!(!cache.get(7, load_loaf).unwrap().is_hit());
+}
+
+/// As after `FLUSHALL`, or an eviction of all tags.
+#[test]
+fn a_server_that_has_lost_its_tags_answers_with_no_record_from_before() {
+    let server = Server::start();
+    let cache = server.cache();
+    let tags = ["a"];
+    let under = cache.options().tags(&tags);
+    under.get("k", load_loaf).unwrap();
+    let mut admin = server.connect();
+    let keys = TagKeys::of("cache", &tags).unwrap();
+    let lose = |admin: &mut redis::Connection, key: &str| {
+        cmd("DEL").arg(key).exec(admin).unwrap();
+    };
+    // A missing tag has the value of the clock. Nothing was invalidated since the load.
+    lose(&mut admin, &keys.tags[0]);
+    assert!(under.get("k", load_loaf).unwrap().is_hit());
+    cache.invalidate_tag("b").unwrap();
+    lose(&mut admin, &keys.tags[0]);
+    assert!(!under.get("k", load_loaf).unwrap().is_hit());
+    // A missing clock begins an epoch.
+    lose(&mut admin, &keys.clock);
+    assert!(!under.get("k", load_loaf).unwrap().is_hit());
+    assert!(under.get("k", load_loaf).unwrap().is_hit());
+    let found = under.get("l", |id| {
+        cmd("FLUSHALL").exec(&mut server.connect()).unwrap();
+        load_loaf(id)
+    });
+    assert!(!found.unwrap().is_hit());
+    assert!(!under.get("l", load_loaf).unwrap().is_hit());
+}
+
+#[test]
+fn a_cache_without_tags_sends_nothing_about_them() {
+    let server = Server::start();
+    let cache: Cache = server.builder().near_cache(10).build().unwrap();
+    until(|| cache.stats().tracking_live);
+    let lines = lines(&server, || {
+        cache.get("k", load_loaf).unwrap();
+        let _ = cache.write("k", || Ok::<_, Infallible>(())).unwrap();
+        cache.clear().unwrap();
+    });
+    assert!(
+        !lines.iter().any(|line| line.contains("tags:")),
+        "{lines:?}"
+    );
 }

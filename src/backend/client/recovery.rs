@@ -191,7 +191,7 @@ impl ClientState {
 
     /// Replays the pending invalidations. `Some`: the store answered, but refused some of them.
     fn replay(&self) -> Result<Option<Failure>, Failure> {
-        let (mut replayed, mut refused) = (0, None);
+        let (mut replayed, mut refused) = (0_u32, None);
         let all = self.pending.all();
         let records = all.iter().filter_map(|replay| match &replay.target {
             Target::Record(keys) => Some((replay, keys)),
@@ -218,19 +218,9 @@ impl ClientState {
                 }
             }
         }
-        let tags = all.iter().filter_map(|replay| match &replay.target {
-            Target::Tag(tag) => Some((replay, tag)),
-            Target::Record(_) => None,
-        });
-        for (replay, tag) in tags {
-            match tag.send(&*self.store) {
-                Ok(()) => {
-                    self.complete(replay);
-                    replayed += 1;
-                }
-                Err(failure) if failure.kind == FailureKind::Unavailable => return Err(failure),
-                Err(failure) => refused = Some(failure),
-            }
+        match self.replay_tags(&all) {
+            Ok(count) => replayed += count,
+            Err(failure) => refused = Some(failure),
         }
         match replayed {
             0 => {}

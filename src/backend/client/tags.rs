@@ -4,22 +4,15 @@
 //! that the near caches of this process have dropped the records under the tag by then. Called by
 //! the write path.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{StoreClient, unwind::panicked};
+use super::{StoreClient, recovery::ClientState, unwind::panicked};
 use crate::{
-    backend::pending::TagEnding,
+    backend::pending::{Replay, TagEnding, Target},
     error::{Error, cause::Cause},
     store::{Failure, FailureKind, Store, TagKeys},
     telemetry::reporter::Reporter,
 };
-
-impl TagEnding {
-    /// Sends the invalidation of this tag alone.
-    pub(super) fn send(&self, store: &dyn Store) -> Result<(), Failure> {
-        send(store, &self.keys, self.life, self.lag)
-    }
-}
 
 fn send(
     store: &dyn Store,
@@ -49,6 +42,42 @@ impl Drop for RememberTagsOnDrop<'_> {
         }
     }
 }
+
+impl ClientState {
+    /// Replays the pending invalidations of tags, those of a namespace in one request for each
+    /// thousand. Returns how many, or the first failure.
+    pub(super) fn replay_tags(&self, all: &[Replay]) -> Result<u32, Failure> {
+        let mut namespaces: HashMap<&str, Vec<(&Replay, &TagEnding)>> = HashMap::new();
+        for replay in all {
+            if let Target::Tag(tag) = &replay.target {
+                let namespace = namespaces.entry(&tag.keys.clock).or_default();
+                namespace.push((replay, tag));
+            }
+        }
+        let (mut replayed, mut failed) = (0, None);
+        for some in namespaces.values().flat_map(|all| all.chunks(AT_ONCE)) {
+            let mut keys = some[0].1.keys.clone();
+            keys.tags = some.iter().map(|(_, tag)| tag.key().to_owned()).collect();
+            let life = some.iter().map(|(_, tag)| tag.life).max();
+            let lag = some.iter().filter_map(|(_, tag)| tag.lag).max();
+            match send(&*self.store, &keys, life.unwrap_or_default(), lag) {
+                Ok(()) => {
+                    for (replay, _) in some {
+                        self.complete(replay);
+                        replayed += 1;
+                    }
+                }
+                // A later request would wait as long, and fail for the same reason.
+                Err(failure) if failure.kind == FailureKind::Unavailable => return Err(failure),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        failed.map_or(Ok(replayed), Err)
+    }
+}
+
+/// As many tags as a call may invalidate.
+const AT_ONCE: usize = 1_000;
 
 impl StoreClient {
     /// The reason why the store must not be asked for entries under these tags: the invalidation of

@@ -1,8 +1,8 @@
 //! Named interleavings with tags: each known race, step by step.
 
-use std::{convert::Infallible, thread};
+use std::{convert::Infallible, thread, time::Duration};
 
-use cache_aside::Source;
+use cache_aside::{Cache, Source};
 
 use super::{get, load, seen};
 use crate::{
@@ -123,6 +123,38 @@ fn a_load_without_tags_is_replaced_by_a_lookup_under_tags(environment: &Environm
     assert_eq!(seen(&cache.get("k", load(4)).unwrap()), (4, Source::Loaded));
 }
 
+/// While it waits, it looks whether another process has filled the record.
+fn a_lookup_that_waits_for_its_turn_takes_no_record_from_before_its_tags(
+    environment: &Environment,
+) {
+    let cache: Cache = environment.builder().max_loads(1).build().unwrap();
+    let other = environment.cache();
+    let (busy, holder) = held();
+    thread::scope(|scope| {
+        scope.spawn(|| cache.get("another", busy.load(9)).unwrap());
+        holder.has_read.recv().unwrap();
+        let waiting = scope.spawn(|| get(&cache, A, 2));
+        until(|| cache.stats().misses == 2);
+        // It is not known what this load has seen.
+        assert_eq!(seen(&other.get("k", load(1)).unwrap()), (1, Source::Loaded));
+        thread::sleep(Duration::from_millis(100));
+        holder.let_go.send(()).unwrap();
+        assert_eq!(waiting.join().unwrap(), (2, Source::Loaded));
+    });
+    let (busy, holder) = held();
+    thread::scope(|scope| {
+        cache.invalidate("k").unwrap();
+        scope.spawn(|| cache.get("yet another", busy.load(9)).unwrap());
+        holder.has_read.recv().unwrap();
+        let waiting = scope.spawn(|| get(&cache, A, 4));
+        until(|| cache.stats().misses == 4);
+        // This one has seen all that was invalidated before the lookup.
+        assert_eq!(get(&other, A, 3), (3, Source::Loaded));
+        assert_eq!(waiting.join().unwrap().0, 3);
+        holder.let_go.send(()).unwrap();
+    });
+}
+
 on_both_stores! {
     a_load_from_before_an_invalidation_answers_no_later_lookup,
     a_lookup_after_an_invalidation_does_not_join_the_load_before_it,
@@ -130,4 +162,5 @@ on_both_stores! {
     a_load_under_a_guard_is_not_shared_across_an_invalidation,
     a_load_under_a_guard_is_shared_while_no_tag_is_invalidated,
     a_load_without_tags_is_replaced_by_a_lookup_under_tags,
+    a_lookup_that_waits_for_its_turn_takes_no_record_from_before_its_tags,
 }

@@ -89,6 +89,28 @@ fn an_unchanged_record_is_good_for_tags_that_ended_before_its_reload(environment
     assert_eq!(seen(&pages.get("k").unwrap()), (1, Source::Loaded));
 }
 
+/// The load moves to another thread, with the clock that its caller has read.
+fn a_load_under_a_hard_timeout_is_cached_under_its_tags(environment: &Environment) {
+    let builder = environment.patient_builder().clear_by_tag(true);
+    let cache: Cache = builder.loader_tags(true).build().unwrap();
+    let pages = LoadingCache::builder_with_context(&cache, |_| {
+        Ok::<_, Infallible>(Loaded::new(version(1)).tags(["a"]))
+    });
+    let pages = pages.hard_timeout(Duration::from_secs(20)).build().unwrap();
+    for end in [0, 1] {
+        assert_eq!(seen(&pages.get("k").unwrap()), (1, Source::Loaded));
+        assert_eq!(seen(&pages.get("k").unwrap()), (1, Source::Hit));
+        if end == 0 {
+            cache.invalidate_tag("a").unwrap();
+        } else {
+            cache.clear().unwrap();
+        }
+        assert_eq!(seen(&pages.get("k").unwrap()), (1, Source::Loaded));
+        cache.invalidate("k").unwrap();
+    }
+    assert_eq!(cache.stats().background_loads, 4);
+}
+
 /// The loads of a cache with versions may read a replica that lags.
 fn a_load_after_the_end_of_a_tag_reads_the_primary(environment: &Environment) {
     let builder = environment.builder().versions(LONG);
@@ -119,5 +141,6 @@ on_both_stores! {
     a_refresh_gives_the_record_the_clock_from_before_it,
     a_refresh_in_the_background_ends_with_its_tag,
     an_unchanged_record_is_good_for_tags_that_ended_before_its_reload,
+    a_load_under_a_hard_timeout_is_cached_under_its_tags,
     a_load_after_the_end_of_a_tag_reads_the_primary,
 }

@@ -404,3 +404,31 @@ pub(crate) fn versions(stage: &Stage) -> Option<()> {
     holds(cache.clear().ok()? == 2)?;
     holds(cache.stats().store_errors == 0)
 }
+
+/// Each call of a cache with tags.
+pub(crate) fn tags(stage: &Stage) -> Option<()> {
+    let builder = stage.builder().loader_tags(true).clear_by_tag(true);
+    let cache: Cache = builder.build().unwrap();
+    let load = |_: &str| Ok::<_, Infallible>(Loaded::new(loaf()).tags(["b"]));
+    let tags = ["a"];
+    let look_up = || {
+        Some(
+            cache
+                .options()
+                .tags(&tags)
+                .get("p-001", load)
+                .ok()?
+                .source(),
+        )
+    };
+    holds(look_up()? == Source::Loaded && look_up()? == Source::Hit)?;
+    for tag in ["a", "b"] {
+        cache.invalidate_tag(tag).ok()?;
+        holds(look_up()? == Source::Loaded)?;
+    }
+    cache.clear().ok()?;
+    let change = || Ok::<_, Infallible>(((), Some(loaf())));
+    holds(cache.write_through("p-001", change).ok()?.is_cached())?;
+    holds(cache.get("p-001", load_loaf).ok()?.is_hit())?;
+    holds(cache.stats().store_errors == 0)
+}

@@ -9,11 +9,11 @@ use std::{
 
 use crate::support::{
     Server,
-    acl::{PREFIX, REPLICAS_RULE, RULE, VERSIONS_RULE, words, words_of},
+    acl::{PREFIX, REPLICAS_RULE, RULE, TAGS_RULE, VERSIONS_RULE, words, words_of},
     alone, chain, load_loaf,
 };
 use cache_aside::{Cache, Source, scripts};
-use calls::{CALLS, Stage, versions, write_through};
+use calls::{CALLS, Stage, tags, versions, write_through};
 
 const GUIDE: &str = include_str!("../../../src/guide/operations.md");
 
@@ -167,6 +167,23 @@ fn versions_and_writes_through_need_two_key_patterns_more_and_no_command() {
     // Without versions, writing through needs neither.
     let stage = Stage::new(&server, &rule(), "");
     assert!(write_through(&stage).is_some() && stage.denials().is_empty());
+}
+
+#[test]
+fn tags_need_a_key_pattern_and_two_commands_more() {
+    let server = Server::start_with(&alone::NONE);
+    assert!(GUIDE.contains(&format!("`{TAGS_RULE}`")));
+    let more = words_of(TAGS_RULE, &[PREFIX]);
+    let all = [&rule()[..], &more].concat();
+    let stage = Stage::new(&server, &all, "");
+    assert!(tags(&stage).is_some(), "{:?}", stage.denials());
+    assert!(stage.denials().is_empty(), "{:?}", stage.denials());
+    for missing in &more {
+        let rest = more.iter().filter(|word| *word != missing).cloned();
+        let stage = Stage::new(&server, &[rule(), rest.collect()].concat(), "");
+        tags(&stage);
+        assert!(!stage.denials().is_empty(), "{missing}");
+    }
 }
 
 #[test]

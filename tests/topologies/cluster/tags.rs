@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use cache_aside::{
-    TtlRemaining,
+    Cache, Source, TtlRemaining,
     store::{Entry, Keys, Recheck, Store, TagKeys, TagValues, TaggedStore, Token},
 };
 use redis::cmd;
 
-use crate::test_cluster::{Cluster, ask};
+use super::load;
+use crate::{
+    support::until,
+    test_cluster::{Cluster, ask},
+};
 
 const LIFE: Duration = Duration::from_secs(600);
 
@@ -142,4 +146,65 @@ fn leases_and_guards_under_tags_are_at_the_node_of_the_record() {
         assert_eq!(guarded.unwrap().1, read(&store));
         store.unguard(&keys, writer).unwrap();
     }
+}
+
+/// A lookup under the tag `a`; a load would bring this version.
+fn get(cache: &Cache, id: &str, fresh: u32) -> (u32, Source) {
+    let found = cache.options().tags(&["a"]).get(id, load(fresh)).unwrap();
+    let number = found.record().unwrap().get("version").unwrap();
+    (number.parse().unwrap(), found.source())
+}
+
+#[test]
+fn records_on_any_node_end_with_a_tag() {
+    let cluster = Cluster::start(2, 0);
+    let (cache, other) = (cluster.builder(), cluster.builder());
+    let (cache, other): (Cache, Cache) = (cache.build().unwrap(), other.build().unwrap());
+    let ids: Vec<_> = (0..20).map(|id| format!("p-{id}")).collect();
+    for id in &ids {
+        assert_eq!(get(&cache, id, 1), (1, Source::Loaded));
+        assert_eq!(get(&other, id, 2), (1, Source::Hit));
+    }
+    other.invalidate_tag("a").unwrap();
+    let rows = |ids: &[&str]| {
+        let rows = ids
+            .iter()
+            .map(|&id| (id.to_owned(), load(2)(id).unwrap().unwrap()));
+        Ok::<_, std::convert::Infallible>(rows.collect::<Vec<_>>())
+    };
+    let found = cache.options().tags(&["a"]).get_many(&ids, rows).unwrap();
+    assert!(found.iter().all(|found| found.source() == Source::Loaded));
+    assert!(ids.iter().all(|id| get(&other, id, 3) == (2, Source::Hit)));
+}
+
+/// The prefix has a hash tag, so its records are on one node, and the tags may be on another.
+#[test]
+fn a_near_cache_hears_tags_from_a_node_that_has_none_of_its_records() {
+    let cluster = Cluster::start(2, 0);
+    let other: Cache = cluster.builder().build().unwrap();
+    for prefix in ["test:{0}:", "test:{1}:", "test:{2}:", "test:{3}:"] {
+        let builder = cluster.builder().prefix(prefix).near_cache(100);
+        let cache: Cache = builder.build().unwrap();
+        until(|| cache.stats().tracking_live);
+        until(|| get(&cache, "k", 1) == (1, Source::Near));
+        other.invalidate_tag("a").unwrap();
+        until(|| get(&cache, "k", 2).0 == 2);
+    }
+}
+
+#[test]
+fn lookups_under_tags_go_on_without_redis_while_the_slot_of_the_tags_is_moved() {
+    let cluster = Cluster::start(2, 0);
+    let cache: Cache = cluster.builder().build().unwrap();
+    let clock = TagKeys::of("cache", &[]).unwrap().clock;
+    let slot = cluster.slot_of(&clock);
+    let from = cluster.owner_of(&clock).unwrap();
+    assert_eq!(get(&cache, "k", 1), (1, Source::Loaded));
+    cluster.begin_move(slot, from, 1 - from);
+    assert_eq!(get(&cache, "k", 2), (2, Source::Degraded));
+    cache.invalidate_tag("a").unwrap();
+    cluster.hand_over(slot, from, 1 - from);
+    cluster.end_move(slot, 1 - from);
+    until(|| get(&cache, "k", 3).1 != Source::Degraded);
+    assert_ne!(get(&cache, "k", 4).0, 1);
 }
