@@ -58,9 +58,14 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
                     Undecodable::Unreadable => Miss::Unreadable,
                     Undecodable::OlderThanTag => Miss::OlderThanTag,
                 });
-                // A second read would find the same entry.
                 FirstRead::Missed {
-                    recheck: Recheck::Never,
+                    recheck: match why {
+                        // The store compares the clock too, so it returns only another entry. After
+                        // an invalidation many callers find the old one, and one of them loads.
+                        Undecodable::OlderThanTag => Recheck::Always,
+                        // A second read would find the same entry.
+                        Undecodable::OtherSchema | Undecodable::Unreadable => Recheck::Never,
+                    },
                 }
             }
             Ok((Entry::Absent, _)) => {

@@ -68,9 +68,9 @@ pub(crate) fn get_fields<R>(
     names: &[&str],
 ) -> Result<Option<Lookup<Record>>, Error> {
     let data = engine.data_key(id)?;
-    let names = names_to_read(names)?;
-    let began = Instant::now();
     let mut tags = engine.tags_of(&[]);
+    let names = names_to_read(names, tags.is_some())?;
+    let began = Instant::now();
     if let Some(tags) = &mut tags {
         engine.read_tags(tags)?;
     }

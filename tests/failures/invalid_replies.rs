@@ -166,22 +166,22 @@ fn some_fields_are_read_only_from_a_reply_with_a_value_for_each() {
         cache.get_fields("p-001", &["version"])
     };
     // The TTL, what tells the kind of the entry, and the field.
-    let found = read("*2\r\n:1000\r\n*3\r\n$-1\r\n$-1\r\n$1\r\n7\r\n").unwrap();
+    let found = read("*2\r\n:1000\r\n*4\r\n$-1\r\n$-1\r\n$-1\r\n$1\r\n7\r\n").unwrap();
     assert_eq!(found.unwrap().record().unwrap()["version"], *"7");
     assert!(
-        read("*2\r\n:-2\r\n*3\r\n$-1\r\n$-1\r\n$-1\r\n")
+        read("*2\r\n:-2\r\n*4\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n")
             .unwrap()
             .is_none()
     );
     for reply in [
         "*-1\r\n",
         "*1\r\n:1000\r\n",
-        "*2\r\n:1000\r\n*2\r\n$-1\r\n$-1\r\n",
-        "*2\r\n:1000\r\n*4\r\n$-1\r\n$-1\r\n$1\r\n7\r\n$1\r\n8\r\n",
+        "*2\r\n:1000\r\n*3\r\n$-1\r\n$-1\r\n$-1\r\n",
+        "*2\r\n:1000\r\n*5\r\n$-1\r\n$-1\r\n$-1\r\n$1\r\n7\r\n$1\r\n8\r\n",
         "*2\r\n:1000\r\n$1\r\n7\r\n",
-        "*2\r\n:1000\r\n*3\r\n$-1\r\n$-1\r\n*1\r\n$1\r\n7\r\n",
-        "*2\r\n:-7\r\n*3\r\n$-1\r\n$-1\r\n$1\r\n7\r\n",
-        "*2\r\n-ERR no\r\n*3\r\n$-1\r\n$-1\r\n$1\r\n7\r\n",
+        "*2\r\n:1000\r\n*4\r\n$-1\r\n$-1\r\n$-1\r\n*1\r\n$1\r\n7\r\n",
+        "*2\r\n:-7\r\n*4\r\n$-1\r\n$-1\r\n$-1\r\n$1\r\n7\r\n",
+        "*2\r\n-ERR no\r\n*4\r\n$-1\r\n$-1\r\n$-1\r\n$1\r\n7\r\n",
         "*2\r\n:1000\r\n-ERR no\r\n",
         "+OK\r\n",
     ] {

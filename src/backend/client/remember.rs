@@ -13,15 +13,16 @@ impl StoreClient {
     pub(super) fn remember(&self, record: &Ending<'_>, failure: &Error) {
         let pending = &self.state.pending;
         let memory = pending.remember(record.keys, record.prefix, record.reporter);
-        self.report_remembered(record.reporter, record.id(), &memory, failure);
+        let what = (record.id(), "the record is not");
+        self.report_remembered(record.reporter, what, &memory, failure);
     }
 
-    /// Starts the recovery, and reports what was recorded as pending. `id`: of the record, or the
-    /// tag.
+    /// Starts the recovery, and reports what was recorded as pending. `what`: the id of the
+    /// record, or the tag, and what is not read until the replay.
     pub(super) fn report_remembered(
         &self,
         reporter: &Reporter,
-        id: &str,
+        (id, what): (&str, &str),
         memory: &Recorded,
         failure: &Error,
     ) {
@@ -33,8 +34,8 @@ impl StoreClient {
         });
         match memory {
             Recorded::First => trace::warn!(
-                "cache `{}`: the invalidation of {id:?} is pending and will be replayed; until then the record is not \
-                 read from the server: {failure:#}",
+                "cache `{}`: the invalidation of {id:?} is pending and will be replayed; until then {what} read \
+                 from the server: {failure:#}",
                 reporter.cache
             ),
             Recorded::Kept | Recorded::Again | Recorded::PrefixKept => {}

@@ -138,7 +138,8 @@ impl StoreClient {
 
     fn remember_tag(&self, reporter: &Arc<Reporter>, tag: &TagEnding, failure: &Error) {
         let memory = self.state.pending.remember_tag(tag, reporter);
-        self.report_remembered(reporter, tag.name(), &memory, failure);
+        let what = (tag.name(), "no record under the tag is");
+        self.report_remembered(reporter, what, &memory, failure);
         self.evict(tag.key());
     }
 }

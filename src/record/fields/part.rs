@@ -15,9 +15,13 @@ use crate::record::Record;
 
 /// The names to read for these fields of a record, each once: theirs, and those that tell what the
 /// entry is.
-pub(crate) fn names_to_read<'a>(names: &[&'a str]) -> Result<Vec<&'a [u8]>, Unstorable> {
-    let mut all = vec![NOT_FOUND, SCHEMA];
-    all.extend([TAG_CLOCK_FIELD, TAG_LIST_FIELD].map(str::as_bytes));
+pub(crate) fn names_to_read<'a>(
+    names: &[&'a str],
+    with_tags: bool,
+) -> Result<Vec<&'a [u8]>, Unstorable> {
+    let mut all = vec![NOT_FOUND, SCHEMA, TAG_CLOCK_FIELD.as_bytes()];
+    // An entry that has the list has the clock too.
+    all.extend(with_tags.then_some(TAG_LIST_FIELD.as_bytes()));
     for name in names {
         check_name(name.as_bytes())?;
         check_length(name.as_bytes(), &[])?;
@@ -96,16 +100,11 @@ mod tests {
 
     #[test]
     fn a_name_of_the_cache_is_refused() {
-        assert!(names_to_read(&["name", "__cache_aside_schema"]).is_err());
-        assert_eq!(
-            names_to_read(&["name"]).unwrap(),
-            [
-                NOT_FOUND,
-                SCHEMA,
-                b"__cache_aside_clock",
-                b"__cache_aside_tags",
-                b"name"
-            ]
-        );
+        assert!(names_to_read(&["name", "__cache_aside_schema"], false).is_err());
+        let known = [NOT_FOUND, SCHEMA, b"__cache_aside_clock"];
+        let plain = [&known[..], &[b"name"]].concat();
+        assert_eq!(names_to_read(&["name"], false).unwrap(), plain);
+        let tagged = [&known[..], &[b"__cache_aside_tags", b"name"]].concat();
+        assert_eq!(names_to_read(&["name"], true).unwrap(), tagged);
     }
 }

@@ -1,11 +1,20 @@
 //! Named interleavings with tags: each known race, step by step.
 
-use std::{convert::Infallible, thread, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
-use cache_aside::{Cache, Source};
+use cache_aside::{
+    Backend, Cache, Source,
+    store::{Acquire, Failure, Keys, Recheck, Store, TaggedStore, Token},
+};
 
 use super::{get, load, seen};
 use crate::{
+    delegate::delegate,
     environment::Environment,
     held::{held, version},
     support::until,
@@ -123,6 +132,49 @@ fn a_load_without_tags_is_replaced_by_a_lookup_under_tags(environment: &Environm
     assert_eq!(seen(&cache.get("k", load(4)).unwrap()), (4, Source::Loaded));
 }
 
+/// A store on which another process fills the record before the next request for a lease.
+struct FilledMeanwhile {
+    store: Arc<dyn Store>,
+    other: Mutex<Option<Cache>>,
+}
+
+impl Store for FilledMeanwhile {
+    fn acquire(
+        &self,
+        keys: &Keys,
+        token: Token,
+        lease_ttl: Duration,
+        recheck: Recheck,
+    ) -> Result<Acquire, Failure> {
+        let other = self.other.lock().unwrap().take();
+        if let Some(other) = other {
+            assert_eq!(get(&other, A, 2), (2, Source::Loaded));
+        }
+        self.store.acquire(keys, token, lease_ttl, recheck)
+    }
+
+    fn tagged(&self) -> Option<&dyn TaggedStore> {
+        self.store.tagged()
+    }
+
+    delegate! { store: read read_with_ttl refresh fill keep release back_off renew invalidate expire guard unguard update ttl ping }
+}
+
+/// Otherwise each of many callers that find the old record would load it, one after the other.
+fn a_lookup_that_finds_an_old_record_takes_one_that_was_filled_since(environment: &Environment) {
+    let other = environment.cache();
+    let store = Arc::new(FilledMeanwhile {
+        store: Arc::clone(environment.store()),
+        other: Mutex::new(None),
+    });
+    let backend = Backend::new(Arc::<FilledMeanwhile>::clone(&store));
+    let cache: Cache = Cache::builder(backend).prefix("test:").build().unwrap();
+    assert_eq!(get(&cache, A, 1), (1, Source::Loaded));
+    cache.invalidate_tag("a").unwrap();
+    *store.other.lock().unwrap() = Some(other);
+    assert_eq!(get(&cache, A, 3), (2, Source::Waited));
+}
+
 /// While it waits, it looks whether another process has filled the record.
 fn a_lookup_that_waits_for_its_turn_takes_no_record_from_before_its_tags(
     environment: &Environment,
@@ -162,5 +214,6 @@ on_both_stores! {
     a_load_under_a_guard_is_not_shared_across_an_invalidation,
     a_load_under_a_guard_is_shared_while_no_tag_is_invalidated,
     a_load_without_tags_is_replaced_by_a_lookup_under_tags,
+    a_lookup_that_finds_an_old_record_takes_one_that_was_filled_since,
     a_lookup_that_waits_for_its_turn_takes_no_record_from_before_its_tags,
 }
