@@ -230,14 +230,14 @@ impl<T> Written<T> {
     }
 }
 
-/// A record that a write has changed in the primary, and that is not invalidated yet. The
+/// A record that a write has changed in the primary, or a tag, that is not invalidated yet. The
 /// invalidation is pending and will be replayed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Deferred {
     /// The [name](crate::CacheBuilder::name) of the cache.
     pub cache: String,
-    /// The id of the record.
+    /// The id of the record, or the [tag](crate::UnitOfWork::add_tag).
     pub id: String,
     /// Why its invalidation failed.
     pub error: Error,

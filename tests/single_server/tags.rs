@@ -8,7 +8,7 @@ use std::{
 };
 
 use cache_aside::{
-    Cache, CacheBuilder, Loaded, Lookup, Redis, TtlRemaining,
+    Cache, CacheBuilder, Loaded, Lookup, Record, Redis, Source, TtlRemaining,
     store::{Entry, Keys, Store, TAG_CLOCK_FIELD, TagKeys, TagValues, TaggedStore, Token},
 };
 use redis::cmd;
@@ -390,4 +390,53 @@ fn a_cache_without_tags_sends_nothing_about_them() {
         !lines.iter().any(|line| line.contains("tags:")),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_near_hit_under_tags_sends_nothing() {
+    let server = Server::start();
+    let cache: Cache = server.builder().near_cache(10).build().unwrap();
+    let tags = ["a"];
+    let source = || {
+        let found = cache.options().tags(&tags).get("k", load_loaf);
+        found.unwrap().source()
+    };
+    until(|| source() == Source::Near);
+    let seen = commands(&server, || {
+        for _ in 0..10 {
+            assert_eq!(source(), Source::Near);
+        }
+    });
+    // Both streams are pinged.
+    assert!(seen.iter().all(|command| command == "ping"), "{seen:?}");
+}
+
+/// The invalidation comes while nobody listens.
+#[test]
+fn a_loss_of_the_stream_of_tags_leaves_no_old_near_entry() {
+    let server = Server::start();
+    let cache: Cache = server.builder().near_cache(10).build().unwrap();
+    let other = server.cache();
+    let tags = ["a"];
+    let get = |fresh: &'static str| {
+        let load = |_: &str| Ok::<_, Infallible>(Some(Record::from([("version", fresh)])));
+        let found = cache.options().tags(&tags).get("k", load).unwrap();
+        (
+            found.record().unwrap()["version"].to_string(),
+            found.source(),
+        )
+    };
+    until(|| get("1").1 == Source::Near);
+    let mut admin = server.connect();
+    let mut kill = cmd("CLIENT");
+    kill.arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .arg("SKIPME")
+        .arg("yes");
+    kill.exec(&mut admin).unwrap();
+    other.invalidate_tag("a").unwrap();
+    until(|| get("2").0 == "2");
+    until(|| get("3").1 == Source::Near);
+    assert_eq!(get("4"), ("2".to_owned(), Source::Near));
 }

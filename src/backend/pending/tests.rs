@@ -98,3 +98,44 @@ fn past_the_bound_a_prefix_is_bypassed_for_as_long_as_an_entry_can_live() {
     std::thread::sleep(Duration::from_millis(25));
     assert!(pending.why("cache:anything").is_none() && pending.why("cache:0").is_some());
 }
+
+fn tag(name: &str) -> TagEnding {
+    TagEnding {
+        keys: crate::store::TagKeys::of("cache", &[name]).unwrap(),
+        life: Duration::from_secs(60),
+        lag: None,
+    }
+}
+
+fn remember_tag(pending: &PendingInvalidations, name: &str) -> Recorded {
+    let reporter = Reporter::new("products".to_owned(), "cache:".to_owned(), None);
+    pending.remember_tag(&tag(name), &Arc::new(reporter))
+}
+
+#[test]
+fn a_tag_is_pending_until_it_is_completed() {
+    let pending = PendingInvalidations::default();
+    assert_eq!(remember_tag(&pending, "a"), Recorded::First);
+    assert_eq!(remember_tag(&pending, "a"), Recorded::Again);
+    assert_eq!(tag("a").name(), "a");
+    let why = |name: &str, any| pending.why_tags(&tag(name).keys, any);
+    assert!(why("a", false).is_some() && why("b", false).is_none());
+    assert!(why("b", true).is_some(), "the loader may name `a`");
+    pending.complete(&pending.of_key(tag("a").key()).unwrap());
+    assert!(why("a", false).is_none() && why("b", true).is_none());
+    assert_eq!(pending.len(), 0);
+}
+
+#[test]
+fn too_many_pending_tags_bypass_their_namespace() {
+    let pending = PendingInvalidations::default();
+    let life = Duration::from_secs(600);
+    pending.record_max_ttl(&tag("a").keys.prefix(), life);
+    for number in 0..MAX_KEYS {
+        remember_tag(&pending, &number.to_string());
+    }
+    assert_eq!(remember_tag(&pending, "a"), Recorded::Prefix(life));
+    let others = crate::store::TagKeys::of("other", &["a"]).unwrap();
+    assert!(pending.why_tags(&tag("b").keys, false).is_some());
+    assert!(pending.why_tags(&others, false).is_none());
+}

@@ -10,6 +10,7 @@ mod miscounting;
 mod name;
 mod panics;
 mod soft_timeout;
+mod tags;
 mod versions;
 
 use std::{
