@@ -187,5 +187,12 @@ fn writes(seen: &Seen, cache: &Cache, put: &mut impl FnMut(&str)) {
     seen.outcome("invalidate", cache.invalidate("q"));
     seen.outcome("expire_many", cache.expire_many(["u", "v"]));
     seen.outcome("invalidate_many", cache.invalidate_many(["r", "s", "t"]));
+    let load = |_: &str| Ok::<_, Infallible>(Some(record()));
+    let tags = ["tag"];
+    let under_tags = cache.options().tags(&tags).get("w", load);
+    if let Some(found) = seen.outcome("tags", under_tags) {
+        lookup(seen, "tags", &found);
+    }
+    seen.outcome("invalidate_tag", cache.invalidate_tag("tag"));
     seen.outcome("clear", cache.clear());
 }

@@ -21,14 +21,22 @@ use super::{
 };
 
 /// The commands that the crate sends.
-const SENT: [&str; 24] = [
+const SENT: [&str; 25] = [
     "AUTH", "CLIENT", "CLUSTER", "DEL", "EVALSHA", "EXEC", "HDEL", "HELLO", "HGETALL", "HMGET",
-    "HSET", "INFO", "MULTI", "PEXPIRE", "PING", "PTTL", "ROLE", "SCAN", "SCRIPT", "SELECT", "SET",
-    "TYPE", "WAIT", "WATCH",
+    "HSET", "INFO", "MGET", "MULTI", "PEXPIRE", "PING", "PTTL", "ROLE", "SCAN", "SCRIPT", "SELECT",
+    "SET", "TYPE", "WAIT", "WATCH",
 ];
 
 /// The commands that only scripts call.
-const IN_SCRIPTS: [&str; 6] = ["GET", "HEXISTS", "HVALS", "PEXPIREAT", "TIME", "UNLINK"];
+const IN_SCRIPTS: [&str; 7] = [
+    "GET",
+    "HEXISTS",
+    "HGET",
+    "HVALS",
+    "PEXPIREAT",
+    "TIME",
+    "UNLINK",
+];
 
 /// These are sent, and no server of this search lacks them: `repeated` has servers without
 /// `SENTINEL`. `ASKING` has no arguments, and is sent only while a slot is being moved.
