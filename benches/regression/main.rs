@@ -5,8 +5,8 @@
 //! a longer build. The exit status is 1 if a bound is exceeded three times in a row. Absolute times
 //! are not judged, because they depend on the machine.
 //!
-//! `calls` (hits, misses, invalidations), `near`, `batch` and `shared_connections` measure. This
-//! file has the bounds and the verdict.
+//! `calls` (hits, misses, invalidations), `near`, `batch`, `shared_connections` and `tags` measure.
+//! This file has the bounds and the verdict.
 
 #[path = "../support/bare.rs"]
 mod bare;
@@ -16,6 +16,7 @@ mod near;
 mod shared_connections;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod tags;
 #[path = "../support/times.rs"]
 mod times;
 
@@ -73,14 +74,33 @@ const SHARED_CONNECTIONS: Bound = Bound {
     limit: AtLeast(2.2),
 };
 
+/// On two idle cores it is 1.1. A second request would make it about 1.8.
+const TAGGED: Bound = Bound {
+    name: "hit under a tag of the caller, to a plain hit",
+    measured: 1.1,
+    limit: AtMost(1.4),
+};
+/// Two requests.
+const LISTED: Bound = Bound {
+    name: "hit under a tag of the loader, to a plain hit",
+    measured: 1.8,
+    limit: AtMost(2.5),
+};
+const INVALIDATE_TAG: Bound = Bound {
+    name: "invalidate_tag with 100,000 records, to one with 10",
+    measured: 1.0,
+    limit: AtMost(1.5),
+};
+
 /// A measurement, and the bounds of its ratios.
 type Measure = (fn(bool) -> Vec<f64>, &'static [Bound]);
 
-const MEASURES: [Measure; 4] = [
+const MEASURES: [Measure; 5] = [
     (calls::measure, &[HIT, MISS, INVALIDATE]),
     (near::measure, &[NEAR]),
     (batch::measure, &[BATCH]),
     (shared_connections::measure, &[SHARED_CONNECTIONS]),
+    (tags::measure, &[TAGGED, LISTED, INVALIDATE_TAG]),
 ];
 
 /// How many attempts must fail before a bound counts as exceeded.
