@@ -48,6 +48,36 @@ fn a_phone_needs_no_sideways_scrolling() {
 }
 
 #[test]
+fn the_numbers_of_a_row_of_counters_are_on_one_line() {
+    let page = open(5);
+    let browser = &page.browser;
+    for name in ["near_cache", "grace", "background", "hard_timeout"] {
+        page.switch(name, "A new cache");
+    }
+    // The numbers that are not on the line of their row, and how many labels take two lines.
+    let looked = "const tiles = [...document.querySelectorAll('#tiles > div')];
+        const edge = (element, side) => element.getBoundingClientRect()[side];
+        const number = (tile) => edge(tile.querySelector('dd'), 'bottom');
+        const height = (tile) => edge(tile.querySelector('dt'), 'height');
+        const lowest = Math.min(...tiles.map(height));
+        return {
+            off: tiles.filter((one) => tiles.some((other) => edge(one, 'top') === edge(other, 'top')
+                && Math.abs(number(one) - number(other)) > 0.5)).length,
+            two: tiles.filter((tile) => height(tile) > 1.5 * lowest).length,
+        }";
+    for width in [420, 1200] {
+        browser.resize(width, 900);
+        browser.until(&format!("innerWidth === {width}"));
+        let looked = browser.run(looked);
+        assert_eq!(looked["off"], 0, "{width}");
+        assert!(
+            looked["two"].as_u64() > Some(0),
+            "no label wraps at {width}"
+        );
+    }
+}
+
+#[test]
 fn every_control_has_a_name_and_is_reached_by_keyboard() {
     let page = open(20);
     let browser = &page.browser;
