@@ -7,6 +7,7 @@ mod args;
 #[path = "../support/args.rs"]
 mod command_line;
 mod http;
+mod list;
 mod metrics;
 mod origin;
 mod page;
@@ -17,6 +18,7 @@ mod settings;
 mod stampede;
 #[path = "../support/store.rs"]
 mod store;
+mod updates;
 
 use std::{
     io::{self, Write},
@@ -36,6 +38,7 @@ use std::{
 use tiny_http::Server;
 
 use args::Args;
+use list::ProductList;
 use metrics::Metrics;
 use primary::MockPrimaryStore;
 use routes::{About, Shop};
@@ -63,10 +66,12 @@ fn run() -> Result<(), String> {
         other,
     } = args.store.open()?;
     let primary = Arc::new(MockPrimaryStore::new(args.primary_latency()));
+    let list = ProductList::new(&backend, args.ttl()).map_err(|error| format!("{error:#}"))?;
     let in_use = InUse::new(backend, args.ttl(), Arc::clone(&primary));
     let in_use = in_use.map_err(|error| format!("{error:#}"))?;
     let shop = Shop {
         in_use,
+        list,
         primary,
         metrics,
         about: About { kind, place, other },

@@ -102,6 +102,17 @@ impl MockPrimaryStore {
         self.answer(snapshot)
     }
 
+    /// Reads all products in the time of one.
+    pub(crate) fn read_all(&self) -> Result<Vec<Record>, Down> {
+        let snapshot = {
+            let mut table = self.table.lock();
+            table.reads += 1;
+            let products = table.products.iter();
+            products.map(|(_, product)| product.clone()).collect()
+        };
+        self.answer(snapshot)
+    }
+
     /// Takes as long if the store is down.
     fn answer<T>(&self, snapshot: T) -> Result<T, Down> {
         let fails = self.fails();
@@ -118,19 +129,35 @@ impl MockPrimaryStore {
         self.fails.load(SeqCst)
     }
 
+    /// Whether this field could be changed now.
+    pub(crate) fn check_field(&self, id: &str, field: &str) -> Result<(), Refusal> {
+        let mut table = self.table.lock();
+        self.changeable(&mut table, id, field).map(drop)
+    }
+
     /// Sets one field of a product. Every read that begins after this call sees the new value.
     pub(crate) fn update_field(&self, id: &str, field: &str, value: &str) -> Result<(), Refusal> {
+        let mut table = self.table.lock();
+        let product = self.changeable(&mut table, id, field)?;
+        product.insert(field, value);
+        Ok(())
+    }
+
+    fn changeable<'a>(
+        &self,
+        table: &'a mut Table,
+        id: &str,
+        field: &str,
+    ) -> Result<&'a mut Record, Refusal> {
         if self.fails() {
             return Err(Refusal::Down);
         }
-        let mut table = self.table.lock();
         let product = table.product(id).ok_or(Refusal::UnknownProduct)?;
         // The id is the key of the row, not a column to change.
         if field == "id" || product.get(field).is_none() {
             return Err(Refusal::UnknownField);
         }
-        product.insert(field, value);
-        Ok(())
+        Ok(product)
     }
 
     pub(crate) fn ids(&self) -> Vec<&'static str> {

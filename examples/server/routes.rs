@@ -8,18 +8,21 @@ use tiny_http::{Method, Request};
 
 use crate::{
     http::{Answer, Form},
+    list::{self, ProductList},
     metrics::Metrics,
     millis, origin, page,
-    primary::{Down, MockPrimaryStore, Refusal},
+    primary::MockPrimaryStore,
     reads,
     settings::{self, InUse},
     stampede,
     store::Kind,
+    updates,
 };
 
 /// The state that the routes use.
 pub(crate) struct Shop {
     pub(crate) in_use: InUse,
+    pub(crate) list: ProductList,
     pub(crate) primary: Arc<MockPrimaryStore>,
     pub(crate) metrics: Metrics,
     pub(crate) about: About,
@@ -47,6 +50,7 @@ fn verbs(path: &str) -> Option<Verbs> {
         "/products" => Verbs::Get(|shop, _| Ok(products(shop))),
         "/read" => Verbs::Get(reads::read),
         "/read_many" => Verbs::Get(reads::read_many),
+        "/list" => Verbs::Get(|shop, _| list::read(shop)),
         "/about" => Verbs::Get(|shop, _| Ok(about(shop))),
         "/metrics" => Verbs::Get(|shop, _| Ok(shop.metrics.answer())),
         "/stats" => Verbs::Get(|shop, _| Ok(Answer::json(&stats(shop)))),
@@ -57,8 +61,8 @@ fn verbs(path: &str) -> Option<Verbs> {
         "/invalidate" => Verbs::Post(invalidate),
         "/expire" => Verbs::Post(expire),
         "/clear" => Verbs::Post(|shop, _| clear(shop)),
-        "/update" => Verbs::Post(update),
-        "/update_field" => Verbs::Post(update_field),
+        "/update" => Verbs::Post(updates::update),
+        "/update_field" => Verbs::Post(updates::update_field),
         "/stampede" => Verbs::Post(stampede),
         "/reset" => Verbs::Post(|shop, _| Ok(reset(shop))),
         _ => return None,
@@ -128,57 +132,11 @@ fn expire(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 /// Removes everything from the cache.
 fn clear(shop: &Shop) -> Result<Answer, Answer> {
     let ended = shop.in_use.cache().clear();
+    let ended = ended.and_then(|products| Ok(products + shop.list.clear()?));
     let ended = ended.map_err(|error| failed(&error))?;
     Ok(Answer::json(
         &json!({ "ended": ended, "stats": stats(shop) }),
     ))
-}
-
-/// Changes the primary first, then invalidates the record.
-fn update(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
-    let (id, field, value) = change_primary(shop, form)?;
-    shop.in_use
-        .cache()
-        .invalidate(id)
-        .map_err(|error| half_done(shop, &error))?;
-    Ok(Answer::json(&json!({
-        "id": id,
-        "field": field,
-        "value": value,
-        "stats": stats(shop),
-    })))
-}
-
-/// Changes the primary first, then the cached record, if there is one.
-fn update_field(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
-    let (id, field, value) = change_primary(shop, form)?;
-    let updated = shop
-        .in_use
-        .cache()
-        .update_field(id, field, value)
-        .map_err(|error| half_done(shop, &error))?;
-    Ok(Answer::json(&json!({
-        "id": id,
-        "field": field,
-        "value": value,
-        "updated": updated,
-        "stats": stats(shop),
-    })))
-}
-
-fn change_primary<'a>(shop: &Shop, form: &'a Form) -> Result<(&'a str, &'a str, &'a str), Answer> {
-    let id = form.require_text("id")?;
-    let field = form.require_text("field")?;
-    let value = form.require("value")?;
-    match shop.primary.update_field(id, field, value) {
-        Ok(()) => Ok((id, field, value)),
-        Err(Refusal::Down) => Err(Answer::error(502, Down.to_string())),
-        Err(Refusal::UnknownProduct) => Err(unknown_product(id)),
-        Err(Refusal::UnknownField) => Err(Answer::error(
-            400,
-            format!("a product has no field `{field}` to change"),
-        )),
-    }
 }
 
 fn stampede(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
@@ -216,14 +174,22 @@ fn stampede(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 
 fn reset(shop: &Shop) -> Answer {
     shop.in_use.cache().reset_stats();
+    shop.list.reset_stats();
     shop.primary.reset_reads();
     Answer::json(&stats(shop))
 }
 
-/// The counters that most answers carry.
+/// States of the store, which both caches share. All other numbers are counts.
+const STATES: [&str; 3] = ["invalidations_pending", "breaker_open", "tracking_live"];
+
+/// The counters that most answers carry, of the products and the list together.
 pub(crate) fn stats(shop: &Shop) -> Value {
     let cache = shop.in_use.cache();
-    let stats = cache.stats();
+    let (mut stats, list) = (cache.stats(), shop.list.stats());
+    let counts = stats.iter().zip(list.iter());
+    // The list is never stale and never refreshed, so these are enough for the hit rate.
+    stats.hits += list.hits;
+    stats.misses += list.misses;
     let mut all = json!({
         "hits": stats.hits,
         "misses": stats.misses,
@@ -234,18 +200,15 @@ pub(crate) fn stats(shop: &Shop) -> Value {
         "primary_read_latency_ms": millis(shop.primary.latency()),
         "cache_ttl_s": cache.ttl().as_secs(),
     });
-    for (name, count) in stats.iter() {
-        all[name] = count.into();
+    for ((name, count), (_, of_list)) in counts {
+        let is_state = STATES.contains(&name);
+        all[name] = if is_state { count } else { count + of_list }.into();
     }
     all
 }
 
 pub(crate) fn no_product(id: &str) -> String {
     format!("there is no product {id}")
-}
-
-fn unknown_product(id: &str) -> Answer {
-    Answer::error(404, no_product(id))
 }
 
 /// A call of the cache that failed, or whose effect is unknown.
@@ -258,13 +221,4 @@ pub(crate) fn failed(error: &Error) -> Answer {
         _ => 500,
     };
     Answer::error(status, format!("{error:#}"))
-}
-
-/// The primary has changed, but the cache could not be invalidated: report it instead of success.
-fn half_done(shop: &Shop, error: &Error) -> Answer {
-    let ttl = shop.in_use.stay();
-    let error = format!(
-        "the primary has the new value, but a cached record may be old for up to {ttl:?}: {error:#}"
-    );
-    Answer::json(&json!({ "error": error, "changed": true })).with_status(503)
 }

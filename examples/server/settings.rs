@@ -217,7 +217,8 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         shop.primary.fail(fails);
     }
     if is_another {
-        // The counters of the new cache start at zero, so this one must too.
+        // The counters of the new cache start at zero, so these must too.
+        shop.list.reset_stats();
         shop.primary.reset_reads();
     }
     let mut answer = standing(shop);

@@ -145,7 +145,7 @@ fn an_update_is_seen_by_the_next_read() {
     demo.read("p-001");
     let (status, answer) = demo.post("/update", "id=p-001&field=name&value=Rye+%26+%3CSpelt%3E");
     assert_eq!(status, 200);
-    assert_eq!(keys(&answer), ["id", "field", "value", "stats"]);
+    assert_eq!(keys(&answer), ["id", "field", "value", "tags", "stats"]);
     assert_eq!(answer["value"], "Rye & <Spelt>");
     let found = demo.read("p-001");
     assert_eq!(found["source"], "loaded");
@@ -157,7 +157,10 @@ fn an_update_of_a_field_leaves_the_record_cached() {
     let (_redis, demo) = start();
     let (status, answer) = demo.post("/update_field", "id=p-002&field=stock&value=119");
     assert_eq!(status, 200);
-    assert_eq!(keys(&answer), ["id", "field", "value", "updated", "stats"]);
+    assert_eq!(
+        keys(&answer),
+        ["id", "field", "value", "updated", "tags", "stats"]
+    );
     assert_eq!(answer["updated"], false);
     assert_eq!(demo.read("p-002")["record"]["stock"], "119");
 

@@ -4,6 +4,7 @@ mod answers;
 mod command;
 #[cfg(target_os = "linux")]
 mod limits;
+mod list;
 mod many;
 mod metrics;
 mod origin;

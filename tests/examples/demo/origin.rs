@@ -14,11 +14,12 @@ const CHANGES: [&str; 8] = [
     "/reset",
 ];
 
-const READS: [&str; 7] = [
+const READS: [&str; 8] = [
     "/",
     "/products",
     "/read?id=p-001",
     "/read_many?ids=all",
+    "/list",
     "/about",
     "/metrics",
     "/stats",

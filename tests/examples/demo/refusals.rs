@@ -79,6 +79,7 @@ fn a_wrong_method_is_405_and_names_the_right_one() {
         ("GET", "/clear", "POST"),
         ("GET", "/expire", "POST"),
         ("POST", "/read_many", "GET, HEAD"),
+        ("POST", "/list", "GET, HEAD"),
         ("DELETE", "/settings", "GET, HEAD, POST"),
     ] {
         let (status, headers, _) = demo.ask_plain(method, path, "");

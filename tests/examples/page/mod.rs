@@ -4,6 +4,7 @@ mod browser;
 mod chromedriver;
 
 mod colours;
+mod list;
 mod people;
 mod records;
 mod switches;
