@@ -87,6 +87,40 @@ fn with_loaders_that_read_a_replica_that_lags_nothing_older_is_read() {
 }
 
 #[test]
+fn under_tags_nothing_is_from_before_an_invalidation_of_one_of_them() {
+    let run = history(&["--tags", "--calm", ENOUGH]);
+    run.finds_nothing();
+    assert!(run.counts("  under tags") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn nor_where_requests_are_lost_and_the_server_loses_its_tags_and_comes_and_goes() {
+    history(&["--tags", "--near", "--grace", "--seconds", "6"]).finds_nothing();
+}
+
+#[test]
+fn with_near_caches_in_every_second_process_neither() {
+    let run = history(&["--tags", "--near", ENOUGH]);
+    run.finds_nothing();
+    assert!(run.counts("  near") > 0, "{}", run.0.stdout);
+}
+
+#[test]
+fn a_load_that_is_joined_without_a_look_at_its_clock_is_found() {
+    is_found(&["tag-join"]);
+}
+
+#[test]
+fn a_missing_tag_that_counts_as_never_invalidated_is_found() {
+    is_found(&["tag-missing"]);
+}
+
+#[test]
+fn a_clock_of_tags_that_starts_again_in_the_same_epoch_is_found() {
+    is_found(&["tag-epoch"]);
+}
+
+#[test]
 fn floors_that_are_forgotten_are_found() {
     is_found(&["floor"]);
 }

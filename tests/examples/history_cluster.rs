@@ -54,6 +54,13 @@ fn where_they_do_not_confirm_only_what_a_failover_explains_is_stale() {
 }
 
 #[test]
+fn under_tags_neither_while_their_slot_is_moved_and_replicas_take_over() {
+    let run = on_a_cluster(&["--tags", "--near", "--wait", "--seconds", "9"]);
+    run.finds_nothing();
+    assert!(run.counts("  under tags") > 0, "{}", run.0.stdout);
+}
+
+#[test]
 fn on_a_cluster_too_a_fill_that_does_not_look_at_its_token_is_found() {
     is_found(&["fill", "--cluster"]);
 }

@@ -34,6 +34,10 @@ seconds, less than half of its wait timeout.
 With `--replica` loaders read a replica of the primary that lags by up to 300 ms, except where they must read the primary. The
 server is not emptied: without the floors, nobody knows that a replica is too old.
 
+With `--tags` each record shows the versions of some rows, and is under a tag for each of them: tags of the caller in two caches,
+tags of the loader in a third. Writers change rows and invalidate their tags. A lookup that starts after that never returns a record
+that was loaded before it under one of these tags. Now and then the server loses the clock of the tags, or a tag.
+
 With `--kill-writers` further processes write some records in a unit of work, and are killed after their commit. One second
 later, every lookup must find what they committed: their guards keep what is older out of the cache. The server is not emptied,
 because a guard that is lost protects nothing.
@@ -48,6 +52,7 @@ Command lines, each after `cargo run --release --example history --`:
   --grace                                           with grace and early refresh
   --replica                                         with loaders that read a replica of the primary that lags
   --kill-writers --operations 300000                with writers that die after their commit
+  --tags --near                                     with records under tags, near caches in every second process
   --schemas                                         with two record types, as in a rolling deployment
   --clock-steps --operations 300000                 with a server whose clock is stepped by an hour
   --moving-address --operations 100000              with an address that leads to another server by and by
@@ -107,6 +112,11 @@ pub(crate) struct Args {
     /// Step the clock of the server by an hour every few seconds
     #[arg(long, conflicts_with_all = ["cluster", "moving_address"])]
     clock_steps: bool,
+
+    /// Put all records under tags, which writers invalidate. With `--near`, every second process
+    /// keeps near caches
+    #[arg(long, conflicts_with_all = ["moving_address", "clock_steps", "replica", "kill_writers", "schemas"])]
+    tags: bool,
 
     /// Let loaders read a replica of the primary that lags by up to 300 ms, except where they must
     /// read the primary
@@ -188,6 +198,11 @@ impl Args {
 
     pub(crate) fn replica(&self) -> bool {
         self.replica || self.broken == Some(Break::Floor)
+    }
+
+    pub(crate) fn tags(&self) -> bool {
+        let rules = [Break::TagJoin, Break::TagMissing, Break::TagEpoch];
+        self.tags || self.broken.is_some_and(|rule| rules.contains(&rule))
     }
 
     pub(crate) fn near(&self) -> bool {

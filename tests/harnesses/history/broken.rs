@@ -4,7 +4,9 @@
 //! or a command by another. Each broken script is made from the right one by a few changes, so it
 //! follows later changes of the right one.
 
-use cache_aside::scripts::{ACQUIRE, FILL, GUARD, INVALIDATE, REFRESH, RELEASE, UNGUARD};
+use cache_aside::scripts::{
+    ACQUIRE, FILL, GUARD, INVALIDATE, INVALIDATE_TAGS, READ_TAGS, REFRESH, RELEASE, UNGUARD,
+};
 use clap::ValueEnum;
 use redis::{Connection, Script};
 
@@ -28,6 +30,12 @@ pub(crate) enum Break {
     Through,
     /// A unit of work sets no guards, and writers are killed after their commit
     Unit,
+    /// A lookup under tags waits for a load without looking at its clock
+    TagJoin,
+    /// A tag that is missing counts as one that was never invalidated
+    TagMissing,
+    /// A clock that is missing starts from zero, in the same epoch
+    TagEpoch,
     /// Near caches get the changes of other records than those they keep
     Push,
 }
@@ -142,6 +150,19 @@ impl Break {
                     "is_alone = true or #guard == 4",
                 ),
             )],
+            Break::TagJoin => vec![(ACQUIRE, changed(ACQUIRE, "not is_new(clock)", "false"))],
+            Break::TagMissing => {
+                let first = "tag = string.sub(clock, 1, 33) .. string.rep('0', 20)";
+                vec![(READ_TAGS, changed(READ_TAGS, "tag = clock", first))]
+            }
+            Break::TagEpoch => {
+                let begin = "ARGV[1] .. history .. ':'";
+                let again = "string.rep('0', 16) .. history .. ':'";
+                vec![
+                    (READ_TAGS, changed(READ_TAGS, begin, again)),
+                    (INVALIDATE_TAGS, changed(INVALIDATE_TAGS, begin, again)),
+                ]
+            }
             Break::Unit => vec![(GUARD, "return 0".to_owned())],
             Break::Watch | Break::Push => Vec::new(),
         }

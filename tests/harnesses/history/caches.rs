@@ -5,18 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Error, Redis, RedisBuilder};
+use cache_aside::{Cache, CacheBuilder, Error, Record, Redis, RedisBuilder};
 
 use crate::{
     plan::{Plan, TIMEOUT},
+    tags::{self, Tagged},
     workers::{LAG, LEASE_TTL, NEAR_STALENESS},
 };
 
 /// Long, because nodes are asked one after the other, and each may be slow while all start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The cache of one process, whose answers are checked.
-pub(crate) fn checked(plan: &Plan) -> Result<Cache, String> {
+/// The caches of one process, whose answers are checked.
+pub(crate) fn checked(plan: &Plan) -> Result<(Cache, Option<Tagged>), String> {
     patiently(|| build(plan))
 }
 
@@ -37,11 +38,11 @@ pub(crate) fn onlooker(url: &str) -> Result<Cache, String> {
     })
 }
 
-fn patiently(build: impl Fn() -> Result<Cache, Error>) -> Result<Cache, String> {
+fn patiently<T>(build: impl Fn() -> Result<T, Error>) -> Result<T, String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match build() {
-            Ok(cache) => return Ok(cache),
+            Ok(built) => return Ok(built),
             Err(error) if Instant::now() > deadline => return Err(format!("{error:#}")),
             Err(_) => thread::sleep(TIMEOUT),
         }
@@ -57,24 +58,40 @@ fn redis(url: &str) -> RedisBuilder {
         .require_connection(true)
 }
 
-/// Builds a cache with times so short that everything lapses or expires now and then. Processes
-/// differ. In every second one, a lease is not renewed and lapses under a slow load, and threads
-/// share connections. In every third one, an update keeps the TTL. They may also differ in their
-/// schema.
-fn build(plan: &Plan) -> Result<Cache, Error> {
+fn build(plan: &Plan) -> Result<(Cache, Option<Tagged>), Error> {
     let connections = match plan.process % 2 {
         0 => plan.threads.div_ceil(4),
         _ => plan.threads,
     };
     let redis = redis(&plan.cache)
         .pool_size(connections.min(16))
-        .wait_for_replicas(plan.replicas);
+        .wait_for_replicas(plan.replicas)
+        .build()?;
+    let cache = |prefix: &str| settings(plan, Cache::builder(&redis).prefix(prefix));
+    let tagged = || {
+        let pages = cache("history:page:").loader_tags(true).build()?;
+        let reloaded = plan.grace.then(|| tags::reloaded(&pages, plan));
+        Ok::<_, Error>(Tagged {
+            lists: cache("history:list:").build()?,
+            shelves: cache("history:shelf:").clear_by_tag(true).build()?,
+            reloaded: reloaded.transpose()?,
+            pages,
+        })
+    };
+    let plain = cache("history:").build()?;
+    Ok((plain, plan.tags.then(tagged).transpose()?))
+}
+
+/// Sets times so short that everything lapses or expires now and then. Processes
+/// differ. In every second one, a lease is not renewed and lapses under a slow load, and threads
+/// share connections. In every third one, an update keeps the TTL. They may also differ in their
+/// schema.
+fn settings(plan: &Plan, cache: CacheBuilder<Record>) -> CacheBuilder<Record> {
     let max_load_time = match plan.process % 2 {
         0 => LEASE_TTL,
         _ => Duration::from_secs(1),
     };
-    let cache = Cache::builder(redis)
-        .prefix("history:")
+    let cache = cache
         .ttl(plan.life)
         .negative_ttl(plan.life / 2)
         .lease_ttl(LEASE_TTL)
@@ -105,8 +122,7 @@ fn build(plan: &Plan) -> Result<Cache, Error> {
             .negative_ttl(brief)
             .grace(plan.life.saturating_sub(brief))
             .early_refresh(1.0)
-            .build()
     } else {
-        cache.build()
+        cache
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct ClusterFaults<'a> {
     pub(crate) only: Option<Only>,
     /// How many records there are.
     pub(crate) keys: u32,
+    /// Whether records are under tags.
+    pub(crate) tags: bool,
     /// False if the nodes have scripts that nobody would load again.
     pub(crate) may_forget: bool,
     pub(crate) failovers: &'a Failovers,
@@ -215,7 +217,13 @@ impl ClusterFaults<'_> {
     /// Moves a slot step by step. Each record in it is first at one node and then at the other.
     fn move_slot(&mut self) -> Result<(), String> {
         let masters = self.masters()?;
-        let key = format!("history:k{}", self.random.below(self.keys.into()));
+        let key = match self.tags && self.random.one_in(2) {
+            true => "tags:{cache}clock".to_owned(),
+            false => {
+                let id = if self.tags { "list:s" } else { "k" };
+                format!("history:{id}{}", self.random.below(self.keys.into()))
+            }
+        };
         let slot = self.test_cluster.cluster.slot_of(&key);
         let from = self.test_cluster.cluster.owner_of(&key);
         let from = from.ok_or("a slot is nobody's")?;

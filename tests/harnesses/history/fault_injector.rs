@@ -43,7 +43,7 @@ pub(crate) enum Late {
 
 /// The requests, with their names in a report, and their scripts. An update has none: it is a
 /// transaction. It causes harm if it arrives late and is done. The second request prevents that.
-pub(crate) const NAMES: [(&str, Option<&&str>); 8] = [
+pub(crate) const NAMES: [(&str, Option<&&str>); 10] = [
     ("update", None),
     ("invalidate", Some(&scripts::INVALIDATE)),
     ("acquire", Some(&scripts::ACQUIRE)),
@@ -52,6 +52,8 @@ pub(crate) const NAMES: [(&str, Option<&&str>); 8] = [
     ("renew", Some(&scripts::RENEW)),
     ("guard", Some(&scripts::GUARD)),
     ("unguard", Some(&scripts::UNGUARD)),
+    ("invalidate_tags", Some(&scripts::INVALIDATE_TAGS)),
+    ("read_tags", Some(&scripts::READ_TAGS)),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,6 +29,8 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) may_be_emptied: bool,
     /// False if the server has scripts that nobody would load again.
     pub(crate) may_forget_scripts: bool,
+    /// How many tags there are, in a run with tags.
+    pub(crate) tags: Option<u32>,
     pub(crate) clock_steps: Option<ClockSteps>,
     /// No message is ever sent. When it is closed, the fault schedule must end.
     pub(crate) over: Receiver<()>,
@@ -116,7 +118,12 @@ impl FaultSchedule<'_> {
             }
             3..=6 => {
                 let rough = self.random.one_in(2);
-                let late = Some(Late::Calls([self.some_call(0), self.some_call(1)]));
+                // Those that do most harm if they are late.
+                let [one, other] = match self.tags {
+                    Some(_) => ["invalidate_tags", "fill"],
+                    None => ["update", "invalidate"],
+                };
+                let late = Some(Late::Calls([self.some_call(one), self.some_call(other)]));
                 self.wire_faults(WireFaults { rough, late });
                 "late calls"
             }
@@ -153,20 +160,45 @@ impl FaultSchedule<'_> {
                 self.is_over_within(time);
                 "no fault"
             }
-            _ => {
-                cmd("FLUSHALL").exec(server)?;
-                "server emptied"
-            }
+            _ => match self.tags {
+                Some(tags) if self.random.one_in(2) => {
+                    self.evict_tags(server, tags)?;
+                    "tags evicted"
+                }
+                _ => {
+                    cmd("FLUSHALL").exec(server)?;
+                    "server emptied"
+                }
+            },
         })
     }
 
-    /// The index of a random script, most often `favourite`.
-    fn some_call(&mut self, favourite: usize) -> usize {
-        if self.random.one_in(2) {
-            favourite
-        } else {
-            self.random.index(NAMES.len())
+    /// The index of a random request, most often `favourite`.
+    fn some_call(&mut self, favourite: &str) -> usize {
+        let favourite = NAMES.iter().position(|(name, _)| *name == favourite);
+        match favourite {
+            Some(at) if self.random.one_in(2) => at,
+            _ => self.random.index(NAMES.len()),
         }
+    }
+
+    /// Removes the clock of the tags or some tags, as a full server may do.
+    fn evict_tags(&mut self, server: &mut Connection, tags: u32) -> RedisResult<()> {
+        // A lost clock ends all entries, which would hide what a lost tag does.
+        let only_tags = self.random.one_in(2);
+        for _ in 0..=self.random.below(5) {
+            let mut evict = cmd("DEL");
+            if only_tags {
+                let tag = self.random.below(tags.into());
+                evict.arg(format!("tags:{{cache}}:k{tag}"));
+            } else {
+                evict.arg("tags:{cache}clock");
+            }
+            evict.exec(server)?;
+            let time = self.random.millis(1, 40);
+            self.is_over_within(time);
+        }
+        Ok(())
     }
 
     /// Sets these faults for some processes, at least for one.

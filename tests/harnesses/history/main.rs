@@ -9,10 +9,10 @@
 //! One file each: `args` (the flags), `environment` (servers and proxies), `run` (one run),
 //! `children` (the processes), `plan` (the messages between processes), `workers` (the threads of
 //! one process), `caches` (their caches), `reader` and `writer` (the operations), `primary` (the
-//! true state), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (how
+//! true state), `judge` (which answers are too old), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (how
 //! they change bytes), `broken` (protocols with a fault that must be found), `random`, and `print`
 //! (the report). `clock_steps` steps the clock of the server. `killed_writers` starts writers and
-//! kills them.
+//! kills them. `tags`, `tag_reader` and `tag_writer` are about records under tags.
 //!
 //! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
 //! proxies. `cluster_fault` and `cluster_faults` inject faults. `probe` measures how long lookups
@@ -35,6 +35,7 @@ mod environment;
 mod failovers;
 mod fault_injector;
 mod fault_schedule;
+mod judge;
 mod killed_writers;
 mod moves;
 #[path = "../../../examples/support/page.rs"]
@@ -51,6 +52,9 @@ mod run;
 #[allow(dead_code, unused_imports, reason = "the crate uses the rest")]
 #[path = "../../../src/util/sync.rs"]
 mod sync;
+mod tag_reader;
+mod tag_writer;
+mod tags;
 #[cfg_attr(not(feature = "cluster"), path = "no_test_cluster.rs")]
 mod test_cluster;
 mod wire;

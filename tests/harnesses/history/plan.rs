@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) operations_per_write: u64,
     /// Whether each process has a near cache.
     pub(crate) near: bool,
+    /// Whether all records are under tags.
+    pub(crate) tags: bool,
     /// Whether loaders read a replica of the primary that lags, unless they must not.
     pub(crate) replica: bool,
     /// Whether records are served past their TTL, and reloaded early.
@@ -110,6 +112,8 @@ pub(crate) struct Tally {
     pub(crate) write_through: u64,
     /// Those whose record was cached.
     pub(crate) cached: u64,
+    /// The tags that were invalidated.
+    pub(crate) tags: u64,
     /// The writes whose invalidation did not reach Redis at once.
     pub(crate) deferred: u64,
     pub(crate) refused_fills: u64,
@@ -140,6 +144,7 @@ impl Tally {
             invalidate_at,
             write_through,
             cached,
+            tags,
             deferred,
             refused_fills,
             store_errors,
@@ -164,6 +169,7 @@ impl Tally {
         self.invalidate_at += invalidate_at;
         self.write_through += write_through;
         self.cached += cached;
+        self.tags += tags;
         self.deferred += deferred;
         self.refused_fills += refused_fills;
         self.store_errors += store_errors;
@@ -179,7 +185,13 @@ impl Tally {
 
     pub(crate) fn writes(&self) -> u64 {
         let through = self.invalidate_at + self.write_through;
-        self.invalidate + self.write + self.update + self.update_field + self.unit + through
+        self.invalidate
+            + self.write
+            + self.update
+            + self.update_field
+            + self.unit
+            + through
+            + self.tags
     }
 }
 

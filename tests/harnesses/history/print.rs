@@ -24,6 +24,13 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
         &format!("{one} written by one process each, {all} by all"),
     );
     let faults = if args.faults() { "in bursts" } else { "none" };
+    if args.tags() {
+        let (lists, pages) = (
+            "two caches with tags of the caller",
+            "one with tags of the loader",
+        );
+        page.row("Tags", &format!("{}; {lists}, {pages}", args.keys));
+    }
     page.row("Faults", faults);
     if args.cluster {
         let (replicas, confirming) = (args.replicas, args.confirming());
@@ -173,6 +180,7 @@ fn figures(page: &mut Page, tally: &Tally) {
     share(page, "  write_through", tally.write_through, tally.writes());
     share(page, "    cached", tally.cached, tally.write_through);
     share(page, "  unit of work", tally.unit, tally.writes());
+    share(page, "  under tags", tally.tags, tally.writes());
     share(page, "  deferred", tally.deferred, tally.writes());
     page.row("Refused fills", &tally.refused_fills.to_string());
     page.row("Failed requests", &tally.store_errors.to_string());

@@ -1,43 +1,21 @@
 //! One lookup, and the check of its answer.
 //!
-//! The oldest allowed version is read **before** the lookup begins. A found record contains its
-//! version. If no record is found, some version must be a deletion. It must not be too old, and
-//! must have been committed by the end of the lookup.
+//! A found record contains its version. If no record is found, some version must be a deletion. Of
+//! both, `judge` tells whether they are too old.
 
 use std::{
     convert::Infallible,
-    sync::atomic::Ordering::SeqCst,
     time::{self, Duration},
 };
 
-use cache_aside::{Error, Loaded, Lookup, Record, Source};
+use cache_aside::{Error, Loaded, Lookup, Record};
 
 use crate::{
-    plan::{Instant, Violation},
-    primary::{Primary, is_deletion, last_deletion, next_deletion},
+    judge::{Before, Fault, source_of},
+    primary::{Primary, is_deletion},
     random::Random,
-    workers::{LAG, LEASE_TTL, NEAR_STALENESS, Row, Worker},
+    workers::{LAG, LEASE_TTL, Row, Worker},
 };
-
-/// What was known before a lookup began.
-struct Before {
-    settled: u64,
-    owed: u64,
-    /// The oldest version that a near hit may return.
-    near: u64,
-    /// The oldest version that is allowed in a process that has not noticed a move.
-    late: Option<u64>,
-    began: Instant,
-}
-
-/// What is wrong with an answer.
-enum Fault {
-    /// It is too old. That is possible if Redis lost an acknowledged change.
-    Stale(&'static str),
-    /// It is too old. That is possible for a while after the address was moved.
-    Late(&'static str),
-    Other(String),
-}
 
 /// An answer.
 struct Seen {
@@ -105,26 +83,6 @@ impl Worker<'_> {
         }
     }
 
-    fn before(&mut self, row: &Row) -> Before {
-        let (owed, own) = (row.owed.load(SeqCst), row.own.load(SeqCst));
-        let settled = self.primary.settled(&row.id);
-        Before {
-            owed,
-            settled,
-            near: if self.workers.plan.near {
-                row.near.learn(settled, NEAR_STALENESS).max(own)
-            } else {
-                0
-            },
-            late: self
-                .workers
-                .plan
-                .may_be_late
-                .map(|bound| row.late.learn(settled, bound).max(own)),
-            began: Instant::now(),
-        }
-    }
-
     /// Checks how long the lookup took, without the time for which this process did not run.
     fn measure(
         &mut self,
@@ -142,7 +100,7 @@ impl Worker<'_> {
         self.tally.longest = self.tally.longest.max(elapsed);
         if elapsed > longest {
             let what = "a lookup that took longer than any may".to_owned();
-            self.report(row, before, Fault::Other(what), answer);
+            self.report_answer(row, before, Fault::Other(what), answer);
         }
     }
 
@@ -152,8 +110,20 @@ impl Worker<'_> {
             Err(error) => Some(Fault::Other(format!("a lookup failed: {error:#}"))),
         };
         if let Some(fault) = fault {
-            self.report(row, before, fault, answer);
+            self.report_answer(row, before, fault, answer);
         }
+    }
+
+    fn report_answer(
+        &mut self,
+        row: &Row,
+        before: &Before,
+        fault: Fault,
+        answer: &Result<Lookup<Record>, Error>,
+    ) {
+        let seen = answer.as_ref().ok().map(Seen::of);
+        let seen = seen.and_then(|seen| seen.version);
+        self.report(row, before, fault, seen, source_of(answer));
     }
 
     /// What is wrong with this answer, if anything is.
@@ -163,42 +133,11 @@ impl Worker<'_> {
         before: &Before,
         found: &Lookup<Record>,
     ) -> Option<Fault> {
-        let tally = &mut self.tally;
-        match found.source() {
-            Source::Hit => tally.hits += 1,
-            Source::Near => tally.near += 1,
-            Source::Loaded => tally.loaded += 1,
-            Source::Waited => tally.waited += 1,
-            Source::Stale => tally.stale += 1,
-            Source::Refreshed => tally.refreshed += 1,
-            _ => tally.degraded += 1,
-        }
         let seen = Seen::of(found);
-        let mut wrong = |floor| match seen.version {
-            Some(version) => version < floor,
-            // Read only if it matters, and late: the answer is right if it was right at any moment.
-            None => next_deletion(floor) > self.primary.newest(&row.id),
-        };
-        tally.absent += u64::from(seen.version.is_none());
-        if wrong(before.owed) {
-            return Some(Fault::Stale(
-                "older than a write of this process whose invalidation had failed",
-            ));
-        }
-        let (floor, what) = match found.source() {
-            Source::Near => (before.near, "older than what may be read near"),
-            _ => (
-                before.settled,
-                "older than a write whose invalidation had returned",
-            ),
-        };
-        if wrong(floor) {
-            let is_late = before.late.is_some_and(|floor| !wrong(floor));
-            return Some(if is_late {
-                Fault::Late(what)
-            } else {
-                Fault::Stale(what)
-            });
+        self.count(found.source(), seen.version.is_none());
+        let old = self.is_too_old(row, before, seen.version, found.source());
+        if old.is_some() {
+            return old;
         }
         if seen.version.is_some_and(is_deletion) || seen.id.is_some_and(|id| id != row.id) {
             return Some(Fault::Other("a record that never was".to_owned()));
@@ -211,58 +150,6 @@ impl Worker<'_> {
             return Some(Fault::Other("a record of another schema".to_owned()));
         }
         None
-    }
-
-    fn report(
-        &mut self,
-        row: &Row,
-        before: &Before,
-        fault: Fault,
-        answer: &Result<Lookup<Record>, Error>,
-    ) {
-        let ended = Instant::now();
-        let source = match answer {
-            Ok(found) => match found.degraded_cause() {
-                Some(cause) => format!("{}: {cause:#}", found.source()),
-                None => found.source().to_string(),
-            },
-            Err(_) => "none".to_owned(),
-        };
-        let seen = answer
-            .as_ref()
-            .ok()
-            .and_then(|found| Seen::of(found).version);
-        let (what, may_be_lost) = match fault {
-            Fault::Stale(what) => (what.to_owned(), self.workers.plan.may_be_stale),
-            Fault::Late(what) => (what.to_owned(), true),
-            Fault::Other(what) => (what, false),
-        };
-        let stale_since = if may_be_lost {
-            let floor = before.settled.max(before.owed);
-            let version = seen.unwrap_or_else(|| last_deletion(floor));
-            self.primary.stale_since(&row.id, version)
-        } else {
-            None
-        };
-        let violation = Violation {
-            what,
-            key: row.id.clone(),
-            seen,
-            settled: before.settled,
-            owed: before.owed,
-            newest: self.primary.newest(&row.id),
-            source,
-            process: self.workers.plan.process,
-            thread: self.thread,
-            began: before.began,
-            ended,
-            stale_since,
-        };
-        if may_be_lost {
-            self.workers.was_stale(violation);
-        } else {
-            self.workers.violated(violation);
-        }
     }
 }
 
@@ -279,14 +166,19 @@ fn load_from_replica(primary: &mut Primary, random: &mut Random, id: &str) -> u6
 fn load(primary: &mut Primary, random: &mut Random, ids: &[&str]) -> Vec<u64> {
     random.pause(1);
     let read = ids.iter().map(|id| primary.newest(id)).collect();
-    // From here on the versions may become old.
+    grow_old(random);
+    read
+}
+
+/// A pause after which the versions that were read may be old, and now and then the lease has
+/// lapsed.
+pub(crate) fn grow_old(random: &mut Random) {
     if random.one_in(24) {
         let lease = u64::try_from(LEASE_TTL.as_millis()).expect("it is short");
         std::thread::sleep(random.millis(lease, 2 * lease));
     } else {
         random.pause(2);
     }
-    read
 }
 
 impl Seen {

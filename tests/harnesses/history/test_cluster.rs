@@ -114,6 +114,7 @@ impl TestCluster {
             faults: args.faults(),
             only: args.only,
             keys: args.keys,
+            tags: args.tags(),
             // Nobody would load the broken scripts into the nodes again.
             may_forget: args.broken.is_none(),
             failovers,

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::Cache;
+use cache_aside::{Cache, Stats};
 use crossbeam::channel::{self, RecvTimeoutError};
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     primary::Primary,
     random::Random,
     sync::Mutex,
+    tags::Tagged,
 };
 
 /// Short enough to lapse during a load.
@@ -41,6 +42,8 @@ const CALM_AGAIN_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) struct Workers {
     pub(crate) plan: Plan,
     pub(crate) cache: Cache,
+    /// The caches of a run with tags.
+    pub(crate) tagged: Option<Tagged>,
     pub(crate) rows: Vec<Row>,
     /// The number of operations that have begun.
     begun: AtomicU64,
@@ -96,8 +99,10 @@ impl Workers {
     /// Connects to the servers.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
+        let (cache, tagged) = caches::checked(&plan)?;
         Ok(Workers {
-            cache: caches::checked(&plan)?,
+            cache,
+            tagged,
             plan,
             rows,
             begun: AtomicU64::new(0),
@@ -200,15 +205,24 @@ impl Workers {
             // There is no notification, so it must poll the counter.
             thread::sleep(Duration::from_millis(5));
         }
+        // They are pending in the client, which all caches share.
         let stats = self.cache.stats();
         Tally {
-            refused_fills: stats.refused_fills,
-            store_errors: stats.store_errors,
-            remembered: stats.invalidations_remembered,
-            replayed: stats.invalidations_replayed,
+            refused_fills: self.sum(|stats| stats.refused_fills),
+            store_errors: self.sum(|stats| stats.store_errors),
+            remembered: self.sum(|stats| stats.invalidations_remembered),
+            replayed: self.sum(|stats| stats.invalidations_replayed),
             pending: stats.invalidations_pending,
             ..self.tally.lock().clone()
         }
+    }
+}
+
+impl Workers {
+    fn sum(&self, count: impl Fn(&Stats) -> u64) -> u64 {
+        let tagged = self.tagged.iter().flat_map(Tagged::all);
+        let caches = std::iter::once(&self.cache).chain(tagged);
+        caches.map(|cache| count(&cache.stats())).sum()
     }
 }
 
@@ -263,6 +277,13 @@ impl Learned {
 impl Worker<'_> {
     /// Does one lookup or, now and then, a write.
     fn operate(&mut self) {
+        if self.workers.tagged.is_some() {
+            return if self.random.one_in(self.workers.plan.operations_per_write) {
+                self.write_under_tags()
+            } else {
+                self.read_under_tags()
+            };
+        }
         let rows = &self.workers.rows;
         if self.workers.plan.only_peeks {
             let row = self.random.index(rows.len());

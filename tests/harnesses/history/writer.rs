@@ -130,12 +130,12 @@ impl Worker<'_> {
 
     /// Sometimes so many milliseconds that others read and write meanwhile, and that a guard
     /// lapses.
-    fn long_or_short(&mut self) -> u64 {
+    pub(crate) fn long_or_short(&mut self) -> u64 {
         if self.random.one_in(6) { 40 } else { 2 }
     }
 
     /// Notes the end of a write.
-    fn settle(
+    pub(crate) fn settle(
         &mut self,
         row: &Row,
         version: u64,
