@@ -42,7 +42,7 @@ fn patiently<T>(build: impl Fn() -> Result<T, Error>) -> Result<T, String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match build() {
-            Ok(built) => return Ok(built),
+            Ok(done) => return Ok(done),
             Err(error) if Instant::now() > deadline => return Err(format!("{error:#}")),
             Err(_) => thread::sleep(TIMEOUT),
         }
@@ -58,6 +58,7 @@ fn redis(url: &str) -> RedisBuilder {
         .require_connection(true)
 }
 
+/// Builds the caches, which share one client. The second part only in a run with tags.
 fn build(plan: &Plan) -> Result<(Cache, Option<Tagged>), Error> {
     let connections = match plan.process % 2 {
         0 => plan.threads.div_ceil(4),
@@ -78,14 +79,13 @@ fn build(plan: &Plan) -> Result<(Cache, Option<Tagged>), Error> {
             pages,
         })
     };
-    let plain = cache("history:").build()?;
-    Ok((plain, plan.tags.then(tagged).transpose()?))
+    let untagged = cache("history:").build()?;
+    Ok((untagged, plan.tags.then(tagged).transpose()?))
 }
 
-/// Sets times so short that everything lapses or expires now and then. Processes
-/// differ. In every second one, a lease is not renewed and lapses under a slow load, and threads
-/// share connections. In every third one, an update keeps the TTL. They may also differ in their
-/// schema.
+/// Sets times so short that everything lapses or expires now and then. Processes differ. In every
+/// second one, a lease is not renewed and lapses under a slow load, and threads share connections.
+/// In every third one, an update keeps the TTL. They may also differ in their schema.
 fn settings(plan: &Plan, cache: CacheBuilder<Record>) -> CacheBuilder<Record> {
     let max_load_time = match plan.process % 2 {
         0 => LEASE_TTL,

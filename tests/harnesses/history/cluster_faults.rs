@@ -217,12 +217,11 @@ impl ClusterFaults<'_> {
     /// Moves a slot step by step. Each record in it is first at one node and then at the other.
     fn move_slot(&mut self) -> Result<(), String> {
         let masters = self.masters()?;
-        let key = match self.tags && self.random.one_in(2) {
-            true => "tags:{cache}clock".to_owned(),
-            false => {
-                let id = if self.tags { "list:s" } else { "k" };
-                format!("history:{id}{}", self.random.below(self.keys.into()))
-            }
+        let key = if self.tags && self.random.one_in(2) {
+            "tags:{cache}clock".to_owned()
+        } else {
+            let id = if self.tags { "list:s" } else { "k" };
+            format!("history:{id}{}", self.random.below(self.keys.into()))
         };
         let slot = self.test_cluster.cluster.slot_of(&key);
         let from = self.test_cluster.cluster.owner_of(&key);

@@ -3,13 +3,18 @@
 //! The oldest allowed version is read **before** the lookup begins. An answer without a record must
 //! agree with a deletion that is not too old, and that was committed by the end of the lookup.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::{
+    collections::VecDeque,
+    sync::atomic::Ordering::SeqCst,
+    time::{self, Duration},
+};
 
 use cache_aside::{Error, Lookup, Source};
 
 use crate::{
     plan::{Instant, Violation},
     primary::{last_deletion, next_deletion},
+    sync::Mutex,
     workers::{NEAR_STALENESS, Row, Worker},
 };
 
@@ -31,6 +36,32 @@ pub(crate) enum Fault {
     /// It is too old. That is possible for a while after the address was moved.
     Late(&'static str),
     Other(String),
+}
+
+/// Which version was settled at which instant, as far as lookups of this process have learned.
+#[derive(Default)]
+pub(crate) struct Learned(Mutex<VecDeque<(time::Instant, u64)>>);
+
+impl Learned {
+    /// Learns which version is settled now. Returns the version that was settled at least `bound`
+    /// ago.
+    pub(crate) fn learn(&self, settled: u64, bound: Duration) -> u64 {
+        let mut learned = self.0.lock();
+        // Under the lock, so that the instants are in order.
+        let now = time::Instant::now();
+        learned.push_back((now, settled));
+        // The latest entry that is old enough stays in front, with the newest of the versions
+        // before it.
+        let is_old = |(instant, _): &(time::Instant, u64)| *instant + bound <= now;
+        while learned.get(1).is_some_and(is_old) {
+            let (_, passed) = learned.pop_front().unwrap_or((now, 0));
+            if let Some((_, first)) = learned.front_mut() {
+                *first = passed.max(*first);
+            }
+        }
+        let long_ago = learned.front().filter(|first| is_old(first));
+        long_ago.map_or(0, |(_, settled)| *settled)
+    }
 }
 
 impl Worker<'_> {

@@ -17,20 +17,22 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     let mut page = Page::new(LABEL);
     let (processes, threads) = (args.processes, args.threads);
     page.row("Processes", &format!("{processes}, of {threads} threads"));
-    let one = args.keys.div_ceil(2);
-    let all = args.keys - one;
-    page.row(
-        "Records",
-        &format!("{one} written by one process each, {all} by all"),
-    );
-    let faults = if args.faults() { "in bursts" } else { "none" };
     if args.tags() {
+        page.row("Rows, each a tag", &args.keys.to_string());
         let (lists, pages) = (
             "two caches with tags of the caller",
             "one with tags of the loader",
         );
-        page.row("Tags", &format!("{}; {lists}, {pages}", args.keys));
+        page.row("Records under tags", &format!("in {lists}, {pages}"));
+    } else {
+        let one = args.keys.div_ceil(2);
+        let all = args.keys - one;
+        page.row(
+            "Records",
+            &format!("{one} written by one process each, {all} by all"),
+        );
     }
+    let faults = if args.faults() { "in bursts" } else { "none" };
     page.row("Faults", faults);
     if args.cluster {
         let (replicas, confirming) = (args.replicas, args.confirming());

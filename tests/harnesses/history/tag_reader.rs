@@ -115,9 +115,9 @@ impl Worker<'_> {
             .map(|row| (row, self.before(&workers.rows[row])))
             .collect();
         let began = Instant::now();
-        before
-            .iter_mut()
-            .for_each(|(_, before)| before.began = began);
+        for (_, before) in &mut before {
+            before.began = began;
+        }
         before
     }
 

@@ -3,7 +3,6 @@
 //! Run by each child. Knows of other processes only that they exist.
 
 use std::{
-    collections::VecDeque,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
@@ -14,6 +13,7 @@ use crossbeam::channel::{self, RecvTimeoutError};
 
 use crate::{
     caches,
+    judge::Learned,
     plan::{Message, Plan, Tally, Violation},
     primary::Primary,
     random::Random,
@@ -71,10 +71,6 @@ pub(crate) struct Row {
     /// For lookups that a move of the address may have made late.
     pub(crate) late: Learned,
 }
-
-/// Which version was settled at which instant, as far as lookups of this process have learned.
-#[derive(Default)]
-pub(crate) struct Learned(Mutex<VecDeque<(Instant, u64)>>);
 
 /// The threads that write a record.
 pub(crate) enum Writers {
@@ -252,37 +248,16 @@ impl Row {
     }
 }
 
-impl Learned {
-    /// Learns which version is settled now. Returns the version that was settled at least `bound`
-    /// ago.
-    pub(crate) fn learn(&self, settled: u64, bound: Duration) -> u64 {
-        let mut learned = self.0.lock();
-        // Under the lock, so that the instants are in order.
-        let now = Instant::now();
-        learned.push_back((now, settled));
-        // The latest entry that is old enough stays in front, with the newest of the versions
-        // before it.
-        let is_old = |(instant, _): &(Instant, u64)| *instant + bound <= now;
-        while learned.get(1).is_some_and(is_old) {
-            let (_, passed) = learned.pop_front().unwrap_or((now, 0));
-            if let Some((_, first)) = learned.front_mut() {
-                *first = passed.max(*first);
-            }
-        }
-        let long_ago = learned.front().filter(|first| is_old(first));
-        long_ago.map_or(0, |(_, settled)| *settled)
-    }
-}
-
 impl Worker<'_> {
     /// Does one lookup or, now and then, a write.
     fn operate(&mut self) {
         if self.workers.tagged.is_some() {
-            return if self.random.one_in(self.workers.plan.operations_per_write) {
-                self.write_under_tags()
+            if self.random.one_in(self.workers.plan.operations_per_write) {
+                self.write_under_tags();
             } else {
-                self.read_under_tags()
-            };
+                self.read_under_tags();
+            }
+            return;
         }
         let rows = &self.workers.rows;
         if self.workers.plan.only_peeks {
