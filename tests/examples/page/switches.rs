@@ -141,7 +141,7 @@ fn with_a_hard_timeout_a_read_fails_and_a_later_one_hits() {
     );
     assert_eq!(
         browser.text("#hard-what"),
-        "no read waits longer than 200 ms; its load goes on"
+        "no single read waits longer than 200 ms; its load goes on"
     );
     browser.click("#read");
     browser.until(
