@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use super::{
     failure::Failure,
-    keys::Keys,
     reply::{Entry, TtlRemaining},
     tags::{TagKeys, TagValues},
-    token::Token,
 };
 
 /// The steps of a store that keeps tags.
@@ -43,18 +41,6 @@ pub trait TaggedStore: Send + Sync {
 
     /// Sees to it that the clock and the tags live for `life` at least.
     fn keep_tags(&self, tags: &TagKeys, life: Duration) -> Result<(), Failure>;
-
-    /// Does [`guard_with_nonce`](super::VersionedStore::guard_with_nonce), and
-    /// [`read_tags`](TaggedStore::read_tags), in any order. One round trip, two if a value is
-    /// missing. A record that is written through gets this clock: it is from before the write.
-    fn guard_under_tags(
-        &self,
-        keys: &Keys,
-        writer: Token,
-        guard_ttl: Duration,
-        tags: &TagKeys,
-        life: Duration,
-    ) -> Result<(Token, TagValues), Failure>;
 
     /// Ends all entries under any of these tags, and all loads of such entries. The clock and the
     /// tags live for `life` at least. `lag`: also leaves a floor, for this time at least.

@@ -9,7 +9,7 @@ use std::{
 
 use cache_aside::{
     Cache, CacheBuilder, Loaded, Lookup, Record, Redis, Source, TtlRemaining,
-    store::{Entry, Keys, Store, TAG_CLOCK_FIELD, TagKeys, TagValues, TaggedStore, Token},
+    store::{Entry, Store, TAG_CLOCK_FIELD, TagKeys, TagValues, TaggedStore},
 };
 use redis::cmd;
 
@@ -57,21 +57,6 @@ fn an_entry_and_its_tags_are_read_in_one_pipeline() {
     assert_eq!(seen, ["mget", "hgetall", "ping"]);
     let seen = commands(&server, || drop(read(true)));
     assert_eq!(seen, ["mget", "pttl", "hgetall", "ping"]);
-    let guard = || {
-        let (record, writer) = (Keys::of("test:k".to_owned()), Token::random());
-        let guarded = tags(&store).guard_under_tags(&record, writer, LIFE, &keys, LIFE);
-        drop(guarded.unwrap());
-    };
-    assert_eq!(commands(&server, guard), ["evalsha", "mget", "ping"]);
-    cmd("SCRIPT")
-        .arg("FLUSH")
-        .exec(&mut server.connect())
-        .unwrap();
-    let seen = commands(&server, guard);
-    assert_eq!(
-        seen,
-        ["evalsha", "mget", "ping", "evalsha", "script", "evalsha"]
-    );
     let seen = commands(&server, || end(&store));
     assert_eq!(seen, ["evalsha", "script", "evalsha"]);
     assert_eq!(commands(&server, || end(&store)), ["evalsha"]);

@@ -14,9 +14,7 @@ use super::{
 };
 use crate::{
     redis::single::RedisStore,
-    store::{
-        Entry, Failure, Keys, TagKeys, TagValues, TaggedStore, Token, TtlRemaining, VersionedStore,
-    },
+    store::{Entry, Failure, TagKeys, TagValues, TaggedStore, TtlRemaining},
 };
 
 impl TaggedStore for ClusterStore {
@@ -49,18 +47,6 @@ impl TaggedStore for ClusterStore {
 
     fn keep_tags(&self, keys: &TagKeys, life: Duration) -> Result<(), Failure> {
         self.at_tags(keys, |store| store.keep_tags(keys, life))
-    }
-
-    fn guard_under_tags(
-        &self,
-        record: &Keys,
-        writer: Token,
-        guard_ttl: Duration,
-        keys: &TagKeys,
-        life: Duration,
-    ) -> Result<(Token, TagValues), Failure> {
-        let guard = || self.guard_with_nonce(record, writer, guard_ttl);
-        self.beside(guard, keys, life)
     }
 
     fn invalidate_tags(

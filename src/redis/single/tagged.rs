@@ -13,11 +13,11 @@ use super::{
 use crate::{
     redis::{
         connection::Connection,
-        pipeline::{self, LARGE_REPLIES, SMALL_REPLIES},
+        pipeline::{self, LARGE_REPLIES},
         pool::RetryPolicy,
-        script::{args, is_unknown, tags, truth},
+        script::{tags, truth},
     },
-    store::{Entry, Failure, Keys, TagKeys, TagValues, TaggedStore, Token, TtlRemaining},
+    store::{Entry, Failure, TagKeys, TagValues, TaggedStore, TtlRemaining},
 };
 
 impl TaggedStore for RedisStore {
@@ -64,34 +64,6 @@ impl TaggedStore for RedisStore {
     fn keep_tags(&self, keys: &TagKeys, life: Duration) -> Result<(), Failure> {
         self.run(RetryPolicy::Idempotent, |connection| {
             self.give(connection, keys, life).map(drop)
-        })
-    }
-
-    fn guard_under_tags(
-        &self,
-        record: &Keys,
-        writer: Token,
-        guard_ttl: Duration,
-        keys: &TagKeys,
-        life: Duration,
-    ) -> Result<(Token, TagValues), Failure> {
-        let script = &self.scripts.guard;
-        self.run(RetryPolicy::Idempotent, |connection| {
-            let nonce = Token::random();
-            let mut guard = script.request(record);
-            args::write_guard(&mut guard, record, writer, nonce, guard_ttl);
-            let commands = [guard.clone(), tags::read(keys)].into_iter();
-            let replies = pipeline::stream(connection, SMALL_REPLIES, commands)?;
-            let mut replies = replies.into_iter().map(Value::extract_error);
-            let mut next = || replies.next().unwrap_or_else(|| Err(incomplete()));
-            match next() {
-                Err(error) if is_unknown(&error) => truth(&script.send(connection, &guard)?)?,
-                reply => truth(&reply?)?,
-            };
-            match tags::values(&next()?, keys)? {
-                Some(values) => Ok((nonce, values)),
-                None => Ok((nonce, self.give(connection, keys, life)?)),
-            }
         })
     }
 

@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 
 use super::{MemoryStore, clock::Clock};
 use crate::store::{
-    Entry, Failure, Keys, Store, TagClock, TagKeys, TagValues, TaggedStore, TtlRemaining,
-    VersionedStore, token::Token,
+    Entry, Failure, Store, TagClock, TagKeys, TagValues, TaggedStore, TtlRemaining, token::Token,
 };
 
 /// Below this number of values, a sweep costs more than the memory that it would free.
@@ -138,18 +137,6 @@ impl TaggedStore for MemoryStore {
         self.outage.check()?;
         self.tags.0.lock().read(tags, life, true);
         Ok(())
-    }
-
-    fn guard_under_tags(
-        &self,
-        keys: &Keys,
-        writer: Token,
-        guard_ttl: Duration,
-        tags: &TagKeys,
-        life: Duration,
-    ) -> Result<(Token, TagValues), Failure> {
-        let nonce = self.guard_with_nonce(keys, writer, guard_ttl)?;
-        Ok((nonce, self.tags.0.lock().read(tags, life, false)))
     }
 
     fn invalidate_tags(

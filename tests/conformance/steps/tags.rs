@@ -366,14 +366,11 @@ fn an_entry_that_is_updated_or_expired_keeps_its_clock(environment: &Environment
 /// It gets the clock from before the write.
 fn a_record_that_is_written_through_is_as_old_as_its_write(environment: &Environment) {
     let tags = Tags(environment);
-    let keys = tag_keys(&["a"]);
     let write = |meanwhile: &dyn Fn()| {
         let (position, writer) = (Position::on(environment, "k"), Token::random());
-        let guarded = tags
-            .store()
-            .guard_under_tags(&position.keys, writer, LONG, &keys, LONG);
-        let (nonce, values) = guarded.unwrap();
-        assert_eq!(values, tags.read(&["a"]));
+        let versioned = environment.store().versioned().unwrap();
+        let guarded = versioned.guard_with_nonce(&position.keys, writer, LONG);
+        let (nonce, values) = (guarded.unwrap(), tags.read(&["a"]));
         assert_eq!(position.nonce(), nonce);
         meanwhile();
         let position = with_bounds(environment, values.bounds());
@@ -383,7 +380,6 @@ fn a_record_that_is_written_through_is_as_old_as_its_write(environment: &Environ
             ttl,
             record: &record,
         };
-        let versioned = environment.store().versioned().unwrap();
         let ended = versioned.write_through(&position.keys, writer, Some(through), None);
         assert!(
             ended.unwrap(),

@@ -6,6 +6,7 @@ use cache_aside::{Cache, Error, Redis};
 
 use crate::{
     plan::Plan,
+    tags::Tagged,
     workers::{LEASE_TTL, NEAR_STALENESS},
 };
 
@@ -14,13 +15,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 static INHERITED: OnceLock<Cache> = OnceLock::new();
 
-/// The cache of the workers, in any process.
-pub(crate) fn checked(plan: &Plan) -> Result<Cache, String> {
+/// The cache of the workers, in any process. There are none for records under tags.
+pub(crate) fn checked(plan: &Plan) -> Result<(Cache, Option<Tagged>), String> {
     if let Some(cache) = INHERITED.get() {
-        return Ok(cache.clone());
+        return Ok((cache.clone(), None));
     }
     let cache = build(plan).map_err(|error| format!("{error:#}"))?;
-    Ok(INHERITED.get_or_init(|| cache).clone())
+    Ok((INHERITED.get_or_init(|| cache).clone(), None))
 }
 
 /// Fewer connections than threads, so that requests are also sent together.

@@ -16,6 +16,9 @@ mod args;
 mod caches;
 #[path = "../../../examples/support/args.rs"]
 mod command_line;
+#[allow(dead_code, reason = "`history` uses the rest")]
+#[path = "../history/judge.rs"]
+mod judge;
 #[path = "../../../examples/support/page.rs"]
 mod page;
 #[allow(dead_code, reason = "`history` uses the rest")]
@@ -35,6 +38,15 @@ mod support;
 #[allow(dead_code, unused_imports, reason = "the crate uses the rest")]
 #[path = "../../../src/util/sync.rs"]
 mod sync;
+#[allow(dead_code, reason = "`history` uses the rest")]
+#[path = "../history/tag_reader.rs"]
+mod tag_reader;
+#[allow(dead_code, reason = "`history` uses the rest")]
+#[path = "../history/tag_writer.rs"]
+mod tag_writer;
+#[allow(dead_code, reason = "`history` uses the rest")]
+#[path = "../history/tags.rs"]
+mod tags;
 #[allow(dead_code, reason = "`history` uses the rest")]
 #[path = "../history/workers.rs"]
 mod workers;

@@ -74,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         is_killed: false,
         near: args.near,
         replica: false,
+        tags: false,
         grace: false,
         life: LIFE,
         replicas: 0,

@@ -45,7 +45,7 @@ fn each_step_on_tags_is_one_request_that_may_be_told_to_fail() {
     let tags = store.tagged().unwrap();
     let keys = keys();
     let record = Keys::of("test:1".to_owned());
-    let steps: [Step<'_>; 5] = [
+    let steps: [Step<'_>; 4] = [
         &|tags| tags.read_tags(&keys, SECOND).is_ok(),
         &|tags| {
             tags.read_under_tags(&record.data, true, &keys, SECOND)
@@ -53,11 +53,6 @@ fn each_step_on_tags_is_one_request_that_may_be_told_to_fail() {
         },
         &|tags| tags.keep_tags(&keys, SECOND).is_ok(),
         &|tags| tags.invalidate_tags(&keys, SECOND, None).is_ok(),
-        &|tags| {
-            let writer = Token::random();
-            let guarded = tags.guard_under_tags(&record, writer, SECOND, &keys, SECOND);
-            guarded.is_ok()
-        },
     ];
     for step in steps {
         memory.fail_next(1);

@@ -140,11 +140,6 @@ fn leases_and_guards_under_tags_are_at_the_node_of_the_record() {
         store.acquire(&keys, token, LIFE, recheck).unwrap();
         assert!(store.renew(&keys, token, LIFE).unwrap());
         assert!(store.release(&keys, token).unwrap());
-        let writer = Token::random();
-        let tag_keys = self::keys();
-        let guarded = tags(&store).guard_under_tags(&keys, writer, LIFE, &tag_keys, LIFE);
-        assert_eq!(guarded.unwrap().1, read(&store));
-        store.unguard(&keys, writer).unwrap();
     }
 }
 
