@@ -48,8 +48,8 @@ impl<R> Loaded<R> {
         }
     }
 
-    /// Says that the record is still the cached one, which the loader got. Its TTL starts again, and
-    /// its fields are not sent. Only for loaders of
+    /// Says that the record is still the cached one, which the loader got. Its TTL starts again,
+    /// and its fields are not sent. Only for loaders of
     /// [`LoadingCache::builder_with_cached`](crate::LoadingCache::builder_with_cached). If the
     /// loader got no record, it is an [`Error::Loader`](crate::Error::Loader).
     pub fn unchanged() -> Loaded<R> {

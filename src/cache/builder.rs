@@ -120,8 +120,8 @@ impl<R> CacheBuilder<R> {
     /// VLDB 2015.
     ///
     /// The caller that refreshes waits for its own loader, except with a
-    /// [`LoadingCache`](crate::LoadingCache). If the loader fails, the caller gets the cached record,
-    /// and no caller retries for one `lease_ttl`.
+    /// [`LoadingCache`](crate::LoadingCache). If the loader fails, the caller gets the cached
+    /// record, and no caller retries for one `lease_ttl`.
     ///
     /// A hit also reads the TTL, in the same round trip. A refresh costs two more round trips, or
     /// one if the lease is taken. Defaults to off.
@@ -130,10 +130,11 @@ impl<R> CacheBuilder<R> {
         self
     }
 
-    /// Keeps a record for this long after its TTL. The first caller then reloads it, or a thread of a
-    /// [`LoadingCache`](crate::LoadingCache) does. The others get the old record at once, [marked as stale](crate::Source::Stale). If the loader fails, all
-    /// callers get the old record, and no caller retries for one `lease_ttl`. 1 ms to ten years; 0
-    /// turns it off. The cost is that of [`early_refresh`](CacheBuilder::early_refresh).
+    /// Keeps a record for this long after its TTL. The first caller then reloads it, or a thread of
+    /// a [`LoadingCache`](crate::LoadingCache) does. The others get the old record at once, [marked
+    /// as stale](crate::Source::Stale). If the loader fails, all callers get the old record, and no
+    /// caller retries for one `lease_ttl`. 1 ms to ten years; 0 turns it off. The cost is that of
+    /// [`early_refresh`](CacheBuilder::early_refresh).
     ///
     /// An `invalidate` removes the record and its grace; [`expire`](crate::Cache::expire) keeps the
     /// grace. Caches with one prefix, in all processes, need the same TTL and grace: freshness is

@@ -95,8 +95,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///   or two loaders that ask for each other's record.
     /// - [`Error::WaitTimeout`]: only if
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
-    /// - [`Error::Overloaded`]: only if [`max_loads`](crate::CacheBuilder::max_loads) is set, and no
-    ///   turn to load was free in time.
+    /// - [`Error::Overloaded`]: only if [`max_loads`](crate::CacheBuilder::max_loads) is set, and
+    ///   no turn to load was free in time.
     /// - [`Error::InvalidRecord`]: a loaded record cannot be cached. Only if
     ///   [`fail_on_unstorable`](crate::CacheBuilder::fail_on_unstorable) is set.
     ///
@@ -142,8 +142,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
 }
 
 impl<R> Cache<R> {
-    /// Starts a lookup with settings of its own: another TTL or wait timeout, a bound on the age of the
-    /// record, or no cache at all.
+    /// Starts a lookup with settings of its own: another TTL or wait timeout, a bound on the age of
+    /// the record, or no cache at all.
     /// Its loader may also choose [how long](crate::loaded::Loaded) the record is cached.
     ///
     /// ```
@@ -195,8 +195,8 @@ impl<R> Cache<R> {
     ///
     /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
-    /// - [`Error::InvalidRecord`]: a name is reserved for the cache, or longer than 512 MiB. Nothing
-    ///   was sent.
+    /// - [`Error::InvalidRecord`]: a name is reserved for the cache, or longer than 512 MiB.
+    ///   Nothing was sent.
     pub fn get_fields(
         &self,
         id: impl Display,

@@ -72,8 +72,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     ///   through this cache.
     /// - [`Error::WaitTimeout`]: only if
     ///   [`fail_on_wait_timeout`](crate::CacheBuilder::fail_on_wait_timeout) is set.
-    /// - [`Error::Overloaded`]: only if [`max_loads`](crate::CacheBuilder::max_loads) is set, and no
-    ///   turn to load was free in time.
+    /// - [`Error::Overloaded`]: only if [`max_loads`](crate::CacheBuilder::max_loads) is set, and
+    ///   no turn to load was free in time.
     /// - [`Error::InvalidRecord`]: a loaded record cannot be cached. Only if
     ///   [`fail_on_unstorable`](crate::CacheBuilder::fail_on_unstorable) is set.
     ///
@@ -190,8 +190,8 @@ impl<R> Cache<R> {
     /// # Cost
     ///
     /// One round trip for each 10,000 ids. One more with
-    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates), or if an invalidation of some of
-    /// the records is pending.
+    /// [`also_invalidates`](crate::CacheBuilder::also_invalidates), or if an invalidation of some
+    /// of the records is pending.
     ///
     /// # Errors
     ///

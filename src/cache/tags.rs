@@ -6,12 +6,13 @@ use crate::{error::Error, write};
 impl<'a, R> LookupOptions<'a, R> {
     /// Puts this lookup under these tags, so that [`invalidate_tag`](crate::Cache::invalidate_tag)
     /// of any of them ends what it has cached. For records whose tags follow from what is asked: a
-    /// search result is under the category that it searches. Tags that follow from what is found are
-    /// named by the loader: see [`Loaded::tags`](crate::Loaded::tags).
+    /// search result is under the category that it searches. Tags that follow from what is found
+    /// are named by the loader: see [`Loaded::tags`](crate::Loaded::tags).
     ///
     /// A lookup that starts after `invalidate_tag` returned gets no record that was loaded before
-    /// it under that tag. **All lookups of a record need the same tags.** A lookup without tags does
-    /// not read a record that was cached under tags, nor the reverse: it loads, and replaces it.
+    /// it under that tag. **All lookups of a record need the same tags.** A lookup without tags
+    /// does not read a record that was cached under tags, nor the reverse: it loads, and replaces
+    /// it.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -30,9 +31,9 @@ impl<'a, R> LookupOptions<'a, R> {
     ///
     /// # Cost
     ///
-    /// No round trip more: the tags are read with the record. On a cluster, two nodes are asked side
-    /// by side. A fill needs one more now and then, to let the tags live as long as the record. A
-    /// batch reads the tags by one request before its records.
+    /// No round trip more: the tags are read with the record. On a cluster, two nodes are asked
+    /// side by side. A fill needs one more now and then, to let the tags live as long as the
+    /// record. A batch reads the tags by one request before its records.
     pub fn tags(mut self, tags: &'a [&'a str]) -> LookupOptions<'a, R> {
         self.tags = tags;
         self
@@ -81,9 +82,9 @@ impl<R> Cache<R> {
     /// # Errors
     ///
     /// - [`Error::Store`]: records under the tag may still be cached. The invalidation is pending
-    ///   and is replayed as soon as Redis answers. Until then, lookups of this process under the tag
-    ///   go on without Redis. With [`loader_tags`](crate::CacheBuilder::loader_tags), all lookups of
-    ///   the cache do. Other processes may still read the records.
+    ///   and is replayed as soon as Redis answers. Until then, lookups of this process under the
+    ///   tag go on without Redis. With [`loader_tags`](crate::CacheBuilder::loader_tags), all
+    ///   lookups of the cache do. Other processes may still read the records.
     /// - [`Error::InvalidSetting`]: the tag is empty or longer than 64 KiB, or the store keeps no
     ///   tags.
     ///

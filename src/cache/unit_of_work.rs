@@ -100,9 +100,9 @@ impl<'a> UnitOfWork<'a> {
     /// invalidated by [`commit`](UnitOfWork::commit) as [`invalidate_tag`](Cache::invalidate_tag)
     /// does it. Sends nothing.
     ///
-    /// **Tags have no guard.** If this process dies between the commit in the primary and the end of
-    /// the unit, nobody invalidates the tag: records under it stay until their TTL ends. Where that
-    /// must not be, add the records themselves, or use an [outbox](crate::Outbox).
+    /// **Tags have no guard.** If this process dies between the commit in the primary and the end
+    /// of the unit, nobody invalidates the tag: records under it stay until their TTL ends. Where
+    /// that must not be, add the records themselves, or use an [outbox](crate::Outbox).
     ///
     /// ```
     /// # use cache_aside::{Cache, Memory, UnitOfWork};
@@ -124,8 +124,8 @@ impl<'a> UnitOfWork<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`]: the tag is empty or longer than 64 KiB, or the store keeps no tags.
-    /// The unit is unchanged.
+    /// [`Error::InvalidSetting`]: the tag is empty or longer than 64 KiB, or the store keeps no
+    /// tags. The unit is unchanged.
     pub fn add_tag<R>(&mut self, cache: &'a Cache<R>, tag: impl AsRef<str>) -> Result<(), Error> {
         let (engine, tag) = (cache.engine.get(), tag.as_ref());
         write::tags::check(engine, &[tag])?;

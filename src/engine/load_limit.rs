@@ -198,9 +198,9 @@ impl PermitWait {
         let mut state = self.limit.0.state.lock();
         loop {
             // No wake-up is lost: a grant is made under the lock, and this thread releases the lock
-            // only by waiting. So it either sees the grant here, or is woken by its signal. The same
-            // holds for a cancellation: the signal is taken from the queue under the lock, after
-            // the change of what `is_cancelled` reads.
+            // only by waiting. So it either sees the grant here, or is woken by its signal. The
+            // same holds for a cancellation: the signal is taken from the queue under the lock,
+            // after the change of what `is_cancelled` reads.
             if state.pick_up(self.number) {
                 return Some(self.limit.permit(self.record));
             }

@@ -12,8 +12,8 @@
 //! # Lock order
 //!
 //! There are three kinds of locks: one for each shard of the table, and for each call one for its
-//! state and one for its leader. No thread holds two locks of this file at once. No lock is held during a load or a
-//! request.
+//! state and one for its leader. No thread holds two locks of this file at once. No lock is held
+//! during a load or a request.
 //!
 //! No user code runs under any of them. An outcome holds a user's record or error. Under a
 //! lock it is only moved, or its handle is cloned; it is dropped after the lock.
@@ -242,8 +242,8 @@ impl<T: Clone> Call<T> {
     }
 }
 
-/// A call without a leader. It must be [attached](SingleFlight::attach) again, or its followers wait
-/// until their deadlines.
+/// A call without a leader. It must be [attached](SingleFlight::attach) again, or its followers
+/// wait until their deadlines.
 pub(crate) type DetachedCall<K, T> = (K, Arc<Call<T>>);
 
 impl<K: Eq + Hash + Clone, T> Leader<'_, K, T> {

@@ -130,7 +130,8 @@ impl<R> Near<R> {
 
     /// The entry of this id, for a lookup that began at `began`. `Ok(None)`: the primary has no
     /// such record. `Err`: a placeholder for the record that the lookup is going to read, or `None`
-    /// if it gets no placeholder. `tags`: those of the lookup. An entry that the lookup does not accept is removed.
+    /// if it gets no placeholder. `tags`: those of the lookup. An entry that the lookup does not
+    /// accept is removed.
     pub(crate) fn find<'a>(
         &'a self,
         liveness: &'a StreamLiveness,

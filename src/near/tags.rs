@@ -4,8 +4,8 @@
 //! began, and only for lookups whose tags are among its own. Two rules ensure that:
 //!
 //! - Each change of a tag gets a number, larger than all before. A lookup takes the present number
-//!   *before* it sends its request, and its entry is good while no tag of it has a larger one. So an
-//!   entry needs no eviction, and one that is filled after a change is not used.
+//!   *before* it sends its request, and its entry is good while no tag of it has a larger one. So
+//!   an entry needs no eviction, and one that is filled after a change is not used.
 //! - Tags have a change stream of their own. An entry is used only while that is live, and in the
 //!   epoch in which the entry was read, as in `liveness.rs`.
 //!

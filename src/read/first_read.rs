@@ -24,7 +24,8 @@ pub(super) enum FirstRead<R> {
     /// There is a record, and it should be refreshed: it is stale, or soon will be, or its age is
     /// unknown.
     Due(Cached<R>),
-    /// There is no usable record. `recheck`: which record answers when the lookup asks for the lease.
+    /// There is no usable record. `recheck`: which record answers when the lookup asks for the
+    /// lease.
     Missed {
         recheck: Recheck,
     },

@@ -2,9 +2,9 @@
 //!
 //! One lookup of each record of a process waits for a permit, the *queue leader*. The others follow
 //! it, and hold nothing. When it has its permits, it accepts no more followers, and asks. Then it
-//! hands its load to them. That load begins after each of them began, so it reads what was committed
-//! before, and the store has named its floor since. If the leader got something else than the right
-//! to load, the followers ask for themselves.
+//! hands its load to them. That load begins after each of them began, so it reads what was
+//! committed before, and the store has named its floor since. If the leader got something else than
+//! the right to load, the followers ask for themselves.
 //!
 //! A lookup without a permit is still answered by a load of the same record:
 //!

@@ -50,9 +50,9 @@ pub(super) struct PendingLookup<'a, R> {
     pub(super) floor: Floor,
     /// Which records answer the lookup when it asks again after a wait.
     pub(super) recheck: Recheck,
-    /// Whether the store had no record for this lookup when the lease was last found held. Only then
-    /// may the followers of the watch have what this lookup finds later: that record is younger
-    /// than their requests. Any other may be too old for one of them.
+    /// Whether the store had no record for this lookup when the lease was last found held. Only
+    /// then may the followers of the watch have what this lookup finds later: that record is
+    /// younger than their requests. Any other may be too old for one of them.
     was_absent: bool,
     pub(super) state: LookupState<'a, R>,
 }

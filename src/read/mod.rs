@@ -23,8 +23,9 @@
 //!
 //! [`state`] has the states. [`machine`], [`refreshing`], [`waiting`] and [`loading`](mod@loading)
 //! have the transitions. Two drivers send the requests: [`single`] for one id, [`batch`] for many.
-//! With `max_loads`, [`load_turn`] and [`load_queue`] say when a lookup may ask for the lease, or load
-//! without Redis. The public handle calls this module, which knows neither Redis nor the wire format.
+//! With `max_loads`, [`load_turn`] and [`load_queue`] say when a lookup may ask for the lease, or
+//! load without Redis. The public handle calls this module, which knows neither Redis nor the wire
+//! format.
 //!
 //! A `LoadingCache` has a third way to drive a lookup: [`background`] moves it to a thread when it
 //! is `Due`, or when it has the right to load.
@@ -44,20 +45,20 @@
 //! and the token of an ended lease never returns. The same holds for the nonce of a write guard:
 //! every write that ends while the guard exists gives it another nonce.
 //!
-//! A lookup with a `max_age` that finds a record too old asks for the lease, and names the time that
-//! the record has left. Only a record with more time left answers it: that one was filled or updated
-//! since. The watcher's result is valid for it too, unless the watcher did not look for a record
-//! when it asked for the lease: there may have been one that is too old for a follower.
+//! A lookup with a `max_age` that finds a record too old asks for the lease, and names the time
+//! that the record has left. Only a record with more time left answers it: that one was filled or
+//! updated since. The watcher's result is valid for it too, unless the watcher did not look for a
+//! record when it asked for the lease: there may have been one that is too old for a follower.
 //!
 //! On a cache with versions, the store names the *floor* of the record together with the right to
 //! load. A record below it is not returned: see [`loader`]. A follower shares the load of a leader
 //! that got the same token or nonce, and with it the same floor: a step that raises the floor also
 //! ends the lease, or gives the guard another nonce.
 //!
-//! A lookup under *tags* reads their clock with its first read. It then has the clock from before any
-//! load of its own. It names that clock with its request for the lease, and the fill stores it in
-//! the entry. [`Engine::record_of`] decides for each entry that is read whether it is good for the
-//! lookup.
+//! A lookup under *tags* reads their clock with its first read. It then has the clock from before
+//! any load of its own. It names that clock with its request for the lease, and the fill stores it
+//! in the entry. [`Engine::record_of`] decides for each entry that is read whether it is good for
+//! the lookup.
 //!
 //! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
 //! comes from Go's `singleflight`.
@@ -105,8 +106,8 @@ pub(crate) use self::lookup::LookupConfig;
 pub(crate) use self::peek::{get_fields, peek, peek_many};
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
-/// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer. `tags`:
-/// those of the lookup, if it has any.
+/// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer.
+/// `tags`: those of the lookup, if it has any.
 pub(crate) fn get<R, F>(
     engine: &Engine<R>,
     (began, accepts, tags): (Instant, Accepts, Option<Box<LookupTags>>),

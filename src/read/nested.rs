@@ -1,6 +1,7 @@
 //! Whether this thread is inside a load.
 //!
-//! Called by [`load_turn`](super::load_turn): a load inside another load must not wait for a permit.
+//! Called by [`load_turn`](super::load_turn): a load inside another load must not wait for a
+//! permit.
 
 use std::cell::Cell;
 
@@ -9,8 +10,8 @@ thread_local! {
     static LOADS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A load on this thread, of any cache, with a limit or without: a load that has a permit of another
-/// cache may wait for it. A drop ends it.
+/// A load on this thread, of any cache, with a limit or without: a load that has a permit of
+/// another cache may wait for it. A drop ends it.
 pub(super) struct WithinLoad(());
 
 impl WithinLoad {

@@ -79,7 +79,8 @@ where
     }
 }
 
-/// Runs a loader, ends the lease, and answers the lookup. `cached`: the record that the loader sees.
+/// Runs a loader, ends the lease, and answers the lookup. `cached`: the record that the loader
+/// sees.
 pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
     lookup: &mut PendingLookup<'a, R>,
     turn: &mut LoadTurn<'a, R>,

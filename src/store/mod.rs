@@ -30,13 +30,12 @@ pub use self::batch::{AcquireRequest, BatchResult, Completion, CompletionKind, C
 pub use self::batch::{GuardRequest, KeyKind, RefreshRequest, ScanPage, UnguardRequest};
 pub use self::failure::{Failure, FailureKind};
 pub use self::keys::{FloorKey, Keys};
-pub use self::reply::{Acquire, Change, Diff, Entry, NewTtl, Recheck, Refresh};
-pub use self::reply::{TtlRemaining, Update};
-pub use self::tagged::TaggedStore;
+pub use self::reply::{Acquire, Change, Diff, Entry, NewTtl, Recheck, Refresh, TtlRemaining};
 pub use self::tags::{TAG_CLOCK_FIELD, TAG_LIST_FIELD, TagBounds, TagClock, TagKeys, TagValues};
 pub use self::token::{InvalidToken, Token};
 pub use self::tracking::{ChangeListener, Subscription};
 pub use self::versioned::{Floor, VersionedStore, WriteThrough};
+pub use self::{reply::Update, tagged::TaggedStore};
 pub use crate::record::fields::Fields;
 
 /// The steps of the protocol.

@@ -1,4 +1,5 @@
-//! A thread of this crate, or a few that share their work: how they start, wait, are woken and stop.
+//! A thread of this crate, or a few that share their work: how they start, wait, are woken and
+//! stop.
 //!
 //! Guarantees four things:
 //!
@@ -115,8 +116,8 @@ impl<S: Default + Send + 'static> Worker<S> {
     /// returns whether a thread must see the change at once.
     ///
     /// Fails if there is no thread and none can be started. The change is kept, and the next update
-    /// tries again. Also fails, and changes nothing, in another process than that of the worker, and
-    /// after [`stop`](Worker::stop).
+    /// tries again. Also fails, and changes nothing, in another process than that of the worker,
+    /// and after [`stop`](Worker::stop).
     pub(crate) fn update(&self, change: impl FnOnce(&mut S) -> bool) -> io::Result<()> {
         let Some(shared) = self.shared.get(Instant::now()) else {
             return Err(io::Error::other(OtherProcess));
@@ -139,8 +140,8 @@ impl<S: Default + Send + 'static> Worker<S> {
         started
     }
 
-    /// Changes the state, and starts and wakes no thread. `change` runs under the lock. Does nothing
-    /// in another process than that of the worker.
+    /// Changes the state, and starts and wakes no thread. `change` runs under the lock. Does
+    /// nothing in another process than that of the worker.
     pub(crate) fn change(&self, change: impl FnOnce(&mut S)) {
         if let Some(shared) = self.shared.get(Instant::now()) {
             change(&mut shared.context.locked.lock().state);

@@ -34,8 +34,8 @@ impl<'a> RecordKeys<'a> {
         self.count(engine, |endings| engine.client.invalidate_all(endings))
     }
 
-    /// Shortens the TTL of the cache's own to the grace, and invalidates those under other prefixes,
-    /// which may have no grace. Returns how many of the cache's own were cached.
+    /// Shortens the TTL of the cache's own to the grace, and invalidates those under other
+    /// prefixes, which may have no grace. Returns how many of the cache's own were cached.
     pub(super) fn expire<R>(&self, engine: &Engine<R>) -> Result<u64, Error> {
         let (own, grace) = (
             engine.settings.prefix.as_str(),

@@ -44,8 +44,8 @@ where
         None => store.guard(keys, writer, lease_ttl).map(|_| None),
     });
     guards.set();
-    // The clock from before the change of the primary. Only a cache whose lookups are all under tags
-    // reads it: the lookups of others may be under none.
+    // The clock from before the change of the primary. Only a cache whose lookups are all under
+    // tags reads it: the lookups of others may be under none.
     let mut tags = engine.tags_of(&[]);
     let read = tags.as_deref_mut().map(|tags| engine.read_tags(tags));
     // Without the clock, no lookup could read the record.

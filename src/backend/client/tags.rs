@@ -1,8 +1,8 @@
 //! Requests of the client that invalidate tags.
 //!
-//! Guarantees that a failed invalidation of a tag is pending before the call returns or unwinds, and
-//! that the near caches of this process have dropped the records under the tag by then. Called by
-//! the write path.
+//! Guarantees that a failed invalidation of a tag is pending before the call returns or unwinds,
+//! and that the near caches of this process have dropped the records under the tag by then. Called
+//! by the write path.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

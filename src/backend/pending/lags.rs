@@ -41,7 +41,8 @@ impl PendingInvalidations {
         *known = lag.max(*known);
     }
 
-    /// The longest lag of all caches that were built so far. A tag may be on records of any of them.
+    /// The longest lag of all caches that were built so far. A tag may be on records of any of
+    /// them.
     pub(crate) fn longest_lag(&self) -> Option<Duration> {
         self.state.lock().lags.0.values().max().copied()
     }

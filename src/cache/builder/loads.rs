@@ -14,12 +14,12 @@ impl<R> CacheBuilder<R> {
     /// processes may load the record in the meantime: one lookup of each record reads it again from
     /// time to time, at least every 16th [`poll`](CacheBuilder::poll). Lookups that wait for a turn
     /// for the same record share one load. Hits and lookups that share another caller's
-    /// load need no turn. A lookup whose record is [stale](crate::Source::Stale) or due for an early
-    /// refresh does not wait either: it gets the cached record.
+    /// load need no turn. A lookup whose record is [stale](crate::Source::Stale) or due for an
+    /// early refresh does not wait either: it gets the cached record.
     ///
     /// A loader of any cache that reads a limited cache waits for no turn, because two such loads
-    /// could wait for each other. It may exceed the limit by one for each thread that loads. So give
-    /// the outer cache a limit, too.
+    /// could wait for each other. It may exceed the limit by one for each thread that loads. So
+    /// give the outer cache a limit, too.
     ///
     /// Lookups without Redis and those that [skip the
     /// cache](crate::LookupOptions::skip_cache) need a turn as well. Clones of the cache share the

@@ -22,8 +22,8 @@ impl<R> CacheBuilder<R> {
     }
 
     /// Puts all records of this cache under a tag of its own, so that
-    /// [`clear`](crate::Cache::clear) is one request, whatever the number of records. All caches with
-    /// this prefix, in all processes, need this setting.
+    /// [`clear`](crate::Cache::clear) is one request, whatever the number of records. All caches
+    /// with this prefix, in all processes, need this setting.
     ///
     /// `clear` then removes nothing: the records stay in Redis until their TTL ends, and count as
     /// missing. It returns 0. Keys of other programs with the prefix stay. Prefixes of

@@ -36,10 +36,11 @@ use crate::{
 ///   thread of this cache. Nobody waits, not even the caller that found it. There is one reload
 ///   among all processes.
 /// - **Soft timeout.** A caller that finds a record past its TTL waits [that
-///   long](crate::LoadingCacheBuilder::soft_timeout) for the reload, then takes the record as it is.
+///   long](crate::LoadingCacheBuilder::soft_timeout) for the reload, then takes the record as it
+///   is.
 /// - **Hard timeout.** A caller without a record waits [that
-///   long](crate::LoadingCacheBuilder::hard_timeout) for a load, then gets [`Error::LoadTimeout`]. The load
-///   goes on, and fills the cache.
+///   long](crate::LoadingCacheBuilder::hard_timeout) for a load, then gets [`Error::LoadTimeout`].
+///   The load goes on, and fills the cache.
 ///
 /// The loader is `Send + Sync + 'static`: it owns what it needs, such as a pool of the primary.
 /// Everything else is that of the cache, which stays usable beside: writes, invalidations, other
@@ -50,9 +51,9 @@ use crate::{
 ///
 /// # Threads
 ///
-/// They are started on demand: [`threads`](crate::LoadingCacheBuilder::threads) at most for refreshes, and
-/// as many for loads under a hard timeout. The drop of the last clone stops them and does not wait.
-/// A thread ends after its current load. To wait for that, call
+/// They are started on demand: [`threads`](crate::LoadingCacheBuilder::threads) at most for
+/// refreshes, and as many for loads under a hard timeout. The drop of the last clone stops them and
+/// does not wait. A thread ends after its current load. To wait for that, call
 /// [`shutdown`](LoadingCache::shutdown).
 ///
 /// A panic of the loader on such a thread is logged and counted
@@ -172,9 +173,9 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadingCache<R> {
     /// # Concurrent calls
     ///
     /// Those of [`Cache::get`]: there is one load of a record among all processes. With a
-    /// [`hard_timeout`](crate::LoadingCacheBuilder::hard_timeout) the loader runs on a thread of this
-    /// cache, otherwise on the calling thread, where a panic of it stays. A loader may read this or
-    /// another cache.
+    /// [`hard_timeout`](crate::LoadingCacheBuilder::hard_timeout) the loader runs on a thread of
+    /// this cache, otherwise on the calling thread, where a panic of it stays. A loader may read
+    /// this or another cache.
     ///
     /// # Cost
     ///

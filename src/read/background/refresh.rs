@@ -1,9 +1,9 @@
 //! A refresh on a loader thread.
 //!
-//! Guarantees that a caller gets the cached record at once, or after the soft timeout. A caller that
-//! waits gets the outcome of a refresh only if that began after its own lookup. An earlier one may
-//! have loaded a record that was invalidated in between: after its end, the caller reads the record
-//! again.
+//! Guarantees that a caller gets the cached record at once, or after the soft timeout. A caller
+//! that waits gets the outcome of a refresh only if that began after its own lookup. An earlier one
+//! may have loaded a record that was invalidated in between: after its end, the caller reads the
+//! record again.
 
 use std::{
     sync::{

@@ -1,7 +1,7 @@
 //! The turn of a batch to load: one permit for the one call of its loader.
 //!
-//! Guarantees that a batch that waits for its turn holds no lease and no call for which others wait.
-//! Called by the driver of batches.
+//! Guarantees that a batch that waits for its turn holds no lease and no call for which others
+//! wait. Called by the driver of batches.
 
 use serde::{Serialize, de::DeserializeOwned};
 

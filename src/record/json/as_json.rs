@@ -1,8 +1,8 @@
 //! Stores one field of a record as JSON: for `#[serde(with = "cache_aside::as_json")]`.
 //!
-//! A record is a flat hash. If one of its fields is a list, a map, a struct, a tuple or an enum with
-//! contents, this attribute stores that field as JSON text. The others stay as they are, so they can
-//! be read and updated one by one. Without it, the whole record would need a
+//! A record is a flat hash. If one of its fields is a list, a map, a struct, a tuple or an enum
+//! with contents, this attribute stores that field as JSON text. The others stay as they are, so
+//! they can be read and updated one by one. Without it, the whole record would need a
 //! [`Json`](crate::Json).
 //!
 //! ```
@@ -43,8 +43,8 @@
 //! ```
 //!
 //! The value is cached only if it comes back unchanged, by the rules of [`Json`](crate::Json).
-//! Otherwise the reason names the field, and the place in it. An `Option` that is `None` is stored as
-//! `null`. To leave the field out instead, add `default` and
+//! Otherwise the reason names the field, and the place in it. An `Option` that is `None` is stored
+//! as `null`. To leave the field out instead, add `default` and
 //! `skip_serializing_if = "Option::is_none"`. An entry without the field is unreadable unless the
 //! field has a `default`.
 //!
