@@ -102,7 +102,9 @@ impl FaultSchedule<'_> {
 
     /// Runs one burst of faults. Returns its name.
     fn burst(&mut self, server: &mut Connection) -> RedisResult<&'static str> {
-        Ok(match self.random.below(12) {
+        // With tags, two more kinds: tags are evicted more often than all is lost.
+        let kinds = if self.tags.is_some() { 14 } else { 12 };
+        Ok(match self.random.below(kinds) {
             0 | 1 => {
                 self.wire_faults(WireFaults {
                     rough: true,
@@ -155,21 +157,19 @@ impl FaultSchedule<'_> {
                 self.a_few_times(|| cmd("SCRIPT").arg("FLUSH").exec(server))?;
                 "scripts forgotten"
             }
+            12.. => {
+                self.evict_tags(server)?;
+                "tags evicted"
+            }
             _ if !self.may_be_emptied => {
                 let time = self.random.millis(50, 200);
                 self.is_over_within(time);
                 "no fault"
             }
-            _ => match self.tags {
-                Some(tags) if self.random.one_in(2) => {
-                    self.evict_tags(server, tags)?;
-                    "tags evicted"
-                }
-                _ => {
-                    cmd("FLUSHALL").exec(server)?;
-                    "server emptied"
-                }
-            },
+            _ => {
+                cmd("FLUSHALL").exec(server)?;
+                "server emptied"
+            }
         })
     }
 
@@ -183,10 +183,12 @@ impl FaultSchedule<'_> {
     }
 
     /// Removes the clock of the tags or some tags, as a full server may do.
-    fn evict_tags(&mut self, server: &mut Connection, tags: u32) -> RedisResult<()> {
+    fn evict_tags(&mut self, server: &mut Connection) -> RedisResult<()> {
+        let tags = self.tags.unwrap_or(1);
         // A lost clock ends all entries, which would hide what a lost tag does.
         let only_tags = self.random.one_in(2);
-        for _ in 0..=self.random.below(5) {
+        // Many, because a lost tag matters only between its invalidation and the next loads.
+        for _ in 0..5 + self.random.below(10) {
             let mut evict = cmd("DEL");
             if only_tags {
                 let tag = self.random.below(tags.into());
