@@ -7,7 +7,8 @@ impl<R> CacheBuilder<R> {
     /// with this prefix, in all processes, need this setting.
     ///
     /// All lookups are then under tags, also those without any: see
-    /// [`tags`](crate::LookupOptions::tags) for what that means.
+    /// [`tags`](crate::LookupOptions::tags) for what that means. A loader of
+    /// [`get_many`](crate::Cache::get_many) returns plain records, and cannot name tags.
     ///
     /// # Cost
     ///
