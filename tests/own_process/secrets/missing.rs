@@ -28,15 +28,7 @@ const SENT: [&str; 25] = [
 ];
 
 /// The commands that only scripts call.
-const IN_SCRIPTS: [&str; 7] = [
-    "GET",
-    "HEXISTS",
-    "HGET",
-    "HVALS",
-    "PEXPIREAT",
-    "TIME",
-    "UNLINK",
-];
+const IN_SCRIPTS: [&str; 6] = ["GET", "HEXISTS", "HVALS", "PEXPIREAT", "TIME", "UNLINK"];
 
 /// These are sent, and no server of this search lacks them: `repeated` has servers without
 /// `SENTINEL`. `ASKING` has no arguments, and is sent only while a slot is being moved.

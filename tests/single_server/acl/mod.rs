@@ -172,7 +172,7 @@ fn versions_and_writes_through_need_two_key_patterns_more_and_no_command() {
 }
 
 #[test]
-fn tags_need_a_key_pattern_and_two_commands_more() {
+fn tags_need_a_key_pattern_and_a_command_more() {
     let server = Server::start_with(&alone::NONE);
     assert!(GUIDE.contains(&format!("`{TAGS_RULE}`")));
     let more = words_of(TAGS_RULE, &[PREFIX]);
