@@ -412,7 +412,7 @@ fn records_are_loaded_ahead_and_each_batch_is_reported(environment: &Environment
 }
 
 /// A loader that says that nothing has changed, and records what it has seen.
-fn keeper(cache: &Cache) -> (LoadingCache, Receiver<Option<Record>>) {
+fn unchanged_loader(cache: &Cache) -> (LoadingCache, Receiver<Option<Record>>) {
     let (seen, all) = mpsc::channel();
     let builder = LoadingCache::builder_with_cached(cache, move |_, cached: Option<&Record>| {
         seen.send(cached.cloned()).unwrap();
@@ -426,7 +426,7 @@ fn keeper(cache: &Cache) -> (LoadingCache, Receiver<Option<Record>>) {
 
 fn a_record_that_has_not_changed_has_its_ttl_again(environment: &Environment) {
     let cache = cache(environment);
-    let (products, seen) = keeper(&cache);
+    let (products, seen) = unchanged_loader(&cache);
     assert_eq!(products.get("p-001").unwrap().source(), Source::Loaded);
     assert_eq!(seen.recv_timeout(SOON).unwrap(), None);
     // A field that the loader does not know. A fill would remove it.
@@ -509,7 +509,7 @@ fn an_update_between_the_read_and_the_lease_is_what_the_loader_sees(environment:
     };
     let builder = Cache::builder(Backend::new(Arc::new(updated))).prefix("test:");
     let cache: Cache = builder.grace(LONG).build().unwrap();
-    let (products, seen) = keeper(&cache);
+    let (products, seen) = unchanged_loader(&cache);
     let served = products.get("p-001").unwrap();
     assert_ne!(served.record().unwrap().get("stock"), Some("7"));
     let seen = seen.recv_timeout(SOON).unwrap().unwrap();

@@ -6,7 +6,7 @@
 //! the record was loaded before an invalidation of that tag.
 //!
 //! ```text
-//! list s3, list r3   under tags of the caller: k3 and its neighbours
+//! list s3, list r3   under tags of the caller: k3 and the rows next to it
 //! shelf s3           the same tags, in a cache with another prefix and a tag of its own
 //! page p3            under tags of its loader: k3, and a row that follows from the version of k3
 //! ```
