@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Barrier, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
@@ -20,6 +19,7 @@ use cache_aside::{
 use crate::{
     delegate::delegate,
     environment::{Environment, keys},
+    max_loads::during_a_load,
     support::{load_loaf, loaf, until},
 };
 
@@ -34,25 +34,6 @@ fn one_at_a_time(environment: &Environment) -> CacheBuilder<Record> {
 
 fn never(_: &str) -> Result<Option<Record>, Infallible> {
     panic!("nobody was to load");
-}
-
-/// Calls `meanwhile` while `slow` is being loaded, under the only permit.
-fn during_a_load(cache: &Cache, meanwhile: impl FnOnce()) {
-    let (is_loading, (end, ended)) = (Barrier::new(2), mpsc::channel());
-    thread::scope(|scope| {
-        let is_loading = &is_loading;
-        scope.spawn(move || {
-            cache.get("slow", |id| {
-                is_loading.wait();
-                ended.recv().unwrap();
-                load_loaf(id)
-            })
-        });
-        is_loading.wait();
-        let result = catch_unwind(AssertUnwindSafe(meanwhile));
-        end.send(()).unwrap();
-        assert!(result.is_ok());
-    });
 }
 
 /// A store whose requests of lookups fail while it is away, and which counts the reads.
@@ -115,7 +96,7 @@ fn all_who_wait_for_a_turn_have_the_record_soon_after_another_process_filled_it(
         .build()
         .unwrap();
     let other = environment.cache();
-    during_a_load(&cache, || {
+    during_a_load(&cache, "slow", || {
         thread::scope(|scope| {
             for _ in 0..READERS {
                 scope.spawn(|| {
@@ -142,7 +123,7 @@ fn those_who_wait_for_a_turn_share_one_load_however_long_they_wait(environment: 
         let cache: Cache = builder.build().unwrap();
         let loads = AtomicU32::new(0);
         thread::scope(|scope| {
-            during_a_load(&cache, || {
+            during_a_load(&cache, "slow", || {
                 for _ in 0..READERS {
                     scope.spawn(|| {
                         let found = cache.get("p-001", |id| {
@@ -173,7 +154,7 @@ fn a_load_that_leaves_nothing_in_the_store_answers_all_who_waited_for_its_turn(
         .unwrap();
     let loads = AtomicU32::new(0);
     thread::scope(|scope| {
-        during_a_load(&cache, || {
+        during_a_load(&cache, "slow", || {
             for _ in 0..READERS {
                 scope.spawn(|| {
                     let found = cache.get("p-001", |_| {
@@ -200,7 +181,7 @@ fn a_lookup_after_an_invalidation_shares_no_load_from_before_it(environment: &En
     let (end, ended) = mpsc::channel::<()>();
     let ended = Mutex::new(ended);
     thread::scope(|scope| {
-        during_a_load(&cache, || {
+        during_a_load(&cache, "slow", || {
             for _ in 0..2 {
                 scope.spawn(|| {
                     cache.get("p-001", |_| {
@@ -239,14 +220,14 @@ fn a_wait_for_another_process_is_no_wait_for_a_turn(environment: &Environment) {
     assert_eq!(acquired, Acquire::Acquired(Floor::None));
     thread::scope(|scope| {
         let mut waiting = None;
-        during_a_load(&cache, || {
+        during_a_load(&cache, "slow", || {
             waiting = Some(scope.spawn(|| cache.get("p-001", load_loaf)));
             until(|| cache.stats().misses == 2);
             thread::sleep(A_MOMENT); // until it waits for its turn
         });
         thread::sleep(Duration::from_secs(3)); // longer than it may wait for its turn
         cache.invalidate("slow").unwrap();
-        during_a_load(&cache, || {
+        during_a_load(&cache, "slow", || {
             assert!(store.release(&keys, token).unwrap());
             thread::sleep(Duration::from_millis(300)); // until it waits for its turn again
         });
@@ -293,7 +274,7 @@ fn without_redis_those_who_wait_for_a_turn_share_one_load(environment: &Environm
     let loads = AtomicU32::new(0);
     away.refuses.store(true, SeqCst);
     thread::scope(|scope| {
-        during_a_load(&cache, || {
+        during_a_load(&cache, "slow", || {
             for _ in 0..READERS {
                 scope.spawn(|| {
                     let found = cache.get("p-001", |id| {
@@ -324,7 +305,7 @@ fn without_redis_a_batch_waits_for_its_turn_before_it_loads(environment: &Enviro
     };
     thread::scope(|scope| {
         let mut both = None;
-        during_a_load(&cache, || {
+        during_a_load(&cache, "slow", || {
             both = Some(scope.spawn(|| cache.get_many(["p-001", "p-002"], batch).unwrap()));
             until(|| cache.stats().misses == 3);
             thread::sleep(A_MOMENT); // until it waits for its turn
@@ -421,7 +402,7 @@ fn a_lookup_that_skips_the_cache_waits_for_its_turn_for_its_own_timeout(environm
         .wait_timeout(LONG)
         .build()
         .unwrap();
-    during_a_load(&cache, || {
+    during_a_load(&cache, "slow", || {
         let options = || cache.options().wait_timeout(A_MOMENT).skip_cache(true);
         let found = options().get("p-001", never);
         assert!(matches!(found, Err(Error::Overloaded { .. })));
@@ -444,7 +425,7 @@ fn those_who_wait_for_a_turn_read_more_and_more_seldom(environment: &Environment
         .build()
         .unwrap();
     thread::scope(|scope| {
-        during_a_load(&cache, || {
+        during_a_load(&cache, "slow", || {
             for number in 0..RECORDS {
                 let cache = &cache;
                 scope.spawn(move || cache.get(number, load_loaf).unwrap());

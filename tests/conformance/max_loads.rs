@@ -31,14 +31,14 @@ fn never(_: &str) -> Result<Option<Record>, Infallible> {
     panic!("nobody was to load");
 }
 
-/// Calls `meanwhile` while `p-000` is being loaded, under the only permit.
-fn during_a_load(cache: &Cache, meanwhile: impl FnOnce()) {
+/// Calls `meanwhile` while this record is being loaded, under the only permit.
+pub(crate) fn during_a_load(cache: &Cache, id: &str, meanwhile: impl FnOnce()) {
     let (is_loading, may_end) = (Barrier::new(2), mpsc::channel());
     thread::scope(|scope| {
         let (end, ended) = may_end;
         let is_loading = &is_loading;
         scope.spawn(move || {
-            cache.get("p-000", |id| {
+            cache.get(id, |id| {
                 is_loading.wait();
                 ended.recv().unwrap();
                 load_loaf(id)
@@ -78,7 +78,7 @@ fn of_200_threads_over_cold_keys_no_more_than_four_load_at_a_time(environment: &
 fn a_lookup_that_has_no_turn_in_time_is_overloaded_and_loads_nothing(environment: &Environment) {
     for wait in [Duration::ZERO, Duration::from_millis(30)] {
         let cache = one_at_a_time(environment, wait);
-        during_a_load(&cache, || {
+        during_a_load(&cache, "p-000", || {
             let error = cache.get("p-001", never).unwrap_err();
             let Error::Overloaded { waited, .. } = &error else {
                 panic!("{error}");
@@ -137,7 +137,7 @@ fn those_who_wait_for_a_turn_for_one_record_share_one_load(environment: &Environ
     let cache = one_at_a_time(environment, LONG);
     let loads = AtomicU32::new(0);
     thread::scope(|scope| {
-        during_a_load(&cache, || {
+        during_a_load(&cache, "p-000", || {
             for _ in 0..READERS {
                 scope.spawn(|| {
                     let found = cache.get("p-001", |_| {
@@ -159,7 +159,7 @@ fn no_lease_waits_for_a_turn_and_a_record_that_another_process_loads_answers(
     environment: &Environment,
 ) {
     let (cache, other) = (one_at_a_time(environment, LONG), environment.cache());
-    during_a_load(&cache, || {
+    during_a_load(&cache, "p-000", || {
         thread::scope(|scope| {
             let waiting = scope.spawn(|| cache.get("p-001", never).unwrap().source());
             until(|| cache.stats().misses == 2);
@@ -176,7 +176,7 @@ fn beyond_the_limit_a_stale_record_is_served(environment: &Environment) {
     let cache: Cache = builder.build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     cache.expire("p-001").unwrap();
-    during_a_load(&cache, || {
+    during_a_load(&cache, "p-000", || {
         assert!(cache.get("p-001", never).unwrap().is_stale());
         let many = cache.get_many(
             ["p-001"],
@@ -233,7 +233,7 @@ fn a_loader_that_fails_or_panics_gives_its_turn_back(environment: &Environment) 
 fn a_lookup_waits_for_its_turn_no_longer_than_for_anything_else(environment: &Environment) {
     let builder = environment.patient_builder().max_loads(1);
     let cache: Cache = builder.wait_timeout(LONG).build().unwrap();
-    during_a_load(&cache, || {
+    during_a_load(&cache, "p-000", || {
         let options = || cache.options().wait_timeout(Duration::from_millis(50));
         let found = options().get("p-001", never);
         assert!(matches!(found, Err(Error::Overloaded { .. })));
