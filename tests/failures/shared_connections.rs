@@ -155,12 +155,13 @@ fn callers_that_wait_for_a_connection_share_one_request() {
         [0, 1, 2].map(|what| after[what] - before[what])
     };
     // One for the caller with the connection, one for all the others, and this one. Each second one
-    // more connection is opened, to check where the address leads. It may have been opened before,
-    // and send its request now.
+    // more connection is opened, to check where the address leads, and sends up to two requests. It
+    // may have been opened before, and send its request now: so one round must be right, not each.
     let all: Vec<_> = (0..20).map(|_| once()).collect();
     let looks = READERS as u64 + 1;
     assert!(all.iter().all(|counted| counted[0] == looks), "{all:?}");
-    assert!(all.contains(&[looks, 3, 0]), "{all:?}");
+    let is_shared = |[_, reads, opened]: &[u64; 3]| *reads <= 3 + 2 * opened;
+    assert!(all.iter().any(is_shared), "{all:?}");
 }
 
 #[test]
