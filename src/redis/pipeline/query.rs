@@ -1,0 +1,104 @@
+//! Pipelines whose replies have different forms, among them transactions.
+//!
+//! Guarantees that a pipeline which the server does not answer costs one timeout: redis-rs itself
+//! would wait for each missing reply. Called by commands that need several replies at once.
+
+use redis::{Cmd, ConnectionLike, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
+
+use crate::redis::{connection::Connection, invalid_reply::invalid_reply};
+
+/// Sends the pipeline, and reads its replies.
+pub(crate) fn query<T: FromRedisValue>(
+    pipeline: &Pipeline,
+    connection: &mut Connection,
+) -> RedisResult<T> {
+    let answered = pipeline.query(&mut FailFast(connection));
+    answered.map_err(first)
+}
+
+/// The first error of a pipeline. If a server refuses one command of a pipeline, it usually refuses
+/// all of them for the same reason.
+fn first(error: RedisError) -> RedisError {
+    let all = error.clone().into_server_errors();
+    match all.as_deref().and_then(|all| all.first()) {
+        Some((_, first)) => first.clone().into(),
+        None => error,
+    }
+}
+
+/// Whether these are replies to a transaction: to MULTI, to each command, and to EXEC. A reply of
+/// another form may belong to another request, and does not show that the transaction was done.
+fn is_transaction(accepted: &[Value], answers: &[Value]) -> bool {
+    let is_queued = |reply: &Value| matches!(reply, Value::SimpleString(text) if text == "QUEUED");
+    let Some((Value::Okay, queued)) = accepted.split_first() else {
+        return false;
+    };
+    let is_complete = match answers {
+        [Value::Array(answers)] => answers.len() == queued.len(),
+        [Value::Nil] => true,
+        _ => false,
+    };
+    is_complete && queued.iter().all(is_queued)
+}
+
+struct FailFast<'a>(&'a mut Connection);
+
+impl ConnectionLike for FailFast<'_> {
+    /// Returns `count` replies. The `offset` replies before them only say whether a command was
+    /// accepted.
+    fn req_packed_commands(
+        &mut self,
+        request: &[u8],
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        self.0.send_packed_command(request)?;
+        let mut refusal = None;
+        let mut replies = Vec::with_capacity(offset + count);
+        while replies.len() < offset + count {
+            // If this fails, the connection is unfit, so no further reply is read.
+            let reply = self.0.next_reply()?;
+            match reply {
+                Value::ServerError(ref error) if replies.len() < offset => {
+                    refusal.get_or_insert_with(|| error.clone());
+                }
+                _ => {}
+            }
+            replies.push(reply);
+        }
+        // If a command of a transaction was not accepted, the transaction was not done.
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
+        }
+        let answers = replies.split_off(offset);
+        if let (1.., [Value::ServerError(refusal)]) = (offset, &*answers) {
+            return Err(refusal.clone().into());
+        }
+        if offset > 0 && !is_transaction(&replies, &answers) {
+            return Err(invalid_reply(
+                "EXEC answers with one reply to each command, or nil",
+            ));
+        }
+        Ok(answers)
+    }
+
+    fn req_packed_command(&mut self, request: &[u8]) -> RedisResult<Value> {
+        self.0.req_packed_command(request)
+    }
+
+    fn req_command(&mut self, request: &Cmd) -> RedisResult<Value> {
+        self.0.req_command(request)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
+    }
+
+    fn check_connection(&mut self) -> bool {
+        self.0.check_connection()
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+}
