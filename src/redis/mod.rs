@@ -33,6 +33,11 @@ pub(crate) mod reply_size;
 pub(crate) mod request_batcher;
 pub(crate) mod resolver;
 pub(crate) mod script;
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, reason = "only a cluster sends ahead")
+)]
+pub(crate) mod send_ahead;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;
 pub(crate) mod server_address;

@@ -126,16 +126,67 @@ pub(crate) fn stream_to(
             count = 0;
         }
     }
-    // A reply to a single command is checked when the request ends.
-    let ping = (window.has_ping && all > 1).then(|| stream.connection.next_number());
-    if let Some(number) = ping {
-        let ping = cmd("PING").arg(number).take();
-        ping.write_packed_command(&mut request);
-    }
+    let ping = ping_after(stream.connection, window, all, &mut request);
     stream.send(&request, count)?;
     while stream.read_some()? {}
+    check_end(stream.connection, ping)
+}
+
+/// Commands that were sent together, and whose replies are still to be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    replies: usize,
+    ping: Option<u64>,
+}
+
+/// Sends commands, and reads no reply. `None`: they are too many, and nothing was sent.
+pub(crate) fn send_ahead(
+    connection: &mut Connection,
+    commands: impl Iterator<Item = Cmd>,
+) -> RedisResult<Option<Unread>> {
+    let window = LARGE_REPLIES;
+    let (mut request, mut replies) = (Vec::new(), 0);
+    for command in commands {
+        command.write_packed_command(&mut request);
+        replies += 1;
+        if request.len() > window.requests {
+            return Ok(None);
+        }
+    }
+    let ping = ping_after(connection, window, replies, &mut request);
+    connection.send_packed_command(&request)?;
+    Ok(Some(Unread { replies, ping }))
+}
+
+/// Reads the replies to these commands, and passes them on as they arrive.
+pub(crate) fn read_sent(
+    connection: &mut Connection,
+    Unread { replies, ping }: Unread,
+    mut hand_on: impl FnMut(Value) -> RedisResult<()>,
+) -> RedisResult<()> {
+    for _ in 0..replies {
+        hand_on(connection.next_reply()?)?;
+    }
+    check_end(connection, ping)
+}
+
+/// Adds the `PING` that ends a request of `count` commands, and returns its number. A reply to a
+/// single command is checked when the request ends.
+fn ping_after(
+    connection: &mut Connection,
+    window: Window,
+    count: usize,
+    request: &mut Vec<u8>,
+) -> Option<u64> {
+    let number = (window.has_ping && count > 1).then(|| connection.next_number())?;
+    cmd("PING").arg(number).write_packed_command(request);
+    Some(number)
+}
+
+/// Reads the reply to the `PING` with this number, if there is one.
+fn check_end(connection: &mut Connection, ping: Option<u64>) -> RedisResult<()> {
     match ping {
-        Some(number) => check_answer(&stream.connection.next_reply()?, number),
+        Some(number) => check_answer(&connection.next_reply()?, number),
         None => Ok(()),
     }
 }

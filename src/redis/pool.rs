@@ -174,7 +174,16 @@ impl Connections {
         retry_policy: RetryPolicy,
         run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
     ) -> Result<T, Broken> {
-        let mut guard = self.checked(guard)?;
+        self.run_checked(self.checked(guard)?, retry_policy, run)
+    }
+
+    /// The same on a connection that has been checked.
+    pub(super) fn run_checked<T>(
+        &self,
+        mut guard: ConnectionGuard,
+        retry_policy: RetryPolicy,
+        run: &mut impl FnMut(&mut Connection, u64) -> RedisResult<T>,
+    ) -> Result<T, Broken> {
         let (outcome, may_repeat) = self.run_once(&mut guard, retry_policy, run);
         outcome.map_err(|error| {
             let mut failure = self.failure(error);

@@ -14,8 +14,8 @@ use super::{
     slots::slot_of,
 };
 use crate::{
-    redis::single::RedisStore,
-    store::{BatchResult, Failure, FailureKind, keys::Keys},
+    redis::{send_ahead::SentAhead, single::RedisStore},
+    store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining, keys::Keys},
 };
 
 /// The items of one node, with their indices in the whole batch.
@@ -45,13 +45,11 @@ impl ClusterStore {
         send: impl Fn(&RedisStore, &[I]) -> BatchResult<T> + Sync,
         one: impl Fn(&I) -> Result<T, Failure>,
     ) -> BatchResult<T> {
-        self.each_of(all, key, |_| None, send, one)
+        self.each_unless(all, key, |_| None, send, one)
     }
 
-    /// Sends each node its batch, unless `instead` has an answer for that node. Redirected items
-    /// then go to their new nodes, and items that are redirected again go one by one. A redirected
-    /// request was not done. So it may be sent again even if it must not be repeated.
-    pub(super) fn each_of<I: Copy + Sync + Send, T: Send>(
+    /// Sends each node its batch, unless `instead` has an answer for that node.
+    pub(super) fn each_unless<I: Copy + Sync + Send, T: Send>(
         &self,
         all: &[I],
         key: impl Fn(&I) -> &str,
@@ -59,17 +57,70 @@ impl ClusterStore {
         send: impl Fn(&RedisStore, &[I]) -> BatchResult<T> + Sync,
         one: impl Fn(&I) -> Result<T, Failure>,
     ) -> BatchResult<T> {
+        let ask = |batch: &NodeBatch<I>| {
+            let said = batch.items.iter().map(|_| instead(&batch.node));
+            if let Some(said) = said.collect::<Option<Vec<T>>>() {
+                return Ok(said.into_iter().map(Ok).collect());
+            }
+            self.ask(&batch.node, |store| send(store, &batch.items))
+        };
+        let ask_all = |batches: &[NodeBatch<I>]| in_parallel(batches, ask);
+        self.each_of(all, key, ask_all, one)
+    }
+
+    /// Reads entries. Sends the reads to all nodes before it waits for any of them.
+    pub(super) fn read_each(
+        &self,
+        all: &[&str],
+        with_ttl: bool,
+    ) -> BatchResult<(Entry, TtlRemaining)> {
+        let one = |data: &&str| self.read_entry(data, with_ttl);
+        let ask_all = |batches: &[NodeBatch<&str>]| self.read_batches(batches, with_ttl);
+        self.each_of(all, |data| data, ask_all, one)
+    }
+
+    /// What was not sent ahead is asked for on separate threads meanwhile: the replies may be large,
+    /// or the node may be silent.
+    fn read_batches(
+        &self,
+        batches: &[NodeBatch<&str>],
+        with_ttl: bool,
+    ) -> Vec<BatchResult<(Entry, TtlRemaining)>> {
+        let send_ahead = |NodeBatch { node, items, .. }: &NodeBatch<&str>| {
+            let is_useful = batches.len() > 1 && !node.is_suspect();
+            is_useful.then(|| node.store.send_reads(items, with_ttl))?
+        };
+        let sent: Vec<Option<SentAhead>> = batches.iter().map(send_ahead).collect();
+        let unsent = batches.iter().zip(&sent).filter(|(_, sent)| sent.is_none());
+        let unsent: Vec<_> = unsent.map(|(batch, _)| batch).collect();
+        let read = in_parallel(&unsent, |batch| {
+            self.ask(&batch.node, |store| store.read_each(&batch.items, with_ttl))
+        });
+        let mut read = read.into_iter();
+        let finish = |(batch, sent): (&NodeBatch<&str>, Option<SentAhead>)| match sent {
+            Some(sent) => Some(self.ask(&batch.node, |store| {
+                store.finish_reads(&batch.items, with_ttl, sent)
+            })),
+            None => read.next(),
+        };
+        batches.iter().zip(sent).filter_map(finish).collect()
+    }
+
+    /// Asks each node for its batch by `ask_all`. Redirected items then go to their new nodes, and
+    /// items that are redirected again go one by one. A redirected request was not done. So it may
+    /// be sent again even if it must not be repeated.
+    fn each_of<I: Copy, T>(
+        &self,
+        all: &[I],
+        key: impl Fn(&I) -> &str,
+        ask_all: impl Fn(&[NodeBatch<I>]) -> Vec<BatchResult<T>>,
+        one: impl Fn(&I) -> Result<T, Failure>,
+    ) -> BatchResult<T> {
         let mut answers: Vec<Option<Result<T, Failure>>> = all.iter().map(|_| None).collect();
         let mut left: Vec<usize> = (0..all.len()).collect();
         for _ in 0..2 {
             let batches = self.batches(all, &left, &key)?;
-            let each = in_parallel(&batches, |batch| {
-                let said = batch.items.iter().map(|_| instead(&batch.node));
-                if let Some(said) = said.collect::<Option<Vec<T>>>() {
-                    return Ok(said.into_iter().map(Ok).collect());
-                }
-                self.ask(&batch.node, |store| send(store, &batch.items))
-            });
+            let each = ask_all(&batches);
             left.clear();
             for (batch, each) in batches.iter().zip(each) {
                 self.sort(batch, each, &mut answers, &mut left)?;

@@ -102,7 +102,7 @@ impl Store for ClusterStore {
     ) -> Result<Vec<bool>, Failure> {
         let all: Vec<_> = leases.iter().collect();
         let maybe = |node: &Node| node.is_silent().then_some(true);
-        let renewed = self.each_of(
+        let renewed = self.each_unless(
             &all,
             |(keys, _)| &keys.data,
             maybe,
@@ -127,13 +127,12 @@ impl Store for ClusterStore {
     }
 
     fn read_all(&self, all: &[&str]) -> BatchResult<Entry> {
-        let one = |data: &&str| self.read(data);
-        self.each(all, |data| data, RedisStore::read_all, one)
+        let read = self.read_each(all, false)?.into_iter();
+        Ok(read.map(|read| Ok(read?.0)).collect())
     }
 
     fn read_all_with_ttl(&self, all: &[&str]) -> BatchResult<(Entry, TtlRemaining)> {
-        let one = |data: &&str| self.read_with_ttl(data);
-        self.each(all, |data| data, RedisStore::read_all_with_ttl, one)
+        self.read_each(all, true)
     }
 
     fn acquire_all(
@@ -164,7 +163,7 @@ impl Store for ClusterStore {
             .iter()
             .all(|load| matches!(load.end, CompletionKind::Release));
         let not_given = |node: &Node| (gives_back && node.is_silent()).then_some(false);
-        self.each_of(
+        self.each_unless(
             loads,
             |load| &load.keys.data,
             not_given,

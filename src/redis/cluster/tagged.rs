@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ClusterStore,
-    parallel::in_parallel,
     redirect::{Redirect, SlotMigrating},
     slots::slot_of,
 };
@@ -40,9 +39,7 @@ impl TaggedStore for ClusterStore {
                 done => return done,
             }
         }
-        let read_entry = || self.read_entry(data, with_ttl);
-        let ((entry, left), values) = self.beside(read_entry, keys, life)?;
-        Ok((entry, left, values))
+        self.read_beside_tags(data, with_ttl, keys, life)
     }
 
     fn keep_tags(&self, keys: &TagKeys, life: Duration) -> Result<(), Failure> {
@@ -64,32 +61,34 @@ impl TaggedStore for ClusterStore {
     }
 }
 
-/// One of two requests that are sent side by side.
-enum Side<T> {
-    Record(T),
-    Tags(TagValues),
-}
-
 impl ClusterStore {
-    /// Does a step on a record, and reads the tags at the same time.
-    fn beside<T: Send>(
+    /// Reads an entry. Its tags are asked for before, and their reply is read afterwards, so the two
+    /// nodes work at the same time.
+    fn read_beside_tags(
         &self,
-        step: impl Fn() -> Result<T, Failure> + Sync,
+        data: &str,
+        with_ttl: bool,
         keys: &TagKeys,
         life: Duration,
-    ) -> Result<(T, TagValues), Failure> {
-        let mut sides = in_parallel(&[true, false], |&is_record| {
-            if is_record {
-                step().map(Side::Record)
-            } else {
-                self.read_tags(keys, life).map(Side::Tags)
+    ) -> Result<(Entry, TtlRemaining, TagValues), Failure> {
+        let node = self.topology.owner(slot_of(&keys.clock))?;
+        let sent = if node.is_suspect() {
+            None
+        } else {
+            node.store.send_tags(keys)
+        };
+        let read = self.read_entry(data, with_ttl);
+        let values = sent.map(|sent| self.ask(&node, |store| store.finish_tags(keys, sent)));
+        let (entry, left) = read?;
+        let values = match values {
+            Some(Ok(Some(values))) => values,
+            Some(Err(failure)) if Redirect::of(&failure, &node.address).is_none() => {
+                return Err(failure);
             }
-        });
-        match (sides.pop(), sides.pop()) {
-            (Some(Ok(Side::Tags(values))), Some(Ok(Side::Record(done)))) => Ok((done, values)),
-            (Some(Err(failure)), _) | (_, Some(Err(failure))) => Err(failure),
-            _ => unreachable!("there are two sides"),
-        }
+            // The tags are at another node by now, or one has no value, or nothing was sent.
+            _ => self.read_tags(keys, life)?,
+        };
+        Ok((entry, left, values))
     }
 
     /// Asks the node that has the tags. Refused while their slot is being moved.

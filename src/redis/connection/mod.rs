@@ -127,6 +127,11 @@ impl Connection {
         self.drop_pushes().is_ok() && self.start == self.end
     }
 
+    /// Whether something can be read without a wait. Costs up to one system call.
+    pub(super) fn has_arrived(&mut self) -> bool {
+        self.start < self.end || self.stream.holds_bytes() || self.stream.is_readable()
+    }
+
     /// Fails if more has arrived than the replies that were read. Then one of them may be the
     /// reply to another request. Costs no system call.
     pub(crate) fn end_request(&mut self) -> RedisResult<()> {

@@ -36,11 +36,35 @@ impl RedisStore {
         retry_policy: RetryPolicy,
         window: Window,
         commands: impl Iterator<Item = Cmd>,
-        mut read: impl FnMut(&mut Vec<RedisResult<Value>>) -> Option<RedisResult<T>>,
+        read: impl FnMut(&mut Vec<RedisResult<Value>>) -> Option<RedisResult<T>>,
     ) -> PipelineOutcome<T> {
-        let mut answers = Vec::with_capacity(commands.size_hint().0);
+        let expected = commands.size_hint().0;
+        let wait = self.connections.timeouts().checkout;
+        self.read_part(expected, read, |hand_on| {
+            let mut once = Some(commands);
+            let mut run = |connection: &mut Connection, _| {
+                // Runs once: the connection was checked before.
+                let Some(commands) = once.take() else {
+                    return Ok(());
+                };
+                pipeline::stream_to(connection, window, commands, &mut *hand_on)
+            };
+            let guard = self.connections.checkout(wait)?;
+            self.connections.run_once_on(guard, retry_policy, &mut run)
+        })
+    }
+
+    /// The same for commands that `ask` sends, or that were sent before. `ask` passes on their
+    /// replies.
+    pub(super) fn read_part<T>(
+        &self,
+        expected: usize,
+        mut read: impl FnMut(&mut Vec<RedisResult<Value>>) -> Option<RedisResult<T>>,
+        ask: impl FnOnce(&mut dyn FnMut(Value) -> RedisResult<()>) -> Result<(), Broken>,
+    ) -> PipelineOutcome<T> {
+        let mut answers = Vec::with_capacity(expected);
         let mut replies = Vec::with_capacity(2);
-        let hand_on = |reply: Value| {
+        let done = ask(&mut |reply: Value| {
             replies.push(reply.extract_error());
             match read(&mut replies) {
                 None => {}
@@ -52,21 +76,7 @@ impl RedisStore {
                 Some(Ok(answer)) => answers.push(Ok(answer)),
             }
             Ok(())
-        };
-        let mut once = Some((commands, hand_on));
-        let mut run = |connection: &mut Connection, _| {
-            // Runs once: the connection was checked before.
-            let Some((commands, hand_on)) = once.take() else {
-                return Ok(());
-            };
-            pipeline::stream_to(connection, window, commands, hand_on)
-        };
-        let guard = self
-            .connections
-            .checkout(self.connections.timeouts().checkout);
-        let done = guard
-            .map_err(Broken::from)
-            .and_then(|guard| self.connections.run_once_on(guard, retry_policy, &mut run));
+        });
         let arrived = answers.len();
         if done.is_err() {
             answers.clear();

@@ -8,13 +8,16 @@
 
 use std::{mem, time::Instant};
 
+#[cfg(feature = "cluster")]
+use crate::redis::send_ahead::REPLIES_AHEAD;
+
 use super::{
     parts::PipelineOutcome,
     requests::{read_answer, read_commands},
     store::RedisStore,
 };
 use crate::{
-    redis::{broken::Broken, pool::RetryPolicy},
+    redis::{broken::Broken, pool::RetryPolicy, send_ahead::SentAhead},
     store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining},
 };
 
@@ -30,22 +33,59 @@ struct Reads<'a> {
     together: Vec<usize>,
     /// The indices of those whose replies broke.
     alone: Vec<usize>,
+    /// All of them, if they were sent before.
+    sent: Option<SentAhead>,
 }
 
-impl RedisStore {
-    /// Reads the entries at these keys, and their TTLs if `with_ttl` is set.
-    pub(super) fn read_each(
-        &self,
-        all: &[&str],
-        with_ttl: bool,
-    ) -> BatchResult<(Entry, TtlRemaining)> {
-        let mut reads = Reads {
+impl<'a> Reads<'a> {
+    fn new(all: &'a [&'a str], with_ttl: bool) -> Reads<'a> {
+        Reads {
             all,
             with_ttl,
             answers: all.iter().map(|_| None).collect(),
             together: (0..all.len()).collect(),
             alone: Vec::new(),
-        };
+            sent: None,
+        }
+    }
+}
+
+impl RedisStore {
+    /// Reads the entries at these keys, and their TTLs if `with_ttl` is set.
+    pub(in crate::redis) fn read_each(
+        &self,
+        all: &[&str],
+        with_ttl: bool,
+    ) -> BatchResult<(Entry, TtlRemaining)> {
+        self.read_all_of(Reads::new(all, with_ttl))
+    }
+
+    /// Sends the same reads on a free connection, and reads no reply. `None`: nothing was sent,
+    /// because no connection is free or the replies would be too large.
+    #[cfg(feature = "cluster")]
+    pub(in crate::redis) fn send_reads(&self, all: &[&str], with_ttl: bool) -> Option<SentAhead> {
+        if all.len() * self.queues.reply_size.bytes() > REPLIES_AHEAD {
+            return None;
+        }
+        let commands = all.iter().flat_map(|data| read_commands(data, with_ttl));
+        self.connections.send_ahead(commands)
+    }
+
+    /// Reads the replies to these reads.
+    #[cfg(feature = "cluster")]
+    pub(in crate::redis) fn finish_reads(
+        &self,
+        all: &[&str],
+        with_ttl: bool,
+        sent: SentAhead,
+    ) -> BatchResult<(Entry, TtlRemaining)> {
+        self.read_all_of(Reads {
+            sent: Some(sent),
+            ..Reads::new(all, with_ttl)
+        })
+    }
+
+    fn read_all_of(&self, mut reads: Reads<'_>) -> BatchResult<(Entry, TtlRemaining)> {
         let timeouts = self.connections.timeouts();
         let until = Instant::now() + timeouts.checkout + timeouts.io;
         // How often in a row a connection broke off before its first reply.
@@ -90,20 +130,26 @@ impl RedisStore {
     /// Sends the reads that are still to be sent together. Returns how many replies arrived.
     fn read_together(&self, reads: &mut Reads<'_>) -> (usize, Result<(), Broken>) {
         let (all, with_ttl) = (reads.all, reads.with_ttl);
-        let together = reads.together.iter();
-        let commands = together.flat_map(|index| read_commands(all[*index], with_ttl));
         let read = |replies: &mut Vec<_>| {
             let read = read_answer(with_ttl, replies)?;
             // At once: if the connection is lost, the next attempt requests less ahead.
             self.queues.met(&read);
             Some(read)
         };
-        let window = self.window_of_records();
         let PipelineOutcome {
             answers,
             arrived,
             done,
-        } = self.ask_part(RetryPolicy::Idempotent, window, commands, read);
+        } = if let Some(sent) = reads.sent.take() {
+            self.read_part(all.len(), read, |hand_on| {
+                self.connections.read_sent(sent, hand_on)
+            })
+        } else {
+            let together = reads.together.iter();
+            let commands = together.flat_map(|index| read_commands(all[*index], with_ttl));
+            let window = self.window_of_records();
+            self.ask_part(RetryPolicy::Idempotent, window, commands, read)
+        };
         for (index, answer) in reads.together.iter().zip(answers) {
             reads.answers[*index] = Some(answer);
         }

@@ -2,6 +2,8 @@
 //!
 //! Called through [`TaggedStore`]. Knows no loaders.
 
+#[cfg(feature = "cluster")]
+use std::iter;
 use std::time::Duration;
 
 use redis::{RedisResult, Value};
@@ -10,6 +12,8 @@ use super::{
     requests::{TaggedReadRequest, incomplete, tagged_answer, tagged_commands},
     store::RedisStore,
 };
+#[cfg(feature = "cluster")]
+use crate::redis::send_ahead::SentAhead;
 use crate::{
     redis::{
         connection::Connection,
@@ -83,6 +87,32 @@ impl TaggedStore for RedisStore {
 }
 
 impl RedisStore {
+    /// Sends the command that reads the tags on a free connection, and reads no reply. `None`: no
+    /// connection is free.
+    #[cfg(feature = "cluster")]
+    pub(in crate::redis) fn send_tags(&self, keys: &TagKeys) -> Option<SentAhead> {
+        self.connections.send_ahead(iter::once(tags::read(keys)))
+    }
+
+    /// Reads the reply. `None`: a value is missing, or the connection broke off.
+    #[cfg(feature = "cluster")]
+    pub(in crate::redis) fn finish_tags(
+        &self,
+        keys: &TagKeys,
+        sent: SentAhead,
+    ) -> Result<Option<TagValues>, Failure> {
+        let mut values = None;
+        let done = self.connections.read_sent(sent, |reply| {
+            values = tags::values(&reply.extract_error()?, keys)?;
+            Ok(())
+        });
+        match done {
+            Ok(()) => Ok(values),
+            Err(broken) if broken.may_repeat => Ok(None),
+            Err(broken) => Err(broken.failure),
+        }
+    }
+
     /// Gives values where they are missing, and lengthens the lives of all.
     fn give(
         &self,

@@ -9,11 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache_aside::{Cache, Source};
+use cache_aside::{Cache, Lookup, Record, Source};
 
 use super::{DATA, ID, one_of_each};
 use crate::support::{Server, chain, load_loaf, loaf, until};
 use crate::test_cluster::{self as cluster, Cluster};
+
+fn named(id: &str) -> Record {
+    Record::from([("name", id)])
+}
 
 #[test]
 fn while_a_master_is_down_the_others_records_are_hits_and_its_own_are_loaded() {
@@ -188,6 +192,47 @@ fn while_a_master_is_silent_loads_of_the_others_records_keep_their_leases() {
     });
     assert_eq!(loads.load(SeqCst), 3);
     cluster.nodes[0].thaw();
+}
+
+/// The reads were sent to all masters by one thread, which reads one reply after another.
+#[test]
+fn a_batch_waits_for_all_silent_masters_together() {
+    let timeout = Duration::from_secs(2);
+    let cluster = Cluster::start_with(3, 0, &["--cluster-require-full-coverage", "no"]);
+    let redis = cluster.redis().io_timeout(timeout);
+    let cache: Cache = Cache::builder(redis).prefix("test:").build().unwrap();
+    let ids = one_of_each(&cluster, 3);
+    let read = || {
+        let load = |ids: &[&str]| {
+            let rows = ids.iter().map(|id| ((*id).to_owned(), named(id)));
+            Ok::<_, Infallible>(rows.collect::<Vec<_>>())
+        };
+        let found = cache.get_many(&ids, load).unwrap();
+        for (id, lookup) in ids.iter().zip(&found) {
+            assert_eq!(
+                lookup.record().map(|record| (**record).clone()),
+                Some(named(id))
+            );
+        }
+        found.iter().map(Lookup::source).collect::<Vec<_>>()
+    };
+    read();
+    assert_eq!(read(), [Source::Hit; 3]);
+    for silent in &cluster.nodes[..2] {
+        silent.freeze();
+    }
+    let began = Instant::now();
+    assert_eq!(read(), [Source::Degraded, Source::Degraded, Source::Hit]);
+    let elapsed = began.elapsed();
+    assert!(
+        elapsed >= timeout && elapsed < timeout * 7 / 4,
+        "{elapsed:?}"
+    );
+    for silent in &cluster.nodes[..2] {
+        silent.thaw();
+    }
+    // The late replies belong to nobody.
+    until(|| read() == [Source::Hit; 3]);
 }
 
 /// A refusal is an answer, too.
