@@ -39,6 +39,7 @@
 //! - [`CacheBuilder`] and [`RedisBuilder`] state each default and its reason.
 //! - [`Error`] explains each failure.
 //! - [`Stats`] and [`Event`] are for monitoring.
+//! - [`Audit`] compares what is cached with the primary, while a program runs.
 //! - [`Outbox`] keeps invalidations that a writer does not survive.
 //! - [`store`] defines what the protocol requires of a store.
 //!
@@ -80,6 +81,7 @@ pub use crate::backend::Backend;
 pub use crate::backend::memory::Memory;
 pub use crate::backend::redis::{Redis, RedisBuilder};
 pub use crate::cache::Cache;
+pub use crate::cache::audit::Audit;
 pub use crate::cache::builder::CacheBuilder;
 pub use crate::cache::loading::LoadingCache;
 pub use crate::cache::loading::builder::LoadingCacheBuilder;
@@ -99,7 +101,7 @@ pub use crate::record::json::Json;
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub use crate::record::json::as_json;
 pub use crate::store::TtlRemaining;
-pub use crate::telemetry::event::{Event, Load, Miss, Observer, Write};
+pub use crate::telemetry::event::{Audited, Event, Inconsistency, Load, Miss, Observer, Write};
 pub use crate::telemetry::outbox::OutboxStats;
 pub use crate::telemetry::stats::Stats;
 pub use crate::write::clear::ClearProgress;

@@ -1,15 +1,17 @@
 //! Every setting of a cache, and its default.
 
+mod audit;
 mod build;
 mod keys;
 mod loads;
 mod schema;
 mod tags;
 
-use std::{marker::PhantomData, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     backend::Backend,
+    cache::audit::Audit,
     engine::{Settings, freshness::Freshness},
     record::{Record, fields::Schema},
     telemetry::event::Observer,
@@ -27,8 +29,7 @@ pub struct CacheBuilder<R = Record> {
     backend: Backend,
     settings: Settings,
     observer: Option<Arc<dyn Observer>>,
-    /// A function type, so that the builder is `Send` and `Sync` whatever `R` is.
-    records: PhantomData<fn() -> R>,
+    audit: Option<Audit<R>>,
 }
 
 impl<R> CacheBuilder<R> {
@@ -37,7 +38,7 @@ impl<R> CacheBuilder<R> {
         CacheBuilder {
             backend,
             observer: None,
-            records: PhantomData,
+            audit: None,
             settings: Settings {
                 prefix: String::new(),
                 also_invalidates: Vec::new(),

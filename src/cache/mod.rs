@@ -3,6 +3,7 @@
 // The documentation shows the calls in the order of these groups: `get` comes first.
 mod lookups;
 
+pub(crate) mod audit;
 pub(crate) mod builder;
 pub(crate) mod loading;
 pub(crate) mod many;
@@ -17,10 +18,14 @@ pub(crate) mod writes;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::audit::Audit;
 use crate::{
     backend::SharedClient,
     engine::{Engine, Settings},
     error::Error,
+    read::audit::Auditor,
     record::Record,
     telemetry::{event::Observer, stats::Stats},
     util::{id::Id, per_process::PerProcess},
@@ -101,16 +106,24 @@ impl<R> Cache<R> {
         settings: Settings,
         client: SharedClient,
         observer: Option<Arc<dyn Observer>>,
+        audit: Option<Audit<R>>,
     ) -> Result<Cache<R>, Error>
     where
-        R: Send + Sync + 'static,
+        R: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         let here = Arc::clone(client.get());
-        let engine = Engine::new(settings.clone(), here, observer.clone())?;
-        let in_child = move || Engine::in_child(&settings, client.get(), observer.as_ref());
-        Ok(Cache {
-            engine: PerProcess::with(engine, in_child),
-        })
+        let auditor = audit.map(Audit::auditor);
+        let queue = {
+            let auditor = auditor.clone();
+            move || auditor.as_ref().map(Auditor::queue)
+        };
+        let engine = Engine::new(settings.clone(), here, observer.clone(), queue())?;
+        let in_child = move || Engine::in_child(&settings, client.get(), observer.as_ref(), &queue);
+        let engine = PerProcess::with(engine, in_child);
+        if let Some(auditor) = auditor {
+            auditor.set_engine(engine.downgrade());
+        }
+        Ok(Cache { engine })
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, Settings};
+use super::{Engine, Settings, audit_queue::AuditQueue};
 use crate::{
     backend::client::StoreClient,
     error::cause::chain,
@@ -18,11 +18,12 @@ impl<R> Engine<R> {
         settings: &Settings,
         client: &Arc<StoreClient>,
         observer: Option<&Arc<dyn Observer>>,
+        audit: impl Fn() -> Option<AuditQueue<R>>,
     ) -> Engine<R>
     where
         R: Send + Sync + 'static,
     {
-        let new = |settings| Engine::new(settings, Arc::clone(client), observer.cloned());
+        let new = |settings| Engine::new(settings, Arc::clone(client), observer.cloned(), audit());
         new(settings.clone()).unwrap_or_else(|error| {
             trace::error!(
                 "after a fork, the near cache and tracking are off: {}",

@@ -42,6 +42,11 @@ impl LookupTags {
         }
     }
 
+    /// The same tags, of which nothing was read yet.
+    pub(crate) fn unread(&self) -> LookupTags {
+        LookupTags::new(Arc::clone(&self.keys), self.has_loader_tags)
+    }
+
     pub(super) fn set_view(&mut self, values: &TagValues) {
         self.view = Some(TagView {
             clock: values.clock,

@@ -4,6 +4,7 @@
 //! no loader and makes no decision about a lookup. A process that was forked gets an engine of its
 //! own: see `util/per_process.rs`.
 
+pub(crate) mod audit_queue;
 mod entry;
 pub(crate) mod freshness;
 mod in_child;
@@ -26,6 +27,7 @@ use std::{
 
 pub(crate) use self::settings::Settings;
 use self::{
+    audit_queue::AuditQueue,
     freshness::LoadTime,
     lease_renewal::{LeaseRenewer, RenewalGuard},
     load_limit::LoadLimit,
@@ -90,6 +92,8 @@ pub(crate) struct Engine<R> {
     tag_lives: TagLives,
     /// The changes of tags, for the near cache. Started by the first lookup under tags.
     tag_stream: OnceLock<Option<TagStream>>,
+    /// The hits that wait for their audit, if the cache has one.
+    audit: Option<AuditQueue<R>>,
 }
 
 // An engine stays usable after a panic in a loader, a change or an observer. No user code runs
@@ -104,6 +108,7 @@ impl<R> Engine<R> {
         settings: Settings,
         client: Arc<StoreClient>,
         observer: Option<Arc<dyn Observer>>,
+        audit: Option<AuditQueue<R>>,
     ) -> Result<Engine<R>, Error>
     where
         R: Send + Sync + 'static,
@@ -150,6 +155,7 @@ impl<R> Engine<R> {
             max_ttls: MaxTtls::default(),
             tag_lives: TagLives::default(),
             tag_stream: OnceLock::new(),
+            audit,
         };
         engine.record_max_ttls_of_settings();
         Ok(engine)

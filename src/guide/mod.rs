@@ -13,6 +13,7 @@
 //! | [Tags](tags) | end many records at once, without knowing their ids |
 //! | [Failures](failures) | know what each call does when something fails |
 //! | [Operations](operations) | grant permissions, watch the cache, find out what is wrong |
+//! | [Is my cache right?](audit) | have the cache compared with the primary, and act on a report |
 //! | [Topologies](topologies) | use a cluster, Sentinel, TLS, or an address that moves |
 //! | [Testing](testing) | test your code without a server |
 //! | [Performance](performance) | estimate what the cache costs and saves |
@@ -43,6 +44,7 @@ chapters! {
     tags: "tags.md",
     failures: "failures.md",
     operations: "operations.md",
+    audit: "audit.md",
     topologies: "topologies.md",
     testing: "testing.md",
     performance: "performance.md",

@@ -194,6 +194,14 @@ impl<R> SharedLoader<R> {
         }
     }
 
+    /// Loads a record for no lookup: it is neither reported nor cached. A loader that sees the
+    /// context must read the primary.
+    pub(super) fn load_aside(&self, id: &str) -> Result<Option<R>, Error> {
+        let context = LoadContext::new(id, None, true);
+        let loaded = checked((self.load)(&context, None), false)?;
+        Ok(loaded.record)
+    }
+
     /// The loader of one lookup. `cached`: the record that it may say has not changed.
     pub(super) fn for_lookup<'a>(
         &'a self,

@@ -150,6 +150,9 @@ impl<R> LookupContext<'_, R> {
         if self.is_background {
             return Lookup::new(record, source, self.redis_latency);
         }
+        if source == Source::Hit {
+            self.engine.sample_hit(self.id, self.tags.as_deref(), None);
+        }
         self.span.answered(source, record.is_some());
         self.report(&Event::Answered {
             id: self.id,

@@ -30,6 +30,8 @@
 //! A `LoadingCache` has a third way to drive a lookup: [`background`] moves it to a thread when it
 //! is `Due`, or when it has the right to load.
 //!
+//! A cache with an audit has a thread that reads records aside, of a share of the hits: [`audit`].
+//!
 //! A lookup that starts after an invalidation returned never gets a record from before the
 //! invalidation. Three rules guarantee that:
 //!
@@ -63,6 +65,7 @@
 //! The lease comes from "Scaling Memcache at Facebook" (NSDI '13, section 3.2.1). The shared call
 //! comes from Go's `singleflight`.
 
+pub(crate) mod audit;
 pub(crate) mod background;
 mod batch;
 mod first_read;
@@ -121,7 +124,12 @@ where
 {
     let span = trace::lookup(&engine.reporter.cache, id);
     match near_hit::find(engine, id, began, accepts, tags.as_deref()) {
-        Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
+        Ok(record) => Ok(near_hit::answer(
+            engine,
+            &span,
+            id,
+            (record, tags.as_deref()),
+        )),
         Err(placeholder) => {
             let from = (span, began, placeholder, tags);
             get_from_store(engine, config(), id, loader, from)

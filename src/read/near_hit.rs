@@ -37,13 +37,14 @@ pub(super) fn find<'a, R>(
     near.find(&subscriber.liveness, id, began, accepts, tags)
 }
 
-/// Answers the lookup from the near cache.
+/// Answers the lookup from the near cache. `tags`: those of the lookup.
 pub(super) fn answer<R>(
     engine: &Engine<R>,
     span: &trace::LookupSpan,
     id: &str,
-    record: Option<Arc<R>>,
+    (record, tags): (Option<Arc<R>>, Option<&LookupTags>),
 ) -> Lookup<R> {
+    engine.sample_hit(id, tags, record.as_ref());
     span.answered(Source::Near, record.is_some());
     engine.reporter.near_hit(id, record.is_some());
     Lookup::new(record, Source::Near, Duration::ZERO)

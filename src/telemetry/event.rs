@@ -4,7 +4,7 @@ mod kinds;
 
 use std::time::Duration;
 
-pub use self::kinds::{Load, Miss, Write};
+pub use self::kinds::{Audited, Inconsistency, Load, Miss, Write};
 use crate::{error::Error, outcome::Source};
 
 /// Receives the events of a cache. Set by
@@ -192,6 +192,25 @@ pub enum Event<'a> {
     OtherSchema {
         /// The record's id.
         id: &'a str,
+    },
+    /// A sample of the [audit](crate::CacheBuilder::audit) has ended. Not an event of a lookup: in
+    /// most cases it happens on the thread of the audit, later than the hit.
+    Audited {
+        /// The record's id.
+        id: &'a str,
+        /// How it ended.
+        outcome: Audited,
+    },
+    /// The [audit](crate::CacheBuilder::audit) has found that a cached record differs from the
+    /// primary, and that nothing ends it. [`Audited`](Event::Audited) follows.
+    Inconsistent {
+        /// The record's id.
+        id: &'a str,
+        /// In what they differ.
+        kind: Inconsistency,
+        /// The names of the fields that differ, each cut to 64 bytes, and never a value. Those of a
+        /// map are its keys. Empty unless both have a record.
+        fields: &'a [&'a str],
     },
     /// A call that writes has ended, with or without success.
     Wrote {

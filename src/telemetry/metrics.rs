@@ -13,7 +13,7 @@ use metrics::{
 };
 
 use self::describe::describe;
-use super::event::Event;
+use super::event::{Audited, Event};
 use crate::{outcome::Source, util::worker::contain_panic};
 
 const LOOKUPS: &str = "cache_aside_lookups_total";
@@ -34,6 +34,7 @@ const STALE_LOADS: &str = "cache_aside_stale_loads_total";
 const UNSTORABLE: &str = "cache_aside_unstorable_records_total";
 const UNREADABLE: &str = "cache_aside_unreadable_entries_total";
 const OTHER_SCHEMA: &str = "cache_aside_other_schema_entries_total";
+const AUDITS: &str = "cache_aside_audits_total";
 const WRITES: &str = "cache_aside_writes_total";
 const WRITE_SECONDS: &str = "cache_aside_write_duration_seconds";
 const STORE_ERRORS: &str = "cache_aside_store_errors_total";
@@ -102,6 +103,16 @@ impl Metrics {
         for outcome in ["done", "failed"] {
             self.refreshes(outcome).increment(0);
         }
+        for outcome in [
+            Audited::Consistent,
+            Audited::Inconsistent,
+            Audited::Unconfirmed,
+            Audited::Ended,
+            Audited::Skipped,
+            Audited::Failed,
+        ] {
+            self.audits(outcome).increment(0);
+        }
         for quiet in [LOADS_IN_FLIGHT, PENDING, BREAKER_OPEN] {
             gauge!(quiet, self.labels()).increment(0.0);
         }
@@ -121,6 +132,10 @@ impl Metrics {
 
     fn refreshes(&self, outcome: &'static str) -> Counter {
         counter!(REFRESHES, self.with("outcome", outcome))
+    }
+
+    fn audits(&self, outcome: Audited) -> Counter {
+        counter!(AUDITS, self.with("outcome", outcome.name()))
     }
 
     /// Counts an answer from the near cache. It is not timed.
@@ -174,6 +189,7 @@ impl Metrics {
             Event::Unstorable { .. } => self.count(UNSTORABLE).increment(1),
             Event::Unreadable { .. } => self.count(UNREADABLE).increment(1),
             Event::OtherSchema { .. } => self.count(OTHER_SCHEMA).increment(1),
+            Event::Audited { outcome, .. } => self.audits(*outcome).increment(1),
             Event::Wrote { call, elapsed, .. } => {
                 let labels = self.with("call", call.name());
                 counter!(WRITES, labels.clone()).increment(1);
@@ -200,8 +216,9 @@ impl Metrics {
             }
             Event::BreakerOpened { .. } => gauge!(BREAKER_OPEN, self.labels()).set(1.0),
             Event::BreakerClosed => gauge!(BREAKER_OPEN, self.labels()).set(0.0),
-            // `Answered` counts a degraded lookup. A bypassed prefix is only logged.
-            Event::Degraded { .. } | Event::Bypassed { .. } => {}
+            // `Answered` counts a degraded lookup, and `Audited` an inconsistency. A bypassed prefix
+            // is only logged.
+            Event::Degraded { .. } | Event::Inconsistent { .. } | Event::Bypassed { .. } => {}
         }
     }
 }

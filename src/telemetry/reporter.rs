@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 #[cfg(feature = "metrics")]
 use super::metrics::Metrics;
 use super::{
-    event::{Event, Observer},
+    event::{Event, Inconsistency, Observer},
     log_once::LogOnce,
     stats::Counters,
     trace,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::Error,
     outcome::Source,
-    record::fields::Unstorable,
+    record::fields::{Differing, Unstorable},
     util::{log_throttle::LogThrottle, worker::contain_panic},
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Reporter {
     unstorable_fields: LogOnce,
     /// Limits the log messages about loaders that return other ids.
     other_ids: LogThrottle,
+    /// Limits the log messages about inconsistencies.
+    inconsistencies: LogThrottle,
     #[cfg(feature = "metrics")]
     metrics: Metrics,
 }
@@ -52,6 +54,7 @@ impl Reporter {
             observer,
             unstorable_fields: LogOnce::default(),
             other_ids: LogThrottle::default(),
+            inconsistencies: LogThrottle::default(),
         }
     }
 
@@ -104,6 +107,33 @@ impl Reporter {
                 self.cache
             );
         }
+    }
+
+    /// Reports that a cached record differs from the primary. The log has the names of the fields
+    /// of a struct only: those of a map may be content.
+    pub(crate) fn inconsistent(&self, id: &str, kind: Inconsistency, fields: &[Differing]) {
+        let names: Vec<_> = fields.iter().map(|field| &*field.name).collect();
+        let fields_of_event = &names;
+        self.report(&Event::Inconsistent {
+            id,
+            kind,
+            fields: fields_of_event,
+        });
+        if !self.inconsistencies.is_due() {
+            return;
+        }
+        let what = match kind {
+            Inconsistency::NotInPrimary => "the primary has no such record".to_owned(),
+            Inconsistency::OnlyInPrimary => "the cache says that there is no record".to_owned(),
+            Inconsistency::Fields if fields.iter().any(|field| field.is_key) => {
+                format!("{} fields", fields.len())
+            }
+            Inconsistency::Fields => format!("the fields {names:?}"),
+        };
+        trace::warn!(
+            "cache `{}`: the cached record {id:?} differs from the primary, and nothing has ended it: {what}",
+            self.cache
+        );
     }
 
     fn observe(&self, event: &Event<'_>) {

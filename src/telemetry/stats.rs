@@ -1,13 +1,11 @@
 //! Counters of one cache. Counting an event is one relaxed addition to a counter that few threads
 //! share.
 
+mod count;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::{
-    event::{Event, Load},
-    shards::Shards,
-};
-use crate::outcome::Source;
+use super::{event::Event, shards::Shards};
 
 /// The counters of a cache since it was built or since
 /// [`Cache::reset_stats`](crate::Cache::reset_stats).
@@ -72,6 +70,18 @@ pub struct Stats {
     /// Lookups and updates that found an entry of another [`schema`](crate::CacheBuilder::schema).
     /// They treat it as a miss. It grows while programs with two schemas run.
     pub other_schema_entries: u64,
+    /// Samples of the [audit](crate::CacheBuilder::audit) that have ended, unless they were skipped.
+    /// Their loads are not counted as `loads`.
+    pub audits: u64,
+    /// Cached records that the audit found to differ from the primary. **Anything above zero is a
+    /// fault**, most likely of the program: see [the guide](crate::guide::audit).
+    pub inconsistencies: u64,
+    /// Samples of the audit that failed, because the store or the loader did. Also counted as
+    /// `audits`.
+    pub audit_errors: u64,
+    /// Samples of the audit that were skipped, because too many waited or
+    /// [`max_loads`](crate::CacheBuilder::max_loads) were running.
+    pub audit_skips: u64,
     /// Requests to Redis that failed, including those of the lease renewal thread. Requests that an
     /// open breaker stopped are not counted.
     pub store_errors: u64,
@@ -180,6 +190,10 @@ counters! {
     degraded,
     unreadable_entries,
     other_schema_entries,
+    audits,
+    inconsistencies,
+    audit_errors,
+    audit_skips,
     store_errors,
     invalidations_remembered,
     invalidations_replayed,
@@ -210,71 +224,6 @@ impl Counters {
 
     pub(crate) fn count(&self, event: &Event<'_>) {
         self.0.own().count(event);
-    }
-}
-
-impl Shard {
-    #[inline]
-    fn near_hit(&self, found: bool) {
-        self.near_hits.add_one();
-        if !found {
-            self.negative_hits.add_one();
-        }
-    }
-
-    fn count(&self, event: &Event<'_>) {
-        match event {
-            Event::Missed { .. } => self.misses.add_one(),
-            Event::LoadBegan { .. } => self.loads.add_one(),
-            Event::LoadEnded { outcome, .. } => {
-                if matches!(outcome, Load::Failed | Load::Panicked) {
-                    self.load_errors.add_one();
-                }
-            }
-            Event::Degraded { .. } => self.degraded.add_one(),
-            Event::Answered {
-                source: Source::Near,
-                found,
-                ..
-            } => self.near_hit(*found),
-            Event::Answered { source, found, .. } if source.is_hit() => {
-                self.hits.add_one();
-                if !found {
-                    self.negative_hits.add_one();
-                }
-                if *source == Source::Stale {
-                    self.stale_hits.add_one();
-                }
-            }
-            Event::RefreshFailed { .. } => self.refresh_errors.add_one(),
-            Event::Shared { .. } => self.stampedes_suppressed.add_one(),
-            Event::Overloaded { .. } => self.overloads.add_one(),
-            Event::LoadTimedOut { .. } => self.load_timeouts.add_one(),
-            Event::BackgroundLoad { .. } => self.background_loads.add_one(),
-            Event::BackgroundPanicked { .. } => self.background_panics.add_one(),
-            Event::FillRefused { .. } => self.refused_fills.add_one(),
-            Event::StaleLoad { .. } => self.stale_loads.add_one(),
-            Event::Unstorable { .. } => self.unstorable_records.add_one(),
-            Event::Unreadable { .. } => self.unreadable_entries.add_one(),
-            Event::OtherSchema { .. } => self.other_schema_entries.add_one(),
-            Event::StoreFailed { .. } => self.store_errors.add_one(),
-            Event::InvalidationRemembered { .. } => self.invalidations_remembered.add_one(),
-            Event::InvalidationReplayed => self.invalidations_replayed.add_one(),
-            Event::Answered {
-                source: Source::Refreshed,
-                ..
-            } => self.refreshes.add_one(),
-            Event::Answered { .. }
-            // A refresh on another thread is no lookup.
-            | Event::Refreshed { .. }
-            | Event::Failed { .. }
-            | Event::Wrote { .. }
-            // Reported when the last cache is dropped, so nobody can read its counters any more.
-            | Event::InvalidationsLost { .. }
-            | Event::Bypassed { .. }
-            | Event::BreakerOpened { .. }
-            | Event::BreakerClosed => {}
-        }
     }
 }
 

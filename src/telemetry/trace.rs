@@ -138,6 +138,11 @@ mod on {
         Entered::new(|| debug_span!("cache_aside::background", cache, id))
     }
 
+    /// The span of one look of an audit.
+    pub(crate) fn audit(cache: &str, id: &str) -> Entered {
+        Entered::new(|| debug_span!("cache_aside::audit", cache, id))
+    }
+
     /// The span of a call that writes.
     pub(crate) fn write(cache: &str, id: &str, call: &'static str) -> Entered {
         Entered::new(|| debug_span!("cache_aside::write", cache, id, call))
@@ -173,6 +178,7 @@ mod on {
             Event::Unreadable { id } => debug!(id, "the entry is not a record of this type"),
             // Normal during a deployment, and as frequent as reads.
             Event::OtherSchema { id } => trace!(id, "the entry is of another schema"),
+            Event::Audited { id, outcome } => debug!(id, outcome = outcome.name(), "audited"),
             Event::InvalidationReplayed => debug!("an invalidation was replayed"),
             // Reported elsewhere: logged at their origin, or visible in the spans.
             Event::LoadBegan { .. }
@@ -182,6 +188,7 @@ mod on {
             | Event::Answered { .. }
             | Event::Shared { .. }
             | Event::RefreshFailed { .. }
+            | Event::Inconsistent { .. }
             | Event::Wrote { .. }
             | Event::StoreFailed { .. }
             | Event::InvalidationRemembered { .. }
@@ -229,6 +236,10 @@ mod off {
         Entered
     }
 
+    pub(crate) fn audit(_cache: &str, _id: &str) -> Entered {
+        Entered
+    }
+
     pub(crate) fn write(_cache: &str, _id: &str, _call: &'static str) -> Entered {
         Entered
     }
@@ -237,6 +248,6 @@ mod off {
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Entered, LookupSpan, background, event, load, lookup, lookups, write};
+pub(crate) use off::{Entered, LookupSpan, audit, background, event, load, lookup, lookups, write};
 #[cfg(feature = "tracing")]
-pub(crate) use on::{Entered, LookupSpan, background, event, load, lookup, lookups, write};
+pub(crate) use on::{Entered, LookupSpan, audit, background, event, load, lookup, lookups, write};

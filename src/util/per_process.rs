@@ -8,7 +8,7 @@
 use std::{
     panic::{RefUnwindSafe, UnwindSafe},
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -23,6 +23,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// The value of this process, and the way to make one. A clone shares the value.
 pub(crate) struct PerProcess<T>(Arc<ProcessValue<T>>);
+
+/// The same, without keeping the value alive.
+pub(crate) struct WeakPerProcess<T>(Weak<ProcessValue<T>>);
 
 /// The value of one process in a line of ancestors.
 struct ProcessValue<T> {
@@ -65,6 +68,17 @@ impl<T> PerProcess<T> {
     /// settings: it saves a system call.
     pub(crate) fn first(&self) -> &T {
         self.0.value.peek()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakPerProcess<T> {
+        WeakPerProcess(Arc::downgrade(&self.0))
+    }
+}
+
+impl<T> WeakPerProcess<T> {
+    /// `None`: the last handle was dropped.
+    pub(crate) fn upgrade(&self) -> Option<PerProcess<T>> {
+        self.0.upgrade().map(PerProcess)
     }
 }
 

@@ -26,6 +26,7 @@ macro_rules! on_both_stores {
 }
 
 mod also_invalidates;
+mod audit;
 mod counted;
 #[path = "../support/delegate.rs"]
 mod delegate;

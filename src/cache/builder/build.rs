@@ -1,6 +1,6 @@
 //! Makes a builder from an address, and a cache from a builder; the setting for versions.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{fmt, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -99,8 +99,11 @@ impl<R> CacheBuilder<R> {
     {
         validate::all(&self.settings)?;
         validate::warn_of_prefix(&self.settings.prefix);
+        if let Some(audit) = &self.audit {
+            audit.check(&self.settings)?;
+        }
         let client = self.backend.client()?;
-        Cache::new(self.settings, client, self.observer)
+        Cache::new(self.settings, client, self.observer, self.audit)
     }
 }
 
@@ -111,7 +114,7 @@ impl<R> Clone for CacheBuilder<R> {
             backend: self.backend.clone(),
             settings: self.settings.clone(),
             observer: self.observer.clone(),
-            records: PhantomData,
+            audit: self.audit.clone(),
         }
     }
 }
@@ -122,6 +125,7 @@ impl<R> fmt::Debug for CacheBuilder<R> {
         f.debug_struct("CacheBuilder")
             .field("backend", &self.backend)
             .field("settings", &self.settings)
+            .field("audit", &self.audit)
             .finish_non_exhaustive()
     }
 }

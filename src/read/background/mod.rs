@@ -86,7 +86,12 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
         let span = trace::lookup(&engine.reporter.cache, id);
         let tags = engine.tags_of(&[]);
         match near_hit::find(engine, id, began, Accepts::Any, tags.as_deref()) {
-            Ok(record) => Ok(near_hit::answer(engine, &span, id, record)),
+            Ok(record) => Ok(near_hit::answer(
+                engine,
+                &span,
+                id,
+                (record, tags.as_deref()),
+            )),
             Err(placeholder) => self.get_from_store(id, tags, (span, began, placeholder)),
         }
     }

@@ -51,6 +51,7 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
         .collect();
     let from_store = ids.iter().zip(&sources);
     let from_store = from_store.filter(|(_, from)| matches!(from, ReadFrom::Store(_)));
+    let near_tags = tags;
     let keys: Vec<_> = from_store.map(|((_, data), _)| data.as_str()).collect();
     let has_placeholder = |from: &ReadFrom<'_, R>| matches!(from, ReadFrom::Store(Some(_)));
     let with_ttl = config.max_age.is_some() || sources.iter().any(has_placeholder);
@@ -70,7 +71,7 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
         };
         let (read, placeholder) = match from {
             ReadFrom::Near(record) => {
-                let found = near_hit::answer(engine, &context.span, id, record);
+                let found = near_hit::answer(engine, &context.span, id, (record, near_tags));
                 return PendingLookup::new(context, data, FirstRead::Hit(found));
             }
             ReadFrom::Pending(cause) => {

@@ -5,6 +5,7 @@
 //! record that has no field to store gets a marker, because Redis cannot store an empty hash.
 
 pub(crate) mod de;
+pub(crate) mod differing;
 pub(crate) mod json_eq;
 pub(crate) mod part;
 pub(crate) mod round_trip;
@@ -17,6 +18,7 @@ pub(crate) mod tag_fields;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use self::de::from_fields;
+pub(crate) use self::differing::{Differing, differing};
 pub(crate) use self::scalar::Unstorable;
 #[cfg(feature = "json")]
 pub(crate) use self::scalar::{JSON, JSON_REFUSED, OWN_ERROR};

@@ -68,12 +68,17 @@ impl Unstorable {
 
     /// Names the field at fault. Do not use it for a map, because the keys of a map are content.
     pub(super) fn at(self, name: &[u8]) -> Unstorable {
-        let shown = &name[..name.len().min(LONGEST_NAME)];
         Unstorable {
-            field: Some(String::from_utf8_lossy(shown).into_owned()),
+            field: Some(shown(name)),
             ..self
         }
     }
+}
+
+/// A field's name as it is shown.
+pub(super) fn shown(name: &[u8]) -> String {
+    let shown = &name[..name.len().min(LONGEST_NAME)];
+    String::from_utf8_lossy(shown).into_owned()
 }
 
 impl From<Unstorable> for Error {

@@ -1,4 +1,4 @@
-//! The kinds of misses, loads and writes that events tell apart, and their names.
+//! The kinds of misses, loads, audits and writes that events tell apart, and their names.
 
 /// Why the first read of a lookup found no usable record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +68,40 @@ pub enum Write {
     UpdateField,
 }
 
+/// How a sample of the [audit](crate::CacheBuilder::audit) ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Audited {
+    /// The cached record is that of the primary.
+    Consistent,
+    /// The cached record differs from the primary, and still did after the
+    /// [delay](crate::Audit::delay), although the primary had not changed in between.
+    Inconsistent,
+    /// The two differed at first. After the delay the cached record had ended, or had been filled
+    /// or changed, or the primary returned another record.
+    Unconfirmed,
+    /// Nothing was compared: there was no fresh record of this cache's type and schema that lasts
+    /// longer than the delay, or an invalidation of it is pending.
+    Ended,
+    /// Nothing was compared, because too many samples wait, or because
+    /// [`max_loads`](crate::CacheBuilder::max_loads) are running.
+    Skipped,
+    /// The store or the loader failed, or the loaded record cannot be cached.
+    Failed,
+}
+
+/// In what a cached record differs from the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Inconsistency {
+    /// Both have a record, and these differ.
+    Fields,
+    /// A record is cached, and the primary has none.
+    NotInPrimary,
+    /// It is cached that the primary has no such record, and it has one.
+    OnlyInPrimary,
+}
+
 /// Names in lower-case words, as the metrics use them.
 macro_rules! named {
     ($type:ident: $($variant:ident $name:literal),+) => {
@@ -83,4 +117,6 @@ macro_rules! named {
 
 named! { Miss: Absent "absent", Unreadable "unreadable", OtherSchema "other_schema", TooOld "too_old", OlderThanTag "older_than_tag", Unanswered "unanswered" }
 named! { Load: Found "found", NotFound "not_found", Failed "failed", Panicked "panicked" }
+named! { Audited: Consistent "consistent", Inconsistent "inconsistent", Unconfirmed "unconfirmed", Ended "ended", Skipped "skipped", Failed "failed" }
+named! { Inconsistency: Fields "fields", NotInPrimary "not_in_primary", OnlyInPrimary "only_in_primary" }
 named! { Write: Invalidate "invalidate", InvalidateAt "invalidate_at", WriteThrough "write_through", InvalidateMany "invalidate_many", Clear "clear", InvalidateTag "invalidate_tag", InvalidateTags "invalidate_tags", Expire "expire", ExpireMany "expire_many", Write "write", WriteMany "write_many", UnitOfWork "unit_of_work", Update "update", UpdateField "update_field" }

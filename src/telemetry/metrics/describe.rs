@@ -3,7 +3,7 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
-    BACKGROUND_LOADS, BACKGROUND_PANICS, BREAKER_OPEN, LOAD_SECONDS, LOAD_TIMEOUTS, LOADS,
+    AUDITS, BACKGROUND_LOADS, BACKGROUND_PANICS, BREAKER_OPEN, LOAD_SECONDS, LOAD_TIMEOUTS, LOADS,
     LOADS_IN_FLIGHT, LOOKUP_ERRORS, LOOKUP_SECONDS, LOOKUPS, LOST, MISSES, OTHER_SCHEMA, OVERLOADS,
     PENDING, REFRESHES, REFUSED_FILLS, REMEMBERED, REPLAYED, SHARED, STALE_LOADS, STORE_ERRORS,
     UNREADABLE, UNSTORABLE, WRITE_SECONDS, WRITES,
@@ -62,6 +62,10 @@ pub(super) fn describe() {
         "Entries that are not a record of the cache's type"
     );
     describe_counter!(OTHER_SCHEMA, "Entries of another schema");
+    describe_counter!(
+        AUDITS,
+        "Samples of hits that were compared with the primary, by outcome"
+    );
     describe_counter!(WRITES, "Calls that write");
     describe_histogram!(
         WRITE_SECONDS,

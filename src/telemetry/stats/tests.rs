@@ -3,6 +3,7 @@
 use std::thread;
 
 use super::*;
+use crate::outcome::Source;
 
 #[test]
 fn what_many_threads_count_is_counted_once_each_and_all_of_it_is_reset() {

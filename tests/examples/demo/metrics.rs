@@ -99,6 +99,7 @@ fn a_scrape_parses_and_says_what_was_done() {
         "cache_aside_stale_loads_total",
         "cache_aside_unstorable_records_total",
         "cache_aside_unreadable_entries_total",
+        "cache_aside_audits_total",
         "cache_aside_other_schema_entries_total",
         "cache_aside_invalidations_remembered_total",
         "cache_aside_invalidations_replayed_total",

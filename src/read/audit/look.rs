@@ -1,0 +1,266 @@
+//! The two looks of an audit at one record.
+//!
+//! Called by the thread of the audit. Fills nothing, and takes no lease.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::AuditorParts;
+use crate::{
+    engine::{Engine, audit_queue::AuditSample, load_limit::LimitPermit, lookup_tags::LookupTags},
+    near::Accepts,
+    read::{near_hit, nested::WithinLoad},
+    record::fields::{Differing, Fields, Unstorable, differing, from_fields, to_fields},
+    store::Entry,
+    telemetry::{
+        event::{Audited, Inconsistency},
+        trace,
+    },
+};
+
+/// A record that differed in the first look.
+pub(super) struct Suspect<R> {
+    pub(super) id: String,
+    tags: Option<Box<LookupTags>>,
+    cached: Cached<R>,
+    /// What the primary had.
+    loaded: Option<R>,
+}
+
+/// What readers get.
+enum Cached<R> {
+    InStore(CachedFill<R>),
+    /// A fill of the near cache is known by its copy of the record, which is shared with readers.
+    Near(Arc<R>),
+}
+
+impl<R> Cached<R> {
+    fn record(&self) -> Option<&R> {
+        match self {
+            Cached::InStore(fill) => fill.record.as_ref(),
+            Cached::Near(record) => Some(record),
+        }
+    }
+}
+
+/// What one look found in the store.
+struct CachedFill<R> {
+    /// All fields of the entry, sorted, with those of its tags and its schema.
+    entry: Fields,
+    /// `None`: it is cached that there is no such record.
+    record: Option<R>,
+    /// The remaining TTL at an instant between `began` and `ended`. `None`: there is no TTL.
+    left: Option<Duration>,
+    began: Instant,
+    ended: Instant,
+}
+
+impl<R> CachedFill<R> {
+    /// Whether a later look has found the same fill: its fields, and an end of the TTL that may be
+    /// the same instant. Whoever fills, keeps or expires a record sets another end.
+    ///
+    /// The store tells a remaining time and no instant. So the time between the two looks is known
+    /// only up to the durations of the requests. If a fill with the same fields has an end as near
+    /// as that, it counts as the same.
+    fn is_same_fill(&self, later: &CachedFill<R>) -> bool {
+        if self.entry != later.entry {
+            return false;
+        }
+        let (before, after) = match (self.left, later.left) {
+            (Some(before), Some(after)) => (before, after),
+            (None, None) => return true,
+            _ => return false,
+        };
+        let (least, most) = (
+            later.began.saturating_duration_since(self.ended),
+            later.ended.saturating_duration_since(self.began),
+        );
+        // Two remaining times in whole milliseconds, by a clock that may run a thousandth faster.
+        let tolerance = Duration::from_millis(2) + most / 1_000;
+        let passed = before.saturating_sub(after);
+        passed + tolerance >= least && passed <= most + tolerance
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
+    /// `Err`: the sample has ended.
+    pub(super) fn first_look(
+        &self,
+        engine: &Engine<R>,
+        sample: AuditSample<R>,
+    ) -> Result<Suspect<R>, Audited> {
+        let AuditSample { id, near, mut tags } = sample;
+        let cached = match near {
+            Some(record) => Cached::Near(record),
+            None => Cached::InStore(self.first_fill(engine, &id, tags.as_deref_mut())?),
+        };
+        let loaded = self.load(engine, &id)?;
+        match difference(cached.record(), loaded.as_ref())? {
+            None => Err(Audited::Consistent),
+            Some(_) => Ok(Suspect {
+                id,
+                tags,
+                cached,
+                loaded,
+            }),
+        }
+    }
+
+    fn first_fill(
+        &self,
+        engine: &Engine<R>,
+        id: &str,
+        tags: Option<&mut LookupTags>,
+    ) -> Result<CachedFill<R>, Audited> {
+        let fill = look(engine, id, tags)?;
+        if fill.left.is_some_and(|left| left <= self.settings.delay) {
+            // There will be nothing to look at.
+            return Err(Audited::Ended);
+        }
+        Ok(fill)
+    }
+
+    /// How the sample ends.
+    pub(super) fn second_look(&self, engine: &Engine<R>, suspect: Suspect<R>) -> Audited {
+        let id = suspect.id.clone();
+        match self.confirmed(engine, suspect) {
+            Ok((kind, fields)) => {
+                engine.reporter.inconsistent(&id, kind, &fields);
+                Audited::Inconsistent
+            }
+            Err(outcome) => outcome,
+        }
+    }
+
+    fn confirmed(
+        &self,
+        engine: &Engine<R>,
+        suspect: Suspect<R>,
+    ) -> Result<(Inconsistency, Vec<Differing>), Audited> {
+        let Suspect {
+            id,
+            tags,
+            cached,
+            loaded,
+        } = suspect;
+        // Loads before it looks: a write that this load sees may still be about to end the record.
+        let loaded_again = self.load(engine, &id)?;
+        let changed = difference(loaded.as_ref(), loaded_again.as_ref())?;
+        if changed.is_some() {
+            // If the first load read a replica that lagged, it says nothing about the record. The
+            // second one may have seen a write that has not ended the record yet.
+            return Err(Audited::Unconfirmed);
+        }
+        if !still_stands(engine, &id, tags.as_deref(), &cached)? {
+            return Err(Audited::Unconfirmed);
+        }
+        let found = difference(cached.record(), loaded_again.as_ref())?;
+        found.ok_or(Audited::Unconfirmed)
+    }
+
+    /// Loads the record aside, as it would be read back from the store.
+    fn load(&self, engine: &Engine<R>, id: &str) -> Result<Option<R>, Audited> {
+        let _permit = permit(engine)?;
+        let within = WithinLoad::new();
+        let span = trace::load();
+        let loaded = self.loader.load_aside(id).map_err(|_| Audited::Failed)?;
+        drop((within, span));
+        let Some(record) = loaded else {
+            return Ok(None);
+        };
+        let schema = &engine.settings.schema;
+        let fields = to_fields(&record, schema).map_err(|_| Audited::Failed)?;
+        from_fields(fields, schema).map_err(|_| Audited::Failed)
+    }
+}
+
+/// A turn to load, if the cache has a limit.
+fn permit<R>(engine: &Engine<R>) -> Result<Option<LimitPermit>, Audited> {
+    match &engine.load_limit {
+        None => Ok(None),
+        // Not for the record: those who wait to load it cannot get it from here.
+        Some(limit) => match limit.try_take(None) {
+            Some(permit) => Ok(Some(permit)),
+            None => Err(Audited::Skipped),
+        },
+    }
+}
+
+/// Whether the same fill is still what readers get.
+fn still_stands<R: DeserializeOwned>(
+    engine: &Engine<R>,
+    id: &str,
+    tags: Option<&LookupTags>,
+    cached: &Cached<R>,
+) -> Result<bool, Audited> {
+    match cached {
+        Cached::Near(record) => {
+            let again = near_hit::find(engine, id, Instant::now(), Accepts::Any, tags);
+            Ok(matches!(again, Ok(Some(again)) if Arc::ptr_eq(record, &again)))
+        }
+        Cached::InStore(fill) => match look(engine, id, tags.map(LookupTags::unread).as_mut()) {
+            Ok(again) => Ok(fill.is_same_fill(&again)),
+            Err(Audited::Ended) => Ok(false),
+            Err(outcome) => Err(outcome),
+        },
+    }
+}
+
+/// Reads what is cached in the store, if it claims to be right.
+fn look<R: DeserializeOwned>(
+    engine: &Engine<R>,
+    id: &str,
+    mut tags: Option<&mut LookupTags>,
+) -> Result<CachedFill<R>, Audited> {
+    let data = engine.data_key(id).map_err(|_| Audited::Failed)?;
+    let is_pending = engine.refuse_pending(&data, "read").is_err()
+        || tags
+            .as_ref()
+            .is_some_and(|tags| engine.refuse_pending_tags(tags, "read").is_err());
+    if is_pending {
+        return Err(Audited::Ended);
+    }
+    let began = Instant::now();
+    let read = engine.first_read(&data, true, tags.as_deref_mut());
+    let ended = Instant::now();
+    let (entry, left) = read.map_err(|_| Audited::Failed)?;
+    let Entry::Record(mut entry) = entry else {
+        return Err(Audited::Ended);
+    };
+    let record = engine.record_of(entry.clone(), tags.as_deref());
+    let record = record.map_err(|_| Audited::Ended)?;
+    let freshness = &engine.settings.freshness;
+    if record.is_some() && left.is_some_and(|left| freshness.is_stale(left)) {
+        return Err(Audited::Ended);
+    }
+    entry.sort_unstable();
+    Ok(CachedFill {
+        entry,
+        record,
+        left,
+        began,
+        ended,
+    })
+}
+
+/// In what two records differ. `None`: in nothing.
+fn difference<R: Serialize>(
+    cached: Option<&R>,
+    loaded: Option<&R>,
+) -> Result<Option<(Inconsistency, Vec<Differing>)>, Audited> {
+    let (cached, loaded) = match (cached, loaded) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Ok(Some((Inconsistency::NotInPrimary, Vec::new()))),
+        (None, Some(_)) => return Ok(Some((Inconsistency::OnlyInPrimary, Vec::new()))),
+        (Some(cached), Some(loaded)) => (cached, loaded),
+    };
+    let fields = differing(cached, loaded).map_err(|_: Unstorable| Audited::Failed)?;
+    Ok((!fields.is_empty()).then_some((Inconsistency::Fields, fields)))
+}
+
+#[cfg(test)]
+mod tests;
