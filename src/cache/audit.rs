@@ -25,9 +25,10 @@ const MOST_PER_SECOND: u32 = 100_000;
 /// Of a sampled hit, a thread of the cache reads the cached record, and loads it from the primary.
 /// If the two differ, that need not be a fault: a write may be under way. So after a
 /// [delay](Audit::delay) the thread loads and reads again. It reports an
-/// [inconsistency](crate::Event::Inconsistent) only if both loads returned the same, the cached
-/// record still differs, and it is still from the **same fill**: the same fields, with the same end
-/// of their TTL. Whatever was filled, updated, kept or expired in between is not reported.
+/// [inconsistency](crate::Event::Inconsistent) only if the cached record still differs, and is still
+/// from the **same fill**: the same fields, with the same end of their TTL. If the primary has
+/// changed meanwhile, it waits for the delay once more. Whatever was filled, updated, kept or
+/// expired in between is not reported.
 ///
 /// Only records that claim to be right are compared: fresh ones of this cache's type, schema and
 /// tags, while no invalidation of them is pending in this process. It may also be cached that the
@@ -56,9 +57,8 @@ const MOST_PER_SECOND: u32 = 100_000;
 ///
 /// # Cost
 ///
-/// A sample takes one round trip and one load, and one of each more if the records differ. A near
-/// hit takes no round trip. All
-/// samples of a cache run on one thread, one after another, at most
+/// A sample takes one round trip and one load, and one of each more for each further look. A near
+/// hit takes no round trip. All samples of a cache run on one thread, one after another, at most
 /// [`max_per_second`](Audit::max_per_second). It is started by the first sample, and ends with the
 /// last handle of the cache, which does not wait for it. If the cache has
 /// [`max_loads`](crate::CacheBuilder::max_loads), a load needs a free turn, and does not wait for

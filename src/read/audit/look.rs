@@ -1,4 +1,4 @@
-//! The two looks of an audit at one record.
+//! The looks of an audit at one record: two, or three if the primary changes in between.
 //!
 //! Called by the thread of the audit. Fills nothing, and takes no lease.
 
@@ -22,13 +22,23 @@ use crate::{
     },
 };
 
-/// A record that differed in the first look.
+/// A record that differs from the primary, so far.
 pub(super) struct Suspect<R> {
     pub(super) id: String,
     tags: Option<Box<LookupTags>>,
     cached: Cached<R>,
     /// What the primary had.
     loaded: Option<R>,
+    /// Whether a replica that lags cannot explain the difference: the fill was there for a whole
+    /// delay before this load.
+    is_newer: bool,
+}
+
+/// What a later look at a suspect has found.
+enum Found<R> {
+    Inconsistent(Inconsistency, Vec<Differing>),
+    /// The primary has changed, so the record must stay for another delay.
+    Changed(Suspect<R>),
 }
 
 /// What readers get.
@@ -106,6 +116,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
                 tags,
                 cached,
                 loaded,
+                is_newer: false,
             }),
         }
     }
@@ -124,42 +135,45 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         Ok(fill)
     }
 
-    /// How the sample ends.
-    pub(super) fn second_look(&self, engine: &Engine<R>, suspect: Suspect<R>) -> Audited {
-        let id = suspect.id.clone();
-        match self.confirmed(engine, suspect) {
-            Ok((kind, fields)) => {
-                engine.reporter.inconsistent(&id, kind, &fields);
-                Audited::Inconsistent
-            }
-            Err(outcome) => outcome,
-        }
-    }
-
-    fn confirmed(
+    /// `Err`: the sample has ended. Otherwise the record needs another look.
+    pub(super) fn later_look(
         &self,
         engine: &Engine<R>,
         suspect: Suspect<R>,
-    ) -> Result<(Inconsistency, Vec<Differing>), Audited> {
+    ) -> Result<Suspect<R>, Audited> {
+        let id = suspect.id.clone();
+        match self.look_again(engine, suspect)? {
+            Found::Changed(suspect) => Ok(suspect),
+            Found::Inconsistent(kind, fields) => {
+                engine.reporter.inconsistent(&id, kind, &fields);
+                Err(Audited::Inconsistent)
+            }
+        }
+    }
+
+    fn look_again(&self, engine: &Engine<R>, suspect: Suspect<R>) -> Result<Found<R>, Audited> {
         let Suspect {
-            id,
-            tags,
-            cached,
-            loaded,
-        } = suspect;
+            id, tags, cached, ..
+        } = &suspect;
         // Loads before it looks: a write that this load sees may still be about to end the record.
-        let loaded_again = self.load(engine, &id)?;
-        let changed = difference(loaded.as_ref(), loaded_again.as_ref())?;
-        if changed.is_some() {
-            // If the first load read a replica that lagged, it says nothing about the record. The
-            // second one may have seen a write that has not ended the record yet.
+        let loaded = self.load(engine, id)?;
+        if !still_stands(engine, id, tags.as_deref(), cached)? {
             return Err(Audited::Unconfirmed);
         }
-        if !still_stands(engine, &id, tags.as_deref(), &cached)? {
-            return Err(Audited::Unconfirmed);
+        // If they are equal now, the first load read a replica that lagged.
+        let (kind, fields) =
+            difference(cached.record(), loaded.as_ref())?.ok_or(Audited::Unconfirmed)?;
+        let has_changed = difference(suspect.loaded.as_ref(), loaded.as_ref())?.is_some();
+        if has_changed && !suspect.is_newer {
+            // The first load may have lagged, so it says nothing. This one is newer than the fill,
+            // because no replica lags as long. But its write may not have ended the record yet.
+            return Ok(Found::Changed(Suspect {
+                loaded,
+                is_newer: true,
+                ..suspect
+            }));
         }
-        let found = difference(cached.record(), loaded_again.as_ref())?;
-        found.ok_or(Audited::Unconfirmed)
+        Ok(Found::Inconsistent(kind, fields))
     }
 
     /// Loads the record aside, as it would be read back from the store.

@@ -1,12 +1,13 @@
 //! The audit: compares the records of some hits with the primary, on a thread of its own.
 //!
-//! Guarantees that a record is reported only if it differs from the primary in two looks, and both
-//! looks found the same fill, although the primary had not changed in between. So none of these is
-//! reported: a write whose invalidation arrives within the delay; a record that was filled or
-//! changed after the first look; a load that read a replica which lags by less than the delay.
+//! Guarantees that a record is reported only if a load returned something newer, and the same fill
+//! still differs from the primary a whole delay later. So none of these is reported: a write whose
+//! invalidation arrives within the delay; a record that was filled or changed after the first look;
+//! a load that read a replica which lags by less than the delay. A record that the primary changes
+//! all the time is reported too: it only takes one look more.
 //!
 //! [`look`] reads and loads. This file says when: it paces the samples, and keeps those that differ
-//! until their second look. The [queue](crate::engine::audit_queue) has the hits that were chosen.
+//! until their next look. The [queue](crate::engine::audit_queue) has the hits that were chosen.
 //! The thread holds the cache only while it looks, so that it does not keep the cache alive.
 
 mod look;
@@ -36,7 +37,7 @@ use crate::{
     },
 };
 
-/// How many records wait for their second look. Each is a copy of a record. If this many differ,
+/// How many records wait for their next look. Each is a copy of a record. If this many differ,
 /// further samples would tell nothing new.
 const MOST_SUSPECTS: usize = 100;
 
@@ -87,13 +88,13 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Auditor<R> {
 /// What the thread does next.
 enum Task<R> {
     FirstLook(AuditSample<R>),
-    SecondLook(Suspect<R>),
+    LaterLook(Suspect<R>),
 }
 
 impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
     /// Takes samples until the last handle of the cache is dropped.
     fn run(&self, context: &WorkerContext<WaitingSamples<R>>) {
-        // With the instants of their second looks, the earliest first.
+        // With the instants of their next looks, the earliest first.
         let mut suspects = VecDeque::new();
         let mut next_sample = Instant::now();
         let pause = Duration::from_secs(1) / self.settings.max_per_second;
@@ -115,16 +116,15 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         }
     }
 
-    /// Does one look, and reports the end of the sample. Returns what needs a second look.
+    /// Does one look, and reports the end of the sample. Returns what needs another look.
     fn look(&self, engine: &Engine<R>, task: Task<R>) -> Option<Suspect<R>> {
-        let (Task::FirstLook(AuditSample { id, .. }) | Task::SecondLook(Suspect { id, .. })) =
-            &task;
+        let (Task::FirstLook(AuditSample { id, .. }) | Task::LaterLook(Suspect { id, .. })) = &task;
         let id = id.clone();
         let _span = trace::audit(&engine.reporter.cache, &id);
         // The loader and the code of a record may panic.
         let looked = contain_panic(|| match task {
             Task::FirstLook(sample) => self.first_look(engine, sample),
-            Task::SecondLook(suspect) => Err(self.second_look(engine, suspect)),
+            Task::LaterLook(suspect) => self.later_look(engine, suspect),
         });
         let outcome = match looked.unwrap_or(Err(Audited::Failed)) {
             Ok(suspect) => return Some(suspect),
@@ -147,7 +147,7 @@ fn next_task<R>(
     if due.is_some_and(|due| due <= now)
         && let Some((_, suspect)) = suspects.pop_front()
     {
-        return Next::Run(Task::SecondLook(suspect));
+        return Next::Run(Task::LaterLook(suspect));
     }
     let may_sample = !waiting.is_empty() && suspects.len() < MOST_SUSPECTS;
     if may_sample

@@ -74,11 +74,11 @@ pub enum Write {
 pub enum Audited {
     /// The cached record is that of the primary.
     Consistent,
-    /// The cached record differs from the primary, and still did after the
-    /// [delay](crate::Audit::delay), although the primary had not changed in between.
+    /// The cached record differs from the primary, and nothing ended it within the
+    /// [delay](crate::Audit::delay).
     Inconsistent,
     /// The two differed at first. After the delay the cached record had ended, or had been filled
-    /// or changed, or the primary returned another record.
+    /// or changed, or the primary returned the same record.
     Unconfirmed,
     /// Nothing was compared: there was no fresh record of this cache's type and schema that lasts
     /// longer than the delay, or an invalidation of it is pending.
