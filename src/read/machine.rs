@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     first_read::FirstRead,
     lookup::{LeaseLeader, LookupContext, impossible, not_own},
-    state::{DegradedWait, LoadPermit, LookupState},
+    state::{LoadPermit, LookupState},
     wait_for_lease::LeaseWait,
 };
 use crate::{
@@ -245,11 +245,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         self.leader = None;
         self.stop_waiting();
         self.context.report_degraded(&cause);
-        self.state = LookupState::Degraded(DegradedWait {
-            cause,
-            deadline: self.context.wait_deadline(Instant::now()),
-            call: None,
-        });
+        self.stay_degraded(cause);
     }
 
     /// Asks again after a wait: the awaited caller may have filled the record, or have failed.

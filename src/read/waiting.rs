@@ -46,6 +46,15 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         Ok(())
     }
 
+    /// Continues the lookup without Redis. It has been reported that it does.
+    pub(super) fn stay_degraded(&mut self, cause: Error) {
+        self.state = LookupState::Degraded(DegradedWait {
+            cause,
+            deadline: self.context.wait_deadline(Instant::now()),
+            call: None,
+        });
+    }
+
     /// Without Redis, this process runs one load of a key at a time. Finds that load, or starts it
     /// if the lookup `may_load`.
     pub(super) fn start_degraded(&mut self, may_load: bool) -> Result<(), Error> {

@@ -83,6 +83,10 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadStep<R> for On
         let Some(permit) = permit else {
             return background.loader.for_lookup(None).load(lookup, turn);
         };
+        let degraded_cause = match &permit {
+            DetachedPermit::Degraded(_, cause) => Some(cause.clone()),
+            DetachedPermit::Lease(_) | DetachedPermit::Guard(_) => None,
+        };
         // One reply, so the thread never waits for the caller.
         let (reply, replied) = sync_channel(1);
         let task = Box::new(LoadTask {
@@ -100,7 +104,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadStep<R> for On
         if let Err(task) = background.pool.submit_load(task) {
             task.run();
         }
-        wait_for_reply(lookup, &replied)
+        wait_for_reply(lookup, degraded_cause, &replied)
     }
 }
 
@@ -127,9 +131,11 @@ fn detach<R: Serialize + DeserializeOwned>(
     })
 }
 
-/// Waits for the thread, until the hard timeout.
+/// Waits for the thread, until the hard timeout. `degraded_cause`: why the lookup goes on without
+/// Redis, if it does.
 fn wait_for_reply<R: Serialize + DeserializeOwned>(
     lookup: &mut PendingLookup<'_, R>,
+    degraded_cause: Option<Error>,
     replied: &Receiver<Reply<R>>,
 ) -> Result<(), Error> {
     let now = Instant::now();
@@ -141,7 +147,11 @@ fn wait_for_reply<R: Serialize + DeserializeOwned>(
             Ok(())
         }
         Ok(Reply::NeverRan) => {
-            lookup.ask_again();
+            match degraded_cause {
+                // What Redis has may be what a pending invalidation should have ended.
+                Some(cause) => lookup.stay_degraded(cause),
+                None => lookup.ask_again(),
+            }
             Ok(())
         }
         Err(RecvTimeoutError::Disconnected) => Err(panicked()),
@@ -183,9 +193,14 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadTask<R> {
         let mut lookup = PendingLookup::new(context, &self.data, missed);
         lookup.floor = self.floor;
         lookup.state = LookupState::Loading(permit);
-        let turn = LoadTurn::with(engine, mem::take(&mut self.turn));
+        let mut permits = mem::take(&mut self.turn);
+        // This thread is not free before it has filled. A load that was handed to it earlier would
+        // wait, with its lease.
+        let thread = permits[0].take();
+        let turn = LoadTurn::with(engine, permits);
         let driven = drive(&mut lookup, turn, &mut InBackground(&self.loader));
         let found = driven.map(|()| lookup.into_answer().expect("it is done"));
+        drop(thread);
         let _ = self.reply.send(Reply::Ended(found));
     }
 }

@@ -10,6 +10,7 @@ mod miscounting;
 mod name;
 mod panics;
 mod soft_timeout;
+mod stopped_loads;
 mod tags;
 mod versions;
 
