@@ -19,6 +19,8 @@ pub(crate) struct LookupTags {
     pub(crate) keys: Arc<TagKeys>,
     /// Whether the loader may name further tags.
     pub(super) has_loader_tags: bool,
+    /// Whether the entry that is read may enter a near cache.
+    enters_near: bool,
     view: Option<TagView>,
     /// The list of tags of the entry that was read, as it is stored, and the newest of these tags.
     pub(super) listed: Option<(Vec<u8>, TagClock)>,
@@ -37,6 +39,7 @@ impl LookupTags {
         LookupTags {
             keys,
             has_loader_tags,
+            enters_near: false,
             view: None,
             listed: None,
         }
@@ -53,6 +56,12 @@ impl LookupTags {
             newest: values.newest(),
             has_floor: values.has_floor,
         });
+    }
+
+    /// The entry that is read may enter a near cache, so all tags that it lists are read. A tag
+    /// that is missing gets a value by that: without one, its deletion would push no change.
+    pub(crate) fn read_for_near(&mut self) {
+        self.enters_near = true;
     }
 
     /// What the lookup tells with its request for a lease.
@@ -95,7 +104,8 @@ impl LookupTags {
         listed && clock.covers(view.newest)
     }
 
-    /// The list of tags in an entry that cannot be judged without their values.
+    /// The list of tags in an entry that cannot be judged without their values, or that may enter a
+    /// near cache.
     pub(super) fn list_to_read<'a>(&self, entry: &'a Entry) -> Option<&'a [u8]> {
         let Entry::Record(fields) = entry else {
             return None;
@@ -105,7 +115,8 @@ impl LookupTags {
         };
         let list = value_of(fields, TAG_LIST_FIELD)?;
         let clock = TagClock::parse(value_of(fields, TAG_CLOCK_FIELD)?)?;
-        (clock.covers(view.newest) && !clock.covers(view.clock)).then_some(list)
+        let is_read = self.enters_near || !clock.covers(view.clock);
+        (clock.covers(view.newest) && is_read).then_some(list)
     }
 }
 

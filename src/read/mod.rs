@@ -160,6 +160,9 @@ where
 {
     let data = engine.data_key(id)?;
     let with_ttl = placeholder.is_some() || config.max_age.is_some();
+    if let (Some(tags), Some(_)) = (&mut tags, &placeholder) {
+        tags.read_for_near();
+    }
     let read = engine.first_read(&data, with_ttl, tags.as_deref_mut());
     let context = LookupContext {
         engine,

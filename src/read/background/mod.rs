@@ -106,6 +106,9 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
     ) -> Result<Lookup<R>, Error> {
         let engine = self.engine.get_at(began);
         let data = engine.data_key(id)?;
+        if let (Some(tags), Some(_)) = (&mut tags, &placeholder) {
+            tags.read_for_near();
+        }
         let read = engine.first_read(&data, placeholder.is_some(), tags.as_deref_mut());
         let context = LookupContext {
             engine,

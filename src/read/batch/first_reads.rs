@@ -54,8 +54,13 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
     let near_tags = tags;
     let keys: Vec<_> = from_store.map(|((_, data), _)| data.as_str()).collect();
     let has_placeholder = |from: &ReadFrom<'_, R>| matches!(from, ReadFrom::Store(Some(_)));
-    let with_ttl = config.max_age.is_some() || sources.iter().any(has_placeholder);
-    let (reads, tags) = read_all(engine, &keys, with_ttl, tags);
+    let enters_near = sources.iter().any(has_placeholder);
+    let mut tags = tags.cloned();
+    if let (Some(tags), true) = (&mut tags, enters_near) {
+        tags.read_for_near();
+    }
+    let with_ttl = config.max_age.is_some() || enters_near;
+    let (reads, tags) = read_all(engine, &keys, with_ttl, tags.as_ref());
     let mut reads = reads.into_iter().zip(tags);
     let redis_latency = began.elapsed();
     let lookups = ids.iter().zip(sources).map(|((id, data), from)| {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cache_aside::{
-    Cache, Source, TtlRemaining,
+    Cache, Loaded, Source, TtlRemaining,
     store::{Entry, Keys, Recheck, Store, TagKeys, TagValues, TaggedStore, Token},
 };
 use redis::cmd;
@@ -202,4 +202,32 @@ fn lookups_under_tags_go_on_without_redis_while_the_slot_of_the_tags_is_moved() 
     cluster.end_move(slot, 1 - from);
     until(|| get(&cache, "k", 3).1 != Source::Degraded);
     assert_ne!(get(&cache, "k", 4).0, 1);
+}
+
+/// While the slot is moved, a tag is ended by its deletion. No change is pushed for a tag that was
+/// not there.
+#[test]
+fn a_near_cache_hears_the_end_of_a_tag_that_was_evicted_before_its_slot_is_moved() {
+    let cluster = Cluster::start(2, 0);
+    let builder = || cluster.builder().ttl(LIFE).loader_tags(true);
+    let other: Cache = builder().build().unwrap();
+    let cache: Cache = builder().near_cache(100).build().unwrap();
+    let number = |cache: &Cache, fresh| {
+        let tagged = |id: &str| {
+            let row = load(fresh)(id).unwrap().unwrap();
+            Ok::<_, std::convert::Infallible>(Loaded::new(row).tags(["a"]))
+        };
+        let found = cache.options().get("k", tagged).unwrap();
+        let number = found.record().unwrap().get("version").unwrap();
+        (number.parse().unwrap(), found.source())
+    };
+    assert_eq!(number(&other, 1), (1, Source::Loaded));
+    let keys = TagKeys::of("cache", &["a"]).unwrap();
+    let from = cluster.owner_of(&keys.clock).unwrap();
+    ask::<()>(&cluster.nodes[from], cmd("DEL").arg(&keys.tags[0]));
+    until(|| cache.stats().tracking_live);
+    until(|| number(&cache, 1) == (1, Source::Near));
+    cluster.begin_move(cluster.slot_of(&keys.clock), from, 1 - from);
+    other.invalidate_tag("a").unwrap();
+    until(|| number(&cache, 2).0 == 2_u32);
 }
