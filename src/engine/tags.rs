@@ -6,6 +6,7 @@
 //! writes that cache. Without tags, a lookup has no [`LookupTags`], and nothing here runs.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -153,14 +154,21 @@ impl<R> Engine<R> {
     /// Reads the tags that these entries list, in one request. Sends nothing if the entries can be
     /// judged without.
     pub(crate) fn read_listed(&self, reads: &mut [(&Entry, &mut LookupTags)]) -> Result<(), Error> {
-        let mut names: Vec<&str> = Vec::new();
+        // Each tag once: the records of a batch have many in common.
+        let (mut names, mut known) = (Vec::new(), HashMap::new());
+        let mut place = |name| {
+            *known.entry(name).or_insert_with(|| {
+                names.push(name);
+                names.len() - 1
+            })
+        };
         let mut places = Vec::new();
         for (at, (entry, tags)) in reads.iter().enumerate() {
             // A list that is none makes the entry unusable.
             let listed = tags.list_to_read(entry);
             if let Some((list, listed)) = listed.and_then(|list| Some((list, tags_in(list)?))) {
-                places.push((at, list, names.len()..names.len() + listed.len()));
-                names.extend(listed);
+                let listed: Vec<_> = listed.into_iter().map(&mut place).collect();
+                places.push((at, list, listed));
             }
         }
         if places.is_empty() {
@@ -169,10 +177,10 @@ impl<R> Engine<R> {
         let keys = self.settings.tag_keys(&names);
         let life = self.tag_life();
         let values = self.ask("read_tags", |store| tagged(store)?.read_tags(&keys, life))?;
-        for (at, list, range) in places {
+        for (at, list, listed) in places {
             let of_entry = TagValues {
                 clock: values.clock,
-                tags: values.tags[range].to_vec(),
+                tags: listed.into_iter().map(|place| values.tags[place]).collect(),
                 has_floor: values.has_floor,
             };
             reads[at].1.listed = Some((list.to_vec(), of_entry.newest()));
@@ -221,10 +229,10 @@ impl<R> Engine<R> {
     pub(crate) fn near_tags(&self, tags: &LookupTags, began: Instant) -> Option<Box<NearTags<'_>>> {
         // Started by the first lookup under tags, so that other caches have no such stream.
         let stream = self.tag_stream.get_or_init(|| {
-            let changes = Arc::new(TagChanges::new());
+            let prefix = tags.keys.prefix();
+            let changes = Arc::new(TagChanges::new(&prefix));
             let listener: Arc<dyn ChangeListener> = Arc::clone(&changes) as _;
             self.client.add_sibling(Arc::downgrade(&listener));
-            let prefix = tags.keys.prefix();
             let bound = self.settings.near_staleness;
             let subscription = self.client.track(&prefix, bound, listener)?;
             Some(TagStream::new(changes, subscription))

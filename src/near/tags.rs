@@ -46,6 +46,8 @@ impl TagStream {
 
 /// The number of the latest change of each tag.
 pub(crate) struct TagChanges {
+    /// What the keys of tags begin with. Other keys, such as those of records, are no tags.
+    prefix: String,
     liveness: StreamLiveness,
     latest: AtomicU64,
     places: Box<[AtomicU64]>,
@@ -53,8 +55,10 @@ pub(crate) struct TagChanges {
 }
 
 impl TagChanges {
-    pub(crate) fn new() -> TagChanges {
+    /// `namespace`: what all keys of the namespace begin with.
+    pub(crate) fn new(namespace: &str) -> TagChanges {
         TagChanges {
+            prefix: format!("{namespace}:"),
             liveness: StreamLiveness::new(),
             latest: AtomicU64::new(0),
             places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
@@ -84,6 +88,10 @@ impl ChangeListener for TagChanges {
     }
 
     fn on_change(&self, key: &str) {
+        // The clock changes with every tag. And the caches of this process report their records.
+        if !key.starts_with(&self.prefix) {
+            return;
+        }
         // A lookup that takes the new number before it is in its place sends its request later. The
         // change has happened by then, so what it reads has seen the change.
         let number = self.latest.fetch_add(1, Ordering::AcqRel) + 1;
@@ -173,14 +181,18 @@ mod tests {
 
     use super::*;
 
+    fn key(name: &str) -> String {
+        format!("tags:{{test}}:{name}")
+    }
+
     fn live() -> TagChanges {
-        let changes = TagChanges::new();
+        let changes = TagChanges::new("tags:{test}");
         changes.on_confirmed(Instant::now() + Duration::from_secs(600));
         changes
     }
 
     fn tags<'a>(changes: &'a TagChanges, names: &[&str]) -> NearTags<'a> {
-        let keys: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let keys: Vec<_> = names.iter().map(|name| key(name)).collect();
         NearTags::new(changes, keys.iter(), Instant::now())
     }
 
@@ -188,10 +200,10 @@ mod tests {
     fn an_entry_is_good_until_one_of_its_tags_changes() {
         let changes = live();
         let entry = tags(&changes, &["a", "b"]).of_entry().unwrap();
-        changes.on_change("c");
+        changes.on_change(&key("c"));
         assert!(tags(&changes, &["a"]).admit(&entry));
         assert!(tags(&changes, &["b", "a"]).admit(&entry));
-        changes.on_change("b");
+        changes.on_change(&key("b"));
         assert!(!tags(&changes, &["a"]).admit(&entry));
     }
 
@@ -209,7 +221,7 @@ mod tests {
     fn an_entry_whose_read_began_before_a_change_is_not_good_after_it() {
         let changes = live();
         let early = tags(&changes, &["a"]);
-        changes.on_change("a");
+        changes.on_change(&key("a"));
         let entry = early.of_entry().unwrap();
         assert!(!tags(&changes, &["a"]).admit(&entry));
         let entry = tags(&changes, &["a"]).of_entry().unwrap();
@@ -227,5 +239,17 @@ mod tests {
         assert!(tags(&changes, &["a"]).is_live());
         assert!(!tags(&changes, &["a"]).admit(&entry));
         assert!(early.of_entry().is_none());
+    }
+
+    #[test]
+    fn only_a_tag_ends_entries() {
+        let changes = live();
+        let entry = tags(&changes, &["a"]).of_entry().unwrap();
+        // Otherwise some of them would share its place.
+        for record in 0..4 * PLACES {
+            changes.on_change(&format!("cache:product:{record}"));
+        }
+        changes.on_change("tags:{test}clock");
+        assert!(tags(&changes, &["a"]).admit(&entry));
     }
 }
