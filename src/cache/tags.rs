@@ -12,7 +12,8 @@ impl<'a, R> LookupOptions<'a, R> {
     /// A lookup that starts after `invalidate_tag` returned gets no record that was loaded before
     /// it under that tag. **All lookups of a record need the same tags.** A lookup without tags
     /// does not read a record that was cached under tags, nor the reverse: it loads, and replaces
-    /// it.
+    /// it. Only with [`loader_tags`](crate::CacheBuilder::loader_tags) do all lookups of the cache
+    /// know the tags of a record.
     ///
     /// ```
     /// # use std::convert::Infallible;

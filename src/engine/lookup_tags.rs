@@ -2,7 +2,7 @@
 //!
 //! `lua/README.md` has the reasons for the rules. Called by the engine. Pure: sends nothing.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     record::fields::{
@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct LookupTags {
     /// Those that are known before the lookup: the caller's, and that of the cache itself.
     pub(crate) keys: Arc<TagKeys>,
+    /// How many of them are the caller's: the first ones.
+    of_caller: usize,
     /// Whether the loader may name further tags.
     pub(super) has_loader_tags: bool,
     /// Whether the entry that is read may enter a near cache.
@@ -35,9 +37,10 @@ struct TagView {
 }
 
 impl LookupTags {
-    pub(super) fn new(keys: Arc<TagKeys>, has_loader_tags: bool) -> LookupTags {
+    pub(super) fn new(keys: Arc<TagKeys>, of_caller: usize, has_loader_tags: bool) -> LookupTags {
         LookupTags {
             keys,
+            of_caller,
             has_loader_tags,
             enters_near: false,
             view: None,
@@ -72,6 +75,12 @@ impl LookupTags {
         Some(TagBounds { clock, oldest })
     }
 
+    /// The tags of the caller.
+    pub(super) fn of_caller(&self) -> impl Iterator<Item = &str> {
+        let keys = self.keys.tags.iter().take(self.of_caller);
+        keys.map(|key| TagKeys::tag_of(key))
+    }
+
     /// The clock from before a load of the lookup.
     pub(super) fn clock(&self) -> Option<TagClock> {
         self.view.map(|view| view.clock)
@@ -88,20 +97,33 @@ impl LookupTags {
         let (Some(view), Some(clock)) = (self.view, clock) else {
             return false;
         };
-        if fields.list.is_some() && !self.has_loader_tags {
-            // Of a cache with another setting. These tags are not read here.
+        let list = fields.list.as_deref();
+        if !self.has_loader_tags && !list.is_none_or(|list| self.knows(list)) {
+            // These tags are not read here: they are those of another caller, or of a loader on a
+            // cache with another setting.
             return false;
         }
         if clock.covers(view.clock) {
             // Its load saw all that was invalidated before this lookup, under whatever tag.
             return true;
         }
-        let listed = match (&fields.list, &self.listed) {
+        let listed = match (list, &self.listed) {
             (None, _) => true,
-            (Some(list), Some((read, newest))) => list == read && clock.covers(*newest),
-            (Some(_), None) => false,
+            (Some(list), Some((read, newest))) if list == read => clock.covers(*newest),
+            (Some(list), _) => self.knows(list),
         };
         listed && clock.covers(view.newest)
+    }
+
+    /// Whether the lookup has read all tags in this list as its own.
+    fn knows(&self, list: &[u8]) -> bool {
+        let own: HashSet<_> = self
+            .keys
+            .tags
+            .iter()
+            .map(|it| TagKeys::tag_of(it))
+            .collect();
+        tags_in(list).is_some_and(|listed| listed.iter().all(|tag| own.contains(tag)))
     }
 
     /// The list of tags in an entry that cannot be judged without their values, or that may enter a
@@ -116,7 +138,7 @@ impl LookupTags {
         let list = value_of(fields, TAG_LIST_FIELD)?;
         let clock = TagClock::parse(value_of(fields, TAG_CLOCK_FIELD)?)?;
         let is_read = self.enters_near || !clock.covers(view.clock);
-        (clock.covers(view.newest) && is_read).then_some(list)
+        (clock.covers(view.newest) && is_read && !self.knows(list)).then_some(list)
     }
 }
 

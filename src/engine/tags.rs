@@ -74,7 +74,8 @@ impl<R> Engine<R> {
                 Arc::new(keys)
             }
         };
-        Box::new(LookupTags::new(keys, self.settings.loader_tags))
+        let has_loader_tags = self.settings.loader_tags;
+        Box::new(LookupTags::new(keys, of_caller.len(), has_loader_tags))
     }
 
     /// How long the clock and the tags live at least: longer than any entry that is filled now.
@@ -213,11 +214,15 @@ impl<R> Engine<R> {
         let Some((ttl, mut fields)) = entry else {
             return Ok(None);
         };
-        if !named.is_empty() {
-            if !self.settings.loader_tags {
-                return Err(Unstorable::without_loader_tags());
-            }
-            fields.push(list_field(named)?);
+        if !named.is_empty() && !self.settings.loader_tags {
+            return Err(Unstorable::without_loader_tags());
+        }
+        // If all lookups of the cache are under tags, some may have other tags than this one.
+        let of_caller = tags.filter(|_| self.own_tags.is_some()).into_iter();
+        let of_caller = of_caller.flat_map(LookupTags::of_caller);
+        let listed: Vec<_> = of_caller.chain(named.iter().map(String::as_str)).collect();
+        if !listed.is_empty() {
+            fields.push(list_field(&listed)?);
         }
         if let Some(clock) = tags.and_then(LookupTags::clock) {
             fields.push((TAG_CLOCK_FIELD.into(), clock.to_string().into()));

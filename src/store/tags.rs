@@ -114,6 +114,11 @@ impl TagKeys {
         }
     }
 
+    /// The tag with this key.
+    pub(crate) fn tag_of(key: &str) -> &str {
+        key.split_once("}:").map_or("", |(_, tag)| tag)
+    }
+
     /// The keys of these tags. `None`: the namespace is empty or contains a `}`, so its keys would
     /// not be in one slot.
     #[must_use]
@@ -226,6 +231,8 @@ mod tests {
         for key in all {
             assert!(key.starts_with("tags:{shop}"), "{key}");
         }
+        let tags: Vec<_> = keys.tags.iter().map(|key| TagKeys::tag_of(key)).collect();
+        assert_eq!(tags, ["", "shoes", "{a}", "}"]);
         for wrong in ["", "}", "a}b"] {
             assert_eq!(TagKeys::of(wrong, &["a"]), None);
         }

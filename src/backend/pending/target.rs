@@ -47,8 +47,7 @@ impl TagEnding {
 
     /// The tag itself.
     pub(crate) fn name(&self) -> &str {
-        let rest = self.key().split_once("}:");
-        rest.map_or("", |(_, name)| name)
+        TagKeys::tag_of(self.key())
     }
 }
 

@@ -1,15 +1,18 @@
-//! The fields of an entry that is under tags: the clock from before its load, and the tags that its
-//! loader named.
+//! The fields of an entry that is under tags: the clock from before its load, and the tags that
+//! another lookup may not know.
 //!
 //! Called by the engine, which compares the clock, and by updates, which leave both as they are.
 //! Knows no clocks: here they are texts.
+
+use std::fmt::Display;
 
 use super::{Fields, scalar::Unstorable};
 
 /// The field of an entry with the clock from before its load.
 pub const TAG_CLOCK_FIELD: &str = "__cache_aside_clock";
 
-/// The field of an entry with the tags that its loader named, each as `length:name`.
+/// The field of an entry with the tags that its loader named, each as `length:name`. On a cache whose
+/// lookups are all under tags, also with those of its caller.
 pub const TAG_LIST_FIELD: &str = "__cache_aside_tags";
 
 /// A tag is part of a key, like an id.
@@ -62,14 +65,16 @@ pub(crate) fn invalid_tags<T: AsRef<str>>(tags: &[T]) -> Option<&'static str> {
     })
 }
 
-/// The field that lists the tags that a loader named.
-pub(crate) fn list_field(tags: &[String]) -> Result<(Vec<u8>, Vec<u8>), Unstorable> {
+/// The field that lists the tags of a record.
+pub(crate) fn list_field<T: AsRef<str> + Display>(
+    tags: &[T],
+) -> Result<(Vec<u8>, Vec<u8>), Unstorable> {
     if let Some(reason) = invalid_tags(tags) {
-        return Err(Unstorable::new(format!("its loader's tags: {reason}")));
+        return Err(Unstorable::new(format!("its tags: {reason}")));
     }
     let mut list = Vec::new();
     for tag in tags {
-        list.extend_from_slice(format!("{}:{tag}", tag.len()).as_bytes());
+        list.extend_from_slice(format!("{}:{tag}", tag.as_ref().len()).as_bytes());
     }
     Ok((TAG_LIST_FIELD.into(), list))
 }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, thread};
 
 use cache_aside::{Cache, Error, Loaded, Source, store::TAG_LIST_FIELD};
 
-use super::{get, seen, stored, tagged};
+use super::{get, load, seen, stored, tagged};
 use crate::{
     environment::Environment,
     held::version,
@@ -68,6 +68,31 @@ fn tags_of_the_caller_and_of_the_loader_go_together(environment: &Environment) {
         cache.invalidate_tag(tag).unwrap();
     }
     assert_eq!(get(&cache, &["a"], 9), (9, Source::Loaded));
+}
+
+/// So a lookup that does not name the tags ends with them too.
+fn the_entry_lists_the_tags_of_the_caller_as_well(environment: &Environment) {
+    let cache = cache(environment);
+    let plain = |fresh| seen(&cache.get("k", load(fresh)).unwrap());
+    let (callers, rows) = (["a"], |_: &[&str]| Ok::<_, Infallible>([("k", version(9))]));
+    for fresh in [1, 2] {
+        let under = cache.options().tags(&callers);
+        let found = match fresh {
+            1 => under.get("k", tagged(1, &["b"])).unwrap(),
+            _ => under.get_many(["k"], rows).unwrap().remove(0),
+        };
+        let (number, source) = seen(&found);
+        assert_eq!(source, Source::Loaded);
+        cache.invalidate_tag("other").unwrap();
+        assert_eq!(get(&cache, &callers, 0), (number, Source::Hit));
+        assert_eq!(plain(0), (number, Source::Hit));
+        assert_eq!(seen(&cache.peek("k").unwrap().unwrap()).0, number);
+        cache.invalidate_tag("a").unwrap();
+        assert!(cache.peek("k").unwrap().is_none());
+        assert!(cache.get_fields("k", &["version"]).unwrap().is_none());
+        assert_eq!(plain(3), (3, Source::Loaded));
+        cache.invalidate("k").unwrap();
+    }
 }
 
 fn a_batch_reads_the_tags_of_all_its_records(environment: &Environment) {
@@ -148,6 +173,7 @@ on_both_stores! {
     the_entry_lists_the_tags,
     a_record_without_tags_is_cached_on_such_a_cache_as_on_any,
     tags_of_the_caller_and_of_the_loader_go_together,
+    the_entry_lists_the_tags_of_the_caller_as_well,
     a_batch_reads_the_tags_of_all_its_records,
     a_load_is_joined_only_while_nothing_at_all_is_invalidated,
     a_cache_without_the_setting_returns_such_a_record_and_does_not_cache_it,

@@ -83,6 +83,21 @@ fn a_record_that_is_written_through_is_under_the_tag(environment: &Environment) 
     assert_eq!(get(&cache, &[], 4), (4, Source::Loaded));
 }
 
+/// Such a lookup does not know whether they have ended.
+fn a_lookup_reads_no_record_under_tags_of_another_caller(environment: &Environment) {
+    let cache = cache(environment);
+    for (others, fresh) in [(&[][..], 2), (&["b"], 3)] {
+        assert_eq!(get(&cache, &["a"], 1), (1, Source::Loaded));
+        cache.invalidate_tag("a").unwrap();
+        assert!(cache.peek("k").unwrap().is_none());
+        assert!(cache.get_fields("k", &["version"]).unwrap().is_none());
+        assert_eq!(get(&cache, others, fresh), (fresh, Source::Loaded));
+        cache.invalidate("k").unwrap();
+    }
+    assert_eq!(get(&cache, &["a"], 4), (4, Source::Loaded));
+    assert_eq!(get(&cache, &["b", "a"], 5), (4, Source::Hit));
+}
+
 fn a_clear_reaches_the_other_prefixes_whatever_their_setting(environment: &Environment) {
     let old = environment.builder().prefix("a:");
     let old: Cache = old.build().unwrap();
@@ -112,6 +127,7 @@ on_both_stores! {
     a_load_from_before_a_clear_answers_no_later_lookup,
     updates_and_expiry_keep_a_record_under_its_tag,
     a_record_that_is_written_through_is_under_the_tag,
+    a_lookup_reads_no_record_under_tags_of_another_caller,
     a_clear_reaches_the_other_prefixes_whatever_their_setting,
     a_record_of_a_cache_without_the_setting_is_not_read,
 }
