@@ -12,12 +12,14 @@
 -- ARGV[4]  for a lookup under tags only: the clock, as the caller has read it
 -- ARGV[5]  with ARGV[4] only: the newest of the caller's tags, or if it does not know all of
 --          them, the clock
+-- ARGV[6]  with ARGV[4] only: the newest of the tags that it knows
 --
 -- Returns  {'record', field, value, ...}      another caller filled it in the meantime
 --          {'acquired'}                       the caller may load and fill
 --          {'held', token, milliseconds}      another fill is under way
 --          {'guarded', nonce}                 a write is under way: load, and do not fill;
---                                             the nonce may be the caller's own token
+--                                             the nonce may be the caller's own token, or
+--                                             the token of an older load
 -- With KEYS[3], 'acquired' and 'guarded' end with the floor: '' if there is none, 20 digits,
 -- or '?' if it is unknown.
 --
@@ -33,14 +35,16 @@
 --
 -- Invariant: the lease of a load under tags contains the clock. A caller under tags gets no
 -- record, and waits for no load, from before the latest invalidation of one of its tags. It
--- replaces such a lease, so that load cannot fill. A caller without tags waits for a load
--- under tags without sharing it: it gets no token.
+-- replaces such a lease, so that load cannot fill. If it only cannot know whether the load is
+-- from before an invalidation, it loads beside it and leaves the lease: the entry will be
+-- judged by the tags that it lists. A caller without tags waits for a load under tags without
+-- sharing it: it gets no token.
 
--- whether a load with this clock has seen all that was invalidated up to ARGV[5]
-local function is_new(clock)
-  return clock and #clock == #ARGV[5]
-    and string.sub(clock, 1, 33) == string.sub(ARGV[5], 1, 33)
-    and string.sub(clock, 34) >= string.sub(ARGV[5], 34)
+-- whether a load with this clock has seen all that was invalidated up to this value
+local function is_new(clock, newest)
+  return clock and #clock == #newest
+    and string.sub(clock, 1, 33) == string.sub(newest, 1, 33)
+    and string.sub(clock, 34) >= string.sub(newest, 34)
 end
 
 if ARGV[3] == 'recheck' or ARGV[3] ~= 'skip' and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[3]) then
@@ -50,7 +54,7 @@ if ARGV[3] == 'recheck' or ARGV[3] ~= 'skip' and redis.call('PTTL', KEYS[1]) > t
   if is_good and ARGV[4] then
     is_good = false
     for i = 1, #record, 2 do
-      is_good = is_good or record[i] == '__cache_aside_clock' and is_new(record[i + 1])
+      is_good = is_good or record[i] == '__cache_aside_clock' and is_new(record[i + 1], ARGV[5])
     end
   end
   if is_good then
@@ -86,8 +90,8 @@ if type(holder) == 'string' then
   if is_tagged and ARGV[4] then
     token, clock = string.sub(token, 1, #ARGV[1]), string.sub(token, #ARGV[1] + 2)
   end
-  local is_old = ARGV[4] and token and #token == #ARGV[1] and not is_new(clock)
-  if token == 'back-off' or is_old then
+  local is_old = ARGV[4] and token and #token == #ARGV[1] and not is_new(clock, ARGV[5])
+  if token == 'back-off' or is_old and not is_new(clock, ARGV[6]) then
     -- A refresh has failed, but this caller has no record to fall back on. Or the load is from
     -- before an invalidation of a tag.
     redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
@@ -103,6 +107,9 @@ if type(holder) == 'string' then
   if left < 0 or left > given then
     left = given
     redis.call('PEXPIRE', KEYS[2], left)
+  end
+  if is_old then
+    return {'guarded', token, floor}
   end
   return {'held', token, left}
 end

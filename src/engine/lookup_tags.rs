@@ -50,7 +50,7 @@ impl LookupTags {
 
     /// The same tags, of which nothing was read yet.
     pub(crate) fn unread(&self) -> LookupTags {
-        LookupTags::new(Arc::clone(&self.keys), self.has_loader_tags)
+        LookupTags::new(Arc::clone(&self.keys), self.of_caller, self.has_loader_tags)
     }
 
     pub(super) fn set_view(&mut self, values: &TagValues) {
@@ -72,7 +72,11 @@ impl LookupTags {
         let TagView { clock, newest, .. } = self.view?;
         // Of the tags that its loader will name, it knows only the clock.
         let oldest = if self.has_loader_tags { clock } else { newest };
-        Some(TagBounds { clock, oldest })
+        Some(TagBounds {
+            clock,
+            oldest,
+            known: newest,
+        })
     }
 
     /// The tags of the caller.

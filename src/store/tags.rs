@@ -160,6 +160,7 @@ impl TagValues {
         TagBounds {
             clock: self.clock,
             oldest: self.newest(),
+            known: self.newest(),
         }
     }
 }
@@ -168,9 +169,10 @@ impl TagValues {
 /// [`Keys`](super::Keys).
 ///
 /// [`acquire`](super::Store::acquire) then returns only a record whose [`TAG_CLOCK_FIELD`] covers
-/// `oldest`, and only a holder whose own clock does. It replaces the lease of any other holder. The
-/// lease that it or [`refresh`](super::Store::refresh) gives has `clock`. To a caller without
-/// bounds, the holder of such a lease has no token.
+/// `oldest`, and only a holder whose own clock does. If the clock of another holder covers `known`,
+/// the answer is [`Guarded`](super::Acquire::Guarded) with its token. It replaces the lease of any
+/// other holder. The lease that it or [`refresh`](super::Store::refresh) gives has `clock`. To a
+/// caller without bounds, the holder of such a lease has no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TagBounds {
     /// The clock, as the lookup has read it.
@@ -178,6 +180,9 @@ pub struct TagBounds {
     /// The oldest load that the lookup may share: that of its [newest](TagValues::newest) tag. If
     /// it does not know all of its tags, that of the clock.
     pub oldest: TagClock,
+    /// The [newest](TagValues::newest) of the tags that it knows. A load that is older is of no use
+    /// to others either.
+    pub known: TagClock,
 }
 
 #[cfg(test)]

@@ -136,8 +136,8 @@ impl State {
         let handed = self.handed(protocol, reader);
         let view = self.views[reader];
         let replaces = view.is_some() && matches!(self.redis.lease, Some(Lease::Fill { .. }));
-        let (stamp, least) = (view.map(|it| it.clock), view.map(|it| it.least));
-        let acquired = self.redis.acquire(own, stamp, least, protocol.mutation);
+        let stamp = self.stamp(reader);
+        let acquired = self.redis.acquire(own, stamp, view, protocol.mutation);
         if replaces && acquired == Acquire::Acquired {
             self.leases_end();
         }
@@ -267,14 +267,23 @@ impl State {
         })
     }
 
-    /// A load has ended, or a watcher got a record. During a guard, loads of different views have
-    /// the same nonce: who follows another one stays.
+    /// A load has ended, or a watcher got a record. With tags, and during a guard, loads of
+    /// different views have the same token: who follows another one stays.
     fn complete(&mut self, protocol: &Protocol, leader: usize, record: Record) {
         let (Some(flight), stamp) = (self.readers[leader].flight(), self.stamp(leader)) else {
             return;
         };
-        let has_others = matches!(self.readers[leader], Reader::Bypassing { .. })
-            && protocol.mutation != Some(Mutation::GuardedLoadShared);
+        let may_share_all = [Mutation::GuardedLoadShared, Mutation::OlderLoadJoined];
+        let is_shared_apart = match self.readers[leader] {
+            Reader::Bypassing { .. } => true,
+            Reader::Leading { .. } => stamp.is_some(),
+            // A watcher. Its followers were told to wait for the same load.
+            _ => false,
+        };
+        let has_others = is_shared_apart
+            && protocol
+                .mutation
+                .is_none_or(|it| !may_share_all.contains(&it));
         self.wake_followers(leader, flight, |state, follower, floor| {
             if !has_others || state.will_do(follower, stamp) {
                 Reader::given(floor, record)

@@ -9,7 +9,7 @@
 
 use crate::{
     mutation::Mutation,
-    tags::{Clock, Tags},
+    tags::{Clock, Tags, View},
     versions::Floor,
 };
 
@@ -106,15 +106,18 @@ pub(crate) enum Acquire {
 }
 
 impl Redis {
-    /// `stamp`: the clock that the caller has read. `least`: the oldest load that it may share.
+    /// `stamp`: the clock that the caller has read. `view`: by which it judges an older load.
     pub(crate) fn acquire(
         &mut self,
         own: Token,
         stamp: Option<Clock>,
-        least: Option<Clock>,
+        view: Option<View>,
         mutation: Option<Mutation>,
     ) -> Acquire {
         self.unmet = false;
+        let covers = |held: Option<Clock>, newest: fn(View) -> Clock| {
+            view.is_none_or(|view| held.is_some_and(|held| held.covers(newest(view))))
+        };
         if mutation != Some(Mutation::AcquireLeavesGuardStretched) {
             self.shorten_places();
         }
@@ -125,11 +128,24 @@ impl Redis {
                 stamp: held,
                 ..
             }) if mutation != Some(Mutation::AcquireOverwrites)
-                && (least.is_none_or(|least| held.is_some_and(|it| it.covers(least)))
+                && (covers(*held, |view| view.least)
                     || mutation == Some(Mutation::OlderLoadJoined)) =>
             {
                 *stretched &= mutation == Some(Mutation::AcquireLeavesLeaseStretched);
                 Acquire::Held(*token)
+            }
+            // The load may be good for others, and its record will be judged by its own tag. So its
+            // lease stays, and the caller loads beside it.
+            Some(Lease::Fill {
+                token,
+                stretched,
+                stamp: held,
+                ..
+            }) if mutation != Some(Mutation::AcquireOverwrites)
+                && covers(*held, |view| view.known) =>
+            {
+                *stretched &= mutation == Some(Mutation::AcquireLeavesLeaseStretched);
+                Acquire::Guarded(*token)
             }
             Some(Lease::Guard { nonce, entries }) => {
                 // A dead writer is no longer waited for. A load during its entry may be older than

@@ -58,6 +58,9 @@ pub(crate) struct View {
     /// The oldest load that it may share: that of its tag, or if it does not know the tag, that of
     /// the clock.
     pub(crate) least: Clock,
+    /// Its tag, or if it does not know the tag, the beginning of the epoch. A load that is older
+    /// is of no use to any other reader either.
+    pub(crate) known: Clock,
     /// A floor stands.
     pub(crate) reads_primary: bool,
 }
@@ -200,6 +203,11 @@ impl State {
             clock,
             // What it has seen need not be what another load under way will fill.
             least: if by_loader { clock } else { tag },
+            known: if by_loader {
+                Clock { count: 0, ..clock }
+            } else {
+                tag
+            },
             reads_primary: tags.floor.is_some(),
         });
         tag

@@ -184,6 +184,16 @@ fn a_load_under_a_guard_that_is_joined_after_the_invalidation_of_a_tag_is_caught
     is_caught(protocol, Mutation::GuardedLoadShared, FRESH);
 }
 
+/// The lookup does not know the tag, so it loads beside the older load, whose lease stays.
+#[test]
+fn an_older_load_that_is_joined_by_who_loads_beside_it_is_caught() {
+    let protocol = Protocol {
+        tags: Some(BY_LOADER),
+        ..TAGGED
+    };
+    is_caught(protocol, Mutation::GuardedLoadShared, FRESH);
+}
+
 #[test]
 fn a_missing_tag_that_counts_as_old_is_caught() {
     let protocol = Protocol {

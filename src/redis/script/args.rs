@@ -33,6 +33,7 @@ pub(crate) fn write_acquire(
     if let Some(tags) = &keys.tags {
         request.arg(tags.clock.to_string());
         request.arg(tags.oldest.to_string());
+        request.arg(tags.known.to_string());
     }
 }
 

@@ -93,6 +93,16 @@ impl Leases {
                 by: (keys.tags.is_some() || clock.is_none()).then_some(*token),
                 left: until.saturating_duration_since(now),
             },
+            // The caller does not know all of its tags. So it loads beside this load, whose entry will
+            // be judged by the tags that it lists.
+            Some(Held::Lease { token, clock, .. })
+                if keys.tags.is_some_and(|tags| covers(*clock, tags.known)) =>
+            {
+                Acquire::Guarded {
+                    nonce: *token,
+                    floor,
+                }
+            }
             // A caller of `acquire` has no record to fall back on, so a back-off does not hold it
             // up.
             None | Some(Held::BackOff { .. } | Held::Lease { .. }) => {
@@ -217,9 +227,13 @@ impl Leases {
     }
 }
 
-/// Whether a load with this clock began before the latest invalidation of one of the tags.
+/// Whether a load with this clock is too old for a lookup with these tags, or may be.
 fn is_older(clock: Option<TagClock>, tags: Option<TagBounds>) -> bool {
-    tags.is_some_and(|tags| !clock.is_some_and(|clock| clock.covers(tags.oldest)))
+    tags.is_some_and(|tags| !covers(clock, tags.oldest))
+}
+
+fn covers(clock: Option<TagClock>, newest: TagClock) -> bool {
+    clock.is_some_and(|clock| clock.covers(newest))
 }
 
 impl Held {

@@ -162,9 +162,13 @@ impl Side {
                 let done = store.update(&keys[*key], ttl.map(new_ttl), &mut change);
                 format!("{}, {seen}", told(done))
             }
-            Step::Under(clock, oldest, step) => {
-                let [clock, oldest] = [clock, oldest].map(|&at| clock_at(at));
-                let bounds = TagBounds { clock, oldest };
+            Step::Under([clock, oldest, known], step) => {
+                let [clock, oldest, known] = [clock, oldest, known].map(|&at| clock_at(at));
+                let bounds = TagBounds {
+                    clock,
+                    oldest,
+                    known,
+                };
                 self.keys = keys.clone().map(|keys| keys.under_tags(bounds));
                 let answer = self.play(at, step);
                 self.keys = keys;

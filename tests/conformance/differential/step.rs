@@ -83,9 +83,9 @@ pub(super) enum Step {
         Option<(Ttl, Seen)>,
         Option<Box<Step>>,
     ),
-    /// A step of a caller under tags, with these two of [`CLOCKS`]: the clock that it has read, and
-    /// the oldest load that it may share.
-    Under(usize, usize, Box<Step>),
+    /// A step of a caller under tags, with these of [`CLOCKS`]: the clock that it has read, the
+    /// oldest load that it may share, and the newest tag that it knows.
+    Under([usize; 3], Box<Step>),
     ReadTags(Tags),
     KeepTags(Tags),
     /// Whether to leave a floor.
@@ -107,7 +107,7 @@ impl Step {
             | Step::Guard(_, _, ttl)
             | Step::UpdateField(_, _, _, Some((ttl, _)))
             | Step::Update(_, _, Some((ttl, _)), _) => matches!(ttl, Ttl::Brief),
-            Step::Under(_, _, step) => step.is_brief(),
+            Step::Under(_, step) => step.is_brief(),
             _ => false,
         }
     }
@@ -151,9 +151,10 @@ fn tagged() -> impl Strategy<Value = Step> {
         2 => acquire.prop_map(|(at, who, ttl, look)| Step::Acquire(at, who, ttl, look)),
         1 => plain(ttl),
     ];
-    let under = (clocks.clone(), clocks, step.prop_map(Box::new));
+    let clocks = [clocks.clone(), clocks.clone(), clocks];
+    let under = (clocks, step.prop_map(Box::new));
     prop_oneof![
-        8 => under.prop_map(|(clock, oldest, step)| Step::Under(clock, oldest, step)),
+        8 => under.prop_map(|(clocks, step)| Step::Under(clocks, step)),
         2 => tags().prop_map(Step::ReadTags),
         1 => tags().prop_map(Step::KeepTags),
         2 => (tags(), any::<bool>()).prop_map(|(tags, lags)| Step::EndTags(tags, lags)),

@@ -53,9 +53,15 @@ fn lookup(environment: &Environment, tags: &[&str]) -> Position {
 
 /// One that knows only the clock.
 fn lookup_with_unknown_tags(environment: &Environment) -> Position {
-    let clock = Tags(environment).clock();
-    let oldest = clock;
-    with_bounds(environment, TagBounds { clock, oldest })
+    with_bounds(environment, all_but_known(Tags(environment).read(&[])))
+}
+
+/// The bounds of a lookup that may get further tags than these.
+fn all_but_known(values: TagValues) -> TagBounds {
+    TagBounds {
+        oldest: values.clock,
+        ..values.bounds()
+    }
 }
 
 fn with_bounds(environment: &Environment, bounds: TagBounds) -> Position {
@@ -256,12 +262,30 @@ fn a_load_is_joined_unless_a_tag_is_newer(environment: &Environment) {
 }
 
 fn a_load_is_joined_without_the_tags_only_while_nothing_is_invalidated(environment: &Environment) {
-    let first = lookup(environment, &["a"]).leased();
+    let leader = lookup(environment, &["a"]);
+    let first = leader.leased();
     assert_eq!(lookup_with_unknown_tags(environment).joins(), Some(first));
     Tags(environment).end(&["another"]);
     assert_eq!(lookup(environment, &["a"]).joins(), Some(first));
-    let second = lookup_with_unknown_tags(environment).leased();
-    assert_ne!(second, first);
+    let answer = lookup_with_unknown_tags(environment).acquire(Token::random());
+    let beside = Acquire::Guarded {
+        nonce: first,
+        floor: Floor::None,
+    };
+    assert_eq!(answer, beside);
+    assert!(leader.fill(first), "its lease stays");
+}
+
+/// A load that is too old for a tag that the lookup knows is so for all lookups with this tag.
+fn a_load_is_replaced_if_a_known_tag_is_newer(environment: &Environment) {
+    let leader = lookup(environment, &["a"]);
+    let first = leader.leased();
+    Tags(environment).end(&["a"]);
+    let bounds = all_but_known(Tags(environment).read(&["a"]));
+    let next = with_bounds(environment, bounds);
+    let second = next.leased();
+    assert!(!leader.fill(first));
+    assert!(next.fill(second));
 }
 
 fn a_load_of_another_epoch_is_not_joined(environment: &Environment) {
@@ -398,8 +422,12 @@ fn each_of_many_requests_has_its_own_tags(environment: &Environment) {
     let tags = Tags(environment);
     let older = tags.read(&["b"]).clock;
     let before = ["one", "two"].map(|id| {
-        let (clock, oldest) = (older, older);
-        let keys = keys(id).under_tags(TagBounds { clock, oldest });
+        let bounds = TagBounds {
+            clock: older,
+            oldest: older,
+            known: older,
+        };
+        let keys = keys(id).under_tags(bounds);
         Position {
             keys,
             ..Position::on(environment, id)
@@ -465,6 +493,7 @@ on_both_stores! {
     a_record_without_a_clock_is_not_returned_under_tags,
     a_load_is_joined_unless_a_tag_is_newer,
     a_load_is_joined_without_the_tags_only_while_nothing_is_invalidated,
+    a_load_is_replaced_if_a_known_tag_is_newer,
     a_load_of_another_epoch_is_not_joined,
     a_load_without_a_clock_is_not_joined_under_tags,
     a_caller_without_tags_waits_for_a_load_under_tags_and_does_not_share_it,

@@ -7,7 +7,7 @@ use cache_aside::{Cache, Error, Loaded, Source, store::TAG_LIST_FIELD};
 use super::{get, load, seen, stored, tagged};
 use crate::{
     environment::Environment,
-    held::version,
+    held::{held, version},
     support::{load_loaf, until},
 };
 
@@ -135,8 +135,54 @@ fn a_load_is_joined_only_while_nothing_at_all_is_invalidated(environment: &Envir
         release.send(()).unwrap();
         assert_eq!(seen(&slow.join().unwrap()).0, 1);
     });
-    assert_eq!(look_up(&cache, 3, &["a"]), (2, Source::Hit));
-    until(|| cache.stats().refused_fills == 1);
+    // The first load has filled, and its entry lists the tag.
+    assert_eq!(look_up(&cache, 3, &["a"]), (3, Source::Loaded));
+    assert_eq!(look_up(&cache, 4, &["a"]), (3, Source::Hit));
+    assert_eq!(cache.stats().refused_fills, 0);
+}
+
+/// A lookup that cannot share a load must not end it either.
+fn a_record_is_cached_although_other_tags_are_invalidated_during_its_load(
+    environment: &Environment,
+) {
+    let (cache, other) = (cache(environment), cache(environment));
+    // The tag has a value. One that is missing gets the clock, and counts as invalidated now.
+    look_up(&cache, 0, &["a"]);
+    cache.invalidate("k").unwrap();
+    let found = cache.options().get("k", |_| {
+        for fresh in [2, 3] {
+            other.invalidate_tag("another").unwrap();
+            assert_eq!(look_up(&other, fresh, &["a"]), (fresh, Source::Loaded));
+        }
+        Ok::<_, Infallible>(Loaded::new(version(1)).tags(["a"]))
+    });
+    assert_eq!(seen(&found.unwrap()), (1, Source::Loaded));
+    for reader in [&cache, &other] {
+        assert_eq!(look_up(reader, 4, &["a"]), (1, Source::Hit));
+        assert_eq!(reader.stats().refused_fills, 0);
+    }
+}
+
+/// They have read the same clock, so what one of them loads is as new as what the other would.
+fn lookups_that_cannot_share_a_load_share_the_one_beside_it(environment: &Environment) {
+    let (cache, other) = (cache(environment), cache(environment));
+    let found = cache.options().get("k", |_| {
+        other.invalidate_tag("another").unwrap();
+        let (slow, holder) = held();
+        thread::scope(|scope| {
+            let reader = &other;
+            let beside = scope.spawn(move || reader.get("k", slow.load(2)).unwrap());
+            holder.has_read.recv().unwrap();
+            let follower = scope.spawn(|| seen(&other.get("k", load(3)).unwrap()));
+            until(|| other.stats().misses == 2);
+            holder.let_go.send(()).unwrap();
+            assert_eq!(seen(&beside.join().unwrap()), (2, Source::Loaded));
+            assert_eq!(follower.join().unwrap().0, 2);
+        });
+        Ok::<_, Infallible>(Loaded::new(version(1)).tags(["a"]))
+    });
+    assert_eq!(seen(&found.unwrap()), (1, Source::Loaded));
+    assert_eq!(other.stats().loads, 1);
 }
 
 fn a_cache_without_the_setting_returns_such_a_record_and_does_not_cache_it(
@@ -176,6 +222,8 @@ on_both_stores! {
     the_entry_lists_the_tags_of_the_caller_as_well,
     a_batch_reads_the_tags_of_all_its_records,
     a_load_is_joined_only_while_nothing_at_all_is_invalidated,
+    a_record_is_cached_although_other_tags_are_invalidated_during_its_load,
+    lookups_that_cannot_share_a_load_share_the_one_beside_it,
     a_cache_without_the_setting_returns_such_a_record_and_does_not_cache_it,
     a_cache_without_the_setting_reads_no_record_with_tags_of_its_loader,
     a_tag_that_no_key_can_have_makes_the_record_unstorable,

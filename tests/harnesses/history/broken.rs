@@ -150,7 +150,10 @@ impl Break {
                     "is_alone = true or #guard == 4",
                 ),
             )],
-            Break::TagJoin => vec![(ACQUIRE, changed(ACQUIRE, "not is_new(clock)", "false"))],
+            Break::TagJoin => vec![(
+                ACQUIRE,
+                changed(ACQUIRE, "not is_new(clock, ARGV[5])", "false"),
+            )],
             Break::TagMissing => {
                 let first = "tag = string.sub(clock, 1, 33) .. string.rep('0', 20)";
                 vec![(READ_TAGS, changed(READ_TAGS, "tag = clock", first))]
