@@ -55,8 +55,8 @@ pub(crate) struct PendingInvalidations {
 struct PendingState {
     /// By data key, or by the key of the tag.
     entries: HashMap<String, Pending>,
-    /// How many of them are tags.
-    tags: usize,
+    /// How many of them are tags, by the clock of their namespace.
+    tags: HashMap<String, usize>,
     /// The total length of the keys of all entries.
     bytes: usize,
     /// Prefixes whose keys must not be read.
@@ -238,7 +238,7 @@ impl PendingState {
     fn remove(&mut self, key: &str) -> Option<Pending> {
         let removed = self.entries.remove(key)?;
         self.bytes -= key.len();
-        self.tags -= usize::from(matches!(removed.target, Target::Tag(_)));
+        self.count_tag(&removed.target, false);
         Some(removed)
     }
 
@@ -246,7 +246,7 @@ impl PendingState {
         let is_first = self.entries.is_empty();
         let key = target.key().to_owned();
         self.bytes += key.len();
-        self.tags += usize::from(matches!(target, Target::Tag(_)));
+        self.count_tag(&target, true);
         let entry = Pending {
             target,
             sequence,

@@ -120,7 +120,8 @@ impl<'a> UnitOfWork<'a> {
     ///
     /// # Cost
     ///
-    /// `commit` needs one more round trip for each backend that has tags.
+    /// `commit` needs one more round trip for each backend and namespace that has tags, for each
+    /// 1,000 of them.
     ///
     /// # Errors
     ///

@@ -31,7 +31,7 @@ pub(super) struct Group<'a> {
     pub(super) records: Vec<GuardedRecord<'a>>,
     /// How many of them have a guard, or could not get one. They are the first ones.
     pub(super) asked: usize,
-    /// The tags that end with the records. There is one item for each namespace.
+    /// The tags that end with the records. There is one item for each namespace and each thousand.
     pub(super) tags: Vec<TagsToEnd<'a>>,
     /// Whether these must be ended: the primary may have been changed.
     pub(super) ends_tags: bool,

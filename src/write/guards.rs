@@ -18,7 +18,7 @@ use super::{
     record_keys::RecordKeys,
 };
 use crate::{
-    backend::client::StoreClient,
+    backend::client::{StoreClient, tags::AT_ONCE as TAGS_AT_ONCE},
     engine::Engine,
     error::Error,
     outcome::Deferred,
@@ -50,7 +50,10 @@ impl<'a> Guards<'a> {
     pub(crate) fn add_tag<R>(&mut self, engine: &'a Engine<R>, tag: &str) {
         let keys = engine.settings.tag_keys(&[tag]);
         let tags = &mut self.group_on(&engine.client).tags;
-        match tags.iter_mut().find(|known| known.keys.clock == keys.clock) {
+        let has_room = |known: &&mut TagsToEnd<'_>| {
+            known.keys.clock == keys.clock && known.names.len() < TAGS_AT_ONCE
+        };
+        match tags.iter_mut().find(has_room) {
             Some(known) => {
                 known.keys.tags.extend(keys.tags);
                 known.names.push(tag.to_owned());

@@ -77,11 +77,11 @@ impl ClientState {
 }
 
 /// As many tags as a call may invalidate.
-const AT_ONCE: usize = 1_000;
+pub(crate) const AT_ONCE: usize = 1_000;
 
 impl StoreClient {
     /// The reason why the store must not be asked for entries under these tags: the invalidation of
-    /// one of them is pending. `any`: looks at all tags.
+    /// one of them is pending. `any`: looks at all tags of the namespace.
     pub(crate) fn bypass_tags(&self, tags: &TagKeys, any: bool) -> Option<Cause> {
         let why = self.state.pending.why_tags(tags, any)?;
         if self.postponed.is_due() {

@@ -19,7 +19,8 @@ impl PendingInvalidations {
         let (entries, prefixes) = {
             let mut state = self.state.lock();
             self.forget_what_is_over(&mut state);
-            (state.bytes, state.tags) = (0, 0);
+            state.bytes = 0;
+            state.tags.clear();
             (mem::take(&mut state.entries), state.bypasses.take())
         };
         // No lock is held from here on: the drop of a reporter may drop a user's observer.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{PendingInvalidations, Recorded, cause::PendingError};
+use super::{PendingInvalidations, PendingState, Recorded, cause::PendingError};
 use crate::{
     store::{TagKeys, keys::Keys},
     telemetry::reporter::Reporter,
@@ -69,9 +69,27 @@ impl Target {
     }
 }
 
+impl PendingState {
+    /// Call this when an invalidation is added or removed.
+    pub(super) fn count_tag(&mut self, target: &Target, is_added: bool) {
+        let Target::Tag(tag) = target else {
+            return;
+        };
+        let clock = &tag.keys.clock;
+        if is_added {
+            *self.tags.entry(clock.clone()).or_default() += 1;
+        } else if let Some(count) = self.tags.get_mut(clock) {
+            *count -= 1;
+            if *count == 0 {
+                self.tags.remove(clock);
+            }
+        }
+    }
+}
+
 impl PendingInvalidations {
     /// Why a tag may be older in the store than it should be; `None` if none of these is. `any`:
-    /// looks at all tags.
+    /// looks at all tags of the namespace.
     pub(crate) fn why_tags(&self, tags: &TagKeys, any: bool) -> Option<PendingError> {
         // Acquire: as in `why`.
         if !self.any.load(Ordering::Acquire) {
@@ -80,7 +98,7 @@ impl PendingInvalidations {
         let mut state = self.state.lock();
         self.forget_what_is_over(&mut state);
         let is_pending = |tag: &String| state.entries.contains_key(tag);
-        if any && state.tags > 0 || tags.tags.iter().any(is_pending) {
+        if any && state.tags.contains_key(&tags.clock) || tags.tags.iter().any(is_pending) {
             return Some(PendingError::Tag);
         }
         state.bypasses.why(&tags.clock)

@@ -121,6 +121,8 @@ fn a_tag_is_pending_until_it_is_completed() {
     let why = |name: &str, any| pending.why_tags(&tag(name).keys, any);
     assert!(why("a", false).is_some() && why("b", false).is_none());
     assert!(why("b", true).is_some(), "the loader may name `a`");
+    let elsewhere = crate::store::TagKeys::of("other", &["a"]).unwrap();
+    assert!(pending.why_tags(&elsewhere, true).is_none());
     pending.complete(&pending.of_key(tag("a").key()).unwrap());
     assert!(why("a", false).is_none() && why("b", true).is_none());
     assert_eq!(pending.len(), 0);

@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -20,6 +20,8 @@ struct Panicking {
     store: Arc<dyn Store>,
     panics: AtomicBool,
     has_tags: bool,
+    /// The largest number of tags in one request.
+    most: AtomicUsize,
 }
 
 impl Store for Panicking {
@@ -36,6 +38,7 @@ impl Panicking {
             store: Memory::new(100).store(),
             panics: AtomicBool::new(false),
             has_tags,
+            most: AtomicUsize::new(0),
         })
     }
 
@@ -69,6 +72,7 @@ impl TaggedStore for Panicking {
         life: Duration,
         lag: Option<Duration>,
     ) -> Result<(), Failure> {
+        self.most.fetch_max(tags.tags.len(), SeqCst);
         assert!(!self.panics.swap(false, SeqCst), "a defect of the store");
         self.tags().invalidate_tags(tags, life, lag)
     }
@@ -109,6 +113,28 @@ fn a_tag_whose_invalidation_panics_is_pending_and_is_replayed() {
         assert!(cache.flush(Duration::from_secs(20)));
         cache.invalidate("k").unwrap();
     }
+}
+
+#[test]
+fn a_unit_ends_its_tags_a_thousand_at_a_time() {
+    let store = Panicking::new(true);
+    let cache = cache(&store);
+    let tags: Vec<_> = (0..2_500).map(|number| number.to_string()).collect();
+    let get = |tag: &str| {
+        let tags = [tag];
+        let found = cache.options().tags(&tags).get(tag, load_loaf);
+        found.unwrap().is_hit()
+    };
+    let some = ["0", "999", "1000", "2499"];
+    assert!(!some.into_iter().any(get));
+    let mut unit = UnitOfWork::new();
+    for tag in &tags {
+        unit.add_tag(&cache, tag).unwrap();
+    }
+    assert!(unit.commit().deferred().is_empty());
+    assert_eq!(store.most.load(SeqCst), 1_000);
+    assert!(!some.into_iter().any(get));
+    assert!(some.into_iter().all(get));
 }
 
 #[test]
