@@ -11,8 +11,8 @@ use super::{Fields, scalar::Unstorable};
 /// The field of an entry with the clock from before its load.
 pub const TAG_CLOCK_FIELD: &str = "__cache_aside_clock";
 
-/// The field of an entry with the tags that its loader named, each as `length:name`. On a cache whose
-/// lookups are all under tags, also with those of its caller.
+/// The field of an entry with the tags that its loader named, each as `length:name`. On a cache
+/// whose lookups are all under tags, also with those of its caller.
 pub const TAG_LIST_FIELD: &str = "__cache_aside_tags";
 
 /// A tag is part of a key, like an id.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use cache_aside::{
-    Backend, Cache, LoadingCache, Memory, Record, Source,
+    Backend, Cache, LoadingCache, Memory, Source,
     store::{Failure, FailureKind, Fields, Keys, Store, Token},
 };
 
@@ -101,10 +101,6 @@ fn loading(cache: &Cache, hard: Duration) -> LoadingCache {
     builder.threads(1).build().unwrap()
 }
 
-fn old(_: &str) -> Result<Option<Record>, Infallible> {
-    Ok(Some(version("old")))
-}
-
 /// The thread has given its place back, and takes no task yet. The invalidation is pending, so the
 /// store must not be asked, whatever happens to the task.
 #[test]
@@ -112,6 +108,7 @@ fn a_load_that_a_shutdown_drops_does_not_read_what_an_invalidation_should_have_e
     let store = store(true);
     let cache = cache(&store);
     let loading = loading(&cache, LONG);
+    let old = |_: &str| Ok::<_, Infallible>(Some(version("old")));
     cache.get("x", old).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| loading.get("busy").unwrap_err());
@@ -142,6 +139,7 @@ fn no_lease_waits_for_a_thread_that_fills() {
         until(|| cache.stats().misses == 2);
         thread::sleep(Duration::from_millis(50)); // until it waits for the thread
         // It has no lease, so nobody waits for it.
+        let old = |_: &str| Ok::<_, Infallible>(Some(version("old")));
         let found = other.get("x", old).unwrap();
         assert_eq!(found.source(), Source::Loaded);
         store.stop.may_go.wait();
