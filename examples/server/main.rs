@@ -4,6 +4,7 @@
 //! is made. Keep it on this machine: `tiny_http` has no timeouts and no limits of its own.
 
 mod args;
+mod audit;
 #[path = "../support/args.rs"]
 mod command_line;
 mod http;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tiny_http::{Method, Request};
 
 use crate::{
+    audit,
     http::{Answer, Form},
     list::{self, ProductList},
     metrics::Metrics,
@@ -53,6 +54,7 @@ fn verbs(path: &str) -> Option<Verbs> {
         "/list" => Verbs::Get(|shop, _| list::read(shop)),
         "/about" => Verbs::Get(|shop, _| Ok(about(shop))),
         "/metrics" => Verbs::Get(|shop, _| Ok(shop.metrics.answer())),
+        "/audit" => Verbs::Get(|shop, _| Ok(audit::tell(shop))),
         "/stats" => Verbs::Get(|shop, _| Ok(Answer::json(&stats(shop)))),
         "/settings" => Verbs::Both {
             get: |shop, _| Ok(settings::tell(shop)),
@@ -62,6 +64,7 @@ fn verbs(path: &str) -> Option<Verbs> {
         "/expire" => Verbs::Post(expire),
         "/clear" => Verbs::Post(|shop, _| clear(shop)),
         "/update" => Verbs::Post(updates::update),
+        "/update_primary" => Verbs::Post(updates::update_primary),
         "/update_field" => Verbs::Post(updates::update_field),
         "/stampede" => Verbs::Post(stampede),
         "/reset" => Verbs::Post(|shop, _| Ok(reset(shop))),
@@ -174,6 +177,7 @@ fn stampede(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
 
 fn reset(shop: &Shop) -> Answer {
     shop.in_use.cache().reset_stats();
+    shop.in_use.reports.forget();
     shop.list.reset_stats();
     shop.primary.reset_reads();
     Answer::json(&stats(shop))

@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use crate::{
+    audit::{self, Reports},
     http::{Answer, Form},
     millis,
     primary::MockPrimaryStore,
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     grace: bool,
     background: bool,
     hard_timeout: bool,
+    audit: bool,
 }
 
 /// The cache in use.
@@ -48,6 +50,8 @@ pub(crate) struct InUse {
     backend: Backend,
     ttl: Duration,
     primary: Arc<MockPrimaryStore>,
+    /// What the audit has reported.
+    pub(crate) reports: Reports,
     /// Locked to read, and to build the next cache, which sends no request.
     now: RwLock<(Settings, LoadingCache)>,
 }
@@ -60,11 +64,13 @@ impl InUse {
         primary: Arc<MockPrimaryStore>,
     ) -> Result<InUse, Error> {
         let settings = Settings::default();
-        let cache = settings.build(&backend, ttl, &primary)?;
+        let reports = Reports::default();
+        let cache = settings.build(&backend, ttl, &primary, &reports)?;
         Ok(InUse {
             backend,
             ttl,
             primary,
+            reports,
             now: RwLock::new((settings, cache)),
         })
     }
@@ -105,7 +111,8 @@ impl InUse {
         let mut wanted = before;
         change(&mut wanted);
         if wanted != before {
-            let next = wanted.build(&self.backend, self.ttl, &self.primary)?;
+            let next = wanted.build(&self.backend, self.ttl, &self.primary, &self.reports)?;
+            self.reports.forget();
             _last = mem::replace(&mut *now, (wanted, next));
         }
         Ok(wanted != before)
@@ -118,6 +125,7 @@ impl Settings {
         backend: &Backend,
         ttl: Duration,
         primary: &Arc<MockPrimaryStore>,
+        reports: &Reports,
     ) -> Result<LoadingCache, Error> {
         let mut builder = Cache::builder(backend).prefix("cache:product:").ttl(ttl);
         if self.near_cache {
@@ -130,6 +138,11 @@ impl Settings {
         }
         if self.grace {
             builder = builder.grace(GRACE);
+        }
+        if self.audit {
+            builder = builder
+                .audit(audit::of_all_hits(primary, ttl))
+                .observer(reports.clone());
         }
         let cache = builder.build()?;
         let loader = Arc::clone(primary);
@@ -160,6 +173,7 @@ fn standing(shop: &Shop) -> Value {
         "grace": settings.grace,
         "background": settings.background,
         "hard_timeout": settings.hard_timeout,
+        "audit": settings.audit,
         "primary_fails": shop.primary.fails(),
         "near_capacity": NEAR_CAPACITY,
         "near_staleness_s": NEAR_STALENESS.as_secs(),
@@ -177,9 +191,10 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         "grace",
         "background",
         "hard_timeout",
+        "audit",
         "primary_fails",
     ];
-    let mut all = [None; 6];
+    let mut all = [None; 7];
     for (value, name) in all.iter_mut().zip(names) {
         *value = switch(form, name)?;
     }
@@ -194,6 +209,7 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         grace,
         background,
         hard_timeout,
+        audit,
         primary_fails,
     ] = all;
     let change = |settings: &mut Settings| {
@@ -202,6 +218,7 @@ pub(crate) fn set(shop: &Shop, form: &Form) -> Result<Answer, Answer> {
         settings.grace = grace.unwrap_or(settings.grace);
         settings.background = background.unwrap_or(settings.background);
         settings.hard_timeout = hard_timeout.unwrap_or(settings.hard_timeout);
+        settings.audit = audit.unwrap_or(settings.audit);
     };
     let regraced = grace.is_some_and(|grace| grace != shop.in_use.settings().grace);
     if regraced {

@@ -1,6 +1,7 @@
 //! The demo server: every row of its table, its refusals, and its command line.
 
 mod answers;
+mod audit;
 mod command;
 #[cfg(target_os = "linux")]
 mod limits;

@@ -3,18 +3,19 @@
 use super::{start, talk};
 
 /// All routes that change something.
-const CHANGES: [&str; 8] = [
+const CHANGES: [&str; 9] = [
     "/settings",
     "/invalidate",
     "/expire",
     "/clear",
     "/update",
     "/update_field",
+    "/update_primary",
     "/stampede",
     "/reset",
 ];
 
-const READS: [&str; 8] = [
+const READS: [&str; 9] = [
     "/",
     "/products",
     "/read?id=p-001",
@@ -22,6 +23,7 @@ const READS: [&str; 8] = [
     "/list",
     "/about",
     "/metrics",
+    "/audit",
     "/stats",
 ];
 

@@ -39,6 +39,7 @@ fn all_is_off_at_first_and_a_switch_leaves_the_others_as_they_are() {
                 "grace",
                 "background",
                 "hard_timeout",
+                "audit",
                 "primary_fails",
                 "near_capacity",
                 "near_staleness_s",
@@ -53,6 +54,7 @@ fn all_is_off_at_first_and_a_switch_leaves_the_others_as_they_are() {
             "grace",
             "background",
             "hard_timeout",
+            "audit",
             "primary_fails",
         ];
         for name in names {
@@ -66,7 +68,10 @@ fn all_is_off_at_first_and_a_switch_leaves_the_others_as_they_are() {
         }
         let answer = switch(demo, "near_cache=off&primary_fails=off");
         let settings = demo.get("/settings").1;
-        for (name, on) in names.iter().zip([false, true, true, true, true, false]) {
+        for (name, on) in names
+            .iter()
+            .zip([false, true, true, true, true, true, false])
+        {
             assert_eq!((&answer[name], &settings[name]), (&json!(on), &json!(on)));
         }
     });

@@ -1,5 +1,6 @@
 //! The page of the demo, in a real browser.
 
+mod audit;
 mod browser;
 mod chromedriver;
 

@@ -32,7 +32,7 @@ impl Page {
 #[test]
 fn all_switches_are_off_at_first() {
     let page = open(5);
-    assert_eq!(page.browser.count("#switches input"), 7);
+    assert_eq!(page.browser.count("#switches input"), 8);
     assert_eq!(page.browser.count("#switches input:checked"), 0);
     assert_eq!(page.browser.count("#tiles > div"), 5);
     assert_eq!(page.browser.count("#watched[hidden]"), 1);
