@@ -126,7 +126,7 @@ impl Reporter {
             Inconsistency::NotInPrimary => "the primary has no such record".to_owned(),
             Inconsistency::OnlyInPrimary => "the cache says that there is no record".to_owned(),
             Inconsistency::Fields if fields.iter().any(|field| field.is_key) => {
-                format!("{} fields", fields.len())
+                format!("fields of a map, {}", fields.len())
             }
             Inconsistency::Fields => format!("the fields {names:?}"),
         };

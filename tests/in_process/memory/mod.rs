@@ -1,6 +1,7 @@
 //! Properties of the store in this process: its bound, its end, and many threads. Those that it
 //! shares with Redis are in `conformance`.
 
+mod audit;
 mod bound;
 mod control;
 mod hammer;

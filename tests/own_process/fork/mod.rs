@@ -1,5 +1,6 @@
 //! A cache that was built before a `fork`: pre-forking servers and daemons do that.
 
+mod audit;
 mod calls;
 mod drops;
 mod forks;

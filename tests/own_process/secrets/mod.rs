@@ -5,6 +5,7 @@
 //! `missing` makes every call against servers that each lack one command. `repeated` has servers
 //! that repeat a password in other words, and addresses that are wrong.
 
+mod audit;
 mod calls;
 mod missing;
 mod output;
