@@ -5,9 +5,10 @@
 //! a longer build. The exit status is 1 if a bound is exceeded three times in a row. Absolute times
 //! are not judged, because they depend on the machine.
 //!
-//! `calls` (hits, misses, invalidations), `near`, `batch`, `shared_connections` and `tags` measure.
-//! This file has the bounds and the verdict.
+//! `calls` (hits, misses, invalidations), `near`, `batch`, `shared_connections`, `tags` and
+//! `audit` measure. This file has the bounds and the verdict.
 
+mod audit;
 #[path = "../support/bare.rs"]
 mod bare;
 mod batch;
@@ -92,15 +93,28 @@ const INVALIDATE_TAG: Bound = Bound {
     limit: AtMost(1.5),
 };
 
+/// An audit adds one random number to a hit, and something more to one hit in a hundred.
+const AUDITED: Bound = Bound {
+    name: "hit with an audit, to a plain hit",
+    measured: 1.0,
+    limit: AtMost(1.05),
+};
+const AUDITED_NEAR: Bound = Bound {
+    name: "near hit with an audit, to a plain near hit",
+    measured: 1.05,
+    limit: AtMost(1.3),
+};
+
 /// A measurement, and the bounds of its ratios.
 type Measure = (fn(bool) -> Vec<f64>, &'static [Bound]);
 
-const MEASURES: [Measure; 5] = [
+const MEASURES: [Measure; 6] = [
     (calls::measure, &[HIT, MISS, INVALIDATE]),
     (near::measure, &[NEAR]),
     (batch::measure, &[BATCH]),
     (shared_connections::measure, &[SHARED_CONNECTIONS]),
     (tags::measure, &[TAGGED, LISTED, INVALIDATE_TAG]),
+    (audit::measure, &[AUDITED, AUDITED_NEAR]),
 ];
 
 /// How many attempts must fail before a bound counts as exceeded.
