@@ -53,6 +53,7 @@
 //! - `cluster`: Redis Cluster, at `redis+cluster://host:port,host:port`.
 //! - `sentinel`: a master that Sentinel finds by name, at
 //!   `redis+sentinel://host:port,host:port/NAME`.
+//! - `event-log`: an event log of the caches, for a check of their promise afterwards.
 //! - `tls`: TLS, at `rediss://host` (and `rediss+cluster`, `rediss+sentinel`).
 
 #![forbid(unsafe_code)]
@@ -102,6 +103,9 @@ pub use crate::record::json::Json;
 pub use crate::record::json::as_json;
 pub use crate::store::TtlRemaining;
 pub use crate::telemetry::event::{Audited, Event, Inconsistency, Load, Miss, Observer, Write};
+#[cfg(feature = "event-log")]
+#[cfg_attr(docsrs, doc(cfg(feature = "event-log")))]
+pub use crate::telemetry::event_log::EventLog;
 pub use crate::telemetry::outbox::OutboxStats;
 pub use crate::telemetry::stats::Stats;
 pub use crate::write::clear::ClearProgress;

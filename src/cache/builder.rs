@@ -2,6 +2,8 @@
 
 mod audit;
 mod build;
+#[cfg(feature = "event-log")]
+mod event_log;
 mod keys;
 mod loads;
 mod schema;
@@ -64,6 +66,7 @@ impl<R> CacheBuilder<R> {
                 tag_namespace: Settings::TAG_NAMESPACE.to_owned(),
                 loader_tags: false,
                 clear_by_tag: false,
+                event_log: None,
             },
         }
     }

@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     read::audit::Auditor,
     record::Record,
-    telemetry::{event::Observer, stats::Stats},
+    telemetry::{event::Observer, recorder::Fingerprint, stats::Stats},
     util::{id::Id, per_process::PerProcess},
 };
 
@@ -106,7 +106,7 @@ impl<R> Cache<R> {
         settings: Settings,
         client: SharedClient,
         observer: Option<Arc<dyn Observer>>,
-        audit: Option<Audit<R>>,
+        (audit, fingerprint): (Option<Audit<R>>, Fingerprint<R>),
     ) -> Result<Cache<R>, Error>
     where
         R: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -117,8 +117,16 @@ impl<R> Cache<R> {
             let auditor = auditor.clone();
             move || auditor.as_ref().map(Auditor::queue)
         };
-        let engine = Engine::new(settings.clone(), here, observer.clone(), queue())?;
-        let in_child = move || Engine::in_child(&settings, client.get(), observer.as_ref(), &queue);
+        let engine = Engine::new(
+            settings.clone(),
+            here,
+            observer.clone(),
+            (queue(), fingerprint),
+        )?;
+        let in_child = move || {
+            let parts = || (queue(), fingerprint);
+            Engine::in_child(&settings, client.get(), observer.as_ref(), parts)
+        };
         let engine = PerProcess::with(engine, in_child);
         if let Some(auditor) = auditor {
             auditor.set_engine(engine.downgrade());

@@ -8,7 +8,7 @@ use super::{Engine, Settings, audit_queue::AuditQueue};
 use crate::{
     backend::client::StoreClient,
     error::cause::chain,
-    telemetry::{event::Observer, trace},
+    telemetry::{event::Observer, recorder::Fingerprint, trace},
 };
 
 impl<R> Engine<R> {
@@ -18,12 +18,12 @@ impl<R> Engine<R> {
         settings: &Settings,
         client: &Arc<StoreClient>,
         observer: Option<&Arc<dyn Observer>>,
-        audit: impl Fn() -> Option<AuditQueue<R>>,
+        parts: impl Fn() -> (Option<AuditQueue<R>>, Fingerprint<R>),
     ) -> Engine<R>
     where
         R: Send + Sync + 'static,
     {
-        let new = |settings| Engine::new(settings, Arc::clone(client), observer.cloned(), audit());
+        let new = |settings| Engine::new(settings, Arc::clone(client), observer.cloned(), parts());
         new(settings.clone()).unwrap_or_else(|error| {
             trace::error!(
                 "after a fork, the near cache and tracking are off: {}",

@@ -44,6 +44,7 @@ use crate::{
     store::{BatchResult, Entry, Failure, Store, Subscription, TagKeys, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Observer},
+        recorder::{Began, Fingerprint, Recorded, Recorder},
         reporter::Reporter,
         stats::Stats,
     },
@@ -85,6 +86,8 @@ pub(crate) struct Engine<R> {
     pub(crate) queued: LoadQueue<R>,
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
+    /// For the event log.
+    pub(crate) fingerprint: Fingerprint<R>,
     pub(crate) load_time: LoadTime,
     max_ttls: MaxTtls,
     /// The tags of every lookup. `None`: lookups have no tags but those of their callers.
@@ -108,7 +111,7 @@ impl<R> Engine<R> {
         settings: Settings,
         client: Arc<StoreClient>,
         observer: Option<Arc<dyn Observer>>,
-        audit: Option<AuditQueue<R>>,
+        (audit, fingerprint): (Option<AuditQueue<R>>, Fingerprint<R>),
     ) -> Result<Engine<R>, Error>
     where
         R: Send + Sync + 'static,
@@ -132,7 +135,14 @@ impl<R> Engine<R> {
         let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
         let prefix = settings.prefix.clone();
         let name = settings.name.clone().unwrap_or_else(|| prefix.clone());
-        let reporter = Arc::new(Reporter::new(name, prefix, observer));
+        let recorder = Recorder::new(Recorded {
+            log: settings.event_log.clone(),
+            prefix: prefix.clone(),
+            near_staleness: settings.near_staleness,
+            client: Arc::as_ptr(&client).addr(),
+        });
+        let reporter = Reporter::new(name, prefix, observer).with_recorder(recorder);
+        let reporter = Arc::new(reporter);
         client.add_reporter(&reporter);
         let engine = Engine {
             _subscription: subscription,
@@ -151,6 +161,7 @@ impl<R> Engine<R> {
             degraded: SingleFlight::new(),
             queued: SingleFlight::new(),
             reporter,
+            fingerprint,
             load_time: LoadTime::default(),
             max_ttls: MaxTtls::default(),
             tag_lives: TagLives::default(),
@@ -249,9 +260,10 @@ impl<R> Engine<R> {
     pub(crate) fn invalidate<T>(
         &self,
         keys: &Keys,
-        request: &'static str,
+        (request, began): (&'static str, Began),
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
+        let request = (request, began);
         self.client.invalidate(&self.reporter, keys, request, ask)
     }
 

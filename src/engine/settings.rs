@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::freshness::Freshness;
-use crate::record::fields::Schema;
+use crate::{record::fields::Schema, telemetry::recorder::EventLog};
 
 /// The settings of a cache, checked by its builder, which documents them.
 #[derive(Debug, Clone)]
@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) loader_tags: bool,
     /// Whether all records are under a tag of the cache.
     pub(crate) clear_by_tag: bool,
+    /// Always `None` without the feature.
+    pub(crate) event_log: Option<EventLog>,
 }
 
 impl Settings {

@@ -15,9 +15,10 @@ use crate::{
     error::Error,
     loaded::Loaded,
     record::fields::Fields,
-    store::CompletionKind,
+    store::{CompletionKind, Floor, token::Token},
     telemetry::{
         event::{self, Event},
+        recorder::{Began, LoadedRecord},
         reporter::Reporter,
         trace,
     },
@@ -26,12 +27,13 @@ use crate::{
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// The result of a load. `fills`: the lookup holds a lease, so the result may be cached.
     /// Without a lease, the record is not serialized. `cached`: the record that has not changed, if
-    /// the loader says so. An error if the record cannot be stored and `fail_on_unstorable` is set.
+    /// the loader says so. `began`: when the loader was called. An error if the record cannot be stored and `fail_on_unstorable` is set.
     pub(super) fn loaded_entry(
         &self,
         loaded: Loaded<R>,
         fills: bool,
         cached: Option<Arc<R>>,
+        began: Began,
     ) -> Result<LoadedEntry<R>, Error> {
         let Loaded {
             record,
@@ -48,6 +50,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
                 entry: ttl.map_or(ToCache::Nothing, ToCache::Unchanged),
                 version,
                 tags: Vec::new(),
+                began,
             });
         }
         let entry = if fills {
@@ -64,6 +67,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
             entry,
             version,
             tags,
+            began,
         })
     }
 
@@ -111,12 +115,40 @@ pub(super) struct LoadedEntry<R> {
     version: Option<u64>,
     /// Those that the loader named.
     tags: Vec<String>,
+    /// When the loader was called.
+    began: Began,
 }
 
 /// No fields, for a fill that caches nothing.
 static NO_FIELDS: Fields = Fields::new();
 
 impl<R> LoadedEntry<R> {
+    /// Records the load. `token`: that of its lease, or the nonce of a guard. `floor`: what the
+    /// load had to respect.
+    pub(super) fn add_to_log(
+        &self,
+        context: &LookupContext<'_, R>,
+        token: Option<Token>,
+        floor: Floor,
+    ) {
+        let engine = context.engine;
+        let recorder = &engine.reporter.recorder;
+        recorder.load(self.record.as_deref(), engine.fingerprint, || {
+            let names: Vec<_> = self.tags.iter().map(String::as_str).collect();
+            // Only a loader that returns a version may have read a replica.
+            let is_from_primary = floor == Floor::Unknown || self.version.is_none();
+            LoadedRecord {
+                id: context.id,
+                began: self.began,
+                token,
+                version: self.version,
+                lag: engine.settings.versions.filter(|_| !is_from_primary),
+                tags: engine.settings.tag_keys(&names).tags,
+                clock: context.tag_bounds().map(|bounds| bounds.clock.to_string()),
+            }
+        });
+    }
+
     pub(super) fn is_cached(&self) -> bool {
         !matches!(self.entry, ToCache::Nothing)
     }

@@ -58,6 +58,9 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
         let LookupState::Loading(permit) = &self.state else {
             unreachable!("only a lookup with a permit loads");
         };
+        if let Ok(entry) = loaded {
+            entry.add_to_log(&self.context, permit.token(), self.floor());
+        }
         let outcome = loaded.as_ref().map(|entry| entry.record.clone());
         permit.complete(outcome.map_err(Clone::clone));
         let (leader, back_off) = match permit {
@@ -99,6 +102,10 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
                 renewal.end();
             }
         };
+        if let (Some(token), Some(ended)) = (permit.token(), &ended) {
+            let recorder = &self.context.engine.reporter.recorder;
+            recorder.fill(self.context.id, token, outcome_of(&loaded, ended));
+        }
         if let (Some(Ok(false)), true) = (ended, loaded.as_ref().is_ok_and(LoadedEntry::is_cached))
         {
             let id = self.context.id;
@@ -121,5 +128,18 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
             }
         });
         Ok(())
+    }
+}
+
+/// How a lease ended, for the event log.
+fn outcome_of<R>(
+    loaded: &Result<LoadedEntry<R>, Error>,
+    ended: &Result<bool, Error>,
+) -> &'static str {
+    match ended {
+        Err(_) => "failed",
+        Ok(false) => "refused",
+        Ok(true) if loaded.as_ref().is_ok_and(LoadedEntry::is_cached) => "stored",
+        Ok(true) => "released",
     }
 }

@@ -154,6 +154,10 @@ impl<R> LookupContext<'_, R> {
             self.engine.sample_hit(self.id, self.tags.as_deref(), None);
         }
         self.span.answered(source, record.is_some());
+        let (engine, found) = (self.engine, (source, record.as_deref()));
+        let tags = keys_of(self.tags.as_deref());
+        let recorder = &engine.reporter.recorder;
+        recorder.lookup(self.id, self.began, found, engine.fingerprint, tags);
         self.report(&Event::Answered {
             id: self.id,
             source,
@@ -166,11 +170,15 @@ impl<R> LookupContext<'_, R> {
     /// Reports that the lookup continues without Redis.
     pub(super) fn report_degraded(&self, cause: &Error) {
         self.span.degraded_cause(cause);
+        let recorder = &self.engine.reporter.recorder;
+        recorder.degraded(self.id, cause);
         self.report(&Event::Degraded { id: self.id, cause });
     }
 
     /// Reports that the lookup ends with an error.
     pub(super) fn failed(&self, error: &Error) {
+        let recorder = &self.engine.reporter.recorder;
+        recorder.failed(self.id, self.began);
         self.report(&Event::Failed {
             id: self.id,
             error,
@@ -181,6 +189,11 @@ impl<R> LookupContext<'_, R> {
     pub(super) fn report(&self, event: &Event<'_>) {
         self.engine.reporter.report(event);
     }
+}
+
+/// The keys of the tags of a lookup.
+pub(super) fn keys_of(tags: Option<&LookupTags>) -> &[String] {
+    tags.map_or(&[], |tags| &tags.keys.tags)
 }
 
 /// Returns the call if another thread leads it. Otherwise fails, because a thread must not wait for

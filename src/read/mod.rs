@@ -124,12 +124,10 @@ where
 {
     let span = trace::lookup(&engine.reporter.cache, id);
     match near_hit::find(engine, id, began, accepts, tags.as_deref()) {
-        Ok(record) => Ok(near_hit::answer(
-            engine,
-            &span,
-            id,
-            (record, tags.as_deref()),
-        )),
+        Ok(record) => {
+            let of_lookup = (began, tags.as_deref());
+            Ok(near_hit::answer(engine, &span, id, of_lookup, record))
+        }
         Err(placeholder) => {
             let from = (span, began, placeholder, tags);
             get_from_store(engine, config(), id, loader, from)

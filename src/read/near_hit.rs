@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::lookup::keys_of;
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     near::{Accepts, Placeholder},
@@ -37,15 +38,19 @@ pub(super) fn find<'a, R>(
     near.find(&subscriber.liveness, id, began, accepts, tags)
 }
 
-/// Answers the lookup from the near cache. `tags`: those of the lookup.
+/// Answers the lookup from the near cache. `began` and `tags`: those of the lookup.
 pub(super) fn answer<R>(
     engine: &Engine<R>,
     span: &trace::LookupSpan,
     id: &str,
-    (record, tags): (Option<Arc<R>>, Option<&LookupTags>),
+    (began, tags): (Instant, Option<&LookupTags>),
+    record: Option<Arc<R>>,
 ) -> Lookup<R> {
     engine.sample_hit(id, tags, record.as_ref());
     span.answered(Source::Near, record.is_some());
+    let found = (Source::Near, record.as_deref());
+    let recorder = &engine.reporter.recorder;
+    recorder.lookup(id, began, found, engine.fingerprint, keys_of(tags));
     engine.reporter.near_hit(id, record.is_some());
     Lookup::new(record, Source::Near, Duration::ZERO)
 }

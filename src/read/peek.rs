@@ -9,7 +9,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::batch::read_all;
+use super::{batch::read_all, lookup::keys_of};
 use crate::{
     engine::{Engine, FirstReadResult, lookup_tags::LookupTags},
     error::Error,
@@ -34,7 +34,8 @@ where
     let began = Instant::now();
     let mut tags = engine.tags_of(&[]);
     let read = engine.first_read(&data, false, tags.as_deref_mut());
-    seen(engine, read, tags.as_deref(), began.elapsed())
+    let latency = began.elapsed();
+    seen(engine, id, read, tags.as_deref(), (began, latency))
 }
 
 /// See [`Cache::peek_many`](crate::Cache::peek_many).
@@ -54,8 +55,10 @@ where
         let began = Instant::now();
         let (reads, tags) = read_all(engine, &keys, false, engine.tags_of(&[]).as_deref());
         let redis_latency = began.elapsed();
-        for (read, tags) in reads.into_iter().zip(tags) {
-            found.push(seen(engine, read, tags.as_deref(), redis_latency)?);
+        let ids = ids.iter().skip(found.len());
+        for (id, (read, tags)) in ids.zip(reads.into_iter().zip(tags)) {
+            let times = (began, redis_latency);
+            found.push(seen(engine, id, read, tags.as_deref(), times)?);
         }
     }
     Ok(found)
@@ -96,17 +99,22 @@ pub(crate) fn get_fields<R>(
 /// The record that was read. `None`: there is no entry, or it is no record of this type.
 fn seen<R: DeserializeOwned>(
     engine: &Engine<R>,
+    id: &str,
     read: FirstReadResult,
     tags: Option<&LookupTags>,
-    redis_latency: Duration,
+    (began, redis_latency): (Instant, Duration),
 ) -> Result<Option<Lookup<R>>, Error> {
     let (Entry::Record(fields), left) = read? else {
         return Ok(None);
     };
     let record = engine.record_of(fields, tags);
-    Ok(record
-        .ok()
-        .map(|record| found(engine, record, left, redis_latency)))
+    Ok(record.ok().map(|record| {
+        let found = found(engine, record, left, redis_latency);
+        let recorder = &engine.reporter.recorder;
+        let read = (found.source(), found.record().map(|it| &**it));
+        recorder.lookup(id, began, read, engine.fingerprint, keys_of(tags));
+        found
+    }))
 }
 
 fn found<R, T>(

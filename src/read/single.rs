@@ -18,6 +18,7 @@ use crate::{
     near::Placeholder,
     outcome::Lookup,
     store::{Completion, CompletionKind, Floor},
+    telemetry::recorder::Began,
 };
 
 /// Answers a lookup after its first read, and reports its error.
@@ -88,12 +89,13 @@ pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
     load: impl FnOnce(&Engine<R>, &str, Floor) -> Result<Loaded<R>, Error>,
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
-    let within = WithinLoad::new();
+    let (within, began) = (WithinLoad::new(), Began::now());
     let loaded = load(engine, lookup.context.id, lookup.floor());
     drop(within);
     turn.end();
     let fills = lookup.fills();
-    let loaded = loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills, cached));
+    let loaded =
+        loaded.and_then(|loaded| lookup.context.loaded_entry(loaded, fills, cached, began));
     let ended = lookup.on_loaded(&loaded).map(|it| complete(engine, &it));
     if let (Some(Ok(true)), Ok(loaded)) = (&ended, &loaded) {
         loaded.keep_tags(&lookup.context);

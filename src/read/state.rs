@@ -76,6 +76,16 @@ impl<R> LoadPermit<'_, R> {
         }
     }
 
+    /// The token of its lease, or the nonce of the guard. `None`: without Redis, there is none.
+    pub(super) fn token(&self) -> Option<Token> {
+        match self {
+            LoadPermit::Lease(leader, _)
+            | LoadPermit::Refresh(leader, ..)
+            | LoadPermit::Guard(leader) => Some(*leader.key()),
+            LoadPermit::Degraded(..) => None,
+        }
+    }
+
     /// Gives the outcome to the followers.
     ///
     /// A load that is not filled is unregistered first, because a new lookup must load again. Under

@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use super::{
     event::{Event, Inconsistency, Observer},
     log_once::LogOnce,
+    recorder::Recorder,
     stats::Counters,
     trace,
 };
@@ -28,6 +29,7 @@ pub(crate) struct Reporter {
     pub(crate) cache: String,
     pub(crate) prefix: String,
     pub(crate) counters: Counters,
+    pub(crate) recorder: Recorder,
     observer: Option<Arc<dyn Observer>>,
     /// Fields that could not be stored, for the log.
     unstorable_fields: LogOnce,
@@ -51,11 +53,17 @@ impl Reporter {
             cache,
             prefix,
             counters: Counters::default(),
+            recorder: Recorder::default(),
             observer,
             unstorable_fields: LogOnce::default(),
             other_ids: LogThrottle::default(),
             inconsistencies: LogThrottle::default(),
         }
+    }
+
+    /// The same with an event log.
+    pub(crate) fn with_recorder(self, recorder: Recorder) -> Reporter {
+        Reporter { recorder, ..self }
     }
 
     /// Reports an event. Called with no lock held, because an observer may run any code.

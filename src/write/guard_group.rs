@@ -18,7 +18,10 @@ use crate::{
     error::Error,
     outcome::Deferred,
     store::{BatchResult, GuardRequest, Store, TagKeys, UnguardRequest, keys::Keys, token::Token},
-    telemetry::reporter::Reporter,
+    telemetry::{
+        recorder::{Began, Ended},
+        reporter::Reporter,
+    },
 };
 
 /// How many guards one request sets. The number is small enough that the first guards are renewed
@@ -86,7 +89,7 @@ impl Group<'_> {
                 guard_ttl: record.lease_ttl,
             });
             let requests: Vec<_> = requests.collect();
-            let reporter = some[0].reporter;
+            let (reporter, began) = (some[0].reporter, Began::now());
             let answers = client.ask_all(reporter, "guard", requests.len(), |store| {
                 guard_all(store, &requests)
             });
@@ -96,7 +99,7 @@ impl Group<'_> {
                 client.evict(&record.keys.data);
                 match answer {
                     Ok(_) => {
-                        record.renew();
+                        record.guarded(began);
                         is_set = true;
                     }
                     Err(error) => failure = failure.or(Some(error)),
@@ -122,7 +125,7 @@ impl Group<'_> {
         });
         let requests: Vec<_> = requests.collect();
         let client = self.client;
-        let answers = client.end_all("unguard", &endings, &requests, unguard_all);
+        let answers = client.end_all(("unguard", Began::now()), &endings, &requests, unguard_all);
         defer(&endings, answers, deferred);
     }
 }
@@ -171,7 +174,14 @@ impl<'a> GuardedRecord<'a> {
         }
     }
 
-    pub(super) fn renew(&mut self) {
+    /// The guard is set: the store has ended the record and its lease.
+    pub(super) fn guarded(&mut self, began: Began) {
+        let recorder = &self.reporter.recorder;
+        recorder.ended(&self.keys.data, began, Ended::Guarded);
+        self.renew();
+    }
+
+    fn renew(&mut self) {
         let until = Instant::now() + self.max_load_time;
         let renewer = self.lease_renewer;
         self.renewal = Some(renewer.start(&self.keys, self.token, until));

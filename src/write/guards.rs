@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     outcome::Deferred,
     store::{Failure, Store, keys::Keys, token::Token},
-    telemetry::reporter::Reporter,
+    telemetry::{recorder::Began, reporter::Reporter},
 };
 
 /// The records that one change of the primary concerns.
@@ -104,6 +104,7 @@ impl<'a> Guards<'a> {
         group.asked = 1;
         let record = &mut group.records[0];
         let (client, reporter) = (group.client, record.reporter);
+        let began = Began::now();
         let answer = client.ask(reporter, "guard", |store| {
             ask(store, &record.keys, record.token)
         });
@@ -111,7 +112,7 @@ impl<'a> Guards<'a> {
         client.evict(&record.keys.data);
         match answer {
             Ok(answer) => {
-                record.renew();
+                record.guarded(began);
                 Some(answer)
             }
             Err(error) => {
@@ -123,8 +124,10 @@ impl<'a> Guards<'a> {
 
     /// Ends the first record and its guard by a request of its own. False: it answered so, or
     /// failed.
+    /// `began`: see [`Began`].
     pub(crate) fn end_first(
         &mut self,
+        began: Began,
         ask: impl Fn(&dyn Store, &Keys, Token) -> Result<bool, Failure>,
     ) -> bool {
         let Some(group) = self.groups.first_mut() else {
@@ -136,7 +139,7 @@ impl<'a> Guards<'a> {
         record.stop_renewal();
         let endings = [record.ending()];
         let requests = [record.token];
-        let answers = client.end_all("unguard", &endings, &requests, |store, writers| {
+        let answers = client.end_all(("unguard", began), &endings, &requests, |store, writers| {
             Ok(vec![Ok(ask(store, &record.keys, writers[0])?)])
         });
         let is_done = answers.iter().any(|answer| matches!(answer, Ok(true)));

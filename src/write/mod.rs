@@ -3,6 +3,7 @@
 pub(crate) mod clear;
 mod guard_group;
 pub(crate) mod guards;
+mod log;
 mod record_keys;
 pub(crate) mod tags;
 mod through;
@@ -17,6 +18,7 @@ use crate::{
     outcome::Written,
     telemetry::{
         event::{Event, Write},
+        recorder::Began,
         reporter::Reporter,
         trace,
     },
@@ -40,7 +42,8 @@ pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Re
     let keys = engine.keys(id)?;
     let others = RecordKeys::under_other_prefixes(engine, id);
     let _wrote = Wrote::begin(engine, id, Write::InvalidateAt);
-    let ended = engine.invalidate(&keys, "invalidate", |store| match store.versioned() {
+    let request = ("invalidate", Began::now().of_version(Some(version)));
+    let ended = engine.invalidate(&keys, request, |store| match store.versioned() {
         // This request completes what is pending by now, perhaps a write of a later version.
         Some(versioned) if engine.client.bypass(&keys.data).is_none() => {
             versioned.invalidate_at(&keys, version)

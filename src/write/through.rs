@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Wrote, guards::Guards};
+use super::{Wrote, guards::Guards, log};
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::WriteError,
@@ -18,7 +18,7 @@ use crate::{
     outcome::Written,
     record::fields::Fields,
     store::{Store, WriteThrough},
-    telemetry::event::Write,
+    telemetry::{event::Write, recorder::Began},
 };
 
 /// See [`Cache::write_through`](crate::Cache::write_through).
@@ -50,6 +50,7 @@ where
     let read = tags.as_deref_mut().map(|tags| engine.read_tags(tags));
     // Without the clock, no lookup could read the record.
     let nonce = nonce.flatten().filter(|_| !matches!(read, Some(Err(_))));
+    let began = Began::now();
     // A panic drops the guards, which ends them.
     let (value, loaded) = match change() {
         Ok((value, loaded)) => (value, loaded.into()),
@@ -73,7 +74,14 @@ where
             record,
         }
     });
-    let is_cached = guards.end_first(|store: &dyn Store, keys, writer| {
+    if through.is_some() {
+        // Whatever happens to the record since the closure was called keeps it out of the cache.
+        let of = (version, &loaded.tags[..]);
+        log::add(engine, id, began, loaded.record.as_ref(), of);
+    }
+    // In the log it begins with the closure, so that it does not end its own record.
+    let ends = began.of_version(version);
+    let is_cached = guards.end_first(ends, |store: &dyn Store, keys, writer| {
         // A later writer of this process may have failed to invalidate. The store does not know
         // that, and this request completes what is pending by now.
         let is_latest = engine.client.bypass(&keys.data).is_none();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Wrote, record_keys::RecordKeys};
+use super::{Wrote, log, record_keys::RecordKeys};
 use crate::{
     engine::{Engine, Settings},
     error::Error,
@@ -13,7 +13,10 @@ use crate::{
         set_field, tag_fields::TagFields, to_fields,
     },
     store::{Change, Diff, NewTtl, Update, keys::Keys},
-    telemetry::event::Write,
+    telemetry::{
+        event::Write,
+        recorder::{Began, Ended},
+    },
 };
 
 /// How often an update tries. Each failure means that another client's change succeeded. Sixteen
@@ -55,10 +58,18 @@ where
     let schema = &engine.settings.schema;
     let mut made = FieldChange::NotFound;
     let updated = change_entry(engine, keys, "update_field", &mut |entry| {
+        let began = Began::now();
         // These fields stay as they are: the entry keeps its tags, and the clock of its load.
         let mut record = entry.clone();
         TagFields::take(&mut record);
         made = set_field::<R>(&record, field, value, schema);
+        if matches!(made, FieldChange::Set) && engine.reporter.recorder.is_on() {
+            let others = record.into_iter().filter(|(name, _)| name != field);
+            let new = others.chain([(field.to_vec(), value.to_vec())]).collect();
+            if let Ok(Some(new)) = from_fields::<R>(new, schema) {
+                log::add(engine, id, began, Some(&new), (None, &[]));
+            }
+        }
         Some(match made {
             FieldChange::Set => Diff {
                 set: vec![(field.to_vec(), value.to_vec())],
@@ -118,6 +129,7 @@ where
     let mut is_changed = false;
     let (mut undecodable, mut unstorable) = (None, None);
     let updated = change_entry(engine, keys, "update", &mut |entry| {
+        let began = Began::now();
         (is_changed, undecodable, unstorable) = (false, None, None);
         // As in `set_cached_field`.
         let mut record = entry.clone();
@@ -133,6 +145,7 @@ where
             }
         };
         let new = pending.suspended(|| change(&old))?;
+        log::add(engine, id, began, Some(&new), (None, &[]));
         let merged = names(&old).and_then(|known| {
             let new = to_fields(&new, schema)?;
             Ok(merge::<R>(&record, &known, &new, schema))
@@ -167,11 +180,25 @@ fn change_entry<R>(
     request: &'static str,
     change: Change<'_>,
 ) -> Result<bool, Error> {
+    let mut began = Began::now();
+    let mut is_kept = false;
     let updated = until_no_conflict(|| {
+        (began, is_kept) = (Began::now(), false);
         engine.change(keys, request, |store| {
-            store.update(keys, new_ttl(engine), &mut *change)
+            store.update(keys, new_ttl(engine), &mut |entry| {
+                // The lease ends later than this, and a change of the entry since is a conflict.
+                began = Began::now();
+                let diff = change(entry);
+                is_kept = diff.is_none();
+                diff
+            })
         })
     });
+    // An entry that was kept is as old as before.
+    if updated.is_ok() && !is_kept {
+        let recorder = &engine.reporter.recorder;
+        recorder.ended(&keys.data, began, Ended::Done);
+    }
     or_invalidated(engine, keys, updated)
 }
 
@@ -245,7 +272,8 @@ fn or_invalidated<R>(
         Err(failure @ (Error::Store { .. } | Error::Contended { .. })) => failure,
         done => return done,
     };
-    engine.invalidate(keys, "invalidate", |store| store.invalidate(keys))?;
+    let request = ("invalidate", Began::now());
+    engine.invalidate(keys, request, |store| store.invalidate(keys))?;
     match failure {
         Error::Store { .. } => Ok(false),
         contended => Err(contended),

@@ -5,12 +5,15 @@
 
 use std::time::Duration;
 
-use super::{StoreClient, unwind::Ending};
+use super::{StoreClient, how_ended, unwind::Ending};
 use crate::{
     error::Error,
     store::{BatchResult, Failure, FailureKind, Store},
-    telemetry::{event::Event, reporter::Reporter},
+    telemetry::{event::Event, recorder::Began, reporter::Reporter},
 };
+
+/// The request that lets records stay for their grace.
+const EXPIRE: &str = "expire";
 
 /// How many records one request invalidates.
 const SLICE: usize = 10_000;
@@ -72,7 +75,8 @@ impl StoreClient {
     /// [`end_all`](StoreClient::end_all).
     pub(crate) fn invalidate_all(&self, records: &[Ending<'_>]) -> Vec<Result<bool, Error>> {
         let keys: Vec<_> = records.iter().map(|record| record.keys).collect();
-        self.end_all("invalidate", records, &keys, |store, some| match some {
+        let request = ("invalidate", Began::now());
+        self.end_all(request, records, &keys, |store, some| match some {
             // One record needs no batch, which would also load the script.
             [one] => Ok(vec![Ok(store.invalidate(one)?)]),
             many => store.invalidate_all(many),
@@ -89,7 +93,8 @@ impl StoreClient {
         max_ttl: Duration,
         expires: impl Fn(&Ending<'_>) -> bool,
     ) -> Vec<Result<bool, Error>> {
-        self.end_all("expire", records, records, |store, some| {
+        let request = (EXPIRE, Began::now());
+        self.end_all(request, records, records, |store, some| {
             let stays = |it: &&Ending<'_>| expires(it) && self.bypass(&it.keys.data).is_none();
             let stays: Vec<_> = some.iter().map(|it| stays(&it)).collect();
             let keys = |stay: bool| {
@@ -125,12 +130,12 @@ impl StoreClient {
     /// If a request panics, the records that were not sent yet become pending too.
     pub(crate) fn end_all<I>(
         &self,
-        request: &'static str,
+        request: (&'static str, Began),
         records: &[Ending<'_>],
         items: &[I],
         ask: impl Fn(&dyn Store, &[I]) -> BatchResult<bool>,
     ) -> Vec<Result<bool, Error>> {
-        let pending = self.remember_on_drop(request, records);
+        let pending = self.remember_on_drop(request.0, records);
         let mut answers = Vec::with_capacity(records.len());
         for (records, items) in records.chunks(SLICE).zip(items.chunks(SLICE)) {
             answers.extend(self.end_slice(request, records, |store| ask(store, items)));
@@ -141,7 +146,7 @@ impl StoreClient {
 
     fn end_slice(
         &self,
-        request: &'static str,
+        (request, began): (&'static str, Began),
         records: &[Ending<'_>],
         ask: impl FnOnce(&dyn Store) -> BatchResult<bool>,
     ) -> Vec<Result<bool, Error>> {
@@ -157,6 +162,11 @@ impl StoreClient {
                 (Err(failure), _) => self.remember(record, failure),
             }
             self.evict(&record.keys.data);
+            // An expired record may stay for its grace.
+            if request != EXPIRE {
+                let recorder = &record.reporter.recorder;
+                recorder.ended(&record.keys.data, began, how_ended(answer));
+            }
         }
         answers
     }

@@ -32,7 +32,12 @@ use super::{StoreClient, batch::counted, recovery::ClientState, unwind::Ending};
 use crate::{
     error::Error,
     store::{Cursor, Failure, FailureKind, KeyKind, ScanPage, keys::Keys},
-    telemetry::{event::Event, reporter::Reporter, trace},
+    telemetry::{
+        event::Event,
+        recorder::{Began, Ended},
+        reporter::Reporter,
+        trace,
+    },
 };
 
 /// How many records one request removes. It occupies the server for a few milliseconds.
@@ -59,6 +64,7 @@ impl StoreClient {
             client: self,
             reporter,
             prefix,
+            log_began: Began::now(),
         };
         // Taken before the first request. The scans delete what earlier failures have left.
         let began = self.state.pending.sequence();
@@ -87,6 +93,8 @@ impl StoreClient {
         // The near cache may hold records that the store has already evicted.
         self.state.siblings.tell_all();
         self.state.pending.lift(prefix, began);
+        let recorder = &reporter.recorder;
+        recorder.cleared(prefix, clearing.log_began, Ended::Done);
         mem::forget(clearing);
         Ok(removed)
     }
@@ -98,6 +106,7 @@ struct Clearing<'a> {
     client: &'a StoreClient,
     reporter: &'a Arc<Reporter>,
     prefix: &'a str,
+    log_began: Began,
 }
 
 impl Drop for Clearing<'_> {
@@ -107,7 +116,10 @@ impl Drop for Clearing<'_> {
             client,
             reporter,
             prefix,
+            log_began,
         } = self;
+        let recorder = &reporter.recorder;
+        recorder.cleared(prefix, *log_began, Ended::Pending);
         let bypassed = client.state.pending.bypass(prefix);
         // Evicted after the bypass began. A lookup that takes its placeholder later sees the
         // bypass, and so keeps nothing. So nothing is left to evict when the bypass ends.

@@ -39,7 +39,12 @@ use crate::{
     error::{Error, cause::Cause},
     near::siblings::SiblingCaches,
     store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
-    telemetry::{event::Event, reporter::Reporter, trace},
+    telemetry::{
+        event::Event,
+        recorder::{Began, Ended},
+        reporter::Reporter,
+        trace,
+    },
     util::{breaker::Breaker, log_throttle::LogThrottle, postponed::Postponed, retry::RetryWorker},
 };
 
@@ -211,7 +216,7 @@ impl StoreClient {
         &self,
         reporter: &Arc<Reporter>,
         keys: &Keys,
-        request: &'static str,
+        (request, began): (&'static str, Began),
         ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         // Taken before the request is sent. The request completes exactly the invalidations that
@@ -233,6 +238,8 @@ impl StoreClient {
         // Evicted after a failure was recorded as pending. A lookup that takes its placeholder
         // later sees the pending invalidation, and does not read the store.
         self.evict(&keys.data);
+        let recorder = &reporter.recorder;
+        recorder.ended(&keys.data, began, how_ended(&answer));
         pending.returned();
         answer
     }
@@ -267,5 +274,13 @@ impl StoreClient {
         if self.state.breaker.close() {
             self.state.report_breaker();
         }
+    }
+}
+
+/// For the event log.
+fn how_ended<T>(answer: &Result<T, Error>) -> Ended {
+    match answer {
+        Ok(_) => Ended::Done,
+        Err(_) => Ended::Pending,
     }
 }

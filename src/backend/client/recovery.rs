@@ -22,7 +22,12 @@ use crate::{
     error::Error,
     near::siblings::SiblingCaches,
     store::{Failure, FailureKind, Store},
-    telemetry::{event::Event, reporter::Reporter, trace},
+    telemetry::{
+        event::Event,
+        recorder::{Began, Ended},
+        reporter::Reporter,
+        trace,
+    },
     util::{breaker::Breaker, log_throttle::LogThrottle},
 };
 
@@ -75,6 +80,16 @@ impl StoreClient {
 impl ClientState {
     pub(super) fn complete(&self, replay: &Replay) {
         if let Some(reporter) = self.pending.complete(replay) {
+            reporter.report(&Event::InvalidationReplayed);
+        }
+    }
+
+    /// Completes a pending invalidation that this thread has sent.
+    pub(super) fn replayed(&self, replay: &Replay, began: Began) {
+        if let Some(reporter) = self.pending.complete(replay) {
+            reporter
+                .recorder
+                .ended(replay.target.key(), began, Ended::Done);
             reporter.report(&Event::InvalidationReplayed);
         }
     }
@@ -200,6 +215,7 @@ impl ClientState {
         let records: Vec<_> = records.collect();
         for some in records.chunks(BATCH) {
             let keys: Vec<_> = some.iter().map(|(_, keys)| *keys).collect();
+            let began = Began::now();
             let each = counted(self.store.invalidate_all(&keys), keys.len());
             let each = match each {
                 Err(failure) if failure.kind == FailureKind::Rejected => {
@@ -211,7 +227,7 @@ impl ClientState {
             for ((replay, _), done) in some.iter().zip(each) {
                 match done {
                     Ok(_) => {
-                        self.complete(replay);
+                        self.replayed(replay, began);
                         replayed += 1;
                     }
                     Err(failure) => refused = Some(failure),

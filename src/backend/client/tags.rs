@@ -6,12 +6,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{StoreClient, recovery::ClientState, unwind::panicked};
+use super::{StoreClient, how_ended, recovery::ClientState, unwind::panicked};
 use crate::{
     backend::pending::{Replay, TagEnding, Target},
     error::{Error, cause::Cause},
     store::{Failure, FailureKind, Store, TagKeys},
-    telemetry::reporter::Reporter,
+    telemetry::{recorder::Began, reporter::Reporter},
 };
 
 fn send(
@@ -60,10 +60,11 @@ impl ClientState {
             keys.tags = some.iter().map(|(_, tag)| tag.key().to_owned()).collect();
             let life = some.iter().map(|(_, tag)| tag.life).max();
             let lag = some.iter().filter_map(|(_, tag)| tag.lag).max();
+            let began = Began::now();
             match send(&*self.store, &keys, life.unwrap_or_default(), lag) {
                 Ok(()) => {
                     for (replay, _) in some {
-                        self.complete(replay);
+                        self.replayed(replay, began);
                         replayed += 1;
                     }
                 }
@@ -98,7 +99,7 @@ impl StoreClient {
         keys: &TagKeys,
         life: Duration,
     ) -> Result<(), Error> {
-        let pending = &self.state.pending;
+        let (pending, began) = (&self.state.pending, Began::now());
         let lag = pending.longest_lag();
         let tags = keys.tags.iter().map(|tag| TagEnding {
             keys: keys.only(tag),
@@ -132,7 +133,10 @@ impl StoreClient {
             }
         }
         // After a failure was recorded as pending, as in `invalidate`.
-        keys.tags.iter().for_each(|tag| self.evict(tag));
+        for tag in &keys.tags {
+            self.evict(tag);
+            reporter.recorder.ended(tag, began, how_ended(&answer));
+        }
         answer
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct TagEnding {
 }
 
 impl Target {
-    pub(super) fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         match self {
             Target::Record(keys) => &keys.data,
             Target::Tag(tag) => tag.key(),

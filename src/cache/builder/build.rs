@@ -9,6 +9,7 @@ use crate::{
     backend::Backend,
     cache::{Cache, validate},
     error::Error,
+    telemetry::recorder::Fingerprint,
 };
 
 impl<R> Cache<R> {
@@ -103,7 +104,13 @@ impl<R> CacheBuilder<R> {
             audit.check(&self.settings)?;
         }
         let client = self.backend.client()?;
-        Cache::new(self.settings, client, self.observer, self.audit)
+        let fingerprint = Fingerprint::of_type();
+        Cache::new(
+            self.settings,
+            client,
+            self.observer,
+            (self.audit, fingerprint),
+        )
     }
 }
 

@@ -86,12 +86,10 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
         let span = trace::lookup(&engine.reporter.cache, id);
         let tags = engine.tags_of(&[]);
         match near_hit::find(engine, id, began, Accepts::Any, tags.as_deref()) {
-            Ok(record) => Ok(near_hit::answer(
-                engine,
-                &span,
-                id,
-                (record, tags.as_deref()),
-            )),
+            Ok(record) => {
+                let of_lookup = (began, tags.as_deref());
+                Ok(near_hit::answer(engine, &span, id, of_lookup, record))
+            }
             Err(placeholder) => self.get_from_store(id, tags, (span, began, placeholder)),
         }
     }

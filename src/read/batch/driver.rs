@@ -27,6 +27,7 @@ use crate::{
         state::LookupState,
     },
     store::{AcquireRequest, RefreshRequest},
+    telemetry::recorder::Began,
     util::wakeup::Wakeup,
 };
 
@@ -186,7 +187,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
         self.end_watches();
         let ids = self.lookups.iter().filter(|lookup| loads(lookup));
         let ids: Vec<_> = ids.map(|lookup| lookup.context.id).collect();
-        let within = WithinLoad::new();
+        let (within, began) = (WithinLoad::new(), Began::now());
         let mut records = run_for(self.engine, &ids, load);
         drop(within);
         self.turn.end();
@@ -198,7 +199,9 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
             let loaded = match &mut records {
                 Ok(found) => {
                     let loaded = Loaded::new(found.remove(lookup.context.id));
-                    lookup.context.loaded_entry(loaded, permit.fills(), None)
+                    lookup
+                        .context
+                        .loaded_entry(loaded, permit.fills(), None, began)
                 }
                 Err(error) => Err(error.clone()),
             };

@@ -51,17 +51,16 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
         .collect();
     let from_store = ids.iter().zip(&sources);
     let from_store = from_store.filter(|(_, from)| matches!(from, ReadFrom::Store(_)));
-    let near_tags = tags;
     let keys: Vec<_> = from_store.map(|((_, data), _)| data.as_str()).collect();
     let has_placeholder = |from: &ReadFrom<'_, R>| matches!(from, ReadFrom::Store(Some(_)));
     let enters_near = sources.iter().any(has_placeholder);
-    let mut tags = tags.cloned();
-    if let (Some(tags), true) = (&mut tags, enters_near) {
+    let mut to_read = tags.cloned();
+    if let (Some(tags), true) = (&mut to_read, enters_near) {
         tags.read_for_near();
     }
     let with_ttl = config.max_age.is_some() || enters_near;
-    let (reads, tags) = read_all(engine, &keys, with_ttl, tags.as_ref());
-    let mut reads = reads.into_iter().zip(tags);
+    let (reads, read_tags) = read_all(engine, &keys, with_ttl, to_read.as_ref());
+    let mut reads = reads.into_iter().zip(read_tags);
     let redis_latency = began.elapsed();
     let lookups = ids.iter().zip(sources).map(|((id, data), from)| {
         let mut context = LookupContext {
@@ -76,7 +75,7 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
         };
         let (read, placeholder) = match from {
             ReadFrom::Near(record) => {
-                let found = near_hit::answer(engine, &context.span, id, (record, near_tags));
+                let found = near_hit::answer(engine, &context.span, id, (began, tags), record);
                 return PendingLookup::new(context, data, FirstRead::Hit(found));
             }
             ReadFrom::Pending(cause) => {

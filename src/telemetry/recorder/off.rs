@@ -1,0 +1,85 @@
+//! The recorder without the feature `event-log`: it does nothing.
+
+use std::{marker::PhantomData, time::Instant};
+
+use serde::Serialize;
+
+use super::{Ended, LoadedRecord, Recorded};
+use crate::{error::Error, outcome::Source, store::token::Token};
+
+/// There is none.
+#[derive(Debug, Clone)]
+pub(crate) enum EventLog {}
+
+#[derive(Debug, Default)]
+pub(crate) struct Recorder(());
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Began;
+
+impl Began {
+    pub(crate) fn now() -> Began {
+        Began
+    }
+
+    #[expect(clippy::unused_self, reason = "the other one has a use for it")]
+    pub(crate) fn of_version(self, _version: Option<u64>) -> Began {
+        Began
+    }
+}
+
+pub(crate) struct Fingerprint<R>(PhantomData<fn(R)>);
+
+/// Not derived: `R` need not be `Copy`.
+impl<R> Clone for Fingerprint<R> {
+    fn clone(&self) -> Fingerprint<R> {
+        *self
+    }
+}
+
+impl<R> Copy for Fingerprint<R> {}
+
+impl<R: Serialize> Fingerprint<R> {
+    pub(crate) fn of_type() -> Fingerprint<R> {
+        Fingerprint(PhantomData)
+    }
+}
+
+#[expect(clippy::unused_self, reason = "the other one has a use for it")]
+impl Recorder {
+    pub(crate) fn new(_of: Recorded) -> Recorder {
+        Recorder(())
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn lookup<R>(
+        &self,
+        _id: &str,
+        _began: Instant,
+        _found: (Source, Option<&R>),
+        _fingerprint: Fingerprint<R>,
+        _tags: &[String],
+    ) {
+    }
+
+    pub(crate) fn failed(&self, _id: &str, _began: Instant) {}
+
+    pub(crate) fn degraded(&self, _id: &str, _cause: &Error) {}
+
+    pub(crate) fn load<'a, R>(
+        &self,
+        _record: Option<&R>,
+        _fingerprint: Fingerprint<R>,
+        _loaded: impl FnOnce() -> LoadedRecord<'a>,
+    ) {
+    }
+
+    pub(crate) fn fill(&self, _id: &str, _token: Token, _outcome: &str) {}
+
+    pub(crate) fn ended(&self, _key: &str, _began: Began, _how: Ended) {}
+
+    pub(crate) fn cleared(&self, _prefix: &str, _began: Began, _how: Ended) {}
+}
