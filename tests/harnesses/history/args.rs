@@ -1,5 +1,7 @@
 //! The command line: flags, defaults, help texts, and one clear line for a wrong flag.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 use crate::{broken::Break, fault_schedule::Only};
@@ -51,6 +53,7 @@ Command lines, each after `cargo run --release --example history --`:
   --near                                            with near caches
   --grace                                           with grace and early refresh
   --replica                                         with loaders that read a replica of the primary that lags
+  --record trace.jsonl --seconds 10                 and an event log (cargo run --features event-log …)
   --kill-writers --operations 300000                with writers that die after their commit
   --tags --near                                     with records under tags, near caches in every second process
   --schemas                                         with two record types, as in a rolling deployment
@@ -152,6 +155,10 @@ pub(crate) struct Args {
     /// Break one rule of the protocol, to see that the checks find it
     #[arg(long = "break", value_name = "RULE")]
     pub(crate) broken: Option<Break>,
+
+    /// Write an event log to this file, for the example `check` (needs the feature `event-log`)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 
     /// Where the random choices start; different each time unless given
     #[arg(long, value_name = "N")]

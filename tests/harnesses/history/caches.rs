@@ -9,6 +9,7 @@ use cache_aside::{Cache, CacheBuilder, Error, Record, Redis, RedisBuilder};
 
 use crate::{
     plan::{Plan, TIMEOUT},
+    recording::Recording,
     tags::{self, Tagged},
     workers::{LAG, LEASE_TTL, NEAR_STALENESS},
 };
@@ -17,16 +18,19 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The caches of one process, whose answers are checked.
-pub(crate) fn checked(plan: &Plan) -> Result<(Cache, Option<Tagged>), String> {
-    patiently(|| build(plan))
+pub(crate) fn checked(
+    plan: &Plan,
+    recording: &Recording,
+) -> Result<(Cache, Option<Tagged>), String> {
+    patiently(|| build(plan, recording))
 }
 
 /// The cache of a writer that is killed. Its guards last as long as by default, so that they do not
 /// lapse before the commit on a busy machine.
-pub(crate) fn of_a_killed_writer(plan: &Plan) -> Result<Cache, String> {
+pub(crate) fn of_a_killed_writer(plan: &Plan, recording: &Recording) -> Result<Cache, String> {
     let redis = redis(&plan.cache).pool_size(1);
-    let cache = Cache::builder(redis).prefix("history:").build();
-    cache.map_err(|error| format!("{error:#}"))
+    let cache = recording.of(Cache::builder(redis).prefix("history:"));
+    cache.build().map_err(|error| format!("{error:#}"))
 }
 
 /// A cache that only observes.
@@ -59,7 +63,7 @@ fn redis(url: &str) -> RedisBuilder {
 }
 
 /// Builds the caches, which share one client. The second part only in a run with tags.
-fn build(plan: &Plan) -> Result<(Cache, Option<Tagged>), Error> {
+fn build(plan: &Plan, recording: &Recording) -> Result<(Cache, Option<Tagged>), Error> {
     let connections = match plan.process % 2 {
         0 => plan.threads.div_ceil(4),
         _ => plan.threads,
@@ -68,7 +72,10 @@ fn build(plan: &Plan) -> Result<(Cache, Option<Tagged>), Error> {
         .pool_size(connections.min(16))
         .wait_for_replicas(plan.replicas)
         .build()?;
-    let cache = |prefix: &str| settings(plan, Cache::builder(&redis).prefix(prefix));
+    let cache = |prefix: &str| {
+        let cache = Cache::builder(&redis).prefix(prefix);
+        recording.of(settings(plan, cache))
+    };
     let tagged = || {
         let pages = cache("history:page:").loader_tags(true).build()?;
         let reloaded = plan.grace.then(|| tags::reloaded(&pages, plan));

@@ -5,6 +5,7 @@
 //! child  -> parent  "Connected"                     lines of JSON on stdout
 //! parent -> child   go            to all, once all have connected
 //! child  -> parent  {"Progress": ...}, {"Stale": ...}, at the end "Done" or {"Violation": ...}
+//! parent -> child   stop          to all, if a recorded run has found a violation
 //! parent -> child   calm          to all, once all are done and the faults have ended
 //! child  -> parent  {"Ended": ...}  what the threads of the child did
 //! ```
@@ -135,7 +136,7 @@ pub(crate) fn live() -> Result<(), String> {
         let workers = Workers::new(plan)?;
         say(&Message::Connected)?;
         hear()?;
-        match workers.work(say)? {
+        match workers.work(&told, say)? {
             Some(violation) => say(&Message::Violation(Box::new(violation)))?,
             None => say(&Message::Done)?,
         }

@@ -141,6 +141,7 @@ impl Environment {
                 operations: share + u64::from(u64::from(process) < rest),
                 longest: args.seconds.map(Duration::from_secs),
                 seed: self.seed,
+                record: args.record.clone(),
             })
             .collect()
     }

@@ -20,6 +20,7 @@ use crate::{
     plan::{Committed, Instant, Message, Plan},
     primary::{Event, Primary},
     random::Random,
+    recording::Recording,
 };
 
 /// From the commit on, nothing older is cached. But a lookup may share a load that began before the
@@ -121,7 +122,8 @@ pub(crate) fn commit(
     plan: &Plan,
     tell: impl Fn(&Message) -> Result<(), String>,
 ) -> Result<(), String> {
-    let cache = caches::of_a_killed_writer(plan)?;
+    let recording = Recording::start(plan)?;
+    let cache = caches::of_a_killed_writer(plan, &recording)?;
     let mut primary = Primary::connect(&plan.primary)?;
     let mut random = Random::new(plan.seed, u64::from(plan.processes) << 32);
     let ids = (plan.keys - plan.of_killed_writers)..plan.keys;
@@ -132,6 +134,8 @@ pub(crate) fn commit(
         unit.add(&cache, id).map_err(|error| error.to_string())?;
     }
     unit.guard();
+    // What follows is not recorded: the kill would leave the log open.
+    recording.close();
     random.pause(20);
     let versions = ids.iter().map(|id| (id.clone(), primary.commit(id)));
     tell(&Message::Committed(Committed {

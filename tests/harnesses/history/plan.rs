@@ -1,6 +1,9 @@
 //! The messages between the processes of a run, all of them as lines of JSON.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) operations: u64,
     pub(crate) longest: Option<Duration>,
     pub(crate) seed: u64,
+    /// The file of the event log.
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// A message of a child.

@@ -85,7 +85,12 @@ pub(crate) fn run(
         let killed = killed.transpose()?.transpose()?.unwrap_or(0);
         // After the last check of the schedule, all failovers are known.
         let end = match found?.or_else(|| talk.unexplained()) {
-            Some(violation) => End::Violation(violation),
+            Some(violation) => {
+                if args.record.is_some() {
+                    talk.stop()?;
+                }
+                End::Violation(violation)
+            }
             None => End::Clean(talk.sum()?),
         };
         Ok(Outcome {
@@ -173,6 +178,21 @@ impl Talk<'_> {
     fn unexplained(&mut self) -> Option<Box<Violation>> {
         let found = self.staleness.judge(self.failovers);
         found.map(Box::new)
+    }
+
+    /// Ends all children, so that they close their logs.
+    fn stop(&mut self) -> Result<(), String> {
+        // One that works takes the first, and then waits for the second. One that waits already
+        // takes the first.
+        self.children.tell_all("stop")?;
+        self.children.tell_all("calm")?;
+        let mut at_work = self.done.len();
+        while at_work > 0 {
+            if let (_, Message::Ended(_)) = self.hear()? {
+                at_work -= 1;
+            }
+        }
+        Ok(())
     }
 
     /// Adds up what all processes did, after the faults have ended.

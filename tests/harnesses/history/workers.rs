@@ -9,7 +9,7 @@ use std::{
 };
 
 use cache_aside::{Cache, Stats};
-use crossbeam::channel::{self, RecvTimeoutError};
+use crossbeam::channel::{self, Receiver, RecvTimeoutError};
 
 use crate::{
     caches,
@@ -17,6 +17,7 @@ use crate::{
     plan::{Message, Plan, Tally, Violation},
     primary::Primary,
     random::Random,
+    recording::Recording,
     sync::Mutex,
     tags::Tagged,
 };
@@ -44,6 +45,7 @@ pub(crate) struct Workers {
     pub(crate) cache: Cache,
     /// The caches of a run with tags.
     pub(crate) tagged: Option<Tagged>,
+    recording: Recording,
     pub(crate) rows: Vec<Row>,
     /// The number of operations that have begun.
     begun: AtomicU64,
@@ -95,10 +97,12 @@ impl Workers {
     /// Connects to the servers.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
-        let (cache, tagged) = caches::checked(&plan)?;
+        let recording = Recording::start(&plan)?;
+        let (cache, tagged) = caches::checked(&plan, &recording)?;
         Ok(Workers {
             cache,
             tagged,
+            recording,
             plan,
             rows,
             begun: AtomicU64::new(0),
@@ -112,9 +116,10 @@ impl Workers {
     }
 
     /// Does the operations of this process. Now and then `tell` gets the number of done operations
-    /// and the stale answers. The first violation ends the work.
+    /// and the stale answers. The first violation ends the work, and so does a line in `told`.
     pub(crate) fn work(
         &self,
+        told: &Receiver<String>,
         tell: impl Fn(&Message) -> Result<(), String>,
     ) -> Result<Option<Violation>, String> {
         let end = self.plan.longest.map(|longest| Instant::now() + longest);
@@ -147,6 +152,7 @@ impl Workers {
             while ended.recv_deadline(due) == Err(RecvTimeoutError::Timeout) {
                 let late = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.stalled.fetch_add(late, SeqCst);
+                self.stop.fetch_or(told.try_recv().is_ok(), SeqCst);
                 news()?;
                 due = (due + PROGRESS).max(Instant::now());
             }
@@ -201,6 +207,7 @@ impl Workers {
             // There is no notification, so it must poll the counter.
             thread::sleep(Duration::from_millis(5));
         }
+        self.recording.close();
         // They are pending in the client, which all caches share.
         let stats = self.cache.stats();
         Tally {

@@ -6,6 +6,7 @@ use cache_aside::{Cache, Error, Redis};
 
 use crate::{
     plan::Plan,
+    recording::Recording,
     tags::Tagged,
     workers::{LEASE_TTL, NEAR_STALENESS},
 };
@@ -16,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 static INHERITED: OnceLock<Cache> = OnceLock::new();
 
 /// The cache of the workers, in any process. There are none for records under tags.
-pub(crate) fn checked(plan: &Plan) -> Result<(Cache, Option<Tagged>), String> {
+pub(crate) fn checked(plan: &Plan, _: &Recording) -> Result<(Cache, Option<Tagged>), String> {
     if let Some(cache) = INHERITED.get() {
         return Ok((cache.clone(), None));
     }

@@ -32,6 +32,9 @@ mod primary;
 mod random;
 #[path = "../history/reader.rs"]
 mod reader;
+#[allow(dead_code, reason = "this harness records nothing")]
+#[path = "../history/recording.rs"]
+mod recording;
 mod run;
 #[path = "../../support/mod.rs"]
 mod support;

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use crossbeam::channel;
 use fork::{Fork, fork, waitpid};
 use redis::{Client, cmd};
 
@@ -84,6 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         operations: u64::MAX,
         longest: Some(Duration::from_secs(args.seconds)),
         seed: args.seed,
+        record: None,
     };
     let workers = Workers::new(plan.clone())?;
     // All of them before the parent sends its first request.
@@ -145,7 +147,7 @@ fn live(plan: Plan) -> ! {
 
 /// Works until the time of the plan is over. Returns how that ended.
 fn work(workers: &Workers) -> i32 {
-    let found = workers.work(|_| Ok(()));
+    let found = workers.work(&channel::never(), |_| Ok(()));
     let ended = found.and_then(|found| send(&workers.plan.primary, &workers.end()).map(|()| found));
     match ended {
         Ok(None) => CLEAN,
