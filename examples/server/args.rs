@@ -1,6 +1,6 @@
 //! The command line: flags, their environment variables, and a one-line message if one is wrong.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
@@ -44,6 +44,10 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u64).range(..=5000)
     )]
     primary_latency_ms: u64,
+
+    /// Write an event log to this file, for the harness `check` (needs the feature `event-log`)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 
     // A browser opens at most six connections to one host. Two browsers with a slow read on every
     // connection then still leave a thread for a third.

@@ -12,6 +12,7 @@ use crate::{
     http::Answer,
     millis,
     primary::{Down, MockPrimaryStore},
+    recording::Recording,
     routes::{Shop, failed, stats},
 };
 
@@ -28,9 +29,13 @@ const CONTENT: &str = "products";
 pub(crate) struct ProductList(Cache);
 
 impl ProductList {
-    pub(crate) fn new(backend: &Backend, ttl: Duration) -> Result<ProductList, Error> {
+    pub(crate) fn new(
+        backend: &Backend,
+        ttl: Duration,
+        recording: &Recording,
+    ) -> Result<ProductList, Error> {
         let builder = Cache::builder(backend).prefix("cache:page:").ttl(ttl);
-        Ok(ProductList(builder.build()?))
+        Ok(ProductList(recording.of(builder).build()?))
     }
 
     fn get(&self, primary: &MockPrimaryStore) -> Result<Lookup<Record>, Error> {

@@ -14,6 +14,8 @@ mod origin;
 mod page;
 mod primary;
 mod reads;
+#[path = "../support/recording.rs"]
+mod recording;
 mod routes;
 mod settings;
 mod stampede;
@@ -42,6 +44,7 @@ use args::Args;
 use list::ProductList;
 use metrics::Metrics;
 use primary::MockPrimaryStore;
+use recording::Recording;
 use routes::{About, Shop};
 use settings::InUse;
 use store::Chosen;
@@ -67,8 +70,11 @@ fn run() -> Result<(), String> {
         other,
     } = args.store.open()?;
     let primary = Arc::new(MockPrimaryStore::new(args.primary_latency()));
-    let list = ProductList::new(&backend, args.ttl()).map_err(|error| format!("{error:#}"))?;
-    let in_use = InUse::new(backend, args.ttl(), Arc::clone(&primary));
+    recording::prepare(args.record.as_deref())?;
+    let recording = Recording::start(args.record.as_deref())?;
+    let list =
+        ProductList::new(&backend, args.ttl(), &recording).map_err(|error| format!("{error:#}"))?;
+    let in_use = InUse::new(backend, args.ttl(), Arc::clone(&primary), recording.clone());
     let in_use = in_use.map_err(|error| format!("{error:#}"))?;
     let shop = Shop {
         in_use,
@@ -95,6 +101,7 @@ fn run() -> Result<(), String> {
         forgotten: AtomicU32::new(0),
     };
     workers.run()?;
+    recording.close();
     say("Stopped.");
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::{
     http::{Answer, Form},
     millis,
     primary::MockPrimaryStore,
+    recording::Recording,
     routes::{Shop, stats},
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct InUse {
     primary: Arc<MockPrimaryStore>,
     /// What the audit has reported.
     pub(crate) reports: Reports,
+    recording: Recording,
     /// Locked to read, and to build the next cache, which sends no request.
     now: RwLock<(Settings, LoadingCache)>,
 }
@@ -62,15 +64,17 @@ impl InUse {
         backend: Backend,
         ttl: Duration,
         primary: Arc<MockPrimaryStore>,
+        recording: Recording,
     ) -> Result<InUse, Error> {
         let settings = Settings::default();
         let reports = Reports::default();
-        let cache = settings.build(&backend, ttl, &primary, &reports)?;
+        let cache = settings.build(&backend, ttl, &primary, &reports, &recording)?;
         Ok(InUse {
             backend,
             ttl,
             primary,
             reports,
+            recording,
             now: RwLock::new((settings, cache)),
         })
     }
@@ -111,7 +115,8 @@ impl InUse {
         let mut wanted = before;
         change(&mut wanted);
         if wanted != before {
-            let next = wanted.build(&self.backend, self.ttl, &self.primary, &self.reports)?;
+            let (reports, recording) = (&self.reports, &self.recording);
+            let next = wanted.build(&self.backend, self.ttl, &self.primary, reports, recording)?;
             self.reports.forget();
             _last = mem::replace(&mut *now, (wanted, next));
         }
@@ -126,6 +131,7 @@ impl Settings {
         ttl: Duration,
         primary: &Arc<MockPrimaryStore>,
         reports: &Reports,
+        recording: &Recording,
     ) -> Result<LoadingCache, Error> {
         let mut builder = Cache::builder(backend).prefix("cache:product:").ttl(ttl);
         if self.near_cache {
@@ -144,7 +150,7 @@ impl Settings {
                 .audit(audit::of_all_hits(primary, ttl))
                 .observer(reports.clone());
         }
-        let cache = builder.build()?;
+        let cache = recording.of(builder).build()?;
         let loader = Arc::clone(primary);
         let builder = LoadingCache::builder(&cache, move |id| loader.read(id));
         if self.hard_timeout {

@@ -1,5 +1,8 @@
 //! The examples, run as a user runs them: the demo server and its page, and the harnesses.
 
+#[cfg(feature = "event-log")]
+mod check;
+mod check_rules;
 mod demo;
 mod expiry;
 mod harness;
@@ -17,5 +20,10 @@ mod sqlite;
 mod checker;
 mod demo_server;
 mod example;
+#[allow(dead_code, reason = "the harness uses the rest")]
+#[path = "../harnesses/check/judge/mod.rs"]
+mod judge;
+#[path = "../harnesses/check/made.rs"]
+mod made;
 #[path = "../support/mod.rs"]
 mod support;

@@ -67,10 +67,8 @@ pub(crate) fn page(args: &Args, checked: &Checked) -> Page {
         &format!("{} in {took}, processes: {processes}", checked.lines),
     );
     let counts = &checked.counts;
-    page.row(
-        "Lookups judged",
-        &format!("{}, near: {}", counts.judged, counts.near),
-    );
+    page.row("Lookups judged", &counts.judged.to_string());
+    page.row("  near", &counts.near.to_string());
     page.row("  unknown", &counts.unknown.to_string());
     page.row("  degraded", &counts.degraded.to_string());
     page.row("  failed", &counts.failed.to_string());

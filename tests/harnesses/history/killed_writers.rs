@@ -122,7 +122,7 @@ pub(crate) fn commit(
     plan: &Plan,
     tell: impl Fn(&Message) -> Result<(), String>,
 ) -> Result<(), String> {
-    let recording = Recording::start(plan)?;
+    let recording = Recording::start(plan.record.as_deref())?;
     let cache = caches::of_a_killed_writer(plan, &recording)?;
     let mut primary = Primary::connect(&plan.primary)?;
     let mut random = Random::new(plan.seed, u64::from(plan.processes) << 32);

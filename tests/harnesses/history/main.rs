@@ -11,7 +11,7 @@
 //! one process), `caches` (their caches), `reader` and `writer` (the operations), `primary` (the
 //! true state), `judge` (which answers are too old), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (how
 //! they change bytes), `broken` (protocols with a fault that must be found), `random`, and `print`
-//! (the report). `recording` is the event log of a process. `clock_steps` steps the clock of the server. `killed_writers` starts writers and
+//! (the report). `clock_steps` steps the clock of the server. `killed_writers` starts writers and
 //! kills them. `tags`, `tag_reader` and `tag_writer` are about records under tags.
 //!
 //! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
@@ -48,6 +48,7 @@ mod probe;
 mod proxy;
 mod random;
 mod reader;
+#[path = "../../../examples/support/recording.rs"]
 mod recording;
 mod run;
 #[allow(dead_code, unused_imports, reason = "the crate uses the rest")]

@@ -97,7 +97,7 @@ impl Workers {
     /// Connects to the servers.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
-        let recording = Recording::start(&plan)?;
+        let recording = Recording::start(plan.record.as_deref())?;
         let (cache, tagged) = caches::checked(&plan, &recording)?;
         Ok(Workers {
             cache,
@@ -152,7 +152,10 @@ impl Workers {
             while ended.recv_deadline(due) == Err(RecvTimeoutError::Timeout) {
                 let late = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.stalled.fetch_add(late, SeqCst);
-                self.stop.fetch_or(told.try_recv().is_ok(), SeqCst);
+                // The next line is not for this loop.
+                if !self.stop.load(SeqCst) && told.try_recv().is_ok() {
+                    self.stop.store(true, SeqCst);
+                }
                 news()?;
                 due = (due + PROGRESS).max(Instant::now());
             }

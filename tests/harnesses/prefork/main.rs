@@ -32,8 +32,7 @@ mod primary;
 mod random;
 #[path = "../history/reader.rs"]
 mod reader;
-#[allow(dead_code, reason = "this harness records nothing")]
-#[path = "../history/recording.rs"]
+#[path = "../../../examples/support/recording.rs"]
 mod recording;
 mod run;
 #[path = "../../support/mod.rs"]

@@ -19,34 +19,37 @@ pub(crate) struct Settled {
     pub(crate) by: Option<Client>,
 }
 
-/// Into how many parts the longest lateness is divided.
-const PARTS: u64 = 16;
+/// How many are kept. More are joined with their neighbours, and then count a moment late.
+const MOST: usize = 64;
 
 /// The floors of one record, tag or prefix, in the order of their returns.
 #[derive(Debug, Default)]
 pub(crate) struct Floors(VecDeque<Settled>);
 
 impl Floors {
-    /// Adds one that has returned, later than all before. `late`: by how much an answer may be late.
-    pub(crate) fn settle(&mut self, new: Settled, late: u64) {
+    /// Adds one that has returned, later than all before. `window`: how long ago the floor must be
+    /// known, for answers that began then or may be late.
+    pub(crate) fn settle(&mut self, new: Settled, window: u64) {
         // The latest of those that count for every answer replaces those before it.
-        while self.0.len() > 1 && self.0[1].returned.saturating_add(late) < new.returned {
-            self.join_first();
+        while self.0.len() > 1 && self.0[1].returned.saturating_add(window) < new.returned {
+            self.join(0);
         }
         self.0.push_back(new);
-        // Of many in a short time, one is kept. It counts a moment late, for late answers.
-        while let [.., before, last] = self.0.make_contiguous()
-            && (last.returned.saturating_sub(before.returned) < late / PARTS || late == 0)
-        {
-            *last = joined(*before, *last);
-            let at = self.0.len() - 2;
-            self.0.remove(at);
+        if self.0.len() > MOST {
+            let around = |at: &usize| {
+                let (before, after) = (self.0[at - 1].returned, self.0[at + 1].returned);
+                after.saturating_sub(before)
+            };
+            // The first stays: it has what was before all others.
+            let closest = (1..MOST).min_by_key(around);
+            self.join(closest.unwrap_or(1));
         }
     }
 
-    fn join_first(&mut self) {
-        if let (Some(first), Some(second)) = (self.0.pop_front(), self.0.front_mut()) {
-            *second = joined(first, *second);
+    /// Joins one with the next.
+    fn join(&mut self, at: usize) {
+        if let Some(gone) = self.0.remove(at) {
+            self.0[at] = joined(gone, self.0[at]);
         }
     }
 
@@ -92,10 +95,10 @@ mod tests {
     #[test]
     fn a_floor_counts_for_what_begins_after_its_return() {
         let mut floors = Floors::default();
-        floors.settle(settled(10, 20, ONE), 0);
+        floors.settle(settled(10, 20, ONE), 100);
         assert_eq!(floors.at(20, 0, ONE), 0);
         assert_eq!(floors.at(21, 0, ONE), 10);
-        floors.settle(settled(5, 30, OTHER), 0);
+        floors.settle(settled(5, 30, OTHER), 100);
         assert_eq!(floors.at(31, 0, ONE), 10);
     }
 
@@ -110,14 +113,22 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_has_begun_before_a_return_does_not_lose_an_earlier_floor() {
+        let mut floors = Floors::default();
+        floors.settle(settled(10, 20, ONE), 100);
+        floors.settle(settled(5, 50, ONE), 100);
+        assert_eq!(floors.at(30, 0, OTHER), 10);
+    }
+
+    #[test]
     fn many_floors_take_little_memory_and_are_never_too_high() {
         let mut floors = Floors::default();
         for at in 0..100_000 {
             floors.settle(settled(at, at + 1, ONE), 1_600);
-            assert!(floors.len() <= 2 * usize::try_from(PARTS).unwrap());
+            assert!(floors.len() <= MOST);
             let late = floors.at(at + 2, 1_600, OTHER);
             assert!(late <= at.saturating_sub(1_599), "{late} at {at}");
-            assert!(late + 1_800 >= at, "{late} at {at}");
+            assert!(late + 1_700 >= at, "{late} at {at}");
         }
         assert_eq!(floors.at(200_000, 1_600, OTHER), 99_999);
     }

@@ -92,7 +92,9 @@ impl Merge {
             (Kind::Step, _) => self.gaps.steps += 1,
             (_, None) => self.gaps.unreadable += 1,
             (kind, Some(at)) => {
-                let is_late = at < stream.latest || at < self.passed && kind != Kind::Open;
+                // The first two lines of a process are written together, and wait for that.
+                let is_event = !matches!(kind, Kind::Open | Kind::Alive);
+                let is_late = at < stream.latest || at < self.passed && is_event;
                 self.gaps.late += u64::from(is_late);
                 stream.latest = stream.latest.max(at);
                 stream.is_closed = kind == Kind::Close;

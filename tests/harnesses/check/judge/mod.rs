@@ -39,6 +39,7 @@ pub(crate) mod merge;
 mod row;
 mod rules;
 
+#[allow(unused_imports, reason = "the tests use a part")]
 pub(crate) use self::{
     row::Moment,
     rules::{Counts, Fault, Judge, Limits, Refutation},

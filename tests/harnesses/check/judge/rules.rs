@@ -14,6 +14,11 @@ use super::{
 /// may lapse this much early.
 const LAPSES_EARLY: u64 = 10_000_000;
 
+/// Before any lookup was seen, and at most: how long it takes from the begin of a lookup to its line.
+/// Floors are kept for that time. Those before a longer lookup may be too low.
+const SHORT: u64 = 100_000_000;
+const LONG: u64 = 2_000_000_000;
+
 /// How many prefixes may be cleared. More are not judged.
 const PREFIXES: usize = 100;
 
@@ -82,6 +87,8 @@ pub(crate) struct Judge {
     slack: u64,
     /// The largest lateness of an answer.
     late: u64,
+    /// The longest time from the begin of a lookup to its line.
+    longest: u64,
     /// What began before is not in the trace, or was forgotten.
     unknown_until: Option<u64>,
     used: u64,
@@ -97,6 +104,7 @@ impl Judge {
             processes: HashMap::new(),
             slack: 0,
             late: limits.late,
+            longest: SHORT,
             unknown_until: None,
             used: 0,
             counts: Counts::default(),
@@ -156,9 +164,9 @@ impl Judge {
         }
         self.counts.ends += 1;
         self.moment(line, if is_guard { "guard" } else { "invalidation" });
-        let (settled, late) = (self.settled(line), self.late);
+        let (settled, window) = (self.settled(line), self.window());
         let row = self.row(line.key(), line.at());
-        row.floors.settle(settled, late);
+        row.floors.settle(settled, window);
         // The end of the write says what replicas must have: a guard is followed by it.
         if !is_guard {
             row.ended(Left {
@@ -178,11 +186,16 @@ impl Judge {
             return;
         }
         self.counts.ends += 1;
-        let (settled, late) = (self.settled(line), self.late);
+        let (settled, window) = (self.settled(line), self.window());
         if self.cleared.len() < PREFIXES || self.cleared.contains_key(prefix) {
             let floors = self.cleared.entry(prefix.clone()).or_default();
-            floors.settle(settled, late);
+            floors.settle(settled, window);
         }
+    }
+
+    /// How long ago a floor must be known.
+    fn window(&self) -> u64 {
+        self.late + self.longest
     }
 
     fn settled(&mut self, line: &Line) -> Settled {
@@ -211,6 +224,8 @@ impl Judge {
     fn lookup(&mut self, line: Line) -> Option<Refutation> {
         let late = line.near.unwrap_or(0).max(self.limits.late);
         self.late = self.late.max(late);
+        let took = line.at().saturating_sub(line.began());
+        self.longest = self.longest.max(took).min(LONG);
         self.counts.near += u64::from(line.near.is_some());
         let too_long = self.too_long(&line);
         let client = self.client(&line);

@@ -1,14 +1,14 @@
-//! The event log of a process, for the example `check`.
+//! The event log of an example, for the harness `check`. Needs the feature `event-log`.
+
+#![allow(dead_code, reason = "each user takes its own part")]
 
 use std::path::Path;
 
+use cache_aside::CacheBuilder;
 #[cfg(feature = "event-log")]
 use cache_aside::EventLog;
-use cache_aside::{CacheBuilder, Record};
 
-use crate::plan::Plan;
-
-/// `None`: nothing is recorded.
+/// The log of a process, if it writes one.
 #[derive(Clone)]
 pub(crate) struct Recording(#[cfg(feature = "event-log")] Option<EventLog>);
 
@@ -25,13 +25,13 @@ pub(crate) fn prepare(path: Option<&Path>) -> Result<(), String> {
 
 #[cfg(feature = "event-log")]
 impl Recording {
-    pub(crate) fn start(plan: &Plan) -> Result<Recording, String> {
-        let log = plan.record.as_ref().map(EventLog::create).transpose();
+    pub(crate) fn start(path: Option<&Path>) -> Result<Recording, String> {
+        let log = path.map(EventLog::create).transpose();
         log.map(Recording)
             .map_err(|error| format!("the event log: {error}"))
     }
 
-    pub(crate) fn of(&self, cache: CacheBuilder<Record>) -> CacheBuilder<Record> {
+    pub(crate) fn of<R>(&self, cache: CacheBuilder<R>) -> CacheBuilder<R> {
         match &self.0 {
             Some(log) => cache.event_log(log.clone()),
             None => cache,
@@ -53,11 +53,11 @@ impl Recording {
     reason = "as with the feature"
 )]
 impl Recording {
-    pub(crate) fn start(_plan: &Plan) -> Result<Recording, String> {
+    pub(crate) fn start(_path: Option<&Path>) -> Result<Recording, String> {
         Ok(Recording())
     }
 
-    pub(crate) fn of(&self, cache: CacheBuilder<Record>) -> CacheBuilder<Record> {
+    pub(crate) fn of<R>(&self, cache: CacheBuilder<R>) -> CacheBuilder<R> {
         cache
     }
 

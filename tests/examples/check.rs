@@ -1,0 +1,105 @@
+//! The check of event logs: that it passes runs of the right protocol, and refutes broken ones.
+
+use std::{fs, path::Path, time::Duration};
+
+use tempfile::TempDir;
+
+use crate::{
+    checker::{Checked, history},
+    example,
+};
+
+/// Reading a short trace takes a fraction of a second.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Recorded {
+    folder: TempDir,
+    run: Checked,
+}
+
+impl Recorded {
+    fn history(args: &[&str]) -> Recorded {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let record = ["--record", path.to_str().unwrap()];
+        let run = history(&[args, &record].concat());
+        Recorded { folder, run }
+    }
+
+    fn check(&self) -> Checked {
+        check(&self.folder.path().join("trace.jsonl"))
+    }
+}
+
+fn check(path: &Path) -> Checked {
+    Checked(example::run("check", &[path.to_str().unwrap()], PATIENCE))
+}
+
+#[test]
+fn a_recorded_run_of_the_right_protocol_passes() {
+    let recorded = Recorded::history(&["--near", "--grace", "--seconds", "2"]);
+    recorded.run.finds_nothing();
+    let checked = recorded.check();
+    assert!(checked.0.status.success(), "{}", checked.0.stdout);
+    assert!(checked.says("Verdict").starts_with("G1 holds"));
+    assert!(checked.counts("Lookups judged") > 100);
+    assert_eq!(checked.counts("Refuted"), 0);
+}
+
+#[test]
+fn so_does_one_under_tags() {
+    let recorded = Recorded::history(&["--tags", "--operations=3000"]);
+    let checked = recorded.check();
+    assert!(checked.0.status.success(), "{}", checked.0.stdout);
+}
+
+#[test]
+fn broken_protocols_are_refuted_with_a_picture() {
+    for rule in ["fill", "floor", "tag-join", "push"] {
+        let broken = ["--break", rule, "--seconds=60", "--operations=10000000"];
+        let recorded = Recorded::history(&broken);
+        assert_eq!(recorded.run.0.status.code(), Some(1));
+        let checked = recorded.check();
+        let text = &checked.0.stdout;
+        assert_eq!(checked.0.status.code(), Some(1), "{rule}: {text}");
+        assert_eq!(checked.says("Verdict"), "G1 is refuted");
+        assert!(text.contains("| lookup                * process"), "{text}");
+    }
+}
+
+/// A trace that proves nothing is not taken for a proof.
+#[test]
+fn a_trace_with_a_gap_is_incomplete() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.jsonl");
+    let open = r#"{"at":1,"p":"a","e":"open","error":1}"#;
+    let load = r#"{"at":9,"p":"a","e":"load","key":"k","began":5,"hash":"1"}"#;
+    let lookup = r#"{"at":20,"p":"a","e":"lookup","key":"k","began":10,"from":"hit","hash":"1"}"#;
+    let close = r#"{"at":30,"p":"a","e":"close"}"#;
+    let lost = r#"{"p":"a","e":"lost","count":3}"#;
+    let step = r#"{"p":"a","e":"step","by":3000000}"#;
+    let verdict = |lines: &[&str]| {
+        fs::write(&path, lines.join("\n")).unwrap();
+        check(&path).0.status.code()
+    };
+    assert_eq!(verdict(&[open, load, lookup, close]), Some(0));
+    assert_eq!(verdict(&[open, load, lookup]), Some(2));
+    assert_eq!(verdict(&[open, load, lost, lookup, close]), Some(2));
+    assert_eq!(verdict(&[open, load, step, lookup, close]), Some(2));
+    assert_eq!(verdict(&[open, load, &lookup[..30], close]), Some(2));
+    assert_eq!(verdict(&[open, close]), Some(2));
+    assert_eq!(verdict(&[]), Some(2));
+    // What is missing before the lookup may be the load that makes it right.
+    let end = r#"{"at":15,"p":"a","e":"end","key":"k","began":14,"outcome":"done"}"#;
+    let old = lookup.replace("\"began\":10", "\"began\":18");
+    assert_eq!(verdict(&[open, load, end, &old, close]), Some(1));
+    assert_eq!(verdict(&[open, load, end, lost, &old, close]), Some(2));
+    assert_eq!(verdict(&[open, load, end, &old, lost, close]), Some(1));
+}
+
+#[test]
+fn a_file_that_is_missing_is_refused_in_one_line() {
+    let checked = check(Path::new("no/such/file"));
+    assert_eq!(checked.0.status.code(), Some(2));
+    assert_eq!(checked.0.stderr.lines().count(), 1);
+}
