@@ -69,19 +69,19 @@ impl Trace {
     }
 
     #[track_caller]
-    fn is_right(self) {
+    fn must_be_right(self) {
         assert_eq!(self.1, []);
         assert_eq!(self.0.counts.unknown, 0);
         assert!(self.0.counts.judged > 0);
     }
 
     #[track_caller]
-    fn is_refuted(self, fault: Fault) {
+    fn must_be_refuted(self, fault: Fault) {
         assert_eq!(self.1, [fault]);
     }
 
     #[track_caller]
-    fn is_unknown(self) {
+    fn must_be_unknown(self) {
         assert_eq!(self.1, []);
         assert_eq!((self.0.counts.judged, self.0.counts.unknown), (0, 1));
     }
@@ -90,74 +90,74 @@ impl Trace {
 #[test]
 fn a_lookup_after_an_invalidation_returns_what_was_loaded_after_its_begin() {
     let trace = Trace::new().load(110, 120, 1).end(130, 140);
-    trace.load(135, 150, 2).lookup(160, 170, 2).is_right();
+    trace.load(135, 150, 2).lookup(160, 170, 2).must_be_right();
 }
 
 #[test]
-fn a_record_from_before_an_invalidation_that_had_returned_is_refuted() {
+fn a_record_from_before_an_invalidation_that_had_returned_must_be_refuted() {
     let trace = Trace::new().load(110, 120, 1).end(130, 140);
-    trace.lookup(160, 170, 1).is_refuted(Fault::Old);
+    trace.lookup(160, 170, 1).must_be_refuted(Fault::Old);
 }
 
 #[test]
 fn a_lookup_that_began_before_the_return_may_have_the_old_record() {
     let trace = Trace::new().load(110, 120, 1).end(130, 140);
-    trace.lookup(139, 170, 1).is_right();
+    trace.lookup(139, 170, 1).must_be_right();
 }
 
 #[test]
 fn the_same_content_may_have_been_loaded_again() {
     let trace = Trace::new().load(110, 120, 1).end(130, 140);
-    trace.load(150, 155, 1).lookup(160, 170, 1).is_right();
+    trace.load(150, 155, 1).lookup(160, 170, 1).must_be_right();
 }
 
 #[test]
 fn an_invalidation_that_began_early_and_returned_late_does_not_lower_the_floor() {
     let trace = Trace::new().load(110, 120, 1).load(135, 138, 2);
     let trace = trace.end(140, 150).end(130, 160);
-    trace.lookup(170, 180, 2).is_refuted(Fault::Old);
+    trace.lookup(170, 180, 2).must_be_refuted(Fault::Old);
 }
 
 #[test]
 fn a_content_that_nobody_has_loaded_is_refuted_only_after_an_invalidation() {
     let trace = Trace::new().load(110, 120, 1);
-    trace.lookup(125, 128, 9).is_unknown();
+    trace.lookup(125, 128, 9).must_be_unknown();
     let trace = Trace::new().load(110, 120, 1).end(130, 140);
-    trace.lookup(160, 170, 9).is_refuted(Fault::Unloaded);
+    trace.lookup(160, 170, 9).must_be_refuted(Fault::Unloaded);
 }
 
 #[test]
-fn a_lookup_without_a_content_is_unknown() {
+fn a_lookup_without_a_content_must_be_unknown() {
     let mut trace = Trace::new().end(130, 140);
     let rest = r#","key":"a:1","began":150,"from":"hit""#;
     trace.add("lookup", 0, 160, rest);
-    trace.is_unknown();
+    trace.must_be_unknown();
 }
 
 #[test]
 fn a_pending_invalidation_settles_nothing_until_its_replay() {
     let pending = |trace: Trace| trace.end_of("a:1", 0, 130, 140, r#","outcome":"pending""#);
     let trace = pending(Trace::new().load(110, 120, 1));
-    trace.lookup(160, 170, 1).is_right();
+    trace.lookup(160, 170, 1).must_be_right();
     let trace = pending(Trace::new().load(110, 120, 1)).end(150, 160);
-    trace.lookup(170, 180, 1).is_refuted(Fault::Old);
+    trace.lookup(170, 180, 1).must_be_refuted(Fault::Old);
 }
 
 #[test]
 fn a_guard_ends_the_record_too() {
     let trace = Trace::new().load(110, 120, 1);
     let trace = trace.end_of("a:1", 0, 130, 140, r#","outcome":"guarded""#);
-    trace.lookup(160, 170, 1).is_refuted(Fault::Old);
+    trace.lookup(160, 170, 1).must_be_refuted(Fault::Old);
 }
 
 #[test]
 fn the_clocks_of_two_processes_may_differ_a_little() {
     let trace = Trace::new().load(129, 130, 1).end(130, 140);
-    trace.lookup(143, 170, 1).is_right();
+    trace.lookup(143, 170, 1).must_be_right();
     let trace = Trace::new().load(110, 120, 1).end(130, 140);
-    trace.lookup(142, 170, 1).is_right();
+    trace.lookup(142, 170, 1).must_be_right();
     let trace = Trace::new().load(110, 120, 1).end(130, 140);
-    trace.lookup(143, 170, 1).is_refuted(Fault::Old);
+    trace.lookup(143, 170, 1).must_be_refuted(Fault::Old);
 }
 
 const NEAR: &str = r#","near":100"#;
@@ -171,14 +171,14 @@ fn a_near_hit_may_be_late_about_other_clients_and_not_about_its_own() {
             .end(130, 140)
             .lookup_by(p, at, at + 5, 1, NEAR)
     };
-    late(1, 200).is_right();
-    late(1, 300).is_refuted(Fault::Old);
-    late(0, 200).is_refuted(Fault::Old);
+    late(1, 200).must_be_right();
+    late(1, 300).must_be_refuted(Fault::Old);
+    late(0, 200).must_be_refuted(Fault::Old);
     // Another client of the same process.
     let mut other = Trace::new().load(110, 120, 1).end(130, 140);
     let rest = r#","key":"a:1","began":200,"from":"near","client":8,"hash":"1","near":100"#;
     other.add("lookup", 0, 210, rest);
-    other.is_right();
+    other.must_be_right();
 }
 
 #[test]
@@ -190,8 +190,8 @@ fn any_answer_may_be_as_late_as_the_caller_allows() {
         });
         trace.load(110, 120, 1).end(130, 140).lookup(at, at + 5, 1)
     };
-    late(1_100).is_right();
-    late(1_200).is_refuted(Fault::Old);
+    late(1_100).must_be_right();
+    late(1_200).must_be_refuted(Fault::Old);
 }
 
 #[test]
@@ -203,11 +203,11 @@ fn a_tag_of_the_caller_ends_what_was_loaded_before_its_invalidation() {
     };
     ended("tags:{cache}:t")
         .lookup_by(1, 160, 170, 1, tagged)
-        .is_refuted(Fault::Old);
+        .must_be_refuted(Fault::Old);
     ended("tags:{cache}:u")
         .lookup_by(1, 160, 170, 1, tagged)
-        .is_right();
-    ended("tags:{cache}:t").lookup(160, 170, 1).is_right();
+        .must_be_right();
+    ended("tags:{cache}:t").lookup(160, 170, 1).must_be_right();
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_tag_that_the_load_has_named_does_so_too() {
     let tagged = r#","tags":["tags:{cache}:t"]"#;
     let trace = Trace::new().load_with(110, 120, 1, tagged);
     let trace = trace.end_of("tags:{cache}:t", 0, 130, 140, r#","outcome":"done""#);
-    trace.lookup(160, 170, 1).is_refuted(Fault::Old);
+    trace.lookup(160, 170, 1).must_be_refuted(Fault::Old);
 }
 
 #[test]
@@ -226,9 +226,9 @@ fn a_clear_ends_all_records_with_its_prefix() {
         trace.add("clear", 0, 140, rest);
         trace.lookup(160, 170, 1)
     };
-    cleared("a:", "done").is_refuted(Fault::Old);
-    cleared("b:", "done").is_right();
-    cleared("a:", "pending").is_right();
+    cleared("a:", "done").must_be_refuted(Fault::Old);
+    cleared("b:", "done").must_be_right();
+    cleared("a:", "pending").must_be_right();
 }
 
 /// A lag that is much longer than what a floor may lapse early.
@@ -245,8 +245,8 @@ fn a_replica_may_lack_an_invalidation_for_its_lag() {
         let trace = trace.load_with(began, began + 10, 2, &from_replica(5));
         trace.lookup(began + 20, began + 30, 2)
     };
-    read(150).is_refuted(Fault::BehindReplica);
-    read(LAG + 150).is_right();
+    read(150).must_be_refuted(Fault::BehindReplica);
+    read(LAG + 150).must_be_right();
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn a_replica_that_has_the_version_of_the_write_may_be_read() {
         let trace = trace.load_with(150, 160, 2, &from_replica(version));
         trace.lookup(170, 180, 2)
     };
-    read(7).is_right();
-    read(6).is_refuted(Fault::BehindReplica);
+    read(7).must_be_right();
+    read(6).must_be_refuted(Fault::BehindReplica);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_load_of_the_primary_makes_the_same_content_right() {
     let trace = trace
         .load_with(150, 160, 2, &from_replica(6))
         .load(155, 165, 2);
-    trace.lookup(170, 180, 2).is_right();
+    trace.lookup(170, 180, 2).must_be_right();
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn a_lookup_that_takes_too_long_is_refuted_if_the_caller_sets_a_bound() {
     trace
         .load(110, 120, 1)
         .lookup(130, 190, 1)
-        .is_refuted(Fault::TooLong);
+        .must_be_refuted(Fault::TooLong);
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn what_was_forgotten_is_unknown_and_never_refuted() {
         trace.add("load", 0, 200 + other, rest);
     }
     assert!(trace.0.counts.forgotten > 0);
-    trace.lookup(400, 410, 1).is_unknown();
+    trace.lookup(400, 410, 1).must_be_unknown();
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_record_with_very_many_contents_is_never_refuted_for_those_that_were_forgott
     for hash in 0..1_000 {
         trace = trace.load(110 + hash, 111 + hash, hash);
     }
-    trace.lookup(2_000, 2_010, 1).is_unknown();
+    trace.lookup(2_000, 2_010, 1).must_be_unknown();
 }
 
 /// The same bound as for a trace of ten million lines.
