@@ -10,6 +10,8 @@ use cache_aside::scripts::{
 use clap::ValueEnum;
 use redis::{Connection, Script};
 
+use crate::wire::Swap;
+
 /// The rule that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Break {
@@ -38,13 +40,6 @@ pub(crate) enum Break {
     TagEpoch,
     /// Near caches get the changes of other records than those they keep
     Push,
-}
-
-/// Replaces some bytes by others of the same length: the hash of a script, or a command.
-#[derive(Debug, Clone)]
-pub(crate) struct Swap {
-    pub(crate) right: String,
-    pub(crate) broken: String,
 }
 
 /// The lines that record a load under way in a key beside its lease. If its process is lost, the

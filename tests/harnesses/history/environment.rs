@@ -14,7 +14,6 @@ use crossbeam::channel::Receiver;
 
 use crate::{
     args::Args,
-    broken::Swap,
     clock_steps::ClockSteps,
     failovers::{Failovers, SLACK},
     fault_injector::{FaultInjector, Log},
@@ -26,6 +25,7 @@ use crate::{
     proxy::Proxy,
     random::Random,
     test_cluster::TestCluster,
+    wire::Swap,
     workers::NEAR_STALENESS,
 };
 
@@ -231,7 +231,7 @@ impl Deployment {
     fn url(&self, process: u32) -> String {
         match self {
             Deployment::Server { proxies, .. } | Deployment::Moving { proxies, .. } => {
-                proxies[process as usize].url()
+                support::acl::url_at(proxies[process as usize].port())
             }
             Deployment::Cluster(test_cluster) => test_cluster.url(),
         }

@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    time::Duration,
 };
 
 use cache_aside::scripts;
@@ -19,6 +18,7 @@ use redis::Script;
 
 use crate::{
     plan::{Instant, TIMEOUT},
+    proxy::{Direction, Fault, Faults},
     random::Random,
     wire::find,
 };
@@ -56,23 +56,6 @@ pub(crate) const NAMES: [(&str, Option<&&str>); 10] = [
     ("read_tags", Some(&scripts::READ_TAGS)),
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Request,
-    Reply,
-}
-
-/// What happens to a piece.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// It passes after a delay.
-    Delay(Duration),
-    /// This many bytes pass at once, the others after a delay.
-    Split(usize, Duration),
-    /// This many bytes pass, then the connection is cut.
-    Cut(usize),
-}
-
 pub(crate) struct FaultInjector {
     process: usize,
     /// Whether there are no faults now. Most pieces then pass without the lock.
@@ -109,34 +92,6 @@ impl FaultInjector {
         *self.wire_faults.lock() = WireFaults::default();
     }
 
-    /// The fault of this piece, if there is one.
-    pub(crate) fn fault(
-        &self,
-        direction: Direction,
-        piece: &[u8],
-        random: &mut Random,
-    ) -> Option<Fault> {
-        if self.is_calm.load(SeqCst) {
-            return None;
-        }
-        let wire_faults = self.wire_faults.lock();
-        let fault = self
-            .late(*wire_faults, direction, piece, random)
-            .or_else(|| {
-                let rough = wire_faults.rough.then(|| random.below(48));
-                match rough? {
-                    0 => Some(Fault::Cut(random.index(piece.len() + 1))),
-                    1..=3 => Some(Fault::Split(random.index(piece.len()), random.millis(0, 5))),
-                    4..=7 => Some(Fault::Delay(random.millis(0, 20))),
-                    _ => None,
-                }
-            })?;
-        if direction == Direction::Request {
-            self.log.note(self.process, &fault, piece);
-        }
-        Some(fault)
-    }
-
     fn late(
         &self,
         wire_faults: WireFaults,
@@ -156,6 +111,30 @@ impl FaultInjector {
         };
         let timeout = u64::try_from(TIMEOUT.as_millis()).expect("it is short");
         is_late.then(|| Fault::Delay(random.millis(timeout, 6 * timeout)))
+    }
+}
+
+impl Faults for FaultInjector {
+    fn fault(&self, direction: Direction, piece: &[u8], random: &mut Random) -> Option<Fault> {
+        if self.is_calm.load(SeqCst) {
+            return None;
+        }
+        let wire_faults = self.wire_faults.lock();
+        let fault = self
+            .late(*wire_faults, direction, piece, random)
+            .or_else(|| {
+                let rough = wire_faults.rough.then(|| random.below(48));
+                match rough? {
+                    0 => Some(Fault::Cut(random.index(piece.len() + 1))),
+                    1..=3 => Some(Fault::Split(random.index(piece.len()), random.millis(0, 5))),
+                    4..=7 => Some(Fault::Delay(random.millis(0, 20))),
+                    _ => None,
+                }
+            })?;
+        if direction == Direction::Request {
+            self.log.note(self.process, &fault, piece);
+        }
+        Some(fault)
     }
 }
 

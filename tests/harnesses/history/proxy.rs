@@ -12,15 +12,36 @@ use std::{
         atomic::{AtomicU16, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
 };
 
 use crate::{
-    broken::Swap,
-    environment::support::acl::url_at,
-    fault_injector::{Direction, Fault, FaultInjector},
     random::Random,
-    wire::Rewriter,
+    wire::{Rewriter, Swap},
 };
+
+/// Decides the fault of each piece that passes.
+pub(crate) trait Faults: Send + Sync + 'static {
+    /// The fault of this piece, if there is one.
+    fn fault(&self, direction: Direction, piece: &[u8], random: &mut Random) -> Option<Fault>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Request,
+    Reply,
+}
+
+/// What happens to a piece.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It passes after a delay.
+    Delay(Duration),
+    /// This many bytes pass at once, the others after a delay.
+    Split(usize, Duration),
+    /// This many bytes pass, then the connection is cut.
+    Cut(usize),
+}
 
 /// Listens until this process ends.
 pub(crate) struct Proxy {
@@ -32,41 +53,26 @@ impl Proxy {
     /// stays where it is.
     pub(crate) fn before(
         address: &Arc<AtomicU16>,
-        fault_injector: &Arc<FaultInjector>,
+        faults: &Arc<impl Faults>,
         swaps: &[Swap],
         seed: u64,
     ) -> io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        let (address, fault_injector, swaps) = (
-            Arc::clone(address),
-            Arc::clone(fault_injector),
-            swaps.to_vec(),
-        );
+        let (address, faults, swaps) = (Arc::clone(address), Arc::clone(faults), swaps.to_vec());
         thread::Builder::new().spawn(move || {
             let clients = listener.incoming().map_while(Result::ok);
             for (client, number) in clients.zip(0_u64..) {
                 let server = address.load(SeqCst);
                 // A connection that cannot be carried is dropped, so the client notices.
-                let _ = carry(
-                    client,
-                    server,
-                    &fault_injector,
-                    &swaps,
-                    seed.wrapping_add(number),
-                );
+                let _ = carry(client, server, &faults, &swaps, seed.wrapping_add(number));
             }
         })?;
         Ok(Proxy { port })
     }
 
-    #[cfg_attr(not(feature = "cluster"), expect(dead_code))]
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    pub(crate) fn url(&self) -> String {
-        url_at(self.port)
     }
 }
 
@@ -74,7 +80,7 @@ impl Proxy {
 fn carry(
     client: TcpStream,
     server: u16,
-    fault_injector: &Arc<FaultInjector>,
+    faults: &Arc<impl Faults>,
     swaps: &[Swap],
     seed: u64,
 ) -> io::Result<()> {
@@ -85,7 +91,7 @@ fn carry(
         from: client.try_clone()?,
         to: server.try_clone()?,
         direction: Direction::Request,
-        fault_injector: Arc::clone(fault_injector),
+        faults: Arc::clone(faults),
         rewriter: Rewriter::new(swaps.to_vec()),
         random: Random::new(seed, 1),
     };
@@ -93,7 +99,7 @@ fn carry(
         from: server,
         to: client,
         direction: Direction::Reply,
-        fault_injector: Arc::clone(fault_injector),
+        faults: Arc::clone(faults),
         rewriter: Rewriter::new(Vec::new()),
         random: Random::new(seed, 2),
     };
@@ -107,16 +113,16 @@ fn carry(
 }
 
 /// One direction of a connection.
-struct Lane {
+struct Lane<F> {
     from: TcpStream,
     to: TcpStream,
     direction: Direction,
-    fault_injector: Arc<FaultInjector>,
+    faults: Arc<F>,
     rewriter: Rewriter,
     random: Random,
 }
 
-impl Lane {
+impl<F: Faults> Lane<F> {
     fn run(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; 1 << 14];
         loop {
@@ -129,9 +135,9 @@ impl Lane {
                     Direction::Reply => self.cut(),
                 };
             }
-            let fault =
-                self.fault_injector
-                    .fault(self.direction, &buffer[..length], &mut self.random);
+            let fault = self
+                .faults
+                .fault(self.direction, &buffer[..length], &mut self.random);
             let piece = self.rewriter.pass(&buffer[..length]);
             let passed = match fault {
                 None => self.to.write_all(&piece),

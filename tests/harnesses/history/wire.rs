@@ -1,6 +1,11 @@
 //! Replaces some bytes of requests on their way through a proxy.
 
-use crate::broken::Swap;
+/// Replaces some bytes by others of the same length: the hash of a script, or a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Swap {
+    pub(crate) right: String,
+    pub(crate) broken: String,
+}
 
 /// Rewrites the requests of one connection, in whatever pieces they arrive.
 pub(crate) struct Rewriter {
