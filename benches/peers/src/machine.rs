@@ -41,9 +41,8 @@ fn said_by(program: &str, args: &[&str]) -> String {
     )
 }
 
-/// The version of a package in the lock file.
-pub(crate) fn version_of(package: &str) -> Option<&'static str> {
-    const LOCK: &str = include_str!("../Cargo.lock");
-    let (_, rest) = LOCK.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+/// The version of a package in a lock file.
+pub(crate) fn version_of<'a>(package: &str, lock: &'a str) -> Option<&'a str> {
+    let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
     rest.split_once('"').map(|(version, _)| version)
 }

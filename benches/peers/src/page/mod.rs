@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 use crate::{machine, peer::ALL, results::Results};
 
+const LOCK: &str = include_str!("../../Cargo.lock");
+
 /// The whole page.
 pub(crate) fn write(results: &Results, machine: &str, rounds: &str) -> String {
     let parts = [
@@ -41,7 +43,10 @@ by round. Level is whose ratio to the first has 1 between its quartiles. A dash:
 fn who() -> String {
     let mut text = String::from("## Who\n\n| | version | |\n|---|---|---|\n");
     for maker in ALL {
-        let version = maker.package.and_then(machine::version_of).unwrap_or("–");
+        let version = maker
+            .package
+            .and_then(|package| machine::version_of(package, LOCK))
+            .unwrap_or("–");
         let (name, about) = (maker.name, maker.about);
         let _ = writeln!(text, "| {name} | {version} | {about} |");
     }
