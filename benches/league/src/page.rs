@@ -52,7 +52,6 @@ writes every {least} to {most} ms, the first record most often and each further 
 after it has read the primary, and a write up to {COMMIT_PAUSE} ms after its commit. A turn takes {} s, with a new server; its last
 sixth has no writes. There are {} turns of each library in each scenario, and the libraries alternate. The times of
 writes and faults, and what they affect, come from the same seed for all.
-
 ",
         plan.length.as_secs(),
         plan.rounds,
@@ -90,7 +89,7 @@ fn standings(entries: &[Entry]) -> String {
     );
     let _ = writeln!(
         text,
-        "- **Stale reads that the documentation does not announce**: {beyond}."
+        "- **Stale reads, some or all beyond what the documentation announces**: {beyond}."
     );
     text
 }

@@ -175,7 +175,8 @@ pub(crate) fn all() -> Vec<Peer> {
         ),
         peer(
             "redis-py, client cache", Program::Python("redis_py.py", "client-side"), Some(TTL),
-            "Cache-aside by hand on a client with `CacheConfig` and RESP3: `get`, load and `set`; `delete` after a write.",
+            "Cache-aside by hand on `CacheConfig` and RESP3: `get`, load and `set`; `delete` after a write. Each thread has a \
+             client: with one for all, requests ended in its timeout of 5 s.",
             "Replies and messages of the server may race, and a TTL is advised: \
              [client-side caching](https://redis.io/docs/latest/develop/reference/client-side-caching/).",
         ),
@@ -192,7 +193,8 @@ pub(crate) fn all() -> Vec<Peer> {
         ),
         peer(
             "cacheable", Program::JavaScript("cacheable.mjs", "sync"), Some(TTL),
-            "Memory, Redis and `CacheableSync`; `getOrSet`, and `delete` after a write.",
+            "Memory, Redis and `CacheableSync`; `getOrSet`, and `delete` after a write. If the connection of its message \
+             provider is cut, the process ends.",
             "The memory of other instances is eventually consistent: [cacheable](https://github.com/jaredwray/cacheable).",
         ),
     ]

@@ -1,6 +1,7 @@
 """Cache-aside by hand on redis-py. Mode `client-side`: with its client-side cache, on RESP3."""
 
 import sys
+import threading
 from importlib.metadata import version
 
 from league import REDIS, TTL, ask_primary, serve
@@ -11,16 +12,24 @@ options = {}
 if sys.argv[1] == "client-side":
     options = {"protocol": 3, "cache_config": CacheConfig()}
 
-client = Redis.from_url(REDIS, decode_responses=True, **options)
+
+class Clients(threading.local):
+    """A client for each thread: they would read the pushes of each other's connections."""
+
+    def __init__(self):
+        self.redis = Redis.from_url(REDIS, decode_responses=True, **options)
+
+
+clients = Clients()
 
 
 def get(id):
-    found = client.get(id)
+    found = clients.redis.get(id)
     if found is not None:
         return int(found)
     loaded = ask_primary("read", id)
-    client.set(id, loaded, ex=TTL)
+    clients.redis.set(id, loaded, ex=TTL)
     return loaded
 
 
-serve(version("redis"), get, client.delete)
+serve(version("redis"), get, lambda id: clients.redis.delete(id))
