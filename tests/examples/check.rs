@@ -6,7 +6,9 @@ use tempfile::TempDir;
 
 use crate::{
     checker::{Checked, history},
+    demo_server::Demo,
     example,
+    support::Server,
 };
 
 /// Reading a short trace takes a fraction of a second.
@@ -65,6 +67,39 @@ fn broken_protocols_are_refuted_with_a_picture() {
         assert_eq!(checked.says("Verdict"), "G1 is refuted");
         assert!(text.contains("| lookup                * process"), "{text}");
     }
+}
+
+#[test]
+fn a_demo_that_is_recorded_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.jsonl");
+    let redis = Server::start();
+    let args = [
+        "--primary-latency-ms",
+        "5",
+        "--record",
+        path.to_str().unwrap(),
+    ];
+    let mut demo = Demo::start(&redis.url(), &args);
+    for (switch, price) in [("near_cache=on", 1), ("grace=on", 2), ("background=on", 3)] {
+        demo.post("/settings", switch);
+        for _ in 0..5 {
+            demo.read("p-001");
+            demo.get("/list");
+        }
+        let form = format!("id=p-001&field=price_cents&value={price}");
+        assert_eq!(demo.post("/update", &form).0, 200);
+        assert_eq!(demo.post("/update_field", &form).0, 200);
+        demo.read("p-001");
+        demo.post("/clear", "all=1");
+        demo.post("/stampede", "id=p-002&concurrency=10");
+    }
+    demo.interrupt();
+    assert_eq!(demo.wait().0, Some(0));
+    let checked = check(&path);
+    assert!(checked.0.status.success(), "{}", checked.0.stdout);
+    assert!(checked.counts("Lookups judged") > 50);
+    assert!(checked.counts("  near") > 0);
 }
 
 /// A trace that proves nothing is not taken for a proof.
