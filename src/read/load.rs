@@ -27,7 +27,8 @@ use crate::{
 impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// The result of a load. `fills`: the lookup holds a lease, so the result may be cached.
     /// Without a lease, the record is not serialized. `cached`: the record that has not changed, if
-    /// the loader says so. `began`: when the loader was called. An error if the record cannot be stored and `fail_on_unstorable` is set.
+    /// the loader says so. `began`: when the loader was called. An error if the record cannot be
+    /// stored and `fail_on_unstorable` is set.
     pub(super) fn loaded_entry(
         &self,
         loaded: Loaded<R>,

@@ -6,9 +6,9 @@
 //! | event | when its line is added | what `began` is |
 //! |---|---|---|
 //! | lookup | before the lookup returns | before its first read |
-//! | load | before anybody gets the record, and before the fill is sent | before the loader is called |
+//! | load | before anybody gets the record or the fill is sent | before the loader is called |
 //! | fill | after the answer of the store | |
-//! | end | before the invalidation returns, and before its replay counts as done | before its request |
+//! | end | before the invalidation returns | before its request |
 //!
 //! So whoever sees the effect of an event finds the line of that event earlier in the log. The
 //! check depends on that. `tests/harnesses/check/` has the rules of the check, and the reasons.

@@ -2,8 +2,8 @@
 //!
 //! Guarantees that equal records have equal numbers, in all processes of one build: the order of
 //! the fields does not matter, so that a record may be a `HashMap`. Two records have the same
-//! number by chance once in 2⁶⁴ pairs; the check then misses a fault, and reports none that is not
-//! there.
+//! number by chance, once in 2^64 pairs. The check may then miss a fault. It never reports one that
+//! is not there.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -19,7 +19,7 @@ pub(crate) struct Settled {
     pub(crate) by: Option<Client>,
 }
 
-/// How many are kept. More are joined with their neighbours, and then count a moment late.
+/// How many are kept. More are joined with the next one, and then count a moment late.
 const MOST: usize = 64;
 
 /// The floors of one record, tag or prefix, in the order of their returns.

@@ -30,8 +30,8 @@
 //! - With `versions`, a load that may have read a replica must also have begun more than its lag
 //!   after each invalidation, or have the version that the invalidation left as the floor.
 //!
-//! An invalidation that failed settles nothing until its replay. A lookup that failed or that
-//! skipped the cache is not judged. What Redis lost in a failover is not excused.
+//! An invalidation that failed settles nothing until its replay. An `expire` ends nothing if there
+//! is a grace. A lookup that failed or that skipped the cache is not judged. What Redis lost in a failover is not excused.
 
 pub(crate) mod floors;
 pub(crate) mod line;
