@@ -3,6 +3,8 @@
 mod audit;
 mod calls;
 mod drops;
+#[cfg(feature = "event-log")]
+mod event_log;
 mod forks;
 mod loading;
 mod near;
