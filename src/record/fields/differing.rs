@@ -75,11 +75,11 @@ mod tests {
         let product = |name, stock| Product { name, stock };
         let one = product("a", Some(1));
         assert_eq!(names(&one, &product("a", Some(1))), []);
-        let stock = ("stock".to_owned(), false);
+        let stock = || ("stock".to_owned(), false);
         for stock_of_other in [Some(2), None] {
-            assert_eq!(names(&one, &product("a", stock_of_other)), [stock.clone()]);
+            assert_eq!(names(&one, &product("a", stock_of_other)), [stock()]);
         }
-        let both = [("name".to_owned(), false), stock];
+        let both = [("name".to_owned(), false), stock()];
         assert_eq!(names(&one, &product("b", None)), both);
         assert_eq!(names(&product("a", None), &product("a", None)), []);
     }
