@@ -53,11 +53,11 @@ fn lookup(environment: &Environment, tags: &[&str]) -> Position {
 
 /// One that knows only the clock.
 fn lookup_with_unknown_tags(environment: &Environment) -> Position {
-    with_bounds(environment, all_but_known(Tags(environment).read(&[])))
+    with_bounds(environment, all_but_known(&Tags(environment).read(&[])))
 }
 
 /// The bounds of a lookup that may get further tags than these.
-fn all_but_known(values: TagValues) -> TagBounds {
+fn all_but_known(values: &TagValues) -> TagBounds {
     TagBounds {
         oldest: values.clock,
         ..values.bounds()
@@ -281,7 +281,7 @@ fn a_load_is_replaced_if_a_known_tag_is_newer(environment: &Environment) {
     let leader = lookup(environment, &["a"]);
     let first = leader.leased();
     Tags(environment).end(&["a"]);
-    let bounds = all_but_known(Tags(environment).read(&["a"]));
+    let bounds = all_but_known(&Tags(environment).read(&["a"]));
     let next = with_bounds(environment, bounds);
     let second = next.leased();
     assert!(!leader.fill(first));
