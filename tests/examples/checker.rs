@@ -69,3 +69,24 @@ pub(crate) fn is_found(rule: &[&str]) {
         run.0.stdout
     );
 }
+
+/// The audit reports what a broken protocol has left in the cache: mostly within seconds.
+pub(crate) fn is_reported(rule: &[&str]) {
+    let bound = [
+        "--audit",
+        "--calm",
+        "--seconds",
+        "60",
+        "--operations",
+        "10000000",
+    ];
+    let run = history(&[&["--break"], rule, &bound].concat());
+    assert_eq!(
+        run.0.status.code(),
+        Some(1),
+        "{}{}",
+        run.0.stdout,
+        run.0.stderr
+    );
+    assert_eq!(run.says("Violation"), "the audit has reported it");
+}

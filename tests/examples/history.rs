@@ -3,7 +3,7 @@
 //! Short forms of what `cargo run --release --example history` does at length. They end after a number of operations, so
 //! that a busy machine does as many; only what is about times and faults ends after seconds.
 
-use crate::checker::{history, is_found};
+use crate::checker::{history, is_found, is_reported};
 
 /// In four processes, this takes about two seconds.
 const ENOUGH: &str = "--operations=6000";
@@ -176,6 +176,46 @@ fn a_guard_that_keeps_its_nonce_is_found() {
 #[test]
 fn an_update_that_is_not_watched_is_found() {
     is_found(&["watch"]);
+}
+
+#[test]
+fn an_audit_reports_nothing_where_the_protocol_is_kept() {
+    for flags in [&[][..], &["--near"], &["--tags"], &["--replica"]] {
+        let run = history(&[&["--audit", "--calm", "--operations", "4000"], flags].concat());
+        assert!(run.0.status.success(), "{}{}", run.0.stdout, run.0.stderr);
+        assert_eq!(run.says("Violations"), "none");
+        assert!(run.counts("Audited hits") > 0, "{}", run.0.stdout);
+    }
+}
+
+#[test]
+fn an_audit_finds_an_old_load_that_was_cached() {
+    is_reported(&["fill"]);
+}
+
+#[test]
+fn an_audit_finds_what_a_lagging_replica_returned() {
+    is_reported(&["floor"]);
+}
+
+#[test]
+fn an_audit_finds_what_a_killed_writer_has_left() {
+    is_reported(&["unit"]);
+}
+
+#[test]
+fn an_audit_finds_a_near_record_that_nothing_evicts() {
+    is_reported(&["push"]);
+}
+
+#[test]
+fn an_audit_finds_a_record_under_a_tag_that_was_lost() {
+    is_reported(&["tag-missing"]);
+}
+
+#[test]
+fn an_audit_finds_a_record_of_an_epoch_that_came_back() {
+    is_reported(&["tag-epoch"]);
 }
 
 #[cfg(not(feature = "cluster"))]

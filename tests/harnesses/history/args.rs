@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::{broken::Break, fault_schedule::Only};
+use crate::{audit::AuditPlan, broken::Break, fault_schedule::Only};
 
 /// A harness of this project's tests, not an example to copy. It reads and writes a few records
 /// from many processes at once, and checks every lookup
@@ -44,6 +44,11 @@ With `--kill-writers` further processes write some records in a unit of work, an
 later, every lookup must find what they committed: their guards keep what is older out of the cache. The server is not emptied,
 because a guard that is lost protects nothing.
 
+With `--audit` each process compares one hit in a hundred with the primary, in storms of writes and the quiet between them. A report
+ends the run. With a broken protocol, stale answers do not end it: the audit must find what they leave in the cache. `single-flight`
+and `tag-join` leave nothing there, because what an old load found is returned to those who wait for it, and not cached. Nor does
+`clock`, with which lookups wait too long. So no audit can find these three. `through`, `nonce` and `watch` seldom leave something.
+
 Ends with 0 if all was well, with 1 after a violation, and with 2 if the run could not be done.
 
 Command lines, each after `cargo run --release --example history --`:
@@ -56,6 +61,8 @@ Command lines, each after `cargo run --release --example history --`:
   --record trace.jsonl --seconds 10                 and an event log (cargo run --features event-log …)
   --kill-writers --operations 300000                with writers that die after their commit
   --tags --near                                     with records under tags, near caches in every second process
+  --audit --pace 20000 --operations 1000000         with audits, which must report nothing
+  --audit --calm --break fill                       what an audit finds
   --schemas                                         with two record types, as in a rolling deployment
   --clock-steps --operations 300000                 with a server whose clock is stepped by an hour
   --moving-address --operations 100000              with an address that leads to another server by and by
@@ -130,6 +137,15 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["cluster", "moving_address", "clock_steps"])]
     kill_writers: bool,
 
+    /// Let each process audit one hit in a hundred, in storms of writes and the quiet between them
+    #[arg(long, conflicts_with_all = ["cluster", "moving_address", "clock_steps", "grace"])]
+    pub(crate) audit: bool,
+
+    /// How many operations all threads together do in each storm, and in each quiet [default: 1000,
+    /// or 250 without faults]
+    #[arg(long, value_name = "N", requires = "audit", value_parser = clap::value_parser!(u64).range(1..))]
+    pace: Option<u64>,
+
     /// On a Redis Cluster (needs the feature `cluster`)
     #[arg(long)]
     pub(crate) cluster: bool,
@@ -174,6 +190,12 @@ impl Args {
     pub(crate) fn operations(&self) -> u64 {
         let enough = if self.is_timed() { u64::MAX } else { 200_000 };
         self.operations.unwrap_or(enough)
+    }
+
+    /// The settings of the audit, in a run with one.
+    pub(crate) fn audits(&self) -> Option<AuditPlan> {
+        let plan = || AuditPlan::new(self.faults(), self.pace, self.broken.is_none());
+        self.audit.then(plan)
     }
 
     /// Whether time alone ends the run.

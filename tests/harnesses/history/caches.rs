@@ -1,6 +1,7 @@
 //! The caches of a run.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -8,7 +9,9 @@ use std::{
 use cache_aside::{Cache, CacheBuilder, Error, Record, Redis, RedisBuilder};
 
 use crate::{
+    audit::{LoadAside, Reports, with_audit},
     plan::{Plan, TIMEOUT},
+    reader,
     recording::Recording,
     tags::{self, Tagged},
     workers::{LAG, LEASE_TTL, NEAR_STALENESS},
@@ -20,9 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The caches of one process, whose answers are checked.
 pub(crate) fn checked(
     plan: &Plan,
+    reports: &Arc<Reports>,
     recording: &Recording,
 ) -> Result<(Cache, Option<Tagged>), String> {
-    patiently(|| build(plan, recording))
+    patiently(|| build(plan, reports, recording))
 }
 
 /// The cache of a writer that is killed. Its guards last as long as by default, so that they do not
@@ -63,7 +67,11 @@ fn redis(url: &str) -> RedisBuilder {
 }
 
 /// Builds the caches, which share one client. The second part only in a run with tags.
-fn build(plan: &Plan, recording: &Recording) -> Result<(Cache, Option<Tagged>), Error> {
+fn build(
+    plan: &Plan,
+    reports: &Arc<Reports>,
+    recording: &Recording,
+) -> Result<(Cache, Option<Tagged>), Error> {
     let connections = match plan.process % 2 {
         0 => plan.threads.div_ceil(4),
         _ => plan.threads,
@@ -72,21 +80,26 @@ fn build(plan: &Plan, recording: &Recording) -> Result<(Cache, Option<Tagged>), 
         .pool_size(connections.min(16))
         .wait_for_replicas(plan.replicas)
         .build()?;
-    let cache = |prefix: &str| {
+    let cache = |prefix: &str, load: LoadAside| {
         let cache = Cache::builder(&redis).prefix(prefix);
-        recording.of(settings(plan, cache))
+        let cache = recording.of(settings(plan, cache));
+        with_audit(cache, plan, reports, load)
     };
     let tagged = || {
-        let pages = cache("history:page:").loader_tags(true).build()?;
+        let pages = cache("history:page:", tags::page)
+            .loader_tags(true)
+            .build()?;
         let reloaded = plan.grace.then(|| tags::reloaded(&pages, plan));
         Ok::<_, Error>(Tagged {
-            lists: cache("history:list:").build()?,
-            shelves: cache("history:shelf:").clear_by_tag(true).build()?,
+            lists: cache("history:list:", tags::list).build()?,
+            shelves: cache("history:shelf:", tags::list)
+                .clear_by_tag(true)
+                .build()?,
             reloaded: reloaded.transpose()?,
             pages,
         })
     };
-    let untagged = cache("history:").build()?;
+    let untagged = cache("history:", reader::load_aside).build()?;
     Ok((untagged, plan.tags.then(tagged).transpose()?))
 }
 

@@ -85,7 +85,11 @@ impl Environment {
         } else if args.moving_address {
             (Deployment::moving(args, seed, &log)?, LONG_LIFE)
         } else {
-            let life = if args.kill_writers() { LONG_LIFE } else { LIFE };
+            let life = match args.audits() {
+                Some(audit) => audit.life(),
+                None if args.kill_writers() => LONG_LIFE,
+                None => LIFE,
+            };
             (Deployment::server(args, seed, &log)?, life)
         };
         // A process that notices a move repeats the requests that are under way.
@@ -125,6 +129,7 @@ impl Environment {
                 replicas: args.confirming(),
                 may_be_stale: args.may_be_stale(),
                 may_be_late: may_be_late(args),
+                audit: args.audits(),
                 only_peeks: args.moving_address && process > 0 && process + 1 == args.processes,
                 wait_timeout: if args.clock_steps() {
                     LONG_WAIT_TIMEOUT
@@ -172,6 +177,7 @@ impl Environment {
                     may_be_emptied: !args.kill_writers() && !args.replica(),
                     tags: args.tags().then_some(args.keys),
                     may_forget_scripts: args.broken.is_none(),
+                    audit: args.audits(),
                     clock_steps: args.clock_steps().then(|| ClockSteps::of(args.keys)),
                     over,
                 };

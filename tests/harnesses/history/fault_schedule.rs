@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use redis::{Client, Connection, RedisResult, cmd};
 
 use crate::{
+    audit::AuditPlan,
     clock_steps::ClockSteps,
     environment::support::Server,
     fault_injector::{FaultInjector, Late, NAMES, WireFaults},
@@ -19,6 +20,9 @@ use crate::{
 
 /// The time between two checks of a run without faults. It is as long as a burst and a calm.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The time between two looks whether threads write, in a run with audits.
+const AT_A_STORM: Duration = Duration::from_millis(20);
 
 pub(crate) struct FaultSchedule<'a> {
     pub(crate) server: &'a Server,
@@ -31,6 +35,8 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) may_forget_scripts: bool,
     /// How many tags there are, in a run with tags.
     pub(crate) tags: Option<u32>,
+    /// The phases of a run with audits.
+    pub(crate) audit: Option<AuditPlan>,
     pub(crate) clock_steps: Option<ClockSteps>,
     /// No message is ever sent. When it is closed, the fault schedule must end.
     pub(crate) over: Receiver<()>,
@@ -75,6 +81,8 @@ impl FaultSchedule<'_> {
         loop {
             let calm = if self.faults {
                 self.random.millis(200, 900)
+            } else if self.audit.is_some() {
+                AT_A_STORM
             } else {
                 LOOK_EVERY
             };
@@ -86,6 +94,9 @@ impl FaultSchedule<'_> {
             if self.faults {
                 let burst = self.burst(&mut server)?;
                 *fault_report.bursts.entry(burst).or_default() += 1;
+            } else if self.tags.is_some() && self.audit.is_some_and(|audit| audit.is_storm()) {
+                self.evict_tags(&mut server)?;
+                *fault_report.bursts.entry("tags evicted").or_default() += 1;
             }
             if let Some(clock_steps) = &mut self.clock_steps
                 && let Some(step) =
@@ -189,6 +200,10 @@ impl FaultSchedule<'_> {
         let only_tags = self.random.one_in(2);
         // Many, because a lost tag matters only between its invalidation and the next loads.
         for _ in 0..5 + self.random.below(10) {
+            // In the quiet of an audit, evictions would hide what is wrong.
+            if self.audit.is_some_and(|audit| !audit.is_storm()) {
+                break;
+            }
             let mut evict = cmd("DEL");
             if only_tags {
                 let tag = self.random.below(tags.into());
@@ -199,6 +214,14 @@ impl FaultSchedule<'_> {
             evict.exec(server)?;
             let time = self.random.millis(1, 40);
             self.is_over_within(time);
+        }
+        if only_tags && self.audit.is_some() {
+            // Some records have ended in the storm, and nobody has read them since.
+            let mut evict = cmd("DEL");
+            for tag in 0..tags {
+                evict.arg(format!("tags:{{cache}}:k{tag}"));
+            }
+            evict.exec(server)?;
         }
         Ok(())
     }

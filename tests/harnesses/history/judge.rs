@@ -146,6 +146,15 @@ impl Worker<'_> {
         seen: Option<u64>,
         source: String,
     ) {
+        if self
+            .workers
+            .plan
+            .audit
+            .is_some_and(|audit| !audit.is_judged)
+        {
+            self.tally.not_judged += 1;
+            return;
+        }
         let ended = Instant::now();
         let (what, may_be_lost) = match fault {
             Fault::Stale(what) => (what.to_owned(), self.workers.plan.may_be_stale),

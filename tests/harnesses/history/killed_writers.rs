@@ -46,6 +46,9 @@ pub(crate) fn kill_writers(
         if over.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
             break;
         }
+        if plan.audit.is_some_and(|audit| !audit.is_storm()) {
+            continue;
+        }
         let plan = Plan {
             is_killed: true,
             seed: plan.seed ^ number,

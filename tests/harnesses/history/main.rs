@@ -12,13 +12,15 @@
 //! true state), `judge` (which answers are too old), `fault_schedule` (when faults happen), `fault_injector`, `proxy` and `wire` (how
 //! they change bytes), `broken` (protocols with a fault that must be found), `random`, and `print`
 //! (the report). `clock_steps` steps the clock of the server. `killed_writers` starts writers and
-//! kills them. `tags`, `tag_reader` and `tag_writer` are about records under tags.
+//! kills them. `tags`, `tag_reader` and `tag_writer` are about records under tags. `audit` compares
+//! hits with the primary.
 //!
 //! `moves` moves the address between two servers. On a cluster, `test_cluster` replaces servers and
 //! proxies. `cluster_fault` and `cluster_faults` inject faults. `probe` measures how long lookups
 //! are affected. `failovers` has the stale answers that failovers and moves explain.
 
 mod args;
+mod audit;
 mod broken;
 mod caches;
 #[path = "../support/child.rs"]

@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditPlan;
+
 /// Long enough for a near server. Short enough that a burst of faults causes many timeouts.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -51,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) wait_timeout: Duration,
     /// A lookup that takes longer is a violation.
     pub(crate) longest_lookup: Option<Duration>,
+    /// The audits of the caches, in a run with them.
+    pub(crate) audit: Option<AuditPlan>,
     /// How many of the last records are written only by processes that are killed.
     pub(crate) of_killed_writers: u32,
     /// Whether this is such a process. It only writes those records in a unit of work, and is
@@ -125,6 +129,14 @@ pub(crate) struct Tally {
     pub(crate) store_errors: u64,
     pub(crate) remembered: u64,
     pub(crate) replayed: u64,
+    /// The hits that were compared with the primary.
+    pub(crate) audits: u64,
+    /// Those of them that differed at first.
+    pub(crate) unconfirmed: u64,
+    /// The samples that failed or were skipped.
+    pub(crate) audit_failures: u64,
+    /// Answers that were too old, in a run that does not judge them.
+    pub(crate) not_judged: u64,
     /// Invalidations that are still pending some time after the faults have ended.
     pub(crate) pending: u64,
 }
@@ -155,6 +167,10 @@ impl Tally {
             store_errors,
             remembered,
             replayed,
+            audits,
+            unconfirmed,
+            audit_failures,
+            not_judged,
             pending,
         } = other;
         self.hits += hits;
@@ -180,6 +196,10 @@ impl Tally {
         self.store_errors += store_errors;
         self.remembered += remembered;
         self.replayed += replayed;
+        self.audits += audits;
+        self.unconfirmed += unconfirmed;
+        self.audit_failures += audit_failures;
+        self.not_judged += not_judged;
         self.pending += pending;
     }
 

@@ -50,6 +50,13 @@ pub(crate) fn heading(args: &Args, seed: u64) -> Page {
     if args.kill_writers() {
         page.row("Writers", "some are killed after their commit");
     }
+    if let Some(audit) = args.audits() {
+        let delay = audit.delay;
+        page.row(
+            "Audits",
+            &format!("of one hit in 100, with a delay of {delay:?}"),
+        );
+    }
     if args.replica() {
         page.row(
             "Loaders",
@@ -106,6 +113,14 @@ pub(crate) fn report(outcome: &Outcome, environment: &Environment) -> Result<Pag
                     Some(first) => format!("{} of {looked_at}, one is {first}", eternal.len()),
                 },
             );
+            if tally.audits > 0 {
+                page.row("Audited hits", &tally.audits.to_string());
+                page.row("  differed at first", &tally.unconfirmed.to_string());
+                page.row("  failed, or skipped", &tally.audit_failures.to_string());
+            }
+            if tally.not_judged > 0 {
+                page.row("Answers not judged", &tally.not_judged.to_string());
+            }
             page.row("Still to be replayed", &tally.pending.to_string());
             stale(&mut page, outcome, tally, environment);
             page.row("Violations", "none");

@@ -12,6 +12,7 @@ use cache_aside::{Error, Loaded, Lookup, Record};
 
 use crate::{
     judge::{Before, Fault, source_of},
+    plan::Plan,
     primary::{Primary, is_deletion},
     random::Random,
     workers::{LAG, LEASE_TTL, Row, Worker},
@@ -168,6 +169,11 @@ fn load(primary: &mut Primary, random: &mut Random, ids: &[&str]) -> Vec<u64> {
     let read = ids.iter().map(|id| primary.newest(id)).collect();
     grow_old(random);
     read
+}
+
+/// Reads the record for an audit.
+pub(crate) fn load_aside(primary: &mut Primary, id: &str, plan: &Plan) -> Option<Record> {
+    record(id, primary.newest(id), plan.schema)
 }
 
 /// A pause after which the versions that were read may be old, and now and then the lease has

@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
 
 pub(crate) enum End {
     /// What all processes did.
-    Clean(Tally),
+    Clean(Box<Tally>),
     Violation(Box<Violation>),
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn run(
                 }
                 End::Violation(violation)
             }
-            None => End::Clean(talk.sum()?),
+            None => End::Clean(Box::new(talk.sum()?)),
         };
         Ok(Outcome {
             operations: talk.done.iter().sum(),

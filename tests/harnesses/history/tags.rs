@@ -97,10 +97,14 @@ pub(crate) fn load_list(
     rows: usize,
 ) -> Option<Record> {
     random.pause(1);
-    let rows = rows_of_list(number_in(id), rows).into_iter();
-    let versions: Vec<_> = rows.map(|row| (row, primary.newest(&tag(row)))).collect();
+    let versions = versions_of_list(primary, id, rows);
     grow_old(random);
     record_of(id, &versions)
+}
+
+fn versions_of_list(primary: &mut Primary, id: &str, rows: usize) -> Vec<(usize, u64)> {
+    let rows = rows_of_list(number_in(id), rows).into_iter();
+    rows.map(|row| (row, primary.newest(&tag(row)))).collect()
 }
 
 /// Loads a page, which names its tags.
@@ -111,6 +115,16 @@ pub(crate) fn load_page(
     rows: usize,
 ) -> Loaded<Record> {
     page_of(id, &read_page(primary, random, id, rows))
+}
+
+/// Reads a list or a shelf for an audit.
+pub(crate) fn list(primary: &mut Primary, id: &str, plan: &Plan) -> Option<Record> {
+    record_of(id, &versions_of_list(primary, id, plan.keys as usize))
+}
+
+/// Reads a page for an audit.
+pub(crate) fn page(primary: &mut Primary, id: &str, plan: &Plan) -> Option<Record> {
+    record_of(id, &versions_of_page(primary, id, plan.keys as usize))
 }
 
 fn page_of(id: &str, versions: &[(usize, u64)]) -> Loaded<Record> {
@@ -125,6 +139,12 @@ fn read_page(
     rows: usize,
 ) -> Vec<(usize, u64)> {
     random.pause(1);
+    let versions = versions_of_page(primary, id, rows);
+    grow_old(random);
+    versions
+}
+
+fn versions_of_page(primary: &mut Primary, id: &str, rows: usize) -> Vec<(usize, u64)> {
     let first = number_in(id);
     let version = primary.newest(&tag(first));
     let mut versions = vec![(first, version)];
@@ -132,7 +152,6 @@ fn read_page(
     if second != first && !is_deletion(version) {
         versions.push((second, primary.newest(&tag(second))));
     }
-    grow_old(random);
     versions
 }
 

@@ -3,7 +3,10 @@
 //! Run by each child. Knows of other processes only that they exist.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -12,6 +15,7 @@ use cache_aside::{Cache, Stats};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError};
 
 use crate::{
+    audit::Reports,
     caches,
     judge::Learned,
     plan::{Message, Plan, Tally, Violation},
@@ -47,6 +51,8 @@ pub(crate) struct Workers {
     pub(crate) tagged: Option<Tagged>,
     recording: Recording,
     pub(crate) rows: Vec<Row>,
+    /// What the audits of the caches have found.
+    reports: Arc<Reports>,
     /// The number of operations that have begun.
     begun: AtomicU64,
     done: AtomicU64,
@@ -97,14 +103,16 @@ impl Workers {
     /// Connects to the servers.
     pub(crate) fn new(plan: Plan) -> Result<Workers, String> {
         let rows = (0..plan.keys).map(|key| Row::new(key, &plan)).collect();
+        let reports = Arc::default();
         let recording = Recording::start(plan.record.as_deref())?;
-        let (cache, tagged) = caches::checked(&plan, &recording)?;
+        let (cache, tagged) = caches::checked(&plan, &reports, &recording)?;
         Ok(Workers {
             cache,
             tagged,
             recording,
             plan,
             rows,
+            reports,
             begun: AtomicU64::new(0),
             done: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
@@ -125,6 +133,7 @@ impl Workers {
         let end = self.plan.longest.map(|longest| Instant::now() + longest);
         let workers = (0..self.plan.threads).map(|thread| self.worker(thread));
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
+        let mut primary = Primary::connect(&self.plan.primary)?;
         thread::scope(|scope| {
             // No message is ever sent: the channel closes when the last worker has ended.
             let (working, ended) = channel::bounded::<()>(0);
@@ -141,7 +150,11 @@ impl Workers {
                 });
             }
             drop(working);
-            let news = || {
+            let mut news = || {
+                let reported = self.reports.violation(self.plan.process, &mut primary);
+                if let Some(reported) = reported {
+                    self.violated(reported);
+                }
                 let stale = std::mem::take(&mut *self.stale.lock());
                 for stale in stale {
                     tell(&Message::Stale(Box::new(stale)))?;
@@ -158,6 +171,10 @@ impl Workers {
                 }
                 news()?;
                 due = (due + PROGRESS).max(Instant::now());
+            }
+            if let Some(audit) = self.plan.audit {
+                // For the second looks at what differed last.
+                thread::sleep(audit.delay + PROGRESS);
             }
             news()
         })?;
@@ -213,13 +230,15 @@ impl Workers {
         self.recording.close();
         // They are pending in the client, which all caches share.
         let stats = self.cache.stats();
+        let mut tally = self.tally.lock().clone();
+        self.reports.add_to(&mut tally, |count| self.sum(count));
         Tally {
             refused_fills: self.sum(|stats| stats.refused_fills),
             store_errors: self.sum(|stats| stats.store_errors),
             remembered: self.sum(|stats| stats.invalidations_remembered),
             replayed: self.sum(|stats| stats.invalidations_replayed),
             pending: stats.invalidations_pending,
-            ..self.tally.lock().clone()
+            ..tally
         }
     }
 }
@@ -261,8 +280,16 @@ impl Row {
 impl Worker<'_> {
     /// Does one lookup or, now and then, a write.
     fn operate(&mut self) {
+        let plan = &self.workers.plan;
+        let mut may_write = true;
+        if let Some(audit) = &plan.audit {
+            let threads = u64::from(plan.processes) * u64::from(plan.threads);
+            audit.pause(audit.is_storm(), threads, &mut self.random);
+            may_write = audit.is_storm();
+        }
+        let writes = may_write && self.random.one_in(plan.operations_per_write);
         if self.workers.tagged.is_some() {
-            if self.random.one_in(self.workers.plan.operations_per_write) {
+            if writes {
                 self.write_under_tags();
             } else {
                 self.read_under_tags();
@@ -274,7 +301,7 @@ impl Worker<'_> {
             let row = self.random.index(rows.len());
             return self.peek(&rows[row]);
         }
-        if !self.random.one_in(self.workers.plan.operations_per_write) {
+        if !writes {
             let row = self.random.index(rows.len());
             if self.random.one_in(6) {
                 let next = (row + 1) % rows.len();
