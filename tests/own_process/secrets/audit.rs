@@ -17,7 +17,7 @@ use crate::support::until;
 
 /// Fills a record, hits it, and waits until the audit has reported it. Returns the names that the
 /// observer got, and all other output.
-fn report_of<R>(cached: R, loaded: R) -> (Vec<String>, Seen)
+fn report_of<R>(cached: &R, loaded: R) -> (Vec<String>, Seen)
 where
     R: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
@@ -58,7 +58,7 @@ fn only_an_observer_gets_the_names_of_a_map_and_nobody_a_value() {
     own_process!();
     listen();
     let loaded = Record::from([(FIELD, "Qz7other"), ("version", "1")]);
-    let (names, seen) = report_of(record(), loaded);
+    let (names, seen) = report_of(&record(), loaded);
     assert_eq!(names, [FIELD]);
     assert!(is_logged(
         "cache `audit:`: the cached record \"a\" differs from the primary, and nothing has ended it: fields of a map, 1"
@@ -80,7 +80,7 @@ fn the_log_names_the_fields_of_a_struct() {
         name: name.to_owned(),
         age: 41,
     };
-    let (names, seen) = report_of(person(CONTENT), person("Qz7other"));
+    let (names, seen) = report_of(&person(CONTENT), person("Qz7other"));
     assert_eq!(names, ["name"]);
     assert!(is_logged("nothing has ended it: the fields [\"name\"]"));
     assert_nothing_is_shown(&seen.all());
