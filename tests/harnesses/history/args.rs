@@ -86,9 +86,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub(crate) keys: u32,
 
-    /// One operation in this many is a write, at random; the others are lookups
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) operations_per_write: u64,
+    /// One operation in this many is a write, at random; the others are lookups [default: 8, or 2 in
+    /// the storms of a run with audits]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    operations_per_write: Option<u64>,
 
     /// End after this many seconds
     #[arg(long, value_name = "N")]
@@ -201,6 +202,11 @@ impl Args {
     /// Whether time alone ends the run.
     pub(crate) fn is_timed(&self) -> bool {
         self.operations.is_none() && self.seconds.is_some()
+    }
+
+    pub(crate) fn operations_per_write(&self) -> u64 {
+        let usual = if self.audit { 2 } else { 8 };
+        self.operations_per_write.unwrap_or(usual)
     }
 
     pub(crate) fn faults(&self) -> bool {

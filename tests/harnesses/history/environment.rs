@@ -119,7 +119,7 @@ impl Environment {
                 processes: args.processes,
                 threads: args.threads,
                 keys: args.keys,
-                operations_per_write: args.operations_per_write,
+                operations_per_write: args.operations_per_write(),
                 near: args.near() && (!args.tags() || process % 2 == 0),
                 tags: args.tags(),
                 replica: args.replica(),
