@@ -216,8 +216,8 @@ impl Metrics {
             }
             Event::BreakerOpened { .. } => gauge!(BREAKER_OPEN, self.labels()).set(1.0),
             Event::BreakerClosed => gauge!(BREAKER_OPEN, self.labels()).set(0.0),
-            // `Answered` counts a degraded lookup, and `Audited` an inconsistency. A bypassed prefix
-            // is only logged.
+            // `Answered` counts a degraded lookup, and `Audited` an inconsistency. A bypassed
+            // prefix is only logged.
             Event::Degraded { .. } | Event::Inconsistent { .. } | Event::Bypassed { .. } => {}
         }
     }

@@ -70,8 +70,8 @@ pub struct Stats {
     /// Lookups and updates that found an entry of another [`schema`](crate::CacheBuilder::schema).
     /// They treat it as a miss. It grows while programs with two schemas run.
     pub other_schema_entries: u64,
-    /// Samples of the [audit](crate::CacheBuilder::audit) that have ended, unless they were skipped.
-    /// Their loads are not counted as `loads`.
+    /// Samples of the [audit](crate::CacheBuilder::audit) that have ended, unless they were
+    /// skipped. Their loads are not counted as `loads`.
     pub audits: u64,
     /// Cached records that the audit found to differ from the primary. **Anything above zero is a
     /// fault**, most likely of the program: see [the guide](crate::guide::audit).
