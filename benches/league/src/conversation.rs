@@ -75,15 +75,26 @@ pub(crate) struct Slot(Mutex<SlotState>);
 #[derive(Debug, Default)]
 struct SlotState {
     killer: Option<Killer>,
-    was_killed: bool,
+    end: End,
+}
+
+/// Why the process ended, if it has.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    #[default]
+    ByItself,
+    /// It was killed during the turn.
+    Killed,
+    /// It was killed after the turn, because it did not reply.
+    GivenUp,
 }
 
 impl Slot {
     /// Kills the present process, if there is one.
-    pub(crate) fn kill(&self) {
+    pub(crate) fn kill(&self, end: End) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(killer) = state.killer.take() {
-            state.was_killed = true;
+            state.end = end;
             killer.kill();
         }
     }
@@ -91,12 +102,12 @@ impl Slot {
     fn put(&self, killer: Killer) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.killer = Some(killer);
-        state.was_killed = false;
+        state.end = End::ByItself;
     }
 
-    fn was_killed(&self) -> bool {
+    fn end(&self) -> End {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.was_killed
+        state.end
     }
 }
 
@@ -125,14 +136,15 @@ impl Conversation<'_> {
                 None => 0,
             };
             let is_over = Instant::now() >= ends.reads;
-            if self.slot.was_killed() {
-                // During the turn, that was one of the deaths. At its end, the worker was given up.
-                tally.unanswered += if is_over { left } else { 0 };
-            } else if left > 0 || !is_over {
-                tally.crashes += 1;
-                if tally.crashes > CRASHES {
-                    return Err("the worker ends again and again".to_owned());
+            match self.slot.end() {
+                End::GivenUp => tally.unanswered += left,
+                End::ByItself if left > 0 || !is_over => {
+                    tally.crashes += 1;
+                    if tally.crashes > CRASHES {
+                        return Err("the worker ends again and again".to_owned());
+                    }
                 }
+                End::ByItself | End::Killed => {}
             }
             if is_over {
                 return Ok(tally);

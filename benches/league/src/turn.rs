@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    conversation::{Conversation, Ends, ROWS, Slot, THREADS, Tally},
+    conversation::{Conversation, End, Ends, ROWS, Slot, THREADS, Tally},
     faults::Bursts,
     ledger::{Ledger, Sums},
     peer::Peer,
@@ -134,7 +134,7 @@ pub(crate) fn run(
         drop(starts);
         // Of a worker that hangs: its replies end.
         for slot in &slots {
-            slot.kill();
+            slot.kill(End::GivenUp);
         }
         for talk in talks {
             tally.add(talk.join().map_err(|_| "the judge panicked".to_owned())??);
@@ -181,7 +181,7 @@ fn kill(slots: &[Slot], random: &mut Random, end: Instant) -> u64 {
         if Instant::now() >= end {
             return deaths;
         }
-        slots[random.index(slots.len())].kill();
+        slots[random.index(slots.len())].kill(End::Killed);
         deaths += 1;
     }
 }
