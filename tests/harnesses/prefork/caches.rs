@@ -1,10 +1,14 @@
 //! The cache that the parent builds, and that all children inherit.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use cache_aside::{Cache, Error, Redis};
 
 use crate::{
+    audit::Reports,
     plan::Plan,
     recording::Recording,
     tags::Tagged,
@@ -16,8 +20,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 static INHERITED: OnceLock<Cache> = OnceLock::new();
 
-/// The cache of the workers, in any process. There are none for records under tags.
-pub(crate) fn checked(plan: &Plan, _: &Recording) -> Result<(Cache, Option<Tagged>), String> {
+/// The cache of the workers, in any process. There are none for records under tags, no audit, and no
+/// recording.
+pub(crate) fn checked(
+    plan: &Plan,
+    _: &Arc<Reports>,
+    _: &Recording,
+) -> Result<(Cache, Option<Tagged>), String> {
     if let Some(cache) = INHERITED.get() {
         return Ok((cache.clone(), None));
     }

@@ -13,6 +13,9 @@
 //! how it ended.
 
 mod args;
+#[allow(dead_code, reason = "`history` uses the rest")]
+#[path = "../history/audit.rs"]
+mod audit;
 mod caches;
 #[path = "../../../examples/support/args.rs"]
 mod command_line;
@@ -30,6 +33,7 @@ mod primary;
 #[allow(dead_code, reason = "`history` uses the rest")]
 #[path = "../history/random.rs"]
 mod random;
+#[allow(dead_code, reason = "`history` uses the rest")]
 #[path = "../history/reader.rs"]
 mod reader;
 #[path = "../../../examples/support/recording.rs"]

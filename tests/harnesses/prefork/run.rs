@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         longest: Some(Duration::from_secs(args.seconds)),
         seed: args.seed,
         record: None,
+        audit: None,
     };
     let workers = Workers::new(plan.clone())?;
     // All of them before the parent sends its first request.
