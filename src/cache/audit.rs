@@ -25,9 +25,9 @@ const MOST_PER_SECOND: u32 = 100_000;
 /// Of a sampled hit, a thread of the cache reads the cached record, and loads it from the primary.
 /// If the two differ, that need not be a fault: a write may be under way. So after a
 /// [delay](Audit::delay) the thread loads and reads again. It reports an
-/// [inconsistency](crate::Event::Inconsistent) only if the cached record still differs, and is still
-/// from the **same fill**: the same fields, with the same end of their TTL. If the primary has
-/// changed meanwhile, it waits for the delay once more. Whatever was filled, updated, kept or
+/// [inconsistency](crate::Event::Inconsistent) only if the cached record still differs, and is
+/// still from the **same fill**: the same fields, with the same end of their TTL. If the primary
+/// has changed meanwhile, it waits for the delay once more. Whatever was filled, updated, kept or
 /// expired in between is not reported.
 ///
 /// Only records that claim to be right are compared: fresh ones of this cache's type, schema and

@@ -176,8 +176,8 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
                 self.floor = floor;
                 self.stop_waiting();
                 let calls = &self.context.engine.calls;
-                // An invalidation of a tag gives a guard no other nonce, and leaves a lease. So under
-                // tags, the load is shared with lookups that have read the same clock.
+                // An invalidation of a tag gives a guard no other nonce, and leaves a lease. So
+                // under tags, the load is shared with lookups that have read the same clock.
                 let shared = self.context.tag_bounds();
                 let shared = shared.map_or(nonce, |it| nonce.with_number(it.clock.number()));
                 match calls.start_or_find(&shared, self.data) {

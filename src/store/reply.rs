@@ -55,8 +55,8 @@ pub enum Acquire {
         /// How long the lease lasts unless it is renewed.
         left: Duration,
     },
-    /// A write is under way, or a load that may be too old for the tags of the caller. A reader must
-    /// read the primary, and must not fill.
+    /// A write is under way, or a load that may be too old for the tags of the caller. A reader
+    /// must read the primary, and must not fill.
     Guarded {
         /// Identifies the guard until the next write of this record ends, or is the token of that
         /// load. Lookups that have read the same clock may share a load under it.

@@ -79,8 +79,8 @@ impl ClusterStore {
         self.each_of(all, |data| data, ask_all, one)
     }
 
-    /// What was not sent ahead is asked for on separate threads meanwhile: the replies may be large,
-    /// or the node may be silent.
+    /// What was not sent ahead is asked for on separate threads meanwhile: the replies may be
+    /// large, or the node may be silent.
     fn read_batches(
         &self,
         batches: &[NodeBatch<&str>],

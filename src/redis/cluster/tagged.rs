@@ -62,8 +62,8 @@ impl TaggedStore for ClusterStore {
 }
 
 impl ClusterStore {
-    /// Reads an entry. Its tags are asked for before, and their reply is read afterwards, so the two
-    /// nodes work at the same time.
+    /// Reads an entry. Its tags are asked for before, and their reply is read afterwards, so the
+    /// two nodes work at the same time.
     fn read_beside_tags(
         &self,
         data: &str,

@@ -93,8 +93,8 @@ impl Leases {
                 by: (keys.tags.is_some() || clock.is_none()).then_some(*token),
                 left: until.saturating_duration_since(now),
             },
-            // The caller does not know all of its tags. So it loads beside this load, whose entry will
-            // be judged by the tags that it lists.
+            // The caller does not know all of its tags. So it loads beside this load, whose entry
+            // will be judged by the tags that it lists.
             Some(Held::Lease { token, clock, .. })
                 if keys.tags.is_some_and(|tags| covers(*clock, tags.known)) =>
             {
