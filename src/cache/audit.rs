@@ -31,8 +31,8 @@ const MOST_PER_SECOND: u32 = 100_000;
 /// expired in between is not reported.
 ///
 /// Only records that claim to be right are compared: fresh ones of this cache's type, schema and
-/// tags, while no invalidation of them is pending in this process. It may also be cached that the
-/// primary has no such record. Batches and hits of a [`LoadingCache`](crate::LoadingCache) are
+/// tags, while no invalidation of them is pending in this process. A cached "no such record" is
+/// compared too. Batches and hits of a [`LoadingCache`](crate::LoadingCache) are
 /// sampled too. Of a near hit, the copy in the near cache is compared, and known again as the same
 /// copy.
 ///
@@ -112,13 +112,13 @@ impl<R> Audit<R> {
         self
     }
 
-    /// Sets how long a record that differs must stay before it is reported. Longer than a writer
-    /// takes from its commit to the end of its invalidation, longer than a replica lags that the
-    /// loader reads, and longer than
-    /// [`near_staleness`](crate::CacheBuilder::near_staleness) if there is a near cache. From 1 ms
-    /// to less than the `ttl`. A record that expires within the delay is not compared.
+    /// Sets how long a record that differs must stay before it is reported. It must be longer than
+    /// a writer takes from its commit to the end of its invalidation, plus
+    /// [`near_staleness`](crate::CacheBuilder::near_staleness) if there is a near cache, and longer
+    /// than a replica lags that the loader reads. From 1 ms to less than the `ttl`. A record that
+    /// expires within the delay is not compared, so let it be a third of the `ttl` at most.
     ///
-    /// Defaults to 5 s. That is much longer than both take, unless Redis is down.
+    /// Defaults to 5 s. Writes and replicas are much faster than that, unless Redis is down.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Audit<R> {
         self.settings.delay = delay;

@@ -218,6 +218,29 @@ fn a_record_that_the_primary_changes_all_the_time_is_reported(environment: &Envi
     assert_eq!(ends(environment, audit), Audited::Inconsistent);
 }
 
+/// A record that is read often does not take the places of all others.
+fn a_record_that_waits_for_its_next_look_is_not_compared_again(environment: &Environment) {
+    let (looked, has_looked) = channel();
+    let audit = primary(&[2], move |_| looked.send(()).unwrap());
+    let audits = audits_after(Duration::from_secs(5), environment.builder(), audit);
+    hit_version_1(&audits);
+    has_looked.recv_timeout(LONG).unwrap();
+    audits.cache.get("k", load(9)).unwrap();
+    assert_eq!(audits.outcome(), Audited::Skipped);
+    assert!(has_looked.try_recv().is_err());
+}
+
+/// It would stay in its grace, but no longer claim to be right.
+fn a_record_that_is_stale_by_the_second_look_is_not_loaded(environment: &Environment) {
+    let audit = primary(&[2], |_| panic!("it is not loaded"));
+    let builder = environment.builder().grace(Duration::from_secs(600));
+    let audits = audits_after(Duration::from_secs(5), builder, audit);
+    let brief = audits.cache.options().ttl(Duration::from_secs(4));
+    brief.get("k", load(1)).unwrap();
+    assert!(audits.cache.get("k", load(9)).unwrap().is_hit());
+    assert_eq!(audits.outcome(), Audited::Ended);
+}
+
 #[derive(Serialize, Deserialize)]
 struct Product {
     name: String,
@@ -560,6 +583,8 @@ on_both_stores! {
     an_update_between_the_looks_is_no_inconsistency,
     a_lagging_replica_is_not_reported,
     a_record_that_the_primary_changes_all_the_time_is_reported,
+    a_record_that_waits_for_its_next_look_is_not_compared_again,
+    a_record_that_is_stale_by_the_second_look_is_not_loaded,
     the_report_names_fields_and_no_values,
     a_record_that_the_primary_does_not_have_is_reported,
     a_cached_absence_is_compared_too,

@@ -2,19 +2,17 @@
 //!
 //! Called by the thread of the audit. Fills nothing, and takes no lease.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt::Display, sync::Arc, time::Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::AuditorParts;
+use super::{AuditorParts, fill::CachedFill};
 use crate::{
     engine::{Engine, audit_queue::AuditSample, load_limit::LimitPermit, lookup_tags::LookupTags},
+    error::cause::chain,
     near::Accepts,
     read::{near_hit, nested::WithinLoad},
-    record::fields::{Differing, Fields, Unstorable, differing, from_fields, to_fields},
+    record::fields::{Differing, Unstorable, differing, from_fields, to_fields},
     store::Entry,
     telemetry::{
         event::{Audited, Inconsistency},
@@ -57,45 +55,6 @@ impl<R> Cached<R> {
     }
 }
 
-/// What one look found in the store.
-struct CachedFill<R> {
-    /// All fields of the entry, sorted, with those of its tags and its schema.
-    entry: Fields,
-    /// `None`: it is cached that there is no such record.
-    record: Option<R>,
-    /// The remaining TTL at an instant between `began` and `ended`. `None`: there is no TTL.
-    left: Option<Duration>,
-    began: Instant,
-    ended: Instant,
-}
-
-impl<R> CachedFill<R> {
-    /// Whether a later look has found the same fill: its fields, and an end of the TTL that may be
-    /// the same instant. Whoever fills, keeps or expires a record sets another end.
-    ///
-    /// The store tells a remaining time and no instant. So the time between the two looks is known
-    /// only up to the durations of the requests. If a fill with the same fields has an end as near
-    /// as that, it counts as the same.
-    fn is_same_fill(&self, later: &CachedFill<R>) -> bool {
-        if self.entry != later.entry {
-            return false;
-        }
-        let (before, after) = match (self.left, later.left) {
-            (Some(before), Some(after)) => (before, after),
-            (None, None) => return true,
-            _ => return false,
-        };
-        let (least, most) = (
-            later.began.saturating_duration_since(self.ended),
-            later.ended.saturating_duration_since(self.began),
-        );
-        // Two remaining times in whole milliseconds, by a clock that may run a thousandth faster.
-        let tolerance = Duration::from_millis(2) + most / 1_000;
-        let passed = before.saturating_sub(after);
-        passed + tolerance >= least && passed <= most + tolerance
-    }
-}
-
 impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
     /// `Err`: the sample has ended.
     pub(super) fn first_look(
@@ -127,8 +86,14 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         id: &str,
         tags: Option<&mut LookupTags>,
     ) -> Result<CachedFill<R>, Audited> {
-        let fill = look(engine, id, tags)?;
-        if fill.left.is_some_and(|left| left <= self.settings.delay) {
+        let fill = self.look_at_store(engine, id, tags)?;
+        // Past its TTL it will not claim to be right any more. A cached absence has no grace.
+        let grace = fill
+            .record
+            .as_ref()
+            .map(|_| engine.settings.freshness.grace);
+        let needed = self.settings.delay + grace.unwrap_or_default();
+        if fill.left.is_some_and(|left| left <= needed) {
             // There will be nothing to look at.
             return Err(Audited::Ended);
         }
@@ -157,7 +122,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         } = &suspect;
         // Loads before it looks: a write that this load sees may still be about to end the record.
         let loaded = self.load(engine, id)?;
-        if !still_stands(engine, id, tags.as_deref(), cached)? {
+        if !self.still_stands(engine, id, tags.as_deref(), cached)? {
             return Err(Audited::Unconfirmed);
         }
         // If they are equal now, the first load read a replica that lagged.
@@ -181,7 +146,8 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         let _permit = permit(engine)?;
         let within = WithinLoad::new();
         let span = trace::load();
-        let loaded = self.loader.load_aside(id).map_err(|_| Audited::Failed)?;
+        let loaded = self.loader.load_aside(id);
+        let loaded = loaded.map_err(|_| self.failed(engine, id, "the loader failed"))?;
         drop((within, span));
         let Some(record) = loaded else {
             return Ok(None);
@@ -189,6 +155,77 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         let schema = &engine.settings.schema;
         let fields = to_fields(&record, schema).map_err(|_| Audited::Failed)?;
         from_fields(fields, schema).map_err(|_| Audited::Failed)
+    }
+
+    /// Whether the same fill is still what readers get.
+    fn still_stands(
+        &self,
+        engine: &Engine<R>,
+        id: &str,
+        tags: Option<&LookupTags>,
+        cached: &Cached<R>,
+    ) -> Result<bool, Audited> {
+        match cached {
+            Cached::Near(record) => {
+                let again = near_hit::find(engine, id, Instant::now(), Accepts::Any, tags);
+                Ok(matches!(again, Ok(Some(again)) if Arc::ptr_eq(record, &again)))
+            }
+            Cached::InStore(fill) => {
+                match self.look_at_store(engine, id, tags.map(LookupTags::unread).as_mut()) {
+                    Ok(again) => Ok(fill.is_same_fill(&again)),
+                    Err(Audited::Ended) => Ok(false),
+                    Err(outcome) => Err(outcome),
+                }
+            }
+        }
+    }
+
+    /// Reads what is cached in the store, if it claims to be right.
+    fn look_at_store(
+        &self,
+        engine: &Engine<R>,
+        id: &str,
+        mut tags: Option<&mut LookupTags>,
+    ) -> Result<CachedFill<R>, Audited> {
+        let data = engine.data_key(id).map_err(|_| Audited::Failed)?;
+        let is_pending = engine.refuse_pending(&data, "read").is_err()
+            || tags
+                .as_ref()
+                .is_some_and(|tags| engine.refuse_pending_tags(tags, "read").is_err());
+        if is_pending {
+            return Err(Audited::Ended);
+        }
+        let began = Instant::now();
+        let read = engine.first_read(&data, true, tags.as_deref_mut());
+        let ended = Instant::now();
+        let (entry, left) = read.map_err(|error| self.failed(engine, id, chain(&error)))?;
+        let Entry::Record(mut entry) = entry else {
+            return Err(Audited::Ended);
+        };
+        let record = engine.record_of(entry.clone(), tags.as_deref());
+        let record = record.map_err(|_| Audited::Ended)?;
+        let freshness = &engine.settings.freshness;
+        if record.is_some() && left.is_some_and(|left| freshness.is_stale(left)) {
+            return Err(Audited::Ended);
+        }
+        entry.sort_unstable();
+        Ok(CachedFill {
+            entry,
+            record,
+            left,
+            began,
+            ended,
+        })
+    }
+
+    /// Logs now and then why samples fail. A loader's own error may contain anything, so its text is
+    /// not logged.
+    fn failed(&self, engine: &Engine<R>, id: &str, why: impl Display) -> Audited {
+        if self.failures.is_due() {
+            let cache = &engine.reporter.cache;
+            trace::warn!("cache `{cache}`: the audit could not compare the record {id:?}: {why}");
+        }
+        Audited::Failed
     }
 }
 
@@ -202,63 +239,6 @@ fn permit<R>(engine: &Engine<R>) -> Result<Option<LimitPermit>, Audited> {
             None => Err(Audited::Skipped),
         },
     }
-}
-
-/// Whether the same fill is still what readers get.
-fn still_stands<R: DeserializeOwned>(
-    engine: &Engine<R>,
-    id: &str,
-    tags: Option<&LookupTags>,
-    cached: &Cached<R>,
-) -> Result<bool, Audited> {
-    match cached {
-        Cached::Near(record) => {
-            let again = near_hit::find(engine, id, Instant::now(), Accepts::Any, tags);
-            Ok(matches!(again, Ok(Some(again)) if Arc::ptr_eq(record, &again)))
-        }
-        Cached::InStore(fill) => match look(engine, id, tags.map(LookupTags::unread).as_mut()) {
-            Ok(again) => Ok(fill.is_same_fill(&again)),
-            Err(Audited::Ended) => Ok(false),
-            Err(outcome) => Err(outcome),
-        },
-    }
-}
-
-/// Reads what is cached in the store, if it claims to be right.
-fn look<R: DeserializeOwned>(
-    engine: &Engine<R>,
-    id: &str,
-    mut tags: Option<&mut LookupTags>,
-) -> Result<CachedFill<R>, Audited> {
-    let data = engine.data_key(id).map_err(|_| Audited::Failed)?;
-    let is_pending = engine.refuse_pending(&data, "read").is_err()
-        || tags
-            .as_ref()
-            .is_some_and(|tags| engine.refuse_pending_tags(tags, "read").is_err());
-    if is_pending {
-        return Err(Audited::Ended);
-    }
-    let began = Instant::now();
-    let read = engine.first_read(&data, true, tags.as_deref_mut());
-    let ended = Instant::now();
-    let (entry, left) = read.map_err(|_| Audited::Failed)?;
-    let Entry::Record(mut entry) = entry else {
-        return Err(Audited::Ended);
-    };
-    let record = engine.record_of(entry.clone(), tags.as_deref());
-    let record = record.map_err(|_| Audited::Ended)?;
-    let freshness = &engine.settings.freshness;
-    if record.is_some() && left.is_some_and(|left| freshness.is_stale(left)) {
-        return Err(Audited::Ended);
-    }
-    entry.sort_unstable();
-    Ok(CachedFill {
-        entry,
-        record,
-        left,
-        began,
-        ended,
-    })
 }
 
 /// In what two records differ. `None`: in nothing.
@@ -275,6 +255,3 @@ fn difference<R: Serialize>(
     let fields = differing(cached, loaded).map_err(|_: Unstorable| Audited::Failed)?;
     Ok((!fields.is_empty()).then_some((Inconsistency::Fields, fields)))
 }
-
-#[cfg(test)]
-mod tests;

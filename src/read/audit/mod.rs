@@ -10,6 +10,7 @@
 //! until their next look. The [queue](crate::engine::audit_queue) has the hits that were chosen.
 //! The thread holds the cache only while it looks, so that it does not keep the cache alive.
 
+mod fill;
 mod look;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
         trace,
     },
     util::{
+        log_throttle::LogThrottle,
         per_process::WeakPerProcess,
         worker::{Next, WorkerContext, contain_panic},
     },
@@ -55,6 +57,8 @@ pub(crate) struct Auditor<R>(Arc<AuditorParts<R>>);
 struct AuditorParts<R> {
     loader: SharedLoader<R>,
     settings: AuditSettings,
+    /// Limits the log messages about samples that failed.
+    failures: LogThrottle,
     /// Set as soon as the cache exists, before its first hit.
     engine: OnceLock<WeakPerProcess<Engine<R>>>,
 }
@@ -70,6 +74,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Auditor<R> {
         Auditor(Arc::new(AuditorParts {
             loader,
             settings,
+            failures: LogThrottle::default(),
             engine: OnceLock::new(),
         }))
     }
@@ -95,7 +100,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
     /// Takes samples until the last handle of the cache is dropped.
     fn run(&self, context: &WorkerContext<WaitingSamples<R>>) {
         // With the instants of their next looks, the earliest first.
-        let mut suspects = VecDeque::new();
+        let mut suspects: VecDeque<(Instant, Suspect<R>)> = VecDeque::new();
         let mut next_sample = Instant::now();
         let pause = Duration::from_secs(1) / self.settings.max_per_second;
         loop {
@@ -104,12 +109,21 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
             let Some(task) = context.wait_for(next) else {
                 return;
             };
-            if let Task::FirstLook(_) = task {
-                next_sample = Instant::now() + pause;
-            }
             let Some(engine) = self.engine.get().and_then(WeakPerProcess::upgrade) else {
                 return;
             };
+            if let Task::FirstLook(AuditSample { id, .. }) = &task {
+                // A record that is read often must not take the places of all others.
+                if suspects.iter().any(|(_, suspect)| suspect.id == *id) {
+                    let outcome = Audited::Skipped;
+                    engine
+                        .get()
+                        .reporter
+                        .report(&Event::Audited { id, outcome });
+                    continue;
+                }
+                next_sample = Instant::now() + pause;
+            }
             if let Some(suspect) = self.look(engine.get(), task) {
                 suspects.push_back((Instant::now() + self.settings.delay, suspect));
             }

@@ -83,8 +83,9 @@ pub enum Audited {
     /// Nothing was compared: there was no fresh record of this cache's type and schema that lasts
     /// longer than the delay, or an invalidation of it is pending.
     Ended,
-    /// Nothing was compared, because too many samples wait, or because
-    /// [`max_loads`](crate::CacheBuilder::max_loads) are running.
+    /// Nothing was compared: too many samples wait, or
+    /// [`max_loads`](crate::CacheBuilder::max_loads) are running, or an earlier sample of the same
+    /// record waits for its next look.
     Skipped,
     /// The store or the loader failed, or the loaded record cannot be cached.
     Failed,
