@@ -57,11 +57,12 @@ const INVALIDATE: Bound = Bound {
     limit: AtMost(1.6),
 };
 /// Both calls find their data in the caches of the processor. So the ratio is higher than in the
-/// bench `near`, which does other work in between.
+/// bench `near`, which does other work in between. It depends on the processor more than the others:
+/// the same program has 1.7 to 2.0 on one, and 2.4 to 2.6 on an AMD EPYC.
 const NEAR: Bound = Bound {
     name: "near hit, to a bare get of `quick_cache` and a look at the clock",
-    measured: 1.74,
-    limit: AtMost(2.5),
+    measured: 2.5,
+    limit: AtMost(3.2),
 };
 /// Beside two busy loops it is 3.5. If the batch sent a request for each id, it would be about 1.
 const BATCH: Bound = Bound {
