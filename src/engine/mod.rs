@@ -139,7 +139,7 @@ impl<R> Engine<R> {
             log: settings.event_log.clone(),
             prefix: prefix.clone(),
             near_staleness: settings.near_staleness,
-            client: Arc::as_ptr(&client).addr(),
+            client: client.number,
         });
         let reporter = Reporter::new(name, prefix, observer).with_recorder(recorder);
         let reporter = Arc::new(reporter);

@@ -23,7 +23,10 @@ pub(crate) mod unwind;
 mod tests;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -57,6 +60,8 @@ pub(crate) const BREAKER_THRESHOLD: u32 = 5;
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(crate) struct StoreClient {
+    /// Identifies it in its process.
+    pub(crate) number: usize,
     state: Arc<ClientState>,
     recovery: RetryWorker,
     /// Whether the recovery is needed, but no thread could be started for it.
@@ -79,6 +84,7 @@ impl StoreClient {
         probe_interval: Duration,
         startup: Startup,
     ) -> StoreClient {
+        static CLIENTS: AtomicUsize = AtomicUsize::new(0);
         let reported = ReportedState {
             open: breaker.is_open(),
             in_progress: false,
@@ -95,6 +101,7 @@ impl StoreClient {
         });
         let recovered = Arc::clone(&state);
         StoreClient {
+            number: CLIENTS.fetch_add(1, Ordering::Relaxed),
             state,
             recovery: RetryWorker::new(probe_interval, move || recovered.try_recover()),
             postponed: Postponed::default(),
