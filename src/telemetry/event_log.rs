@@ -1,9 +1,13 @@
 //! The event log: what the caches of this process did, as lines of JSON, for a check afterwards.
 //!
-//! Guarantees three things:
+//! Guarantees four things:
 //!
 //! - Neither a slow nor a full disk delays or fails a call. Events wait in a [`Buffer`] of limited
-//!   size, and a thread writes them. What it cannot keep or write is counted in a `lost` line.
+//!   size, and a thread writes them. What it cannot keep or write, or what comes after the close,
+//!   is counted in a `lost` line. Only the first call of a forked process waits until its log is
+//!   opened, for at most a second.
+//! - A close waits for a limited time. If the log could not be written until then, its `close` line
+//!   is missing.
 //! - The lines of a process are in the order of their instants. A line is added before its call
 //!   returns. So a reader that has the line of one instant has all earlier ones of that process.
 //! - Values are never written, only a [`fingerprint`] of each record.
@@ -24,7 +28,8 @@ use std::{
     fmt,
     fs::OpenOptions,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -45,7 +50,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// has the log can test a guess of a record. Ids, tags and the reasons of failures are written.
 ///
 /// A clone writes to the same log. The drop of the last handle [closes](EventLog::close) it, which
-/// may wait for a slow disk; each cache has a handle.
+/// may wait for a slow disk; each cache holds one.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -69,16 +74,24 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct EventLog(PerProcess<Sink>);
 
 impl EventLog {
-    /// Appends to this file, and creates it if there is none. A process that is forked opens the
-    /// file again.
+    /// Appends to this file, and creates it if there is none. Use a new file for each run: what
+    /// caches without a log have loaded in between is not known.
+    ///
+    /// A process that is forked appends to the same file, also if it has changed its folder or its
+    /// user.
     ///
     /// # Errors
     ///
     /// The file cannot be opened, or the system has no thread.
     pub fn create(path: impl AsRef<Path>) -> io::Result<EventLog> {
-        let path = path.as_ref().to_path_buf();
-        let sink = open(&path)?;
-        let in_child = move || open(&path).unwrap_or_else(|_| Sink::none());
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        // Inherited by a child, which may not be able to open the file. Appending needs no lock.
+        let file = Arc::new(file);
+        let sink = Sink::start(Box::new(Arc::clone(&file)))?;
+        let in_child = move || {
+            let file = || Box::new(Arc::clone(&file));
+            Sink::start(file()).unwrap_or_else(|_| Sink::unclosed(file()))
+        };
         Ok(EventLog(PerProcess::with(sink, in_child)))
     }
 
@@ -93,8 +106,12 @@ impl EventLog {
     }
 
     /// Ends the log of this process, and waits until everything is written, for at most five
-    /// seconds. Later events are not written. Call it before a process ends without the drop of its
-    /// caches, as by [`std::process::exit`]: a log that is not closed proves nothing.
+    /// seconds. Call it before a process ends without the drop of its caches, as by
+    /// [`std::process::exit`]: a log that is not closed proves nothing.
+    ///
+    /// Call it after the last call of every cache of the process has returned. Later events are not
+    /// written, and other processes may get what a later load has cached. So they are counted as
+    /// lost, and the log proves nothing.
     pub fn close(&self) {
         self.0.get().close();
     }
@@ -108,11 +125,6 @@ impl EventLog {
     pub(super) fn nanos(&self, instant: Instant) -> u64 {
         self.0.get().nanos(instant)
     }
-}
-
-fn open(path: &PathBuf) -> io::Result<Sink> {
-    let file = OpenOptions::new().append(true).create(true).open(path)?;
-    Sink::start(Box::new(file))
 }
 
 impl fmt::Debug for EventLog {

@@ -15,18 +15,16 @@ const CAPACITY: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
     text: String,
-    /// Lines that were not kept or not written since the last `lost` line.
+    /// Lines that were not kept or not written since the last `lost` line. Those after the close
+    /// are not kept.
     lost: u64,
     is_closed: bool,
 }
 
 impl Buffer {
-    /// Adds a line, unless the log is closed or has no room.
+    /// Adds a line, or counts it if the log is closed or has no room.
     pub(super) fn add(&mut self, clock: &Clock, rest: &str) {
-        if self.is_closed {
-            return;
-        }
-        if self.text.len() + rest.len() > CAPACITY {
+        if self.is_closed || self.text.len() + rest.len() > CAPACITY {
             self.lost += 1;
             return;
         }
@@ -41,14 +39,14 @@ impl Buffer {
         let _ = writeln!(text, "{{\"at\":{at},{rest}}}");
     }
 
-    /// Adds the last line. False: it was closed before.
+    /// Adds the last line, unless it was closed before. True: something waits to be written.
     pub(super) fn close(&mut self, clock: &Clock, rest: &str) -> bool {
-        if self.is_closed {
-            return false;
+        if !self.is_closed {
+            self.force(clock, rest);
+            self.is_closed = true;
+            return true;
         }
-        self.force(clock, rest);
-        self.is_closed = true;
-        true
+        self.lost > 0
     }
 
     /// Counts lines that could not be written.
@@ -89,11 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_buffer_takes_no_line() {
+    fn a_closed_buffer_takes_no_line_and_counts_it() {
         let (clock, mut buffer) = (Clock::new(), Buffer::default());
         assert!(buffer.close(&clock, "\"e\":\"close\""));
         assert!(!buffer.close(&clock, "\"e\":\"close\""));
         buffer.add(&clock, "\"e\":\"alive\"");
-        assert_eq!(buffer.take().0.lines().count(), 1);
+        let (text, lost) = buffer.take();
+        assert_eq!((text.lines().count(), lost), (1, 1));
     }
 }

@@ -3,7 +3,9 @@
 //! [`Instant`] does not step, but has no epoch. [`SystemTime`] has one, but steps. So each process
 //! reads both at one moment, its anchor, and counts on from there by [`Instant`]. Two processes
 //! agree up to the sum of the times that their two readings took, unless the system's clock was
-//! stepped between their anchors. Slewing changes nothing: it changes the rate of both.
+//! stepped between their anchors. On Linux, slewing changes nothing: it changes the rate of both.
+//! Where `Instant` is not slewed, as on macOS, the two drift apart: that counts as a step, because
+//! processes with different anchors no longer agree.
 //!
 //! A [step](STEP) is noticed by a process that runs meanwhile.
 

@@ -1,7 +1,8 @@
 //! The log of one process: its buffer, and the thread that writes it.
 //!
 //! Guarantees that every line is written or counted as lost, and that a closed log ends with a
-//! `close` line. Called by the log.
+//! `close` line. Called by the log. Only the thread writes: whoever opens or closes the log waits
+//! for it, for a limited time.
 //!
 //! No user code runs under its locks. The writer, which may be the program's, is taken out of its
 //! lock while it writes.
@@ -20,8 +21,12 @@ use super::{
 };
 use crate::util::{
     sync::{Condvar, Mutex},
-    worker::{Worker, contain_panic},
+    worker::{Next, Worker, contain_panic},
 };
+
+/// How long the first call of a process waits for a slow disk. A log that is opened later than its
+/// first events makes the trace incomplete.
+const OPENS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a close waits for a slow disk.
 const CLOSES_WITHIN: Duration = Duration::from_secs(5);
@@ -30,20 +35,24 @@ const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 /// lines, and a regular file takes this much in one call.
 const CHUNK: usize = 1 << 16;
 
-pub(super) struct Sink {
-    /// `None`: this process writes no log.
-    shared: Option<Arc<Shared>>,
-    /// Dropped after the log was closed.
-    _writer: Option<Worker>,
+/// `None`: this process writes no log.
+pub(super) struct Sink(Option<Log>);
+
+struct Log {
+    shared: Arc<Shared>,
+    /// Its state is the number of the last round that was asked for.
+    thread: Worker<u64>,
 }
 
 struct Shared {
     clock: Clock,
     process: String,
     buffer: Mutex<Buffer>,
-    /// `None` while a thread writes.
+    /// `None` while it writes.
     writer: Mutex<Option<Box<dyn Write + Send>>>,
-    /// Notified, with no lock held, when a thread has written.
+    /// The last round that was asked for and is done: what waited before it is written or lost.
+    done: Mutex<u64>,
+    /// Notified, with no lock held, when a round is done.
     written: Condvar,
     /// How far the system's clock had moved when that was last reported.
     moved: Mutex<i128>,
@@ -52,67 +61,110 @@ struct Shared {
 impl Sink {
     /// The log of a process that writes none.
     pub(super) fn none() -> Sink {
-        Sink {
-            shared: None,
-            _writer: None,
-        }
+        Sink(None)
     }
 
     pub(super) fn start(writer: Box<dyn Write + Send>) -> std::io::Result<Sink> {
-        let number = getrandom::u32().unwrap_or_else(|_| std::process::id());
-        let shared = Arc::new(Shared {
-            clock: Clock::new(),
-            process: format!("{number:08x}"),
-            buffer: Mutex::default(),
-            writer: Mutex::new(Some(writer)),
-            written: Condvar::new(),
-            moved: Mutex::default(),
-        });
-        let error = shared.clock.error.as_nanos();
-        let open = shared.line("open", &format!(",\"error\":{error}"));
-        shared.buffer.lock().force(&shared.clock, &open);
-        // Before any event: a reader that merges processes must know of this one by then.
-        shared.write();
-        let thread = Arc::clone(&shared);
-        let writer = Worker::start("cache-aside-log", move |context| {
-            while !context.pause_until(Instant::now() + PAUSE) {
-                thread.write();
+        let shared = Arc::new(Shared::open(writer));
+        let of_thread = Arc::clone(&shared);
+        let thread = Worker::new("cache-aside-log", move |context| {
+            let (mut done, mut next) = (0, Instant::now());
+            let due = |asked: &mut u64, done, next| match *asked {
+                asked if asked > done || Instant::now() >= next => Next::Run(asked),
+                _ => Next::WaitUntil(next),
+            };
+            while let Some(asked) = context.wait_for(|asked| due(asked, done, next)) {
+                of_thread.write();
+                of_thread.finish(asked);
+                (done, next) = (asked, Instant::now() + PAUSE);
             }
-        })?;
-        Ok(Sink {
-            shared: Some(shared),
-            _writer: Some(writer),
-        })
+        });
+        let log = Log { shared, thread };
+        // Before any event: a reader that merges processes must know of this one by then.
+        log.write_within(OPENS_WITHIN)?;
+        Ok(Sink(Some(log)))
+    }
+
+    /// The log of a process that has no thread for it. It is opened and never closed, so that the
+    /// trace is incomplete.
+    pub(super) fn unclosed(writer: Box<dyn Write + Send>) -> Sink {
+        Shared::open(writer).write();
+        Sink(None)
     }
 
     pub(super) fn add(&self, rest: &str) {
-        if let Some(shared) = &self.shared {
+        if let Some(Log { shared, .. }) = &self.0 {
             let rest = format!("\"p\":\"{}\",{rest}", shared.process);
             shared.buffer.lock().add(&shared.clock, &rest);
         }
     }
 
     pub(super) fn nanos(&self, instant: Instant) -> u64 {
-        let shared = self.shared.as_ref();
-        shared.map_or(0, |shared| shared.clock.nanos(instant))
+        let log = self.0.as_ref();
+        log.map_or(0, |log| log.shared.clock.nanos(instant))
     }
 
     pub(super) fn close(&self) {
-        if let Some(shared) = &self.shared {
-            shared.close();
+        let Some(log) = &self.0 else {
+            return;
+        };
+        let close = log.shared.line("close", "");
+        let must_write = log.shared.buffer.lock().close(&log.shared.clock, &close);
+        if must_write {
+            // Without a thread, the `close` line is missing.
+            let _ = log.write_within(CLOSES_WITHIN);
         }
     }
 }
 
+impl Log {
+    /// Lets the thread write what waits now, and waits until it has.
+    ///
+    /// Fails if the system has no thread.
+    fn write_within(&self, limit: Duration) -> std::io::Result<()> {
+        let deadline = Instant::now() + limit;
+        let mut round = 0;
+        self.thread.update(|asked| {
+            *asked += 1;
+            round = *asked;
+            true
+        })?;
+        let mut done = self.shared.done.lock();
+        // No wake-up is lost: the thread changes `done` under this lock, and notifies then.
+        while *done < round && Instant::now() < deadline {
+            done = self.shared.written.wait_until(done, deadline);
+        }
+        Ok(())
+    }
+}
+
 impl Shared {
+    /// Its first line waits to be written.
+    fn open(writer: Box<dyn Write + Send>) -> Shared {
+        let number = getrandom::u32().unwrap_or_else(|_| std::process::id());
+        let shared = Shared {
+            clock: Clock::new(),
+            process: format!("{number:08x}"),
+            buffer: Mutex::default(),
+            writer: Mutex::new(Some(writer)),
+            done: Mutex::default(),
+            written: Condvar::new(),
+            moved: Mutex::default(),
+        };
+        let error = shared.clock.error.as_nanos();
+        let open = shared.line("open", &format!(",\"error\":{error}"));
+        shared.buffer.lock().force(&shared.clock, &open);
+        shared
+    }
+
     fn line(&self, event: &str, rest: &str) -> String {
         format!("\"p\":\"{}\",\"e\":\"{event}\"{rest}", self.process)
     }
 
-    /// Writes what waits. False: another thread writes.
-    fn write(&self) -> bool {
+    /// Writes what waits.
+    fn write(&self) {
         let Some(mut writer) = self.writer.lock().take() else {
-            return false;
+            return;
         };
         let (text, lost) = {
             let mut buffer = self.buffer.lock();
@@ -121,7 +173,11 @@ impl Shared {
             }
             buffer.take()
         };
-        let mut lines = self.reports(lost);
+        // Without a line, the log is closed, and nothing was added since.
+        let mut lines = match (&*text, lost) {
+            ("", 0) => String::new(),
+            _ => self.reports(lost),
+        };
         lines += &text;
         let mut is_full = false;
         for chunk in chunks(&lines) {
@@ -136,8 +192,12 @@ impl Shared {
         }
         let _ = contain_panic(|| writer.flush());
         *self.writer.lock() = Some(writer);
+    }
+
+    /// A round is done.
+    fn finish(&self, round: u64) {
+        *self.done.lock() = round;
         self.written.notify_all();
-        true
     }
 
     /// Lines about this log. They have no instant: their place is before the lines that follow.
@@ -165,24 +225,6 @@ impl Shared {
             let _ = writeln!(lines, "{{{}}}", self.line("step", &by));
         }
         lines
-    }
-
-    fn close(&self) {
-        let close = self.line("close", "");
-        if !self.buffer.lock().close(&self.clock, &close) {
-            return;
-        }
-        let deadline = Instant::now() + CLOSES_WITHIN;
-        while !self.write() {
-            let mut writer = self.writer.lock();
-            // No wake-up is lost: the writer comes back under the lock.
-            while writer.is_none() {
-                if Instant::now() >= deadline {
-                    return;
-                }
-                writer = self.written.wait_until(writer, deadline);
-            }
-        }
     }
 }
 

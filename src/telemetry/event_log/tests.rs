@@ -4,9 +4,11 @@ use std::{
         Arc, Mutex,
         mpsc::{Receiver, channel},
     },
+    thread,
 };
 
 use super::*;
+use crate::util::worker::tests::without_threads;
 
 /// What was written.
 #[derive(Default, Clone)]
@@ -64,15 +66,53 @@ fn the_last_handle_closes_the_log_and_its_lines_are_in_the_order_of_their_instan
 }
 
 #[test]
-fn a_closed_log_takes_no_events() {
+fn a_closed_log_takes_no_events_and_reports_that_there_were_some() {
     let written = Written::default();
     let log = EventLog::to(written.clone()).unwrap();
     log.close();
     log.add("\"e\":\"fill\"");
     log.close();
+    let kinds = written.kinds();
+    assert!(kinds.ends_with(&["close".to_owned(), "lost".to_owned()]));
+    assert!(!kinds.contains(&"fill".to_owned()));
+    // The drop reports them too.
+    log.add("\"e\":\"fill\"");
     drop(log);
-    assert_eq!(written.kinds().last().map(String::as_str), Some("close"));
-    assert!(!written.kinds().contains(&"fill".to_owned()));
+    assert_eq!(written.kinds().len(), kinds.len() + 1);
+}
+
+#[test]
+fn a_log_that_gets_no_thread_writes_nothing_and_one_of_a_child_is_never_closed() {
+    let written = Written::default();
+    assert!(without_threads(|| EventLog::to(written.clone())).is_err());
+    assert_eq!(written.kinds().len(), 0);
+    let sink = Sink::unclosed(Box::new(written.clone()));
+    sink.add("\"e\":\"fill\"");
+    drop(sink);
+    assert_eq!(written.kinds(), ["open", "alive"]);
+}
+
+/// Longer than the limits of an open and of a close together.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_disk_that_hangs_delays_the_open_and_the_close_for_a_limited_time() {
+    // Hangs at the first write, or at the second one.
+    let ends = [false, true].map(|writes| {
+        let (go_on, told) = channel();
+        let (done, is_done) = channel();
+        thread::spawn(move || {
+            let log = EventLog::to(Hanging(Written::default(), Some(told), !writes)).unwrap();
+            log.add("\"e\":\"fill\"");
+            log.close();
+            drop(log);
+            done.send(()).unwrap();
+        });
+        (go_on, is_done)
+    });
+    for (_go_on, is_done) in ends {
+        is_done.recv_timeout(PATIENCE).unwrap();
+    }
 }
 
 /// Writes the first line, and then nothing until it is told to go on.
