@@ -144,8 +144,10 @@ impl<R> LoadedEntry<R> {
                 token,
                 version: self.version,
                 lag: engine.settings.versions.filter(|_| !is_from_primary),
+                is_unchanged: matches!(self.entry, ToCache::Unchanged(_)),
                 tags: engine.settings.tag_keys(&names).tags,
                 clock: context.tag_bounds().map(|bounds| bounds.clock.to_string()),
+                was: None,
             }
         });
     }

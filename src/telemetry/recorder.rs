@@ -50,10 +50,14 @@ pub(crate) struct LoadedRecord<'a> {
     pub(crate) version: Option<u64>,
     /// How far the replica may lag that was read. `None`: the primary was read.
     pub(crate) lag: Option<Duration>,
+    /// Whether the entry stays, with its tags.
+    pub(crate) is_unchanged: bool,
     /// The keys of the tags that the loader named.
     pub(crate) tags: Vec<String>,
     /// The clock of the tags, from before the load.
     pub(crate) clock: Option<String>,
+    /// The fingerprint of the record that an update in place has changed into this one.
+    pub(crate) was: Option<u64>,
 }
 
 /// How an invalidation ended.

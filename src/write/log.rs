@@ -5,6 +5,7 @@
 
 use crate::{
     engine::Engine,
+    record::fields::tag_fields::{TagFields, tags_in},
     telemetry::recorder::{Began, LoadedRecord},
 };
 
@@ -26,8 +27,36 @@ pub(super) fn add<R>(
             token: None,
             version,
             lag: None,
+            is_unchanged: false,
             tags: engine.settings.tag_keys(&names).tags,
             clock: None,
+            was: None,
+        }
+    });
+}
+
+/// The same for an update in place of `old`. The entry keeps its tags, and the clock of its load:
+/// so `old` tells which invalidations of tags it has seen. `old` is `None` if it is unreadable.
+pub(super) fn add_update<R>(
+    engine: &Engine<R>,
+    id: &str,
+    began: Began,
+    (old, new): (Option<&R>, &R),
+    kept: &TagFields,
+) {
+    let recorder = &engine.reporter.recorder;
+    recorder.load(Some(new), engine.fingerprint, || {
+        let names = kept.list.as_deref().and_then(tags_in).unwrap_or_default();
+        LoadedRecord {
+            id,
+            began,
+            token: None,
+            version: None,
+            lag: None,
+            is_unchanged: false,
+            tags: engine.settings.tag_keys(&names).tags,
+            clock: None,
+            was: old.and_then(|old| engine.fingerprint.of(Some(old))),
         }
     });
 }

@@ -61,13 +61,14 @@ where
         let began = Began::now();
         // These fields stay as they are: the entry keeps its tags, and the clock of its load.
         let mut record = entry.clone();
-        TagFields::take(&mut record);
+        let kept = TagFields::take(&mut record);
         made = set_field::<R>(&record, field, value, schema);
         if matches!(made, FieldChange::Set) && engine.reporter.recorder.is_on() {
+            let old = from_fields::<R>(record.clone(), schema).ok().flatten();
             let others = record.into_iter().filter(|(name, _)| name != field);
             let new = others.chain([(field.to_vec(), value.to_vec())]).collect();
-            if let Ok(Some(new)) = from_fields::<R>(new, schema) {
-                log::add(engine, id, began, Some(&new), (None, &[]));
+            if let Ok(Some(new)) = from_fields(new, schema) {
+                log::add_update(engine, id, began, (old.as_ref(), &new), &kept);
             }
         }
         Some(match made {
@@ -133,7 +134,7 @@ where
         (is_changed, undecodable, unstorable) = (false, None, None);
         // As in `set_cached_field`.
         let mut record = entry.clone();
-        TagFields::take(&mut record);
+        let kept = TagFields::take(&mut record);
         let old = match from_fields(record.clone(), schema) {
             Ok(Some(old)) => old,
             // The primary may have a record by now.
@@ -145,7 +146,7 @@ where
             }
         };
         let new = pending.suspended(|| change(&old))?;
-        log::add(engine, id, began, Some(&new), (None, &[]));
+        log::add_update(engine, id, began, (Some(&old), &new), &kept);
         let merged = names(&old).and_then(|known| {
             let new = to_fields(&new, schema)?;
             Ok(merge::<R>(&record, &known, &new, schema))

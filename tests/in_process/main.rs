@@ -2,6 +2,8 @@
 
 mod call_backs;
 mod custom_store;
+#[cfg(feature = "event-log")]
+mod event_log;
 mod ids;
 mod memory;
 mod options;

@@ -64,6 +64,12 @@ impl<R: Serialize> Fingerprint<R> {
     }
 }
 
+impl<R> Fingerprint<R> {
+    pub(crate) fn of(self, record: Option<&R>) -> Option<u64> {
+        self.0(record)
+    }
+}
+
 impl Recorder {
     pub(crate) fn new(of: Recorded) -> Recorder {
         Recorder {
@@ -107,7 +113,7 @@ impl Recorder {
         let mut line = self.line("lookup", id);
         line.number("began", log.nanos(began));
         line.text("from", source.name());
-        line.hash(fingerprint.0(record));
+        line.hash("hash", fingerprint.of(record));
         if source == Source::Near {
             line.number("near", self.near_staleness);
         }
@@ -146,7 +152,8 @@ impl Recorder {
         let loaded = loaded();
         let mut line = self.line("load", loaded.id);
         line.number("began", log.nanos(loaded.began.at));
-        line.hash(fingerprint.0(record));
+        line.hash("hash", fingerprint.of(record));
+        line.hash("was", loaded.was);
         if let Some(token) = loaded.token {
             line.token(token);
         }
@@ -155,6 +162,9 @@ impl Recorder {
         }
         if let Some(lag) = loaded.lag {
             line.number("lag", lag.as_nanos());
+        }
+        if loaded.is_unchanged {
+            line.flag("unchanged");
         }
         line.texts("tags", &loaded.tags);
         if let Some(clock) = &loaded.clock {
@@ -232,6 +242,10 @@ impl Line {
         let _ = write!(self.0, ",\"{name}\":{number}");
     }
 
+    fn flag(&mut self, name: &str) {
+        let _ = write!(self.0, ",\"{name}\":true");
+    }
+
     fn text(&mut self, name: &str, text: &str) {
         let _ = write!(self.0, ",\"{name}\":{}", quoted(text));
     }
@@ -243,9 +257,9 @@ impl Line {
         }
     }
 
-    fn hash(&mut self, hash: Option<u64>) {
+    fn hash(&mut self, name: &str, hash: Option<u64>) {
         if let Some(hash) = hash {
-            let _ = write!(self.0, ",\"hash\":\"{hash:016x}\"");
+            let _ = write!(self.0, ",\"{name}\":\"{hash:016x}\"");
         }
     }
 
