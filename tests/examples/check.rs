@@ -43,7 +43,7 @@ fn a_recorded_run_of_the_right_protocol_passes() {
     recorded.run.finds_nothing();
     let checked = recorded.check();
     assert!(checked.0.status.success(), "{}", checked.0.stdout);
-    assert!(checked.says("Verdict").starts_with("G1 holds"));
+    assert!(checked.says("Verdict").starts_with("holds: "));
     assert!(checked.counts("Lookups judged") > 100);
     assert_eq!(checked.counts("Refuted"), 0);
 }
@@ -64,7 +64,7 @@ fn broken_protocols_are_refuted_with_a_picture() {
         let checked = recorded.check();
         let text = &checked.0.stdout;
         assert_eq!(checked.0.status.code(), Some(1), "{rule}: {text}");
-        assert_eq!(checked.says("Verdict"), "G1 is refuted");
+        assert!(checked.says("Verdict").starts_with("refuted: "));
         assert!(text.contains("| lookup                * process"), "{text}");
     }
 }
@@ -130,6 +130,51 @@ fn a_trace_with_a_gap_is_incomplete() {
     assert_eq!(verdict(&[open, load, end, &old, close]), Some(1));
     assert_eq!(verdict(&[open, load, end, lost, &old, close]), Some(2));
     assert_eq!(verdict(&[open, load, end, &old, lost, close]), Some(1));
+}
+
+/// Nobody waits for what a process does after it has closed its log.
+#[test]
+fn a_process_that_goes_on_after_its_close_refutes_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.jsonl");
+    let lines = [
+        r#"{"at":1,"p":"a","e":"open","error":1}"#,
+        r#"{"at":2,"p":"b","e":"open","error":1}"#,
+        r#"{"at":10,"p":"a","e":"end","key":"k","began":9,"outcome":"done"}"#,
+        r#"{"at":12,"p":"a","e":"close"}"#,
+        r#"{"at":20,"p":"b","e":"lookup","key":"k","began":15,"from":"hit","hash":"1"}"#,
+        r#"{"at":30,"p":"b","e":"close"}"#,
+        r#"{"p":"a","e":"lost","count":1}"#,
+    ];
+    let verdict = |lines: &[&str]| {
+        fs::write(&path, lines.join("\n")).unwrap();
+        check(&path)
+    };
+    assert_eq!(verdict(&lines[..6]).0.status.code(), Some(1));
+    let checked = verdict(&lines);
+    assert_eq!(checked.0.status.code(), Some(2));
+    assert!(checked.says("Verdict").starts_with("incomplete"));
+}
+
+#[test]
+fn a_verdict_says_of_how_many_lookups_too_little_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.jsonl");
+    let lines = [
+        r#"{"at":1,"p":"a","e":"open","error":1}"#,
+        r#"{"at":9,"p":"a","e":"load","key":"k","began":5,"hash":"1"}"#,
+        r#"{"at":20,"p":"a","e":"lookup","key":"k","began":10,"from":"hit","hash":"1"}"#,
+        r#"{"at":25,"p":"a","e":"lookup","key":"k","began":21,"from":"hit"}"#,
+        r#"{"at":30,"p":"a","e":"close"}"#,
+    ];
+    fs::write(&path, lines.join("\n")).unwrap();
+    let checked = check(&path);
+    assert!(checked.0.status.success());
+    let verdict = checked.says("Verdict");
+    assert!(
+        verdict.contains("of 1 lookups too little is known"),
+        "{verdict}"
+    );
 }
 
 #[test]

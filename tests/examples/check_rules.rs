@@ -194,6 +194,40 @@ fn any_answer_may_be_as_late_as_the_caller_allows() {
     late(1_200).must_be_refuted(Fault::Old);
 }
 
+/// A process loads from a replica, another invalidates with a later version.
+fn ended_after_a_read_of_a_replica(limits: Limits) -> Trace {
+    let trace = Trace::with(limits).load_with(110, 120, 1, &from_replica(5));
+    trace.end_of("a:1", 1, 130, 140, r#","outcome":"done","version":6"#)
+}
+
+#[test]
+fn a_near_hit_of_what_a_replica_has_returned_may_be_late_too() {
+    let near = |p, at| {
+        let trace = ended_after_a_read_of_a_replica(LIMITS);
+        trace.lookup_by(p, at, at + 5, 1, NEAR)
+    };
+    near(0, 200).must_be_right();
+    near(0, 300).must_be_refuted(Fault::Old);
+    near(1, 200).must_be_refuted(Fault::Old);
+}
+
+#[test]
+fn what_a_replica_has_returned_may_be_as_late_as_the_caller_allows() {
+    // Loaded after the begin of the invalidation, so that only the replica is at fault.
+    let late = |at| {
+        let limits = Limits {
+            late: 1_000,
+            ..LIMITS
+        };
+        let trace = Trace::with(limits).load(110, 120, 1);
+        let trace = trace.end_of("a:1", 1, 130, 140, r#","outcome":"done","version":6"#);
+        let trace = trace.load_with(131, 141, 2, &from_replica(5));
+        trace.lookup_by(0, at, at + 5, 2, "")
+    };
+    late(1_100).must_be_right();
+    late(1_200).must_be_refuted(Fault::BehindReplica);
+}
+
 #[test]
 fn a_tag_of_the_caller_ends_what_was_loaded_before_its_invalidation() {
     let tagged = r#","tags":["tags:{cache}:t"]"#;
@@ -216,6 +250,73 @@ fn a_tag_that_the_load_has_named_does_so_too() {
     let trace = Trace::new().load_with(110, 120, 1, tagged);
     let trace = trace.end_of("tags:{cache}:t", 0, 130, 140, r#","outcome":"done""#);
     trace.lookup(160, 170, 1).must_be_refuted(Fault::Old);
+}
+
+const UNDER_T: &str = r#","tags":["tags:{cache}:t"]"#;
+
+/// Process 1 changes content 1 into content 2 in place.
+fn update_in_place(trace: Trace, began: u64, at: u64) -> Trace {
+    let rest = r#","was":"1","tags":["tags:{cache}:t"]"#;
+    trace.load_with(began, at, 2, rest)
+}
+
+fn end_of_tag(trace: Trace, began: u64, at: u64) -> Trace {
+    trace.end_of("tags:{cache}:t", 0, began, at, r#","outcome":"done""#)
+}
+
+#[test]
+fn an_update_in_place_keeps_the_tags_of_the_entry() {
+    let updated = || update_in_place(Trace::new().load_with(110, 120, 1, UNDER_T), 122, 125);
+    updated().lookup(126, 128, 2).must_be_right();
+    let ended = end_of_tag(updated(), 130, 140);
+    ended.lookup(160, 170, 2).must_be_refuted(Fault::Old);
+}
+
+#[test]
+fn an_update_in_place_makes_no_entry_newer_than_an_invalidation_of_its_tag() {
+    let ended = || end_of_tag(Trace::new().load_with(110, 120, 1, UNDER_T), 130, 140);
+    let updated = || update_in_place(ended(), 145, 150);
+    let by_loader = updated().lookup(160, 170, 2);
+    by_loader.must_be_refuted(Fault::Old);
+    let by_caller = updated().lookup_by(1, 160, 170, 2, UNDER_T);
+    by_caller.must_be_refuted(Fault::Old);
+    // Another load has returned the same content since.
+    let loaded = updated().load_with(151, 155, 2, UNDER_T);
+    loaded.lookup(160, 170, 2).must_be_right();
+}
+
+#[test]
+fn an_update_in_place_of_a_content_that_nobody_has_seen_is_unknown_for_tags_of_that_time() {
+    let trace = update_in_place(Trace::new(), 122, 125);
+    trace.lookup(126, 128, 2).must_be_right();
+    // The changed content was loaded before the trace, and the invalidation came later.
+    let trace = end_of_tag(update_in_place(Trace::new(), 122, 125), 130, 140);
+    trace.lookup(160, 170, 2).must_be_refuted(Fault::Old);
+    // It may have been loaded after the invalidation.
+    let mut trace = end_of_tag(Trace::new(), 90, 140);
+    trace = update_in_place(trace, 145, 150);
+    trace.lookup(160, 170, 2).must_be_unknown();
+}
+
+#[test]
+fn a_reload_that_finds_a_record_unchanged_keeps_its_tags() {
+    let reloaded = |began| {
+        let trace = Trace::new().load_with(110, 120, 1, UNDER_T);
+        let trace = end_of_tag(trace, 130, 140);
+        let trace = trace.load_with(began, began + 5, 1, r#","unchanged":true"#);
+        trace.lookup(160, 170, 1)
+    };
+    reloaded(122).must_be_refuted(Fault::Old);
+    reloaded(150).must_be_right();
+}
+
+#[test]
+fn a_content_has_only_the_tags_that_all_of_its_loads_have_named() {
+    let trace = Trace::new()
+        .load_with(110, 115, 1, "")
+        .load_with(112, 120, 1, UNDER_T);
+    let trace = end_of_tag(trace, 130, 140);
+    trace.lookup(160, 170, 1).must_be_right();
 }
 
 #[test]
@@ -291,6 +392,98 @@ fn what_was_forgotten_is_unknown_and_never_refuted() {
     }
     assert!(trace.0.counts.forgotten > 0);
     trace.lookup(400, 410, 1).must_be_unknown();
+}
+
+const FEW: Limits = Limits { rows: 16, ..LIMITS };
+
+/// Loads so many other records that all rows of before are forgotten.
+fn load_others(mut trace: Trace, from: u64) -> Trace {
+    for other in 0..100 {
+        let at = from + other;
+        let rest = format!(r#","key":"b:{at}","began":{at},"hash":"1""#);
+        trace.add("load", 0, at, rest);
+    }
+    trace
+}
+
+#[test]
+fn a_slow_load_is_not_right_where_an_invalidation_may_have_been_forgotten() {
+    let trace = load_others(Trace::with(FEW).end(130, 140), 200);
+    let trace = trace.load(110, 310, 1);
+    trace.lookup(320, 330, 1).must_be_unknown();
+    let trace = load_others(Trace::with(FEW).end(130, 140), 200);
+    let trace = trace.load(300, 310, 1);
+    trace.lookup(320, 330, 1).must_be_right();
+}
+
+#[test]
+fn neither_is_a_lookup_under_a_tag_that_was_forgotten() {
+    let trace = end_of_tag(Trace::with(FEW), 130, 140);
+    let mut trace = load_others(trace, 200);
+    // The record is still known, and the tag is not.
+    let key = r#","key":"b:299""#;
+    let rest = format!(r#"{key},"began":320,"from":"hit","hash":"1"{UNDER_T}"#);
+    trace.add("lookup", 1, 330, rest);
+    trace.must_be_right();
+    let trace = Trace::with(FEW).load(110, 120, 1);
+    let mut trace = end_of_tag(trace, 130, 140);
+    for other in 0..100 {
+        let at = 200 + 2 * other;
+        let rest = format!(r#","key":"b:{at}","began":{at},"hash":"1""#);
+        trace.add("load", 0, at, rest);
+        // This record is used all the time, without its tag.
+        trace = trace.lookup(at, at + 1, 1);
+    }
+    let right = trace.0.counts.judged;
+    let trace = trace.lookup_by(1, 500, 510, 1, UNDER_T);
+    assert_eq!(trace.1, []);
+    assert_eq!((trace.0.counts.judged, trace.0.counts.unknown), (right, 1));
+}
+
+#[test]
+fn a_tag_that_lookups_name_is_not_forgotten() {
+    let mut trace = end_of_tag(Trace::with(FEW), 130, 140).load(150, 160, 1);
+    for other in 0..100 {
+        let at = 200 + 2 * other;
+        let rest = format!(r#","key":"b:{at}","began":{at},"hash":"1""#);
+        trace.add("load", 0, at, rest);
+        trace = trace.lookup_by(1, at, at + 1, 1, UNDER_T);
+    }
+    assert!(trace.0.counts.forgotten > 0);
+    trace.must_be_right();
+}
+
+#[test]
+fn a_load_that_was_forgotten_may_be_later_than_the_one_that_is_known() {
+    let trace = load_others(Trace::with(FEW).load(150, 160, 1), 200);
+    // A slow load of the same content, and a slow invalidation.
+    let trace = trace.load(120, 310, 1).end(140, 320);
+    trace.lookup(330, 340, 1).must_be_unknown();
+}
+
+#[test]
+fn what_a_later_run_has_loaded_without_a_log_is_unknown() {
+    let mut trace = Trace::new().load(110, 120, 1).end(130, 140);
+    trace.add("close", 0, 150, "");
+    trace.add("open", 1, 1_000, "");
+    trace.lookup(1_010, 1_020, 9).must_be_unknown();
+}
+
+#[test]
+fn more_cleared_prefixes_than_are_kept_make_earlier_loads_unknown() {
+    let cleared = |prefixes: u64| {
+        let mut trace = Trace::new().load(110, 120, 1);
+        for number in 0..prefixes {
+            let at = 140 + number;
+            let rest = format!(r#","prefix":"b{number}:","began":{at},"outcome":"done""#);
+            trace.add("clear", 0, at, rest);
+        }
+        trace
+    };
+    cleared(100).lookup(400, 410, 1).must_be_right();
+    cleared(101).lookup(400, 410, 1).must_be_unknown();
+    let loaded_since = cleared(101).load(390, 395, 1);
+    loaded_since.lookup(400, 410, 1).must_be_right();
 }
 
 #[test]

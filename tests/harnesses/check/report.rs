@@ -44,7 +44,7 @@ pub(crate) enum Verdict {
 
 impl Checked {
     pub(crate) fn verdict(&self) -> Verdict {
-        if self.refuted > 0 {
+        if self.refuted > 0 && self.gaps.after_close == 0 {
             Verdict::Refuted
         } else if self.gaps.any() || self.counts.judged == 0 {
             Verdict::Incomplete
@@ -90,14 +90,26 @@ pub(crate) fn page(args: &Args, checked: &Checked) -> Page {
     }
     page.row(
         "Verdict",
-        match checked.verdict() {
-            Verdict::Holds => "G1 holds for this trace: no lookup was older than an invalidation that had returned",
-            Verdict::Refuted => "G1 is refuted",
-            Verdict::Incomplete if checked.gaps.any() => "incomplete: this trace proves nothing",
-            Verdict::Incomplete => "incomplete: no lookup could be judged",
+        &match checked.verdict() {
+            Verdict::Holds => holds(counts.unknown),
+            Verdict::Refuted => "refuted: see the lookups above".to_owned(),
+            Verdict::Incomplete if checked.gaps.any() => {
+                "incomplete: this trace proves nothing".to_owned()
+            }
+            Verdict::Incomplete => "incomplete: no lookup could be judged".to_owned(),
         },
     );
     page
+}
+
+fn holds(unknown: u64) -> String {
+    let but = match unknown {
+        0 => String::new(),
+        unknown => format!(" (of {unknown} lookups too little is known)"),
+    };
+    format!(
+        "holds: no lookup that was judged was older than an invalidation that had returned{but}"
+    )
 }
 
 fn kept(checked: &Checked) -> String {
@@ -110,6 +122,7 @@ fn add_gaps(page: &mut Page, gaps: &Gaps) {
     for (what, count) in [
         ("lines that cannot be read", gaps.unreadable),
         ("reports of lost lines", gaps.lost),
+        ("reports of events after a close", gaps.after_close),
         ("steps of the system's clock", gaps.steps),
         ("processes that did not close their log", gaps.unclosed),
         ("lines that came too late", gaps.late),

@@ -19,6 +19,15 @@ pub(crate) struct Settled {
     pub(crate) by: Option<Client>,
 }
 
+impl Settled {
+    /// Whether an answer of `by` that began at `began` must respect it. The answer may be `late`
+    /// about what others did.
+    pub(crate) fn counts(&self, began: u64, late: u64, by: Client) -> bool {
+        let late = if self.by == Some(by) { 0 } else { late };
+        self.returned.saturating_add(late) < began
+    }
+}
+
 /// How many are kept. More are joined with the next one, and then count a moment late.
 const MOST: usize = 64;
 
@@ -55,12 +64,8 @@ impl Floors {
 
     /// The floor for an answer of `by` that began at `began`, and may be `late` about others.
     pub(crate) fn at(&self, began: u64, late: u64, by: Client) -> u64 {
-        let counts = |it: &&Settled| {
-            let late = if it.by == Some(by) { 0 } else { late };
-            it.returned.saturating_add(late) < began
-        };
-        let floors = self.0.iter().filter(counts).map(|it| it.floor);
-        floors.max().unwrap_or(0)
+        let counting = self.0.iter().filter(|it| it.counts(began, late, by));
+        counting.map(|it| it.floor).max().unwrap_or(0)
     }
 
     pub(crate) fn len(&self) -> usize {

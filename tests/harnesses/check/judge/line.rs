@@ -45,12 +45,18 @@ pub(crate) struct Line {
     /// The content of a record.
     #[serde(default, deserialize_with = "hexadecimal")]
     pub(crate) hash: Option<u64>,
+    /// The content that an update in place has changed into this one.
+    #[serde(default, deserialize_with = "hexadecimal")]
+    pub(crate) was: Option<u64>,
     /// By how much a near hit may be late.
     pub(crate) near: Option<u64>,
     #[serde(default)]
     pub(crate) tags: Vec<Box<str>>,
     pub(crate) version: Option<u64>,
     pub(crate) lag: Option<u64>,
+    /// The load has found the content unchanged. The entry keeps its tags.
+    #[serde(default)]
+    pub(crate) unchanged: bool,
     pub(crate) outcome: Option<Box<str>>,
     #[serde(default)]
     pub(crate) client: u64,

@@ -26,6 +26,9 @@ pub(crate) struct Gaps {
     pub(crate) unreadable: u64,
     /// Reports of lines that were lost.
     pub(crate) lost: u64,
+    /// Reports of events after the close of their process. Nobody has waited for them, so they may
+    /// explain lookups of earlier lines.
+    pub(crate) after_close: u64,
     /// Steps of the system's clock.
     pub(crate) steps: u64,
     /// Processes that did not close their logs.
@@ -84,10 +87,14 @@ impl Merge {
             self.streams.insert(line.p.clone(), Stream::default());
         }
         let Some(stream) = self.streams.get_mut(&line.p) else {
-            self.gaps.unreadable += 1;
+            match line.e {
+                Kind::Lost => self.gaps.after_close += 1,
+                _ => self.gaps.unreadable += 1,
+            }
             return;
         };
         match (line.e, line.at) {
+            (Kind::Lost, _) if stream.is_closed => self.gaps.after_close += 1,
             (Kind::Lost, _) => self.gaps.lost += 1,
             (Kind::Step, _) => self.gaps.steps += 1,
             (_, None) => self.gaps.unreadable += 1,
@@ -231,6 +238,14 @@ mod tests {
             gap(&[("a", "open", 5), ("a", "fill", 3), ("a", "close", 6)]).late,
             1
         );
+        // Before and after the line of the close has passed.
+        let closed = [("a", "open", 1), ("a", "close", 2), ("a", "lost", 3)];
+        assert_eq!(gap(&closed).after_close, 1);
+        let mut passed_on = Merge::new(100);
+        add(&mut passed_on, &closed[..2]);
+        passed(&mut passed_on);
+        add(&mut passed_on, &closed[2..]);
+        assert_eq!(passed_on.gaps.after_close, 1);
         let mut torn = Merge::new(100);
         torn.add(Line::parse(r#"{"p":"a","e":"lo"#));
         assert_eq!(torn.gaps.unreadable, 1);

@@ -1,7 +1,8 @@
 //! The judge of a trace: whether a lookup returned a record from before an invalidation.
 //!
-//! Guarantees bounded memory, whatever the length of the trace. Where it has forgotten something,
-//! the answer is *unknown* and never *refuted*. Called by the tool and by its tests. Reads no files.
+//! Guarantees bounded memory, whatever the length of the trace. Where something that it has
+//! forgotten could change the answer, the answer is *unknown*: neither *right* nor *refuted*.
+//! Called by the tool and by its tests. Reads no files.
 //!
 //! # The rule
 //!
@@ -25,18 +26,23 @@
 //!   same instant.
 //! - A reload that finds a record unchanged is a load of that content.
 //! - A tag is a record of its own here. A lookup must respect the tags of its caller and cache, and
-//!   those that the load of its content has named. A `clear` is the same for a prefix.
+//!   those that the loads of its content have named. A `clear` is the same for a prefix. An update
+//!   in place keeps the tags of the entry and the clock of its load: for tags, the new content
+//!   counts as loaded when the one that was read was.
 //! - A near hit may be late by `near_staleness`, but not about invalidations of its own client.
 //! - With `versions`, a load that may have read a replica must also have begun more than its lag
 //!   after each invalidation, or have the version that the invalidation left as the floor.
 //!
 //! An invalidation that failed settles nothing until its replay. An `expire` ends nothing if there
-//! is a grace. A lookup that failed or that skipped the cache is not judged. What Redis lost in a failover is not excused.
+//! is a grace. A lookup that failed or that skipped the cache is not judged. What Redis lost in a
+//! failover is not excused.
 
+mod answer;
 pub(crate) mod floors;
 pub(crate) mod line;
 pub(crate) mod merge;
 mod row;
+mod rows;
 mod rules;
 
 #[allow(unused_imports, reason = "the tests use a part")]

@@ -1,16 +1,20 @@
 //! What is kept of one record: its contents, with the loads that returned them, and its floors.
 //!
-//! Guarantees bounded memory. A content that is forgotten may have been loaded until
-//! [`unknown_until`](Row::unknown_until), so nobody is refuted for it. Called by the rules.
+//! Guarantees bounded memory. A load that was forgotten began before
+//! [`loads_unknown_until`](Row::loads_unknown_until), so nobody is refuted for it. Called by the
+//! rules.
 
 use std::{collections::VecDeque, rc::Rc};
 
-use super::floors::Floors;
+use super::{
+    floors::{Floors, Settled},
+    line::Line,
+};
 
 /// A record has fewer contents than this within the time of a few floors.
 const CONTENTS: usize = 16;
 
-/// Invalidations with a version, within the lag of a replica.
+/// Invalidations within the lag of a replica. Versions grow, so the latest ones say the most.
 const ENDS: usize = 32;
 
 /// Enough for a picture.
@@ -26,7 +30,10 @@ pub(crate) struct Content {
     pub(crate) from_replica: Option<(u64, u64)>,
     /// How far that replica may lag.
     pub(crate) lag: u64,
-    /// The tags that the latest load named.
+    /// The latest begin of a load, for tags: an update in place keeps that of the content that it
+    /// has changed.
+    pub(crate) under_tags: u64,
+    /// The tags that all of its loads named.
     pub(crate) tags: Rc<[Box<str>]>,
 }
 
@@ -40,8 +47,7 @@ impl Content {
 /// What an invalidation left for replicas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Left {
-    pub(crate) began: u64,
-    pub(crate) returned: u64,
+    pub(crate) by: Settled,
     /// `None`: loads must read the primary.
     pub(crate) version: Option<u64>,
 }
@@ -63,8 +69,10 @@ pub(crate) struct Row {
     pub(crate) contents: Vec<Content>,
     pub(crate) left: VecDeque<Left>,
     pub(crate) moments: VecDeque<Moment>,
-    /// A content that is not known here was loaded before this instant, if at all.
-    pub(crate) unknown_until: u64,
+    /// A load that is not known here began before this instant.
+    pub(crate) loads_unknown_until: u64,
+    /// An invalidation that is not known here began before this instant. `None`: there is none.
+    pub(crate) ends_unknown_until: Option<u64>,
     /// When it was last used: a number that grows.
     pub(crate) used: u64,
 }
@@ -74,22 +82,47 @@ impl Row {
         self.contents.iter().find(|it| it.hash == hash)
     }
 
+    /// Whether a load of any content that began at this floor or later would be known.
+    pub(crate) fn knows_loads_since(&self, floor: u64, slack: u64) -> bool {
+        self.loads_unknown_until.saturating_add(slack) < floor
+    }
+
     /// Adds a load, or joins it with the others of the same content. A join may only make lookups
-    /// right: it takes the latest begin and the largest version.
-    pub(crate) fn loaded(&mut self, new: Content) {
+    /// right: it takes the latest begin and the largest version, and the tags of all loads.
+    pub(crate) fn loaded(&mut self, hash: u64, line: &Line) {
+        let began = line.began();
+        let replica = line.lag.map(|_| (began, line.version.unwrap_or(0)));
+        // If the changed content is not known, its load began before `loads_unknown_until`.
+        let of_changed = |was| self.content(was).map_or(0, |it| it.under_tags);
+        self.join(Content {
+            hash,
+            from_primary: replica.is_none().then_some(began),
+            from_replica: replica,
+            lag: line.lag.unwrap_or(0),
+            under_tags: line.was.map_or(began, |was| began.min(of_changed(was))),
+            tags: match self.content(hash) {
+                Some(known) if line.unchanged => Rc::clone(&known.tags),
+                _ => line.tags.iter().cloned().collect(),
+            },
+        });
+    }
+
+    fn join(&mut self, new: Content) {
         let known = self.contents.iter_mut().find(|it| it.hash == new.hash);
         let Some(known) = known else {
             self.contents.push(new);
             if self.contents.len() > CONTENTS {
                 let oldest = (0..self.contents.len()).min_by_key(|at| self.contents[*at].latest());
                 let gone = self.contents.swap_remove(oldest.unwrap_or(0));
-                self.unknown_until = self.unknown_until.max(gone.latest());
+                self.loads_unknown_until = self.loads_unknown_until.max(gone.latest());
             }
             return;
         };
-        if new.latest() >= known.latest() {
-            known.tags = Rc::clone(&new.tags);
+        if known.tags != new.tags {
+            let both = known.tags.iter().filter(|tag| new.tags.contains(tag));
+            known.tags = both.cloned().collect();
         }
+        known.under_tags = known.under_tags.max(new.under_tags);
         known.from_primary = known.from_primary.max(new.from_primary);
         known.lag = known.lag.max(new.lag);
         known.from_replica = match (known.from_replica, new.from_replica) {

@@ -1,25 +1,24 @@
 //! The rules: what each event means for the record, and which lookups are refuted.
 //!
-//! Events come in the order of their instants. See the [module](super) for the rule and its reasons.
+//! Events come in the order of their instants. See the [module](super) for the rule and its
+//! reasons.
 
-use std::{collections::HashMap, rc::Rc};
+use std::collections::HashMap;
 
 use super::{
+    answer::{Answer, Bound},
     floors::{Client, Floors, Settled},
     line::{Kind, Line},
-    row::{Content, Left, Moment, Row},
+    row::{Left, Moment},
+    rows::Rows,
 };
 
-/// A server keeps expiry in milliseconds, and its clock stands still during a script. So a floor
-/// may lapse this much early.
-const LAPSES_EARLY: u64 = 10_000_000;
-
-/// Before any lookup was seen, and at most: how long it takes from the begin of a lookup to its line.
-/// Floors are kept for that time. Those before a longer lookup may be too low.
+/// Before any lookup was seen, and at most: how long it takes from the begin of a lookup to its
+/// line. Floors are kept for that time. Those before a longer lookup may be too low.
 const SHORT: u64 = 100_000_000;
 const LONG: u64 = 2_000_000_000;
 
-/// How many prefixes may be cleared. More are not judged.
+/// How many cleared prefixes are kept. After more, lookups of what was loaded before are unknown.
 const PREFIXES: usize = 100;
 
 /// What the caller sets.
@@ -70,7 +69,7 @@ pub(crate) struct Counts {
     /// Lookups that were judged.
     pub(crate) judged: u64,
     pub(crate) near: u64,
-    /// Lookups of whose content too little is known.
+    /// Lookups of which too little is known.
     pub(crate) unknown: u64,
     pub(crate) refuted: u64,
     /// Records that were forgotten, because there are too many.
@@ -79,9 +78,12 @@ pub(crate) struct Counts {
 
 pub(crate) struct Judge {
     limits: Limits,
-    rows: HashMap<Box<str>, Row>,
+    rows: Rows,
     /// By prefix.
     cleared: HashMap<Box<str>, Floors>,
+    /// Invalidations of other prefixes began before this instant.
+    clears_unknown_until: Option<u64>,
+    /// Those whose logs are open.
     processes: HashMap<Box<str>, u32>,
     /// How far two clocks may be apart.
     slack: u64,
@@ -89,9 +91,6 @@ pub(crate) struct Judge {
     late: u64,
     /// The longest time from the begin of a lookup to its line.
     longest: u64,
-    /// What began before is not in the trace, or was forgotten.
-    unknown_until: Option<u64>,
-    used: u64,
     pub(crate) counts: Counts,
 }
 
@@ -99,14 +98,13 @@ impl Judge {
     pub(crate) fn new(limits: Limits) -> Judge {
         Judge {
             limits,
-            rows: HashMap::new(),
+            rows: Rows::new(limits.rows),
             cleared: HashMap::new(),
+            clears_unknown_until: None,
             processes: HashMap::new(),
             slack: 0,
             late: limits.late,
             longest: SHORT,
-            unknown_until: None,
-            used: 0,
             counts: Counts::default(),
         }
     }
@@ -114,7 +112,12 @@ impl Judge {
     /// Takes the next event. `slack`: how far the clocks of two processes may be apart.
     pub(crate) fn take(&mut self, line: Line, slack: u64) -> Option<Refutation> {
         self.slack = slack;
-        self.unknown_until.get_or_insert(line.at());
+        let refutation = self.judge(line);
+        self.counts.forgotten = self.rows.forgotten;
+        refutation
+    }
+
+    fn judge(&mut self, line: Line) -> Option<Refutation> {
         match line.e {
             Kind::Lookup => return self.lookup(line),
             Kind::Load => self.load(&line),
@@ -132,8 +135,15 @@ impl Judge {
                 self.counts.failed += 1;
                 return self.too_long(&line);
             }
+            Kind::Open => {
+                // Caches may have run without a log before.
+                if self.processes.is_empty() {
+                    self.rows.begin(line.at());
+                }
+                self.process(&line);
+            }
             Kind::Close => drop(self.processes.remove(&line.p)),
-            Kind::Open | Kind::Alive | Kind::Lost | Kind::Step => {}
+            Kind::Alive | Kind::Lost | Kind::Step => {}
         }
         None
     }
@@ -141,19 +151,9 @@ impl Judge {
     fn load(&mut self, line: &Line) {
         self.counts.loads += 1;
         self.moment(line, "load");
-        let Some(hash) = line.hash else {
-            return;
-        };
-        let began = line.began();
-        let replica = line.lag.map(|_| (began, line.version.unwrap_or(0)));
-        let content = Content {
-            hash,
-            from_primary: replica.is_none().then_some(began),
-            from_replica: replica,
-            lag: line.lag.unwrap_or(0),
-            tags: line.tags.iter().cloned().collect::<Rc<[_]>>(),
-        };
-        self.row(line.key(), line.at()).loaded(content);
+        if let Some(hash) = line.hash {
+            self.rows.of(line.key(), line.at()).loaded(hash, line);
+        }
     }
 
     fn end(&mut self, line: &Line) {
@@ -165,13 +165,12 @@ impl Judge {
         self.counts.ends += 1;
         self.moment(line, if is_guard { "guard" } else { "invalidation" });
         let (settled, window) = (self.settled(line), self.window());
-        let row = self.row(line.key(), line.at());
+        let row = self.rows.of(line.key(), line.at());
         row.floors.settle(settled, window);
         // The end of the write says what replicas must have: a guard is followed by it.
         if !is_guard {
             row.ended(Left {
-                began: settled.floor,
-                returned: settled.returned,
+                by: settled,
                 version: line.version,
             });
         }
@@ -190,6 +189,8 @@ impl Judge {
         if self.cleared.len() < PREFIXES || self.cleared.contains_key(prefix) {
             let floors = self.cleared.entry(prefix.clone()).or_default();
             floors.settle(settled, window);
+        } else {
+            self.clears_unknown_until = self.clears_unknown_until.max(Some(settled.floor));
         }
     }
 
@@ -233,30 +234,38 @@ impl Judge {
             self.counts.unknown += 1;
             return too_long;
         };
-        let began = line.began();
-        let mut floor = self.floor_of(line.key(), began, late, client);
-        for tag in &line.tags {
-            floor = floor.max(self.floor_of(tag, began, late, client));
-        }
-        let slack = self.slack;
-        let row = self.row(line.key(), line.at());
-        let content = row.content(hash).cloned();
-        let unknown_until = row.unknown_until;
-        let fault = match &content {
-            Some(content) => {
-                for tag in content.tags.iter() {
-                    floor = floor.max(self.floor_of(tag, began, late, client));
-                }
-                self.fault_of(&line, content, floor)
-            }
-            // It was loaded before this instant.
-            None if unknown_until.saturating_add(slack) >= floor => {
-                self.counts.unknown += 1;
-                self.moment(&line, "lookup");
-                return too_long;
-            }
-            None => Some(Fault::Unloaded),
+        let (key, now) = (line.key(), line.at());
+        let answer = Answer {
+            began: line.began(),
+            late,
+            by: client,
+            slack: self.slack,
         };
+        let content = self.rows.of(key, now).content(hash).cloned();
+        let mut of_tags = Bound::default();
+        let named = content.iter().flat_map(|content| content.tags.iter());
+        for tag in line.tags.iter().chain(named) {
+            of_tags = of_tags.and(self.bound_of(tag, now, answer));
+        }
+        let of_record = self.bound_of(key, now, answer);
+        let (bounds, floor) = ((of_record, of_tags), of_record.floor.max(of_tags.floor));
+        // Its tags may have taken its place.
+        let row = self.rows.of(key, now);
+        let (fault, is_known) = match &content {
+            Some(content) => match answer.fault(content, &row.left, bounds) {
+                None => (None, answer.is_surely_right(content, bounds)),
+                fault => (fault, row.knows_loads_since(floor, answer.slack)),
+            },
+            None => (
+                Some(Fault::Unloaded),
+                row.knows_loads_since(floor, answer.slack),
+            ),
+        };
+        if !is_known {
+            self.counts.unknown += 1;
+            self.moment(&line, "lookup");
+            return too_long;
+        }
         self.counts.judged += 1;
         let Some(fault) = fault else {
             self.moment(&line, "lookup");
@@ -267,34 +276,22 @@ impl Judge {
         Some(self.refutation(fault, line, floor, loaded))
     }
 
-    /// The floor of a record, a tag, or a prefix of the record.
-    fn floor_of(&self, key: &str, began: u64, late: u64, by: Client) -> u64 {
-        let own = self.rows.get(key).map(|row| &row.floors);
+    /// What an answer must respect of a record or of a tag, and of the prefixes of a record.
+    fn bound_of(&mut self, key: &str, now: u64, answer: Answer) -> Bound {
+        let Answer {
+            began, late, by, ..
+        } = answer;
+        let row = self.rows.of(key, now);
         let cleared = self.cleared.iter();
         let cleared = cleared.filter(|(prefix, _)| key.starts_with(&***prefix));
-        let all = own.into_iter().chain(cleared.map(|(_, floors)| floors));
-        all.map(|floors| floors.at(began, late, by))
-            .max()
-            .unwrap_or(0)
-    }
-
-    fn fault_of(&self, line: &Line, content: &Content, floor: u64) -> Option<Fault> {
-        let is_late_enough = |began: u64| began + self.slack >= floor;
-        if content.from_primary.is_some_and(is_late_enough) {
-            return None;
+        let all = cleared.map(|(_, floors)| floors).chain([&row.floors]);
+        Bound {
+            floor: all
+                .map(|floors| floors.at(began, late, by))
+                .max()
+                .unwrap_or(0),
+            unknown_until: row.ends_unknown_until.max(self.clears_unknown_until),
         }
-        let Some((began, version)) = content.from_replica.filter(|it| is_late_enough(it.0)) else {
-            return Some(Fault::Old);
-        };
-        let row = self.rows.get(line.key())?;
-        let may_lack = |left: &&Left| {
-            let is_known = left.returned < line.began();
-            let lag = content.lag.saturating_sub(LAPSES_EARLY);
-            is_known && began < left.began.saturating_add(lag)
-        };
-        let mut lacking = row.left.iter().filter(may_lack);
-        let is_behind = |left: &Left| left.version.is_none_or(|floor| version < floor);
-        lacking.any(is_behind).then_some(Fault::BehindReplica)
     }
 
     fn too_long(&mut self, line: &Line) -> Option<Refutation> {
@@ -332,40 +329,11 @@ impl Judge {
             hash: line.hash,
             process,
         };
-        self.row(line.key(), line.at()).add_moment(moment);
-    }
-
-    fn row(&mut self, key: &str, now: u64) -> &mut Row {
-        self.used += 1;
-        if !self.rows.contains_key(key) {
-            if self.rows.len() >= self.limits.rows {
-                self.forget(now);
-            }
-            let row = Row {
-                unknown_until: self.unknown_until.unwrap_or(now),
-                ..Row::default()
-            };
-            self.rows.insert(key.into(), row);
-        }
-        let row = self.rows.get_mut(key).expect("it was just inserted");
-        row.used = self.used;
-        row
-    }
-
-    /// Forgets a quarter of the rows, those that were not used for the longest time.
-    fn forget(&mut self, now: u64) {
-        let mut used: Vec<_> = self.rows.values().map(|row| row.used).collect();
-        let quarter = used.len() / 4;
-        let (_, oldest, _) = used.select_nth_unstable(quarter);
-        let (oldest, before) = (*oldest, self.rows.len());
-        self.rows.retain(|_, row| row.used > oldest);
-        self.counts.forgotten += (before - self.rows.len()) as u64;
-        self.unknown_until = Some(now);
+        self.rows.of(line.key(), line.at()).add_moment(moment);
     }
 
     /// How many items it keeps.
     pub(crate) fn len(&self) -> usize {
-        let rows = self.rows.values().map(|row| 1 + row.len());
-        rows.sum::<usize>() + self.cleared.values().map(Floors::len).sum::<usize>()
+        self.rows.len() + self.cleared.values().map(Floors::len).sum::<usize>()
     }
 }
