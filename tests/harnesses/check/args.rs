@@ -14,7 +14,7 @@ use crate::judge::Limits;
     after_help = "\
 Ends with 0 if the promise holds for the trace, with 1 if it is refuted, and with 2 if the trace is incomplete or cannot be read.
 
-A trace is incomplete if lines were lost or torn, if a process did not close its log, or if the system's clock was stepped. What
+A trace is incomplete if lines were lost or torn, if a process did not close its log or went on after that, or if the system's clock was stepped. What
 Redis lost in a failover is not excused: such a run is refuted.
 
   cargo run --release --features event-log --example history -- --record trace.jsonl --seconds 10

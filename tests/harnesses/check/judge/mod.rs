@@ -28,7 +28,8 @@
 //! - A tag is a record of its own here. A lookup must respect the tags of its caller and cache, and
 //!   those that the loads of its content have named. A `clear` is the same for a prefix. An update
 //!   in place keeps the tags of the entry and the clock of its load: for tags, the new content
-//!   counts as loaded when the one that was read was.
+//!   counts as loaded when the one that was read was. If loads of one content name different tags,
+//!   those count that all of them name, as far as they are kept.
 //! - A near hit may be late by `near_staleness`, but not about invalidations of its own client.
 //! - With `versions`, a load that may have read a replica must also have begun more than its lag
 //!   after each invalidation, or have the version that the invalidation left as the floor.

@@ -251,15 +251,14 @@ impl Judge {
         let (bounds, floor) = ((of_record, of_tags), of_record.floor.max(of_tags.floor));
         // Its tags may have taken its place.
         let row = self.rows.of(key, now);
-        let (fault, is_known) = match &content {
-            Some(content) => match answer.fault(content, &row.left, bounds) {
-                None => (None, answer.is_surely_right(content, bounds)),
-                fault => (fault, row.knows_loads_since(floor, answer.slack)),
-            },
-            None => (
-                Some(Fault::Unloaded),
-                row.knows_loads_since(floor, answer.slack),
-            ),
+        let fault = match &content {
+            Some(content) => answer.fault(content, &row.left, bounds),
+            None => Some(Fault::Unloaded),
+        };
+        let is_known = match (&content, fault) {
+            (Some(content), None) => answer.is_surely_right(content, bounds),
+            // A load that is not known may have begun late enough.
+            _ => row.knows_loads_since(floor, answer.slack),
         };
         if !is_known {
             self.counts.unknown += 1;
